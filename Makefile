@@ -1,0 +1,46 @@
+# Two commands: `make demo` runs the engine on real photos, `make test` proves it. Needs python3 (3.11 or later) and make.
+# A stamp inside .venv says which extras are installed; it is older than pyproject.toml or constraints.txt when they changed.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-input -c constraints.txt
+CODE := engine model specialists filters refinement pipelines benchmarks tests
+
+.PHONY: demo test check format clean
+.DELETE_ON_ERROR:
+
+demo: .venv/demo.stamp
+	$(BIN)/engine run -c pipelines/recipes/quickstart.yaml
+	$(BIN)/engine status -c pipelines/recipes/quickstart.yaml
+	$(BIN)/engine show -c pipelines/recipes/quickstart.yaml
+	$(BIN)/engine verify -c pipelines/recipes/quickstart.yaml
+
+test: check
+	$(BIN)/python -m pytest
+
+check: .venv/test.stamp
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: .venv/test.stamp
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+clean:
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/bin/python:
+	@echo "Making .venv"
+	@$(PYTHON) -m venv .venv
+
+.venv/demo.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing what the demo needs into .venv (a minute or two)"
+	@$(PIP) -e ".[demo]"
+	@touch $@
+
+.venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing what the tests need into .venv (two or three minutes)"
+	@$(PIP) -e ".[demo,dev,s3]"
+	@touch $@ .venv/demo.stamp

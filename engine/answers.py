@@ -1,0 +1,100 @@
+"""The border with a specialist: is its answer one, and what are its annotations called.
+
+A wrong answer is that image's failure, told in one sentence, never repaired in silence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from engine.component import RESOURCES
+from engine.schema import ANNOTATIONS, COLUMN_CLASSES, GRANULARITIES, REGION_KINDS, Answer, Annotation, Sample, text_key
+
+_SLACK = 1.0  # pixels a box may reach over the border by rounding
+HUMAN = "human"  # the producer whose annotations nobody deletes or changes
+
+
+def check_answer(answer: Any, sample: Sample, gives: Sequence[str], *, human: bool = False) -> str:
+    """'' if the answer keeps the promises; else the sentence that says what is wrong with it.
+
+    `human`: the answer repeats labels of the source, which alone may come without a score.
+    """
+    if not isinstance(answer, Answer):
+        return f"expected an Answer, got {type(answer).__name__}"
+    allowed = {column for kind in gives for column in RESOURCES[kind]}
+    seen: set[str] = set()
+    for column in ANNOTATIONS:
+        for item in getattr(answer, column):
+            error = _item_error(item, column, allowed, seen, sample)
+            if not error and item.score is None and not human and "/" not in item.id:
+                error = f"{column} without a score, which only people's labels may lack"
+            if error:
+                return error
+    return ""
+
+
+def _item_error(item: Any, column: str, allowed: set[str], seen: set[str], sample: Sample) -> str:
+    if column not in allowed:
+        return f"gave {column}, which it does not declare"
+    if not isinstance(item, COLUMN_CLASSES[column]):
+        return f"{column} holds a {type(item).__name__}"
+    if item.id and item.id in seen:
+        return f"the id '{item.id}' occurs twice"
+    seen.add(item.id)
+    if item.score is not None and not math.isfinite(item.score):
+        return f"{column} '{item.id}' has the score {item.score}"
+    if column == "regions" and item.score is not None and not item.merged_into:
+        return _box_error(item, sample)
+    if column == "regions" and item.kind not in REGION_KINDS:
+        return f"a region of kind '{item.kind}', expected one of {', '.join(REGION_KINDS)}"
+    if column == "texts" and item.granularity not in GRANULARITIES:
+        return f"a text of granularity '{item.granularity}', expected one of {', '.join(GRANULARITIES)}"
+    return ""
+
+
+def _box_error(item: Any, sample: Sample) -> str:
+    box = (item.x1, item.y1, item.x2, item.y2)
+    if not all(map(math.isfinite, box)):
+        return f"a box that is not finite: {box}"
+    inside = box[0] >= -_SLACK and box[1] >= -_SLACK and box[2] <= sample.width + _SLACK and box[3] <= sample.height + _SLACK
+    if not inside or not (box[0] < box[2] and box[1] < box[3]):
+        return f"a box outside its {sample.width}x{sample.height} image or without area: {box}"
+    return ""
+
+
+def number(answer: Answer, producer: str) -> None:
+    """Give every annotation its full id and producer. Local ids and references get "<producer>/" before them."""
+    items: list[Annotation] = [item for column in ANNOTATIONS for item in getattr(answer, column)]
+    taken = {item.id for item in items}
+    counter = 0
+    for item in items:
+        if not item.id:
+            while str(counter) in taken:
+                counter += 1
+            item.id = str(counter)
+            taken.add(item.id)
+        if "/" not in item.id:
+            item.id = f"{producer}/{item.id}"
+            item.producer = producer
+        item.producer = item.producer or producer
+        item.parents = [_full(name, producer) for name in item.parents]
+    _resolve_references(answer, producer)
+
+
+def _resolve_references(answer: Answer, producer: str) -> None:
+    for region in answer.regions:
+        region.merged_into = _full(region.merged_into, producer)
+        region.support = [_full(name, producer) for name in region.support]
+    for region_text in answer.region_texts:
+        region_text.region_id = _full(region_text.region_id, producer)
+    for phrase in answer.phrases:
+        phrase.text_id = _full(phrase.text_id, producer)
+        phrase.region_ids = [_full(name, producer) for name in phrase.region_ids]
+    for text in answer.texts:
+        text.text_key = text_key(text.text)
+
+
+def _full(name: str, producer: str) -> str:
+    return name if not name or "/" in name else f"{producer}/{name}"

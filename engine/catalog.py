@@ -1,0 +1,76 @@
+"""From a name in a recipe to a component: literal catalogs of dotted names, imported when they are used.
+
+A name is looked up in the catalog it is given, or is itself "module:Name". Options are the keyword
+parameters of the constructor (or of the filter's function); they are checked before anything heavy loads.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from engine.errors import ConfigError, unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    name: str
+    annotation: Any
+    default: Any  # inspect.Parameter.empty: must be given
+
+
+def resolve(kind: str, name: str, catalog: Mapping[str, str]) -> tuple[str, Any]:
+    """("module:Name", the object) for a catalog name or a dotted one."""
+    target = catalog.get(name, name)
+    if ":" not in target:
+        raise unknown(kind, name, catalog)
+    module_name, _, attribute = target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigError(f"The {kind} '{name}' needs a package that is not installed: {error}.") from error
+    if not hasattr(module, attribute):
+        raise unknown(f"{kind} in '{module_name}'", attribute, [key for key in vars(module) if not key.startswith("_")])
+    return target, getattr(module, attribute)
+
+
+def options_of(component: Any) -> dict[str, Option]:
+    """What a recipe may set: the keyword-only parameters."""
+    function = component.__init__ if inspect.isclass(component) else component
+    hints = get_type_hints(function)
+    return {
+        parameter.name: Option(parameter.name, hints.get(parameter.name, Any), parameter.default)
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def defaults_of(component: Any) -> dict[str, Any]:
+    return {
+        name: option.default
+        for name, option in options_of(component).items()
+        if option.default is not inspect.Parameter.empty
+    }
+
+
+def check_options(where: str, component: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given options, each of its declared type; ConfigError names the first that is not."""
+    from pydantic import TypeAdapter, ValidationError
+
+    known = options_of(component)
+    checked: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise unknown(f"option of {where}", name, known)
+        try:
+            checked[name] = TypeAdapter(known[name].annotation).validate_python(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(f"Option '{name}' of {where} is {value!r}: {first['msg'].lower()}.") from error
+    for name, option in known.items():
+        if option.default is inspect.Parameter.empty and name not in given:
+            raise ConfigError(f"{where} needs the option '{name}': give it in the recipe.")
+    return checked

@@ -1,0 +1,167 @@
+"""A recipe: YAML in, frozen models out. Unknown keys are refused with the nearest right one.
+
+Strings may hold ${package:NAME} (the folder of an installed package) and ${env:NAME}.
+Paths are relative to where the command runs, not to the recipe.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.errors import ConfigError, unknown
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ingest(_Section):
+    """Where the images come from and how they are cut into shards."""
+
+    sources: list[dict[str, Any] | str] = Field(default=[], description="folder:, coco: or world: entries, in order")
+    shard_size: int = Field(default=1000, ge=1, description="images a shard; fixed once the data set has shards")
+    pack: bool = Field(default=False, description="copy the original bytes into shard tars")
+    max_pixels: int = Field(default=64_000_000, ge=1, description="larger images are quarantined")
+    max_bytes: int = Field(default=64 * 2**20, ge=1, description="larger files are quarantined")
+    max_seconds: float = Field(default=10.0, gt=0, description="decoding one image may take this long")
+
+
+class Run(_Section):
+    """How much may go wrong, and how much runs at once. Changes no answer."""
+
+    max_failures: int = Field(default=1000, ge=0, description="failed images of one component that end the run")
+    max_workers: int = Field(default=0, ge=0, description="workers of one component at most; 0: what fits")
+    start_timeout_s: float = Field(default=600.0, gt=0, description="seconds a component may take to load")
+
+
+class Emit(_Section):
+    """The release: its folder's name, and what goes into it."""
+
+    name: str = Field(default="", description="folder under releases/; empty: named by its content")
+    licence: str = Field(default="", description="stated on the card")
+
+
+class Recipe(_Section):
+    dataset: str = Field(description="folder or URL of the data set")
+    ingest: Ingest = Ingest()
+    annotate: dict[str, dict[str, Any]] = Field(default={}, description="node name: {use: component, option: value}")
+    filter: list[dict[str, Any] | str] = Field(default=[], description="rules in order: name, or {name: {options}}")
+    emit: Emit = Emit()
+    run: Run = Run()
+
+
+def load_recipe(path: str | Path, settings: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply `a.b=c` settings; ConfigError says what is wrong in one sentence."""
+    import yaml
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"No recipe at '{path}': copy pipelines/recipes/folder.yaml and give it with -c.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The recipe '{path}' cannot be read: {error}.") from error
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"The recipe '{path}' is not YAML: {' '.join(str(error).split())}.") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"The recipe '{path}' holds {type(data).__name__}, expected keys such as 'dataset:'.")
+    for setting in settings:
+        _apply(data, setting)
+    return parse_recipe(data, str(path))
+
+
+def parse_recipe(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
+    try:
+        return Recipe.model_validate(_expand(data))
+    except ValidationError as error:
+        raise _first_error(error, where) from error
+
+
+def _apply(data: dict[str, Any], setting: str) -> None:
+    import yaml
+
+    path, sign, value = setting.partition("=")
+    if not sign or not path:
+        raise ConfigError(f"--set takes key.path=value, not '{setting}'.")
+    *parents, last = path.split(".")
+    place: Any = data
+    for name in parents:
+        place = _child(place, name, setting)
+    if isinstance(place, list):
+        index = _index(place, last, setting)
+        place[index] = yaml.safe_load(value)
+    elif isinstance(place, dict):
+        place[last] = yaml.safe_load(value)
+    else:
+        raise ConfigError(f"--set {setting}: there is nothing to set inside '{'.'.join(parents)}'.")
+
+
+def _child(place: Any, name: str, setting: str) -> Any:
+    if isinstance(place, list):
+        item = place[_index(place, name, setting)]
+        if not isinstance(item, dict) or name not in item:
+            return item
+        item[name] = item[name] or {}
+        return item[name]
+    if isinstance(place, dict):
+        if not isinstance(place.get(name), dict | list):
+            place[name] = {}
+        return place[name]
+    raise ConfigError(f"--set {setting}: '{name}' is not inside a section.")
+
+
+def _index(place: list[Any], name: str, setting: str) -> int:
+    """A list is addressed by position, or, for filters, by the rule's name."""
+    for position, item in enumerate(place):
+        if item == name or (isinstance(item, dict) and name in item):
+            if item == name:
+                place[position] = {name: {}}
+            return position
+    if name.isdigit() and int(name) < len(place):
+        return int(name)
+    raise ConfigError(f"--set {setting}: no '{name}' in that list.")
+
+
+def _expand(value: Any) -> Any:
+    if isinstance(value, str):
+        return re.sub(r"\$\{(\w+):([\w.]+)\}", _variable, value)
+    if isinstance(value, Mapping):
+        return {key: _expand(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item) for item in value]
+    return value
+
+
+def _variable(match: re.Match[str]) -> str:
+    kind, name = match[1], match[2]
+    if kind == "env":
+        if name not in os.environ:
+            raise ConfigError(f"The recipe reads the environment variable '{name}', which is not set.")
+        return os.environ[name]
+    if kind == "package":
+        spec = importlib.util.find_spec(name)
+        if spec is None or not spec.submodule_search_locations:
+            raise ConfigError(f"The recipe reads files of the package '{name}', which is not installed.")
+        return str(next(iter(spec.submodule_search_locations)))
+    raise unknown("variable kind", kind, ["env", "package"])
+
+
+def _first_error(error: ValidationError, where: str) -> ConfigError:
+    first = error.errors()[0]
+    path = [str(part) for part in first["loc"]]
+    if first["type"] == "extra_forbidden":
+        section: Any = Recipe
+        for part in path[:-1]:
+            section = section.model_fields[part].annotation
+        return unknown(f"key in {where}", ".".join(path), [".".join([*path[:-1], key]) for key in section.model_fields])
+    if first["type"] == "missing":
+        return ConfigError(f"{where} lacks '{'.'.join(path)}': add it.")
+    return ConfigError(f"'{'.'.join(path)}' in {where} is {first['input']!r}: {first['msg'].lower()}.")

@@ -1,0 +1,48 @@
+"""Every error the engine raises on purpose, and who is to act on it.
+
+    EngineError                 one sentence for a person; the command line prints it and exits 2
+    ├── ConfigError             a recipe, an option, a name, a flag: the user corrects it and runs again
+    ├── StorageError            disk full, permission, network after retries: the run stops, nothing is judged by it
+    ├── StartError              a component that cannot start: its weights, its packages, its options
+    └── ImageError(reason)      this one image cannot be done; becomes a failure row, never stops a run
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EngineError(Exception):
+    """One sentence that says what was found, what was expected and what to do."""
+
+
+class ConfigError(EngineError):
+    """The recipe, an option or a flag is wrong."""
+
+
+class StorageError(EngineError):
+    """The place data is read from or written to does not work; no image is at fault."""
+
+
+class StartError(EngineError):
+    """A component could not be loaded."""
+
+
+class ImageError(EngineError):
+    """One image cannot be done. `reason` is a short fixed word that SQL can group by."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
+        return (ImageError, (self.reason, str(self)))
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
+    """The error for a name nobody knows, with the nearest name somebody does."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names) or 'none'}."
+    return ConfigError(f"Unknown {kind} '{name}': {hint}")

@@ -1,0 +1,238 @@
+"""Nodes: configured components and who reads whom.
+
+The graph follows from what nodes need and give. A node that `replaces` a resource re-emits it, so readers of
+the record take its output instead of what it read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.catalog import check_options, defaults_of, resolve
+from engine.component import RESOURCES
+from engine.errors import ConfigError, unknown
+from engine.keys import RUN_OPTIONS, node_key
+
+IMAGES = "images"  # the folder of the image shards, and the name nodes read them by
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one worker holds and how it is fed. `memory` in bytes; 0 workers: as many as fit."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory: int = 0
+    batch_size: int = 16
+    timeout_s: float = 120.0
+    max_workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One configured component. `inputs`: {node name: resources read from it}; images are always read."""
+
+    name: str
+    target: str  # "module:Name"
+    options: Mapping[str, Any]
+    needs: tuple[str, ...]
+    gives: tuple[str, ...]
+    key: str
+    inputs: Mapping[str, tuple[str, ...]]
+    over: str = "images"  # images | texts | entries | shard
+    base: str = IMAGES  # the folder whose shards are worked on: images, or inputs
+    replaces: tuple[str, ...] = ()
+    deterministic: bool = True
+    resources: Resources = Resources()
+    component: str = ""
+    version: int = 1
+
+    @property
+    def folder(self) -> str:
+        return f"{self.name}/{self.key[:8]}"
+
+    @property
+    def reads_labels(self) -> bool:
+        return "labels" in self.needs
+
+
+@dataclass(slots=True)
+class _Draft:
+    name: str
+    use: str
+    target: str
+    component: Any
+    options: dict[str, Any]
+    instance: Any
+    needs: tuple[str, ...]
+    uses: tuple[str, ...]
+    gives: tuple[str, ...]
+    only: str = ""  # a parse node reads the texts of this node alone
+    inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def build(annotate: Mapping[str, Mapping[str, Any]], catalog: Mapping[str, str], max_workers: int = 0) -> list[Node]:
+    """The nodes of a recipe's `annotate` section in an order in which each follows what it reads."""
+    drafts = [_draft(name, dict(options), catalog) for name, options in annotate.items()]
+    drafts = _expand_each(drafts)
+    for draft in drafts:
+        draft.inputs = _inputs_of(draft, drafts)
+    nodes: dict[str, Node] = {}
+    for draft in _in_order(drafts):
+        nodes[draft.name] = _finish(draft, nodes, max_workers)
+    return list(nodes.values())
+
+
+def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _Draft:
+    if not name.replace("_", "").replace("-", "").isalnum() or name in (IMAGES, "judge", "releases", "runs", "quarantine", "emit"):
+        raise ConfigError(f"'{name}' cannot name a node: use letters, digits, '-' and '_', and no folder of the engine.")
+    if "use" not in options:
+        raise ConfigError(f"annotate.{name} lacks 'use': name the component it runs, for example 'use: {name}'.")
+    use = str(options.pop("use"))
+    target, component = resolve("component", use, catalog)
+    for promise in ("needs", "gives", "version", "deterministic"):
+        if not hasattr(component, promise):
+            raise ConfigError(f"'{use}' is no specialist: it does not declare '{promise}' (see CONTRIBUTING.md).")
+    checked = check_options(f"annotate.{name} ({use})", component, options)
+    for kind in (*component.needs, *getattr(component, "uses", ()), *component.gives):
+        if kind not in RESOURCES:
+            raise unknown(f"resource declared by '{use}'", kind, RESOURCES)
+    instance = component(**checked)
+    uses = tuple(getattr(component, "uses", ()))
+    return _Draft(name, use, target, component, checked, instance, tuple(component.needs), uses, tuple(component.gives))
+
+
+def _expand_each(drafts: list[_Draft]) -> list[_Draft]:
+    """A component that is run `each` time after a text-making node becomes one node for each of them."""
+    answer: list[_Draft] = []
+    for draft in drafts:
+        kind = getattr(draft.component, "each", "")
+        givers = [other.name for other in drafts if kind and kind in other.gives]
+        if not kind or not givers:
+            answer.append(draft)
+            continue
+        for giver in givers:
+            copy = _Draft(**{name: getattr(draft, name) for name in draft.__slots__})
+            copy.name, copy.only, copy.inputs = f"{draft.name}-{giver}", giver, {}
+            answer.append(copy)
+    return answer
+
+
+def _inputs_of(draft: _Draft, drafts: Sequence[_Draft]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    for kind in (*draft.needs, *draft.uses):
+        if kind in ("pixels", "labels"):
+            continue
+        givers = [
+            other.name
+            for other in drafts
+            if kind in other.gives and other.name != draft.name and draft.only in ("", other.name)
+        ]
+        if not givers and kind in draft.needs:
+            raise ConfigError(_unmet(draft, kind))
+        for giver in givers:
+            found.setdefault(giver, []).append(kind)
+    return {name: tuple(kinds) for name, kinds in found.items()}
+
+
+def _unmet(draft: _Draft, kind: str) -> str:
+    hint = {
+        "regions": "add a node that makes them, such as 'objects: {use: consensus}'",
+        "boxes": "add a detector, such as 'ssd: {use: ssd_mobilenet}', or 'human: {use: human}'",
+        "texts": "add a node that writes, such as 'captions: {use: composer}'",
+        "parse": "add 'parse: {use: spacy_parse}'",
+    }.get(kind, "add a node that gives them")
+    return f"annotate.{draft.name} ({draft.use}) needs {kind}, which no node gives: {hint}."
+
+
+def _in_order(drafts: Sequence[_Draft]) -> list[_Draft]:
+    waiting, done, answer = list(drafts), set[str](), list[_Draft]()
+    while waiting:
+        ready = [draft for draft in waiting if set(draft.inputs) <= done]
+        if not ready:
+            names = " and ".join(sorted(draft.name for draft in waiting))
+            raise ConfigError(f"The nodes {names} wait for each other: each needs what another gives; remove one.")
+        answer += ready
+        done |= {draft.name for draft in ready}
+        waiting = [draft for draft in waiting if draft.name not in done]
+    return answer
+
+
+def _finish(draft: _Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
+    instance, component = draft.instance, draft.component
+    settings = {name: getattr(instance, name) for name in RUN_OPTIONS if getattr(instance, name, None) is not None}
+    resources = Resources(**{name: type(getattr(Resources(), name))(value) for name, value in settings.items()})
+    if max_workers and (resources.max_workers == 0 or resources.max_workers > max_workers):
+        resources = Resources(**(settings | {"max_workers": max_workers}))
+    key = node_key(
+        draft.target,
+        component.version,
+        _plain(draft.options),
+        _plain(defaults_of(component)),
+        tuple(getattr(instance, "weights", ()) or ()) if not isinstance(getattr(instance, "weights", ()), str) else (instance.weights,),
+        {name: nodes[name].key for name in draft.inputs},
+    )
+    return Node(
+        name=draft.name,
+        target=draft.target,
+        options=draft.options,
+        needs=draft.needs,
+        gives=draft.gives,
+        key=key,
+        inputs=draft.inputs,
+        over="texts" if draft.gives == ("parse",) else "images",
+        replaces=tuple(getattr(component, "replaces", ())),
+        deterministic=bool(component.deterministic),
+        resources=resources,
+        component=draft.use,
+        version=component.version,
+    )
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as JSON takes them: tuples and sets as lists."""
+    return {
+        name: sorted(value) if isinstance(value, set | frozenset) else list(value) if isinstance(value, tuple) else value
+        for name, value in options.items()
+    }
+
+
+def record_nodes(nodes: Iterable[Node]) -> list[Node]:
+    """The nodes whose annotations make up the record: who was replaced in all it gives is left out."""
+    nodes = list(nodes)
+    replaced = {
+        (reader_input, kind)
+        for node in nodes
+        for reader_input, kinds in node.inputs.items()
+        for kind in kinds
+        if kind in node.replaces
+    }
+    answer = []
+    for node in nodes:
+        columns = {column for kind in node.gives for column in RESOURCES[kind]}
+        gone = {column for kind in node.gives if (node.name, kind) in replaced for column in RESOURCES[kind]}
+        if columns - gone:
+            answer.append(node)
+    return answer
+
+
+def replaced_columns(node: Node, nodes: Iterable[Node]) -> frozenset[str]:
+    """The columns of a node that another node re-emits, so that the record must not take them twice."""
+    return frozenset(
+        column
+        for other in nodes
+        for kind in other.inputs.get(node.name, ())
+        if kind in other.replaces
+        for column in RESOURCES[kind]
+    )
+
+
+def dependants(nodes: Sequence[Node], name: str) -> list[str]:
+    """Every node that reads from `name`, directly or not, in graph order."""
+    found = {name}
+    for node in nodes:
+        if found & set(node.inputs):
+            found.add(node.name)
+    return [node.name for node in nodes if node.name in found - {name}]

@@ -1,0 +1,106 @@
+"""Masks as COCO run-lengths (pycocotools), polygons and pixels.
+
+An rle here is only the compressed counts; the size is the upright image's and must be given again. Given the
+wrong size pycocotools decodes without a word into a sheared mask, so `decode` checks the sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import EngineError
+
+Mask = npt.NDArray[np.bool_]
+
+
+def encode(mask: npt.NDArray[Any]) -> str:
+    """Height x width, truthy inside."""
+    from pycocotools import mask as coco
+
+    counts: bytes = coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
+    return counts.decode("ascii")
+
+
+def decode(rle: str, *, width: int, height: int) -> Mask:
+    from pycocotools import mask as coco
+
+    return np.asarray(coco.decode(_coco(rle, width, height)), np.bool_)
+
+
+def area(rle: str, *, width: int, height: int) -> int:
+    """Pixels inside."""
+    from pycocotools import mask as coco
+
+    return int(coco.area(_coco(rle, width, height)))
+
+
+def bbox(rle: str, *, width: int, height: int) -> tuple[float, float, float, float]:
+    """x1, y1, x2, y2 of what is inside; all 0 for an empty mask."""
+    from pycocotools import mask as coco
+
+    x, y, w, h = (float(number) for number in coco.toBbox(_coco(rle, width, height)))
+    return (x, y, x + w, y + h)
+
+
+def mask_iou(first: str, second: str, *, width: int, height: int) -> float:
+    from pycocotools import mask as coco
+
+    return float(coco.iou([_coco(first, width, height)], [_coco(second, width, height)], [0])[0, 0])
+
+
+def from_polygons(polygons: Sequence[Sequence[float]], *, width: int, height: int) -> str:
+    """The union of polygons, each x, y, x, y, ... in pixels; fewer than three corners enclose nothing."""
+    from pycocotools import mask as coco
+
+    solid = [list(polygon) for polygon in polygons if len(polygon) >= 6]
+    if not solid:
+        return encode(np.zeros((height, width), np.uint8))
+    merged: bytes = coco.merge(coco.frPyObjects(solid, height, width))["counts"]
+    return merged.decode("ascii")
+
+
+def from_counts(counts: Sequence[int], *, width: int, height: int) -> str:
+    """COCO's uncompressed run-lengths (column by column, outside first)."""
+    from pycocotools import mask as coco
+
+    if sum(counts) != width * height:
+        raise EngineError(f"A mask's runs cover {sum(counts)} pixels, its image has {width * height}.")
+    compressed: bytes = coco.frPyObjects({"counts": list(counts), "size": [height, width]}, height, width)["counts"]
+    return compressed.decode("ascii")
+
+
+def to_polygons(mask: npt.NDArray[Any]) -> list[list[float]]:
+    """Outer outlines, largest first; holes are filled by it."""
+    import cv2
+
+    contours, _ = cv2.findContours(np.ascontiguousarray(mask, np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    solid = sorted((c for c in contours if len(c) >= 3), key=cv2.contourArea, reverse=True)
+    return [np.asarray(contour, np.float64).reshape(-1).tolist() for contour in solid]
+
+
+def _coco(rle: str, width: int, height: int) -> dict[str, Any]:
+    covered = sum(_runs(rle))
+    if covered != width * height:
+        raise EngineError(f"A mask covers {covered} pixels, its image has {width} x {height} = {width * height}.")
+    return {"size": [height, width], "counts": rle.encode("ascii")}
+
+
+def _runs(rle: str) -> list[int]:
+    """COCO's code: five bits a character, low first, the sixth says more follows; from the third run on differences."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in rle:
+        code = ord(character) - 48
+        value |= (code & 0x1F) << shift
+        shift += 5
+        if code & 0x20:
+            continue
+        if code & 0x10:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    return runs

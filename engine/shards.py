@@ -1,0 +1,231 @@
+"""Commits: what is done, decided by names alone.
+
+A node writes under <node>/<key8>/. Data files are named by their content and never reused; the record
+00017.json is created only if absent, so the first commit wins and whoever comes later changes nothing.
+A unit that is looked at again (--retry-failed, new labels for an old image) gets a later revision,
+00017-r2.json. Revisions are numbered over the whole data set: whatever read an older one is stale.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.storage import Storage, sha256_file
+
+ROW_GROUP = 500  # rows; fixed, so that the same rows are the same bytes however they were computed
+_RECORD_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?\.json")
+_DATA_NAME = re.compile(r"(\d{5,})-([0-9a-f]{8})\.(\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One committed file, its path relative to the data set."""
+
+    path: str
+    sha256: str
+    rows: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a commit record says. `inputs` are the data files it was made from: {path: sha256}."""
+
+    shard: int
+    revision: int
+    files: Mapping[str, File]
+    failures: int = 0
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Record:
+        fields = json.loads(data)
+        return cls(**(fields | {"files": {part: File(**file) for part, file in fields["files"].items()}}))
+
+
+class Commits:
+    """The committed shards of one node under one key."""
+
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self.storage = storage
+        self.folder = folder
+
+    def revisions(self, shards: int | None = None) -> npt.NDArray[np.int32]:
+        """The latest revision of each shard, -1 where there is none. One listing, no body is read."""
+        latest: dict[int, int] = {}
+        for shard, revision in self._records():
+            if revision > latest.get(shard, -1):
+                latest[shard] = revision
+        size = max(latest, default=-1) + 1 if shards is None else shards
+        answer = np.full(size, -1, np.int32)
+        for shard, revision in latest.items():
+            if shard < size:
+                answer[shard] = revision
+        return answer
+
+    def _records(self) -> Iterator[tuple[int, int]]:
+        for name in self.storage.names(self.folder):
+            if name.endswith(".json") and (match := _RECORD_NAME.fullmatch(name)):
+                yield int(match[1]), int(match[2] or 0)
+
+    def record(self, shard: int, revision: int) -> Record:
+        return Record.from_json(self.storage.read(f"{self.folder}/{record_name(shard, revision)}"))
+
+    def commit(self, record: Record) -> bool:
+        """True if this was the first record of that shard and revision; else its files are given up."""
+        name = f"{self.folder}/{record_name(record.shard, record.revision)}"
+        if self.storage.create(name, record.to_json()):
+            return True
+        first = self.record(record.shard, record.revision)
+        named = {file.path for file in first.files.values()}
+        for file in record.files.values():
+            if file.path not in named and file.path.startswith(self.folder):
+                self.storage.remove(file.path)
+        return False
+
+    def put_file(self, shard: int, local_file: str, suffix: str, rows: int) -> File:
+        """Give a finished local file its content's name in this folder."""
+        import os
+
+        size, digest = os.path.getsize(local_file), sha256_file(local_file)
+        path = f"{self.folder}/{shard:05d}-{digest[:8]}.{suffix}"
+        self.storage.upload(local_file, path)
+        return File(path, digest, rows, size)
+
+    def put_table(self, shard: int, table: pa.Table) -> File:
+        with TableWriter(self, shard, table.schema) as writer:
+            writer.write(table)
+        return writer.file
+
+    def data_files(self, suffix: str = "parquet") -> dict[int, str]:
+        """The committed data file of each shard at its latest revision.
+
+        A record body is read only where a folder holds more than one candidate.
+        """
+        found: dict[int, list[str]] = {}
+        names = self.storage.names(self.folder)
+        for name in names:
+            if (match := _DATA_NAME.fullmatch(name)) and match[3] == suffix:
+                found.setdefault(int(match[1]), []).append(f"{self.folder}/{name}")
+        answer: dict[int, str] = {}
+        for shard, revision in enumerate(self.revisions()):
+            candidates = found.get(shard, [])
+            if revision < 0 or not candidates:
+                continue
+            if len(candidates) == 1 and revision == 0:
+                answer[shard] = candidates[0]
+                continue
+            files = [file.path for file in self.record(shard, int(revision)).files.values() if file.path.startswith(self.folder)]
+            answer[shard] = next(path for path in files if path.endswith(f".{suffix}"))
+        return answer
+
+    def sweep(self) -> int:
+        """Remove data files no record names, of committed shards only: others may be on their way to a commit."""
+        removed = self.storage.sweep_temporaries(self.folder)
+        found: dict[int, list[str]] = {}
+        records: dict[int, list[int]] = {}
+        for name in self.storage.names(self.folder):
+            if match := _DATA_NAME.fullmatch(name):
+                found.setdefault(int(match[1]), []).append(f"{self.folder}/{name}")
+            elif match := _RECORD_NAME.fullmatch(name):
+                records.setdefault(int(match[1]), []).append(int(match[2] or 0))
+        for shard, paths in found.items():
+            if len(paths) < 2 or shard not in records:
+                continue
+            named = {file.path for revision in records[shard] for file in self.record(shard, revision).files.values()}
+            orphans = [path for path in paths if path not in named]
+            for path in orphans:
+                self.storage.remove(path)
+            removed += len(orphans)
+        return removed
+
+
+class TableWriter:
+    """Streams rows into one Parquet file of fixed row groups: memory does not grow with the shard."""
+
+    def __init__(self, commits: Commits, shard: int, schema: pa.Schema) -> None:
+        self.commits, self.shard, self.schema = commits, shard, schema
+        self.file: File
+        self._scratch = commits.storage.scratch(f"{commits.folder}/{shard:05d}")
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+
+    def __enter__(self) -> TableWriter:
+        self._writer = pq.ParquetWriter(self._scratch, self.schema, compression="zstd", write_statistics=False)
+        return self
+
+    def write(self, table: pa.Table) -> None:
+        self._waiting.append(table.cast(self.schema))
+        if sum(piece.num_rows for piece in self._waiting) >= ROW_GROUP:
+            self._flush(final=False)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        import contextlib
+        import os
+
+        if error is not None:
+            with contextlib.suppress(Exception):
+                assert self._writer is not None
+                self._writer.close()
+            with contextlib.suppress(OSError):
+                os.unlink(self._scratch)
+            return
+        self._flush(final=True)
+        assert self._writer is not None
+        self._writer.close()
+        self.file = self.commits.put_file(self.shard, self._scratch, "parquet", self._rows)
+
+    def _flush(self, *, final: bool) -> None:
+        assert self._writer is not None
+        table = pa.concat_tables(self._waiting) if self._waiting else self.schema.empty_table()
+        size = table.num_rows
+        whole = size if final else size - size % ROW_GROUP
+        for start in range(0, whole, ROW_GROUP):
+            piece = table.slice(start, min(ROW_GROUP, whole - start)).combine_chunks()
+            self._writer.write_table(piece, row_group_size=ROW_GROUP)
+        self._rows += whole
+        self._waiting = [table.slice(whole)] if whole < size else []
+
+
+class TableReader:
+    """Rows of a committed Parquet file by position, one row group in memory at a time."""
+
+    def __init__(self, storage: Storage, path: str, columns: Sequence[str] | None = None) -> None:
+        self._file = pq.ParquetFile(storage.open(path))
+        self._columns = list(columns) if columns is not None else None
+        self._group = -1
+        self._table: pa.Table | None = None
+        self.rows: int = self._file.metadata.num_rows
+
+    def slice(self, start: int, stop: int) -> pa.Table:
+        pieces = []
+        while start < stop:
+            group = start // ROW_GROUP
+            if group != self._group or self._table is None:
+                self._table, self._group = self._file.read_row_group(group, columns=self._columns), group
+            offset = start - group * ROW_GROUP
+            length = min(stop - start, self._table.num_rows - offset)
+            pieces.append(self._table.slice(offset, length))
+            start += length
+        return pa.concat_tables(pieces) if pieces else self._file.schema_arrow.empty_table()
+
+    def read(self) -> pa.Table:
+        return self._file.read(columns=self._columns)
+
+
+def record_name(shard: int, revision: int) -> str:
+    return f"{shard:05d}.json" if revision == 0 else f"{shard:05d}-r{revision}.json"

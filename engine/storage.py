@@ -1,0 +1,251 @@
+"""One folder of a data set on any file system fsspec knows. Paths are relative to its root, with '/'.
+
+Two ways to write: `put` replaces whole files atomically; `create` writes only if nothing is there and says
+whether it did, which is what makes a commit a commit. fsspec's own mode="create" is not atomic on local disks,
+so there it is a temporary file and a hard link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+from engine.errors import ConfigError, StorageError
+
+_ABSENT = (FileNotFoundError, NotADirectoryError)
+
+
+class Storage:
+    """Not thread-safe to construct, safe to use from threads. Pickles as its URL."""
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        try:
+            self.fs, self.root = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise ConfigError(f"Cannot open '{url}': {error}") from error
+        protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
+        if protocol == "memory":
+            raise ConfigError("A data set cannot live on memory://: workers are other processes; give a folder or s3://.")
+        self.local = protocol in ("file", "local")
+        self.url = os.path.abspath(self.root) if self.local else url.rstrip("/")
+        self.root = self.url if self.local else self.root.rstrip("/")
+
+    def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
+        return (Storage, (self.url,))
+
+    def path(self, name: str) -> str:
+        return f"{self.root}/{name}" if name else self.root
+
+    def locate(self, uri: str) -> str:
+        """Where a locator points: relative ones lie in this data set, so that it can be moved as a whole."""
+        return uri if "://" in uri or uri.startswith("/") else f"{self.url}/{uri}"
+
+    def read(self, name: str) -> bytes:
+        """All bytes; FileNotFoundError where nothing is."""
+        with _storage_errors(name):
+            if self.local:
+                with open(self.path(name), "rb") as file:
+                    return file.read()
+            data: bytes = self.fs.cat_file(self.path(name))
+            return data
+
+    def open(self, name: str) -> Any:
+        """A seekable binary file for reading."""
+        with _storage_errors(name):
+            return self.fs.open(self.path(name), "rb")
+
+    def put(self, name: str, data: bytes) -> None:
+        with _storage_errors(name):
+            if not self.local:
+                self.fs.pipe_file(self.path(name), data)
+                return
+            temporary = self._write_temporary(name, data)
+            os.replace(temporary, self.path(name))
+
+    def upload(self, local_file: str, name: str) -> None:
+        """Move a finished local file to its place; the local one is gone afterwards."""
+        with _storage_errors(name):
+            if not self.local:
+                self.fs.put_file(local_file, self.path(name))
+                os.unlink(local_file)
+                return
+            target = self.path(name)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.replace(local_file, target)
+
+    def scratch(self, name: str) -> str:
+        """Where to write a file that `upload` will move to `name`: the same disk, so that moving is renaming."""
+        if self.local:
+            return self._temporary(name)
+        import tempfile
+
+        return os.path.join(tempfile.gettempdir(), f"engine-{uuid4().hex}")
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write only if absent. True if this call wrote it."""
+        with _storage_errors(name):
+            if not self.local:
+                return self._create_remote(name, data)
+            temporary = self._write_temporary(name, data)
+            try:
+                os.link(temporary, self.path(name))
+            except FileExistsError:
+                return False
+            finally:
+                os.unlink(temporary)
+            _sync_folder(os.path.dirname(self.path(name)))
+            return True
+
+    def _create_remote(self, name: str, data: bytes) -> bool:
+        try:
+            self.fs.pipe_file(self.path(name), data, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            # Two conditional puts that met: the store asks the later one to look again.
+            if "ConditionalRequestConflict" not in str(error) and "PreconditionFailed" not in str(error):
+                raise
+            return False
+        finally:
+            self.fs.invalidate_cache(os.path.dirname(self.path(name)))
+        return True
+
+    def names(self, folder: str) -> list[str]:
+        """Names directly in a folder, sorted, without temporaries; none if the folder is absent."""
+        return [name for name in self._all_names(folder) if not name.startswith(".tmp-")]
+
+    def _all_names(self, folder: str) -> list[str]:
+        with _storage_errors(folder or self.url):
+            try:
+                if self.local:
+                    return sorted(os.listdir(self.path(folder)))
+                self.fs.invalidate_cache()
+                found = self.fs.ls(self.path(folder), detail=False)
+            except _ABSENT:
+                return []
+        return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in found)
+
+    def exists(self, name: str) -> bool:
+        with _storage_errors(name):
+            return bool(os.path.exists(self.path(name)) if self.local else self.fs.exists(self.path(name)))
+
+    def remove(self, name: str) -> None:
+        """Gone afterwards, also if it was gone before."""
+        with _storage_errors(name), contextlib.suppress(FileNotFoundError):
+            if self.local:
+                os.unlink(self.path(name))
+            else:
+                self.fs.rm_file(self.path(name))
+
+    def sweep_temporaries(self, folder: str) -> int:
+        """Remove temporaries of processes of this host that are gone. No clock is asked."""
+        if not self.local:
+            return 0
+        dead = [name for name in self._all_names(folder) if name.startswith(".tmp-") and not _alive(name)]
+        for name in dead:
+            self.remove(f"{folder}/{name}")
+        return len(dead)
+
+    def check_writable(self) -> None:
+        """Fail now, in one sentence, rather than after an hour's work."""
+        name = f".tmp-probe-{uuid4().hex}"
+        try:
+            self.put(name, b"")
+            self.remove(name)
+        except (StorageError, OSError) as error:
+            raise StorageError(f"The data set '{self.url}' cannot be written: {error}") from error
+
+    def _temporary(self, name: str) -> str:
+        target = self.path(name)
+        folder = os.path.dirname(target)
+        os.makedirs(folder, exist_ok=True)
+        return os.path.join(folder, f".tmp-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}")
+
+    def _write_temporary(self, name: str, data: bytes) -> str:
+        temporary = self._temporary(name)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        return temporary
+
+
+def read_source(uri: str, offset: int = 0, length: int = -1) -> bytes:
+    """The encoded bytes of one image, wherever it lies. FileNotFoundError where it is gone.
+
+    Every other failure of the file system is a StorageError: no image is at fault.
+    """
+    with _storage_errors(uri):
+        if "://" not in uri:
+            with open(uri, "rb") as file:
+                file.seek(offset)
+                return file.read(length)
+        import fsspec
+
+        fs, path = fsspec.core.url_to_fs(uri)
+        end = None if length < 0 else offset + length
+        data: bytes = fs.cat_file(path, start=offset or None, end=end)
+        return data
+
+
+def sha256_file(path: str) -> str:
+    """Hex digest of a local file, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _storage_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (*_ABSENT, FileExistsError, IsADirectoryError, StorageError):
+        raise
+    except OSError as error:
+        raise StorageError(_sentence(name, error)) from error
+    except Exception as error:
+        # Object stores raise their client's own errors; those that mean "not there" were turned into OSError by fsspec.
+        if type(error).__module__.split(".")[0] not in ("botocore", "aiobotocore", "aiohttp", "fsspec", "asyncio"):
+            raise
+        raise StorageError(f"Storage failed at '{name}': {type(error).__name__}: {error}") from error
+
+
+def _sentence(name: str, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk is full: '{name}' could not be written; free some space and run the same command again."
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"No permission for '{name}': {error.strerror}."
+    return f"Storage failed at '{name}': {error}"
+
+
+def _sync_folder(folder: str) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _alive(temporary: str) -> bool:
+    host, _, rest = temporary.removeprefix(".tmp-").rpartition("-")[0].rpartition("-")
+    if host != socket.gethostname() or not rest.isdigit():
+        return True
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,24 @@
+"""Boxes that are none: not finite, without area, or outside their image. Pixels of the upright image."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.columns import Regions
+from filters.verdict import Verdict
+
+
+def box_sanity(regions: Regions, *, slack: float = 0.5) -> list[Verdict]:
+    """Drop boxes with a NaN or infinite edge, then those with x1 >= x2 or y1 >= y2, then those that reach
+    more than `slack` pixels over an edge of their image (rounding may cost half a pixel).
+    """
+    x1, y1, x2, y2 = regions.x1, regions.y1, regions.x2, regions.y2
+    with np.errstate(invalid="ignore", over="ignore"):
+        finite = np.isfinite(x1 + y1 + x2 + y2)
+        side = np.minimum(x2 - x1, y2 - y1)
+        over = np.maximum(np.maximum(-x1, -y1), np.maximum(x2 - regions.width, y2 - regions.height))
+        return [
+            Verdict(finite, "box_sanity.finite"),
+            Verdict(side > 0, "box_sanity.area", side, 0.0),
+            Verdict(over <= slack, "box_sanity.inside", over, slack),
+        ]

@@ -1,0 +1,14 @@
+"""Images too small to learn from. Everything said of a dropped image is dropped with it, human labels included."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.columns import Images
+from filters.verdict import Verdict
+
+
+def min_side(images: Images, *, pixels: int = 64) -> Verdict:
+    """Drop images whose shorter side is below `pixels`."""
+    side = np.minimum(images.numbers("width"), images.numbers("height"))
+    return Verdict(side >= pixels, "min_side", side, pixels)

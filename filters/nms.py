@@ -1,0 +1,46 @@
+"""The same thing boxed twice: greedy non-maximum suppression, within a class and then across classes.
+
+The value of a verdict is the IoU with the better box that was kept. A human box wins against all others
+and is itself never suppressed. Scores of several producers should be on one scale (consensus sees to that).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.columns import Regions
+from engine.flat import Bools, Floats, Ints
+from engine.pairs import iou_pairs, suppressors
+from filters.verdict import Verdict
+
+
+def nms(
+    regions: Regions, *, within: float = 0.5, across: float = 0.8, kinds: Sequence[str] = ("object",)
+) -> list[Verdict]:
+    """Drop a box that overlaps a better one by IoU `within` or more if both have the same label, and of those
+    left, one that overlaps any better one by `across` or more. Only `kinds` of regions are compared.
+    """
+    judged = np.flatnonzero(np.logical_or.reduce([regions.equals("kind", kind) for kind in kinds]))
+    image, score = regions.image[judged], regions.score[judged]
+    label = regions.codes("label")[0][judged]
+    i, j, iou = iou_pairs(image, regions.boxes[judged], min_iou=min(within, across))
+    near = (label[i] == label[j]) & (iou >= within)
+    first = suppressors(i[near], j[near], score) if near.any() else np.full(len(judged), -1)
+    left = first < 0
+    far = (iou >= across) & left[i] & left[j]
+    second = suppressors(i[far], j[far], score)
+    return [
+        _verdict(len(regions), judged, first, iou[near], "nms.within", within),
+        _verdict(len(regions), judged, second, iou[far], "nms.across", across),
+    ]
+
+
+def _verdict(n: int, judged: Ints, by: Ints, iou: Floats, rule: str, threshold: float) -> Verdict:
+    keep: Bools = np.ones(n, np.bool_)
+    value = np.full(n, np.nan)
+    lost = np.flatnonzero(by >= 0)
+    keep[judged[lost]] = False
+    value[judged[lost]] = iou[by[lost]]
+    return Verdict(keep, rule, value, threshold)

@@ -1,0 +1,1 @@
+"""Florence-2: prompts, targets, training, prediction, evaluation. Moves in with part C."""

@@ -1,0 +1,1 @@
+"""The path of the data: ingest, annotate, filter, emit; the recipes and the command line."""

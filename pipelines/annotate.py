@@ -1,0 +1,70 @@
+"""Run nodes over the shards that lack them: the specialists, and whatever else is a node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.backends import LocalBackend, RayBackend
+from engine.config import Recipe
+from engine.graph import Node, build
+from engine.progress import LiveLine
+from engine.runner import Backend, Plan, Scheduler, make_plan
+from engine.storage import Storage
+from pipelines.ingest import limits_of
+from specialists import CATALOG
+
+
+@dataclass(slots=True)
+class Runtime:
+    """How nodes are run: in Ray or in this process, and who is told."""
+
+    storage: Storage
+    recipe: Recipe
+    runner: str = "ray"
+    address: str | None = None
+    watch: Callable[[str], LiveLine] | None = None
+
+    def backend(self, nodes: Mapping[str, Node]) -> Backend:
+        limits, url, seconds = limits_of(self.recipe), self.storage.url, self.recipe.ingest.max_seconds
+        if self.runner == "local":
+            return LocalBackend(nodes, url, limits, max_seconds=seconds)
+        return RayBackend(nodes, url, limits, address=self.address, max_seconds=seconds)
+
+
+def annotation_nodes(recipe: Recipe) -> list[Node]:
+    return build(recipe.annotate, CATALOG, recipe.run.max_workers)
+
+
+def run_nodes(
+    runtime: Runtime, stage: str, nodes: Sequence[Node], known: Sequence[Node] = (), *, retry_failed: bool = False
+) -> tuple[Plan, LiveLine]:
+    """Schedule until nothing is left to do. A backend is started only if there is something."""
+    plan = make_plan(runtime.storage, nodes, known, retry_failed=retry_failed)
+    line = runtime.watch(stage) if runtime.watch else LiveLine(stage, runtime.recipe.ingest.shard_size, live=False)
+    if not any(mask.any() for mask in plan.todo().values()):
+        return plan, line
+    backend = runtime.backend(plan.known)
+    try:
+        Scheduler(
+            runtime.storage,
+            plan,
+            backend,
+            line,
+            limits=limits_of(runtime.recipe),
+            max_failures=runtime.recipe.run.max_failures,
+            start_timeout_s=runtime.recipe.run.start_timeout_s,
+        ).run()
+    finally:
+        backend.close()
+        line.close()
+        sweep(runtime.storage, [node for node in nodes if line.tallies.get(node.name, None)])
+    return plan, line
+
+
+def sweep(storage: Storage, nodes: Sequence[Node]) -> None:
+    """Remove files that no record names, where this run has worked."""
+    from engine.shards import Commits
+
+    for node in nodes:
+        Commits(storage, node.folder).sweep()

@@ -1,0 +1,230 @@
+"""The command line. A command parses, calls one function and prints; heavy imports happen inside it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Images in, three kinds of annotation made, judged and improved, trainable shards out.",
+)
+
+RecipeOption = Annotated[str, typer.Option("-c", "--recipe", help="The recipe, a YAML file.")]
+DatasetOption = Annotated[str, typer.Option("-d", "--dataset", help="The data set; default: the recipe's.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key: a.b=c (again for more).")]
+
+FAILED, WRONG, INTERRUPTED = 1, 2, 130
+
+
+@app.command()
+def run(
+    recipe: RecipeOption = "recipe.yaml",
+    stage: Annotated[str, typer.Option(help="One of ingest, annotate, filter, emit; default: all.")] = "",
+    settings: SetOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; with --stage filter: what flips.")] = False,
+    probe: Annotated[int, typer.Option(help="With --dry-run: time each specialist on so many images.")] = 0,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Look again at committed failures.")] = False,
+    runner: Annotated[str, typer.Option(help="ray, or local: this process, unprotected from crashes.")] = "ray",
+    address: Annotated[str, typer.Option(help="A Ray cluster to join; default: a private one here.")] = "",
+) -> None:
+    """Do what is not done yet: ingest, annotate, filter, emit. The same command again goes on."""
+    _guarded(lambda: _run(recipe, stage, settings or [], dry_run, probe, retry_failed, runner, address))
+
+
+def _run(
+    path: str, stage: str, settings: list[str], dry: bool, probe: int, retry: bool, runner: str, address: str
+) -> None:
+    from engine.config import load_recipe
+    from engine.errors import unknown
+    from engine.progress import LiveLine
+    from pipelines import run as stages
+
+    if stage and stage not in stages.STAGES:
+        raise unknown("stage", stage, stages.STAGES)
+    if runner not in ("ray", "local"):
+        raise unknown("runner", runner, ["ray", "local"])
+    recipe = load_recipe(path, settings)
+    if dry:
+        _print_dry_run(recipe, stage, probe, retry)
+        return
+    summary = stages.run(
+        recipe,
+        stage=stage or None,
+        runner=runner,
+        address=address or None,
+        retry_failed=retry,
+        watch=lambda name: LiveLine(name, recipe.ingest.shard_size),
+        command=" ".join(["engine", *sys.argv[1:]]),
+    )
+    from pipelines.summary import render_summary
+
+    typer.echo(render_summary(summary))
+
+
+def _print_dry_run(recipe: Any, stage: str, probe: int, retry: bool) -> None:
+    from pipelines import run as stages
+    from pipelines.summary import render_dry_run
+
+    if stage == "filter":
+        from pipelines.whatif import render_what_if, what_if
+
+        typer.echo(render_what_if(what_if(recipe)))
+        return
+    typer.echo(render_dry_run(stages.dry_run(recipe, stage=stage or None, retry_failed=retry)))
+    if probe:
+        from pipelines.components import render_probe
+
+        typer.echo(render_probe(recipe, probe))
+
+
+@app.command()
+def status(recipe: RecipeOption = "recipe.yaml", dataset: DatasetOption = "") -> None:
+    """Where every image and every annotation ended; shards, failures, rates."""
+
+    def work() -> None:
+        from engine.accounting import account
+        from pipelines.status import render_status
+
+        found = account(_open(recipe, dataset))
+        typer.echo(render_status(found))
+        if not found.balanced:
+            raise typer.Exit(FAILED)
+
+    _guarded(work)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One statement that reads.")] = "",
+    named: Annotated[str, typer.Option(help="A query of docs/queries by name; 'list' names them.")] = "",
+    form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+    recipe: RecipeOption = "recipe.yaml",
+    dataset: DatasetOption = "",
+) -> None:
+    """DuckDB, read-only, over views: images texts regions region_texts phrases tags image_scores parse failures inputs runs."""
+
+    def work() -> None:
+        from pipelines.answers import render_query
+
+        typer.echo(render_query(lambda: _open(recipe, dataset), sql, named, form))
+
+    _guarded(work)
+
+
+@app.command()
+def why(
+    image: Annotated[str, typer.Argument(help="An image id, the beginning of one, or a file name.")],
+    annotation: Annotated[str, typer.Argument(help="An annotation id, such as objects/3.")] = "",
+    recipe: RecipeOption = "recipe.yaml",
+    dataset: DatasetOption = "",
+) -> None:
+    """Who proposed an annotation, from what, merged with what, and which rule kept or dropped it."""
+
+    def work() -> None:
+        from pipelines.why import why as explain
+
+        typer.echo(explain(_open(recipe, dataset), image, annotation or None))
+
+    _guarded(work)
+
+
+@app.command()
+def show(
+    out: Annotated[str, typer.Option("-o", "--out", help="The picture to write.")] = "sheet.png",
+    where: Annotated[str, typer.Option(help="A condition on the images view, or a SELECT of image_id.")] = "",
+    rule: Annotated[str, typer.Option(help="Images with annotations this rule dropped.")] = "",
+    disagreement: Annotated[bool, typer.Option("--disagreement", help="Images on which producers agree least.")] = False,
+    limit: Annotated[int, typer.Option(help="Images at most.")] = 12,
+    recipe: RecipeOption = "recipe.yaml",
+    dataset: DatasetOption = "",
+) -> None:
+    """A contact sheet: images with what was found on them, kept and dropped."""
+
+    def work() -> None:
+        from pathlib import Path
+
+        from pipelines.show import show as draw
+
+        data = _open(recipe, dataset)
+        typer.echo(str(draw(data, Path(out), where, rule=rule or None, disagreement=disagreement, limit=limit)))
+
+    _guarded(work)
+
+
+@app.command()
+def components(
+    name: Annotated[str, typer.Argument(help="One component or filter, with its options.")] = "",
+    check: Annotated[bool, typer.Option("--check", help="Load each and time it on a drawn image.")] = False,
+) -> None:
+    """What a recipe may name: specialists and filters, their options and defaults."""
+
+    def work() -> None:
+        from pipelines.components import render_check, render_components
+
+        typer.echo(render_components(name))
+        if check:
+            text, ok = render_check(name)
+            typer.echo(text)
+            if not ok:
+                raise typer.Exit(FAILED)
+
+    _guarded(work)
+
+
+@app.command()
+def verify(release: Annotated[str, typer.Argument(help="A release folder.")]) -> None:
+    """Open a release with webdataset, pyarrow and datasets, and check every promise it makes."""
+
+    def work() -> None:
+        from pipelines.verify import render_checks
+        from pipelines.verify import verify as check
+
+        checks = check(release)
+        typer.echo(render_checks(checks))
+        if not all(item.ok for item in checks):
+            raise typer.Exit(FAILED)
+
+    _guarded(work)
+
+
+def _open(recipe: str, dataset: str) -> Any:
+    """The data set a command reads: the one named, or the recipe's."""
+    from engine.dataset import Dataset
+
+    if not dataset:
+        from engine.config import load_recipe
+
+        dataset = load_recipe(recipe).dataset
+    return Dataset.open(dataset)
+
+
+def _guarded(work: Callable[[], None]) -> None:
+    """Errors on purpose are one sentence on stderr and a right exit code."""
+    from engine.errors import ConfigError, EngineError
+
+    try:
+        work()
+    except ConfigError as error:
+        _fail(str(error), WRONG)
+    except EngineError as error:
+        _fail(str(error), FAILED)
+    except KeyboardInterrupt:
+        _fail("Interrupted. What was committed stays; the same command goes on from there.", INTERRUPTED)
+    except BrokenPipeError:
+        raise typer.Exit(0) from None
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    typer.echo(f"engine: {sentence}", err=True)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,216 @@
+"""Write what is kept as a release: tars of original bytes and json, Parquet, a manifest, a card.
+
+A release never changes once its manifest is there. Its shards are committed like any node's, so a run that was
+killed goes on where it stopped; the manifest is written last, so its existence means complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from engine.config import Recipe
+from engine.errors import ConfigError, StorageError
+from engine.graph import IMAGES, Node, Resources
+from engine.inputs import ShardInputs
+from engine.keys import stable_hash
+from engine.schema import ANNOTATIONS
+from engine.shards import Commits, File, Record
+from engine.storage import Storage, read_source, sha256_file
+from filters.chain import keep
+from pipelines.annotate import Runtime, run_nodes
+from pipelines.filter import Output, shard_options, shard_record
+from pipelines.release import card, manifest, release_rows, write_shard
+
+EMIT_VERSION = 1
+
+
+class Release:
+    """The component that writes the release shard of one shard."""
+
+    def __init__(self, *, folder: str, numbers: dict[int, int], record: list[Any], parses: list[str]) -> None:
+        self.folder, self.numbers, self.record, self.parses = folder, numbers, record, parses
+
+    def load(self) -> None:
+        return None
+
+    def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
+        """The tar and the Parquet file of what is kept; images whose bytes are gone are counted as lost."""
+        record, _ = shard_record(inputs, self.record, self.parses)
+        kept = keep(record, inputs.table("judge"))
+        if not kept.num_rows:
+            return Output({}, 0)
+        images = _rows_of(inputs.images, kept["image_id"].to_pylist())
+        content, lost = _contents(inputs.storage, images)
+        if lost:
+            there = pa.array([image_id in content for image_id in images["image_id"].to_pylist()])
+            kept, images = kept.filter(there), images.filter(there)
+        number = self.numbers[shard]
+        files = _write(inputs.storage, self.folder, number, release_rows(kept, images), content)
+        return Output(files, kept.num_rows, len(lost), _counts(kept) | {"lost": lost})
+
+
+def _rows_of(images: pa.Table, wanted: Sequence[str]) -> pa.Table:
+    position = {image_id: row for row, image_id in enumerate(images["image_id"].to_pylist())}
+    return images.take([position[image_id] for image_id in wanted])
+
+
+def _contents(storage: Storage, images: pa.Table) -> tuple[dict[str, bytes], list[list[str]]]:
+    """Original bytes by image id, and [id, why] of those that are not there any more."""
+    content: dict[str, bytes] = {}
+    lost: list[list[str]] = []
+    for row in images.select(["image_id", "uri", "offset", "length"]).to_pylist():
+        try:
+            data = read_source(storage.locate(row["uri"]), row["offset"], row["length"])
+        except (FileNotFoundError, NotADirectoryError):
+            lost.append([row["image_id"], "missing"])
+            continue
+        if hashlib.sha256(data).hexdigest()[:32] == row["image_id"]:
+            content[row["image_id"]] = data
+        else:
+            lost.append([row["image_id"], "changed"])
+    return content, lost
+
+
+def _write(
+    storage: Storage, folder: str, number: int, rows: pa.Table, content: Mapping[str, bytes]
+) -> dict[str, File]:
+    tar_name, table_name = f"train-{number:05d}.tar", f"train-{number:05d}.parquet"
+    tar, table = storage.scratch(f"{folder}/{tar_name}"), storage.scratch(f"{folder}/{table_name}")
+    try:
+        write_shard(tar, table, rows, content.__getitem__, tar_name)
+        files = {}
+        for part, local, name in (("tar", tar, tar_name), ("parquet", table, table_name)):
+            size, digest = os.path.getsize(local), sha256_file(local)
+            storage.upload(local, f"{folder}/{name}")
+            files[part] = File(f"{folder}/{name}", digest, rows.num_rows, size)
+        return files
+    except OSError as error:
+        raise StorageError(f"The release shard '{folder}/{tar_name}' could not be written: {error}") from error
+
+
+def _counts(kept: pa.Table) -> dict[str, Any]:
+    """Images, annotations of each column, and those of each granularity or kind."""
+    counts: dict[str, Any] = {"images": kept.num_rows}
+    for column in ANNOTATIONS:
+        values = kept[column].combine_chunks().flatten()
+        counts[column] = len(values)
+        for field in ("granularity", "kind"):
+            if values.type.get_field_index(field) >= 0:
+                for item in pa.compute.value_counts(values.field(field)).to_pylist():
+                    counts[f"{column}.{item['values']}"] = item["counts"]
+    return counts
+
+
+# --- driving ---------------------------------------------------------------------------------
+
+
+def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, run_info: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Make the release, or find it made. (folder, manifest); ConfigError if its name is taken by other content."""
+    storage, recipe = runtime.storage, runtime.recipe
+    records = _judged(storage, judge)
+    content = _content_key(storage, [*nodes, judge], recipe)
+    name = recipe.emit.name or f"r-{content[:8]}"
+    folder = f"releases/{name}"
+    if (existing := _existing(storage, folder)) is not None:
+        if existing["content"] != content:
+            raise ConfigError(
+                f"The release '{name}' exists and holds other content: choose another name with --set emit.name=NAME."
+            )
+        return folder, existing
+    numbers, following = {}, 0
+    for shard, record in enumerate(records):
+        if record.counts.get("images", {}).get("kept", 0):
+            numbers[shard], following = following, following + 1
+    node = _emit_node(nodes, judge, folder, numbers, content)
+    run_nodes(runtime, "emit", [node], [*nodes, judge])
+    made = [Commits(storage, node.folder).record(shard, 0) for shard in range(len(records))]
+    written = _manifest(runtime, nodes, judge, made, content, name, run_info)
+    _finish(storage, folder, made, written)
+    return folder, written
+
+
+def _judged(storage: Storage, judge: Node) -> list[Record]:
+    commits = Commits(storage, judge.folder)
+    revisions = commits.revisions(len(Commits(storage, IMAGES).revisions()))
+    if (revisions < 0).any():
+        raise ConfigError(
+            f"{int((revisions < 0).sum())} of {len(revisions)} shards are not judged yet: run the stages before, "
+            "or all of them without --stage."
+        )
+    return [commits.record(shard, int(revision)) for shard, revision in enumerate(revisions)]
+
+
+def _content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe) -> str:
+    """What the release depends on: which nodes, which shards, which revisions."""
+    folders = [IMAGES, *(node.folder for node in nodes)]
+    state = {folder: Commits(storage, folder).revisions().tolist() for folder in folders}
+    return stable_hash([EMIT_VERSION, state, [node.key for node in nodes], recipe.emit.licence])
+
+
+def _existing(storage: Storage, folder: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(storage.read(f"{folder}/manifest.json"))
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def _emit_node(nodes: Sequence[Node], judge: Node, folder: str, numbers: Mapping[int, int], content: str) -> Node:
+    return Node(
+        name="emit",
+        target="pipelines.emit:Release",
+        options=shard_options(nodes) | {"folder": folder, "numbers": dict(numbers)},
+        needs=(),
+        gives=(),
+        key=stable_hash(["emit", content, folder]),
+        inputs={node.name: node.gives for node in nodes} | {"judge": ()},
+        over="shard",
+        resources=Resources(cpus=1.0),
+        component="emit",
+        version=EMIT_VERSION,
+    )
+
+
+def _manifest(
+    runtime: Runtime,
+    nodes: Sequence[Node],
+    judge: Node,
+    records: Sequence[Record],
+    content: str,
+    name: str,
+    run_info: Mapping[str, Any],
+) -> dict[str, Any]:
+    counts: dict[str, int] = {}
+    lost: list[list[str]] = []
+    for record in records:
+        lost += record.counts.get("lost", [])
+        for key, count in record.counts.items():
+            if key != "lost":
+                counts[key] = counts.get(key, 0) + count
+    return manifest(
+        name=name,
+        content=content,
+        counts={"images": 0, **dict.fromkeys(ANNOTATIONS, 0), **dict(sorted(counts.items()))},
+        files=[file for record in records for _, file in sorted(record.files.items())],
+        recipe=runtime.recipe.model_dump(mode="json"),
+        nodes=[*nodes, judge],
+        lost=lost,
+        versions=run_info["versions"],
+    )
+
+
+def _finish(storage: Storage, folder: str, records: Iterable[Record], written: Mapping[str, Any]) -> None:
+    """Card first, manifest last; files of an abandoned attempt under the same name go."""
+    named = {file.path.rsplit("/", 1)[-1] for record in records for file in record.files.values()}
+    for name in storage.names(folder):
+        if name.startswith("train-") and name not in named:
+            storage.remove(f"{folder}/{name}")
+    storage.put(f"{folder}/README.md", card(written).encode())
+    storage.create(f"{folder}/manifest.json", json.dumps(written, indent=1).encode())
+

@@ -1,0 +1,156 @@
+"""Judge every annotation and every image; delete nothing. Verdicts are files of their own, so judging again is cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from engine.catalog import check_options, defaults_of, resolve
+from engine.columns import assemble
+from engine.config import Recipe
+from engine.errors import ConfigError
+from engine.graph import Node, Resources, record_nodes, replaced_columns
+from engine.inputs import ShardInputs
+from engine.keys import stable_hash
+from engine.component import RESOURCES
+from engine.schema import ANNOTATIONS, RECORD
+from engine.shards import Commits, File
+from filters import CATALOG
+from filters.chain import counts, judge
+from filters.verdict import Rule
+
+JUDGE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a component over a whole shard made."""
+
+    files: Mapping[str, File]
+    items: int
+    failures: int = 0
+    counts: Mapping[str, Any] | None = None
+
+
+def rules_of(recipe: Recipe) -> list[tuple[str, Rule, dict[str, Any]]]:
+    """(name, function, options) in the recipe's order; ConfigError for unknown names and options."""
+    answer = []
+    for item in recipe.filter:
+        if isinstance(item, dict) and len(item) != 1:
+            raise ConfigError(f"A filter is 'name' or '{{name: {{options}}}}', not {item!r}.")
+        name, given = (item, {}) if isinstance(item, str) else next(iter(item.items()))
+        _, rule = resolve("filter", name, CATALOG)
+        answer.append((name, rule, check_options(f"filter {name}", rule, given or {})))
+    return answer
+
+
+def judge_node(recipe: Recipe, nodes: Sequence[Node]) -> Node:
+    """The filters as a node that reads the whole record."""
+    options = shard_options(nodes) | {"rules": [[name, given] for name, _, given in rules_of(recipe)]}
+    changed = [
+        [name, {key: value for key, value in given.items() if value != defaults_of(rule).get(key)}]
+        for name, rule, given in rules_of(recipe)
+    ]
+    versions = [getattr(rule, "version", 1) for _, rule, _ in rules_of(recipe)]
+    return Node(
+        name="judge",
+        target="pipelines.filter:Judge",
+        options=options,
+        needs=(),
+        gives=(),
+        key=stable_hash(["judge", JUDGE_VERSION, changed, versions, {node.name: node.key for node in nodes}]),
+        inputs={node.name: node.gives for node in nodes},
+        over="shard",
+        resources=Resources(cpus=1.0),
+        component="judge",
+        version=JUDGE_VERSION,
+    )
+
+
+def shard_options(nodes: Sequence[Node]) -> dict[str, Any]:
+    """Which columns of which node make up the record, and which nodes parse."""
+    nodes = list(nodes)
+    return {
+        "record": [[node.name, record_columns(node, nodes)] for node in record_nodes(nodes) if node.over == "images"],
+        "parses": [node.name for node in nodes if node.over == "texts"],
+    }
+
+
+def record_columns(node: Node, nodes: Sequence[Node]) -> list[str]:
+    """The annotation columns of a node that are part of the record now, in schema order."""
+    given = {column for kind in node.gives for column in RESOURCES[kind]} - replaced_columns(node, nodes)
+    return [column for column in ANNOTATIONS if column in given]
+
+
+class Judge:
+    """Over one shard: assemble the record, apply the rules, write the verdicts."""
+
+    def __init__(self, *, rules: list[Any], record: list[Any], parses: list[str]) -> None:
+        self.names, self.record, self.parses = rules, record, parses
+
+    def load(self) -> None:
+        self.rules = [(name, resolve("filter", name, CATALOG)[1], given) for name, given in self.names]
+
+    def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
+        record, parse = shard_record(inputs, self.record, self.parses)
+        verdicts = judge(record, inputs.images, parse, self.rules)
+        file = commits.put_table(shard, verdicts)
+        return Output({"data": file}, verdicts.num_rows, 0, counts(verdicts))
+
+
+def shard_record(
+    inputs: ShardInputs, record: Sequence[tuple[str, Sequence[str]]], parses: Sequence[str]
+) -> tuple[pa.Table, pa.Table | None]:
+    """The assembled record of a shard and the parse of its texts."""
+    tables = [_only(inputs.table(name), columns) for name, columns in record]
+    tables = tables or [_blank(inputs.images["image_id"])]
+    assembled = assemble(tables)
+    if not parses:
+        return assembled, None
+    parse = _distinct(pa.concat_tables([inputs.table(name) for name in parses]))
+    return _with_broken_parses(assembled, parse), parse
+
+
+def _distinct(parse: pa.Table) -> pa.Table:
+    """One row a text: two makers may have written the same."""
+    _, first = np.unique(parse["text_key"].to_numpy(zero_copy_only=False), return_index=True)
+    return parse.take(np.sort(first)) if len(first) < parse.num_rows else parse
+
+
+def _with_broken_parses(record: pa.Table, parse: pa.Table) -> pa.Table:
+    """An image whose text could not be parsed has failed too, whether or not a node went on from there."""
+    broken = {row["text_key"]: row["failures"] for row in parse.to_pylist() if row["failures"]} if _any(parse) else {}
+    if not broken:
+        return record
+    failures = record["failures"].to_pylist()
+    for found, texts in zip(failures, record["texts"].to_pylist(), strict=True):
+        if not found:
+            found += [failure for text in texts for failure in broken.get(text["text_key"], ())][:1]
+    position = RECORD.get_field_index("failures")
+    return record.set_column(position, RECORD.field(position), pa.array(failures, RECORD.field(position).type))
+
+
+def _any(parse: pa.Table) -> bool:
+    return any(len(chunk.flatten()) for chunk in parse["failures"].chunks)
+
+
+def _only(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """The table with every annotation column emptied but those given."""
+    blank = _blank(table["image_id"])
+    for position, name in enumerate(RECORD.names):
+        if name not in columns and name in ANNOTATIONS:
+            table = table.set_column(position, RECORD.field(name), blank[name])
+    return table
+
+
+def _blank(image_ids: Any) -> pa.Table:
+    offsets = pa.array([0] * (len(image_ids) + 1), pa.int32())
+    arrays = [
+        pa.ListArray.from_arrays(offsets, pa.array([], RECORD.field(name).type.value_type), type=RECORD.field(name).type)
+        for name in (*ANNOTATIONS, "failures")
+    ]
+    return pa.table([image_ids, *arrays], schema=RECORD)

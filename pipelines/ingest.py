@@ -1,0 +1,391 @@
+"""Name every image by its content and cut the images into shards.
+
+Three steps, each of them resumable: list what is new (inputs/), look at each input in workers (probe/), give
+distinct images their place (images/). Places are given in listing order and never change, so adding a hundred
+photos to a finished set costs a hundred photos. Labels are turned upright here, once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from engine.config import Recipe
+from engine.errors import ConfigError, ImageError, StorageError
+from engine.graph import IMAGES, Node, Resources
+from engine.images import Limits, image_id, probe
+from engine.keys import stable_hash
+from engine.runner import Plan
+from engine.schema import ANNOTATIONS, IMAGES as IMAGES_SCHEMA, INPUTS, RECORD, SCHEMA_VERSION, Answer, as_row
+from engine.shards import Commits, File, Record, TableReader
+from engine.storage import Storage, read_source
+from engine.tars import TarWriter
+from pipelines.sources import Entry, open_source, upright_labels
+
+T = TypeVar("T")
+
+INPUTS_FOLDER, LABELS_FOLDER, PLACED_FOLDER = "inputs", "labels", "placed"
+CHUNK = 512  # inputs a listed chunk
+
+
+class Probe:
+    """Reads an input, names it by its content and reads its header. Pixels are decoded where they are needed."""
+
+    needs = ()
+    gives = ()
+    version = 1
+    deterministic = True
+
+    def __init__(self, *, max_pixels: int, max_bytes: int) -> None:
+        self.limits = Limits(max_pixels=max_pixels, max_bytes=max_bytes)
+
+    def load(self) -> None:
+        import fsspec  # noqa: F401  # a first import in threads has raced
+
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="read")
+
+    def probe(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | ImageError]:
+        """For each input what PROBE adds to it, or why it is no image."""
+        return list(self._threads.map(self._one, rows))
+
+    def _one(self, row: Mapping[str, Any]) -> dict[str, Any] | ImageError:
+        try:
+            data = self._read(row["uri"])
+            header = probe(data, self.limits)
+        except ImageError as error:
+            return error
+        labels = upright_labels(row, header) if any(row[name] for name in ANNOTATIONS) else {}
+        return {
+            "image_id": image_id(data),
+            "width": header.width,
+            "height": header.height,
+            "format": header.format,
+            "bytes": len(data),
+            **labels,
+        }
+
+    def _read(self, uri: str) -> bytes:
+        """One byte more than allowed is enough to know."""
+        try:
+            return read_source(uri, 0, self.limits.max_bytes + 1)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            raise ImageError("missing", f"no file at '{uri}'") from None
+        except StorageError as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise ImageError("unreadable", str(error)) from error
+            raise
+
+
+def probe_node(recipe: Recipe) -> Node:
+    options = {"max_pixels": recipe.ingest.max_pixels, "max_bytes": recipe.ingest.max_bytes}
+    return Node(
+        name="probe",
+        target="pipelines.ingest:Probe",
+        options=options,
+        needs=(),
+        gives=(),
+        key=stable_hash(["probe", Probe.version, options]),
+        inputs={},
+        over="entries",
+        base=INPUTS_FOLDER,
+        resources=Resources(batch_size=64, timeout_s=300.0),
+        component="ingest",
+        version=Probe.version,
+    )
+
+
+def open_dataset(storage: Storage, recipe: Recipe) -> None:
+    """Create dataset.json, or check that this data set is of our schema and shard size."""
+    storage.check_writable()
+    wanted = {"schema_version": SCHEMA_VERSION, "shard_size": recipe.ingest.shard_size}
+    if storage.create("dataset.json", json.dumps(wanted).encode()):
+        return
+    found = json.loads(storage.read("dataset.json"))
+    if found["schema_version"] != SCHEMA_VERSION:
+        raise ConfigError(
+            f"'{storage.url}' has schema version {found['schema_version']}, this engine writes {SCHEMA_VERSION}: "
+            "use another dataset folder."
+        )
+    if found["shard_size"] != wanted["shard_size"]:
+        raise ConfigError(
+            f"'{storage.url}' is cut into shards of {found['shard_size']}, the recipe says {wanted['shard_size']}: "
+            "set ingest.shard_size back, or use another dataset folder."
+        )
+
+
+# --- listing ---------------------------------------------------------------------------------
+
+
+def list_inputs(storage: Storage, sources: Sequence[Any], on_listed: Any = None) -> int:
+    """Append what is new in the sources to inputs/; how many that were. An empty source is an error."""
+    while True:
+        commits = Commits(storage, INPUTS_FOLDER)
+        known = _known_inputs(commits)
+        chunk = len(commits.revisions())
+        listed = 0
+        for entries in _batched(_new_entries(sources, known), CHUNK):
+            table = pa.Table.from_pylist([_input_row(source, entry) for source, entry in entries], schema=INPUTS)
+            file = commits.put_table(chunk, table)
+            if not commits.commit(Record(chunk, 0, {"data": file})):
+                break  # another driver lists too: look again at what is known
+            chunk += 1
+            listed += len(entries)
+            if on_listed:
+                on_listed(listed)
+        else:
+            return listed
+
+
+def _known_inputs(commits: Commits) -> set[tuple[str, str, str]]:
+    known: set[tuple[str, str, str]] = set()
+    for path in commits.data_files().values():
+        table = TableReader(commits.storage, path, ["source", "uri", "fingerprint"]).read()
+        known.update(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
+    return known
+
+
+def _new_entries(sources: Sequence[Any], known: set[tuple[str, str, str]]) -> Iterator[tuple[str, Entry]]:
+    for spec in sources:
+        source = open_source(spec)
+        found = 0
+        for entry in source.entries():
+            found += 1
+            if (source.name, entry.uri, entry.fingerprint) not in known:
+                known.add((source.name, entry.uri, entry.fingerprint))
+                yield source.name, entry
+        if not found:
+            raise ConfigError(f"No files in '{source.name}': give a folder that holds photos.")
+
+
+def _input_row(source: str, entry: Entry) -> dict[str, Any]:
+    labels = entry.labels or Answer()
+    return {
+        "source": source,
+        "uri": entry.uri,
+        "fingerprint": entry.fingerprint,
+        "licence": entry.licence,
+        "frame": entry.frame,
+        "frame_width": entry.width,
+        "frame_height": entry.height,
+        **{name: [as_row(item) for item in getattr(labels, name)] for name in ANNOTATIONS},
+    }
+
+
+# --- placing ---------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Image:
+    """One distinct image on its way to its place, with everything its sources say of it."""
+
+    row: dict[str, Any]
+    sources: list[dict[str, str]]
+    labels: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    def add(self, probed: Mapping[str, Any]) -> bool:
+        """Take in one more source; False if it was known."""
+        source = {"source": probed["source"], "uri": probed["uri"]}
+        if source in self.sources:
+            return False
+        self.sources.append(source)
+        self.licence(probed["licence"])
+        for name in ANNOTATIONS:
+            for item in probed[name]:
+                self._add_label(name, item)
+        return True
+
+    def licence(self, licence: str) -> None:
+        if licence and not self.row["licence"]:
+            self.row["licence"] = licence
+
+    def _add_label(self, name: str, item: Mapping[str, Any]) -> None:
+        """Two sources that say the same say it once; ids are made unique again."""
+        place = self.labels.setdefault(name, [])
+        told = {key: value for key, value in item.items() if key != "id"}
+        if any({key: value for key, value in other.items() if key != "id"} == told for other in place):
+            return
+        taken = {other["id"] for column in self.labels.values() for other in column}
+        number = len(taken)
+        new_id = item["id"]
+        while new_id in taken or not new_id:
+            new_id, number = f"human/{number}", number + 1
+        place.append({**item, "id": new_id})
+
+
+def _image_of(probed: Mapping[str, Any]) -> _Image:
+    row = {
+        **{name: probed[name] for name in ("image_id", "width", "height", "format", "licence", "bytes", "uri")},
+        "split": "train",
+        "offset": 0,
+        "length": -1,
+    }
+    image = _Image(row, [])
+    image.add(probed)
+    return image
+
+
+def place_images(storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> None:
+    """Give every distinct image that was probed a place; images that have one learn of new sources."""
+    while not _place_once(storage, recipe, plan, node):
+        pass  # another driver committed a shard meanwhile: begin again from what is committed
+
+
+def _place_once(storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> bool:
+    probed = Commits(storage, node.folder)
+    placed = Commits(storage, f"{PLACED_FOLDER}/{node.key[:8]}")
+    revisions = plan.revisions[node.name]
+    todo = np.flatnonzero(revisions > placed.revisions(len(revisions)))
+    if not len(todo):
+        return True
+    shards = _Shards(storage, recipe)
+    for chunk in todo:
+        record = probed.record(int(chunk), int(revisions[chunk]))
+        for row in TableReader(storage, record.files["data"].path).read().to_pylist():
+            if not row["failures"] and not shards.take(row):
+                return False
+    if not shards.flush():
+        return False
+    shards.revise()
+    for chunk in todo:
+        placed.commit(Record(int(chunk), int(revisions[chunk]), {}))
+    return True
+
+
+class _Shards:
+    """The image shards: what is committed, and the one that is filling."""
+
+    def __init__(self, storage: Storage, recipe: Recipe) -> None:
+        self.storage, self.size, self.pack = storage, recipe.ingest.shard_size, recipe.ingest.pack
+        self.commits = Commits(storage, IMAGES)
+        self.revisions = self.commits.revisions()
+        self.next = len(self.revisions)
+        self.filling: dict[str, _Image] = {}
+        self.changed: dict[int, list[Mapping[str, Any]]] = {}
+        self.home = self._homes()
+
+    def _homes(self) -> dict[str, int]:
+        answer: dict[str, int] = {}
+        for shard, path in self.commits.data_files().items():
+            ids = TableReader(self.storage, path, ["image_id"]).read()["image_id"].to_pylist()
+            answer.update(dict.fromkeys(ids, shard))
+        return answer
+
+    def take(self, row: Mapping[str, Any]) -> bool:
+        """False if another driver took the place."""
+        name = row["image_id"]
+        if name in self.filling:
+            self.filling[name].add(row)
+        elif name in self.home:
+            self.changed.setdefault(self.home[name], []).append(row)
+        else:
+            self.filling[name] = _image_of(row)
+            if len(self.filling) >= self.size:
+                return self.flush()
+        return True
+
+    def flush(self) -> bool:
+        if not self.filling:
+            return True
+        images = list(self.filling.values())
+        if not self._commit(self.next, 0, images, pack=self.pack):
+            return False
+        self.home.update(dict.fromkeys(self.filling, self.next))
+        self.filling, self.next = {}, self.next + 1
+        return True
+
+    def _commit(self, shard: int, revision: int, images: Sequence[_Image], *, pack: bool) -> bool:
+        files: dict[str, File] = {}
+        if pack:
+            files["tar"] = _pack(self.commits, shard, images)
+        for image in images:
+            image.row["sources"] = sorted(image.sources, key=lambda source: (source["source"], source["uri"]))
+        table = pa.Table.from_pylist([image.row for image in images], schema=IMAGES_SCHEMA)
+        files["data"] = self.commits.put_table(shard, table)
+        if any(image.labels for image in images):
+            files["labels"] = Commits(self.storage, LABELS_FOLDER).put_table(shard, _label_table(images))
+        return self.commits.commit(Record(shard, revision, files))
+
+    def revise(self) -> None:
+        """Commit later revisions of shards whose images gained sources or labels."""
+        if not self.changed:
+            return
+        revision = _latest_revision(self.storage) + 1
+        for shard, rows in sorted(self.changed.items()):
+            old = self.commits.record(shard, int(self.commits.revisions()[shard]))
+            images = self._committed(old)
+            if not any([images[row["image_id"]].add(row) for row in rows]):
+                continue
+            self._commit(shard, revision, list(images.values()), pack=False)
+
+    def _committed(self, record: Record) -> dict[str, _Image]:
+        rows = TableReader(self.storage, record.files["data"].path).read().to_pylist()
+        labels: Iterable[Mapping[str, Any]] = ({} for _ in rows)
+        if "labels" in record.files:
+            labels = TableReader(self.storage, record.files["labels"].path).read().to_pylist()
+        return {
+            row["image_id"]: _Image(row, row["sources"], {name: said[name] for name in ANNOTATIONS if said.get(name)})
+            for row, said in zip(rows, labels, strict=True)
+        }
+
+
+def _label_table(images: Sequence[_Image]) -> pa.Table:
+    empty: dict[str, Any] = {name: [] for name in (*ANNOTATIONS, "failures")}
+    rows = [{"image_id": image.row["image_id"]} | empty | image.labels for image in images]
+    return pa.Table.from_pylist(rows, schema=RECORD)
+
+
+def _latest_revision(storage: Storage) -> int:
+    """Over the whole data set, so that whatever read an older revision is stale."""
+    latest = 0
+    for node in storage.names(""):
+        folders = [node, *(f"{node}/{key}" for key in storage.names(node) if "." not in key)] if "." not in node else []
+        for folder in folders:
+            latest = max(latest, int(Commits(storage, folder).revisions().max(initial=0)))
+    return latest
+
+
+def _pack(commits: Commits, shard: int, images: Sequence[_Image]) -> File:
+    """Original bytes into one shard tar; the images' locators then point into it.
+
+    An image whose bytes changed since it was probed keeps its old locator: the worker that reads it will say so.
+    """
+    import hashlib
+
+    def read(image: _Image) -> bytes | None:
+        try:
+            data = read_source(image.row["uri"])
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return data if hashlib.sha256(data).hexdigest()[:32] == image.row["image_id"] else None
+
+    scratch = commits.storage.scratch(f"{commits.folder}/{shard:05d}")
+    places: list[tuple[_Image, int, int]] = []
+    with open(scratch, "wb") as file, ThreadPoolExecutor(8) as threads:
+        tar = TarWriter(file)
+        for some in _batched(images, 32):
+            for image, data in zip(some, threads.map(read, some), strict=True):
+                if data is not None:
+                    place = tar.add(image.row["image_id"], image.row["format"].lower(), data)
+                    places.append((image, *place))
+        tar.close()
+    packed = commits.put_file(shard, scratch, "tar", len(places))
+    for image, offset, length in places:
+        image.row |= {"uri": packed.path, "offset": offset, "length": length}
+    return packed
+
+
+def limits_of(recipe: Recipe) -> Limits:
+    return Limits(max_pixels=recipe.ingest.max_pixels, max_bytes=recipe.ingest.max_bytes)
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while some := list(islice(iterator, size)):
+        yield some

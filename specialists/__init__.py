@@ -1,0 +1,23 @@
+"""Every specialist a recipe may name. Literal and lazily imported: a name here costs nothing until it is used."""
+
+CATALOG: dict[str, str] = {
+    # see
+    "ssd_mobilenet": "specialists.ssd_mobilenet:SsdMobilenet",
+    "onnx_detector": "specialists.onnx_detector:OnnxDetector",
+    "grabcut": "specialists.grabcut:Grabcut",
+    "decodes": "specialists.fakes:NoOp",
+    # read
+    "rapidocr": "specialists.rapid_ocr:RapidOcr",
+    # agree
+    "consensus": "specialists.consensus:Consensus",
+    "human": "specialists.human:Human",
+    # write, parse, ground
+    "composer": "specialists.composer:Composer",
+    "spacy_parse": "specialists.spacy_parse:SpacyParse",
+    "label_grounder": "specialists.label_grounder:LabelGrounder",
+    # weightless, for tests and first runs
+    "noisy_annotator": "specialists.synthetic_noise:NoisyAnnotator",
+    "fake_detector": "specialists.fakes:FakeDetector",
+    "fake_captioner": "specialists.fakes:FakeCaptioner",
+    "faulty": "specialists.fakes:Faulty",
+}

@@ -1,0 +1,150 @@
+"""What three families of small ONNX detectors want as input and what their outputs mean.
+
+A head turns RGB pixels into a blob and raw outputs into boxes in pixels of the image. The traps: channel
+order is BGR, each family scales and letterboxes in its own way, and NanoDet's cells are centred half a
+cell off everybody else's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How the image lies in the network's input: input = image * scale + pad."""
+
+    scale_x: float
+    scale_y: float
+    pad_x: int = 0
+    pad_y: int = 0
+
+    def to_image(self, boxes: Floats) -> Floats:
+        pad = np.array([self.pad_x, self.pad_y, self.pad_x, self.pad_y], np.float32)
+        scale = np.array([self.scale_x, self.scale_y, self.scale_x, self.scale_y], np.float32)
+        return np.asarray((boxes - pad) / scale, np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """`outputs` is how many the network must have; `decode` gives (boxes n x 4 in input pixels, scores n x classes)."""
+
+    size: int
+    outputs: int
+    prepare: Callable[[Pixels, int], tuple[Floats, Fit]]
+    decode: Callable[[Sequence[Floats], int], tuple[Floats, Floats]]
+
+
+def _blob(canvas: Pixels) -> Floats:
+    """height x width x RGB to 1 x BGR x height x width."""
+    return np.ascontiguousarray(canvas[None, :, :, ::-1].transpose(0, 3, 1, 2), np.float32)
+
+
+def _letterbox(pixels: Pixels, inner: tuple[int, int], corner: tuple[int, int], size: int, fill: Pixels) -> Pixels:
+    import cv2
+
+    canvas = np.empty((size, size, 3), np.uint8)
+    canvas[:] = fill
+    (width, height), (x, y) = inner, corner
+    canvas[y : y + height, x : x + width] = cv2.resize(pixels, inner)
+    return canvas
+
+
+_YOLOX_GREY = np.full(3, 114, np.uint8)
+
+
+def _prepare_yolox(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
+    """In the top left corner, whole pixels cut off."""
+    height, width = pixels.shape[:2]
+    scale = min(size / width, size / height)
+    inner = (max(1, int(width * scale)), max(1, int(height * scale)))
+    blob = _blob(_letterbox(pixels, inner, (0, 0), size, _YOLOX_GREY))
+    return blob, Fit(inner[0] / width, inner[1] / height)
+
+
+@cache
+def _grid(size: int, strides: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Top-left corner of every cell, in cells, and its stride: (n x 2, n x 1), row by row, fine to coarse."""
+    cells, steps = [], []
+    for stride in strides:
+        side = -(-size // stride)
+        ys, xs = np.mgrid[:side, :side]
+        cells.append(np.stack([xs.ravel(), ys.ravel()], axis=1))
+        steps.append(np.full((side * side, 1), stride))
+    return np.concatenate(cells).astype(np.float32), np.concatenate(steps).astype(np.float32)
+
+
+def _decode_yolox(outputs: Sequence[Floats], size: int) -> tuple[Floats, Floats]:
+    raw = outputs[0][0]
+    cells, strides = _grid(size, (8, 16, 32))
+    centres = (raw[:, :2] + cells) * strides
+    halves = np.exp(raw[:, 2:4]) * strides / 2
+    return np.concatenate([centres - halves, centres + halves], axis=1), raw[:, 5:] * raw[:, 4:5]
+
+
+_NANODET_MEAN = np.array([103.53, 116.28, 123.675], np.float32).reshape(1, 3, 1, 1)
+_NANODET_STD = np.array([57.375, 57.12, 58.395], np.float32).reshape(1, 3, 1, 1)
+
+
+_NANODET_FILL = np.array([124, 116, 104], np.uint8)  # RGB: the mean, so that the margin is nearly zero
+
+
+def _prepare_nanodet(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
+    """In the middle, to the nearest whole pixel."""
+    height, width = pixels.shape[:2]
+    scale = min(size / width, size / height)
+    inner = (max(1, round(width * scale)), max(1, round(height * scale)))
+    corner = ((size - inner[0]) // 2, (size - inner[1]) // 2)
+    blob = _blob(_letterbox(pixels, inner, corner, size, _NANODET_FILL))
+    blob -= _NANODET_MEAN
+    blob /= _NANODET_STD
+    return blob, Fit(inner[0] / width, inner[1] / height, *corner)
+
+
+def _decode_nanodet(outputs: Sequence[Floats], size: int) -> tuple[Floats, Floats]:
+    """Each side of a box is the mean of a distribution over whole multiples of the stride."""
+    scores = np.concatenate([output[0] for output in outputs[:3]])
+    sides = np.concatenate([output[0] for output in outputs[3:]])
+    bins = sides.reshape(len(sides), 4, -1)
+    weights = np.exp(bins - bins.max(axis=2, keepdims=True))
+    cells, strides = _grid(size, (8, 16, 32))
+    steps = np.arange(bins.shape[2], dtype=np.float32)
+    distance = (weights @ steps) / weights.sum(axis=2) * strides
+    centres = cells * strides + (strides - 1) / 2
+    return np.concatenate([centres - distance[:, :2], centres + distance[:, 2:]], axis=1), scores
+
+
+def _prepare_fastestdet(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
+    import cv2
+
+    height, width = pixels.shape[:2]
+    small = cv2.resize(pixels, (size, size), interpolation=cv2.INTER_AREA)
+    blob = _blob(np.asarray(small, np.uint8))
+    blob /= 255
+    return blob, Fit(size / width, size / height)
+
+
+def _decode_fastestdet(outputs: Sequence[Floats], size: int) -> tuple[Floats, Floats]:
+    """One map: objectness, offset of the centre, width and height as fractions of the input, classes."""
+    channels, rows, columns = outputs[0][0].shape
+    raw = outputs[0][0].reshape(channels, rows * columns).T
+    cells, _ = _grid(rows, (1,))
+    centres = (np.tanh(raw[:, 1:3]) + cells) * (size / np.array([columns, rows], np.float32))
+    halves = size / 2 / (1 + np.exp(-raw[:, 3:5]))
+    scores = raw[:, :1] ** 0.6 * raw[:, 5:] ** 0.4
+    return np.concatenate([centres - halves, centres + halves], axis=1), scores
+
+
+HEADS: dict[str, Head] = {
+    "yolox": Head(416, 1, _prepare_yolox, _decode_yolox),
+    "nanodet": Head(416, 6, _prepare_nanodet, _decode_nanodet),
+    "fastestdet": Head(352, 1, _prepare_fastestdet, _decode_fastestdet),
+}

@@ -1,0 +1,42 @@
+"""text_length: words within the bounds of a granularity."""
+
+from __future__ import annotations
+
+import pytest
+
+from filters.text_length import text_length
+from tests.builders import parse, parsed, reasons, record, text
+
+
+@pytest.mark.parametrize(
+    ("granularity", "tokens", "reason"),
+    [
+        ("brief", 1, "text_length.min"),
+        ("brief", 2, ""),
+        ("brief", 40, ""),
+        ("brief", 41, "text_length.max"),
+        ("detailed", 41, ""),
+        ("more_detailed", 7, "text_length.min"),
+    ],
+)
+def test_bounds_are_inclusive_and_of_the_granularity(granularity: str, tokens: int, reason: str) -> None:
+    shard = record(texts=[text("Words.", granularity, id="t")])
+    assert reasons(shard, text_length, parse=parse(parsed("Words.", tokens=tokens)))["t"] == reason
+
+
+def test_naming_one_granularity_leaves_the_bounds_of_the_others() -> None:
+    shard = record(texts=[text("One.", "brief", id="b"), text("One.", "detailed", id="d")])
+    found = reasons(shard, (text_length, {"min_tokens": {"brief": 1}}), parse=parse(parsed("One.", tokens=1)))
+    assert (found["b"], found["d"]) == ("", "text_length.min")
+
+
+def test_a_text_the_parser_failed_on_is_not_kept() -> None:
+    shard = record(texts=[text("Words.", id="t"), text("Others.", id="u")])
+    failed = parsed("Words.", failures=[{"component": "parse", "reason": "error", "error": "", "attempts": 1}])
+    found = reasons(shard, text_length, parse=parse(failed))
+    assert (found["t"], found["u"]) == ("text_length.min", "text_length.min")
+
+
+def test_a_human_text_may_have_any_length() -> None:
+    shard = record(texts=[text("Cat.", id="t", score=None)])
+    assert reasons(shard, text_length, parse=parse(parsed("Cat.", tokens=1)))["t"] == ""

@@ -1,0 +1,164 @@
+"""What is installed is this checkout, the command line starts at once, and nothing of one machine gets in.
+
+Sources are compared by resolved path: an editable install of another checkout would pass every other test.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+HEAVY = ("cv2", "datasets", "duckdb", "onnxruntime", "pandas", "ray", "skimage", "spacy", "torch", "webdataset")
+
+# Written in pieces, so that this file does not hold what it looks for.
+REGISTRY_HOSTS = ("pypi" + ".org", "pythonhosted" + ".org", "download.pytorch" + ".org", "anaconda" + ".org")
+MACHINE_PATHS = (r"/(?:home|Users)/\w+", r"/" + r"root/", r"/" + r"work/(?:main|shared)", r"/" + r"opt/\w+")
+PIP_SOURCES = ("--extra-" + "index-url", "--index" + "-url", "--find" + "-links", "--trusted" + "-host")
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    """(name, text) of every text file git tracks, or would track if it were added."""
+    if shutil.which("git") is None:
+        pytest.skip("no git")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    for name in filter(None, listed.stdout.split("\0")):
+        path = ROOT / name
+        if not path.is_file() or b"\0" in path.read_bytes()[:8192]:
+            continue
+        yield name, path.read_text(encoding="utf-8", errors="replace")
+
+
+def found_in_sources(pattern: str) -> list[str]:
+    return [f"{name}: {match[0]}" for name, text in sources() for match in re.finditer(pattern, text)]
+
+
+def run_python(code: str) -> str:
+    """In a fresh interpreter outside the checkout, so that only the installation makes the packages importable."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_resolves_to_this_checkout(package: str) -> None:
+    found = run_python(f"import importlib; print(list(importlib.import_module({package!r}).__path__)[0])").strip()
+    assert Path(found).resolve() == ROOT / package
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_is_no_namespace_that_another_distribution_could_join(package: str) -> None:
+    assert importlib.import_module(package).__file__ is not None
+
+
+def test_the_command_answers_help_in_half_a_second() -> None:
+    engine = Path(sys.executable).with_name("engine")
+    took = []
+    for _ in range(7):  # the quickest one: other tests and other people load the machine
+        started = time.perf_counter()
+        done = subprocess.run([engine, "--help"], capture_output=True, text=True, check=False)
+        took.append(time.perf_counter() - started)
+        assert done.returncode == 0, done.stderr
+        if took[-1] < 0.5:
+            break
+    assert min(took) < 0.5, f"{min(took):.2f} s: run `python -X importtime -c 'import pipelines.cli'`"
+
+
+def test_the_command_line_imports_nothing_heavy() -> None:
+    code = f"import sys, pipelines.cli; print([name for name in {HEAVY!r} if name in sys.modules])"
+    assert run_python(code).strip() == "[]"
+
+
+@pytest.mark.parametrize("host", REGISTRY_HOSTS)
+def test_no_source_names_a_registry_host(host: str) -> None:
+    assert found_in_sources(re.escape(host)) == []
+
+
+@pytest.mark.parametrize("pattern", MACHINE_PATHS)
+def test_no_source_names_a_path_of_one_machine(pattern: str) -> None:
+    assert found_in_sources(rf"(?<![\w.$}}-]){pattern}") == []
+
+
+@pytest.mark.parametrize("option", PIP_SOURCES)
+def test_no_source_tells_pip_where_to_look(option: str) -> None:
+    assert found_in_sources(re.escape(option)) == []
+
+
+def test_every_constraint_is_one_exact_version() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if not re.fullmatch(r"#.*|[a-z0-9.-]+==[0-9][0-9a-z.]*", line)] == []
+
+
+def test_what_is_installed_is_what_the_constraints_say() -> None:
+    """Also for what others pull in: a version nobody pinned is a version that moves."""
+    from importlib.metadata import distributions
+
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if "==" in line)
+    ours = {"pip", "setuptools", PROJECT["project"]["name"]}
+    installed = {re.sub("[-_.]+", "-", dist.name).lower(): dist.version.partition("+")[0] for dist in distributions()}
+    assert {
+        f"{name}=={version}" for name, version in installed.items() if name not in ours and pinned.get(name) != version
+    } == set()
+
+
+def test_torch_is_not_needed_for_the_demo_or_the_tests() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    wanted = [
+        requirement
+        for extra, requirements in extras.items()
+        if extra != "florence"
+        for requirement in (*requirements, *PROJECT["project"]["dependencies"])
+    ]
+    assert [requirement for requirement in wanted if re.match(r"torch|transformers|fld5b.*florence", requirement)] == []
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The names inside the wheel, built with the hatchling that is installed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-build-isolation", "--no-deps", "-w", folder, ROOT]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (built,) = folder.glob("*.whl")
+    return zipfile.ZipFile(built).namelist()
+
+
+def test_the_wheel_holds_the_six_packages_and_nothing_beside_them(wheel: list[str]) -> None:
+    folders = {name.partition("/")[0] for name in wheel}
+    assert {name for name in folders if not name.endswith(".dist-info")} == set(PACKAGES)
+
+
+def test_the_wheel_holds_every_module_and_every_data_file_of_the_packages(wheel: list[str]) -> None:
+    kept = {".py", ".yaml", ".json", ".sql"}
+    here = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.suffix in kept
+    }
+    assert here - set(wheel) == set()
+
+
+def test_the_wheel_holds_the_recipes(wheel: list[str]) -> None:
+    assert {"pipelines/recipes/quickstart.yaml", "pipelines/recipes/folder.yaml"} <= set(wheel)
