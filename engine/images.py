@@ -329,9 +329,6 @@ def orient_rle(counts: str, raw_width: int, raw_height: int, orientation: int) -
     """Compressed COCO counts of the whole stored image to those of the upright one."""
     if not counts or orientation == 1:
         return counts
-    from pycocotools import mask
+    from engine import masks
 
-    stored = mask.decode({"size": [raw_height, raw_width], "counts": counts.encode()})
-    upright = np.asfortranarray(orient_array(stored, orientation))
-    answer: str = mask.encode(upright)["counts"].decode()
-    return answer
+    return masks.encode(orient_array(masks.decode(counts, width=raw_width, height=raw_height), orientation))

@@ -23,7 +23,6 @@ from engine.schema import SCHEMA_VERSION
 from engine.shards import Commits
 from engine.storage import Storage
 from pipelines.annotate import Runtime, annotation_nodes, run_nodes
-from pipelines.emit import emit
 from pipelines.filter import judge_node, record_columns
 from pipelines.ingest import list_inputs, open_dataset, place_images, probe_node
 
@@ -92,6 +91,8 @@ def _stages(
         _tally(summary, run_nodes(runtime, "filter", [judge], nodes))
     if stage in (None, "emit"):
         _require(storage, [*nodes, judge], "emit", "filter")
+        from pipelines.emit import emit
+
         info = {"versions": versions()}
         summary.release, summary.manifest = emit(runtime, nodes, judge, info)
 

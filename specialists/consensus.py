@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,11 +33,11 @@ class Consensus:
     calibration: {producer: (slope, shift)}, score = sigmoid(slope * logit(score) + shift).
     """
 
-    needs = ("boxes",)
-    gives = ("regions",)
-    replaces = ("boxes",)  # its answer holds every candidate again, with where it went
-    version = 1
-    deterministic = True
+    needs: ClassVar[tuple[str, ...]] = ("boxes",)
+    gives: ClassVar[tuple[str, ...]] = ("regions",)
+    replaces: ClassVar[tuple[str, ...]] = ("boxes",)  # its answer holds every candidate again, with where it went
+    version: ClassVar[int] = 1
+    deterministic: ClassVar[bool] = True
 
     def __init__(
         self,

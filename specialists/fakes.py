@@ -62,17 +62,13 @@ class FakeDetector:
     def _answer(self, sample: Sample, random: np.random.Generator) -> Answer:
         answer = Answer()
         for number in range(self.objects):
-            left, top = random.uniform(0.0, 0.6, 2)
-            width, height = random.uniform(0.2, 0.4, 2)
-            box = (
-                left * sample.width,
-                top * sample.height,
-                (left + width) * sample.width,
-                (top + height) * sample.height,
+            left, top, width, height = (
+                float(share) for share in random.uniform((0, 0, 0.2, 0.2), (0.6, 0.6, 0.4, 0.4))
             )
+            x, y = left * sample.width, top * sample.height
             label = self.labels[int(random.integers(len(self.labels)))]
-            region = Region(*map(float, box), label, id=str(number), score=float(random.uniform(0.3, 1.0)))
-            region.score_kind = "confidence"
+            region = Region(x, y, x + width * sample.width, y + height * sample.height, label, id=str(number))
+            region.score, region.score_kind = float(random.uniform(0.3, 1.0)), "confidence"
             answer.regions.append(region)
         return answer
 
@@ -139,7 +135,7 @@ class Faulty(FakeDetector):
         segfault_on, raise_on, hang_on: beginnings of image ids; a batch that holds one of these images ends so.
         out_of_memory_above: batches of more images raise MemoryError; 0 never.
         sick_from: after so many images this object raises on every one; -1 never.
-        random_answers: other boxes each time it is asked.
+        random_answers: other boxes each time it is asked, though it still calls itself deterministic.
         start_fails: `load` raises.
         slow_s: seconds each image takes.
         journal: a file that gets a line "<process id> <image id>" for each image that was answered.
@@ -224,4 +220,6 @@ def _hang() -> None:
     """For ever, and without giving the GIL back: no thread and no Python signal handler runs meanwhile."""
     import ctypes
 
-    ctypes.PyDLL(None).sleep(10**6)  # PyDLL, unlike CDLL, keeps the GIL
+    library = ctypes.PyDLL(None)  # which, unlike CDLL, keeps the GIL
+    while True:
+        library.sleep(10**6)

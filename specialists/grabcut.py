@@ -7,6 +7,7 @@ margin is what GrabCut learns the background from: a box that fills its image ha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,10 +28,10 @@ class Grabcut:
     iterations: of GrabCut. min_fill: a mask that covers less of its box is not given.
     """
 
-    needs = ("pixels", "regions")
-    gives = ("masks",)
-    version = 1
-    deterministic = True
+    needs: ClassVar[tuple[str, ...]] = ("pixels", "regions")
+    gives: ClassVar[tuple[str, ...]] = ("masks",)
+    version: ClassVar[int] = 1
+    deterministic: ClassVar[bool] = True
 
     def __init__(
         self,

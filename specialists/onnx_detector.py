@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +31,10 @@ class OnnxDetector:
     max_boxes: at most so many boxes an image, best first.
     """
 
-    needs = ("pixels",)
-    gives = ("boxes",)
-    version = 1
-    deterministic = True
+    needs: ClassVar[tuple[str, ...]] = ("pixels",)
+    gives: ClassVar[tuple[str, ...]] = ("boxes",)
+    version: ClassVar[int] = 1
+    deterministic: ClassVar[bool] = True
 
     def __init__(
         self,

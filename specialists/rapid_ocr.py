@@ -10,7 +10,7 @@ import importlib.util
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,10 +35,10 @@ class RapidOcr:
     upside_down: also read lines that stand on their head.
     """
 
-    needs = ("pixels",)
-    gives = ("ocr",)
-    version = 1
-    deterministic = True
+    needs: ClassVar[tuple[str, ...]] = ("pixels",)
+    gives: ClassVar[tuple[str, ...]] = ("ocr",)
+    version: ClassVar[int] = 1
+    deterministic: ClassVar[bool] = True
 
     def __init__(
         self, *, min_score: float = 0.5, max_side: int = 1600, upside_down: bool = True, batch_size: int = 8

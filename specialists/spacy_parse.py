@@ -194,7 +194,8 @@ class Lookup:
         return np.where(self.keys[at] == column, self.bits[at], 0)
 
     def has(self, found: Ints, name: str) -> Bools:
-        return np.not_equal(found & self.bit[name], 0)
+        member: Bools = (found & self.bit[name]) != 0
+        return member
 
 
 class Rules:
@@ -307,7 +308,7 @@ class Columns:
         return np.bincount(owner, values, minlength=len(self.lengths))
 
     def count_by_text(self, mask: Bools) -> list[int]:
-        return np.add.reduceat(mask.astype(np.int64), self.bounds[:-1]).tolist()  # type: ignore[no-any-return]
+        return list(np.add.reduceat(mask.astype(np.int64), self.bounds[:-1]).tolist())
 
     def split(self, forms: Sequence[str], mask: Bools) -> list[list[str]]:
         """The forms under a mask, a list for each text."""

@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,10 +30,10 @@ class SsdMobilenet:
     path: folder with frozen_inference_graph.pb and ssd_mobilenet_v2_coco_2018_03_29.pbtxt; '': the packaged ones.
     """
 
-    needs = ("pixels",)
-    gives = ("boxes",)
-    version = 1
-    deterministic = True
+    needs: ClassVar[tuple[str, ...]] = ("pixels",)
+    gives: ClassVar[tuple[str, ...]] = ("boxes",)
+    version: ClassVar[int] = 1
+    deterministic: ClassVar[bool] = True
 
     def __init__(self, *, min_score: float = 0.05, path: str = "", batch_size: int = 16) -> None:
         self.min_score, self.path = min_score, path

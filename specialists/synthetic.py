@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
@@ -22,13 +22,13 @@ from engine import masks
 from engine.answers import HUMAN
 from engine.errors import ConfigError, unknown
 from engine.schema import Answer, Phrase, Region, RegionText, Text
+from specialists.synthetic_shapes import CLASSES, THINGS
 
 if TYPE_CHECKING:
-    from PIL import Image, ImageDraw
+    from PIL import Image
 
 Random = np.random.Generator
 Mask = npt.NDArray[np.bool_]
-Draw = Callable[["ImageDraw.ImageDraw", float], None]
 
 _SHARPER = 4  # outlines are drawn this many times larger, then shrunk
 _BOUNDS = {"images": (0, 10**9), "size": (48, 2048), "seed": (0, 2**31), "words": (0, 4)}
@@ -107,74 +107,14 @@ def scene(index: int, options: WorldOptions) -> Scene:
 
 # --- what there is ------------------------------------------------------------------------------
 
-
-def _regular(corners: int, *, inner: float = 1.0, turn: float = -90.0) -> Draw:
-    """A polygon, or with `inner` a star, in the unit square."""
-
-    def draw(pen: ImageDraw.ImageDraw, side: float) -> None:
-        count = corners * (1 if inner == 1.0 else 2)
-        points = []
-        for number in range(count):
-            angle = math.radians(turn + 360.0 * number / count)
-            reach = side / 2 * (inner if inner != 1.0 and number % 2 else 1.0)
-            points.append((side / 2 + reach * math.cos(angle), side / 2 + reach * math.sin(angle)))
-        pen.polygon(points, fill=255)
-
-    return draw
-
-
-def _outline(*points: tuple[float, float]) -> Draw:
-    return lambda pen, side: pen.polygon([(x * side, y * side) for x, y in points], fill=255)
-
-
-def _ball(pen: ImageDraw.ImageDraw, side: float) -> None:
-    pen.ellipse((0, 0, side, side), fill=255)
-
-
-def _ring(pen: ImageDraw.ImageDraw, side: float) -> None:
-    pen.ellipse((0, 0, side, side), fill=255)
-    pen.ellipse((side * 0.28, side * 0.28, side * 0.72, side * 0.72), fill=0)
-
-
-def _cross(pen: ImageDraw.ImageDraw, side: float) -> None:
-    pen.rectangle((side * 0.34, 0, side * 0.66, side), fill=255)
-    pen.rectangle((0, side * 0.34, side, side * 0.66), fill=255)
-
-
-def _moon(pen: ImageDraw.ImageDraw, side: float) -> None:
-    pen.ellipse((0, 0, side, side), fill=255)
-    pen.ellipse((side * 0.35, -side * 0.08, side * 1.25, side * 0.82), fill=0)
-
-
-def _heart(pen: ImageDraw.ImageDraw, side: float) -> None:
-    pen.ellipse((0, 0, side * 0.54, side * 0.56), fill=255)
-    pen.ellipse((side * 0.46, 0, side, side * 0.56), fill=255)
-    pen.polygon([(side * 0.04, side * 0.4), (side * 0.96, side * 0.4), (side * 0.5, side)], fill=255)
-
-
-# label: colour word, colour, how it is drawn
-_THINGS: dict[str, tuple[str, tuple[int, int, int], Draw]] = {
-    "ball": ("red", (214, 32, 38), _ball),
-    "ring": ("orange", (250, 140, 10), _ring),
-    "star": ("yellow", (252, 226, 30), _regular(5, inner=0.42)),
-    "cross": ("green", (20, 150, 50), _cross),
-    "arrow": (
-        "cyan",
-        (20, 205, 225),
-        _outline((0, 0.3), (0.5, 0.3), (0.5, 0), (1, 0.5), (0.5, 1), (0.5, 0.7), (0, 0.7)),
-    ),
-    "box": ("blue", (30, 60, 215), _outline((0, 0), (1, 0), (1, 1), (0, 1))),
-    "tent": ("purple", (130, 30, 180), _outline((0.5, 0), (1, 0.95), (0, 0.95))),
-    "heart": ("pink", (255, 120, 190), _heart),
-    "moon": ("white", (248, 248, 248), _moon),
-    "kite": ("black", (16, 16, 16), _outline((0.5, 0), (0.85, 0.38), (0.5, 1), (0.15, 0.38))),
-}
-CLASSES = tuple(_THINGS)
 _GROUNDS = {"grey": (128, 128, 128), "brown": (140, 112, 88), "green": (108, 132, 104), "blue": (104, 120, 146)}
+# fmt: off
 _WORDS = (
-    "OPEN SHOP TAXI EXIT CAFE STOP HOTEL PARK BANK FISH BREAD MILK BOOKS MUSIC LIGHT WATER NORTH SOUTH RIVER HOUSE "
-    "GREEN APPLE TRAIN PLANE CLOCK PAPER STONE GLASS SUGAR LEMON"
-).split()
+    "OPEN", "SHOP", "TAXI", "EXIT", "CAFE", "STOP", "HOTEL", "PARK", "BANK", "FISH", "BREAD", "MILK", "BOOKS",
+    "MUSIC", "LIGHT", "WATER", "NORTH", "SOUTH", "RIVER", "HOUSE", "GREEN", "APPLE", "TRAIN", "PLANE", "CLOCK",
+    "PAPER", "STONE", "GLASS", "SUGAR", "LEMON",
+)
+# fmt: on
 
 
 @dataclass(slots=True)
@@ -227,7 +167,7 @@ def _paint(random: Random, canvas: Image.Image, label: str, x: float, y: float, 
     """Draw one object; which pixels are it."""
     from PIL import Image, ImageDraw
 
-    _, colour, draw = _THINGS[label]
+    _, colour, draw = THINGS[label]
     size = canvas.size[0]
     stencil = Image.new("L", (math.ceil(side) * _SHARPER, math.ceil(side) * _SHARPER), 0)
     draw(ImageDraw.Draw(stencil), side * _SHARPER - 1)
@@ -334,7 +274,7 @@ def _objects(answer: Answer) -> list[Region]:
 
 
 def _named(region: Region) -> str:
-    colour = _THINGS[region.label][0]
+    colour = THINGS[region.label][0]
     return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {region.label}"
 
 
@@ -345,7 +285,7 @@ def _brief(answer: Answer) -> list[_Piece]:
         groups.setdefault(region.label, []).append(region)
     pieces: list[_Piece] = []
     for label, regions in groups.items():
-        plural = f"{_NUMBERS[len(regions)]} {_THINGS[label][0]} {label}{'es' if label[-1] in 'sx' else 's'}"
+        plural = f"{_NUMBERS[len(regions)]} {THINGS[label][0]} {label}{'es' if label[-1] in 'sx' else 's'}"
         pieces.append((plural if len(regions) > 1 else _named(regions[0]), [region.id for region in regions]))
     return [*_listed(pieces), (".", [])] if pieces else [("an empty ground.", [])]
 

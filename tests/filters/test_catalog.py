@@ -1,0 +1,23 @@
+"""The catalog: every name leads to a rule a recipe can set options of."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.catalog import check_options, defaults_of, resolve
+from filters import CATALOG
+from filters.verdict import reads
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_rule_is_found_documented_and_takes_its_own_defaults(name: str) -> None:
+    _, rule = resolve("filter", name, CATALOG)
+    assert rule.__name__ == name
+    assert rule.__doc__
+    assert reads(rule)
+    assert check_options(name, rule, defaults_of(rule)) == defaults_of(rule)
+
+
+def test_options_of_a_recipe_reach_the_rule() -> None:
+    _, rule = resolve("filter", "text_length", CATALOG)
+    assert check_options("text_length", rule, {"min_tokens": {"brief": 3}}) == {"min_tokens": {"brief": 3.0}}

@@ -1,0 +1,179 @@
+import numpy as np
+import pytest
+
+from benchmarks.detectors import Photos, agree, candidates, detect
+from engine.component import Specialist
+from engine.errors import ConfigError
+from engine.schema import Answer, Region, Sample
+from specialists.consensus import Consensus
+from tests.shared_data import shared
+
+BOX = (10.0, 10.0, 60.0, 60.0)
+NEAR = (12.0, 10.0, 62.0, 60.0)  # IoU with BOX 0.92
+FAR = (100.0, 100.0, 150.0, 150.0)
+
+
+def said(producer: str, n: int, box: tuple[float, ...], score: float | None, label: str = "cat") -> Region:
+    region = Region(*box, label=label, id=f"{producer}/{n}", score=score, producer=producer)  # type: ignore[misc]
+    region.score_kind = "confidence" if score is not None else ""
+    return region
+
+
+def fuse(*regions: Region, **options: object) -> list[Region]:
+    consensus: Specialist = Consensus(**options)  # type: ignore[arg-type]
+    consensus.load()
+    return list(consensus.annotate([Sample("a", 200, 200, regions=list(regions))])[0].regions)
+
+
+def alive(regions: list[Region]) -> list[Region]:
+    return [region for region in regions if not region.merged_into]
+
+
+def by_id(regions: list[Region]) -> dict[str, Region]:
+    return {region.id: region for region in regions}
+
+
+def test_two_detectors_that_agree_make_one_region() -> None:
+    out = fuse(said("a", 0, BOX, 0.6), said("b", 0, NEAR, 0.6))
+    (fused,) = alive(out)
+    assert (fused.id, fused.label, fused.score_kind) == ("0", "cat", "consensus")
+    assert fused.score == pytest.approx(1 - 0.4 * 0.4)
+    assert (fused.x1, fused.y1, fused.x2, fused.y2) == pytest.approx((11, 10, 61, 60))
+    assert fused.support == fused.parents == ["a/0", "b/0"]
+
+
+def test_every_candidate_comes_back_with_where_it_went() -> None:
+    out = fuse(said("a", 0, BOX, 0.6), said("b", 0, NEAR, 0.5), said("b", 1, FAR, 0.9))
+    assert {r.id: r.merged_into for r in out if "/" in r.id} == {"a/0": "1", "b/0": "1", "b/1": "0"}
+    weak = by_id(out)["b/0"]
+    assert (weak.producer, weak.score, weak.score_kind, weak.x1) == ("b", 0.5, "confidence", 12.0)
+
+
+def test_a_lone_detector_keeps_its_boxes_and_scores_exactly() -> None:
+    (fused,) = alive(fuse(said("a", 0, BOX, 0.3)))
+    assert (fused.score, fused.x1, fused.y1, fused.x2, fused.y2) == (0.3, *BOX)
+
+
+def test_a_weak_box_is_not_cut_before_it_is_confirmed() -> None:
+    out = alive(fuse(said("a", 0, BOX, 0.04), said("b", 0, BOX, 0.04), said("a", 1, FAR, 0.06)))
+    assert [region.support for region in out] == [["a/0", "b/0"], ["a/1"]]
+
+
+def test_fused_regions_come_best_first() -> None:
+    out = alive(fuse(said("a", 0, FAR, 0.2), said("a", 1, BOX, 0.7)))
+    assert [(region.id, region.score) for region in out] == [("0", 0.7), ("1", 0.2)]
+
+
+def test_different_labels_are_different_objects() -> None:
+    assert len(alive(fuse(said("a", 0, BOX, 0.6), said("b", 0, BOX, 0.6, "dog")))) == 2
+
+
+def test_labels_that_differ_in_case_alone_are_one() -> None:
+    (fused,) = alive(fuse(said("a", 0, BOX, 0.6, "Cell  Phone"), said("b", 0, BOX, 0.5, "cell phone")))
+    assert fused.label == "Cell  Phone"
+
+
+def test_a_producers_own_duplicates_go_with_the_box_that_stays_but_are_no_support() -> None:
+    out = fuse(said("a", 0, BOX, 0.6), said("a", 1, NEAR, 0.5))
+    (fused,) = alive(out)
+    assert (fused.score, fused.support) == (0.6, ["a/0"])
+    assert by_id(out)["a/1"].merged_into == fused.id
+
+
+def test_a_producer_speaks_once_in_a_cluster() -> None:
+    left, middle, right = (0, 0, 40, 40), (10, 0, 50, 40), (20, 0, 60, 40)  # neighbours overlap 0.6, the ends 0.33
+    out = fuse(said("a", 0, left, 0.5), said("a", 1, right, 0.4), said("b", 0, middle, 0.9))
+    assert [region.support for region in alive(out)] == [["b/0", "a/0"], ["a/1"]]
+
+
+def test_a_box_joins_the_one_it_overlaps_most() -> None:
+    left, right = (0.0, 0.0, 40.0, 40.0), (20.0, 0.0, 60.0, 40.0)
+    out = fuse(said("a", 0, left, 0.9), said("a", 1, right, 0.6), said("b", 0, (13, 0, 53, 40), 0.5), iou=0.4)
+    assert [region.support for region in alive(out)] == [["a/0"], ["a/1", "b/0"]]
+
+
+def test_human_boxes_stand_as_they_are_and_take_the_machines_in() -> None:
+    human = said("human", 0, BOX, None)
+    out = fuse(human, said("a", 0, NEAR, 0.9), said("b", 0, NEAR, 0.8))
+    (kept,) = alive(out)
+    assert (kept.id, kept.producer, kept.score, kept.x1) == ("human/0", "human", None, 10.0)
+    assert kept.support == ["a/0", "b/0"]
+    assert {region.merged_into for region in out if region.score is not None} == {"human/0"}
+
+
+def test_a_human_box_of_another_label_takes_nothing_in() -> None:
+    assert len(alive(fuse(said("human", 0, BOX, None, "dog"), said("a", 0, BOX, 0.9)))) == 2
+
+
+def test_human_boxes_never_merge_into_each_other() -> None:
+    out = fuse(said("human", 0, BOX, None), said("human", 1, NEAR, None), said("a", 0, NEAR, 0.9))
+    assert [(region.id, region.support) for region in alive(out)] == [("human/0", []), ("human/1", ["a/0"])]
+
+
+def test_the_samples_own_regions_are_left_as_they_were() -> None:
+    human, machine = said("human", 0, BOX, None), said("a", 0, BOX, 0.9)
+    fuse(human, machine)
+    assert (human.support, machine.merged_into) == ([], "")
+
+
+def test_what_has_no_area_in_the_image_is_no_candidate() -> None:
+    broken = [(300, 10, 400, 60), (20, 20, 20, 40), (float("nan"), 0, 5, 5)]
+    out = fuse(*(said("a", n, box, 0.9) for n, box in enumerate(broken)), said("a", 9, BOX, 0.5))
+    assert [region.id for region in out] == ["0", "a/9"]
+
+
+def test_a_fused_box_lies_in_the_image() -> None:
+    (fused,) = alive(fuse(said("a", 0, (-20, -20, 60, 60), 0.5)))
+    assert (fused.x1, fused.y1) == (0, 0)
+
+
+def test_a_producer_with_more_votes_moves_score_and_box() -> None:
+    pair = said("a", 0, BOX, 0.5), said("b", 0, NEAR, 0.5)
+    (fused,) = alive(fuse(*pair, weights={"b": 3.0}))
+    assert fused.score == pytest.approx(1 - 0.5 * 0.5**3)
+    assert fused.x1 == pytest.approx(11.5)
+
+
+def test_scores_are_calibrated_before_they_are_combined() -> None:
+    (fused,) = alive(fuse(said("a", 0, BOX, 0.8), calibration={"a": (2.0, 0.0)}))
+    assert fused.score == pytest.approx(16 / 17)  # odds 4 squared
+
+
+def test_certainty_stays_certain() -> None:
+    (fused,) = alive(fuse(said("a", 0, BOX, 1.0), said("b", 0, BOX, 0.0)))
+    assert fused.score == 1.0
+
+
+def test_a_weight_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="weight of 'a'"):
+        Consensus(weights={"a": 0.0})
+
+
+def test_an_image_without_boxes_has_an_empty_answer() -> None:
+    assert Consensus().annotate([Sample("a", 9, 9)]) == [Answer()]
+    assert Consensus().annotate([]) == []
+
+
+def test_a_batch_changes_no_answer() -> None:
+    rng = np.random.default_rng(1)
+    samples = []
+    for n in range(6):
+        corners = rng.uniform(0, 100, (40, 2))
+        boxes = np.concatenate([corners, corners + rng.uniform(20, 80, (40, 2))], axis=1).tolist()
+        scores = [*rng.random(36).tolist(), *[None] * 4]
+        who = [*(("a", "b", "c")[k % 3] for k in range(36)), *["human"] * 4]
+        regions = [said(who[k], k, tuple(boxes[k]), scores[k], "xy"[k % 2]) for k in range(40)]
+        samples.append(Sample(str(n), 200, 200, regions=regions))
+    together = Consensus().annotate(samples)
+    assert together == [Consensus().annotate([sample])[0] for sample in samples]
+    for sample, answer in zip(samples, together, strict=True):
+        assert {r.id for r in sample.regions} <= {r.id for r in answer.regions}
+        assert {r.merged_into for r in answer.regions if r.merged_into} <= {r.id for r in alive(answer.regions)}
+
+
+def test_two_real_detectors_together_see_more_than_the_better_one() -> None:
+    photos, data = Photos(shared("coco/dev")), shared("weights").parent
+    found = {name: detect(data, name, photos)[0] for name in ("yolox_nano", "nanodet_m")}
+    fused, _ = agree(found, photos)
+    assert photos.average_precision(fused)[0] >= 0.455
+    assert len(candidates({name: answers[0] for name, answers in found.items()})) > len(fused[0])
