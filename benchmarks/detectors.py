@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from engine.schema import Answer, Region, Sample
-from specialists.coco import COCO_80, COCO_90
+from specialists.coco import COCO_90
 from specialists.consensus import Consensus
 from specialists.onnx_detector import OnnxDetector
 from specialists.rapid_ocr import RapidOcr
@@ -165,5 +165,4 @@ def _line(name: str, photos: Photos, regions: Sequence[Sequence[Region]], second
 
 
 if __name__ == "__main__":
-    assert len(COCO_80) == len(CATEGORY)
     main()

@@ -212,6 +212,8 @@ def start_ray(address: str | None = None) -> Any:
     """Join a cluster, or start a quiet private one; what is already running in this process is used as it is."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray prints a paragraph for each lost worker, on stdout; the run's own notes say which shard it had.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died or was killed|actor died|Lease ID")
     if address is None:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # private and on loopback
     try:
@@ -251,7 +253,6 @@ def _cause(error: Any, name: str) -> EngineError:
 
 def _short(error: BaseException) -> str:
     """Why a worker died, in a few words that do not depend on where it ran."""
-    text = str(error)
-    if "out of memory" in text.lower() or "OOM" in text:
-        return "killed by the memory monitor"
-    return type(error).__name__
+    if type(error).__name__ == "OutOfMemoryError" or "running low on memory" in str(error):
+        return "ended by Ray's memory monitor"
+    return "the process ended"

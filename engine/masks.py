@@ -1,7 +1,7 @@
 """Masks as COCO run-lengths (pycocotools), polygons and pixels.
 
 An rle here is only the compressed counts; the size is the upright image's and must be given again. Given the
-wrong size pycocotools decodes without a word into a sheared mask, so `decode` checks the sum.
+wrong size pycocotools decodes without a word into a sheared mask, so whatever reads one checks the sum.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def encode(mask: npt.NDArray[Any]) -> str:
 
 
 def decode(rle: str, *, width: int, height: int) -> Mask:
-    from pycocotools import mask as coco
-
-    return np.asarray(coco.decode(_coco(rle, width, height)), np.bool_)
+    """Height x width."""
+    runs = _checked_runs(rle, width, height)
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
 
 
 def area(rle: str, *, width: int, height: int) -> int:
@@ -83,10 +83,15 @@ def to_polygons(mask: npt.NDArray[Any]) -> list[list[float]]:
 
 
 def _coco(rle: str, width: int, height: int) -> dict[str, Any]:
-    covered = sum(_runs(rle))
-    if covered != width * height:
-        raise EngineError(f"A mask covers {covered} pixels, its image has {width} x {height} = {width * height}.")
+    _checked_runs(rle, width, height)  # pycocotools' C code trusts what it is given
     return {"size": [height, width], "counts": rle.encode("ascii")}
+
+
+def _checked_runs(rle: str, width: int, height: int) -> list[int]:
+    runs = _runs(rle)
+    if sum(runs) != width * height or min(runs, default=0) < 0:
+        raise EngineError(f"A mask covers {sum(runs)} pixels, its image has {width} x {height} = {width * height}.")
+    return runs
 
 
 def _runs(rle: str) -> list[int]:

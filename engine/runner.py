@@ -392,7 +392,7 @@ class Scheduler:
         if items:
             cuts = [lo, lo + items, min(lo + items + batch, hi), hi]
         elif total > batch:
-            cuts = [lo, lo + batch, hi]
+            cuts = [lo, lo + -(-total // (2 * batch)) * batch, hi]  # halves, on a batch's edge
         else:
             cuts = [lo, lo + total // 2, hi]
         self._enqueue_parts(node, unit, total, cuts)

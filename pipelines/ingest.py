@@ -196,27 +196,54 @@ class _Image:
             return False
         self.sources.append(source)
         self.licence(probed["licence"])
-        for name in ANNOTATIONS:
-            for item in probed[name]:
-                self._add_label(name, item)
+        self._add_labels({name: probed[name] for name in ANNOTATIONS})
         return True
 
     def licence(self, licence: str) -> None:
         if licence and not self.row["licence"]:
             self.row["licence"] = licence
 
-    def _add_label(self, name: str, item: Mapping[str, Any]) -> None:
-        """Two sources that say the same say it once; ids are made unique again."""
-        place = self.labels.setdefault(name, [])
-        told = {key: value for key, value in item.items() if key != "id"}
-        if any({key: value for key, value in other.items() if key != "id"} == told for other in place):
-            return
-        taken = {other["id"] for column in self.labels.values() for other in column}
-        number = len(taken)
-        new_id = item["id"]
-        while new_id in taken or not new_id:
-            new_id, number = f"human/{number}", number + 1
-        place.append({**item, "id": new_id})
+    def _add_labels(self, said: Mapping[str, list[dict[str, Any]]]) -> None:
+        """Take in what a source says. What was said before is said once; new ids are made unique, references follow."""
+        known = {_told(item): item["id"] for column in self.labels.values() for item in column}
+        taken = set(known.values())
+        names: dict[str, str] = {}
+        for column in said.values():
+            for item in column:
+                names[item["id"]] = known.get(_told(item)) or _free(item["id"], taken)
+                taken.add(names[item["id"]])
+        old = set(known.values())
+        for name, column in said.items():
+            for item in column:
+                if names[item["id"]] not in old:
+                    self.labels.setdefault(name, []).append(_renamed(item, names))
+
+
+_REFERENCES = ("id", "region_id", "text_id")
+_REFERENCE_LISTS = ("region_ids", "parents", "support")
+
+
+def _told(item: Mapping[str, Any]) -> str:
+    """What an annotation says, apart from what it is called and refers to."""
+    return json.dumps({k: v for k, v in item.items() if k not in (*_REFERENCES, *_REFERENCE_LISTS)}, sort_keys=True)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number = len(taken)
+    while name in taken:
+        name, number = f"human/{number}", number + 1
+    return name
+
+
+def _renamed(item: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    new = dict(item)
+    for key in _REFERENCES:
+        if key in new:
+            new[key] = names.get(new[key], new[key])
+    for key in _REFERENCE_LISTS:
+        if key in new:
+            new[key] = [names.get(name, name) for name in new[key]]
+    return new
 
 
 def _image_of(probed: Mapping[str, Any]) -> _Image:

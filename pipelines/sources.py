@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
@@ -58,10 +59,12 @@ def open_source(spec: Mapping[str, Any] | str) -> Source:
     kind = kinds[0]
     options = dict(spec[kind]) if isinstance(spec[kind], Mapping) else {_FIRST[kind]: spec[kind]}
     options |= {key: value for key, value in spec.items() if key != kind}
-    for key, value in options.items():
+    for key, value in list(options.items()):
         if key not in _OPTIONS[kind]:
             raise unknown(f"option of the source '{kind}'", key, _OPTIONS[kind])
-        if not isinstance(value, str):
+        if key in ("include", "exclude"):
+            options[key] = _globs(kind, key, value)
+        elif not isinstance(value, str):
             raise ConfigError(f"The source '{kind}' has {key}: {value!r}, expected a text.")
     missing = [key for key in _REQUIRED[kind] if not options.get(key)]
     if missing:
@@ -73,10 +76,17 @@ def open_source(spec: Mapping[str, Any] | str) -> Source:
     return source
 
 
+def _globs(kind: str, key: str, value: Any) -> list[str]:
+    globs = [value] if isinstance(value, str) else value
+    if not isinstance(globs, list) or not all(isinstance(glob, str) for glob in globs):
+        raise ConfigError(f"The source '{kind}' has {key}: {value!r}, expected a list of globs such as ['*.jpg'].")
+    return globs
+
+
 _FIRST = {"folder": "path", "coco": "instances", "world": "url"}
 _REQUIRED = {"folder": ("path",), "coco": ("instances", "images"), "world": ("url",)}
 _OPTIONS = {
-    "folder": ("path", "licence"),
+    "folder": ("path", "licence", "include", "exclude"),
     "coco": ("instances", "images", "captions", "licence", "frame"),
     "world": ("url",),
 }

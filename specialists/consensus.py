@@ -1,7 +1,7 @@
 """From the boxes of all detectors, and of people, to one region an object.
 
 No score is cut before fusion: a weak box that another detector confirms is what agreement gains. Scores of
-different models are not on one scale; `calibration` and `weights` are where that is put right, before they
+different models are not on one scale; `calibration` and `votes` are where that is put right, before they
 are combined. Where a person drew a box, that box stands as it is and machines only support it.
 """
 
@@ -23,13 +23,13 @@ Ints = npt.NDArray[np.int64]
 
 
 class Consensus:
-    """Fused score: 1 - product of (1 - score) ** weight over the members, as of independent witnesses.
+    """Fused score: 1 - product of (1 - score) ** votes over the members, as of independent witnesses.
 
     It needs no knowledge of who was asked and said nothing, keeps a lone detector's score as it is, and
-    never falls when somebody agrees. Fused box: mean of the members', weighted by weight * score.
+    never falls when somebody agrees. Fused box: mean of the members', weighted by votes * score.
 
     Options. iou: boxes of one label that overlap as much are one object. nms_iou: and as much are
-    duplicates, within one producer. weights: {producer: votes}, 1 for whom is not named.
+    duplicates, within one producer. votes: {producer: weight}, 1 for whom is not named.
     calibration: {producer: (slope, shift)}, score = sigmoid(slope * logit(score) + shift).
     """
 
@@ -44,17 +44,15 @@ class Consensus:
         *,
         iou: float = 0.5,
         nms_iou: float = 0.5,
-        weights: Mapping[str, float] = {},
+        votes: Mapping[str, float] = {},
         calibration: Mapping[str, tuple[float, float]] = {},
         batch_size: int = 256,
     ) -> None:
-        for name, weight in weights.items():
+        for name, weight in votes.items():
             if not weight > 0:
-                raise ConfigError(
-                    f"The weight of '{name}' in consensus is {weight}; give one above 0, or leave it out."
-                )
+                raise ConfigError(f"Consensus counts '{name}' with {weight} votes; give more than 0, or leave it out.")
         self.iou, self.nms_iou = iou, nms_iou
-        self.votes, self.calibration = weights, calibration
+        self.votes, self.calibration = votes, calibration
         self.batch_size = batch_size
 
     def load(self) -> None:

@@ -51,11 +51,13 @@ class RapidOcr:
         """The packaged models, found without importing the package."""
         spec = importlib.util.find_spec("rapidocr")
         if spec is None or spec.origin is None:
-            raise ConfigError("rapid_ocr needs the package rapidocr, which is not installed: pip install rapidocr.")
+            raise ConfigError(
+                "rapidocr needs the package of that name, which is not installed: pip install rapidocr==3.10.0."
+            )
         folder = Path(spec.origin).parent / "models"
         for name in _MODELS.values():
             if not (folder / name).is_file():
-                raise ConfigError(f"rapidocr is installed without its model {name}: rapid_ocr needs rapidocr 3.10.0.")
+                raise ConfigError(f"The package rapidocr has no model {name}: pip install rapidocr==3.10.0.")
         return tuple(str(folder / name) for name in _MODELS.values())
 
     def load(self) -> None:
@@ -72,8 +74,9 @@ class RapidOcr:
         }
         params |= {f"{part}.model_path": path for part, path in zip(_MODELS, self.weights, strict=True)}
         self.engine = self._engine(params)
-        # It opens its models at the first image; an image must not be blamed for a broken model.
-        self.engine(np.full((64, 64, 3), 255, np.uint8))
+        # It opens each model when it first needs it; no image shall be blamed for a broken one.
+        board = np.full((64, 256, 3), 255, np.uint8)
+        self.engine(cv2.putText(board, "words", (40, 44), cv2.FONT_HERSHEY_SIMPLEX, 1.4, (0, 0, 0), 3))
 
     def _engine(self, params: dict[str, Any]) -> Any:
         try:

@@ -22,7 +22,7 @@ from engine import masks
 from engine.answers import HUMAN
 from engine.errors import ConfigError, unknown
 from engine.schema import Answer, Phrase, Region, RegionText, Text
-from specialists.synthetic_shapes import CLASSES, THINGS
+from specialists.synthetic_shapes import CLASSES, GROUNDS, THINGS, WORDS
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -107,15 +107,6 @@ def scene(index: int, options: WorldOptions) -> Scene:
 
 # --- what there is ------------------------------------------------------------------------------
 
-_GROUNDS = {"grey": (128, 128, 128), "brown": (140, 112, 88), "green": (108, 132, 104), "blue": (104, 120, 146)}
-# fmt: off
-_WORDS = (
-    "OPEN", "SHOP", "TAXI", "EXIT", "CAFE", "STOP", "HOTEL", "PARK", "BANK", "FISH", "BREAD", "MILK", "BOOKS",
-    "MUSIC", "LIGHT", "WATER", "NORTH", "SOUTH", "RIVER", "HOUSE", "GREEN", "APPLE", "TRAIN", "PLANE", "CLOCK",
-    "PAPER", "STONE", "GLASS", "SUGAR", "LEMON",
-)
-# fmt: on
-
 
 @dataclass(slots=True)
 class _Thing:
@@ -128,8 +119,8 @@ def _ground(random: Random, size: int) -> tuple[Image.Image, str]:
     """Dull colours that drift slowly, thin lines, noise: nothing a class has."""
     from PIL import Image, ImageDraw
 
-    name = str(random.choice(list(_GROUNDS)))
-    coarse = np.clip(random.normal(_GROUNDS[name], 11.0, (4, 4, 3)), 60, 190).astype(np.uint8)
+    name = str(random.choice(list(GROUNDS)))
+    coarse = np.clip(random.normal(GROUNDS[name], 11.0, (4, 4, 3)), 60, 190).astype(np.uint8)
     canvas = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
     pen = ImageDraw.Draw(canvas)
     for _ in range(int(random.integers(3, 8))):
@@ -190,7 +181,7 @@ def _place_words(random: Random, options: WorldOptions, canvas: Image.Image, thi
 
     words: list[_Thing] = []
     for _ in range(int(random.integers(0, options.words + 1))):
-        text = str(random.choice(_WORDS))
+        text = str(random.choice(WORDS))
         font = ImageFont.load_default(max(12, round(options.size * float(random.uniform(0.115, 0.15)))))
         x1, y1, x2, y2 = (round(value) for value in font.getbbox(text))
         width, height = x2 - x1 + 6, y2 - y1 + 6

@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.errors import ConfigError
 from engine.schema import Answer, Region, Sample
-from specialists.synthetic import CLASSES
+from specialists.synthetic_shapes import CLASSES
 
 
 class NoisyAnnotator:

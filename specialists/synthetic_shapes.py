@@ -1,4 +1,4 @@
-"""The ten classes of the synthetic world: what each is called, its colour, and how its outline is drawn.
+"""What the synthetic world is made of: ten classes (name, colour, outline), grounds and printed words.
 
 Shape and colour go together, and no two classes share either: a small model can learn them in minutes.
 """
@@ -77,3 +77,11 @@ THINGS: dict[str, tuple[str, tuple[int, int, int], Draw]] = {
     "kite": ("black", (16, 16, 16), _outline((0.5, 0), (0.85, 0.38), (0.5, 1), (0.15, 0.38))),
 }
 CLASSES = tuple(THINGS)
+GROUNDS = {"grey": (128, 128, 128), "brown": (140, 112, 88), "green": (108, 132, 104), "blue": (104, 120, 146)}
+# fmt: off
+WORDS = (
+    "OPEN", "SHOP", "TAXI", "EXIT", "CAFE", "STOP", "HOTEL", "PARK", "BANK", "FISH", "BREAD", "MILK", "BOOKS",
+    "MUSIC", "LIGHT", "WATER", "NORTH", "SOUTH", "RIVER", "HOUSE", "GREEN", "APPLE", "TRAIN", "PLANE", "CLOCK",
+    "PAPER", "STONE", "GLASS", "SUGAR", "LEMON",
+)
+# fmt: on

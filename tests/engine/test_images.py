@@ -55,8 +55,8 @@ def reason(data: bytes, **limits: int) -> str:
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "AVIF"])
 def test_pixels_come_upright_and_the_header_knows_it(kind: str, orientation: int) -> None:
-    lossless = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100, "subsampling": "4:4:4"}}.get(kind, {})
-    data = encoded(picture(), kind, exif=exif(orientation), **lossless)
+    lossless: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100, "subsampling": "4:4:4"}}
+    data = encoded(picture(), kind, exif=exif(orientation), **lossless.get(kind, {}))
     header, pixels = probe(data), decode(data)
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
     assert (header.format, header.orientation, header.stored_size) == (kind, orientation, (12, 8))

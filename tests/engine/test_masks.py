@@ -21,6 +21,21 @@ def test_a_mask_of_another_size_is_refused() -> None:
         masks.decode(rle, width=6, height=5)
 
 
+@pytest.mark.parametrize("rle", ["", "~~~", "0000", "hello"])
+def test_what_is_no_mask_is_refused(rle: str) -> None:
+    with pytest.raises(EngineError, match="A mask covers"):
+        masks.area(rle, width=6, height=4)
+
+
+def test_pycocotools_reads_the_same_mask() -> None:
+    from pycocotools import mask as coco
+
+    mask = np.random.default_rng(3).random((17, 23)) < 0.4
+    rle = masks.encode(mask)
+    again = coco.decode([{"size": [17, 23], "counts": rle.encode()}])
+    assert (np.asarray(again)[:, :, 0] == mask).all()
+
+
 def test_the_box_of_a_mask_bounds_its_pixels() -> None:
     mask = np.zeros((20, 30), np.bool_)
     mask[5:9, 10:22] = True

@@ -129,7 +129,7 @@ def test_a_fused_box_lies_in_the_image() -> None:
 
 def test_a_producer_with_more_votes_moves_score_and_box() -> None:
     pair = said("a", 0, BOX, 0.5), said("b", 0, NEAR, 0.5)
-    (fused,) = alive(fuse(*pair, weights={"b": 3.0}))
+    (fused,) = alive(fuse(*pair, votes={"b": 3.0}))
     assert fused.score == pytest.approx(1 - 0.5 * 0.5**3)
     assert fused.x1 == pytest.approx(11.5)
 
@@ -144,9 +144,9 @@ def test_certainty_stays_certain() -> None:
     assert fused.score == 1.0
 
 
-def test_a_weight_of_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match="weight of 'a'"):
-        Consensus(weights={"a": 0.0})
+def test_no_votes_at_all_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"'a' with 0\.0 votes"):
+        Consensus(votes={"a": 0.0})
 
 
 def test_an_image_without_boxes_has_an_empty_answer() -> None:

@@ -49,9 +49,9 @@ def test_a_machines_mask_of_a_human_box_has_a_score() -> None:
 
 
 def test_a_mask_does_not_leave_its_box() -> None:
-    half = Region(48, 28, 80.4, 92, "disc", id="c/0", score=0.5)
-    (found,) = cut(disc(half))
-    assert masks.bbox(found.rle, width=160, height=120)[2] <= 81
+    tight = Region(53.5, 28, 112, 92, "disc", id="c/0", score=0.5)
+    (found,) = cut(disc(tight))
+    assert masks.bbox(found.rle, width=160, height=120)[0] == 53
 
 
 @pytest.mark.parametrize(

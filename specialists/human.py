@@ -1,0 +1,36 @@
+"""The labels that came with the source, as they are: boxes and texts by people, without scores.
+
+The engine hands them over in the sample's own columns; masks arrive in `Region.rle` already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from engine.schema import Answer, Sample
+
+
+class Human:
+    """No options."""
+
+    needs: ClassVar[tuple[str, ...]] = ("labels",)
+    gives: ClassVar[tuple[str, ...]] = ("boxes", "texts")
+    version: ClassVar[int] = 1
+    deterministic: ClassVar[bool] = True
+
+    def __init__(self) -> None:
+        self.batch_size = 256
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        return [
+            Answer(
+                texts=[replace(text, score=None, score_kind="") for text in sample.texts],
+                regions=[replace(region, score=None, score_kind="") for region in sample.regions],
+            )
+            for sample in batch
+        ]

@@ -1,0 +1,151 @@
+"""Noun chunks of texts grounded on object regions by name: head noun, number, synonyms.
+
+No pixels are looked at: the name of a chunk must end in the label of a region, its plural or a synonym. Every
+chunk becomes a phrase, also a pronoun or one that names nothing (its `region_ids` are empty): judging is the
+filters' business. Which of several cats "the cat" means is unknown; the most certain, then the largest is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import ClassVar
+
+from engine.schema import Answer, Chunk, Phrase, Region, Sample, Text
+from specialists.synonyms import COLLECTIVE, LOOKALIKES, NUMBERS, SYNONYMS, noun, plural
+
+LONGEST_NAME = 4  # words
+COUNTS = {word: count for count, word in enumerate(NUMBERS)} | {"both": 2, "pair": 2, "couple": 2}
+
+
+# What ends in the name of a class and is none of it, whether or not its own class is in the image.
+OTHER_THINGS = frozenset(
+    form
+    for label in (*(name for name in SYNONYMS if " " in name), *LOOKALIKES)
+    for form in (label, plural(label))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    label: str
+    plural: bool | None  # None: the form is both ("sheep")
+
+
+class LabelGrounder:
+    """Options:
+
+    synonyms  whether "man" may name a person and "kitten" a cat, or only the labels themselves and their plurals
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("texts", "parse", "regions")
+    gives: ClassVar[tuple[str, ...]] = ("phrases",)
+    version: ClassVar[int] = 1
+    deterministic: ClassVar[bool] = True
+
+    def __init__(self, *, synonyms: bool = True) -> None:
+        self.synonyms = synonyms
+        self.batch_size = 256
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        return [Answer(phrases=self.ground(sample)) for sample in batch]
+
+    def ground(self, sample: Sample) -> list[Phrase]:
+        regions: dict[str, list[Region]] = {}
+        for region in sample.regions:
+            if region.kind == "object" and region.label:
+                regions.setdefault(folded(region.label), []).append(region)
+        for same in regions.values():
+            same.sort(key=lambda region: (-certainty(region), -area(region), region.id))
+        names = self.names(frozenset(regions))
+        return [
+            phrase(text, chunk, named(chunk, names, regions))
+            for text in sample.texts
+            if text.text_key in sample.parse
+            for chunk in sample.parse[text.text_key].chunks
+        ]
+
+    def names(self, labels: frozenset[str]) -> dict[str, Name]:
+        return all_names(labels, self.synonyms)
+
+
+@cache
+def all_names(labels: frozenset[str], synonyms: bool) -> dict[str, Name]:
+    """What may be said for each label. A label itself goes before a synonym of another: "table" beside "dining table"."""
+    names: dict[str, Name] = {}
+    if synonyms:
+        for label in sorted(labels):
+            for synonym in SYNONYMS.get(label, ()):
+                add(names, synonym.replace("_", " "), label)
+        names |= {word: Name(label, plural=True) for word, label in COLLECTIVE.items() if label in labels}
+    for label in sorted(labels):
+        names.pop(label, None)
+        add(names, label, label)
+    return names
+
+
+def add(names: dict[str, Name], one: str, label: str) -> None:
+    many = plural(one)
+    if many == one:
+        names[one] = Name(label, plural=None)
+    elif (word := noun(one)).always_plural or word.many.startswith(("pairs of", "pieces of")):
+        names[one] = Name(label, plural=True)  # "flowers", "scissors", "broccoli": one form for any number
+    else:
+        names[many] = Name(label, plural=True)
+        names[one] = Name(label, plural=False)
+
+
+def named(chunk: Chunk, names: dict[str, Name], regions: dict[str, list[Region]]) -> list[Region]:
+    """The regions a chunk names: the longest name it ends in decides, and "hot dog" is no dog."""
+    words = folded(chunk.text).split()
+    for start in range(max(0, len(words) - LONGEST_NAME), len(words)):
+        name = names.get(" ".join(words[start:]))
+        if name:
+            same = regions[name.label]
+            many = chunk.plural if name.plural is None else name.plural
+            count = counted(words[:start])
+            if count is not None:
+                return same[:count]
+            return same if many else same[:1]
+        if " ".join(words[start:]) in OTHER_THINGS:
+            return []
+    return []
+
+
+def counted(words: Iterable[str]) -> int | None:
+    """The last number among the words before the name; "one" to "twelve", "both", or digits."""
+    counts = [COUNTS[word] if word in COUNTS else int(word) for word in words if word in COUNTS or is_count(word)]
+    return counts[-1] if counts and counts[-1] > 0 else None
+
+
+def is_count(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) < 4
+
+
+def phrase(text: Text, chunk: Chunk, regions: list[Region]) -> Phrase:
+    return Phrase(
+        text.id,
+        chunk.char_start,
+        chunk.char_end,
+        [region.id for region in regions],
+        score=min(map(certainty, regions), default=1.0),
+        score_kind="label_match",
+        parents=[text.id, *(region.id for region in regions)],
+    )
+
+
+def certainty(region: Region) -> float:
+    """Human regions carry no score and are certain."""
+    return 1.0 if region.score is None else region.score
+
+
+def area(region: Region) -> float:
+    return (region.x2 - region.x1) * (region.y2 - region.y1)
+
+
+def folded(words: str) -> str:
+    return " ".join(words.replace("_", " ").replace("-", " ").casefold().split())

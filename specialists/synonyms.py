@@ -1,0 +1,180 @@
+"""English for class labels: articles, plurals, counting ("a pair of scissors", "two sheep"), and synonyms.
+
+The synonym table only holds words that name the class or a kind of it: a kitten is a cat, but a mug may be no
+COCO cup and a seat no chair. A wrong synonym grounds a phrase on the wrong thing; a missing one leaves it bare.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
+
+# Sold, worn and detected as one thing, but plural in English.
+PAIRS = frozenset(
+    "scissors skis pants trousers jeans shorts glasses sunglasses goggles headphones binoculars pliers tongs "
+    "tweezers pyjamas pajamas leggings tights".split()
+)
+MASSES = frozenset(
+    "broccoli bread rice pasta food fruit cheese meat cutlery furniture luggage clothing jewelry jewellery "
+    "garlic lettuce cabbage grass".split()
+)
+IRREGULAR = {
+    **{"person": "people", "man": "men", "woman": "women", "child": "children", "mouse": "mice", "goose": "geese"},
+    **{"foot": "feet", "tooth": "teeth", "ox": "oxen", "knife": "knives", "leaf": "leaves", "shelf": "shelves"},
+    **{"wolf": "wolves", "loaf": "loaves", "calf": "calves", "scarf": "scarves", "wife": "wives"},
+    **{"potato": "potatoes", "tomato": "tomatoes", "mango": "mangoes", "quiz": "quizzes", "bus": "buses"},
+    **{same: same for same in ("sheep", "deer", "fish", "aircraft", "spacecraft", "moose", "bison", "shrimp", "squid")},
+}
+CAPITALS = {"tv": "TV", "suv": "SUV", "cd": "CD", "dvd": "DVD", "atm": "ATM"}
+PLURAL_FORM = re.compile(r".*(?<![sui])s")  # "flowers", but neither "glass" nor "cactus" nor "tennis"
+SINGULAR_IN_S = frozenset("gas lens canvas atlas christmas".split())
+LIKE_YOU = re.compile(r"(uni(?!n|m)|us[aeu]|euro|ewe|uk|urin|uten|one\b|ufo\b|tv\b)", re.IGNORECASE)
+SILENT_H = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
+SPELT_VOWEL = re.compile(r"(SUV|ATM|X-)")
+
+
+@dataclass(frozen=True, slots=True)
+class Noun:
+    """How to speak of one or several of a class. `bare`: singular without article ("broccoli"), else ''."""
+
+    one: str
+    many: str
+    bare: str = ""
+    always_plural: bool = False  # a label such as "flowers": one region may hold any number
+
+    def indefinite(self, count: int, *, most: int = 0) -> str:
+        """"a cat", "two cats"; beyond `most` (0: no limit) "more than ten cats"."""
+        if self.always_plural or (count == 1 and self.bare):
+            return f"some {self.bare or self.many}"
+        if count == 1:
+            return f"{article(self.one)} {self.one}"
+        if most and count > most:
+            return f"more than {number(most)} {self.many}"
+        return f"{number(count)} {self.many}"
+
+    def definite(self, count: int) -> str:
+        """"the cat", "the cats": the count has been told."""
+        return f"the {self.many if self.is_plural(count) else self.bare or self.one}"
+
+    def is_plural(self, count: int) -> bool:
+        return self.always_plural or count > 1
+
+
+def noun(label: str) -> Noun:
+    words = [CAPITALS.get(word, word) for word in label.replace("_", " ").lower().split()]
+    name, last = " ".join(words), words[-1] if words else ""
+    if last in PAIRS:
+        return Noun(f"pair of {name}", f"pairs of {name}")
+    if last in MASSES:
+        return Noun(f"piece of {name}", f"pieces of {name}", bare=name)
+    if PLURAL_FORM.fullmatch(last) and last not in SINGULAR_IN_S and last not in IRREGULAR:
+        return Noun(name, name, always_plural=True)
+    return Noun(name, plural(name))
+
+
+def plural(name: str) -> str:
+    """The plural of a singular name; its last word carries it."""
+    before, space, word = name.rpartition(" ")
+    if word in IRREGULAR:
+        form = IRREGULAR[word]
+    elif word.endswith("man") and word not in ("human", "german", "roman"):
+        form = word[:-2] + "en"
+    elif re.search(r"(s|x|z|ch|sh)$", word):
+        form = word + "es"
+    elif re.search(r"[^aeiou]y$", word):
+        form = word[:-1] + "ies"
+    else:
+        form = word + "s"
+    return before + space + form
+
+
+def article(words: str) -> str:
+    if SPELT_VOWEL.match(words) or SILENT_H.match(words):
+        return "an"
+    return "an" if words[:1].lower() in tuple("aeiou") and not LIKE_YOU.match(words) else "a"
+
+
+def number(count: int) -> str:
+    return NUMBERS[count] if count < len(NUMBERS) else str(count)
+
+
+def listed(parts: list[str]) -> str:
+    """"a, b and c"."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "person": tuple(
+        "man woman child boy girl kid baby toddler infant lady gentleman guy adult teenager teen skier snowboarder "
+        "surfer skateboarder rider cyclist bicyclist motorcyclist pedestrian batter catcher umpire "
+        "baseball_player tennis_player soccer_player player boarder chef cook waiter policeman police_officer officer "
+        "firefighter fireman soldier student worker farmer cowboy bride groom swimmer biker skater human passenger "
+        "spectator bystander businessman fisherman mother father son daughter grandmother grandfather".split()
+    ),
+    "bicycle": ("bike", "cycle", "pushbike"),
+    "car": ("automobile", "sedan", "suv", "hatchback", "taxi", "taxicab", "cab", "minivan", "police car"),
+    "motorcycle": ("motorbike", "motor bike", "motor cycle", "moped", "motor scooter", "dirt bike"),
+    "airplane": ("aeroplane", "plane", "jet", "airliner", "jetliner", "biplane", "aircraft", "jumbo jet", "seaplane"),
+    "bus": ("double decker", "minibus", "omnibus", "coach bus"),
+    "train": ("locomotive", "steam engine"),
+    "truck": ("lorry", "pickup", "firetruck"),
+    "boat": ("ship", "sailboat", "canoe", "kayak", "rowboat", "ferry", "yacht", "gondola", "motorboat", "speedboat"),
+    "traffic light": ("stoplight", "stop light", "traffic signal"),
+    "fire hydrant": ("hydrant", "fireplug", "fire plug"),
+    "stop sign": ("stopsign",),
+    "parking meter": ("parkingmeter",),
+    "bench": ("park bench",),
+    "bird": tuple("seagull gull pigeon duck goose swan parrot owl eagle crow sparrow ostrich pelican heron".split()),
+    "cat": ("kitten", "kitty", "tabby"),
+    "dog": ("puppy", "hound", "terrier", "poodle", "bulldog", "dachshund", "labrador", "collie", "pit bull"),
+    "horse": ("pony", "foal", "mare", "stallion", "colt"),
+    "sheep": ("lamb", "ewe"),
+    "cow": ("calf", "bull", "steer", "ox", "heifer"),
+    "bear": ("grizzly", "bear cub", "panda"),
+    "backpack": ("rucksack", "knapsack", "back pack"),
+    "umbrella": ("parasol",),
+    "handbag": ("purse", "hand bag"),
+    "tie": ("necktie", "neck tie", "bow tie", "bowtie"),
+    "frisbee": ("frisby", "flying disc"),
+    "skis": ("ski",),
+    "snowboard": ("snow board",),
+    "sports ball": tuple("ball baseball football basketball volleyball soccer_ball tennis_ball".split()),
+    "baseball bat": ("bat",),
+    "baseball glove": ("baseball mitt", "catcher's mitt", "mitt"),
+    "skateboard": ("skate board",),
+    "surfboard": ("surf board",),
+    "tennis racket": ("racket", "racquet", "tennis racquet"),
+    "wine glass": ("wineglass", "glass of wine"),
+    "sandwich": ("sub", "burger", "hamburger", "cheeseburger", "panini"),
+    "hot dog": ("hotdog", "frankfurter"),
+    "donut": ("doughnut",),
+    "cake": ("cupcake", "birthday cake", "cheesecake"),
+    "chair": ("armchair", "wheelchair", "recliner"),
+    "couch": ("sofa", "loveseat", "settee"),
+    "potted plant": ("houseplant", "house plant", "pot plant"),
+    "dining table": ("dinner table", "table", "kitchen table"),
+    "tv": ("television", "television set", "tv set", "television screen"),
+    "laptop": ("laptop computer", "notebook computer"),
+    "mouse": ("computer mouse",),
+    "remote": ("remote control", "wiimote"),
+    "cell phone": ("phone", "cellphone", "mobile phone", "smartphone", "iphone"),
+    "microwave": ("microwave oven",),
+    "oven": ("stove", "stove top oven"),
+    "refrigerator": ("fridge", "refridgerator"),
+    "teddy bear": ("teddy", "stuffed bear"),
+    "hair drier": ("hair dryer", "hairdryer", "blow dryer"),
+}
+# Words for several of a class that are no plural of a word above.
+COLLECTIVE: dict[str, str] = {
+    **{"people": "person", "persons": "person", "folks": "person", "crowd": "person"},
+    **{"cattle": "cow", "luggage": "suitcase", "baggage": "suitcase"},
+}
+# They end in the name of a class and are something else.
+LOOKALIKES: tuple[str, ...] = (
+    *("toy car", "toy train", "toy truck", "toy boat", "toy airplane", "toy bus", "rubber duck", "stuffed dog"),
+    *("stuffed cat", "stuffed animal", "toy dog", "coffee table", "pool table", "side table", "end table"),
+    *("cd player", "dvd player", "record player", "mp3 player", "media player", "train car"),
+    *("cable car", "toilet bowl"),
+)
