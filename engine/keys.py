@@ -34,7 +34,8 @@ def node_key(
         for name, value in options.items()
         if name not in RUN_OPTIONS and name not in ("weights", "sha256") and value != defaults.get(name)
     }
-    digests = [weights_digest(path, str(options.get("sha256") or "")) for path in weights]
+    pinned = str(options.get("sha256") or "")  # of the first file; others (labels) are hashed as they are
+    digests = [weights_digest(path, "" if number else pinned) for number, path in enumerate(weights)]
     return stable_hash([component, version, changed, digests, dict(inputs)])
 
 

@@ -111,7 +111,7 @@ def query(
     """DuckDB, read-only, over views: images texts regions region_texts phrases tags image_scores parse failures inputs runs."""
 
     def work() -> None:
-        from pipelines.answers import render_query
+        from pipelines.query import render_query
 
         typer.echo(render_query(lambda: _open(recipe, dataset), sql, named, form))
 

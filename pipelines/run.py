@@ -54,7 +54,7 @@ def run(
     command: str = "",
 ) -> Summary:
     """Run one stage, or all of them. EngineError says in one sentence what stops it; commits stay."""
-    nodes, judge = _nodes(recipe)
+    nodes, judge = all_nodes(recipe)
     storage = Storage(recipe.dataset)
     runtime = Runtime(storage, recipe, runner, address, watch)
     open_dataset(storage, recipe)
@@ -87,10 +87,10 @@ def _stages(
     elif stage == "annotate":
         _tally(summary, run_nodes(runtime, "annotate", nodes, retry_failed=retry))
     elif stage == "filter":
-        _require(storage, nodes, "filter", "annotate")
+        require(storage, nodes, "filter", "annotate")
         _tally(summary, run_nodes(runtime, "filter", [judge], nodes))
     if stage in (None, "emit"):
-        _require(storage, [*nodes, judge], "emit", "filter")
+        require(storage, [*nodes, judge], "emit", "filter")
         from pipelines.emit import emit
 
         info = {"versions": versions()}
@@ -111,7 +111,7 @@ def _tally(summary: Summary, done: tuple[Plan, LiveLine]) -> None:
     summary.tallies.update(done[1].tallies)
 
 
-def _require(storage: Storage, nodes: Sequence[Node], stage: str, before: str) -> None:
+def require(storage: Storage, nodes: Sequence[Node], stage: str, before: str) -> None:
     """A stage alone complains, in one sentence, of what it lacks."""
     shards = len(Commits(storage, IMAGES).revisions())
     for node in nodes:
@@ -123,7 +123,7 @@ def _require(storage: Storage, nodes: Sequence[Node], stage: str, before: str) -
             )
 
 
-def _nodes(recipe: Recipe) -> tuple[list[Node], Node]:
+def all_nodes(recipe: Recipe) -> tuple[list[Node], Node]:
     nodes = annotation_nodes(recipe)
     if not any("pixels" in node.needs for node in nodes):
         # Somebody must look at the pixels, or an image that cannot be decoded would be released.
@@ -166,7 +166,7 @@ def write_current(storage: Storage, nodes: Sequence[Node], judge: Node, probe: N
 
 def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = False) -> list[dict[str, Any]]:
     """Per node: shards to do and why, without doing anything. Nothing is written, not even current.json."""
-    nodes, judge = _nodes(recipe)
+    nodes, judge = all_nodes(recipe)
     storage = Storage(recipe.dataset)
     probe = probe_node(recipe)
     chosen = {"ingest": [probe], "annotate": nodes, "filter": [judge], "emit": []}.get(

@@ -130,12 +130,20 @@ class Folder:
     """Every file below a folder of any file system fsspec knows, folder by folder, names sorted.
 
     Left out: hidden files and folders (leading dot), and what is no file (pipes, sockets). Links are followed,
-    except round in circles. A broken link is an entry, so that ingest can say it is missing.
+    except round in circles. A broken link is an entry, so that ingest can say it is missing. `include` and
+    `exclude` are globs over the path below the folder; what they leave out is no input.
     """
 
-    def __init__(self, path: str, licence: str = "") -> None:
+    def __init__(
+        self, path: str, licence: str = "", include: Sequence[str] = ("*",), exclude: Sequence[str] = ()
+    ) -> None:
         self.name, self._fs = normalised(path)
-        self.licence = licence
+        self.licence, self.include, self.exclude = licence, include, exclude
+
+    def _wanted(self, uri: str) -> bool:
+        path = uri.removeprefix(self.name).lstrip("/")
+        included, excluded = (any(fnmatchcase(path, glob) for glob in globs) for globs in (self.include, self.exclude))
+        return included and not excluded
 
     def entries(self) -> Iterator[Entry]:
         if self._fs is None:
@@ -146,7 +154,8 @@ class Folder:
             _check_folder(self.name, exists=self._fs.exists(root), is_folder=self._fs.isdir(root))
             found = _walk_remote(self._fs, root)
         for uri, fingerprint in found:
-            yield Entry(sayable(uri), fingerprint, self.licence)
+            if self._wanted(uri):
+                yield Entry(sayable(uri), fingerprint, self.licence)
 
 
 def _check_folder(name: str, *, exists: bool, is_folder: bool) -> None:

@@ -65,7 +65,9 @@ class Composer:
 
     def __init__(self, *, min_score: float = 0.3, max_objects: int = 30, max_words: int = 8) -> None:
         if max_objects < 1 or max_words < 1:
-            raise ConfigError(f"composer needs max_objects and max_words of at least 1, not {max_objects}, {max_words}.")
+            raise ConfigError(
+                f"composer needs max_objects and max_words of at least 1, not {max_objects}, {max_words}."
+            )
         self.min_score = min_score
         self.max_objects = max_objects
         self.max_words = max_words

@@ -21,9 +21,7 @@ COUNTS = {word: count for count, word in enumerate(NUMBERS)} | {"both": 2, "pair
 
 # What ends in the name of a class and is none of it, whether or not its own class is in the image.
 OTHER_THINGS = frozenset(
-    form
-    for label in (*(name for name in SYNONYMS if " " in name), *LOOKALIKES)
-    for form in (label, plural(label))
+    form for label in (*(name for name in SYNONYMS if " " in name), *LOOKALIKES) for form in (label, plural(label))
 )
 
 

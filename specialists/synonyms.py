@@ -45,7 +45,7 @@ class Noun:
     always_plural: bool = False  # a label such as "flowers": one region may hold any number
 
     def indefinite(self, count: int, *, most: int = 0) -> str:
-        """"a cat", "two cats"; beyond `most` (0: no limit) "more than ten cats"."""
+        """ "a cat", "two cats"; beyond `most` (0: no limit) "more than ten cats"."""
         if self.always_plural or (count == 1 and self.bare):
             return f"some {self.bare or self.many}"
         if count == 1:
@@ -55,7 +55,7 @@ class Noun:
         return f"{number(count)} {self.many}"
 
     def definite(self, count: int) -> str:
-        """"the cat", "the cats": the count has been told."""
+        """ "the cat", "the cats": the count has been told."""
         return f"the {self.many if self.is_plural(count) else self.bare or self.one}"
 
     def is_plural(self, count: int) -> bool:
@@ -101,7 +101,7 @@ def number(count: int) -> str:
 
 
 def listed(parts: list[str]) -> str:
-    """"a, b and c"."""
+    """ "a, b and c"."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 

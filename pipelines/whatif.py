@@ -1,0 +1,293 @@
+"""What other filter rules would change, without running a specialist and without writing anything.
+
+One shard is in memory at a time. Verdicts are compared by annotation id, so those committed on an earlier state
+of the record are compared as far as they speak of the same annotations; what they never judged is new.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from engine.config import Recipe
+from engine.errors import ConfigError
+from engine.flat import Bools, Ints, Shard, one_array
+from engine.graph import IMAGES
+from engine.inputs import ShardInputs
+from engine.runner import make_plan
+from engine.schema import ANNOTATIONS
+from engine.shards import Commits, TableReader
+from engine.storage import Storage
+from engine.worker import Unit
+from filters.chain import judge as judge_record
+from pipelines.filter import rules_of, shard_options, shard_record
+from pipelines.run import all_nodes, require
+
+COLUMNS = (IMAGES, *ANNOTATIONS)
+COVERED = ("regions", "texts", "phrases")
+EXAMPLES = 10
+
+
+@dataclass(slots=True)
+class Change:
+    """Counts of one column."""
+
+    given: int = 0
+    new: int = 0  # not judged yet
+    now: int = 0
+    then: int = 0
+    rules: dict[str, list[int]] = field(default_factory=dict)  # rule: [dropped now, dropped then]
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """One image or annotation that the rules would judge otherwise; the rule is the one that drops it."""
+
+    column: str
+    image_id: str
+    file: str
+    annotation_id: str
+    what: str  # its label or its words
+    kept: bool  # then
+    rule: str
+    value: float | None
+    threshold: float | None
+
+
+@dataclass(slots=True)
+class WhatIf:
+    """The committed verdicts and those the recipe's rules would give, side by side."""
+
+    committed: str  # folder of the verdicts compared with, '' for none
+    proposed: str
+    same: bool = False
+    columns: dict[str, Change] = field(default_factory=lambda: {name: Change() for name in COLUMNS})
+    covered: dict[str, list[int]] = field(default_factory=lambda: {name: [0, 0] for name in COVERED})
+    labels: tuple[set[str], set[str]] = field(default_factory=lambda: (set(), set()))
+    flips: list[Flip] = field(default_factory=list)
+
+
+def what_if(recipe: Recipe) -> WhatIf:
+    """Judge every shard with the recipe's rules in memory. ConfigError where shards are not annotated yet."""
+    nodes, judge = all_nodes(recipe)
+    storage = Storage(recipe.dataset)
+    plan = make_plan(storage, [judge], nodes)
+    if not plan.shards:
+        raise ConfigError(f"'{storage.url}' holds no images yet: run --stage ingest first, or leave --dry-run out.")
+    require(storage, nodes, "filter", "annotate")
+    committed = _committed(storage)
+    answer = WhatIf(committed, judge.folder)
+    if committed == judge.folder and not plan.todo()[judge.name].any():
+        answer.same = True
+        return answer
+    rules, options = rules_of(recipe), shard_options(nodes)
+    before = Commits(storage, committed).data_files() if committed else {}
+    for shard in range(plan.shards):
+        read = {name: int(plan.revisions[name][shard]) for name in (IMAGES, *judge.inputs)}
+        inputs = ShardInputs(storage, plan.known, judge, Unit(judge.name, shard, 0, read))
+        record, parse = shard_record(inputs, options["record"], options["parses"])
+        then = judge_record(record, inputs.images, parse, rules)
+        now = TableReader(storage, before[shard]).read() if shard in before else None
+        _compare(answer, Shard(record, inputs.images), now, then)
+    return answer
+
+
+def _committed(storage: Storage) -> str:
+    if not storage.exists("current.json"):
+        return ""
+    named = json.loads(storage.read("current.json")).get("judge") or {}
+    folder = str(named.get("folder", ""))
+    return folder if folder and len(Commits(storage, folder).revisions()) else ""
+
+
+# --- one shard -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Verdicts:
+    """Verdicts on the rows of a column of the record. `place`: a row's verdict, -1 where it has none."""
+
+    values: pa.StructArray
+    place: Ints
+
+    @property
+    def judged(self) -> Bools:
+        return self.place >= 0
+
+    @property
+    def kept(self) -> Bools:
+        kept: Bools = self.values.field("kept").to_numpy(zero_copy_only=False)
+        return np.append(kept, False)[self.place]  # -1 points at the False
+
+    def rules(self) -> dict[str, int]:
+        """How many rows each rule dropped."""
+        chosen = self.values.field("rule").take(pa.array(self.place[self.judged]))
+        return {pair["values"]: pair["counts"] for pair in chosen.value_counts().to_pylist() if pair["values"]}
+
+
+def _compare(answer: WhatIf, shard: Shard, now: pa.Table | None, then: pa.Table) -> None:
+    for name in COLUMNS:
+        new, old = _aligned(shard, name, then), _aligned(shard, name, now)
+        change = answer.columns[name]
+        change.given += len(new.place)
+        change.new += int((~old.judged).sum())
+        change.now += int(old.kept.sum())
+        change.then += int(new.kept.sum())
+        for side, verdicts in enumerate((old, new)):
+            for rule, count in verdicts.rules().items():
+                change.rules.setdefault(rule, [0, 0])[side] += count
+            if name in COVERED:
+                answer.covered[name][side] += len(np.unique(shard.column(name).image[verdicts.kept]))
+            if name == "regions":
+                kept = shard.column(name).arrow("label").filter(pa.array(verdicts.kept))
+                answer.labels[side].update(label for label in kept.unique().to_pylist() if label)
+        answer.flips += _flips(answer, shard, name, old, new)
+
+
+def _aligned(shard: Shard, name: str, verdicts: pa.Table | None) -> _Verdicts:
+    """The verdicts on a column of the record, found by image and id."""
+    rows = len(shard) if name == IMAGES else len(shard.column(name))
+    if verdicts is None:
+        empty = pa.StructArray.from_arrays([pa.array([], pa.bool_()), pa.array([], pa.string())], ["kept", "rule"])
+        return _Verdicts(empty, np.full(rows, -1, np.int64))
+    ids = one_array(verdicts["image_id"])
+    lists = one_array(verdicts["image" if name == IMAGES else name])
+    values = lists if name == IMAGES else lists.flatten()
+    wanted = shard.ids if name == IMAGES else shard.column(name).arrow("id")
+    if ids.equals(shard.ids) and values.field("id").equals(wanted):
+        return _Verdicts(values, np.arange(rows))
+    image = {image_id: row for row, image_id in enumerate(shard.ids.to_pylist())}
+    home = np.array([image.get(image_id, -1) for image_id in ids.to_pylist()], np.int64)
+    place = np.full(rows, -1, np.int64)
+    if name == IMAGES:
+        found = home
+    else:
+        sizes = np.array([len(found) for found in lists.to_pylist()], np.int64)
+        found = shard.find(name, np.repeat(home, sizes), values.field("id"))
+    place[found[found >= 0]] = np.flatnonzero(found >= 0)
+    return _Verdicts(values, place)
+
+
+def _flips(answer: WhatIf, shard: Shard, name: str, old: _Verdicts, new: _Verdicts) -> Iterator[Flip]:
+    """Up to EXAMPLES each way for each rule, over all shards."""
+    have: dict[tuple[bool, str], int] = {}
+    for flip in answer.flips:
+        if flip.column == name:
+            have[flip.kept, flip.rule] = have.get((flip.kept, flip.rule), 0) + 1
+    then = new.kept
+    for row in np.flatnonzero(old.judged & (old.kept != then)):
+        kept = bool(then[row])
+        source = old if kept else new
+        verdict = source.values[int(source.place[row])].as_py()
+        if have.get((kept, verdict["rule"]), 0) < EXAMPLES:
+            have[kept, verdict["rule"]] = have.get((kept, verdict["rule"]), 0) + 1
+            yield _flip(shard, name, int(row), kept, verdict)
+
+
+def _flip(shard: Shard, name: str, row: int, kept: bool, verdict: Mapping[str, Any]) -> Flip:
+    image = row if name == IMAGES else int(shard.column(name).image[row])
+    uri = shard.image.arrow("uri")[image].as_py()
+    sources = shard.image.arrow("sources")[image].as_py()
+    file = (sources[0]["uri"] if sources else uri).rsplit("/", 1)[-1]
+    annotation_id = "" if name == IMAGES else verdict["id"]
+    place = (shard.ids[image].as_py()[:8], file, annotation_id, _what(shard, name, row), kept)
+    return Flip(name, *place, verdict["rule"], verdict["value"], verdict["threshold"])
+
+
+def _what(shard: Shard, name: str, row: int) -> str:
+    if name == IMAGES:
+        width, height = (shard.image.arrow(side)[row].as_py() for side in ("width", "height"))
+        return f"{width} x {height}"
+    item = shard.column(name).values[row].as_py()
+    if name == "phrases":
+        text = int(shard.phrase_text[row])
+        words = shard.column("texts").arrow("text")[text].as_py() if text >= 0 else ""
+        return str(words[item["char_start"] : item["char_end"]])
+    if name == "image_scores":
+        return f"{item['name']} {item['value']:g}"
+    return str(item.get("text") or item.get("label") or item.get("kind", ""))
+
+
+# --- as text -------------------------------------------------------------------------------------
+
+
+def render_what_if(x: WhatIf) -> str:
+    """Tables of counts, coverage, and examples that flip."""
+    if x.same:
+        return f"Nothing would change: these rules are the committed ones ({x.committed})."
+    head = f"{x.committed} is committed" if x.committed else "No verdicts are committed yet: every count is new"
+    lines = [f"{head}; {x.proposed} is what the recipe's rules would say. Nothing was written.", ""]
+    lines += _column_lines(x) + ["", *_rule_lines(x), "", *_coverage_lines(x)]
+    for kept, title in ((False, "would be dropped"), (True, "would be kept")):
+        if chosen := _spread([flip for flip in x.flips if flip.kept is kept]):
+            lines += ["", f"examples that {title}:", *(_flip_line(flip) for flip in chosen)]
+    if not x.flips and x.committed:
+        lines += ["", "Nothing that was judged would flip."]
+    return "\n".join(lines)
+
+
+def _column_lines(x: WhatIf) -> list[str]:
+    lines = [f"{'':<16}{'given':>10}{'kept now':>10}{'kept then':>11}{'change':>9}"]
+    for name, change in x.columns.items():
+        if change.given:
+            now = change.now if change.new < change.given else None
+            lines.append(f"{name:<16}{change.given:>10}{_or_new(now):>10}{change.then:>11}{_delta(now, change.then):>9}")
+            if 0 < change.new < change.given:
+                lines.append(f"  {change.new} of them not judged yet")
+    return lines
+
+
+def _rule_lines(x: WhatIf) -> list[str]:
+    lines = [f"{'dropped by':<40}{'now':>10}{'then':>10}{'change':>9}"]
+    for name, change in x.columns.items():
+        for rule, (now, then) in change.rules.items():
+            shown = now if change.new < change.given else None
+            lines.append(f"{name + ': ' + rule:<40}{_or_new(shown):>10}{then:>10}{_delta(shown, then):>9}")
+    return lines if len(lines) > 1 else ["No rule drops anything."]
+
+
+def _coverage_lines(x: WhatIf) -> list[str]:
+    rows = {f"images with a kept {name[:-1]}": (now, then) for name, (now, then) in x.covered.items() if now or then}
+    rows["distinct labels kept"] = (len(x.labels[0]), len(x.labels[1]))
+    lines = [f"{'coverage':<40}{'now':>10}{'then':>10}{'change':>9}"]
+    for title, (now, then) in rows.items():
+        shown = now if x.committed else None
+        lines.append(f"{title:<40}{_or_new(shown):>10}{then:>10}{_delta(shown, then):>9}")
+    if x.committed:
+        for title, labels in (("lost", x.labels[0] - x.labels[1]), ("gained", x.labels[1] - x.labels[0])):
+            if labels:
+                more = f" and {len(labels) - 12} more" if len(labels) > 12 else ""
+                lines.append(f"  labels {title}: {', '.join(sorted(labels)[:12])}{more}")
+    return lines
+
+
+def _or_new(count: int | None) -> str:
+    return "-" if count is None else str(count)
+
+
+def _delta(now: int | None, then: int) -> str:
+    return "new" if now is None else f"{then - now:+d}" if then != now else "="
+
+
+def _spread(flips: list[Flip]) -> list[Flip]:
+    """EXAMPLES of them, of as many columns and rules as there are."""
+    groups: dict[tuple[str, str], list[Flip]] = {}
+    for flip in flips:
+        groups.setdefault((flip.column, flip.rule), []).append(flip)
+    nth = [(place, flip) for group in groups.values() for place, flip in enumerate(group)]
+    chosen = [flip for _, flip in sorted(nth, key=lambda pair: pair[0])[:EXAMPLES]]
+    return sorted(chosen, key=lambda flip: COLUMNS.index(flip.column))
+
+
+def _flip_line(flip: Flip) -> str:
+    what = flip.what if len(flip.what) <= 40 else flip.what[:37] + "..."
+    why = flip.rule
+    if flip.value is not None and flip.threshold is not None:
+        why += f", {flip.value:.4g} against {flip.threshold:.4g}"
+    was = "was dropped by " if flip.kept else ""
+    return f"  {flip.image_id} {flip.file}  {flip.annotation_id or 'image'}  {what!r}  {was}{why}"

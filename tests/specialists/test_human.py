@@ -1,0 +1,15 @@
+"""Labels that came with the source leave as they came."""
+
+from __future__ import annotations
+
+from engine.schema import Region, Sample, Text
+from specialists.human import Human
+
+
+def test_labels_are_returned_as_they_are_without_scores() -> None:
+    region = Region(1, 2, 3, 4, label="cat", rle="abc", id="0")
+    text = Text("A cat.", "brief", id="1")
+    answer = Human().annotate([Sample("0" * 32, 10, 10, regions=[region], texts=[text]), Sample("1" * 32, 10, 10)])
+    assert (answer[0].regions, answer[0].texts) == ([region], [text])
+    assert (region.score, region.score_kind) == (None, "")
+    assert answer[1].regions == answer[1].texts == []

@@ -1,0 +1,113 @@
+"""Chunks grounded by name: number, synonyms, names of several words, and what names nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.schema import Chunk, Complexity, Parse, Region, Sample, Text, text_key
+from specialists.label_grounder import LabelGrounder
+
+
+def region(label: str, n: int, *, score: float | None = 0.8, kind: str = "object") -> Region:
+    return Region(0, 0, 10 + n, 10, label=label, kind=kind, id=f"c/{label}{n}", score=score)
+
+
+def grounded(chunk: str, *regions: Region, plural: bool = False, synonyms: bool = True) -> list[str]:
+    return LabelGrounder(synonyms=synonyms).ground(image(chunk, *regions, plural=plural))[0].region_ids
+
+
+def image(chunk: str, *regions: Region, plural: bool = False) -> Sample:
+    text = f"Look: {chunk}."
+    chunks = [Chunk(6, 6 + len(chunk), chunk.split()[-1].lower(), plural, chunk)]
+    parse = Parse(1, 1, 1, [], [], [], [], [], [], Complexity(), Complexity(), chunks)
+    written = Text(text, "brief", text_key(text), id="w/0")
+    return Sample("0" * 32, 100, 100, texts=[written], regions=list(regions), parse={text_key(text): parse})
+
+
+CATS = (region("cat", 0), region("cat", 1), region("cat", 2, score=0.9))
+
+
+def test_a_plural_names_all_regions_of_its_class() -> None:
+    assert sorted(grounded("some cats", *CATS, plural=True)) == ["c/cat0", "c/cat1", "c/cat2"]
+
+
+def test_a_singular_names_the_most_certain_region() -> None:
+    assert grounded("the black cat", *CATS) == ["c/cat2"]
+
+
+def test_among_equals_the_largest_is_taken() -> None:
+    assert grounded("a cat", *CATS[:2]) == ["c/cat1"]
+
+
+@pytest.mark.parametrize(("chunk", "count"), [("two cats", 2), ("both cats", 2), ("one cat", 1), ("9 cats", 3)])
+def test_a_number_is_taken_at_its_word(chunk: str, count: int) -> None:
+    assert len(grounded(chunk, *CATS, plural=True)) == count
+
+
+@pytest.mark.parametrize(
+    ("chunk", "label"),
+    [
+        ("a young woman", "person"),
+        ("a kitten", "cat"),
+        ("the motorbike", "motorcycle"),
+        ("A Traffic Light", "traffic light"),
+        ("a wooden dining table", "dining table"),
+        ("the television", "tv"),
+        ("a pair of scissors", "scissors"),
+        ("a cell-phone", "cell phone"),
+        ("some broccoli", "broccoli"),
+    ],
+)
+def test_labels_and_synonyms_of_several_words(chunk: str, label: str) -> None:
+    assert grounded(chunk, region(label, 0)) == [f"c/{label}0"]
+
+
+@pytest.mark.parametrize(
+    ("chunk", "label"),
+    [("a hot dog", "dog"), ("a teddy bear", "bear"), ("a toy car", "car"), ("the cat food", "cat"), ("it", "cat")],
+)
+def test_what_only_sounds_alike_is_left_without_region(chunk: str, label: str) -> None:
+    assert grounded(chunk, region(label, 0)) == []
+
+
+@pytest.mark.parametrize("word", ["people", "men", "children"])
+def test_irregular_plurals_name_all(word: str) -> None:
+    assert len(grounded(word, region("person", 0), region("person", 1), plural=True)) == 2
+
+
+def test_a_form_that_is_singular_and_plural_follows_the_parse() -> None:
+    flock = region("sheep", 0), region("sheep", 1)
+    assert len(grounded("a sheep", *flock)) == 1
+    assert len(grounded("white sheep", *flock, plural=True)) == 2
+
+
+def test_a_label_goes_before_a_synonym_of_another() -> None:
+    assert grounded("a table", region("dining table", 0), region("table", 1)) == ["c/table1"]
+
+
+def test_synonyms_can_be_turned_off() -> None:
+    assert grounded("a kitten", region("cat", 0), synonyms=False) == []
+
+
+def test_text_regions_are_never_named() -> None:
+    assert grounded("a cat", region("cat", 0, kind="text")) == []
+
+
+def test_the_span_is_the_chunk_and_the_score_the_lowest() -> None:
+    sample = image("two cats", *CATS, plural=True)
+    phrase = LabelGrounder().annotate([sample])[0].phrases[0]
+    assert sample.texts[0].text[phrase.char_start : phrase.char_end] == "two cats"
+    assert (phrase.score, phrase.score_kind) == (0.8, "label_match")
+    assert phrase.parents == ["w/0", *phrase.region_ids]
+
+
+def test_human_regions_are_certain() -> None:
+    sample = image("a cat", region("cat", 0, score=None), region("cat", 1, score=0.9))
+    phrase = LabelGrounder().ground(sample)[0]
+    assert (phrase.region_ids, phrase.score) == (["c/cat0"], 1.0)
+
+
+def test_an_unparsed_text_is_passed_over() -> None:
+    sample = image("a cat", *CATS)
+    sample.parse = {}
+    assert LabelGrounder().ground(sample) == []
