@@ -40,7 +40,7 @@ class Account:
     """`outcomes` holds OUTCOMES; `shards` {node: (done, of)}; `failures` (component, reason, number), most first.
 
     Images that were skipped because of another's failure are counted with that one. `rates`: items a second and
-    worker of each node in the last run that did something.
+    worker of each node in the last run in which it worked.
     """
 
     inputs: int
@@ -153,13 +153,13 @@ def _last_run(dataset: Dataset) -> dict[str, Any]:
 
 
 def _rates(dataset: Dataset) -> dict[str, float]:
-    """A run with nothing to do has no rates, so the last one that has some is asked; only recent ones are read."""
+    """Of each node in the last run in which it worked; only recent runs are read."""
+    rates: dict[str, float] = {}
     for folder in reversed(dataset.runs()[-20:]):
-        nodes = _run(dataset, folder).get("nodes", [])
-        rates = {node["node"]: node["items"] / node["worker_seconds"] for node in nodes if node.get("worker_seconds")}
-        if rates:
-            return {name: rate for name, rate in rates.items() if rate}
-    return {}
+        for node in _run(dataset, folder).get("nodes", []):
+            if node.get("worker_seconds") and node.get("items"):
+                rates.setdefault(node["node"], node["items"] / node["worker_seconds"])
+    return rates
 
 
 def _run(dataset: Dataset, folder: str) -> dict[str, Any]:

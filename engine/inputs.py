@@ -138,6 +138,9 @@ class ShardInputs:
         same = [True] * rows.num_rows
         for path in before.inputs:
             self._compare(path, same)
+        if self._labels is not None and not any(path.startswith("labels/") for path in before.inputs):
+            for position, row in enumerate(self._labels.read().to_pylist()):
+                same[position] = same[position] and not any(row[column] for column in ANNOTATIONS)
         return {
             position: row
             for position, row in enumerate(rows.to_pylist())

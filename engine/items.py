@@ -5,6 +5,7 @@ Positions are rows of the shard's file; batches are cut by position, so they are
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from engine.worker import Worker
 
 BATCH_PIXELS = 96_000_000  # decoded pixels a batch may hold, so that sixteen huge photos do not fill the memory
+HUGE_PIXELS = 16_000_000
 
 
 class Items(Protocol):
@@ -140,9 +142,14 @@ class ImageItems:
                 raise ImageError("missing", f"the file is gone since ingest: {uri}") from None
             if hashlib.sha256(data).hexdigest()[:32] != self.ids[position]:
                 raise ImageError("changed", f"the file is not the one that was ingested: {uri}")
-            return decode(data, self.worker.limits)
+            with self._turn(position):
+                return decode(data, self.worker.limits)
         except ImageError as error:
             return Failure(self.node.name, error.reason, str(error))
+
+    def _turn(self, position: int) -> contextlib.AbstractContextManager[Any]:
+        """Huge images are decoded one at a time: each needs several times its pixels."""
+        return self.worker.one_huge_image if self._area[position] > HUGE_PIXELS else contextlib.nullcontext()
 
     def annotate(self, samples: Sequence[Sample]) -> Sequence[Answer]:
         answer: Sequence[Answer] = self.worker.component.annotate(samples)

@@ -101,7 +101,9 @@ def _checked(con: DuckDBPyConnection, sql: str) -> str:
     if kind != "SELECT":
         hint = ": write PIVOT with its values, PIVOT .. ON x IN (..)" if kind == "MULTI" else ""
         name = "this statement" if kind == "MULTI" else kind.replace("_", " ")
-        raise ConfigError(f"A query only reads, {name} is refused{hint or ': use SELECT, DESCRIBE, SUMMARIZE or EXPLAIN'}.")
+        raise ConfigError(
+            f"A query only reads, {name} is refused{hint or ': use SELECT, DESCRIBE, SUMMARIZE or EXPLAIN'}."
+        )
     for name in _operators(con, inner):
         if _WRITES & set(name.upper().split("_")):
             raise ConfigError(f"A query only reads, this one holds {name.split('_')[0]}: leave it out.")
@@ -177,7 +179,7 @@ def named_query(name: str) -> str:
 
 def _views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
     yield "CREATE SCHEMA raw"
-    yield _raw(con, dataset, IMAGES, dataset.files(IMAGES), IMAGES_SCHEMA)
+    yield _raw(con, dataset, IMAGES, dataset.files(IMAGES), IMAGES_SCHEMA, places=True)
     yield _raw(con, dataset, INPUTS, dataset.files(INPUTS), INPUTS_SCHEMA)
     yield _raw(con, dataset, "probe", dataset.files(dataset.probe), PROBE, places=True)
     yield _raw(con, dataset, "verdicts", dataset.judged_files(), VERDICTS)
@@ -195,7 +197,13 @@ def _views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
 
 
 def _raw(
-    con: DuckDBPyConnection, dataset: Dataset, name: str, files: Mapping[int, str], schema: pa.Schema, *, places: bool = False
+    con: DuckDBPyConnection,
+    dataset: Dataset,
+    name: str,
+    files: Mapping[int, str],
+    schema: pa.Schema,
+    *,
+    places: bool = False,
 ) -> str:
     """The files as they are; with `places` also `filename` and `file_row_number`."""
     if files:
@@ -216,7 +224,7 @@ def _nothing(con: DuckDBPyConnection, schema: pa.Schema) -> list[str]:
 def _images() -> str:
     own = [field.name for field in IMAGES_SCHEMA if field.name not in ("image_id", "split", "offset", "length")]
     return f"""CREATE VIEW images AS
-        SELECT i.image_id, i.split, {_VERDICT}, len(i.sources) AS n_sources, {', '.join(f'i.{_name(c)}' for c in own)},
+        SELECT i.image_id, i.split, {_VERDICT}, len(i.sources) AS n_sources, {", ".join(f"i.{_name(c)}" for c in own)},
                i."offset" AS byte_offset, i.length AS byte_length
         FROM raw.images i LEFT JOIN (SELECT image_id, image AS v FROM raw.verdicts) j ON j.image_id = i.image_id"""
 
@@ -226,7 +234,7 @@ def _annotations(dataset: Dataset, column: str) -> str:
     fields = [field.name for field in RECORD.field(column).type.value_type if field.name != "id"]
     verdict = _VERDICT.replace('AS "value"', "AS rule_value") if "value" in fields else _VERDICT
     return f"""CREATE VIEW {column} AS
-        SELECT g.image_id, i.split, {verdict}, g.a.id AS annotation_id, {', '.join(f'g.a.{_name(f)} AS {_name(f)}' for f in fields)}
+        SELECT g.image_id, i.split, {verdict}, g.a.id AS annotation_id, {", ".join(f"g.a.{_name(f)} AS {_name(f)}" for f in fields)}
         FROM ({_given(dataset, column)}) g LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = g.image_id
         LEFT JOIN (SELECT image_id, unnest({column}) AS v FROM raw.verdicts) j ON j.image_id = g.image_id AND j.v.id = g.a.id"""
 
@@ -251,7 +259,7 @@ def _parse(con: DuckDBPyConnection, dataset: Dataset) -> str:
 def _inputs() -> str:
     """The first input of an image is its 'image', in the order of listing; the others are its duplicates."""
     return f"""CREATE VIEW inputs AS
-        SELECT n.source, n.uri, nullif(p.image_id, '') AS image_id, i.split, {_VERDICT.partition(',')[0]},
+        SELECT n.source, n.uri, nullif(p.image_id, '') AS image_id, i.split, {_VERDICT.partition(",")[0]},
                CASE WHEN p.uri IS NULL THEN 'pending' WHEN len(p.failures) > 0 THEN 'quarantined'
                     WHEN i.image_id IS NULL THEN 'pending' WHEN p.nth = 1 THEN 'image' ELSE 'duplicate' END AS outcome,
                p.failures[1].reason AS reason, p.failures[1].error AS error
@@ -277,9 +285,9 @@ def _failures(dataset: Dataset) -> str:
         else:
             parts.append(f"SELECT image_id, NULL, {name}, unnest(failures) FROM {table} WHERE len(failures) > 0")
     return f"""CREATE VIEW failures AS
-        SELECT DISTINCT e.image_id, i.split, {_VERDICT.partition(',')[0]}, coalesce(e.uri, i.uri) AS uri, e.node,
+        SELECT DISTINCT e.image_id, i.split, {_VERDICT.partition(",")[0]}, coalesce(e.uri, i.uri) AS uri, e.node,
                e.f.component AS component, e.f.reason AS reason, e.f.error AS error, e.f.attempts AS attempts
-        FROM ({' UNION ALL '.join(parts)}) e LEFT JOIN (SELECT image_id, split, uri FROM raw.images) i ON i.image_id = e.image_id
+        FROM ({" UNION ALL ".join(parts)}) e LEFT JOIN (SELECT image_id, split, uri FROM raw.images) i ON i.image_id = e.image_id
         LEFT JOIN (SELECT image_id, image AS v FROM raw.verdicts) j ON j.image_id = e.image_id"""
 
 
@@ -289,7 +297,7 @@ def _verdicts() -> str:
     parts += [f"SELECT image_id, '{column}', unnest({column}) FROM raw.verdicts" for column in ANNOTATIONS]
     return f"""CREATE VIEW verdicts AS
         SELECT j.image_id, i.split, {_VERDICT}, j.annotation_type, j.v.id AS annotation_id
-        FROM ({' UNION ALL '.join(parts)}) j LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = j.image_id"""
+        FROM ({" UNION ALL ".join(parts)}) j LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = j.image_id"""
 
 
 def _runs(dataset: Dataset) -> str:
@@ -309,5 +317,3 @@ def _quoted(text: str) -> str:
 
 def _name(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
-
-

@@ -10,6 +10,7 @@ import contextlib
 import faulthandler
 import io
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +95,7 @@ class Worker:
         self.node, self.nodes, self.limits, self.guarded = node, nodes, limits, guarded
         self.storage = Storage(dataset)
         self.max_seconds = max_seconds
+        self.one_huge_image = threading.Lock()
         self.component: Any = None
         self._threads: ThreadPoolExecutor | None = None
         self._batch_size = node.resources.batch_size

@@ -81,7 +81,8 @@ def _one(name: str) -> str:
     if hasattr(component, "version"):
         same = "the same answer every time" if getattr(component, "deterministic", True) else "answers vary"
         lines[0] += f"; version {component.version}" + (f", {same}" if kind == "specialist" else "")
-    lines += ["", inspect.cleandoc(_doc(component)), ""]
+    lines += ["", *([_first_sentence(component), ""] if kind == "specialist" else [])]
+    lines += [inspect.cleandoc(_doc(component)), ""]
     options = options_of(component)
     lines += ["options:" if options else "no options"]
     for option in options.values():
@@ -92,13 +93,15 @@ def _one(name: str) -> str:
 
 
 def _doc(component: Any) -> str:
-    """The component's own words, or its file's."""
     own = component.__dict__.get("__doc__") if inspect.isclass(component) else component.__doc__
-    return own or inspect.getdoc(inspect.getmodule(component)) or ""
+    return own or ""
 
 
 def _first_sentence(component: Any) -> str:
-    paragraph = " ".join(inspect.cleandoc(_doc(component)).split("\n\n")[0].split())
+    """A file that holds one specialist opens with what that is; else its own docstring does."""
+    alone = sum(target.partition(":")[0] == component.__module__ for target in SPECIALISTS.values()) == 1
+    said = inspect.getmodule(component).__doc__ if alone else ""
+    paragraph = " ".join(inspect.cleandoc(said or _doc(component)).split("\n\n")[0].split())
     return paragraph.split(". ")[0].rstrip(".") + "."
 
 
@@ -139,7 +142,7 @@ def _checked(name: str, sample: Sample, parse: Parse) -> tuple[str, bool]:
         kind, component = _find(name)
         missing = [option.name for option in options_of(component).values() if option.default is inspect.Parameter.empty]
         if missing:
-            return f"needs the option {' and '.join(repr(option) for option in missing)}: not tried", True
+            return f"needs option {' and '.join(missing)}: not tried", True
         if kind == "filter":
             return _timed(lambda: _judge(name, component, sample, parse)), True
         instance = component()
@@ -179,6 +182,8 @@ def _drawn() -> tuple[Sample, Parse]:
     for column in ANNOTATIONS:
         for item in getattr(answer, column):
             item.score, item.score_kind = 0.9, "confidence"
+    for region in answer.regions:
+        region.rle = ""  # something must be left to find
     lists = {column: getattr(answer, column) for column in ANNOTATIONS}
     sample = Sample("0" * 32, options.size, options.size, decode(drawn.data), **lists)
     text = sample.texts[0]

@@ -143,6 +143,11 @@ def list_inputs(storage: Storage, sources: Sequence[Any], on_listed: Any = None)
             return listed
 
 
+def count_new(storage: Storage, sources: Sequence[Any]) -> int:
+    """How many inputs `list_inputs` would append."""
+    return sum(1 for _ in _new_entries(sources, _known_inputs(Commits(storage, INPUTS_FOLDER))))
+
+
 def _known_inputs(commits: Commits) -> set[tuple[str, str, str]]:
     known: set[tuple[str, str, str]] = set()
     for path in commits.data_files().values():

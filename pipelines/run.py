@@ -24,9 +24,10 @@ from engine.shards import Commits
 from engine.storage import Storage
 from pipelines.annotate import Runtime, annotation_nodes, run_nodes
 from pipelines.filter import judge_node, record_columns
-from pipelines.ingest import list_inputs, open_dataset, place_images, probe_node
+from pipelines.ingest import CHUNK, INPUTS_FOLDER, count_new, list_inputs, open_dataset, place_images, probe_node
 
 STAGES = ("ingest", "annotate", "filter", "emit")
+_NO_SOURCES = "The recipe names no images: add ingest.sources, for example '- folder: photos'."
 PACKAGES = ("ray", "pyarrow", "duckdb", "numpy", "pillow", "opencv-python-headless", "onnxruntime", "rapidocr", "spacy")
 
 
@@ -57,6 +58,8 @@ def run(
     nodes, judge = all_nodes(recipe)
     storage = Storage(recipe.dataset)
     runtime = Runtime(storage, recipe, runner, address, watch)
+    if stage in ("annotate", "filter", "emit"):
+        _require_inputs(storage)  # before anything is made in a folder that may be a slip of the pen
     open_dataset(storage, recipe)
     summary = Summary(storage.url)
     started = time.monotonic()
@@ -79,18 +82,18 @@ def _stages(
     if stage in (None, "ingest"):
         _ingest(runtime, retry, summary)
     summary.shards = len(Commits(storage, IMAGES).revisions())
-    if stage != "ingest" and not summary.shards and not Commits(storage, "inputs").revisions().size:
-        raise ConfigError(f"'{storage.url}' holds no images yet: run --stage ingest first, or leave --stage out.")
+    if stage == "filter":  # before current.json names nodes that have not answered
+        require(storage, nodes, stage)
+    elif stage == "emit":
+        require(storage, [*nodes, judge], stage)
     write_current(storage, nodes, judge, probe_node(recipe))
     if stage is None:
         _tally(summary, run_nodes(runtime, "annotate", [*nodes, judge], retry_failed=retry))
     elif stage == "annotate":
         _tally(summary, run_nodes(runtime, "annotate", nodes, retry_failed=retry))
     elif stage == "filter":
-        require(storage, nodes, "filter", "annotate")
         _tally(summary, run_nodes(runtime, "filter", [judge], nodes))
     if stage in (None, "emit"):
-        require(storage, [*nodes, judge], "emit", "filter")
         from pipelines.emit import emit
 
         info = {"versions": versions()}
@@ -99,7 +102,7 @@ def _stages(
 
 def _ingest(runtime: Runtime, retry: bool, summary: Summary) -> None:
     if not runtime.recipe.ingest.sources:
-        raise ConfigError("The recipe names no images: add ingest.sources, for example '- folder: photos'.")
+        raise ConfigError(_NO_SOURCES)
     node = probe_node(runtime.recipe)
     summary.listed = list_inputs(runtime.storage, runtime.recipe.ingest.sources)
     plan, line = run_nodes(runtime, "ingest", [node], retry_failed=retry)
@@ -111,15 +114,20 @@ def _tally(summary: Summary, done: tuple[Plan, LiveLine]) -> None:
     summary.tallies.update(done[1].tallies)
 
 
-def require(storage: Storage, nodes: Sequence[Node], stage: str, before: str) -> None:
-    """A stage alone complains, in one sentence, of what it lacks."""
-    shards = len(Commits(storage, IMAGES).revisions())
-    for node in nodes:
-        missing = int((Commits(storage, node.folder).revisions(shards) < 0).sum())
-        if missing:
+def _require_inputs(storage: Storage) -> None:
+    if not len(Commits(storage, IMAGES).revisions()) and not len(Commits(storage, INPUTS_FOLDER).revisions()):
+        raise ConfigError(f"'{storage.url}' holds no images yet: run --stage ingest first, or leave --stage out.")
+
+
+def require(storage: Storage, nodes: Sequence[Node], stage: str) -> None:
+    """A stage alone complains, in one sentence, of what it lacks: answers that are missing or out of date."""
+    plan = make_plan(storage, nodes)
+    for name, missing in plan.todo().items():
+        if missing.any():
+            node = plan.known[name]
             raise ConfigError(
-                f"--stage {stage} lacks {missing} of {shards} shards of '{node.name}' ({node.folder}): "
-                f"run --stage {before} first, or leave --stage out."
+                f"--stage {stage} lacks {int(missing.sum())} of {plan.shards} shards of '{name}' ({node.folder}): "
+                f"run --stage {'filter' if name == 'judge' else 'annotate'} first, or leave --stage out."
             )
 
 
@@ -161,39 +169,106 @@ def write_current(storage: Storage, nodes: Sequence[Node], judge: Node, probe: N
         storage.put("current.json", data)
 
 
+def current_keys(storage: Storage) -> dict[str, str]:
+    """{node: key} of what made up the data set at the last run, the judge among them; {} before the first."""
+    if not storage.exists("current.json"):
+        return {}
+    current = json.loads(storage.read("current.json"))
+    judge = current.get("judge") or {}
+    return {node["name"]: node["key"] for node in current["nodes"]} | ({"judge": judge["key"]} if judge else {})
+
+
 # --- what would be done ----------------------------------------------------------------------
 
 
 def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = False) -> list[dict[str, Any]]:
-    """Per node: shards to do and why, without doing anything. Nothing is written, not even current.json."""
+    """Per node: shards to do and why, without doing anything. Nothing is written, not even current.json.
+
+    `todo` counts committed shards alone: how many more the new inputs will make is not known before they are read.
+    """
     nodes, judge = all_nodes(recipe)
     storage = Storage(recipe.dataset)
     probe = probe_node(recipe)
-    chosen = {"ingest": [probe], "annotate": nodes, "filter": [judge], "emit": []}.get(
-        stage or "", [probe, *nodes, judge]
-    )
-    answer = []
-    for group in ([node for node in chosen if node is probe], [node for node in chosen if node is not probe]):
-        if not group:
-            continue
-        plan = make_plan(storage, group, [node for node in nodes if node not in group], retry_failed=retry_failed)
-        todo = plan.todo()
-        answer += [_would(storage, plan, node, int(todo[node.name].sum())) for node in group]
-    return answer
-
-
-def _would(storage: Storage, plan: Plan, node: Node, todo: int) -> dict[str, Any]:
-    earlier = [key for key in storage.names(node.name) if key != node.key[:8] and "." not in key]
-    done = int((plan.revisions[node.name] >= 0).sum())
-    if not todo:
-        why = "up to date"
-    elif not done and earlier:
-        why = f"options, version or inputs changed (was {', '.join(earlier)})"
-    elif not done:
-        why = "new"
+    rows: list[dict[str, Any]] = []
+    new = 0
+    if stage in (None, "ingest"):
+        new = _new_inputs(storage, recipe)
+        rows.append(_would_probe(storage, make_plan(storage, [probe], retry_failed=retry_failed), probe, new))
     else:
-        why = "not finished"
-    return {"node": node.name, "component": node.component, "folder": node.folder, "todo": todo, "shards": plan.shards, "why": why}
+        _require_inputs(storage)
+    group = {None: [*nodes, judge], "annotate": nodes, "filter": [judge]}.get(stage, [])
+    if stage in ("filter", "emit"):
+        require(storage, nodes if stage == "filter" else [*nodes, judge], stage)
+    if group:
+        plan = make_plan(storage, group, [node for node in nodes if node not in group], retry_failed=retry_failed)
+        rows += _would(storage, plan, group, new)
+    if stage in (None, "emit"):
+        rows.append(_would_emit(storage, recipe, nodes, judge, any(row["todo"] for row in rows)))
+    return rows
+
+
+def _new_inputs(storage: Storage, recipe: Recipe) -> int:
+    if not recipe.ingest.sources:
+        raise ConfigError(_NO_SOURCES)
+    return count_new(storage, recipe.ingest.sources)
+
+
+def _would_probe(storage: Storage, plan: Plan, probe: Node, new: int) -> dict[str, Any]:
+    todo = int(plan.todo()[probe.name].sum())
+    why = "not finished, or changed" if todo else "up to date"
+    if new:
+        why = f"{new} new inputs" + (f"; {todo} chunks not finished" if todo else "")
+    more = -(-new // CHUNK)
+    return _row(probe, todo + more, plan.shards + more, why)
+
+
+def _would(storage: Storage, plan: Plan, group: Sequence[Node], new: int) -> list[dict[str, Any]]:
+    before = current_keys(storage)
+    todo = plan.todo()
+    rows = []
+    for node in group:
+        count = int(todo[node.name].sum())
+        done = int((plan.revisions[node.name] >= 0).sum())
+        why = _why(node, before, [name for name in node.inputs if name in todo and todo[name].any()], done) if count else ""
+        parts = [*([why] if why else []), *(["what the new inputs bring"] if new else [])]
+        rows.append(_row(node, count, plan.shards, "; ".join(parts) or "up to date"))
+    return rows
+
+
+def _why(node: Node, before: Mapping[str, str], redone: Sequence[str], done: int) -> str:
+    """Why shards are to do: it reads what is redone, it was changed itself, or it was never finished."""
+    if redone:
+        return f"reads {', '.join(redone)}"
+    if done:
+        return "not finished"
+    if node.name in before and before[node.name] != node.key:
+        changed = "rules, or a node it reads," if node.name == "judge" else "options, version, weights or inputs"
+        return f"{changed} changed (was {before[node.name][:8]})"
+    return "new"
+
+
+def _would_emit(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Node, before: bool) -> dict[str, Any]:
+    """One line for the release, which is made whole or not at all. `before`: something it reads is to do."""
+    from pipelines.emit import _content_key, _existing
+
+    content = _content_key(storage, [*nodes, judge], recipe)
+    name = recipe.emit.name or f"r-{content[:8]}"
+    taken = _existing(storage, f"releases/{name}")
+    if before and not recipe.emit.name:
+        name, why = "", "new, named by its content"
+    elif taken is None:
+        why = "new"
+    elif before or taken["content"] != content:
+        why = "the name is taken: give another with --set emit.name=NAME"
+    else:
+        why = "up to date"
+    folder = f"releases/{name}"
+    return {"node": "emit", "component": name, "folder": folder, "todo": int(why != "up to date"), "shards": 1, "why": why}
+
+
+def _row(node: Node, todo: int, shards: int, why: str) -> dict[str, Any]:
+    place = {"node": node.name, "component": node.component, "folder": node.folder}
+    return {**place, "todo": todo, "shards": shards, "why": why}
 
 
 # --- the record of a run ---------------------------------------------------------------------

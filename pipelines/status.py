@@ -29,7 +29,9 @@ def _verdict(*, balanced: bool) -> str:
 
 
 def _annotations(found: Account) -> str:
-    given = {name: column for name, column in found.annotations.items() if column.given or any(column.outcomes.values())}
+    given = {
+        name: column for name, column in found.annotations.items() if column.given or any(column.outcomes.values())
+    }
     if not given:
         return "annotations  none yet"
     width = max(map(len, given)) + 2

@@ -79,7 +79,7 @@ def what_if(recipe: Recipe) -> WhatIf:
     plan = make_plan(storage, [judge], nodes)
     if not plan.shards:
         raise ConfigError(f"'{storage.url}' holds no images yet: run --stage ingest first, or leave --dry-run out.")
-    require(storage, nodes, "filter", "annotate")
+    require(storage, nodes, "filter")
     committed = _committed(storage)
     answer = WhatIf(committed, judge.folder)
     if committed == judge.folder and not plan.todo()[judge.name].any():

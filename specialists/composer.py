@@ -2,7 +2,7 @@
 
 Nothing is claimed that boxes do not show. Places and relations are those of the picture plane ("appears to the
 left of"); depth ("in front of"), poses and deeds never are, because no box tells them apart: a rider's horse, a
-chair under its sitter and a dog before a sofa look alike. The verbs (shows, appears, fills, overlap, reads) are
+chair under its sitter and a dog before a sofa look alike. The verbs (shows, appears, spans, overlap, reads) are
 true of a picture. An image with no region and no words above the floor gets no text at all.
 """
 
@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from engine.errors import ConfigError
 from engine.schema import Answer, Region, RegionText, Sample, Text
-from specialists.synonyms import Noun, listed, noun, number
+from specialists.synonyms import Noun, listed, noun
 
 BRIEF_CLASSES = 4
 BRIEF_COUNT = 10  # above it a brief text says "more than ten"
@@ -186,7 +186,7 @@ def places(draft: Draft, groups: list[Group], picture: Picture) -> None:
 
 
 def relations(draft: Draft, groups: list[Group]) -> None:
-    """Where the other classes are, seen from the largest thing; a class is named if one relation holds for all of it."""
+    """Where other classes are, seen from the largest thing; a class is named if one relation holds for all of it."""
     if len(groups) < 2:
         return
     anchor = max(groups, key=lambda group: area(group.members[0]))
@@ -244,9 +244,9 @@ class Picture:
             return ""
         share = group.area() / (self.width * self.height)
         if share >= 0.5:
-            return f" and {group.verb('fill')} most of the photo"
+            return f" and {group.verb('span')} most of the photo"
         if share >= 0.2:
-            return f" and {group.verb('take')} up a large part of the photo"
+            return f" and {group.verb('span')} a large part of the photo"
         return f" and {group.verb('take')} up a small part of the photo" if share < 0.01 else ""
 
     def place(self, regions: Sequence[Region]) -> str:

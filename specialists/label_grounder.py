@@ -73,12 +73,12 @@ class LabelGrounder:
 
 @cache
 def all_names(labels: frozenset[str], synonyms: bool) -> dict[str, Name]:
-    """What may be said for each label. A label itself goes before a synonym of another: "table" beside "dining table"."""
+    """What may be said for each label. A label itself goes before a synonym of another: "table", "dining table"."""
     names: dict[str, Name] = {}
     if synonyms:
         for label in sorted(labels):
             for synonym in SYNONYMS.get(label, ()):
-                add(names, synonym.replace("_", " "), label)
+                add(names, synonym, label)
         names |= {word: Name(label, plural=True) for word, label in COLLECTIVE.items() if label in labels}
     for label in sorted(labels):
         names.pop(label, None)

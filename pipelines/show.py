@@ -1,0 +1,288 @@
+"""A contact sheet: some images of a data set with what was said of them, kept and dropped, as one PNG.
+
+Boxes are drawn in pixels of the sheet: the upright image's, times the tile's scale. Dropped is dashed and red,
+merged candidates are left out unless the rule asked for is `merged`.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.dataset import Dataset
+from engine.errors import ConfigError, ImageError, StorageError
+from engine.sql import connect, run_query
+from pipelines.choose import choose
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from PIL import Image, ImageDraw
+
+Point = tuple[float, float]
+Colour = tuple[int, int, int]
+
+TILE = 420  # the longer side of an image on the sheet
+_GAP, _COLUMNS, _FONT, _LINE = 14, 3, 13, 17
+_PAPER, _INK, _FAINT, _RED = (255, 255, 255), (30, 30, 30), (110, 110, 110), (205, 30, 30)
+_DROPPED, _DROPPED_BY_RULE = 4, 12  # dropped regions drawn on an image, the best scored
+
+
+@dataclass(slots=True)
+class Tile:
+    """What is drawn of one image. `regions` are dictionaries with the columns of the view."""
+
+    image: Mapping[str, Any]
+    regions: list[dict[str, Any]] = field(default_factory=list)
+    words: dict[str, str] = field(default_factory=dict)  # region id: what is written in it
+    outlines: dict[str, str] = field(default_factory=dict)  # region id: mask
+    captions: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+
+def show(
+    dataset: Dataset,
+    out: Path,
+    where: str = "",
+    *,
+    rule: str | None = None,
+    disagreement: bool = False,
+    limit: int = 24,
+) -> Path:
+    """`where`: a condition on the view `images`, or a SELECT that has image_id. Nothing asked: images as they came.
+
+    `rule`: images that have annotations dropped by it (or are themselves), those drawn thick. `disagreement`:
+    images whose regions the fewest of the detectors support come first.
+    """
+    with connect(dataset) as con:
+        ids = choose(con, where, rule=rule, disagreement=disagreement, limit=limit)
+        if not ids:
+            raise ConfigError("No image fits: nothing to show. Ask for less, or look at 'engine status'.")
+        tiles = _tiles(con, ids)
+    asked = [f"rule {rule}"] * bool(rule) + ["disagreement"] * disagreement + [" ".join(where.split())] * bool(where)
+    title = f"{dataset.url}   {len(tiles)} images" + (f", {'; '.join(asked)}" if asked else "")
+    sheet = _sheet(title, [_draw(tile, rule) for tile in tiles])
+    if out.suffix.lower() != ".png":
+        out = out.with_name(f"{out.name}.png")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        sheet.save(out)
+    except OSError as error:
+        raise ConfigError(f"The sheet cannot be written to '{out}': {error.strerror or error}.") from None
+    return out
+
+
+# --- what to draw --------------------------------------------------------------------------------
+
+
+def _tiles(con: DuckDBPyConnection, ids: Sequence[str]) -> list[Tile]:
+    named = ", ".join(f"'{name}'" for name in ids)
+
+    def rows(view: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = run_query(con, f"SELECT * FROM {view} WHERE image_id IN ({named})").to_pylist()
+        return found
+
+    tiles = {row["image_id"]: Tile(row) for row in rows("images")}
+    for row in rows("regions"):
+        tile = tiles[row["image_id"]]
+        if row["rle"]:
+            tile.outlines.setdefault(row["merged_into"] or row["annotation_id"], row["rle"])
+        tile.regions.append(row)
+    for row in rows("region_texts"):
+        if row["granularity"] == "ocr":
+            tiles[row["image_id"]].words.setdefault(row["region_id"], row["text"])
+    for row in rows("texts"):
+        tiles[row["image_id"]].captions.append(row)
+    for row in rows("failures"):
+        if row["reason"] != "skipped":
+            tiles[row["image_id"]].failures.append(f"{row['component']}: {row['reason']}")
+    return [tiles[name] for name in ids if name in tiles]
+
+
+def _drawn(tile: Tile, rule: str | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
+    """Kept (or not judged yet), dropped that are drawn, and how many dropped are not."""
+    alive = [r for r in tile.regions if r["kept"] is not False and not r["merged_into"]]
+    dropped = [r for r in tile.regions if r["kept"] is False and (r["rule"] == rule if rule else r["rule"] != "merged")]
+    dropped.sort(key=lambda r: -(r["score"] or 0))
+    shown = dropped[: _DROPPED_BY_RULE if rule else _DROPPED]
+    return alive, shown, len(dropped) - len(shown)
+
+
+# --- drawing ---------------------------------------------------------------------------------------
+
+
+def _draw(tile: Tile, rule: str | None) -> Image.Image:
+    from PIL import Image, ImageDraw
+
+    picture, note = _picture(tile.image)
+    scale = picture.width / max(tile.image["width"], 1)
+    kept, dropped, more = _drawn(tile, rule)
+    for region in kept:
+        if rle := tile.outlines.get(region["annotation_id"]):
+            picture = _with_mask(picture, tile.image, rle, _colour(region["label"]))
+    pen = ImageDraw.Draw(picture)
+    tags: list[tuple[list[Point], str, Colour]] = []
+    for region in dropped:
+        corners = _corners(region, scale)
+        _outline(pen, corners, _RED, width=3 if rule else 1, dashed=True)
+        tags.append((corners, _label(tile, region) + ("" if rule else f" {region['rule']}"), _RED))
+    for region in kept:
+        corners, colour = _corners(region, scale), _colour(region["label"] or region["kind"])
+        _outline(pen, corners, colour, width=1 if rule else 2, dashed=False)
+        tags.append((corners, _label(tile, region), colour))
+    _label_all(pen, tags, picture.size)
+    lines = _lines(tile, more, note)
+    answer = Image.new("RGB", (TILE, picture.height + 4 + _LINE * len(lines)), _PAPER)
+    answer.paste(picture, (0, 0))
+    pen = ImageDraw.Draw(answer)
+    for n, (line, colour) in enumerate(lines):
+        pen.text((0, picture.height + 4 + n * _LINE), line, fill=colour, font=_font())
+    return answer
+
+
+def _picture(image: Mapping[str, Any]) -> tuple[Image.Image, str]:
+    """The image scaled to the tile; grey, with the reason, if it cannot be read."""
+    from PIL import Image
+
+    from engine.images import decode
+    from engine.storage import read_source
+
+    size = (image["width"], image["height"])
+    scale = TILE / max(*size, 1)
+    small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+    try:
+        pixels = decode(read_source(image["uri"], image["byte_offset"], image["byte_length"]))
+    except (ImageError, StorageError, OSError) as error:
+        return Image.new("RGB", small, (215, 215, 215)), f"cannot be read: {error}"
+    return Image.fromarray(pixels).resize(small, Image.Resampling.LANCZOS), ""
+
+
+def _with_mask(picture: Image.Image, image: Mapping[str, Any], rle: str, colour: Colour) -> Image.Image:
+    from PIL import Image
+
+    from engine.masks import decode
+
+    mask = Image.fromarray(decode(rle, width=image["width"], height=image["height"])).convert("L")
+    veil = mask.resize(picture.size).point(lambda value: 110 if value > 127 else 0)
+    return Image.composite(
+        Image.blend(picture, Image.new("RGB", picture.size, colour), 0.55), picture, veil.point(bool, "1")
+    )
+
+
+def _corners(region: Mapping[str, Any], scale: float) -> list[Point]:
+    """The quad of a text, or the corners of the box, clockwise from the top left."""
+    if len(region["quad"]) == 8:
+        flat = [value * scale for value in region["quad"]]
+        return list(zip(flat[::2], flat[1::2], strict=True))
+    x1, y1, x2, y2 = (region[edge] * scale for edge in ("x1", "y1", "x2", "y2"))
+    return [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
+
+
+def _outline(pen: ImageDraw.ImageDraw, corners: Sequence[Point], colour: Colour, *, width: int, dashed: bool) -> None:
+    for first, second in zip(corners, [*corners[1:], corners[0]], strict=True):
+        for start, end in _dashes(first, second) if dashed else [(first, second)]:
+            pen.line((*start, *end), fill=colour, width=width)
+
+
+def _label_all(
+    pen: ImageDraw.ImageDraw, tags: Sequence[tuple[list[Point], str, Colour]], size: tuple[int, int]
+) -> None:
+    """Kept ones last in `tags` are placed first; no label covers another while there is room."""
+    taken: list[tuple[float, float, float, float]] = []
+    for corners, label, colour in reversed(tags):
+        wide, high = round(_font().getlength(label)) + 4, _LINE - 2
+        x = max(0, min(round(min(x for x, _ in corners)), size[0] - wide))
+        box_top, box_bottom = (round(edge) for edge in (min(y for _, y in corners), max(y for _, y in corners)))
+        tries = [box_top - high, box_top, box_bottom, box_bottom - high, *(box_top + n * high for n in range(1, 9))]
+        inside = [y for y in tries if 0 <= y <= size[1] - high] or [0]
+        free = [y for y in inside if not any(_overlap((x, y, x + wide, y + high), other) for other in taken)]
+        y = (free or inside)[0]
+        taken.append((x, y, x + wide, y + high))
+        pen.rectangle(taken[-1], fill=colour)
+        pen.text((x + 2, y), label, fill=_PAPER, font=_font())
+
+
+def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _dashes(first: Point, second: Point, step: float = 6.0) -> list[tuple[Point, Point]]:
+    (x1, y1), (x2, y2) = first, second
+    pieces = max(1, round(((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5 / step))
+    points = [(x1 + (x2 - x1) * n / pieces, y1 + (y2 - y1) * n / pieces) for n in range(pieces + 1)]
+    return [(points[n], points[n + 1]) for n in range(0, pieces, 2)]
+
+
+def _label(tile: Tile, region: Mapping[str, Any]) -> str:
+    words = region["label"] or tile.words.get(region["annotation_id"], "") or region["kind"]
+    score = "" if region["score"] is None else f" {region['score']:.2f}"
+    return _fitted(words, 150) + score
+
+
+def _colour(label: str) -> Colour:
+    """One colour a label, from yellow green to violet: red means dropped."""
+    number = int(hashlib.sha256(label.encode()).hexdigest()[:8], 16)
+    hue = 0.25 + 0.5 * (number % 97) / 97
+    red, green, blue = colorsys.hls_to_rgb(hue, 0.28 + 0.1 * (number // 97 % 2), 0.85)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _lines(tile: Tile, more: int, note: str) -> list[tuple[str, Colour]]:
+    """Beneath a picture: what it is, what was done with it, its brief texts (or the first one)."""
+    image = tile.image
+    name = str(image["uri"]).rsplit("/", 1)[-1]
+    lines = [(f"{image['image_id'][:8]}  {name}", _INK)]
+    if image["kept"] is False and not tile.failures:
+        limits = "" if image["threshold"] is None else f" ({image['value']:.4g}, threshold {image['threshold']:.4g})"
+        lines.append((f"dropped by {image['rule']}{limits}", _RED))
+    lines += [(line, _RED) for line in [*dict.fromkeys(tile.failures), *([note] if note else [])]]
+    brief = [text for text in tile.captions if text["granularity"] == "brief"] or tile.captions[:1]
+    for text in brief[:3]:
+        dropped = text["kept"] is False
+        lines.append((f"{text['text']}  ({text['rule']})" if dropped else text["text"], _RED if dropped else _FAINT))
+    if more:
+        lines.append((f"+ {more} more dropped regions", _RED))
+    return [(_fitted(line, TILE), colour) for line, colour in lines]
+
+
+def _fitted(text: str, width: float) -> str:
+    text = " ".join(text.split())[:200]
+    if _font().getlength(text) <= width:
+        return text
+    while text and _font().getlength(text + "...") > width:
+        text = text[:-1]
+    return text + "..."
+
+
+def _font() -> Any:
+    from PIL import ImageFont
+
+    if not _FONTS:
+        _FONTS.append(ImageFont.load_default(_FONT))
+    return _FONTS[0]
+
+
+_FONTS: list[Any] = []  # loading it takes longer than a tile
+
+
+def _sheet(title: str, tiles: Sequence[Image.Image]) -> Image.Image:
+    from PIL import Image, ImageDraw
+
+    columns = min(_COLUMNS, len(tiles))
+    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
+    heights = [max(tile.height for tile in row) for row in rows]
+    top = _GAP + 2 * _LINE + _GAP
+    size = (_GAP + columns * (TILE + _GAP), top + sum(heights) + _GAP * len(rows))
+    sheet = Image.new("RGB", size, _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    pen.text((_GAP, _GAP), _fitted(title, size[0] - 2 * _GAP), fill=_INK, font=_font())
+    pen.text((_GAP, _GAP + _LINE), "solid: kept   dashed red: dropped, with its rule", fill=_FAINT, font=_font())
+    y = top
+    for row, height in zip(rows, heights, strict=True):
+        for n, tile in enumerate(row):
+            sheet.paste(tile, (_GAP + n * (TILE + _GAP), y))
+        y += height + _GAP
+    return sheet

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import ConfigError
+from engine.keys import node_key
+
+
+def key(options: dict[str, Any], weights: tuple[str, ...] = (), version: int = 1, inputs: dict[str, str] | None = None) -> str:
+    return node_key("m:C", version, options, {"floor": 0.3, "batch_size": 16}, weights, inputs or {})
+
+
+def test_an_option_at_its_default_is_no_option() -> None:
+    assert key({"floor": 0.3}) == key({})
+
+
+def test_what_changes_answers_changes_the_key() -> None:
+    assert len({key({}), key({"floor": 0.4}), key({}, version=2), key({}, inputs={"a": "1"})}) == 4
+
+
+def test_what_changes_only_how_it_runs_does_not() -> None:
+    assert key({"batch_size": 4, "gpus": 1.0, "timeout_s": 9.0}) == key({})
+
+
+def test_weights_count_by_content_not_by_place(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.onnx", tmp_path / "two.onnx"
+    one.write_bytes(b"same")
+    two.write_bytes(b"same")
+    assert key({"weights": str(one)}, (str(one),)) == key({"weights": str(two)}, (str(two),))
+    two.write_bytes(b"other")
+    assert key({"weights": str(one)}, (str(one),)) != key({"weights": str(two)}, (str(two),))
+
+
+def test_weights_behind_a_url_must_be_pinned() -> None:
+    with pytest.raises(ConfigError, match="sha256"):
+        key({}, ("s3://models/x.onnx",))
+    assert key({"sha256": "ab" * 32}, ("s3://models/x.onnx",))

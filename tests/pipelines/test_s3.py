@@ -1,0 +1,81 @@
+"""A data set on an object store: a real S3 protocol server on loopback, real Ray, the same promises."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import run as stages
+from tests.runs import draw_photos, engine, engine_in_background, recipe, recipe_data, release_files, wait_until, write_recipe
+
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-west-2"}
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str], Any]]:
+    """The environment that reaches the server, and a file system on it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    environment = KEYS | {"AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
+    fs = s3fs.S3FileSystem()
+    fs.mkdir("photos", region_name="us-west-2")
+    fs.mkdir("sets", region_name="us-west-2")
+    yield environment, fs
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+def test_a_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(s3: tuple[dict[str, str], Any], tmp_path: Path) -> None:
+    environment, fs = s3
+    folder = tmp_path / "photos"
+    draw_photos(folder, 60)
+    fs.put(str(folder), "photos/all", recursive=True)
+    shards = {"sources": [{"folder": "s3://photos/all"}], "shard_size": 10}
+    data = recipe_data("s3://sets/one", "unused", {"slow_s": 0.05}, ingest=shards)
+    path = write_recipe(tmp_path / "recipe.yaml", data)
+    driver = engine_in_background("run", "-c", str(path), env=environment)
+    try:
+        wait_until(lambda: len(_records(fs, "sets/one/boxes")) >= 2)
+    finally:
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait()
+    again = engine("run", "-c", str(path), env=environment)
+    assert again.returncode == 0, again.stderr
+    assert len(_records(fs, "sets/one/boxes")) == 6
+    assert _remote_release(fs) == _local_release(folder, tmp_path / "local")
+    answer = engine("query", "SELECT count(*) AS n, count(DISTINCT image_id) AS images FROM regions", "-c", str(path), "--format", "csv", env=environment)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.split()[-1].endswith(",60")
+
+
+def _records(fs: Any, folder: str) -> list[str]:
+    fs.invalidate_cache()
+    return [name for name in fs.find(folder) if name.endswith(".json")]
+
+
+def _remote_release(fs: Any) -> dict[str, str]:
+    return {
+        name.rsplit("/", 1)[-1]: hashlib.sha256(fs.cat_file(name)).hexdigest()
+        for name in fs.find("sets/one/releases/v1")
+        if name.endswith(".tar")
+    }
+
+
+def _local_release(folder: Path, dataset: Path) -> dict[str, str]:
+    shards = {"sources": [{"folder": str(folder)}], "shard_size": 10}
+    stages.run(recipe(dataset, folder, {"slow_s": 0.05}, ingest=shards), runner="local")
+    return {name: digest for name, digest in release_files(dataset).items() if name.endswith(".tar")}
