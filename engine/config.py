@@ -44,7 +44,9 @@ class Run(_Section):
 class Emit(_Section):
     """The release: its folder's name, and what goes into it."""
 
-    name: str = Field(default="", description="folder under releases/; empty: named by its content")
+    name: str = Field(
+        default="", pattern=r"^(\w[\w.-]*)?$", description="folder under releases/; empty: named by its content"
+    )
     licence: str = Field(default="", description="stated on the card")
 
 
@@ -70,7 +72,7 @@ def load_recipe(path: str | Path, settings: Sequence[str] = ()) -> Recipe:
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"The recipe '{path}' is not YAML: {' '.join(str(error).split())}.") from error
+        raise ConfigError(f"The recipe '{path}' is not YAML: {_yaml_problem(error)}.") from error
     if not isinstance(data, dict):
         raise ConfigError(f"The recipe '{path}' holds {type(data).__name__}, expected keys such as 'dataset:'.")
     for setting in settings:
@@ -85,21 +87,33 @@ def parse_recipe(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
         raise _first_error(error, where) from error
 
 
+def _yaml_problem(error: Any) -> str:
+    """Where and what, without the drawing."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None or not problem:
+        return " ".join(str(error).split())
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
+
+
 def _apply(data: dict[str, Any], setting: str) -> None:
     import yaml
 
     path, sign, value = setting.partition("=")
     if not sign or not path:
         raise ConfigError(f"--set takes key.path=value, not '{setting}'.")
+    try:
+        given = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {setting}: the value is not YAML, quote it: {_yaml_problem(error)}.") from error
     *parents, last = path.split(".")
     place: Any = data
     for name in parents:
         place = _child(place, name, setting)
     if isinstance(place, list):
         index = _index(place, last, setting)
-        place[index] = yaml.safe_load(value)
+        place[index] = given
     elif isinstance(place, dict):
-        place[last] = yaml.safe_load(value)
+        place[last] = given
     else:
         raise ConfigError(f"--set {setting}: there is nothing to set inside '{'.'.join(parents)}'.")
 
@@ -127,7 +141,8 @@ def _index(place: list[Any], name: str, setting: str) -> int:
             return position
     if name.isdigit() and int(name) < len(place):
         return int(name)
-    raise ConfigError(f"--set {setting}: no '{name}' in that list.")
+    names = [str(next(iter(item), "")) if isinstance(item, dict) else str(item) for item in place]
+    raise unknown(f"entry in --set {setting}", name, names)
 
 
 def _expand(value: Any) -> Any:
@@ -144,19 +159,19 @@ def _variable(match: re.Match[str]) -> str:
     kind, name = match[1], match[2]
     if kind == "env":
         if name not in os.environ:
-            raise ConfigError(f"The recipe reads the environment variable '{name}', which is not set.")
+            raise ConfigError(f"The recipe reads the environment variable '{name}', which is not set: set it.")
         return os.environ[name]
     if kind == "package":
         spec = importlib.util.find_spec(name)
         if spec is None or not spec.submodule_search_locations:
-            raise ConfigError(f"The recipe reads files of the package '{name}', which is not installed.")
+            raise ConfigError(f"The recipe reads files of the package '{name}', which is not installed: install it.")
         return str(next(iter(spec.submodule_search_locations)))
     raise unknown("variable kind", kind, ["env", "package"])
 
 
 def _first_error(error: ValidationError, where: str) -> ConfigError:
     first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
+    path = [str(part) for part in first["loc"] if "[" not in str(part)]  # without the member of a union
     if first["type"] == "extra_forbidden":
         section: Any = Recipe
         for part in path[:-1]:

@@ -42,8 +42,9 @@ class CurrentNode:
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> CurrentNode:
-        known = {name: given[name] for name in cls.__dataclass_fields__ if name in given}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+        known: dict[str, Any] = {name: given[name] for name in cls.__dataclass_fields__ if name in given}
+        known |= {name: tuple(value) for name, value in known.items() if isinstance(value, list)}
+        return cls(**known)
 
 
 @dataclass(slots=True)
@@ -110,7 +111,8 @@ class Dataset:
         for node in self.record_nodes():
             latest = np.maximum(latest, self._revisions_of_images(node.folder))
         own = self._revisions_of_images(self.judge)
-        return {shard: path for shard, path in self.files(self.judge).items() if own[shard] >= latest[shard]}
+        files = self.files(self.judge)
+        return {shard: path for shard, path in files.items() if shard < self.shards and own[shard] >= latest[shard]}
 
     def done(self, node: CurrentNode) -> npt.NDArray[np.bool_]:
         """Per image shard: whether this node has answered from the latest answers of what it reads."""

@@ -43,6 +43,7 @@ _RUN = {
     "lost_races BIGINT, notes VARCHAR[])[]",
 }
 _VERDICT = 'j.v.kept AS kept, j.v.rule AS rule, j.v."value" AS "value", j.v.threshold AS threshold'
+_SHARD = "regexp_extract(parse_filename({}.filename), '^[0-9]+')"
 _WRITES = {"COPY", "INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "EXPORT", "ATTACH", "EXECUTE"}
 
 
@@ -161,10 +162,8 @@ def one_sentence(message: str) -> str:
 
 
 def named_queries() -> dict[str, Path]:
-    """{name: file}. An installed wheel holds docs/queries as engine/queries."""
-    here = Path(__file__).resolve().parent
-    folder = next((f for f in (here.parent / "docs" / "queries", here / "queries") if f.is_dir()), here)
-    return {path.stem: path for path in sorted(folder.glob("*.sql"))}
+    """{name: file}. They lie inside the package, so that a wheel has them; docs/queries is a link to them."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
 
 
 def named_query(name: str) -> str:
@@ -184,8 +183,10 @@ def _views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
     yield _raw(con, dataset, "probe", dataset.files(dataset.probe), PROBE, places=True)
     yield _raw(con, dataset, "verdicts", dataset.judged_files(), VERDICTS)
     for node in dataset.nodes:
-        schema = PARSE if node.over == "texts" else RECORD
-        yield _raw(con, dataset, f"node {node.name}", dataset.files(node.folder), schema)
+        texts = node.over == "texts"
+        yield _raw(
+            con, dataset, f"node {node.name}", dataset.files(node.folder), PARSE if texts else RECORD, places=texts
+        )
     yield _images()
     for column in ANNOTATIONS:
         yield _annotations(dataset, column)
@@ -233,10 +234,13 @@ def _annotations(dataset: Dataset, column: str) -> str:
     """One row an annotation of the record. Verdicts are found by id, wherever they stand in their list."""
     fields = [field.name for field in RECORD.field(column).type.value_type if field.name != "id"]
     verdict = _VERDICT.replace('AS "value"', "AS rule_value") if "value" in fields else _VERDICT
+    own = ", ".join(f"g.a.{_name(name)} AS {_name(name)}" for name in fields)
     return f"""CREATE VIEW {column} AS
-        SELECT g.image_id, i.split, {verdict}, g.a.id AS annotation_id, {", ".join(f"g.a.{_name(f)} AS {_name(f)}" for f in fields)}
-        FROM ({_given(dataset, column)}) g LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = g.image_id
-        LEFT JOIN (SELECT image_id, unnest({column}) AS v FROM raw.verdicts) j ON j.image_id = g.image_id AND j.v.id = g.a.id"""
+        SELECT g.image_id, i.split, {verdict}, g.a.id AS annotation_id, {own}
+        FROM ({_given(dataset, column)}) g
+        LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = g.image_id
+        LEFT JOIN (SELECT image_id, unnest({column}) AS v FROM raw.verdicts) j
+          ON j.image_id = g.image_id AND j.v.id = g.a.id"""
 
 
 def _given(dataset: Dataset, column: str) -> str:
@@ -253,7 +257,7 @@ def _parse(con: DuckDBPyConnection, dataset: Dataset) -> str:
     if not tables:
         return f"CREATE VIEW parse AS SELECT {', '.join(_nothing(con, PARSE))} WHERE false"
     rows = " UNION ALL ".join(f"SELECT * FROM {table}" for table in tables)
-    return f"CREATE VIEW parse AS SELECT DISTINCT ON (text_key) * FROM ({rows})"
+    return f"CREATE VIEW parse AS SELECT DISTINCT ON (text_key) * EXCLUDE (filename, file_row_number) FROM ({rows})"
 
 
 def _inputs() -> str:
@@ -272,7 +276,7 @@ def _inputs() -> str:
 
 
 def _failures(dataset: Dataset) -> str:
-    """One row a failure. Of an input that is no image only the uri is known; a text fails for each image that has it."""
+    """One row a failure. An input that is no image has its uri only; a text fails for its images in that shard."""
     parts = ["SELECT NULL::VARCHAR AS image_id, uri, 'probe' AS node, unnest(failures) AS f FROM raw.probe"]
     for node in dataset.nodes:
         table, name = f"raw.{_name(f'node {node.name}')}", _quoted(node.name)
@@ -280,14 +284,17 @@ def _failures(dataset: Dataset) -> str:
             parts.append(
                 f"""SELECT g.image_id, NULL, {name}, unnest(t.failures) FROM {table} t
                 JOIN (SELECT DISTINCT image_id, a.text_key AS text_key FROM ({_given(dataset, "texts")})) g
-                  ON g.text_key = t.text_key WHERE len(t.failures) > 0"""
+                  ON g.text_key = t.text_key
+                JOIN raw.images h ON h.image_id = g.image_id AND {_SHARD.format("h")} = {_SHARD.format("t")}
+                WHERE len(t.failures) > 0"""
             )
         else:
             parts.append(f"SELECT image_id, NULL, {name}, unnest(failures) FROM {table} WHERE len(failures) > 0")
     return f"""CREATE VIEW failures AS
         SELECT DISTINCT e.image_id, i.split, {_VERDICT.partition(",")[0]}, coalesce(e.uri, i.uri) AS uri, e.node,
                e.f.component AS component, e.f.reason AS reason, e.f.error AS error, e.f.attempts AS attempts
-        FROM ({" UNION ALL ".join(parts)}) e LEFT JOIN (SELECT image_id, split, uri FROM raw.images) i ON i.image_id = e.image_id
+        FROM ({" UNION ALL ".join(parts)}) e
+        LEFT JOIN (SELECT image_id, split, uri FROM raw.images) i ON i.image_id = e.image_id
         LEFT JOIN (SELECT image_id, image AS v FROM raw.verdicts) j ON j.image_id = e.image_id"""
 
 
@@ -297,7 +304,8 @@ def _verdicts() -> str:
     parts += [f"SELECT image_id, '{column}', unnest({column}) FROM raw.verdicts" for column in ANNOTATIONS]
     return f"""CREATE VIEW verdicts AS
         SELECT j.image_id, i.split, {_VERDICT}, j.annotation_type, j.v.id AS annotation_id
-        FROM ({" UNION ALL ".join(parts)}) j LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = j.image_id"""
+        FROM ({" UNION ALL ".join(parts)}) j
+        LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = j.image_id"""
 
 
 def _runs(dataset: Dataset) -> str:

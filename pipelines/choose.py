@@ -10,6 +10,8 @@ from engine.sql import run_query
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+_AS_LISTED = "len(filename), filename, file_row_number"
+
 
 def choose(
     con: DuckDBPyConnection, where: str = "", *, rule: str | None = None, disagreement: bool = False, limit: int = 24
@@ -23,9 +25,7 @@ def choose(
     if disagreement:
         asked.append(_by_disagreement(con))
     if not asked:
-        asked = [
-            "SELECT image_id, row_number() OVER (ORDER BY len(filename), filename, file_row_number) AS place FROM raw.images"
-        ]
+        asked = [f"SELECT image_id, row_number() OVER (ORDER BY {_AS_LISTED}) AS place FROM raw.images"]
     joins = "".join(f" JOIN ({sql}) q{n} ON q{n}.image_id = q0.image_id" for n, sql in enumerate(asked) if n)
     order = ", ".join(f"q{n}.place" for n in reversed(range(len(asked))))
     chosen = run_query(
@@ -37,19 +37,12 @@ def choose(
 def _by_query(where: str) -> str:
     """A condition on `images`, or a whole SELECT, whose order stays."""
     text = where.strip().rstrip(";").strip()
-    if not text.split(maxsplit=1)[0].lower() in ("select", "with", "from", "(select"):
-        text = (
-            f"SELECT i.image_id FROM images i JOIN raw.images r ON r.image_id = i.image_id WHERE ({_of_images(text)}) "
-        )
-        text += "ORDER BY len(r.filename), r.filename, r.file_row_number"
+    if text.split(maxsplit=1)[0].lower() not in ("select", "with", "from", "(select"):
+        condition = f"SELECT image_id FROM images WHERE ({text}\n)"
+        text = f"SELECT image_id FROM raw.images WHERE image_id IN ({condition}) ORDER BY {_AS_LISTED}"
     # Closing brackets go on a line of their own: the text may end in a comment.
     numbered = f"SELECT image_id, row_number() OVER () AS place FROM ({text}\n)"
     return f"SELECT image_id, min(place) AS place FROM ({numbered}) WHERE image_id IS NOT NULL GROUP BY image_id"
-
-
-def _of_images(condition: str) -> str:
-    """Column names in the condition are those of `images` alone."""
-    return f"i.image_id IN (SELECT image_id FROM images WHERE ({condition}\n))"
 
 
 def _by_rule(con: DuckDBPyConnection, rule: str) -> str:

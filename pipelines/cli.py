@@ -222,7 +222,9 @@ def _guarded(work: Callable[[], None]) -> None:
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
-    typer.echo(f"engine: {sentence}", err=True)
+    """On one line, with an end: what a foreign library said may have several lines and none."""
+    told = " ".join(sentence.split())
+    typer.echo(f"engine: {told if told.endswith(('.', '?')) else told + '.'}", err=True)
     raise typer.Exit(code)
 
 

@@ -20,9 +20,8 @@ from engine.errors import ConfigError, EngineError, unknown
 from engine.graph import IMAGES, Node
 from engine.images import decode
 from engine.runner import RunFailed
-from engine.schema import ANNOTATIONS, Answer, Chunk, Complexity, Parse, Sample, as_row, record_table
+from engine.schema import ANNOTATIONS, PARSE, Answer, Chunk, Complexity, Parse, Sample, as_row, record_table
 from engine.schema import IMAGES as IMAGES_SCHEMA
-from engine.schema import PARSE
 from engine.shards import Commits, Record, TableReader
 from engine.storage import Storage
 from filters import CATALOG as FILTERS
@@ -140,7 +139,9 @@ def render_check(name: str = "") -> tuple[str, bool]:
 def _checked(name: str, sample: Sample, parse: Parse) -> tuple[str, bool]:
     try:
         kind, component = _find(name)
-        missing = [option.name for option in options_of(component).values() if option.default is inspect.Parameter.empty]
+        missing = [
+            option.name for option in options_of(component).values() if option.default is inspect.Parameter.empty
+        ]
         if missing:
             return f"needs option {' and '.join(missing)}: not tried", True
         if kind == "filter":
@@ -247,7 +248,8 @@ def _copy_images(storage: Storage, trial: Storage, wanted: int) -> int:
     commits, rows, labels = Commits(storage, IMAGES), list[Mapping[str, Any]](), list[Mapping[str, Any]]()
     for shard, revision in enumerate(commits.revisions()):
         record = commits.record(shard, int(revision))
-        some = TableReader(storage, record.files["data"].path).slice(0, wanted - len(rows)).to_pylist()
+        reader = TableReader(storage, record.files["data"].path)
+        some = reader.slice(0, min(wanted - len(rows), reader.rows)).to_pylist()
         rows += [row | {"uri": storage.locate(row["uri"])} for row in some]
         if "labels" in record.files:
             labels += TableReader(storage, record.files["labels"].path).slice(0, len(some)).to_pylist()
@@ -267,7 +269,9 @@ def _images_of(storage: Storage) -> int:
     commits = Commits(storage, IMAGES)
     revisions = commits.revisions()
     step = -(-len(revisions) // WHOLE_SET_RECORDS)
-    asked = [commits.record(shard, int(revisions[shard])).files["data"].rows for shard in range(0, len(revisions), step)]
+    asked = [
+        commits.record(shard, int(revisions[shard])).files["data"].rows for shard in range(0, len(revisions), step)
+    ]
     return round(sum(asked) / len(asked) * len(revisions))
 
 
@@ -280,7 +284,9 @@ def _probe_table(nodes: Sequence[Node], tallies: Mapping[str, Any], count: int, 
         seconds = tally.seconds / max(count, 1)
         total += seconds * whole
         lines.append(f"{node.name:<24}{seconds * 1000:>10.1f}{tally.failed:>8}  {_duration(seconds * whole)}")
-    lines.append(f"{'together':<24}{total / max(whole, 1) * 1000:>10.1f}{'':>8}  {_duration(total)}, divided by workers")
+    lines.append(
+        f"{'together':<24}{total / max(whole, 1) * 1000:>10.1f}{'':>8}  {_duration(total)}, divided by workers"
+    )
     return "\n".join(lines)
 
 

@@ -25,7 +25,7 @@ from engine.storage import Storage, read_source, sha256_file
 from filters.chain import keep
 from pipelines.annotate import Runtime, run_nodes
 from pipelines.filter import Output, shard_options, shard_record
-from pipelines.release import card, manifest, release_rows, write_shard
+from pipelines.release import card, extension_of, manifest, release_rows, write_shard
 
 EMIT_VERSION = 1
 
@@ -52,7 +52,7 @@ class Release:
             kept, images = kept.filter(there), images.filter(there)
         number = self.numbers[shard]
         files = _write(inputs.storage, self.folder, number, release_rows(kept, images), content)
-        return Output(files, kept.num_rows, len(lost), _counts(kept) | {"lost": lost})
+        return Output(files, kept.num_rows, len(lost), _counts(kept, images) | {"lost": lost})
 
 
 def _rows_of(images: pa.Table, wanted: Sequence[str]) -> pa.Table:
@@ -94,15 +94,17 @@ def _write(
         raise StorageError(f"The release shard '{folder}/{tar_name}' could not be written: {error}") from error
 
 
-def _counts(kept: pa.Table) -> dict[str, Any]:
-    """Images, annotations of each column, and those of each granularity or kind."""
+def _counts(kept: pa.Table, images: pa.Table) -> dict[str, Any]:
+    """Images (also by file extension), annotations of each column, and those of each granularity or kind."""
     counts: dict[str, Any] = {"images": kept.num_rows}
+    for item in images["format"].combine_chunks().value_counts().to_pylist():
+        counts[f"images.{extension_of(item['values'])}"] = item["counts"]
     for column in ANNOTATIONS:
         values = kept[column].combine_chunks().flatten()
         counts[column] = len(values)
         for field in ("granularity", "kind"):
             if values.type.get_field_index(field) >= 0:
-                for item in pa.compute.value_counts(values.field(field)).to_pylist():
+                for item in values.field(field).value_counts().to_pylist():
                     counts[f"{column}.{item['values']}"] = item["counts"]
     return counts
 
@@ -196,12 +198,14 @@ def _manifest(
     return manifest(
         name=name,
         content=content,
-        counts={"images": 0, **dict.fromkeys(ANNOTATIONS, 0), **dict(sorted(counts.items()))},
+        counts={"images": 0, **dict.fromkeys(ANNOTATIONS, 0)}
+        | {key: count for key, count in sorted(counts.items()) if not key.startswith("images.")},
         files=[file for record in records for _, file in sorted(record.files.items())],
         recipe=runtime.recipe.model_dump(mode="json"),
         nodes=[*nodes, judge],
         lost=lost,
         versions=run_info["versions"],
+        extensions=sorted({name.split(".", 1)[1] for name in counts if name.startswith("images.")}),
     )
 
 

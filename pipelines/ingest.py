@@ -23,7 +23,8 @@ from engine.graph import IMAGES, Node, Resources
 from engine.images import Limits, image_id, probe
 from engine.keys import stable_hash
 from engine.runner import Plan
-from engine.schema import ANNOTATIONS, IMAGES as IMAGES_SCHEMA, INPUTS, RECORD, SCHEMA_VERSION, Answer, as_row
+from engine.schema import ANNOTATIONS, INPUTS, RECORD, SCHEMA_VERSION, Answer, as_row
+from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.shards import Commits, File, Record, TableReader
 from engine.storage import Storage, read_source
 from engine.tars import TarWriter
@@ -91,7 +92,8 @@ def probe_node(recipe: Recipe) -> Node:
         options=options,
         needs=(),
         gives=(),
-        key=stable_hash(["probe", Probe.version, options]),
+        # The limits are not part of the key: places once given stay. After raising one, --retry-failed looks again.
+        key=stable_hash(["probe", Probe.version]),
         inputs={},
         over="entries",
         base=INPUTS_FOLDER,
@@ -103,7 +105,11 @@ def probe_node(recipe: Recipe) -> Node:
 
 def open_dataset(storage: Storage, recipe: Recipe) -> None:
     """Create dataset.json, or check that this data set is of our schema and shard size."""
-    storage.check_writable()
+    try:
+        storage.check_writable()
+    except StorageError as error:
+        told = str(error).rstrip(".")
+        raise StorageError(f"{told}: choose a folder that can be, with --set dataset=FOLDER.") from error
     wanted = {"schema_version": SCHEMA_VERSION, "shard_size": recipe.ingest.shard_size}
     if storage.create("dataset.json", json.dumps(wanted).encode()):
         return

@@ -82,7 +82,9 @@ def _word(value: Any) -> str:
     """'' for null; nested values as JSON."""
     if value is None:
         return ""
-    return json.dumps(_plain(value), ensure_ascii=False, default=str) if isinstance(value, list | Mapping) else str(value)
+    return (
+        json.dumps(_plain(value), ensure_ascii=False, default=str) if isinstance(value, list | Mapping) else str(value)
+    )
 
 
 def _csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

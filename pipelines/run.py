@@ -229,7 +229,8 @@ def _would(storage: Storage, plan: Plan, group: Sequence[Node], new: int) -> lis
     for node in group:
         count = int(todo[node.name].sum())
         done = int((plan.revisions[node.name] >= 0).sum())
-        why = _why(node, before, [name for name in node.inputs if name in todo and todo[name].any()], done) if count else ""
+        redone = [name for name in node.inputs if name in todo and todo[name].any()]
+        why = _why(node, before, redone, done) if count else ""
         parts = [*([why] if why else []), *(["what the new inputs bring"] if new else [])]
         rows.append(_row(node, count, plan.shards, "; ".join(parts) or "up to date"))
     return rows
@@ -262,8 +263,8 @@ def _would_emit(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: 
         why = "the name is taken: give another with --set emit.name=NAME"
     else:
         why = "up to date"
-    folder = f"releases/{name}"
-    return {"node": "emit", "component": name, "folder": folder, "todo": int(why != "up to date"), "shards": 1, "why": why}
+    todo = int(why != "up to date")
+    return {"node": "emit", "component": name, "folder": f"releases/{name}", "todo": todo, "shards": 1, "why": why}
 
 
 def _row(node: Node, todo: int, shards: int, why: str) -> dict[str, Any]:

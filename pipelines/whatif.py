@@ -7,12 +7,14 @@ of the record are compared as far as they speak of the same annotations; what th
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.config import Recipe
 from engine.errors import ConfigError
@@ -167,26 +169,23 @@ def _aligned(shard: Shard, name: str, verdicts: pa.Table | None) -> _Verdicts:
     if name == IMAGES:
         found = home
     else:
-        sizes = np.array([len(found) for found in lists.to_pylist()], np.int64)
+        sizes = pc.list_value_length(lists).to_numpy()
         found = shard.find(name, np.repeat(home, sizes), values.field("id"))
     place[found[found >= 0]] = np.flatnonzero(found >= 0)
     return _Verdicts(values, place)
 
 
 def _flips(answer: WhatIf, shard: Shard, name: str, old: _Verdicts, new: _Verdicts) -> Iterator[Flip]:
-    """Up to EXAMPLES each way for each rule, over all shards."""
-    have: dict[tuple[bool, str], int] = {}
-    for flip in answer.flips:
-        if flip.column == name:
-            have[flip.kept, flip.rule] = have.get((flip.kept, flip.rule), 0) + 1
-    then = new.kept
-    for row in np.flatnonzero(old.judged & (old.kept != then)):
-        kept = bool(then[row])
-        source = old if kept else new
-        verdict = source.values[int(source.place[row])].as_py()
-        if have.get((kept, verdict["rule"]), 0) < EXAMPLES:
-            have[kept, verdict["rule"]] = have.get((kept, verdict["rule"]), 0) + 1
-            yield _flip(shard, name, int(row), kept, verdict)
+    """Up to EXAMPLES each way for each rule, over all shards. Only those are looked at one by one."""
+    have = Counter((flip.kept, flip.rule) for flip in answer.flips if flip.column == name)
+    then, now = new.kept, old.kept
+    for kept, source in ((False, new), (True, old)):
+        flipped = np.flatnonzero(old.judged & (now != then) & (then == kept))
+        coded = source.values.field("rule").take(pa.array(source.place[flipped])).dictionary_encode()
+        for code, rule in enumerate(coded.dictionary.to_pylist()):
+            rows = flipped[coded.indices.to_numpy() == code]
+            for row in rows[: EXAMPLES - have[kept, rule]]:
+                yield _flip(shard, name, int(row), kept, source.values[int(source.place[row])].as_py())
 
 
 def _flip(shard: Shard, name: str, row: int, kept: bool, verdict: Mapping[str, Any]) -> Flip:
@@ -222,7 +221,7 @@ def render_what_if(x: WhatIf) -> str:
         return f"Nothing would change: these rules are the committed ones ({x.committed})."
     head = f"{x.committed} is committed" if x.committed else "No verdicts are committed yet: every count is new"
     lines = [f"{head}; {x.proposed} is what the recipe's rules would say. Nothing was written.", ""]
-    lines += _column_lines(x) + ["", *_rule_lines(x), "", *_coverage_lines(x)]
+    lines += [*_column_lines(x), "", *_rule_lines(x), "", *_coverage_lines(x)]
     for kept, title in ((False, "would be dropped"), (True, "would be kept")):
         if chosen := _spread([flip for flip in x.flips if flip.kept is kept]):
             lines += ["", f"examples that {title}:", *(_flip_line(flip) for flip in chosen)]
@@ -236,7 +235,9 @@ def _column_lines(x: WhatIf) -> list[str]:
     for name, change in x.columns.items():
         if change.given:
             now = change.now if change.new < change.given else None
-            lines.append(f"{name:<16}{change.given:>10}{_or_new(now):>10}{change.then:>11}{_delta(now, change.then):>9}")
+            lines.append(
+                f"{name:<16}{change.given:>10}{_or_new(now):>10}{change.then:>11}{_delta(now, change.then):>9}"
+            )
             if 0 < change.new < change.given:
                 lines.append(f"  {change.new} of them not judged yet")
     return lines

@@ -80,7 +80,8 @@ def _find(con: DuckDBPyConnection, name: str) -> dict[str, Any]:
         rows = _rows(
             con,
             """SELECT DISTINCT ON (coalesce(image_id, uri)) image_id, uri, outcome, reason, error FROM inputs
-               WHERE uri = $1 OR ends_with(uri, '/' || $1) OR regexp_replace(parse_filename(uri), '[.][^.]*$', '') = $1""",
+               WHERE uri = $1 OR ends_with(uri, '/' || $1)
+                  OR regexp_replace(parse_filename(uri), '[.][^.]*$', '') = $1""",
             name,
         )
     if not rows:

@@ -277,8 +277,13 @@ def _write_ingest(storage: Storage, photos: Path, ids: Mapping[str, str]) -> Non
         width, height = SIZES.get(name.removesuffix("-copy"), (0, 0))
         return {"image_id": ids[name], "width": width, "height": height, "format": "PNG" if width else "", "bytes": 99}
 
-    for chunk, names in enumerate(LISTED):
-        commit(storage, "inputs", chunk, pa.Table.from_pylist([listed(name) | frame for name in names], schema=INPUTS))
+    for chunk, listed_names in enumerate(LISTED):
+        commit(
+            storage,
+            "inputs",
+            chunk,
+            pa.Table.from_pylist([listed(name) | frame for name in listed_names], schema=INPUTS),
+        )
     probed = [listed(name) | size(name) | {"failures": [] if ids[name] else BROKEN} for name in LISTED[0]]
     commit(storage, "probe/probekey", 0, pa.Table.from_pylist(probed, schema=PROBE))
     for shard, images in enumerate(SHARDS):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.config import Recipe, parse_recipe
 from engine.errors import ConfigError
 from engine.flat import Shard
 from engine.schema import ANNOTATIONS
@@ -17,7 +18,6 @@ from pipelines import run as stages
 from pipelines.whatif import WhatIf, _compare, render_what_if, what_if
 from tests import builders
 from tests.runs import draw_photos, journal, recipe_data
-from engine.config import Recipe, parse_recipe
 
 PHOTOS = 12
 

@@ -1,0 +1,154 @@
+"""What the engine costs where a specialist costs nothing: `decodes` through a Worker beside a plain read and decode.
+
+    python -m benchmarks.noop [--images 3000]
+
+Two comparisons, shard by shard and in turns. On one core, everything pinned to it: CPU seconds, so a busy machine
+matters little. On two cores, plain loops with the two threads the Worker has: the clock. `ours` decodes with
+engine.images.decode, which is what the Worker calls, `pillow` and `cv2` are what a script would write. The Worker
+also checks that each file is the one that was ingested (sha256), and writes and commits a Parquet file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.photos import drawn, real, repeated
+from engine.config import Recipe, parse_recipe
+from engine.graph import Node
+from engine.images import Limits, decode
+from engine.worker import Done, Unit, Worker
+from pipelines.annotate import annotation_nodes
+from pipelines.run import run
+
+SIDES = ("worker", "ours", "pillow", "cv2", "hashed")
+Work = Callable[[int], object]
+
+
+def recipe_of(dataset: Path, photos: Path, shard: int) -> Recipe:
+    ingest = {"sources": [{"folder": str(photos)}], "shard_size": shard}
+    return parse_recipe({"dataset": str(dataset), "ingest": ingest, "annotate": {"decodes": {"use": "decodes"}}})
+
+
+def through_worker(node: Node, dataset: Path) -> Work:
+    worker = Worker(node, {node.name: node}, str(dataset), Limits(), guarded=True)
+    worker.load()
+
+    def work(shard: int) -> None:
+        *_, last = worker.run(Unit(node.name, shard, 0, {"images": 0}))
+        assert isinstance(last, Done)
+        assert last.committed
+        assert not last.failed
+
+    return work
+
+
+def read_and_ours(path: str) -> object:
+    with open(path, "rb") as file:
+        return decode(file.read(), Limits())
+
+
+def read_and_hash(path: str) -> object:
+    """What cannot be saved if a file that changed since ingest is to be noticed."""
+    import hashlib
+
+    with open(path, "rb") as file:
+        data = file.read()
+    hashlib.sha256(data).hexdigest()
+    return decode(data, Limits())
+
+
+def read_and_pillow(path: str) -> object:
+    from PIL import Image
+
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def read_and_cv2(path: str) -> object:
+    import cv2
+
+    return cv2.cvtColor(cv2.imread(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+
+
+def plainly(one: Callable[[str], object], shards: Sequence[Sequence[str]], threads: int) -> Work:
+    """Over a shard's files, each image given up as soon as it is there; with as many threads as the Worker has."""
+    pool = ThreadPoolExecutor(threads) if threads else None
+
+    def drop(path: str) -> None:
+        one(path)
+
+    def work(shard: int) -> None:
+        for _ in pool.map(drop, shards[shard]) if pool else map(drop, shards[shard]):
+            pass
+
+    return work
+
+
+def measure(sides: Sequence[Work], shards: int, clock: Callable[[], float]) -> npt.NDArray[np.float64]:
+    """Seconds: shards x sides. Each shard starts with another side."""
+    found = np.zeros((shards, len(sides)))
+    for shard in range(shards):
+        for turn in range(len(sides)):
+            side = (shard + turn) % len(sides)
+            started = clock()
+            sides[side](shard)
+            found[shard, side] = clock() - started
+    return found
+
+
+def report(title: str, seconds: npt.NDArray[np.float64], images: int) -> None:
+    rates = images / seconds.sum(axis=0)
+    print(title)
+    for number, name in enumerate(SIDES):
+        ratio = float(np.median(seconds[:, 0] / seconds[:, number]))
+        print(f"  {name:8}{rates[number]:8.0f} images/s   worker takes {ratio:.3f} of its time")
+
+
+def prepare(scratch: Path, photos: Path | None, images: int, shard: int) -> list[list[str]]:
+    folder = scratch / "photos"
+    if photos is None:
+        drawn(folder, images)
+    else:
+        repeated(real(photos), folder, images)
+    run(recipe_of(scratch / "one", folder, shard), stage="ingest", runner="local")
+    run(recipe_of(scratch / "two", folder, shard), stage="ingest", runner="local")
+    paths = sorted(str(path) for path in folder.iterdir())
+    return [paths[start : start + shard] for start in range(0, len(paths), shard)]
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--images", type=int, default=3000)
+    options.add_argument("--shard", type=int, default=250)
+    options.add_argument("--photos", type=Path, help="a folder of JPEGs (default: drawn ones)")
+    given = options.parse_args()
+    readers: list[Callable[[str], Any]] = [read_and_ours, read_and_pillow, read_and_cv2, read_and_hash]
+    with tempfile.TemporaryDirectory() as scratch_name:
+        scratch = Path(scratch_name)
+        shards = prepare(scratch, given.photos, given.images, given.shard)
+        node = annotation_nodes(recipe_of(scratch / "one", scratch / "photos", given.shard))[0]
+        import cv2
+
+        cv2.setNumThreads(1)
+        for path in shards[0][:50]:  # warm up
+            for one in readers:
+                one(path)
+        cores = os.sched_getaffinity(0)
+        sides = [through_worker(node, scratch / "two"), *(plainly(one, shards, 2) for one in readers)]
+        report("two threads, clock", measure(sides, len(shards), time.perf_counter), given.images)
+        os.sched_setaffinity(0, {max(cores)})  # before the next Worker has threads
+        sides = [through_worker(node, scratch / "one"), *(plainly(one, shards, 0) for one in readers)]
+        report("one core, CPU seconds", measure(sides, len(shards), time.process_time), given.images)
+
+
+if __name__ == "__main__":
+    main()
