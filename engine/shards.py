@@ -213,6 +213,7 @@ class TableReader:
 
     def slice(self, start: int, stop: int) -> pa.Table:
         pieces = []
+        stop = min(stop, self.rows)
         while start < stop:
             group = start // ROW_GROUP
             if group != self._group or self._table is None:

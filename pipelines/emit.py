@@ -116,10 +116,10 @@ def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, run_info: Mapping
     """Make the release, or find it made. (folder, manifest); ConfigError if its name is taken by other content."""
     storage, recipe = runtime.storage, runtime.recipe
     records = _judged(storage, judge)
-    content = _content_key(storage, [*nodes, judge], recipe)
+    content = content_key(storage, [*nodes, judge], recipe)
     name = recipe.emit.name or f"r-{content[:8]}"
     folder = f"releases/{name}"
-    if (existing := _existing(storage, folder)) is not None:
+    if (existing := existing_manifest(storage, folder)) is not None:
         if existing["content"] != content:
             raise ConfigError(
                 f"The release '{name}' exists and holds other content: choose another name with --set emit.name=NAME."
@@ -131,7 +131,8 @@ def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, run_info: Mapping
             numbers[shard], following = following, following + 1
     node = _emit_node(nodes, judge, folder, numbers, content)
     run_nodes(runtime, "emit", [node], [*nodes, judge])
-    made = [Commits(storage, node.folder).record(shard, 0) for shard in range(len(records))]
+    commits = Commits(storage, node.folder)
+    made = [commits.record(shard, int(revision)) for shard, revision in enumerate(commits.revisions(len(records)))]
     written = _manifest(runtime, nodes, judge, made, content, name, run_info)
     _finish(storage, folder, made, written)
     return folder, written
@@ -148,14 +149,14 @@ def _judged(storage: Storage, judge: Node) -> list[Record]:
     return [commits.record(shard, int(revision)) for shard, revision in enumerate(revisions)]
 
 
-def _content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe) -> str:
+def content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe) -> str:
     """What the release depends on: which nodes, which shards, which revisions."""
     folders = [IMAGES, *(node.folder for node in nodes)]
     state = {folder: Commits(storage, folder).revisions().tolist() for folder in folders}
     return stable_hash([EMIT_VERSION, state, [node.key for node in nodes], recipe.emit.licence])
 
 
-def _existing(storage: Storage, folder: str) -> dict[str, Any] | None:
+def existing_manifest(storage: Storage, folder: str) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads(storage.read(f"{folder}/manifest.json"))
     except FileNotFoundError:

@@ -115,15 +115,10 @@ def _front_matter(written: Mapping[str, Any]) -> dict[str, Any]:
     images = [{"name": extension, "dtype": "image"} for extension in written["image_extensions"]]
     keys = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
     samples = [*images, {"name": "json", "struct": _features(SAMPLE)}, *keys]
-    configs: list[dict[str, Any]] = [
-        {"config_name": "default", "data_files": [{"split": "train", "path": "train-*.tar"}], "default": True},
-        {"config_name": "annotations", "data_files": [{"split": "train", "path": "train-*.parquet"}]},
-    ]
-    info = [
-        {"config_name": "default", "features": samples},
-        {"config_name": "annotations", "features": _features(RELEASE)},
-    ]
-    return {"license": "other", "tags": ["webdataset", "fld-5b"], "configs": configs, "dataset_info": info}
+    # One loader serves a folder: the tables are read with datasets' own "parquet" builder instead.
+    configs = [{"config_name": "default", "data_files": [{"split": "train", "path": "train-*.tar"}]}]
+    info = {"config_name": "default", "features": samples}
+    return {"license": "other", "tags": ["webdataset"], "configs": configs, "dataset_info": info}
 
 
 def _features(schema: pa.Schema) -> list[dict[str, Any]]:
@@ -170,7 +165,7 @@ for sample in webdataset.WebDataset("train-00000.tar", shardshuffle=False).decod
 from datasets import load_dataset
 
 samples = load_dataset("path/to/this/folder", split="train", streaming=True)
-annotations = load_dataset("path/to/this/folder", "annotations", split="train")
+annotations = load_dataset("parquet", data_files="path/to/this/folder/train-*.parquet", split="train")
 ```
 
 ```sql

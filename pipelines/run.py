@@ -250,11 +250,11 @@ def _why(node: Node, before: Mapping[str, str], redone: Sequence[str], done: int
 
 def _would_emit(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Node, before: bool) -> dict[str, Any]:
     """One line for the release, which is made whole or not at all. `before`: something it reads is to do."""
-    from pipelines.emit import _content_key, _existing
+    from pipelines.emit import content_key, existing_manifest
 
-    content = _content_key(storage, [*nodes, judge], recipe)
+    content = content_key(storage, [*nodes, judge], recipe)
     name = recipe.emit.name or f"r-{content[:8]}"
-    taken = _existing(storage, f"releases/{name}")
+    taken = existing_manifest(storage, f"releases/{name}")
     if before and not recipe.emit.name:
         name, why = "", "new, named by its content"
     elif taken is None:

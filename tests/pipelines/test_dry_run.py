@@ -174,3 +174,12 @@ def test_answers_that_are_out_of_date_are_no_ground_for_the_next_stage(data: Rec
     (folder / "00001-r1.json").write_text((folder / "00001.json").read_text().replace('"revision": 0', '"revision": 1'))
     with pytest.raises(ConfigError, match="lacks 1 of 3 shards of 'objects'"):
         stages.run(parse_recipe(data), stage="filter", runner="local")
+
+
+def test_the_release_is_foretold_too(data: Recipe) -> None:
+    assert _why(data)["emit"] == "new"
+    stages.run(parse_recipe(data), stage="emit", runner="local")
+    assert _why(data)["emit"] == "up to date"
+    other = data | {"filter": [{"min_score": {"floor": 0.9}}]}
+    assert _why(other)["emit"] == "the name is taken: give another with --set emit.name=NAME"
+    assert _why(other | {"emit": {}})["emit"] == "new, named by its content"
