@@ -107,7 +107,8 @@ class RayBackend:
         """'' or the sentence why a worker of this node can never run here."""
         for name, amount in self._share(node).items():
             if amount > self._total.get(name, 0.0):
-                return f"{node.name} asks for {amount:g} {name}, this cluster has {self._total.get(name, 0.0):g}: lower it in the recipe."
+                has = self._total.get(name, 0.0)
+                return f"{node.name} asks for {amount:g} {name}, this cluster has {has:g}: lower it in the recipe."
         return ""
 
     def start(self, slot: Slot) -> None:

@@ -1,10 +1,10 @@
 """Every error the engine raises on purpose, and who is to act on it.
 
-    EngineError                 one sentence for a person; the command line prints it and exits 2
-    ├── ConfigError             a recipe, an option, a name, a flag: the user corrects it and runs again
-    ├── StorageError            disk full, permission, network after retries: the run stops, nothing is judged by it
-    ├── StartError              a component that cannot start: its weights, its packages, its options
-    └── ImageError(reason)      this one image cannot be done; becomes a failure row, never stops a run
+EngineError                 one sentence for a person; the command line prints it and exits 2
+├── ConfigError             a recipe, an option, a name, a flag: the user corrects it and runs again
+├── StorageError            disk full, permission, network after retries: the run stops, nothing is judged by it
+├── StartError              a component that cannot start: its weights, its packages, its options
+└── ImageError(reason)      this one image cannot be done; becomes a failure row, never stops a run
 """
 
 from __future__ import annotations

@@ -86,8 +86,17 @@ def build(annotate: Mapping[str, Mapping[str, Any]], catalog: Mapping[str, str],
 
 
 def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _Draft:
-    if not name.replace("_", "").replace("-", "").isalnum() or name in (IMAGES, "judge", "releases", "runs", "quarantine", "emit"):
-        raise ConfigError(f"'{name}' cannot name a node: use letters, digits, '-' and '_', and no folder of the engine.")
+    if not name.replace("_", "").replace("-", "").isalnum() or name in (
+        IMAGES,
+        "judge",
+        "releases",
+        "runs",
+        "quarantine",
+        "emit",
+    ):
+        raise ConfigError(
+            f"'{name}' cannot name a node: use letters, digits, '-' and '_', and no folder of the engine."
+        )
     if "use" not in options:
         raise ConfigError(f"annotate.{name} lacks 'use': name the component it runs, for example 'use: {name}'.")
     use = str(options.pop("use"))
@@ -171,7 +180,9 @@ def _finish(draft: _Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
         component.version,
         _plain(draft.options),
         _plain(defaults_of(component)),
-        tuple(getattr(instance, "weights", ()) or ()) if not isinstance(getattr(instance, "weights", ()), str) else (instance.weights,),
+        tuple(getattr(instance, "weights", ()) or ())
+        if not isinstance(getattr(instance, "weights", ()), str)
+        else (instance.weights,),
         {name: nodes[name].key for name in draft.inputs},
     )
     return Node(
@@ -194,7 +205,11 @@ def _finish(draft: _Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options as JSON takes them: tuples and sets as lists."""
     return {
-        name: sorted(value) if isinstance(value, set | frozenset) else list(value) if isinstance(value, tuple) else value
+        name: sorted(value)
+        if isinstance(value, set | frozenset)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
         for name, value in options.items()
     }
 

@@ -42,7 +42,9 @@ class ShardInputs:
                 self._parses[name] = _parses(reader.read())
             else:
                 self._tables[name] = reader
-        self._labels = self._reader(self._images, "labels") if node.reads_labels and "labels" in self._images.files else None
+        self._labels = (
+            self._reader(self._images, "labels") if node.reads_labels and "labels" in self._images.files else None
+        )
 
     def columns(self, name: str) -> list[str] | None:
         """The columns read from an input: those its resources fill."""
@@ -66,7 +68,9 @@ class ShardInputs:
         try:
             return Commits(self.storage, folder).record(self.unit.shard, self.unit.inputs[name])
         except FileNotFoundError:
-            raise StorageError(f"The commit of shard {self.unit.shard} in '{folder}' is gone: was the folder changed by hand?") from None
+            raise StorageError(
+                f"The commit of shard {self.unit.shard} in '{folder}' is gone: was the folder changed by hand?"
+            ) from None
 
     def _reader(self, record: Record, name: str, columns: Sequence[str] | None = None) -> TableReader:
         file = record.files[name]
@@ -74,7 +78,9 @@ class ShardInputs:
         try:
             return TableReader(self.storage, file.path, columns)
         except FileNotFoundError:
-            raise StorageError(f"The data file '{file.path}' is gone though a record names it: restore it or remove the record.") from None
+            raise StorageError(
+                f"The data file '{file.path}' is gone though a record names it: restore it or remove the record."
+            ) from None
 
     def skipped(self, lo: int, hi: int) -> dict[int, str]:
         """Positions whose inputs failed, with the sentence that says which."""
@@ -142,9 +148,7 @@ class ShardInputs:
             for position, row in enumerate(self._labels.read().to_pylist()):
                 same[position] = same[position] and not any(row[column] for column in ANNOTATIONS)
         return {
-            position: row
-            for position, row in enumerate(rows.to_pylist())
-            if same[position] and not row["failures"]
+            position: row for position, row in enumerate(rows.to_pylist()) if same[position] and not row["failures"]
         }
 
     def _compare(self, old_path: str, same: list[bool]) -> None:

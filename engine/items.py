@@ -58,7 +58,7 @@ class Asked:
     """A batch ready for the component: what is open, and what is settled without asking it."""
 
     open: list[tuple[int, Any]]
-    settled: dict[int, Failure | pa.Scalar]
+    settled: dict[int, Any]
 
 
 class ImageItems:
@@ -68,8 +68,12 @@ class ImageItems:
         self.worker, self.inputs, self.node = worker, inputs, worker.node
         self.schema = record_table([]).schema
         self.ids: list[str] = inputs.images["image_id"].to_pylist()
-        self._area = [w * h for w, h in zip(inputs.images["width"].to_pylist(), inputs.images["height"].to_pylist(), strict=True)]
-        self._locators = list(zip(*(inputs.images[name].to_pylist() for name in ("uri", "offset", "length")), strict=True))
+        self._area = [
+            w * h for w, h in zip(inputs.images["width"].to_pylist(), inputs.images["height"].to_pylist(), strict=True)
+        ]
+        self._locators = list(
+            zip(*(inputs.images[name].to_pylist() for name in ("uri", "offset", "length")), strict=True)
+        )
         self._decoding: dict[int, Future[Any]] = {}
         self._planned: list[tuple[int, int]] = []
         self._kept = inputs.answered_before()  # --retry-failed: rows of the revision before that stand

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -213,8 +214,8 @@ class Scheduler:
         for name in node.inputs:
             if name in todo:
                 waits |= todo[name]
-        for shard in np.flatnonzero((required >= 0) & ~waits & (own < required)):
-            self._enqueue(node, int(shard), int(required[shard]))
+        for ready in np.flatnonzero((required >= 0) & ~waits & (own < required)):
+            self._enqueue(node, int(ready), int(required[ready]))
         for shard in sorted(self._retry.get(node.name, ())):
             if required[shard] >= 0 and not waits[shard] and own[shard] >= required[shard]:
                 self._enqueue(node, shard, self.plan.generation)
@@ -386,7 +387,9 @@ class Scheduler:
         if node.over == "shard" or total <= 1:
             self._again(node, unit, total, cause)
             return
-        self.watcher.noted(node.name, f"shard {unit.shard} [{unit.lo}, {unit.lo + total}): worker lost ({cause}); split")
+        self.watcher.noted(
+            node.name, f"shard {unit.shard} [{unit.lo}, {unit.lo + total}): worker lost ({cause}); split"
+        )
         lo, hi = unit.lo, unit.lo + total
         batch = node.resources.batch_size
         if items:
@@ -400,7 +403,7 @@ class Scheduler:
     def _enqueue_parts(self, node: Node, unit: Unit, total: int, cuts: Sequence[int], **changes: Any) -> None:
         if unit.whole:
             self._jobs[(node.name, unit.shard)] = _Job(unit, total)
-        pairs = [(a, b) for a, b in zip(cuts, cuts[1:], strict=False) if a < b]
+        pairs = [(a, b) for a, b in pairwise(cuts) if a < b]
         parts = [replace(unit, **({"lo": lo, "hi": hi, "fresh": False, "attempts": 1} | changes)) for lo, hi in pairs]
         self._queues[node.name].extendleft(reversed(parts))
 
@@ -431,7 +434,9 @@ class Scheduler:
         node, unit, total = slot.node, slot.unit, slot.total
         assert unit is not None
         self._release(slot)
-        self.watcher.noted(node.name, f"shard {unit.shard}: {suspect.failed} failures ({suspect.reason}); trying one elsewhere")
+        self.watcher.noted(
+            node.name, f"shard {unit.shard}: {suspect.failed} failures ({suspect.reason}); trying one elsewhere"
+        )
         suspended = replace(unit, hi=unit.lo + total)
         if unit.whole:
             self._jobs[(node.name, unit.shard)] = _Job(unit, total)
@@ -444,7 +449,9 @@ class Scheduler:
         if done.failed:
             self._queues[node.name].appendleft(replace(suspended, trust=True))
             return
-        self.watcher.noted(node.name, f"shard {suspended.shard}: a fresh worker can do it; the sick one's work is not used")
+        self.watcher.noted(
+            node.name, f"shard {suspended.shard}: a fresh worker can do it; the sick one's work is not used"
+        )
         if trial.lo > suspended.lo:
             self._enqueue_parts(node, suspended, total, [suspended.lo, trial.lo, suspended.hi])
         else:

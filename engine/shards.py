@@ -8,7 +8,9 @@ A unit that is looked at again (--retry-failed, new labels for an old image) get
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,7 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.storage import Storage, sha256_file
+from engine.errors import StorageError
+from engine.storage import Storage, sha256_file, storage_errors
 
 ROW_GROUP = 500  # rows; fixed, so that the same rows are the same bytes however they were computed
 _RECORD_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?\.json")
@@ -98,8 +101,6 @@ class Commits:
 
     def put_file(self, shard: int, local_file: str, suffix: str, rows: int) -> File:
         """Give a finished local file its content's name in this folder."""
-        import os
-
         size, digest = os.path.getsize(local_file), sha256_file(local_file)
         path = f"{self.folder}/{shard:05d}-{digest[:8]}.{suffix}"
         self.storage.upload(local_file, path)
@@ -128,7 +129,11 @@ class Commits:
             if len(candidates) == 1 and revision == 0:
                 answer[shard] = candidates[0]
                 continue
-            files = [file.path for file in self.record(shard, int(revision)).files.values() if file.path.startswith(self.folder)]
+            files = [
+                file.path
+                for file in self.record(shard, int(revision)).files.values()
+                if file.path.startswith(self.folder)
+            ]
             answer[shard] = next(path for path in files if path.endswith(f".{suffix}"))
         return answer
 
@@ -165,29 +170,35 @@ class TableWriter:
         self._rows = 0
 
     def __enter__(self) -> TableWriter:
-        self._writer = pq.ParquetWriter(self._scratch, self.schema, compression="zstd", write_statistics=False)
+        with storage_errors(self._scratch):
+            self._writer = pq.ParquetWriter(self._scratch, self.schema, compression="zstd", write_statistics=False)
         return self
 
     def write(self, table: pa.Table) -> None:
-        self._waiting.append(table.cast(self.schema))
+        self._waiting.append(table if table.schema == self.schema else table.cast(self.schema))
         if sum(piece.num_rows for piece in self._waiting) >= ROW_GROUP:
             self._flush(final=False)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        import contextlib
-        import os
-
-        if error is not None:
-            with contextlib.suppress(Exception):
-                assert self._writer is not None
-                self._writer.close()
-            with contextlib.suppress(OSError):
-                os.unlink(self._scratch)
-            return
-        self._flush(final=True)
         assert self._writer is not None
-        self._writer.close()
+        if error is not None:
+            self._give_up()
+            return
+        try:
+            self._flush(final=True)
+            with storage_errors(self._scratch):
+                self._writer.close()
+        except StorageError:
+            self._give_up()
+            raise
         self.file = self.commits.put_file(self.shard, self._scratch, "parquet", self._rows)
+
+    def _give_up(self) -> None:
+        with contextlib.suppress(Exception):
+            if self._writer is not None:
+                self._writer.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._scratch)
 
     def _flush(self, *, final: bool) -> None:
         assert self._writer is not None
@@ -196,7 +207,8 @@ class TableWriter:
         whole = size if final else size - size % ROW_GROUP
         for start in range(0, whole, ROW_GROUP):
             piece = table.slice(start, min(ROW_GROUP, whole - start)).combine_chunks()
-            self._writer.write_table(piece, row_group_size=ROW_GROUP)
+            with storage_errors(self._scratch):
+                self._writer.write_table(piece, row_group_size=ROW_GROUP)
         self._rows += whole
         self._waiting = [table.slice(whole)] if whole < size else []
 

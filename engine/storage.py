@@ -33,7 +33,9 @@ class Storage:
             raise ConfigError(f"Cannot open '{url}': {error}") from error
         protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
         if protocol == "memory":
-            raise ConfigError("A data set cannot live on memory://: workers are other processes; give a folder or s3://.")
+            raise ConfigError(
+                "A data set cannot live on memory://: workers are other processes; give a folder or s3://."
+            )
         self.local = protocol in ("file", "local")
         self.url = os.path.abspath(self.root) if self.local else url.rstrip("/")
         self.root = self.url if self.local else self.root.rstrip("/")
@@ -50,7 +52,7 @@ class Storage:
 
     def read(self, name: str) -> bytes:
         """All bytes; FileNotFoundError where nothing is."""
-        with _storage_errors(name):
+        with storage_errors(name):
             if self.local:
                 with open(self.path(name), "rb") as file:
                     return file.read()
@@ -59,11 +61,11 @@ class Storage:
 
     def open(self, name: str) -> Any:
         """A seekable binary file for reading."""
-        with _storage_errors(name):
+        with storage_errors(name):
             return self.fs.open(self.path(name), "rb")
 
     def put(self, name: str, data: bytes) -> None:
-        with _storage_errors(name):
+        with storage_errors(name):
             if not self.local:
                 self.fs.pipe_file(self.path(name), data)
                 return
@@ -72,7 +74,7 @@ class Storage:
 
     def upload(self, local_file: str, name: str) -> None:
         """Move a finished local file to its place; the local one is gone afterwards."""
-        with _storage_errors(name):
+        with storage_errors(name):
             if not self.local:
                 self.fs.put_file(local_file, self.path(name))
                 os.unlink(local_file)
@@ -91,7 +93,7 @@ class Storage:
 
     def create(self, name: str, data: bytes) -> bool:
         """Write only if absent. True if this call wrote it."""
-        with _storage_errors(name):
+        with storage_errors(name):
             if not self.local:
                 return self._create_remote(name, data)
             temporary = self._write_temporary(name, data)
@@ -123,7 +125,7 @@ class Storage:
         return [name for name in self._all_names(folder) if not name.startswith(".tmp-")]
 
     def _all_names(self, folder: str) -> list[str]:
-        with _storage_errors(folder or self.url):
+        with storage_errors(folder or self.url):
             try:
                 if self.local:
                     return sorted(os.listdir(self.path(folder)))
@@ -134,12 +136,12 @@ class Storage:
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in found)
 
     def exists(self, name: str) -> bool:
-        with _storage_errors(name):
+        with storage_errors(name):
             return bool(os.path.exists(self.path(name)) if self.local else self.fs.exists(self.path(name)))
 
     def remove(self, name: str) -> None:
         """Gone afterwards, also if it was gone before."""
-        with _storage_errors(name), contextlib.suppress(FileNotFoundError):
+        with storage_errors(name), contextlib.suppress(FileNotFoundError):
             if self.local:
                 os.unlink(self.path(name))
             else:
@@ -188,7 +190,7 @@ def read_source(uri: str, offset: int = 0, length: int = -1) -> bytes:
 
     Every other failure of the file system is a StorageError: no image is at fault.
     """
-    with _storage_errors(uri):
+    with storage_errors(uri):
         if "://" not in uri:
             with open(uri, "rb") as file:
                 file.seek(offset)
@@ -208,7 +210,8 @@ def sha256_file(path: str) -> str:
 
 
 @contextlib.contextmanager
-def _storage_errors(name: str) -> Iterator[None]:
+def storage_errors(name: str) -> Iterator[None]:
+    """What the file system raises becomes one sentence; what means "not there" stays what it is."""
     try:
         yield
     except (*_ABSENT, FileExistsError, IsADirectoryError, StorageError):

@@ -91,7 +91,16 @@ Message = Progress | Done | Suspect
 class Worker:
     """Holds one component. `load` once, then `run` unit after unit."""
 
-    def __init__(self, node: Node, nodes: Mapping[str, Node], dataset: str, limits: Limits, *, guarded: bool, max_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        node: Node,
+        nodes: Mapping[str, Node],
+        dataset: str,
+        limits: Limits,
+        *,
+        guarded: bool,
+        max_seconds: float = 10.0,
+    ) -> None:
         self.node, self.nodes, self.limits, self.guarded = node, nodes, limits, guarded
         self.storage = Storage(dataset)
         self.max_seconds = max_seconds
@@ -255,7 +264,7 @@ class _UnitRun:
                 raise ValueError(f"{len(answers)} answers for {len(asked)} items")
         except StorageError:
             raise
-        except Exception as error:  # the border with a foreign model
+        except Exception as error:  # noqa: BLE001  # the border with a foreign model
             if len(asked) == 1:
                 yield {asked[0][0]: self._failure(error)}
                 return
@@ -268,7 +277,9 @@ class _UnitRun:
             for start in range(0, len(asked), size):
                 yield from self._attempt(asked[start : start + size])
             return
-        yield {position: self.items.checked(item, answer) for (position, item), answer in zip(asked, answers, strict=True)}
+        yield {
+            position: self.items.checked(item, answer) for (position, item), answer in zip(asked, answers, strict=True)
+        }
 
     def _failure(self, error: Exception) -> Failure:
         if isinstance(error, ImageError):
@@ -305,7 +316,9 @@ class _UnitRun:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Python's, torch's and CUDA's ways of saying it."""
-    return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "out of memory" in str(error).lower()
+    return (
+        isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "out of memory" in str(error).lower()
+    )
 
 
 def commit_file(commits: Commits, unit: Unit, file: File, failures: int, digests: Mapping[str, str]) -> bool:

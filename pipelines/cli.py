@@ -28,7 +28,9 @@ def run(
     recipe: RecipeOption = "recipe.yaml",
     stage: Annotated[str, typer.Option(help="One of ingest, annotate, filter, emit; default: all.")] = "",
     settings: SetOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; with --stage filter: what flips.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done; with --stage filter: what flips.")
+    ] = False,
     probe: Annotated[int, typer.Option(help="With --dry-run: time each specialist on so many images.")] = 0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Look again at committed failures.")] = False,
     runner: Annotated[str, typer.Option(help="ray, or local: this process, unprotected from crashes.")] = "ray",
@@ -108,7 +110,7 @@ def query(
     recipe: RecipeOption = "recipe.yaml",
     dataset: DatasetOption = "",
 ) -> None:
-    """DuckDB, read-only, over views: images texts regions region_texts phrases tags image_scores parse failures inputs runs."""
+    """DuckDB, read-only, over views: images texts regions region_texts phrases tags parse failures inputs runs ..."""
 
     def work() -> None:
         from pipelines.query import render_query
@@ -140,7 +142,9 @@ def show(
     out: Annotated[str, typer.Option("-o", "--out", help="The picture to write.")] = "sheet.png",
     where: Annotated[str, typer.Option(help="A condition on the images view, or a SELECT of image_id.")] = "",
     rule: Annotated[str, typer.Option(help="Images with annotations this rule dropped.")] = "",
-    disagreement: Annotated[bool, typer.Option("--disagreement", help="Images on which producers agree least.")] = False,
+    disagreement: Annotated[
+        bool, typer.Option("--disagreement", help="Images on which producers agree least.")
+    ] = False,
     limit: Annotated[int, typer.Option(help="Images at most.")] = 12,
     recipe: RecipeOption = "recipe.yaml",
     dataset: DatasetOption = "",

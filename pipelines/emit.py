@@ -77,9 +77,7 @@ def _contents(storage: Storage, images: pa.Table) -> tuple[dict[str, bytes], lis
     return content, lost
 
 
-def _write(
-    storage: Storage, folder: str, number: int, rows: pa.Table, content: Mapping[str, bytes]
-) -> dict[str, File]:
+def _write(storage: Storage, folder: str, number: int, rows: pa.Table, content: Mapping[str, bytes]) -> dict[str, File]:
     tar_name, table_name = f"train-{number:05d}.tar", f"train-{number:05d}.parquet"
     tar, table = storage.scratch(f"{folder}/{tar_name}"), storage.scratch(f"{folder}/{table_name}")
     try:
@@ -112,7 +110,9 @@ def _counts(kept: pa.Table, images: pa.Table) -> dict[str, Any]:
 # --- driving ---------------------------------------------------------------------------------
 
 
-def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, run_info: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def emit(
+    runtime: Runtime, nodes: Sequence[Node], judge: Node, run_info: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
     """Make the release, or find it made. (folder, manifest); ConfigError if its name is taken by other content."""
     storage, recipe = runtime.storage, runtime.recipe
     records = _judged(storage, judge)
@@ -218,4 +218,3 @@ def _finish(storage: Storage, folder: str, records: Iterable[Record], written: M
             storage.remove(f"{folder}/{name}")
     storage.put(f"{folder}/README.md", card(written).encode())
     storage.create(f"{folder}/manifest.json", json.dumps(written, indent=1).encode())
-

@@ -1,4 +1,7 @@
-"""Judge every annotation and every image; delete nothing. Verdicts are files of their own, so judging again is cheap."""
+"""Judge every annotation and every image; delete nothing.
+
+Verdicts are files of their own, aligned with the record, so judging again with other thresholds is cheap.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ import pyarrow as pa
 
 from engine.catalog import check_options, defaults_of, resolve
 from engine.columns import assemble
+from engine.component import RESOURCES
 from engine.config import Recipe
 from engine.errors import ConfigError
 from engine.graph import Node, Resources, record_nodes, replaced_columns
 from engine.inputs import ShardInputs
 from engine.keys import stable_hash
-from engine.component import RESOURCES
 from engine.schema import ANNOTATIONS, RECORD
 from engine.shards import Commits, File
 from filters import CATALOG
@@ -150,7 +153,9 @@ def _only(table: pa.Table, columns: Sequence[str]) -> pa.Table:
 def _blank(image_ids: Any) -> pa.Table:
     offsets = pa.array([0] * (len(image_ids) + 1), pa.int32())
     arrays = [
-        pa.ListArray.from_arrays(offsets, pa.array([], RECORD.field(name).type.value_type), type=RECORD.field(name).type)
+        pa.ListArray.from_arrays(
+            offsets, pa.array([], RECORD.field(name).type.value_type), type=RECORD.field(name).type
+        )
         for name in (*ANNOTATIONS, "failures")
     ]
     return pa.table([image_ids, *arrays], schema=RECORD)

@@ -332,16 +332,16 @@ class _Shards:
         if not self.filling:
             return True
         images = list(self.filling.values())
-        if not self._commit(self.next, 0, images, pack=self.pack):
+        packed = {"tar": _pack(self.commits, self.next, images)} if self.pack else {}
+        if not self._commit(self.next, 0, images, packed):
             return False
         self.home.update(dict.fromkeys(self.filling, self.next))
         self.filling, self.next = {}, self.next + 1
         return True
 
-    def _commit(self, shard: int, revision: int, images: Sequence[_Image], *, pack: bool) -> bool:
-        files: dict[str, File] = {}
-        if pack:
-            files["tar"] = _pack(self.commits, shard, images)
+    def _commit(self, shard: int, revision: int, images: Sequence[_Image], old: Mapping[str, File]) -> bool:
+        """Commit the table and the labels of a shard; its tar, if it has one, stays as it is."""
+        files = {part: file for part, file in old.items() if part == "tar"}
         for image in images:
             image.row["sources"] = sorted(image.sources, key=lambda source: (source["source"], source["uri"]))
         table = pa.Table.from_pylist([image.row for image in images], schema=IMAGES_SCHEMA)
@@ -358,9 +358,9 @@ class _Shards:
         for shard, rows in sorted(self.changed.items()):
             old = self.commits.record(shard, int(self.commits.revisions()[shard]))
             images = self._committed(old)
-            if not any([images[row["image_id"]].add(row) for row in rows]):
-                continue
-            self._commit(shard, revision, list(images.values()), pack=False)
+            gained = [images[row["image_id"]].add(row) for row in rows]
+            if any(gained):
+                self._commit(shard, revision, list(images.values()), old.files)
 
     def _committed(self, record: Record) -> dict[str, _Image]:
         rows = TableReader(self.storage, record.files["data"].path).read().to_pylist()

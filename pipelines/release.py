@@ -1,7 +1,8 @@
 """What a release is made of: samples, tables, manifest, card. Pure functions; pipelines/emit.py drives them.
 
 A tar sample is <image_id>.<jpg|png|...> (the original bytes) and <image_id>.json. The card declares the features
-of both: a loader that inferred them from the first samples would take an empty list for a list of nothing.
+of both: a loader that inferred them from the first samples would take an empty list for a list of nothing, and
+would refuse a shard that holds a jpg and a png (docs/decisions/003-release-format.md).
 """
 
 from __future__ import annotations
@@ -43,21 +44,21 @@ def release_rows(kept: pa.Table, images: pa.Table) -> pa.Table:
 
 
 def sample_json(row: Mapping[str, Any]) -> bytes:
-    """Every field always there, in schema order; a human score is null."""
-    return json.dumps({name: row[name] for name in SAMPLE.names}, ensure_ascii=False, separators=(",", ":")).encode()
+    """Every field always there, in schema order; a human score is null. ValueError for what JSON has no word for."""
+    record = {name: row[name] for name in SAMPLE.names}
+    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def write_shard(
-    tar_file: str, parquet_file: str, rows: pa.Table, read: Callable[[str], bytes], tar_name: str
-) -> None:
-    """One tar and its table. The same rows and bytes give the same files."""
+def write_shard(tar_file: str, parquet_file: str, rows: pa.Table, read: Callable[[str], bytes], tar_name: str) -> None:
+    """One tar and its table, also of no rows. The same rows and bytes give the same files; `read` takes an image id."""
     places: list[tuple[int, int]] = []
     with open(tar_file, "wb") as file, TarWriter(file) as tar:
         for row in rows.to_pylist():
             places.append(tar.add(row["image_id"], extension_of(row["format"]), read(row["image_id"])))
             tar.add(row["image_id"], "json", sample_json(row))
-    located = [pa.array([tar_name] * len(places)), *map(pa.array, zip(*places, strict=True))]
-    table = pa.table([*rows.columns, *located], names=RELEASE.names).cast(RELEASE)
+    located = [[tar_name] * len(places), [offset for offset, _ in places], [length for _, length in places]]
+    columns = [pa.array(values, field.type) for values, field in zip(located, list(RELEASE)[-3:], strict=True)]
+    table = pa.table([*rows.columns, *columns], schema=RELEASE)
     pq.write_table(table, parquet_file, compression="zstd", row_group_size=500, write_statistics=False)
 
 
@@ -76,13 +77,18 @@ def manifest(
     lost: Sequence[Sequence[str]],
     versions: Mapping[str, str],
     extensions: Sequence[str],
+    accounting: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What manifest.json says. `content` is the key of all it was made from; `lost`: images that were gone at emit."""
+    """What manifest.json says. `content` is the key of all it was made from; `lost`: images that were gone at emit.
+
+    `counts` holds images, each annotation column, and "<column>.<granularity or kind>".
+    """
     return {
         "name": name,
         "content": content,
         "schema_version": SCHEMA_VERSION,
         "counts": dict(counts),
+        "accounting": dict(accounting or {}),
         "files": [
             {"name": file.path.rsplit("/", 1)[-1], "sha256": file.sha256, "bytes": file.size, "rows": file.rows}
             for file in files
@@ -105,20 +111,38 @@ def manifest(
     }
 
 
+# --- the card --------------------------------------------------------------------------------
+
+# The Hub knows a licence by these names; any other is "other" and told by its own name.
+_HUB_LICENCES = ("apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "odc-by", "odbl", "pddl")
+
+
 def card(written: Mapping[str, Any]) -> str:
     """README.md of a release: a front matter that `datasets` reads, and a page for people."""
-    front = yaml.safe_dump(_front_matter(written), sort_keys=False, allow_unicode=True)
-    return f"---\n{front}---\n{_body(written)}"
+    front = yaml.safe_dump(front_matter(written), sort_keys=False, allow_unicode=True)
+    return f"---\n{front}---\n\n{_body(written)}"
 
 
-def _front_matter(written: Mapping[str, Any]) -> dict[str, Any]:
+def front_matter(written: Mapping[str, Any]) -> dict[str, Any]:
+    """One configuration, the tars: `datasets` takes one builder a folder, so Parquet beside them cannot be another."""
     images = [{"name": extension, "dtype": "image"} for extension in written["image_extensions"]]
     keys = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
-    samples = [*images, {"name": "json", "struct": _features(SAMPLE)}, *keys]
-    # One loader serves a folder: the tables are read with datasets' own "parquet" builder instead.
-    configs = [{"config_name": "default", "data_files": [{"split": "train", "path": "train-*.tar"}]}]
-    info = {"config_name": "default", "features": samples}
-    return {"license": "other", "tags": ["webdataset"], "configs": configs, "dataset_info": info}
+    features = [*images, {"name": "json", "struct": _features(SAMPLE)}, *keys]
+    return {
+        "pretty_name": written["name"],
+        **_licence(written),
+        "task_categories": ["image-to-text", "object-detection"],
+        "tags": ["webdataset", "fld-5b"],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "train-*.tar"}]}],
+        "dataset_info": {"config_name": "default", "features": features},
+    }
+
+
+def _licence(written: Mapping[str, Any]) -> dict[str, str]:
+    stated = written["recipe"].get("emit", {}).get("licence", "")
+    if stated.lower() in _HUB_LICENCES:
+        return {"license": stated.lower()}
+    return {"license": "other", **({"license_name": stated} if stated else {})}
 
 
 def _features(schema: pa.Schema) -> list[dict[str, Any]]:
@@ -137,48 +161,107 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
 
 
 def _body(written: Mapping[str, Any]) -> str:
-    counts = written["counts"]
-    rows = "\n".join(f"| {name} | {count:,} |" for name, count in counts.items())
-    nodes = "\n".join(f"| {n['name']} | {n['component']} | {n['version']} | `{n['key'][:8]}` |" for n in written["nodes"])
-    licence = written["recipe"].get("emit", {}).get("licence") or "that of the images, image by image in `licence`"
-    return f"""
-# {written["name"]}
+    tars = sum(file["name"].endswith(".tar") for file in written["files"])
+    extensions = written["image_extensions"] or ["jpg"]
+    return _PAGE.format(
+        name=written["name"],
+        licence=written["recipe"].get("emit", {}).get("licence") or "that of each image, in its `licence`",
+        counts=_table(("what", "number"), [(key, f"{count:,}") for key, count in written["counts"].items()]),
+        tars="train-00000.tar" if tars <= 1 else f"train-{{00000..{tars - 1:05d}}}.tar",
+        images=";".join(extensions),
+        names=extensions,
+        nodes=_table(
+            ("node", "component", "version", "key"),
+            [
+                (node["name"], f"`{node['component']}`", node["version"], f"`{node['key'][:8]}`")
+                for node in written["nodes"]
+            ],
+        ),
+    )
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+# Every block runs as it stands in the folder of the release; a test runs them.
+_PAGE = """\
+# {name}
 
 Images with three kinds of annotation: texts (brief, detailed, more detailed), regions with their texts, and phrases
-of the texts with the regions they name. Made by an open FLD-5B engine; the labels are synthetic unless `producer`
-is `human`. Licence: {licence}.
+of the texts with the regions they name. Nobody checked them one by one: every annotation names its `producer` and
+its `score`; what people said has `score` null.
 
-| what | number |
-|---|---|
-{rows}
+Licence: {licence}.
+
+{counts}
+
+## What a sample is
+
+`train-*.tar` holds two members an image: its original bytes, `<image_id>.jpg` (or `.png`, ... as its content is), and
+`<image_id>.json`, its record. `train-*.parquet` holds the same records in the same order, and where the bytes lie:
+`tar`, `offset`, `length`. `image_id` is the first half of the sha256 of the bytes, in hex.
+
+* Boxes (`x1, y1, x2, y2`) are pixels of the **upright** image, `width` x `height`: EXIF applied. A decoder that leaves
+  images as they are stored, such as webdataset's, needs `ImageOps.exif_transpose`.
+* `phrases` are code points of a text, end exclusive: `text[char_start:char_end]`; `region_ids` are the regions they name.
+* Scores of different producers are not on one scale.
 
 ## Load it
 
+webdataset:
+
 ```python
 import webdataset
+from PIL import ImageOps
 
-for sample in webdataset.WebDataset("train-00000.tar", shardshuffle=False).decode("pil"):
-    record = sample["json"]
+decoder = webdataset.imagehandler("pil", extensions={names})
+samples = webdataset.WebDataset("{tars}", shardshuffle=False).decode(decoder).to_tuple("{images}", "json")
+for image, record in samples:
+    image = ImageOps.exif_transpose(image)
+    print(image.size, [region["label"] for region in record["regions"]])
 ```
+
+datasets (upright images; one image column for each extension, null where a sample has another):
 
 ```python
 from datasets import load_dataset
 
-samples = load_dataset("path/to/this/folder", split="train", streaming=True)
-annotations = load_dataset("parquet", data_files="path/to/this/folder/train-*.parquet", split="train")
+samples = load_dataset(".", split="train", streaming=True)
+for sample in samples:
+    image = next(sample[name] for name in {names} if sample[name] is not None)
+    print(image.size, len(sample["json"]["regions"]))
+
+records = load_dataset("parquet", data_files="train-*.parquet", split="train")  # without pixels
 ```
+
+pyarrow, with the pixels of one image:
+
+```python
+import io
+
+import pyarrow.dataset
+from PIL import Image
+
+records = pyarrow.dataset.dataset("train-00000.parquet").to_table()
+for row in records.slice(0, 1).to_pylist():
+    with open(row["tar"], "rb") as tar:
+        tar.seek(row["offset"])
+        image = Image.open(io.BytesIO(tar.read(row["length"])))
+```
+
+DuckDB:
 
 ```sql
-SELECT r.label, count(*) FROM read_parquet('train-*.parquet') t, unnest(t.regions) u(r) GROUP BY 1 ORDER BY 2 DESC
+SELECT region.label, count(*) AS regions
+FROM (SELECT unnest(regions) AS region FROM read_parquet('train-*.parquet'))
+GROUP BY ALL ORDER BY regions DESC;
 ```
-
-`train-*.parquet` holds the same records as the json, and where each image lies in its tar (`tar`, `offset`, `length`).
-Boxes are float pixels of the upright image (EXIF applied); the image bytes are the original ones.
-`score` is null for what people said, and is not on one scale between producers.
 
 ## What made it
 
-| node | component | version | key |
-|---|---|---|---|
 {nodes}
+
+`manifest.json` has the recipe, the versions of the packages, and the sha256 of every file.
 """

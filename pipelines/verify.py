@@ -100,7 +100,9 @@ def _files(check: Check, folder: Path, manifest: Mapping[str, Any]) -> None:
             continue
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if digest != file["sha256"]:
-            check.faults.append(f"{file['name']} has sha256 {digest[:12]}..., the manifest says {file['sha256'][:12]}...")
+            check.faults.append(
+                f"{file['name']} has sha256 {digest[:12]}..., the manifest says {file['sha256'][:12]}..."
+            )
     named = {file["name"] for file in manifest["files"]}
     check.faults += [f"{path.name} is not in the manifest" for path in folder.glob("train-*") if path.name not in named]
     check.detail = f"{len(named)} files"
@@ -171,14 +173,12 @@ def _record_faults(record: Mapping[str, Any]) -> Iterator[str]:
         if text is None:
             yield f"{phrase['id']} is of {phrase['text_id']}, which is not there"
         elif not 0 <= phrase["char_start"] < phrase["char_end"] <= len(text):
-            yield f"{phrase['id']} spans {phrase['char_start']}-{phrase['char_end']} of a text of {len(text)} characters"
+            yield f"{phrase['id']} spans {phrase['char_start']}-{phrase['char_end']} of {len(text)} characters"
         if missing := [name for name in phrase["region_ids"] if name not in regions]:
             yield f"{phrase['id']} names {missing[0]}, which is not there"
 
 
-def _tables(
-    check: Check, folder: Path, manifest: Mapping[str, Any], samples: Mapping[str, Mapping[str, Any]]
-) -> None:
+def _tables(check: Check, folder: Path, manifest: Mapping[str, Any], samples: Mapping[str, Mapping[str, Any]]) -> None:
     import pyarrow.parquet as pq
 
     rows = 0
@@ -252,5 +252,3 @@ def _without_pixels(samples: Any) -> Any:
 
 def _annotations(record: Mapping[str, Any]) -> int:
     return sum(len(record[name]) for name in ANNOTATIONS)
-
-

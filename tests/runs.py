@@ -74,7 +74,9 @@ def released_ids(dataset: Path | str, name: str = "v1") -> set[str]:
     }
 
 
-def engine(*arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def engine(
+    *arguments: str, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """The command line as a user runs it."""
     return subprocess.run(
         [sys.executable, "-m", "pipelines.cli", *arguments],

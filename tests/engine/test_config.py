@@ -20,7 +20,7 @@ def test_a_wrong_key_is_answered_with_the_nearest_right_one() -> None:
 
 
 def test_a_value_of_the_wrong_kind_is_named() -> None:
-    with pytest.raises(ConfigError, match="'ingest.shard_size' in recipe is 0"):
+    with pytest.raises(ConfigError, match=r"'ingest\.shard_size' in recipe is 0"):
         parse_recipe({"dataset": "x", "ingest": {"shard_size": 0}})
 
 
@@ -31,7 +31,9 @@ def test_a_recipe_without_a_data_set_is_told_so() -> None:
 
 def test_settings_reach_into_sections_and_lists(tmp_path: Path) -> None:
     path = write(tmp_path, "dataset: x\nannotate: {a: {use: b}}\nfilter: [min_side, {min_score: {floor: 0.3}}]\n")
-    recipe = load_recipe(path, ["annotate.a.floor=0.5", "filter.min_score.floor=0.7", "filter.min_side.pixels=9", "emit.name=v2"])
+    recipe = load_recipe(
+        path, ["annotate.a.floor=0.5", "filter.min_score.floor=0.7", "filter.min_side.pixels=9", "emit.name=v2"]
+    )
     assert recipe.annotate["a"] == {"use": "b", "floor": 0.5}
     assert recipe.filter == [{"min_side": {"pixels": 9}}, {"min_score": {"floor": 0.7}}]
     assert recipe.emit.name == "v2"

@@ -16,18 +16,31 @@ def nodes(**annotate: dict[str, Any]) -> Any:
 
 
 def test_the_graph_follows_from_needs_and_gives_not_from_the_order_written() -> None:
-    built = nodes(phrases={"use": "label_grounder"}, parse={"use": "spacy_parse"}, captions={"use": "composer"}, objects={"use": "consensus"}, a=BOXES)
+    built = nodes(
+        phrases={"use": "label_grounder"},
+        parse={"use": "spacy_parse"},
+        captions={"use": "composer"},
+        objects={"use": "consensus"},
+        a=BOXES,
+    )
     assert [node.name for node in built] == ["a", "objects", "captions", "parse-captions", "phrases"]
     assert set(built[-1].inputs) == {"objects", "captions", "parse-captions"}
 
 
 def test_each_text_maker_gets_a_parse_of_its_own() -> None:
-    built = nodes(a=BOXES, one={"use": "fake_captioner"}, two={"use": "fake_captioner", "seed": 1}, parse={"use": "spacy_parse"})
-    assert {node.name: list(node.inputs) for node in built if node.over == "texts"} == {"parse-one": ["one"], "parse-two": ["two"]}
+    built = nodes(
+        a=BOXES, one={"use": "fake_captioner"}, two={"use": "fake_captioner", "seed": 1}, parse={"use": "spacy_parse"}
+    )
+    assert {node.name: list(node.inputs) for node in built if node.over == "texts"} == {
+        "parse-one": ["one"],
+        "parse-two": ["two"],
+    }
 
 
 def test_an_unmet_need_names_both_sides_and_what_to_add() -> None:
-    with pytest.raises(ConfigError, match=r"annotate.captions \(composer\) needs regions, which no node gives: add .*consensus"):
+    with pytest.raises(
+        ConfigError, match=r"annotate.captions \(composer\) needs regions, which no node gives: add .*consensus"
+    ):
         nodes(captions={"use": "composer"})
 
 
@@ -54,7 +67,13 @@ def test_consensus_replaces_the_boxes_it_read() -> None:
 
 def test_another_option_makes_exactly_what_depends_on_it_stale() -> None:
     def keys(seed: int) -> dict[str, str]:
-        built = nodes(a=BOXES | {"seed": seed}, b=BOXES, objects={"use": "consensus"}, captions={"use": "composer"}, ocr={"use": "rapidocr"})
+        built = nodes(
+            a=BOXES | {"seed": seed},
+            b=BOXES,
+            objects={"use": "consensus"},
+            captions={"use": "composer"},
+            ocr={"use": "rapidocr"},
+        )
         return {node.name: node.key for node in built}
 
     before, after = keys(0), keys(1)

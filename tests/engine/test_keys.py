@@ -9,7 +9,9 @@ from engine.errors import ConfigError
 from engine.keys import node_key
 
 
-def key(options: dict[str, Any], weights: tuple[str, ...] = (), version: int = 1, inputs: dict[str, str] | None = None) -> str:
+def key(
+    options: dict[str, Any], weights: tuple[str, ...] = (), version: int = 1, inputs: dict[str, str] | None = None
+) -> str:
     return node_key("m:C", version, options, {"floor": 0.3, "batch_size": 16}, weights, inputs or {})
 
 

@@ -25,5 +25,7 @@ def test_off_a_terminal_nothing_is_drawn_within_half_a_minute() -> None:
 
 def test_skipped_images_are_not_failures_of_the_node_that_skipped_them() -> None:
     line = LiveLine("annotate", 10, stream=io.StringIO(), live=False)
-    line.finished("objects", Unit("objects", 0, 0, {}), Done(10, 2, True, failures=[("x", "skipped", ""), ("y", "raised", "")]))
+    line.finished(
+        "objects", Unit("objects", 0, 0, {}), Done(10, 2, True, failures=[("x", "skipped", ""), ("y", "raised", "")])
+    )
     assert (line.tallies["objects"].failed, line.tallies["objects"].skipped) == (1, 1)

@@ -66,9 +66,13 @@ def test_the_bytes_do_not_depend_on_how_rows_arrived(commits: Commits, pieces: l
 
 
 def test_a_writer_that_fails_leaves_nothing(commits: Commits) -> None:
-    with pytest.raises(RuntimeError, match="half way"), TableWriter(commits, 0, table(0).schema) as writer:
-        writer.write(table(900))
-        raise RuntimeError("half way")
+    def fail() -> None:
+        with TableWriter(commits, 0, table(0).schema) as writer:
+            writer.write(table(900))
+            raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        fail()
     assert not list(Path(commits.storage.url).rglob("*.parquet"))
     assert not list(Path(commits.storage.url).rglob(".tmp-*"))
 

@@ -86,7 +86,11 @@ def test_labels_that_come_later_reach_the_human_node_and_nothing_else(tmp_path: 
     folder, dataset, diary = tmp_path / "photos", tmp_path / "set", tmp_path / "journal"
     draw_photos(folder, 6)
     annotate = {"human": {"use": "human"}, "boxes": {"use": "faulty", "journal": str(diary)}}
-    data = {"dataset": str(dataset), "ingest": {"sources": [{"folder": str(folder)}], "shard_size": 4}, "annotate": annotate}
+    data = {
+        "dataset": str(dataset),
+        "ingest": {"sources": [{"folder": str(folder)}], "shard_size": 4},
+        "annotate": annotate,
+    }
     stages.run(parse_recipe(data), stage="ingest", runner="local")
     stages.run(parse_recipe(data), stage="annotate", runner="local")
     assert len(journal(diary)) == 6
@@ -100,7 +104,9 @@ def test_labels_that_come_later_reach_the_human_node_and_nothing_else(tmp_path: 
         for row in pq.read_table(dataset / path).to_pylist()
         for region in row["regions"]
     ]
-    assert [(region["label"], region["x1"], region["score"], region["producer"]) for region in found] == [("cat", 2.0, None, "human")]
+    assert [(region["label"], region["x1"], region["score"], region["producer"]) for region in found] == [
+        ("cat", 2.0, None, "human")
+    ]
 
 
 def _folder(dataset: Path, node: str) -> str:

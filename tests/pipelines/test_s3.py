@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 
 from pipelines import run as stages
-from tests.runs import draw_photos, engine, engine_in_background, recipe, recipe_data, release_files, wait_until, write_recipe
+from tests.runs import (
+    draw_photos,
+    engine,
+    engine_in_background,
+    recipe,
+    recipe_data,
+    release_files,
+    wait_until,
+    write_recipe,
+)
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-west-2"}
 
@@ -39,7 +48,9 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str], Any]]:
     server.stop()
 
 
-def test_a_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(s3: tuple[dict[str, str], Any], tmp_path: Path) -> None:
+def test_a_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(
+    s3: tuple[dict[str, str], Any], tmp_path: Path
+) -> None:
     environment, fs = s3
     folder = tmp_path / "photos"
     draw_photos(folder, 60)
@@ -57,7 +68,15 @@ def test_a_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(s3: tuple[dict[
     assert again.returncode == 0, again.stderr
     assert len(_records(fs, "sets/one/boxes")) == 6
     assert _remote_release(fs) == _local_release(folder, tmp_path / "local")
-    answer = engine("query", "SELECT count(*) AS n, count(DISTINCT image_id) AS images FROM regions", "-c", str(path), "--format", "csv", env=environment)
+    answer = engine(
+        "query",
+        "SELECT count(*) AS n, count(DISTINCT image_id) AS images FROM regions",
+        "-c",
+        str(path),
+        "--format",
+        "csv",
+        env=environment,
+    )
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.split()[-1].endswith(",60")
 
