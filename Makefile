@@ -9,11 +9,14 @@ CODE := engine model specialists filters refinement pipelines benchmarks tests
 .PHONY: demo test check format clean
 .DELETE_ON_ERROR:
 
+RECIPE := pipelines/recipes/quickstart.yaml
+
 demo: .venv/demo.stamp
-	$(BIN)/engine run -c pipelines/recipes/quickstart.yaml
-	$(BIN)/engine status -c pipelines/recipes/quickstart.yaml
-	$(BIN)/engine show -c pipelines/recipes/quickstart.yaml
-	$(BIN)/engine verify -c pipelines/recipes/quickstart.yaml
+	$(BIN)/engine run -c $(RECIPE)
+	$(BIN)/engine status -c $(RECIPE)
+	$(BIN)/engine why chelsea -c $(RECIPE) | head -12
+	$(BIN)/engine show -c $(RECIPE) -o data/quickstart.png
+	$(BIN)/engine verify data/quickstart/releases/v1
 
 test: check
 	$(BIN)/python -m pytest

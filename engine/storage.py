@@ -198,8 +198,10 @@ def read_source(uri: str, offset: int = 0, length: int = -1) -> bytes:
         import fsspec
 
         fs, path = fsspec.core.url_to_fs(uri)
-        end = None if length < 0 else offset + length
-        data: bytes = fs.cat_file(path, start=offset or None, end=end)
+        if offset == 0 and length < 0:
+            data: bytes = fs.cat_file(path)
+        else:
+            data = fs.cat_file(path, start=offset, end=None if length < 0 else offset + length)
         return data
 
 

@@ -205,7 +205,7 @@ Licence: {licence}.
 
 * Boxes (`x1, y1, x2, y2`) are pixels of the **upright** image, `width` x `height`: EXIF applied. A decoder that leaves
   images as they are stored, such as webdataset's, needs `ImageOps.exif_transpose`.
-* `phrases` are code points of a text, end exclusive: `text[char_start:char_end]`; `region_ids` are the regions they name.
+* A phrase is `text[char_start:char_end]` of its text, in code points; `region_ids` are the regions it names.
 * Scores of different producers are not on one scale.
 
 ## Load it
