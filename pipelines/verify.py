@@ -6,7 +6,6 @@ with `datasets`, and ids are recomputed from bytes. One shard is in memory at a 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,15 +114,15 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> Check:
     return check
 
 
-@contextlib.contextmanager
-def _told(check: Check, where: str) -> Iterator[None]:
-    """Whatever a foreign reader raises is the finding."""
+def _told(check: Check, where: str, work: Callable[[], list[Row]]) -> list[Row] | None:
+    """What it gives, or None: whatever a foreign reader raises is the finding."""
     try:
-        yield
+        return work()
     except ImportError as error:
         check.faults.append(_missing(error.name or str(error)))
     except Exception as error:  # noqa: BLE001  # the border with foreign readers
         check.faults.append(f"{where}: {type(error).__name__}: {_line(error)}")
+    return None
 
 
 def _missing(package: str) -> str:
@@ -150,21 +149,10 @@ class _Reading:
         self.beyond = 0  # people's boxes that leave their image: never changed, so told and not a fault
 
     def read(self, stem: str) -> None:
-        samples: list[Row] | None = None
-        rows: list[Row] | None = None
-        with _told(self.tars, f"{stem}.tar"):
-            samples = list(self._samples(f"{stem}.tar"))
-        with _told(self.tables, f"{stem}.parquet"):
-            rows = self._table(f"{stem}.parquet")
-            self.rows += len(rows)
-            if samples is not None:
-                self.tables.faults += _differences(stem, samples, rows)
-            self.tables.faults += _locator_faults(self.folder, f"{stem}.tar", rows)
-        known = samples if samples is not None else rows or []
-        with _told(self.records, stem):
-            self.counts[stem] = count_annotations(known)
-            for record in known:
-                self.records.faults += [f"{record['image_id']}: {fault}" for fault in self._record_faults(record)]
+        samples = _told(self.tars, f"{stem}.tar", lambda: list(self._samples(f"{stem}.tar")))
+        rows = _told(self.tables, f"{stem}.parquet", lambda: self._table(stem, samples))
+        records = _told(self.records, stem, lambda: self._references(samples or rows or []))
+        self.counts[stem] = count_annotations(records or [])
 
     def count(self) -> None:
         """After the last shard: the sums, and whether they are the manifest's."""
@@ -205,12 +193,20 @@ class _Reading:
             self.tars.faults += [f"{name}: {key} {fault}" for fault in _sample_faults(key, image, record)]
             yield record
 
-    def _table(self, name: str) -> list[Row]:
-        table = pq.read_table(self.folder / name)
+    def _table(self, stem: str, samples: list[Row] | None) -> list[Row]:
+        table = pq.read_table(self.folder / f"{stem}.parquet")
         if not table.schema.equals(RELEASE):
             raise ValueError("its columns are not those of a release")
         rows: list[Row] = table.to_pylist()
+        self.rows += len(rows)
+        self.tables.faults += _differences(stem, samples, rows) if samples is not None else []
+        self.tables.faults += _locator_faults(self.folder, f"{stem}.tar", rows)
         return rows
+
+    def _references(self, records: list[Row]) -> list[Row]:
+        for record in records:
+            self.records.faults += [f"{record['image_id']}: {fault}" for fault in self._record_faults(record)]
+        return records
 
     def _record_faults(self, record: Row) -> Iterator[str]:
         regions = {region["id"] for region in record["regions"]}
@@ -263,6 +259,7 @@ def _locator_faults(folder: Path, tar: str, rows: Sequence[Row]) -> Iterator[str
 
 
 def count_annotations(records: Sequence[Row]) -> Counter[str]:
+    """Images, annotations of each column, and of each granularity and kind, as in a manifest."""
     counts = Counter(images=len(records))
     for record in records:
         for column in ANNOTATIONS:
@@ -295,9 +292,9 @@ def _phrase_faults(phrase: Row, texts: Mapping[str, str], regions: set[str]) -> 
 def _datasets(folder: Path, manifest: Mapping[str, Any], counts: Mapping[str, Row], scratch: Path) -> list[Check]:
     """Streamed and loaded whole, without a network and without leaving a cache behind."""
     checks = [Check(f"datasets reads the {kind}") for kind in ("tars", "tables")]
-    if not manifest["files"]:
+    if not manifest["counts"].get("images"):
         for check in checks:
-            check.detail = "no images, nothing to load"
+            check.detail = "no images, nothing to load"  # `datasets` refuses empty shards and empty folders alike
         return checks
     stems = sorted(counts)
     size = sum(file["bytes"] for file in manifest["files"] if file["name"].endswith(".tar"))
