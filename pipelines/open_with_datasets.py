@@ -36,7 +36,9 @@ def _open(kind: str, folder: str, *, streaming: bool) -> dict[str, int]:
         given = {"path": "parquet", "data_files": "train-*.parquet", "data_dir": folder}
     samples = datasets.load_dataset(**given, split="train", streaming=streaming)
     images = [name for name, feature in samples.features.items() if isinstance(feature, datasets.Image)]
-    if images:
+    if kind == "tars":
+        if not images:  # without its card a folder is taken for its Parquet files
+            raise ValueError(f"no column of images among {', '.join(samples.features)}")
         _check_first(samples, images)
     for name in images:
         samples = samples.cast_column(name, datasets.Image(decode=False))

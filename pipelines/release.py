@@ -185,7 +185,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-# Every block runs as it stands in the folder of the release; a test runs them.
+# Every block runs as it stands where the folder of the release lies; a test runs them. `datasets` cannot open ".".
 _PAGE = """\
 # {name}
 
@@ -203,23 +203,31 @@ Licence: {licence}.
 `<image_id>.json`, its record. `train-*.parquet` holds the same records in the same order, and where the bytes lie:
 `tar`, `offset`, `length`. `image_id` is the first half of the sha256 of the bytes, in hex.
 
-* Boxes (`x1, y1, x2, y2`) are pixels of the **upright** image, `width` x `height`: EXIF applied. A decoder that leaves
-  images as they are stored, such as webdataset's, needs `ImageOps.exif_transpose`.
+* Boxes (`x1, y1, x2, y2`) are pixels of the **upright** image, `width` x `height`: EXIF applied. `datasets`
+  decodes so; webdataset's decoder leaves images as they are stored.
 * A phrase is `text[char_start:char_end]` of its text, in code points; `region_ids` are the regions it names.
 * Scores of different producers are not on one scale.
 
 ## Load it
 
-webdataset:
+From the folder that holds `{name}/`. webdataset:
 
 ```python
 import webdataset
 from PIL import ImageOps
 
+
+def upright(image):
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # broken EXIF counts as none
+        return image
+
+
 decoder = webdataset.imagehandler("pil", extensions={names})
-samples = webdataset.WebDataset("{tars}", shardshuffle=False).decode(decoder).to_tuple("{images}", "json")
+samples = webdataset.WebDataset("{name}/{tars}", shardshuffle=False).decode(decoder).to_tuple("{images}", "json")
 for image, record in samples:
-    image = ImageOps.exif_transpose(image)
+    image = upright(image)
     print(image.size, [region["label"] for region in record["regions"]])
 ```
 
@@ -228,12 +236,12 @@ datasets (upright images; one image column for each extension, null where a samp
 ```python
 from datasets import load_dataset
 
-samples = load_dataset(".", split="train", streaming=True)
+samples = load_dataset("{name}", split="train", streaming=True)
 for sample in samples:
     image = next(sample[name] for name in {names} if sample[name] is not None)
     print(image.size, len(sample["json"]["regions"]))
 
-records = load_dataset("parquet", data_files="train-*.parquet", split="train")  # without pixels
+records = load_dataset("parquet", data_files="{name}/train-*.parquet", split="train")  # without pixels
 ```
 
 pyarrow, with the pixels of one image:
@@ -244,9 +252,9 @@ import io
 import pyarrow.dataset
 from PIL import Image
 
-records = pyarrow.dataset.dataset("train-00000.parquet").to_table()
+records = pyarrow.dataset.dataset("{name}/train-00000.parquet").to_table()
 for row in records.slice(0, 1).to_pylist():
-    with open(row["tar"], "rb") as tar:
+    with open("{name}/" + row["tar"], "rb") as tar:
         tar.seek(row["offset"])
         image = Image.open(io.BytesIO(tar.read(row["length"])))
 ```
@@ -255,7 +263,7 @@ DuckDB:
 
 ```sql
 SELECT region.label, count(*) AS regions
-FROM (SELECT unnest(regions) AS region FROM read_parquet('train-*.parquet'))
+FROM (SELECT unnest(regions) AS region FROM read_parquet('{name}/train-*.parquet'))
 GROUP BY ALL ORDER BY regions DESC;
 ```
 
