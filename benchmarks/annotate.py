@@ -57,7 +57,9 @@ def detect_chunk(job: tuple[Sequence[str], str]) -> tuple[float, float]:
     paths, out = job
     rows = []
     for path in paths:
-        pixels = cv2.cvtColor(cv2.imread(path), cv2.COLOR_BGR2RGB)
+        stored = cv2.imread(path)
+        assert stored is not None
+        pixels = np.asarray(cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), np.uint8)
         sample = Sample(os.path.basename(path), pixels.shape[1], pixels.shape[0], pixels)
         regions = _detector.annotate([sample])[0].regions
         boxes = [{"box": [r.x1, r.y1, r.x2, r.y2], "label": r.label, "score": r.score} for r in regions]
@@ -117,7 +119,10 @@ def one_side(given: argparse.Namespace, side: str, number: int, options: Options
     arguments = json.dumps(place | {"chunk": given.chunk, "workers": given.workers})
     started = time.time()
     told = subprocess.run(
-        [sys.executable, "-m", "benchmarks.annotate", "--side", arguments], stdout=subprocess.PIPE, check=True, text=True
+        [sys.executable, "-m", "benchmarks.annotate", "--side", arguments],
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
     ).stdout
     everything = time.time() - started
     spans = np.array(json.loads(told.splitlines()[-1]))

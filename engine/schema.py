@@ -387,8 +387,8 @@ def _no_values(kind: pa.DataType) -> pa.Array:
 
 
 def as_row(item: Any) -> dict[str, Any]:
-    """A record as the dictionary Arrow takes: its slots by name. Lists are shared, not copied, but for lists of records."""
-    return {name: _plain(getattr(item, name)) for name in _slots(type(item))}
+    """A record as the dictionary Arrow takes: its slots by name. Its lists of plain values are not copied."""
+    return {name: _plain(getattr(item, name)) for name in _slots(item.__class__)}
 
 
 def _plain(value: Any) -> Any:

@@ -14,13 +14,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.accounting import account
 from engine.config import Recipe
+from engine.dataset import Dataset
 from engine.errors import ConfigError, StorageError
 from engine.graph import IMAGES, Node, Resources
 from engine.inputs import ShardInputs
 from engine.keys import stable_hash
 from engine.schema import ANNOTATIONS
-from engine.shards import Commits, File, Record
+from engine.shards import Commits, File, Record, record_name
 from engine.storage import Storage, read_source, sha256_file
 from filters.chain import keep
 from pipelines.annotate import Runtime, run_nodes
@@ -44,12 +46,14 @@ class Release:
         record, _ = shard_record(inputs, self.record, self.parses)
         kept = keep(record, inputs.table("judge"))
         if not kept.num_rows:
-            return Output({}, 0)
+            return Output({}, 0, counts={})
         images = _rows_of(inputs.images, kept["image_id"].to_pylist())
         content, lost = _contents(inputs.storage, images)
         if lost:
             there = pa.array([image_id in content for image_id in images["image_id"].to_pylist()])
             kept, images = kept.filter(there), images.filter(there)
+        if not kept.num_rows:  # loaders refuse empty shards
+            return Output({}, 0, len(lost), {"lost": lost})
         number = self.numbers[shard]
         files = _write(inputs.storage, self.folder, number, release_rows(kept, images), content)
         return Output(files, kept.num_rows, len(lost), _counts(kept, images) | {"lost": lost})
@@ -130,8 +134,9 @@ def emit(
         if record.counts.get("images", {}).get("kept", 0):
             numbers[shard], following = following, following + 1
     node = _emit_node(nodes, judge, folder, numbers, content)
-    run_nodes(runtime, "emit", [node], [*nodes, judge])
     commits = Commits(storage, node.folder)
+    _forget_damaged(commits)
+    run_nodes(runtime, "emit", [node], [*nodes, judge])
     made = [commits.record(shard, int(revision)) for shard, revision in enumerate(commits.revisions(len(records)))]
     written = _manifest(runtime, nodes, judge, made, content, name, run_info)
     _finish(storage, folder, made, written)
@@ -180,6 +185,23 @@ def _emit_node(nodes: Sequence[Node], judge: Node, folder: str, numbers: Mapping
     )
 
 
+def _forget_damaged(commits: Commits) -> None:
+    """Shards of a release have plain names: where another attempt, or a hand, changed one, it is to be made again."""
+    for shard, revision in enumerate(map(int, commits.revisions())):
+        if revision >= 0:
+            files = commits.record(shard, revision).files.values()
+            if not all(_is_there(commits.storage, file) for file in files):
+                commits.storage.remove(f"{commits.folder}/{record_name(shard, revision)}")
+
+
+def _is_there(storage: Storage, file: File) -> bool:
+    try:
+        with storage.open(file.path) as data:
+            return hashlib.file_digest(data, "sha256").hexdigest() == file.sha256
+    except FileNotFoundError:
+        return False
+
+
 def _manifest(
     runtime: Runtime,
     nodes: Sequence[Node],
@@ -189,6 +211,7 @@ def _manifest(
     name: str,
     run_info: Mapping[str, Any],
 ) -> dict[str, Any]:
+    told = account(Dataset.open(runtime.storage.url))
     counts: dict[str, int] = {}
     lost: list[list[str]] = []
     for record in records:
@@ -206,6 +229,7 @@ def _manifest(
         nodes=[*nodes, judge],
         lost=lost,
         versions=run_info["versions"],
+        accounting={"inputs": told.inputs, **told.outcomes},
         extensions=sorted({name.split(".", 1)[1] for name in counts if name.startswith("images.")}),
     )
 

@@ -1,4 +1,4 @@
-"""What `datasets` makes of a release: run as a program by pipelines/verify.py, prints one line of json.
+"""What `datasets` makes of a release. `ask` runs this very file as a program, which prints one line of json.
 
 In a process of its own, because `datasets` settles where it caches and whether it may use the network on import.
 It must stay free of the engine: it is what a stranger's loader sees.
@@ -7,10 +7,29 @@ It must stay free of the engine: it is what a stranger's loader sees.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+
+def ask(folder: Path, part: Path, cache: Path) -> dict[str, Any]:
+    """{"tars streamed": counts, "tars loaded": .., "tables streamed": .., "tables loaded": ..}, or {"error": why}."""
+    places = {"HF_HOME": "", "HF_DATASETS_CACHE": "datasets", "HF_HUB_CACHE": "hub", "HF_MODULES_CACHE": "modules"}
+    environment = os.environ | {name: str(cache / place) for name, place in places.items()}
+    environment |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+    # -P: what lies beside this file (query.py, status.py, ...) must not be imported in place of a library.
+    command = [sys.executable, "-P", __file__, str(folder), str(part)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    try:
+        answers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        said = (done.stderr.splitlines() or [""])[-1]
+        return {"error": f"it ended with exit code {done.returncode}: {said}"}
+    return answers
 
 
 def main(folder: str, part: str) -> None:

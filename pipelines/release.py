@@ -161,13 +161,12 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
 
 
 def _body(written: Mapping[str, Any]) -> str:
-    tars = sum(file["name"].endswith(".tar") for file in written["files"])
     extensions = written["image_extensions"] or ["jpg"]
     return _PAGE.format(
         name=written["name"],
         licence=written["recipe"].get("emit", {}).get("licence") or "that of each image, in its `licence`",
         counts=_table(("what", "number"), [(key, f"{count:,}") for key, count in written["counts"].items()]),
-        tars="train-00000.tar" if tars <= 1 else f"train-{{00000..{tars - 1:05d}}}.tar",
+        tars=_tars([file["name"] for file in written["files"]]),
         images=";".join(extensions),
         names=extensions,
         nodes=_table(
@@ -178,6 +177,21 @@ def _body(written: Mapping[str, Any]) -> str:
             ],
         ),
     )
+
+
+def _tars(files: Sequence[str]) -> str:
+    """The tars as webdataset expands them. Numbers are missing where every image of a shard was lost."""
+    numbers = sorted(int(name[6:-4]) for name in files if name.endswith(".tar"))
+    if len(numbers) < 2:
+        return f"train-{numbers[0] if numbers else 0:05d}.tar"
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    told = [f"{first:05d}" if first == last else f"{{{first:05d}..{last:05d}}}" for first, last in runs]
+    return f"train-{told[0]}.tar" if len(told) == 1 else "train-{" + ",".join(told) + "}.tar"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

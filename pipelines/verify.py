@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +21,7 @@ import pyarrow.parquet as pq
 from engine.errors import ConfigError
 from engine.schema import ANNOTATIONS, SCHEMA_VERSION
 from engine.storage import Storage, sha256_file
+from pipelines.open_with_datasets import ask
 from pipelines.release import RELEASE, SAMPLE
 
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -307,7 +305,7 @@ def _datasets(folder: Path, manifest: Mapping[str, Any], counts: Mapping[str, Ro
     stems = sorted(counts)
     size = sum(file["bytes"] for file in manifest["files"] if file["name"].endswith(".tar"))
     part, loaded = (folder, stems) if size <= _COPIED else (_part(folder, stems[0], scratch / "part"), stems[:1])
-    answers = _ask_datasets(folder, part, scratch / "cache")
+    answers = ask(folder, part, scratch / "cache")
     for check, kind in zip(checks, ("tars", "tables"), strict=True):
         for way, seen_stems in (("streamed", stems), ("loaded", loaded)):
             wanted = {name: sum(counts[stem][name] for stem in seen_stems) for name in ("images", *ANNOTATIONS)}
@@ -323,22 +321,6 @@ def _part(folder: Path, stem: str, part: Path) -> Path:
     for name in ("README.md", f"{stem}.tar", f"{stem}.parquet"):
         (part / name).symlink_to(folder / name)
     return part
-
-
-def _ask_datasets(folder: Path, part: Path, cache: Path) -> dict[str, Any]:
-    places = {"HF_HOME": "", "HF_DATASETS_CACHE": "datasets", "HF_HUB_CACHE": "hub", "HF_MODULES_CACHE": "modules"}
-    environment = os.environ | {name: str(cache / place) for name, place in places.items()}
-    environment |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-    program = Path(__file__).with_name("open_with_datasets.py")
-    # -P: what lies beside the program (query.py, status.py, ...) must not be imported in place of a library.
-    command = [sys.executable, "-P", str(program), str(folder), str(part)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    try:
-        answers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    except (IndexError, ValueError):
-        said = (done.stderr.splitlines() or [""])[-1]
-        return {"error": f"it ended with exit code {done.returncode}: {said}"}
-    return answers
 
 
 def _answer_faults(way: str, answer: Row, wanted: Mapping[str, int]) -> Iterator[str]:

@@ -26,7 +26,7 @@ DATASETS = "datasets reads the tars"
 @pytest.fixture
 def unheard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without `datasets`, which takes seconds: for tests that are not about it."""
-    monkeypatch.setattr("pipelines.verify._ask_datasets", lambda *_: {"error": "not asked"})
+    monkeypatch.setattr("pipelines.verify.ask", lambda *_: {"error": "not asked"})
 
 
 def faults(checks: list[Check]) -> dict[str, list[str]]:

@@ -1,0 +1,98 @@
+"""How long `engine run` takes to see that 100,000 committed shards leave nothing to do, and how much memory.
+
+    python -m benchmarks.planning [--shards 100000]
+
+The data set is simulated: every record and data file is there by name, hard links of a few files whose content
+is no JSON and no Parquet. Whoever opened one would fall over it, so that the run ends well shows that names are
+enough. The peak is that of the largest process below this one, Ray not being started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+from engine.config import Recipe, parse_recipe
+from engine.graph import IMAGES
+from engine.runner import make_plan
+from engine.shards import Commits, record_name
+from engine.storage import Storage
+from pipelines.ingest import open_dataset
+from pipelines.run import all_nodes
+
+LINKS = 30_000  # names one file may have; file systems stop at 65,000
+DETECTORS = 4
+
+
+def recipe_of(dataset: Path) -> Recipe:
+    detectors = {f"boxes{number}": {"use": "fake_detector", "seed": number} for number in range(DETECTORS)}
+    writers = {"captions": {"use": "fake_captioner"}, "parse": {"use": "spacy_parse"}}
+    return parse_recipe(
+        {
+            "dataset": str(dataset),
+            "annotate": {
+                **detectors,
+                "objects": {"use": "consensus"},
+                **writers,
+                "phrases": {"use": "label_grounder"},
+            },
+            "filter": ["nms"],
+        }
+    )
+
+
+def simulate(recipe: Recipe, shards: int) -> int:
+    """Folders as a finished run leaves them; how many."""
+    storage = Storage(recipe.dataset)
+    open_dataset(storage, recipe)
+    nodes, judge = all_nodes(recipe)
+    folders = [IMAGES, *(node.folder for node in (*nodes, judge))]
+    for folder in folders:
+        place = Path(storage.path(folder))
+        place.mkdir(parents=True)
+        for shard in range(shards):
+            if shard % LINKS == 0:
+                original = place.parent / f"original-{folder.replace('/', '-')}-{shard}"
+                original.write_bytes(b"neither JSON nor Parquet")
+            os.link(original, place / record_name(shard, 0))
+            os.link(original, place / f"{shard:05d}-0badc0de.parquet")
+    return len(folders)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--shards", type=int, default=100_000)
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        recipe = recipe_of(Path(scratch) / "dataset")
+        folders = simulate(recipe, given.shards)
+        print(f"{given.shards} shards in {folders} folders, {2 * folders * given.shards} files", flush=True)
+        path = Path(scratch) / "recipe.yaml"
+        path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+        command = [sys.executable, "-m", "pipelines.cli", "run", "-c", str(path), "--stage", "annotate"]
+        started = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        seconds = time.perf_counter() - started
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+        print(f"engine run --stage annotate  {seconds:6.1f} s (target < 60)  peak {peak:.2f} GiB (target < 1)")
+        nodes, _ = all_nodes(recipe)
+        started = time.perf_counter()
+        todo = make_plan(Storage(recipe.dataset), nodes).todo()
+        print(f"make_plan alone              {time.perf_counter() - started:6.1f} s")
+        assert not any(mask.any() for mask in todo.values())
+        found = Commits(Storage(recipe.dataset), IMAGES)
+        started = time.perf_counter()
+        assert len(found.data_files()) == given.shards
+        print(f"one folder's data files      {time.perf_counter() - started:6.1f} s")
+
+
+if __name__ == "__main__":
+    main()
