@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import io
+import math
 import sys
 import threading
 import time
@@ -108,6 +109,7 @@ class Worker:
         self.component: Any = None
         self._threads: ThreadPoolExecutor | None = None
         self._batch_size = node.resources.batch_size
+        self.guard = _Guard(node.resources.timeout_s if guarded else 0.0)
 
     def load(self) -> None:
         """StartError if the component cannot start, whatever the reason."""
@@ -186,27 +188,36 @@ class Worker:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
 
-    def guard(self) -> _Guard:
-        return _Guard(self.node.resources.timeout_s if self.guarded else 0.0)
-
 
 class _Abandoned(Exception):
     """Leaves the writer without a file: nothing of a sick worker is committed."""
 
 
 class _Guard:
-    """Ends the process, GIL or no GIL, when a batch takes longer than it may."""
+    """Ends the process, GIL or no GIL, when a batch takes longer than it may.
+
+    Armed anew now and then, not for each batch: arming makes a thread and joins the one before while it holds the
+    GIL, which on a busy machine keeps everybody waiting for a millisecond.
+    """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+        self.seconds, self.slack = seconds, min(1.0, seconds / 10)
+        self._armed = -math.inf
 
     def __enter__(self) -> None:
-        if self.seconds > 0:
-            faulthandler.dump_traceback_later(self.seconds, exit=True, file=sys.__stderr__ or sys.stderr)
+        now = time.monotonic()
+        if self.seconds > 0 and now - self._armed >= self.slack:
+            seconds = self.seconds + self.slack  # so that a batch that begins just before the next arming has its time
+            faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
+            self._armed = now
 
     def __exit__(self, *error: object) -> None:
-        if self.seconds > 0:
+        """Stays armed until `off`."""
+
+    def off(self) -> None:
+        if self._armed > 0:
             faulthandler.cancel_dump_traceback_later()
+        self._armed = -math.inf
 
 
 class _UnitRun:
@@ -226,7 +237,7 @@ class _UnitRun:
         """Yields progress; stops early with `suspect` set."""
         try:
             for lo, hi in self.items.batches(self.unit.lo, self.hi, self.worker._batch_size):
-                with self.worker.guard():
+                with self.worker.guard:
                     asked = self.items.ask(lo, hi)
                 answers = dict(asked.settled)
                 for part in self._answered(asked.open):
@@ -239,6 +250,7 @@ class _UnitRun:
                 yield from self._sign(hi - lo)
             self._looks_sick(final=True)
         finally:
+            self.worker.guard.off()
             self.items.close()
 
     def _sign(self, items: int) -> Iterator[Progress]:
@@ -258,7 +270,7 @@ class _UnitRun:
 
     def _attempt(self, asked: Sequence[tuple[int, Any]]) -> Iterator[dict[int, Any]]:
         try:
-            with self.worker.guard():
+            with self.worker.guard:
                 answers = self.items.annotate([item for _, item in asked])
             if len(answers) != len(asked):
                 raise ValueError(f"{len(answers)} answers for {len(asked)} items")

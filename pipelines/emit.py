@@ -236,6 +236,7 @@ def _manifest(
 
 def _finish(storage: Storage, folder: str, records: Iterable[Record], written: Mapping[str, Any]) -> None:
     """Card first, manifest last; files of an abandoned attempt under the same name go."""
+    storage.sweep_temporaries(folder)
     named = {file.path.rsplit("/", 1)[-1] for record in records for file in record.files.values()}
     for name in storage.names(folder):
         if name.startswith("train-") and name not in named:

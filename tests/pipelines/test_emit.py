@@ -9,6 +9,8 @@ import hashlib
 import json
 import re
 import shutil
+import socket
+import subprocess
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from engine.errors import ConfigError
 from engine.images import image_id
 from pipelines import emit, verify
 from pipelines import run as stages
+from pipelines.release import write_shard
 from tests.pipelines.small_release import drawn
 from tests.runs import recipe, release_files, released_ids
 
@@ -210,14 +213,14 @@ def test_an_emit_that_was_killed_within_a_tar_is_completed_with_the_same_bytes(
 ) -> None:
     draw(tmp_path / "photos")
     run(wanted(tmp_path, "undisturbed"))
-    whole, shards = emit.write_shard, []
+    shards: list[str] = []
 
     def killed(tar: str, *arguments: Any) -> None:
         shards.append(tar)
         if len(shards) == 2:
             Path(tar).write_bytes(b"half a tar")
             raise KeyboardInterrupt
-        whole(tar, *arguments)
+        write_shard(tar, *arguments)
 
     monkeypatch.setattr(emit, "write_shard", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -269,6 +272,18 @@ def test_shards_of_an_abandoned_attempt_under_the_same_name_do_not_stay(tmp_path
     run(wanted(tmp_path))
     assert tars(release) == ["train-00000.tar", "train-00001.tar", "train-00002.tar"]
     check(release)
+
+
+def test_what_a_killed_process_was_writing_does_not_stay(tmp_path: Path, unheard: None) -> None:
+    draw(tmp_path / "photos", 3)
+    up_to_emit(wanted(tmp_path))
+    release = tmp_path / "set/releases/v1"
+    release.mkdir(parents=True)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (release / f".tmp-{socket.gethostname()}-{dead.pid}-0a1b2c3d").write_bytes(b"half a tar")
+    run(wanted(tmp_path), stage="emit")
+    assert [path.name for path in release.glob(".*")] == []
 
 
 # --- images that are looked at again ---------------------------------------------------------------

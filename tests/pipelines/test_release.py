@@ -21,6 +21,7 @@ import yaml
 
 from engine.images import EXTENSIONS, image_id
 from engine.schema import ANNOTATIONS
+from engine.shards import File
 from pipelines.release import RELEASE, SAMPLE, card, manifest, release_rows, sample_json, write_shard
 from tests.builders import images, record, row
 from tests.pipelines.small_release import annotated, drawn, full, mixed, table, write
@@ -55,6 +56,12 @@ def test_the_json_of_a_sample_is_the_golden_one() -> None:
 def test_the_front_matter_of_the_card_is_the_golden_one() -> None:
     found = card(written()).split("---\n")[1].encode()
     assert found == golden("card-front-matter.yaml", found)
+
+
+def test_the_columns_of_a_release_are_the_golden_ones() -> None:
+    """By hand, because the notation of a whole schema changes with Arrow; 'not null' is part of a type's."""
+    lines = [f"{column.name}: {column.type}{'' if column.nullable else ' not null'}\n" for column in RELEASE]
+    assert "".join(lines).encode() == golden("release-schema.txt", "".join(lines).encode())
 
 
 def test_a_sample_without_annotations_has_every_field_in_its_json() -> None:
@@ -167,6 +174,28 @@ def test_every_block_of_code_on_the_card_runs_as_it_stands(tmp_path: Path) -> No
     # The png is stored 60 x 40 and turned by EXIF: both loaders must show it upright.
     assert done.stdout.count("(40, 60)") == 2
     assert done.stdout.count("['cat', 'cat']") == 2
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ([], "train-00000.tar"),
+        ([0], "train-00000.tar"),
+        ([3], "train-00003.tar"),
+        ([0, 1, 2], "train-{00000..00002}.tar"),
+        ([0, 2], "train-{00000,00002}.tar"),
+        ([0, 1, 2, 4, 6, 7], "train-{{00000..00002},00004,{00006..00007}}.tar"),
+    ],
+)
+def test_the_card_names_the_tars_that_are_there(numbers: list[int], expected: str) -> None:
+    """A shard of which every image was gone at emit leaves a gap."""
+    names = [f"train-{number:05d}.{kind}" for number in numbers for kind in ("parquet", "tar")]
+    files = [File(f"releases/v1/{name}", "", 1, 1) for name in names]
+    page = card(written(files=files))
+    assert f'WebDataset("v1/{expected}"' in page
+    if numbers:
+        braceexpand = pytest.importorskip("braceexpand")  # what webdataset expands with
+        assert list(braceexpand.braceexpand(expected)) == [name for name in names if name.endswith(".tar")]
 
 
 def test_the_query_on_the_card_counts_regions(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from engine.errors import ConfigError
@@ -151,6 +152,37 @@ class TestFiles:
         assert members == 2
         assert any("not one image and its json" in fault for told in found.values() for fault in told)
 
+    def test_an_image_without_its_json_is_told(self, tmp_path: Path) -> None:
+        folder = write(tmp_path / "v1", mixed())
+        key = rewrite(folder / "train-00000.tar", lambda members: members[:3] + members[4:])[2][:32]
+        restate(folder)
+        found = faults(verify(str(folder)))
+        told = found["webdataset reads every sample and decodes its image"]
+        assert told == [f"train-00000.tar holds '{key}' with png, not one image and its json"]
+
+    def test_a_json_without_its_image_is_told(self, tmp_path: Path) -> None:
+        folder = write(tmp_path / "v1", mixed())
+        rewrite(folder / "train-00000.tar", lambda members: members[1:])
+        restate(folder)
+        told = faults(verify(str(folder)))["webdataset reads every sample and decodes its image"]
+        assert told[0].endswith("with json, not one image and its json")
+
+    @pytest.mark.parametrize("where", ["at once", "later"])
+    def test_a_key_twice_in_one_tar_is_told(self, tmp_path: Path, where: str) -> None:
+        folder = write(tmp_path / "v1", mixed())
+        twice = {"at once": lambda m: m[:2] + m, "later": lambda m: m + m[:2]}[where]
+        rewrite(folder / "train-00000.tar", twice)
+        restate(folder)
+        told = faults(verify(str(folder)))["webdataset reads every sample and decodes its image"]
+        assert any("twice" in fault or "duplicate" in fault for fault in told), told
+
+    def test_rows_in_another_order_than_the_tar_are_told(self, tmp_path: Path) -> None:
+        folder = write(tmp_path / "v1", mixed())
+        table = pq.read_table(folder / "train-00000.parquet")
+        pq.write_table(table.take([1, 0, 2]), folder / "train-00000.parquet")
+        restate(folder)
+        assert "in another order" in only(verify(str(folder)), TABLES)
+
     def test_an_image_that_is_not_as_large_as_its_record_says_is_told(self, tmp_path: Path) -> None:
         data, image = full(drawn("PNG", 1, orientation=6))
         wrong = drawn("PNG", 1).ljust(len(data), b"\0")
@@ -168,16 +200,29 @@ class TestFiles:
         assert only(verify(str(folder)), RECORDS) == "2 texts.brief found, the manifest says 7"
 
 
+Member = tuple[tarfile.TarInfo, bytes]
+
+
+def rewrite(path: Path, change: Callable[[list[Member]], list[Member]]) -> list[str]:
+    """Rewrite a tar with other members; the names it had."""
+    with tarfile.open(path) as tar:
+        members = [(member, file.read()) for member in tar if (file := tar.extractfile(member))]
+    before = [member.name for member, _ in members]
+    with tarfile.open(path, "w") as tar:
+        for member, data in change(members):
+            tar.addfile(member, io.BytesIO(data))
+    return before
+
+
 def rename(path: Path, name: Callable[[str], str]) -> int:
     """Rewrite a tar with other member names; how many there were."""
-    with tarfile.open(path) as tar:
-        members = [(member, tar.extractfile(member)) for member in tar]
-        contents = [(member, file.read()) for member, file in members if file]
-    with tarfile.open(path, "w") as tar:
-        for member, data in contents:
+
+    def renamed(members: list[Member]) -> list[Member]:
+        for member, _ in members:
             member.name = name(member.name)
-            tar.addfile(member, io.BytesIO(data))
-    return len(contents)
+        return members
+
+    return len(rewrite(path, renamed))
 
 
 @pytest.mark.usefixtures("unheard")
