@@ -151,6 +151,8 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
         raise ImageError("empty", "the file holds no bytes")
     if len(data) > limits.max_bytes:
         raise ImageError("too_many_bytes", f"{len(data)} bytes are more than max_bytes, {limits.max_bytes}")
+    if len(data) < 8:
+        raise ImageError("not_an_image", f"{len(data)} bytes are too few for an image")
     pillow = _pillow()
     try:
         image: Image.Image = pillow.open(io.BytesIO(data), formats=_formats())
