@@ -34,6 +34,7 @@ class ShardInputs:
         self.digests: dict[str, str] = {}
         self._images = self._record(IMAGES)
         self.images: pa.Table = self._reader(self._images, "data").read()
+        self._sizes = self._named_sizes() if node.over == "images" else []
         self._tables: dict[str, TableReader] = {}
         self._parses: dict[str, Mapping[str, Parse]] = {}
         for name in node.inputs:
@@ -45,6 +46,10 @@ class ShardInputs:
         self._labels = (
             self._reader(self._images, "labels") if node.reads_labels and "labels" in self._images.files else None
         )
+
+    def _named_sizes(self) -> list[tuple[str, int, int]]:
+        columns = (self.images[name].to_pylist() for name in ("image_id", "width", "height"))
+        return list(zip(*columns, strict=True))
 
     def columns(self, name: str) -> list[str] | None:
         """The columns read from an input: those its resources fill."""
@@ -100,8 +105,7 @@ class ShardInputs:
 
     def samples(self, lo: int, hi: int) -> list[Sample]:
         """The images [lo, hi) with the annotations this node reads; pixels are put in by the worker."""
-        images = self.images.slice(lo, hi - lo).select(["image_id", "width", "height"]).to_pylist()
-        answer = [Sample(row["image_id"], row["width"], row["height"]) for row in images]
+        answer = [Sample(*size) for size in self._sizes[lo:hi]]
         for name, reader in self._tables.items():
             self._add(answer, reader.slice(lo, hi), all_boxes="boxes" in self.node.inputs[name])
         if self._labels is not None:

@@ -75,7 +75,7 @@ class ImageItems:
             zip(*(inputs.images[name].to_pylist() for name in ("uri", "offset", "length")), strict=True)
         )
         self._decoding: dict[int, Future[Any]] = {}
-        self._planned: list[tuple[int, int]] = []
+        self._following: dict[int, int] = {}  # where a batch begins: where it ends
         self._kept = inputs.answered_before()  # --retry-failed: rows of the revision before that stand
 
     def __len__(self) -> int:
@@ -86,8 +86,8 @@ class ImageItems:
 
     def batches(self, lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]:
         """Cut by position and by decoded pixels: a function of the shard, not of the day."""
-        self._planned = list(cut(self._area, lo, hi, size if "pixels" in self.node.needs else max(size, 1)))
-        yield from self._planned
+        self._following = dict(cut(self._area, lo, hi, size))
+        yield from self._following.items()
 
     def ask(self, lo: int, hi: int) -> Asked:
         settled: dict[int, Any] = {}
@@ -110,16 +110,14 @@ class ImageItems:
         return Asked(opened, settled)
 
     def _pixels(self, wanted: Sequence[int], lo: int, hi: int) -> dict[int, Any]:
-        """Decoded images of this batch; the next batch starts decoding while the component works on this one."""
+        """Decoded images of this batch; the next one is queued behind it, to be decoded while this one is looked at."""
         for position in wanted:
             self._start(position)
-        following = [batch for batch in self._planned if batch[0] == hi]
-        answer = {position: self._decoded(position) for position in wanted}
-        for next_lo, next_hi in following:
-            if sum(self._area[next_lo:next_hi]) <= BATCH_PIXELS:
-                for position in range(next_lo, next_hi):
-                    self._start(position)
-        return answer
+        following = range(hi, self._following.get(hi, hi))
+        if sum(self._area[position] for position in (*range(lo, hi), *following)) <= BATCH_PIXELS:
+            for position in following:
+                self._start(position)
+        return {position: self._decoded(position) for position in wanted}
 
     def _decoded(self, position: int) -> Any:
         """The pixels, or the failure of an image that takes longer to decode than it may."""
