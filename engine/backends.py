@@ -17,6 +17,7 @@ from engine.images import Limits
 from engine.runner import Event, Slot
 from engine.worker import Message, Unit, Worker
 
+COUNT_AGAIN_S = 10.0  # the cluster's resources
 OBJECT_STORE_BYTES = 256 * 2**20  # only rows of split shards travel; Ray's default is 30 % of memory
 # For the C library of workers: keep freed pixels for the next image. Giving a batch back to the system and asking
 # for it again costs a fifth of decoding it. A worker's peak is the same, it only does not sink.
@@ -65,8 +66,8 @@ class LocalBackend:
                 return [Event(slot, next(messages))]
             except StopIteration:
                 self._running.pop(slot, None)
-            except EngineError as error:
-                return [Event(slot, error=error)]
+            except (EngineError, OSError) as error:
+                return [Event(slot, error=_fault(error, slot.node.name))]
         return []
 
     def stop(self, slot: Slot) -> None:
@@ -93,8 +94,9 @@ class RayBackend:
     ) -> None:
         self._ray = start_ray(address)
         self._arguments = (dict(nodes), dataset, limits, max_seconds, [os.getcwd(), *_paths()])
-        self._total = self._ray.cluster_resources()
+        self._total, self._counted = self._ray.cluster_resources(), time.monotonic()
         self._actors: dict[Slot, Any] = {}
+        self._creating: dict[Any, Slot] = {}
         self._loading: dict[Any, Slot] = {}
         self._running: dict[Any, Slot] = {}
 
@@ -107,6 +109,8 @@ class RayBackend:
         for slot in self._actors:
             for name, amount in self._share(slot.node).items():
                 used[name] = used.get(name, 0.0) + amount
+        if time.monotonic() - self._counted > COUNT_AGAIN_S:  # nodes come and go
+            self._total, self._counted = self._ray.cluster_resources(), time.monotonic()
         free = {name: self._total.get(name, 0.0) - used.get(name, 0.0) for name in ("CPU", "GPU", "memory")}
         return all(amount <= free[name] + 1e-6 for name, amount in self._share(node).items())
 
@@ -133,6 +137,7 @@ class RayBackend:
             .remote(slot.node, nodes, dataset, limits, max_seconds, paths)
         )
         self._actors[slot] = actor
+        self._creating[actor.created.remote()] = slot
         self._loading[actor.load.remote()] = slot
 
     def submit(self, slot: Slot, unit: Unit) -> None:
@@ -140,7 +145,7 @@ class RayBackend:
         self._running[stream] = slot
 
     def events(self, timeout: float) -> Sequence[Event]:
-        waiting = [*self._loading, *self._running]
+        waiting = [*self._creating, *self._loading, *self._running]
         if not waiting:
             time.sleep(timeout)
             return []
@@ -148,7 +153,10 @@ class RayBackend:
         more, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)
         answer: list[Event] = []
         for item in dict.fromkeys([*ready, *more]):
-            answer += self._loaded(item) if item in self._loading else self._next(item)
+            if item in self._creating:
+                answer.append(Event(self._creating.pop(item), created=True))
+            else:
+                answer += self._loaded(item) if item in self._loading else self._next(item)
         return answer
 
     def _loaded(self, reference: Any) -> list[Event]:
@@ -182,7 +190,7 @@ class RayBackend:
 
     def stop(self, slot: Slot) -> None:
         actor = self._actors.pop(slot, None)
-        for table in (self._loading, self._running):
+        for table in (self._creating, self._loading, self._running):
             for key in [key for key, value in table.items() if value is slot]:
                 del table[key]
         if actor is not None:
@@ -208,9 +216,11 @@ class RemoteWorker:
         sys.path.extend(path for path in paths if path not in sys.path)
         self.worker = Worker(node, nodes, dataset, limits, guarded=True, max_seconds=max_seconds)
 
-    def load(self) -> int:
+    def created(self) -> None:
+        """Answers as soon as the process runs."""
+
+    def load(self) -> None:
         self.worker.load()
-        return os.getpid()
 
     def run(self, unit: Unit) -> Iterator[Message]:
         yield from self.worker.run(unit)
@@ -253,12 +263,14 @@ def _paths() -> list[str]:
 
 def _cause(error: Any, name: str) -> EngineError:
     cause = getattr(error, "cause", None)
-    if isinstance(cause, EngineError):
-        return cause
-    if isinstance(cause, OSError):
-        return StorageError(f"Storage failed under {name}: {cause}")
+    if isinstance(cause, EngineError | OSError):
+        return _fault(cause, name)
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
     return StartError(f"{name} stopped with a fault of the engine: {lines[-1] if lines else type(error).__name__}")
+
+
+def _fault(error: EngineError | OSError, name: str) -> EngineError:
+    return error if isinstance(error, EngineError) else StorageError(f"Storage failed under {name}: {error}")
 
 
 def _short(error: BaseException) -> str:

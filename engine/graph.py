@@ -15,6 +15,7 @@ from engine.component import RESOURCES
 from engine.errors import ConfigError, unknown
 from engine.keys import RUN_OPTIONS, node_key
 
+_RESERVED = ("images", "inputs", "labels", "probe", "placed", "truth", "judge", "emit", "releases", "runs")
 IMAGES = "images"  # the folder of the image shards, and the name nodes read them by
 
 
@@ -86,14 +87,7 @@ def build(annotate: Mapping[str, Mapping[str, Any]], catalog: Mapping[str, str],
 
 
 def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _Draft:
-    if not name.replace("_", "").replace("-", "").isalnum() or name in (
-        IMAGES,
-        "judge",
-        "releases",
-        "runs",
-        "quarantine",
-        "emit",
-    ):
+    if not name.replace("_", "").replace("-", "").isalnum() or name in _RESERVED:
         raise ConfigError(
             f"'{name}' cannot name a node: use letters, digits, '-' and '_', and no folder of the engine."
         )
@@ -175,6 +169,7 @@ def _finish(draft: _Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
     resources = Resources(**{name: type(getattr(Resources(), name))(value) for name, value in settings.items()})
     if max_workers and (resources.max_workers == 0 or resources.max_workers > max_workers):
         resources = Resources(**(settings | {"max_workers": max_workers}))
+    _check_resources(draft, resources)
     key = node_key(
         draft.target,
         component.version,
@@ -200,6 +195,24 @@ def _finish(draft: _Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
         component=draft.use,
         version=component.version,
     )
+
+
+def _check_resources(draft: _Draft, resources: Resources) -> None:
+    wrong = [
+        name
+        for name, right in {
+            "batch_size": resources.batch_size >= 1,
+            "timeout_s": resources.timeout_s > 0,
+            "cpus": resources.cpus >= 0 and resources.cpus + resources.gpus > 0,
+            "gpus": resources.gpus >= 0 and (resources.gpus <= 1 or resources.gpus % 1 == 0),
+            "memory": resources.memory >= 0,
+            "max_workers": resources.max_workers >= 0,
+        }.items()
+        if not right
+    ]
+    if wrong:
+        value = getattr(resources, wrong[0])
+        raise ConfigError(f"annotate.{draft.name} ({draft.use}) cannot have {wrong[0]}: {value}; correct it.")
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

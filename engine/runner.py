@@ -29,6 +29,8 @@ from engine.worker import Done, Progress, Suspect, Unit, Worker, commit_file, ta
 
 MAX_ATTEMPTS = 3  # a single image that fails to come back this often is quarantined
 START_ATTEMPTS = 2
+# Reasons that speak against a component. Files that are no images, or are gone, do not.
+COMPONENT_FAULTS = frozenset({"raised", "out_of_memory", "bad_answer", "crash", "timeout"})
 
 
 class RunFailed(EngineError):
@@ -40,6 +42,7 @@ class Slot:
     """One worker as the scheduler sees it."""
 
     node: Node
+    created: bool = False  # its process runs: until then it waits for resources
     ready: bool = False
     unit: Unit | None = None
     units: int = 0  # finished by this worker
@@ -56,6 +59,7 @@ class Event:
     message: Progress | Done | Suspect | None = None
     died: str = ""
     error: EngineError | None = None
+    created: bool = False
     started: bool = False
 
 
@@ -154,7 +158,8 @@ class _Job:
     total: int
     rows: dict[tuple[int, int], pa.Table] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
-    failed: int = 0
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+    seconds: float = 0.0
     notes: set[str] = field(default_factory=set)
 
     def missing(self) -> bool:
@@ -190,6 +195,8 @@ class Scheduler:
         """Until nothing is left. RunFailed, StorageError and KeyboardInterrupt leave all commits standing."""
         todo = self.plan.todo()
         for node in self.plan.nodes:
+            if todo[node.name].any() and (reason := self.backend.possible(node)):
+                raise RunFailed(reason)
             self.watcher.expect(node.name, int(todo[node.name].sum()))
             self._fill(node, todo)
         try:
@@ -283,8 +290,6 @@ class Scheduler:
 
     def _make_room(self, node: Node) -> bool:
         """Whether a worker fits, after releasing those that idle."""
-        if reason := self.backend.possible(node):
-            raise RunFailed(reason)
         idle = [s for s in self.slots if s.ready and s.unit is None and not self._queues[s.node.name]]
         while not self.backend.fits(node):
             if not idle:
@@ -311,8 +316,11 @@ class Scheduler:
             raise RunFailed(str(event.error)) if not isinstance(event.error, StorageError) else event.error
         if event.died:
             self._died(slot, event.died)
+        elif event.created:
+            slot.created = True
         elif event.started:
             slot.ready = True
+            self._start_failures[slot.node.name] = 0
         elif isinstance(event.message, Progress):
             slot.items += event.message.items
             slot.total = max(slot.total, event.message.total)
@@ -338,16 +346,17 @@ class Scheduler:
         job = self._jobs[(node.name, unit.shard)]
         job.rows[(unit.lo, unit.hi)] = table_from_bytes(done.rows)
         job.digests.update(done.inputs)
-        job.failed += done.failed
+        job.failures += done.failures
+        job.seconds += done.seconds
         job.notes.update(done.notes)
         if not job.missing():
             self._commit_job(node, job)
 
     def _count_failures(self, node: Node, done: Done) -> None:
-        own = sum(reason != "skipped" for _, reason, _ in done.failures)
+        own = sum(reason in COMPONENT_FAULTS for _, reason, _ in done.failures)
         self.failures[node.name] = self.failures.get(node.name, 0) + own
         if self.failures[node.name] > self.max_failures:
-            example = next((error for _, reason, error in done.failures if reason != "skipped"), "")
+            example = next((error for _, reason, error in done.failures if reason in COMPONENT_FAULTS), "")
             raise RunFailed(
                 f"{node.name} failed on {self.failures[node.name]} images, more than run.max_failures "
                 f"({self.max_failures}); the last said: {example}"
@@ -358,10 +367,12 @@ class Scheduler:
         del self._jobs[(node.name, job.unit.shard)]
         commits = Commits(self.storage, node.folder)
         table = pa.concat_tables([job.rows[place] for place in sorted(job.rows)])
-        with TableWriter(commits, job.unit.shard, table.schema) as writer:
+        with TableWriter(commits, job.unit.shard, table.schema, job.unit.revision) as writer:
             writer.write(table)
-        commit_file(commits, job.unit, writer.file, job.failed, job.digests)
-        done = Done(table.num_rows, job.failed, committed=True, notes=sorted(job.notes | {"split and put together"}))
+        failed = len(job.failures)
+        committed = commit_file(commits, job.unit, writer.file, failed, job.digests)
+        notes = sorted(job.notes | {"split and put together"})
+        done = Done(table.num_rows, failed, committed, b"", job.seconds, notes, {}, job.failures)
         self.watcher.finished(node.name, job.unit, done)
         self._committed(node, job.unit.shard, job.unit.revision)
 
@@ -392,7 +403,7 @@ class Scheduler:
         )
         lo, hi = unit.lo, unit.lo + total
         batch = node.resources.batch_size
-        if items:
+        if 0 < items < total:
             cuts = [lo, lo + items, min(lo + items + batch, hi), hi]
         elif total > batch:
             cuts = [lo, lo + -(-total // (2 * batch)) * batch, hi]  # halves, on a batch's edge
@@ -464,7 +475,7 @@ class Scheduler:
         now = time.monotonic()
         for slot in list(self.slots):
             silent = now - slot.sign
-            if not slot.ready and silent > self.start_timeout_s:
+            if slot.created and not slot.ready and silent > self.start_timeout_s:
                 raise RunFailed(f"{slot.node.name} did not start within {self.start_timeout_s:g} s.")
             limit = 2 * slot.node.resources.timeout_s + 30
             if slot.unit is not None and slot.node.over != "shard" and silent > limit:

@@ -26,7 +26,7 @@ from engine.storage import Storage, sha256_file, storage_errors
 
 ROW_GROUP = 500  # rows; fixed, so that the same rows are the same bytes however they were computed
 _RECORD_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?\.json")
-_DATA_NAME = re.compile(r"(\d{5,})-([0-9a-f]{8})\.(\w+)")
+_DATA_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?-([0-9a-f]{8})\.(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Record:
 
     @classmethod
     def from_json(cls, data: bytes) -> Record:
-        fields = json.loads(data)
+        fields = json.loads(data)  # ValueError where it is damaged
         return cls(**(fields | {"files": {part: File(**file) for part, file in fields["files"].items()}}))
 
 
@@ -66,10 +66,10 @@ class Commits:
         self.storage = storage
         self.folder = folder
 
-    def revisions(self, shards: int | None = None) -> npt.NDArray[np.int32]:
+    def revisions(self, shards: int | None = None, names: Sequence[str] | None = None) -> npt.NDArray[np.int32]:
         """The latest revision of each shard, -1 where there is none. One listing, no body is read."""
         latest: dict[int, int] = {}
-        for shard, revision in self._records():
+        for shard, revision in self._records(self.storage.names(self.folder) if names is None else names):
             if revision > latest.get(shard, -1):
                 latest[shard] = revision
         size = max(latest, default=-1) + 1 if shards is None else shards
@@ -79,13 +79,27 @@ class Commits:
                 answer[shard] = revision
         return answer
 
-    def _records(self) -> Iterator[tuple[int, int]]:
-        for name in self.storage.names(self.folder):
+    def _records(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
+        for name in names:
             if name.endswith(".json") and (match := _RECORD_NAME.fullmatch(name)):
                 yield int(match[1]), int(match[2] or 0)
 
+    def _data(self, names: Sequence[str], suffix: str = "") -> dict[tuple[int, int], list[str]]:
+        """Paths of data files by (shard, revision), named by a record or not."""
+        found: dict[tuple[int, int], list[str]] = {}
+        for name in names:
+            if (match := _DATA_NAME.fullmatch(name)) and suffix in ("", match[4]):
+                found.setdefault((int(match[1]), int(match[2] or 0)), []).append(f"{self.folder}/{name}")
+        return found
+
     def record(self, shard: int, revision: int) -> Record:
-        return Record.from_json(self.storage.read(f"{self.folder}/{record_name(shard, revision)}"))
+        name = f"{self.folder}/{record_name(shard, revision)}"
+        try:
+            return Record.from_json(self.storage.read(name))
+        except (ValueError, TypeError, KeyError) as error:
+            raise StorageError(
+                f"The commit record '{name}' is damaged: remove it, and its shard is done again."
+            ) from error
 
     def commit(self, record: Record) -> bool:
         """True if this was the first record of that shard and revision; else its files are given up."""
@@ -94,20 +108,24 @@ class Commits:
             return True
         first = self.record(record.shard, record.revision)
         named = {file.path for file in first.files.values()}
-        for file in record.files.values():
-            if file.path not in named and file.path.startswith(self.folder):
-                self.storage.remove(file.path)
+        own = self._data([path.rsplit("/", 1)[-1] for path in (file.path for file in record.files.values())])
+        for path in own.get((record.shard, record.revision), ()):
+            if path not in named:
+                self.storage.remove(path)
         return False
 
-    def put_file(self, shard: int, local_file: str, suffix: str, rows: int) -> File:
-        """Give a finished local file its content's name in this folder."""
+    def put_file(self, shard: int, local_file: str, suffix: str, rows: int, revision: int = 0) -> File:
+        """Give a finished local file its content's name in this folder.
+
+        The revision is part of the name: a file that nobody named can be told from one on its way to a later record.
+        """
         size, digest = os.path.getsize(local_file), sha256_file(local_file)
-        path = f"{self.folder}/{shard:05d}-{digest[:8]}.{suffix}"
+        path = f"{self.folder}/{record_name(shard, revision).removesuffix('.json')}-{digest[:8]}.{suffix}"
         self.storage.upload(local_file, path)
         return File(path, digest, rows, size)
 
-    def put_table(self, shard: int, table: pa.Table) -> File:
-        with TableWriter(self, shard, table.schema) as writer:
+    def put_table(self, shard: int, table: pa.Table, revision: int = 0) -> File:
+        with TableWriter(self, shard, table.schema, revision) as writer:
             writer.write(table)
         return writer.file
 
@@ -116,41 +134,27 @@ class Commits:
 
         A record body is read only where a folder holds more than one candidate.
         """
-        found: dict[int, list[str]] = {}
         names = self.storage.names(self.folder)
-        for name in names:
-            if (match := _DATA_NAME.fullmatch(name)) and match[3] == suffix:
-                found.setdefault(int(match[1]), []).append(f"{self.folder}/{name}")
+        found = self._data(names, suffix)
         answer: dict[int, str] = {}
-        for shard, revision in enumerate(self.revisions()):
-            candidates = found.get(shard, [])
-            if revision < 0 or not candidates:
-                continue
-            if len(candidates) == 1 and revision == 0:
+        for shard, revision in enumerate(self.revisions(names=names)):
+            candidates = found.get((shard, int(revision)), [])
+            if len(candidates) > 1:
+                named = {file.path for file in self.record(shard, int(revision)).files.values()}
+                candidates = [path for path in candidates if path in named]
+            if candidates:
                 answer[shard] = candidates[0]
-                continue
-            files = [
-                file.path
-                for file in self.record(shard, int(revision)).files.values()
-                if file.path.startswith(self.folder)
-            ]
-            answer[shard] = next(path for path in files if path.endswith(f".{suffix}"))
         return answer
 
     def sweep(self) -> int:
         """Remove data files no record names, of committed shards only: others may be on their way to a commit."""
         removed = self.storage.sweep_temporaries(self.folder)
-        found: dict[int, list[str]] = {}
-        records: dict[int, list[int]] = {}
-        for name in self.storage.names(self.folder):
-            if match := _DATA_NAME.fullmatch(name):
-                found.setdefault(int(match[1]), []).append(f"{self.folder}/{name}")
-            elif match := _RECORD_NAME.fullmatch(name):
-                records.setdefault(int(match[1]), []).append(int(match[2] or 0))
-        for shard, paths in found.items():
-            if len(paths) < 2 or shard not in records:
+        names = self.storage.names(self.folder)
+        records = set(self._records(names))
+        for (shard, revision), paths in self._data(names).items():
+            if len(paths) < 2 or (shard, revision) not in records:
                 continue
-            named = {file.path for revision in records[shard] for file in self.record(shard, revision).files.values()}
+            named = {file.path for file in self.record(shard, revision).files.values()}
             orphans = [path for path in paths if path not in named]
             for path in orphans:
                 self.storage.remove(path)
@@ -161,8 +165,8 @@ class Commits:
 class TableWriter:
     """Streams rows into one Parquet file of fixed row groups: memory does not grow with the shard."""
 
-    def __init__(self, commits: Commits, shard: int, schema: pa.Schema) -> None:
-        self.commits, self.shard, self.schema = commits, shard, schema
+    def __init__(self, commits: Commits, shard: int, schema: pa.Schema, revision: int = 0) -> None:
+        self.commits, self.shard, self.schema, self.revision = commits, shard, schema, revision
         self.file: File
         self._scratch = commits.storage.scratch(f"{commits.folder}/{shard:05d}")
         self._writer: pq.ParquetWriter | None = None
@@ -191,7 +195,7 @@ class TableWriter:
         except StorageError:
             self._give_up()
             raise
-        self.file = self.commits.put_file(self.shard, self._scratch, "parquet", self._rows)
+        self.file = self.commits.put_file(self.shard, self._scratch, "parquet", self._rows, self.revision)
 
     def _give_up(self) -> None:
         with contextlib.suppress(Exception):
@@ -217,7 +221,12 @@ class TableReader:
     """Rows of a committed Parquet file by position, one row group in memory at a time."""
 
     def __init__(self, storage: Storage, path: str, columns: Sequence[str] | None = None) -> None:
-        self._file = pq.ParquetFile(storage.open(path))
+        try:
+            self._file = pq.ParquetFile(storage.open(path))
+        except pa.ArrowInvalid as error:
+            raise StorageError(
+                f"'{path}' is damaged ({error}): remove it and its record, and it is made again."
+            ) from error
         self._columns = list(columns) if columns is not None else None
         self._group = -1
         self._table: pa.Table | None = None

@@ -12,11 +12,11 @@ import errno
 import hashlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
-from engine.errors import ConfigError, StorageError
+from engine.errors import ConfigError, ImageError, StorageError
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 
@@ -81,6 +81,8 @@ class Storage:
                 return
             target = self.path(name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
+            with open(local_file, "rb") as file:
+                os.fsync(file.fileno())  # before a record names it
             os.replace(local_file, target)
 
     def scratch(self, name: str) -> str:
@@ -254,3 +256,30 @@ def _alive(temporary: str) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def read_image(
+    storage: Storage, image_id: str, locator: tuple[str, int, int], elsewhere: Callable[[], Sequence[str]]
+) -> bytes:
+    """The bytes an image id was made of, from its locator or, if it was moved, from any other of its sources.
+
+    ImageError `missing` or `changed` if none of them has them any more.
+    """
+    data, found = _content(storage, image_id, *locator)
+    for uri in () if data is not None else elsewhere():
+        if data is None and uri != locator[0]:
+            data, other = _content(storage, image_id, uri, 0, -1)
+            found = "changed" if "changed" in (found, other) else found
+    if data is not None:
+        return data
+    sentence = {"missing": "the file is gone since ingest", "changed": "the file is not the one that was ingested"}
+    raise ImageError(found, f"{sentence[found]}: {locator[0]}")
+
+
+def _content(storage: Storage, image_id: str, uri: str, offset: int, length: int) -> tuple[bytes | None, str]:
+    try:
+        data = read_source(storage.locate(uri), offset, length)
+    except (*_ABSENT, IsADirectoryError):
+        return None, "missing"
+    right = hashlib.sha256(data).hexdigest()[: len(image_id)] == image_id
+    return (data, "") if right else (None, "changed")

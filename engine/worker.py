@@ -150,7 +150,10 @@ class Worker:
 
     def _run_whole(self, unit: Unit, work: _UnitRun, inputs: ShardInputs, started: float) -> Iterator[Message]:
         commits = Commits(self.storage, self.node.folder)
-        with contextlib.suppress(_Abandoned), TableWriter(commits, unit.shard, work.items.schema) as writer:
+        with (
+            contextlib.suppress(_Abandoned),
+            TableWriter(commits, unit.shard, work.items.schema, unit.revision) as writer,
+        ):
             yield from work.go(writer.write)
             if work.suspect is not None:
                 raise _Abandoned
@@ -187,6 +190,7 @@ class Worker:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
+            self.one_huge_image = threading.Lock()  # the abandoned thread may hold the old one for ever
 
 
 class _Abandoned(Exception):
@@ -243,10 +247,11 @@ class _UnitRun:
                 for part in self._answered(asked.open):
                     answers.update(part)
                     yield from self._sign(0)
+                table = self._table(answers, lo, hi)
                 self._count(answers)
                 if self._looks_sick():
                     return
-                write(self.items.table([answers[position] for position in range(lo, hi)], lo))
+                write(table)
                 yield from self._sign(hi - lo)
             self._looks_sick(final=True)
         finally:
@@ -289,9 +294,28 @@ class _UnitRun:
             for start in range(0, len(asked), size):
                 yield from self._attempt(asked[start : start + size])
             return
-        yield {
-            position: self.items.checked(item, answer) for (position, item), answer in zip(asked, answers, strict=True)
-        }
+        yield {position: self._checked(item, answer) for (position, item), answer in zip(asked, answers, strict=True)}
+
+    def _checked(self, item: Any, answer: Any) -> Any:
+        try:
+            return self.items.checked(item, answer)
+        except Exception as error:  # noqa: BLE001  # the border with a foreign model: it may return anything
+            return self._bad_answer(error)
+
+    def _bad_answer(self, error: Exception) -> Failure:
+        return Failure(self.worker.node.name, "bad_answer", f"{type(error).__name__}: {error}"[:500])
+
+    def _table(self, answers: dict[int, Any], lo: int, hi: int) -> pa.Table:
+        """The rows of a batch; an answer that Arrow cannot take becomes that item's failure."""
+        try:
+            return self.items.table([answers[position] for position in range(lo, hi)], lo)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError):
+            for position in range(lo, hi):
+                try:
+                    self.items.table([answers[position]], position)
+                except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError) as error:
+                    answers[position] = self._bad_answer(error)
+            return self.items.table([answers[position] for position in range(lo, hi)], lo)
 
     def _failure(self, error: Exception) -> Failure:
         if isinstance(error, ImageError):
@@ -314,8 +338,11 @@ class _UnitRun:
             return False
         streak = self._blamed[-SICK_STREAK:]
         in_a_row = len(streak) == SICK_STREAK and streak[-1] - streak[0] == SICK_STREAK - 1
-        if in_a_row or (final and self._asked > 1 and len(self._blamed) > SICK_SHARE * self._asked):
-            first = streak[0] if in_a_row else self._blamed[0]
+        # A worker may turn sick just before its unit ends: two failures at the very end are tried elsewhere too.
+        at_the_end = final and self.hi - self.unit.lo > 2 and self._blamed[-2:] == [self.hi - 2, self.hi - 1]
+        too_many = final and self._asked > 1 and len(self._blamed) > SICK_SHARE * self._asked
+        if in_a_row or at_the_end or too_many:
+            first = streak[0] if in_a_row else self._blamed[-1] if at_the_end else self._blamed[0]
             while first - 1 in self._blamed:
                 first -= 1
             self.suspect = Suspect(first, len(self._blamed), self.failed[-1][2])

@@ -15,7 +15,8 @@ from typing import Any
 from engine import masks
 from engine.answers import HUMAN
 from engine.errors import ConfigError, EngineError, unknown
-from engine.schema import Answer, Region, Text
+from engine.keys import stable_hash
+from engine.schema import Answer, Region, Text, as_row
 from engine.storage import read_source
 from pipelines.sources import Entry, Frame, local_fingerprint, normalised, remote_fingerprint, sayable
 
@@ -25,7 +26,7 @@ class CocoJson:
 
     A crowd keeps its label and has the score kind "crowd": it stands for many objects, so it is no truth for one.
     Boxes are clipped to the image. `left_out` counts what could not be told: boxes without area, masks whose
-    size is not their image's (the box stays).
+    size is not their image's (the box stays), captions that are no Unicode.
     """
 
     def __init__(
@@ -54,17 +55,22 @@ class CocoJson:
             _check_keys(image, ("id", "file_name"), f"an image of '{self.name}'")
             width, height = int(image.get("width") or 0), int(image.get("height") or 0)
             labels = self._regions(boxes.get(image["id"], []), categories, width, height)
-            _add_captions(labels, texts.get(image["id"], []))
+            self._add_captions(labels, texts.get(image["id"], []))
             uri = self._uri(str(image["file_name"]))
             licence = licences.get(image.get("license"), "") or self.licence
-            yield Entry(uri, self._fingerprint(uri), licence, labels, self.frame, width, height)
+            yield Entry(uri, self._fingerprint(uri, labels), licence, labels, self.frame, width, height)
 
     def _uri(self, name: str) -> str:
         if name.startswith("/") or "://" in name or ".." in name.split("/"):
             raise ConfigError(f"'{self.name}' names '{name}', which is not below the folder of its images.")
         return sayable(f"{self.folder}/{name}")
 
-    def _fingerprint(self, uri: str) -> str:
+    def _fingerprint(self, uri: str, labels: Answer) -> str:
+        """Of the file and of what is said of it: labels that come later make it a new input."""
+        said = [as_row(item) for item in (*labels.regions, *labels.texts)]
+        return "-".join([self._file_fingerprint(uri), *([stable_hash(said)[:8]] if said else [])])
+
+    def _file_fingerprint(self, uri: str) -> str:
         if self._fs is None:
             return local_fingerprint(Path(uri)) or ""
         folder = uri.rsplit("/", 1)[0]
@@ -90,6 +96,14 @@ class CocoJson:
             region.rle = self._rle(item.get("segmentation"), width, height)
             answer.regions.append(region)
         return answer
+
+    def _add_captions(self, answer: Answer, items: Sequence[Any]) -> None:
+        for item in items:
+            text = str(item["caption"]).strip()
+            if text != text.encode("utf-8", "replace").decode():
+                self.left_out["a caption that is no Unicode"] += 1
+            elif text:
+                answer.texts.append(Text(text, "brief", id=_id(answer), producer=HUMAN))
 
     def _rle(self, segmentation: Any, width: int, height: int) -> str:
         if not segmentation or not width or not height:
@@ -144,17 +158,12 @@ def _check_keys(item: Any, keys: Sequence[str], what: str) -> None:
 
 def _corners(bbox: Sequence[float], width: int, height: int) -> tuple[float, float, float, float] | None:
     """COCO's x, y, width, height as corners inside the image; None without area."""
+    if len(bbox) != 4:
+        return None
     x1, y1 = max(float(bbox[0]), 0.0), max(float(bbox[1]), 0.0)
     x2, y2 = float(bbox[0]) + float(bbox[2]), float(bbox[1]) + float(bbox[3])
     x2, y2 = min(x2, width or x2), min(y2, height or y2)
     return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None  # NaN has no area either
-
-
-def _add_captions(answer: Answer, items: Sequence[Any]) -> None:
-    for item in items:
-        text = str(item["caption"]).strip()
-        if text:
-            answer.texts.append(Text(text, "brief", id=_id(answer), producer=HUMAN))
 
 
 def _id(answer: Answer) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -23,7 +23,7 @@ from engine.inputs import ShardInputs
 from engine.keys import stable_hash
 from engine.schema import ANNOTATIONS
 from engine.shards import Commits, File, Record, record_name
-from engine.storage import Storage, read_source, sha256_file
+from engine.storage import Storage, read_image, sha256_file
 from filters.chain import keep
 from pipelines.annotate import Runtime, run_nodes
 from pipelines.filter import Output, shard_options, shard_record
@@ -48,15 +48,13 @@ class Release:
         if not kept.num_rows:
             return Output({}, 0, counts={})
         images = _rows_of(inputs.images, kept["image_id"].to_pylist())
-        content, lost = _contents(inputs.storage, images)
+        files, lost = _write(inputs.storage, self.folder, self.numbers[shard], release_rows(kept, images), images)
         if lost:
-            there = pa.array([image_id in content for image_id in images["image_id"].to_pylist()])
+            gone = {image_id for image_id, _ in lost}
+            there = pa.array([image_id not in gone for image_id in images["image_id"].to_pylist()])
             kept, images = kept.filter(there), images.filter(there)
-        if not kept.num_rows:  # loaders refuse empty shards
-            return Output({}, 0, len(lost), {"lost": lost})
-        number = self.numbers[shard]
-        files = _write(inputs.storage, self.folder, number, release_rows(kept, images), content)
-        return Output(files, kept.num_rows, len(lost), _counts(kept, images) | {"lost": lost})
+        counts = _counts(kept, images) if kept.num_rows else {}
+        return Output(files, kept.num_rows, len(lost), counts | {"lost": [list(item) for item in lost]})
 
 
 def _rows_of(images: pa.Table, wanted: Sequence[str]) -> pa.Table:
@@ -64,34 +62,37 @@ def _rows_of(images: pa.Table, wanted: Sequence[str]) -> pa.Table:
     return images.take([position[image_id] for image_id in wanted])
 
 
-def _contents(storage: Storage, images: pa.Table) -> tuple[dict[str, bytes], list[list[str]]]:
-    """Original bytes by image id, and [id, why] of those that are not there any more."""
-    content: dict[str, bytes] = {}
-    lost: list[list[str]] = []
-    for row in images.select(["image_id", "uri", "offset", "length"]).to_pylist():
-        try:
-            data = read_source(storage.locate(row["uri"]), row["offset"], row["length"])
-        except (FileNotFoundError, NotADirectoryError):
-            lost.append([row["image_id"], "missing"])
-            continue
-        if hashlib.sha256(data).hexdigest()[:32] == row["image_id"]:
-            content[row["image_id"]] = data
-        else:
-            lost.append([row["image_id"], "changed"])
-    return content, lost
+def _reader(storage: Storage, images: pa.Table) -> Callable[[str], bytes]:
+    """Original bytes by image id; ImageError where they are gone."""
+    rows = {
+        row["image_id"]: row for row in images.select(["image_id", "uri", "offset", "length", "sources"]).to_pylist()
+    }
+
+    def read(image_id: str) -> bytes:
+        row = rows[image_id]
+        locator = (row["uri"], row["offset"], row["length"])
+        return read_image(storage, image_id, locator, lambda: [source["uri"] for source in row["sources"]])
+
+    return read
 
 
-def _write(storage: Storage, folder: str, number: int, rows: pa.Table, content: Mapping[str, bytes]) -> dict[str, File]:
+def _write(
+    storage: Storage, folder: str, number: int, rows: pa.Table, images: pa.Table
+) -> tuple[dict[str, File], list[tuple[str, str]]]:
     tar_name, table_name = f"train-{number:05d}.tar", f"train-{number:05d}.parquet"
     tar, table = storage.scratch(f"{folder}/{tar_name}"), storage.scratch(f"{folder}/{table_name}")
     try:
-        write_shard(tar, table, rows, content.__getitem__, tar_name)
+        lost = write_shard(tar, table, rows, _reader(storage, images), tar_name)
+        if len(lost) == rows.num_rows:  # loaders refuse empty shards
+            os.unlink(tar)
+            os.unlink(table)
+            return {}, lost
         files = {}
         for part, local, name in (("tar", tar, tar_name), ("parquet", table, table_name)):
             size, digest = os.path.getsize(local), sha256_file(local)
             storage.upload(local, f"{folder}/{name}")
-            files[part] = File(f"{folder}/{name}", digest, rows.num_rows, size)
-        return files
+            files[part] = File(f"{folder}/{name}", digest, rows.num_rows - len(lost), size)
+        return files, lost
     except OSError as error:
         raise StorageError(f"The release shard '{folder}/{tar_name}' could not be written: {error}") from error
 

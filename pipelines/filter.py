@@ -101,7 +101,7 @@ class Judge:
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
         record, parse = shard_record(inputs, self.record, self.parses)
         verdicts = judge(record, inputs.images, parse, self.rules)
-        file = commits.put_table(shard, verdicts)
+        file = commits.put_table(shard, verdicts, inputs.unit.revision)
         return Output({"data": file}, verdicts.num_rows, 0, counts(verdicts))
 
 

@@ -26,7 +26,7 @@ from engine.runner import Plan
 from engine.schema import ANNOTATIONS, INPUTS, RECORD, SCHEMA_VERSION, Answer, as_row
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.shards import Commits, File, Record, TableReader
-from engine.storage import Storage, read_source
+from engine.storage import Storage, read_image, read_source, storage_errors
 from engine.tars import TarWriter
 from pipelines.sources import Entry, open_source, upright_labels
 
@@ -133,10 +133,10 @@ def list_inputs(storage: Storage, sources: Sequence[Any], on_listed: Any = None)
     """Append what is new in the sources to inputs/; how many that were. An empty source is an error."""
     while True:
         commits = Commits(storage, INPUTS_FOLDER)
+        chunk = len(commits.revisions())  # first: a chunk committed meanwhile makes ours lose, and we look again
         known = _known_inputs(commits)
-        chunk = len(commits.revisions())
         listed = 0
-        for entries in _batched(_new_entries(sources, known), CHUNK):
+        for entries in _batched(_new_entries(storage, sources, known), CHUNK):
             table = pa.Table.from_pylist([_input_row(source, entry) for source, entry in entries], schema=INPUTS)
             file = commits.put_table(chunk, table)
             if not commits.commit(Record(chunk, 0, {"data": file})):
@@ -151,7 +151,7 @@ def list_inputs(storage: Storage, sources: Sequence[Any], on_listed: Any = None)
 
 def count_new(storage: Storage, sources: Sequence[Any]) -> int:
     """How many inputs `list_inputs` would append."""
-    return sum(1 for _ in _new_entries(sources, _known_inputs(Commits(storage, INPUTS_FOLDER))))
+    return sum(1 for _ in _new_entries(storage, sources, _known_inputs(Commits(storage, INPUTS_FOLDER))))
 
 
 def _known_inputs(commits: Commits) -> set[tuple[str, str, str]]:
@@ -162,9 +162,12 @@ def _known_inputs(commits: Commits) -> set[tuple[str, str, str]]:
     return known
 
 
-def _new_entries(sources: Sequence[Any], known: set[tuple[str, str, str]]) -> Iterator[tuple[str, Entry]]:
+def _new_entries(
+    storage: Storage, sources: Sequence[Any], known: set[tuple[str, str, str]]
+) -> Iterator[tuple[str, Entry]]:
     for spec in sources:
         source = open_source(spec)
+        _check_apart(storage, source.name)
         found = 0
         for entry in source.entries():
             found += 1
@@ -173,6 +176,12 @@ def _new_entries(sources: Sequence[Any], known: set[tuple[str, str, str]]) -> It
                 yield source.name, entry
         if not found:
             raise ConfigError(f"No files in '{source.name}': give a folder that holds photos.")
+
+
+def _check_apart(storage: Storage, source: str) -> None:
+    """A data set inside its own source would take its own files for photos."""
+    if storage.local and f"{storage.url}/".startswith(f"{source}/"):
+        raise ConfigError(f"The data set '{storage.url}' lies inside its source '{source}': keep them apart.")
 
 
 def _input_row(source: str, entry: Entry) -> dict[str, Any]:
@@ -201,14 +210,17 @@ class _Image:
     labels: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     def add(self, probed: Mapping[str, Any]) -> bool:
-        """Take in one more source; False if it was known."""
+        """Take in what one more listing says of it; False if all of it was known."""
         source = {"source": probed["source"], "uri": probed["uri"]}
-        if source in self.sources:
-            return False
-        self.sources.append(source)
+        before = (len(self.sources), self._said())
+        if source not in self.sources:
+            self.sources.append(source)
         self.licence(probed["licence"])
         self._add_labels({name: probed[name] for name in ANNOTATIONS})
-        return True
+        return before != (len(self.sources), self._said())
+
+    def _said(self) -> int:
+        return sum(map(len, self.labels.values()))
 
     def licence(self, licence: str) -> None:
         if licence and not self.row["licence"]:
@@ -288,9 +300,10 @@ def _place_once(storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> boo
         for row in TableReader(storage, record.files["data"].path).read().to_pylist():
             if not row["failures"] and not shards.take(row):
                 return False
-    if not shards.flush():
+    if not shards.flush() or not shards.revise():
         return False
-    shards.revise()
+    for folder in (INPUTS_FOLDER, IMAGES, LABELS_FOLDER):
+        Commits(storage, folder).sweep()
     for chunk in todo:
         placed.commit(Record(int(chunk), int(revisions[chunk]), {}))
     return True
@@ -345,22 +358,23 @@ class _Shards:
         for image in images:
             image.row["sources"] = sorted(image.sources, key=lambda source: (source["source"], source["uri"]))
         table = pa.Table.from_pylist([image.row for image in images], schema=IMAGES_SCHEMA)
-        files["data"] = self.commits.put_table(shard, table)
+        files["data"] = self.commits.put_table(shard, table, revision)
         if any(image.labels for image in images):
-            files["labels"] = Commits(self.storage, LABELS_FOLDER).put_table(shard, _label_table(images))
+            files["labels"] = Commits(self.storage, LABELS_FOLDER).put_table(shard, _label_table(images), revision)
         return self.commits.commit(Record(shard, revision, files))
 
-    def revise(self) -> None:
-        """Commit later revisions of shards whose images gained sources or labels."""
+    def revise(self) -> bool:
+        """Commit later revisions of shards whose images gained sources or labels. False if another driver did."""
         if not self.changed:
-            return
-        revision = _latest_revision(self.storage) + 1
+            return True
+        revision, latest = _latest_revision(self.storage) + 1, self.commits.revisions()
         for shard, rows in sorted(self.changed.items()):
-            old = self.commits.record(shard, int(self.commits.revisions()[shard]))
+            old = self.commits.record(shard, int(latest[shard]))
             images = self._committed(old)
             gained = [images[row["image_id"]].add(row) for row in rows]
-            if any(gained):
-                self._commit(shard, revision, list(images.values()), old.files)
+            if any(gained) and not self._commit(shard, revision, list(images.values()), old.files):
+                return False
+        return True
 
     def _committed(self, record: Record) -> dict[str, _Image]:
         rows = TableReader(self.storage, record.files["data"].path).read().to_pylist()
@@ -394,18 +408,16 @@ def _pack(commits: Commits, shard: int, images: Sequence[_Image]) -> File:
 
     An image whose bytes changed since it was probed keeps its old locator: the worker that reads it will say so.
     """
-    import hashlib
 
     def read(image: _Image) -> bytes | None:
         try:
-            data = read_source(image.row["uri"])
-        except (FileNotFoundError, NotADirectoryError):
+            return read_image(commits.storage, image.row["image_id"], (image.row["uri"], 0, -1), list)
+        except ImageError:
             return None
-        return data if hashlib.sha256(data).hexdigest()[:32] == image.row["image_id"] else None
 
     scratch = commits.storage.scratch(f"{commits.folder}/{shard:05d}")
     places: list[tuple[_Image, int, int]] = []
-    with open(scratch, "wb") as file, ThreadPoolExecutor(8) as threads:
+    with storage_errors(scratch), open(scratch, "wb") as file, ThreadPoolExecutor(8) as threads:
         tar = TarWriter(file)
         for some in _batched(images, 32):
             for image, data in zip(some, threads.map(read, some), strict=True):

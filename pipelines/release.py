@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from engine.errors import ImageError
 from engine.graph import Node
 from engine.images import EXTENSIONS
 from engine.schema import ANNOTATIONS, IMAGES, RECORD, SCHEMA_VERSION
@@ -49,17 +50,31 @@ def sample_json(row: Mapping[str, Any]) -> bytes:
     return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
-def write_shard(tar_file: str, parquet_file: str, rows: pa.Table, read: Callable[[str], bytes], tar_name: str) -> None:
-    """One tar and its table, also of no rows. The same rows and bytes give the same files; `read` takes an image id."""
-    places: list[tuple[int, int]] = []
+def write_shard(
+    tar_file: str, parquet_file: str, rows: pa.Table, read: Callable[[str], bytes], tar_name: str
+) -> list[tuple[str, str]]:
+    """One tar and its table, also of no rows. The same rows and bytes give the same files.
+
+    `read` takes an image id; one image is in memory at a time. Where it raises ImageError, the image is left out:
+    (id, reason) of those is returned.
+    """
+    places: dict[int, tuple[int, int]] = {}
+    lost: list[tuple[str, str]] = []
     with open(tar_file, "wb") as file, TarWriter(file) as tar:
-        for row in rows.to_pylist():
-            places.append(tar.add(row["image_id"], extension_of(row["format"]), read(row["image_id"])))
+        for number, row in enumerate(rows.to_pylist()):
+            try:
+                data = read(row["image_id"])
+            except ImageError as error:
+                lost.append((row["image_id"], error.reason))
+                continue
+            places[number] = tar.add(row["image_id"], extension_of(row["format"]), data)
             tar.add(row["image_id"], "json", sample_json(row))
-    located = [[tar_name] * len(places), [offset for offset, _ in places], [length for _, length in places]]
+    kept = rows.take(pa.array(list(places), pa.int64())) if lost else rows
+    located = [[tar_name] * len(places), *([place[part] for place in places.values()] for part in (0, 1))]
     columns = [pa.array(values, field.type) for values, field in zip(located, list(RELEASE)[-3:], strict=True)]
-    table = pa.table([*rows.columns, *columns], schema=RELEASE)
+    table = pa.table([*kept.columns, *columns], schema=RELEASE)
     pq.write_table(table, parquet_file, compression="zstd", row_group_size=500, write_statistics=False)
+    return lost
 
 
 def extension_of(image_format: str) -> str:

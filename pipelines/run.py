@@ -294,7 +294,6 @@ def _write_run(
     command: str,
     error: str,
 ) -> None:
-    number = 1 + max((int(name.split("-")[0]) for name in storage.names("runs") if name[0].isdigit()), default=0)
     record: Mapping[str, Any] = {
         "command": command,
         "stage": stage or "all",
@@ -325,4 +324,6 @@ def _write_run(
     from engine.errors import StorageError
 
     with contextlib.suppress(StorageError, OSError):  # the run's own error is the one to tell
+        numbers = [int(name[:5]) for name in storage.names("runs") if name[:5].isdigit()]
+        number = 1 + max(numbers, default=0)
         storage.put(f"runs/{number:05d}-{uuid4().hex[:6]}/run.json", json.dumps(record, indent=1).encode())

@@ -187,7 +187,7 @@ def _walk_local(folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, str]
     except PermissionError as error:
         raise StorageError(f"No permission to list the folder '{folder}'.") from error
     for item in items:
-        if item.is_dir():
+        if _is_folder(item):
             real = os.path.realpath(item.path) if item.is_symlink() else item.path
             if real not in above:
                 yield from _walk_local(item.path, (*above, real))
@@ -195,6 +195,13 @@ def _walk_local(folder: str, above: tuple[str, ...]) -> Iterator[tuple[str, str]
         fingerprint = local_fingerprint(item)
         if fingerprint is not None:
             yield item.path, fingerprint
+
+
+def _is_folder(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # links that lead round in circles
+        return False
 
 
 def local_fingerprint(item: os.DirEntry[str] | Path) -> str | None:

@@ -232,7 +232,7 @@ def key(name: str) -> str:
 
 def commit(storage: Storage, folder: str, shard: int, table: pa.Table, revision: int = 0) -> None:
     commits = Commits(storage, folder)
-    assert commits.commit(Record(shard, revision, {"data": commits.put_table(shard, table)}))
+    assert commits.commit(Record(shard, revision, {"data": commits.put_table(shard, table, revision)}))
 
 
 def answered(node: str, images: Sequence[str], ids: Mapping[str, str]) -> pa.Table:

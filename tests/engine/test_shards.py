@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from engine.errors import StorageError
 from engine.shards import ROW_GROUP, Commits, Record, TableReader, TableWriter
 from engine.storage import Storage
 
@@ -42,8 +43,32 @@ def test_what_is_done_is_told_by_names_alone(commits: Commits) -> None:
 
 def test_a_later_revision_is_what_readers_get(commits: Commits) -> None:
     for revision, rows in ((0, 1), (3, 2)):
-        commits.commit(Record(0, revision, {"data": commits.put_table(0, table(rows))}))
+        commits.commit(Record(0, revision, {"data": commits.put_table(0, table(rows), revision)}))
     assert TableReader(commits.storage, commits.data_files()[0]).read().num_rows == 2
+
+
+def test_a_file_on_its_way_to_a_later_revision_is_not_swept(commits: Commits) -> None:
+    commits.commit(Record(0, 0, {"data": commits.put_table(0, table(1))}))
+    coming = commits.put_table(0, table(2), revision=2)
+    commits.sweep()
+    assert commits.storage.exists(coming.path)
+
+
+def test_a_late_loser_does_not_take_the_file_of_a_later_revision(commits: Commits) -> None:
+    commits.commit(Record(0, 0, {"data": commits.put_table(0, table(1))}))
+    later = Record(0, 2, {"data": commits.put_table(0, table(2), revision=2)})
+    commits.commit(later)
+    assert not commits.commit(Record(0, 0, {"data": commits.put_table(0, table(2))}))
+    assert TableReader(commits.storage, later.files["data"].path).read().num_rows == 2
+
+
+def test_what_is_damaged_is_a_sentence(commits: Commits) -> None:
+    commits.storage.put(f"{commits.folder}/00000.json", b"")
+    with pytest.raises(StorageError, match="damaged: remove it"):
+        commits.record(0, 0)
+    commits.storage.put(f"{commits.folder}/x.parquet", b"PAR1")
+    with pytest.raises(StorageError, match="is damaged"):
+        TableReader(commits.storage, f"{commits.folder}/x.parquet")
 
 
 def test_orphans_of_committed_shards_are_swept_and_files_on_their_way_are_not(commits: Commits) -> None:

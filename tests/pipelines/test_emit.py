@@ -215,12 +215,12 @@ def test_an_emit_that_was_killed_within_a_tar_is_completed_with_the_same_bytes(
     run(wanted(tmp_path, "undisturbed"))
     shards: list[str] = []
 
-    def killed(tar: str, *arguments: Any) -> None:
+    def killed(tar: str, *arguments: Any) -> Any:
         shards.append(tar)
         if len(shards) == 2:
             Path(tar).write_bytes(b"half a tar")
             raise KeyboardInterrupt
-        write_shard(tar, *arguments)
+        return write_shard(tar, *arguments)
 
     monkeypatch.setattr(emit, "write_shard", killed)
     with pytest.raises(KeyboardInterrupt):

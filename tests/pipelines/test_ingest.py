@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from engine.config import parse_recipe
+from engine.errors import ConfigError
 from engine.shards import Commits
 from engine.storage import Storage, read_source
 from pipelines import run as stages
@@ -198,3 +199,44 @@ def test_the_synthetic_world_is_a_source_like_any_other(tmp_path: Path, pack: bo
     assert {name: (tally.items, tally.failed) for name, tally in summary.tallies.items()} == dict.fromkeys(
         ["human", "noisy", "pixels"], (6, 0)
     )
+
+
+def test_labels_added_to_the_same_json_arrive(tmp_path: Path) -> None:
+    folder, dataset = tmp_path / "photos", tmp_path / "set"
+    draw_photos(folder, 1)
+    source = coco(folder, "00000.png", 24, 24)
+    ingest(dataset, source)
+    path = Path(source["coco"]["instances"])
+    content = json.loads(path.read_text())
+    content["annotations"].append(content["annotations"][0] | {"id": 2, "bbox": [0, 0, 4, 4]})
+    path.write_text(json.dumps(content))
+    ingest(dataset, source)
+    (record,) = (dataset / "images").glob("00000-r*.json")
+    labels = json.loads(record.read_text())["files"]["labels"]["path"]
+    assert [len(row) for row in pq.read_table(dataset / labels)["regions"].to_pylist()] == [2]
+
+
+def test_a_data_set_inside_its_source_is_refused(tmp_path: Path) -> None:
+    draw_photos(tmp_path, 1)
+    with pytest.raises(ConfigError, match="lies inside its source"):
+        ingest(tmp_path / "set", {"folder": str(tmp_path)})
+
+
+def test_two_listings_at_once_list_every_input_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines import ingest as module
+
+    folder, dataset = tmp_path / "photos", tmp_path / "set"
+    draw_photos(folder, 5)
+    storage, real = Storage(str(dataset)), module._known_inputs
+    sources = [{"folder": str(folder)}]
+    other = iter([True])
+
+    def known(commits: Commits) -> set[tuple[str, str, str]]:
+        answer = real(commits)
+        if next(other, False):  # a second driver lists everything between our two looks
+            module.list_inputs(storage, sources)
+        return answer
+
+    monkeypatch.setattr(module, "_known_inputs", known)
+    module.list_inputs(storage, sources)
+    assert sum(pq.read_table(path).num_rows for path in (dataset / "inputs").glob("*.parquet")) == 5
