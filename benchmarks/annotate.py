@@ -29,7 +29,7 @@ from benchmarks.photos import real, repeated
 from engine.config import Recipe, parse_recipe
 from engine.progress import LiveLine
 from engine.schema import Sample
-from engine.worker import Done, Unit
+from engine.units import Done, Unit
 
 Options = dict[str, Any]
 _detector: Any = None  # of a process of the pool

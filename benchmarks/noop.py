@@ -28,7 +28,8 @@ from engine.backends import KEEP_MEMORY
 from engine.config import Recipe, parse_recipe
 from engine.graph import Node
 from engine.images import Limits, decode
-from engine.worker import Done, Unit, Worker
+from engine.units import Done, Unit
+from engine.worker import Worker
 from pipelines.annotate import annotation_nodes
 from pipelines.run import run
 

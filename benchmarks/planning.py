@@ -22,7 +22,7 @@ import yaml
 
 from engine.config import Recipe, parse_recipe
 from engine.graph import IMAGES
-from engine.runner import make_plan
+from engine.plan import make_plan
 from engine.shards import Commits, record_name
 from engine.storage import Storage
 from pipelines.ingest import open_dataset

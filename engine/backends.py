@@ -15,7 +15,8 @@ from engine.errors import ConfigError, EngineError, StartError, StorageError
 from engine.graph import Node
 from engine.images import Limits
 from engine.runner import Event, Slot
-from engine.worker import Message, Unit, Worker
+from engine.units import Message, Unit
+from engine.worker import Worker
 
 COUNT_AGAIN_S = 10.0  # the cluster's resources
 OBJECT_STORE_BYTES = 256 * 2**20  # only rows of split shards travel; Ray's default is 30 % of memory

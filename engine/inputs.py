@@ -25,7 +25,7 @@ from engine.shards import Commits, Record, TableReader
 from engine.storage import Storage
 
 if TYPE_CHECKING:
-    from engine.worker import Unit
+    from engine.units import Unit
 
 
 class ShardInputs:

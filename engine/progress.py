@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from engine.worker import Done, Unit
+from engine.units import Done, Unit
 
 _REDRAW_S, _LOG_S = 0.2, 30.0
 

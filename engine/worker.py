@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -29,64 +28,11 @@ from engine.items import EntryItems, ImageItems, Items, TextItems
 from engine.schema import Failure
 from engine.shards import Commits, File, Record, TableWriter
 from engine.storage import Storage
+from engine.units import Done, Message, Progress, Suspect, Unit
 
 SIGN_SECONDS = 0.2  # between two signs of life
 SICK_STREAK = 8
 SICK_SHARE = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """Work for one worker: (node, shard), or the items [lo, hi) of it, whose rows come back by value."""
-
-    node: str
-    shard: int
-    revision: int
-    inputs: Mapping[str, int]  # node name (and IMAGES): revision to read
-    lo: int = 0
-    hi: int = -1  # -1: to the end
-    trust: bool = False  # believe many failures
-    fresh: bool = False  # for a worker that has done nothing yet
-    attempts: int = 1
-    retry_of: int = -1  # revision whose failed images alone are asked again
-
-    @property
-    def whole(self) -> bool:
-        return self.lo == 0 and self.hi < 0
-
-
-@dataclass(slots=True)
-class Progress:
-    """A sign of life: items finished since the last one, and, first of all, how many there are."""
-
-    items: int
-    total: int = -1
-
-
-@dataclass(slots=True)
-class Done:
-    """A unit that came back. `rows` only for a part of a shard."""
-
-    items: int
-    failed: int
-    committed: bool = False
-    rows: bytes = b""
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
-    inputs: dict[str, str] = field(default_factory=dict)
-    failures: list[tuple[str, str, str]] = field(default_factory=list)  # item, reason, error
-
-
-@dataclass(slots=True)
-class Suspect:
-    """Too many failures: the first of a streak, so that another worker may try it before anything is believed."""
-
-    item: int
-    failed: int
-    reason: str
-
-
-Message = Progress | Done | Suspect
 
 
 class Worker:

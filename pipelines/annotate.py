@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from engine.backends import LocalBackend, RayBackend
 from engine.config import Recipe
 from engine.graph import Node, build
+from engine.plan import Plan, make_plan
 from engine.progress import LiveLine
-from engine.runner import Backend, Plan, Scheduler, make_plan
+from engine.runner import Backend, Scheduler
 from engine.storage import Storage
 from pipelines.ingest import limits_of
 from specialists import CATALOG

@@ -1,8 +1,7 @@
-"""Name every image by its content and cut the images into shards.
+"""List what is new, and name every input by its content.
 
-Three steps, each of them resumable: list what is new (inputs/), look at each input in workers (probe/), give
-distinct images their place (images/). Places are given in listing order and never change, so adding a hundred
-photos to a finished set costs a hundred photos. Labels are turned upright here, once.
+Ingest has three steps, each of them resumable: list (inputs/), look at each input in workers (probe/), and give
+distinct images their place (images/, in pipelines/place.py). Labels are turned upright here, once.
 """
 
 from __future__ import annotations
@@ -10,29 +9,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
 
 from engine.config import Recipe
 from engine.errors import ConfigError, ImageError, StorageError
-from engine.graph import IMAGES, Node, Resources
+from engine.graph import Node, Resources
 from engine.images import Limits, image_id, probe
 from engine.keys import stable_hash
-from engine.runner import Plan
-from engine.schema import ANNOTATIONS, INPUTS, RECORD, SCHEMA_VERSION, Answer, as_row
-from engine.schema import IMAGES as IMAGES_SCHEMA
-from engine.shards import Commits, File, Record, TableReader
-from engine.storage import Storage, read_image, read_source, storage_errors
-from engine.tars import TarWriter
+from engine.schema import ANNOTATIONS, INPUTS, SCHEMA_VERSION, Answer, as_row
+from engine.shards import Commits, Record, TableReader
+from engine.storage import Storage, read_source
 from pipelines.sources import Entry, open_source, upright_labels
 
 T = TypeVar("T")
 
-INPUTS_FOLDER, LABELS_FOLDER, PLACED_FOLDER = "inputs", "labels", "placed"
+INPUTS_FOLDER = "inputs"
 CHUNK = 512  # inputs a listed chunk
 
 
@@ -196,239 +190,6 @@ def _input_row(source: str, entry: Entry) -> dict[str, Any]:
         "frame_height": entry.height,
         **{name: [as_row(item) for item in getattr(labels, name)] for name in ANNOTATIONS},
     }
-
-
-# --- placing ---------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Image:
-    """One distinct image on its way to its place, with everything its sources say of it."""
-
-    row: dict[str, Any]
-    sources: list[dict[str, str]]
-    labels: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-
-    def add(self, probed: Mapping[str, Any]) -> bool:
-        """Take in what one more listing says of it; False if all of it was known."""
-        source = {"source": probed["source"], "uri": probed["uri"]}
-        before = (len(self.sources), self._said())
-        if source not in self.sources:
-            self.sources.append(source)
-        self.licence(probed["licence"])
-        self._add_labels({name: probed[name] for name in ANNOTATIONS})
-        return before != (len(self.sources), self._said())
-
-    def _said(self) -> int:
-        return sum(map(len, self.labels.values()))
-
-    def licence(self, licence: str) -> None:
-        if licence and not self.row["licence"]:
-            self.row["licence"] = licence
-
-    def _add_labels(self, said: Mapping[str, list[dict[str, Any]]]) -> None:
-        """Take in what a source says. What was said before is said once; new ids are made unique, references follow."""
-        known = {_told(item): item["id"] for column in self.labels.values() for item in column}
-        taken = set(known.values())
-        names: dict[str, str] = {}
-        for column in said.values():
-            for item in column:
-                names[item["id"]] = known.get(_told(item)) or _free(item["id"], taken)
-                taken.add(names[item["id"]])
-        old = set(known.values())
-        for name, column in said.items():
-            for item in column:
-                if names[item["id"]] not in old:
-                    self.labels.setdefault(name, []).append(_renamed(item, names))
-
-
-_REFERENCES = ("id", "region_id", "text_id")
-_REFERENCE_LISTS = ("region_ids", "parents", "support")
-
-
-def _told(item: Mapping[str, Any]) -> str:
-    """What an annotation says, apart from what it is called and refers to."""
-    return json.dumps({k: v for k, v in item.items() if k not in (*_REFERENCES, *_REFERENCE_LISTS)}, sort_keys=True)
-
-
-def _free(name: str, taken: set[str]) -> str:
-    number = len(taken)
-    while name in taken:
-        name, number = f"human/{number}", number + 1
-    return name
-
-
-def _renamed(item: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    new = dict(item)
-    for key in _REFERENCES:
-        if key in new:
-            new[key] = names.get(new[key], new[key])
-    for key in _REFERENCE_LISTS:
-        if key in new:
-            new[key] = [names.get(name, name) for name in new[key]]
-    return new
-
-
-def _image_of(probed: Mapping[str, Any]) -> _Image:
-    row = {
-        **{name: probed[name] for name in ("image_id", "width", "height", "format", "licence", "bytes", "uri")},
-        "split": "train",
-        "offset": 0,
-        "length": -1,
-    }
-    image = _Image(row, [])
-    image.add(probed)
-    return image
-
-
-def place_images(storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> None:
-    """Give every distinct image that was probed a place; images that have one learn of new sources."""
-    while not _place_once(storage, recipe, plan, node):
-        pass  # another driver committed a shard meanwhile: begin again from what is committed
-
-
-def _place_once(storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> bool:
-    probed = Commits(storage, node.folder)
-    placed = Commits(storage, f"{PLACED_FOLDER}/{node.key[:8]}")
-    revisions = plan.revisions[node.name]
-    todo = np.flatnonzero(revisions > placed.revisions(len(revisions)))
-    if not len(todo):
-        return True
-    shards = _Shards(storage, recipe)
-    for chunk in todo:
-        record = probed.record(int(chunk), int(revisions[chunk]))
-        for row in TableReader(storage, record.files["data"].path).read().to_pylist():
-            if not row["failures"] and not shards.take(row):
-                return False
-    if not shards.flush() or not shards.revise():
-        return False
-    for folder in (INPUTS_FOLDER, IMAGES, LABELS_FOLDER):
-        Commits(storage, folder).sweep()
-    for chunk in todo:
-        placed.commit(Record(int(chunk), int(revisions[chunk]), {}))
-    return True
-
-
-class _Shards:
-    """The image shards: what is committed, and the one that is filling."""
-
-    def __init__(self, storage: Storage, recipe: Recipe) -> None:
-        self.storage, self.size, self.pack = storage, recipe.ingest.shard_size, recipe.ingest.pack
-        self.commits = Commits(storage, IMAGES)
-        self.revisions = self.commits.revisions()
-        self.next = len(self.revisions)
-        self.filling: dict[str, _Image] = {}
-        self.changed: dict[int, list[Mapping[str, Any]]] = {}
-        self.home = self._homes()
-
-    def _homes(self) -> dict[str, int]:
-        answer: dict[str, int] = {}
-        for shard, path in self.commits.data_files().items():
-            ids = TableReader(self.storage, path, ["image_id"]).read()["image_id"].to_pylist()
-            answer.update(dict.fromkeys(ids, shard))
-        return answer
-
-    def take(self, row: Mapping[str, Any]) -> bool:
-        """False if another driver took the place."""
-        name = row["image_id"]
-        if name in self.filling:
-            self.filling[name].add(row)
-        elif name in self.home:
-            self.changed.setdefault(self.home[name], []).append(row)
-        else:
-            self.filling[name] = _image_of(row)
-            if len(self.filling) >= self.size:
-                return self.flush()
-        return True
-
-    def flush(self) -> bool:
-        if not self.filling:
-            return True
-        images = list(self.filling.values())
-        packed = {"tar": _pack(self.commits, self.next, images)} if self.pack else {}
-        if not self._commit(self.next, 0, images, packed):
-            return False
-        self.home.update(dict.fromkeys(self.filling, self.next))
-        self.filling, self.next = {}, self.next + 1
-        return True
-
-    def _commit(self, shard: int, revision: int, images: Sequence[_Image], old: Mapping[str, File]) -> bool:
-        """Commit the table and the labels of a shard; its tar, if it has one, stays as it is."""
-        files = {part: file for part, file in old.items() if part == "tar"}
-        for image in images:
-            image.row["sources"] = sorted(image.sources, key=lambda source: (source["source"], source["uri"]))
-        table = pa.Table.from_pylist([image.row for image in images], schema=IMAGES_SCHEMA)
-        files["data"] = self.commits.put_table(shard, table, revision)
-        if any(image.labels for image in images):
-            files["labels"] = Commits(self.storage, LABELS_FOLDER).put_table(shard, _label_table(images), revision)
-        return self.commits.commit(Record(shard, revision, files))
-
-    def revise(self) -> bool:
-        """Commit later revisions of shards whose images gained sources or labels. False if another driver did."""
-        if not self.changed:
-            return True
-        revision, latest = _latest_revision(self.storage) + 1, self.commits.revisions()
-        for shard, rows in sorted(self.changed.items()):
-            old = self.commits.record(shard, int(latest[shard]))
-            images = self._committed(old)
-            gained = [images[row["image_id"]].add(row) for row in rows]
-            if any(gained) and not self._commit(shard, revision, list(images.values()), old.files):
-                return False
-        return True
-
-    def _committed(self, record: Record) -> dict[str, _Image]:
-        rows = TableReader(self.storage, record.files["data"].path).read().to_pylist()
-        labels: Iterable[Mapping[str, Any]] = ({} for _ in rows)
-        if "labels" in record.files:
-            labels = TableReader(self.storage, record.files["labels"].path).read().to_pylist()
-        return {
-            row["image_id"]: _Image(row, row["sources"], {name: said[name] for name in ANNOTATIONS if said.get(name)})
-            for row, said in zip(rows, labels, strict=True)
-        }
-
-
-def _label_table(images: Sequence[_Image]) -> pa.Table:
-    empty: dict[str, Any] = {name: [] for name in (*ANNOTATIONS, "failures")}
-    rows = [{"image_id": image.row["image_id"]} | empty | image.labels for image in images]
-    return pa.Table.from_pylist(rows, schema=RECORD)
-
-
-def _latest_revision(storage: Storage) -> int:
-    """Over the whole data set, so that whatever read an older revision is stale."""
-    latest = 0
-    for node in storage.names(""):
-        folders = [node, *(f"{node}/{key}" for key in storage.names(node) if "." not in key)] if "." not in node else []
-        for folder in folders:
-            latest = max(latest, int(Commits(storage, folder).revisions().max(initial=0)))
-    return latest
-
-
-def _pack(commits: Commits, shard: int, images: Sequence[_Image]) -> File:
-    """Original bytes into one shard tar; the images' locators then point into it.
-
-    An image whose bytes changed since it was probed keeps its old locator: the worker that reads it will say so.
-    """
-
-    def read(image: _Image) -> bytes | None:
-        try:
-            return read_image(commits.storage, image.row["image_id"], (image.row["uri"], 0, -1), list)
-        except ImageError:
-            return None
-
-    scratch = commits.storage.scratch(f"{commits.folder}/{shard:05d}")
-    places: list[tuple[_Image, int, int]] = []
-    with storage_errors(scratch), open(scratch, "wb") as file, ThreadPoolExecutor(8) as threads:
-        tar = TarWriter(file)
-        for some in _batched(images, 32):
-            for image, data in zip(some, threads.map(read, some), strict=True):
-                if data is not None:
-                    place = tar.add(image.row["image_id"], image.row["format"].lower(), data)
-                    places.append((image, *place))
-        tar.close()
-    packed = commits.put_file(shard, scratch, "tar", len(places))
-    for image, offset, length in places:
-        image.row |= {"uri": packed.path, "offset": offset, "length": length}
-    return packed
 
 
 def limits_of(recipe: Recipe) -> Limits:

@@ -17,14 +17,15 @@ from uuid import uuid4
 from engine.config import Recipe
 from engine.errors import ConfigError
 from engine.graph import IMAGES, Node
+from engine.plan import Plan, make_plan
 from engine.progress import LiveLine, NodeTally
-from engine.runner import Plan, make_plan
 from engine.schema import SCHEMA_VERSION
 from engine.shards import Commits
 from engine.storage import Storage
 from pipelines.annotate import Runtime, annotation_nodes, run_nodes
 from pipelines.filter import judge_node, record_columns
-from pipelines.ingest import CHUNK, INPUTS_FOLDER, count_new, list_inputs, open_dataset, place_images, probe_node
+from pipelines.ingest import CHUNK, INPUTS_FOLDER, count_new, list_inputs, open_dataset, probe_node
+from pipelines.place import place_images
 
 STAGES = ("ingest", "annotate", "filter", "emit")
 _NO_SOURCES = "The recipe names no images: add ingest.sources, for example '- folder: photos'."

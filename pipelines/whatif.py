@@ -21,11 +21,11 @@ from engine.errors import ConfigError
 from engine.flat import Bools, Ints, Shard, one_array
 from engine.graph import IMAGES
 from engine.inputs import ShardInputs
-from engine.runner import make_plan
+from engine.plan import make_plan
 from engine.schema import ANNOTATIONS
 from engine.shards import Commits, TableReader
 from engine.storage import Storage
-from engine.worker import Unit
+from engine.units import Unit
 from filters.chain import judge as judge_record
 from pipelines.filter import rules_of, shard_options, shard_record
 from pipelines.run import all_nodes, require

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 
 from engine.progress import LiveLine
-from engine.worker import Done, Unit
+from engine.units import Done, Unit
 
 
 def test_the_line_tells_rate_done_failed_waiting_and_time_left() -> None:

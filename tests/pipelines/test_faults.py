@@ -197,7 +197,8 @@ def test_two_drivers_at_once_agree_even_on_random_answers(photos: Path, tmp_path
 
 def test_an_orphan_worker_with_old_options_changes_nothing(photos: Path, tmp_path: Path) -> None:
     from engine.images import Limits
-    from engine.worker import Unit, Worker
+    from engine.units import Unit
+    from engine.worker import Worker
     from pipelines.annotate import annotation_nodes
 
     old, new = recipe(tmp_path, photos, {"seed": 1}), recipe(tmp_path, photos, {"seed": 2})
