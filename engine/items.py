@@ -118,7 +118,8 @@ class ImageItems:
         if sum(self._area[position] for position in (*range(lo, hi), *following)) <= BATCH_PIXELS:
             for position in following:
                 self._start(position)
-        return {position: self._decoded(position) for position in wanted}
+        # The last one first: waiting for each in turn would wake this thread for each, and take the GIL from the others.
+        return {position: self._decoded(position) for position in reversed(wanted)}
 
     def _decoded(self, position: int) -> Any:
         """The pixels, or the failure of an image that takes longer to decode than it may."""

@@ -193,6 +193,7 @@ class _UnitRun:
                 for part in self._answered(asked.open):
                     answers.update(part)
                     yield from self._sign(0)
+                asked.open.clear()  # the pixels go before the next batch's come
                 table = self._table(answers, lo, hi)
                 self._count(answers)
                 if self._looks_sick():

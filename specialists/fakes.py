@@ -82,7 +82,7 @@ class NoOp:
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 
-    def __init__(self, *, batch_size: int = 4, cpus: float = 1.0) -> None:
+    def __init__(self, *, batch_size: int = 16, cpus: float = 1.0) -> None:
         self.batch_size, self.cpus = batch_size, cpus
 
     def load(self) -> None:
