@@ -118,7 +118,7 @@ class ImageItems:
         if sum(self._area[position] for position in (*range(lo, hi), *following)) <= BATCH_PIXELS:
             for position in following:
                 self._start(position)
-        # The last one first: waiting for each in turn would wake this thread for each, and take the GIL from the others.
+        # The last one first: waiting for each in turn wakes this thread for each, and takes the GIL from the others.
         return {position: self._decoded(position) for position in reversed(wanted)}
 
     def _decoded(self, position: int) -> Any:
