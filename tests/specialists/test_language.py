@@ -1,0 +1,130 @@
+import json
+
+import pytest
+
+from engine.answers import check_answer, number
+from engine.errors import ConfigError
+from engine.graph import build
+from engine.schema import Sample, Text
+from specialists import CATALOG
+from specialists.language import Language
+from tests.shared_data import shared
+
+pytest.importorskip("py3langid")
+
+SENTENCES = {
+    "en": ("A dog runs along the beach.", "Two women sit on a bench in the park.", "A black car before an old house"),
+    "de": ("Ein Hund läuft am Strand entlang.", "Zwei Frauen sitzen im Park.", "Schwarzes Auto vor einem alten Haus"),
+    "fr": ("Un chien court le long de la plage.", "Deux femmes sont assises.", "Voiture noire devant une maison"),
+    "es": ("Un perro corre por la playa.", "Dos mujeres están sentadas en un banco.", "Zapatos rojos de mujer"),
+    "ja": ("犬が浜辺を走っている。", "古い家の前の黒い車", "帽子をかぶった男性が新聞を読んでいる。"),
+    "zh": ("一只狗在海滩上奔跑。", "老房子前的黑色汽车", "一个戴帽子的男人在看报纸。"),
+    "ru": ("Две женщины сидят на скамейке.", "Чёрная машина перед старым домом", "Мужчина в шляпе читает газету."),
+}
+
+
+def loaded(*languages: str) -> Language:
+    specialist = Language(languages=list(languages))
+    specialist.load()
+    return specialist
+
+
+def sample(*texts: str, producer: str = "web") -> Sample:
+    given = [Text(words, "brief", id=f"{producer}/{place}", producer=producer) for place, words in enumerate(texts)]
+    return Sample("a", 10, 10, texts=given)
+
+
+@pytest.fixture(scope="module")
+def language() -> Language:
+    return loaded()
+
+
+@pytest.mark.parametrize("code", SENTENCES)
+def test_sentences_are_of_the_language_they_are_in(language: Language, code: str) -> None:
+    found = [language.identify(text) for text in SENTENCES[code]]
+    assert [name for name, _ in found] == [code] * 3
+    assert all(0.5 < probability <= 1 for _, probability in found)
+
+
+def test_captions_of_seven_words_and_more_are_english(language: Language) -> None:
+    lines = (shared("captions/dev") / "coco_val2017.jsonl").read_text(encoding="utf-8").splitlines()[::5]
+    found = [language.identify(json.loads(line)["text"]) for line in lines]
+    assert sum(code == "en" for code, _ in found) > 0.999 * len(found)
+    assert not [code for code, probability in found if code != "en" and probability >= 0.6]
+
+
+def test_a_few_words_get_a_low_confidence(language: Language) -> None:
+    assert language.identify("Cactus")[1] < 0.5
+    assert language.identify("Nike Air Max 90")[1] < 0.5
+
+
+@pytest.mark.parametrize("text", ["TWO MEN PLAY TENNIS ON THE COURT", "tWO MEN PLAY TENNIS ON THE COURT"])
+def test_capitals_hide_no_language(language: Language, text: str) -> None:
+    code, probability = language.identify(text)
+    assert (code, probability > 0.9) == ("en", True)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "...", "42", "\n\t"])
+def test_a_text_without_words_is_undetermined(language: Language, text: str) -> None:
+    assert language.identify(text) == ("und", 0.0)
+    assert loaded("en", "sr").identify(text) == ("und", 0.0)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "🐈‍⬛", "a\x00b", "word " * 20_000, "字" * 5000])
+def test_any_text_has_an_answer(language: Language, text: str) -> None:
+    code, probability = language.identify(text)
+    assert code
+    assert 0 <= probability <= 1
+
+
+def test_each_text_has_a_score_whose_parent_it_is(language: Language) -> None:
+    one = sample("A dog runs along the beach.", "Ein Hund läuft am Strand entlang.")
+    (answer,) = language.annotate([one])
+    assert check_answer(answer, one, Language.gives) == ""
+    number(answer, "language")
+    assert [(score.name, score.code, score.parents) for score in answer.image_scores] == [
+        ("language", "en", ["web/0"]),
+        ("language", "de", ["web/1"]),
+    ]
+    assert all(score.score == score.value > 0.8 for score in answer.image_scores)
+
+
+def test_an_image_without_texts_has_an_empty_answer(language: Language) -> None:
+    assert language.annotate([sample()])[0].image_scores == []
+
+
+def test_the_texts_of_every_node_that_writes_are_read() -> None:
+    recipe = {
+        "language": {"use": "language"},
+        "human": {"use": "human"},
+        "fake": {"use": "fake_captioner"},
+    }
+    node = next(node for node in build(recipe, CATALOG) if node.name == "language")
+    assert dict(node.inputs) == {"human": ("texts",), "fake": ("texts",)}
+
+
+def test_only_the_languages_asked_for_are_answered() -> None:
+    romance = loaded("fr", "es")
+    assert {romance.identify(text)[0] for texts in SENTENCES.values() for text in texts} <= {"fr", "es"}
+    assert [romance.identify(text)[0] for text in SENTENCES["fr"]] == ["fr"] * 3
+
+
+def test_fewer_languages_make_a_short_text_surer(language: Language) -> None:
+    few = loaded("en", "de", "fr", "es")
+    assert few.identify("Red bus")[1] > 0.5 > language.identify("Red bus")[1]
+
+
+def test_the_answer_is_the_same_twice_and_in_any_batch(language: Language) -> None:
+    batch = [sample(*texts) for texts in SENTENCES.values()] + [sample(), sample("...")]
+    alone = [language.annotate([one])[0] for one in batch]
+    assert language.annotate(batch) == loaded().annotate(batch) == alone
+
+
+def test_one_language_is_no_choice() -> None:
+    with pytest.raises(ConfigError, match="cannot choose from 'en' alone"):
+        Language(languages=["en"])
+
+
+def test_an_unknown_language_is_told() -> None:
+    with pytest.raises(ConfigError, match="Unknown language 'english'"):
+        loaded("de", "english")

