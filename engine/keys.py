@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.storage import sha256_file
+from engine.storage import read_source, sha256_file
 
 RUN_OPTIONS = frozenset({"batch_size", "timeout_s", "cpus", "gpus", "memory", "max_workers"})
 
@@ -32,7 +32,11 @@ def node_key(
     changed = {
         name: value
         for name, value in options.items()
-        if name not in RUN_OPTIONS and name not in ("weights", "sha256") and value != defaults.get(name)
+        if name not in RUN_OPTIONS
+        and name not in ("weights", "sha256")
+        and value != defaults.get(name)
+        # The path of a file that is hashed (weights, labels, a calibration) is a place, not what is in it.
+        and not (isinstance(value, str) and value in weights)
     }
     pinned = str(options.get("sha256") or "")  # of the first file; others (labels) are hashed as they are
     digests = [weights_digest(path, "" if number else pinned) for number, path in enumerate(weights)]
@@ -48,11 +52,21 @@ def weights_digest(path: str, pinned: str) -> str:
     """The pinned sha256 if there is one (checked when the weights are loaded), else the file's own."""
     if pinned:
         return pinned
+    if path.endswith(".json") and "://" in path:
+        return hashlib.sha256(_small(path)).hexdigest()
     if "://" in path:
         raise ConfigError(f"Weights at '{path}' need their sha256 in the recipe: a URL may change what it serves.")
     if not os.path.isfile(path):
-        raise ConfigError(f"No weights at '{path}': correct the path in the recipe.")
+        raise ConfigError(f"No file at '{path}': correct the path in the recipe.")
     return _file_digest(path, os.path.getsize(path), os.path.getmtime(path))
+
+
+def _small(url: str) -> bytes:
+    """Tables are small enough to be read for every plan; weights are not."""
+    try:
+        return read_source(url)
+    except FileNotFoundError as error:
+        raise ConfigError(f"No file at '{url}': correct the path in the recipe.") from error
 
 
 @cache

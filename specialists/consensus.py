@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from engine.calibration import Calibration
 from engine.errors import ConfigError
 from engine.pairs import iou_pairs, suppressors
 from engine.schema import Answer, Region, Sample
@@ -30,7 +31,8 @@ class Consensus:
 
     Options. iou: boxes of one label that overlap as much are one object. nms_iou: and as much are
     duplicates, within one producer. votes: {producer: weight}, 1 for whom is not named.
-    calibration: {producer: (slope, shift)}, score = sigmoid(slope * logit(score) + shift).
+    calibration: path or URL of a JSON file of curves, one a producer (engine/calibration.py says what it holds);
+    scores become the probability of being right before anything else is done with them.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes",)
@@ -45,18 +47,20 @@ class Consensus:
         iou: float = 0.5,
         nms_iou: float = 0.5,
         votes: Mapping[str, float] = {},
-        calibration: Mapping[str, tuple[float, float]] = {},
+        calibration: str = "",
         batch_size: int = 256,
     ) -> None:
         for name, weight in votes.items():
             if not weight > 0:
                 raise ConfigError(f"Consensus counts '{name}' with {weight} votes; give more than 0, or leave it out.")
         self.iou, self.nms_iou = iou, nms_iou
-        self.votes, self.calibration = votes, calibration
+        self.votes, self.calibration = votes, Calibration({})
+        self.weights = (calibration,) if calibration else ()  # its content makes answers stale, not its place
         self.batch_size = batch_size
 
     def load(self) -> None:
-        pass
+        for path in self.weights:
+            self.calibration = Calibration.read(path)
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
         """The whole new list of object regions: fused ones, human ones as they were, then every candidate.
@@ -116,9 +120,7 @@ class _Candidates:
     `within_label` and `within_producer` number (image, label) and (image, label, producer).
     """
 
-    def __init__(
-        self, batch: Sequence[Sample], votes: Mapping[str, float], calibration: Mapping[str, tuple[float, float]]
-    ) -> None:
+    def __init__(self, batch: Sequence[Sample], votes: Mapping[str, float], calibration: Calibration) -> None:
         self.regions: list[Region] = []
         self.human: list[Region] = []
         self.image: list[int] = []
@@ -138,7 +140,8 @@ class _Candidates:
         self.human_boxes = np.array([(r.x1, r.y1, r.x2, r.y2) for r in self.human], np.float64).reshape(-1, 4)
         self.producers = [region.producer for region in self.regions]
         self.weights = np.array([votes.get(name, 1.0) for name in self.producers], np.float64)
-        self.scores = _calibrated(self.regions, self.producers, calibration)
+        raw = np.clip(np.array([region.score for region in self.regions], np.float64), 0, 1)
+        self.scores = calibration.apply(self.producers, raw)
         self._number_groups()
 
     def _number_groups(self) -> None:
@@ -231,17 +234,6 @@ def _clipped(regions: Sequence[Region], sample: Sample) -> Floats:
     boxes = np.array([(r.x1, r.y1, r.x2, r.y2) for r in regions], np.float64).reshape(-1, 4)
     edge = np.array([sample.width, sample.height] * 2, np.float64)
     return np.asarray(np.where(np.isfinite(boxes).all(axis=1, keepdims=True), np.clip(boxes, 0, edge), 0.0))
-
-
-def _calibrated(
-    regions: Sequence[Region], producers: Sequence[str], calibration: Mapping[str, tuple[float, float]]
-) -> Floats:
-    scores = np.clip(np.array([region.score for region in regions], np.float64), 0, 1)
-    for producer, (slope, shift) in calibration.items():
-        rows = np.array([name == producer for name in producers], np.bool_)
-        safe = np.clip(scores[rows], 1e-9, 1 - 1e-9)
-        scores[rows] = 1 / (1 + np.exp(-(slope * np.log(safe / (1 - safe)) + shift)))
-    return scores
 
 
 def _plain(label: str) -> str:

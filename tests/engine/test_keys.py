@@ -40,3 +40,20 @@ def test_weights_behind_a_url_must_be_pinned() -> None:
     with pytest.raises(ConfigError, match="sha256"):
         key({}, ("s3://models/x.onnx",))
     assert key({"sha256": "ab" * 32}, ("s3://models/x.onnx",))
+
+
+def test_a_file_named_by_another_option_counts_by_content_too(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.json", tmp_path / "two.json"
+    one.write_bytes(b"{}")
+    two.write_bytes(b"{}")
+    assert key({"calibration": str(one)}, (str(one),)) == key({"calibration": str(two)}, (str(two),)) != key({})
+    two.write_bytes(b"{ }")
+    assert key({"calibration": str(one)}, (str(one),)) != key({"calibration": str(two)}, (str(two),))
+
+
+def test_a_small_table_behind_a_url_is_read_instead_of_pinned(tmp_path: Path) -> None:
+    table = tmp_path / "one.json"
+    table.write_bytes(b"{}")
+    assert key({}, (f"file://{table}",)) == key({}, (str(table),))
+    with pytest.raises(ConfigError, match=r"No file at 'file://.*gone\.json': correct the path"):
+        key({}, (f"file://{tmp_path}/gone.json",))

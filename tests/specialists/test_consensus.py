@@ -1,11 +1,25 @@
+import functools
+import json
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from benchmarks.detectors import Photos, agree, candidates, detect
+from engine.calibration import Calibration
 from engine.component import Specialist
 from engine.errors import ConfigError
+from engine.graph import build
 from engine.schema import Answer, Region, Sample
+from model.evaluate.boxes import measure_boxes
+from model.evaluate.calibration import fit_isotonic
+from model.evaluate.detections import Detection, TruthImage
+from model.evaluate.matching import scored
+from model.evaluate.resampling import interval, resamples
+from specialists import CATALOG
 from specialists.consensus import Consensus
+from tests.coco_results import DETECTORS, as_regions, coco_found, coco_truth, some
 from tests.shared_data import shared
 
 BOX = (10.0, 10.0, 60.0, 60.0)
@@ -134,9 +148,44 @@ def test_a_producer_with_more_votes_moves_score_and_box() -> None:
     assert fused.x1 == pytest.approx(11.5)
 
 
-def test_scores_are_calibrated_before_they_are_combined() -> None:
-    (fused,) = alive(fuse(said("a", 0, BOX, 0.8), calibration={"a": (2.0, 0.0)}))
-    assert fused.score == pytest.approx(16 / 17)  # odds 4 squared
+def calibrated(folder: Path, **curves: tuple[list[float], list[float]]) -> str:
+    path = folder / "calibration.json"
+    path.write_text(json.dumps({name: {"x": x, "y": y} for name, (x, y) in curves.items()}))
+    return str(path)
+
+
+def test_scores_are_calibrated_before_they_are_combined(tmp_path: Path) -> None:
+    path = calibrated(tmp_path, a=([0.0, 1.0], [0.0, 0.5]))
+    (fused,) = alive(fuse(said("a", 0, BOX, 0.8), said("b", 0, NEAR, 0.8), calibration=path))
+    assert fused.score == pytest.approx(1 - 0.6 * 0.2)
+
+
+def test_what_a_candidate_itself_scored_is_kept_beside(tmp_path: Path) -> None:
+    out = fuse(said("a", 0, BOX, 0.8), calibration=calibrated(tmp_path, a=([0.5], [0.1])))
+    assert (by_id(out)["a/0"].score, alive(out)[0].score) == (0.8, pytest.approx(0.1))
+
+
+def test_of_two_boxes_with_one_probability_the_detectors_own_score_decides(tmp_path: Path) -> None:
+    path = calibrated(tmp_path, a=([0.5], [0.1]))
+    out = by_id(fuse(said("a", 0, BOX, 0.8), said("a", 1, NEAR, 0.9), calibration=path))
+    assert alive(list(out.values()))[0].support == ["a/1"]
+
+
+def test_a_calibration_counts_by_what_it_says_not_where_it_lies(tmp_path: Path) -> None:
+    def key(folder: str, height: float) -> str:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        path = calibrated(tmp_path / folder, a=([0.5], [height]))
+        nodes = build({"a": {"use": "fake_detector"}, "objects": {"use": "consensus", "calibration": path}}, CATALOG)
+        return nodes[1].key
+
+    assert key("here", 0.1) == key("there", 0.1) != key("here", 0.2)
+    plain = build({"a": {"use": "fake_detector"}, "objects": {"use": "consensus"}}, CATALOG)[1].key
+    assert plain != key("here", 0.1)
+
+
+def test_a_calibration_that_is_not_there_is_refused_before_any_work() -> None:
+    with pytest.raises(ConfigError, match=r"'nowhere\.json': correct the path"):
+        build({"a": {"use": "fake_detector"}, "objects": {"use": "consensus", "calibration": "nowhere.json"}}, CATALOG)
 
 
 def test_certainty_stays_certain() -> None:
@@ -177,3 +226,56 @@ def test_two_real_detectors_together_see_more_than_the_better_one() -> None:
     fused, _ = agree(found, photos)
     assert photos.average_precision(fused)[0] >= 0.455
     assert len(candidates({name: answers[0] for name, answers in found.items()})) > len(fused[0])
+
+
+@pytest.mark.parametrize(
+    ("detectors", "split", "least"),
+    [
+        (DETECTORS[:2], "val2017", 0.484),
+        (DETECTORS[:2], "", 0.462),
+        (DETECTORS, "val2017", 0.478),
+        (DETECTORS, "", 0.446),
+    ],
+    ids=["two, photos not fitted on", "two, all photos", "three, photos not fitted on", "three, all photos"],
+)
+def test_calibrated_on_some_photos_it_is_no_worse_on_others(
+    detectors: tuple[str, ...], split: str, least: float
+) -> None:
+    instances = shared("coco/dev") / "instances.json"
+    test = coco_truth(instances, split=split)
+    plain, calibrated = (
+        measure_boxes(test, some(answers, test)) for answers in agreed(detectors, instances, shared("coco_results"))
+    )
+    assert calibrated.figures["AP50"] >= max(least, plain.figures["AP50"])
+    counts = resamples(len(test), 400)
+    low, high = interval(calibrated.resampled(counts)["AP50"] - plain.resampled(counts)["AP50"])
+    assert low > (-0.02 if len(detectors) == 2 else 0)  # two agree without it; with a weak third it is a clear gain
+    assert high > 0
+
+
+@functools.cache
+def agreed(
+    detectors: tuple[str, ...], instances: Path, results: Path
+) -> tuple[dict[str, list[Detection]], dict[str, list[Detection]]]:
+    """Every photo's fused boxes: without calibration, and with curves fitted on the train2017 photos."""
+    found = {name: coco_found(results / "real_detectors" / f"{name}_dev_nms.json", instances) for name in detectors}
+    fit, truth = coco_truth(instances, split="train2017"), coco_truth(instances)
+    curves = Calibration({name: fit_isotonic(*scored(fit, some(found[name], fit))[:2]) for name in detectors})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "calibration.json"
+        path.write_text(json.dumps(curves.as_json()))
+        return fused(found, truth), fused(found, truth, calibration=str(path))
+
+
+def fused(
+    found: dict[str, dict[str, list[Detection]]], truth: dict[str, TruthImage], **options: str
+) -> dict[str, list[Detection]]:
+    consensus = Consensus(**options)  # type: ignore[arg-type]
+    consensus.load()
+    samples = [Sample(name, i.width, i.height, regions=as_regions(found, name)) for name, i in truth.items()]
+    return {
+        sample.image_id: [
+            Detection(r.label, (r.x1, r.y1, r.x2, r.y2), r.score or 0.0) for r in alive(list(answer.regions))
+        ]
+        for sample, answer in zip(samples, consensus.annotate(samples), strict=True)
+    }

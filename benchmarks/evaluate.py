@@ -1,0 +1,126 @@
+"""How long measuring takes: COCO AP of 5,000 images x 100 boxes of 80 labels, against pycocotools by hand.
+
+    python -m benchmarks.evaluate [--images 5000]
+
+By hand is what a script would do: dictionaries as in a results file, loadRes, evaluate, accumulate, summarize.
+Both sides start from objects in memory and run in turns in one process. Then the bootstrap: 1,000 resamples of
+the images by pycocotools would be as many accumulations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from model.evaluate.boxes import BoxMeasure, measure_boxes
+from model.evaluate.calibration import calibration_errors, fit_isotonic
+from model.evaluate.detections import Detection, Truth, TruthImage
+from model.evaluate.matching import scored
+from model.evaluate.resampling import TIMES, resamples
+
+BOXES, LABELS, OBJECTS = 100, 80, 7
+TARGET = 1.3
+
+Truths = Mapping[str, TruthImage]
+Found = Mapping[str, Sequence[Detection]]
+
+
+def simulate(images: int) -> tuple[dict[str, TruthImage], dict[str, list[Detection]]]:
+    """About seven objects an image, each found by a few of a hundred boxes, the rest anywhere."""
+    random = np.random.default_rng(0)
+    truth, found = {}, {}
+    for n in range(images):
+        corners = random.uniform(0, 500, (OBJECTS, 2))
+        boxes = np.concatenate([corners, corners + random.uniform(10, 200, (OBJECTS, 2))], axis=1)
+        labels = random.integers(0, LABELS, OBJECTS)
+        which = random.integers(0, OBJECTS, BOXES)
+        near = random.random(BOXES) < 0.2
+        place = np.where(near[:, None], boxes[which] + random.normal(0, 8, (BOXES, 4)), boxes[which][:, [1, 0, 3, 2]])
+        names = np.where(near, labels[which], random.integers(0, LABELS, BOXES)).tolist()
+        scores = np.where(near, random.beta(4, 2, BOXES), random.beta(1, 8, BOXES)).tolist()
+        name = f"{n:06}"
+        objects = zip(labels.tolist(), boxes.tolist(), strict=True)
+        truth[name] = TruthImage(640, 640, [Truth(f"label {label}", tuple(box)) for label, box in objects])
+        answers = zip(names, place.tolist(), scores, strict=True)
+        found[name] = [Detection(f"label {label}", tuple(box), score) for label, box, score in answers]
+    return truth, found
+
+
+def by_hand(truth: Truths, found: Found) -> float:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    number = {f"label {k}": k + 1 for k in range(LABELS)}
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        images = [{"id": n} for n in range(len(truth))]
+        coco.dataset = {"images": images, "categories": [{"id": k + 1} for k in range(LABELS)], "annotations": []}
+        results = []
+        for n, name in enumerate(truth):
+            for thing in truth[name].objects:
+                row: dict[str, Any] = {"id": len(coco.dataset["annotations"]) + 1, "image_id": n, "iscrowd": 0}
+                row |= {"category_id": number[thing.label], "bbox": _bbox(thing.box)}
+                coco.dataset["annotations"].append(row | {"area": row["bbox"][2] * row["bbox"][3]})
+            for one in found[name]:
+                row = {"image_id": n, "category_id": number[one.label], "bbox": _bbox(one.box), "score": one.score}
+                results.append(row)
+        coco.createIndex()
+        measure = COCOeval(coco, coco.loadRes(results), "bbox")
+        measure.evaluate()
+        measure.accumulate()
+        measure.summarize()
+    return float(measure.stats[0])
+
+
+def _bbox(box: Sequence[float]) -> list[float]:
+    x1, y1, x2, y2 = box
+    return [x1, y1, x2 - x1, y2 - y1]
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    answer = work()
+    return time.perf_counter() - start, answer
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--images", type=int, default=5000)
+    options.add_argument("--rounds", type=int, default=1, help="the median ratio of so many is reported")
+    given = options.parse_args()
+    truth, found = simulate(given.images)
+    measure: BoxMeasure | None = None
+    pairs = []
+    for _ in range(given.rounds):
+        ours, measure = timed(lambda: measure_boxes(truth, found))
+        theirs, ap = timed(lambda: by_hand(truth, found))
+        assert abs(measure.figures["AP"] - ap) < 1e-9, (measure.figures["AP"], ap)
+        pairs.append((ours, theirs))
+    ours, theirs = np.median(pairs, axis=0)
+    assert measure is not None
+    print(
+        f"{given.images} images, {measure.truths} objects, {measure.predictions} boxes: AP {measure.figures['AP']:.4f}"
+    )
+    print(
+        f"measured in {ours:.1f} s, by hand {theirs:.1f} s, ratio {np.median([a / b for a, b in pairs]):.2f}", end=" "
+    )
+    print(f"(target <= {TARGET})")
+    counts = resamples(given.images)
+    seconds, _ = timed(lambda: measure.resampled(counts))
+    print(f"bootstrap of AP and AP50, {TIMES} resamples: {seconds:.1f} s")
+    seconds, (scores, right, image) = timed(lambda: scored(truth, found))
+    print(f"which of {len(scores)} boxes are right: {seconds:.1f} s")
+    seconds, curve = timed(lambda: fit_isotonic(scores, right))
+    print(f"isotonic curve of {len(curve[0])} knots: {seconds:.1f} s")
+    seconds, _ = timed(lambda: calibration_errors(scores, right, image, counts))
+    print(f"bootstrap of ECE, {TIMES} resamples: {seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Phrase grounding: does a box said for a phrase meet a box people gave it.
+
+The any-box protocol of Flickr30k Entities: a phrase is found if one of its first k boxes overlaps ANY of its true
+boxes by IoU 0.5. (The merged-boxes protocol compares with the one box around all of them instead; its figures
+are not comparable.) With one true box a phrase, recall@1 is the accuracy@0.5 of referring expressions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.evaluate.detections import Box
+from model.evaluate.matching import box_overlaps
+from model.evaluate.resampling import Floats, Ints, of_totals
+
+
+@dataclass(frozen=True, slots=True)
+class GroundedPhrase:
+    """`found`: best first. `image`: the row of its image among those measured. Without true boxes it is not counted."""
+
+    image: int
+    found: Sequence[Box]
+    truth: Sequence[Box]
+
+
+@dataclass(frozen=True, slots=True)
+class GroundingMeasure:
+    """`mean_iou`: of each phrase's first box with the true box it meets best, 0 where nothing was said."""
+
+    figures: dict[str, float]  # recall@1, recall@5, mean_iou
+    phrases: int
+    answered: int
+    hits: dict[str, Floats]  # for each phrase
+    image: Ints
+
+    def resampled(self, counts: Ints) -> dict[str, Floats]:
+        """Each figure for each resample of images."""
+        images = counts.shape[1]
+        phrases = np.bincount(self.image, minlength=images)
+        return {
+            name: of_totals(np.bincount(self.image, values, minlength=images), phrases, counts)
+            for name, values in self.hits.items()
+        }
+
+
+def measure_grounding(phrases: Sequence[GroundedPhrase], *, iou: float = 0.5) -> GroundingMeasure:
+    counted = [phrase for phrase in phrases if len(phrase.truth)]
+    best = [box_overlaps(phrase.found, phrase.truth).max(axis=1, initial=0.0) for phrase in counted]
+    first = np.array([overlaps[0] if len(overlaps) else 0.0 for overlaps in best], np.float64)
+    top5 = np.array([overlaps[:5].max(initial=0.0) for overlaps in best], np.float64)
+    hits = {
+        "recall@1": (first >= iou).astype(np.float64),
+        "recall@5": (top5 >= iou).astype(np.float64),
+        "mean_iou": first,
+    }
+    return GroundingMeasure(
+        figures={name: float(values.mean()) if len(counted) else float("nan") for name, values in hits.items()},
+        phrases=len(counted),
+        answered=sum(bool(len(phrase.found)) for phrase in counted),
+        hits=hits,
+        image=np.array([phrase.image for phrase in counted], np.int64),
+    )

@@ -1,0 +1,142 @@
+"""OCR measured by words: without regard to case, punctuation and how a reader joins words to lines.
+
+Two ways. `bag`: which words, wherever in the image. `place`: the same word, and the middle of its true box in
+the box of the line it was read in. Words nobody could read (`legible` false) are asked of nobody, and what is
+read there, by the middle of its own part of the line, is not held against the reader.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.evaluate.detections import Box, in_known_images
+from model.evaluate.resampling import Floats, Ints, of_totals
+
+_FIGURES = ("recall", "precision", "F1")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word people marked; of a quad the box around it."""
+
+    text: str
+    box: Box
+    legible: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line that was read, of one word or several."""
+
+    text: str
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class WordMeasure:
+    """Figures "bag recall", "bag precision", "bag F1", the same of "place", and "found": the share of words whose
+    letters stand somewhere in a line that touches them, so that "exit12" finds "exit".
+
+    `sums`: for each image, in order of name, how many words are true, read, right (bag), right (place), found.
+    """
+
+    figures: dict[str, float]
+    images: int
+    words: int
+    read: int
+    sums: Ints
+
+    def resampled(self, counts: Ints) -> dict[str, Floats]:
+        """Each figure for each resample of images."""
+        true, read, bag, place, found = self.sums.T
+        answer = {"found": of_totals(found, true, counts)}
+        for name, right in (("bag", bag), ("place", place)):
+            shares = (of_totals(right, n, counts) for n in (true, read, (true + read) / 2))
+            answer |= {f"{name} {figure}": share for figure, share in zip(_FIGURES, shares, strict=True)}
+        return answer
+
+
+def measure_words(truth: Mapping[str, Sequence[Word]], read: Mapping[str, Sequence[Line]]) -> WordMeasure:
+    in_known_images(truth, read)
+    names = sorted(truth)
+    sums = np.array([_image(truth[name], read.get(name, ())) for name in names], np.int64).reshape(-1, 5)
+    measure = WordMeasure({}, len(names), int(sums[:, 0].sum()), int(sums[:, 1].sum()), sums)
+    once = np.ones((1, len(names)), np.int64)
+    measure.figures.update({name: float(values[0]) for name, values in measure.resampled(once).items()})
+    return measure
+
+
+def plain_word(text: str) -> str:
+    """Letters and digits alone, of any script."""
+    return "".join(c for c in text.casefold() if c.isalnum())
+
+
+def split_line(line: Line) -> list[tuple[str, Box]]:
+    """Its words, each with its part of the box: as many letters, as much of the longer side. '' words are left out."""
+    x1, y1, x2, y2 = line.box
+    across = x2 - x1 >= y2 - y1
+    answer, at, whole = [], 0, max(1, len(line.text))
+    for word in line.text.split():
+        start = line.text.index(word, at)
+        at = start + len(word)
+        low, high = start / whole, at / whole
+        part = (x1 + low * (x2 - x1), y1, x1 + high * (x2 - x1), y2)
+        down = (x1, y1 + low * (y2 - y1), x2, y1 + high * (y2 - y1))
+        if plain := plain_word(word):
+            answer.append((plain, part if across else down))
+    return answer
+
+
+def _image(truth: Sequence[Word], lines: Sequence[Line]) -> tuple[int, int, int, int, int]:
+    """(true, read, right in the bag, right in place, found)."""
+    asked = [(plain, word.box) for word in truth if word.legible and (plain := plain_word(word.text))]
+    spared = [word.box for word in truth if not word.legible]
+    said = [(word, part, line.box) for line in lines for word, part in split_line(line)]
+    wanted = Counter(word for word, _ in asked)
+    # A word that is asked for counts wherever it lies.
+    said = [one for one in said if one[0] in wanted or not any(_holds(box, one[1]) for box in spared)]
+    bag = (wanted & Counter(word for word, _, _ in said)).total()
+    place = _in_place(asked, said)
+    whole = [(plain_word(line.text), line.box) for line in lines]
+    found = sum(any(word in text and _touch(box, other) for text, other in whole) for word, box in asked)
+    return len(asked), len(said), bag, place, found
+
+
+def _in_place(asked: Sequence[tuple[str, Box]], said: Sequence[tuple[str, Box, Box]]) -> int:
+    """Each word read answers one true word, the one nearest to its part of the line."""
+    pairs = sorted(
+        (_distance(box, part), i, j)
+        for i, (word, box) in enumerate(asked)
+        for j, (other, part, line) in enumerate(said)
+        if word == other and _holds(line, box)
+    )
+    done_i: set[int] = set()
+    done_j: set[int] = set()
+    for _, i, j in pairs:
+        if i not in done_i and j not in done_j:
+            done_i.add(i)
+            done_j.add(j)
+    return len(done_i)
+
+
+def _middle(box: Box) -> tuple[float, float]:
+    return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+
+
+def _holds(outer: Box, inner: Box) -> bool:
+    """The middle of `inner` lies in `outer`."""
+    x, y = _middle(inner)
+    return outer[0] <= x <= outer[2] and outer[1] <= y <= outer[3]
+
+
+def _distance(one: Box, other: Box) -> float:
+    (x, y), (u, v) = _middle(one), _middle(other)
+    return float(np.hypot(x - u, y - v))
+
+
+def _touch(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and one[2] > other[0] and one[1] < other[3] and one[3] > other[1]
