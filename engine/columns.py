@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.errors import EngineError
 from engine.flat import (
@@ -38,6 +39,7 @@ __all__ = [
     "RegionTexts",
     "Regions",
     "Shard",
+    "SurveyedImages",
     "Tags",
     "Texts",
 ]
@@ -209,6 +211,15 @@ class Images(View):
         return np.zeros(len(self), np.bool_)
 
 
+class SurveyedImages(Images):
+    """Images and what a survey of the whole data set found of them."""
+
+    @property
+    def same_distance(self) -> Floats:
+        """Bits of difference to the image that stands for this one; NaN where it stands for itself."""
+        return self.numbers("same_distance")
+
+
 class Regions(View):
     column = "regions"
 
@@ -337,6 +348,20 @@ class ImageScores(View):
     @property
     def value(self) -> Floats:
         return self.numbers("value")
+
+    @property
+    def code(self) -> pa.Array:
+        """What is no number: a language, a perceptual hash; '' for most."""
+        return self.strings("code")
+
+    @property
+    def text(self) -> Ints:
+        """The shard's row of the text each is about, the first of its parents; -1 if that is none."""
+        parents = self.strings("parents")
+        named = np.flatnonzero(pc.list_value_length(parents).to_numpy())
+        rows = np.full(len(self), -1, np.int64)
+        rows[named] = self.shard.find("texts", self.image[named], pc.list_element(parents.take(pa.array(named)), 0))
+        return rows
 
 
 VIEWS: dict[str, type[View]] = {

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 CATALOG: dict[str, str] = {
+    "agreement": "filters.agreement:agreement",
     "box_sanity": "filters.box_sanity:box_sanity",
     "box_size": "filters.box_size:box_size",
+    "image_quality": "filters.image_quality:image_quality",
     "min_complexity": "filters.min_complexity:min_complexity",
+    "min_phrase_score": "filters.min_phrase_score:min_phrase_score",
     "min_score": "filters.min_score:min_score",
     "min_side": "filters.min_side:min_side",
+    "near_duplicate": "filters.near_duplicate:near_duplicate",
+    "nested_phrase": "filters.nested_phrase:nested_phrase",
     "nms": "filters.nms:nms",
     "phrase_blacklist": "filters.phrase_blacklist:phrase_blacklist",
+    "text_language": "filters.text_language:text_language",
     "text_length": "filters.text_length:text_length",
+    "text_repetition": "filters.text_repetition:text_repetition",
     "too_many_objects": "filters.too_many_objects:too_many_objects",
+    "ungrounded_image": "filters.ungrounded_image:ungrounded_image",
     "ungrounded_phrase": "filters.ungrounded_phrase:ungrounded_phrase",
+    "unsafe": "filters.unsafe:unsafe",
 }

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from engine.columns import Regions
+from filters.bounds import one_option, row_bounds
 from filters.verdict import Verdict
+
+BOUNDS = ("min_side", "min_share", "max_share")
 
 
 def box_size(
-    regions: Regions, *, min_side: float = 4.0, min_share: float = 0.0, max_share: float = 1.0
+    regions: Regions,
+    *,
+    min_side: float = 4.0,
+    min_share: float = 0.0,
+    max_share: float = 1.0,
+    by_producer: Mapping[str, Mapping[str, float]] = {},
+    by_label: Mapping[str, Mapping[str, float]] = {},
 ) -> list[Verdict]:
     """Drop boxes whose shorter side is below `min_side` pixels, or whose area is not within `min_share` and
     `max_share` of the image's. All bounds are inclusive.
+
+    A box of 3 x 50 pixels has a side of 3, and must have 4. `by_producer: {ocr: {min_side: 2}}` and, before it,
+    `by_label: {person: {max_share: 0.9}}` give some their own.
     """
+    bounds = {
+        option: row_bounds(
+            regions,
+            option,
+            given,
+            by_producer=one_option(by_producer, option, BOUNDS),
+            by_label=one_option(by_label, option, BOUNDS),
+        )
+        for option, given in zip(BOUNDS, (min_side, min_share, max_share), strict=True)
+    }
     width, height = regions.x2 - regions.x1, regions.y2 - regions.y1
     side = width.clip(max=height)
     share = width.astype("f8") * height / (regions.width.astype("f8") * regions.height)
     # A box over the whole image may reach half a pixel over its edges (box_sanity): that is a share of 1.
     share = share.clip(max=1.0)
     return [
-        Verdict(side >= min_side, "box_size.side", side, min_side),
-        Verdict(share >= min_share, "box_size.min_share", share, min_share),
-        Verdict(share <= max_share, "box_size.max_share", share, max_share),
+        Verdict(side >= bounds["min_side"], "box_size.side", side, bounds["min_side"]),
+        Verdict(share >= bounds["min_share"], "box_size.min_share", share, bounds["min_share"]),
+        Verdict(share <= bounds["max_share"], "box_size.max_share", share, bounds["max_share"]),
     ]

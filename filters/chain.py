@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from engine.columns import VIEWS, ParsedTexts, View
+from engine.columns import VIEWS, ParsedTexts, SurveyedImages, View
 from engine.errors import ConfigError, EngineError
 from engine.flat import Bools, Floats, Ints, Numbers, Shard, as_lists, filled, one_array, with_field
 from engine.schema import ANNOTATIONS, RECORD, VERDICT, VERDICTS
-from filters.verdict import Rule, Verdict, needs_parse, reads
+from filters.verdict import Rule, Verdict, needs_parse, needs_survey, reads
 
 MERGED, FAILED, IMAGE_DROPPED, TEXT_DROPPED, REGION_DROPPED = (
     "merged",
@@ -43,7 +43,11 @@ def judge(
     for name, rule, _ in rules:
         if parse is None and needs_parse(rule):
             raise ConfigError(f"Filter '{name}' reads the parse of texts, but there is none: add a node that parses.")
-    court = _Court(Shard(record, images, parse))
+        if needs_survey(rule) and "same_distance" not in images.column_names:
+            raise EngineError(
+                f"Filter '{name}' reads a survey of the whole data set: pass its columns with the images."
+            )
+    court = Court(Shard(record, images, parse))
     for name, rule, options in rules:
         court.hear(name, rule, options)
     return court.verdicts()
@@ -63,7 +67,9 @@ class _Docket:
         return kept
 
 
-class _Court:
+class Court:
+    """One shard while its rules are heard, one after the other."""
+
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
         self.rules = [""]
@@ -82,24 +88,32 @@ class _Court:
         """What is left of a column. All of it is handed over without a copy."""
         if name not in self.views:
             kept = self.dockets[name].kept
-            kind = ParsedTexts if name == "texts" else VIEWS[name]
+            kind = _FULL.get(name, VIEWS[name])
             self.views[name] = kind(self.shard, None if kept.all() else np.flatnonzero(kept))
         return self.views[name]
 
-    def hear(self, name: str, rule: Rule, options: Mapping[str, Any]) -> None:
+    def ask(self, name: str, rule: Rule, options: Mapping[str, Any]) -> list[Verdict]:
+        """What a rule says of what is left. Nothing is dropped."""
         columns = reads(rule)
-        judged = self.view(columns[0])
         answer = rule(*(self.view(column) for column in columns), **options)
-        dropped = False
-        for verdict in [answer] if isinstance(answer, Verdict) else answer:
-            if np.shape(verdict.keep) != (len(judged),):
+        verdicts = [answer] if isinstance(answer, Verdict) else list(answer)
+        for verdict in verdicts:
+            if np.shape(verdict.keep) != (len(self.view(columns[0])),):
                 raise EngineError(
-                    f"Filter '{name}' answered {np.shape(verdict.keep)} verdicts on {len(judged)} {columns[0]}: "
-                    "return one for each row."
+                    f"Filter '{name}' answered {np.shape(verdict.keep)} verdicts on {len(self.view(columns[0]))} "
+                    f"{columns[0]}: return one for each row."
                 )
-            dropped |= self._reject(columns[0], judged, verdict)
+        return verdicts
+
+    def hear(self, name: str, rule: Rule, options: Mapping[str, Any]) -> None:
+        """Drop what a rule rejects, and what hangs on it."""
+        column = reads(rule)[0]
+        judged = self.view(column)
+        dropped = False
+        for verdict in self.ask(name, rule, options):
+            dropped |= self._reject(column, judged, verdict)
         if dropped:
-            self._follow({columns[0]})
+            self._follow({column})
 
     def _reject(self, column: str, judged: View, verdict: Verdict) -> bool:
         if verdict.keep.all():
@@ -164,6 +178,9 @@ class _Court:
         value, threshold = (pa.array(x, pa.float64(), from_pandas=True) for x in (docket.value, docket.threshold))
         arrays = [ids, pa.array(docket.kept), rules.take(pa.array(docket.reason)), value, threshold]
         return pa.StructArray.from_arrays(arrays, fields=list(VERDICT))
+
+
+_FULL: Mapping[str, type[View]] = {"texts": ParsedTexts, "images": SurveyedImages}
 
 
 def _shielded(shard: Shard, name: str) -> Bools:

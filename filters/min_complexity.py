@@ -10,23 +10,34 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.columns import ParsedTexts
-from filters.verdict import Verdict, at_least, by_word
+from filters.bounds import Bound, one_option, text_bounds
+from filters.verdict import Verdict, at_least
 
 MIN_OBJECT: Mapping[str, float] = {"brief": 1, "detailed": 2, "more_detailed": 2}
 MIN_ACTION: Mapping[str, float] = {"brief": 0, "detailed": 1, "more_detailed": 1}
+BOUNDS = ("min_object", "min_action")
 
 
 def min_complexity(
     texts: ParsedTexts,
     *,
-    min_object: Mapping[str, float] = MIN_OBJECT,
-    min_action: Mapping[str, float] = MIN_ACTION,
+    min_object: Bound = MIN_OBJECT,
+    min_action: Bound = MIN_ACTION,
+    by_producer: Mapping[str, Mapping[str, Bound]] = {},
 ) -> list[Verdict]:
-    """Drop texts below the object or action complexity their granularity asks for; a granularity not named keeps
-    its default.
+    """Drop texts below the object or action complexity asked for: a number, or one a granularity (one not named
+    keeps its default).
+
+    "Yes." has no object, so its object complexity is 0, and a brief text must have 1.
+    `by_producer: {web: {min_object: 2}}` holds for the texts of one producer.
     """
-    objects = texts.lookup("granularity", by_word(MIN_OBJECT, min_object), 0)
-    actions = texts.lookup("granularity", by_word(MIN_ACTION, min_action), 0)
+    own = {option: one_option(by_producer, option, BOUNDS) for option in BOUNDS}
+    objects = text_bounds(
+        texts, "min_object", min_object, defaults=MIN_OBJECT, otherwise=0, by_producer=own["min_object"]
+    )
+    actions = text_bounds(
+        texts, "min_action", min_action, defaults=MIN_ACTION, otherwise=0, by_producer=own["min_action"]
+    )
     return [
         at_least(texts.object_complexity, objects, "min_complexity.object"),
         at_least(texts.action_complexity, actions, "min_complexity.action"),

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import get_type_hints
 
 import numpy as np
 
-from engine.columns import VIEWS, ParsedTexts
+from engine.columns import VIEWS, ParsedTexts, SurveyedImages
 from engine.errors import ConfigError, unknown
 from engine.flat import Bools, Floats, Numbers
 
@@ -54,17 +54,22 @@ def reads(rule: Rule) -> tuple[str, ...]:
 @functools.cache
 def needs_parse(rule: Rule) -> bool:
     """Whether a rule reads what the parse says of texts: one of its columns is declared ParsedTexts."""
+    return _declares(rule, ParsedTexts)
+
+
+@functools.cache
+def needs_survey(rule: Rule) -> bool:
+    """Whether a rule reads what a survey of the whole data set found: one of its columns is SurveyedImages."""
+    return _declares(rule, SurveyedImages)
+
+
+def _declares(rule: Rule, kind: type) -> bool:
     hints = get_type_hints(rule)
-    return any(hints.get(name) is ParsedTexts for name in reads(rule))
+    return any(hints.get(name) is kind for name in reads(rule))
 
 
 def _name(rule: Rule) -> str:
     return f"'{getattr(rule, '__name__', rule)}'"
-
-
-def by_word(defaults: Mapping[str, float], given: Mapping[str, float]) -> Mapping[str, float]:
-    """Bounds for each granularity: those given, and the defaults of those that are not."""
-    return {**defaults, **given}
 
 
 def at_least(value: Floats, floor: Floats, rule: str) -> Verdict:

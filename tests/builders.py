@@ -44,7 +44,7 @@ def tag(label: str = "animal", **given: Any) -> Row:
 
 
 def image_score(name: str = "sharpness", value: float = 1.0, **given: Any) -> Row:
-    return annotation(given, name=name, value=value)
+    return annotation(given, name=name, value=value, code="")
 
 
 def row(image_id: str = "", **columns: Any) -> Row:
@@ -69,11 +69,12 @@ def failure(**given: Any) -> Row:
 
 
 def images(shard: pa.Table, width: int = 100, height: int = 100) -> pa.Table:
-    """The images table of a shard, all of one size."""
+    """The images table of a shard, all of one size, none of them like another."""
     plain: Row = {"sources": [], "format": "PNG", "licence": "", "split": "train", "bytes": 1, "uri": "", "offset": 0}
     size = {"width": width, "height": height, "length": -1}
     ids = shard.column("image_id").to_pylist()
-    return pa.Table.from_pylist([{"image_id": image_id, **plain, **size} for image_id in ids], schema=IMAGES)
+    table = pa.Table.from_pylist([{"image_id": image_id, **plain, **size} for image_id in ids], schema=IMAGES)
+    return table.append_column("same_distance", pa.array([None] * len(ids), pa.float64()))
 
 
 def parsed(words: str = "A cat sleeps.", **given: Any) -> Row:

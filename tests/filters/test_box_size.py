@@ -29,3 +29,13 @@ def test_bounds_are_inclusive(box: tuple[float, ...], options: dict[str, Any], r
 
 def test_a_human_box_may_have_any_size() -> None:
     assert reasons(record(regions=[region((0, 0, 1, 1), id="a", score=None)]), box_size)["a"] == ""
+
+
+def test_a_producer_or_a_label_may_have_its_own_bounds() -> None:
+    thin = (10, 10, 13, 60)
+    shard = record(
+        regions=[region(thin, id="a"), region(thin, id="b", producer="ocr"), region(thin, id="c", label="Pole")]
+    )
+    options = {"by_producer": {"ocr": {"min_side": 2}}, "by_label": {"pole": {"min_side": 3, "max_share": 0.5}}}
+    found = reasons(shard, (box_size, options))
+    assert (found["a"], found["b"], found["c"]) == ("box_size.side", "", "")

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import pytest
 
 from engine.catalog import check_options, defaults_of, resolve
+from engine.flat import Shard
 from filters import CATALOG
+from filters.chain import Court
 from filters.verdict import reads
+from tests.builders import images, parse, record
 
 
 @pytest.mark.parametrize("name", CATALOG)
@@ -21,3 +27,12 @@ def test_every_rule_is_found_documented_and_takes_its_own_defaults(name: str) ->
 def test_options_of_a_recipe_reach_the_rule() -> None:
     _, rule = resolve("filter", "text_length", CATALOG)
     assert check_options("text_length", rule, {"min_tokens": {"brief": 3}}) == {"min_tokens": {"brief": 3.0}}
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_reason_a_rule_can_give_is_asserted_by_its_test(name: str) -> None:
+    _, rule = resolve("filter", name, CATALOG)
+    answer = Court(Shard(record(), images(record()), parse())).ask(name, rule, {})
+    source = Path(__file__).with_name(f"test_{name}.py").read_text(encoding="utf-8")
+    said = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
+    assert {verdict.rule for verdict in answer} - said == set()

@@ -30,3 +30,10 @@ def test_bounds_are_inclusive_and_of_the_granularity(
 def test_a_human_text_may_be_simple() -> None:
     said = parse(parsed("Cat.", object_complexity=0.0))
     assert reasons(record(texts=[text("Cat.", id="t", score=None)]), min_complexity, parse=said)["t"] == ""
+
+
+def test_a_producer_may_have_its_own_bounds() -> None:
+    shard = record(texts=[text("Words.", id="a"), text("Words.", id="w", producer="web")])
+    said = parse(parsed("Words.", object_complexity=2.0))
+    found = reasons(shard, (min_complexity, {"by_producer": {"web": {"min_object": 3}}}), parse=said)
+    assert (found["a"], found["w"]) == ("", "min_complexity.object")

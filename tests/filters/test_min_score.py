@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 from engine.columns import Regions, Shard
+from engine.errors import ConfigError
 from filters.min_score import min_score
 from tests.builders import images, reasons, record, region
 
@@ -21,6 +25,30 @@ def test_a_producer_may_have_its_own_floor() -> None:
     shard = record(regions=[region(id="a", producer="shy", score=0.1), region(id="b", score=0.1)])
     found = reasons(shard, (min_score, {"by_producer": {"shy": 0.05}}))
     assert (found["a"], found["b"]) == ("", "min_score")
+
+
+def test_a_label_may_have_its_own_floor_before_its_producer() -> None:
+    shard = record(regions=[region(id="a", label="Person"), region(id="b", label="cat"), region(id="c", score=0.6)])
+    found = reasons(shard, (min_score, {"by_producer": {"model": 0.7}, "by_label": {"person": 0.95}}))
+    assert (found["a"], found["b"], found["c"]) == ("min_score", "", "min_score")
+
+
+def test_calibrated_scores_are_compared_with_one_floor(tmp_path: Path) -> None:
+    path = tmp_path / "curves.json"
+    path.write_text('{"proud": {"x": [0.0, 1.0], "y": [0.0, 0.5]}}')
+    shard = record(
+        regions=[region(id="a", producer="proud", score=0.8), region(id="b", score=0.5), region(id="h", score=None)]
+    )
+    assert reasons(shard, (min_score, {"floor": 0.45}))["a"] == ""
+    found = reasons(shard, (min_score, {"floor": 0.45, "calibration": str(path)}))
+    assert (found["a"], found["b"], found["h"]) == ("min_score", "", "")
+    verdict = min_score(Regions(Shard(shard, images(shard))), calibration=str(path))
+    np.testing.assert_allclose(verdict.value, [0.4, 0.5, np.nan], atol=1e-6)
+
+
+def test_a_calibration_that_is_not_there_is_said() -> None:
+    with pytest.raises(ConfigError, match="No calibration at"):
+        reasons(record(regions=[region()]), (min_score, {"calibration": "/nowhere.json"}))
 
 
 def test_a_human_region_has_no_score_and_passes() -> None:

@@ -40,3 +40,10 @@ def test_a_text_the_parser_failed_on_is_not_kept() -> None:
 def test_a_human_text_may_have_any_length() -> None:
     shard = record(texts=[text("Cat.", id="t", score=None)])
     assert reasons(shard, text_length, parse=parse(parsed("Cat.", tokens=1)))["t"] == ""
+
+
+def test_a_producer_may_have_its_own_bounds() -> None:
+    shard = record(texts=[text("Words.", id="a"), text("Words.", id="w", producer="web")])
+    said = parse(parsed("Words.", tokens=8))
+    found = reasons(shard, (text_length, {"by_producer": {"web": {"max_tokens": {"brief": 7}}}}), parse=said)
+    assert (found["a"], found["w"]) == ("", "text_length.max")

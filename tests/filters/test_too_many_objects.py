@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
+from engine.columns import ParsedTexts, Shard
 from filters.too_many_objects import too_many_objects
-from tests.builders import parse, parsed, reasons, record, text
+from tests.builders import images, parse, parsed, reasons, record, text
 
 
 @pytest.mark.parametrize(
@@ -27,3 +31,29 @@ def test_the_ceiling_is_inclusive_and_of_the_granularity(granularity: str, objec
 def test_a_human_may_list_what_they_like() -> None:
     shard = record(texts=[text("List.", id="t", score=None)])
     assert reasons(shard, too_many_objects, parse=parse(parsed("List.", objects=["cat"] * 99)))["t"] == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"max_objects": 5}, "too_many_objects"),
+        ({"max_objects": {"detailed": 5}}, ""),
+        ({"by_producer": {"web": 5}}, "too_many_objects"),
+        ({"by_producer": {"web": {"brief": 5}}}, "too_many_objects"),
+        ({"by_producer": {"captioner": 5}}, ""),
+    ],
+)
+def test_the_cap_is_a_number_or_one_a_granularity_for_all_or_for_a_producer(
+    options: dict[str, Any], reason: str
+) -> None:
+    shard = record(texts=[text("List.", id="t", producer="web")])
+    said = parse(parsed("List.", objects=["cat"] * 6))
+    assert reasons(shard, (too_many_objects, options), parse=said)["t"] == reason
+
+
+def test_every_row_tells_the_number_compared() -> None:
+    shard = record(texts=[text("List."), text("List.", "detailed")])
+    texts = ParsedTexts(Shard(shard, images(shard), parse(parsed("List.", objects=["cat"] * 6))))
+    verdict = too_many_objects(texts)
+    np.testing.assert_array_equal(verdict.value, [6, 6])
+    np.testing.assert_array_equal(verdict.threshold, [10, 30])

@@ -1,0 +1,48 @@
+"""Regions too few producers saw. What a fused region was made of is in its `support`: "ssd/3" is a witness "ssd".
+
+Put it behind a consensus: regions that nobody fused have one witness each, their own producer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow.compute as pc
+
+from engine.columns import Regions
+from engine.flat import Floats
+from filters.bounds import row_bounds
+from filters.verdict import Verdict
+
+
+def agreement(
+    regions: Regions,
+    *,
+    producers: float = 2,
+    below: float = 1.0,
+    by_producer: Mapping[str, float] = {},
+    by_label: Mapping[str, float] = {},
+    kinds: Sequence[str] = ("object",),
+) -> Verdict:
+    """Drop regions that fewer than `producers` distinct producers saw, unless their score is `below` or higher.
+
+    A region of the consensus whose support is ["ssd/3", "ssd/9"] has one witness and is dropped at a score of .9;
+    with `below: 0.8` that score speaks for itself. `by_producer` and, before it, `by_label` ({kite: 1}) ask for
+    another number of witnesses. Only `kinds` of regions are judged: text regions mostly have one reader.
+    """
+    wanted = row_bounds(regions, "producers", producers, by_producer=by_producer, by_label=by_label)
+    judged = np.logical_or.reduce([regions.equals("kind", kind) for kind in kinds]) & (regions.score < below)
+    seen = witnesses(regions)
+    return Verdict(~judged | (seen >= wanted), "agreement", np.where(judged, seen, np.nan), wanted)
+
+
+def witnesses(regions: Regions) -> Floats:
+    """How many producers saw each region; without support its own did."""
+    support = regions.strings("support")
+    region = np.repeat(np.arange(len(regions)), pc.list_value_length(support).to_numpy())
+    ids = support.flatten().dictionary_encode()  # a shard names the same few hundred ids again and again
+    names = pc.replace_substring_regex(ids.dictionary, "/[^/]*$", "").dictionary_encode()
+    count = max(len(names.dictionary), 1)
+    distinct = np.unique(region * count + names.indices.to_numpy()[ids.indices.to_numpy()])
+    return np.maximum(np.bincount(distinct // count, minlength=len(regions)), 1).astype(np.float64)

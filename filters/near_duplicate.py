@@ -1,0 +1,22 @@
+"""The same photo again: re-encoded, scaled, a little cropped. Exact copies are one image since ingest.
+
+Needs the perceptual hashes that `image_quality` gives. Which image stands for which, only the whole set can tell:
+the largest of them, of equals the first that came, and every image within `radius` of it is the same. Put this rule
+last among those that judge images: what earlier rules dropped stands for nothing.
+
+Of a photo in full size and its thumbnail the thumbnail is dropped, with the distance of the two as the value.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from engine.columns import SurveyedImages
+from engine.phash import RADIUS
+from filters.verdict import Verdict
+
+
+def near_duplicate(images: SurveyedImages, *, radius: int = RADIUS) -> Verdict:
+    """Drop images whose hash differs in at most `radius` of 256 bits from that of the image that stands for them."""
+    distance = images.same_distance
+    return Verdict(np.isnan(distance), "near_duplicate", distance, radius)

@@ -1,0 +1,60 @@
+"""Texts in another language, or in none one can be sure of, by what a language component said of each text.
+
+What was not measured passes, unless `drop_unmeasured`; and so do short texts, of which every identifier is unsure:
+of real English phrases of three or four words it takes two in five for another language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow.compute as pc
+
+from engine.columns import ImageScores, Texts
+from engine.flat import Ints
+from filters.bounds import Bound, text_bounds
+from filters.verdict import Verdict
+
+FLOOR: Mapping[str, float] = {"brief": 0.3, "detailed": 0.5, "more_detailed": 0.5}
+
+
+def text_language(
+    texts: Texts,
+    image_scores: ImageScores,
+    *,
+    keep: Sequence[str] = ("en",),
+    floor: Bound = FLOOR,
+    by_producer: Mapping[str, Bound] = {},
+    min_words: int = 5,
+    drop_unmeasured: bool = False,
+) -> list[Verdict]:
+    """Drop texts whose language is not among `keep`, or was told with a confidence below the floor: a number, or one
+    a granularity. Of several scores of one text the surest counts. The value is always the confidence.
+
+    "Un chat dort sur un vieux canapé." at .99 for "fr" is text_language.other. `by_producer: {web: 0.8}` is a floor
+    for the texts of one producer. Texts of fewer than `min_words` words pass.
+    """
+    scores = image_scores.take(image_scores.equals("name", "language"))
+    surest = _surest(texts, scores)
+    sure = np.append(scores.value, np.nan)[surest]
+    codes, words = scores.codes("code")
+    wanted = np.append(np.isin(codes, [number for number, word in enumerate(words) if word in keep]), True)[surest]
+    floors = text_bounds(texts, "floor", floor, defaults=FLOOR, otherwise=0, by_producer=by_producer)
+    short = pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(texts.text))).to_numpy() < min_words
+    measured = surest >= 0
+    return [
+        Verdict(short | measured | (not drop_unmeasured), "text_language.unmeasured"),
+        Verdict(short | wanted, "text_language.other", sure),
+        Verdict(short | ~(sure < floors), "text_language.floor", np.where(short, np.nan, sure), floors),
+    ]
+
+
+def _surest(texts: Texts, scores: ImageScores) -> Ints:
+    """For each text the row, among these scores, of the surest of its own; -1 for none."""
+    text = scores.text
+    order = np.argsort(scores.value, kind="stable")
+    order = order[text[order] >= 0]
+    found = np.full(len(texts.shard.column("texts")), -1, np.int64)
+    found[text[order]] = order  # the last one written stays: the surest
+    return found[texts.rows]

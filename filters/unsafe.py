@@ -1,0 +1,40 @@
+"""Images a safety model warns of. Not measured passes, unless `drop_unmeasured`: a model that failed says nothing.
+
+Everything said of a dropped image is dropped with it, human labels included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from engine.columns import Images, ImageScores
+from filters.bounds import row_bounds
+from filters.verdict import Verdict
+
+
+def unsafe(
+    images: Images,
+    image_scores: ImageScores,
+    *,
+    ceiling: float = 0.5,
+    by_producer: Mapping[str, float] = {},
+    drop_unmeasured: bool = False,
+) -> list[Verdict]:
+    """Drop images that a score named "unsafe" puts above the ceiling. Any of several models may reject.
+
+    An image at .93 is above the ceiling of .5. `ceiling` holds for every producer of scores that `by_producer`
+    ({nsfw: 0.8}) does not name; the value is the highest score of those that reject, or of all.
+    """
+    scores = image_scores.take(image_scores.equals("name", "unsafe") & ~np.isnan(image_scores.value))
+    ceilings = row_bounds(scores, "ceiling", ceiling, by_producer=by_producer)
+    worst = np.full(len(images.shard), -1, np.int64)
+    order = np.lexsort((scores.value, scores.value > ceilings))
+    worst[scores.image[order]] = order  # the last one written stays
+    worst = worst[images.rows]
+    value, limit = (np.append(numbers, np.nan)[worst] for numbers in (scores.value, ceilings))
+    return [
+        Verdict((worst >= 0) | (not drop_unmeasured), "unsafe.unmeasured"),
+        Verdict(~(value > limit), "unsafe", value, limit),
+    ]

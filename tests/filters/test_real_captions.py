@@ -1,0 +1,64 @@
+"""The text rules on real captions: people's pass, loops do not. Orders of magnitude; docs/filters.md has the rest."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.captions import Kind, bound_for, kept, kinds, parse_all, tell_languages, verdicts
+from filters.verdict import Verdict
+from tests.shared_data import shared
+
+OF_EACH = 120
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, list[Verdict]]:
+    """What each rule says of each text, by the kind of text."""
+    chosen: list[Kind] = [kind for kind in kinds(shared("captions/dev"), OF_EACH) if kind.name != "loops, long"]
+    every = [text for kind in chosen for text in kind.texts]
+    parse, languages = parse_all(every), tell_languages(every)
+    return {kind.name: verdicts(kind, parse, languages) for kind in chosen}
+
+
+@pytest.mark.parametrize("kind", ["brief, people", "brief, machine", "two sentences, people", "two sentences, machine"])
+def test_nearly_all_brief_and_detailed_captions_are_kept(found: dict[str, list[Verdict]], kind: str) -> None:
+    assert kept(found[kind])["all"] > 0.95
+
+
+def test_long_captions_of_machines_are_kept_but_for_those_that_repeat_themselves(
+    found: dict[str, list[Verdict]],
+) -> None:
+    shares = kept(found["long, machine"])
+    assert 0.85 < shares["all"] < 1
+    assert 0.9 < shares["text_repetition.duplicate_5grams"] < 1
+
+
+def test_no_long_caption_of_a_person_counts_as_repetition_or_another_language(
+    found: dict[str, list[Verdict]],
+) -> None:
+    shares = kept(found["long, people"])
+    assert {share for rule, share in shares.items() if rule.startswith(("text_repetition", "text_language"))} == {1.0}
+
+
+def test_what_people_write_at_length_is_beyond_the_caps_made_for_seventy_words(found: dict[str, list[Verdict]]) -> None:
+    shares = kept(found["long, people"])
+    assert 0.5 < shares["too_many_objects"] < 0.8
+    assert 0.8 < shares["text_length.max"] < 0.97
+    bounds = {verdict.rule: bound_for(verdict, 0.99) for verdict in found["long, people"]}
+    assert 80 < bounds["too_many_objects"] < 160
+    assert 300 < bounds["text_length.max"] < 550
+
+
+def test_loops_are_dropped_whatever_part_sees_them(found: dict[str, list[Verdict]]) -> None:
+    repetition = [verdict for verdict in found["loops, brief"] if verdict.rule.startswith("text_repetition")]
+    assert kept(repetition)["all"] == 0
+
+
+def test_lists_of_keywords_are_told_by_a_lower_cap_on_objects_not_by_their_complexity(
+    found: dict[str, list[Verdict]],
+) -> None:
+    shares = kept(found["keywords"])
+    assert shares["min_complexity.object"] == 1
+    objects = {kind: next(v for v in found[kind] if v.rule == "too_many_objects") for kind in found}
+    assert (objects["keywords"].value <= 8).mean() < 0.8
+    assert (objects["brief, people"].value <= 8).mean() > 0.98

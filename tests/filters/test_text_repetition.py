@@ -1,0 +1,117 @@
+"""text_repetition: loops of models, each by the part that sees it; and how fast it is."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.columns import Shard, Texts
+from filters.text_repetition import repetition, text_repetition
+from tests.builders import images, reasons, record, text
+
+MAT = "A cat on a mat on a mat on a mat."
+MEN = "A man in a hat sits by a man in a coat, and a man with no hat looks at two birds over the old grey stone wall."
+PARTS = ("top_2gram", "top_3gram", "duplicate_5grams", "duplicate_sentences")
+
+
+def shares(*said: str) -> list[list[float]]:
+    shard = record(texts=[text(words) for words in said])
+    return np.round(repetition(Texts(Shard(shard, images(shard)))), 3).T.tolist()
+
+
+@pytest.mark.parametrize(
+    ("words", "granularity", "reason"),
+    [
+        (MAT, "brief", "text_repetition.top_2gram"),
+        ("Red car, red car, red car, red bus, tall tree, small dog.", "brief", "text_repetition.top_2gram"),
+        (
+            "A cup of tea stands by a cup of red wine near a cup of cold milk on one wooden table under four lamps.",
+            "brief",
+            "text_repetition.top_3gram",
+        ),
+        (
+            "A sign in front of a tall white building, in front of a tall white building.",
+            "brief",
+            "text_repetition.duplicate_5grams",
+        ),
+        ("A dog runs. The sun is low. A dog runs. A tree stands.", "brief", "text_repetition.duplicate_sentences"),
+        ("A person standing next to a horse next to a building.", "brief", ""),
+        ("A dog chases a ball across the wet grass.", "brief", ""),
+        (MEN, "brief", ""),
+        (MEN, "more_detailed", "text_repetition.top_2gram"),
+        ("A tall man is beside a tall man in a red hat and a tall man sits.", "detailed", "text_repetition.top_2gram"),
+    ],
+)
+def test_a_loop_is_seen_by_the_part_that_counts_it(words: str, granularity: str, reason: str) -> None:
+    assert reasons(record(texts=[text(words, granularity, id="t")]), text_repetition)["t"] == reason
+
+
+def test_the_share_is_of_words_that_lie_in_the_ngram_overlaps_counted_once() -> None:
+    assert shares(MAT) == [[round(6 / 11, 3), round(9 / 11, 3), round(6 / 11, 3), 0]]
+    assert shares("red red red red red red") == [[1, 1, round(5 / 6, 3), 0]]
+
+
+def test_case_and_punctuation_make_no_difference() -> None:
+    assert shares("A MAT, a mat: a Mat.") == shares("a mat a mat a mat") == [[1, 0, 0, 0]]
+
+
+def test_an_ngram_that_comes_twice_is_no_repetition_and_none_reaches_into_the_next_text() -> None:
+    assert shares("a cat a cat", "a cat", "", "...", "日本") == [[0, 0, 0, 0]] * 5
+
+
+def test_the_bound_is_inclusive() -> None:
+    shard = record(texts=[text("a b a b a b c d e f g h", id="t")])
+    assert reasons(shard, (text_repetition, {"top_2gram": 0.5}))["t"] == ""
+    assert reasons(shard, (text_repetition, {"top_2gram": 0.49}))["t"] == "text_repetition.top_2gram"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_may_be_stricter_with_one_producer(part: str) -> None:
+    words = "A cat sat on a mat. A dog. A cat sat on a mat. A cat sat on a mat. Two birds flew over seven old houses."
+    shard = record(texts=[text(words, id="a"), text(words, id="b", producer="captioner")])
+    open_ = dict.fromkeys(PARTS, 1.0)
+    found = reasons(shard, (text_repetition, open_ | {"by_producer": {"captioner": {part: {"brief": 0.05}}}}))
+    assert (found["a"], found["b"]) == ("", f"text_repetition.{part}")
+
+
+def test_a_human_may_repeat_themselves() -> None:
+    assert reasons(record(texts=[text(MAT, id="t", score=None)]), text_repetition)["t"] == ""
+
+
+def naive(words: list[str], n: int) -> tuple[float, float]:
+    """(share of the top n-gram, share of n-grams that came before), word by word."""
+    places: dict[tuple[str, ...], list[int]] = {}
+    for k in range(len(words) - n + 1):
+        places.setdefault(tuple(words[k : k + n]), []).append(k)
+    covers = [{k + m for k in found for m in range(n)} for found in places.values() if len(found) > 2]
+    again = {k + m for found in places.values() for k in found[1:] for m in range(n)}
+    return max(map(len, covers), default=0) / max(len(words), 1), len(again) / max(len(words), 1)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.lists(st.sampled_from("abc"), max_size=14), min_size=1, max_size=4))
+def test_the_shares_are_those_counted_word_by_word(said: list[list[str]]) -> None:
+    expected = [[naive(words, 2)[0], naive(words, 3)[0], naive(words, 5)[1], 0] for words in said]
+    assert shares(*map(" ".join, said)) == np.round(expected, 3).tolist()
+
+
+def test_texts_over_the_block_are_counted_like_those_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [MAT, "A cat sleeps.", "the the the", "A man. A man.", MAT]
+    whole = shares(*said)
+    monkeypatch.setattr("filters.text_repetition.BLOCK", 2)
+    assert shares(*said) == whole
+
+
+def test_ten_thousand_texts_of_a_hundred_words_take_no_more_than_seconds() -> None:
+    random = np.random.default_rng(0)
+    words = np.array([f"word{k}" for k in range(3000)])
+    said = [" ".join(words[random.zipf(1.3, 100) % 3000]) for _ in range(10_000)]
+    shard = record(texts=[text(line, "more_detailed") for line in said])
+    texts = Texts(Shard(shard, images(shard)))
+    start = time.process_time()
+    repetition(texts)
+    assert time.process_time() - start < 5  # it takes .3 on a quiet machine

@@ -1,0 +1,54 @@
+"""Recipes that ship: each loads, names what there is, and its rules read their options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.config import load_recipe
+from filters.chain import counts, judge, keep
+from filters.options import try_options
+from filters.quantiles import filled, places, stand_ins
+from pipelines.filter import rules_of
+from pipelines.run import all_nodes
+from tests.builders import images, phrase, record, region, row, text
+from tests.runs import REPO
+
+RECIPES = sorted((REPO / "pipelines" / "recipes").glob("*.yaml"))
+
+
+def test_there_are_recipes_and_each_tells_its_command() -> None:
+    assert {"folder.yaml", "grit.yaml", "quickstart.yaml"} <= {path.name for path in RECIPES}
+    for path in RECIPES:
+        opening = [line for line in path.read_text(encoding="utf-8").splitlines()[:8] if line.startswith("#")]
+        assert any("engine run -c" in line or "make" in line for line in opening), path.name
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
+def test_every_recipe_loads_and_names_components_and_rules_that_there_are(path: Path) -> None:
+    recipe = load_recipe(path)
+    assert all_nodes(recipe)
+    for name, rule, options in rules_of(recipe):
+        try_options(name, rule, filled(options, stand_ins(list(places(options)))))
+
+
+def test_the_grit_recipe_keeps_images_that_are_grounded_and_no_others() -> None:
+    rules = rules_of(load_recipe(REPO / "pipelines" / "recipes" / "grit.yaml"))
+    words = [text("A cat sleeps.", id="t")]
+    sure = row("a", texts=words, regions=[region(id="r")], phrases=[phrase("t", region_ids=["r"])])
+    unsure = row("b", texts=words, regions=[region(id="r", score=0.6)], phrases=[phrase("t", region_ids=["r"])])
+    shard = record(sure, unsure, row("c", texts=words, regions=[region(id="r")]))
+    verdicts = judge(shard, images(shard), None, rules)
+    assert keep(shard, verdicts)["image_id"].to_pylist() == ["a"]
+    assert counts(verdicts)["images"] == {"kept": 1, "ungrounded_image": 2}
+
+
+def test_the_grit_recipe_suppresses_across_classes() -> None:
+    rules = rules_of(load_recipe(REPO / "pipelines" / "recipes" / "grit.yaml"))
+    shard = record(
+        texts=[text(id="t")],
+        regions=[region(id="cat", score=0.9), region((10, 10, 60, 50), id="dog", label="dog", score=0.8)],
+        phrases=[phrase("t", region_ids=["cat"])],
+    )
+    assert counts(judge(shard, images(shard), None, rules))["regions"] == {"kept": 1, "nms.across": 1}
