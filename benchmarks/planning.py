@@ -26,6 +26,7 @@ from engine.plan import make_plan
 from engine.shards import Commits, record_name
 from engine.storage import Storage
 from pipelines.ingest import open_dataset
+from pipelines.filter import judge_node
 from pipelines.run import all_nodes
 
 LINKS = 30_000  # names one file may have; file systems stop at 65,000
@@ -53,7 +54,8 @@ def simulate(recipe: Recipe, shards: int) -> int:
     """Folders as a finished run leaves them; how many."""
     storage = Storage(recipe.dataset)
     open_dataset(storage, recipe)
-    nodes, judge = all_nodes(recipe)
+    nodes = all_nodes(recipe)
+    judge = judge_node(recipe, nodes)
     folders = [IMAGES, *(node.folder for node in (*nodes, judge))]
     for folder in folders:
         place = Path(storage.path(folder))
@@ -83,7 +85,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         print(f"engine run --stage annotate  {seconds:6.1f} s (target < 60)  peak {peak:.2f} GiB (target < 1)")
-        nodes, _ = all_nodes(recipe)
+        nodes = all_nodes(recipe)
         started = time.perf_counter()
         todo = make_plan(Storage(recipe.dataset), nodes).todo()
         print(f"make_plan alone              {time.perf_counter() - started:6.1f} s")

@@ -39,7 +39,8 @@ class Column:
 class Account:
     """`outcomes` holds OUTCOMES; `shards` {node: (done, of)}; `failures` (component, reason, number), most first.
 
-    Images that were skipped because of another's failure are counted with that one. `rates`: items a second and
+    Images that were skipped because of another's failure are counted with that one. `splits`: how many of the kept
+    images are for training, how many for measuring; only the former are released. `rates`: items a second and
     worker of each node in the last run in which it worked.
     """
 
@@ -49,6 +50,7 @@ class Account:
     annotations: Mapping[str, Column]
     shards: Mapping[str, tuple[int, int]]
     failures: list[tuple[str, str, int]]
+    splits: Mapping[str, int] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
     last_run: Mapping[str, Any] = field(default_factory=dict)
 
@@ -71,6 +73,7 @@ def account(dataset: Dataset) -> Account:
             annotations=_annotations(con, dataset),
             shards=_shards(dataset),
             failures=_failures(con),
+            splits=dict(con.execute("SELECT split, count(*) FROM images WHERE kept GROUP BY 1 ORDER BY 1").fetchall()),
             rates=_rates(dataset),
             last_run=_last_run(dataset),
         )

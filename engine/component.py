@@ -14,10 +14,12 @@ from engine.schema import Answer, Parse, Sample
 # What a node may need or give, and the record columns each may fill.
 # boxes: a detector's candidates, before consensus. regions: what consensus made of them.
 # ocr: text regions with their strings. masks: regions with an rle, merged_into the region they outline.
-# labels: the annotations that came with the source (read by `human` and the synthetic annotators alone).
+# labels: the annotations that came with the source, without those of the audit split.
+# scene: all of them. For synthetic annotators alone, which see no pixels: it stands for what an eye would see.
 RESOURCES: dict[str, tuple[str, ...]] = {
     "pixels": (),
     "labels": (),
+    "scene": (),
     "parse": (),
     "boxes": ("regions",),
     "regions": ("regions",),

@@ -22,11 +22,24 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Audit(_Section):
+    """Images kept apart to measure with: their human labels go to truth/, and no release holds them."""
+
+    fraction: float = Field(default=0.0, ge=0, lt=1, description="share of new images, drawn by near-duplicate group")
+    list: str = Field(default="", description="file of image ids, URIs or file names that belong to it, one a line")
+    seed: int = Field(default=0, description="another seed, another draw")
+
+    @property
+    def wanted(self) -> bool:
+        return self.fraction > 0 or self.list != ""
+
+
 class Ingest(_Section):
     """Where the images come from and how they are cut into shards."""
 
-    sources: list[dict[str, Any] | str] = Field(default=[], description="folder:, coco: or world: entries, in order")
+    sources: list[dict[str, Any] | str] = Field(default=[], description="folder:, webdataset:, parquet:, uris:, coco: or world:, in order")
     shard_size: int = Field(default=1000, ge=1, description="images a shard; fixed once the data set has shards")
+    audit: Audit = Audit()
     pack: bool = Field(default=False, description="copy the original bytes into shard tars")
     max_pixels: int = Field(default=64_000_000, ge=1, description="larger images are quarantined")
     max_bytes: int = Field(default=64 * 2**20, ge=1, description="larger files are quarantined")

@@ -15,7 +15,10 @@ from engine.component import RESOURCES
 from engine.errors import ConfigError, unknown
 from engine.keys import RUN_OPTIONS, node_key
 
-_RESERVED = ("images", "inputs", "labels", "probe", "placed", "truth", "judge", "emit", "releases", "runs")
+# The folders of the engine itself.
+_RESERVED = frozenset(
+    "images inputs labels probe placed splits truth survey surveyed judge emit releases runs calibration".split()
+)
 IMAGES = "images"  # the folder of the image shards, and the name nodes read them by
 
 
@@ -56,7 +59,7 @@ class Node:
 
     @property
     def reads_labels(self) -> bool:
-        return "labels" in self.needs
+        return bool({"labels", "scene"} & set(self.needs))
 
 
 @dataclass(slots=True)
@@ -126,7 +129,7 @@ def _expand_each(drafts: list[_Draft]) -> list[_Draft]:
 def _inputs_of(draft: _Draft, drafts: Sequence[_Draft]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     for kind in (*draft.needs, *draft.uses):
-        if kind in ("pixels", "labels"):
+        if kind in ("pixels", "labels", "scene"):
             continue
         givers = [
             other.name

@@ -43,9 +43,8 @@ class ShardInputs:
                 self._parses[name] = _parses(reader.read())
             else:
                 self._tables[name] = reader
-        self._labels = (
-            self._reader(self._images, "labels") if node.reads_labels and "labels" in self._images.files else None
-        )
+        parts = ("labels", "truth") if "scene" in node.needs else ("labels",) if node.reads_labels else ()
+        self._labels = [self._reader(self._images, part) for part in parts if part in self._images.files]
 
     def _named_sizes(self) -> list[tuple[str, int, int]]:
         columns = (self.images[name].to_pylist() for name in ("image_id", "width", "height"))
@@ -65,8 +64,8 @@ class ShardInputs:
     def record(self, name: str) -> Record:
         return self._record(name)
 
-    def labels(self) -> pa.Table | None:
-        return self._reader(self._images, "labels").read() if "labels" in self._images.files else None
+    def _said(self, part: str) -> pa.Table | None:
+        return self._reader(self._images, part).read() if part in self._images.files else None
 
     def _record(self, name: str) -> Record:
         folder = self.node.base if name == IMAGES else self.nodes[name].folder
@@ -108,8 +107,8 @@ class ShardInputs:
         answer = [Sample(*size) for size in self._sizes[lo:hi]]
         for name, reader in self._tables.items():
             self._add(answer, reader.slice(lo, hi), all_boxes="boxes" in self.node.inputs[name])
-        if self._labels is not None:
-            self._add(answer, self._labels.slice(lo, hi), all_boxes=True)
+        for labels in self._labels:
+            self._add(answer, labels.slice(lo, hi), all_boxes=True)
         if self._parses:
             parse = {key: value for parses in self._parses.values() for key, value in parses.items()}
             for sample in answer:
@@ -148,9 +147,10 @@ class ShardInputs:
         same = [True] * rows.num_rows
         for path in before.inputs:
             self._compare(path, same)
-        if self._labels is not None and not any(path.startswith("labels/") for path in before.inputs):
-            for position, row in enumerate(self._labels.read().to_pylist()):
-                same[position] = same[position] and not any(row[column] for column in ANNOTATIONS)
+        if not any(path.startswith(("labels/", "truth/")) for path in before.inputs):
+            for labels in self._labels:
+                for position, row in enumerate(labels.read().to_pylist()):
+                    same[position] = same[position] and not any(row[column] for column in ANNOTATIONS)
         return {
             position: row for position, row in enumerate(rows.to_pylist()) if same[position] and not row["failures"]
         }
@@ -168,8 +168,8 @@ class ShardInputs:
     def _newer(self, folder: str, old: pa.Table) -> pa.Table | None:
         if folder == IMAGES:
             return old  # what a node reads of an image never changes; labels lie apart
-        if folder == "labels":
-            return self.labels()
+        if folder in ("labels", "truth"):
+            return self._said(folder)
         for name in self.node.inputs:
             if self.nodes[name].folder == folder and self.nodes[name].over == "images":
                 return self.table(name)

@@ -26,8 +26,9 @@ from engine.shards import Commits, Record, TableReader
 from engine.storage import Storage
 from filters import CATALOG as FILTERS
 from filters.chain import judge
-from filters.verdict import needs_parse, reads
+from filters.verdict import needs_parse, needs_survey, reads
 from pipelines.annotate import Runtime, run_nodes
+from pipelines.survey import Surveyed
 from specialists import CATALOG as SPECIALISTS
 
 TIMED_S = 1.0  # a component is timed for about so long
@@ -58,6 +59,7 @@ def _promises(component: Any) -> str:
     if not hasattr(component, "gives"):
         columns = reads(component)
         others = [*columns[1:], *(["the parse"] if needs_parse(component) else [])]
+        others += ["a survey of the whole set"] if needs_survey(component) else []
         return f"judges {columns[0]}" + (f", reads {' and '.join(others)}" if others else "")
     parts = [f"needs {' and '.join(component.needs) or 'nothing'}"]
     parts += [f"uses {' and '.join(component.uses)} if there"] if getattr(component, "uses", ()) else []
@@ -215,7 +217,7 @@ def _judge(name: str, rule: Any, sample: Sample, parse: Parse) -> None:
     )
     plain = {"sources": [], "format": "PNG", "licence": "", "split": "train", "bytes": 1, "uri": "", "offset": 0}
     image = plain | {"image_id": sample.image_id, "width": sample.width, "height": sample.height, "length": -1}
-    images = pa.Table.from_pylist([image], schema=IMAGES_SCHEMA)
+    images = Surveyed().images(pa.Table.from_pylist([image], schema=IMAGES_SCHEMA))
     judge(record, images, pa.Table.from_pylist([as_row(parse)], schema=PARSE), [(name, rule, {})])
 
 
@@ -226,7 +228,7 @@ def render_probe(recipe: Recipe, images: int) -> str:
     """Annotate so many images of the data set into a folder that is thrown away, and tell the time of each node."""
     from pipelines.run import all_nodes
 
-    nodes, _ = all_nodes(recipe)
+    nodes = all_nodes(recipe)
     storage = Storage(recipe.dataset)
     revisions = Commits(storage, IMAGES).revisions()
     if not len(revisions):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.accounting import account
 from engine.config import Recipe
@@ -44,7 +45,7 @@ class Release:
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
         """The tar and the Parquet file of what is kept; images whose bytes are gone are counted as lost."""
         record, _ = shard_record(inputs, self.record, self.parses)
-        kept = keep(record, inputs.table("judge"))
+        kept = _for_training(keep(record, inputs.table("judge")), inputs.images)
         if not kept.num_rows:
             return Output({}, 0, counts={})
         images = _rows_of(inputs.images, kept["image_id"].to_pylist())
@@ -55,6 +56,12 @@ class Release:
             kept, images = kept.filter(there), images.filter(there)
         counts = _counts(kept, images) if kept.num_rows else {}
         return Output(files, kept.num_rows, len(lost), counts | {"lost": [list(item) for item in lost]})
+
+
+def _for_training(kept: pa.Table, images: pa.Table) -> pa.Table:
+    """Without images of the audit split: they are measured with, never trained on."""
+    training = images.filter(pc.equal(images["split"], "train"))["image_id"]
+    return kept.filter(pc.is_in(kept["image_id"], value_set=training.combine_chunks()))
 
 
 def _rows_of(images: pa.Table, wanted: Sequence[str]) -> pa.Table:
@@ -132,7 +139,7 @@ def emit(
         return folder, existing
     numbers, following = {}, 0
     for shard, record in enumerate(records):
-        if record.counts.get("images", {}).get("kept", 0):
+        if record.counts["released"]["images"]:
             numbers[shard], following = following, following + 1
     node = _emit_node(nodes, judge, folder, numbers, content)
     commits = Commits(storage, node.folder)
@@ -230,9 +237,14 @@ def _manifest(
         nodes=[*nodes, judge],
         lost=lost,
         versions=run_info["versions"],
-        accounting={"inputs": told.inputs, **told.outcomes},
+        accounting={"inputs": told.inputs, **told.outcomes, "kept_to_measure": _to_measure(told.splits)},
         extensions=sorted({name.split(".", 1)[1] for name in counts if name.startswith("images.")}),
     )
+
+
+def _to_measure(splits: Mapping[str, int]) -> int:
+    """How many kept images are not released because they are measured with."""
+    return sum(number for split, number in splits.items() if split != "train")
 
 
 def _finish(storage: Storage, folder: str, records: Iterable[Record], written: Mapping[str, Any]) -> None:

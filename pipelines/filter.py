@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from engine.calibration import Calibration
 from engine.catalog import check_options, defaults_of, resolve
 from engine.columns import assemble
 from engine.component import RESOURCES
 from engine.config import Recipe
 from engine.errors import ConfigError
+from engine.flat import one_array
 from engine.graph import Node, Resources, record_nodes, replaced_columns
 from engine.inputs import ShardInputs
 from engine.keys import stable_hash
@@ -24,7 +27,12 @@ from engine.schema import ANNOTATIONS, RECORD
 from engine.shards import Commits, File
 from filters import CATALOG
 from filters.chain import counts, judge
+from filters.options import try_options
+from filters.quantiles import filled, places, stand_ins
 from filters.verdict import Rule
+
+if TYPE_CHECKING:
+    from pipelines.survey import Surveyed
 
 JUDGE_VERSION = 1
 
@@ -39,26 +47,45 @@ class Output:
     counts: Mapping[str, Any] | None = None
 
 
-def rules_of(recipe: Recipe) -> list[tuple[str, Rule, dict[str, Any]]]:
-    """(name, function, options) in the recipe's order; ConfigError for unknown names and options."""
-    answer = []
+# Name in the recipe, function, options as given: quantiles are mappings still.
+NamedRule = tuple[str, Rule, Mapping[str, Any]]
+
+
+def rules_of(recipe: Recipe) -> list[NamedRule]:
+    """In the recipe's order; ConfigError for unknown names and options."""
+    answer: list[NamedRule] = []
     for item in recipe.filter:
         if isinstance(item, dict) and len(item) != 1:
             raise ConfigError(f"A filter is 'name' or '{{name: {{options}}}}', not {item!r}.")
         name, given = (item, {}) if isinstance(item, str) else next(iter(item.items()))
         _, rule = resolve("filter", name, CATALOG)
-        answer.append((name, rule, check_options(f"filter {name}", rule, given or {})))
+        answer.append((name, rule, _checked(name, rule, given or {})))
     return answer
 
 
-def judge_node(recipe: Recipe, nodes: Sequence[Node]) -> Node:
-    """The filters as a node that reads the whole record."""
-    options = shard_options(nodes) | {"rules": [[name, given] for name, _, given in rules_of(recipe)]}
+def _checked(name: str, rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of their declared types; where a quantile stands, the number it will be."""
+    shares = places(given)
+    checked = check_options(f"filter {name}", rule, filled(given, stand_ins(list(shares))))
+    try_options(name, rule, checked)
+    return filled(checked, {place: {"quantile": share} for place, share in shares.items()})
+
+
+def named_rules(told: Sequence[tuple[str, Mapping[str, Any]]]) -> list[NamedRule]:
+    """Rules from names and checked options, as a worker is given them."""
+    return [(name, resolve("filter", name, CATALOG)[1], given) for name, given in told]
+
+
+def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "") -> Node:
+    """The filters as a node that reads the whole record. `surveyed`: the folder of a survey, if a rule needs one."""
+    rules = rules_of(recipe)
+    options = shard_options(nodes) | {"rules": [[name, given] for name, _, given in rules], "surveyed": surveyed}
     changed = [
-        [name, {key: value for key, value in given.items() if value != defaults_of(rule).get(key)}]
-        for name, rule, given in rules_of(recipe)
+        [name, keyed({key: value for key, value in given.items() if value != defaults_of(rule).get(key)})]
+        for name, rule, given in rules
     ]
-    versions = [getattr(rule, "version", 1) for _, rule, _ in rules_of(recipe)]
+    versions: list[Any] = [getattr(rule, "version", 1) for _, rule, _ in rules]
+    versions += [surveyed] if surveyed else []
     return Node(
         name="judge",
         target="pipelines.filter:Judge",
@@ -72,6 +99,12 @@ def judge_node(recipe: Recipe, nodes: Sequence[Node]) -> Node:
         component="judge",
         version=JUDGE_VERSION,
     )
+
+
+def keyed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a rule's options decides the verdicts: of a calibration what the file says, not where it lies."""
+    given = options.get("calibration")
+    return {**options, "calibration": Calibration.read(given).digest} if given else dict(options)
 
 
 def shard_options(nodes: Sequence[Node]) -> dict[str, Any]:
@@ -92,17 +125,29 @@ def record_columns(node: Node, nodes: Sequence[Node]) -> list[str]:
 class Judge:
     """Over one shard: assemble the record, apply the rules, write the verdicts."""
 
-    def __init__(self, *, rules: list[Any], record: list[Any], parses: list[str]) -> None:
-        self.names, self.record, self.parses = rules, record, parses
+    def __init__(self, *, rules: list[Any], record: list[Any], parses: list[str], surveyed: str) -> None:
+        self.told, self.record, self.parses, self.folder = rules, record, parses, surveyed
+        self.surveyed: Surveyed | None = None
 
     def load(self) -> None:
-        self.rules = [(name, resolve("filter", name, CATALOG)[1], given) for name, given in self.names]
+        self.rules = named_rules(self.told)
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
+        from pipelines.survey import read_surveyed
+
+        if self.surveyed is None:
+            self.surveyed = read_surveyed(inputs.storage, self.folder)
         record, parse = shard_record(inputs, self.record, self.parses)
-        verdicts = judge(record, inputs.images, parse, self.rules)
+        verdicts = judge(record, self.surveyed.images(inputs.images), parse, self.surveyed.rules(self.rules))
         file = commits.put_table(shard, verdicts, inputs.unit.revision)
-        return Output({"data": file}, verdicts.num_rows, 0, counts(verdicts))
+        found = counts(verdicts) | {"released": {"images": _released(verdicts, inputs.images)}}
+        return Output({"data": file}, verdicts.num_rows, 0, found | {"surveyed": self.folder})
+
+
+def _released(verdicts: pa.Table, images: pa.Table) -> int:
+    """How many kept images are for training: those of the audit split are no part of a release."""
+    kept = one_array(verdicts["image"]).field("kept")
+    return int(pc.sum(pc.and_(kept, pc.equal(one_array(images["split"]), "train"))).as_py() or 0)
 
 
 def shard_record(

@@ -26,6 +26,7 @@ from pipelines.annotate import Runtime, annotation_nodes, run_nodes
 from pipelines.filter import judge_node, record_columns
 from pipelines.ingest import CHUNK, INPUTS_FOLDER, count_new, list_inputs, open_dataset, probe_node
 from pipelines.place import place_images
+from pipelines.survey import put_together, survey_node, surveyed_folder
 
 STAGES = ("ingest", "annotate", "filter", "emit")
 _NO_SOURCES = "The recipe names no images: add ingest.sources, for example '- folder: photos'."
@@ -56,9 +57,10 @@ def run(
     command: str = "",
 ) -> Summary:
     """Run one stage, or all of them. EngineError says in one sentence what stops it; commits stay."""
-    nodes, judge = all_nodes(recipe)
+    nodes = all_nodes(recipe)
     storage = Storage(recipe.dataset)
     runtime = Runtime(storage, recipe, runner, address, watch)
+    judging(storage, recipe, nodes)  # a rule that cannot be is told before anything is made
     if stage in ("annotate", "filter", "emit"):
         _require_inputs(storage)  # before anything is made in a folder that may be a slip of the pen
     open_dataset(storage, recipe)
@@ -66,33 +68,37 @@ def run(
     started = time.monotonic()
     error = ""
     try:
-        _stages(runtime, nodes, judge, stage, retry_failed, summary)
+        _stages(runtime, nodes, stage, retry_failed, summary)
     except BaseException as raised:
         error = f"{type(raised).__name__}: {raised}"
         raise
     finally:
         summary.seconds = time.monotonic() - started
-        _write_run(storage, recipe, [*nodes, judge], summary, stage, command, error)
+        _write_run(storage, recipe, summary, stage, command, error)
     return summary
 
 
-def _stages(
-    runtime: Runtime, nodes: Sequence[Node], judge: Node, stage: str | None, retry: bool, summary: Summary
-) -> None:
+def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: bool, summary: Summary) -> None:
     recipe, storage = runtime.recipe, runtime.storage
     if stage in (None, "ingest"):
         _ingest(runtime, retry, summary)
     summary.shards = len(Commits(storage, IMAGES).revisions())
+    survey, judge = judging(storage, recipe, nodes)
     if stage == "filter":  # before current.json names nodes that have not answered
         require(storage, nodes, stage)
     elif stage == "emit":
-        require(storage, [*nodes, judge], stage)
+        require(storage, [*nodes, *([survey] if survey else []), judge], stage)
     write_current(storage, nodes, judge, probe_node(recipe))
+    after = [survey] if survey else [judge]  # what can be done shard by shard
     if stage is None:
-        _tally(summary, run_nodes(runtime, "annotate", [*nodes, judge], retry_failed=retry))
+        _tally(summary, run_nodes(runtime, "annotate", [*nodes, *after], retry_failed=retry))
     elif stage == "annotate":
         _tally(summary, run_nodes(runtime, "annotate", nodes, retry_failed=retry))
     elif stage == "filter":
+        _tally(summary, run_nodes(runtime, "filter", after, nodes))
+    if survey and stage in (None, "filter"):
+        judge = judge_node(recipe, nodes, put_together(storage, survey, recipe))
+        write_current(storage, nodes, judge, probe_node(recipe))
         _tally(summary, run_nodes(runtime, "filter", [judge], nodes))
     if stage in (None, "emit"):
         from pipelines.emit import emit
@@ -132,13 +138,20 @@ def require(storage: Storage, nodes: Sequence[Node], stage: str) -> None:
             )
 
 
-def all_nodes(recipe: Recipe) -> tuple[list[Node], Node]:
+def all_nodes(recipe: Recipe) -> list[Node]:
+    """Whoever annotates."""
     nodes = annotation_nodes(recipe)
     if not any("pixels" in node.needs for node in nodes):
         # Somebody must look at the pixels, or an image that cannot be decoded would be released.
         check = annotation_nodes(recipe.model_copy(update={"annotate": {"decodes": {"use": "decodes"}}}))
         nodes = [*check, *nodes]
-    return nodes, judge_node(recipe, nodes)
+    return nodes
+
+
+def judging(storage: Storage, recipe: Recipe, nodes: Sequence[Node]) -> tuple[Node | None, Node]:
+    """The survey, if a rule needs one, and the judge as it is on what is committed now."""
+    survey = survey_node(recipe, nodes)
+    return survey, judge_node(recipe, nodes, surveyed_folder(storage, survey) if survey else "")
 
 
 def write_current(storage: Storage, nodes: Sequence[Node], judge: Node, probe: Node) -> None:
@@ -187,8 +200,10 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
 
     `todo` counts committed shards alone: how many more the new inputs will make is not known before they are read.
     """
-    nodes, judge = all_nodes(recipe)
+    nodes = all_nodes(recipe)
     storage = Storage(recipe.dataset)
+    survey, judge = judging(storage, recipe, nodes)
+    judges = [*([survey] if survey else []), judge]
     probe = probe_node(recipe)
     rows: list[dict[str, Any]] = []
     new = 0
@@ -197,12 +212,14 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
         rows.append(_would_probe(storage, make_plan(storage, [probe], retry_failed=retry_failed), probe, new))
     else:
         _require_inputs(storage)
-    group = {None: [*nodes, judge], "annotate": nodes, "filter": [judge]}.get(stage, [])
+    group = {None: [*nodes, *judges], "annotate": nodes, "filter": judges}.get(stage, [])
     if stage in ("filter", "emit"):
-        require(storage, nodes if stage == "filter" else [*nodes, judge], stage)
+        require(storage, nodes if stage == "filter" else [*nodes, *judges], stage)
     if group:
         plan = make_plan(storage, group, [node for node in nodes if node not in group], retry_failed=retry_failed)
         rows += _would(storage, plan, group, new)
+        if survey and judge in group and plan.todo()[survey.name].any():  # whose numbers every verdict hangs on
+            rows[-1] = _row(judge, plan.shards, plan.shards, "reads survey")
     if stage in (None, "emit"):
         rows.append(_would_emit(storage, recipe, nodes, judge, any(row["todo"] for row in rows)))
     return rows
@@ -289,7 +306,6 @@ def versions() -> dict[str, str]:
 def _write_run(
     storage: Storage,
     recipe: Recipe,
-    nodes: Sequence[Node],
     summary: Summary,
     stage: str | None,
     command: str,

@@ -17,6 +17,9 @@ def render_status(found: Account) -> str:
 def _inputs(found: Account) -> str:
     lines = [f"inputs  {_equation(found.inputs, found.outcomes)}  {_verdict(balanced=found.images_balanced)}"]
     lines += [f"        filtered by {name}: {number}" for name, number in found.filtered_by.items()]
+    if set(found.splits) - {"train"}:
+        parts = ", ".join(f"{number:,} {split}" for split, number in found.splits.items())
+        lines.append(f"        kept: {parts}; only train is released")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,18 +17,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.config import Recipe
+from engine.containers import short_name
 from engine.errors import ConfigError
 from engine.flat import Bools, Ints, Shard, one_array
-from engine.graph import IMAGES
+from engine.graph import IMAGES, Node
 from engine.inputs import ShardInputs
-from engine.plan import make_plan
+from engine.plan import Plan, make_plan
 from engine.schema import ANNOTATIONS
 from engine.shards import Commits, TableReader
 from engine.storage import Storage
 from engine.units import Unit
 from filters.chain import judge as judge_record
-from pipelines.filter import rules_of, shard_options, shard_record
-from pipelines.run import all_nodes, require
+from pipelines.filter import rules_of, shard_record
+from pipelines.run import all_nodes, judging, require
+from pipelines.survey import Surveyed, survey_shard, whole
 
 COLUMNS = (IMAGES, *ANNOTATIONS)
 COVERED = ("regions", "texts", "phrases")
@@ -76,8 +78,9 @@ class WhatIf:
 
 def what_if(recipe: Recipe) -> WhatIf:
     """Judge every shard with the recipe's rules in memory. ConfigError where shards are not annotated yet."""
-    nodes, judge = all_nodes(recipe)
+    nodes = all_nodes(recipe)
     storage = Storage(recipe.dataset)
+    survey, judge = judging(storage, recipe, nodes)
     plan = make_plan(storage, [judge], nodes)
     if not plan.shards:
         raise ConfigError(f"'{storage.url}' holds no images yet: run --stage ingest first, or leave --dry-run out.")
@@ -87,16 +90,31 @@ def what_if(recipe: Recipe) -> WhatIf:
     if committed == judge.folder and not plan.todo()[judge.name].any():
         answer.same = True
         return answer
-    rules, options = rules_of(recipe), shard_options(nodes)
+    given = [_given(storage, plan, judge, shard) for shard in range(plan.shards)]
+    surveyed = Surveyed()
+    if survey:
+        asked = rules_of(recipe)[: len(survey.options["rules"])]
+        surveyed = whole((survey_shard(*read(), asked) for read in given), asked)
+    rules = surveyed.rules(rules_of(recipe))
     before = Commits(storage, committed).data_files() if committed else {}
-    for shard in range(plan.shards):
-        read = {name: int(plan.revisions[name][shard]) for name in (IMAGES, *judge.inputs)}
-        inputs = ShardInputs(storage, plan.known, judge, Unit(judge.name, shard, 0, read))
-        record, parse = shard_record(inputs, options["record"], options["parses"])
-        then = judge_record(record, inputs.images, parse, rules)
+    for shard, read in enumerate(given):
+        record, images, parse = read()
+        then = judge_record(record, surveyed.images(images), parse, rules)
         now = TableReader(storage, before[shard]).read() if shard in before else None
-        _compare(answer, Shard(record, inputs.images), now, then)
+        _compare(answer, Shard(record, images), now, then)
     return answer
+
+
+def _given(storage: Storage, plan: Plan, judge: Node, shard: int) -> Callable[[], tuple[Any, Any, Any]]:
+    """Reads the record, the images and the parse of a shard, when it is asked to."""
+
+    def read() -> tuple[pa.Table, pa.Table, pa.Table | None]:
+        revisions = {name: int(plan.revisions[name][shard]) for name in (IMAGES, *judge.inputs)}
+        inputs = ShardInputs(storage, plan.known, judge, Unit(judge.name, shard, 0, revisions))
+        record, parse = shard_record(inputs, judge.options["record"], judge.options["parses"])
+        return record, inputs.images, parse
+
+    return read
 
 
 def _committed(storage: Storage) -> str:
@@ -192,7 +210,7 @@ def _flip(shard: Shard, name: str, row: int, kept: bool, verdict: Mapping[str, A
     image = row if name == IMAGES else int(shard.column(name).image[row])
     uri = shard.image.arrow("uri")[image].as_py()
     sources = shard.image.arrow("sources")[image].as_py()
-    file = (sources[0]["uri"] if sources else uri).rsplit("/", 1)[-1]
+    file = short_name(sources[0]["uri"] if sources else uri)
     annotation_id = "" if name == IMAGES else verdict["id"]
     place = (shard.ids[image].as_py()[:8], file, annotation_id, _what(shard, name, row), kept)
     return Flip(name, *place, verdict["rule"], verdict["value"], verdict["threshold"])
@@ -208,7 +226,7 @@ def _what(shard: Shard, name: str, row: int) -> str:
         words = shard.column("texts").arrow("text")[text].as_py() if text >= 0 else ""
         return str(words[item["char_start"] : item["char_end"]])
     if name == "image_scores":
-        return f"{item['name']} {item['value']:g}"
+        return f"{item['name']} {item['code'] or format(item['value'], 'g')}"
     return str(item.get("text") or item.get("label") or item.get("kind", ""))
 
 

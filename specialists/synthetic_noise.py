@@ -37,7 +37,7 @@ class NoisyAnnotator:
         classes: what flips and false positives are called; [] for the synthetic world's ten.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("labels",)
+    needs: ClassVar[tuple[str, ...]] = ("scene",)
     uses: ClassVar[tuple[str, ...]] = ()
     gives: ClassVar[tuple[str, ...]] = ("boxes",)
     version: ClassVar[int] = 1

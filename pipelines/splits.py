@@ -1,0 +1,180 @@
+"""Which images are for training and which are kept apart to measure with (`ingest.audit`).
+
+Drawn by group of near-duplicates and for good, before an image gets its place: what was drawn is a committed table,
+so a run that is killed draws the same. The audit half is halved: `audit-fit` for calibration and the gate,
+`audit-test` for the figures that are printed. An image that is near both sides is `held`: used for nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from engine.neighbours import groups, neighbours, neighbours_of
+from engine.phash import RADIUS, hashes_to_array
+
+from engine.config import Audit
+from engine.errors import ConfigError
+from engine.schema import required
+from engine.shards import Commits, Record, TableReader
+from engine.storage import Storage, read_source
+
+FOLDER = "splits"
+TRAIN, FIT, TEST, HELD = "train", "audit-fit", "audit-test", "held"
+
+SPLIT = pa.schema([required(name, pa.string()) for name in ("image_id", "phash", "group", "split")])
+
+
+@dataclass(slots=True)
+class Candidate:
+    """An image that has no split yet."""
+
+    image_id: str
+    phash: str  # '' for one without a hash: it is like no other
+    uris: list[str] = field(default_factory=list)
+
+
+class Splits:
+    """What was drawn so far. Without an audit split every image is for training and nothing is written."""
+
+    def __init__(self, storage: Storage, audit: Audit) -> None:
+        self.storage, self.audit = storage, audit
+        self.commits = Commits(storage, FOLDER)
+        self.next = len(self.commits.revisions())
+        self.drawn: dict[str, tuple[str, str]] = {}  # image: (split, phash)
+        for path in self.commits.data_files().values():
+            self._learn(TableReader(storage, path).read())
+
+    def _learn(self, table: pa.Table) -> None:
+        columns = (table[name].to_pylist() for name in ("image_id", "split", "phash"))
+        self.drawn.update({image_id: (split, phash) for image_id, split, phash in zip(*columns, strict=True)})
+
+    def of(self, image_id: str) -> str:
+        return self.drawn[image_id][0] if self.audit.wanted else TRAIN
+
+    def draw(self, probed: Iterable[Mapping[str, Any]]) -> bool:
+        """Give each image among these rows that has none a split. False if another driver did meanwhile."""
+        if not self.audit.wanted:
+            return True
+        fresh: dict[str, Candidate] = {}
+        for row in probed:
+            if row["image_id"] not in self.drawn:
+                known = fresh.setdefault(row["image_id"], Candidate(row["image_id"], row["phash"]))
+                known.uris.append(row["uri"])
+        if not fresh:
+            return True
+        table = drawn(list(fresh.values()), self.drawn, self.audit.fraction, self.audit.seed, self._listed())
+        file = self.commits.put_table(self.next, table)
+        if not self.commits.commit(Record(self.next, 0, {"data": file})):
+            return False
+        self.next += 1
+        self._learn(table)
+        return True
+
+    def _listed(self) -> frozenset[str]:
+        """The lines of the audit list: image ids, URIs, or ends of paths."""
+        if not self.audit.list:
+            return frozenset()
+        try:
+            lines = read_source(self.audit.list).decode().splitlines()
+        except (OSError, UnicodeDecodeError):
+            raise ConfigError(
+                f"The audit list '{self.audit.list}' cannot be read: give a text file, one image id, URI or file name "
+                "a line."
+            ) from None
+        return frozenset(line.strip() for line in lines if line.strip())
+
+
+def drawn(
+    fresh: Sequence[Candidate],
+    before: Mapping[str, tuple[str, str]],
+    fraction: float,
+    seed: int,
+    listed: frozenset[str] = frozenset(),
+) -> pa.Table:
+    """The splits (schema SPLIT) of fresh images. `before`: {image: (split, phash)}, which do not change.
+
+    A group that touches earlier images follows them; of the others those listed go to the audit split, and further
+    ones, in an order that `seed` and their content decide, until it holds `fraction` of these images. Groups that do
+    not fit whole are passed over.
+    """
+    hashed = [number for number, image in enumerate(fresh) if image.phash]
+    new = hashes_to_array([fresh[number].phash for number in hashed])
+    i, j, _ = neighbours(new, RADIUS)
+    rows = np.array(hashed, np.int64)
+    label = groups(len(fresh), rows[i], rows[j])
+    met = _met(label, rows, new, before)
+    members: dict[int, list[int]] = {}
+    for number, group in enumerate(label.tolist()):
+        members.setdefault(group, []).append(number)
+    split = {group: _following(met.get(group, set())) for group in members}
+    named = {group for group, inside in members.items() if any(_is_listed(fresh[n], listed) for n in inside)}
+    for group in named:
+        if split[group] in (TRAIN, HELD):
+            split[group] = HELD
+    name = {group: min(fresh[n].image_id for n in inside) for group, inside in members.items()}
+    free = sorted((group for group in members if not split[group]), key=lambda g: _order(seed, name[g]))
+    chosen = [group for group in free if group in named]
+    room = round(fraction * len(fresh)) - sum(len(members[group]) for group in chosen)
+    for group in free:
+        if group not in named and len(members[group]) <= room:
+            chosen.append(group)
+            room -= len(members[group])
+    split.update(_halved(chosen, members))
+    found = [(image, int(group)) for image, group in zip(fresh, label, strict=True)]
+    columns = [
+        [image.image_id for image, _ in found],
+        [image.phash for image, _ in found],
+        [name[group] for _, group in found],
+        [split[group] or TRAIN for _, group in found],
+    ]
+    return pa.Table.from_arrays([pa.array(column, pa.string()) for column in columns], schema=SPLIT)
+
+
+def _met(
+    label: npt.NDArray[Any], rows: npt.NDArray[np.int64], new: npt.NDArray[np.uint64], before: Mapping[str, Any]
+) -> dict[int, set[str]]:
+    """For each group the splits of the earlier images that it is near to."""
+    known = [(split, phash) for split, phash in before.values() if phash]
+    i, j, _ = neighbours_of(new, hashes_to_array([phash for _, phash in known]), RADIUS)
+    answer: dict[int, set[str]] = {}
+    for one, other in zip(i.tolist(), j.tolist(), strict=True):
+        answer.setdefault(int(label[rows[one]]), set()).add(known[other][0])
+    return answer
+
+
+def _following(met: set[str]) -> str:
+    """The split of a group that is near images of these; '' where it is free."""
+    return (next(iter(met)) if len(met) == 1 else HELD) if met else ""
+
+
+def _is_listed(image: Candidate, listed: frozenset[str]) -> bool:
+    return image.image_id in listed or any(end in listed for uri in image.uris for end in _ends(uri))
+
+
+def _ends(uri: str) -> Iterator[str]:
+    """A URI and every end of its path: what a person may call the file."""
+    yield uri
+    at = uri.find("/")
+    while at >= 0:
+        yield uri[at + 1 :]
+        at = uri.find("/", at + 1)
+
+
+def _order(seed: int, name: str) -> str:
+    return hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()
+
+
+def _halved(chosen: Sequence[int], members: Mapping[int, Sequence[int]]) -> dict[int, str]:
+    """Each group to the half that has fewer images."""
+    size = {FIT: 0, TEST: 0}
+    answer = {}
+    for group in chosen:
+        answer[group] = FIT if size[FIT] <= size[TEST] else TEST
+        size[answer[group]] += len(members[group])
+    return answer
