@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from engine.neighbours import groups, neighbours, neighbours_of
-from engine.phash import RADIUS, hashes_to_array
 
 from engine.config import Audit
 from engine.errors import ConfigError
+from engine.neighbours import groups, neighbours, neighbours_of
+from engine.phash import RADIUS, hashes_to_array
 from engine.schema import required
 from engine.shards import Commits, Record, TableReader
 from engine.storage import Storage, read_source
@@ -105,7 +105,7 @@ def drawn(
     """
     hashed = [number for number, image in enumerate(fresh) if image.phash]
     new = hashes_to_array([fresh[number].phash for number in hashed])
-    i, j, _ = neighbours(new, RADIUS)
+    i, j, _ = neighbours(new, RADIUS, forest=True)
     rows = np.array(hashed, np.int64)
     label = groups(len(fresh), rows[i], rows[j])
     met = _met(label, rows, new, before)

@@ -24,7 +24,7 @@ from engine.flat import Bools, Ints, Shard, one_array
 from engine.graph import IMAGES, Node, Resources
 from engine.inputs import ShardInputs
 from engine.keys import stable_hash
-from engine.neighbours import neighbours
+from engine.neighbours import Hashes, distances, groups, neighbours
 from engine.phash import RADIUS, hashes_to_array
 from engine.schema import required
 from engine.shards import Commits, Record, TableReader
@@ -224,28 +224,30 @@ def _same(name: str, hashes: pa.Table, radius: int) -> pa.Table:
     """Largest first, each image stands for those within the radius that nothing larger stands for."""
     if not hashes.num_rows:
         raise ConfigError(f"Filter '{name}' found no perceptual hash: add 'quality: {{use: image_quality}}'.")
-    i, j, distance = neighbours(hashes_to_array(hashes["phash"].to_pylist()), radius)
-    rank = np.empty(hashes.num_rows, np.int64)
-    rank[np.argsort(-hashes["pixels"].to_numpy(), kind="stable")] = np.arange(hashes.num_rows)
-    stands = _representatives(rank, i, j, distance)
+    found = hashes_to_array(hashes["phash"].to_pylist())
+    i, j, _ = neighbours(found, radius, forest=True)
+    order = np.argsort(-hashes["pixels"].to_numpy(), kind="stable")
+    stands = _representatives(found, groups(len(found), i, j), order, radius)
     rows = np.flatnonzero(stands[:, 0] >= 0)
     ids = one_array(hashes["image_id"])
     arrays = [ids.take(pa.array(rows)), ids.take(pa.array(stands[rows, 0])), pa.array(stands[rows, 1].astype(float))]
     return pa.Table.from_arrays(arrays, schema=SAME)
 
 
-def _representatives(rank: Ints, i: Ints, j: Ints, distance: Ints) -> Ints:
-    """n x 2: the row that stands for each and how far it is, -1 for one that stands for itself.
+def _representatives(hashes: Hashes, group: Ints, order: Ints, radius: int) -> Ints:
+    """n x 2: the row that stands for each and how far it is, -1 for one that stands for itself. `order`: best first.
 
-    Every image is within the radius of the one that stands for it: groups do not grow along chains.
+    Every image is within the radius of the one that stands for it: along a chain there are several.
     """
-    answer = np.full((len(rank), 2), -1, np.int64)
-    better, worse = np.where(rank[i] < rank[j], i, j), np.where(rank[i] < rank[j], j, i)
-    order = np.lexsort((rank[worse], distance, rank[better]))
-    for row in order.tolist():
-        one, other = better[row], worse[row]
-        if answer[one, 0] < 0 and answer[other, 0] < 0:
-            answer[other] = one, distance[row]
+    answer = np.full((len(hashes), 2), -1, np.int64)
+    order = order[np.argsort(group[order], kind="stable")]  # group by group, the best of each first
+    for rest in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        while len(rest) > 1:
+            best, rest = rest[0], rest[1:]
+            apart = distances(hashes[best], hashes[rest])
+            near = apart <= radius
+            answer[rest[near]] = np.column_stack([np.full(near.sum(), best), apart[near]])
+            rest = rest[~near]
     return answer
 
 

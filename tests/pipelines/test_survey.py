@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -15,9 +16,10 @@ from engine.dataset import Dataset
 from engine.errors import ConfigError
 from engine.images import image_id
 from engine.sql import query
+from filters.near_duplicate import near_duplicate
 from filters.text_length import text_length
 from pipelines.run import dry_run, run
-from pipelines.survey import survey_shard, whole
+from pipelines.survey import HASHES, VALUES, survey_shard, whole
 from pipelines.whatif import what_if
 from pipelines.why import why
 from tests.builders import images, parse, parsed, record, text
@@ -164,3 +166,20 @@ def test_the_key_of_the_verdicts_follows_the_survey(tmp_path: Path) -> None:
     first = json.loads((tmp_path / "set" / "current.json").read_text())["judge"]["key"]
     run(recipe(tmp_path, {"near_duplicate": {"radius": 9}}), runner="local")
     assert json.loads((tmp_path / "set" / "current.json").read_text())["judge"]["key"] != first
+
+
+def test_ten_thousand_copies_of_one_photo_and_a_chain_are_told_apart() -> None:
+    random = np.random.default_rng(0)
+    one, chain = random.integers(0, 256, 32, np.uint8), random.integers(0, 256, 32, np.uint8)
+    links = [chain.copy() for _ in range(3)]
+    links[1][:3] ^= 255  # 24 bits from the first, 24 from the last, which are 48 apart
+    links[2][:6] ^= 255
+    hexes = [one.tobytes().hex()] * 10_000 + [link.tobytes().hex() for link in links]
+    ids = [f"{n:032x}" for n in range(len(hexes))]
+    hashes = pa.table([ids, hexes, [100] * len(ids)], schema=HASHES)
+    rules = [("near_duplicate", near_duplicate, {"radius": 30})]
+    same = whole([(hashes, VALUES.empty_table())], rules).same.to_pylist()
+    assert {row["same_as"] for row in same[:9_999]} == {ids[0]}
+    assert [(row["image_id"], row["same_as"], row["same_distance"]) for row in same[9_999:]] == [
+        (ids[10_001], ids[10_000], 24)
+    ]
