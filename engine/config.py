@@ -37,7 +37,9 @@ class Audit(_Section):
 class Ingest(_Section):
     """Where the images come from and how they are cut into shards."""
 
-    sources: list[dict[str, Any] | str] = Field(default=[], description="folder:, webdataset:, parquet:, uris:, coco: or world:, in order")
+    sources: list[dict[str, Any] | str] = Field(
+        default=[], description="folder:, webdataset:, parquet:, uris:, coco: or world:, in order"
+    )
     shard_size: int = Field(default=1000, ge=1, description="images a shard; fixed once the data set has shards")
     audit: Audit = Audit()
     pack: bool = Field(default=False, description="copy the original bytes into shard tars")

@@ -29,6 +29,7 @@ from engine.schema import (
     Sample,
     as_row,
     record_table,
+    table_of,
     text_key,
 )
 from engine.storage import read_image
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 BATCH_PIXELS = 96_000_000  # decoded pixels a batch may hold, so that sixteen huge photos do not fill the memory
 HUGE_PIXELS = 16_000_000
+_UNPROBED = {"image_id": "", "width": 0, "height": 0, "format": "", "bytes": 0, "phash": "", "failures": []}
 
 
 class Items(Protocol):
@@ -291,10 +293,9 @@ class EntryItems:
     def table(self, answers: Sequence[Any], lo: int) -> pa.Table:
         rows = []
         for offset, answer in enumerate(answers):
-            empty: dict[str, Any] = {"image_id": "", "width": 0, "height": 0, "format": "", "bytes": 0, "failures": []}
-            row = empty | self.rows[lo + offset]
+            row = _UNPROBED | self.rows[lo + offset]
             rows.append(row | ({"failures": [as_row(answer)]} if isinstance(answer, Failure) else answer))
-        return pa.Table.from_pylist([{name: row[name] for name in PROBE.names} for row in rows], schema=PROBE)
+        return table_of(rows, PROBE)
 
     def close(self) -> None:
         return None

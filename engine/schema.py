@@ -18,14 +18,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 GRANULARITIES = ("brief", "detailed", "more_detailed")
 REGION_KINDS = ("object", "text")
 REGION_TEXT_GRANULARITIES = ("brief", "ocr", "candidate")
+# Where an image may go: audit images are measured with and never trained on; `held` is near both sides.
+SPLITS = ("train", "audit-fit", "audit-test", "held")
 
 
-def _required(name: str, kind: pa.DataType) -> pa.Field:
+def required(name: str, kind: pa.DataType) -> pa.Field:
     return pa.field(name, kind, nullable=False)
 
 
@@ -36,67 +38,73 @@ def _list(kind: pa.DataType) -> pa.DataType:
 STRINGS = _list(pa.string())
 
 _COMMON = [
-    _required("producer", pa.string()),
-    _required("round", pa.int32()),
+    required("producer", pa.string()),
+    required("round", pa.int32()),
     pa.field("score", pa.float64()),
-    _required("score_kind", pa.string()),
-    _required("parents", STRINGS),
+    required("score_kind", pa.string()),
+    required("parents", STRINGS),
 ]
 
 TEXT = pa.struct(
     [
-        _required("id", pa.string()),
-        _required("granularity", pa.string()),
-        _required("text", pa.string()),
-        _required("text_key", pa.string()),
+        required("id", pa.string()),
+        required("granularity", pa.string()),
+        required("text", pa.string()),
+        required("text_key", pa.string()),
         *_COMMON,
     ]
 )
 REGION = pa.struct(
     [
-        _required("id", pa.string()),
-        _required("kind", pa.string()),
-        _required("label", pa.string()),
-        _required("x1", pa.float32()),
-        _required("y1", pa.float32()),
-        _required("x2", pa.float32()),
-        _required("y2", pa.float32()),
-        _required("quad", _list(pa.float32())),
-        _required("rle", pa.string()),
-        _required("merged_into", pa.string()),
-        _required("support", STRINGS),
+        required("id", pa.string()),
+        required("kind", pa.string()),
+        required("label", pa.string()),
+        required("x1", pa.float32()),
+        required("y1", pa.float32()),
+        required("x2", pa.float32()),
+        required("y2", pa.float32()),
+        required("quad", _list(pa.float32())),
+        required("rle", pa.string()),
+        required("merged_into", pa.string()),
+        required("support", STRINGS),
         *_COMMON,
     ]
 )
 REGION_TEXT = pa.struct(
     [
-        _required("id", pa.string()),
-        _required("region_id", pa.string()),
-        _required("granularity", pa.string()),
-        _required("text", pa.string()),
+        required("id", pa.string()),
+        required("region_id", pa.string()),
+        required("granularity", pa.string()),
+        required("text", pa.string()),
         *_COMMON,
     ]
 )
 PHRASE = pa.struct(
     [
-        _required("id", pa.string()),
-        _required("text_id", pa.string()),
-        _required("char_start", pa.int32()),
-        _required("char_end", pa.int32()),
-        _required("region_ids", STRINGS),
+        required("id", pa.string()),
+        required("text_id", pa.string()),
+        required("char_start", pa.int32()),
+        required("char_end", pa.int32()),
+        required("region_ids", STRINGS),
         *_COMMON,
     ]
 )
-TAG = pa.struct([_required("id", pa.string()), _required("label", pa.string()), *_COMMON])
+TAG = pa.struct([required("id", pa.string()), required("label", pa.string()), *_COMMON])
 IMAGE_SCORE = pa.struct(
-    [_required("id", pa.string()), _required("name", pa.string()), _required("value", pa.float64()), *_COMMON]
+    [
+        required("id", pa.string()),
+        required("name", pa.string()),
+        required("value", pa.float64()),
+        required("code", pa.string()),  # what is no number: a perceptual hash, a language; '' for most
+        *_COMMON,
+    ]
 )
 FAILURE = pa.struct(
     [
-        _required("component", pa.string()),
-        _required("reason", pa.string()),
-        _required("error", pa.string()),
-        _required("attempts", pa.int32()),
+        required("component", pa.string()),
+        required("reason", pa.string()),
+        required("error", pa.string()),
+        required("attempts", pa.int32()),
     ]
 )
 
@@ -112,95 +120,98 @@ ANNOTATIONS: dict[str, pa.DataType] = {
 
 RECORD = pa.schema(
     [
-        _required("image_id", pa.string()),
-        *(_required(name, _list(kind)) for name, kind in ANNOTATIONS.items()),
-        _required("failures", _list(FAILURE)),
+        required("image_id", pa.string()),
+        *(required(name, _list(kind)) for name, kind in ANNOTATIONS.items()),
+        required("failures", _list(FAILURE)),
     ]
 )
 
-SOURCE = pa.struct([_required("source", pa.string()), _required("uri", pa.string())])
+SOURCE = pa.struct([required("source", pa.string()), required("uri", pa.string())])
 
 IMAGES = pa.schema(
     [
-        _required("image_id", pa.string()),
-        _required("sources", _list(SOURCE)),
-        _required("width", pa.int32()),  # upright, after EXIF
-        _required("height", pa.int32()),
-        _required("format", pa.string()),  # as decoded: JPEG, PNG, ...; never guessed from the name
-        _required("licence", pa.string()),
-        _required("split", pa.string()),
-        _required("bytes", pa.int64()),
-        _required("uri", pa.string()),  # the locator: a file, or offset and length inside a shard tar
-        _required("offset", pa.int64()),
-        _required("length", pa.int64()),  # -1: the whole file
+        required("image_id", pa.string()),
+        required("sources", _list(SOURCE)),
+        required("width", pa.int32()),  # upright, after EXIF
+        required("height", pa.int32()),
+        required("format", pa.string()),  # as decoded: JPEG, PNG, ...; never guessed from the name
+        required("licence", pa.string()),
+        required("split", pa.string()),
+        required("bytes", pa.int64()),
+        required("uri", pa.string()),  # the locator: a file, or offset and length inside a shard tar
+        required("offset", pa.int64()),
+        required("length", pa.int64()),  # -1: the whole file
     ]
 )
 
 # What was listed: one row an input, labels as the source has them.
 INPUTS = pa.schema(
     [
-        _required("source", pa.string()),
-        _required("uri", pa.string()),
-        _required("fingerprint", pa.string()),  # size and time or etag: whether a listed file changed
-        _required("licence", pa.string()),
-        _required("frame", pa.string()),  # of the labels: stored, upright, or auto
-        _required("frame_width", pa.int32()),  # the size the labels were made on, 0 unknown
-        _required("frame_height", pa.int32()),
-        *(_required(name, _list(kind)) for name, kind in ANNOTATIONS.items()),
+        required("source", pa.string()),
+        required("uri", pa.string()),
+        required("offset", pa.int64()),  # inside a container (a tar); 0 for a file of its own
+        required("length", pa.int64()),  # -1: the whole file
+        required("fingerprint", pa.string()),  # size and time or etag: whether a listed file changed
+        required("licence", pa.string()),
+        required("frame", pa.string()),  # of the labels: stored, upright, or auto
+        required("frame_width", pa.int32()),  # the size the labels were made on, 0 unknown
+        required("frame_height", pa.int32()),
+        *(required(name, _list(kind)) for name, kind in ANNOTATIONS.items()),
     ]
 )
 
 # What each input turned out to be; labels upright. A row with failures is quarantined.
 PROBE = pa.schema(
     [
-        *(INPUTS.field(name) for name in ("source", "uri", "fingerprint", "licence")),
+        *(INPUTS.field(name) for name in ("source", "uri", "offset", "length", "fingerprint", "licence")),
         *(IMAGES.field(name) for name in ("image_id", "width", "height", "format", "bytes")),
+        required("phash", pa.string()),  # of engine.phash; '' unless an audit split is drawn
         *(RECORD.field(name) for name in (*ANNOTATIONS, "failures")),
     ]
 )
 
-COMPLEXITY = pa.struct([_required(name, pa.float64()) for name in ("paper", "mean", "max")])
+COMPLEXITY = pa.struct([required(name, pa.float64()) for name in ("paper", "mean", "max")])
 CHUNK = pa.struct(
     [
-        _required("char_start", pa.int32()),  # code points, end exclusive
-        _required("char_end", pa.int32()),
-        _required("head", pa.string()),  # the head noun as written, lower case
-        _required("plural", pa.bool_()),
-        _required("text", pa.string()),  # exactly text[char_start:char_end]
+        required("char_start", pa.int32()),  # code points, end exclusive
+        required("char_end", pa.int32()),
+        required("head", pa.string()),  # the head noun as written, lower case
+        required("plural", pa.bool_()),
+        required("text", pa.string()),  # exactly text[char_start:char_end]
     ]
 )
 PARSE = pa.schema(
     [
-        _required("text_key", pa.string()),
-        _required("tokens", pa.int32()),  # without punctuation and spaces
-        _required("raw_tokens", pa.int32()),
-        _required("sentences", pa.int32()),
+        required("text_key", pa.string()),
+        required("tokens", pa.int32()),  # without punctuation and spaces
+        required("raw_tokens", pa.int32()),
+        required("sentences", pa.int32()),
         *(
-            _required(name, STRINGS)
+            required(name, STRINGS)
             for name in ("objects", "objects_paper", "attributes", "attributes_paper", "actions", "proper_nouns")
         ),
-        _required("object_complexity", COMPLEXITY),
-        _required("action_complexity", COMPLEXITY),
-        _required("chunks", _list(CHUNK)),
-        _required("failures", _list(FAILURE)),
+        required("object_complexity", COMPLEXITY),
+        required("action_complexity", COMPLEXITY),
+        required("chunks", _list(CHUNK)),
+        required("failures", _list(FAILURE)),
     ]
 )
 
 VERDICT = pa.struct(
     [
-        _required("id", pa.string()),
-        _required("kept", pa.bool_()),
-        _required("rule", pa.string()),  # '' when kept
+        required("id", pa.string()),
+        required("kept", pa.bool_()),
+        required("rule", pa.string()),  # '' when kept
         pa.field("value", pa.float64()),
         pa.field("threshold", pa.float64()),
     ]
 )
 VERDICTS = pa.schema(
     [
-        _required("image_id", pa.string()),
-        _required("image", VERDICT),
-        *(_required(name, _list(VERDICT)) for name in ANNOTATIONS),
-        _required("failures", _list(FAILURE)),
+        required("image_id", pa.string()),
+        required("image", VERDICT),
+        *(required(name, _list(VERDICT)) for name in ANNOTATIONS),
+        required("failures", _list(FAILURE)),
     ]
 )
 
@@ -272,6 +283,7 @@ class Tag(Annotation):
 class ImageScore(Annotation):
     name: str
     value: float
+    code: str = ""
 
 
 @dataclass(slots=True)
@@ -369,12 +381,19 @@ def text_key(text: str) -> str:
 
 def record_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows as RECORD; columns a row does not name are empty lists."""
-    arrays = [pa.array([row["image_id"] for row in rows], pa.string())]
-    for column in list(RECORD)[1:]:
-        lists = [row.get(column.name, ()) for row in rows]
+    return table_of(rows, RECORD)
+
+
+def table_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Rows as a table; lists a row does not name are empty."""
+    arrays = []
+    for column in schema:
         # Arrow takes a tenth of a millisecond to make ready for structs: most columns of most answers are empty.
-        arrays.append(pa.array(lists, column.type) if any(lists) else _empty_lists(column.type, len(rows)))
-    return pa.Table.from_arrays(arrays, schema=RECORD)
+        listed = pa.types.is_list(column.type)
+        values = [row.get(column.name, ()) for row in rows] if listed else [row[column.name] for row in rows]
+        nothing = listed and not any(values)
+        arrays.append(_empty_lists(column.type, len(rows)) if nothing else pa.array(values, column.type))
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _empty_lists(kind: pa.DataType, count: int) -> pa.Array:

@@ -16,7 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
+from engine.containers import check_member, column_and_row, split_uri
 from engine.errors import ConfigError, ImageError, StorageError
+from engine.parquet_rows import read_row
+from engine.web import fetch
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 
@@ -187,24 +190,82 @@ class Storage:
         return temporary
 
 
-def read_source(uri: str, offset: int = 0, length: int = -1) -> bytes:
-    """The encoded bytes of one image, wherever it lies. FileNotFoundError where it is gone.
+def read_source(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1) -> bytes:
+    """The encoded bytes of one image, wherever it lies; of a larger one the first `at_most`, if that is given.
 
-    Every other failure of the file system is a StorageError: no image is at fault.
+    FileNotFoundError where it is gone; ImageError where a host of the web does not give it, or a container does not
+    hold it. Every other failure of the file system is a StorageError: no image is at fault.
     """
     with storage_errors(uri):
         if "://" not in uri:
-            with open(uri, "rb") as file:
-                file.seek(offset)
-                return file.read(length)
-        import fsspec
+            return _read_local(uri, offset, _least(length, at_most))
+        kind, member, container = split_uri(uri)
+        if kind:
+            check_member(uri, offset)
+        if kind == "parquet":
+            return _read_row(container, member)[slice(0, at_most if at_most >= 0 else None)]
+        if kind == "tar" and length >= 0:
+            return read_source(container, offset, _least(length, at_most))
+        if uri.startswith(("http://", "https://")):
+            return fetch(uri, offset, _least(length, at_most))
+        return _read_remote(uri, offset, _least(length, at_most))
 
-        fs, path = fsspec.core.url_to_fs(uri)
-        if offset == 0 and length < 0:
-            data: bytes = fs.cat_file(path)
-        else:
-            data = fs.cat_file(path, start=offset, end=None if length < 0 else offset + length)
+
+def _read_local(path: str, offset: int, length: int) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        file.seek(offset)
+        if length < 0:
+            return file.readall()
+        left = min(length, os.fstat(file.fileno()).st_size - offset)  # asking for more costs a buffer of that size
+        data = file.read(left) if left > 0 else b""
+        while len(data) < left and (more := file.read(left - len(data))):
+            data += more
         return data
+
+
+def read_ahead(uri: str, offset: int = 0, length: int = -1) -> None:
+    """Ask the disk for a local file or a member of a tar, without waiting for it; whatever is wrong is told later."""
+    kind, _, path = split_uri(uri)
+    if "://" in path or kind == "parquet" or not hasattr(os, "posix_fadvise"):
+        return
+    with contextlib.suppress(OSError):
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            os.posix_fadvise(file, offset, max(length, 0), os.POSIX_FADV_WILLNEED)
+        finally:
+            os.close(file)
+
+
+def _least(length: int, at_most: int) -> int:
+    """Of two lengths the smaller; below zero is to the end."""
+    return max(length, at_most) if length < 0 or at_most < 0 else min(length, at_most)
+
+
+def _read_row(container: str, member: str) -> bytes:
+    column, row = column_and_row(member)
+    try:
+        data = read_row(container, column, row)
+    except (ValueError, OSError) as error:
+        if isinstance(error, _ABSENT) or (isinstance(error, OSError) and error.errno is not None):
+            raise
+        raise ImageError("corrupt", f"row {row} of '{container}' cannot be decoded: {error}"[:300]) from None
+    if data is None:
+        raise ImageError("no_image", f"row {row} of '{container}' has no image in the column '{column}'")
+    return data
+
+
+def _read_remote(uri: str, offset: int, length: int) -> bytes:
+    import fsspec
+
+    try:
+        fs, path = fsspec.core.url_to_fs(uri)
+    except (ValueError, ImportError) as error:
+        raise ImageError("unreachable", f"nothing here opens '{uri}': {error}"[:300]) from None
+    if offset == 0 and length < 0:
+        data: bytes = fs.cat_file(path)
+    else:
+        data = fs.cat_file(path, start=offset, end=None if length < 0 else offset + length)
+    return data
 
 
 def sha256_file(path: str) -> str:
@@ -263,17 +324,24 @@ def read_image(
 ) -> bytes:
     """The bytes an image id was made of, from its locator or, if it was moved, from any other of its sources.
 
-    ImageError `missing` or `changed` if none of them has them any more.
+    ImageError `missing`, `changed` or `unreachable` if none of them gives them any more.
     """
     data, found = _content(storage, image_id, *locator)
     for uri in () if data is not None else elsewhere():
-        if data is None and uri != locator[0]:
+        if data is None and (uri, 0, -1) != locator:
             data, other = _content(storage, image_id, uri, 0, -1)
-            found = "changed" if "changed" in (found, other) else found
+            found = max(found, other, key=list(_GONE).index) if data is None else ""
     if data is not None:
         return data
-    sentence = {"missing": "the file is gone since ingest", "changed": "the file is not the one that was ingested"}
-    raise ImageError(found, f"{sentence[found]}: {locator[0]}")
+    raise ImageError(found, f"{_GONE[found]}: {locator[0]}")
+
+
+# Why no source of an image gives it any more; what tells most comes last.
+_GONE = {
+    "missing": "the file is gone since ingest",
+    "unreachable": "its host does not give it",
+    "changed": "the file is not the one that was ingested",
+}
 
 
 def _content(storage: Storage, image_id: str, uri: str, offset: int, length: int) -> tuple[bytes | None, str]:
@@ -281,5 +349,7 @@ def _content(storage: Storage, image_id: str, uri: str, offset: int, length: int
         data = read_source(storage.locate(uri), offset, length)
     except (*_ABSENT, IsADirectoryError):
         return None, "missing"
+    except ImageError as error:
+        return None, error.reason if error.reason in _GONE else "changed"
     right = hashlib.sha256(data).hexdigest()[: len(image_id)] == image_id
     return (data, "") if right else (None, "changed")

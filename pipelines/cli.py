@@ -107,6 +107,7 @@ def query(
     sql: Annotated[str, typer.Argument(help="One statement that reads.")] = "",
     named: Annotated[str, typer.Option(help="A query of docs/queries by name; 'list' names them.")] = "",
     form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
+    of: Annotated[str, typer.Option(help="judge/KEY or releases/NAME instead of the current verdicts.")] = "",
     recipe: RecipeOption = "recipe.yaml",
     dataset: DatasetOption = "",
 ) -> None:
@@ -115,7 +116,7 @@ def query(
     def work() -> None:
         from pipelines.query import render_query
 
-        typer.echo(render_query(lambda: _open(recipe, dataset), sql, named, form))
+        typer.echo(render_query(lambda: _open(recipe, dataset), sql, named, form, of))
 
     _guarded(work)
 
@@ -178,6 +179,38 @@ def components(
             typer.echo(text)
             if not ok:
                 raise typer.Exit(FAILED)
+
+    _guarded(work)
+
+
+@app.command("eval")
+def evaluate(
+    truth: Annotated[str, typer.Option(help="A COCO json; default: the labels of audit images.")] = "",
+    captions: Annotated[str, typer.Option(help="With --truth: a COCO json of captions.")] = "",
+    split: Annotated[str, typer.Option(help="audit-test, audit-fit or audit; with --fit audit-fit.")] = "",
+    fit: Annotated[bool, typer.Option("--fit", help="Fit a calibration of each detector's scores.")] = False,
+    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    recipe: RecipeOption = "recipe.yaml",
+    dataset: DatasetOption = "",
+) -> None:
+    """How good the labels are: AP, captions, words, grounding, calibration, against what people said."""
+
+    def work() -> None:
+        from engine.errors import unknown
+        from pipelines.evaluate import evaluate as measure
+        from pipelines.evaluate import fit as fit_calibration
+        from pipelines.evaluate import render, render_fit
+        from pipelines.truth import find_truth
+
+        if form not in ("table", "json"):
+            raise unknown("format", form, ("table", "json"))
+        data = _open(recipe, dataset)
+        found = find_truth(data, truth, captions, split or ("audit-fit" if fit else "audit-test"))
+        if fit:
+            typer.echo(render_fit(fit_calibration(data, found), found, form))
+            return
+        answer = measure(data, found)
+        typer.echo(answer.as_json() if form == "json" else render(answer))
 
     _guarded(work)
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from engine import masks
@@ -18,7 +17,7 @@ from engine.errors import ConfigError, EngineError, unknown
 from engine.keys import stable_hash
 from engine.schema import Answer, Region, Text, as_row
 from engine.storage import read_source
-from pipelines.sources import Entry, Frame, local_fingerprint, normalised, remote_fingerprint, sayable
+from pipelines.sources import Entry, Fingerprints, Frame, normalised, sayable
 
 
 class CocoJson:
@@ -35,12 +34,12 @@ class CocoJson:
         if frame not in ("stored", "upright", "auto"):
             raise unknown("frame", frame, ("stored", "upright", "auto"))
         self.name = normalised(instances)[0]
-        self.folder, self._fs = normalised(images)
+        self.folder = normalised(images)[0]
         self.captions, self.licence, self.frame = captions and normalised(captions)[0], licence, frame
         self.left_out: Counter[str] = Counter()
-        self._listed: dict[str, dict[str, str]] = {}
+        self._versions = Fingerprints()
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
         """In the order of the json."""
         content = _read_coco(self.name, ("images", "annotations", "categories"))
         boxes = _by_image(content["annotations"], self.name, ("image_id", "bbox", "category_id"))
@@ -68,18 +67,7 @@ class CocoJson:
     def _fingerprint(self, uri: str, labels: Answer) -> str:
         """Of the file and of what is said of it: labels that come later make it a new input."""
         said = [as_row(item) for item in (*labels.regions, *labels.texts)]
-        return "-".join([self._file_fingerprint(uri), *([stable_hash(said)[:8]] if said else [])])
-
-    def _file_fingerprint(self, uri: str) -> str:
-        if self._fs is None:
-            return local_fingerprint(Path(uri)) or ""
-        folder = uri.rsplit("/", 1)[0]
-        if folder not in self._listed:  # one listing a folder: asking for each file would be a request each
-            try:
-                self._listed[folder] = dict(_files_of(self._fs, folder))
-            except (FileNotFoundError, NotADirectoryError):
-                self._listed[folder] = {}
-        return self._listed[folder].get(uri, "")
+        return "-".join([self._versions.of(uri), *([stable_hash(said)[:8]] if said else [])])
 
     def _regions(self, items: Sequence[Any], categories: Mapping[Any, str], width: int, height: int) -> Answer:
         answer = Answer()
@@ -119,12 +107,6 @@ class CocoJson:
         except (EngineError, KeyError, TypeError, ValueError):
             self.left_out["a mask that is not of its image"] += 1
             return ""
-
-
-def _files_of(fs: Any, folder: str) -> Iterator[tuple[str, str]]:
-    for info in fs.ls(fs._strip_protocol(folder), detail=True):
-        if info["type"] != "directory":
-            yield str(fs.unstrip_protocol(str(info["name"]))), remote_fingerprint(info)
 
 
 def _read_coco(uri: str, keys: Sequence[str]) -> dict[str, Any]:

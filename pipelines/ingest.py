@@ -7,91 +7,46 @@ distinct images their place (images/, in pipelines/place.py). Labels are turned 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-import pyarrow as pa
-
 from engine.config import Recipe
-from engine.errors import ConfigError, ImageError, StorageError
+from engine.containers import split_uri
+from engine.errors import ConfigError, StorageError
 from engine.graph import Node, Resources
-from engine.images import Limits, image_id, probe
+from engine.images import Limits
 from engine.keys import stable_hash
-from engine.schema import ANNOTATIONS, INPUTS, SCHEMA_VERSION, Answer, as_row
+from engine.schema import ANNOTATIONS, INPUTS, SCHEMA_VERSION, Answer, as_row, table_of
 from engine.shards import Commits, Record, TableReader
-from engine.storage import Storage, read_source
-from pipelines.sources import Entry, open_source, upright_labels
+from engine.storage import Storage
+from pipelines.containers import whole_containers
+from pipelines.probe import Probe
+from pipelines.sources import Entry, open_source
 
 T = TypeVar("T")
 
 INPUTS_FOLDER = "inputs"
-CHUNK = 512  # inputs a listed chunk
-
-
-class Probe:
-    """Reads an input, names it by its content and reads its header. Pixels are decoded where they are needed."""
-
-    needs = ()
-    gives = ()
-    version = 1
-    deterministic = True
-
-    def __init__(self, *, max_pixels: int, max_bytes: int) -> None:
-        self.limits = Limits(max_pixels=max_pixels, max_bytes=max_bytes)
-
-    def load(self) -> None:
-        import fsspec  # noqa: F401  # a first import in threads has raced
-
-        self._threads = ThreadPoolExecutor(4, thread_name_prefix="read")
-
-    def probe(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | ImageError]:
-        """For each input what PROBE adds to it, or why it is no image."""
-        return list(self._threads.map(self._one, rows))
-
-    def _one(self, row: Mapping[str, Any]) -> dict[str, Any] | ImageError:
-        try:
-            data = self._read(row["uri"])
-            header = probe(data, self.limits)
-        except ImageError as error:
-            return error
-        labels = upright_labels(row, header) if any(row[name] for name in ANNOTATIONS) else {}
-        return {
-            "image_id": image_id(data),
-            "width": header.width,
-            "height": header.height,
-            "format": header.format,
-            "bytes": len(data),
-            **labels,
-        }
-
-    def _read(self, uri: str) -> bytes:
-        """One byte more than allowed is enough to know."""
-        try:
-            return read_source(uri, 0, self.limits.max_bytes + 1)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise ImageError("missing", f"no file at '{uri}'") from None
-        except StorageError as error:
-            if isinstance(error.__cause__, PermissionError):
-                raise ImageError("unreadable", str(error)) from error
-            raise
+CHUNK = 2048  # inputs a listed chunk
 
 
 def probe_node(recipe: Recipe) -> Node:
-    options = {"max_pixels": recipe.ingest.max_pixels, "max_bytes": recipe.ingest.max_bytes}
+    options: dict[str, Any] = {"max_pixels": recipe.ingest.max_pixels, "max_bytes": recipe.ingest.max_bytes}
+    hashed = recipe.ingest.audit.wanted
+    if hashed:
+        options["phash"] = True
     return Node(
         name="probe",
-        target="pipelines.ingest:Probe",
+        target="pipelines.probe:Probe",
         options=options,
         needs=(),
         gives=(),
         # The limits are not part of the key: places once given stay. After raising one, --retry-failed looks again.
-        key=stable_hash(["probe", Probe.version]),
+        key=stable_hash(["probe", Probe.version, *(["phash"] if hashed else [])]),
         inputs={},
         over="entries",
         base=INPUTS_FOLDER,
-        resources=Resources(batch_size=64, timeout_s=300.0),
+        resources=Resources(batch_size=256, timeout_s=300.0),
         component="ingest",
         version=Probe.version,
     )
@@ -104,7 +59,8 @@ def open_dataset(storage: Storage, recipe: Recipe) -> None:
     except StorageError as error:
         told = str(error).rstrip(".")
         raise StorageError(f"{told}: choose a folder that can be, with --set dataset=FOLDER.") from error
-    wanted = {"schema_version": SCHEMA_VERSION, "shard_size": recipe.ingest.shard_size}
+    audit = recipe.ingest.audit.model_dump(mode="json") if recipe.ingest.audit.wanted else {}
+    wanted = {"schema_version": SCHEMA_VERSION, "shard_size": recipe.ingest.shard_size, "audit": audit}
     if storage.create("dataset.json", json.dumps(wanted).encode()):
         return
     found = json.loads(storage.read("dataset.json"))
@@ -117,6 +73,12 @@ def open_dataset(storage: Storage, recipe: Recipe) -> None:
         raise ConfigError(
             f"'{storage.url}' is cut into shards of {found['shard_size']}, the recipe says {wanted['shard_size']}: "
             "set ingest.shard_size back, or use another dataset folder."
+        )
+    if found.get("audit", {}) != audit:
+        before, now = (json.dumps(said) if said else "none" for said in (found.get("audit", {}), audit))
+        raise ConfigError(
+            f"'{storage.url}' was split with the audit {before}, the recipe says {now}: images keep their split, so "
+            "set ingest.audit back, or use another dataset folder."
         )
 
 
@@ -131,7 +93,7 @@ def list_inputs(storage: Storage, sources: Sequence[Any], on_listed: Any = None)
         known = _known_inputs(commits)
         listed = 0
         for entries in _batched(_new_entries(storage, sources, known), CHUNK):
-            table = pa.Table.from_pylist([_input_row(source, entry) for source, entry in entries], schema=INPUTS)
+            table = table_of([_input_row(source, entry) for source, entry in entries], INPUTS)
             file = commits.put_table(chunk, table)
             if not commits.commit(Record(chunk, 0, {"data": file})):
                 break  # another driver lists too: look again at what is known
@@ -162,9 +124,11 @@ def _new_entries(
     for spec in sources:
         source = open_source(spec)
         _check_apart(storage, source.name)
-        found = 0
-        for entry in source.entries():
+        whole = whole_containers(fingerprint for name, _, fingerprint in known if name == source.name)
+        found = len(whole)
+        for entry in source.entries(whole):
             found += 1
+            _check_apart(storage, source.name, split_uri(entry.uri)[2])
             if (source.name, entry.uri, entry.fingerprint) not in known:
                 known.add((source.name, entry.uri, entry.fingerprint))
                 yield source.name, entry
@@ -172,9 +136,10 @@ def _new_entries(
             raise ConfigError(f"No files in '{source.name}': give a folder that holds photos.")
 
 
-def _check_apart(storage: Storage, source: str) -> None:
+def _check_apart(storage: Storage, source: str, file: str = "") -> None:
     """A data set inside its own source would take its own files for photos."""
-    if storage.local and f"{storage.url}/".startswith(f"{source}/"):
+    inside = file.startswith(f"{storage.url}/") if file else f"{storage.url}/".startswith(f"{source}/")
+    if storage.local and inside:
         raise ConfigError(f"The data set '{storage.url}' lies inside its source '{source}': keep them apart.")
 
 
@@ -183,6 +148,8 @@ def _input_row(source: str, entry: Entry) -> dict[str, Any]:
     return {
         "source": source,
         "uri": entry.uri,
+        "offset": entry.offset,
+        "length": entry.length,
         "fingerprint": entry.fingerprint,
         "licence": entry.licence,
         "frame": entry.frame,

@@ -7,12 +7,13 @@ later revision of the shard: no image ever moves.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from engine.config import Recipe
@@ -25,8 +26,10 @@ from engine.shards import Commits, File, Record, TableReader
 from engine.storage import Storage, read_image, storage_errors
 from engine.tars import TarWriter
 from pipelines.ingest import INPUTS_FOLDER
+from pipelines.splits import TRAIN, Splits
 
-LABELS_FOLDER, PLACED_FOLDER = "labels", "placed"
+LABELS_FOLDER, TRUTH_FOLDER, PLACED_FOLDER = "labels", "truth", "placed"
+LOCATOR = ("uri", "offset", "length")
 
 
 @dataclass(slots=True)
@@ -80,9 +83,9 @@ def _told(item: Mapping[str, Any]) -> str:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    number = len(taken)
+    producer, number = name.rpartition("/")[0] or "human", len(taken)
     while name in taken:
-        name, number = f"human/{number}", number + 1
+        name, number = f"{producer}/{number}", number + 1
     return name
 
 
@@ -97,12 +100,10 @@ def _renamed(item: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
     return new
 
 
-def _image_of(probed: Mapping[str, Any]) -> _Image:
+def _image_of(probed: Mapping[str, Any], split: str) -> _Image:
     row = {
-        **{name: probed[name] for name in ("image_id", "width", "height", "format", "licence", "bytes", "uri")},
-        "split": "train",
-        "offset": 0,
-        "length": -1,
+        **{name: probed[name] for name in ("image_id", "width", "height", "format", "licence", "bytes", *LOCATOR)},
+        "split": split,
     }
     image = _Image(row, [])
     image.add(probed)
@@ -122,26 +123,42 @@ def _place_once(storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> boo
     todo = np.flatnonzero(revisions > placed.revisions(len(revisions)))
     if not len(todo):
         return True
-    shards = _Shards(storage, recipe)
-    for chunk in todo:
-        record = probed.record(int(chunk), int(revisions[chunk]))
-        for row in TableReader(storage, record.files["data"].path).read().to_pylist():
-            if not row["failures"] and not shards.take(row):
-                return False
+    splits = Splits(storage, recipe.ingest.audit)
+    if not splits.draw(_rows(probed, todo, revisions, ["image_id", "phash", "uri", "failures"])):
+        return False
+    shards = _Shards(storage, recipe, splits)
+    for row in _rows(probed, todo, revisions):
+        if not shards.take(row):
+            return False
     if not shards.flush() or not shards.revise():
         return False
-    for folder in (INPUTS_FOLDER, IMAGES, LABELS_FOLDER):
+    for folder in (INPUTS_FOLDER, IMAGES, LABELS_FOLDER, TRUTH_FOLDER):
         Commits(storage, folder).sweep()
     for chunk in todo:
         placed.commit(Record(int(chunk), int(revisions[chunk]), {}))
     return True
 
 
+def _rows(
+    probed: Commits,
+    chunks: npt.NDArray[Any],
+    revisions: npt.NDArray[np.int32],
+    columns: Sequence[str] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """The images among the inputs of these chunks, one chunk in memory at a time."""
+    for chunk in chunks:
+        record = probed.record(int(chunk), int(revisions[chunk]))
+        for row in TableReader(probed.storage, record.files["data"].path, columns).read().to_pylist():
+            if not row["failures"]:
+                yield row
+
+
 class _Shards:
     """The image shards: what is committed, and the one that is filling."""
 
-    def __init__(self, storage: Storage, recipe: Recipe) -> None:
+    def __init__(self, storage: Storage, recipe: Recipe, splits: Splits) -> None:
         self.storage, self.size, self.pack = storage, recipe.ingest.shard_size, recipe.ingest.pack
+        self.splits = splits
         self.commits = Commits(storage, IMAGES)
         self.revisions = self.commits.revisions()
         self.next = len(self.revisions)
@@ -164,7 +181,7 @@ class _Shards:
         elif name in self.home:
             self.changed.setdefault(self.home[name], []).append(row)
         else:
-            self.filling[name] = _image_of(row)
+            self.filling[name] = _image_of(row, self.splits.of(name))
             if len(self.filling) >= self.size:
                 return self.flush()
         return True
@@ -181,14 +198,19 @@ class _Shards:
         return True
 
     def _commit(self, shard: int, revision: int, images: Sequence[_Image], old: Mapping[str, File]) -> bool:
-        """Commit the table and the labels of a shard; its tar, if it has one, stays as it is."""
+        """Commit the table and the labels of a shard; its tar, if it has one, stays as it is.
+
+        What people said of images that are not for training lies apart, where no specialist and no filter reads.
+        """
         files = {part: file for part, file in old.items() if part == "tar"}
         for image in images:
             image.row["sources"] = sorted(image.sources, key=lambda source: (source["source"], source["uri"]))
         table = pa.Table.from_pylist([image.row for image in images], schema=IMAGES_SCHEMA)
         files["data"] = self.commits.put_table(shard, table, revision)
-        if any(image.labels for image in images):
-            files["labels"] = Commits(self.storage, LABELS_FOLDER).put_table(shard, _label_table(images), revision)
+        for part, folder in (("labels", LABELS_FOLDER), ("truth", TRUTH_FOLDER)):
+            table = _label_table(images, part)
+            if table is not None:
+                files[part] = Commits(self.storage, folder).put_table(shard, table, revision)
         return self.commits.commit(Record(shard, revision, files))
 
     def revise(self) -> bool:
@@ -206,19 +228,31 @@ class _Shards:
 
     def _committed(self, record: Record) -> dict[str, _Image]:
         rows = TableReader(self.storage, record.files["data"].path).read().to_pylist()
-        labels: Iterable[Mapping[str, Any]] = ({} for _ in rows)
-        if "labels" in record.files:
-            labels = TableReader(self.storage, record.files["labels"].path).read().to_pylist()
-        return {
-            row["image_id"]: _Image(row, row["sources"], {name: said[name] for name in ANNOTATIONS if said.get(name)})
-            for row, said in zip(rows, labels, strict=True)
-        }
+        answer = {row["image_id"]: _Image(row, row["sources"]) for row in rows}
+        for part in ("labels", "truth"):
+            if part in record.files:
+                for said in TableReader(self.storage, record.files[part].path).read().to_pylist():
+                    labels = answer[said["image_id"]].labels
+                    labels |= {name: labels.get(name, []) + said[name] for name in ANNOTATIONS if said[name]}
+        return answer
 
 
-def _label_table(images: Sequence[_Image]) -> pa.Table:
+def _label_table(images: Sequence[_Image], part: str) -> pa.Table | None:
+    """One row an image; None if there is nothing to say. People's labels of images kept to measure with are truth."""
     empty: dict[str, Any] = {name: [] for name in (*ANNOTATIONS, "failures")}
-    rows = [{"image_id": image.row["image_id"]} | empty | image.labels for image in images]
+    rows = [empty | _part(image, part) | {"image_id": image.row["image_id"]} for image in images]
+    if not any(row[name] for row in rows for name in ANNOTATIONS):
+        return None
     return pa.Table.from_pylist(rows, schema=RECORD)
+
+
+def _part(image: _Image, part: str) -> dict[str, list[dict[str, Any]]]:
+    if image.row["split"] == TRAIN:
+        return image.labels if part == "labels" else {}
+    return {
+        name: [item for item in column if (item["score"] is None) is (part == "truth")]
+        for name, column in image.labels.items()
+    }
 
 
 def _latest_revision(storage: Storage) -> int:
@@ -239,7 +273,7 @@ def _pack(commits: Commits, shard: int, images: Sequence[_Image]) -> File:
 
     def read(image: _Image) -> bytes | None:
         try:
-            return read_image(commits.storage, image.row["image_id"], (image.row["uri"], 0, -1), list)
+            return read_image(commits.storage, image.row["image_id"], tuple(image.row[name] for name in LOCATOR), list)
         except ImageError:
             return None
 

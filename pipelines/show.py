@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.containers import short_name
 from engine.dataset import Dataset
 from engine.errors import ConfigError, ImageError, StorageError
 from engine.sql import connect, run_query
@@ -233,7 +234,7 @@ def _colour(label: str) -> Colour:
 def _lines(tile: Tile, more: int, note: str) -> list[tuple[str, Colour]]:
     """Beneath a picture: what it is, what was done with it, its brief texts (or the first one)."""
     image = tile.image
-    name = str(image["uri"]).rsplit("/", 1)[-1]
+    name = short_name(str(image["uri"]))
     lines = [(f"{image['image_id'][:8]}  {name}", _INK)]
     if image["kept"] is False and not tile.failures:
         limits = "" if image["threshold"] is None else f" ({image['value']:.4g}, threshold {image['threshold']:.4g})"

@@ -1,4 +1,5 @@
-"""Where images come from: a folder, a COCO json, the synthetic world. Every file is an entry, image or not.
+"""Where images come from. Every file is an entry, image or not: a folder and the synthetic world are here, the other
+kinds have chapters of their own: coco_json, tar_source, parquet_source, uri_source.
 
 Labels come with the frame they were made in: `stored` (as the pixels lie in the file), `upright` (after EXIF), or
 `auto`: whichever of the two has the size the labels name. Ingest turns them upright once it has seen the file.
@@ -8,16 +9,20 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
+from engine.containers import split_uri
 from engine.errors import ConfigError, ImageError, StorageError, unknown
 from engine.images import Header, orient_box, orient_quad, orient_rle
 from engine.schema import ANNOTATIONS, Answer
+from engine.storage import storage_errors
+from engine.web import is_web
 
 Frame = Literal["stored", "upright", "auto"]
 
@@ -27,69 +32,93 @@ class Entry:
     """One input, unopened."""
 
     uri: str
-    fingerprint: str = ""  # size and time or etag; '' if the store does not tell
+    fingerprint: str = ""  # size and time or etag, see also pipelines.containers; '' if the store does not tell
     licence: str = ""
-    labels: Answer | None = None  # human annotations, without scores
+    labels: Answer | None = None  # what the source says of it; people's annotations have no score
     frame: Frame = "upright"
     width: int = 0  # of the frame the labels were made in; 0 if it is not known
     height: int = 0
+    offset: int = 0  # inside a container, such as a tar
+    length: int = -1  # -1: the whole file
 
 
 class Source(Protocol):
-    """`name` is stable: inputs are known again by it."""
+    """`name` is stable: inputs are known again by it. `whole`: containers that need not be opened again."""
 
     @property
     def name(self) -> str: ...
 
-    def entries(self) -> Iterator[Entry]: ...
+    def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]: ...
 
 
 def open_source(spec: Mapping[str, Any] | str) -> Source:
-    """A folder or world:// URL, or {folder: ...}, {world: ...}, {coco: {instances: ..., images: ...}}."""
+    """A folder or world:// URL, or {folder: ...}, {webdataset: ...} and so on, with options beside or below it."""
     if isinstance(spec, str):
         return World(spec) if spec.startswith("world:") else Folder(spec)
-    kinds = [key for key in spec if key in ("folder", "coco", "world")]
+    kinds = [key for key in spec if key in KINDS]
     if len(kinds) != 1:
         strange = next(iter(spec), "")
         if strange and not kinds:
-            raise unknown("source", str(strange), ("folder", "coco", "world"))
-        raise ConfigError(
-            f"A source is one of folder:, coco: or world:, found {', '.join(map(str, spec)) or 'nothing'}."
-        )
+            raise unknown("source", str(strange), KINDS)
+        *others, last = (f"{kind}:" for kind in KINDS)
+        found = ", ".join(map(str, spec)) or "nothing"
+        raise ConfigError(f"A source is one of {', '.join(others)} or {last}, found {found}.")
     kind = kinds[0]
-    options = dict(spec[kind]) if isinstance(spec[kind], Mapping) else {_FIRST[kind]: spec[kind]}
+    options = dict(spec[kind]) if isinstance(spec[kind], Mapping) else {KINDS[kind].needs[0]: spec[kind]}
     options |= {key: value for key, value in spec.items() if key != kind}
-    for key, value in list(options.items()):
-        if key not in _OPTIONS[kind]:
-            raise unknown(f"option of the source '{kind}'", key, _OPTIONS[kind])
-        if key in ("include", "exclude"):
-            options[key] = _globs(kind, key, value)
-        elif not isinstance(value, str):
-            raise ConfigError(f"The source '{kind}' has {key}: {value!r}, expected a text.")
-    missing = [key for key in _REQUIRED[kind] if not options.get(key)]
+    options = {key: _checked(kind, key, value) for key, value in options.items()}
+    missing = [key for key in KINDS[kind].needs if not options.get(key)]
     if missing:
         raise ConfigError(f"The source '{kind}' lacks {' and '.join(missing)}.")
-    from pipelines.coco_json import CocoJson
-
-    made: dict[str, type[Any]] = {"folder": Folder, "coco": CocoJson, "world": World}
-    source: Source = made[kind](**options)
+    module, _, name = KINDS[kind].target.partition(":")
+    source: Source = getattr(import_module(module), name)(**options)
     return source
 
 
-def _globs(kind: str, key: str, value: Any) -> list[str]:
-    globs = [value] if isinstance(value, str) else value
-    if not isinstance(globs, list) or not all(isinstance(glob, str) for glob in globs):
-        raise ConfigError(f"The source '{kind}' has {key}: {value!r}, expected a list of globs such as ['*.jpg'].")
-    return globs
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a recipe may say of a source of this kind. The first of `needs` is what stands behind its name."""
+
+    target: str
+    needs: tuple[str, ...]
+    options: tuple[str, ...]
 
 
-_FIRST = {"folder": "path", "coco": "instances", "world": "url"}
-_REQUIRED = {"folder": ("path",), "coco": ("instances", "images"), "world": ("url",)}
-_OPTIONS = {
-    "folder": ("path", "licence", "include", "exclude"),
-    "coco": ("instances", "images", "captions", "licence", "frame"),
-    "world": ("url",),
+KINDS = {
+    "folder": Kind("pipelines.sources:Folder", ("path",), ("path", "licence", "include", "exclude")),
+    "coco": Kind(
+        "pipelines.coco_json:CocoJson",
+        ("instances", "images"),
+        ("instances", "images", "captions", "licence", "frame"),
+    ),
+    "webdataset": Kind("pipelines.tar_source:WebDataset", ("path",), ("path", "captions", "captions_by", "licence")),
+    "parquet": Kind(
+        "pipelines.parquet_source:ParquetRows",
+        ("path",),
+        ("path", "image", "uri", "captions", "captions_by", "licence"),
+    ),
+    "uris": Kind("pipelines.uri_source:UriList", ("path",), ("path", "base", "captions_by", "licence")),
+    "world": Kind("pipelines.sources:World", ("url",), ("url",)),
 }
+_LISTS = {  # options that may be one text or several
+    ("folder", "include"): "globs such as ['*.jpg']",
+    ("folder", "exclude"): "globs such as ['*.jpg']",
+    ("webdataset", "captions"): "members such as [txt, json.caption]",
+    ("parquet", "captions"): "columns such as [caption]",
+}
+
+
+def _checked(kind: str, key: str, value: Any) -> Any:
+    if key not in KINDS[kind].options:
+        raise unknown(f"option of the source '{kind}'", str(key), KINDS[kind].options)
+    if expected := _LISTS.get((kind, key)):
+        several = [value] if isinstance(value, str) else value
+        if not isinstance(several, list) or not all(isinstance(one, str) for one in several):
+            raise ConfigError(f"The source '{kind}' has {key}: {value!r}, expected a list of {expected}.")
+        return several
+    if not isinstance(value, str):
+        raise ConfigError(f"The source '{kind}' has {key}: {value!r}, expected a text.")
+    return value
 
 
 # --- labels to the upright frame ----------------------------------------------------------------
@@ -139,13 +168,14 @@ class Folder:
     ) -> None:
         self.name, self._fs = normalised(path)
         self.licence, self.include, self.exclude = licence, include, exclude
+        self._all = list(include) == ["*"] and not exclude
 
     def _wanted(self, uri: str) -> bool:
         path = uri.removeprefix(self.name).lstrip("/")
         included, excluded = (any(fnmatchcase(path, glob) for glob in globs) for globs in (self.include, self.exclude))
         return included and not excluded
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
         if self._fs is None:
             _check_folder(self.name, exists=os.path.exists(self.name), is_folder=os.path.isdir(self.name))
             found = _walk_local(self.name, (os.path.realpath(self.name),))
@@ -154,7 +184,7 @@ class Folder:
             _check_folder(self.name, exists=self._fs.exists(root), is_folder=self._fs.isdir(root))
             found = _walk_remote(self._fs, root)
         for uri, fingerprint in found:
-            if self._wanted(uri):
+            if self._all or self._wanted(uri):
                 yield Entry(sayable(uri), fingerprint, self.licence)
 
 
@@ -239,6 +269,46 @@ def remote_fingerprint(info: Mapping[str, Any]) -> str:
     return f"{info['size']}-{version}".replace('"', "") if version and info.get("size") is not None else ""
 
 
+def absolute(name: str, folder: str) -> str:
+    """A URI, or the path of a file, given as it is or below a folder."""
+    return sayable(name if "://" in name or name.startswith("/") else f"{folder}/{name}")
+
+
+class Fingerprints:
+    """Of files that are named one by one: a remote folder is listed once, not asked for each of its files."""
+
+    def __init__(self) -> None:
+        self._listed: dict[str, dict[str, str]] = {}
+
+    def of(self, uri: str) -> str:
+        """'' for what is not there, or not told."""
+        _, _, uri = split_uri(uri)
+        if "://" not in uri:
+            return local_fingerprint(Path(uri)) or ""
+        if is_web(uri):
+            return ""  # asking costs as much as reading it
+        folder = uri.rsplit("/", 1)[0] if uri.count("/") > 2 else uri  # scheme://name has none
+        if folder not in self._listed:
+            self._listed[folder] = dict(_files_of(folder))
+        return self._listed[folder].get(uri, "")
+
+
+def _files_of(folder: str) -> list[tuple[str, str]]:
+    """Nothing where a folder is not there or must not be listed: what is wrong is told when a file is read."""
+    try:
+        _, fs = normalised(folder)
+        with storage_errors(folder):
+            listed = fs.ls(fs._strip_protocol(folder), detail=True)
+    except (FileNotFoundError, NotADirectoryError, NotImplementedError, ConfigError):
+        return []
+    except StorageError as error:
+        if isinstance(error.__cause__, PermissionError):
+            return []
+        raise
+    files = (info for info in listed if info["type"] != "directory")
+    return [(str(fs.unstrip_protocol(str(info["name"]))), remote_fingerprint(info)) for info in files]
+
+
 def sayable(uri: str) -> str:
     try:
         uri.encode()
@@ -261,7 +331,7 @@ class World:
         self.options = WorldOptions.parse(url)
         self.name = self.options.name
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
         from specialists.synthetic import scene, scene_uri
 
         for index in range(self.options.images):

@@ -16,12 +16,15 @@ from engine.graph import IMAGES
 from engine.schema import ANNOTATIONS
 from engine.shards import TableReader
 from engine.sql import connect
+from pipelines.survey import read_surveyed
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _SHOWN = 40  # annotations of a column in the overview of an image; the others are counted
 _HEX = frozenset("0123456789abcdef")
+# A file's path, or that of the member of a tar; of a Parquet file, its row.
+_NAME = "CASE WHEN contains(uri, '::') THEN regexp_extract(uri, '^[a-z]+://(.*)::', 1) ELSE uri END"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Story:
     verdict: Mapping[str, Any] | None = None
     verdicts: dict[str, Mapping[str, Any]] | None = None
     failures: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    same_as: str = ""  # the image that stands for this one
 
     def record(self, name: str) -> Said:
         """The annotation as it stands in the record, or as its own node wrote it if it is not part of that."""
@@ -79,9 +83,9 @@ def _find(con: DuckDBPyConnection, name: str) -> dict[str, Any]:
     if not rows:
         rows = _rows(
             con,
-            """SELECT DISTINCT ON (coalesce(image_id, uri)) image_id, uri, outcome, reason, error FROM inputs
-               WHERE uri = $1 OR ends_with(uri, '/' || $1)
-                  OR regexp_replace(parse_filename(uri), '[.][^.]*$', '') = $1""",
+            f"""SELECT DISTINCT ON (coalesce(image_id, uri)) image_id, uri, outcome, reason, error FROM inputs
+               WHERE uri = $1 OR ends_with('/' || {_NAME}, '/' || $1)
+                  OR regexp_replace(parse_filename({_NAME}), '[.][^.]*$', '') = $1""",
             name,
         )
     if not rows:
@@ -99,7 +103,7 @@ def _find(con: DuckDBPyConnection, name: str) -> dict[str, Any]:
 def _nearest(con: DuckDBPyConnection, name: str) -> str:
     rows = _rows(
         con,
-        """SELECT parse_filename(uri) AS name FROM raw.inputs GROUP BY name
+        f"""SELECT parse_filename({_NAME}) AS name FROM raw.inputs GROUP BY name
            ORDER BY jaro_winkler_similarity(lower(name), lower(parse_filename(?))) DESC, name LIMIT 3""",
         name,
     )
@@ -138,6 +142,7 @@ def _story(dataset: Dataset, place: str, row: int) -> Story:
             for item in answer[column]:
                 story.said.setdefault(item["id"], []).append(Said(node, column, item))
     if path := dataset.judged_files().get(shard):
+        story.same_as = read_surveyed(dataset.storage, dataset.surveyed).same_as(story.image["image_id"])
         verdicts = _row(dataset, path, row)
         story.verdict = verdicts["image"]
         story.verdicts = {verdict["id"]: verdict for column in ANNOTATIONS for verdict in verdicts[column]}
@@ -159,6 +164,8 @@ def _image_lines(story: Story) -> list[str]:
     lines += [f"  {'from' if not n else '':<10}{source}" for n, source in enumerate(sources)]
     lines.append(f"  {'size':<10}{image['width']} x {image['height']} {image['format']}, split {image['split']}")
     lines.append(f"  {'verdict':<10}{_fate(story.verdict, judged=story.verdict is not None)}")
+    if story.same_as:
+        lines.append(f"  {'same as':<10}image {story.same_as}")
     for node, failure in story.failures:
         lines.append(f"  {'failure':<10}{node}: {failure['reason']}: {failure['error']}")
     return lines
@@ -292,7 +299,7 @@ def _what(story: Story, name: str) -> str:
         "region_texts": lambda: f"{item['granularity']} {_quote(item['text'])} of {item['region_id']}",
         "phrases": lambda: f"phrase {_quote(_words(story, item))} of {item['text_id']}",
         "tags": lambda: f"tag {_quote(item['label'])}",
-        "image_scores": lambda: f"{item['name']} {_number(item['value'])}",
+        "image_scores": lambda: f"{item['name']} {item['code'] or _number(item['value'])}",
     }[column]()
     score = "no score" if item["score"] is None else f"score {_number(item['score'])}"
     kind = f" ({item['score_kind']})" if item["score_kind"] else ""

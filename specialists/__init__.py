@@ -6,11 +6,17 @@ CATALOG: dict[str, str] = {
     "onnx_detector": "specialists.onnx_detector:OnnxDetector",
     "grabcut": "specialists.grabcut:Grabcut",
     "decodes": "specialists.fakes:NoOp",
+    "tags": "specialists.tags:Tags",
+    # measure
+    "image_quality": "specialists.image_quality:ImageQuality",
+    "nsfw": "specialists.nsfw:Nsfw",
+    "language": "specialists.language:Language",
     # read
     "rapidocr": "specialists.rapid_ocr:RapidOcr",
     # agree
     "consensus": "specialists.consensus:Consensus",
     "human": "specialists.human:Human",
+    "source_texts": "specialists.source_texts:SourceTexts",
     # write, parse, ground
     "composer": "specialists.composer:Composer",
     "spacy_parse": "specialists.spacy_parse:SpacyParse",

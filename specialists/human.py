@@ -1,6 +1,7 @@
 """The labels that came with the source, as they are: boxes and texts by people, without scores.
 
-The engine hands them over in the sample's own columns; masks arrive in `Region.rle` already.
+The engine hands them over in the sample's own columns; masks arrive in `Region.rle` already. What has a score no
+person wrote: that is for `source_texts`.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Human:
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
         return [
             Answer(
-                texts=[replace(text, score=None, score_kind="") for text in sample.texts],
-                regions=[replace(region, score=None, score_kind="") for region in sample.regions],
+                texts=[replace(text, score_kind="") for text in sample.texts if text.score is None],
+                regions=[replace(region, score_kind="") for region in sample.regions if region.score is None],
             )
             for sample in batch
         ]

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from engine import masks
 from engine.dataset import Dataset
 from engine.images import image_id
-from engine.schema import ANNOTATIONS, IMAGES, INPUTS, PARSE, PROBE, VERDICTS, record_table
+from engine.schema import ANNOTATIONS, IMAGES, INPUTS, PARSE, PROBE, SCHEMA_VERSION, VERDICTS, record_table
 from engine.shards import Commits, Record
 from engine.storage import Storage
 from tests.builders import Row, failure, parsed, phrase, region, region_text, text
@@ -183,7 +183,7 @@ def handmade(root: Path, *, judged: bool = True) -> Dataset:
     """Write it under `root` and open it. `judged=False`: no verdicts yet."""
     ids = draw_photos(root / "photos")
     storage = Storage(str(root / "data"))
-    storage.put("dataset.json", json.dumps({"schema_version": 1, "shard_size": 3}).encode())
+    storage.put("dataset.json", json.dumps({"schema_version": SCHEMA_VERSION, "shard_size": 3}).encode())
     _write_ingest(storage, root / "photos", ids)
     for name, _, over, *_ in NODES:
         for shard, images in enumerate(SHARDS):
@@ -271,7 +271,8 @@ def _write_ingest(storage: Storage, photos: Path, ids: Mapping[str, str]) -> Non
     frame = {"frame": "auto", "frame_width": 0, "frame_height": 0}
 
     def listed(name: str) -> Row:
-        return {"source": "photos", "uri": str(photos / f"{name}.png"), "fingerprint": "1", "licence": "", **nothing}
+        place = {"uri": str(photos / f"{name}.png"), "offset": 0, "length": -1}
+        return {"source": "photos", **place, "fingerprint": "1", "licence": "", "phash": "", **nothing}
 
     def size(name: str) -> Row:
         width, height = SIZES.get(name.removesuffix("-copy"), (0, 0))
@@ -291,7 +292,7 @@ def _write_ingest(storage: Storage, photos: Path, ids: Mapping[str, str]) -> Non
         for name in images:
             names = [name, "cat-copy"] if name == "cat" else [name]
             sources = [{"source": "photos", "uri": listed(one)["uri"]} for one in names]
-            place = {"sources": sources, "split": "train", "offset": 0, "length": -1}
+            place = {"sources": sources, "split": "train"}
             rows.append(listed(name) | size(name) | place)
         commit(storage, "images", shard, pa.Table.from_pylist(rows, schema=IMAGES))
 
@@ -314,5 +315,5 @@ def _write_current(storage: Storage) -> None:
         for name, component, over, inputs, gives, columns in NODES
     ]
     judge = {"folder": "judge/judgekey", "key": "judgekey-and-more"}
-    current = {"schema_version": 1, "nodes": nodes, "judge": judge, "probe": {"folder": "probe/probekey"}}
+    current = {"schema_version": SCHEMA_VERSION, "nodes": nodes, "judge": judge, "probe": {"folder": "probe/probekey"}}
     storage.put("current.json", json.dumps(current).encode())

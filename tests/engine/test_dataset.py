@@ -9,6 +9,7 @@ import pytest
 
 from engine.dataset import Dataset
 from engine.errors import ConfigError
+from engine.schema import SCHEMA_VERSION
 from engine.storage import Storage
 from tests.handmade import answered, commit, draw_photos, handmade, key
 
@@ -57,5 +58,5 @@ def test_a_folder_that_is_no_data_set_is_one_sentence(tmp_path: Path) -> None:
 
 def test_another_schema_version_is_one_sentence(tmp_path: Path) -> None:
     Storage(str(tmp_path)).put("dataset.json", json.dumps({"schema_version": 99}).encode())
-    with pytest.raises(ConfigError, match="schema version 99, this engine reads 1"):
+    with pytest.raises(ConfigError, match=f"schema version 99, this engine reads {SCHEMA_VERSION}"):
         Dataset.open(str(tmp_path))

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import io
-import logging
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from pipelines import run as stages
 from tests.runs import (
@@ -22,31 +19,6 @@ from tests.runs import (
     wait_until,
     write_recipe,
 )
-
-KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-west-2"}
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str], Any]]:
-    """The environment that reaches the server, and a file system on it."""
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request otherwise
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    environment = KEYS | {"AWS_ENDPOINT_URL": f"http://{host}:{port}"}
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
-    fs = s3fs.S3FileSystem()
-    fs.mkdir("photos", region_name="us-west-2")
-    fs.mkdir("sets", region_name="us-west-2")
-    yield environment, fs
-    s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
 
 
 def test_a_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(

@@ -242,8 +242,12 @@ def test_labels_of_a_source_fit_the_listing() -> None:
     ("spec", "sentence"),
     [
         ({"foldr": "x"}, "did you mean 'folder'"),
-        ({"folder": "x", "world": "y"}, "one of folder:, coco: or world:"),
+        ({"folder": "x", "world": "y"}, "one of folder:, coco:, webdataset:, parquet:, uris: or world:"),
         ({}, "found nothing"),
+        ({"webdatset": "x"}, "did you mean 'webdataset'"),
+        ({"parquet": {"path": "x", "colum": "y"}}, "Unknown option of the source 'parquet' 'colum'"),
+        ({"parquet": {"path": "x", "captions": [3]}}, "expected a list of columns"),
+        ({"uris": "x", "captions_by": "people"}, "Unknown captions_by 'people': known: human, web"),
         ({"coco": {"instances": "x"}}, "lacks images"),
         ({"coco": {"instances": "x", "imgs": "y"}}, "did you mean 'images'"),
         ({"folder": 3}, "expected a text"),

@@ -13,3 +13,10 @@ def test_labels_are_returned_as_they_are_without_scores() -> None:
     assert (answer[0].regions, answer[0].texts) == ([region], [text])
     assert (region.score, region.score_kind) == (None, "")
     assert (answer[1].regions, answer[1].texts) == ([], [])
+
+
+def test_what_has_a_score_no_person_wrote() -> None:
+    boxes = [Region(1, 2, 3, 4, label="cat", score=score) for score in (None, 0.5)]
+    texts = [Text("A cat.", "brief", score=score) for score in (1.0, None)]
+    (answer,) = Human().annotate([Sample("0" * 32, 10, 10, regions=boxes, texts=texts)])
+    assert (answer.regions, answer.texts) == (boxes[:1], texts[1:])

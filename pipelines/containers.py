@@ -1,0 +1,140 @@
+"""Sources made of containers, tars and Parquet files: which files they are, and opening each once and no more.
+
+The fingerprint of an entry is "<the container's>/<n>/<total>", so what was listed tells whether a container was listed
+to its end: nothing else is remembered, no clock is asked, and a listing may be killed anywhere.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from engine.errors import ConfigError
+from engine.keys import stable_hash
+from engine.storage import storage_errors
+from engine.web import is_web
+from pipelines.sources import Entry, Fingerprints, Folder, local_fingerprint, normalised, remote_fingerprint, sayable
+
+AHEAD = 4  # remote containers that are opened before their turn
+
+UNOPENED = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+Found = tuple[str, str]  # a container's URI and fingerprint
+
+
+def find_containers(path: str, endings: Sequence[str], refused: Sequence[str] = ()) -> list[Found]:
+    """The files a path, a folder, a glob or a range in braces names, in order of names; ConfigError for none."""
+    name, fs = normalised(path)
+    parts, versions = _expanded(name), Fingerprints()
+    found: list[Found] = []
+    for part in parts:
+        if any(mark in part for mark in "*?[") and not (fs is None and os.path.exists(part)):
+            found += _only(_globbed(part, fs), endings, refused)
+        elif len(parts) == 1 and _is_folder(part, fs):
+            found += _only([(entry.uri, entry.fingerprint) for entry in Folder(part).entries()], endings, refused)
+        else:  # a file that is named and is not there is one all the same: it will be told as missing
+            found += _only([(sayable(part), _of_web(part, fs) if is_web(part) else versions.of(part))], ("",), refused)
+    if not any(version or is_web(uri) for uri, version in found):
+        raise ConfigError(f"No file '{name}' that ends in {' or '.join(endings)}: check the path of the source.")
+    return found
+
+
+def _expanded(name: str) -> list[str]:
+    """{00000..00012} and {a,b} written out, unless a file is called so."""
+    if "{" not in name or ("://" not in name and os.path.exists(name)):
+        return [name]
+    try:
+        from braceexpand import braceexpand
+    except ImportError as error:
+        told = f"Braces in '{name}' need the package webdataset: pip install 'fld5b-engine[loaders]'."
+        raise ConfigError(told) from error
+    try:
+        return list(braceexpand(name))
+    except ValueError:  # unbalanced: then they mean nothing
+        return [name]
+
+
+def _is_folder(name: str, fs: Any) -> bool:
+    return os.path.isdir(name) if fs is None else not is_web(name) and bool(fs.isdir(name))
+
+
+def _globbed(pattern: str, fs: Any) -> list[Found]:
+    if fs is None:
+        return [(uri, local_fingerprint(Path(uri)) or "") for uri in sorted(glob.glob(pattern, recursive=True))]
+    with storage_errors(pattern):
+        listed = fs.glob(pattern, detail=True)
+    return [(str(fs.unstrip_protocol(path)), remote_fingerprint(info)) for path, info in sorted(listed.items())]
+
+
+def _of_web(uri: str, fs: Any) -> str:
+    try:
+        return remote_fingerprint(fs.info(uri))
+    except Exception:  # noqa: BLE001  whatever a host does is told when its container is opened
+        return ""
+
+
+def _only(found: Sequence[Found], endings: Sequence[str], refused: Sequence[str]) -> list[Found]:
+    for uri, _ in found:
+        if uri.lower().endswith(tuple(refused)):
+            raise ConfigError(f"'{uri}' is compressed, so no image in it can be read by its place: unpack it.")
+    return [(sayable(uri), version) for uri, version in found if uri.lower().endswith(tuple(endings))]
+
+
+# --- opening them -------------------------------------------------------------------------------
+
+
+def list_containers(
+    found: Iterable[Found],
+    options: Any,
+    whole: Collection[str],
+    read: Callable[[str], tuple[int, Iterable[Entry]]],
+) -> Iterator[Entry]:
+    """The entries of every container that is not whole yet, some of them opened ahead, in order.
+
+    `read` gives how many entries a container has, and them; 0 if it is to be opened again whatever they are.
+    `options` are those that change what is read: with others it is another container.
+    """
+    new = ((uri, f"{stable_hash([uri, options])[:12]}-{version}") for uri, version in found)
+    for version, total, entries in _opened([(uri, version) for uri, version in new if version not in whole], read):
+        for number, entry in enumerate(entries, 1):
+            yield replace(entry, fingerprint=f"{version}/{number}/{total}")
+
+
+def _opened(
+    todo: Sequence[Found], read: Callable[[str], tuple[int, Iterable[Entry]]]
+) -> Iterator[tuple[str, int, Iterable[Entry]]]:
+    """In order. Where most of it is waiting some are opened ahead; local ones would only hand the GIL around."""
+    if not any("://" in uri for uri, _ in todo):
+        yield from ((version, *read(uri)) for uri, version in todo)
+        return
+    rest = iter(todo)
+    with ThreadPoolExecutor(AHEAD, thread_name_prefix="list") as threads:
+        opened: deque[tuple[str, Future[tuple[int, Iterable[Entry]]]]] = deque()
+        try:
+            while True:
+                for uri, version in islice(rest, AHEAD - len(opened)):
+                    opened.append((version, threads.submit(read, uri)))
+                if not opened:
+                    return
+                version, future = opened.popleft()
+                yield version, *future.result()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+def whole_containers(fingerprints: Iterable[str]) -> set[str]:
+    """The fingerprints of containers all of whose entries are among these."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for fingerprint in fingerprints:
+        version, _, place = fingerprint.rpartition("/")
+        version, _, number = version.rpartition("/")
+        if version and number.isdigit():
+            seen[version, place] += 1
+    return {version for (version, total), count in seen.items() if str(count) == total}

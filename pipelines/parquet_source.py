@@ -1,0 +1,197 @@
+"""Parquet files as a source: a row is an input, its image in a column of bytes or under a URI, its captions beside it.
+
+Listing reads the captions, never the images: those are read by row, in engine.parquet_rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from engine.containers import broken_uri, parquet_uri
+from engine.errors import ConfigError, StorageError, unknown
+from engine.parquet_rows import parquet_file
+from engine.storage import storage_errors
+from engine.web import is_web
+from pipelines.captions import CUSTOMARY, WEB, Captions
+from pipelines.containers import UNOPENED, find_containers, list_containers
+from pipelines.sources import Entry, absolute, normalised
+
+IMAGES = ("image", "jpg", "jpeg", "png", "webp", "bytes")
+URIS = ("uri", "url", "image_url", "image_path", "file_name", "path", "image")
+BATCH, BATCH_OF_IMAGES = 1024, 32  # rows
+
+Fits = Callable[[pa.Schema, str], bool]
+
+
+@dataclass(slots=True)
+class Columns:
+    """Where the rows of a file have what. Either `image` or `uri` is empty."""
+
+    image: str = ""
+    uri: str = ""
+    captions: list[str] = field(default_factory=list)
+
+
+class ParquetRows:
+    """The rows of Parquet files, local or remote: a path, a folder, a glob, or a range in braces.
+
+    `image`: a column of bytes, or of Hugging Face images {bytes, path}; `uri`: a column of URLs, or of paths below the
+    file's folder; `captions`: columns of texts, or of lists of texts. Without these the columns are found by their
+    type and by the names people give them. `captions_by`: `web` for alt-text, which rules judge, or `human`.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        image: str = "",
+        uri: str = "",
+        captions: Sequence[str] | None = None,
+        captions_by: str = WEB,
+        licence: str = "",
+    ) -> None:
+        self.name = normalised(path)[0]
+        self.image, self.uri, self.captions = image, uri, captions
+        self.said, self.licence = Captions(captions_by), licence
+        if image and uri:
+            raise ConfigError("The source 'parquet' has image: and uri:, expected one of them.")
+
+    def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
+        found = find_containers(self.name, (".parquet",))
+        options = ["parquet", self.image, self.uri, self.captions, self.said.by]
+        return list_containers(found, options, whole, self.read)
+
+    def read(self, uri: str) -> tuple[int, Iterator[Entry]]:
+        """How many rows one file has, and an entry for each."""
+        try:
+            with storage_errors(uri):
+                file = parquet_file(uri)
+        except (*UNOPENED, StorageError) as error:
+            if isinstance(error.__cause__ or error, UNOPENED) or is_web(uri):
+                return 0, iter([Entry(uri, licence=self.licence)])  # the file itself: reading it says what is wrong
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno is None:
+                return 1, iter([self._broken(uri)])
+            raise
+        except pa.ArrowException:
+            return 1, iter([self._broken(uri)])
+        return file.metadata.num_rows, self._rows(file, uri, self._columns(file.schema_arrow, uri))
+
+    def _broken(self, uri: str) -> Entry:
+        return Entry(broken_uri("parquet", uri), licence=self.licence, length=0)
+
+    # --- which columns ---
+
+    def _columns(self, schema: pa.Schema, uri: str) -> Columns:
+        """ConfigError that names the columns there are, if none holds images."""
+        captions = self.captions
+        if captions is None:
+            captions = [name for name in schema.names if name.lower() in CUSTOMARY and _is_texts(schema, name)]
+        for name in captions:
+            _check(schema, name, "captions", uri, _is_texts)
+        if self.image or not self.uri:
+            image = self.image or _customary(schema, IMAGES, _is_image) or _only(schema, _is_image)
+            if image:
+                _check(schema, image, "image", uri, _is_image)
+                return Columns(image, "", list(captions))
+        location = self.uri or _customary(schema, URIS, _is_text)
+        if not location:
+            there = ", ".join(f"{name} ({schema.field(name).type})" for name in schema.names)
+            raise ConfigError(f"No column of '{uri}' looks like images: name one with image: or uri:; it has {there}.")
+        _check(schema, location, "uri", uri, _is_text)
+        return Columns("", location, list(captions))
+
+    # --- its rows ---
+
+    def _rows(self, file: Any, uri: str, columns: Columns) -> Iterator[Entry]:
+        """As many as the file says it has, whatever of it can be read."""
+        folder, number = uri.rsplit("/", 1)[0], 0
+        with contextlib.closing(file):
+            for group in range(file.metadata.num_row_groups):
+                for row in self._read(file, group, columns):
+                    yield self._entry(row, number, columns, uri, folder)
+                    number += 1
+
+    def _read(self, file: Any, group: int, columns: Columns) -> Iterator[Mapping[str, Any]]:
+        """Every row of a group, empty where it cannot be read: reading its image will say so."""
+        read, rows = [*columns.captions, *filter(None, [columns.uri])], BATCH
+        if columns.image and _may_lie_elsewhere(file, group, columns.image):
+            read, rows = [*read, columns.image], BATCH_OF_IMAGES
+        left = file.metadata.row_group(group).num_rows
+        try:
+            for batch in file.iter_batches(rows, row_groups=[group], columns=read, use_threads=False) if read else ():
+                yield from batch.to_pylist()
+                left -= batch.num_rows
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            self.said.left_out["captions of rows that cannot be read"] += left
+        yield from ({} for _ in range(left))
+
+    def _entry(self, row: Mapping[str, Any], number: int, columns: Columns, uri: str, folder: str) -> Entry:
+        labels = self.said.labels(row.get(name) for name in columns.captions)
+        location = row.get(columns.uri) if columns.uri else None
+        image = row.get(columns.image)
+        if isinstance(image, dict) and image.get("bytes") is None:
+            location = image.get("path")
+        if location:
+            return Entry(absolute(location, folder), licence=self.licence, labels=labels)
+        return Entry(parquet_uri(columns.image or columns.uri, number, uri), licence=self.licence, labels=labels)
+
+
+def _may_lie_elsewhere(file: Any, group: int, column: str) -> bool:
+    """Whether some images of a struct {bytes, path} may have their path alone."""
+    kind = file.schema_arrow.field(column).type
+    if not pa.types.is_struct(kind) or kind.get_field_index("path") < 0:
+        return False
+    metadata = file.metadata.row_group(group)
+    chunks = (metadata.column(number) for number in range(metadata.num_columns))
+    told = next((chunk.statistics for chunk in chunks if chunk.path_in_schema == f"{column}.bytes"), None)
+    return told is None or not told.has_null_count or told.null_count > 0
+
+
+def _is_text(schema: pa.Schema, name: str) -> bool:
+    kind = schema.field(name).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_texts(schema: pa.Schema, name: str) -> bool:
+    kind = schema.field(name).type
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return _is_text(pa.schema([pa.field(name, kind.value_type)]) if listed else schema, name)
+
+
+def _is_image(schema: pa.Schema, name: str) -> bool:
+    kind = schema.field(name).type
+    if pa.types.is_struct(kind):
+        return kind.get_field_index("bytes") >= 0 and _is_bytes(kind.field("bytes").type)
+    return _is_bytes(kind)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
+    return any(test(kind) for test in tests)
+
+
+def _customary(schema: pa.Schema, names: Sequence[str], fits: Fits) -> str:
+    """The column of the first of these names, in any case, that has the right type."""
+    there = {name.lower(): name for name in reversed(schema.names)}
+    return next((there[name] for name in names if name in there and fits(schema, there[name])), "")
+
+
+def _only(schema: pa.Schema, fits: Fits) -> str:
+    found = [name for name in schema.names if fits(schema, name)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _check(schema: pa.Schema, name: str, option: str, uri: str, fits: Fits) -> None:
+    if name not in schema.names:
+        raise unknown(f"column of '{uri}'", name, schema.names)
+    if not fits(schema, name):
+        kind = schema.field(name).type
+        expected = {"image": "bytes, or images {bytes, path}", "uri": "texts", "captions": "texts, or lists of texts"}
+        raise ConfigError(f"The column '{name}' of '{uri}' holds {kind}, {option}: expects {expected[option]}.")

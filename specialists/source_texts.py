@@ -1,0 +1,39 @@
+"""The texts that came with the source and that nobody vouches for: alt-text of the web, captions of another data set.
+
+They keep their producer and have a score, so rules judge them as any specialist's; people's are passed on by `human`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from engine.errors import unknown
+from engine.schema import GRANULARITIES, Answer, Sample
+
+
+class SourceTexts:
+    """`granularity`: what the texts are taken for; they say nothing of it themselves."""
+
+    needs: ClassVar[tuple[str, ...]] = ("labels",)
+    gives: ClassVar[tuple[str, ...]] = ("texts",)
+    version: ClassVar[int] = 1
+    deterministic: ClassVar[bool] = True
+
+    def __init__(self, *, granularity: str = "brief") -> None:
+        if granularity not in GRANULARITIES:
+            raise unknown("granularity", granularity, GRANULARITIES)
+        self.granularity = granularity
+        self.batch_size = 256
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        return [
+            Answer(
+                texts=[replace(text, granularity=self.granularity) for text in sample.texts if text.score is not None]
+            )
+            for sample in batch
+        ]
