@@ -1,8 +1,8 @@
 """The same photo again: re-encoded, scaled, a little cropped. Exact copies are one image since ingest.
 
-Needs the perceptual hashes that `image_quality` gives. Which image stands for which, only the whole set can tell:
-the largest of them, of equals the first that came, and every image within `radius` of it is the same. Put this rule
-last among those that judge images: what earlier rules dropped stands for nothing.
+Needs the perceptual hashes that `image_quality` gives. Which image stands for which, only the whole set can tell: the
+one of most pixels, of equals that of most bytes, of these the first that came; every image within `radius` of it is the
+same. Put this rule last among those that judge images: what earlier rules dropped stands for nothing.
 
 Of a photo in full size and its thumbnail the thumbnail is dropped, with the distance of the two as the value.
 """

@@ -37,7 +37,10 @@ from pipelines.filter import NamedRule, Output, keyed, named_rules, rules_of, sh
 SURVEY_VERSION = 1
 FOLDER = "surveyed"
 
-HASHES = pa.schema([required("image_id", pa.string()), required("phash", pa.string()), required("pixels", pa.int64())])
+HASHES = pa.schema(
+    [required(name, kind) for name, kind in (("image_id", pa.string()), ("phash", pa.string()))]
+    + [required(name, pa.int64()) for name in ("pixels", "bytes")]
+)
 # How often a limit was compared with a value. `rule` is its place in the recipe, `place` the keys to the limit.
 VALUES = pa.schema(
     [
@@ -149,6 +152,7 @@ def _hashes(court: Court) -> pa.Table:
     image, first = np.unique(scores.image[rows], return_index=True)
     pixels = court.shard.image.numbers("width").astype(np.int64) * court.shard.image.numbers("height")
     arrays = [court.shard.ids.take(pa.array(image)), codes.take(pa.array(rows[first])), pa.array(pixels[image])]
+    arrays.append(court.shard.image.arrow("bytes").take(pa.array(image)))
     return pa.Table.from_arrays(arrays, schema=HASHES)
 
 
@@ -221,12 +225,12 @@ def _numbers(values: pa.Table, rules: Sequence[NamedRule]) -> dict[int, dict[Pla
 
 
 def _same(name: str, hashes: pa.Table, radius: int) -> pa.Table:
-    """Largest first, each image stands for those within the radius that nothing larger stands for."""
+    """Best first, each image stands for those within the radius that nothing better stands for."""
     if not hashes.num_rows:
         raise ConfigError(f"Filter '{name}' found no perceptual hash: add 'quality: {{use: image_quality}}'.")
     found = hashes_to_array(hashes["phash"].to_pylist())
     i, j, _ = neighbours(found, radius, forest=True)
-    order = np.argsort(-hashes["pixels"].to_numpy(), kind="stable")
+    order = np.lexsort((-hashes["bytes"].to_numpy(), -hashes["pixels"].to_numpy()))  # stable: then who came first
     stands = _representatives(found, groups(len(found), i, j), order, radius)
     rows = np.flatnonzero(stands[:, 0] >= 0)
     ids = one_array(hashes["image_id"])
