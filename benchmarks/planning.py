@@ -25,8 +25,8 @@ from engine.graph import IMAGES
 from engine.plan import make_plan
 from engine.shards import Commits, record_name
 from engine.storage import Storage
-from pipelines.ingest import open_dataset
 from pipelines.filter import judge_node
+from pipelines.ingest import open_dataset
 from pipelines.run import all_nodes
 
 LINKS = 30_000  # names one file may have; file systems stop at 65,000

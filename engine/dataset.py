@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, unknown
 from engine.graph import IMAGES
-from engine.schema import SCHEMA_VERSION
+from engine.schema import ANNOTATIONS, SCHEMA_VERSION
 from engine.shards import Commits
 from engine.storage import Storage
 
@@ -49,12 +49,16 @@ class CurrentNode:
 
 @dataclass(slots=True)
 class Dataset:
-    """`nodes` in graph order; `judge` and `probe` are folders, '' where there is none."""
+    """`nodes` in graph order; `judge` and `probe` are folders, '' where there is none.
+
+    `release` is the folder of the release that is read instead of the nodes that annotate; '' for the nodes.
+    """
 
     storage: Storage
     nodes: Sequence[CurrentNode]
     judge: str
     probe: str
+    release: str = ""
     _files: dict[str, dict[int, str]] = field(default_factory=dict)
     _revisions: dict[str, Revisions] = field(default_factory=dict)
 
@@ -71,6 +75,52 @@ class Dataset:
         nodes = [CurrentNode.from_json(node) for node in current.get("nodes", [])]
         judge, probe = ((current.get(name) or {}).get("folder", "") for name in ("judge", "probe"))
         return cls(storage, nodes, judge, probe)
+
+    def of(self, name: str) -> Dataset:
+        """The same with the verdicts "judge/<key>", or with what the release "releases/<name>" holds."""
+        kind, _, rest = name.strip("/").partition("/")
+        readers = {"judge": self._of_judge, "releases": self._of_release}
+        if kind not in readers or not rest:
+            raise unknown("kept record", name, self.kept_records())
+        return readers[kind](f"{kind}/{rest}")
+
+    def kept_records(self) -> list[str]:
+        """What `of` takes: folders of verdicts, releases that are complete."""
+        judges = [f"judge/{key}" for key in self.storage.names("judge") if "." not in key]
+        releases = [f"releases/{name}" for name in self.storage.names("releases")]
+        return sorted(judges) + sorted(r for r in releases if self.storage.exists(f"{r}/manifest.json"))
+
+    def _of_judge(self, folder: str) -> Dataset:
+        """Verdicts with the answers they are on, which may be of other options than the current ones."""
+        commits = Commits(self.storage, folder)
+        judged = np.flatnonzero(commits.revisions() >= 0)
+        if not len(judged):
+            raise unknown("kept record", folder, self.kept_records())
+        record = commits.record(int(judged[0]), int(commits.revisions()[judged[0]]))
+        read = {path.split("/")[0]: path.rpartition("/")[0] for path in record.inputs}
+        judged_nodes, current = sorted(set(read) - {IMAGES, "surveyed"}), sorted(node.name for node in self.nodes)
+        if read and judged_nodes != current:
+            raise ConfigError(
+                f"The verdicts '{folder}' are on {', '.join(judged_nodes)}, the data set is now made by "
+                f"{', '.join(current)}: run the recipe that made them, and ask again."
+            )
+        nodes = [replace(node, folder=read.get(node.name, node.folder)) for node in self.nodes]
+        return Dataset(self.storage, nodes, folder, self.probe)
+
+    def _of_release(self, folder: str) -> Dataset:
+        """A release, and of the data set the parse that its texts had."""
+        try:
+            manifest = json.loads(self.storage.read(f"{folder}/manifest.json"))
+        except FileNotFoundError:
+            raise unknown("kept record", folder, self.kept_records()) from None
+        _check_version(f"{self.url}/{folder}", manifest)
+        made = {node["name"]: f"{node['name']}/{node['key'][:8]}" for node in manifest["nodes"]}
+        parses = [node for node in self.nodes if node.over == "texts"]
+        nodes = [CurrentNode("release", "", folder, columns=tuple(ANNOTATIONS))]
+        nodes += [replace(node, folder=made.get(node.name, node.folder)) for node in parses]
+        tables = sorted(file["name"] for file in manifest["files"] if file["name"].endswith(".parquet"))
+        files = {folder: {number: f"{folder}/{name}" for number, name in enumerate(tables)}}
+        return Dataset(self.storage, nodes, "", "", folder, _files=files)
 
     @property
     def url(self) -> str:
@@ -101,6 +151,16 @@ class Dataset:
             self._revisions[folder] = found
         return self._revisions[folder]
 
+    @property
+    def surveyed(self) -> str:
+        """The folder of the survey that the verdicts were given by, '' if no rule needed one."""
+        judged = np.flatnonzero(self.revisions(self.judge) >= 0)
+        if not len(judged):
+            return ""
+        shard = int(judged[0])
+        record = Commits(self.storage, self.judge).record(shard, int(self.revisions(self.judge)[shard]))
+        return str(record.counts.get("surveyed", ""))
+
     def judged_files(self) -> dict[int, str]:
         """Verdicts that are on the annotations as they are now.
 
@@ -117,7 +177,7 @@ class Dataset:
     def done(self, node: CurrentNode) -> npt.NDArray[np.bool_]:
         """Per image shard: whether this node has answered from the latest answers of what it reads."""
         needed = np.zeros(self.shards, np.int32)
-        if "labels" in node.needs:
+        if {"labels", "scene"} & set(node.needs):
             needed = np.maximum(needed, self.revisions(IMAGES))
         current = np.ones(self.shards, np.bool_)
         for name in node.inputs:
@@ -155,9 +215,13 @@ def _check_schema(storage: Storage) -> None:
         ) from None
     except (ValueError, IsADirectoryError) as error:
         raise ConfigError(f"The dataset.json of '{storage.url}' cannot be read: {error}.") from None
+    _check_version(storage.url, header)
+
+
+def _check_version(url: str, header: Any) -> None:
     found = header.get("schema_version") if isinstance(header, dict) else None
     if found != SCHEMA_VERSION:
         raise ConfigError(
-            f"'{storage.url}' has schema version {found}, this engine reads {SCHEMA_VERSION}: open it with the "
+            f"'{url}' has schema version {found}, this engine reads {SCHEMA_VERSION}: open it with the "
             "version that wrote it."
         )

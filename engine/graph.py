@@ -16,9 +16,8 @@ from engine.errors import ConfigError, unknown
 from engine.keys import RUN_OPTIONS, node_key
 
 # The folders of the engine itself.
-_RESERVED = frozenset(
-    "images inputs labels probe placed splits truth survey surveyed judge emit releases runs calibration".split()
-)
+_RESERVED = frozenset(("images", "inputs", "labels", "probe", "placed", "splits", "truth", "survey", "surveyed"))
+_RESERVED |= {"judge", "emit", "releases", "runs", "calibration"}
 IMAGES = "images"  # the folder of the image shards, and the name nodes read them by
 
 

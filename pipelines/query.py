@@ -21,8 +21,8 @@ CELL = 60  # characters of a cell that are shown
 ROWS = 100
 
 
-def render_query(open_dataset: Callable[[], Dataset], sql: str, named: str, form: str) -> str:
-    """ConfigError unless exactly one of `sql` and `named` is given."""
+def render_query(open_dataset: Callable[[], Dataset], sql: str, named: str, form: str, of: str = "") -> str:
+    """ConfigError unless exactly one of `sql` and `named` is given. `of`: "judge/<key>" or "releases/<name>"."""
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
     if bool(sql.strip()) == bool(named):
@@ -30,7 +30,7 @@ def render_query(open_dataset: Callable[[], Dataset], sql: str, named: str, form
         raise ConfigError(f'Give either a query or --named, found {found}: engine query "SELECT ..." or --named list.')
     if named == "list":
         return _listed()
-    table = query(open_dataset(), named_query(named) if named else sql)
+    table = query(open_dataset(), named_query(named) if named else sql, of=of)
     rows = list(zip(*(column.to_pylist() for column in table.columns), strict=True))
     return {"table": _table, "csv": _csv, "json": _json}[form](table.column_names, rows)
 

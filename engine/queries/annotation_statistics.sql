@@ -1,0 +1,56 @@
+-- How much of each type of annotation is kept, and how long is it, beside FLD-5B (Florence-2, table 2)?
+-- text: image_annotations = kept texts; avg_tokens = spaCy's tokens without punctuation, of texts that have a parse.
+-- region-text: image_annotations = images with such a pair; regions = pairs of a kept region and its text. phrase: the
+-- label of an object region; brief, ocr: its region texts (candidates are not counted).
+-- text-phrase-region: image_annotations = texts with a grounded phrase; regions = pairs of a kept phrase and a kept
+-- region it names, so a region that two phrases name counts twice; avg_tokens = of those texts.
+-- avg_regions = regions / image_annotations. avg_regional_tokens: words of the label, region text or phrase of each
+-- pair; nobody parses these, so a word is a run of letters and digits, found by regular expression.
+WITH published(type, text_type, image_annotations, avg_tokens, regions, avg_regions, avg_regional_tokens) AS (VALUES
+    ('text', 'brief', 235000000, 7.95, NULL, NULL, NULL),
+    ('text', 'detailed', 126000000, 31.65, NULL, NULL, NULL),
+    ('text', 'more_detailed', 126000000, 70.53, NULL, NULL, NULL),
+    ('region-text', 'phrase', 126000000, NULL, 681000000, 5.42, 1.19),
+    ('region-text', 'brief', 126000000, NULL, 681000000, 5.42, 2.55),
+    ('text-phrase-region', 'brief', 235000000, 7.95, 1007000000, 4.27, 1.93),
+    ('text-phrase-region', 'detailed', 126000000, 31.65, 1289000000, 10.25, 1.49),
+    ('text-phrase-region', 'more_detailed', 126000000, 70.53, 1278000000, 10.17, 1.35)
+),
+written AS MATERIALIZED (
+    SELECT t.image_id, t.annotation_id, t.granularity, t.text, p.tokens
+    FROM kept.texts t LEFT JOIN parse p ON p.text_key = t.text_key
+),
+labels AS (
+    SELECT image_id, 'phrase' AS text_type, label AS words FROM kept.regions WHERE kind = 'object' AND label <> ''
+    UNION ALL SELECT image_id, granularity, text FROM kept.region_texts WHERE granularity <> 'candidate'
+),
+described AS (
+    SELECT text_type, count(DISTINCT image_id) AS images, count(*) AS regions,
+           sum(len(regexp_extract_all(words, '[\p{L}\p{M}\p{N}]+'))) AS words
+    FROM labels GROUP BY text_type
+),
+grounded AS (
+    SELECT any_value(w.granularity) AS text_type, any_value(w.tokens) AS tokens, count(*) AS regions,
+           sum(len(regexp_extract_all(substring(w.text, r.char_start + 1, r.char_end - r.char_start),
+                                      '[\p{L}\p{M}\p{N}]+'))) AS words
+    FROM kept.triplets r JOIN written w ON w.image_id = r.image_id AND w.annotation_id = r.text_id
+    GROUP BY r.image_id, r.text_id
+),
+ours AS (
+    SELECT 'text' AS type, granularity AS text_type, count(*) AS image_annotations, avg(tokens) AS avg_tokens,
+           NULL AS regions, NULL AS words
+    FROM written GROUP BY granularity
+    UNION ALL
+    SELECT 'region-text', text_type, images, NULL, regions, words FROM described
+    UNION ALL
+    SELECT 'text-phrase-region', text_type, count(*), avg(tokens), sum(regions), sum(words)
+    FROM grounded GROUP BY text_type
+)
+SELECT type, text_type, coalesce(o.image_annotations, 0) AS image_annotations, round(o.avg_tokens, 2) AS avg_tokens,
+       o.regions::BIGINT AS regions, round(o.regions / o.image_annotations, 2) AS avg_regions,
+       round(o.words / o.regions, 2) AS avg_regional_tokens,
+       f.image_annotations AS fld5b_image_annotations, f.avg_tokens::DOUBLE AS fld5b_avg_tokens, f.regions AS fld5b_regions,
+       f.avg_regions::DOUBLE AS fld5b_avg_regions, f.avg_regional_tokens::DOUBLE AS fld5b_avg_regional_tokens
+FROM published f FULL JOIN ours o USING (type, text_type)
+ORDER BY array_position(['text', 'region-text', 'text-phrase-region'], type),
+         coalesce(array_position(['phrase', 'brief', 'detailed', 'more_detailed'], text_type), 9), text_type
