@@ -1,7 +1,7 @@
 """Every named query over a million regions, from opening the data set to the last row.
 
     python -m benchmarks.named_tables [--images 100000] [--keep FOLDER]
-    python -m benchmarks.named_tables --captions captions.jsonl
+    python -m benchmarks.named_tables --captions captions.jsonl [--granularity more_detailed]
 
 The data set is simulated: 10 regions an image (two of them merged), a region text for nearly each, two texts, no two
 the same in the whole set, ten phrases, a parse, verdicts of the engine's own rules. "cold" is the first query of a
@@ -29,9 +29,20 @@ from engine.columns import assemble
 from engine.dataset import INPUTS, Dataset
 from engine.flat import as_lists
 from engine.graph import IMAGES
+from engine.schema import (
+    GRANULARITIES,
+    PARSE,
+    PROBE,
+    RECORD,
+    SCHEMA_VERSION,
+    VERDICTS,
+    Text,
+    as_row,
+    record_table,
+    text_key,
+)
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.schema import INPUTS as INPUTS_SCHEMA
-from engine.schema import PARSE, PROBE, RECORD, SCHEMA_VERSION, VERDICTS, Text, as_row, record_table, text_key
 from engine.shards import Commits, Record
 from engine.sql import named_queries, named_query, query
 from engine.storage import Storage
@@ -189,8 +200,8 @@ def _commit(storage: Storage, folder: str, shard: int, table: pa.Table) -> None:
     assert commits.commit(Record(shard, 0, {"data": commits.put_table(shard, table)}))
 
 
-def captioned(folder: Path, file: Path) -> None:
-    """A data set of the captions of a JSON-lines file (image_id, text), all of them people's and brief, and parsed."""
+def captioned(folder: Path, file: Path, granularity: str) -> None:
+    """A data set of the captions of a JSON-lines file (image_id, text), all of them people's, and parsed."""
     from specialists.spacy_parse import SpacyParse
 
     parser = SpacyParse()
@@ -200,7 +211,7 @@ def captioned(folder: Path, file: Path) -> None:
     for line in lines:
         texts = said.setdefault(str(line["image_id"]), [])
         key, number = text_key(line["text"]), len(texts)
-        texts.append(Text(line["text"], "brief", key, id=f"human/{number}", producer="human"))
+        texts.append(Text(line["text"], granularity, key, id=f"human/{number}", producer="human"))
     rows = [{"image_id": name, "texts": [as_row(text) for text in texts]} for name, texts in said.items()]
     distinct = {text.text_key: text.text for texts in said.values() for text in texts}
     parses = zip(distinct, parser.parse(list(distinct.values())), strict=True)
@@ -244,6 +255,7 @@ def main() -> None:
     options.add_argument("--keep", help="make the data set here, or use the one that is")
     options.add_argument("--only", nargs="*", help="these queries; default: all")
     options.add_argument("--captions", type=Path, help="instead: what these captions say, beside FLD-5B")
+    options.add_argument("--granularity", choices=GRANULARITIES, default="brief", help="of these captions")
     options.add_argument("--measure", nargs=2, metavar=("FOLDER", "NAME"), help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.measure:
@@ -253,7 +265,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(given.keep or scratch)
         if given.captions:
-            captioned(place, given.captions)
+            captioned(place, given.captions, given.granularity)
             print(render_query(lambda: Dataset.open(str(place)), "", "semantic_coverage", "table"))
             return
         if not (place / "current.json").exists():

@@ -1,6 +1,6 @@
 -- What do the kept texts say: objects, attributes, actions, beside FLD-5B (Florence-2, table 3)?
--- A mean over the kept texts of a granularity that have a parse (`texts` counts those). FLD-5B prints no rules for its
--- classes, so there are two readings of each (docs/statistics.md).
+-- A mean over the kept texts of a granularity that have a parse (`image annotations` counts those). FLD-5B prints no
+-- rules for its classes, so there are two readings of each (docs/statistics.md).
 -- strict: objects = nouns and proper nouns; attributes = adjectives, numbers, participles beside their noun;
 -- complexity = the mean degree of such a word in its dependency tree.
 -- paper_like: objects also pronouns; attributes = adjectives, determiners, numbers; complexity = the largest degree in
