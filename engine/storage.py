@@ -190,29 +190,31 @@ class Storage:
         return temporary
 
 
-def read_source(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1) -> bytes:
+def read_source(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
     """The encoded bytes of one image, wherever it lies; of a larger one the first `at_most`, if that is given.
+
+    `opened` is what `open_ahead` gave for it; it stays open.
 
     FileNotFoundError where it is gone; ImageError where a host of the web does not give it, or a container does not
     hold it. Every other failure of the file system is a StorageError: no image is at fault.
     """
     with storage_errors(uri):
         if "://" not in uri:
-            return _read_local(uri, offset, _least(length, at_most))
+            return _read_local(uri, offset, _least(length, at_most), opened)
         kind, member, container = split_uri(uri)
         if kind:
             check_member(uri, offset)
         if kind == "parquet":
             return _read_row(container, member)[slice(0, at_most if at_most >= 0 else None)]
         if kind == "tar" and length >= 0:
-            return read_source(container, offset, _least(length, at_most))
+            return read_source(container, offset, _least(length, at_most), opened=opened)
         if uri.startswith(("http://", "https://")):
             return fetch(uri, offset, _least(length, at_most))
         return _read_remote(uri, offset, _least(length, at_most))
 
 
-def _read_local(path: str, offset: int, length: int) -> bytes:
-    with open(path, "rb", buffering=0) as file:
+def _read_local(path: str, offset: int, length: int, opened: int) -> bytes:
+    with open(path if opened < 0 else opened, "rb", buffering=0, closefd=opened < 0) as file:
         file.seek(offset)
         if length < 0:
             return file.readall()
@@ -223,17 +225,21 @@ def _read_local(path: str, offset: int, length: int) -> bytes:
         return data
 
 
-def read_ahead(uri: str, offset: int = 0, length: int = -1) -> None:
-    """Ask the disk for a local file or a member of a tar, without waiting for it; whatever is wrong is told later."""
+def open_ahead(uri: str, offset: int = 0, length: int = -1) -> int:
+    """A descriptor of a local file, or of the tar a member lies in, once the disk is asked for what is to be read.
+
+    Below zero for what is elsewhere or does not open: whatever is wrong is told when it is read.
+    """
     kind, _, path = split_uri(uri)
     if "://" in path or kind == "parquet" or not hasattr(os, "posix_fadvise"):
-        return
-    with contextlib.suppress(OSError):
+        return -1
+    try:
         file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            os.posix_fadvise(file, offset, max(length, 0), os.POSIX_FADV_WILLNEED)
-        finally:
-            os.close(file)
+    except OSError:
+        return -1
+    with contextlib.suppress(OSError):
+        os.posix_fadvise(file, offset, max(length, 0), os.POSIX_FADV_WILLNEED)
+    return file
 
 
 def _least(length: int, at_most: int) -> int:

@@ -6,6 +6,8 @@ what they show.
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
@@ -18,7 +20,7 @@ from engine.images import Limits, decode, image_id, probe
 from engine.parquet_rows import forget
 from engine.phash import perceptual_hash
 from engine.schema import ANNOTATIONS
-from engine.storage import read_ahead, read_source
+from engine.storage import open_ahead, read_source
 from pipelines.sources import upright_labels
 
 AHEAD = 8  # local files the disk is asked for before their turn
@@ -53,17 +55,17 @@ class Probe:
         """For each input what PROBE adds to it, or why it is no image."""
         if self.phash or any("://" in split_uri(row["uri"])[2] for row in rows):
             return list(self._threads.map(self._at_once, rows))
-        answers = [self._one(row, self._namer.later) for row in _asked_for(rows)]
+        answers = [self._one(row, self._namer.later, file) for row, file in _opened_ahead(rows)]
         self._namer.wait()
         return answers
 
     def _at_once(self, row: Mapping[str, Any]) -> dict[str, Any] | ImageError:
         return self._one(row, _name)
 
-    def _one(self, row: Mapping[str, Any], name: Naming) -> dict[str, Any] | ImageError:
+    def _one(self, row: Mapping[str, Any], name: Naming, opened: int = -1) -> dict[str, Any] | ImageError:
         answer: dict[str, Any] = {"phash": ""}
         try:
-            data = self._read(row["uri"], row["offset"], row["length"])
+            data = self._read(row["uri"], row["offset"], row["length"], opened)
             name(answer, data)
             header = probe(data, self.limits)
             answer |= {"width": header.width, "height": header.height, "format": header.format, "bytes": len(data)}
@@ -83,10 +85,10 @@ class Probe:
         except ImageError:
             return ""
 
-    def _read(self, uri: str, offset: int, length: int) -> bytes:
+    def _read(self, uri: str, offset: int, length: int, opened: int) -> bytes:
         """One byte more than allowed is enough to know."""
         try:
-            return read_source(uri, offset, length, at_most=self.limits.max_bytes + 1)
+            return read_source(uri, offset, length, at_most=self.limits.max_bytes + 1, opened=opened)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise ImageError("missing", f"no file at '{uri}'") from None
         except StorageError as error:
@@ -132,11 +134,22 @@ class _Namer:
         self._waiting = 0
 
 
-def _asked_for(rows: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    """The rows, the disk being asked for a few of them before their turn."""
-    for number in range(-AHEAD, len(rows)):
-        if number + AHEAD < len(rows):
-            ahead = rows[number + AHEAD]
-            read_ahead(ahead["uri"], ahead["offset"], ahead["length"])
-        if number >= 0:
-            yield rows[number]
+def _opened_ahead(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], int]]:
+    """Each row and its file, if it is a local one: the disk is asked for a few of them before their turn."""
+    files: deque[int] = deque()
+    try:
+        for number in range(-AHEAD, len(rows)):
+            if number + AHEAD < len(rows):
+                ahead = rows[number + AHEAD]
+                files.append(open_ahead(ahead["uri"], ahead["offset"], ahead["length"]))
+            if number >= 0:
+                yield rows[number], files[0]
+                _close(files.popleft())
+    finally:
+        for file in files:
+            _close(file)
+
+
+def _close(file: int) -> None:
+    if file >= 0:
+        os.close(file)
