@@ -23,6 +23,7 @@ from engine.storage import Storage
 from pipelines.containers import whole_containers
 from pipelines.probe import Probe
 from pipelines.sources import Entry, open_source
+from pipelines.splits import listed_for
 
 T = TypeVar("T")
 
@@ -59,6 +60,8 @@ def open_dataset(storage: Storage, recipe: Recipe) -> None:
     except StorageError as error:
         told = str(error).rstrip(".")
         raise StorageError(f"{told}: choose a folder that can be, with --set dataset=FOLDER.") from error
+    if not storage.exists("dataset.json"):
+        listed_for(recipe.ingest.audit)  # a list that is not there must not be what this data set was split by
     audit = recipe.ingest.audit.model_dump(mode="json") if recipe.ingest.audit.wanted else {}
     wanted = {"schema_version": SCHEMA_VERSION, "shard_size": recipe.ingest.shard_size, "audit": audit}
     if storage.create("dataset.json", json.dumps(wanted).encode()):

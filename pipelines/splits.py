@@ -68,7 +68,7 @@ class Splits:
                 known.uris.append(row["uri"])
         if not fresh:
             return True
-        table = drawn(list(fresh.values()), self.drawn, self.audit.fraction, self.audit.seed, self._listed())
+        table = drawn(list(fresh.values()), self.drawn, self.audit.fraction, self.audit.seed, listed_for(self.audit))
         file = self.commits.put_table(self.next, table)
         if not self.commits.commit(Record(self.next, 0, {"data": file})):
             return False
@@ -76,18 +76,18 @@ class Splits:
         self._learn(table)
         return True
 
-    def _listed(self) -> frozenset[str]:
-        """The lines of the audit list: image ids, URIs, or ends of paths."""
-        if not self.audit.list:
-            return frozenset()
-        try:
-            lines = read_source(self.audit.list).decode().splitlines()
-        except (OSError, UnicodeDecodeError):
-            raise ConfigError(
-                f"The audit list '{self.audit.list}' cannot be read: give a text file, one image id, URI or file name "
-                "a line."
-            ) from None
-        return frozenset(line.strip() for line in lines if line.strip())
+
+def listed_for(audit: Audit) -> frozenset[str]:
+    """The lines of the audit list: image ids, URIs, or ends of paths. ConfigError if it cannot be read."""
+    if not audit.list:
+        return frozenset()
+    try:
+        lines = read_source(audit.list).decode().splitlines()
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError(
+            f"The audit list '{audit.list}' cannot be read: give a text file, one image id, URI or file name a line."
+        ) from None
+    return frozenset(line.strip() for line in lines if line.strip())
 
 
 def drawn(

@@ -259,7 +259,10 @@ def test_another_audit_split_of_the_same_data_set_is_refused(tmp_path: Path) -> 
         run(wanted(tmp_path, fraction=0.4), runner="local", stage="ingest")
 
 
-def test_an_audit_list_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    coco(tmp_path / "coco.json", textured(tmp_path / "photos", 3))
-    with pytest.raises(ConfigError, match=r"audit list .* cannot be read"):
-        run(wanted(tmp_path, list=str(tmp_path / "none.txt")), runner="local", stage="ingest")
+def test_an_audit_list_that_is_not_there_leaves_no_data_set_behind(tmp_path: Path) -> None:
+    photos = textured(tmp_path / "photos", 3)
+    coco(tmp_path / "coco.json", photos)
+    with pytest.raises(ConfigError, match=r"^The audit list '.*audit.txt' cannot be read: give a text file"):
+        run(wanted(tmp_path, list=str(tmp_path / "audit.txt")), runner="local")
+    run(wanted(tmp_path, fraction=0.5), runner="local")
+    assert set(splits(tmp_path)) == {photo.name for photo in photos}
