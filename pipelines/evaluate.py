@@ -10,7 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -85,13 +85,14 @@ class _Measure(Protocol):
 
 def evaluate(dataset: Dataset, truth: Truths) -> Evaluation:
     """Each node's own answer, then what the rules kept. Images that are not annotated yet count as missed."""
-    answer = Evaluation(truth.told, len(truth.objects))
+    wanted = truth.images()
+    answer = Evaluation(truth.told, len(wanted))
     sets = {
         node.name: (node, rows)
-        for node, rows in _answers(dataset, set(truth.objects))
+        for node, rows in _answers(dataset, wanted)
         if node.component != "human"  # who measures people by what people said?
     }
-    given, kept = _records(dataset, set(truth.objects))
+    given, kept = _records(dataset, wanted)
     answer.human = sum(any(region["score"] is None for region in row["regions"]) for row in given.values())
     for name, (node, rows) in sets.items():
         if {"boxes", "regions"} & set(node.gives):
@@ -169,76 +170,85 @@ def _regions(rows: Rows, node: CurrentNode | None = None) -> dict[str, list[Dete
 # --- measuring ----------------------------------------------------------------------------------
 
 
-def _add(answer: Evaluation, part: str, of: str, measure: _Measure, count: int, names: Sequence[str] = ()) -> None:
-    drawn = measure.resampled(resamples(answer.images))
+_BOX_FIGURES = ("AP", "AP50", "AP75", "AR100")
+_Found = TypeVar("_Found")
+
+
+def _add(
+    answer: Evaluation, part: str, of: str, measure: _Measure, count: int, images: int, names: Sequence[str] = ()
+) -> None:
+    """`count`: what was measured; `images`: how many have truth of this kind, of which resamples are drawn."""
+    drawn = measure.resampled(resamples(images))
     for name in names or measure.figures:
         bounds = interval(drawn[name]) if name in drawn else (float("nan"), float("nan"))
         answer.figures.append(Figure(part, of, name, measure.figures[name], *bounds, count))
 
 
-def _boxes(answer: Evaluation, name: str, truth: Truths, found: Mapping[str, list[Detection]]) -> None:
+def _asked(found: Mapping[str, _Found], truth: Mapping[str, object]) -> dict[str, _Found]:
+    """What was found in images of which people were asked."""
+    return {image_id: one for image_id, one in found.items() if image_id in truth}
+
+
+def _boxes(answer: Evaluation, name: str, truth: Truths, all_found: Mapping[str, list[Detection]]) -> None:
     if not any(len(image.objects) for image in truth.objects.values()):
         return
-    count = sum(map(len, found.values()))
-    _add(answer, "boxes", name, measure_boxes(truth.objects, found), count, ("AP", "AP50", "AP75", "AR100"))
+    found = _asked(all_found, truth.objects)
+    count, images = sum(map(len, found.values())), len(truth.objects)
+    _add(answer, "boxes", name, measure_boxes(truth.objects, found), count, images, _BOX_FIGURES)
     best = without_duplicates(found)
     scores, right, image = scored(truth.objects, best)
     if len(scores):
-        errors = calibration_errors(scores, right, image, resamples(answer.images))
+        errors = calibration_errors(scores, right, image, resamples(images))
         ece = Figure("boxes", name, "ECE", calibration_error(scores, right), *interval(errors), len(scores))
         answer.figures.append(ece)
         answer.curves[name] = reliability(scores, right)
 
 
-def _masks(answer: Evaluation, truth: Truths, found: Mapping[str, list[Detection]]) -> None:
+def _masks(answer: Evaluation, truth: Truths, all_found: Mapping[str, list[Detection]]) -> None:
+    found = _asked(all_found, truth.objects)
     outlined = any(thing.rle for image in truth.objects.values() for thing in image.objects)
     count = sum(bool(one.rle) for some in found.values() for one in some)
     if outlined and count:
         measure = measure_boxes(truth.objects, found, masks=True)
-        _add(answer, "masks", KEPT, measure, count, ("AP", "AP50", "AP75", "AR100"))
+        _add(answer, "masks", KEPT, measure, count, len(truth.objects), _BOX_FIGURES)
 
 
 def _captions(answer: Evaluation, part: str, name: str, truth: Truths, rows: Rows) -> None:
     if not any(truth.captions.values()):
         return
     said = {}
-    for image_id, row in rows.items():
+    for image_id, row in _asked(rows, truth.captions).items():
         brief = [text["text"] for text in row["texts"] if text["granularity"] == "brief" and text["score"] is not None]
         if brief and truth.captions[image_id]:
             said[image_id] = brief[0]
     measure = measure_captions(truth.captions, said)
-    _add_over(answer, part, name, measure, measure.answered, [n for n in truth.captions if truth.captions[n]])
-
-
-def _add_over(answer: Evaluation, part: str, of: str, measure: _Measure, count: int, images: Sequence[str]) -> None:
-    """As `_add`, where only some of the images have truth of this kind."""
-    drawn = measure.resampled(resamples(len(images)))
-    for name, value in measure.figures.items():
-        answer.figures.append(Figure(part, of, name, value, *interval(drawn[name]), count))
+    _add(answer, part, name, measure, measure.answered, sum(map(bool, truth.captions.values())))
 
 
 def _words(answer: Evaluation, part: str, name: str, truth: Truths, rows: Rows) -> None:
     if not any(truth.words.values()):
         return
     read = {}
-    for image_id, row in rows.items():
+    for image_id, row in _asked(rows, truth.words).items():
         boxes = {region["id"]: box_of(region) for region in row["regions"] if region["kind"] == "text"}
         read[image_id] = [
             Line(t["text"], boxes[t["region_id"]]) for t in row["region_texts"] if t["region_id"] in boxes
         ]
     measure = measure_words(truth.words, read)
-    _add(answer, part, name, measure, measure.read)
+    _add(answer, part, name, measure, measure.read, len(truth.words))
 
 
 def _grounding(answer: Evaluation, part: str, name: str, truth: Truths, rows: Rows) -> None:
     """Phrases that name the label of a true object, by the names and synonyms the label grounder knows."""
     place = {image_id: number for number, image_id in enumerate(sorted(truth.objects))}
     phrases = [
-        phrase for image_id, row in rows.items() for phrase in _named_phrases(truth, image_id, row, place[image_id])
+        phrase
+        for image_id, row in _asked(rows, truth.objects).items()
+        for phrase in _named_phrases(truth, image_id, row, place[image_id])
     ]
     if phrases:
         measure = measure_grounding(phrases)
-        _add(answer, part, name, measure, measure.phrases)
+        _add(answer, part, name, measure, measure.phrases, len(truth.objects))
 
 
 def _named_phrases(truth: Truths, image_id: str, row: Row, place: int) -> Iterator[GroundedPhrase]:
@@ -300,6 +310,8 @@ def fit(dataset: Dataset, truth: Truths) -> Fitted:
 
     The file is named by its content and never changes: a recipe that names it says what it was made with.
     """
+    if not any(image.objects for image in truth.objects.values()):
+        raise ConfigError(f"There is nothing to fit a calibration to: {truth.told}, and they drew no box.")
     curves, seen = {}, {}
     for node, rows in _answers(dataset, set(truth.objects)):
         if "boxes" in node.gives and node.component != "human":

@@ -86,6 +86,7 @@ def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
     asking = [number for number, (_, rule, given) in enumerate(rules) if needs_survey(rule) or places(given)]
     if not asking:
         return None
+    _check_hashes(rules, nodes)
     heard = rules[: asking[-1] + 1]
     told = [[name, given] for name, _, given in heard]
     counted = [[name, keyed(given)] for name, _, given in heard]
@@ -103,6 +104,17 @@ def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
         component="survey",
         version=SURVEY_VERSION,
     )
+
+
+def _check_hashes(rules: Sequence[NamedRule], nodes: Sequence[Node]) -> None:
+    """ConfigError before anything runs if a rule compares hashes that no node gives."""
+    asking = [name for name, rule, _ in rules if needs_survey(rule)]
+    if asking and not any("image_scores" in node.gives for node in nodes):
+        raise _no_hashes(asking[0])
+
+
+def _no_hashes(name: str) -> ConfigError:
+    return ConfigError(f"Filter '{name}' found no perceptual hash: add 'quality: {{use: image_quality}}'.")
 
 
 class Survey:
@@ -227,7 +239,7 @@ def _numbers(values: pa.Table, rules: Sequence[NamedRule]) -> dict[int, dict[Pla
 def _same(name: str, hashes: pa.Table, radius: int) -> pa.Table:
     """Best first, each image stands for those within the radius that nothing better stands for."""
     if not hashes.num_rows:
-        raise ConfigError(f"Filter '{name}' found no perceptual hash: add 'quality: {{use: image_quality}}'.")
+        raise _no_hashes(name)
     found = hashes_to_array(hashes["phash"].to_pylist())
     i, j, _ = neighbours(found, radius, forest=True)
     order = np.lexsort((-hashes["bytes"].to_numpy(), -hashes["pixels"].to_numpy()))  # stable: then who came first

@@ -5,7 +5,7 @@ Only this file and the commands that measure read `truth/`. Boxes are upright pi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,26 +18,48 @@ from model.evaluate.detections import Truth, TruthImage
 from model.evaluate.words import Word
 
 AUDIT = ("audit-fit", "audit-test", "audit")
+KINDS = ("objects", "captions", "words")
 Row = Mapping[str, Any]
+
+_NOTHING: Row = {name: [] for name in ANNOTATIONS}
 
 
 @dataclass(slots=True)
 class Truths:
-    """By image id. `told` is the sentence that says what truth this is; an image may be true to hold nothing."""
+    """By image id. `told` is the sentence that says what truth this is; an image may be true to hold nothing.
+
+    An image of which nobody was asked is in none of the three.
+    """
 
     told: str
     objects: dict[str, TruthImage] = field(default_factory=dict)
     captions: dict[str, list[str]] = field(default_factory=dict)
     words: dict[str, list[Word]] = field(default_factory=dict)
 
-    def add(self, image_id: str, width: int, height: int, said: Row) -> None:
-        objects = [region for region in said["regions"] if region["kind"] == "object" and not region["merged_into"]]
-        self.objects[image_id] = TruthImage(width, height, [_truth(region) for region in objects])
-        texts = [text for text in said["texts"] if text["score"] is None]  # what somebody on the web wrote is no truth
-        self.captions[image_id] = [text["text"] for text in texts if text["granularity"] == "brief"]
-        boxes = {region["id"]: box_of(region) for region in said["regions"] if region["kind"] == "text"}
-        read = [item for item in said["region_texts"] if item["region_id"] in boxes]
-        self.words[image_id] = [Word(item["text"], boxes[item["region_id"]]) for item in read]
+    def add(self, image_id: str, width: int, height: int, said: Row, asked: Collection[str] = KINDS) -> None:
+        if "objects" in asked:
+            self.objects[image_id] = TruthImage(width, height, [_truth(region) for region in _objects(said)])
+        if "captions" in asked:
+            self.captions[image_id] = _captions(said)
+        if "words" in asked:
+            self.words[image_id] = _words(said)
+
+    def images(self) -> set[str]:
+        return {*self.objects, *self.captions, *self.words}
+
+
+def _objects(said: Row) -> list[Row]:
+    return [region for region in said["regions"] if region["kind"] == "object" and not region["merged_into"]]
+
+
+def _captions(said: Row) -> list[str]:
+    texts = [text for text in said["texts"] if text["score"] is None]  # what somebody on the web wrote is no truth
+    return [text["text"] for text in texts if text["granularity"] == "brief"]
+
+
+def _words(said: Row) -> list[Word]:
+    boxes = {region["id"]: box_of(region) for region in said["regions"] if region["kind"] == "text"}
+    return [Word(item["text"], boxes[item["region_id"]]) for item in said["region_texts"] if item["region_id"] in boxes]
 
 
 def _truth(region: Row) -> Truth:
@@ -61,18 +83,40 @@ def audit_truth(dataset: Dataset, split: str) -> Truths:
         raise unknown("split", split, AUDIT)
     wanted = {"audit-fit", "audit-test"} if split == "audit" else {split}
     found = Truths("")
-    for images, said in _shards(dataset):
-        for row in images:
-            if row["split"] in wanted:
-                nothing: Row = {name: [] for name in ANNOTATIONS}
-                found.add(row["image_id"], row["width"], row["height"], said.get(row["image_id"], nothing))
-    if not found.objects:
+    images = [(row, said.get(row["image_id"], _NOTHING)) for rows, said in _shards(dataset) for row in rows]
+    speaking = _speaking(images)
+    there = [(row, said) for row, said in images if row["split"] in wanted]
+    for row, said in there:
+        asked = [kind for kind in KINDS if speaking[kind] & _sources(row)]
+        found.add(row["image_id"], row["width"], row["height"], said, asked)
+    if not there:
         raise ConfigError(
             f"'{dataset.url}' has no {split} images to measure with: set ingest.audit in the recipe of a new data set, "
             "or give --truth instances.json."
         )
-    found.told = f"what people said of the {len(found.objects)} {split} images"
+    if not found.images():
+        raise ConfigError(
+            f"Nobody labelled the {len(there)} {split} images of '{dataset.url}': add a source with labels of people "
+            "(coco:), or give --truth instances.json."
+        )
+    silent = len(there) - len(found.images())
+    found.told = f"what people said of the {len(found.images())} {split} images"
+    found.told += f" ({silent} more are of sources without labels)" if silent else ""
     return found
+
+
+def _speaking(images: Iterable[tuple[Row, Row]]) -> dict[str, set[str]]:
+    """Of each kind of truth the sources that tell any: where these tell none of an image, there is none."""
+    answer: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    for row, said in images:
+        for kind, found in zip(KINDS, (_objects(said), _captions(said), _words(said)), strict=True):
+            if found:
+                answer[kind] |= _sources(row)
+    return answer
+
+
+def _sources(row: Row) -> set[str]:
+    return {source["source"] for source in row["sources"]}
 
 
 def _shards(dataset: Dataset) -> Iterator[tuple[list[dict[str, Any]], dict[str, Row]]]:
@@ -80,7 +124,9 @@ def _shards(dataset: Dataset) -> Iterator[tuple[list[dict[str, Any]], dict[str, 
     commits = Commits(dataset.storage, IMAGES)
     for shard, revision in enumerate(commits.revisions()):
         files = commits.record(shard, int(revision)).files
-        images = TableReader(dataset.storage, files["data"].path, ["image_id", "width", "height", "split"]).read()
+        images = TableReader(
+            dataset.storage, files["data"].path, ["image_id", "width", "height", "split", "sources"]
+        ).read()
         said = TableReader(dataset.storage, files["truth"].path).read().to_pylist() if "truth" in files else []
         yield images.to_pylist(), {row["image_id"]: row for row in said}
 

@@ -15,11 +15,12 @@ from engine.config import Recipe, parse_recipe
 from engine.dataset import Dataset
 from engine.errors import ConfigError
 from engine.shards import TableReader
+from engine.sql import query
 from pipelines.evaluate import Evaluation, evaluate, fit, render
 from pipelines.run import run
 from pipelines.truth import find_truth
 from specialists.synthetic import WorldOptions, scene
-from tests.runs import engine
+from tests.runs import draw_photos, engine
 
 CLEAN = {"use": "noisy_annotator", "miss": 0, "flip": 0, "jitter": 0, "false_positive": 0, "duplicate": 0, "auc": 0.99}
 WORLD = "world://?images=40&size=96&seed=3"
@@ -209,3 +210,35 @@ def test_the_command_measures_fits_and_refuses(noisy: Dataset) -> None:
     assert Path(json.loads(fitted.stdout)["path"]).is_file()
     wrong = engine("eval", "-d", noisy.url, "--split", "audit-tset")
     assert (wrong.returncode, wrong.stderr) == (2, "engine: Unknown split 'audit-tset': did you mean 'audit-test'?\n")
+
+
+def test_images_of_sources_without_labels_are_no_images_with_nothing_on_them(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "photos", 12, size=96)
+    wanted = recipe(tmp_path, clean=CLEAN, busy={"use": "fake_detector"})
+    wanted.ingest.sources.append({"folder": str(tmp_path / "photos")})
+    for stage in ("ingest", "annotate"):
+        run(wanted, runner="local", stage=stage)
+    dataset = Dataset.open(wanted.dataset)
+    audit = query(dataset, "SELECT count(*) AS n FROM images WHERE split = 'audit-test'").to_pylist()[0]["n"]
+    truth = find_truth(dataset)
+    others = audit - len(truth.objects)
+    assert others > 0
+    assert (
+        truth.told
+        == f"what people said of the {audit - others} audit-test images ({others} more are of sources without labels)"
+    )
+    found = evaluate(dataset, truth)
+    assert found.images == audit - others
+    assert figure(found, "boxes", "clean", "AP") == 1.0
+
+
+def test_without_labels_there_is_nothing_to_measure_and_nothing_to_fit(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "photos", 12, size=96)
+    wanted = recipe(tmp_path, busy={"use": "fake_detector"})
+    wanted.ingest.sources[:] = [{"folder": str(tmp_path / "photos")}]
+    for stage in ("ingest", "annotate"):
+        run(wanted, runner="local", stage=stage)
+    dataset = Dataset.open(wanted.dataset)
+    with pytest.raises(ConfigError, match=r"^Nobody labelled the \d+ audit-fit images of '[^\n]*: add a source"):
+        find_truth(dataset, split="audit-fit")
+    assert not (tmp_path / "set" / "calibration").exists()

@@ -23,7 +23,7 @@ from pipelines.survey import HASHES, VALUES, survey_shard, whole
 from pipelines.whatif import what_if
 from pipelines.why import why
 from tests.builders import images, parse, parsed, record, text
-from tests.runs import commits, released_ids
+from tests.runs import commits, draw_photos, released_ids
 
 QUALITY = {"quality": {"use": "image_quality"}}
 
@@ -183,3 +183,11 @@ def test_ten_thousand_copies_of_one_photo_and_a_chain_are_told_apart() -> None:
     assert [(row["image_id"], row["same_as"], row["same_distance"]) for row in same[9_999:]] == [
         (ids[10_001], ids[10_000], 24)
     ]
+
+
+def test_a_rule_that_compares_hashes_nobody_gives_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "photos", 3)
+    wanted = recipe(tmp_path, "near_duplicate", annotate={"boxes": {"use": "fake_detector"}})
+    with pytest.raises(ConfigError, match=r"^Filter 'near_duplicate' found no perceptual hash: add 'quality: "):
+        run(wanted, runner="local")
+    assert not (tmp_path / "set" / "boxes").exists()
