@@ -1,0 +1,39 @@
+"""Pixels to the 1,000 locations of an axis, and back to the middle of a location.
+
+x is divided by the width and y by the height of the original upright image; what lies on its right or lower border
+(x = width) or beyond is in the last location.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+BINS = 1000
+LOCATIONS = tuple(f"<loc_{bin_}>" for bin_ in range(BINS))
+
+
+def to_bins(values: npt.ArrayLike, side: float) -> npt.NDArray[np.int64]:
+    """Pixels along an axis of `side` pixels, of any shape, as 0 to 999."""
+    # Divided by the size of a bin, as the model's own processor does: x * 1000 / side falls elsewhere at some borders.
+    bins = np.floor(np.asarray(values, np.float64) / (side / BINS))
+    return np.clip(bins, 0, BINS - 1).astype(np.int64)
+
+
+def from_bins(bins: npt.ArrayLike, side: float) -> npt.NDArray[np.float64]:
+    """The middles of bins, in pixels: never more than half a bin from what was inside the image."""
+    return (np.asarray(bins, np.float64) + 0.5) * side / BINS
+
+
+def location_tokens(points: npt.ArrayLike, width: float, height: float) -> str:
+    """x, y, x, y, ... in pixels as the locations of a target."""
+    pairs = np.asarray(points, np.float64).reshape(-1, 2)
+    bins = np.stack([to_bins(pairs[:, 0], width), to_bins(pairs[:, 1], height)], axis=1)
+    return written(bins.reshape(-1).tolist())
+
+
+def written(bins: Iterable[int]) -> str:
+    """Bins as the model writes them."""
+    return "".join([LOCATIONS[bin_] for bin_ in bins])
