@@ -7,7 +7,7 @@ x is divided by the width and y by the height of the original upright image; wha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -31,17 +31,9 @@ def from_bins(bins: npt.ArrayLike, side: float) -> npt.NDArray[np.float64]:
 def location_tokens(points: Sequence[float] | npt.NDArray[np.floating], width: float, height: float) -> str:
     """x, y, x, y, ... in pixels as the locations of a target."""
     if len(points) <= 8:  # NumPy takes longer to start than a box takes
-        return written([_bin(value, height if number % 2 else width) for number, value in enumerate(points)])
+        sides = (width / BINS, height / BINS)
+        bins_ = [math.floor(value / sides[number & 1]) for number, value in enumerate(points)]
+        return "".join([LOCATIONS[0 if bin_ < 0 else bin_ if bin_ < BINS else BINS - 1] for bin_ in bins_])
     pairs = np.asarray(points, np.float64).reshape(-1, 2)
     bins = np.stack([to_bins(pairs[:, 0], width), to_bins(pairs[:, 1], height)], axis=1)
-    return written(bins.reshape(-1).tolist())
-
-
-def written(bins: Iterable[int]) -> str:
-    """Bins as the model writes them."""
-    return "".join([LOCATIONS[bin_] for bin_ in bins])
-
-
-def _bin(value: float, side: float) -> int:
-    """As to_bins, of one value."""
-    return min(BINS - 1, max(0, math.floor(value / (side / BINS))))
+    return "".join([LOCATIONS[bin_] for bin_ in bins.reshape(-1).tolist()])

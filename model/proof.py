@@ -42,9 +42,13 @@ def near(read: Sequence[float], source: Sequence[float], width: float, height: f
     """x, y, x, y, ... of both: as many, and none further than half a location from its source inside the image."""
     if len(read) != len(source):
         return False
-    for start, side in ((0, width), (1, height)):
-        most = side / (2 * BINS) + _SLACK
-        for value, meant in zip(read[start::2], source[start::2], strict=True):
-            if abs(value - min(max(meant, 0.0), side)) > most:
+    sides = (width, height)
+    most = (width / (2 * BINS) + _SLACK, height / (2 * BINS) + _SLACK)
+    for number, value in enumerate(read):
+        axis = number & 1
+        apart = value - source[number]
+        if not -most[axis] <= apart <= most[axis]:
+            inside = min(max(source[number], 0.0), sides[axis])
+            if not -most[axis] <= value - inside <= most[axis]:
                 return False
     return True

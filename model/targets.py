@@ -6,6 +6,7 @@ but for phrases, which follow their text, and printed text, which is read from t
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
@@ -82,7 +83,7 @@ def write(form: Form, items: Sequence[Item], *, width: float, height: float, ord
     if form == "quads":
         return "".join([item.label + location_tokens(item.quad, width, height) for item in items])
     if form == "boxes":
-        return "".join([location_tokens(item.box, width, height) for item in items])
+        return "".join([_box(item.box, width, height) for item in items])
     if form == "repeated_boxes":
         return "".join([item.label + _shape(item, width, height) for item in items])
     return "".join(_labelled(items, width, height, repeated=form == "labelled_boxes" and order == "reading"))
@@ -95,17 +96,22 @@ def _labelled(items: Sequence[Item], width: float, height: float, *, repeated: b
         if repeated or (item.label, item.at) != before:
             yield item.label
         before = item.label, item.at
-        yield location_tokens(item.box, width, height)
+        yield _box(item.box, width, height)
 
 
 def _shape(item: Item, width: float, height: float) -> str:
     if item.polygons:
         return f"{POLY}{_outline(item, width, height)}{END_POLY}"
-    return location_tokens(item.box, width, height)
+    return _box(item.box, width, height)
 
 
 def _outline(item: Item, width: float, height: float) -> str:
     return SEP.join([location_tokens(part, width, height) for part in item.polygons])
+
+
+@functools.lru_cache(8192)  # a box is written for five tasks
+def _box(box: Box, width: float, height: float) -> str:
+    return location_tokens(box, width, height)
 
 
 def _by_area(item: Item) -> tuple[float, float, float]:
