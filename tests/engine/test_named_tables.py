@@ -214,6 +214,16 @@ def test_statistics_count_a_region_for_each_phrase_that_names_it(tmp_path: Path)
     ]
 
 
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [("cat", 1), ("traffic light", 2), (" traffic  light ", 2), ("t-shirt", 2), ("caf\u00e9 no. 3", 3), ("!", 0)],
+)
+def test_a_word_is_a_run_of_letters_and_digits(tmp_path: Path, label: str, words: int) -> None:
+    dataset = write(tmp_path, record(regions=[region(label=label)]), [], {})
+    rows = [row for row in table(dataset, "annotation_statistics") if row["regions"]]
+    assert told(rows, "text_type", "regions", "avg_regional_tokens") == [("phrase", 1, words)]
+
+
 def test_a_noun_is_grounded_by_a_phrase_that_holds_it_and_names_a_kept_region(tmp_path: Path) -> None:
     rows = table(merged(tmp_path), "nouns_without_region")
     assert told(rows, "noun", "without_region", "said", "example") == [("mat", 1, 2, CAPTION)]
