@@ -45,7 +45,7 @@ class _Finish:
             self.leave(task, "too_long", len(items) - len(kept))
         given = draft.given
         if not given and TASKS[task].takes == "text":
-            given = AND.join(dict.fromkeys(item.label for item in kept))
+            given = AND.join(sorted({item.label for item in kept}))  # sorted, so as not to tell which is the largest
         prompt = prompt_of(task, given)
         if (task, prompt, target) in self.seen:
             self.leave(task, "duplicate")

@@ -85,7 +85,7 @@ class Options:
             task_of(name)
         if self.order not in ORDERS:
             raise unknown("order", self.order, ORDERS)
-        if self.max_tokens < 8 or self.max_points < 3:
+        if self.max_tokens < 8 or self.max_points < 4:
             raise ConfigError(f"A target of {self.max_tokens} tokens, an outline of {self.max_points} points: too few.")
 
 

@@ -1,0 +1,39 @@
+"""Records of real photos beside the project, as the engine would keep them: people's labels, nothing of a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from engine.schema import as_row
+from pipelines.coco_json import CocoJson
+from tests.builders import Row, region, region_text, row
+from tests.shared_data import shared
+
+
+def coco() -> Iterator[tuple[Row, int, int]]:
+    """(record, width, height) of 90 photos: boxes, masks, category names, captions."""
+    folder = shared("coco/dev")
+    photos = CocoJson(str(folder / "instances.json"), str(folder / "images"), str(folder / "captions.json"))
+    for entry in photos.entries():
+        assert entry.labels
+        columns = {name: [as_row(item) for item in getattr(entry.labels, name)] for name in ("texts", "regions")}
+        yield row(entry.uri, **columns), entry.width, entry.height
+
+
+def scene_text() -> Iterator[tuple[Row, int, int]]:
+    """39 photos: quads of printed words; those nobody could read have no words."""
+    content = json.loads((shared("scene_text/dev") / "annotations.json").read_text())
+    for image in content["images"]:
+        own = [item for item in content["annotations"] if item["image_id"] == image["id"]]
+        regions = [
+            region((x, y, x + w, y + h), kind="text", label="", quad=item["quad"], id=f"human/{item['id']}", score=None)
+            for item in own
+            for x, y, w, h in [item["bbox"]]
+        ]
+        words = [
+            region_text(f"human/{item['id']}", item["text"], granularity="ocr", id=f"words/{item['id']}", score=None)
+            for item in own
+            if item["legible"]
+        ]
+        yield row(image["file_name"], regions=regions, region_texts=words), image["width"], image["height"]
