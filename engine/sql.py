@@ -57,6 +57,7 @@ def connect(dataset: Dataset, *, of: str = "") -> DuckDBPyConnection:
     dataset = dataset.of(of) if of else dataset
     con = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     con.execute("SET enable_progress_bar = false")
+    con.execute("SET parquet_metadata_cache = true")  # one query reads verdicts several times, and no file changes
     con.execute(f"SET temp_directory = {quoted(os.path.join(tempfile.gettempdir(), f'engine-sql-{os.getpid()}'))}")
     if not dataset.storage.local:
         con.register_filesystem(dataset.storage.fs)
