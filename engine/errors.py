@@ -4,6 +4,7 @@ EngineError                 one sentence for a person; the command line prints i
 ├── ConfigError             a recipe, an option, a name, a flag: the user corrects it and runs again
 ├── StorageError            disk full, permission, network after retries: the run stops, nothing is judged by it
 ├── StartError              a component that cannot start: its weights, its packages, its options
+├── RunFailed               too much went wrong, or a training fell apart: the run stops, commits stay
 └── ImageError(reason)      this one image cannot be done; becomes a failure row, never stops a run
 """
 
@@ -27,6 +28,10 @@ class StorageError(EngineError):
 
 class StartError(EngineError):
     """A component could not be loaded."""
+
+
+class RunFailed(EngineError):
+    """The run stops: a component cannot start, or too many images fail. What was committed stays."""
 
 
 class ImageError(EngineError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -35,13 +35,10 @@ class LiveLine:
 
     def __init__(self, stage: str, shard_size: int, *, stream: TextIO | None = None, live: bool | None = None) -> None:
         self.stage, self.shard_size = stage, shard_size
-        self.stream = stream or sys.stderr
-        self.live = self.stream.isatty() if live is None else live
+        self.drawer = LineDrawer(stream, live)
         self.tallies: dict[str, NodeTally] = {}
         self.started = time.monotonic()
-        self._drawn = self.started
         self._running: dict[str, int] = {}
-        self._width = 0
 
     def expect(self, node: str, units: int) -> None:
         self.tallies.setdefault(node, NodeTally()).expected += units
@@ -65,11 +62,7 @@ class LiveLine:
         self.tallies.setdefault(node, NodeTally()).notes.append(note)
 
     def tick(self, busy: Mapping[str, int], waiting: int) -> None:
-        now = time.monotonic()
-        if now - self._drawn < (_REDRAW_S if self.live else _LOG_S):
-            return
-        self._drawn = now
-        self._write(self.line(busy, waiting, now - self.started))
+        self.drawer.draw(lambda: self.line(busy, waiting, time.monotonic() - self.started))
 
     def line(self, busy: Mapping[str, int], waiting: int, elapsed: float) -> str:
         nodes = max(len(self.tallies), 1)
@@ -80,7 +73,7 @@ class LiveLine:
         size = items / max(units, 1) if units else self.shard_size
         share = min(max(units / expected, items / max(size * expected, 1.0)), 1.0)
         rate = items / nodes / max(elapsed, 1e-6)
-        left = _clock(elapsed * (1 - share) / share) if share > 0.02 else "--:--"
+        left = clock(elapsed * (1 - share) / share) if share > 0.02 else "--:--"
         who = " ".join(f"{name}x{count}" if count > 1 else name for name, count in busy.items() if count) or "starting"
         return (
             f"{self.stage} {share:4.0%} · {rate:.1f} images/s · done {units}/{expected} units · "
@@ -88,20 +81,40 @@ class LiveLine:
         )
 
     def close(self) -> None:
+        self.drawer.close()
+
+
+class LineDrawer:
+    """One line, not too often: redrawn in place on a terminal, written anew elsewhere."""
+
+    def __init__(self, stream: TextIO | None = None, live: bool | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.live = self.stream.isatty() if live is None else live
+        self._drawn = time.monotonic()
+        self._width = 0
+
+    def draw(self, line: Callable[[], str]) -> None:
+        """`line` is asked for only if it is time."""
+        now = time.monotonic()
+        if now - self._drawn < (_REDRAW_S if self.live else _LOG_S):
+            return
+        self._drawn = now
+        text = line()
+        if self.live:
+            self.stream.write("\r" + text.ljust(self._width))
+            self._width = len(text)
+        else:
+            self.stream.write(text + "\n")
+        self.stream.flush()
+
+    def close(self) -> None:
         if self.live and self._width:
             self.stream.write("\r" + " " * self._width + "\r")
             self.stream.flush()
 
-    def _write(self, line: str) -> None:
-        if self.live:
-            self.stream.write("\r" + line.ljust(self._width))
-            self._width = len(line)
-        else:
-            self.stream.write(line + "\n")
-        self.stream.flush()
 
-
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """1:02:03, or 02:03."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute:02d}:{second:02d}"

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from engine.errors import EngineError, StorageError
+from engine.errors import EngineError, RunFailed, StorageError
 from engine.graph import IMAGES, Node
 from engine.images import Limits
 from engine.inputs import ShardInputs
@@ -33,10 +33,6 @@ MAX_ATTEMPTS = 3  # a single image that fails to come back this often is quarant
 START_ATTEMPTS = 2
 # Reasons that speak against a component. Files that are no images, or are gone, do not.
 COMPONENT_FAULTS = frozenset({"raised", "out_of_memory", "bad_answer", "crash", "timeout"})
-
-
-class RunFailed(EngineError):
-    """The run stops: a component cannot start, or too many images fail. What was committed stays."""
 
 
 @dataclass(eq=False, slots=True)

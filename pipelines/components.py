@@ -16,10 +16,9 @@ import pyarrow as pa
 
 from engine.catalog import options_of, resolve
 from engine.config import Recipe
-from engine.errors import ConfigError, EngineError, unknown
+from engine.errors import ConfigError, EngineError, RunFailed, unknown
 from engine.graph import IMAGES, Node
 from engine.images import decode
-from engine.runner import RunFailed
 from engine.schema import ANNOTATIONS, PARSE, Answer, Chunk, Complexity, Parse, Sample, as_row, record_table
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.shards import Commits, Record, TableReader

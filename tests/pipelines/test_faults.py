@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from engine.errors import EngineError
-from engine.runner import RunFailed
+from engine.errors import EngineError, RunFailed
 from pipelines import run as stages
 from tests.runs import (
     check_commits,
