@@ -23,8 +23,10 @@ from model.vocabulary import Vocabulary
 Pixels = npt.NDArray[np.uint8]  # height x width x 3, RGB, upright
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_PARSE_TYPES = ("ocr", "pure_text", "description_with_bboxes", "description_with_polygons", "polygons", "bboxes")
-_PARSE_TYPES += ("description_with_bboxes_or_polygons", "phrase_grounding")
+_PARSE_TYPES = (
+    *("ocr", "pure_text", "description_with_bboxes", "description_with_polygons", "polygons", "bboxes"),
+    *("description_with_bboxes_or_polygons", "phrase_grounding"),
+)
 _TRAINED = "training.json"  # beside the weights of a model trained here: how
 
 
@@ -95,12 +97,13 @@ def load(checkpoint: str, *, device: str = "cpu", dtype: str = "float32") -> Flo
         raise ConfigError(
             f"No checkpoint at '{checkpoint}': give a folder, or a hub id such as 'owner/Florence-2-base'."
         )
+    processors: Any = AutoProcessor
     try:
         kind = AutoConfig.from_pretrained(checkpoint).model_type
         if kind != "florence2":
             raise ConfigError(f"'{checkpoint}' is a '{kind}', expected a native 'florence2' checkpoint.")
         model = Florence2ForConditionalGeneration.from_pretrained(checkpoint, dtype=getattr(torch, dtype))
-        processor = AutoProcessor.from_pretrained(checkpoint)
+        processor = processors.from_pretrained(checkpoint)
     except (OSError, ValueError, KeyError) as error:
         where = f"'{checkpoint}'" + ("" if local else " (no such folder, so the hub was asked)")
         raise ConfigError(f"The checkpoint {where} cannot be loaded: {_first_line(error)}") from error
@@ -116,8 +119,9 @@ def _ready(model: Any, processor: Any, name: str) -> Florence:
 
 def _quiet() -> None:
     """No bars, and no advice to install torchvision, which does not import beside this torch."""
-    from transformers.utils import logging
+    from transformers import utils
 
+    logging: Any = utils.logging
     logging.disable_progress_bar()
     logging.set_verbosity_error()
 
@@ -158,7 +162,11 @@ def _network(shape: Preset, vocabulary: Vocabulary) -> Any:
         projection_dim=shape.d_model,
         initializer_range=shape.vision_std,
     )
-    ids = {"pad_token_id": vocabulary.pad, "bos_token_id": vocabulary.bos, "eos_token_id": vocabulary.eos}
+    ids: dict[str, Any] = {
+        "pad_token_id": vocabulary.pad,
+        "bos_token_id": vocabulary.bos,
+        "eos_token_id": vocabulary.eos,
+    }
     text = BartConfig(
         vocab_size=-(-vocabulary.size // 64) * 64,  # as released: whole tiles for a GPU
         d_model=shape.d_model,
@@ -174,7 +182,6 @@ def _network(shape: Preset, vocabulary: Vocabulary) -> Any:
         activation_dropout=0.0,
         init_std=shape.text_std,
         decoder_start_token_id=vocabulary.eos,
-        forced_bos_token_id=None,
         forced_eos_token_id=vocabulary.eos,
         **ids,
     )
@@ -187,7 +194,7 @@ def _network(shape: Preset, vocabulary: Vocabulary) -> Any:
 def _processor(tokenizer: Any, size: int, image_tokens: int) -> Any:
     from transformers import CLIPImageProcessor, Florence2Processor
 
-    images = CLIPImageProcessor(
+    images: Any = CLIPImageProcessor(
         size={"height": size, "width": size},
         do_center_crop=False,
         resample=3,

@@ -58,7 +58,7 @@ def shuffled(positions: Positions, size: int, key: int) -> Positions:
 
 
 class Schedule:
-    """The order of pairs. `counts`: pairs of each task, in a fixed order; an epoch has as many draws as there are pairs."""
+    """The order of pairs. `counts`: pairs of each task, in a fixed order. An epoch has as many draws."""
 
     def __init__(self, counts: Mapping[str, int], *, temperature: float = 1.0, seed: int = 0) -> None:
         self.counts = {task: count for task, count in counts.items() if count > 0}
@@ -100,7 +100,7 @@ class Schedule:
 def _shared_out(total: int, weights: npt.NDArray[Any]) -> Positions:
     """Whole numbers that sum to `total`, as near to the weights as whole numbers are; none of them 0."""
     exact = weights / weights.sum() * total
-    whole = np.maximum(np.floor(exact).astype(np.int64), 1)
+    whole: Positions = np.maximum(np.floor(exact).astype(np.int64), 1)
     for number in np.argsort(whole - exact)[: max(total - int(whole.sum()), 0)]:
         whole[number] += 1
     return whole

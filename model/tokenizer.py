@@ -34,7 +34,8 @@ def train_tokenizer(texts: Iterable[str], *, size: int = 2000) -> Any:
     raw.post_processor = processors.RobertaProcessing(
         ("</s>", 2), ("<s>", 0), trim_offsets=True, add_prefix_space=False
     )
-    tokenizer = PreTrainedTokenizerFast(
+    fast: Any = PreTrainedTokenizerFast
+    tokenizer = fast(
         tokenizer_object=raw,
         bos_token="<s>",
         eos_token="</s>",

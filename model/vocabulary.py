@@ -35,7 +35,7 @@ class Vocabulary:
         lacking = [token for token in (*ADDED, IMAGE) if token not in known]
         if lacking:
             raise ConfigError(
-                f"This tokenizer lacks {len(lacking)} tokens of Florence-2, {lacking[0]} first: give a checkpoint of it."
+                f"This tokenizer lacks {len(lacking)} words of Florence-2, {lacking[0]} first: give its own."
             )
         self.first_location = known["<loc_0>"]
         if known[f"<loc_{BINS - 1}>"] != self.first_location + BINS - 1:

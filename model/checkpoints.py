@@ -1,0 +1,113 @@
+"""Checkpoints of a training under way: weights and optimiser as safetensors, the place in the order of pairs as json.
+
+`state.json` is written last: a checkpoint is one where it is. Only the newest two are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.errors import ConfigError
+from engine.storage import Storage
+
+# A row for each task of each step; `loss` is the mean over its tokens, `norm` the gradient's before clipping.
+LOSSES = pa.schema(
+    [
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("loss", pa.float64(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("rate", pa.float64(), nullable=False),
+        pa.field("norm", pa.float64(), nullable=False),
+    ]
+)
+_KEPT = 2
+_PARTS = ("weights", "optimizer")
+
+
+class Checkpoints:
+    """Those of one training, in the folder `checkpoints/` of where its model will lie.
+
+    `key` names all that decides the weights; another key there is another training, and an error.
+    """
+
+    def __init__(self, storage: Storage, folder: str, key: str) -> None:
+        self.storage, self.key = storage, key
+        self.folder, self.losses = f"{folder}/checkpoints", f"{folder}/losses"
+
+    def save(
+        self,
+        step: int,
+        weights: dict[str, Any],
+        optimizer: dict[str, Any],
+        history: list[dict[str, Any]],
+        unreadable: dict[str, int],
+    ) -> None:
+        """After `step` steps. `history`: losses since the checkpoint before, kept when this one goes."""
+        from safetensors.torch import save_file
+
+        self.tell(step, history)
+
+        name = f"{self.folder}/{step:08d}"
+        for part, tensors in zip(_PARTS, (weights, optimizer), strict=True):
+            local = self.storage.scratch(f"{name}/{part}.safetensors")
+            os.makedirs(os.path.dirname(local), exist_ok=True)
+            save_file({key: value.contiguous() for key, value in tensors.items()}, local)
+            self.storage.upload(local, f"{name}/{part}.safetensors")
+        state = {"step": step, "key": self.key, "unreadable": unreadable}
+        self.storage.put(f"{name}/state.json", json.dumps(state, indent=1).encode())
+        self._forget()
+
+    def tell(self, step: int, history: list[dict[str, Any]]) -> None:
+        """Losses by step and task, as Parquet beside the model; steps done again write the same file."""
+        local = self.storage.scratch(f"{self.losses}/{step:08d}.parquet")
+        pq.write_table(pa.Table.from_pylist(history, LOSSES), local, compression="zstd")
+        self.storage.upload(local, f"{self.losses}/{step:08d}.parquet")
+
+    def last(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]] | None:
+        """(weights, optimizer, state) of the newest complete one; None before the first."""
+        for step in reversed(self._steps()):
+            name = f"{self.folder}/{step:08d}"
+            if not self.storage.exists(f"{name}/state.json"):
+                continue
+            state: dict[str, Any] = json.loads(self.storage.read(f"{name}/state.json"))
+            if state["key"] != self.key:
+                raise ConfigError(
+                    f"'{self.storage.url}/{self.folder}' holds checkpoints of another training: give another name "
+                    "(--set train.name=NAME), or remove them."
+                )
+            weights, optimizer = (self._read(f"{name}/{part}.safetensors") for part in _PARTS)
+            return weights, optimizer, state
+        return None
+
+    def clear(self) -> None:
+        """Once the model is saved."""
+        for step in self._steps():
+            self._remove(step)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        from safetensors.torch import load
+
+        tensors: dict[str, Any] = load(self.storage.read(name))
+        return tensors
+
+    def _steps(self) -> list[int]:
+        return sorted(int(name) for name in self.storage.names(self.folder) if name.isdigit())
+
+    def _forget(self) -> None:
+        for step in self._steps()[:-_KEPT]:
+            self._remove(step)
+
+    def _remove(self, step: int) -> None:
+        """The state first: what is left of a removal that was stopped is no checkpoint."""
+        name = f"{self.folder}/{step:08d}"
+        for file in ("state.json", *(f"{part}.safetensors" for part in _PARTS)):
+            self.storage.remove(f"{name}/{file}")
+        if self.storage.local:  # folders are things of their own there, and may hold a file that was never finished
+            shutil.rmtree(self.storage.path(name), ignore_errors=True)
