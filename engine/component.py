@@ -14,6 +14,7 @@ from engine.schema import Answer, Parse, Sample
 # What a node may need or give, and the record columns each may fill.
 # boxes: a detector's candidates, before consensus. regions: what consensus made of them.
 # ocr: text regions with their strings. masks: regions with an rle, merged_into the region they outline.
+# phrase_regions: what phrases name, where the grounder itself found it; nobody who needs regions is shown them.
 # labels: the annotations that came with the source, without those of the audit split.
 # scene: all of them. For synthetic annotators alone, which see no pixels: it stands for what an eye would see.
 RESOURCES: dict[str, tuple[str, ...]] = {
@@ -28,6 +29,7 @@ RESOURCES: dict[str, tuple[str, ...]] = {
     "texts": ("texts",),
     "region_texts": ("region_texts",),
     "phrases": ("phrases",),
+    "phrase_regions": ("regions",),
     "tags": ("tags",),
     "image_scores": ("image_scores",),
 }
@@ -38,6 +40,7 @@ class Specialist(Protocol):
 
     Class attributes beside the methods: `needs` (resources it cannot do without), `uses` (resources it
     reads if some node gives them), `gives`, `version` (raised when answers change), `deterministic`.
+    Where the first three depend on options, the class names all there may be and an instance its own.
     Optional instance attributes, set from options: `batch_size` (default 16), `timeout_s` (seconds a
     batch, default 120), `cpus` (1.0), `gpus` (0.0), `memory` (bytes, 0), `max_workers` (0: no limit);
     none of them changes answers, so none is part of the key. `weights`: files whose sha256 is.

@@ -101,12 +101,12 @@ def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _D
         if not hasattr(component, promise):
             raise ConfigError(f"'{use}' is no specialist: it does not declare '{promise}' (see CONTRIBUTING.md).")
     checked = check_options(f"annotate.{name} ({use})", component, options)
-    for kind in (*component.needs, *getattr(component, "uses", ()), *component.gives):
+    instance = component(**checked)  # what it needs and gives may depend on its options
+    needs, uses, gives = tuple(instance.needs), tuple(getattr(instance, "uses", ())), tuple(instance.gives)
+    for kind in (*needs, *uses, *gives):
         if kind not in RESOURCES:
             raise unknown(f"resource declared by '{use}'", kind, RESOURCES)
-    instance = component(**checked)
-    uses = tuple(getattr(component, "uses", ()))
-    return _Draft(name, use, target, component, checked, instance, tuple(component.needs), uses, tuple(component.gives))
+    return _Draft(name, use, target, component, checked, instance, needs, uses, gives)
 
 
 def _expand_each(drafts: list[_Draft]) -> list[_Draft]:

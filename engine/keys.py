@@ -35,12 +35,18 @@ def node_key(
         if name not in RUN_OPTIONS
         and name not in ("weights", "sha256")
         and value != defaults.get(name)
-        # The path of a file that is hashed (weights, labels, a calibration) is a place, not what is in it.
-        and not (isinstance(value, str) and value in weights)
+        and not _is_place(value, weights)
     }
     pinned = str(options.get("sha256") or "")  # of the first file; others (labels) are hashed as they are
     digests = [weights_digest(path, "" if number else pinned) for number, path in enumerate(weights)]
     return stable_hash([component, version, changed, digests, dict(inputs)])
+
+
+def _is_place(value: Any, weights: Sequence[str]) -> bool:
+    """The path of files that are hashed (weights, labels, a calibration), or of their folder, not what is in it."""
+    if not isinstance(value, str) or not value:
+        return False
+    return any(path == value or path.startswith(value.rstrip("/") + "/") for path in weights)
 
 
 def stable_hash(value: Any) -> str:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple
 
 from model.locations import BINS
 from model.parsing import Found, Parsed
 from model.prompts import task_of
 from model.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOLERANCE = 0.06  # of the image's side, to either side
 SCORE_KIND = "token_probability"
@@ -35,6 +35,8 @@ class TokenScores(NamedTuple):
 
 def token_scores(logits: Tensor, chosen: Tensor, first_location: int, tolerance: float = TOLERANCE) -> TokenScores:
     """`logits`: tokens x vocabulary, float32; `chosen`: what was written there."""
+    import torch
+
     whole = logits.logsumexp(dim=-1)
     tokens = logits.gather(1, chosen[:, None])[:, 0] - whole
     places = slice(first_location, first_location + BINS)

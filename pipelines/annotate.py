@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from engine.backends import LocalBackend, RayBackend
 from engine.config import Recipe
+from engine.errors import ConfigError
 from engine.graph import Node, build
 from engine.plan import Plan, make_plan
 from engine.progress import LiveLine
@@ -14,6 +16,8 @@ from engine.runner import Backend, Scheduler
 from engine.storage import Storage
 from pipelines.ingest import limits_of
 from specialists import CATALOG
+
+MODELS, TRAINED = "models", "training.json"  # the folder of models, and what says of one that it is finished
 
 
 @dataclass(slots=True)
@@ -34,7 +38,22 @@ class Runtime:
 
 
 def annotation_nodes(recipe: Recipe) -> list[Node]:
-    return build(recipe.annotate, CATALOG, recipe.run.max_workers)
+    annotate = {name: _with_own_model(recipe, name, options) for name, options in recipe.annotate.items()}
+    return build(annotate, CATALOG, recipe.run.max_workers)
+
+
+def _with_own_model(recipe: Recipe, name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`checkpoint: models/NAME` is what `engine train` left in the data set itself."""
+    checkpoint = str(options.get("checkpoint", ""))
+    if not checkpoint.startswith(f"{MODELS}/"):
+        return options
+    storage = Storage(recipe.dataset)
+    if not storage.exists(f"{checkpoint}/{TRAINED}"):
+        raise ConfigError(
+            f"annotate.{name} names the checkpoint '{checkpoint}', which '{recipe.dataset}' does not hold: "
+            f"make it with 'engine train --set train.name={checkpoint.removeprefix(MODELS + '/')}'."
+        )
+    return {**options, "checkpoint": storage.path(checkpoint) if storage.local else f"{storage.url}/{checkpoint}"}
 
 
 def run_nodes(

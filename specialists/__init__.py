@@ -21,6 +21,8 @@ CATALOG: dict[str, str] = {
     "composer": "specialists.composer:Composer",
     "spacy_parse": "specialists.spacy_parse:SpacyParse",
     "label_grounder": "specialists.label_grounder:LabelGrounder",
+    # any of these, by one model
+    "florence2": "specialists.florence2:Florence2",
     # weightless, for tests and first runs
     "noisy_annotator": "specialists.synthetic_noise:NoisyAnnotator",
     "fake_detector": "specialists.fakes:FakeDetector",

@@ -57,3 +57,14 @@ def test_a_small_table_behind_a_url_is_read_instead_of_pinned(tmp_path: Path) ->
     assert key({}, (f"file://{table}",)) == key({}, (str(table),))
     with pytest.raises(ConfigError, match=r"No file at 'file://.*gone\.json': correct the path"):
         key({}, (f"file://{tmp_path}/gone.json",))
+
+
+def test_a_folder_of_files_that_count_is_a_place(tmp_path: Path) -> None:
+    keys = set()
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "w.bin").write_bytes(b"same")
+        weights = (f"{tmp_path / name}/w.bin",)
+        keys |= {key({"checkpoint": f"{tmp_path / name}{slash}"}, weights) for slash in ("", "/")}
+    assert len(keys) == 1
+    assert key({"checkpoint": ""}, weights) != key({"checkpoint": str(tmp_path / "one")}, weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,12 +20,16 @@ GIVEN: dict[Takes, str] = {"": "", "text": "a red ball", "region": "<loc_1><loc_
 
 @functools.cache
 def tiny(seed: int = 0, size: int = 64) -> Florence:
-    """Saved and loaded as any checkpoint is. Who changes its weights makes one of their own: give another seed."""
+    """Saved and loaded as any checkpoint is. Who changes it makes one of their own: give another seed."""
     torch.set_num_threads(1)
-    tokenizer = train_tokenizer(["a red ball", "two blue rings", *(task.prompt for task in TASKS.values())], size=400)
     with tempfile.TemporaryDirectory() as folder:
-        build("tiny", tokenizer, size=size, seed=seed).save(folder)
-        return load(folder)
+        return load(saved(folder, seed=seed, size=size))
+
+
+def saved(folder: str | Path, *, seed: int = 0, size: int = 64) -> str:
+    texts = ["a red ball", "two blue rings", *(task.prompt for task in TASKS.values())]
+    build("tiny", train_tokenizer(texts, size=400), size=size, seed=seed).save(folder)
+    return str(folder)
 
 
 def noise(count: int, *, seed: int = 0) -> list[Pixels]:
