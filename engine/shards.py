@@ -22,9 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import StorageError
+from engine.schema import INPUTS, PROBE
 from engine.storage import Storage, sha256_file, storage_errors
 
 ROW_GROUP = 500  # rows; fixed, so that the same rows are the same bytes however they were computed
+WHOLE_GROUP = 2048  # of tables nobody reads by position: a group of 76 columns costs as much as a thousand rows
 _RECORD_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?\.json")
 _DATA_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?-([0-9a-f]{8})\.(\w+)")
 
@@ -172,6 +174,7 @@ class TableWriter:
         self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
         self._rows = 0
+        self._group = WHOLE_GROUP if schema in (INPUTS, PROBE) else ROW_GROUP
 
     def __enter__(self) -> TableWriter:
         with storage_errors(self._scratch):
@@ -180,7 +183,7 @@ class TableWriter:
 
     def write(self, table: pa.Table) -> None:
         self._waiting.append(table if table.schema == self.schema else table.cast(self.schema))
-        if sum(piece.num_rows for piece in self._waiting) >= ROW_GROUP:
+        if sum(piece.num_rows for piece in self._waiting) >= self._group:
             self._flush(final=False)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -208,11 +211,11 @@ class TableWriter:
         assert self._writer is not None
         table = pa.concat_tables(self._waiting) if self._waiting else self.schema.empty_table()
         size = table.num_rows
-        whole = size if final else size - size % ROW_GROUP
-        for start in range(0, whole, ROW_GROUP):
-            piece = table.slice(start, min(ROW_GROUP, whole - start)).combine_chunks()
+        whole = size if final else size - size % self._group
+        for start in range(0, whole, self._group):
+            piece = table.slice(start, min(self._group, whole - start)).combine_chunks()
             with storage_errors(self._scratch):
-                self._writer.write_table(piece, row_group_size=ROW_GROUP)
+                self._writer.write_table(piece, row_group_size=self._group)
         self._rows += whole
         self._waiting = [table.slice(whole)] if whole < size else []
 
@@ -231,15 +234,16 @@ class TableReader:
         self._group = -1
         self._table: pa.Table | None = None
         self.rows: int = self._file.metadata.num_rows
+        self._group_rows: int = self._file.metadata.row_group(0).num_rows if self.rows else ROW_GROUP
 
     def slice(self, start: int, stop: int) -> pa.Table:
         pieces = []
         stop = min(stop, self.rows)
         while start < stop:
-            group = start // ROW_GROUP
+            group = start // self._group_rows
             if group != self._group or self._table is None:
                 self._table, self._group = self._file.read_row_group(group, columns=self._columns), group
-            offset = start - group * ROW_GROUP
+            offset = start - group * self._group_rows
             length = min(stop - start, self._table.num_rows - offset)
             pieces.append(self._table.slice(offset, length))
             start += length

@@ -214,15 +214,16 @@ def read_source(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -
 
 
 def _read_local(path: str, offset: int, length: int, opened: int) -> bytes:
-    with open(path if opened < 0 else opened, "rb", buffering=0, closefd=opened < 0) as file:
-        file.seek(offset)
-        if length < 0:
-            return file.readall()
-        left = min(length, os.fstat(file.fileno()).st_size - offset)  # asking for more costs a buffer of that size
-        data = file.read(left) if left > 0 else b""
-        while len(data) < left and (more := file.read(left - len(data))):
+    file = opened if opened >= 0 else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        left = _least(length, max(0, os.fstat(file).st_size - offset))  # more would cost a buffer of that size
+        data = os.pread(file, left, offset)
+        while len(data) < left and (more := os.pread(file, left - len(data), offset + len(data))):
             data += more
         return data
+    finally:
+        if opened < 0:
+            os.close(file)
 
 
 def open_ahead(uri: str, offset: int = 0, length: int = -1) -> int:

@@ -17,7 +17,7 @@ from engine.errors import ConfigError, StorageError
 from engine.graph import Node, Resources
 from engine.images import Limits
 from engine.keys import stable_hash
-from engine.schema import ANNOTATIONS, INPUTS, SCHEMA_VERSION, Answer, as_row, table_of
+from engine.schema import ANNOTATIONS, INPUTS, SCHEMA_VERSION, as_row, table_of
 from engine.shards import Commits, Record, TableReader
 from engine.storage import Storage
 from pipelines.containers import whole_containers
@@ -147,7 +147,7 @@ def _check_apart(storage: Storage, source: str, file: str = "") -> None:
 
 
 def _input_row(source: str, entry: Entry) -> dict[str, Any]:
-    labels = entry.labels or Answer()
+    labels = {} if entry.labels is None else {c: [as_row(i) for i in getattr(entry.labels, c)] for c in ANNOTATIONS}
     return {
         "source": source,
         "uri": entry.uri,
@@ -158,7 +158,7 @@ def _input_row(source: str, entry: Entry) -> dict[str, Any]:
         "frame": entry.frame,
         "frame_width": entry.width,
         "frame_height": entry.height,
-        **{name: [as_row(item) for item in getattr(labels, name)] for name in ANNOTATIONS},
+        **labels,
     }
 
 

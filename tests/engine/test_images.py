@@ -53,6 +53,14 @@ def reason(data: bytes, **limits: int) -> str:
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_jpegs_orientation_is_read_wherever_it_is_told(orientation: int) -> None:
+    told = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>{orientation}</tiff:Orientation></x:xmpmeta>'
+    assert probe(encoded(picture(), "JPEG", exif=exif(orientation))).orientation == orientation
+    assert probe(encoded(picture(), "JPEG", xmp=told.encode())).orientation == orientation
+    assert probe(encoded(picture(), "JPEG")).orientation == 1
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "AVIF"])
 def test_pixels_come_upright_and_the_header_knows_it(kind: str, orientation: int) -> None:
     lossless: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100, "subsampling": "4:4:4"}}

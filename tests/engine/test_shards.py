@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from engine.errors import StorageError
+from engine.schema import INPUTS, table_of
 from engine.shards import ROW_GROUP, Commits, Record, TableReader, TableWriter
 from engine.storage import Storage
 
@@ -88,6 +90,19 @@ def test_the_bytes_do_not_depend_on_how_rows_arrived(commits: Commits, pieces: l
             writer.write(table(size, start))
             start += size
     assert writer.file.sha256 == whole.sha256
+
+
+def test_a_listing_is_one_row_group_whatever_pieces_it_came_in(commits: Commits) -> None:
+    row = {"source": "s", "uri": "u", "fingerprint": "", "licence": "", "frame": "upright"}
+    rows = [row | {"offset": 0, "length": n, "frame_width": 0, "frame_height": 0} for n in range(1203)]
+    whole = commits.put_table(0, table_of(rows, INPUTS))
+    with TableWriter(commits, 1, INPUTS) as writer:
+        for start in (0, 900):
+            writer.write(table_of(rows[start : start + 900], INPUTS))
+    assert writer.file.sha256 == whole.sha256
+    reader = TableReader(commits.storage, whole.path)
+    assert reader.slice(600, 1203)["length"].to_pylist() == list(range(600, 1203))
+    assert pq.ParquetFile(commits.storage.open(whole.path)).num_row_groups == 1
 
 
 def test_a_writer_that_fails_leaves_nothing(commits: Commits) -> None:
