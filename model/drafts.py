@@ -53,7 +53,7 @@ class Drafts:
 
     def printed(self, task: str) -> Iterator[Draft]:
         fault = text_fault if task == "<OCR>" else label_fault
-        items = self._items(task, self._best(task, self.source.printed, self.source.read), fault)
+        items = self._items(task, self._best(task, self.source.printed, self.source.read, "unread"), fault)
         yield from _some(arranged("quads", items, "reading"))
 
     def grounding(self, task: str) -> Iterator[Draft]:
@@ -105,7 +105,7 @@ class Drafts:
                 yield from self._said(task, thing, said)
 
     def readings(self, task: str) -> Iterator[Draft]:
-        for thing, said in self._best(task, self.source.printed, self.source.read):
+        for thing, said in self._best(task, self.source.printed, self.source.read, "unread"):
             yield from self._said(task, thing, said)
 
     def _said(self, task: str, thing: Thing, said: Said) -> Iterator[Draft]:
@@ -119,14 +119,16 @@ class Drafts:
         return not reason
 
     def _best(
-        self, task: str, things: Iterable[Thing], texts: Mapping[str, list[Said]]
+        self, task: str, things: Iterable[Thing], texts: Mapping[str, list[Said]], without: str = ""
     ) -> Iterator[tuple[Thing, Said]]:
-        """One text for each region that has any."""
+        """One text for each region that has any; those that have none are counted by the reason `without`."""
         for thing in things:
             if own := texts.get(thing.id):
                 yield thing, own[0]
                 if len(own) > 1:
                     self.left_out[task, "outvoted"] += len(own) - 1
+            elif without:
+                self.left_out[task, without] += 1
 
     def _items(
         self, task: str, labelled: Iterable[tuple[Thing, Said]], fault: Callable[[str], str] = label_fault

@@ -8,6 +8,7 @@ empty, angle_bracket, new_line, white_space, not_unicode, reserved_token
                     a label, phrase or text that the grammar cannot carry (model/parsing.py)
 outside_image       a region of which nothing lies in the image
 crowd               a region that stands for many objects
+unread              a printed region whose words nobody gave
 no_outline          a mask of nothing, or a name of which some regions have masks and others none
 ambiguous           words that name other regions elsewhere in the same image
 outvoted            a second text of a region where there is room for one: people's, then the highest score, stays

@@ -160,6 +160,14 @@ def test_a_region_that_reaches_beyond_is_asked_for_as_far_as_it_is_inside() -> N
     assert of("<OD>", record)[0].target == "cat<loc_0><loc_0><loc_999><loc_18>"
 
 
+def test_print_that_nobody_read_is_counted_and_no_description_of_an_object_is_missed() -> None:
+    printed = [region(kind="text", label="", id=f"m/{number}") for number in (0, 1)]
+    record = row("a", regions=[*printed, region()], region_texts=[region_text("m/0", "OPEN", granularity="ocr")])
+    for task in ("<OCR>", "<OCR_WITH_REGION>", "<REGION_TO_OCR>"):
+        assert (len(of(task, record)), left(task, record)) == (1, {"unread": 1})
+    assert left("<DENSE_REGION_CAPTION>", record) == {}
+
+
 def test_words_that_name_other_regions_elsewhere_are_ambiguous() -> None:
     texts = [text("A cat.", id="m/8"), text("A cat sits.", id="m/9")]
     outlined = {"rle": mask((0, 0, 9, 9))}
@@ -353,4 +361,5 @@ def test_every_annotation_of_coco_is_compiled_and_read_back(order: Order) -> Non
 def test_every_word_of_the_street_photos_is_compiled_and_read_back() -> None:
     """39 photos: 192 legible words of 505."""
     proven, left_out = totals(real.scene_text())
-    assert (proven, left_out) == ({"<OCR>": 38, "<OCR_WITH_REGION>": 38, "<REGION_TO_OCR>": 192}, {})
+    assert proven == {"<OCR>": 38, "<OCR_WITH_REGION>": 38, "<REGION_TO_OCR>": 192}
+    assert left_out == {(task, "unread"): 505 - 192 for task in proven}
