@@ -118,7 +118,8 @@ class Dataset:
         parses = [node for node in self.nodes if node.over == "texts"]
         nodes = [CurrentNode("release", "", folder, columns=tuple(ANNOTATIONS))]
         nodes += [replace(node, folder=made.get(node.name, node.folder)) for node in parses]
-        tables = sorted(file["name"] for file in manifest["files"] if file["name"].endswith(".parquet"))
+        names = sorted(file["name"] for file in manifest["files"])
+        tables = [name for name in names if name.startswith("train-") and name.endswith(".parquet")]
         files = {folder: {number: f"{folder}/{name}" for number, name in enumerate(tables)}}
         return Dataset(self.storage, nodes, "", "", folder, _files=files)
 

@@ -1,4 +1,4 @@
-"""Write what is kept as a release: tars of original bytes and json, Parquet, a manifest, a card.
+"""Write what is kept as a release: tars of original bytes and json, Parquet, pairs, a manifest, a card.
 
 A release never changes once its manifest is there. Its shards are committed like any node's, so a run that was
 killed goes on where it stopped; the manifest is written last, so its existence means complete.
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.accounting import account
-from engine.config import Recipe
+from engine.config import Pairs, Recipe
 from engine.dataset import Dataset
 from engine.errors import ConfigError, StorageError
 from engine.graph import IMAGES, Node, Resources
@@ -26,36 +26,45 @@ from engine.schema import ANNOTATIONS
 from engine.shards import Commits, File, Record, record_name
 from engine.storage import Storage, read_image, sha256_file
 from filters.chain import keep
+from model.pairs import Options
 from pipelines.annotate import Runtime, run_nodes
+from pipelines.card import card
 from pipelines.filter import Output, shard_options, shard_record
-from pipelines.release import card, extension_of, manifest, release_rows, write_shard
+from pipelines.release import ShardFiles, Written, extension_of, manifest, release_rows, shard_names, write_shard
+from pipelines.release_pairs import pair_options, sum_of_told
 
-EMIT_VERSION = 1
+EMIT_VERSION = 2
 
 
 class Release:
     """The component that writes the release shard of one shard."""
 
-    def __init__(self, *, folder: str, numbers: dict[int, int], record: list[Any], parses: list[str]) -> None:
+    def __init__(
+        self, *, folder: str, numbers: dict[int, int], record: list[Any], parses: list[str], pairs: dict[str, Any]
+    ) -> None:
         self.folder, self.numbers, self.record, self.parses = folder, numbers, record, parses
+        self.options = pair_options(Pairs(**pairs))
 
     def load(self) -> None:
         return None
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
-        """The tar and the Parquet file of what is kept; images whose bytes are gone are counted as lost."""
+        """The tar and the Parquet files of what is kept; images whose bytes are gone are counted as lost."""
         record, _ = shard_record(inputs, self.record, self.parses)
         kept = _for_training(keep(record, inputs.table("judge")), inputs.images)
         if not kept.num_rows:
             return Output({}, 0, counts={})
         images = _rows_of(inputs.images, kept["image_id"].to_pylist())
-        files, lost = _write(inputs.storage, self.folder, self.numbers[shard], release_rows(kept, images), images)
+        rows, read = release_rows(kept, images), _reader(inputs.storage, images)
+        files, written = _write(inputs.storage, self.folder, self.numbers[shard], rows, read, self.options)
+        lost = written.lost
         if lost:
             gone = {image_id for image_id, _ in lost}
             there = pa.array([image_id not in gone for image_id in images["image_id"].to_pylist()])
             kept, images = kept.filter(there), images.filter(there)
         counts = _counts(kept, images) if kept.num_rows else {}
-        return Output(files, kept.num_rows, len(lost), counts | {"lost": [list(item) for item in lost]})
+        counts |= {"lost": [list(item) for item in lost], "pairs": written.pairs.told()}
+        return Output(files, kept.num_rows, len(lost), counts)
 
 
 def _for_training(kept: pa.Table, images: pa.Table) -> pa.Table:
@@ -84,24 +93,27 @@ def _reader(storage: Storage, images: pa.Table) -> Callable[[str], bytes]:
 
 
 def _write(
-    storage: Storage, folder: str, number: int, rows: pa.Table, images: pa.Table
-) -> tuple[dict[str, File], list[tuple[str, str]]]:
-    tar_name, table_name = f"train-{number:05d}.tar", f"train-{number:05d}.parquet"
-    tar, table = storage.scratch(f"{folder}/{tar_name}"), storage.scratch(f"{folder}/{table_name}")
+    storage: Storage, folder: str, number: int, rows: pa.Table, read: Callable[[str], bytes], options: Options
+) -> tuple[dict[str, File], Written]:
+    names = shard_names(number)
+    local = ShardFiles(*(storage.scratch(f"{folder}/{name}") for name in names))
     try:
-        lost = write_shard(tar, table, rows, _reader(storage, images), tar_name)
-        if len(lost) == rows.num_rows:  # loaders refuse empty shards
-            os.unlink(tar)
-            os.unlink(table)
-            return {}, lost
+        written = write_shard(local, rows, read, names.tar, options)
+        kept = rows.num_rows - len(written.lost)
+        if not kept:  # loaders refuse empty shards
+            for path in (local.tar, local.parquet):
+                os.unlink(path)
+            return {}, written
+        held = {"tar": kept, "parquet": kept, "pairs": written.pairs.proven.total()}
         files = {}
-        for part, local, name in (("tar", tar, tar_name), ("parquet", table, table_name)):
-            size, digest = os.path.getsize(local), sha256_file(local)
-            storage.upload(local, f"{folder}/{name}")
-            files[part] = File(f"{folder}/{name}", digest, rows.num_rows - len(lost), size)
-        return files, lost
+        for part, path, name in zip(ShardFiles._fields, local, names, strict=True):
+            if held[part]:
+                size, digest = os.path.getsize(path), sha256_file(path)
+                storage.upload(path, f"{folder}/{name}")
+                files[part] = File(f"{folder}/{name}", digest, held[part], size)
+        return files, written
     except OSError as error:
-        raise StorageError(f"The release shard '{folder}/{tar_name}' could not be written: {error}") from error
+        raise StorageError(f"The release shard '{folder}/{names.tar}' could not be written: {error}") from error
 
 
 def _counts(kept: pa.Table, images: pa.Table) -> dict[str, Any]:
@@ -141,7 +153,7 @@ def emit(
     for shard, record in enumerate(records):
         if record.counts["released"]["images"]:
             numbers[shard], following = following, following + 1
-    node = _emit_node(nodes, judge, folder, numbers, content)
+    node = _emit_node(nodes, judge, folder, numbers, content, recipe)
     commits = Commits(storage, node.folder)
     _forget_damaged(commits)
     run_nodes(runtime, "emit", [node], [*nodes, judge])
@@ -166,7 +178,8 @@ def content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe) -> str:
     """What the release depends on: which nodes, which shards, which revisions."""
     folders = [IMAGES, *(node.folder for node in nodes)]
     state = {folder: Commits(storage, folder).revisions().tolist() for folder in folders}
-    return stable_hash([EMIT_VERSION, state, [node.key for node in nodes], recipe.emit.licence])
+    pairs = recipe.emit.pairs.model_dump(mode="json")
+    return stable_hash([EMIT_VERSION, state, [node.key for node in nodes], recipe.emit.licence, pairs])
 
 
 def existing_manifest(storage: Storage, folder: str) -> dict[str, Any] | None:
@@ -177,11 +190,14 @@ def existing_manifest(storage: Storage, folder: str) -> dict[str, Any] | None:
     return found
 
 
-def _emit_node(nodes: Sequence[Node], judge: Node, folder: str, numbers: Mapping[int, int], content: str) -> Node:
+def _emit_node(
+    nodes: Sequence[Node], judge: Node, folder: str, numbers: Mapping[int, int], content: str, recipe: Recipe
+) -> Node:
     return Node(
         name="emit",
         target="pipelines.emit:Release",
-        options=shard_options(nodes) | {"folder": folder, "numbers": dict(numbers)},
+        options=shard_options(nodes)
+        | {"folder": folder, "numbers": dict(numbers), "pairs": recipe.emit.pairs.model_dump(mode="json")},
         needs=(),
         gives=(),
         key=stable_hash(["emit", content, folder]),
@@ -225,7 +241,7 @@ def _manifest(
     for record in records:
         lost += record.counts.get("lost", [])
         for key, count in record.counts.items():
-            if key != "lost":
+            if key not in ("lost", "pairs"):
                 counts[key] = counts.get(key, 0) + count
     return manifest(
         name=name,
@@ -239,6 +255,7 @@ def _manifest(
         versions=run_info["versions"],
         accounting={"inputs": told.inputs, **told.outcomes, "kept_to_measure": _to_measure(told.splits)},
         extensions=sorted({name.split(".", 1)[1] for name in counts if name.startswith("images.")}),
+        pairs=sum_of_told(record.counts["pairs"] for record in records if "pairs" in record.counts),
     )
 
 
@@ -252,7 +269,7 @@ def _finish(storage: Storage, folder: str, records: Iterable[Record], written: M
     storage.sweep_temporaries(folder)
     named = {file.path.rsplit("/", 1)[-1] for record in records for file in record.files.values()}
     for name in storage.names(folder):
-        if name.startswith("train-") and name not in named:
+        if name.startswith(("train-", "pairs-")) and name not in named:
             storage.remove(f"{folder}/{name}")
     storage.put(f"{folder}/README.md", card(written).encode())
     storage.create(f"{folder}/manifest.json", json.dumps(written, indent=1).encode())

@@ -17,7 +17,7 @@ from typing import Any
 
 
 def ask(folder: Path, part: Path, cache: Path) -> dict[str, Any]:
-    """{"tars streamed": counts, "tars loaded": .., "tables streamed": .., "tables loaded": ..}, or {"error": why}."""
+    """{"tars streamed": counts, "tars loaded": .., the same of tables and of pairs}, or {"error": why}."""
     places = {"HF_HOME": "", "HF_DATASETS_CACHE": "datasets", "HF_HUB_CACHE": "hub", "HF_MODULES_CACHE": "modules"}
     environment = os.environ | {name: str(cache / place) for name, place in places.items()}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
@@ -35,7 +35,7 @@ def ask(folder: Path, part: Path, cache: Path) -> dict[str, Any]:
 def main(folder: str, part: str) -> None:
     """`part` is a folder of the same or fewer shards: what is loaded whole is copied into a cache first."""
     answers: dict[str, Any] = {}
-    for kind in ("tars", "tables"):
+    for kind in ("tars", "tables", "pairs"):
         for way, place in (("streamed", folder), ("loaded", part)):
             try:
                 answers[f"{kind} {way}"] = _open(kind, place, streaming=way == "streamed")
@@ -51,8 +51,9 @@ def _open(kind: str, folder: str, *, streaming: bool) -> dict[str, int]:
     import datasets
 
     given: dict[str, Any] = {"path": folder}
-    if kind == "tables":
-        given = {"path": "parquet", "data_files": "train-*.parquet", "data_dir": folder}
+    if kind != "tars":
+        name = {"tables": "train-*.parquet", "pairs": "pairs-*.parquet"}[kind]
+        given = {"path": "parquet", "data_files": name, "data_dir": folder}
     samples = datasets.load_dataset(**given, split="train", streaming=streaming)
     images = [name for name, feature in samples.features.items() if isinstance(feature, datasets.Image)]
     if kind == "tars":
@@ -61,6 +62,8 @@ def _open(kind: str, folder: str, *, streaming: bool) -> dict[str, int]:
         _check_first(samples, images)
     for name in images:
         samples = samples.cast_column(name, datasets.Image(decode=False))
+    if kind == "pairs":
+        return {"pairs": sum(1 for _ in samples)}
     counts: Counter[str] = Counter(images=0)
     for sample in samples:
         if images and sum(sample[name] is not None for name in images) != 1:

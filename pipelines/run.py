@@ -26,6 +26,7 @@ from pipelines.annotate import Runtime, annotation_nodes, run_nodes
 from pipelines.filter import judge_node, record_columns
 from pipelines.ingest import CHUNK, INPUTS_FOLDER, count_new, list_inputs, open_dataset, probe_node
 from pipelines.place import place_images
+from pipelines.release_pairs import pair_options
 from pipelines.survey import put_together, survey_node, surveyed_folder
 
 STAGES = ("ingest", "annotate", "filter", "emit")
@@ -61,6 +62,7 @@ def run(
     storage = Storage(recipe.dataset)
     runtime = Runtime(storage, recipe, runner, address, watch)
     judging(storage, recipe, nodes)  # a rule that cannot be is told before anything is made
+    pair_options(recipe.emit.pairs)  # and so is a task
     if stage in ("annotate", "filter", "emit"):
         _require_inputs(storage)  # before anything is made in a folder that may be a slip of the pen
     open_dataset(storage, recipe)

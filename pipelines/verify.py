@@ -22,12 +22,17 @@ from engine.errors import ConfigError
 from engine.schema import ANNOTATIONS, SCHEMA_VERSION
 from engine.storage import Storage, sha256_file
 from pipelines.open_with_datasets import ask
-from pipelines.release import RELEASE, SAMPLE
+from pipelines.release import MEMBER, RELEASE, SAMPLE
+from pipelines.verify_pairs import PairReading
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 _SLACK = 1.0  # pixels a box may reach beyond its image: what rounding does
 _SHOWN = 3  # faults told of a check
 _COPIED = 1 << 30  # bytes of tars that `datasets` may copy into a temporary cache; of more, it loads one shard
+
+# What `datasets` loads, and what of it is counted: a row is an image, or a pair.
+_KINDS = {"tars": "images", "tables": "images", "pairs": "pairs"}
+_KIND_COLUMNS = {"tars": ("images", *ANNOTATIONS, "pairs"), "tables": ("images", *ANNOTATIONS), "pairs": ("pairs",)}
 
 Row = Mapping[str, Any]
 
@@ -81,7 +86,8 @@ def _local(release: str, copy: Path) -> Path:
 def _manifest(release: str, folder: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
-        version, _ = manifest["schema_version"], [manifest[name] for name in ("files", "counts", "image_extensions")]
+        version = manifest["schema_version"]
+        _ = [manifest[name] for name in ("files", "counts", "pairs", "recipe", "image_extensions")]
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(
             f"No finished release at '{release}': it has no manifest.json; give a folder under releases/."
@@ -105,14 +111,15 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> Check:
             check.faults.append(f"{file['name']} has sha256 {digest[:12]}..., not {file['sha256'][:12]}...")
     named = {file["name"] for file in manifest["files"]}
     # A loader takes whatever matches the pattern, so a stray shard would be read too.
-    check.faults += [f"{path.name} is not in the manifest" for path in folder.glob("train-*") if path.name not in named]
+    shards = (path for pattern in ("train-*", "pairs-*") for path in folder.glob(pattern))
+    check.faults += [f"{path.name} is not in the manifest" for path in shards if path.name not in named]
     if not (folder / "README.md").is_file():
         check.faults.append("README.md is missing: `datasets` would guess the features and fail")
     check.detail = f"{len(named)} files"
     return check
 
 
-def _told(check: Check, where: str, work: Callable[[], list[Row]]) -> list[Row] | None:
+def _told(check: Check, where: str, work: Callable[[], Any]) -> Any:
     """What it gives, or None: whatever a foreign reader raises is the finding."""
     try:
         return work()
@@ -136,11 +143,15 @@ class _Reading:
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.folder, self.manifest = folder, manifest
-        self.stems = sorted({Path(file["name"]).stem for file in manifest["files"]})
+        self.stems = sorted(
+            {Path(file["name"]).stem for file in manifest["files"] if file["name"].startswith("train-")}
+        )
         self.tars = Check("webdataset reads every sample and decodes its image")
         self.tables = Check("pyarrow reads the same records, and finds every image")
         self.records = Check("annotations refer to what is there")
-        self.checks = [self.tars, self.tables, self.records]
+        self.pairs = Check("every pair asks what its task asks, and parses back to its annotations")
+        self.pair_reading = PairReading(folder, manifest, self.pairs.faults)
+        self.checks = [self.tars, self.tables, self.records, self.pairs]
         self.counts: dict[str, Counter[str]] = {}
         self.keys: set[str] = set()
         self.rows = 0
@@ -150,11 +161,14 @@ class _Reading:
         samples = _told(self.tars, f"{stem}.tar", lambda: list(self._samples(f"{stem}.tar")))
         rows = _told(self.tables, f"{stem}.parquet", lambda: self._table(stem, samples))
         records = _told(self.records, stem, lambda: self._references(samples or rows or []))
-        self.counts[stem] = count_annotations(records or [])
+        pairs = _told(self.pairs, stem, lambda: self.pair_reading.read(stem, samples, rows))
+        self.counts[stem] = count_annotations(records or []) | Counter(pairs=pairs or 0)
 
     def count(self) -> None:
         """After the last shard: the sums, and whether they are the manifest's."""
+        self.pair_reading.count()
         total = sum(self.counts.values(), Counter())
+        self.pairs.detail = f"{total.pop('pairs', 0)} pairs of {len(self.pair_reading.proven)} tasks"
         said = {k: v for k, v in self.manifest["counts"].items() if k.split(".")[0] in ("images", *ANNOTATIONS)}
         for key in sorted({*total, *said}):
             if total[key] != said.get(key, 0):
@@ -235,7 +249,7 @@ def _upright(image: Any) -> Any:
 
 
 def _sample_faults(key: str, image: Any, record: Row) -> Iterator[str]:
-    if list(record) != SAMPLE.names:
+    if list(record) != MEMBER.names:
         yield "has a json with other fields than a release has"
     elif record["image_id"] != key:
         yield f"has the json of {record['image_id']}"
@@ -297,7 +311,7 @@ def _phrase_faults(phrase: Row, texts: Mapping[str, str], regions: set[str]) -> 
 
 def _datasets(folder: Path, manifest: Mapping[str, Any], counts: Mapping[str, Row], scratch: Path) -> list[Check]:
     """Streamed and loaded whole, without a network and without leaving a cache behind."""
-    checks = [Check(f"datasets reads the {kind}") for kind in ("tars", "tables")]
+    checks = [Check(f"datasets reads the {kind}") for kind in _KINDS]
     if not manifest["counts"].get("images"):
         for check in checks:
             check.detail = "no images, nothing to load"  # `datasets` refuses empty shards and empty folders alike
@@ -306,20 +320,24 @@ def _datasets(folder: Path, manifest: Mapping[str, Any], counts: Mapping[str, Ro
     size = sum(file["bytes"] for file in manifest["files"] if file["name"].endswith(".tar"))
     part, loaded = (folder, stems) if size <= _COPIED else (_part(folder, stems[0], scratch / "part"), stems[:1])
     answers = ask(folder, part, scratch / "cache")
-    for check, kind in zip(checks, ("tars", "tables"), strict=True):
+    for check, (kind, unit) in zip(checks, _KINDS.items(), strict=True):
+        if kind == "pairs" and not manifest["pairs"]["proven"]:
+            check.detail = "no pairs, nothing to load"
+            continue
         for way, seen_stems in (("streamed", stems), ("loaded", loaded)):
-            wanted = {name: sum(counts[stem][name] for stem in seen_stems) for name in ("images", *ANNOTATIONS)}
+            wanted = {name: sum(counts[stem][name] for stem in seen_stems) for name in _KIND_COLUMNS[kind]}
             check.faults += _answer_faults(way, answers.get(f"{kind} {way}", answers), wanted)
-        check.detail = f"{sum(counts[stem]['images'] for stem in stems)} streamed, "
-        check.detail += f"{sum(counts[stem]['images'] for stem in loaded)} loaded"
+        check.detail = f"{sum(counts[stem][unit] for stem in stems)} streamed, "
+        check.detail += f"{sum(counts[stem][unit] for stem in loaded)} loaded"
     return checks
 
 
 def _part(folder: Path, stem: str, part: Path) -> Path:
     """A release of one shard, by links."""
     part.mkdir()
-    for name in ("README.md", f"{stem}.tar", f"{stem}.parquet"):
-        (part / name).symlink_to(folder / name)
+    for name in ("README.md", f"{stem}.tar", f"{stem}.parquet", f"{stem.replace('train', 'pairs', 1)}.parquet"):
+        if (folder / name).exists():
+            (part / name).symlink_to(folder / name)
     return part
 
 

@@ -1,6 +1,6 @@
 """A finished release of drawn images in one line; the first image has no annotation at all, unless told otherwise.
 
-Nothing but pipelines/release.py is used, so that a test can write what the engine itself would never emit.
+Nothing but pipelines/release.py and card.py is used, so that a test can write what the engine itself would never emit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from engine.images import image_id
 from engine.schema import IMAGES
 from engine.shards import File
 from engine.storage import sha256_file
-from pipelines.release import card, extension_of, manifest, release_rows, write_shard
+from model.pairs import Options
+from pipelines.card import card
+from pipelines.release import ShardFiles, extension_of, manifest, release_rows, shard_names, write_shard
+from pipelines.release_pairs import sum_of_told
 from pipelines.verify import count_annotations
 from tests.builders import Row, image_score, phrase, record, region, region_text, row, tag, text
 
@@ -71,18 +74,29 @@ def table(items: Sequence[Item]) -> pa.Table:
     return release_rows(record(*(image for _, image in items)), pa.Table.from_pylist(images, schema=IMAGES))
 
 
-def write(folder: Path, *shards: Sequence[Item], recipe: Mapping[str, Any] | None = None) -> Path:
+def write(
+    folder: Path,
+    *shards: Sequence[Item],
+    recipe: Mapping[str, Any] | None = None,
+    options: Options | None = None,
+) -> Path:
     """Shards, manifest and card of a release that is as its manifest says."""
     folder.mkdir(parents=True, exist_ok=True)
-    files, rows = [], []
+    files, rows, told = [], [], []
     for number, items in enumerate(shards):
         content = {image_id(data): data for data, _ in items}
-        paths = [folder / f"train-{number:05d}.{kind}" for kind in ("tar", "parquet")]
+        paths = [folder / name for name in shard_names(number)]
         made = table(items)
         rows += made.to_pylist()
-        write_shard(str(paths[0]), str(paths[1]), made, content.__getitem__, paths[0].name)
-        files += [File(str(path), sha256_file(str(path)), len(items), path.stat().st_size) for path in paths]
-    written = manifest(
+        written = write_shard(ShardFiles(*map(str, paths)), made, content.__getitem__, paths[0].name, options)
+        told.append(written.pairs.told())
+        held = (len(items), len(items), written.pairs.proven.total())
+        files += [
+            File(str(path), sha256_file(str(path)), rows_of, path.stat().st_size)
+            for path, rows_of in zip(paths, held, strict=True)
+            if rows_of
+        ]
+    said = manifest(
         name=folder.name,
         content="c0ffee",
         counts={"images": 0} | dict(count_annotations(rows)),
@@ -92,7 +106,8 @@ def write(folder: Path, *shards: Sequence[Item], recipe: Mapping[str, Any] | Non
         lost=[],
         versions={"pillow": "13.0.0"},
         extensions=sorted({extension_of(image["format"]) for image in rows}),
+        pairs=sum_of_told(told),
     )
-    (folder / "README.md").write_text(card(written), encoding="utf-8")
-    (folder / "manifest.json").write_text(json.dumps(written))
+    (folder / "README.md").write_text(card(said), encoding="utf-8")
+    (folder / "manifest.json").write_text(json.dumps(said))
     return folder

@@ -23,7 +23,7 @@ from engine.errors import ConfigError
 from engine.images import image_id
 from pipelines import emit, verify
 from pipelines import run as stages
-from pipelines.release import write_shard
+from pipelines.release import ShardFiles, write_shard
 from tests.pipelines.small_release import drawn
 from tests.runs import recipe, release_files, released_ids
 
@@ -104,7 +104,7 @@ def test_the_same_photos_give_the_same_bytes(tmp_path: Path) -> None:
     for dataset in ("one", "two"):
         run(wanted(tmp_path, dataset))
     assert release_files(tmp_path / "one") == release_files(tmp_path / "two")
-    assert len(release_files(tmp_path / "one")) == 6
+    assert len(release_files(tmp_path / "one")) == 9  # a tar, a table and pairs of each shard
 
 
 def test_a_finished_release_is_found_and_not_written_again(tmp_path: Path) -> None:
@@ -215,12 +215,12 @@ def test_an_emit_that_was_killed_within_a_tar_is_completed_with_the_same_bytes(
     run(wanted(tmp_path, "undisturbed"))
     shards: list[str] = []
 
-    def killed(tar: str, *arguments: Any) -> Any:
-        shards.append(tar)
+    def killed(files: ShardFiles, *arguments: Any) -> Any:
+        shards.append(files.tar)
         if len(shards) == 2:
-            Path(tar).write_bytes(b"half a tar")
+            Path(files.tar).write_bytes(b"half a tar")
             raise KeyboardInterrupt
-        return write_shard(tar, *arguments)
+        return write_shard(files, *arguments)
 
     monkeypatch.setattr(emit, "write_shard", killed)
     with pytest.raises(KeyboardInterrupt):
@@ -235,19 +235,20 @@ def test_an_emit_that_was_killed_within_a_tar_is_completed_with_the_same_bytes(
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "other bytes"])
+@pytest.mark.parametrize("name", ["train-00001.tar", "pairs-00001.parquet"])
 def test_a_committed_shard_whose_file_was_damaged_before_the_manifest_is_written_again(
-    tmp_path: Path, unheard: None, damage: str
+    tmp_path: Path, unheard: None, name: str, damage: str
 ) -> None:
     draw(tmp_path / "photos")
     run(wanted(tmp_path))
     release = tmp_path / "set/releases/v1"
     before = release_files(tmp_path / "set")
     (release / "manifest.json").unlink()
-    tar = release / "train-00001.tar"
-    data = tar.read_bytes()
-    tar.unlink()
+    file = release / name
+    data = file.read_bytes()
+    file.unlink()
     if damage != "gone":
-        tar.write_bytes(data[:700] if damage == "cut" else data[:-1] + b"x")
+        file.write_bytes(data[:700] if damage == "cut" else data[:-1] + b"x")
     run(wanted(tmp_path))
     assert release_files(tmp_path / "set") == before
     check(release)
@@ -268,9 +269,11 @@ def test_shards_of_an_abandoned_attempt_under_the_same_name_do_not_stay(tmp_path
     run(wanted(tmp_path))
     release = tmp_path / "set/releases/v1"
     (release / "manifest.json").unlink()
+    before = release_files(tmp_path / "set")
     shutil.copy(release / "train-00000.tar", release / "train-00007.tar")
+    shutil.copy(release / "pairs-00000.parquet", release / "pairs-00007.parquet")
     run(wanted(tmp_path))
-    assert tars(release) == ["train-00000.tar", "train-00001.tar", "train-00002.tar"]
+    assert release_files(tmp_path / "set") == before
     check(release)
 
 
@@ -313,7 +316,7 @@ def test_photos_added_later_go_into_new_shards_of_a_new_release(tmp_path: Path, 
     run(wanted(tmp_path, name="v2"))
     first, second = release_files(tmp_path / "set"), release_files(tmp_path / "set", "v2")
     assert {name: second[name] for name in first} == first
-    assert len(second) == 4
+    assert len(second) == 6
     check(tmp_path / "set/releases/v2")
 
 
@@ -328,7 +331,7 @@ def test_the_manifest_counts_what_the_tables_hold(tmp_path: Path) -> None:
     draw(tmp_path / "photos")
     written = run(wanted(tmp_path))
     release = tmp_path / "set/releases/v1"
-    rows = [row for path in sorted(release.glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    rows = [row for path in sorted(release.glob("train-*.parquet")) for row in pq.read_table(path).to_pylist()]
     counts = verify.count_annotations(rows)
     assert {name: count for name, count in written["counts"].items() if count} == dict(+counts)
     assert json.loads((release / "manifest.json").read_bytes()) == written

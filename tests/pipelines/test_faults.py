@@ -105,7 +105,9 @@ def _rows_without(dataset: Path, image_id: str) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     rows = [
-        row for path in sorted((dataset / "releases/v1").glob("*.parquet")) for row in pq.read_table(path).to_pylist()
+        row
+        for path in sorted((dataset / "releases/v1").glob("train-*.parquet"))
+        for row in pq.read_table(path).to_pylist()
     ]
     assert rows, "nothing was released"
     place = ("tar", "offset", "length")

@@ -22,7 +22,18 @@ import yaml
 from engine.images import EXTENSIONS, image_id
 from engine.schema import ANNOTATIONS
 from engine.shards import File
-from pipelines.release import RELEASE, SAMPLE, card, manifest, release_rows, sample_json, write_shard
+from pipelines.card import card
+from pipelines.release import (
+    MEMBER,
+    RELEASE,
+    SAMPLE,
+    ShardFiles,
+    manifest,
+    release_rows,
+    sample_json,
+    shard_names,
+    write_shard,
+)
 from tests.builders import images, record, row
 from tests.pipelines.small_release import annotated, drawn, full, mixed, table, write
 
@@ -42,6 +53,12 @@ def written(**changes: Any) -> dict[str, Any]:
     return manifest(**given | changes)
 
 
+def member(rows: pa.Table) -> dict[str, Any]:
+    """The first row as its json tells it, with a pair."""
+    pair = {"task": "<CAPTION>", "prompt": "What?", "target": "Kätzchen", "annotation_ids": ["m/0"]}
+    return rows.to_pylist()[0] | {"pairs": [pair]}
+
+
 def front(text: str) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(text.split("---\n")[1])
     return found
@@ -49,7 +66,7 @@ def front(text: str) -> dict[str, Any]:
 
 def test_the_json_of_a_sample_is_the_golden_one() -> None:
     fixed = row("0" * 32, **{name: full(b"any")[1][name] for name in ANNOTATIONS})
-    sample = release_rows(record(fixed), images(record(fixed))).to_pylist()[0]
+    sample = member(release_rows(record(fixed), images(record(fixed))))
     assert sample_json(sample) == golden("sample.json", sample_json(sample))
 
 
@@ -65,18 +82,18 @@ def test_the_columns_of_a_release_are_the_golden_ones() -> None:
 
 
 def test_a_sample_without_annotations_has_every_field_in_its_json() -> None:
-    sample = json.loads(sample_json(table([annotated(drawn())]).to_pylist()[0]))
-    assert list(sample) == SAMPLE.names
-    assert all(sample[name] == [] for name in ANNOTATIONS)
+    sample = json.loads(sample_json(table([annotated(drawn())]).to_pylist()[0] | {"pairs": []}))
+    assert list(sample) == MEMBER.names
+    assert all(sample[name] == [] for name in (*ANNOTATIONS, "pairs"))
 
 
 def test_a_human_score_is_null_in_the_json() -> None:
-    sample = json.loads(sample_json(table([full(drawn())]).to_pylist()[0]))
+    sample = json.loads(sample_json(member(table([full(drawn())]))))
     assert [region["score"] for region in sample["regions"]] == [None, 0.9]
 
 
 def test_a_number_that_json_does_not_know_is_refused() -> None:
-    sample = table([full(drawn())]).to_pylist()[0]
+    sample = member(table([full(drawn())]))
     sample["image_scores"][0]["value"] = math.nan
     with pytest.raises(ValueError, match="not JSON compliant"):
         sample_json(sample)
@@ -90,7 +107,7 @@ def test_rows_of_other_images_are_refused() -> None:
 
 def test_a_shard_is_the_same_bytes_again(tmp_path: Path) -> None:
     first, again = write(tmp_path / "a" / "v1", mixed()), write(tmp_path / "b" / "v1", mixed())
-    for name in ("train-00000.tar", "train-00000.parquet", "README.md", "manifest.json"):
+    for name in ("train-00000.tar", "train-00000.parquet", "pairs-00000.parquet", "README.md", "manifest.json"):
         assert (first / name).read_bytes() == (again / name).read_bytes(), name
 
 
@@ -114,9 +131,10 @@ def test_the_locator_finds_the_bytes_of_every_image(tmp_path: Path) -> None:
         assert image_id(data) == place["image_id"]
 
 
-def test_a_shard_of_no_rows_is_a_readable_one(tmp_path: Path) -> None:
-    tar, parquet = str(tmp_path / "train-00000.tar"), str(tmp_path / "train-00000.parquet")
-    write_shard(tar, parquet, SAMPLE.empty_table(), lambda _: b"", "train-00000.tar")
+def test_a_shard_of_no_rows_is_a_readable_one_without_pairs(tmp_path: Path) -> None:
+    tar, parquet, pairs = (str(tmp_path / name) for name in shard_names(0))
+    write_shard(ShardFiles(tar, parquet, pairs), SAMPLE.empty_table(), lambda _: b"", "train-00000.tar")
+    assert not Path(pairs).exists()
     assert pq.read_table(parquet).equals(RELEASE.empty_table())
     with tarfile.open(tar) as file:
         assert file.getnames() == []
@@ -150,7 +168,7 @@ def test_a_licence_the_hub_does_not_know_is_told_by_name(stated: str, expected: 
 def test_the_features_of_the_card_are_those_datasets_sees_in_the_table() -> None:
     datasets = pytest.importorskip("datasets")
     declared = datasets.Features._from_yaml_list(front(card(written()))["dataset_info"]["features"])
-    assert declared["json"] == datasets.Features.from_arrow_schema(SAMPLE)
+    assert declared["json"] == datasets.Features.from_arrow_schema(MEMBER)
 
 
 def test_every_block_of_code_on_the_card_runs_as_it_stands(tmp_path: Path) -> None:
@@ -159,7 +177,7 @@ def test_every_block_of_code_on_the_card_runs_as_it_stands(tmp_path: Path) -> No
     folder = write(tmp_path / "r-1.0", mixed(), [full(drawn("PNG", 9))])
     page = (folder / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     home = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
         [sys.executable, "-c", "\n".join(blocks)],
@@ -212,7 +230,8 @@ def test_rows_survive_the_table_as_they_are_in_the_json(tmp_path: Path) -> None:
     with tarfile.open(folder / "train-00000.tar") as tar:
         member = tar.extractfile(tar.getnames()[1])
         assert member is not None
-        assert json.load(member) == {name: read[name] for name in SAMPLE.names}
+        held = json.load(member)
+    assert {name: held[name] for name in SAMPLE.names} == {name: read[name] for name in SAMPLE.names}
 
 
 def test_a_schema_and_a_table_agree_on_what_may_be_null() -> None:

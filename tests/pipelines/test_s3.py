@@ -28,9 +28,9 @@ def test_a_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(
     folder = tmp_path / "photos"
     draw_photos(folder, 60)
     fs.put(str(folder), "photos/all", recursive=True)
-    shards = {"sources": [{"folder": "s3://photos/all"}], "shard_size": 10}
-    data = recipe_data("s3://sets/one", "unused", {"slow_s": 0.05}, ingest=shards)
+    data = recipe_data("s3://sets/one", "unused", {"slow_s": 0.05}, ingest=_of("s3://photos/all"))
     path = write_recipe(tmp_path / "recipe.yaml", data)
+    stages.run(recipe(tmp_path / "local", folder, {"slow_s": 0.05}, ingest=_of(str(folder))), runner="local")
     driver = engine_in_background("run", "-c", str(path), env=environment)
     try:
         wait_until(lambda: len(_records(fs, "sets/one/boxes")) >= 2)
@@ -40,8 +40,9 @@ def test_a_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(
     again = engine("run", "-c", str(path), env=environment)
     assert again.returncode == 0, again.stderr
     assert len(_records(fs, "sets/one/boxes")) == 6
-    assert len(_remote_release(fs)) == 60
-    assert _remote_release(fs) == _local_release(folder, tmp_path / "local")
+    for kind in ("train", "pairs"):
+        assert len({row["image_id"] for row in _remote_release(fs, kind)}) == 60
+        assert _remote_release(fs, kind) == _local_release(tmp_path / "local", kind)
     answer = engine(
         "query",
         "SELECT count(*) AS n, count(DISTINCT image_id) AS images FROM regions",
@@ -53,6 +54,10 @@ def test_a_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(
     )
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.split()[-1].endswith(",60")
+
+
+def _of(folder: str) -> dict[str, Any]:
+    return {"sources": [{"folder": folder}], "shard_size": 10}
 
 
 def _records(fs: Any, folder: str) -> list[str]:
@@ -69,12 +74,10 @@ def _rows(tables: Iterable[Any]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in elsewhere} for row in rows]
 
 
-def _remote_release(fs: Any) -> list[dict[str, Any]]:
-    names = [name for name in sorted(fs.find("sets/one/releases/v1")) if name.endswith(".parquet")]
-    return _rows(io.BytesIO(fs.cat_file(name)) for name in names)
+def _remote_release(fs: Any, kind: str) -> list[dict[str, Any]]:
+    names = fs.glob(f"sets/one/releases/v1/{kind}-*.parquet")
+    return _rows(io.BytesIO(fs.cat_file(name)) for name in sorted(names))
 
 
-def _local_release(folder: Path, dataset: Path) -> list[dict[str, Any]]:
-    shards = {"sources": [{"folder": str(folder)}], "shard_size": 10}
-    stages.run(recipe(dataset, folder, {"slow_s": 0.05}, ingest=shards), runner="local")
-    return _rows(sorted((dataset / "releases/v1").glob("*.parquet")))
+def _local_release(dataset: Path, kind: str) -> list[dict[str, Any]]:
+    return _rows(sorted((dataset / "releases/v1").glob(f"{kind}-*.parquet")))

@@ -17,7 +17,7 @@ import pytest
 from engine.errors import ConfigError
 from engine.storage import sha256_file
 from pipelines.verify import Check, render_checks, verify
-from tests.builders import phrase, region, region_text, text
+from tests.builders import image_score, phrase, region, region_text, tag, text
 from tests.pipelines.small_release import Item, annotated, drawn, full, mixed, write
 
 FILES, TARS, TABLES, RECORDS = "files are", "webdataset reads", "pyarrow reads", "annotations refer"
@@ -255,7 +255,7 @@ class TestRecords:
         assert checks[3].detail == "1 annotations; 1 boxes that people drew leave their image"
 
     def test_an_annotation_id_that_occurs_twice_is_told(self, tmp_path: Path) -> None:
-        checks = broken(tmp_path, regions=[region((1, 1, 9, 9), id="m/0")], texts=[text(id="m/0")])
+        checks = broken(tmp_path, tags=[tag(id="m/0")], image_scores=[image_score(id="m/0")])
         assert "the annotation id m/0 occurs 2 times" in only(checks, RECORDS)
 
 
