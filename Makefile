@@ -44,6 +44,6 @@ clean:
 	@touch $@
 
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
-	@echo "Installing what the tests need into .venv (two or three minutes)"
-	@$(PIP) -e ".[demo,dev,measure,s3]"
+	@echo "Installing what the tests need into .venv (three or four minutes)"
+	@$(PIP) -e ".[demo,dev,florence,measure,s3]"
 	@touch $@ .venv/demo.stamp

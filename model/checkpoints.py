@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -111,3 +112,23 @@ class Checkpoints:
             self.storage.remove(f"{name}/{file}")
         if self.storage.local:  # folders are things of their own there, and may hold a file that was never finished
             shutil.rmtree(self.storage.path(name), ignore_errors=True)
+
+
+def losses(storage: Storage, folder: str) -> list[dict[str, Any]]:
+    """Rows of LOSSES in order of step; what a stopped run wrote twice is there once."""
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    for name in storage.names(f"{folder}/losses"):
+        for row in pq.read_table(io.BytesIO(storage.read(f"{folder}/losses/{name}"))).to_pylist():
+            rows[(row["step"], row["task"])] = row
+    return [rows[key] for key in sorted(rows)]
+
+
+def last_losses(rows: list[dict[str, Any]], steps: int) -> dict[str, float]:
+    """The mean loss of each task's tokens over the last tenth of `steps`."""
+    sums: dict[str, list[float]] = {}
+    for row in rows:
+        if row["step"] >= steps * 9 // 10:
+            own = sums.setdefault(row["task"], [0.0, 0.0])
+            own[0] += row["loss"] * row["tokens"]
+            own[1] += row["tokens"]
+    return {task: loss / tokens for task, (loss, tokens) in sorted(sums.items())}

@@ -216,6 +216,34 @@ def evaluate(
 
 
 @app.command()
+def train(
+    recipe: RecipeOption = "recipe.yaml",
+    settings: SetOption = None,
+    runner: Annotated[str, typer.Option(help="ray, or local: this process, one worker.")] = "ray",
+    address: Annotated[str, typer.Option(help="A Ray cluster to join; default: a private one here.")] = "",
+) -> None:
+    """Train Florence-2 on a release. The same command again goes on from the newest checkpoint."""
+
+    def work() -> None:
+        from engine.config import load_recipe
+        from engine.errors import unknown
+        from pipelines.train import TrainingLine, render
+        from pipelines.train import train as fit
+
+        if runner not in ("ray", "local"):
+            raise unknown("runner", runner, ["ray", "local"])
+        chosen = load_recipe(recipe, settings or [])
+        line = TrainingLine()
+        try:
+            result = fit(chosen, runner=runner, address=address or None, say=line.say)
+        finally:
+            line.close()
+        typer.echo(render(result, chosen.dataset))
+
+    _guarded(work)
+
+
+@app.command()
 def verify(release: Annotated[str, typer.Argument(help="A release folder.")]) -> None:
     """Open a release with webdataset, pyarrow and datasets, and check every promise it makes."""
 

@@ -1,0 +1,263 @@
+"""What a tiny Florence-2 learns from nothing of the synthetic world, and whether its scores mean anything.
+
+    python -m benchmarks.learn --out /tmp/learn [--mix] [--steps 3000] [--seed 0]
+
+3,000 scenes of 96 pixels to learn from, 400 to fit a calibration on, 400 held out. Training is what `engine train`
+does, on one core, and goes on where it was stopped. `--mix`: detection, captions and grounding in one model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.config import Augment, Train
+from engine.images import decode
+from engine.schema import as_row
+from engine.storage import Storage
+from model.compiling import compile_pairs
+from model.evaluate.calibration import calibration_error, fit_isotonic
+from model.evaluate.detections import Detection, Truth, TruthImage
+from model.evaluate.matching import matched, scored
+from model.pairs import PAIRS, Options, pair_row
+from specialists.synthetic import Scene, scenes
+
+OD, CAPTION, GROUNDING = "<OD>", "<CAPTION>", "<CAPTION_TO_PHRASE_GROUNDING>"
+SIZE = 96
+BATCH = 64
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--mix", action="store_true", help="captions and grounding too")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--images", type=int, default=3000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plain", action="store_true", help="without flips, scales and shifts")
+    parser.add_argument("--set", nargs="*", default=[], help="other keys of the recipe's train section, key=value")
+    options = parser.parse_args()
+    tasks = [OD, CAPTION, GROUNDING] if options.mix else [OD]
+    pairs = draw(options.out / f"pairs-{options.images}", options.images, tasks, seed=options.seed)
+    model, told, seconds = learn(options, pairs, tasks)
+    print(f"{told['parameters']:,} parameters, {options.steps} steps, {seconds:.0f} CPU seconds in this run")
+    answers = Answers(model, world(400, options.seed + 1000))
+    report = answers.report(tasks) | {"cpu_seconds": seconds, "steps": options.steps}
+    report |= honesty(Answers(model, world(400, options.seed + 2000)), answers)
+    print(json.dumps(report, indent=1))
+
+
+def world(images: int, seed: int) -> list[Scene]:
+    return list(scenes(f"world://?images={images}&size={SIZE}&seed={seed}&words=0"))
+
+
+def record(scene: Scene) -> dict[str, Any]:
+    columns = ("texts", "regions", "region_texts", "phrases")
+    return {name: [as_row(item) for item in getattr(scene.truth, name)] for name in columns}
+
+
+def draw(folder: Path, images: int, tasks: Sequence[str], *, seed: int) -> Path:
+    """The pairs of all tasks, once; the images beside them."""
+    file = folder / f"pairs-{len(tasks)}.parquet"
+    if file.exists():
+        return file
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for scene in world(images, seed):
+        (folder / f"{scene.index}.png").write_bytes(scene.data)
+        place = {"image_id": f"{scene.index:032x}", "width": SIZE, "height": SIZE, "split": "train"}
+        place |= {"uri": f"{scene.index}.png", "offset": 0, "length": -1}
+        made = compile_pairs(record(scene), width=SIZE, height=SIZE, options=Options(tasks=tasks, order="reading"))
+        rows += [pair_row(pair, place) for pair in made.pairs]
+    pq.write_table(pa.Table.from_pylist(rows, PAIRS), file)
+    return file
+
+
+def learn(options: argparse.Namespace, pairs: Path, tasks: Sequence[str]) -> tuple[str, dict[str, Any], float]:
+    """(folder of the model, what training.json says, CPU seconds)."""
+    import yaml
+
+    from pipelines.train import fit
+
+    other = {key: yaml.safe_load(value) for key, _, value in (item.partition("=") for item in options.set)}
+    name = f"{'mix' if options.mix else 'od'}-{'plain-' if options.plain else ''}{options.steps}-{options.seed}"
+    name += "".join(f"-{key}-{value}" for key, value in other.items())
+    augment = Augment() if options.plain else Augment(flip=True, scale=0.2, shift=0.12, order="reading")
+    train = Train.model_validate(
+        {"name": name, "vocabulary": 300, "steps": options.steps, "seed": options.seed, "tasks": list(tasks)}
+        | {"augment": augment, "temperature": 1.0}
+        | other
+    )
+    started, line = time.process_time(), _Line()
+    result = fit(Storage(str(options.out)), train, [str(pairs)], str(pairs), runner="local", say=line.say)
+    return str(options.out / result.folder), result.told, time.process_time() - started
+
+
+class _Line:
+    def __init__(self) -> None:
+        self.spoken = time.monotonic()
+
+    def say(self, word: dict[str, Any]) -> None:
+        if time.monotonic() - self.spoken > 20:
+            self.spoken = time.monotonic()
+            print(f"step {word['step']}/{word['steps']}, loss {word['loss']:.3f}", flush=True)
+
+
+@dataclass(slots=True)
+class Found:
+    truth: dict[str, TruthImage]
+    boxes: dict[str, list[Detection]]
+
+    def f1(self, iou: float = 0.5) -> float:
+        right = sum(int(matched(self.truth[name].objects, self.boxes[name], iou=iou)[0].sum()) for name in self.truth)
+        return 2 * right / (sum(len(b) for b in self.boxes.values()) + sum(len(t.objects) for t in self.truth.values()))
+
+
+class Answers:
+    """What a model says of scenes, and what is true of them."""
+
+    def __init__(self, folder: str, of: Sequence[Scene]) -> None:
+        import torch
+
+        from model.florence import load
+
+        torch.set_num_threads(1)
+        self.florence = load(folder)
+        self.scenes = of
+        self.images = [decode(scene.data) for scene in of]
+        self.records = [record(scene) for scene in of]
+        self.truth = {name: TruthImage(SIZE, SIZE, self.objects(number)) for number, name in enumerate(self.names)}
+
+    @property
+    def names(self) -> list[str]:
+        return [f"{number:04d}" for number in range(len(self.scenes))]
+
+    def objects(self, number: int) -> list[Truth]:
+        regions = [region for region in self.records[number]["regions"] if region["kind"] == "object"]
+        return [Truth(r["label"], (r["x1"], r["y1"], r["x2"], r["y2"])) for r in regions]
+
+    def detections(self, location: Any = "median") -> Found:
+        from model.encoding import ask
+        from model.prediction import predict
+
+        asks = [ask(number, OD) for number in range(len(self.images))]
+        said = predict(self.florence, self.images, asks, batch_size=BATCH, max_new_tokens=60, location=location)
+        boxes = {
+            name: [
+                Detection(found.label, found.box, score.score)
+                for found, score in zip(one.parsed.found, one.likelihood.found, strict=True)
+                if found.box
+            ]
+            for name, one in zip(self.names, said, strict=True)
+        }
+        return Found(self.truth, boxes)
+
+    def report(self, tasks: Sequence[str]) -> dict[str, Any]:
+        found = {location: self.detections(location) for location in ("median", "argmax")}
+        report: dict[str, Any] = {f"f1_{location}": round(one.f1(), 3) for location, one in found.items()}
+        report["f1_75"] = round(found["median"].f1(0.75), 3)
+        if CAPTION in tasks:
+            report["captions_exact"] = round(self.captions(), 3)
+        if GROUNDING in tasks:
+            report["grounding_accuracy"] = round(self.grounding(), 3)
+        return report
+
+    def captions(self) -> float:
+        """The share that is the true one, word for word."""
+        from model.encoding import ask
+        from model.prediction import predict
+
+        asks = [ask(number, CAPTION) for number in range(len(self.images))]
+        said = predict(self.florence, self.images, asks, batch_size=BATCH, max_new_tokens=60)
+        brief = [[text["text"] for text in one["texts"] if text["granularity"] == "brief"] for one in self.records]
+        return float(np.mean([one.parsed.text in true for one, true in zip(said, brief, strict=True)]))
+
+    def grounding(self) -> float:
+        """Of the true pairs' phrase and box, the share that is answered with IoU .5 or more."""
+        from model.encoding import ask
+        from model.parsing import decode as parsed
+        from model.prediction import predict
+        from model.prompts import given_of
+
+        asks, due = [], []
+        for number, one in enumerate(self.records):
+            made = compile_pairs(one, width=SIZE, height=SIZE, options=Options(tasks=[GROUNDING], order="reading"))
+            for pair in made.pairs:
+                asks.append(ask(number, GROUNDING, given_of(GROUNDING, pair.prompt)))
+                due.append(parsed(GROUNDING, pair.target, width=SIZE, height=SIZE).found)
+        said = predict(self.florence, self.images, asks, batch_size=BATCH, max_new_tokens=80, location="median")
+        right = asked = 0
+        for answer, true in zip(said, due, strict=True):
+            truth = [Truth(found.label, found.box) for found in true if found.box]
+            boxes = [Detection(found.label, found.box, 1.0) for found in answer.parsed.found if found.box]
+            right, asked = right + int(matched(truth, boxes)[0].sum()), asked + len(truth)
+        return right / asked
+
+
+def honesty(fit: Answers, test: Answers) -> dict[str, Any]:
+    """AUROC and calibration of generated boxes; AUROC of true annotations over corrupted ones, teacher-forced."""
+    from sklearn.metrics import roc_auc_score
+
+    seen, held = fit.detections(), test.detections()
+    scores, right, _ = scored(seen.truth, seen.boxes)
+    x, y = fit_isotonic(scores, right)
+    scores, right, _ = scored(held.truth, held.boxes)
+    calibrated = np.interp(scores, x, y)
+    true, wrong = corrupted(test)
+    given = np.concatenate([true, wrong])
+    return {
+        "boxes": len(scores),
+        "boxes_right": round(float(right.mean()), 3),
+        "auroc": round(float(roc_auc_score(right, scores)), 3),
+        "ece_raw": round(calibration_error(scores, right), 3),
+        "ece_calibrated": round(calibration_error(calibrated, right), 3),
+        "teacher_forced_auroc": round(float(roc_auc_score(np.arange(len(given)) < len(true), given)), 3),
+    }
+
+
+def corrupted(answers: Answers) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Scores of the annotations of each scene as they are; and of one of them with another label or place."""
+    from model.encoding import ask
+    from model.scoring import score
+    from model.targets import Item, arranged, write
+    from specialists.synthetic_shapes import CLASSES
+
+    random = np.random.default_rng(0)
+    asks, targets, wrong_at = [], [], []
+    for number in range(len(answers.images)):
+        items = [Item(thing.label, thing.box) for thing in answers.objects(number)]
+        place = int(random.integers(len(items)))
+        for broken in (False, True):
+            own = list(items)
+            if broken:
+                own[place] = _broken(items[place], random, CLASSES)
+            order = arranged("labelled_boxes", own, "reading")
+            asks.append(ask(number, OD))
+            targets.append(write("labelled_boxes", order, width=SIZE, height=SIZE, order="reading"))
+            wrong_at.append((order.index(own[place]), broken))
+    told = score(answers.florence, answers.images, asks, targets, batch_size=BATCH)
+    values = [(one.likelihood.found[at].score, broken) for one, (at, broken) in zip(told, wrong_at, strict=True)]
+    return tuple(np.array([value for value, broken in values if broken is is_broken]) for is_broken in (False, True))  # type: ignore[return-value]
+
+
+def _broken(item: Any, random: np.random.Generator, classes: Sequence[str]) -> Any:
+    """Half of them with another label, half of them elsewhere: moved by half an image, so that nothing is left."""
+    if random.integers(2):
+        return item._replace(label=str(random.choice([name for name in classes if name != item.label])))
+    x1, y1, x2, y2 = item.box
+    dx, dy = (SIZE / 2 * (1 if low < SIZE / 2 - (high - low) / 2 else -1) for low, high in ((x1, x2), (y1, y2)))
+    x, y = (min(max(v, 0.0), SIZE - side) for v, side in ((x1 + dx, x2 - x1), (y1 + dy, y2 - y1)))
+    return item._replace(box=(x, y, x + x2 - x1, y + y2 - y1))
+
+
+if __name__ == "__main__":
+    main()

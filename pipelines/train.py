@@ -1,0 +1,322 @@
+"""Train Florence-2 on the pairs of a release: find them, make or find the first weights, train, save, draw the curves.
+
+A model is named by its folder, models/<name>, and by a key of all that decides its weights. The same command again
+finds it finished, or goes on from its newest checkpoint; another recipe under the same name is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from engine.config import Recipe, Train
+from engine.errors import ConfigError
+from engine.images import Limits
+from engine.keys import stable_hash
+from engine.progress import LineDrawer, clock
+from engine.storage import Storage
+from model.checkpoints import losses
+from model.presets import PRESETS, check_size, preset_of
+from model.prompts import task_of
+from model.ray_training import Trained, finished, on_ray, put_checkpoint, work
+
+TRAIN_VERSION = 1
+MODELS = "models"
+_TEXTS = 100_000  # that a tokenizer is trained on
+_CHECKPOINT_RATE = 1e-5  # of a released checkpoint that goes on
+
+
+@dataclass(slots=True)
+class Result:
+    """`told`: what training.json says. `seconds` of this run; 0 where it was finished before."""
+
+    folder: str
+    told: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    steps_done: int = 0
+
+
+def train(
+    recipe: Recipe,
+    *,
+    runner: str = "ray",
+    address: str | None = None,
+    say: Callable[[dict[str, Any]], None] | None = None,
+) -> Result:
+    """Train what `recipe.train` says, or find it trained. EngineError says in one sentence what stops it."""
+    options = recipe.train
+    for task in options.tasks:
+        task_of(task)
+    storage = Storage(recipe.dataset)
+    files, content = release_pairs(storage, recipe)
+    return fit(storage, options, files, content, runner=runner, address=address, say=say, limits=_limits(recipe))
+
+
+def fit(
+    storage: Storage,
+    options: Train,
+    files: Sequence[str],
+    content: str,
+    *,
+    runner: str = "ray",
+    address: str | None = None,
+    say: Callable[[dict[str, Any]], None] | None = None,
+    limits: Limits | None = None,
+    only: dict[str, Any] | None = None,
+) -> Result:
+    """The same of any pairs: `content` names what they hold. Refinement trains its students by this function."""
+    folder = f"{MODELS}/{options.name}"
+    key = training_key(storage, options, content, only or {})
+    if (told := finished(storage, folder)) is not None:
+        if told["key"] != key:
+            raise ConfigError(
+                f"The model '{options.name}' exists and was trained otherwise: choose another name with "
+                "--set train.name=NAME."
+            )
+        return Result(folder, told)
+    init = first_weights(storage, options, files, folder, key)
+    plan = _plan(storage, options, files, folder, key, init, limits or Limits(), only or {})
+    started = time.monotonic()
+    heard: list[dict[str, Any]] = []
+
+    def hear(word: dict[str, Any]) -> None:
+        if "step" in word:
+            heard.append(word)
+            if say:
+                say(word)
+
+    if runner == "local":
+        work(plan, hear, device=_device(options))
+    else:
+        on_ray(plan, hear, workers=options.workers, gpus=options.gpus, cpus=options.cpus, address=address)
+    draw_curves(storage, folder)
+    told = finished(storage, folder)
+    assert told is not None
+    return Result(folder, told, time.monotonic() - started, heard[-1]["step"] if heard else 0)
+
+
+def training_key(storage: Storage, options: Train, content: str, only: dict[str, Any]) -> str:
+    """Of all that decides the weights. Workers are among it: sums of another cut differ in their last bits."""
+    run_only = {"name", "release", "checkpoint_every", "cpus"}
+    chosen = options.model_dump(mode="json", exclude=run_only)
+    return stable_hash(["train", TRAIN_VERSION, chosen, content, _init_digest(storage, options.init), only])
+
+
+def _init_digest(storage: Storage, init: str) -> str:
+    """What training.json of our own models says; the sha256 of a local checkpoint; a hub id is its name."""
+    if init in PRESETS:
+        return init
+    if (told := finished(storage, init)) is not None:
+        return str(told["key"])
+    weights = Path(init, "model.safetensors")
+    if weights.is_file():
+        from engine.storage import sha256_file
+
+        return sha256_file(str(weights))
+    return init
+
+
+def _limits(recipe: Recipe) -> Limits:
+    return Limits(max_pixels=recipe.ingest.max_pixels, max_bytes=recipe.ingest.max_bytes)
+
+
+def release_pairs(storage: Storage, recipe: Recipe) -> tuple[list[str], str]:
+    """(pairs files, what they hold) of the release that is trained on."""
+    named = recipe.train.release or (f"releases/{recipe.emit.name}" if recipe.emit.name else "")
+    if not named:
+        raise ConfigError("No release to train on: give train.release, or name the recipe's own with emit.name.")
+    inside = not recipe.train.release or storage.exists(f"{named}/manifest.json")
+    release = Storage(f"{storage.url}/{named}") if inside else Storage(named)
+    try:
+        manifest = json.loads(release.read("manifest.json"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"No finished release at '{release.url}': run 'engine run' first, or give train.release."
+        ) from None
+    files = [file["name"] for file in manifest["files"] if file["name"].startswith("pairs-")]
+    if not files:
+        raise ConfigError(f"The release '{release.url}' holds no pairs: emit it again with this engine.")
+    return [f"{release.url}/{name}" for name in files], str(manifest["content"])
+
+
+# --- the first weights -----------------------------------------------------------------------
+
+
+def first_weights(storage: Storage, options: Train, files: Sequence[str], folder: str, key: str) -> str:
+    """A checkpoint to begin with: the one that is named, or a random one of a preset, made once."""
+    if options.init not in PRESETS:
+        if options.vocabulary or options.size:
+            raise ConfigError("train.vocabulary and train.size are for presets; a checkpoint has its own.")
+        return options.init
+    init = f"{folder}/init"
+    if storage.exists(f"{init}/made.json") and json.loads(storage.read(f"{init}/made.json"))["key"] == key:
+        return init
+    check_size(preset_of(options.init), options.size or preset_of(options.init).size)
+    from model.florence import build
+    from model.tokenizer import train_tokenizer
+
+    tokenizer = train_tokenizer(
+        _texts(files, options.tasks), size=options.vocabulary or preset_of(options.init).vocabulary
+    )
+    florence = build(options.init, tokenizer, size=options.size, seed=options.seed)
+    with tempfile.TemporaryDirectory(prefix="init-") as local:
+        florence.save(local)
+        put_checkpoint(storage, init, Path(local))
+    storage.put(f"{init}/made.json", json.dumps({"key": key}).encode())
+    return init
+
+
+def _texts(files: Sequence[str], tasks: Sequence[str]) -> Iterator[str]:
+    """Prompts and targets, the same ones in the same order whoever asks."""
+    import pyarrow.parquet as pq
+
+    left = _TEXTS
+    for file in files:
+        parent = Storage(file.rpartition("/")[0])
+        with parent.open(file.rpartition("/")[2]) as data:
+            for batch in pq.ParquetFile(data).iter_batches(10_000, columns=["task", "prompt", "target"]):
+                for row in batch.to_pylist():
+                    if not tasks or row["task"] in tasks:
+                        yield row["prompt"]
+                        yield row["target"]
+                        left -= 1
+                    if left <= 0:
+                        return
+
+
+def _plan(
+    storage: Storage,
+    options: Train,
+    files: Sequence[str],
+    folder: str,
+    key: str,
+    init: str,
+    limits: Limits,
+    only: dict[str, Any],
+) -> Trained:
+    from model.training import Course
+
+    rate = options.learning_rate or (
+        preset_of(options.init).learning_rate if options.init in PRESETS else _CHECKPOINT_RATE
+    )
+    precision = options.precision if options.precision != "auto" else "bfloat16" if options.gpus else "float32"
+    course = Course(
+        steps=options.steps,
+        batch_size=options.batch_size,
+        accumulate=options.accumulate,
+        learning_rate=rate,
+        warmup=options.warmup,
+        weight_decay=options.weight_decay,
+        clip=options.clip,
+        precision=precision,
+        checkpoint_every=options.checkpoint_every,
+        seed=options.seed,
+    )
+    augment = options.augment.model_dump() | {"seed": options.seed}
+    return Trained(
+        pairs=list(files),
+        init=init,
+        storage=storage.url,
+        folder=folder,
+        key=key,
+        course=course,
+        tasks=list(options.tasks),
+        temperature=options.temperature,
+        augment=augment,
+        soft_locations=options.soft_locations,
+        freeze_vision=options.freeze_vision,
+        only=only,
+        limits=limits,
+    )
+
+
+def _device(options: Train) -> str:
+    import torch
+
+    torch.set_num_threads(max(1, int(options.cpus)))
+    return "cuda" if options.gpus else "cpu"
+
+
+# --- the curves ------------------------------------------------------------------------------
+
+
+def draw_curves(storage: Storage, folder: str) -> None:
+    """losses.png beside the model: each task's loss, averaged over a fiftieth of the steps."""
+    import io
+
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    table = losses(storage, folder)
+    if not table:
+        return
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    width = max(max(row["step"] for row in table) // 50, 1)
+    for task in sorted({row["task"] for row in table}):
+        bins: dict[int, list[float]] = {}
+        for row in table:
+            if row["task"] == task:
+                bins.setdefault(row["step"] // width, []).append(row["loss"])
+        axes.plot([(place + 0.5) * width for place in bins], [sum(v) / len(v) for v in bins.values()], label=task)
+    axes.set(xlabel="step", ylabel="loss, nats a token", title=folder.removeprefix(f"{MODELS}/"), ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=110)
+    pyplot.close(figure)
+    storage.put(f"{folder}/losses.png", picture.getvalue())
+
+
+class TrainingLine:
+    """The live line of a training: redrawn on a terminal, else written every half minute."""
+
+    def __init__(self, *, stream: TextIO | None = None, live: bool | None = None) -> None:
+        self.drawer = LineDrawer(stream, live)
+        self._first: tuple[float, int] | None = None  # when the first word came, and of which step
+
+    def say(self, word: dict[str, Any]) -> None:
+        now = time.monotonic()
+        self._first = self._first or (now, word["step"])
+        self.drawer.draw(lambda: self.line(word, now - self._first[0] if self._first else 0.0))
+
+    def line(self, word: dict[str, Any], elapsed: float) -> str:
+        step, steps = word["step"], word["steps"]
+        done = step - (self._first[1] if self._first else 0)
+        rate = f"{done * word['samples'] / elapsed:.0f}" if elapsed > 0 and done else "-"
+        left = clock(elapsed * (steps - step) / done) if done else "--:--"
+        return (
+            f"train {step / steps:4.0%} · {rate} samples/s · step {step}/{steps} · loss {word['loss']:.3f} · ETA {left}"
+        )
+
+    def close(self) -> None:
+        self.drawer.close()
+
+
+def render(result: Result, storage_url: str) -> str:
+    """What a training says at its end."""
+    told = result.told
+    lines = [f"{storage_url}/{result.folder}: {told['parameters']:,} parameters, {told['course']['steps']:,} steps"]
+    if not result.seconds:
+        lines.append("It was trained before: nothing to do.")
+    else:
+        lines[0] += f", {result.seconds:.0f} s"
+    lines.append(f"{'task':<36}{'pairs':>10}{'draws an epoch':>16}{'loss':>9}")
+    for task, count in told["pairs"].items():
+        loss = told["loss"].get(task)
+        lines.append(
+            f"{task:<36}{count:>10,}{told['draws_an_epoch'][task]:>16,}{'-' if loss is None else f'{loss:.3f}':>9}"
+        )
+    for what in ("left_out", "unreadable"):
+        if told[what]:
+            lines.append(
+                f"{what.replace('_', ' ')}: " + ", ".join(f"{count:,} {reason}" for reason, count in told[what].items())
+            )
+    lines.append(f"curves: {result.folder}/losses.png, losses: {result.folder}/losses/*.parquet")
+    return "\n".join(lines)

@@ -1,0 +1,248 @@
+"""`engine train` on a small release: by the command line, under Ray, killed, gone on with, and told what is wrong."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from engine.config import parse_recipe
+from engine.errors import ConfigError, RunFailed
+from engine.storage import sha256_file
+from pipelines.cli import app
+from pipelines.train import Result, TrainingLine, train
+from tests.runs import engine, engine_in_background, wait_until, write_recipe
+
+Data = dict[str, Any]
+TRAIN = {"size": 64, "vocabulary": 300, "steps": 8, "batch_size": 4, "warmup": 2, "checkpoint_every": 3}
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    """A recipe whose data set has the release `truth`."""
+    folder = tmp_path_factory.mktemp("train")
+    data = {
+        "dataset": str(folder / "set"),
+        "ingest": {"sources": ["world://?images=12&size=64&words=0"]},
+        "annotate": {"people": {"use": "human"}, "captions": {"use": "source_texts"}},
+        "emit": {"name": "truth", "pairs": {"order": "reading", "tasks": ["<OD>", "<CAPTION>"]}},
+        "train": dict(TRAIN),
+    }
+    recipe = write_recipe(folder / "recipe.yaml", data)
+    result = CliRunner().invoke(app, ["run", "-c", str(recipe), "--runner", "local"])
+    assert result.exit_code == 0, result.output
+    return data
+
+
+def with_train(data: Data, **changes: Any) -> Data:
+    data = copy.deepcopy(data)
+    data["train"] |= changes
+    return data
+
+
+def run(data: Data, runner: str = "local", **changes: Any) -> Result:
+    return train(parse_recipe(with_train(data, **changes)), runner=runner)
+
+
+def weights(data: Data, name: str) -> str:
+    return sha256_file(str(Path(data["dataset"], "models", name, "model.safetensors")))
+
+
+@pytest.fixture(scope="module")
+def trained(released: Data) -> Result:
+    return run(released, name="first")
+
+
+def test_a_model_lies_beside_the_releases_with_all_that_made_it(released: Data, trained: Result) -> None:
+    folder = Path(released["dataset"], trained.folder)
+    told = json.loads((folder / "training.json").read_bytes())
+    losses = [row for path in sorted(folder.glob("losses/*.parquet")) for row in pq.read_table(path).to_pylist()]
+
+    assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json"}
+    assert list(folder.glob("checkpoints/*")) == []
+    assert told["pairs"] == {"<CAPTION>": 12, "<OD>": 12}
+    assert told["parameters"] == pytest.approx(1_000_000, rel=0.1)
+    assert {row["step"] for row in losses} == set(range(8))
+    assert {row["task"] for row in losses} == {"<OD>", "<CAPTION>"}
+    assert (folder / "losses.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_plain_transformers_loads_it_and_says_the_same(released: Data, trained: Result) -> None:
+    import torch
+    from transformers import AutoProcessor, Florence2ForConditionalGeneration
+
+    from engine.images import decode
+    from model.encoding import ask
+    from model.florence import load
+    from model.prediction import predict
+    from specialists.synthetic import scenes
+
+    folder = str(Path(released["dataset"], trained.folder))
+    (scene,) = scenes("world://?images=1&size=64&words=0")
+    image = decode(scene.data)
+    processor: Any = AutoProcessor
+    processor = processor.from_pretrained(folder)
+    model = Florence2ForConditionalGeneration.from_pretrained(folder)
+    inputs = processor(images=image, text="What does the image describe?", return_tensors="pt")
+    with torch.no_grad():
+        theirs = model.generate(**inputs, max_new_tokens=20, num_beams=1, do_sample=False)
+
+    (ours,) = predict(load(folder), [image], [ask(0, "<CAPTION>")], max_new_tokens=20, constrained=False)
+
+    assert theirs[0, 1:].tolist() == ours.ids
+
+
+def test_the_same_command_again_finds_it_finished(released: Data, trained: Result, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "recipe.yaml", with_train(released, name="first"))
+
+    result = CliRunner().invoke(app, ["train", "-c", str(recipe), "--runner", "local"])
+
+    assert result.exit_code == 0, result.output
+    assert "It was trained before: nothing to do." in result.output
+
+
+def test_what_does_not_decide_the_weights_may_change(released: Data, trained: Result) -> None:
+    assert run(released, name="first", checkpoint_every=100, cpus=2).seconds == 0
+
+
+def test_the_command_says_what_it_trained(released: Data, tmp_path: Path) -> None:
+    recipe = write_recipe(tmp_path / "recipe.yaml", with_train(released, name="said"))
+
+    result = CliRunner().invoke(app, ["train", "-c", str(recipe), "--runner", "local", "--set", "train.seed=3"])
+
+    assert result.exit_code == 0, result.output
+    assert "models/said: 1,0" in result.output
+    assert "<OD>" in result.output
+    assert "curves: models/said/losses.png" in result.output
+
+
+def test_killed_and_run_again_it_ends_with_the_same_weights(released: Data, tmp_path: Path) -> None:
+    steps = {"steps": 24, "checkpoint_every": 2}
+    recipe = write_recipe(tmp_path / "recipe.yaml", with_train(released, name="killed", **steps))
+    checkpoints = Path(released["dataset"], "models", "killed", "checkpoints")
+    process = engine_in_background("train", "-c", str(recipe), "--runner", "local")
+    wait_until(lambda: any(checkpoints.glob("*/state.json")))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (checkpoints.parent / "training.json").exists()
+
+    result = engine("train", "-c", str(recipe), "--runner", "local")
+
+    assert result.returncode == 0, result.stderr
+    run(released, name="in-peace", **steps)
+    assert weights(released, "killed") == weights(released, "in-peace")
+
+
+def test_another_recipe_under_the_same_name_is_refused(released: Data, trained: Result) -> None:
+    with pytest.raises(ConfigError, match="'first' exists and was trained otherwise"):
+        run(released, name="first", learning_rate=0.1)
+
+
+def test_a_checkpoint_goes_on_by_the_same_command(released: Data, trained: Result) -> None:
+    again = run(released, name="second", init=trained.folder, size=0, vocabulary=0, learning_rate=1e-3)
+
+    first = trained.told["loss"]["<OD>"]
+    assert again.told["loss"]["<OD>"] < first
+    assert again.told["init"] == "first"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"tasks": ["<ODD>"]}, "did you mean '<OD>'"),
+        ({"tasks": ["<OCR>"]}, "nothing to train on"),
+        ({"init": "tinny"}, "No checkpoint at 'tinny'"),
+        ({"init": "models/first"}, "train.vocabulary and train.size are for presets"),
+        ({"size": 5}, "Images of 5 pixels"),
+        ({"release": "releases/none"}, "No finished release at"),
+        ({"accumulate": 3}, "A batch of 4 cannot be cut into 3 parts"),
+    ],
+)
+def test_what_cannot_be_trained_is_told(released: Data, trained: Result, changes: Data, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        run(released, name="wrong", **changes)
+
+
+def test_a_release_without_pairs_is_told(released: Data, tmp_path: Path) -> None:
+    release = tmp_path / "old"
+    release.mkdir()
+    (release / "manifest.json").write_text(json.dumps({"files": [{"name": "train-00000.tar"}], "content": "x"}))
+
+    with pytest.raises(ConfigError, match="holds no pairs: emit it again"):
+        run(released, name="wrong", release=str(release))
+
+
+def test_two_workers_of_ray_have_the_curve_of_one(released: Data, trained: Result, ray_cluster: None) -> None:
+    told = run(released, "ray", name="two", workers=2).told
+
+    assert told["workers"] == 2
+    assert told["loss"] == pytest.approx(trained.told["loss"], rel=1e-2)
+
+
+def test_a_worker_that_is_killed_starts_again_from_its_checkpoint(released: Data, ray_cluster: None) -> None:
+    steps = {"steps": 60, "checkpoint_every": 5}
+    killed: list[int] = []
+
+    def kill(word: dict[str, Any]) -> None:
+        if not killed and word["step"] < 50:
+            killed.extend(_train_workers())
+            for process in killed:
+                os.kill(process, signal.SIGKILL)
+
+    recipe = parse_recipe(with_train(released, name="hit", **steps))
+
+    train(recipe, runner="ray", say=kill)
+
+    assert killed
+    run(released, name="not-hit", **steps)
+    assert weights(released, "hit") == weights(released, "not-hit")
+
+
+def _train_workers() -> Iterator[int]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            named = b"RayTrainWorker" in path.read_bytes()
+        except OSError:
+            continue
+        if named and _is_of_this_session(int(path.parent.name)):
+            yield int(path.parent.name)
+
+
+def _is_of_this_session(process: int) -> bool:
+    """Its cluster is a child of this process, however far down."""
+    while process > 1:
+        try:
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return False
+        process = int(fields[1])
+        if process == os.getpid():
+            return True
+    return False
+
+
+def test_more_workers_than_the_cluster_has_is_one_sentence(released: Data, ray_cluster: None) -> None:
+    with pytest.raises(RunFailed, match=r"asks for 40 CPU, this cluster has 4: lower train\.workers"):
+        run(released, "ray", name="many", workers=40, batch_size=40)
+
+
+def test_an_error_of_a_worker_comes_back_as_its_own_sentence(released: Data, ray_cluster: None) -> None:
+    with pytest.raises(ConfigError, match="nothing to train on"):
+        run(released, "ray", name="wrong", tasks=["<OCR>"])
+
+
+def test_the_live_line_tells_rate_and_rest() -> None:
+    line = TrainingLine(live=False)
+    line.say({"step": 10, "steps": 100, "loss": 3.0, "samples": 16})
+
+    told = line.line({"step": 30, "steps": 100, "loss": 2.5, "samples": 16}, elapsed=4.0)
+
+    assert told == "train  30% · 80 samples/s · step 30/100 · loss 2.500 · ETA 00:14"
