@@ -410,7 +410,12 @@ def as_row(item: Any) -> dict[str, Any]:
     return {name: _plain(getattr(item, name)) for name in _slots(item.__class__)}
 
 
+_SIMPLE = frozenset({str, float, int, bool, type(None)})
+
+
 def _plain(value: Any) -> Any:
+    if value.__class__ in _SIMPLE:  # nearly all are, and asking whether it is a dataclass costs six times as much
+        return value
     if isinstance(value, list):
         return [as_row(item) for item in value] if value and dataclasses.is_dataclass(value[0]) else value
     return as_row(value) if dataclasses.is_dataclass(value) else value
