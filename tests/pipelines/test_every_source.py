@@ -180,7 +180,8 @@ def released(dataset: Dataset) -> tuple[dict[str, bytes], list[Any]]:
     return pictures, rows
 
 
-def test_the_real_photos_have_one_id_each_in_every_source(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_real_photos_are_the_same_images_with_the_same_annotations_from_every_source(tmp_path: Path) -> None:
     photos = sorted(shared("coco/dev").glob("images/*.jpg"))
     assert len(photos) == 90
     write_tars(tmp_path / "tars", photos, a_tar=40)
@@ -193,3 +194,8 @@ def test_the_real_photos_have_one_id_each_in_every_source(tmp_path: Path) -> Non
     found = images(made(tmp_path / "set", *sources, stage="ingest"))
     assert sorted(found) == sorted(image_id(path.read_bytes()) for path in photos)
     assert all(len(row["sources"]) == 4 for row in found.values())
+    annotate = {name: ANNOTATE[name] for name in ("first", "objects")} | {"quality": {"use": "image_quality"}}
+    first, *others = (annotations(made(tmp_path / next(iter(s)), s, annotate=annotate)) for s in sources)
+    assert {key for key, row in first.items() if row["image_scores"]} == {("quality", name) for name in found}
+    assert len(first) == len(annotate) * 90
+    assert [other == first for other in others] == [True] * 3
