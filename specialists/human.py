@@ -1,7 +1,7 @@
 """The labels that came with the source, as they are: boxes and texts by people, without scores.
 
-The engine hands them over in the sample's own columns; masks arrive in `Region.rle` already. What has a score no
-person wrote: that is for `source_texts`.
+The engine hands them over in the sample's own columns; masks arrive in `Region.rle` already. A crowd stays one, by its
+`score_kind`. What has a score no person wrote: that is for `source_texts`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Human:
 
     needs: ClassVar[tuple[str, ...]] = ("labels",)
     gives: ClassVar[tuple[str, ...]] = ("boxes", "texts")
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     deterministic: ClassVar[bool] = True
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Human:
         return [
             Answer(
                 texts=[replace(text, score_kind="") for text in sample.texts if text.score is None],
-                regions=[replace(region, score_kind="") for region in sample.regions if region.score is None],
+                regions=[region for region in sample.regions if region.score is None],
             )
             for sample in batch
         ]

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 from engine.schema import as_row
+from model.compiling import compile_pairs
+from model.pairs import Options
 from pipelines.coco_json import CocoJson
 from tests.builders import Row, region, region_text, row
 from tests.shared_data import shared
@@ -37,3 +41,14 @@ def scene_text() -> Iterator[tuple[Row, int, int]]:
             if item["legible"]
         ]
         yield row(image["file_name"], regions=regions, region_texts=words), image["width"], image["height"]
+
+
+def totals(records: Iterator[tuple[Row, int, int]], **options: Any) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
+    """Pairs by task, and what was left out by (task, reason)."""
+    proven: Counter[str] = Counter()
+    left_out: Counter[tuple[str, str]] = Counter()
+    for record, width, height in records:
+        compiled = compile_pairs(record, width=width, height=height, options=Options(**options))
+        proven += compiled.proven
+        left_out += compiled.left_out
+    return dict(proven), dict(left_out)

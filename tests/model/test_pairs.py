@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -328,20 +326,10 @@ def test_every_object_with_a_label_is_in_detection_or_counted(record: Row) -> No
 # --- real annotations ----------------------------------------------------------------------------------------------
 
 
-def totals(records: Iterator[tuple[Row, int, int]], **options: Any) -> tuple[dict[str, int], dict[Any, int]]:
-    proven: Counter[str] = Counter()
-    left_out: Counter[tuple[str, str]] = Counter()
-    for record, width, height in records:
-        compiled = made(record, (width, height), **options)
-        proven += compiled.proven
-        left_out += compiled.left_out
-    return dict(proven), dict(left_out)
-
-
 @pytest.mark.parametrize("order", ORDERS)
 def test_every_annotation_of_coco_is_compiled_and_read_back(order: Order) -> None:
     """90 photos, one without an object: 881 regions of which 10 are crowds, 330 captions."""
-    proven, left_out = totals(real.coco(), order=order)
+    proven, left_out = real.totals(real.coco(), order=order)
     assert proven == {
         "<CAPTION>": 330,
         "<OD>": 89,
@@ -360,6 +348,6 @@ def test_every_annotation_of_coco_is_compiled_and_read_back(order: Order) -> Non
 
 def test_every_word_of_the_street_photos_is_compiled_and_read_back() -> None:
     """39 photos: 192 legible words of 505."""
-    proven, left_out = totals(real.scene_text())
+    proven, left_out = real.totals(real.scene_text())
     assert proven == {"<OCR>": 38, "<OCR_WITH_REGION>": 38, "<REGION_TO_OCR>": 192}
     assert left_out == {(task, "unread"): 505 - 192 for task in proven}
