@@ -1,1 +1,1 @@
-"""Folds, merge, gate: pure functions of the refinement rounds. Moves in with part D."""
+"""Rounds of refinement as pure functions: who may judge what (folds), what changes (merge), what is accepted (gate)."""

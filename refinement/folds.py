@@ -1,0 +1,27 @@
+"""Folds by image id: a student looks only at images of a fold it was not trained on.
+
+An id is the digest of an image's bytes, so a fold is a fair draw that stays the same when images are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import ConfigError
+
+_DIGITS = 8  # hex digits at the end of the id
+
+
+def fold_of(image_id: str, folds: int) -> int:
+    """0 to folds - 1. ValueError for an id that does not end in eight hex digits."""
+    if folds < 1:
+        raise ConfigError(f"There are {folds} folds: give 2, or 1 for a student that judges what it was trained on.")
+    return int(image_id[-_DIGITS:], 16) % folds
+
+
+def folds_of(image_ids: Iterable[str], folds: int) -> npt.NDArray[np.int64]:
+    """`fold_of` each id, same order."""
+    return np.fromiter((fold_of(image_id, folds) for image_id in image_ids), np.int64)

@@ -1,0 +1,223 @@
+"""What a student saw against what is there, box by box of one image: the changes the evidence asks for.
+
+Pure: nothing is written, and what is not named in a change stays as it is. A person's box is never changed, and what
+lies on it gives way. Order of the input does not matter; ties go by id.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from engine.pairs import iou_pairs, suppressors
+from model.evaluate.detections import Box, plain_label
+from refinement.matching import overlap, paired
+from refinement.options import MergeOptions
+
+Rule = Literal["moved", "relabelled", "added", "dropped", "duplicate"]
+SAME_PLACE = 0.99  # IoU above which a box has not moved
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A region that is there. Box in pixels of the upright image; a region of printed text has the label ''.
+
+    likelihood: what the student, given this box, thinks of its place: the geometric mean of the probability within
+    6 % of the image around each of its four locations. label_likelihood: and of its label. None: nobody asked, so
+    that they count for nothing.
+    """
+
+    id: str
+    kind: str
+    label: str
+    box: Box
+    score: float | None = None
+    human: bool = False
+    likelihood: float | None = None
+    label_likelihood: float | None = None
+    has_mask: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """What the student found. label_score: the probability of its label; location: as Given.likelihood."""
+
+    label: str
+    box: Box
+    score: float
+    label_score: float
+    location: float
+    kind: str = "object"
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A region as it is to be. `score`: the given one's if it only moved, else the probability of the new label.
+
+    keeps_shape: mask and quad still fit. They are of the old place, so they stay only where the box does.
+    """
+
+    kind: str
+    label: str
+    box: Box
+    score: float
+    keeps_shape: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """`value` and `threshold` are what the rule compared.
+
+    old: id of the given region, '' of an added one. new: what takes its place, None if nothing does. by: id of the
+    proposal it came from. into: of a duplicate, the id of the given region that stands for it.
+
+    moved        value: IoU of old and new place.          threshold: above it nothing has moved
+    relabelled   value: the student's for its label.       threshold: options.relabel. The box may have moved too
+    added        value: the student's for its label.       threshold: options.add
+    dropped      value: likelihood.                        threshold: options.drop
+    duplicate    value: IoU with what stands for it.       threshold: options.nms
+    """
+
+    rule: Rule
+    old: str
+    new: Placed | None
+    value: float
+    threshold: float
+    by: str = ""
+    into: str = ""
+
+
+def merge_regions(
+    given: Iterable[Given], proposed: Iterable[Proposed], options: MergeOptions | None = None
+) -> list[Change]:
+    """The changes of one image: at most one a given region, in order of id; then what is added, left to right.
+
+    Matching is one to one within a kind, whatever the labels. Then: a matched box becomes the weighted mean and takes
+    the student's label if that is sure; an unmatched proposal is added if its label is; an unmatched given one goes
+    if its likelihood is low; of what then overlaps too much, what both saw stays before what one saw, the likelier
+    before the less likely. A proposal without area is no proposal.
+    """
+    options = options or MergeOptions()
+    given = sorted(given, key=lambda one: one.id)
+    proposed = sorted((one for one in proposed if _solid(one.box)), key=_proposal_order)
+    outcomes = _outcomes(given, proposed, options)
+    _suppress(outcomes, options.nms)
+    changes = [outcome.change for outcome in outcomes if outcome.change is not None]
+    return sorted(changes, key=lambda one: (not one.old, one.old, one.new.box if one.new else ()))
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What becomes of a given region or of a proposal. `evidence`: who stays if two overlap; larger is better."""
+
+    kind: str
+    box: Box
+    evidence: tuple[float, ...]
+    old: Given | None
+    change: Change | None
+
+    @property
+    def stands(self) -> bool:
+        return self.change is None or self.change.new is not None
+
+
+def _solid(box: Box) -> bool:
+    return all(map(math.isfinite, box)) and box[0] < box[2] and box[1] < box[3]
+
+
+def _proposal_order(one: Proposed) -> tuple[object, ...]:
+    return (one.box, one.kind, plain_label(one.label), -one.score, -one.label_score, -one.location, one.label, one.id)
+
+
+def _outcomes(given: Sequence[Given], proposed: Sequence[Proposed], options: MergeOptions) -> list[_Outcome]:
+    answer: list[_Outcome] = []
+    for kind in sorted({one.kind for one in given} | {one.kind for one in proposed}):
+        own = [one for one in given if one.kind == kind]
+        seen = [one for one in proposed if one.kind == kind]
+        labels = [one.label for one in own], [one.label for one in seen]
+        pairs = paired([one.box for one in own], [one.box for one in seen], labels, iou=options.match_iou)
+        partner = {row: seen[pair] for row, pair in pairs.items()}
+        answer += [_of_given(one, partner.get(row), options) for row, one in enumerate(own)]
+        free = [one for row, one in enumerate(seen) if row not in set(pairs.values())]
+        answer += [_added(one, options) for one in free if _enters(one, options)]
+    return answer
+
+
+def _of_given(one: Given, proposal: Proposed | None, options: MergeOptions) -> _Outcome:
+    change = None
+    if not one.human:
+        change = _dropped(one, options) if proposal is None else _improved(one, proposal, options)
+    box = change.new.box if change and change.new else one.box
+    likelihood = max(one.likelihood or 0.0, proposal.location if proposal else 0.0)
+    evidence = (float(proposal is not None), likelihood, one.score or 0.0)
+    return _Outcome(one.kind, box, evidence, one, change)
+
+
+def _dropped(one: Given, options: MergeOptions) -> Change | None:
+    if one.likelihood is None or one.likelihood >= options.drop:
+        return None
+    return Change("dropped", one.id, None, one.likelihood, options.drop)
+
+
+def _improved(one: Given, proposal: Proposed, options: MergeOptions) -> Change | None:
+    box = _between(one.box, proposal.box, options.geometry_weight)
+    moved = overlap(one.box, box)
+    stays = moved > SAME_PLACE or (one.has_mask and moved >= options.mask_iou)
+    box = one.box if stays else box
+    if _relabels(one, proposal, options):
+        new = Placed(one.kind, proposal.label, box, proposal.label_score, stays)
+        return Change("relabelled", one.id, new, proposal.label_score, options.relabel, proposal.id)
+    if stays:
+        return None
+    new = Placed(one.kind, one.label, box, one.score if one.score is not None else proposal.score, False)
+    return Change("moved", one.id, new, moved, SAME_PLACE, proposal.id)
+
+
+def _between(old: Box, new: Box, weight: float) -> Box:
+    x1, y1, x2, y2 = ((1 - weight) * a + weight * b for a, b in zip(old, new, strict=True))
+    return (x1, y1, x2, y2)
+
+
+def _relabels(one: Given, proposal: Proposed, options: MergeOptions) -> bool:
+    """The student must also find its own label likelier than the one that is there."""
+    if not proposal.label or plain_label(one.label) == plain_label(proposal.label):
+        return False
+    likelier = one.label_likelihood is None or proposal.label_score > one.label_likelihood
+    return likelier and proposal.label_score >= options.relabel and not options.holds(one.label, proposal.label)
+
+
+def _enters(one: Proposed, options: MergeOptions) -> bool:
+    return one.label_score >= options.add and not options.holds_any(one.label)
+
+
+def _added(one: Proposed, options: MergeOptions) -> _Outcome:
+    new = Placed(one.kind, one.label, one.box, one.label_score, False)
+    change = Change("added", "", new, one.label_score, options.add, one.id)
+    return _Outcome(one.kind, one.box, (0.0, one.location, one.score), None, change)
+
+
+def _suppress(outcomes: list[_Outcome], iou: float) -> None:
+    """Turn what overlaps something better into a duplicate, and what was only to be added into nothing."""
+    standing = [outcome for outcome in outcomes if outcome.stands]
+    # Outcomes are in order of id, given before added: a stable sort breaks ties so.
+    standing.sort(key=lambda outcome: outcome.evidence, reverse=True)
+    kinds = sorted({outcome.kind for outcome in standing})
+    image = np.array([kinds.index(outcome.kind) for outcome in standing], np.int64)
+    boxes = np.array([outcome.box for outcome in standing], np.float64).reshape(-1, 4)
+    rank = -np.arange(len(standing), dtype=np.float64)
+    rank[[row for row, outcome in enumerate(standing) if outcome.old is not None and outcome.old.human]] = np.nan
+    i, j, overlaps = iou_pairs(image, boxes, min_iou=iou)
+    by = suppressors(i, j, rank)
+    for row in np.flatnonzero(by >= 0).tolist():
+        pair = by[row]
+        winner, loser = standing[int(i[pair] + j[pair]) - row], standing[row]
+        if loser.old is None:
+            loser.change = None
+        else:
+            into = winner.old.id if winner.old is not None else ""
+            loser.change = Change("duplicate", loser.old.id, None, float(overlaps[pair]), iou, into=into)

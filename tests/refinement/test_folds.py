@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from engine.errors import ConfigError
+from refinement.folds import fold_of, folds_of
+
+IDS = [hashlib.sha256(str(number).encode()).hexdigest()[:32] for number in range(2000)]
+
+
+def test_a_fold_is_decided_by_the_image_alone() -> None:
+    assert [fold_of(f"{number:032x}", 3) for number in range(6)] == [0, 1, 2, 0, 1, 2]
+
+
+def test_folds_are_about_equally_large() -> None:
+    counts = np.bincount(folds_of(IDS, 4))
+    assert counts.min() > 430
+    assert counts.sum() == 2000
+
+
+def test_many_are_folded_as_one_is() -> None:
+    assert folds_of(IDS[:50], 2).tolist() == [fold_of(name, 2) for name in IDS[:50]]
+    assert folds_of([], 2).tolist() == []
+
+
+def test_no_fold_at_all_is_a_mistake() -> None:
+    with pytest.raises(ConfigError, match="There are 0 folds"):
+        fold_of(IDS[0], 0)
