@@ -206,7 +206,8 @@ GROUP BY ALL ORDER BY regions DESC;
 _PAIRS = """\
 `pairs-*.parquet` holds what Florence-2 is asked (`prompt`) and is to answer (`target`), each made of the annotations
 it names and proven to parse back to them; `uri`, `offset` and `length` say where the image lies. The json of a sample
-holds its own, under `pairs`. Locations are a thousandth of the upright image's width or height.
+holds its own, under `pairs`. Locations are a thousandth of the upright image's width or height. `manifest.json` says
+what was left out, and why.
 
 {pairs}
 

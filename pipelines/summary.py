@@ -27,7 +27,8 @@ def render_summary(summary: Summary) -> str:
         counts = summary.manifest.get("counts", {})
         lines.append(
             f"release {summary.release}: {counts.get('images', 0)} images, {counts.get('regions', 0)} regions, "
-            f"{counts.get('texts', 0)} texts, {counts.get('phrases', 0)} phrases"
+            f"{counts.get('texts', 0)} texts, {counts.get('phrases', 0)} phrases, "
+            f"{sum(summary.manifest.get('pairs', {}).get('proven', {}).values())} pairs"
         )
         if lost := summary.manifest.get("lost"):
             lines.append(f"  {len(lost)} images could not be read again and are not in it: {lost[:3]}")

@@ -43,7 +43,9 @@ def scene_text() -> Iterator[tuple[Row, int, int]]:
         yield row(image["file_name"], regions=regions, region_texts=words), image["width"], image["height"]
 
 
-def totals(records: Iterator[tuple[Row, int, int]], **options: Any) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
+def totals(
+    records: Iterator[tuple[Row, int, int]], **options: Any
+) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
     """Pairs by task, and what was left out by (task, reason)."""
     proven: Counter[str] = Counter()
     left_out: Counter[tuple[str, str]] = Counter()
