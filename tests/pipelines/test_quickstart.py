@@ -11,6 +11,7 @@ import pytest
 from engine.accounting import account
 from engine.config import load_recipe
 from engine.dataset import Dataset
+from engine.sql import query
 from pipelines import run as stages
 from pipelines.verify import verify
 from tests.runs import REPO
@@ -78,6 +79,15 @@ def test_the_first_image_has_nothing_on_it_and_every_loader_opens_the_release(
     assert (first["regions"], first["texts"], first["phrases"]) == ([], [], [])
     checks = verify(str(dataset / "releases" / "v1"))
     assert [check.name for check in checks if not check.ok] == []
+
+
+def test_sql_counts_the_images_and_the_pairs_of_the_release(dataset: Path) -> None:
+    """The tables of pairs lie beside those of images and are not taken for them."""
+    pairs = dataset / "releases/v1/pairs-*.parquet"
+    asked = query(Dataset.open(str(dataset)), f"SELECT DISTINCT task FROM read_parquet('{pairs}')", of="releases/v1")
+    assert {"<OD>", "<OCR_WITH_REGION>", "<CAPTION_TO_PHRASE_GROUNDING>"} < set(asked["task"].to_pylist())
+    images = query(Dataset.open(str(dataset)), "SELECT count(*) AS n FROM images", of="releases/v1")
+    assert images["n"].to_pylist() == [8]
 
 
 def test_every_image_and_annotation_is_accounted_for(dataset: Path) -> None:
