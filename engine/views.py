@@ -85,8 +85,10 @@ def _parse(con: DuckDBPyConnection, dataset: Dataset) -> str:
     rows = " UNION ALL ".join(f"SELECT * FROM {table}" for table in tables)
     place = "{{'failed': len({0}failures) > 0, 'file': {0}filename, 'row': {0}file_row_number}}"
     return f"""CREATE VIEW parse AS
-        WITH again AS (
-            SELECT text_key, min({place.format("")}) AS best FROM ({rows}) GROUP BY text_key HAVING count(*) > 1)
+        WITH twice AS (SELECT text_key FROM ({rows}) GROUP BY text_key HAVING count(*) > 1),
+        again AS (
+            SELECT text_key, min({place.format("")}) AS best FROM ({rows})
+            WHERE text_key IN (FROM twice) GROUP BY text_key)
         SELECT r.* EXCLUDE (filename, file_row_number) FROM ({rows}) r LEFT JOIN again a ON a.text_key = r.text_key
         WHERE a.best IS NULL OR a.best = {place.format("r.")}"""
 
