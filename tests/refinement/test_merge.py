@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any
 
@@ -13,6 +12,7 @@ from engine.errors import ConfigError
 from refinement.matching import overlap, paired
 from refinement.merge import SAME_PLACE, Change, Given, Proposed, merge_regions
 from refinement.options import MergeOptions, held
+from tests.refinement.simulated import applied
 
 BOX = (10.0, 10.0, 50.0, 50.0)
 NEAR = (14.0, 10.0, 54.0, 50.0)  # IoU with BOX .82
@@ -202,36 +202,19 @@ options = st.builds(
 )
 
 
-def applied(given: list[Given], changes: list[Change]) -> list[Given]:
-    """What the data set holds after the changes: added regions get ids of their own."""
-    by_old = {one.old: one for one in changes if one.old}
-    answer = []
-    for one in given:
-        change = by_old.get(one.id)
-        if change is None:
-            answer.append(one)
-        elif change.new is not None:
-            new = change.new
-            answer.append(dataclasses.replace(one, label=new.label, box=new.box, score=new.score))
-    for number, change in enumerate(one for one in changes if not one.old):
-        assert change.new is not None
-        answer.append(Given(f"b/{number}", change.new.kind, change.new.label, change.new.box, change.new.score))
-    return answer
-
-
 def repeated(given: list[Given]) -> list[Proposed]:
     """A student that says what is there, and is sure of it."""
     return [Proposed(one.label, one.box, 1.0, 1.0, 1.0, one.kind) for one in given]
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options)
 def test_what_people_said_is_in_no_change(given: list[Given], proposed: list[Proposed], options: MergeOptions) -> None:
     people = {one.id for one in given if one.human}
     assert not people & {one.old for one in merge_regions(given, proposed, options)}
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options, st.randoms(use_true_random=False))
 def test_the_order_of_the_input_does_not_matter(
     given: list[Given], proposed: list[Proposed], options: MergeOptions, random: Any
@@ -241,7 +224,7 @@ def test_the_order_of_the_input_does_not_matter(
     assert merge_regions(*shuffled, options) == expected
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options)
 def test_every_box_that_comes_out_has_area_and_lies_among_those_that_went_in(
     given: list[Given], proposed: list[Proposed], options: MergeOptions
@@ -255,7 +238,7 @@ def test_every_box_that_comes_out_has_area_and_lies_among_those_that_went_in(
     assert len({one.old for one in changes if one.old}) == sum(one.old != "" for one in changes)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options)
 def test_what_stands_for_a_duplicate_is_there_and_nothing_overlaps_but_what_people_drew(
     given: list[Given], proposed: list[Proposed], options: MergeOptions
@@ -269,7 +252,7 @@ def test_what_stands_for_a_duplicate_is_there_and_nothing_overlaps_but_what_peop
                 assert overlap(one.box, other.box) < options.nms
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options)
 def test_a_student_that_repeats_what_came_out_changes_nothing(
     given: list[Given], proposed: list[Proposed], options: MergeOptions
@@ -278,7 +261,7 @@ def test_a_student_that_repeats_what_came_out_changes_nothing(
     assert merge_regions(after, repeated(after), options) == []
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @over(st.lists(boxes, max_size=7), st.lists(boxes, max_size=7), st.sampled_from([0.3, 0.5]))
 def test_pairs_are_one_to_one_and_none_that_could_be_made_is_left(
     first: list[Any], second: list[Any], iou: float

@@ -1,0 +1,134 @@
+"""What a round is judged by, as counts of each image, so that a bootstrap over images can draw them again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.evaluate.detections import Detection, Truth, TruthImage, in_known_images, plain_label
+from model.evaluate.matching import matched
+from model.evaluate.resampling import Bools, Floats, Ints, of_totals
+from model.evaluate.tokens import tokens
+from refinement.matching import paired
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Of each image, in order of name: boxes of the labels, boxes found, and how many of those are right."""
+
+    labels: Ints
+    found: Ints
+    right: Ints
+
+    @property
+    def f1(self) -> float:
+        """0 if there is nothing on either side: who says nothing agrees with nobody."""
+        both = int(self.labels.sum() + self.found.sum())
+        return 2 * int(self.right.sum()) / both if both else 0.0
+
+    def resampled(self, counts: Ints) -> Floats:
+        return of_totals(2 * self.right, self.labels + self.found, counts)
+
+
+def agreement(
+    labels: Mapping[str, Sequence[Truth]], found: Mapping[str, Sequence[Detection]], *, iou: float = 0.5
+) -> Counted:
+    """Boxes of the same label that overlap by `iou` or more, one to one, over all images of `labels`."""
+    in_known_images(labels, found)
+    rows = []
+    for name in sorted(labels):
+        some = found.get(name, ())
+        right, ignored = matched(labels[name], some, iou=iou)
+        solid = sum(not one.crowd for one in labels[name])
+        rows.append((solid, len(some) - int(ignored.sum()), int(right.sum())))
+    table = np.array(rows, np.int64).reshape(-1, 3)
+    return Counted(table[:, 0], table[:, 1], table[:, 2])
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What each object of the truth was called: '' if no box lies on it. Crowds are left out.
+
+    `label`: rows of `labels`, plain and sorted; `image`: rows of images in order of name.
+    """
+
+    labels: tuple[str, ...]
+    images: int
+    label: Ints
+    image: Ints
+    called: tuple[str, ...]
+
+    @property
+    def seen(self) -> Bools:
+        return np.array([name != "" for name in self.called], np.bool_)
+
+    @property
+    def right(self) -> Bools:
+        pairs = zip(self.label.tolist(), self.called, strict=True)
+        return np.array([self.labels[row] == name for row, name in pairs], np.bool_)
+
+    def by_image(self, which: Bools) -> Ints:
+        """How many of these objects each image has."""
+        return np.bincount(self.image[which], minlength=self.images)
+
+
+def named(truth: Mapping[str, TruthImage], found: Mapping[str, Sequence[Detection]], *, iou: float = 0.5) -> Named:
+    """The box that overlaps an object most, one to one and by `iou` or more, is what it was called."""
+    in_known_images(truth, found)
+    images, true, called = list[int](), list[str](), list[str]()
+    for image, name in enumerate(sorted(truth)):
+        objects = [one for one in truth[name].objects if not one.crowd]
+        said = found.get(name, ())
+        names = [plain_label(one.label) for one in objects], [plain_label(one.label) for one in said]
+        pairs = paired([one.box for one in objects], [one.box for one in said], names, iou=iou)
+        images += [image] * len(objects)
+        true += names[0]
+        called += [(names[1][pairs[row]] or "?") if row in pairs else "" for row in range(len(objects))]
+    labels, rows = np.unique(true, return_inverse=True) if true else (np.zeros(0, str), np.zeros(0))
+    where = np.array(images, np.int64)
+    return Named(tuple(map(str, labels)), len(truth), rows.astype(np.int64), where, tuple(called))
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The labels of audit images before and after a round, by what people said of them.
+
+    F1 and not average precision: labels are a set. Their scores are of several models and not on one scale, and a
+    ranking by them would measure the scale. `f1` is {IoU: (before, after)}; `texts` is {figure: (before, after)}, each
+    a number an image, such as CIDEr, higher is better.
+    """
+
+    images: int
+    f1: Mapping[float, tuple[Counted, Counted]]
+    named: tuple[Named, Named]
+    texts: Mapping[str, tuple[Floats, Floats]]
+
+
+def audit(
+    truth: Mapping[str, TruthImage],
+    before: Mapping[str, Sequence[Detection]],
+    after: Mapping[str, Sequence[Detection]],
+    texts: Mapping[str, tuple[Floats, Floats]] | None = None,
+) -> Audit:
+    objects = {name: image.objects for name, image in truth.items()}
+    f1 = {iou: (agreement(objects, before, iou=iou), agreement(objects, after, iou=iou)) for iou in (0.5, 0.75)}
+    return Audit(len(truth), f1, (named(truth, before), named(truth, after)), texts or {})
+
+
+def changed_share(changes: Mapping[str, int], given: int) -> float:
+    """Of the given annotations, by rule. Moves do not count: nearly every box moves a little in every round."""
+    return sum(count for rule, count in changes.items() if rule != "moved") / max(given, 1)
+
+
+def distinct_share(texts: Iterable[str], n: int = 2) -> float:
+    """Different word n-grams among all there are; NaN of none. More texts repeat more: compare equally many."""
+    grams: set[tuple[str, ...]] = set()
+    total = 0
+    for text in texts:
+        words = tokens(text)
+        for at in range(len(words) - n + 1):
+            grams.add(tuple(words[at : at + n]))
+            total += 1
+    return len(grams) / total if total else float("nan")

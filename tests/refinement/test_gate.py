@@ -1,0 +1,213 @@
+"""Students of all kinds on simulated scenes: what they do to labels, and whether the gate lets it happen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.errors import ConfigError
+from model.evaluate.detections import Detection, Truth, TruthImage
+from refinement.gate import Decision, GateOptions, RoundMeasures, judge_round
+from refinement.measures import Audit, Counted, audit, named
+from refinement.options import MergeOptions, held
+from tests.refinement.simulated import (
+    Labels,
+    Oracle,
+    Round,
+    Shuffled,
+    Student,
+    UnderTrained,
+    f1,
+    found,
+    noisy,
+    played,
+    truth,
+    untrained,
+)
+
+IMAGES, AUDITED = 400, 200
+CONFUSE = {"ball": "ring", "cross": "star"}
+
+
+@pytest.fixture(scope="module")
+def world() -> Any:
+    return truth(IMAGES)
+
+
+@pytest.fixture(scope="module")
+def labels(world: Any) -> Labels:
+    return noisy(world)
+
+
+@pytest.fixture(scope="module")
+def biased(world: Any) -> Labels:
+    return noisy(world, confuse=CONFUSE, flip=0.0, miss_small=0.55)
+
+
+def judged(world: Any, done: Round, audited: int = AUDITED) -> Decision:
+    return judge_round(done.measures(world, audited))
+
+
+def test_a_good_student_makes_better_labels_and_is_accepted_round_after_round(world: Any, labels: Labels) -> None:
+    first = played(labels, Oracle(world))
+    second = played(first.after, Oracle(world, seed=1))
+    scores = [f1(world, some) for some in (labels, first.after, second.after)]
+    assert 0.58 < scores[0] < 0.68
+    assert scores[1] > scores[0] + 0.2
+    assert scores[2] > scores[1]
+    assert f1(world, first.after, 0.75) > f1(world, labels, 0.75) + 0.2
+    for done in (first, second):
+        decision = judged(world, done)
+        assert (decision.accepted, decision.reasons) == (True, [])
+
+
+def test_an_untrained_student_would_drop_everything(world: Any, labels: Labels) -> None:
+    done = played(labels, untrained)
+    decision = judged(world, done, 0)
+    assert f1(world, done.after) == 0
+    assert not decision.accepted
+    assert "F1 0.000, below gate.min_agreement 0.25" in decision.reasons[0]
+    assert "dropped 1.000 of" in decision.reasons[1]
+
+
+@pytest.mark.parametrize("kind", [Shuffled, UnderTrained])
+def test_a_student_that_does_damage_is_refused_without_any_audit_image(world: Any, labels: Labels, kind: Any) -> None:
+    student: Student = kind(Oracle(world))
+    done = played(labels, student)
+    decision = judged(world, done, 0)
+    assert f1(world, done.after) < f1(world, labels) - 0.05
+    assert not decision.accepted
+    assert decision.measures["agreement"] is not None
+    assert decision.measures["agreement"] < 0.12  # the study's had .066 and .003
+
+
+def test_bias_that_the_labels_taught_is_seen_by_people_alone(world: Any, biased: Labels) -> None:
+    done = played(biased, Oracle(world, confuse=CONFUSE))
+    blind, seeing = judged(world, done, 0), judged(world, done)
+    assert blind.accepted
+    assert "BIAS IS UNGUARDED" in blind.alarms[0]
+    assert not seeing.accepted
+    assert any("'ball'" in reason and "instead 'ring', mostly" in reason for reason in seeing.reasons)
+    assert not any("UNGUARDED" in alarm for alarm in seeing.alarms)
+    assert f1(world, done.after) > f1(world, biased) + 0.1  # why F1 alone would not tell
+
+
+def test_with_the_confused_pairs_held_out_the_same_student_does_good_only(world: Any, biased: Labels) -> None:
+    options = MergeOptions(keep_labels=held([["ball", "ring"], ["cross", "star"]]))
+    done = played(biased, Oracle(world, confuse=CONFUSE), options)
+    assert judged(world, done).accepted
+    assert f1(world, done.after) > f1(world, biased) + 0.1
+    before, after = (named(world, found(some)) for some in (biased, done.after))
+    for label in CONFUSE:
+        (was_right, was_seen), (right, seen) = (right_of_seen(one, label) for one in (before, after))
+        assert was_right < 0.45 * was_seen
+        assert right >= was_right
+        assert right / seen > was_right / was_seen - 0.03  # two more of 43 seen, as a mean box overlaps better
+
+
+def right_of_seen(one: Any, label: str) -> tuple[int, int]:
+    which = one.label == one.labels.index(label)
+    return int((which & one.right).sum()), int((which & one.seen).sum())
+
+
+# --- each rule ----------------------------------------------------------------------------------
+
+
+def counted(right: int, labels: int = 100, seen: int = 100) -> Counted:
+    return Counted(*(np.array([number], np.int64) for number in (labels, seen, right)))
+
+
+def measures(**changed: Any) -> RoundMeasures:
+    return RoundMeasures(**({"agreement": [counted(50)], "given": 100, "changes": {}} | changed))
+
+
+def test_the_worst_fold_decides_and_no_fold_is_no_agreement() -> None:
+    assert judge_round(measures()).accepted
+    assert not judge_round(measures(agreement=[counted(50), counted(10)])).accepted
+    assert judge_round(measures(agreement=[])).measures["agreement"] == 0
+
+
+@pytest.mark.parametrize("rule", ["dropped", "relabelled", "added"])
+def test_a_share_may_reach_its_cap_and_not_pass_it(rule: str) -> None:
+    options = GateOptions(max_dropped=0.2, max_relabelled=0.2, max_added=0.2)
+    assert judge_round(measures(changes={rule: 20}), options).accepted
+    (reason,) = judge_round(measures(changes={rule: 21}), options).reasons
+    assert f"{rule} 0.210 of 100 regions, above gate.max_{rule} 0.2" in reason
+
+
+def test_moves_do_not_count_as_change() -> None:
+    changes = Counter({"moved": 90, "relabelled": 2, "added": 3, "dropped": 1, "duplicate": 1})
+    assert judge_round(measures(changes=changes)).measures["changed"] == pytest.approx(0.07)
+
+
+def test_a_study_round_passes_and_the_study_s_bad_ones_do_not() -> None:
+    good = {"moved": 3231, "relabelled": 418, "added": 1510, "dropped": 874}
+    assert judge_round(measures(agreement=[counted(44)], given=4966, changes=good)).accepted
+    bad = judge_round(measures(agreement=[counted(7)], given=2475, changes={"dropped": 839}))
+    assert len(bad.reasons) == 2
+
+
+def of_texts(before: list[float], after: list[float]) -> Audit:
+    nothing = {f"{n:02}": TruthImage(9, 9) for n in range(len(before))}
+    return audit(nothing, {}, {}, {"CIDEr-D": (np.array(before), np.array(after))})
+
+
+def test_texts_that_become_worse_refuse_the_round() -> None:
+    random = np.random.default_rng(0)
+    before = random.uniform(0.2, 1.0, 60).tolist()
+    same = judge_round(measures(audit=of_texts(before, before)))
+    worse = judge_round(measures(audit=of_texts(before, [x - 0.005 for x in before])))
+    assert same.accepted
+    assert len(worse.reasons) == 1
+    assert "60 audit images CIDEr-D falls from" in worse.reasons[0]
+
+
+def test_labels_few_people_labelled_are_said_to_be_unguarded() -> None:
+    people = {f"{n}": TruthImage(50, 50, [Truth("moon", (5, 5, 25, 25))]) for n in range(9)}
+    said = {name: [Detection("moon", (5, 5, 25, 25), 0.5)] for name in people}
+    (alarm,) = judge_round(measures(audit=audit(people, said, said))).alarms
+    assert "Of 1 labels fewer than 10 audit objects were seen (moon)" in alarm
+
+
+def test_what_an_object_was_called_is_the_box_that_overlaps_it_most() -> None:
+    box = (5.0, 5.0, 25.0, 25.0)
+    crowd = Truth("moon", (0, 0, 50, 50), crowd=True)
+    people = {
+        "a": TruthImage(50, 50, [Truth("Moon", box), Truth("kite", (30, 30, 45, 45)), crowd]),
+        "b": TruthImage(9, 9),
+    }
+    said = {
+        "a": [Detection("moon", (5, 5, 25, 22), 0.9), Detection("ring", box, 0.1), Detection("x", (0, 0, 50, 50), 1)]
+    }
+    one = named(people, said)
+    assert one.labels == ("kite", "moon")
+    assert one.called == ("ring", "")
+    assert (one.seen.tolist(), one.right.tolist()) == ([True, False], [False, False])
+    assert one.by_image(one.seen).tolist() == [1, 0]
+
+
+def test_alarms_tell_of_labels_and_captions_that_move() -> None:
+    before = {"ball": 50, "ring": 50, "rare": 3, **{f"label {n}": 100 for n in range(8)}}
+    after = {"ball": 20, "ring": 80, **{f"label {n}": 100 for n in range(7)}, "label 7": 99}
+    decision = judge_round(measures(labels=(before, after), diversity=(0.5, 0.44)))
+    assert decision.accepted
+    assert "The shares of 2 labels move: 'ring' 0.055 to 0.089, 'ball' 0.055 to 0.022." in decision.alarms
+    assert not any("vocabulary" in alarm for alarm in decision.alarms)
+    assert "Captions become more alike: 0.500 of their word pairs were different, 0.440 are." in decision.alarms
+    fewer = judge_round(measures(labels=(before, {"ball": 5})))
+    assert "The vocabulary shrinks from 11 labels to 1." in fewer.alarms
+
+
+def test_what_does_not_exist_is_none_in_the_record() -> None:
+    assert judge_round(measures()).measures["diversity before"] is None
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"min_agreement": 2.0}, {"max_added": -1.0}, {"share_factor": 1.0}, {"min_right": -1}]
+)
+def test_a_limit_that_cannot_be_meant_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"gate.{next(iter(wrong))} is"):
+        GateOptions(**wrong)
