@@ -52,8 +52,8 @@ def predict(
     """One prediction for each ask, in the same order; coordinates in pixels of the images as given.
 
     `batch_size`: of images in the vision tower, and of questions in the decoder. `max_new_tokens`: at most as many as
-    the decoder holds. `location`: the most probable one, or the weighted median of all, which is steadier where a
-    small model was trained on noisy boxes. ValueError for a prompt that is too long.
+    the decoder holds. `location`: the most probable one, or the weighted median of all, which is far better of
+    small models. ValueError for a prompt that is too long.
     """
     writer = _Writer(florence, min(max_new_tokens, florence.places), constrained, location)
     answers: dict[int, Prediction] = {}

@@ -58,8 +58,8 @@ class Florence2:
 
     Options. checkpoint: a folder, models/NAME of the data set, or a hub id. tasks: what is asked of each image.
     names: what the tasks that locate a name are asked for, one after the other.
-    location: the most probable one (argmax), or the median of its distribution, which is steadier where a small model
-    learned from noisy boxes. constrained: only what the grammar of targets allows can be written.
+    location: the most probable one (argmax), or the median of its distribution, which is far better of small models.
+    constrained: only what the grammar of targets allows can be written.
     max_new_tokens: of an answer, at most as many as the decoder holds. dtype: of the weights.
     gpus: of a worker; 0: the CPU, with `cpus` threads.
     """
