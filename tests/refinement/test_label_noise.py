@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refinement.label_noise import confused_by_people, confused_pairs, doubts, to_hold
+from refinement.matching import paired
+from refinement.measures import Named, named
+from tests.refinement.simulated import Labels, Oracle, Student, found, noisy, truth
+
+CONFUSE = {"ball": "ring", "cross": "star"}
+PAIRS = [["cross", "star"], ["ball", "ring"]]
+
+
+@pytest.fixture(scope="module")
+def world() -> Any:
+    return truth(400)
+
+
+def matched(labels: Labels, student: Student) -> tuple[list[str], list[str], list[float]]:
+    """Labels of annotators and students of the boxes both saw."""
+    given, said, scores = list[str](), list[str](), list[float]()
+    for proposed, own in student(labels).values():
+        names = [one.label for one in own], [one.label for one in proposed]
+        for a, b in paired([one.box for one in own], [one.box for one in proposed], names, iou=0.4).items():
+            given.append(own[a].label)
+            said.append(proposed[b].label)
+            scores.append(proposed[b].label_score)
+    return given, said, scores
+
+
+def test_a_habit_of_the_annotator_shows_in_what_students_say_of_the_boxes_that_are_right(world: Any) -> None:
+    columns = matched(noisy(world, confuse=CONFUSE, flip=0.0), Oracle(world, confuse=CONFUSE))
+    pairs = confused_pairs(*columns)
+    assert {(one.given, one.likely) for one in pairs} == set(CONFUSE.items())
+    assert all(one.count > 2 * one.expected and one.share > 0.4 for one in pairs)
+    assert {one.label for one in doubts(*columns)[:2]} == set(CONFUSE)
+
+
+@pytest.mark.parametrize("wrong", [0.04, 0.3])
+def test_errors_at_random_are_no_habit_whoever_makes_them(world: Any, wrong: float) -> None:
+    assert confused_pairs(*matched(noisy(world), Oracle(world, wrong=wrong))) == []
+
+
+def test_people_tell_which_of_the_two_is_wrong_and_need_no_student(world: Any) -> None:
+    labels = noisy(world, confuse=CONFUSE)
+    some = dict(list(world.items())[:200])
+    pairs = confused_by_people(named(some, found({name: labels[name] for name in some})))
+    assert {(one.likely, one.given) for one in pairs} == set(CONFUSE.items())
+    assert sorted(map(sorted, to_hold(pairs))) == sorted(PAIRS)
+    assert (
+        confused_by_people(named(some, found({name: one for name, one in noisy(world).items() if name in some}))) == []
+    )
+
+
+def test_where_every_ball_is_called_a_ring_only_people_see_it(world: Any) -> None:
+    labels = noisy(world, confuse=CONFUSE, confuse_share=1.0, flip=0.0)
+    assert confused_pairs(*matched(labels, Oracle(world, confuse=CONFUSE, confused=1.0, wrong=0.0))) == []
+    assert len(confused_by_people(named(world, found(labels)))) == 2
+
+
+def test_an_unsure_answer_does_not_count() -> None:
+    given = ["ball"] * 30 + ["ring"] * 30 + ["star"] * 30
+    said = ["ring"] * 20 + ["ball"] * 10 + given[30:]
+    assert [(one.count, one.back) for one in confused_pairs(given, said, [0.9] * 90)] == [(20, 0)]
+    assert confused_pairs(given, said, [0.4] * 20 + [0.9] * 70) == []
+
+
+def test_doubts_are_shares_and_confidence_of_a_label() -> None:
+    told = doubts(["a", "a", "a", "B"], ["A", "b", "a", "b"], [0.9, 0.9, 0.7, 0.5])
+    assert [(one.label, one.boxes) for one in told] == [("a", 3), ("b", 1)]
+    assert told[0].agreed == pytest.approx(2 / 3)
+    assert told[0].confidence == pytest.approx(0.8)
+
+
+def test_nothing_said_is_nothing_confused() -> None:
+    nobody = np.zeros(0, np.int64)
+    assert confused_pairs([], [], []) == []
+    assert doubts([], [], []) == []
+    assert confused_by_people(Named((), 0, nobody, nobody, ())) == []
