@@ -52,6 +52,25 @@ def mask_iou(first: str, second: str, *, width: int, height: int) -> float:
     return float(coco.iou([_coco(first, width, height)], [_coco(second, width, height)], [0])[0, 0])
 
 
+def overlap(first: str, second: str, *, width: int, height: int) -> tuple[int, int]:
+    """Pixels inside both, and inside either."""
+    from pycocotools import mask as coco
+
+    one, other = _coco(first, width, height), _coco(second, width, height)
+    both = int(coco.area(coco.merge([one, other], intersect=True)))
+    return both, int(coco.area(one)) + int(coco.area(other)) - both
+
+
+def union(rles: Sequence[str], *, width: int, height: int) -> str:
+    """What is inside any of them; of none, nothing."""
+    from pycocotools import mask as coco
+
+    if not rles:
+        return from_counts([width * height], width=width, height=height)
+    counts: bytes = coco.merge([_coco(rle, width, height) for rle in rles])["counts"]
+    return counts.decode("ascii")
+
+
 def from_polygons(polygons: Sequence[Sequence[float]], *, width: int, height: int) -> str:
     """The union of polygons, each x, y, x, y, ... in pixels; fewer than three corners enclose nothing."""
     from pycocotools import mask as coco

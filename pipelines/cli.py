@@ -197,9 +197,10 @@ def evaluate(
 
     def work() -> None:
         from engine.errors import unknown
+        from pipelines.calibrate import fit as fit_calibration
+        from pipelines.calibrate import render_fit
         from pipelines.evaluate import evaluate as measure
-        from pipelines.evaluate import fit as fit_calibration
-        from pipelines.evaluate import render, render_fit
+        from pipelines.figures import render
         from pipelines.truth import find_truth
 
         if form not in ("table", "json"):

@@ -1,5 +1,8 @@
 """A COCO json as a source: its images, boxes, masks, category names, and the captions of a second json.
 
+An annotation may have a `caption` too, as jsons of dense captions have: it is kept as what people said of this region,
+to be measured by; no specialist hands it on.
+
 COCO's boxes are x, y, width, height; ours are corners. Which frame they are in, stored or upright, COCO does not
 say: by default the size the json gives decides, once the file has been seen.
 """
@@ -15,7 +18,7 @@ from engine import masks
 from engine.answers import HUMAN
 from engine.errors import ConfigError, EngineError, unknown
 from engine.keys import stable_hash
-from engine.schema import Answer, Region, Text, as_row
+from engine.schema import Answer, Region, RegionText, Text, as_row
 from engine.storage import read_source
 from pipelines.sources import Entry, Fingerprints, Frame, normalised, sayable
 
@@ -66,7 +69,7 @@ class CocoJson:
 
     def _fingerprint(self, uri: str, labels: Answer) -> str:
         """Of the file and of what is said of it: labels that come later make it a new input."""
-        said = [as_row(item) for item in (*labels.regions, *labels.texts)]
+        said = [as_row(item) for item in (*labels.regions, *labels.texts, *labels.region_texts)]
         return "-".join([self._versions.of(uri), *([stable_hash(said)[:8]] if said else [])])
 
     def _regions(self, items: Sequence[Any], categories: Mapping[Any, str], width: int, height: int) -> Answer:
@@ -83,15 +86,21 @@ class CocoJson:
             region.score_kind = "crowd" if item.get("iscrowd") else ""
             region.rle = self._rle(item.get("segmentation"), width, height)
             answer.regions.append(region)
+            if item.get("caption") and (text := self._text(item["caption"])):
+                answer.region_texts.append(RegionText(region.id, text, id=_id(answer), producer=HUMAN))
         return answer
 
     def _add_captions(self, answer: Answer, items: Sequence[Any]) -> None:
         for item in items:
-            text = str(item["caption"]).strip()
-            if text != text.encode("utf-8", "replace").decode():
-                self.left_out["a caption that is no Unicode"] += 1
-            elif text:
+            if text := self._text(item["caption"]):
                 answer.texts.append(Text(text, "brief", id=_id(answer), producer=HUMAN))
+
+    def _text(self, caption: Any) -> str:
+        text = str(caption).strip()
+        if text != text.encode("utf-8", "replace").decode():
+            self.left_out["a caption that is no Unicode"] += 1
+            return ""
+        return text
 
     def _rle(self, segmentation: Any, width: int, height: int) -> str:
         if not segmentation or not width or not height:
@@ -149,4 +158,4 @@ def _corners(bbox: Sequence[float], width: int, height: int) -> tuple[float, flo
 
 
 def _id(answer: Answer) -> str:
-    return f"{HUMAN}/{len(answer.regions) + len(answer.texts)}"
+    return f"{HUMAN}/{len(answer.regions) + len(answer.texts) + len(answer.region_texts)}"

@@ -14,11 +14,12 @@ from engine.errors import ConfigError, unknown
 from engine.graph import IMAGES
 from engine.schema import ANNOTATIONS, as_row
 from engine.shards import Commits, TableReader
+from model.evaluate.dense import Described
 from model.evaluate.detections import Truth, TruthImage
 from model.evaluate.words import Word
 
 AUDIT = ("audit-fit", "audit-test", "audit")
-KINDS = ("objects", "captions", "words")
+KINDS = ("objects", "captions", "words", "descriptions")
 Row = Mapping[str, Any]
 
 _NOTHING: Row = {name: [] for name in ANNOTATIONS}
@@ -28,13 +29,14 @@ _NOTHING: Row = {name: [] for name in ANNOTATIONS}
 class Truths:
     """By image id. `told` is the sentence that says what truth this is; an image may be true to hold nothing.
 
-    An image of which nobody was asked is in none of the three.
+    An image of which nobody was asked is in none of the four.
     """
 
     told: str
     objects: dict[str, TruthImage] = field(default_factory=dict)
     captions: dict[str, list[str]] = field(default_factory=dict)
     words: dict[str, list[Word]] = field(default_factory=dict)
+    descriptions: dict[str, list[Described]] = field(default_factory=dict)  # of regions
 
     def add(self, image_id: str, width: int, height: int, said: Row, asked: Collection[str] = KINDS) -> None:
         if "objects" in asked:
@@ -43,9 +45,11 @@ class Truths:
             self.captions[image_id] = _captions(said)
         if "words" in asked:
             self.words[image_id] = _words(said)
+        if "descriptions" in asked:
+            self.descriptions[image_id] = _descriptions(said)
 
     def images(self) -> set[str]:
-        return {*self.objects, *self.captions, *self.words}
+        return {*self.objects, *self.captions, *self.words, *self.descriptions}
 
 
 def _objects(said: Row) -> list[Row]:
@@ -60,6 +64,12 @@ def _captions(said: Row) -> list[str]:
 def _words(said: Row) -> list[Word]:
     boxes = {region["id"]: box_of(region) for region in said["regions"] if region["kind"] == "text"}
     return [Word(item["text"], boxes[item["region_id"]]) for item in said["region_texts"] if item["region_id"] in boxes]
+
+
+def _descriptions(said: Row) -> list[Described]:
+    boxes = {region["id"]: box_of(region) for region in _objects(said)}
+    brief = [text for text in said["region_texts"] if text["granularity"] == "brief"]
+    return [Described(boxes[text["region_id"]], text["text"]) for text in brief if text["region_id"] in boxes]
 
 
 def _truth(region: Row) -> Truth:
@@ -109,7 +119,9 @@ def _speaking(images: Iterable[tuple[Row, Row]]) -> dict[str, set[str]]:
     """Of each kind of truth the sources that tell any: where these tell none of an image, there is none."""
     answer: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for row, said in images:
-        for kind, found in zip(KINDS, (_objects(said), _captions(said), _words(said)), strict=True):
+        for kind, found in zip(
+            KINDS, (_objects(said), _captions(said), _words(said), _descriptions(said)), strict=True
+        ):
             if found:
                 answer[kind] |= _sources(row)
     return answer

@@ -1,4 +1,4 @@
-"""CIDEr-D and BLEU-4 of captions against people's, by pycocoevalcap's scorers on our own tokens.
+"""CIDEr-D and BLEU-4 of captions against people's, by pycocoevalcap's scorers on our own tokens; and who says the same.
 
 CIDEr weighs words by how rare they are among the references given, so a figure belongs to its set of images:
 figures of different sets do not compare, and one image alone always has 0.
@@ -28,16 +28,17 @@ class CaptionMeasure:
     its length and that of the reference nearest in length; BLEU is made of the sums of these.
     """
 
-    figures: dict[str, float]  # CIDEr-D, BLEU-4
+    figures: dict[str, float]  # CIDEr-D, BLEU-4, exact: the share of candidates that are one of the references
     images: int
     answered: int
     cider: Floats
     bleu: BleuCounts
+    exact: Floats  # 1 or 0, word by word
 
     def resampled(self, counts: Ints) -> dict[str, Floats]:
         """Each figure for each resample of images. How rare words are stays as in all images."""
-        cider = of_totals(self.cider, np.ones(self.images), counts)
-        return {"CIDEr-D": cider, "BLEU-4": self.bleu.score(counts)}
+        cider, exact = (of_totals(values, np.ones(self.images), counts) for values in (self.cider, self.exact))
+        return {"CIDEr-D": cider, "BLEU-4": self.bleu.score(counts), "exact": exact}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +65,14 @@ def measure_captions(references: Mapping[str, Sequence[str]], candidates: Mappin
     in_known_images(names, candidates)
     truth = {name: written[name] for name in names}
     said = {name: [_words(candidates.get(name, ""))] for name in names}
-    cider, bleu = _cider(truth, said), _bleu(truth, said)
-    known = float(cider.mean()) if names else float("nan")
-    figure = float(bleu.score(np.ones((1, len(names)), np.int64))[0]) if names else float("nan")
-    return CaptionMeasure(
-        {"CIDEr-D": known, "BLEU-4": figure}, len(names), sum(bool(one[0]) for one in said.values()), cider, bleu
+    exact = np.array([said[name][0] in truth[name] for name in names], np.float64)
+    measure = CaptionMeasure(
+        {}, len(names), sum(bool(one[0]) for one in said.values()), _cider(truth, said), _bleu(truth, said), exact
     )
+    once = np.ones((1, len(names)), np.int64)
+    known = {name: float(values[0]) if names else float("nan") for name, values in measure.resampled(once).items()}
+    measure.figures.update(known)
+    return measure
 
 
 def _words(text: str) -> str:

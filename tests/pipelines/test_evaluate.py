@@ -16,7 +16,9 @@ from engine.dataset import Dataset
 from engine.errors import ConfigError
 from engine.shards import TableReader
 from engine.sql import query
-from pipelines.evaluate import Evaluation, evaluate, fit, render
+from pipelines.calibrate import fit
+from pipelines.evaluate import evaluate
+from pipelines.figures import Evaluation, render
 from pipelines.run import run
 from pipelines.truth import find_truth
 from specialists.synthetic import WorldOptions, scene

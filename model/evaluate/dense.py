@@ -1,0 +1,117 @@
+"""Dense captions: boxes and what is said of them, by the average precision of DenseCap (arXiv 1511.07571).
+
+A box is right if it lies where people drew one and says something like what they said there: AP is averaged over
+five bounds of the overlap and six of the likeness. DenseCap measures likeness by METEOR, which needs Java; here it is
+the F1 of the words two texts share, whose bounds are wider, so figures do not compare with published ones.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.evaluate.boxes import Ranked
+from model.evaluate.detections import Box, in_known_images
+from model.evaluate.matching import box_overlaps
+from model.evaluate.resampling import Floats, Ints, of_totals
+from model.evaluate.tokens import tokens
+
+OVERLAPS = (0.3, 0.4, 0.5, 0.6, 0.7)  # at least
+LIKENESSES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)  # more than
+SAME_REGION = 0.7  # IoU from which on boxes people drew are one region, described several times
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A box and a text about it. Nobody asks for the score of what people said."""
+
+    box: Box
+    text: str
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class DenseMeasure:
+    """`regions` are those people drew, the same one drawn again not counted."""
+
+    figures: dict[str, float]  # mAP; place: AP of the boxes alone; words: likeness where a box is right at .5
+    regions: int
+    predictions: int
+    ranked: Ranked  # 30 pairs of bounds, then the 5 bounds of the overlap alone
+    likeness: Floats  # of each image, summed over its boxes that are right at .5
+    placed: Ints  # how many these are
+
+    def resampled(self, counts: Ints) -> dict[str, Floats]:
+        """Each figure for each resample of images."""
+        precision = self.ranked.average_precision(counts)
+        pairs = len(OVERLAPS) * len(LIKENESSES)
+        return {
+            "mAP": precision[:, :pairs].mean(axis=1),
+            "place": precision[:, pairs:].mean(axis=1),
+            "words": of_totals(self.likeness, self.placed, counts),
+        }
+
+
+def measure_dense(truth: Mapping[str, Sequence[Described]], found: Mapping[str, Sequence[Described]]) -> DenseMeasure:
+    """By image what people said of its regions, and what was said of them."""
+    in_known_images(truth, found)
+    names = sorted(truth)
+    regions = [same_regions(truth[name]) for name in names]
+    assigned = [_assigned(things, found.get(name, ())) for name, things in zip(names, regions, strict=True)]
+    score, overlap, likeness = np.concatenate([np.zeros((0, 3)), *assigned]).T
+    image = np.repeat(np.arange(len(names)), [len(rows) for rows in assigned])
+    order = np.argsort(-score, kind="stable")
+    right = [(overlap >= least) & (likeness > like) for least in OVERLAPS for like in LIKENESSES]
+    right += [overlap >= least for least in OVERLAPS]
+    at_half = overlap >= 0.5
+    stacked = np.array(right)[:, order]
+    positives = np.array([len(things) for things in regions], np.int64)
+    measure = DenseMeasure(
+        figures={},
+        regions=int(positives.sum()),
+        predictions=len(score),
+        ranked=Ranked(image[order], stacked, np.ones_like(stacked), positives),
+        likeness=np.bincount(image[at_half], likeness[at_half], minlength=len(names)).astype(np.float64),
+        placed=np.bincount(image[at_half], minlength=len(names)),
+    )
+    once = np.ones((1, len(names)), np.int64)
+    measure.figures.update({name: float(values[0]) for name, values in measure.resampled(once).items()})
+    return measure
+
+
+def token_f1(said: str, other: str) -> float:
+    """Twice the words two texts share, over the words they have; words as captions are measured by."""
+    one, two = Counter(tokens(said)), Counter(tokens(other))
+    return 2 * (one & two).total() / max(1, one.total() + two.total())
+
+
+def same_regions(things: Sequence[Described]) -> list[tuple[Box, list[str]]]:
+    """Boxes drawn on one another as one mean box with all their texts; first the box that lies on most others."""
+    boxes = [thing.box for thing in things]
+    same = box_overlaps(boxes, boxes) >= SAME_REGION
+    left = np.ones(len(things), np.bool_)
+    answer = []
+    while left.any():
+        first = int(np.argmax((same & left).sum(axis=1) * left))
+        group = np.flatnonzero(same[first] & left).tolist()
+        x1, y1, x2, y2 = np.mean([boxes[row] for row in group], axis=0).tolist()
+        answer.append(((x1, y1, x2, y2), [things[row].text for row in group]))
+        left[group] = False
+    return answer
+
+
+def _assigned(things: Sequence[tuple[Box, list[str]]], found: Sequence[Described]) -> Floats:
+    """Score, overlap and likeness of each box with the region it overlaps most, 0 and 0 where a better box had that."""
+    rows = np.zeros((len(found), 3))
+    rows[:, 0] = [one.score for one in found]
+    overlaps = box_overlaps([one.box for one in found], [box for box, _ in things])
+    taken: set[int] = set()
+    for row in np.argsort(-rows[:, 0], kind="stable").tolist():
+        best = int(np.argmax(overlaps[row])) if things else -1
+        if best >= 0 and overlaps[row, best] > 0 and best not in taken:
+            taken.add(best)
+            rows[row, 1:] = overlaps[row, best], max(token_f1(found[row].text, text) for text in things[best][1])
+    return rows

@@ -1,0 +1,87 @@
+"""What an evaluation found: figures with their intervals and reliability curves, as json and as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from model.evaluate.calibration import Point
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One number: of what (boxes, masks, captions, ...), of whom, and its interval; NaN where unknown."""
+
+    part: str
+    of: str
+    name: str
+    value: float
+    low: float = float("nan")
+    high: float = float("nan")
+    count: int = 0  # boxes, texts, words or phrases it is about
+
+
+@dataclass(slots=True)
+class Evaluation:
+    truth: str
+    images: int
+    human: int = 0  # of them: images whose own labels are part of what is measured
+    figures: list[Figure] = field(default_factory=list)
+    curves: dict[str, list[Point]] = field(default_factory=dict)  # reliability, by producer
+
+    def as_json(self) -> str:
+        content = {
+            "truth": self.truth,
+            "images": self.images,
+            "images_with_human_labels": self.human,
+            "figures": [asdict(figure) for figure in self.figures],
+            "reliability": {name: [asdict(point) for point in curve] for name, curve in self.curves.items()},
+        }
+        return json.dumps(_plain(content), indent=1)
+
+
+def render(found: Evaluation) -> str:
+    """A table a part: one row for each node, one column for each figure, intervals below."""
+    parts = [f"measured against {found.truth}; in brackets: where 95 % of resampled image sets fall"]
+    if found.human:
+        parts.append(
+            f"{found.human} of these images carry human labels in the data set, which what merges and what is kept "
+            "hold too: measure machines on an audit split."
+        )
+    for part in dict.fromkeys(figure.part for figure in found.figures):
+        parts.append("\n".join(_table(part, [figure for figure in found.figures if figure.part == part])))
+    if not found.figures:
+        parts.append("There is nothing to compare: the truth says nothing of what these nodes give.")
+    return "\n\n".join(parts)
+
+
+def _table(part: str, figures: Sequence[Figure]) -> list[str]:
+    names = list(dict.fromkeys(figure.name for figure in figures))
+    owners = list(dict.fromkeys(figure.of for figure in figures))
+    cells = {(figure.of, figure.name): _cell(figure) for figure in figures}
+    counts = {figure.of: figure.count for figure in reversed(figures)}
+    wide = max(map(len, [part, *owners])) + 4
+    widths = [max(len(name), *(len(cells.get((of, name), "")) for of in owners)) + 2 for name in names]
+    lines = [f"{part:<{wide}}{'number':>8}  " + "".join(f"{n:<{w}}" for n, w in zip(names, widths, strict=True))]
+    for of in owners:
+        row = "".join(f"{cells.get((of, name), ''):<{w}}" for name, w in zip(names, widths, strict=True))
+        lines.append(f"  {of:<{wide - 2}}{counts[of]:>8,}  {row}".rstrip())
+    return [line.rstrip() for line in lines]
+
+
+def _cell(figure: Figure) -> str:
+    known = np.isfinite(figure.low)
+    return f"{figure.value:.3f}" + (f" [{figure.low:.3f} {figure.high:.3f}]" if known else "")
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN."""
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return {key: _plain(item) for key, item in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.errors import EngineError
+from model.evaluate.dense import Described, measure_dense, same_regions, token_f1
+
+BOX = (10.0, 10.0, 60.0, 60.0)
+NEAR = (10.0, 10.0, 60.0, 50.0)  # IoU with BOX 0.8
+HALF = (10.0, 10.0, 60.0, 37.5)  # 0.55
+FAR = (100.0, 100.0, 150.0, 150.0)
+DOG = "a brown dog on the grass"
+
+
+def figures(truth: list[Described], *found: Described) -> dict[str, float]:
+    return measure_dense({"a": truth}, {"a": found}).figures
+
+
+def test_words_are_compared_as_bags_without_case_and_punctuation() -> None:
+    assert token_f1("A brown dog.", "a brown DOG") == 1
+    assert token_f1("a dog", "a brown dog runs") == pytest.approx(2 * 2 / (2 + 4))
+    assert token_f1("dog dog", "dog") == pytest.approx(2 / 3)
+    assert token_f1("", "dog") == token_f1("", "") == 0
+
+
+def test_the_right_words_in_the_right_place_are_all_there_is() -> None:
+    assert figures([Described(BOX, DOG)], Described(BOX, DOG, 0.4)) == pytest.approx({"mAP": 1, "place": 1, "words": 1})
+
+
+def test_a_box_is_right_for_the_bounds_it_meets() -> None:
+    """IoU .55: of .3 to .7 three bounds; F1 .25: of 0 to .5 the first three are below it."""
+    found = figures([Described(BOX, DOG)], Described(HALF, "dog and", 0.9))
+    assert token_f1("dog and", DOG) == pytest.approx(2 / 8)
+    assert found == pytest.approx({"place": 3 / 5, "mAP": (3 * 3) / (5 * 6), "words": 0.25})
+
+
+def test_a_likeness_at_the_bound_is_not_above_it() -> None:
+    assert token_f1("dog", "dog cat bird") == 0.5  # the last bound: one of six is not met
+    assert figures([Described(BOX, "dog cat bird")], Described(BOX, "dog"))["mAP"] == pytest.approx(5 / 6)
+    assert figures([Described(BOX, DOG)], Described(BOX, "nothing like it"))["mAP"] == 0
+
+
+def test_wrong_boxes_cost_precision_where_they_are_surer() -> None:
+    truth = [Described(BOX, DOG), Described(FAR, "a red bus")]
+    right, wrong = Described(BOX, DOG, 0.5), Described((200.0, 0.0, 220.0, 20.0), DOG, 0.9)
+    # Recall ends at 1/2, which 51 of the 101 points reach.
+    assert figures(truth, right)["mAP"] == pytest.approx(51 / 101)
+    assert figures(truth, right, wrong)["mAP"] == pytest.approx(51 / 101 / 2)
+    assert figures(truth, right, Described(wrong.box, DOG, 0.1))["mAP"] == pytest.approx(51 / 101)
+
+
+def test_a_region_is_found_once_by_the_surest_box_that_overlaps_it_most() -> None:
+    truth = [Described(BOX, DOG), Described(FAR, "a red bus")]
+    sure, again = Described(NEAR, "a cat", 0.9), Described(BOX, DOG, 0.8)
+    assert figures(truth, sure, again)["place"] == pytest.approx(51 / 101)
+    assert figures(truth, sure, again)["mAP"] == pytest.approx((3 / 6) * 51 / 101)  # "a": F1 .25 is above 0, .1 and .2
+    assert token_f1("a cat", DOG) == 0.25
+
+
+def test_boxes_drawn_on_one_another_are_one_region_of_several_texts() -> None:
+    truth = [Described(NEAR, "a cup"), Described(BOX, DOG), Described(FAR, "a red bus")]
+    assert same_regions(truth) == [((10, 10, 60, 55), ["a cup", DOG]), (FAR, ["a red bus"])]
+    measure = measure_dense({"a": truth}, {"a": [Described(BOX, "a cup", 0.9), Described(FAR, "a red bus", 0.8)]})
+    assert measure.regions == 2
+    assert measure.figures["mAP"] == pytest.approx(1)
+
+
+def test_a_resample_draws_the_boxes_of_an_image_together() -> None:
+    truth = {"a": [Described(BOX, DOG)], "b": [Described(BOX, "a red bus")], "c": []}
+    found = {"a": [Described(BOX, DOG, 0.3)], "b": [Described(FAR, "a red bus", 0.9)]}
+    measure = measure_dense(truth, found)
+    assert (measure.regions, measure.predictions) == (2, 2)
+    drawn = measure.resampled(np.array([[3, 0, 0], [0, 2, 1], [1, 1, 1], [0, 0, 3]]))
+    assert drawn["mAP"].tolist() == pytest.approx([1, 0, 51 / 101 / 2, np.nan], nan_ok=True)
+    assert drawn["words"].tolist() == pytest.approx([1, np.nan, 1, np.nan], nan_ok=True)
+
+
+def test_where_nobody_described_anything_there_is_no_figure() -> None:
+    assert np.isnan(list(measure_dense({"a": []}, {"a": [Described(BOX, DOG)]}).figures.values())).all()
+    assert np.isnan(measure_dense({}, {}).figures["mAP"])
+    with pytest.raises(EngineError, match="images without truth"):
+        measure_dense({}, {"a": []})
