@@ -113,6 +113,12 @@ class Train(_Section):
     soft_locations: float = Field(
         default=0.0, ge=0, description="spread a location's target over so many bins (standard deviation); 0: one bin"
     )
+    fourier_locations: bool = Field(
+        default=False, description="locations begin with waves of their coordinates; for presets"
+    )
+    auxiliary: float = Field(
+        default=0.0, ge=0, description="weight of a second task on the image's places, while training; 0: none"
+    )
     augment: Augment = Augment()
     checkpoint_every: int = Field(default=500, ge=0, description="steps; 0: none")
     workers: int = Field(default=1, ge=1, description="of Ray Train")

@@ -49,14 +49,14 @@ class Augment:
         flip = self.flip and bool(random.integers(2))
         scale = 1 + self.scale * float(random.uniform(-1, 1))
         dx, dy = (self.shift * float(value) for value in random.uniform(-1, 1, 2))
-        moved = (_moved(entry, flip, scale, dx, dy) for entry in _entries(pair["target"]))
-        entries = [entry for entry in moved if entry is not None]
-        return _drawn(image, flip, scale, dx, dy), _target(entries, form, self.order)
+        moved = (_moved(entry, flip, scale, dx, dy) for entry in entries(pair["target"]))
+        left = [entry for entry in moved if entry is not None]
+        return _drawn(image, flip, scale, dx, dy), _target(left, form, self.order)
 
 
-def _entries(target: str) -> list[Entry]:
+def entries(target: str) -> list[Entry]:
     """The target was proven when it was made: labels, then fours of locations."""
-    entries: list[Entry] = []
+    found: list[Entry] = []
     label, numbers = "", list[float]()
     for lexeme in lex(target):
         if lexeme.kind == "text":
@@ -64,9 +64,9 @@ def _entries(target: str) -> list[Entry]:
         else:
             numbers.append((lexeme.bin + 0.5) / BINS)
             if len(numbers) == 4:
-                entries.append((label, (numbers[0], numbers[1], numbers[2], numbers[3])))
+                found.append((label, (numbers[0], numbers[1], numbers[2], numbers[3])))
                 numbers = []
-    return entries
+    return found
 
 
 def _moved(entry: Entry, flip: bool, scale: float, dx: float, dy: float) -> Entry | None:
@@ -83,18 +83,18 @@ def _moved(entry: Entry, flip: bool, scale: float, dx: float, dy: float) -> Entr
     return label, (left, top, right, bottom)
 
 
-def _target(entries: list[Entry], form: str, order: str) -> str:
+def _target(found: list[Entry], form: str, order: str) -> str:
     if order == "reading" and form == "labelled_boxes":
-        entries = sorted(entries, key=lambda entry: (entry[1][0] + entry[1][2], entry[1][1] + entry[1][3]))
-        return "".join(label + _locations(box) for label, box in entries)
-    entries = sorted(entries, key=lambda entry: (-_area(entry[1]), entry[1][1], entry[1][0]))
+        found = sorted(found, key=lambda entry: (entry[1][0] + entry[1][2], entry[1][1] + entry[1][3]))
+        return "".join(label + _locations(box) for label, box in found)
+    found = sorted(found, key=lambda entry: (-area(entry[1]), entry[1][1], entry[1][0]))
     groups: dict[str, list[str]] = {}
-    for label, box in entries:
+    for label, box in found:
         groups.setdefault(label, []).append(_locations(box))
     return "".join(label + "".join(boxes) for label, boxes in groups.items())
 
 
-def _area(box: tuple[float, float, float, float]) -> float:
+def area(box: tuple[float, float, float, float]) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from engine.errors import ConfigError, ImageError
 from model.augment import Augment
+from model.auxiliary import TASK, Cells
 from model.florence import MEAN, STD, Florence, Pixels
 from model.objective import IGNORED
 from model.pair_store import PairStore, PixelStore
@@ -27,7 +28,10 @@ _AHEAD = 4  # steps
 
 @dataclass(slots=True)
 class Batch:
-    """`tensors`: pixel_values, input_ids, attention_mask, labels. `tasks`: of each sample."""
+    """`tensors`: pixel_values, input_ids, attention_mask, labels; with an auxiliary head cell_classes and cell_places.
+
+    `tasks`: of each sample.
+    """
 
     tensors: dict[str, Any]
     tasks: list[str]
@@ -48,6 +52,7 @@ class Batches:
         rank: int = 0,
         world: int = 1,
         augment: Augment | None = None,
+        cells: Cells | None = None,
     ) -> None:
         if batch_size % (accumulate * world):
             raise ConfigError(
@@ -55,7 +60,7 @@ class Batches:
             )
         self.store, self.pixels, self.florence, self.schedule = store, pixels, florence, schedule
         self.batch_size, self.accumulate, self.rank, self.world = batch_size, accumulate, rank, world
-        self.augment = augment
+        self.augment, self.cells = augment, cells
         self.unreadable: Counter[str] = Counter()
         self._prompts: dict[str, list[int]] = {}
 
@@ -94,7 +99,18 @@ class Batches:
             image, target = self._sample(pair, position)
             images.append(image)
             targets.append(target)
-        return Batch(self._tensors(images, [pair["prompt"] for pair in pairs], targets), names)
+        tensors = self._tensors(images, [pair["prompt"] for pair in pairs], targets)
+        return Batch(tensors | self._cells(names, targets), names)
+
+    def _cells(self, names: list[str], targets: list[str | None]) -> dict[str, Any]:
+        """What is asked of each place of the images of object detection, and nothing of the others."""
+        if self.cells is None:
+            return {}
+        import torch
+
+        due = [self.cells(target if name == TASK else None) for name, target in zip(names, targets, strict=True)]
+        classes, places = (torch.from_numpy(np.stack(part)) for part in zip(*due, strict=True))
+        return {"cell_classes": classes, "cell_places": places}
 
     def _sample(self, pair: dict[str, Any], position: int) -> tuple[Pixels, str | None]:
         """Pixels and target; of an image that is gone nothing is learned, and it is counted."""

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError
+from model.fourier import begin_with_waves
 from model.presets import Preset, check_size, preset_of
 from model.vocabulary import Vocabulary
 
@@ -130,8 +131,11 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
 
 
-def build(preset: str, tokenizer: Any, *, size: int = 0, seed: int = 0) -> Florence:
-    """A random one of a preset (see presets.py), for images of `size` pixels a side; 0: the preset's own."""
+def build(preset: str, tokenizer: Any, *, size: int = 0, seed: int = 0, fourier: bool = False) -> Florence:
+    """A random one of a preset (see presets.py), for images of `size` pixels a side; 0: the preset's own.
+
+    `fourier`: locations and places of the image begin with waves of their coordinates (see fourier.py).
+    """
     import torch
 
     _quiet()
@@ -140,7 +144,10 @@ def build(preset: str, tokenizer: Any, *, size: int = 0, seed: int = 0) -> Flore
     check_size(shape, side)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = _network(shape, Vocabulary(tokenizer))
+        vocabulary = Vocabulary(tokenizer)
+        model = _network(shape, vocabulary)
+        if fourier:
+            begin_with_waves(model, vocabulary.first_location, shape.grid(side))
     return _ready(model, _processor(tokenizer, side, shape.image_tokens(side)), preset)
 
 

@@ -24,25 +24,46 @@ class Objective(nn.Module):
     model: Any
     spread: Tensor
 
-    def __init__(self, model: Any, *, first_location: int, bins: int, soft_locations: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        first_location: int,
+        bins: int,
+        soft_locations: float = 0.0,
+        auxiliary: nn.Module | None = None,
+    ) -> None:
+        """`auxiliary`: a head of model/auxiliary.py, trained along and no part of the model."""
         super().__init__()
         self.model = model
+        self.auxiliary = auxiliary
         self.first_location, self.bins = first_location, bins
         spread = _spread(bins, soft_locations) if soft_locations > 0 else torch.zeros(0)
         self.register_buffer("spread", spread, persistent=False)
 
-    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """(sum of losses, number of tokens) of each sample, float32 and int64."""
-        hidden = self.hidden(batch)
-        losses = self.token_losses(self.model.lm_head(hidden).float(), batch["labels"])
-        return losses.sum(dim=1), (batch["labels"] != IGNORED).sum(dim=1)
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """(sum of losses, number of tokens) of each sample, float32 and int64; sums of the auxiliary head, or none."""
+        image = self.model.model.get_image_features(batch["pixel_values"]).pooler_output
+        losses = self.token_losses(self.hidden(batch, image), batch["labels"])
+        counts = (batch["labels"] != IGNORED).sum(dim=1)
+        if self.auxiliary is None:
+            return losses.sum(dim=1), counts, losses.new_zeros(0)
+        locations = self.model.lm_head.weight[self._span]
+        return losses.sum(dim=1), counts, self.auxiliary(image[:, 1:], locations, batch, self.spread)
 
-    def hidden(self, batch: dict[str, Tensor]) -> Tensor:
-        """The decoder's last states, samples x tokens x width, under the true tokens before each."""
+    @property
+    def _span(self) -> slice:
+        return slice(self.first_location, self.first_location + self.bins)
+
+    def hidden(self, batch: dict[str, Tensor], image: Tensor) -> Tensor:
+        """The decoder's last states, samples x tokens x width, under the true tokens before each.
+
+        `image`: what takes the first places of the prompt, samples x image tokens x width.
+        """
         config = self.model.config.text_config
+        words = self.model.get_input_embeddings()(batch["input_ids"])
         outputs = self.model.model(
-            input_ids=batch["input_ids"],
-            pixel_values=batch["pixel_values"],
+            inputs_embeds=torch.cat([image.to(words.dtype), words[:, image.shape[1] :]], dim=1),
             attention_mask=batch["attention_mask"],
             decoder_input_ids=shifted(batch["labels"], config.decoder_start_token_id, config.pad_token_id),
             use_cache=False,
@@ -50,20 +71,23 @@ class Objective(nn.Module):
         hidden: Tensor = outputs.last_hidden_state
         return hidden
 
-    def token_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+    def token_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
         """samples x tokens; 0 where labels are IGNORED."""
-        flat, wanted = logits.flatten(0, 1), labels.flatten()
-        losses = nn.functional.cross_entropy(flat, wanted, ignore_index=IGNORED, reduction="none")
-        if self.spread.numel():
-            places = (wanted >= self.first_location) & (wanted < self.first_location + self.bins)
-            losses = torch.where(places, self._soft(flat, wanted, places, losses), losses)
-        return losses.view(labels.shape)
+        asked = labels != IGNORED
+        wanted = labels[asked]
+        losses = self.losses(self.model.lm_head(hidden[asked]).float(), wanted)
+        return losses.new_zeros(labels.shape).masked_scatter(asked, losses)
 
-    def _soft(self, logits: Tensor, wanted: Tensor, places: Tensor, losses: Tensor) -> Tensor:
-        span = slice(self.first_location, self.first_location + self.bins)
-        chosen = torch.log_softmax(logits[places], dim=-1)[:, span]
-        soft = -(chosen * self.spread[wanted[places] - self.first_location]).sum(dim=-1)
-        return losses.masked_scatter(places, soft)
+    def losses(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """Of each token: tokens x vocabulary, and the true one."""
+        chosen = torch.log_softmax(logits, dim=-1)
+        losses = -chosen.gather(1, wanted[:, None])[:, 0]
+        if not self.spread.numel():
+            return losses
+        bins = wanted - self.first_location
+        places = (bins >= 0) & (bins < self.bins)
+        soft = -(chosen[:, self._span] * self.spread[bins.clamp(0, self.bins - 1)]).sum(dim=-1)
+        return torch.where(places, soft, losses)
 
 
 def shifted(labels: Tensor, start: int, pad: int) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import sys
 import tempfile
@@ -47,6 +48,7 @@ class Trained:
     temperature: float = 1.0
     augment: Mapping[str, Any] = field(default_factory=dict)
     soft_locations: float = 0.0
+    fourier_locations: bool = False  # how the initial checkpoint was made, for the record
     freeze_vision: bool = False
     only: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
@@ -72,6 +74,7 @@ def work(plan: Trained, say: Say, *, device: str = "cpu", wrap: Any = None) -> N
 
 def _work(plan: Trained, say: Say, device: str, wrap: Any, scratch: Path) -> None:
     from model.augment import Augment
+    from model.auxiliary import Cells, Head, classes_of
     from model.batches import Batches
     from model.checkpoints import Checkpoints, last_losses, losses
     from model.florence import load
@@ -85,6 +88,7 @@ def _work(plan: Trained, say: Say, device: str, wrap: Any, scratch: Path) -> Non
     florence = load(local_copy(storage, plan.init, scratch / "init"))
     store = open_pairs(plan.pairs, florence, scratch / "pairs", tasks=plan.tasks, only=plan.only)
     peers = Peers()
+    classes = classes_of(store) if plan.course.auxiliary else {}
     batches = Batches(
         store,
         PixelStore(florence.size, limits=plan.limits),
@@ -95,11 +99,17 @@ def _work(plan: Trained, say: Say, device: str, wrap: Any, scratch: Path) -> Non
         rank=peers.rank,
         world=peers.world,
         augment=Augment(**plan.augment) if plan.augment else None,
+        cells=Cells(classes, math.isqrt(florence.image_tokens - 1)) if classes else None,
     )
     if plan.freeze_vision:
         florence.model.model.vision_tower.requires_grad_(False)
+    width = florence.model.config.text_config.d_model
     objective = Objective(
-        florence.model, first_location=florence.vocabulary.first_location, bins=BINS, soft_locations=plan.soft_locations
+        florence.model,
+        first_location=florence.vocabulary.first_location,
+        bins=BINS,
+        soft_locations=plan.soft_locations,
+        auxiliary=Head(width, len(classes), seed=plan.course.seed) if classes else None,
     )
     checkpoints = Checkpoints(storage, plan.folder, plan.key)
     training = Training(objective, batches, plan.course, device=device, checkpoints=checkpoints, wrap=wrap)
@@ -135,6 +145,7 @@ def _told(
         "temperature": plan.temperature,
         "augment": dict(plan.augment),
         "soft_locations": plan.soft_locations,
+        "fourier_locations": plan.fourier_locations,
         "freeze_vision": plan.freeze_vision,
         "pairs": store.counts,
         "left_out": dict(store.left_out),

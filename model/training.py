@@ -17,16 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import ConfigError, RunFailed
+from model.auxiliary import due, joined
 from model.batches import Batch, Batches
 from model.checkpoints import Checkpoints
 from model.objective import Objective
 from model.sampling import key_of
+
+_CELLS = ("auxiliary classes", "auxiliary locations")  # beside the tasks, in losses and curves
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
     """How a training goes. `learning_rate` is the highest: reached after `warmup` steps, then a cosine down to
     `final_share` of it. `clip`: largest norm of a step's gradient. `accumulate`: parts a batch is cut into.
+    `auxiliary`: weight of the auxiliary head's loss, if there is one.
     """
 
     steps: int = 1000
@@ -38,6 +42,7 @@ class Course:
     weight_decay: float = 0.02
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0
+    auxiliary: float = 0.0
     precision: str = "float32"  # bfloat16: mixed, for GPUs
     checkpoint_every: int = 500
     seed: int = 0
@@ -53,7 +58,10 @@ class Course:
 
 @dataclass(slots=True)
 class Step:
-    """What one step was: losses are sums over tokens, by task, of all workers."""
+    """What one step was: `loss` is the mean over tokens; `losses` are sums over tokens, by task, of all workers.
+
+    With an auxiliary head, `losses` has its two as well, over cells.
+    """
 
     step: int
     loss: float
@@ -127,18 +135,22 @@ class Training:
         rate = course.rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        tokens = sum(int((part.tensors["labels"] >= 0).sum()) for part in parts)
-        whole = float(self.peers.total(torch.tensor(float(tokens), device=self.device)))
+        whole, *cells = self._whole(parts)
         self.optimizer.zero_grad(set_to_none=True)
         by_task: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         for number, part in enumerate(parts):
             with self._quiet(last=number == len(parts) - 1):
-                losses, counts = self._forward(part)
-                # The wrapper averages gradients over workers; the mean is over all their tokens.
-                torch.autograd.backward(losses.sum() * (self.peers.world / max(whole, 1.0)))
-            for task, loss, count in zip(part.tasks, losses.tolist(), counts.tolist(), strict=True):
-                by_task[task][0] += loss
-                by_task[task][1] += count
+                losses, counts, sums = self._forward(part)
+                # The wrapper averages gradients over workers; the means are over all their tokens and cells.
+                wanted = losses.sum() / max(whole, 1.0)
+                if cells:
+                    wanted = wanted + course.auxiliary * joined(sums, cells)
+                torch.autograd.backward(wanted * self.peers.world)
+            names = [*part.tasks, *_CELLS[: len(cells)]]
+            shares = [*counts.tolist(), *(due(part.tensors) if cells else ())]
+            for name, loss, share in zip(names, losses.tolist() + sums.tolist(), shares, strict=True):
+                by_task[name][0] += loss
+                by_task[name][1] += share
         norm = float(nn.utils.clip_grad_norm_(self.parameters.values(), course.clip))
         if not math.isfinite(norm):
             raise RunFailed(
@@ -146,14 +158,22 @@ class Training:
             )
         self.optimizer.step()
         told = self._told(by_task)
-        loss = sum(value for value, _ in told.values()) / max(whole, 1.0)
+        loss = sum(told[task][0] for task in self.batches.schedule.tasks if task in told) / max(whole, 1.0)
         return Step(self.step, loss, rate, norm, course.batch_size, told)
 
-    def _forward(self, part: Batch) -> tuple[Tensor, Tensor]:
+    def _whole(self, parts: list[Batch]) -> list[float]:
+        """What the step's means are over, of all workers: tokens; with an auxiliary head weight of cells and places."""
+        own = [float(sum(int((part.tensors["labels"] >= 0).sum()) for part in parts))]
+        if self.objective.auxiliary is not None:
+            own += [sum(values) for values in zip(*(due(part.tensors) for part in parts), strict=True)]
+        total: list[float] = self.peers.total(torch.tensor(own, dtype=torch.float64, device=self.device)).tolist()
+        return total
+
+    def _forward(self, part: Batch) -> tuple[Tensor, Tensor, Tensor]:
         tensors = {name: value.to(self.device, non_blocking=True) for name, value in part.tensors.items()}
         mixed = self.course.precision == "bfloat16"
         with torch.autocast(torch.device(self.device).type, torch.bfloat16) if mixed else nullcontext():
-            answer: tuple[Tensor, Tensor] = self.wrapped(tensors)
+            answer: tuple[Tensor, Tensor, Tensor] = self.wrapped(tensors)
         return answer
 
     def _quiet(self, *, last: bool) -> Any:
@@ -161,10 +181,10 @@ class Training:
         return nullcontext() if last or not hasattr(self.wrapped, "no_sync") else self.wrapped.no_sync()
 
     def _told(self, by_task: dict[str, list[float]]) -> dict[str, tuple[float, int]]:
-        names = self.batches.schedule.tasks
+        names = [*self.batches.schedule.tasks, *(_CELLS if self.objective.auxiliary is not None else ())]
         table = torch.tensor([by_task[name] for name in names], dtype=torch.float64, device=self.device)
         sums = self.peers.total(table).tolist()
-        return {name: (loss, int(count)) for name, (loss, count) in zip(names, sums, strict=True) if count}
+        return {name: (loss, round(count)) for name, (loss, count) in zip(names, sums, strict=True) if count > 0.5}
 
     # --- stopping and going on -------------------------------------------------------------
 

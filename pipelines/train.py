@@ -23,7 +23,7 @@ from engine.storage import Storage
 from model.checkpoints import losses
 from model.presets import PRESETS, check_size, preset_of
 from model.prompts import task_of
-from model.ray_training import Trained, finished, on_ray, put_checkpoint, work
+from model.ray_training import FINISHED, Trained, finished, on_ray, put_checkpoint, work
 
 TRAIN_VERSION = 1
 MODELS = "models"
@@ -152,6 +152,7 @@ def first_weights(storage: Storage, options: Train, files: Sequence[str], folder
     if options.init not in PRESETS:
         if options.vocabulary or options.size:
             raise ConfigError("train.vocabulary and train.size are for presets; a checkpoint has its own.")
+        _refuse_released(storage, options)
         return options.init
     init = f"{folder}/init"
     if storage.exists(f"{init}/made.json") and json.loads(storage.read(f"{init}/made.json"))["key"] == key:
@@ -163,12 +164,22 @@ def first_weights(storage: Storage, options: Train, files: Sequence[str], folder
     tokenizer = train_tokenizer(
         _texts(files, options.tasks), size=options.vocabulary or preset_of(options.init).vocabulary
     )
-    florence = build(options.init, tokenizer, size=options.size, seed=options.seed)
+    florence = build(options.init, tokenizer, size=options.size, seed=options.seed, fourier=options.fourier_locations)
     with tempfile.TemporaryDirectory(prefix="init-") as local:
         florence.save(local)
         put_checkpoint(storage, init, Path(local))
     storage.put(f"{init}/made.json", json.dumps({"key": key}).encode())
     return init
+
+
+def _refuse_released(storage: Storage, options: Train) -> None:
+    """What helps a network that knows nothing would spoil one that knows; our own may go on with it."""
+    chosen = [name for name in ("auxiliary", "fourier_locations") if getattr(options, name)]
+    ours = finished(storage, options.init) is not None or Path(options.init, FINISHED).is_file()
+    if chosen and not ours:
+        raise ConfigError(
+            f"train.{chosen[0]} is for presets and models trained here: leave it out for '{options.init}'."
+        )
 
 
 def _texts(files: Sequence[str], tasks: Sequence[str]) -> Iterator[str]:
@@ -213,6 +224,7 @@ def _plan(
         warmup=options.warmup,
         weight_decay=options.weight_decay,
         clip=options.clip,
+        auxiliary=options.auxiliary,
         precision=precision,
         checkpoint_every=options.checkpoint_every,
         seed=options.seed,
@@ -229,6 +241,7 @@ def _plan(
         temperature=options.temperature,
         augment=augment,
         soft_locations=options.soft_locations,
+        fourier_locations=options.fourier_locations,
         freeze_vision=options.freeze_vision,
         only=only,
         limits=limits,

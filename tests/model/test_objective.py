@@ -37,7 +37,7 @@ def objective(florence: Florence, soft: float = 0.0) -> Objective:
 def test_the_loss_is_the_cross_entropy_of_logits_and_labels(made: Made) -> None:
     florence, tensors = made
     with torch.no_grad():
-        losses, counts = objective(florence)(tensors)
+        losses, counts, _ = objective(florence)(tensors)
         whole = florence.model(**tensors)  # the library's own forward, labels and all
         flat = nn.functional.cross_entropy(whole.logits.flatten(0, 1).float(), tensors["labels"].flatten())
 
@@ -50,7 +50,8 @@ def test_a_token_is_told_by_those_before_it_and_never_by_itself(made: Made) -> N
     other = {name: value.clone() for name, value in tensors.items()}
     other["labels"][:, 5:] = florence.vocabulary.first_location  # all that comes from place 5 on
     with torch.no_grad():
-        before, after = (objective(florence).hidden(batch) for batch in (tensors, other))
+        image = florence.model.get_image_features(tensors["pixel_values"]).pooler_output
+        before, after = (objective(florence).hidden(batch, image) for batch in (tensors, other))
 
     assert torch.allclose(before[:, :6], after[:, :6], atol=1e-5)
     assert not torch.allclose(before[:, 6:], after[:, 6:], atol=1e-2)
@@ -63,8 +64,8 @@ def test_padding_contributes_nothing(made: Made) -> None:
     padded["input_ids"] = nn.functional.pad(tensors["input_ids"], (0, 3), value=florence.vocabulary.pad)
     padded["attention_mask"] = nn.functional.pad(tensors["attention_mask"], (0, 3))
     with torch.no_grad():
-        losses, counts = objective(florence)(tensors)
-        same_losses, same_counts = objective(florence)(padded)
+        losses, counts, _ = objective(florence)(tensors)
+        same_losses, same_counts, _ = objective(florence)(padded)
 
     assert torch.equal(counts, same_counts)
     assert torch.allclose(losses, same_losses, rtol=1e-4)
@@ -75,7 +76,7 @@ def test_a_sample_without_labels_contributes_nothing(made: Made) -> None:
     blank = dict(tensors, labels=tensors["labels"].clone())
     blank["labels"][0] = IGNORED
     with torch.no_grad():
-        losses, counts = objective(florence)(blank)
+        losses, counts, _ = objective(florence)(blank)
 
     assert float(losses[0]) == 0
     assert int(counts[0]) == 0
@@ -86,17 +87,17 @@ def test_soft_locations_forgive_the_neighbour_and_leave_words_alone(made: Made) 
     florence, _ = made
     first = florence.vocabulary.first_location
     soft, plain = objective(florence, soft=20.0), objective(florence)
-    logits = torch.full((1, 3, florence.model.lm_head.out_features), 0.0)
+    logits = torch.zeros(3, florence.model.lm_head.out_features)
     for place, chosen in enumerate((first + 500, first + 900, 7)):
-        logits[0, place, chosen] = 12.0
-    labels = torch.tensor([[first + 510, first + 510, 7]])
+        logits[place, chosen] = 12.0
+    wanted = torch.tensor([first + 510, first + 510, 7])
 
-    near, far, word = soft.token_losses(logits, labels)[0].tolist()
+    near, far, word = soft.losses(logits, wanted).tolist()
 
     # 10 bins off costs the cross-entropy with a Gaussian of 20 bins around the truth, which has most there.
-    whole = torch.log_softmax(logits[0], dim=-1)
+    whole = torch.log_softmax(logits, dim=-1)
     weights = torch.exp(-0.5 * ((torch.arange(BINS) - 510) / 20.0) ** 2)
     expected = -(whole[0, first : first + BINS] * weights / weights.sum()).sum()
     assert near == pytest.approx(float(expected), rel=1e-5)
     assert near < far
-    assert word == pytest.approx(float(plain.token_losses(logits, labels)[0, 2]))
+    assert word == pytest.approx(float(plain.losses(logits, wanted)[2]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from engine.errors import ConfigError, RunFailed
 from engine.storage import Storage
 from model.augment import Augment
+from model.auxiliary import Cells, Head, classes_of
 from model.batches import Batches
 from model.checkpoints import Checkpoints
 from model.florence import Florence, load
@@ -22,10 +24,10 @@ from model.locations import BINS
 from model.objective import Objective
 from model.pair_store import PixelStore, open_pairs
 from model.sampling import Schedule
-from model.training import Course, Training
+from model.training import Course, Step, Training
 from tests.model.world_pairs import untrained, write_pairs
 
-COURSE = Course(steps=6, batch_size=8, warmup=2, learning_rate=2e-3, checkpoint_every=2, seed=3)
+COURSE = Course(steps=6, batch_size=8, warmup=2, learning_rate=2e-3, checkpoint_every=2, seed=3, auxiliary=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +46,7 @@ def training(folder: Path, course: Course = COURSE, *, keep: str = "", rank: int
 def of(florence: Florence, folder: Path, course: Course, *, keep: str, rank: int, world: int) -> Training:
     scratch = folder / f"scratch-{keep}-{rank}-{world}"
     store = open_pairs([str(folder / "pairs-00000.parquet")], florence, scratch)
+    classes = classes_of(store) if course.auxiliary else {}
     batches = Batches(
         store,
         PixelStore(florence.size),
@@ -54,8 +57,14 @@ def of(florence: Florence, folder: Path, course: Course, *, keep: str, rank: int
         rank=rank,
         world=world,
         augment=Augment(flip=True, scale=0.2, shift=0.1, order="reading", seed=course.seed),
+        cells=Cells(classes, grid=4) if classes else None,
     )
-    objective = Objective(florence.model, first_location=florence.vocabulary.first_location, bins=BINS)
+    objective = Objective(
+        florence.model,
+        first_location=florence.vocabulary.first_location,
+        bins=BINS,
+        auxiliary=Head(96, len(classes)) if classes else None,
+    )
     checkpoints = Checkpoints(Storage(str(folder)), keep, "a key") if keep else None
     wrap = functools.partial(torch.nn.parallel.DistributedDataParallel) if world > 1 else None
     return Training(objective, batches, course, checkpoints=checkpoints, wrap=wrap)
@@ -63,15 +72,30 @@ def of(florence: Florence, folder: Path, course: Course, *, keep: str, rank: int
 
 @pytest.fixture(scope="module")
 def alone(folder: Path) -> tuple[list[float], dict[str, Tensor]]:
-    """Losses and final weights of a training that nothing disturbed."""
+    """What `told` says of a training that nothing disturbed, and its final weights."""
     one = training(folder)
-    return [step.loss for step in one.go()], one.weights()
+    return told(one), one.weights()
 
 
-def test_the_loss_falls(alone: tuple[list[float], Any]) -> None:
-    losses, _ = alone
+def told(one: Training) -> list[float]:
+    """Of each step the loss, the gradient's norm and the auxiliary head's two losses."""
+    return [value for step in one.go() for value in (step.loss, step.norm, *map(_mean, _cells(step)))]
 
-    assert losses[-1] < losses[0] - 0.3
+
+def _cells(step: Step) -> list[tuple[float, int]]:
+    return [step.losses.get(f"auxiliary {kind}", (0.0, 1)) for kind in ("classes", "locations")]
+
+
+def _mean(loss: tuple[float, int]) -> float:
+    return loss[0] / loss[1]
+
+
+def test_the_losses_fall(alone: tuple[list[float], Any]) -> None:
+    first, last = alone[0][:4], alone[0][-4:]
+
+    assert last[0] < first[0] - 0.3
+    assert last[2] < first[2] - 0.1
+    assert last[3] < first[3] - 0.02
 
 
 def test_a_training_that_was_cut_off_ends_with_the_same_weights(
@@ -82,9 +106,7 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights(
         next(steps)
     resumed = training(folder, keep="cut")
 
-    losses = [step.loss for step in resumed.go()]
-
-    assert losses == alone[0][4:]
+    assert told(resumed) == alone[0][4 * 4 :]
     assert resumed.weights().keys() == alone[1].keys()
     assert all(torch.equal(value, alone[1][name]) for name, value in resumed.weights().items())
 
@@ -113,37 +135,28 @@ def test_checkpoints_of_another_training_are_refused(folder: Path) -> None:
 def test_parts_of_a_batch_come_to_what_the_whole_does(
     folder: Path, alone: tuple[list[float], dict[str, Tensor]]
 ) -> None:
-    course = Course(
-        steps=6, batch_size=8, accumulate=4, warmup=2, learning_rate=2e-3, checkpoint_every=0, seed=COURSE.seed
-    )
+    course = replace(COURSE, accumulate=4, checkpoint_every=0)
 
-    losses = [step.loss for step in training(folder, course).go()]
-
-    assert losses == pytest.approx(alone[0], rel=1e-3)
+    assert told(training(folder, course)) == pytest.approx(alone[0], rel=1e-3)
 
 
 def test_two_workers_come_to_what_one_does(folder: Path, alone: tuple[list[float], dict[str, Tensor]]) -> None:
     torch.multiprocessing.spawn(_worker, (folder,), nprocs=2)
 
-    told = [torch.load(folder / f"told-{rank}.pt", weights_only=True) for rank in (0, 1)]
+    workers = [torch.load(folder / f"told-{rank}.pt", weights_only=True) for rank in (0, 1)]
 
-    assert told[0]["losses"] == pytest.approx(alone[0], rel=1e-3)
-    for name, value in told[0]["weights"].items():
-        assert torch.equal(value, told[1]["weights"][name])
+    assert workers[0]["told"] == pytest.approx(alone[0], rel=1e-3)
+    for name, value in workers[0]["weights"].items():
+        assert torch.equal(value, workers[1]["weights"][name])
         assert torch.allclose(value, alone[1][name], atol=5e-3)
 
 
 def _worker(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    one = training(folder, Course(**{**_asdict(COURSE), "checkpoint_every": 0}), rank=rank, world=2)
-    losses = [step.loss for step in one.go()]
-    torch.save({"losses": losses, "weights": one.weights()}, folder / f"told-{rank}.pt")
+    one = training(folder, replace(COURSE, checkpoint_every=0), rank=rank, world=2)
+    torch.save({"told": told(one), "weights": one.weights()}, folder / f"told-{rank}.pt")
     torch.distributed.destroy_process_group()
-
-
-def _asdict(course: Course) -> dict[str, Any]:
-    return {name: getattr(course, name) for name in course.__slots__}
 
 
 def test_a_training_that_falls_apart_says_so(folder: Path) -> None:

@@ -23,6 +23,8 @@ from tests.runs import engine, engine_in_background, wait_until, write_recipe
 
 Data = dict[str, Any]
 TRAIN = {"size": 64, "vocabulary": 300, "steps": 8, "batch_size": 4, "warmup": 2, "checkpoint_every": 3}
+FREE = {"size": 0, "vocabulary": 0}
+SMALL = {"auxiliary": 1.0, "fourier_locations": True, "soft_locations": 20.0}  # what small models need for noise
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,25 @@ def test_plain_transformers_loads_it_and_says_the_same(released: Data, trained: 
     assert theirs[0, 1:].tolist() == ours.ids
 
 
+def test_what_helped_it_learn_is_no_part_of_the_model(released: Data, trained: Result) -> None:
+    from safetensors.numpy import load_file
+    from transformers import Florence2ForConditionalGeneration
+
+    helped = run(released, name="helped", **SMALL)
+    folders = [Path(released["dataset"], result.folder) for result in (trained, helped)]
+    shapes = [
+        {name: value.shape for name, value in load_file(folder / "model.safetensors").items()} for folder in folders
+    ]
+    _, loading = Florence2ForConditionalGeneration.from_pretrained(folders[1], output_loading_info=True)
+
+    assert shapes[0] == shapes[1]
+    assert {path.name for path in folders[0].iterdir()} == {path.name for path in folders[1].iterdir()}
+    assert not any(loading[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert helped.told["course"]["auxiliary"] == 1.0
+    assert helped.told["fourier_locations"]
+    assert {"auxiliary classes", "auxiliary locations", "<OD>"} <= set(helped.told["loss"])
+
+
 def test_the_same_command_again_finds_it_finished(released: Data, trained: Result, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "recipe.yaml", with_train(released, name="first"))
 
@@ -125,7 +146,7 @@ def test_the_command_says_what_it_trained(released: Data, tmp_path: Path) -> Non
 
 
 def test_killed_and_run_again_it_ends_with_the_same_weights(released: Data, tmp_path: Path) -> None:
-    steps = {"steps": 24, "checkpoint_every": 2}
+    steps = {"steps": 24, "checkpoint_every": 2, **SMALL}
     recipe = write_recipe(tmp_path / "recipe.yaml", with_train(released, name="killed", **steps))
     checkpoints = Path(released["dataset"], "models", "killed", "checkpoints")
     process = engine_in_background("train", "-c", str(recipe), "--runner", "local")
@@ -147,7 +168,7 @@ def test_another_recipe_under_the_same_name_is_refused(released: Data, trained: 
 
 
 def test_a_checkpoint_goes_on_by_the_same_command(released: Data, trained: Result) -> None:
-    again = run(released, name="second", init=trained.folder, size=0, vocabulary=0, learning_rate=1e-3)
+    again = run(released, name="second", init=trained.folder, size=0, vocabulary=0, learning_rate=1e-3, **SMALL)
 
     first = trained.told["loss"]["<OD>"]
     assert again.told["loss"]["<OD>"] < first
@@ -159,8 +180,11 @@ def test_a_checkpoint_goes_on_by_the_same_command(released: Data, trained: Resul
     [
         ({"tasks": ["<ODD>"]}, "did you mean '<OD>'"),
         ({"tasks": ["<OCR>"]}, "nothing to train on"),
-        ({"init": "tinny"}, "No checkpoint at 'tinny'"),
+        ({"init": "tinny", **FREE}, "No checkpoint at 'tinny'"),
         ({"init": "models/first"}, "train.vocabulary and train.size are for presets"),
+        ({"init": "models/first/init", **FREE, "auxiliary": 1.0}, "train.auxiliary is for presets and models trained"),
+        ({"init": "models/first/init", **FREE, "fourier_locations": True}, "train.fourier_locations is for presets"),
+        ({"tasks": ["<CAPTION>"], "auxiliary": 1.0}, "learns from boxes of <OD>, and these pairs hold none"),
         ({"size": 5}, "Images of 5 pixels"),
         ({"release": "releases/none"}, "No finished release at"),
         ({"accumulate": 3}, "A batch of 4 cannot be cut into 3 parts"),
