@@ -84,11 +84,16 @@ def _news(given: Sequence[GivenText], proposed: Sequence[ProposedText]) -> list[
     """What is not written already, each once."""
     seen = {_plain(one.text) for one in given}
     answer = []
-    for one in sorted(proposed, key=lambda one: (-one.mean_log_prob, one.text, one.id)):
+    best_first = sorted(proposed, key=lambda one: (-one.mean_log_prob, -_seen(one), one.text, one.id))
+    for one in best_first:
         if one.text.strip() and _plain(one.text) not in seen:
             seen.add(_plain(one.text))
             answer.append(one)
     return answer
+
+
+def _seen(one: ProposedText) -> float:
+    return -1.0 if one.grounded is None else one.grounded
 
 
 def _plain(text: str) -> str:

@@ -116,6 +116,15 @@ def test_of_two_boxes_that_one_saw_the_likelier_stays() -> None:
     assert [(one.rule, one.old, one.into) for one in changes] == [("duplicate", "a/1", "a/2")]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_equals_the_first_id_stays_whatever_the_order(order: int) -> None:
+    twins = [region(id="a/1", likelihood=0.5), region(id="a/2", likelihood=0.5)][::order]
+    (change,) = merge_regions(twins, [])
+    assert (change.rule, change.old, change.into) == ("duplicate", "a/2", "a/1")
+    matched = merge_regions(twins, [seen(NEAR), seen(NEAR, "ring")][::order])
+    assert [(one.rule, one.old) for one in matched] == [("moved", "a/1"), ("duplicate", "a/2")]
+
+
 def test_a_proposal_matches_one_box_only_and_a_second_one_is_not_added_over_it() -> None:
     changes = merge_regions([region()], [seen(NEAR), seen((12.0, 10.0, 52.0, 50.0))])
     assert rules(changes) == [("moved", "a/1")]

@@ -84,6 +84,8 @@ def test_the_same_words_are_no_change_and_come_once() -> None:
     assert merge_texts([written("A red ball.", 0.1)], [said("a  red ball")]) == []
     twice = [said(granularity="brief"), said("a red ball", granularity="brief")]
     assert len(merge_texts([], twice)) == 1
+    alike = [said(grounded=None), said(grounded=0.5)]
+    assert merge_texts([], alike) == merge_texts([], alike[::-1])
 
 
 def test_a_text_of_a_region_meets_only_texts_of_that_region() -> None:
