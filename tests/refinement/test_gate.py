@@ -163,6 +163,39 @@ def test_texts_that_become_worse_refuse_the_round() -> None:
     assert same.accepted
     assert len(worse.reasons) == 1
     assert "60 audit images CIDEr-D falls from" in worse.reasons[0]
+    noise = random.normal(0, 0.3, 60)
+    perhaps = [x - 0.02 + y for x, y in zip(before, noise - noise.mean(), strict=True)]
+    assert not judge_round(measures(audit=of_texts(before, perhaps))).accepted
+    assert judge_round(measures(audit=of_texts(before, perhaps)), GateOptions(max_f1_fall=0.05)).accepted
+
+
+def balls(*called: str) -> dict[str, list[Detection]]:
+    """A ball an image, called so; '' is not seen."""
+    return {f"{n:02}": [Detection(name, BALL, 0.5)] if name else [] for n, name in enumerate(called)}
+
+
+BALL = (5.0, 5.0, 25.0, 25.0)
+
+
+def of_balls(before: dict[str, list[Detection]], after: dict[str, list[Detection]]) -> list[str]:
+    people = {name: TruthImage(50, 50, [Truth("ball", BALL)]) for name in before}
+    reasons = judge_round(measures(audit=audit(people, before, after))).reasons
+    return [reason for reason in reasons if "F1" not in reason]
+
+
+def test_a_label_that_is_right_less_often_refuses_the_round() -> None:
+    before = balls(*["ball"] * 20, *["ring"] * 20)
+    (reason,) = of_balls(before, balls(*["ball"] * 10, *[""] * 10, *["ring"] * 20))
+    assert "'ball' is called by its name less often: 0.500 before, 0.333 after (instead 'ring', mostly)" in reason
+    assert of_balls(before, balls(*["ball"] * 18, *[""] * 2, *["ring"] * 20)) == []  # by less than .1
+
+
+def test_names_given_anew_that_are_mostly_wrong_refuse_the_round() -> None:
+    unseen = balls(*[""] * 9)
+    (reason,) = of_balls(unseen, balls("ball", *["ring"] * 8))
+    assert "Of 9 audit objects 'ball' that the round named anew 1 got the right name (instead 'ring', mostly)" in reason
+    assert of_balls(unseen, balls("ball", "ball", *["ring"] * 7)) == []  # it may be chance
+    assert of_balls(balls(*["ring"] * 8), balls(*["ring"] * 8)) == []  # it was so before
 
 
 def test_labels_few_people_labelled_are_said_to_be_unguarded() -> None:

@@ -68,6 +68,13 @@ def test_an_unsure_answer_does_not_count() -> None:
     assert confused_pairs(given, said, [0.4] * 20 + [0.9] * 70) == []
 
 
+def test_mistakes_that_fall_on_all_others_are_none_of_a_pair() -> None:
+    given = ["ball"] * 50 + ["ring"] * 40 + ["star"] * 40
+    said = ["ring"] * 7 + ["star"] * 6 + ["ball"] * 37 + given[50:]
+    assert confused_pairs(given, said, [0.9] * 130) == []
+    assert len(confused_pairs(given, ["ring"] * 13 + said[13:], [0.9] * 130)) == 1
+
+
 def test_doubts_are_shares_and_confidence_of_a_label() -> None:
     told = doubts(["a", "a", "a", "B"], ["A", "b", "a", "b"], [0.9, 0.9, 0.7, 0.5])
     assert [(one.label, one.boxes) for one in told] == [("a", 3), ("b", 1)]

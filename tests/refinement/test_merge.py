@@ -121,6 +121,9 @@ def test_of_equals_the_first_id_stays_whatever_the_order(order: int) -> None:
     twins = [region(id="a/1", likelihood=0.5), region(id="a/2", likelihood=0.5)][::order]
     (change,) = merge_regions(twins, [])
     assert (change.rule, change.old, change.into) == ("duplicate", "a/2", "a/1")
+    (named,) = merge_regions(twins[:1], [seen(NEAR, "star"), seen(NEAR, "ring")][::order])
+    assert named.new is not None
+    assert named.new.label == "ring"
     matched = merge_regions(twins, [seen(NEAR), seen(NEAR, "ring")][::order])
     assert [(one.rule, one.old) for one in matched] == [("moved", "a/1"), ("duplicate", "a/2")]
 
