@@ -99,12 +99,12 @@ class Train(_Section):
     vocabulary: int = Field(default=0, ge=0, description="words of a tokenizer trained with a preset; 0: the preset's")
     tasks: list[str] = Field(default=[], description="such as <OD>; empty: all that the pairs hold")
     temperature: float = Field(default=0.7, ge=0, le=1, description="a task's share is its pairs to this power")
-    steps: int = Field(default=1000, ge=1)
+    steps: int = Field(default=1000, ge=1, description="each a batch and an update of the weights")
     batch_size: int = Field(default=16, ge=1, description="samples a step, over all workers")
     accumulate: int = Field(default=1, ge=1, description="parts a batch is cut into, one after the other")
     learning_rate: float = Field(default=0.0, ge=0, description="the highest; 0: the preset's, 1e-5 for a checkpoint")
     warmup: int = Field(default=100, ge=0, description="steps up to the highest rate, before a cosine down")
-    weight_decay: float = Field(default=0.02, ge=0)
+    weight_decay: float = Field(default=0.02, ge=0, description="of matrices; norms and biases do not decay")
     clip: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
     precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto: bfloat16 on a GPU")
     freeze_vision: bool = Field(
@@ -124,7 +124,62 @@ class Train(_Section):
     workers: int = Field(default=1, ge=1, description="of Ray Train")
     cpus: float = Field(default=1.0, gt=0, description="of one worker")
     gpus: float = Field(default=0.0, ge=0, description="of one worker")
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, description="of first weights, order of pairs, augmentation")
+
+
+class Merge(_Section):
+    """What the evidence must reach before a region changes (refinement/options.py)."""
+
+    match_iou: float = Field(default=0.4, gt=0, le=1, description="from which overlap two boxes may be the same thing")
+    geometry_weight: float = Field(default=0.5, ge=0, le=1, description="the student's share of a matched box")
+    relabel: float = Field(
+        default=0.5, ge=0, description="how sure of its label a student must be to replace another; above 1: never"
+    )
+    add: float = Field(default=0.35, ge=0, description="how sure of its label, to add a box; above 1: never")
+    drop: float = Field(
+        default=0.35, ge=0, description="a box nobody confirms goes below this likelihood of its place; 0: never"
+    )
+    nms: float = Field(default=0.6, gt=0, le=1, description="from which overlap two boxes of the result are one")
+    mask_iou: float = Field(default=0.9, gt=0, le=1, description="a box with a mask that moves further loses the mask")
+
+
+class Gate(_Section):
+    """What a round must reach to be accepted (refinement/gate.py). Shares are of the regions that could change."""
+
+    min_agreement: float = Field(
+        default=0.25, ge=0, le=1, description="F1 of a student with the labels of the fold it did not see"
+    )
+    max_dropped: float = Field(default=0.25, ge=0, description="share of regions")
+    max_relabelled: float = Field(default=0.25, ge=0, description="share of regions")
+    max_added: float = Field(default=1.0, ge=0, description="share of regions")
+    max_f1_fall: float = Field(default=0.01, ge=0, le=1, description="of audit images")
+    class_fall: float = Field(
+        default=0.1, ge=0, le=1, description="how much less often an audit label may be right, for certain"
+    )
+    min_objects: int = Field(default=10, ge=0, description="audit objects of a label before it guards")
+    min_right: float = Field(
+        default=0.5, ge=0, le=1, description="share of a label's audit objects named anew that must be right"
+    )
+    share_factor: float = Field(
+        default=1.5, gt=1, description="alarm where a label's share of all grows or shrinks by more"
+    )
+    vocabulary_fall: float = Field(default=0.1, ge=0, le=1, description="alarm where so many labels are gone")
+    diversity_fall: float = Field(default=0.1, ge=0, le=1, description="alarm where captions are so much more alike")
+
+
+class Refine(_Section):
+    """Students learn what was kept and correct it, round after round; how they are trained is said under train."""
+
+    rounds: int = Field(default=0, ge=0, description="at most; 0: no refinement. Fewer than before undoes the last")
+    folds: int = Field(default=2, ge=1, description="students; each judges only images it was not trained on")
+    stop_when_changed_below: float = Field(default=0.02, ge=0, le=1, description="share of regions, moves aside")
+    tasks: list[str] = Field(default=["<OD>"], description="what students are trained on; <OD> must be among them")
+    steps_later: int = Field(default=0, ge=0, description="from round 2 on, when students go on; 0: train.steps")
+    learning_rate_later: float = Field(default=0.0, ge=0, description="from round 2 on; 0: as in round 1")
+    location: Literal["argmax", "median"] = Field(default="median", description="how a student's locations are read")
+    hold_labels: list[list[str]] = Field(default=[], description="pairs of labels that students are not believed on")
+    merge: Merge = Merge()
+    gate: Gate = Gate()
 
 
 class Recipe(_Section):
@@ -134,6 +189,7 @@ class Recipe(_Section):
     filter: list[dict[str, Any] | str] = Field(default=[], description="rules in order: name, or {name: {options}}")
     emit: Emit = Emit()
     train: Train = Train()
+    refine: Refine = Refine()
     run: Run = Run()
 
 

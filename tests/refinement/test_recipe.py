@@ -1,0 +1,45 @@
+"""The recipe's keys are the options', with the same defaults and limits; engine/ cannot import them from here."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from engine.config import parse_recipe
+from engine.errors import ConfigError
+from refinement.gate import GateOptions
+from refinement.options import MergeOptions
+
+NOT_OF_REGIONS = {"keep_labels", "max_briefs", "text_margin"}  # refine.hold_labels; rounds merge regions alone
+
+
+def test_a_recipe_without_a_word_on_it_has_the_options_own_defaults() -> None:
+    refine = parse_recipe({"dataset": "x"}).refine
+    options = dataclasses.asdict(MergeOptions())
+    assert refine.merge.model_dump() == {name: options[name] for name in options if name not in NOT_OF_REGIONS}
+    assert refine.gate.model_dump() == dataclasses.asdict(GateOptions())
+
+
+@pytest.mark.parametrize(
+    ("section", "wrong"),
+    [
+        ("merge", {"match_iou": 0}),
+        ("merge", {"geometry_weight": 1.1}),
+        ("merge", {"drop": -0.1}),
+        ("gate", {"min_agreement": 1.1}),
+        ("gate", {"max_added": -1}),
+        ("gate", {"share_factor": 1}),
+    ],
+)
+def test_what_an_option_refuses_the_recipe_refuses_by_its_name(section: str, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"'refine.{section}.{next(iter(wrong))}' in recipe is"):
+        parse_recipe({"dataset": "x", "refine": {section: wrong}})
+    with pytest.raises(ConfigError):
+        {"merge": MergeOptions, "gate": GateOptions}[section](**wrong)
+
+
+def test_a_key_that_is_none_gets_the_nearest_right_one() -> None:
+    with pytest.raises(ConfigError, match=r"did you mean 'refine.merge.match_iou'\?"):
+        parse_recipe({"dataset": "x", "refine": {"merge": {"match_iuo": 0.4}}})
