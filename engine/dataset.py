@@ -145,6 +145,12 @@ class Dataset:
             self._files[folder] = dict(sorted(found.items()))
         return self._files[folder]
 
+    def changes(self) -> dict[tuple[str, int], str]:
+        """{(node, shard): path} of what each refinement round changed."""
+        merges = [node for node in self.nodes if node.component == "merge"]
+        found = {node.name: Commits(self.storage, node.folder).data_files("changes") for node in merges}
+        return {(name, shard): path for name, paths in found.items() for shard, path in sorted(paths.items())}
+
     def revisions(self, folder: str) -> Revisions:
         """The committed revision of each shard, -1 where there is none."""
         if folder not in self._revisions:

@@ -17,7 +17,7 @@ from engine.keys import RUN_OPTIONS, node_key
 
 # The folders of the engine itself.
 _RESERVED = frozenset(("images", "inputs", "labels", "probe", "placed", "splits", "truth", "survey", "surveyed"))
-_RESERVED |= {"judge", "emit", "releases", "runs", "calibration"}
+_RESERVED |= {"judge", "emit", "releases", "runs", "calibration", "models", "rounds"}
 IMAGES = "images"  # the folder of the image shards, and the name nodes read them by
 
 
@@ -51,10 +51,11 @@ class Node:
     resources: Resources = Resources()
     component: str = ""
     version: int = 1
+    place: str = ""  # where its answers lie, if not under its name
 
     @property
     def folder(self) -> str:
-        return f"{self.name}/{self.key[:8]}"
+        return f"{self.place or self.name}/{self.key[:8]}"
 
     @property
     def reads_labels(self) -> bool:

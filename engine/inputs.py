@@ -61,6 +61,10 @@ class ShardInputs:
         """The whole committed table of one input, for components over a shard."""
         return self._reader(self._record(name), "data").read()
 
+    def part(self, name: str, part: str) -> pa.Table:
+        """Another committed table of an input, beside its answers."""
+        return self._reader(self._record(name), part).read()
+
     def record(self, name: str) -> Record:
         return self._record(name)
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from engine.dataset import INPUTS, Dataset
 from engine.graph import IMAGES
-from engine.schema import ANNOTATIONS, PARSE, PROBE, RECORD, VERDICTS
+from engine.schema import ANNOTATIONS, CHANGES, PARSE, PROBE, RECORD, VERDICTS
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.schema import INPUTS as INPUTS_SCHEMA
 
@@ -29,6 +29,7 @@ def raw_views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
         yield _raw(con, dataset, INPUTS, dataset.files(INPUTS), INPUTS_SCHEMA)
         yield _raw(con, dataset, "probe", dataset.files(dataset.probe), PROBE, places=True)
         yield _raw(con, dataset, "verdicts", dataset.judged_files(), VERDICTS)
+        yield _raw(con, dataset, "changes", dict(enumerate(dataset.changes().values())), CHANGES)
         for node in dataset.nodes:
             if node.over != "texts":
                 yield _raw(con, dataset, f"node {node.name}", dataset.files(node.folder), RECORD)
@@ -106,6 +107,7 @@ def _released(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
     fates = [f"list_transform({name}, lambda a: {_KEPT.format('a.id')}) AS {name}" for name in ANNOTATIONS]
     yield f"""CREATE VIEW raw.verdicts AS
         SELECT image_id, {_KEPT.format("image_id")} AS image, {", ".join(fates)}, [] AS failures FROM raw.release"""
+    yield _raw(con, dataset, "changes", {}, CHANGES)
     for name, schema in ((INPUTS, INPUTS_SCHEMA), ("probe", PROBE)):
         empty = ", ".join(column for column in nothing(con, schema) if column.rpartition(" ")[2] not in _LISTED)
         number = ", filename, (nth - 1) AS file_row_number" if name == "probe" else ""

@@ -144,6 +144,21 @@ IMAGES = pa.schema(
     ]
 )
 
+# What a refinement round changed, one row each; `old` is '' of what was added, `new` '' of what was dropped.
+CHANGES = pa.schema(
+    [
+        required("image_id", pa.string()),
+        required("round", pa.int32()),
+        required("rule", pa.string()),
+        required("old", pa.string()),
+        required("new", pa.string()),
+        required("old_label", pa.string()),
+        required("new_label", pa.string()),
+        pa.field("value", pa.float64()),
+        pa.field("threshold", pa.float64()),
+    ]
+)
+
 # What was listed: one row an input, labels as the source has them.
 INPUTS = pa.schema(
     [

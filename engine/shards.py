@@ -126,8 +126,9 @@ class Commits:
         self.storage.upload(local_file, path)
         return File(path, digest, rows, size)
 
-    def put_table(self, shard: int, table: pa.Table, revision: int = 0) -> File:
-        with TableWriter(self, shard, table.schema, revision) as writer:
+    def put_table(self, shard: int, table: pa.Table, revision: int = 0, suffix: str = "parquet") -> File:
+        """Parquet. Tables that are no answers have another suffix, so that a listing tells them apart."""
+        with TableWriter(self, shard, table.schema, revision, suffix) as writer:
             writer.write(table)
         return writer.file
 
@@ -167,8 +168,11 @@ class Commits:
 class TableWriter:
     """Streams rows into one Parquet file of fixed row groups: memory does not grow with the shard."""
 
-    def __init__(self, commits: Commits, shard: int, schema: pa.Schema, revision: int = 0) -> None:
+    def __init__(
+        self, commits: Commits, shard: int, schema: pa.Schema, revision: int = 0, suffix: str = "parquet"
+    ) -> None:
         self.commits, self.shard, self.schema, self.revision = commits, shard, schema, revision
+        self.suffix = suffix
         self.file: File
         self._scratch = commits.storage.scratch(f"{commits.folder}/{shard:05d}")
         self._writer: pq.ParquetWriter | None = None
@@ -198,7 +202,7 @@ class TableWriter:
         except StorageError:
             self._give_up()
             raise
-        self.file = self.commits.put_file(self.shard, self._scratch, "parquet", self._rows, self.revision)
+        self.file = self.commits.put_file(self.shard, self._scratch, self.suffix, self._rows, self.revision)
 
     def _give_up(self) -> None:
         with contextlib.suppress(Exception):

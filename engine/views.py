@@ -19,7 +19,7 @@ from engine.schema import IMAGES as IMAGES_SCHEMA
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-VIEWS = (IMAGES, *ANNOTATIONS, "parse", "failures", INPUTS, "verdicts", "runs")
+VIEWS = (IMAGES, *ANNOTATIONS, "parse", "failures", INPUTS, "verdicts", "changes", "runs")
 
 _RUN = {
     "command": "VARCHAR",
@@ -49,6 +49,7 @@ def views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
     yield _inputs()
     yield _failures(dataset)
     yield _verdicts()
+    yield _changes()
     yield _runs(dataset)
     yield from kept_views(dataset)
 
@@ -139,6 +140,16 @@ def _verdicts() -> str:
         SELECT j.image_id, i.split, {_VERDICT}, j.annotation_type, j.v.id AS annotation_id
         FROM ({" UNION ALL ".join(parts)}) j
         LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = j.image_id"""
+
+
+def _changes() -> str:
+    """One row a change of a refinement round. `kept`: whether what came of it is kept now."""
+    return f"""CREATE VIEW changes AS
+        SELECT c.image_id, i.split, {_VERDICT.partition(",")[0]}, c.* EXCLUDE (image_id)
+        FROM raw.changes c
+        LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = c.image_id
+        LEFT JOIN (SELECT image_id, unnest(regions) AS v FROM raw.verdicts) j
+          ON j.image_id = c.image_id AND j.v.id = coalesce(nullif(c.new, ''), c.old)"""
 
 
 def _runs(dataset: Dataset) -> str:

@@ -34,11 +34,12 @@ def judge(
     images: pa.Table,
     parse: pa.Table | None,
     rules: Sequence[tuple[str, Rule, Mapping[str, Any]]],
+    decided: Sequence[Mapping[str, Any]] = (),
 ) -> pa.Table:
     """Verdicts (schema VERDICTS) on a shard, rows and lists aligned with the record's.
 
-    `rules`: (name in the recipe, function, options). Before all rules an image with a failure is dropped, and
-    regions that were merged into another.
+    `rules`: (name in the recipe, function, options). Before all rules an image with a failure is dropped, regions
+    that were merged into another, and regions that are decided: {image_id, region_id, rule, value, threshold}.
     """
     for name, rule, _ in rules:
         if parse is None and needs_parse(rule):
@@ -48,6 +49,7 @@ def judge(
                 f"Filter '{name}' reads a survey of the whole data set: pass its columns with the images."
             )
     court = Court(Shard(record, images, parse))
+    court.take(decided)
     for name, rule, options in rules:
         court.hear(name, rule, options)
     return court.verdicts()
@@ -83,6 +85,21 @@ class Court:
         merged = np.flatnonzero(filled(shard.column("regions").arrow("merged_into")))
         self._drop("regions", merged, Verdict(np.zeros(0, np.bool_), MERGED))
         self._follow({"images", "texts", "regions"})
+
+    def take(self, decided: Sequence[Mapping[str, Any]]) -> None:
+        """Regions that somebody decided of before; what people said is not among them, or stays."""
+        if not decided:
+            return
+        column = self.shard.column("regions")
+        names = zip(column.image.tolist(), column.arrow("id").to_pylist(), strict=True)
+        rows = {name: row for row, name in enumerate(names)}
+        images = {image_id: row for row, image_id in enumerate(self.shard.ids.to_pylist())}
+        for one in decided:
+            row = rows.get((images.get(one["image_id"], -1), one["region_id"]), -1)
+            if row >= 0 and self.dockets["regions"].reason[row] == 0 and not self.shielded["regions"][row]:
+                numbers = [np.nan if one[name] is None else one[name] for name in ("value", "threshold")]
+                self._drop("regions", np.array([row]), Verdict(np.zeros(0, np.bool_), one["rule"], *numbers))
+        self._follow({"regions"})
 
     def view(self, name: str) -> View:
         """What is left of a column. All of it is handed over without a copy."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,23 +51,26 @@ def open_pairs(
     *,
     tasks: Sequence[str] = (),
     only: Mapping[str, Any] | None = None,
+    base: str = "",
 ) -> PairStore:
-    """Read pairs files (paths or URLs). Relative locators are relative to their file. `tasks` [] means all there are.
+    """Read pairs files (paths or URLs). `tasks` [] means all there are.
 
-    `only`: {column: values} to keep, as folds need it. Pairs of images that are not of the train split are refused.
+    `base`: the folder that relative locators are relative to; '': that of their file. `only`: {column: values} to
+    keep, as folds need it. Pairs of images that are not of the train split are refused.
     """
     wanted = list(tasks) or list(TASKS)
     layout = _Layout(scratch, florence)
     for file in files:
-        for batch in _batches(file):
-            layout.add(batch, file, wanted, only or {})
+        for batch in _batches(file, only or {}):
+            layout.add(batch, file, wanted, only or {}, base or file.rpartition("/")[0] or ".")
     return layout.close(wanted)
 
 
-def _batches(file: str) -> Iterator[pa.Table]:
+def _batches(file: str, others: Iterable[str]) -> Iterator[pa.Table]:
     storage = Storage(file.rpartition("/")[0] or ".")
     with storage.open(file.rpartition("/")[2]) as data:
-        for batch in pq.ParquetFile(data).iter_batches(_ROWS, columns=[*COLUMNS, "split"]):
+        columns = list(dict.fromkeys([*COLUMNS, "split", *others]))
+        for batch in pq.ParquetFile(data).iter_batches(_ROWS, columns=columns):
             yield pa.Table.from_batches([batch])
 
 
@@ -80,7 +83,7 @@ class _Layout:
         self._writers: dict[str, Any] = {}
         scratch.mkdir(parents=True, exist_ok=True)
 
-    def add(self, batch: pa.Table, file: str, wanted: Sequence[str], only: Mapping[str, Any]) -> None:
+    def add(self, batch: pa.Table, file: str, wanted: Sequence[str], only: Mapping[str, Any], base: str) -> None:
         held_out = pc.sum(pc.not_equal(batch["split"], "train")).as_py() or 0
         if held_out:
             raise ConfigError(
@@ -89,8 +92,7 @@ class _Layout:
         batch = batch.filter(pc.is_in(batch["task"], value_set=pa.array(wanted, pa.string())))
         for column, values in only.items():
             batch = batch.filter(pc.is_in(batch[column], value_set=pa.array(values, batch.schema.field(column).type)))
-        folder = file.rpartition("/")[0] or "."
-        uris = [_absolute(uri, folder) for uri in batch["uri"].to_pylist()]
+        uris = [_absolute(uri, base) for uri in batch["uri"].to_pylist()]
         batch = batch.set_column(batch.schema.get_field_index("uri"), "uri", pa.array(uris, pa.string())).select(
             COLUMNS
         )

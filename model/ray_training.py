@@ -51,6 +51,7 @@ class Trained:
     fourier_locations: bool = False  # how the initial checkpoint was made, for the record
     freeze_vision: bool = False
     only: Mapping[str, Any] = field(default_factory=dict)
+    base: str = ""  # the folder that relative locators are relative to; '': that of the pairs
     limits: Limits = field(default_factory=Limits)
 
 
@@ -86,7 +87,7 @@ def _work(plan: Trained, say: Say, device: str, wrap: Any, scratch: Path) -> Non
 
     storage = Storage(plan.storage)
     florence = load(local_copy(storage, plan.init, scratch / "init"))
-    store = open_pairs(plan.pairs, florence, scratch / "pairs", tasks=plan.tasks, only=plan.only)
+    store = open_pairs(plan.pairs, florence, scratch / "pairs", tasks=plan.tasks, only=plan.only, base=plan.base)
     peers = Peers()
     classes = classes_of(store) if plan.course.auxiliary else {}
     batches = Batches(

@@ -22,13 +22,14 @@ MODELS, TRAINED = "models", "training.json"  # the folder of models, and what sa
 
 @dataclass(slots=True)
 class Runtime:
-    """How nodes are run: in Ray or in this process, and who is told."""
+    """How nodes are run, in Ray or in this process, and who is told; of a training: whom `hear` gives for its name."""
 
     storage: Storage
     recipe: Recipe
     runner: str = "ray"
     address: str | None = None
     watch: Callable[[str], LiveLine] | None = None
+    hear: Callable[[str], Callable[[dict[str, Any]], None]] | None = None
 
     def backend(self, nodes: Mapping[str, Node]) -> Backend:
         limits, url, seconds = limits_of(self.recipe), self.storage.url, self.recipe.ingest.max_seconds

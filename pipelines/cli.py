@@ -26,7 +26,7 @@ FAILED, WRONG, INTERRUPTED = 1, 2, 130
 @app.command()
 def run(
     recipe: RecipeOption = "recipe.yaml",
-    stage: Annotated[str, typer.Option(help="One of ingest, annotate, filter, emit; default: all.")] = "",
+    stage: Annotated[str, typer.Option(help="One of ingest, annotate, filter, refine, emit; default: all.")] = "",
     settings: SetOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done; with --stage filter: what flips.")
@@ -36,7 +36,7 @@ def run(
     runner: Annotated[str, typer.Option(help="ray, or local: this process, unprotected from crashes.")] = "ray",
     address: Annotated[str, typer.Option(help="A Ray cluster to join; default: a private one here.")] = "",
 ) -> None:
-    """Do what is not done yet: ingest, annotate, filter, emit. The same command again goes on."""
+    """Do what is not done yet: ingest, annotate, filter, refine, emit. The same command again goes on."""
     _guarded(lambda: _run(recipe, stage, settings or [], dry_run, probe, retry_failed, runner, address))
 
 
@@ -63,11 +63,26 @@ def _run(
         address=address or None,
         retry_failed=retry,
         watch=lambda name: LiveLine(name, recipe.ingest.shard_size),
+        hear=_hear,
         command=" ".join(["engine", *sys.argv[1:]]),
     )
     from pipelines.summary import render_summary
 
     typer.echo(render_summary(summary))
+
+
+def _hear(name: str) -> Callable[[dict[str, Any]], None]:
+    """The live line of one training; it gives way when the last step is done."""
+    from pipelines.train import TrainingLine
+
+    line = TrainingLine(name)
+
+    def say(word: dict[str, Any]) -> None:
+        line.say(word)
+        if word["step"] == word["steps"]:
+            line.close()
+
+    return say
 
 
 def _print_dry_run(recipe: Any, stage: str, probe: int, retry: bool) -> None:

@@ -76,10 +76,15 @@ def named_rules(told: Sequence[tuple[str, Mapping[str, Any]]]) -> list[NamedRule
     return [(name, resolve("filter", name, CATALOG)[1], given) for name, given in told]
 
 
-def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "") -> Node:
-    """The filters as a node that reads the whole record. `surveyed`: the folder of a survey, if a rule needs one."""
+def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "", decided: str = "") -> Node:
+    """The filters as a node that reads the whole record.
+
+    `surveyed`: the folder of a survey, if a rule needs one. `decided`: the node of a refinement round that has decided
+    of regions already.
+    """
     rules = rules_of(recipe)
     options = shard_options(nodes) | {"rules": [[name, given] for name, _, given in rules], "surveyed": surveyed}
+    options |= {"decided": decided} if decided else {}
     changed = [
         [name, keyed({key: value for key, value in given.items() if value != defaults_of(rule).get(key)})]
         for name, rule, given in rules
@@ -111,7 +116,7 @@ def shard_options(nodes: Sequence[Node]) -> dict[str, Any]:
     """Which columns of which node make up the record, and which nodes parse."""
     nodes = list(nodes)
     return {
-        "record": [[node.name, record_columns(node, nodes)] for node in record_nodes(nodes) if node.over == "images"],
+        "record": [[node.name, record_columns(node, nodes)] for node in record_nodes(nodes) if node.over != "texts"],
         "parses": [node.name for node in nodes if node.over == "texts"],
     }
 
@@ -125,8 +130,10 @@ def record_columns(node: Node, nodes: Sequence[Node]) -> list[str]:
 class Judge:
     """Over one shard: assemble the record, apply the rules, write the verdicts."""
 
-    def __init__(self, *, rules: list[Any], record: list[Any], parses: list[str], surveyed: str) -> None:
-        self.told, self.record, self.parses, self.folder = rules, record, parses, surveyed
+    def __init__(
+        self, *, rules: list[Any], record: list[Any], parses: list[str], surveyed: str, decided: str = ""
+    ) -> None:
+        self.told, self.record, self.parses, self.folder, self.decided = rules, record, parses, surveyed, decided
         self.surveyed: Surveyed | None = None
 
     def load(self) -> None:
@@ -138,7 +145,9 @@ class Judge:
         if self.surveyed is None:
             self.surveyed = read_surveyed(inputs.storage, self.folder)
         record, parse = shard_record(inputs, self.record, self.parses)
-        verdicts = judge(record, self.surveyed.images(inputs.images), parse, self.surveyed.rules(self.rules))
+        decided = inputs.part(self.decided, "decided").to_pylist() if self.decided else ()
+        rules = self.surveyed.rules(self.rules)
+        verdicts = judge(record, self.surveyed.images(inputs.images), parse, rules, decided)
         file = commits.put_table(shard, verdicts, inputs.unit.revision)
         found = counts(verdicts) | {"released": {"images": _released(verdicts, inputs.images)}}
         return Output({"data": file}, verdicts.num_rows, 0, found | {"surveyed": self.folder})

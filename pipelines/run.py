@@ -26,10 +26,11 @@ from pipelines.annotate import Runtime, annotation_nodes, run_nodes
 from pipelines.filter import judge_node, record_columns
 from pipelines.ingest import CHUNK, INPUTS_FOLDER, count_new, list_inputs, open_dataset, probe_node
 from pipelines.place import place_images
+from pipelines.refine import Standing, refine, standing
 from pipelines.release_pairs import pair_options
 from pipelines.survey import put_together, survey_node, surveyed_folder
 
-STAGES = ("ingest", "annotate", "filter", "emit")
+STAGES = ("ingest", "annotate", "filter", "refine", "emit")
 _NO_SOURCES = "The recipe names no images: add ingest.sources, for example '- folder: photos'."
 PACKAGES = ("ray", "pyarrow", "duckdb", "numpy", "pillow", "opencv-python-headless", "onnxruntime", "rapidocr", "spacy")
 
@@ -45,6 +46,7 @@ class Summary:
     tallies: dict[str, NodeTally] = field(default_factory=dict)
     release: str = ""
     manifest: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def run(
@@ -55,15 +57,18 @@ def run(
     address: str | None = None,
     retry_failed: bool = False,
     watch: Callable[[str], LiveLine] | None = None,
+    hear: Callable[[str], Callable[[dict[str, Any]], None]] | None = None,
     command: str = "",
 ) -> Summary:
     """Run one stage, or all of them. EngineError says in one sentence what stops it; commits stay."""
     nodes = all_nodes(recipe)
     storage = Storage(recipe.dataset)
-    runtime = Runtime(storage, recipe, runner, address, watch)
+    runtime = Runtime(storage, recipe, runner, address, watch, hear)
     judging(storage, recipe, nodes)  # a rule that cannot be is told before anything is made
     pair_options(recipe.emit.pairs)  # and so is a task
-    if stage in ("annotate", "filter", "emit"):
+    if stage == "refine" and not recipe.refine.rounds:
+        raise ConfigError("The recipe asks for no rounds of refinement: add 'refine: {rounds: 2}'.")
+    if stage not in (None, "ingest"):
         _require_inputs(storage)  # before anything is made in a folder that may be a slip of the pen
     open_dataset(storage, recipe)
     summary = Summary(storage.url)
@@ -86,12 +91,16 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
         _ingest(runtime, retry, summary)
     summary.shards = len(Commits(storage, IMAGES).revisions())
     survey, judge = judging(storage, recipe, nodes)
+    now = standing(storage, recipe, nodes, judge)
+    surveys = [survey] if survey else []
     if stage == "filter":  # before current.json names nodes that have not answered
         require(storage, nodes, stage)
+    elif stage == "refine":
+        require(storage, [*nodes, *surveys, judge], stage)
     elif stage == "emit":
-        require(storage, [*nodes, *([survey] if survey else []), judge], stage)
-    write_current(storage, nodes, judge, probe_node(recipe))
-    after = [survey] if survey else [judge]  # what can be done shard by shard
+        require(storage, [*now.nodes, *surveys, now.judge], stage, now.known)
+    write_current(storage, now, probe_node(recipe))
+    after = surveys or now.rest  # what can be done shard by shard
     if stage is None:
         _tally(summary, run_nodes(runtime, "annotate", [*nodes, *after], retry_failed=retry))
     elif stage == "annotate":
@@ -99,14 +108,22 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
     elif stage == "filter":
         _tally(summary, run_nodes(runtime, "filter", after, nodes))
     if survey and stage in (None, "filter"):
-        judge = judge_node(recipe, nodes, put_together(storage, survey, recipe))
-        write_current(storage, nodes, judge, probe_node(recipe))
-        _tally(summary, run_nodes(runtime, "filter", [judge], nodes))
+        put_together(storage, survey, recipe)
+        _, judge = judging(storage, recipe, nodes)
+        now = standing(storage, recipe, nodes, judge)
+        write_current(storage, now, probe_node(recipe))
+        _tally(summary, run_nodes(runtime, "filter", now.rest, nodes))
+    if stage == "refine" or (stage is None and not now.settled(recipe)):
+        if now.told and stage is None:  # the rules of now on what there was before any round
+            _tally(summary, run_nodes(runtime, "filter", [judge], nodes))
+        now = refine(runtime, nodes, judge)
+        summary.notes += now.notes
+        write_current(storage, now, probe_node(recipe))
     if stage in (None, "emit"):
         from pipelines.emit import emit
 
         info = {"versions": versions()}
-        summary.release, summary.manifest = emit(runtime, nodes, judge, info)
+        summary.release, summary.manifest = emit(runtime, now.nodes, now.judge, info)
 
 
 def _ingest(runtime: Runtime, retry: bool, summary: Summary) -> None:
@@ -128,16 +145,19 @@ def _require_inputs(storage: Storage) -> None:
         raise ConfigError(f"'{storage.url}' holds no images yet: run --stage ingest first, or leave --stage out.")
 
 
-def require(storage: Storage, nodes: Sequence[Node], stage: str) -> None:
+def require(storage: Storage, nodes: Sequence[Node], stage: str, known: Sequence[Node] = ()) -> None:
     """A stage alone complains, in one sentence, of what it lacks: answers that are missing or out of date."""
-    plan = make_plan(storage, nodes)
+    plan = make_plan(storage, nodes, known)
     for name, missing in plan.todo().items():
         if missing.any():
             node = plan.known[name]
             raise ConfigError(
                 f"--stage {stage} lacks {int(missing.sum())} of {plan.shards} shards of '{name}' ({node.folder}): "
-                f"run --stage {'filter' if name == 'judge' else 'annotate'} first, or leave --stage out."
+                f"run --stage {_STAGE_OF.get(name, 'annotate')} first, or leave --stage out."
             )
+
+
+_STAGE_OF = {"judge": "filter", "survey": "filter"}
 
 
 def all_nodes(recipe: Recipe) -> list[Node]:
@@ -156,8 +176,9 @@ def judging(storage: Storage, recipe: Recipe, nodes: Sequence[Node]) -> tuple[No
     return survey, judge_node(recipe, nodes, surveyed_folder(storage, survey) if survey else "")
 
 
-def write_current(storage: Storage, nodes: Sequence[Node], judge: Node, probe: Node) -> None:
+def write_current(storage: Storage, now: Standing, probe: Node) -> None:
     """current.json: which nodes make up the data set now, for everything that reads it back."""
+    nodes, judge = now.nodes, now.judge
     described = [
         {
             "name": node.name,
@@ -170,7 +191,7 @@ def write_current(storage: Storage, nodes: Sequence[Node], judge: Node, probe: N
             "needs": list(node.needs),
             "gives": list(node.gives),
             "inputs": list(node.inputs),
-            "columns": record_columns(node, nodes) if node.over == "images" else [],
+            "columns": record_columns(node, nodes) if node.over != "texts" else [],
         }
         for node in nodes
     ]
@@ -179,6 +200,7 @@ def write_current(storage: Storage, nodes: Sequence[Node], judge: Node, probe: N
         "nodes": described,
         "judge": {"folder": judge.folder, "key": judge.key},
         "probe": {"folder": probe.folder},
+        "rounds": [told["name"] for told in now.told],
     }
     data = json.dumps(current, indent=1).encode()
     if not storage.exists("current.json") or storage.read("current.json") != data:
@@ -205,7 +227,8 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
     nodes = all_nodes(recipe)
     storage = Storage(recipe.dataset)
     survey, judge = judging(storage, recipe, nodes)
-    judges = [*([survey] if survey else []), judge]
+    now = standing(storage, recipe, nodes, judge)
+    judges = [*([survey] if survey else []), *now.rest]
     probe = probe_node(recipe)
     rows: list[dict[str, Any]] = []
     new = 0

@@ -23,6 +23,7 @@ def render_summary(summary: Summary) -> str:
     lines += [f"  {note}" for note in notes[:20]]
     if len(notes) > 20:
         lines.append(f"  ... and {len(notes) - 20} more notes in runs/")
+    lines += summary.notes
     if summary.release:
         counts = summary.manifest.get("counts", {})
         lines.append(

@@ -10,7 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -68,8 +68,12 @@ def fit(
     say: Callable[[dict[str, Any]], None] | None = None,
     limits: Limits | None = None,
     only: dict[str, Any] | None = None,
+    base: str = "",
 ) -> Result:
-    """The same of any pairs: `content` names what they hold. Refinement trains its students by this function."""
+    """The same of any pairs: `content` names what they hold. Refinement trains its students by this function.
+
+    `only` and `base`: as `model.pair_store.open_pairs` takes them.
+    """
     folder = f"{MODELS}/{options.name}"
     key = training_key(storage, options, content, only or {})
     if (told := finished(storage, folder)) is not None:
@@ -81,6 +85,7 @@ def fit(
         return Result(folder, told)
     init = first_weights(storage, options, files, folder, key)
     plan = _plan(storage, options, files, folder, key, init, limits or Limits(), only or {})
+    plan = replace(plan, base=base)
     started = time.monotonic()
     heard: list[dict[str, Any]] = []
 
@@ -103,7 +108,7 @@ def fit(
 def training_key(storage: Storage, options: Train, content: str, only: dict[str, Any]) -> str:
     """Of all that decides the weights. Workers are among it: sums of another cut differ in their last bits."""
     run_only = {"name", "release", "checkpoint_every", "cpus"}
-    chosen = options.model_dump(mode="json", exclude=run_only)
+    chosen = options.model_dump(mode="json", exclude=run_only, exclude_defaults=True)
     return stable_hash(["train", TRAIN_VERSION, chosen, content, _init_digest(storage, options.init), only])
 
 
@@ -290,7 +295,8 @@ def draw_curves(storage: Storage, folder: str) -> None:
 class TrainingLine:
     """The live line of a training: redrawn on a terminal, else written every half minute."""
 
-    def __init__(self, *, stream: TextIO | None = None, live: bool | None = None) -> None:
+    def __init__(self, name: str = "train", *, stream: TextIO | None = None, live: bool | None = None) -> None:
+        self.name = name
         self.drawer = LineDrawer(stream, live)
         self._first: tuple[float, int] | None = None  # when the first word came, and of which step
 
@@ -304,9 +310,8 @@ class TrainingLine:
         done = step - (self._first[1] if self._first else 0)
         rate = f"{done * word['samples'] / elapsed:.0f}" if elapsed > 0 and done else "-"
         left = clock(elapsed * (steps - step) / done) if done else "--:--"
-        return (
-            f"train {step / steps:4.0%} · {rate} samples/s · step {step}/{steps} · loss {word['loss']:.3f} · ETA {left}"
-        )
+        told = f"{self.name} {step / steps:4.0%} · {rate} samples/s · step {step}/{steps}"
+        return f"{told} · loss {word['loss']:.3f} · ETA {left}"
 
     def close(self) -> None:
         self.drawer.close()

@@ -47,6 +47,7 @@ class Story:
     verdicts: dict[str, Mapping[str, Any]] | None = None
     failures: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     same_as: str = ""  # the image that stands for this one
+    changes: list[Mapping[str, Any]] = field(default_factory=list)  # of refinement rounds, in order
 
     def record(self, name: str) -> Said:
         """The annotation as it stands in the record, or as its own node wrote it if it is not part of that."""
@@ -134,13 +135,17 @@ def _story(dataset: Dataset, place: str, row: int) -> Story:
     story = Story(_row(dataset, dataset.files(IMAGES)[shard], row), shard)
     for node in dataset.nodes:
         path = dataset.files(node.folder).get(shard)
-        if path is None or node.over != "images":
+        if path is None or node.over == "texts":
             continue
         answer = _row(dataset, path, row)
         story.failures += [(node.name, failure) for failure in answer["failures"]]
         for column in ANNOTATIONS:
             for item in answer[column]:
                 story.said.setdefault(item["id"], []).append(Said(node, column, item))
+    for (_, changed), path in dataset.changes().items():
+        if changed == shard:
+            rows = TableReader(dataset.storage, path).read().to_pylist()
+            story.changes += [row for row in rows if row["image_id"] == story.image["image_id"]]
     if path := dataset.judged_files().get(shard):
         story.same_as = read_surveyed(dataset.storage, dataset.surveyed).same_as(story.image["image_id"])
         verdicts = _row(dataset, path, row)
@@ -207,10 +212,18 @@ def _chain(story: Story, name: str) -> list[str]:
     lines = [f"{name}: {_what(story, name)}", *_proposed(story, name, "  ")]
     lines += list(_parents(story, name, "  ", {name}))
     lines += [f"  merged with  {other}: {_what(story, other)}" for other in _merged_here(story, name)]
+    lines += [f"  changed in   {_change(one)}" for one in story.changes if name in (one["old"], one["new"])]
     if said.column == "regions":
         lines += list(_attached(story, name))
     lines.append(f"  verdict      {_fate_of(story, name)}")
     return lines + list(_because(story, name))
+
+
+def _change(one: Mapping[str, Any]) -> str:
+    """What a refinement round did, by which rule."""
+    became = {"": "nothing"}.get(one["new"], one["new"])
+    told = f"round {one['round']}: {one['old'] or 'nothing'} became {became}, {one['rule']}"
+    return f"{told}, value {_number(one['value'])}, threshold {_number(one['threshold'])}"
 
 
 def _proposed(story: Story, name: str, indent: str) -> list[str]:

@@ -1,0 +1,294 @@
+"""Rounds of refinement: students learn from what was kept, look at the same images again, and change what they can.
+
+A round is pairs -> one student a fold -> propose -> merge -> judge -> gate. Each step is committed, and so is the
+decision (`rounds/<n>-<key8>.json`): the same command finds it. A refused round changes nothing; its reasons stay on
+record. Which rounds are part of the data set is told by current.json; with fewer of them in the recipe the last ones
+are undone. Other rules judge what the rounds made; students learn again only where --stage refine asks for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from engine.config import Recipe, Train
+from engine.errors import ConfigError
+from engine.graph import Node
+from engine.keys import stable_hash
+from engine.shards import Commits, Record
+from engine.storage import Storage
+from model.presets import PRESETS, preset_of
+from pipelines.annotate import Runtime, run_nodes
+from pipelines.audit_labels import audited
+from pipelines.filter import judge_node
+from pipelines.ingest import limits_of
+from pipelines.round_nodes import REFINE_VERSION, given_node, merge_node, pairs_node, propose_node
+from refinement.gate import GateOptions, RoundMeasures, judge_round
+from refinement.measures import Counted
+
+FOLDER = "rounds"
+Told = dict[str, Any]  # a committed decision
+
+
+@dataclass(slots=True)
+class Standing:
+    """The data set after the rounds that were accepted.
+
+    `nodes` make it up and `judge` judges it; `known` are what rounds read besides. `rounds`: what each round is made
+    of, in graph order. `told`: decisions, also a last one that refused. `notes`: what a person should read.
+    """
+
+    nodes: Sequence[Node]
+    judge: Node
+    known: list[Node] = field(default_factory=list)
+    rounds: list[Node] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def accepted(self) -> list[Told]:
+        return [told for told in self.told if told["accepted"]]
+
+    @property
+    def rest(self) -> list[Node]:
+        """What is to be done once all have annotated, in graph order."""
+        return [*self.rounds, self.judge]
+
+    def settled(self, recipe: Recipe) -> bool:
+        """Whether no other round is to be tried: there are enough, one was refused, or the last one changed little."""
+        if not self.told:
+            return not recipe.refine.rounds
+        last = self.told[-1]
+        few = last["measures"]["changed"] < recipe.refine.stop_when_changed_below
+        return len(self.accepted) >= recipe.refine.rounds or not last["accepted"] or few
+
+    @property
+    def merge(self) -> str:
+        """The node that has decided of regions already; '' before the first round."""
+        return self.accepted[-1]["merge"] if self.accepted else ""
+
+
+@dataclass(slots=True)
+class _Round:
+    number: int
+    given: Node
+    propose: Node
+    merge: Node
+
+    def after(self, now: Standing, judge: Node) -> Standing:
+        nodes = [*now.nodes, self.propose, self.merge]
+        rounds = [*now.rounds, self.given, self.propose, self.merge]
+        return Standing(nodes, judge, [*now.known, self.given], rounds, list(now.told), list(now.notes))
+
+
+# --- what stands -----------------------------------------------------------------------------
+
+
+def standing(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Node) -> Standing:
+    """The rounds that current.json names, as far as they are of these nodes and this recipe; no student is trained.
+
+    They were given what the rules of their time kept; what they made is judged by the rules of now.
+    """
+    now = Standing(nodes, judge)
+    for name in rounds_named(storage):
+        try:
+            told: Told = json.loads(storage.read(name)) | {"name": name}
+        except FileNotFoundError:
+            break
+        if told["options"] != _options(recipe) or told["base"] != _base(nodes):
+            break
+        if told["round"] > recipe.refine.rounds:
+            break
+        if not told["accepted"]:
+            now.told.append(told)
+            break
+        then = judge_node(recipe.model_copy(update={"filter": told["filter"]}), now.nodes, told["surveyed"], now.merge)
+        now = _round(recipe, now, then, told["round"], told["students"]).after(now, judge)
+        now.told.append(told)
+    if now.accepted:
+        now.judge = judge_node(recipe, now.nodes, judge.options["surveyed"], now.merge)
+    return now
+
+
+def rounds_named(storage: Storage) -> list[str]:
+    """The decisions that the data set as it is rests on, first round first."""
+    if not storage.exists("current.json"):
+        return []
+    named: list[str] = json.loads(storage.read("current.json")).get("rounds", [])
+    return named
+
+
+def _options(recipe: Recipe) -> str:
+    """Of all that decides what a round makes."""
+    refine = recipe.refine.model_dump(mode="json", exclude={"rounds", "stop_when_changed_below"})
+    train = recipe.train.model_dump(mode="json", exclude={"name", "release", "checkpoint_every", "cpus"})
+    pairs = recipe.emit.pairs.model_dump(mode="json", exclude={"tasks"})
+    return stable_hash(["refine", REFINE_VERSION, refine, train, pairs])
+
+
+def _base(nodes: Sequence[Node]) -> dict[str, str]:
+    """Who annotates, without what rounds have added."""
+    return {node.name: node.key for node in nodes if not node.name.startswith("round-")}
+
+
+# --- rounds ----------------------------------------------------------------------------------
+
+
+def refine(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing:
+    """Every round of the recipe, from the first: what is committed is found, the rest is done.
+
+    It ends early where a round is refused, or changes less than `stop_when_changed_below`.
+    """
+    recipe, surveyed = runtime.recipe, str(judge.options["surveyed"])
+    now, students = Standing(nodes, judge), list[str]()
+    for number in range(1, recipe.refine.rounds + 1):
+        students = _students(runtime, now, number, students)
+        one = _round(recipe, now, now.judge, number, students)
+        judged = judge_node(recipe, [*now.nodes, one.propose, one.merge], surveyed, one.merge.name)
+        run_nodes(runtime, "refine", [one.propose, one.merge, judged], [*now.nodes, *now.known, one.given])
+        told = _decided(runtime, now, one, judged, students, surveyed)
+        if told["accepted"]:
+            now = one.after(now, judged)
+        now.told.append(told)
+        now.notes += _notes(told)
+        if not told["accepted"]:
+            break
+        if (changed := told["measures"]["changed"]) < recipe.refine.stop_when_changed_below:
+            now.notes.append(f"round {number} changed {changed:.1%} of the regions: no other is needed.")
+            break
+    return now
+
+
+def _round(recipe: Recipe, now: Standing, judge: Node, number: int, students: Sequence[str]) -> _Round:
+    given = given_node(judge, number)
+    propose = propose_node(recipe, now.nodes, given, number, students)
+    return _Round(number, given, propose, merge_node(recipe, now.nodes, given, propose, number))
+
+
+def _students(runtime: Runtime, now: Standing, number: int, before: Sequence[str]) -> list[str]:
+    """One model a fold, trained on the other folds: folders of the data set."""
+    from pipelines.train import fit, training_key
+
+    recipe, storage = runtime.recipe, runtime.storage
+    given = given_node(now.judge, number)
+    pairs = pairs_node(recipe, now.nodes, given, number)
+    run_nodes(runtime, "refine", [pairs], [*now.nodes, *now.known, given])
+    records = _records(storage, pairs)
+    if not sum(record.counts["pairs"] for record in records):
+        raise ConfigError(
+            f"There is nothing to learn from: no image that is kept to train on has a pair of {recipe.refine.tasks}."
+        )
+    files = [f"{storage.url}/{record.files['data'].path}" for record in records]
+    content = stable_hash([record.files["data"].sha256 for record in records])
+    students = []
+    for fold in range(recipe.refine.folds):
+        options = _student_options(recipe, fold, before)
+        only = {"fold": [other for other in range(recipe.refine.folds) if other != fold or recipe.refine.folds == 1]}
+        key = training_key(storage, options, content, only)
+        result = fit(
+            storage,
+            options.model_copy(update={"name": f"round-{number}-fold-{fold}-{key[:8]}"}),
+            files,
+            content,
+            runner=runtime.runner,
+            address=runtime.address,
+            say=runtime.hear(f"round {number}, fold {fold + 1} of {recipe.refine.folds}") if runtime.hear else None,
+            limits=limits_of(recipe),
+            only=only,
+            base=storage.url,
+        )
+        students.append(result.folder)
+    return students
+
+
+def _student_options(recipe: Recipe, fold: int, before: Sequence[str]) -> Train:
+    """In the first round as `train` says; later each fold's student goes on from its own of the round before."""
+    refine, train = recipe.refine, recipe.train
+    changes: dict[str, Any] = {"release": "", "tasks": list(refine.tasks), "seed": train.seed + fold}
+    if before:
+        changes |= {"init": before[fold], "size": 0, "vocabulary": 0, "steps": refine.steps_later or train.steps}
+        preset = preset_of(train.init).learning_rate if train.init in PRESETS else 0.0
+        changes["learning_rate"] = refine.learning_rate_later or train.learning_rate or preset
+    return train.model_copy(update=changes)
+
+
+def _records(storage: Storage, node: Node) -> list[Record]:
+    commits = Commits(storage, node.folder)
+    return [commits.record(shard, int(revision)) for shard, revision in enumerate(commits.revisions())]
+
+
+# --- the gate --------------------------------------------------------------------------------
+
+
+def _decided(
+    runtime: Runtime, now: Standing, one: _Round, judged: Node, students: Sequence[str], surveyed: str
+) -> Told:
+    """The committed decision on a round, made now if there is none."""
+    recipe, storage = runtime.recipe, runtime.storage
+    gate = recipe.refine.gate.model_dump(mode="json")
+    revisions = Commits(storage, one.merge.folder).revisions().tolist()
+    key = stable_hash(["round", REFINE_VERSION, one.merge.key, judged.key, gate, revisions])
+    name = f"{FOLDER}/{one.number}-{key[:8]}.json"
+    if not storage.exists(name):
+        decision = judge_round(_measures(storage, now, one, judged), GateOptions(**gate))
+        told = {
+            "round": one.number,
+            "accepted": decision.accepted,
+            "reasons": decision.reasons,
+            "alarms": decision.alarms,
+            "measures": decision.measures,
+            "changes": _changes(_records(storage, one.merge)),
+            "students": list(students),
+            "propose": one.propose.name,
+            "merge": one.merge.name,
+            "folders": [one.propose.folder, one.merge.folder, judged.folder],
+            "filter": recipe.model_dump(mode="json")["filter"],
+            "options": _options(recipe),
+            "base": _base(now.nodes),
+            "surveyed": surveyed,
+        }
+        storage.create(name, json.dumps(told, indent=1).encode())
+    found: Told = json.loads(storage.read(name))
+    return found | {"name": name}
+
+
+def _changes(records: Sequence[Record]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for record in records:
+        total.update(record.counts["changes"])
+    return dict(sorted(total.items()))
+
+
+def _measures(storage: Storage, now: Standing, one: _Round, judged: Node) -> RoundMeasures:
+    records = _records(storage, one.merge)
+    labels: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
+    agreement: dict[str, list[int]] = {}
+    for record in records:
+        for counter, part in zip(labels, ("labels_before", "labels_after"), strict=True):
+            counter.update(record.counts[part])
+        for fold, numbers in record.counts["agreement"].items():
+            sums = agreement.setdefault(fold, [0, 0, 0])
+            agreement[fold] = [a + b for a, b in zip(sums, numbers, strict=True)]
+    after = one.after(now, judged)
+    return RoundMeasures(
+        agreement=[Counted(*(np.array([number]) for number in agreement[fold])) for fold in sorted(agreement)],
+        given=sum(record.counts["given"] for record in records),
+        changes=_changes(records),
+        labels=labels,
+        audit=audited(storage, (now.nodes, now.judge), (after.nodes, judged)),
+    )
+
+
+def _notes(told: Told) -> list[str]:
+    number = told["round"]
+    changes = ", ".join(f"{count:,} {rule}" for rule, count in told["changes"].items()) or "nothing"
+    if told["accepted"]:
+        lines = [f"round {number} accepted: {changes}"]
+    else:
+        lines = [f"round {number} REFUSED, the data set stays as it was: {reason}" for reason in told["reasons"]]
+    return lines + [f"round {number} ALARM: {alarm}" for alarm in told["alarms"]]
