@@ -20,14 +20,17 @@ from engine.config import Recipe, Train
 from engine.errors import ConfigError
 from engine.graph import Node
 from engine.keys import stable_hash
+from engine.progress import NodeTally
 from engine.shards import Commits, Record
 from engine.storage import Storage
 from model.presets import PRESETS, preset_of
+from model.prompts import task_of
 from pipelines.annotate import Runtime, run_nodes
 from pipelines.audit_labels import audited
 from pipelines.filter import judge_node
 from pipelines.ingest import limits_of
 from pipelines.round_nodes import REFINE_VERSION, given_node, merge_node, pairs_node, propose_node
+from pipelines.rounds import OD, merge_options
 from refinement.gate import GateOptions, RoundMeasures, judge_round
 from refinement.measures import Counted
 
@@ -41,6 +44,7 @@ class Standing:
 
     `nodes` make it up and `judge` judges it; `known` are what rounds read besides. `rounds`: what each round is made
     of, in graph order. `told`: decisions, also a last one that refused. `notes`: what a person should read.
+    `tallies`: what nodes of rounds have done.
     """
 
     nodes: Sequence[Node]
@@ -49,6 +53,7 @@ class Standing:
     rounds: list[Node] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tallies: dict[str, NodeTally] = field(default_factory=dict)
 
     @property
     def accepted(self) -> list[Told]:
@@ -83,7 +88,8 @@ class _Round:
     def after(self, now: Standing, judge: Node) -> Standing:
         nodes = [*now.nodes, self.propose, self.merge]
         rounds = [*now.rounds, self.given, self.propose, self.merge]
-        return Standing(nodes, judge, [*now.known, self.given], rounds, list(now.told), list(now.notes))
+        known = [*now.known, self.given]
+        return Standing(nodes, judge, known, rounds, list(now.told), list(now.notes), now.tallies)
 
 
 # --- what stands -----------------------------------------------------------------------------
@@ -145,12 +151,14 @@ def refine(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing:
     It ends early where a round is refused, or changes less than `stop_when_changed_below`.
     """
     recipe, surveyed = runtime.recipe, str(judge.options["surveyed"])
+    check(recipe)
     now, students = Standing(nodes, judge), list[str]()
     for number in range(1, recipe.refine.rounds + 1):
         students = _students(runtime, now, number, students)
         one = _round(recipe, now, now.judge, number, students)
         judged = judge_node(recipe, [*now.nodes, one.propose, one.merge], surveyed, one.merge.name)
-        run_nodes(runtime, "refine", [one.propose, one.merge, judged], [*now.nodes, *now.known, one.given])
+        _, line = run_nodes(runtime, "refine", [one.propose, one.merge, judged], [*now.nodes, *now.known, one.given])
+        now.tallies |= {name: tally for name, tally in line.tallies.items() if tally.units}
         told = _decided(runtime, now, one, judged, students, surveyed)
         if told["accepted"]:
             now = one.after(now, judged)
@@ -162,6 +170,16 @@ def refine(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing:
             now.notes.append(f"round {number} changed {changed:.1%} of the regions: no other is needed.")
             break
     return now
+
+
+def check(recipe: Recipe) -> None:
+    """ConfigError, before anything is trained, for options that cannot be meant."""
+    merge_options(recipe.refine.merge.model_dump(), recipe.refine.hold_labels)
+    GateOptions(**recipe.refine.gate.model_dump())
+    if OD not in recipe.refine.tasks:
+        raise ConfigError(f"refine.tasks is {recipe.refine.tasks}: rounds correct boxes, so {OD} must be among them.")
+    for task in recipe.refine.tasks:
+        task_of(task)
 
 
 def _round(recipe: Recipe, now: Standing, judge: Node, number: int, students: Sequence[str]) -> _Round:
@@ -177,7 +195,8 @@ def _students(runtime: Runtime, now: Standing, number: int, before: Sequence[str
     recipe, storage = runtime.recipe, runtime.storage
     given = given_node(now.judge, number)
     pairs = pairs_node(recipe, now.nodes, given, number)
-    run_nodes(runtime, "refine", [pairs], [*now.nodes, *now.known, given])
+    _, line = run_nodes(runtime, "refine", [pairs], [*now.nodes, *now.known, given])
+    now.tallies |= {name: tally for name, tally in line.tallies.items() if tally.units}
     records = _records(storage, pairs)
     if not sum(record.counts["pairs"] for record in records):
         raise ConfigError(

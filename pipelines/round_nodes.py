@@ -62,16 +62,16 @@ def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int
 
 def merge_node(recipe: Recipe, nodes: Sequence[Node], given: Node, propose: Node, number: int) -> Node:
     """Re-emits every region, so that the record takes them from here."""
-    options = recipe.refine.merge.model_dump(mode="json") | {"keep_labels": recipe.refine.hold_labels}
+    options, held = recipe.refine.merge.model_dump(mode="json"), recipe.refine.hold_labels
     name = f"round-{number}-merge"
     return Node(
         name=name,
         target="pipelines.rounds:Merge",
         options=_record(nodes, given)
         | {"name": name, "round_number": number, "propose": propose.name, "folds": recipe.refine.folds}
-        | {"options": options},
+        | {"options": options, "held": held},
         gives=("regions", "region_texts"),
-        key=stable_hash(["round-merge", REFINE_VERSION, propose.key, options]),
+        key=stable_hash(["round-merge", REFINE_VERSION, propose.key, options, held]),
         inputs={**_inputs(nodes, given), propose.name: ("boxes",)},
         replaces=_REPLACES,
         component="merge",

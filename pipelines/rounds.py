@@ -251,12 +251,13 @@ class Merge:
         propose: str,
         folds: int,
         options: Mapping[str, Any],
+        held: Sequence[Sequence[str]],
     ) -> None:
         self.name, self.round, self.record, self.judge, self.propose = name, round_number, record, judge, propose
-        self.folds, self.given = folds, options
+        self.folds, self.given, self.held = folds, options, held
 
     def load(self) -> None:
-        self.options = MergeOptions(**(dict(self.given) | {"keep_labels": held(self.given["keep_labels"])}))
+        self.options = merge_options(self.given, self.held)
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
         kept = _Kept(inputs, self.record, self.judge)
@@ -325,6 +326,11 @@ class Merge:
         if old is not None and new.keeps_shape:
             row |= {"rle": old["rle"], "quad": old["quad"]}
         return row
+
+
+def merge_options(options: Mapping[str, Any], hold_labels: Sequence[Sequence[str]]) -> MergeOptions:
+    """What a recipe says under refine.merge and refine.hold_labels."""
+    return MergeOptions(**options, keep_labels=held(hold_labels))
 
 
 class _Told:

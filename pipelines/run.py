@@ -27,6 +27,7 @@ from pipelines.filter import judge_node, record_columns
 from pipelines.ingest import CHUNK, INPUTS_FOLDER, count_new, list_inputs, open_dataset, probe_node
 from pipelines.place import place_images
 from pipelines.refine import Standing, refine, standing
+from pipelines.refine import check as check_rounds
 from pipelines.release_pairs import pair_options
 from pipelines.survey import put_together, survey_node, surveyed_folder
 
@@ -66,6 +67,7 @@ def run(
     runtime = Runtime(storage, recipe, runner, address, watch, hear)
     judging(storage, recipe, nodes)  # a rule that cannot be is told before anything is made
     pair_options(recipe.emit.pairs)  # and so is a task
+    check_rounds(recipe)
     if stage == "refine" and not recipe.refine.rounds:
         raise ConfigError("The recipe asks for no rounds of refinement: add 'refine: {rounds: 2}'.")
     if stage not in (None, "ingest"):
@@ -118,6 +120,7 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
             _tally(summary, run_nodes(runtime, "filter", [judge], nodes))
         now = refine(runtime, nodes, judge)
         summary.notes += now.notes
+        summary.tallies |= now.tallies
         write_current(storage, now, probe_node(recipe))
     if stage in (None, "emit"):
         from pipelines.emit import emit
@@ -245,9 +248,19 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
         rows += _would(storage, plan, group, new)
         if survey and judge in group and plan.todo()[survey.name].any():  # whose numbers every verdict hangs on
             rows[-1] = _row(judge, plan.shards, plan.shards, "reads survey")
+    if stage in (None, "refine") and not now.settled(recipe):
+        rows.append(_would_refine(recipe, now))
     if stage in (None, "emit"):
-        rows.append(_would_emit(storage, recipe, nodes, judge, any(row["todo"] for row in rows)))
+        rows.append(_would_emit(storage, recipe, now.nodes, now.judge, any(row["todo"] for row in rows)))
     return rows
+
+
+def _would_refine(recipe: Recipe, now: Standing) -> dict[str, Any]:
+    """One line for all rounds: what a later one does hangs on what an earlier one finds."""
+    rounds, done = recipe.refine.rounds, len(now.accepted)
+    why = f"{recipe.refine.folds} students a round, {recipe.train.steps} steps each; what is committed of them is found"
+    row = {"node": "refine", "component": "rounds", "folder": "rounds", "todo": rounds - done, "shards": rounds}
+    return row | {"why": why}
 
 
 def _new_inputs(storage: Storage, recipe: Recipe) -> int:
