@@ -22,7 +22,7 @@ Side = tuple[Sequence[Node], Node]  # nodes, and the judge of what they made
 
 def audited(storage: Storage, before: Side, after: Side, split: str = "audit-fit") -> Audit | None:
     """None where the data set has no audit images with boxes of people."""
-    sides = [_dataset(storage, *side) for side in (before, after)]
+    sides = [dataset_of(storage, *side) for side in (before, after)]
     try:
         truth = audit_truth(sides[0], split).objects
     except ConfigError:
@@ -33,7 +33,7 @@ def audited(storage: Storage, before: Side, after: Side, split: str = "audit-fit
     return audit(truth, early, late)
 
 
-def _dataset(storage: Storage, nodes: Sequence[Node], judge: Node) -> Dataset:
+def dataset_of(storage: Storage, nodes: Sequence[Node], judge: Node) -> Dataset:
     """The data set as these nodes make it, whatever current.json says."""
     made = [
         CurrentNode(node.name, node.key, node.folder, over=node.over, columns=tuple(record_columns(node, nodes)))

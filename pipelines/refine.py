@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ from pipelines.ingest import limits_of
 from pipelines.round_nodes import REFINE_VERSION, given_node, merge_node, pairs_node, propose_node
 from pipelines.rounds import OD, merge_options
 from refinement.gate import GateOptions, RoundMeasures, judge_round
+from refinement.label_noise import confused_by_people, confused_pairs
 from refinement.measures import Counted
 
 FOLDER = "rounds"
@@ -254,14 +255,16 @@ def _decided(
     key = stable_hash(["round", REFINE_VERSION, one.merge.key, judged.key, gate, revisions])
     name = f"{FOLDER}/{one.number}-{key[:8]}.json"
     if not storage.exists(name):
-        decision = judge_round(_measures(storage, now, one, judged), GateOptions(**gate))
+        measures = _measures(storage, now, one, judged)
+        decision = judge_round(measures, GateOptions(**gate))
         told = {
             "round": one.number,
             "accepted": decision.accepted,
             "reasons": decision.reasons,
             "alarms": decision.alarms,
             "measures": decision.measures,
-            "changes": _changes(_records(storage, one.merge)),
+            "changes": dict(measures.changes),
+            "confused": _confused(_records(storage, one.merge), measures),
             "students": list(students),
             "propose": one.propose.name,
             "merge": one.merge.name,
@@ -281,6 +284,20 @@ def _changes(records: Sequence[Record]) -> dict[str, int]:
     for record in records:
         total.update(record.counts["changes"])
     return dict(sorted(total.items()))
+
+
+def _confused(records: Sequence[Record], measures: RoundMeasures) -> dict[str, list[dict[str, Any]]]:
+    """Pairs of labels that look mixed up: by students alone, and by what people said of audit images."""
+    given, called, scores = list[str](), list[str](), list[float]()
+    for record in records:
+        for label, others in record.counts["called"].items():
+            for other, (sure, unsure) in others.items():
+                given += [label] * (sure + unsure)
+                called += [other] * (sure + unsure)
+                scores += [1.0] * sure + [0.0] * unsure
+    people = confused_by_people(measures.audit.named[0]) if measures.audit else []
+    found = {"students": confused_pairs(given, called, scores), "people": people}
+    return {by: [asdict(pair) for pair in pairs] for by, pairs in found.items()}
 
 
 def _measures(storage: Storage, now: Standing, one: _Round, judged: Node) -> RoundMeasures:
@@ -310,4 +327,11 @@ def _notes(told: Told) -> list[str]:
         lines = [f"round {number} accepted: {changes}"]
     else:
         lines = [f"round {number} REFUSED, the data set stays as it was: {reason}" for reason in told["reasons"]]
-    return lines + [f"round {number} ALARM: {alarm}" for alarm in told["alarms"]]
+    lines += [f"round {number} ALARM: {alarm}" for alarm in told["alarms"]]
+    for by, pairs in told["confused"].items():
+        for pair in pairs:
+            lines.append(
+                f"round {number} CONFUSED: '{pair['given']}' is '{pair['likely']}' to {by} in {pair['count']} boxes "
+                f"({pair['share']:.0%}); look at them, and hold such a pair out with refine.hold_labels."
+            )
+    return lines

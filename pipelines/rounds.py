@@ -33,6 +33,7 @@ from model.ray_training import local_copy
 from model.targets import Item, Order, arranged, item_fault, write
 from pipelines.filter import Output, shard_record
 from refinement.folds import fold_of
+from refinement.matching import paired
 from refinement.merge import Change, Given, Proposed, merge_regions
 from refinement.options import MergeOptions, held
 
@@ -267,7 +268,7 @@ class Merge:
         rows: list[Row] = []
         decided = list(_decided_before(kept))
         changes: list[Row] = []
-        told = _Told()
+        told = _Told(self.options)
         for row in kept.record.to_pylist():
             image_id = row["image_id"]
             if image_id in kept_rows and not proposals[image_id]["failures"]:
@@ -336,8 +337,10 @@ def merge_options(options: Mapping[str, Any], hold_labels: Sequence[Sequence[str
 class _Told:
     """What the gate asks of a shard, as counts that add up over shards."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: MergeOptions) -> None:
+        self.options = options
         self.given, self.human = 0, 0
+        self.called: dict[str, dict[str, list[int]]] = {}  # label, student's label: boxes it is sure of, and not
         self.before: Counter[str] = Counter()
         self.after: Counter[str] = Counter()
         self.agreement: dict[str, list[int]] = {}  # by fold: boxes that are there, found, right
@@ -350,6 +353,12 @@ class _Told:
         for change in changes:
             labels.pop(change.old, None)
         self.after.update([*labels.values(), *(change.new.label for change in changes if change.new)])
+        names = [one.label for one in given], [one.label for one in proposed]
+        pairs = paired([one.box for one in given], [one.box for one in proposed], names, iou=self.options.match_iou)
+        for a, b in pairs.items():
+            sure = proposed[b].label_score >= self.options.relabel
+            counts = self.called.setdefault(given[a].label, {}).setdefault(proposed[b].label, [0, 0])
+            counts[int(not sure)] += 1
         truth = [Truth(one.label, one.box) for one in given]
         found = [Detection(one.label, one.box, one.score) for one in proposed]
         sums = self.agreement.setdefault(str(fold), [0, 0, 0])
@@ -364,6 +373,7 @@ class _Told:
             "labels_before": dict(sorted(self.before.items())),
             "labels_after": dict(sorted(self.after.items())),
             "agreement": self.agreement,
+            "called": self.called,
         }
 
 
