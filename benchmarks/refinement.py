@@ -47,12 +47,19 @@ def main() -> None:
     for seed in options.seeds:
         recipe = recipe_of(options.out / f"seed-{seed}", seed, [f"refine.rounds={options.rounds}", *options.set])
         started, cpu = time.monotonic(), time.process_time()
-        notes = run(recipe, runner="local").notes
+        notes = refined(recipe)
         told = f"seed {seed}: {time.monotonic() - started:.0f} s, {time.process_time() - cpu:.0f} CPU seconds, this run"
         print("\n".join([told, *notes]), flush=True)
         print(table(stages(recipe)), flush=True)
         if options.control:
             print(table({"control": control(recipe)}), flush=True)
+
+
+def refined(recipe: Recipe) -> list[str]:
+    """All stages but the release; what the rounds say."""
+    for stage in ("ingest", "annotate", "filter"):
+        run(recipe, stage=stage, runner="local")
+    return run(recipe, stage="refine", runner="local").notes
 
 
 def recipe_of(dataset: Path, seed: int, settings: Sequence[str] = ()) -> Recipe:
@@ -89,7 +96,7 @@ def control(recipe: Recipe) -> dict[str, float]:
             "refine": recipe.refine.model_copy(update={"rounds": 1}),
         }
     )
-    run(once, runner="local")
+    refined(once)
     return stages(once)["round 1"]
 
 
