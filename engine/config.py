@@ -177,6 +177,7 @@ class Refine(_Section):
     steps_later: int = Field(default=0, ge=0, description="from round 2 on, when students go on; 0: train.steps")
     learning_rate_later: float = Field(default=0.0, ge=0, description="from round 2 on; 0: as in round 1")
     location: Literal["argmax", "median"] = Field(default="median", description="how a student's locations are read")
+    max_new_tokens: int = Field(default=512, ge=16, description="of an answer; a student that has not learned goes on")
     hold_labels: list[list[str]] = Field(default=[], description="pairs of labels that students are not believed on")
     merge: Merge = Merge()
     gate: Gate = Gate()

@@ -43,7 +43,8 @@ def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int
     """`students`: folders of the data set, one a fold."""
     storage, name, limits = Storage(recipe.dataset), f"round-{number}-propose", limits_of(recipe)
     keys = [json.loads(storage.read(f"{student}/training.json"))["key"] for student in students]
-    look = {"order": recipe.emit.pairs.order, "location": recipe.refine.location}
+    look: dict[str, Any] = {"order": recipe.emit.pairs.order, "location": recipe.refine.location}
+    look["max_new_tokens"] = recipe.refine.max_new_tokens
     return Node(
         name=name,
         target="pipelines.rounds:Propose",

@@ -116,13 +116,14 @@ class Propose:
         students: list[str],
         order: Order,
         location: Location,
+        max_new_tokens: int,
         batch_size: int,
         limits: Mapping[str, Any],
         device: str,
     ) -> None:
         self.name, self.round, self.record, self.judge = name, round_number, record, judge
         self.dataset, self.students, self.batch = dataset, students, batch_size
-        self.order, self.location = order, location
+        self.order, self.location, self.max_new_tokens = order, location, max_new_tokens
         self.limits, self.device = Limits(**limits), device
 
     def load(self) -> None:
@@ -180,7 +181,9 @@ class Propose:
             return
         seen = see(model, pixels)
         asks = [ask(number, OD) for number in range(len(seen_rows))]
-        said = predict(model, seen, asks, batch_size=self.batch, location=self.location)
+        said = predict(
+            model, seen, asks, batch_size=self.batch, location=self.location, max_new_tokens=self.max_new_tokens
+        )
         for row, one in zip(seen_rows, said, strict=True):
             answers[row["image_id"]], own = self._proposals(row["image_id"], one)
             evidence += own

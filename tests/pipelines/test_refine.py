@@ -47,7 +47,7 @@ def recipe_data(dataset: Path, **refine: Any) -> Data:
         "filter": [{"min_score": {"floor": 0.35}}, {"nms": {"across": 0.5}}],
         "emit": {"name": "v1", "pairs": {"order": "reading", "tasks": ["<OD>"]}},
         "train": {"size": 64, "vocabulary": 300, "steps": 30, "batch_size": 4, "warmup": 2, "checkpoint_every": 4},
-        "refine": {"rounds": 2, "steps_later": 8, "merge": BELIEVE, "gate": OPEN, **refine},
+        "refine": {"rounds": 2, "steps_later": 8, "max_new_tokens": 40, "merge": BELIEVE, "gate": OPEN, **refine},
     }
 
 
@@ -214,7 +214,10 @@ def test_a_round_that_is_refused_changes_nothing_and_says_why(refined: Data, tmp
     data = recipe_data(tmp_path / "set", gate={}, rounds=0)
     go(data)
     kept = release_files(data["dataset"])
-    strict = copy.deepcopy(data) | {"refine": {"rounds": 2, "merge": BELIEVE}, "emit": data["emit"] | {"name": "v2"}}
+    strict = copy.deepcopy(data) | {
+        "refine": {"rounds": 2, "merge": BELIEVE, "max_new_tokens": 40},
+        "emit": data["emit"] | {"name": "v2"},
+    }
 
     summary = go(strict)
 
