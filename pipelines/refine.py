@@ -29,8 +29,9 @@ from pipelines.annotate import Runtime, run_nodes
 from pipelines.audit_labels import audited
 from pipelines.filter import judge_node
 from pipelines.ingest import limits_of
+from pipelines.round_merge import merge_options
 from pipelines.round_nodes import REFINE_VERSION, given_node, merge_node, pairs_node, propose_node
-from pipelines.rounds import OD, merge_options
+from pipelines.rounds import OD
 from refinement.gate import GateOptions, RoundMeasures, judge_round
 from refinement.label_noise import confused_by_people, confused_pairs
 from refinement.measures import Counted

@@ -1,4 +1,4 @@
-"""The nodes of a refinement round (pipelines/rounds.py has what they do)."""
+"""The nodes of a refinement round (pipelines/rounds.py and round_merge.py have what they do)."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def merge_node(recipe: Recipe, nodes: Sequence[Node], given: Node, propose: Node
     name = f"round-{number}-merge"
     return Node(
         name=name,
-        target="pipelines.rounds:Merge",
+        target="pipelines.round_merge:Merge",
         options=_record(nodes, given)
         | {"name": name, "round_number": number, "propose": propose.name, "folds": recipe.refine.folds}
         | {"options": options, "held": held},
