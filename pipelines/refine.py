@@ -33,7 +33,7 @@ from pipelines.round_merge import merge_options
 from pipelines.round_nodes import REFINE_VERSION, given_node, merge_node, pairs_node, propose_node
 from pipelines.rounds import OD
 from refinement.gate import GateOptions, RoundMeasures, judge_round
-from refinement.label_noise import confused_by_people, confused_pairs
+from refinement.label_noise import added, confused_by_people, confused_pairs
 from refinement.measures import Counted
 
 FOLDER = "rounds"
@@ -289,15 +289,9 @@ def _changes(records: Sequence[Record]) -> dict[str, int]:
 
 def _confused(records: Sequence[Record], measures: RoundMeasures) -> dict[str, list[dict[str, Any]]]:
     """Pairs of labels that look mixed up: by students alone, and by what people said of audit images."""
-    given, called, scores = list[str](), list[str](), list[float]()
-    for record in records:
-        for label, others in record.counts["called"].items():
-            for other, (sure, unsure) in others.items():
-                given += [label] * (sure + unsure)
-                called += [other] * (sure + unsure)
-                scores += [1.0] * sure + [0.0] * unsure
     people = confused_by_people(measures.audit.named[0]) if measures.audit else []
-    found = {"students": confused_pairs(given, called, scores), "people": people}
+    called = added(record.counts["called"] for record in records)
+    found = {"students": confused_pairs(called), "people": people}
     return {by: [asdict(pair) for pair in pairs] for by, pairs in found.items()}
 
 

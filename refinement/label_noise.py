@@ -10,7 +10,7 @@ called rings nothing does, and only people can tell.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,9 @@ import numpy as np
 from model.evaluate.detections import plain_label
 from model.evaluate.resampling import Ints
 from refinement.measures import Named
+
+# Of boxes that annotators call by the first label and others by the second: of how many these are sure, and are not.
+Called = Mapping[str, Mapping[str, Sequence[int]]]
 
 MIN_COUNT, MIN_SHARE = 5, 0.1
 CHANCE = 0.01  # that any pair at all is named where errors fall at random
@@ -42,30 +45,26 @@ class ConfusedPair:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """How students meet one label: the share of its boxes they call so too, and how sure they are then."""
+    """How others meet one label: the share of its boxes they call so too, and of those the share they are sure of."""
 
     label: str
     boxes: int
     agreed: float
-    confidence: float
+    sure: float
 
 
-def confused_pairs(
-    given_labels: Sequence[str], student_labels: Sequence[str], student_scores: Sequence[float], *, sure: float = 0.5
-) -> list[ConfusedPair]:
-    """Most boxes first. One entry a matched box; a score is the probability the student gives its own label.
+def confused_pairs(called: Called) -> list[ConfusedPair]:
+    """Most boxes first.
 
-    An answer counts from `sure` on, merge.relabel: then these are the labels that the merge would replace. The bar of
-    the paper, each label's mean, is worse here, for it is the confused labels of which students are less sure: it
-    named 5 of 16 pairs in simulated noise where this one named 15, and neither named another one.
+    Only sure answers count, and students are sure from merge.relabel on: then these are the labels that the merge would
+    replace. The bar of the paper, each label's mean, is worse here, for it is the confused labels of which students
+    are less sure: it named 5 of 16 pairs in simulated noise where this one named 15, and neither named another one.
     """
-    names, given, said = _numbered(given_labels, student_labels)
-    counts = np.array(student_scores, np.float64) >= sure
-    joint = _joint(given[counts], said[counts], len(names))
-    totals = np.bincount(given, minlength=len(names))
+    names, sure, unsure = _tables(called)
+    totals = (sure + unsure).sum(axis=1)
     found = [
-        ConfusedPair(names[i], names[j], count, count / int(totals[i]), expected, int(joint[j, i]))
-        for i, j, count, expected in _concentrated(joint)
+        ConfusedPair(names[i], names[j], count, count / int(totals[i]), expected, int(sure[j, i]))
+        for i, j, count, expected in _concentrated(sure)
         if count >= MIN_SHARE * totals[i]
     ]
     return sorted(found, key=lambda one: (-one.count, one.given, one.likely))
@@ -73,10 +72,8 @@ def confused_pairs(
 
 def confused_by_people(named: Named) -> list[ConfusedPair]:
     """What annotators call the objects that people labelled (`measures.named` of the kept labels), most first."""
-    seen = np.flatnonzero(named.seen).tolist()
-    true = [named.labels[named.label[row]] for row in seen]
-    names, rows, called = _numbered(true, [named.called[row] for row in seen])
-    joint = _joint(rows, called, len(names))
+    names, by_given, _ = _tables(called_by_people(named))
+    joint = by_given.T
     found = [
         ConfusedPair(names[j], names[i], count, count / int(joint[i].sum()), expected, int(joint[j, i]))
         for i, j, count, expected in _concentrated(joint)
@@ -85,16 +82,35 @@ def confused_by_people(named: Named) -> list[ConfusedPair]:
     return sorted(found, key=lambda one: (-one.count, one.given, one.likely))
 
 
-def doubts(given_labels: Sequence[str], student_labels: Sequence[str], student_scores: Sequence[float]) -> list[Doubt]:
+def called_by_people(named: Named) -> Called:
+    """Of the objects that annotators saw. People are sure."""
+    rows = np.flatnonzero(named.seen).tolist()
+    return added({named.called[row]: {named.labels[named.label[row]]: (1, 0)}} for row in rows)
+
+
+def added(parts: Iterable[Called]) -> Called:
+    """What was counted in parts, such as shards, as one."""
+    answer: dict[str, dict[str, tuple[int, int]]] = {}
+    for part in parts:
+        for label, others in part.items():
+            own = answer.setdefault(label, {})
+            for other, (sure, unsure) in others.items():
+                before = own.get(other, (0, 0))
+                own[other] = (before[0] + sure, before[1] + unsure)
+    return answer
+
+
+def doubts(called: Called) -> list[Doubt]:
     """Every label, the least agreed with first: a label that is two things, or rare, or wrong, comes early."""
-    names, given, said = _numbered(given_labels, student_labels)
-    scores = np.array(student_scores, np.float64)
-    answer = []
-    for row in np.unique(given).tolist():
-        own = given == row
-        same = own & (said == row)
-        confidence = float(scores[same].mean()) if same.any() else 0.0
-        answer.append(Doubt(names[row], int(own.sum()), int(same.sum()) / int(own.sum()), confidence))
+    names, sure, unsure = _tables(called)
+    totals, same = (sure + unsure).sum(axis=1), (sure + unsure).diagonal()
+    answer = [
+        Doubt(name, total, agreed / total, certain / agreed if agreed else 0.0)
+        for name, total, agreed, certain in zip(
+            names, totals.tolist(), same.tolist(), sure.diagonal().tolist(), strict=True
+        )
+        if total
+    ]
     return sorted(answer, key=lambda one: (one.agreed, one.label))
 
 
@@ -103,18 +119,15 @@ def to_hold(pairs: Iterable[ConfusedPair]) -> list[list[str]]:
     return sorted({tuple(sorted((one.given, one.likely))): [one.given, one.likely] for one in pairs}.values())
 
 
-def _numbered(first: Sequence[str], second: Sequence[str]) -> tuple[list[str], Ints, Ints]:
-    plain = [[plain_label(label) for label in some] for some in (first, second)]
-    names = sorted({*plain[0], *plain[1]})
+def _tables(called: Called) -> tuple[list[str], Ints, Ints]:
+    """Plain labels, and how often each (row) is called each (column) surely and otherwise."""
+    names = sorted({plain_label(name) for label, others in called.items() for name in (label, *others)})
     number = {name: row for row, name in enumerate(names)}
-    rows, columns = (np.array([number[name] for name in some], np.int64) for some in plain)
-    return names, rows, columns
-
-
-def _joint(rows: Ints, columns: Ints, labels: int) -> Ints:
-    joint = np.zeros((labels, labels), np.int64)
-    np.add.at(joint, (rows, columns), 1)
-    return joint
+    both = np.zeros((2, len(names), len(names)), np.int64)
+    for label, others in called.items():
+        for other, counts in others.items():
+            both[:, number[plain_label(label)], number[plain_label(other)]] += counts
+    return names, both[0], both[1]
 
 
 def _concentrated(joint: Ints) -> list[tuple[int, int, int, float]]:
