@@ -1,0 +1,109 @@
+"""Labels of all training images against what was drawn, in each state they were in: what `rounds.py` tells."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from engine.config import Recipe
+from engine.dataset import Dataset
+from engine.graph import IMAGES, Node
+from engine.schema import as_row
+from engine.shards import TableReader
+from engine.storage import Storage
+from model.evaluate.detections import Detection, Truth, TruthImage
+from pipelines.audit_labels import dataset_of
+from pipelines.kept import records
+from pipelines.refine import standing
+from pipelines.run import all_nodes, judging
+from pipelines.truth import box_of
+from refinement.measures import agreement, named
+from specialists.synthetic import scene_at
+
+Boxes = Mapping[str, Sequence[Detection]]
+Figures = dict[str, Any]
+
+
+def stages(recipe: Recipe, biased: Collection[str] = ()) -> dict[str, Figures]:
+    """Figures of the annotator, of what the filters keep, of each accepted round and its students; first one first.
+
+    `biased`: labels whose accuracy is told apart.
+    """
+    storage, nodes = Storage(recipe.dataset), all_nodes(recipe)
+    _, judge = judging(storage, recipe, nodes)
+    truth = truth_of(Dataset.open(recipe.dataset))
+    answer = {"annotator": said_by(storage, nodes, judge, "noisy", truth, biased)}
+    answer["filtered"] = figures(truth, kept(storage, nodes, judge, set(truth)), biased)
+    for number in range(1, recipe.refine.rounds + 1):
+        fewer = recipe.model_copy(update={"refine": recipe.refine.model_copy(update={"rounds": number})})
+        now = standing(storage, fewer, nodes, judge)
+        if len(now.accepted) < number:
+            break
+        answer[f"students of round {number}"] = said_by(
+            storage, now.nodes, now.judge, f"round-{number}-propose", truth, biased
+        )
+        answer[f"round {number}"] = figures(truth, kept(storage, now.nodes, now.judge, set(truth)), biased)
+    return answer
+
+
+def truth_of(dataset: Dataset) -> dict[str, TruthImage]:
+    """What was drawn in the images that are for training."""
+    answer = {}
+    for path in dataset.files(IMAGES).values():
+        for row in TableReader(dataset.storage, path).read().to_pylist():
+            if row["split"] == "train":
+                drawn = [as_row(region) for region in scene_at(row["sources"][0]["uri"]).truth.regions]
+                objects = [Truth(one["label"], box_of(one)) for one in drawn if one["kind"] == "object"]
+                answer[row["image_id"]] = TruthImage(row["width"], row["height"], objects)
+    return answer
+
+
+def kept(storage: Storage, nodes: Sequence[Node], judge: Node, wanted: set[str]) -> Boxes:
+    return _detections(records(dataset_of(storage, nodes, judge), wanted)[1], wanted)
+
+
+def said_by(
+    storage: Storage,
+    nodes: Sequence[Node],
+    judge: Node,
+    name: str,
+    truth: Mapping[str, TruthImage],
+    biased: Collection[str] = (),
+) -> Figures:
+    """All that one node said, kept or not."""
+    dataset = dataset_of(storage, nodes, judge)
+    folder = next(node.folder for node in nodes if node.name == name)
+    rows: dict[str, Any] = {}
+    for path in dataset.files(folder).values():
+        rows |= {row["image_id"]: row for row in TableReader(dataset.storage, path).read().to_pylist()}
+    return figures(truth, _detections(rows, set(truth)), biased)
+
+
+def _detections(rows: Mapping[str, Any], wanted: set[str]) -> Boxes:
+    return {
+        image_id: [
+            Detection(region["label"], box_of(region), region["score"] or 0.0)
+            for region in rows.get(image_id, {}).get("regions", ())
+        ]
+        for image_id in wanted
+    }
+
+
+def figures(truth: Mapping[str, TruthImage], found: Boxes, biased: Collection[str] = ()) -> Figures:
+    """`labels right`: of the objects on which some box lies, the share called by their name."""
+    objects = {name: image.objects for name, image in truth.items()}
+    half, three = (agreement(objects, found, iou=iou) for iou in (0.5, 0.75))
+    right, said, there = (int(column.sum()) for column in (half.right, half.found, half.labels))
+    told = named(truth, found)
+    answer: Figures = {
+        "boxes": said,
+        "precision": right / max(said, 1),
+        "recall": right / max(there, 1),
+        "F1@.5": half.f1,
+        "F1@.75": three.f1,
+        "labels right": int(told.right.sum()) / max(int(told.seen.sum()), 1),
+    }
+    if biased:
+        own = told.seen & [told.labels[row] in biased for row in told.label.tolist()]
+        answer[f"of {', '.join(sorted(biased))}"] = int((own & told.right).sum()) / max(int(own.sum()), 1)
+    return answer

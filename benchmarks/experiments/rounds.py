@@ -1,0 +1,189 @@
+"""Rounds of refinement, their controls, and students that the gate must refuse: pipelines/recipes/world-refine.yaml."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.experiments.book import Experiment, Outcome, Table
+from benchmarks.experiments.labels import stages
+from benchmarks.experiments.students import Oracle, Shuffled, instead
+from engine.config import Recipe, load_recipe
+from engine.storage import sha256_file
+from pipelines.refine import Told
+from pipelines.run import Summary, run
+
+RECIPE = Path(__file__).parents[2] / "pipelines" / "recipes" / "world-refine.yaml"
+Settings = Mapping[str, Any]
+
+# A gate that lets everything pass: what a round would have made of the labels, had nobody looked.
+OPEN = [
+    f"refine.gate.{name}={value}"
+    for name, value in (
+        ("min_agreement", 0),
+        ("max_dropped", 100),
+        ("max_relabelled", 100),
+        ("max_added", 100),
+        ("max_f1_fall", 1),
+        ("class_fall", 1),
+        ("min_right", 0),
+    )
+]
+BIASED = ["annotate.noisy.confuse={ball: ring, cross: star}", "annotate.noisy.confuse_share=0.7"]
+BIASED += ["annotate.noisy.miss_small=0.55"]
+EXACT = ["annotate.noisy.miss=0", "annotate.noisy.flip=0", "annotate.noisy.jitter=0"]
+EXACT += ["annotate.noisy.false_positive=0", "annotate.noisy.duplicate=0", "annotate.noisy.auc=0.99"]
+EXACT += ["filter.min_score.floor=0"]
+
+
+def settings(*changes: str, seed: int = 0) -> dict[str, Any]:
+    """What an experiment hangs on: the recipe as it is, and what is changed in it."""
+    return {"recipe": RECIPE.read_text(), "seed": seed, "set": list(changes)}
+
+
+def recipe_of(dataset: Path, given: Settings, *changes: str) -> Recipe:
+    """Another seed: another world, other errors, other first weights."""
+    seed = given["seed"]
+    world = f"world://?images=3400&size=96&words=0&seed={seed}"
+    own = [f"dataset={dataset}", f"ingest.sources=['{world}']", f"annotate.noisy.seed={seed}", f"train.seed={seed}"]
+    return load_recipe(str(RECIPE), [*own, *given["set"], *changes])
+
+
+def refined(recipe: Recipe) -> Summary:
+    for stage in ("ingest", "annotate", "filter"):
+        run(recipe, stage=stage, runner="local")
+    return run(recipe, stage="refine", runner="local")
+
+
+# --- what refinement does to labels ----------------------------------------------------------
+
+
+def rounds(folder: Path, given: Settings) -> Outcome:
+    recipe = recipe_of(folder / "set", given)
+    notes = refined(recipe).notes
+    return Outcome({"labels": stages(recipe)}, notes)
+
+
+def believed(folder: Path, given: Settings) -> Outcome:
+    """The same; where the gate refuses its reasons are told, and then what the labels would have become."""
+    recipe = recipe_of(folder / "set", given)
+    notes = refined(recipe).notes
+    if any("REFUSED" in note for note in notes):
+        recipe = recipe_of(folder / "set", given, *OPEN)
+        refined(recipe)
+    return Outcome({"labels": stages(recipe)}, notes)
+
+
+def systematic(folder: Path, given: Settings) -> Outcome:
+    """An annotator with habits: guarded by audit images, unguarded, and with the pairs held that the report names."""
+    biased = ("ball", "cross")
+    guarded = recipe_of(folder / "set", given)
+    before = _released(guarded, "before")
+    notes = [f"with audit images: {note}" for note in refined(guarded).notes]
+    same = _released(guarded, "after") == before
+    notes.append(f"The data set after the refusal is {'bit for bit as' if same else 'NOT as'} before.")
+    unguarded = recipe_of(folder / "set", given, *OPEN)
+    refined(unguarded)
+    table = {
+        f"{name}, unguarded" if name == "round 1" else name: row for name, row in stages(unguarded, biased).items()
+    }
+    pairs = _pairs_to_hold(guarded)
+    notes.append(f"The report says: refine.hold_labels: {pairs}")
+    held = recipe_of(folder / "set", given, f"refine.hold_labels={pairs}")
+    notes += [f"with these pairs held: {note}" for note in refined(held).notes]
+    if "round 1" in (now := stages(held, biased)):
+        table["round 1, pairs held"] = now["round 1"]
+    return Outcome({"labels": table}, notes)
+
+
+def _pairs_to_hold(recipe: Recipe) -> list[list[str]]:
+    from refinement.label_noise import ConfusedPair, to_hold
+
+    told = decisions(recipe)[0]
+    return to_hold(ConfusedPair(**pair) for pair in told["confused"]["people"])
+
+
+def decisions(recipe: Recipe) -> list[Told]:
+    """What stands, and a last decision that refused."""
+    from engine.storage import Storage
+    from pipelines.refine import standing
+    from pipelines.run import all_nodes, judging
+
+    storage, nodes = Storage(recipe.dataset), all_nodes(recipe)
+    return standing(storage, recipe, nodes, judging(storage, recipe, nodes)[1]).told
+
+
+# --- the gate --------------------------------------------------------------------------------
+
+STUDENTS: dict[str, tuple[int, Any]] = {  # steps of training, and who is asked
+    "untrained": (1, None),
+    "under-trained": (150, None),
+    "shown other images": (2000, Shuffled),
+    "one that knows the truth": (1, Oracle),
+}
+
+
+def gate(folder: Path, given: Settings) -> Outcome:
+    """Each student's round at the gate; then what it would have made of the labels."""
+    table: Table = {}
+    notes = []
+    for name, (steps, student) in STUDENTS.items():
+        dataset = folder / name.replace(" ", "-")
+        recipe = recipe_of(dataset, given, f"train.steps={steps}")
+        if student is Shuffled:
+            _lend_students(folder.parent / given["trained"] / "set", dataset)
+        with instead(student):
+            before = _released(recipe, "before")
+            notes += [f"{name}: {note}" for note in refined(recipe).notes]
+            (told,) = decisions(recipe)
+            same = _released(recipe, "after") == before
+            now = recipe_of(dataset, given, f"train.steps={steps}", *([] if told["accepted"] else OPEN))
+            refined(now)
+        states = stages(now)
+        measures = told["measures"]
+        table[name] = {"accepted": "yes" if told["accepted"] else "no", "data set as before": "yes" if same else "no"}
+        table[name] |= {key: measures[key] for key in ("agreement", "dropped", "relabelled", "added")}
+        table[name] |= {"F1 before": states["filtered"]["F1@.5"], "F1, were it believed": states["round 1"]["F1@.5"]}
+    return Outcome({"students at the gate": table}, notes)
+
+
+def _lend_students(trained: Path, dataset: Path) -> None:
+    """The models of another data set of the same recipe: `fit` finds them by their key."""
+    for model in trained.glob("models/round-1-fold-*"):
+        shutil.copytree(model, dataset / "models" / model.name, dirs_exist_ok=True)
+
+
+def _released(recipe: Recipe, name: str) -> dict[str, str]:
+    """{file: sha256} of a release of what is current."""
+    named = recipe.model_copy(update={"emit": recipe.emit.model_copy(update={"name": name})})
+    for stage in ("ingest", "annotate", "filter"):
+        run(named, stage=stage, runner="local")
+    run(named, stage="emit", runner="local")
+    folder = Path(recipe.dataset, "releases", name)
+    data = (path for path in sorted(folder.rglob("*")) if path.suffix in (".tar", ".parquet", ".jsonl"))
+    return {path.name: sha256_file(str(path)) for path in data}
+
+
+ROUNDS = (
+    Experiment("rounds-0", "three rounds, seed 0", settings("refine.rounds=3"), rounds),
+    Experiment("rounds-1", "three rounds, another world, other errors", settings("refine.rounds=3", seed=1), rounds),
+    Experiment(
+        "more-training",
+        "the steps of two rounds at once, merged once",
+        settings("refine.rounds=1", "train.steps=3200"),
+        rounds,
+    ),
+    Experiment("systematic", "an annotator with habits", settings("refine.rounds=1", *BIASED), systematic),
+    Experiment("no-folds", "students judge what they learned", settings("refine.rounds=1", "refine.folds=1"), believed),
+    Experiment("truth", "students of true labels: the bound", settings("refine.rounds=1", *EXACT), believed),
+    Experiment("filters-off", "nothing filtered", settings("refine.rounds=1", "filter=[]"), believed),
+    Experiment(
+        "gate",
+        "students that must be refused, and one that must not",
+        settings("refine.rounds=1") | {"trained": "rounds-0"},
+        gate,
+        after=("rounds-0",),
+    ),
+)
