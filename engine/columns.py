@@ -50,7 +50,8 @@ def assemble(tables: Sequence[pa.Table]) -> pa.Table:
     """The records several nodes wrote of one shard as one: lists joined image by image, in the order of the tables.
 
     Nothing is taken out: which nodes to read, and so whether an id comes twice, is the caller's choice. A mask
-    (a region with an rle, merged into another) outlines the region it was merged into, if that has none.
+    (a region with an rle, merged into another) outlines the region it was merged into, if that has none; but not what
+    a later round of refinement made of this, which has the mask already or has moved away from it.
     """
     if not tables:
         raise EngineError("No records to assemble: a shard needs the record of at least one node.")
@@ -91,6 +92,8 @@ def _outlined(record: pa.Table) -> pa.Table:
     outlined = filled(regions.arrow("rle"))
     masks = np.flatnonzero(outlined & filled(regions.arrow("merged_into")))
     masks = masks[~outlined[shard.roots[masks]]]
+    rounds = regions.numbers("round")
+    masks = masks[rounds[masks] >= rounds[shard.roots[masks]]]
     if not len(masks):
         return record
     source = np.arange(len(regions))

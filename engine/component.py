@@ -15,6 +15,7 @@ from engine.schema import Answer, Parse, Sample
 # boxes: a detector's candidates, before consensus. regions: what consensus made of them.
 # ocr: text regions with their strings. masks: regions with an rle, merged_into the region they outline.
 # phrase_regions: what phrases name, where the grounder itself found it; nobody who needs regions is shown them.
+# drafts: what a student of a refinement round wrote, before the round's merge.
 # labels: the annotations that came with the source, without those of the audit split.
 # scene: all of them. For synthetic annotators alone, which see no pixels: it stands for what an eye would see.
 RESOURCES: dict[str, tuple[str, ...]] = {
@@ -28,6 +29,7 @@ RESOURCES: dict[str, tuple[str, ...]] = {
     "masks": ("regions",),
     "texts": ("texts",),
     "region_texts": ("region_texts",),
+    "drafts": ("texts", "region_texts"),
     "phrases": ("phrases",),
     "phrase_regions": ("regions",),
     "tags": ("tags",),

@@ -128,19 +128,27 @@ class Train(_Section):
 
 
 class Merge(_Section):
-    """What the evidence must reach before a region changes (refinement/options.py)."""
+    """What the evidence must reach before a region or a text changes (refinement/options.py)."""
 
     match_iou: float = Field(default=0.4, gt=0, le=1, description="from which overlap two boxes may be the same thing")
     geometry_weight: float = Field(default=0.5, ge=0, le=1, description="the student's share of a matched box")
     relabel: float = Field(
         default=0.5, ge=0, description="how sure of its label a student must be to replace another; above 1: never"
     )
-    add: float = Field(default=0.35, ge=0, description="how sure of its label, to add a box; above 1: never")
+    add: float = Field(
+        default=0.35, ge=0, description="how sure of its label, or of its words, to add a box or a text; above 1: never"
+    )
     drop: float = Field(
         default=0.35, ge=0, description="a box nobody confirms goes below this likelihood of its place; 0: never"
     )
     nms: float = Field(default=0.6, gt=0, le=1, description="from which overlap two boxes of the result are one")
     mask_iou: float = Field(default=0.9, gt=0, le=1, description="a box with a mask that moves further loses the mask")
+    max_briefs: int = Field(default=2, ge=1, description="brief texts of an image, where tasks ask for captions")
+    text_margin: float = Field(
+        default=0.1,
+        ge=0,
+        description="how much better than another a student's text must be, in likelihood + grounding",
+    )
 
 
 class Gate(_Section):
@@ -173,7 +181,11 @@ class Refine(_Section):
     rounds: int = Field(default=0, ge=0, description="at most; 0: no refinement. Fewer than before undoes the last")
     folds: int = Field(default=2, ge=1, description="students; each judges only images it was not trained on")
     stop_when_changed_below: float = Field(default=0.02, ge=0, le=1, description="share of regions, moves aside")
-    tasks: list[str] = Field(default=["<OD>"], description="what students are trained on; <OD> must be among them")
+    tasks: list[str] = Field(
+        default=["<OD>"],
+        description="what students are trained on; <OD> must be among them; captions and <REGION_TO_DESCRIPTION> let "
+        "them rewrite texts",
+    )
     steps_later: int = Field(default=0, ge=0, description="from round 2 on, when students go on; 0: train.steps")
     learning_rate_later: float = Field(default=0.0, ge=0, description="from round 2 on; 0: as in round 1")
     location: Literal["argmax", "median"] = Field(default="median", description="how a student's locations are read")

@@ -114,10 +114,15 @@ class ShardInputs:
         for labels in self._labels:
             self._add(answer, labels.slice(lo, hi), all_boxes=True)
         if self._parses:
-            parse = {key: value for parses in self._parses.values() for key, value in parses.items()}
+            parse = self.parses
             for sample in answer:
                 sample.parse = parse
         return answer
+
+    @property
+    def parses(self) -> dict[str, Parse]:
+        """What the parsers among the inputs say of each text, by its key."""
+        return {key: value for parses in self._parses.values() for key, value in parses.items()}
 
     def _add(self, samples: Sequence[Sample], table: pa.Table, *, all_boxes: bool) -> None:
         for column in set(ANNOTATIONS) & set(table.column_names):

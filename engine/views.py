@@ -144,12 +144,13 @@ def _verdicts() -> str:
 
 def _changes() -> str:
     """One row a change of a refinement round. `kept`: whether what came of it is kept now."""
+    columns = ("regions", "texts", "region_texts", "phrases")
+    judged = " UNION ALL ".join(f"SELECT image_id, unnest({column}) AS v FROM raw.verdicts" for column in columns)
     return f"""CREATE VIEW changes AS
         SELECT c.image_id, i.split, {_VERDICT.partition(",")[0]}, c.* EXCLUDE (image_id)
         FROM raw.changes c
         LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = c.image_id
-        LEFT JOIN (SELECT image_id, unnest(regions) AS v FROM raw.verdicts) j
-          ON j.image_id = c.image_id AND j.v.id = coalesce(nullif(c.new, ''), c.old)"""
+        LEFT JOIN ({judged}) j ON j.image_id = c.image_id AND j.v.id = coalesce(nullif(c.new, ''), c.old)"""
 
 
 def _runs(dataset: Dataset) -> str:

@@ -39,7 +39,8 @@ def judge(
     """Verdicts (schema VERDICTS) on a shard, rows and lists aligned with the record's.
 
     `rules`: (name in the recipe, function, options). Before all rules an image with a failure is dropped, regions
-    that were merged into another, and regions that are decided: {image_id, region_id, rule, value, threshold}.
+    that were merged into another, and what is decided: {image_id, region_id, rule, value, threshold}, where region_id
+    may as well be that of a text, a region text or a phrase.
     """
     for name, rule, _ in rules:
         if parse is None and needs_parse(rule):
@@ -87,19 +88,30 @@ class Court:
         self._follow({"images", "texts", "regions"})
 
     def take(self, decided: Sequence[Mapping[str, Any]]) -> None:
-        """Regions that somebody decided of before; what people said is not among them, or stays."""
+        """What somebody decided of before; what people said is not among it, or stays."""
         if not decided:
             return
-        column = self.shard.column("regions")
-        names = zip(column.image.tolist(), column.arrow("id").to_pylist(), strict=True)
-        rows = {name: row for row, name in enumerate(names)}
         images = {image_id: row for row, image_id in enumerate(self.shard.ids.to_pylist())}
+        for name in _DECIDED:
+            if decided:
+                decided = self._take(name, decided, images)
+        self._follow({"regions", "texts"})
+
+    def _take(
+        self, name: str, decided: Sequence[Mapping[str, Any]], images: Mapping[str, int]
+    ) -> list[Mapping[str, Any]]:
+        """Decide what is of this column; the rest is handed back."""
+        column, rest = self.shard.column(name), list[Mapping[str, Any]]()
+        names = zip(column.image.tolist(), column.arrow("id").to_pylist(), strict=True)
+        rows = {key: row for row, key in enumerate(names)}
         for one in decided:
             row = rows.get((images.get(one["image_id"], -1), one["region_id"]), -1)
-            if row >= 0 and self.dockets["regions"].reason[row] == 0 and not self.shielded["regions"][row]:
-                numbers = [np.nan if one[name] is None else one[name] for name in ("value", "threshold")]
-                self._drop("regions", np.array([row]), Verdict(np.zeros(0, np.bool_), one["rule"], *numbers))
-        self._follow({"regions"})
+            if row < 0:
+                rest.append(one)
+            elif self.dockets[name].reason[row] == 0 and not self.shielded[name][row]:
+                numbers = [np.nan if one[part] is None else one[part] for part in ("value", "threshold")]
+                self._drop(name, np.array([row]), Verdict(np.zeros(0, np.bool_), one["rule"], *numbers))
+        return rest
 
     def view(self, name: str) -> View:
         """What is left of a column. All of it is handed over without a copy."""
@@ -197,6 +209,7 @@ class Court:
         return pa.StructArray.from_arrays(arrays, fields=list(VERDICT))
 
 
+_DECIDED = ("regions", "texts", "region_texts", "phrases")
 _FULL: Mapping[str, type[View]] = {"texts": ParsedTexts, "images": SurveyedImages}
 
 

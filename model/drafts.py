@@ -11,7 +11,7 @@ from model.parsing import label_fault, text_fault
 from model.source import Name, Said, Source, Thing
 from model.targets import Item, arranged
 
-_GRANULARITY = {"<CAPTION>": "brief", "<DETAILED_CAPTION>": "detailed", "<MORE_DETAILED_CAPTION>": "more_detailed"}
+CAPTIONS = {"<CAPTION>": "brief", "<DETAILED_CAPTION>": "detailed", "<MORE_DETAILED_CAPTION>": "more_detailed"}
 
 
 class Draft(NamedTuple):
@@ -39,7 +39,7 @@ class Drafts:
 
     def captions(self, task: str) -> Iterator[Draft]:
         for text in self.source.texts:
-            if text["granularity"] == _GRANULARITY[task] and self._good(task, text_fault(text["text"])):
+            if text["granularity"] == CAPTIONS[task] and self._good(task, text_fault(text["text"])):
                 yield Draft(text=text["text"], ids=(text["id"],))
 
     def objects(self, task: str) -> Iterator[Draft]:
@@ -160,7 +160,7 @@ class Drafts:
 
 
 _DRAFTS: Mapping[str, Callable[[Drafts, str], Iterator[Draft]]] = {
-    **dict.fromkeys(_GRANULARITY, Drafts.captions),
+    **dict.fromkeys(CAPTIONS, Drafts.captions),
     "<OD>": Drafts.objects,
     "<DENSE_REGION_CAPTION>": Drafts.described,
     "<REGION_PROPOSAL>": Drafts.proposals,

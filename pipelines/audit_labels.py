@@ -1,36 +1,46 @@
 """What a round does to the labels of audit images, for the gate: the only reader of `truth/` on the way to a release.
 
-It gives counts; no label of a person leaves it.
+It gives counts and figures; no label of a person leaves it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from engine.dataset import CurrentNode, Dataset
 from engine.errors import ConfigError
 from engine.graph import Node
 from engine.storage import Storage
 from model.evaluate.detections import Detection
+from model.evaluate.texts import measure_captions
 from pipelines.filter import record_columns
-from pipelines.kept import records
-from pipelines.truth import audit_truth, box_of
+from pipelines.kept import Rows, records
+from pipelines.truth import Truths, audit_truth, box_of
 from refinement.measures import Audit, audit
 
 Side = tuple[Sequence[Node], Node]  # nodes, and the judge of what they made
+FIGURE = "brief CIDEr-D"
 
 
-def audited(storage: Storage, before: Side, after: Side, split: str = "audit-fit") -> Audit | None:
-    """None where the data set has no audit images with boxes of people."""
+def audited(
+    storage: Storage, before: Side, after: Side, split: str = "audit-fit", *, texts: bool = False
+) -> Audit | None:
+    """None where the data set has no audit images with boxes of people; with `texts` captions of people do as well."""
     sides = [dataset_of(storage, *side) for side in (before, after)]
     try:
-        truth = audit_truth(sides[0], split).objects
+        truth = audit_truth(sides[0], split)
     except ConfigError:
         return None
-    if not any(image.objects for image in truth.values()):
+    objects = truth.objects if any(image.objects for image in truth.objects.values()) else {}
+    written = [name for name, captions in truth.captions.items() if captions] if texts else []
+    if not objects and not written:
         return None
-    early, late = (_objects(side, set(truth)) for side in sides)
-    return audit(truth, early, late)
+    kept = [records(side, {*objects, *written})[1] for side in sides]
+    figures = {FIGURE: (_cider(kept[0], truth), _cider(kept[1], truth))} if written else {}
+    return audit(objects, _objects(kept[0], objects), _objects(kept[1], objects), figures)
 
 
 def dataset_of(storage: Storage, nodes: Sequence[Node], judge: Node) -> Dataset:
@@ -43,9 +53,8 @@ def dataset_of(storage: Storage, nodes: Sequence[Node], judge: Node) -> Dataset:
     return Dataset(storage, made, judge.folder, "")
 
 
-def _objects(dataset: Dataset, wanted: set[str]) -> Mapping[str, list[Detection]]:
+def _objects(kept: Rows, wanted: Mapping[str, object]) -> Mapping[str, list[Detection]]:
     """Kept boxes of each image; none of an image that was dropped."""
-    _, kept = records(dataset, wanted)
     return {
         image_id: [
             Detection(region["label"], box_of(region), 1.0 if region["score"] is None else region["score"])
@@ -54,3 +63,22 @@ def _objects(dataset: Dataset, wanted: set[str]) -> Mapping[str, list[Detection]
         ]
         for image_id in wanted
     }
+
+
+def _cider(kept: Rows, truth: Truths) -> npt.NDArray[np.float64]:
+    """Of each image that people wrote of, by name, the mean over its kept brief texts by machines; 0 without any."""
+    said = {
+        image_id: [
+            text["text"]
+            for text in kept.get(image_id, {}).get("texts", ())
+            if text["granularity"] == "brief" and text["score"] is not None
+        ]
+        for image_id, captions in truth.captions.items()
+        if captions
+    }
+    total: npt.NDArray[np.float64] = np.zeros(len(said))
+    for number in range(max(map(len, said.values()))):
+        some = {image_id: texts[number] for image_id, texts in said.items() if number < len(texts)}
+        there = np.array([number < len(said[image_id]) for image_id in sorted(said)])
+        total += np.where(there, measure_captions(truth.captions, some).cider, 0.0)
+    return total / np.maximum([len(said[image_id]) for image_id in sorted(said)], 1)

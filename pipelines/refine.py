@@ -30,7 +30,17 @@ from pipelines.audit_labels import audited
 from pipelines.filter import judge_node
 from pipelines.ingest import limits_of
 from pipelines.round_merge import merge_options
-from pipelines.round_nodes import REFINE_VERSION, given_node, merge_node, pairs_node, propose_node
+from pipelines.round_nodes import (
+    REFINE_VERSION,
+    given_node,
+    merge_keys,
+    merge_node,
+    pairs_node,
+    parse_node,
+    propose_node,
+    written,
+)
+from pipelines.round_texts import diversity
 from pipelines.rounds import OD
 from refinement.gate import GateOptions, RoundMeasures, judge_round
 from refinement.label_noise import added, confused_by_people, confused_pairs
@@ -71,7 +81,7 @@ class Standing:
         if not self.told:
             return not recipe.refine.rounds
         last = self.told[-1]
-        few = last["measures"]["changed"] < recipe.refine.stop_when_changed_below
+        few = _changed(last) < recipe.refine.stop_when_changed_below
         return len(self.accepted) >= recipe.refine.rounds or not last["accepted"] or few
 
     @property
@@ -85,11 +95,17 @@ class _Round:
     number: int
     given: Node
     propose: Node
+    parse: Node | None  # of what students wrote
     merge: Node
 
+    @property
+    def made(self) -> list[Node]:
+        """The nodes that become part of the data set."""
+        return [self.propose, *([self.parse] if self.parse else []), self.merge]
+
     def after(self, now: Standing, judge: Node) -> Standing:
-        nodes = [*now.nodes, self.propose, self.merge]
-        rounds = [*now.rounds, self.given, self.propose, self.merge]
+        nodes = [*now.nodes, *self.made]
+        rounds = [*now.rounds, self.given, *self.made]
         known = [*now.known, self.given]
         return Standing(nodes, judge, known, rounds, list(now.told), list(now.notes), now.tallies)
 
@@ -134,6 +150,7 @@ def rounds_named(storage: Storage) -> list[str]:
 def _options(recipe: Recipe) -> str:
     """Of all that decides what a round makes."""
     refine = recipe.refine.model_dump(mode="json", exclude={"rounds", "stop_when_changed_below"})
+    refine["merge"] = merge_keys(recipe)
     train = recipe.train.model_dump(mode="json", exclude={"name", "release", "checkpoint_every", "cpus"})
     pairs = recipe.emit.pairs.model_dump(mode="json", exclude={"tasks"})
     return stable_hash(["refine", REFINE_VERSION, refine, train, pairs])
@@ -158,8 +175,8 @@ def refine(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing:
     for number in range(1, recipe.refine.rounds + 1):
         students = _students(runtime, now, number, students)
         one = _round(recipe, now, now.judge, number, students)
-        judged = judge_node(recipe, [*now.nodes, one.propose, one.merge], surveyed, one.merge.name)
-        _, line = run_nodes(runtime, "refine", [one.propose, one.merge, judged], [*now.nodes, *now.known, one.given])
+        judged = judge_node(recipe, [*now.nodes, *one.made], surveyed, one.merge.name)
+        _, line = run_nodes(runtime, "refine", [*one.made, judged], [*now.nodes, *now.known, one.given])
         now.tallies |= {name: tally for name, tally in line.tallies.items() if tally.units}
         told = _decided(runtime, now, one, judged, students, surveyed)
         if told["accepted"]:
@@ -168,8 +185,9 @@ def refine(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing:
         now.notes += _notes(told)
         if not told["accepted"]:
             break
-        if (changed := told["measures"]["changed"]) < recipe.refine.stop_when_changed_below:
-            now.notes.append(f"round {number} changed {changed:.1%} of the regions: no other is needed.")
+        if (changed := _changed(told)) < recipe.refine.stop_when_changed_below:
+            what = "regions and texts" if written(recipe) else "regions"
+            now.notes.append(f"round {number} changed {changed:.1%} of the {what}: no other is needed.")
             break
     return now
 
@@ -187,7 +205,14 @@ def check(recipe: Recipe) -> None:
 def _round(recipe: Recipe, now: Standing, judge: Node, number: int, students: Sequence[str]) -> _Round:
     given = given_node(judge, number)
     propose = propose_node(recipe, now.nodes, given, number, students)
-    return _Round(number, given, propose, merge_node(recipe, now.nodes, given, propose, number))
+    parse = parse_node(recipe, now.nodes, propose, number)
+    return _Round(number, given, propose, parse, merge_node(recipe, now.nodes, given, propose, parse, number))
+
+
+def _changed(told: Told) -> float:
+    """The share of regions that a round changed, or of texts, if that is larger."""
+    regions, texts = (told["measures"].get(name) or 0.0 for name in ("changed", "texts changed"))
+    return float(max(regions, texts))
 
 
 def _students(runtime: Runtime, now: Standing, number: int, before: Sequence[str]) -> list[str]:
@@ -306,12 +331,15 @@ def _measures(storage: Storage, now: Standing, one: _Round, judged: Node) -> Rou
             sums = agreement.setdefault(fold, [0, 0, 0])
             agreement[fold] = [a + b for a, b in zip(sums, numbers, strict=True)]
     after = one.after(now, judged)
+    texts = [record.counts["texts"] for record in records if "texts" in record.counts]
     return RoundMeasures(
         agreement=[Counted(*(np.array([number]) for number in agreement[fold])) for fold in sorted(agreement)],
         given=sum(record.counts["given"] for record in records),
         changes=_changes(records),
         labels=labels,
-        audit=audited(storage, (now.nodes, now.judge), (after.nodes, judged)),
+        texts=sum(one["given"] for one in texts),
+        diversity=diversity(texts),
+        audit=audited(storage, (now.nodes, now.judge), (after.nodes, judged), texts=bool(texts)),
     )
 
 

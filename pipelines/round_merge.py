@@ -1,7 +1,8 @@
-"""What a round makes of a shard: the merged record, what was decided of its regions, and a table of the changes.
+"""What a round makes of a shard: the merged record, what was decided, and a table of the changes.
 
 Nothing is lost on the way: the merged record holds every region there was, the replaced ones pointing at what they
-became, the others with the verdict they had.
+became, the others with the verdict they had. Region texts and phrases follow the regions they are of (engine/flat.py),
+and go with those that go; pipelines/round_texts.py has what becomes of what is written.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from engine.shards import Commits
 from model.evaluate.detections import Detection, Truth
 from model.evaluate.matching import matched
 from pipelines.filter import Output
+from pipelines.round_texts import Happened, TextMerge
 from pipelines.rounds import Kept, Row, box_of, region_row
 from refinement.folds import fold_of
-from refinement.matching import paired
+from refinement.matching import overlap, paired
 from refinement.merge import Change, Given, Proposed, merge_regions
 from refinement.options import MergeOptions, held
 
 LABEL_SCORE = "label_probability"  # of a region that a student named or added
+MASK_LOST = "mask_lost"  # a change beside the one that moved the region away from its mask
 
-# What was decided of regions before the rules of this round: by the rules before it, or by the merge.
+# What was decided of before the rules of this round: by the rules before it, or by the merge. `region_id` may be the
+# id of a text, a region text or a phrase.
 DECIDED = pa.schema(
     [
         required("image_id", pa.string()),
@@ -37,6 +41,11 @@ DECIDED = pa.schema(
         pa.field("threshold", pa.float64()),
     ]
 )
+
+
+_COLUMNS = ("regions", "texts", "region_texts", "phrases")
+_GIVEN = ("image_id", *_COLUMNS, "failures")
+_FOLLOW = ("image_dropped", "text_dropped", "region_dropped")  # verdicts that follow others by themselves
 
 
 class Merge:
@@ -53,7 +62,9 @@ class Merge:
         folds: int,
         options: Mapping[str, Any],
         held: Sequence[Sequence[str]],
+        written: Mapping[str, Any] | None = None,
     ) -> None:
+        self.written = written  # how texts are merged, if they are
         self.name, self.round, self.record, self.judge, self.propose = name, round_number, record, judge, propose
         self.folds, self.given, self.held = folds, options, held
 
@@ -66,21 +77,29 @@ class Merge:
         evidence = _evidence(inputs, self.propose)
         kept_rows = {row["image_id"]: row for row in kept.rows}
         rows: list[Row] = []
-        decided = list(_decided_before(kept))
+        decided = list(_decided_before(kept, _COLUMNS if self.written else _COLUMNS[:1]))
         changes: list[Row] = []
         told = _Told(self.options)
+        texts = None
+        if self.written:
+            texts = TextMerge(self.name, self.round, self.options, inputs, self.propose, **self.written)
         for row in kept.record.to_pylist():
             image_id = row["image_id"]
+            row |= {"texts": [], "phrases": []}  # of these the record holds what there was
             if image_id in kept_rows and not proposals[image_id]["failures"]:
-                self._merged(row, kept_rows[image_id], proposals[image_id], evidence, decided, changes, told)
-            rows.append({name: row[name] for name in ("image_id", "regions", "region_texts", "failures")})
+                own, proposal = kept_rows[image_id], proposals[image_id]
+                happened = self._merged(row, own, proposal, evidence, decided, changes, told)
+                if texts:
+                    texts.merged(row, own, proposal, happened, decided, changes)
+            rows.append({name: row[name] for name in _GIVEN})
         revision = inputs.unit.revision
         files = {
             "data": commits.put_table(shard, record_table(rows), revision),
             "decided": commits.put_table(shard, pa.Table.from_pylist(decided, DECIDED), revision, "decided"),
             "changes": commits.put_table(shard, pa.Table.from_pylist(changes, CHANGES), revision, "changes"),
         }
-        return Output(files, len(rows), counts=told.as_counts(changes))
+        counts = told.as_counts(changes) | ({"texts": texts.as_counts()} if texts else {})
+        return Output(files, len(rows), counts=counts)
 
     def _merged(
         self,
@@ -91,19 +110,24 @@ class Merge:
         decided: list[Row],
         changes: list[Row],
         told: _Told,
-    ) -> None:
+    ) -> Happened:
+        """The regions. What became of them."""
         image_id = row["image_id"]
         given = list(_given(kept, evidence))
         proposed = [_proposed(region, evidence[image_id, region["id"]]) for region in proposal["regions"]]
         made = merge_regions(given, proposed, self.options)
         told.see(fold_of(image_id, self.folds), given, proposed, made)
         by_id = {region["id"]: region for region in row["regions"]}
+        standing = {region["id"]: region for region in kept["regions"]}
+        happened = Happened(standing, {}, any(change.rule != "moved" for change in made))
         for change in made:
-            new = ""
+            new, old = "", by_id.get(change.old)
+            standing.pop(change.old, None)
             if change.new is not None:
-                new = f"{self.name}/{len([r for r in row['regions'] if r['producer'] == self.name])}"
-                row["regions"].append(self._region(new, change, by_id.get(change.old)))
-            old = by_id.get(change.old)
+                new = f"{self.name}/{sum(region['producer'] == self.name for region in row['regions'])}"
+                standing[new] = self._region(new, change, old)
+                happened.became |= {change.old: new} if change.old else {}
+                row["regions"].append(standing[new])
             if old is not None and new:
                 old["merged_into"] = new
             elif old is not None:
@@ -111,11 +135,15 @@ class Merge:
                     {"image_id": image_id, "region_id": change.old, "rule": f"refine.{change.rule}"}
                     | {"value": change.value, "threshold": change.threshold}
                 )
-            changes.append(
-                {"image_id": image_id, "round": self.round, "rule": change.rule, "old": change.old, "new": new}
-                | {"old_label": old["label"] if old else "", "new_label": change.new.label if change.new else ""}
-                | {"value": change.value, "threshold": change.threshold}
-            )
+            told_of = {"image_id": image_id, "round": self.round, "old": change.old, "new": new} | {
+                "old_label": old["label"] if old else "",
+                "new_label": change.new.label if change.new else "",
+            }
+            changes.append(told_of | {"rule": change.rule, "value": change.value, "threshold": change.threshold})
+            if old is not None and new and old["rle"] and not standing[new]["rle"]:
+                moved = overlap(box_of(old), box_of(standing[new]))
+                changes.append(told_of | {"rule": MASK_LOST, "value": moved, "threshold": self.options.mask_iou})
+        return happened
 
     def _region(self, name: str, change: Change, old: Row | None) -> Row:
         """What takes the place of `old`, or comes anew."""
@@ -178,6 +206,8 @@ class _Told:
 
 
 def _given(kept: Row, evidence: Mapping[tuple[str, str], Row]) -> Iterator[Given]:
+    """What people speak of is theirs too: no rule drops it."""
+    spoken_of = {item["region_id"] for item in kept["region_texts"] if item["score"] is None}
     for region in kept["regions"]:
         if region["kind"] != "object":
             continue
@@ -188,7 +218,7 @@ def _given(kept: Row, evidence: Mapping[tuple[str, str], Row]) -> Iterator[Given
             label=region["label"],
             box=box_of(region),
             score=region["score"],
-            human=region["score"] is None,
+            human=region["score"] is None or region["id"] in spoken_of,
             likelihood=told["location"] if told else None,
             label_likelihood=told["label"] if told else None,
             has_mask=bool(region["rle"]),
@@ -211,15 +241,16 @@ def _evidence(inputs: ShardInputs, propose: str) -> dict[tuple[str, str], Row]:
     return {(row["image_id"], row["region_id"]): row for row in rows}
 
 
-def _decided_before(kept: Kept) -> Iterator[Row]:
-    """Regions that the rules of the round before dropped stay dropped, by the rule that did it: nobody asked again."""
+def _decided_before(kept: Kept, columns: Sequence[str]) -> Iterator[Row]:
+    """What the rules of the round before dropped stays dropped, by the rule that did it: nobody asked again."""
     names = kept.record["image_id"].to_pylist()
-    lists = one_array(kept.verdicts["regions"]).to_pylist()
-    regions = one_array(kept.record["regions"]).to_pylist()
-    for image_id, verdicts, own in zip(names, lists, regions, strict=True):
-        for verdict, region in zip(verdicts, own, strict=True):
-            if not verdict["kept"] and not region["merged_into"] and verdict["rule"] != "image_dropped":
-                yield {"image_id": image_id, "region_id": region["id"], "rule": verdict["rule"]} | {
-                    "value": verdict["value"],
-                    "threshold": verdict["threshold"],
-                }
+    for column in columns:
+        lists = one_array(kept.verdicts[column]).to_pylist()
+        items = one_array(kept.record[column]).to_pylist()
+        for image_id, verdicts, own in zip(names, lists, items, strict=True):
+            for verdict, item in zip(verdicts, own, strict=True):
+                if not verdict["kept"] and not item.get("merged_into") and verdict["rule"] not in _FOLLOW:
+                    yield {"image_id": image_id, "region_id": item["id"], "rule": verdict["rule"]} | {
+                        "value": verdict["value"],
+                        "threshold": verdict["threshold"],
+                    }

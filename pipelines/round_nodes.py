@@ -1,4 +1,7 @@
-"""The nodes of a refinement round (pipelines/rounds.py and round_merge.py have what they do)."""
+"""The nodes of a refinement round (pipelines/rounds.py, round_merge.py and round_texts.py have what they do).
+
+Texts take part where refine.tasks asks for them; options of theirs are part of no key where it does not.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,22 @@ from engine.keys import stable_hash
 from engine.storage import Storage
 from pipelines.filter import shard_options
 from pipelines.ingest import limits_of
+from pipelines.round_writing import WRITTEN
 
 REFINE_VERSION = 1
-_REPLACES = ("boxes", "regions", "ocr", "masks", "phrase_regions", "region_texts")
+_REPLACES = ("boxes", "drafts", "regions", "ocr", "masks", "phrase_regions", "region_texts")
 _BATCH = 64
+_OF_TEXTS = frozenset(("max_briefs", "text_margin"))  # of refine.merge
+
+
+def written(recipe: Recipe) -> list[str]:
+    """The tasks of a round whose answers are texts it may change."""
+    return [task for task in recipe.refine.tasks if task in WRITTEN]
+
+
+def merge_keys(recipe: Recipe) -> dict[str, Any]:
+    """refine.merge as far as it decides anything."""
+    return recipe.refine.merge.model_dump(mode="json", exclude=set() if written(recipe) else set(_OF_TEXTS))
 
 
 def given_node(judge: Node, number: int) -> Node:
@@ -45,6 +60,7 @@ def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int
     keys = [json.loads(storage.read(f"{student}/training.json"))["key"] for student in students]
     look: dict[str, Any] = {"order": recipe.emit.pairs.order, "location": recipe.refine.location}
     look["max_new_tokens"] = recipe.refine.max_new_tokens
+    look |= {"written": texts} if (texts := written(recipe)) else {}
     return Node(
         name=name,
         target="pipelines.rounds:Propose",
@@ -52,7 +68,7 @@ def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int
         | {"name": name, "round_number": number, "dataset": recipe.dataset, "students": list(students), **look}
         | {"batch_size": _BATCH, "limits": {"max_pixels": limits.max_pixels, "max_bytes": limits.max_bytes}}
         | {"device": "cuda" if recipe.train.gpus else "cpu"},
-        gives=("boxes",),
+        gives=("boxes", "drafts") if texts else ("boxes",),
         key=stable_hash(["round-propose", REFINE_VERSION, given.key, keys, look]),
         inputs=_inputs(nodes, given),
         component="florence2",
@@ -61,23 +77,48 @@ def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int
     )
 
 
-def merge_node(recipe: Recipe, nodes: Sequence[Node], given: Node, propose: Node, number: int) -> Node:
-    """Re-emits every region, so that the record takes them from here."""
-    options, held = recipe.refine.merge.model_dump(mode="json"), recipe.refine.hold_labels
-    name = f"round-{number}-merge"
+def parse_node(recipe: Recipe, nodes: Sequence[Node], propose: Node, number: int) -> Node | None:
+    """The recipe's own parser over what students wrote; None if it has none, or they write nothing."""
+    parser = next((node for node in nodes if node.over == "texts"), None)
+    if parser is None or not written(recipe):
+        return None
+    key = stable_hash(["round-parse", parser.key, propose.key])
+    return replace(parser, name=f"round-{number}-parse", key=key, inputs={propose.name: ("drafts",)})
+
+
+def merge_node(
+    recipe: Recipe, nodes: Sequence[Node], given: Node, propose: Node, parse: Node | None, number: int
+) -> Node:
+    """Re-emits every region, so that the record takes them from here; of texts it gives only what is new."""
+    options, held = merge_keys(recipe), recipe.refine.hold_labels
+    name, texts = f"round-{number}-merge", written(recipe)
+    reads = {**_inputs(nodes, given), propose.name: propose.gives}
+    gives: tuple[str, ...] = ("regions", "region_texts")
+    more: dict[str, Any] = {}
+    if texts:
+        parsers = [*(node for node in nodes if node.over == "texts"), *([parse] if parse else [])]
+        reads |= {node.name: node.gives for node in parsers}
+        phrases = any("phrases" in node.gives for node in nodes)
+        gives += ("texts", *(("phrases",) if phrases else ()))
+        more["written"] = {"tasks": texts, "phrases": phrases, "synonyms": _synonyms(nodes)}
     return Node(
         name=name,
         target="pipelines.round_merge:Merge",
         options=_record(nodes, given)
         | {"name": name, "round_number": number, "propose": propose.name, "folds": recipe.refine.folds}
-        | {"options": options, "held": held},
-        gives=("regions", "region_texts"),
+        | {"options": options, "held": held, **more},
+        gives=gives,
         key=stable_hash(["round-merge", REFINE_VERSION, propose.key, options, held]),
-        inputs={**_inputs(nodes, given), propose.name: ("boxes",)},
+        inputs=reads,
         replaces=_REPLACES,
         component="merge",
         **_COMMON,
     )
+
+
+def _synonyms(nodes: Sequence[Node]) -> bool:
+    """Whether names are matched with synonyms: as the recipe's label grounder does it."""
+    return all(node.options.get("synonyms", True) for node in nodes if node.target.endswith(":LabelGrounder"))
 
 
 _COMMON: Mapping[str, Any] = {"needs": (), "over": "shard", "version": REFINE_VERSION}

@@ -27,6 +27,7 @@ from model.pairs import PAIRS, Options, pair_row
 from model.ray_training import local_copy
 from model.targets import Item, Order, arranged, item_fault, write
 from pipelines.filter import Output, shard_record
+from pipelines.round_writing import TEXT_EVIDENCE, Writing
 from refinement.folds import fold_of
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class RoundPairs:
 
 
 class Propose:
-    """The boxes that the other fold's student sees, and how likely it finds those that are there."""
+    """What the other fold's student sees, and how likely it finds what is there. `written`: what asks for texts."""
 
     def __init__(
         self,
@@ -101,7 +102,9 @@ class Propose:
         batch_size: int,
         limits: Mapping[str, Any],
         device: str,
+        written: Sequence[str] = (),
     ) -> None:
+        self.writing = Writing(name, round_number, written, batch_size, max_new_tokens) if written else None
         self.name, self.round, self.record, self.judge = name, round_number, record, judge
         self.dataset, self.students, self.batch = dataset, students, batch_size
         self.order, self.location, self.max_new_tokens = order, location, max_new_tokens
@@ -122,6 +125,8 @@ class Propose:
         kept = Kept(inputs, self.record, self.judge)
         answers: dict[str, Row] = {}
         evidence: list[Row] = []
+        if self.writing:
+            self.writing.take()  # what is left of a shard that was broken off
         for fold, model in enumerate(self.models):
             own = [row for row in kept.rows if fold_of(row["image_id"], len(self.models)) == fold]
             for start in range(0, len(own), self.batch):
@@ -133,6 +138,9 @@ class Propose:
             "data": commits.put_table(shard, table, revision),
             "evidence": commits.put_table(shard, pa.Table.from_pylist(evidence, EVIDENCE), revision, "evidence"),
         }
+        if self.writing:
+            told = pa.Table.from_pylist(self.writing.take(), TEXT_EVIDENCE)
+            files["text_evidence"] = commits.put_table(shard, told, revision, "text_evidence")
         failed = sum(bool(row.get("failures")) for row in answers.values())
         return Output(files, len(ids), failed)
 
@@ -169,6 +177,8 @@ class Propose:
             answers[row["image_id"]], own = self._proposals(row["image_id"], one)
             evidence += own
         evidence += self._of_given(model, seen, seen_rows, kept)
+        if self.writing:
+            self.writing.look(model, seen, seen_rows, answers)
 
     def _of_given(self, model: Florence, seen: Seen, rows: Sequence[Row], kept: Kept) -> Iterator[Row]:
         """How likely the student finds what is there. What a target cannot hold it is not asked about."""

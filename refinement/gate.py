@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.errors import ConfigError
 from model.evaluate.resampling import Bools, Floats, Ints, interval, of_totals, resamples
-from refinement.measures import Audit, Counted, changed_share
+from refinement.measures import OF_TEXTS, Audit, Counted, changed_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ class RoundMeasures:
     """What a round did, before anybody decides.
 
     agreement: of each fold's student with the labels of the images it judged, which it was not trained on.
-    given: regions that were there to be changed (kept, not people's). changes: how many by each rule.
+    given: regions that were there to be changed (kept, not people's). changes: how many by each rule. texts: texts that
+    were there to be changed, 0 where texts take no part.
     labels: {label: kept regions} before and after; diversity: `distinct_share` of the captions before and after.
     """
 
@@ -75,6 +76,7 @@ class RoundMeasures:
     given: int
     changes: Mapping[str, int]
     labels: tuple[Mapping[str, int], Mapping[str, int]] = field(default_factory=lambda: ({}, {}))
+    texts: int = 0
     diversity: tuple[float, float] = (float("nan"), float("nan"))
     audit: Audit | None = None
 
@@ -100,7 +102,7 @@ def judge_round(measures: RoundMeasures, options: GateOptions | None = None) -> 
             "There are no audit images with labels of people: BIAS IS UNGUARDED. Students share the systematic errors"
             " of the labels they learn from; give ingest.audit some images that people labelled."
         )
-    else:
+    if measures.audit is not None:
         judge = _AuditJudge(measures.audit, options, numbers)
         reasons += judge.reasons()
         alarms += judge.alarms()
@@ -128,6 +130,8 @@ def _within_caps(measures: RoundMeasures, options: GateOptions, numbers: dict[st
         if share > cap:
             yield f"The round would have {rule} {share:.3f} of {measures.given} regions, above gate.max_{rule} {cap}."
     numbers["changed"] = changed_share(measures.changes, measures.given)
+    if measures.texts:
+        numbers["texts changed"] = sum(measures.changes.get(rule, 0) for rule in OF_TEXTS) / measures.texts
 
 
 class _AuditJudge:
@@ -141,10 +145,11 @@ class _AuditJudge:
     def reasons(self) -> Iterator[str]:
         for iou, (before, after) in self.audit.f1.items():
             drawn = after.resampled(self.counts) - before.resampled(self.counts)
-            yield from self._falls(f"F1@{iou:g}", before.f1, after.f1, drawn)
+            yield from self._falls(f"F1@{iou:g}", before.f1, after.f1, drawn, self.audit.images)
         for name, (early, late) in self.audit.texts.items():
-            drawn = _means(late, self.counts) - _means(early, self.counts)
-            yield from self._falls(name, float(early.mean()), float(late.mean()), drawn)
+            counts = resamples(len(early))
+            drawn = _means(late, counts) - _means(early, counts)
+            yield from self._falls(name, float(early.mean()), float(late.mean()), drawn, len(early))
         for row, label in enumerate(self.after.labels):
             yield from self._label_falls(label, self.after.label == row)
             yield from self._named_wrong(label, self.after.label == row)
@@ -161,11 +166,11 @@ class _AuditJudge:
                 f" ({_some(unseen)}): little guards them."
             )
 
-    def _falls(self, name: str, before: float, after: float, drawn: Floats) -> Iterator[str]:
+    def _falls(self, name: str, before: float, after: float, drawn: Floats, images: int) -> Iterator[str]:
         low, high = self._noted(name, before, after, drawn)
         if high < 0 or after - before < -self.options.max_f1_fall:
             yield (
-                f"On {self.audit.images} audit images {name} falls from {before:.3f} to {after:.3f}"
+                f"On {images} audit images {name} falls from {before:.3f} to {after:.3f}"
                 f" (95 %: {low:+.3f} to {high:+.3f})."
             )
 

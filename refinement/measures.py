@@ -97,7 +97,7 @@ class Audit:
 
     F1 and not average precision: labels are a set. Their scores are of several models and not on one scale, and a
     ranking by them would measure the scale. `f1` is {IoU: (before, after)}; `texts` is {figure: (before, after)}, each
-    a number an image, such as CIDEr, higher is better.
+    a number for each image that people wrote of, such as CIDEr, higher is better.
     """
 
     images: int
@@ -117,9 +117,13 @@ def audit(
     return Audit(len(truth), f1, (named(truth, before), named(truth, after)), texts or {})
 
 
+OF_REGIONS = ("added", "dropped", "duplicate", "relabelled")
+OF_TEXTS = ("rewritten", "text_added", "text_dropped")
+
+
 def changed_share(changes: Mapping[str, int], given: int) -> float:
-    """Of the given annotations, by rule. Moves do not count: nearly every box moves a little in every round."""
-    return sum(count for rule, count in changes.items() if rule != "moved") / max(given, 1)
+    """Of the given regions, by rule. Moves do not count: nearly every box moves a little in every round."""
+    return sum(changes.get(rule, 0) for rule in OF_REGIONS) / max(given, 1)
 
 
 def distinct_share(texts: Iterable[str], n: int = 2) -> float:

@@ -19,8 +19,8 @@ class GivenText:
     """A text that is there. `about`: the region it tells of, '' for the image.
 
     mean_log_prob: the student's, teacher-forced, a token; None: not asked, and so it stays. grounded: the share of its
-    phrases that a region answers, 0 to 1; None where nothing is grounded (region texts, print), and then of all texts
-    it is compared with.
+    phrases that a region answers, 0 to 1; None where nothing is grounded (region texts, texts nobody parsed), and then
+    of all texts it is compared with.
     """
 
     id: str

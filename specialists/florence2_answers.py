@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine import masks
 from engine.schema import Answer, ImageScore, Phrase, Region, RegionText, Sample, Text
+from model.drafts import CAPTIONS
 from model.likelihood import SCORE_KIND, FoundScore
 from model.locations import BINS
 from model.parsing import Box, Found
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from model.prediction import Prediction
 
 SAME = 0.5  # IoU from which a phrase's box is a region that is there already
-_GRANULARITY = {"<CAPTION>": "brief", "<DETAILED_CAPTION>": "detailed", "<MORE_DETAILED_CAPTION>": "more_detailed"}
 _REGION_TEXT = {"<REGION_TO_CATEGORY>": "candidate", "<REGION_TO_DESCRIPTION>": "brief", "<REGION_TO_OCR>": "ocr"}
 
 Scored = tuple[Found, FoundScore]
@@ -43,7 +43,7 @@ class Reply:
             self.fault(task, fault.reason)
         if prediction.cut:
             self.fault(task, "cut")
-        if task in _GRANULARITY or task in _REGION_TEXT:
+        if task in CAPTIONS or task in _REGION_TEXT:
             self._text(task, prediction, subject)
             return
         found = list(zip(prediction.parsed.found, prediction.likelihood.found, strict=True))
@@ -77,7 +77,7 @@ class Reply:
         if not text.strip():
             self.fault(task, "empty")
         elif region is None:
-            said = Text(text, _GRANULARITY[task], id=self._id(), score=score, score_kind=SCORE_KIND)
+            said = Text(text, CAPTIONS[task], id=self._id(), score=score, score_kind=SCORE_KIND)
             self.answer.texts.append(said)
         else:
             self._region_text(region.id, text, _REGION_TEXT[task], score)

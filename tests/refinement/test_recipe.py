@@ -12,13 +12,13 @@ from engine.errors import ConfigError
 from refinement.gate import GateOptions
 from refinement.options import MergeOptions
 
-NOT_OF_REGIONS = {"keep_labels", "max_briefs", "text_margin"}  # refine.hold_labels; rounds merge regions alone
+ELSEWHERE = {"keep_labels"}  # refine.hold_labels
 
 
 def test_a_recipe_without_a_word_on_it_has_the_options_own_defaults() -> None:
     refine = parse_recipe({"dataset": "x"}).refine
     options = dataclasses.asdict(MergeOptions())
-    assert refine.merge.model_dump() == {name: options[name] for name in options if name not in NOT_OF_REGIONS}
+    assert refine.merge.model_dump() == {name: options[name] for name in options if name not in ELSEWHERE}
     assert refine.gate.model_dump() == dataclasses.asdict(GateOptions())
 
 
@@ -28,6 +28,8 @@ def test_a_recipe_without_a_word_on_it_has_the_options_own_defaults() -> None:
         ("merge", {"match_iou": 0}),
         ("merge", {"geometry_weight": 1.1}),
         ("merge", {"drop": -0.1}),
+        ("merge", {"max_briefs": 0}),
+        ("merge", {"text_margin": -0.1}),
         ("gate", {"min_agreement": 1.1}),
         ("gate", {"max_added": -1}),
         ("gate", {"share_factor": 1}),
