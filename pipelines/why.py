@@ -275,7 +275,8 @@ def _attached(story: Story, name: str) -> Iterator[str]:
     for other in story.said:
         said = story.record(other)
         item = said.item
-        if said.column == "regions" and item["merged_into"] == name and item["rle"]:
+        outlines = said.column == "regions" and item["merged_into"] == name and item["rle"]
+        if outlines and item["round"] >= own["round"]:  # a round told by itself which mask stays: its own
             yield f"  mask         {other}: {_area(story, item)}, by {_node(said.node)}"
         if said.column == "region_texts" and item["region_id"] == name:
             yield f"  described by {other}: {_what(story, other)}; {_fate_of(story, other)}"

@@ -169,6 +169,24 @@ def test_texts_that_become_worse_refuse_the_round() -> None:
     assert judge_round(measures(audit=of_texts(before, perhaps)), GateOptions(max_f1_fall=0.05)).accepted
 
 
+def test_captions_of_people_guard_texts_where_nobody_drew_boxes_and_boxes_stay_unguarded() -> None:
+    before = np.linspace(0.4, 0.9, 50)
+    captions = audit({}, {}, {}, {"CIDEr-D": (before, before - 0.1)})
+
+    decision = judge_round(measures(audit=captions))
+
+    assert ["On 50 audit images CIDEr-D falls" in reason for reason in decision.reasons] == [True]
+    assert any("BIAS IS UNGUARDED" in alarm for alarm in decision.alarms)
+
+
+def test_changes_of_texts_are_shares_of_texts_and_no_region_s() -> None:
+    decision = judge_round(measures(changes={"rewritten": 30, "text_dropped": 20, "regrounded": 9}, texts=100))
+
+    assert (decision.measures["changed"], decision.measures["texts changed"]) == (0.0, 0.5)
+    assert decision.measures["dropped"] == 0.0
+    assert "texts changed" not in judge_round(measures()).measures
+
+
 def balls(*called: str) -> dict[str, list[Detection]]:
     """A ball an image, called so; '' is not seen."""
     return {f"{n:02}": [Detection(name, BALL, 0.5)] if name else [] for n, name in enumerate(called)}
