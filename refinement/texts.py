@@ -47,7 +47,7 @@ class TextChange:
     """`value` and `threshold` are what the rule compared; `new` is the student's text, `by` its id.
 
     rewritten    value: the new text's worth.    threshold: the old one's and options.text_margin
-    added        value: the new text's likelihood.    threshold: options.add
+    added        value: the new text's likelihood, or the share grounded if that is less.    threshold: options.add
     dropped      value: its worth.    threshold: the least of the texts that stay. Only of more briefs than may be
     """
 
@@ -111,9 +111,9 @@ def _competed(
     news = sorted(news, key=lambda one: (-_worth(one, grounded), one.text, one.id))
     free = max(places - fixed, 0)
     stay, surplus = rivals[:free], rivals[free:]
-    likely = [one for one in news if math.exp(one.mean_log_prob) >= options.add]
+    likely = [one for one in news if _sure(one) >= options.add]
     added = likely[: free - len(stay)]
-    changes = [TextChange("added", "", one, math.exp(one.mean_log_prob), options.add, one.id) for one in added]
+    changes = [TextChange("added", "", one, _sure(one), options.add, one.id) for one in added]
     rest = [one for one in news if one not in added]
     for old, new in zip(reversed(stay), rest, strict=False):
         bar = _worth(old, grounded) + options.text_margin
@@ -124,6 +124,11 @@ def _competed(
         least = _worth(stay[-1], grounded)
         changes += [TextChange("dropped", old.id, None, _worth(old, grounded), least) for old in surplus]
     return changes
+
+
+def _sure(one: ProposedText) -> float:
+    """Fluent words of what is not in the image are no reason to add a text."""
+    return min(math.exp(one.mean_log_prob), 1.0 if one.grounded is None else one.grounded)
 
 
 def _worth(one: GivenText | ProposedText, grounded: bool) -> float:

@@ -48,6 +48,12 @@ def test_a_text_comes_where_there_is_none_if_it_is_likely() -> None:
     assert told(merge_texts([written()], [said(granularity="brief")])) == [("added", "", "A red ball.")]
 
 
+def test_a_text_that_comes_must_be_seen_too() -> None:
+    assert merge_texts([], [said(likelihood=0.9, grounded=0.3)]) == []
+    (change,) = merge_texts([], [said(likelihood=0.9, grounded=0.5)])
+    assert (change.rule, change.value) == ("added", 0.5)
+
+
 def test_brief_texts_fill_their_places_before_any_is_rewritten() -> None:
     one = [written(granularity="brief")]
     news = [said("A red ball.", 0.9, granularity="brief"), said("One ball.", 0.8, granularity="brief")]
