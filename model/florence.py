@@ -93,22 +93,39 @@ def load(checkpoint: str, *, device: str = "cpu", dtype: str = "float32") -> Flo
     from transformers import AutoConfig, AutoProcessor, Florence2ForConditionalGeneration
 
     _quiet()
-    local = os.path.isdir(checkpoint)
-    if not local and (os.path.exists(checkpoint) or checkpoint.startswith((".", "/")) or checkpoint.count("/") != 1):
-        raise ConfigError(
-            f"No checkpoint at '{checkpoint}': give a folder, or a hub id such as 'owner/Florence-2-base'."
-        )
+    check_checkpoint(checkpoint)
     processors: Any = AutoProcessor
     try:
-        kind = AutoConfig.from_pretrained(checkpoint).model_type
-        if kind != "florence2":
-            raise ConfigError(f"'{checkpoint}' is a '{kind}', expected a native 'florence2' checkpoint.")
+        _require_florence(checkpoint, AutoConfig.from_pretrained(checkpoint).model_type)
         model = Florence2ForConditionalGeneration.from_pretrained(checkpoint, dtype=getattr(torch, dtype))
         processor = processors.from_pretrained(checkpoint)
     except (OSError, ValueError, KeyError) as error:
-        where = f"'{checkpoint}'" + ("" if local else " (no such folder, so the hub was asked)")
+        where = f"'{checkpoint}'" + ("" if os.path.isdir(checkpoint) else " (no such folder, so the hub was asked)")
         raise ConfigError(f"The checkpoint {where} cannot be loaded: {_first_line(error)}") from error
     return _ready(model, processor, checkpoint).to(device)
+
+
+def check_checkpoint(checkpoint: str) -> None:
+    """ConfigError for what cannot be one, by its name and config.json alone. A hub is not asked."""
+    if os.path.isdir(checkpoint):
+        try:
+            kind = json.loads(Path(checkpoint, "config.json").read_bytes()).get("model_type")
+        except (OSError, ValueError, AttributeError):
+            raise ConfigError(
+                f"'{checkpoint}' holds no config.json of a model: give the folder of a Florence-2 checkpoint."
+            ) from None
+        _require_florence(checkpoint, kind)
+        if not any(name.endswith((".safetensors", ".bin")) for name in os.listdir(checkpoint)):
+            raise ConfigError(f"'{checkpoint}' holds no weights: give the folder of a whole Florence-2 checkpoint.")
+    elif os.path.exists(checkpoint) or checkpoint.startswith((".", "/")) or checkpoint.count("/") != 1:
+        raise ConfigError(
+            f"No checkpoint at '{checkpoint}': give a folder, or a hub id such as 'owner/Florence-2-base'."
+        )
+
+
+def _require_florence(checkpoint: str, kind: str | None) -> None:
+    if kind != "florence2":
+        raise ConfigError(f"'{checkpoint}' is a '{kind}', expected a native 'florence2' checkpoint.")
 
 
 def _ready(model: Any, processor: Any, name: str) -> Florence:

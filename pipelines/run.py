@@ -24,6 +24,7 @@ from engine.shards import Commits
 from engine.storage import Storage
 from pipelines.annotate import Runtime, annotation_nodes, run_nodes
 from pipelines.filter import judge_node, record_columns
+from pipelines.first_weights import check_init
 from pipelines.ingest import CHUNK, INPUTS_FOLDER, count_new, list_inputs, open_dataset, probe_node
 from pipelines.place import place_images
 from pipelines.refine import Standing, refine, standing
@@ -59,17 +60,20 @@ def run(
     retry_failed: bool = False,
     watch: Callable[[str], LiveLine] | None = None,
     hear: Callable[[str], Callable[[dict[str, Any]], None]] | None = None,
+    tell: Callable[[str], None] | None = None,
     command: str = "",
 ) -> Summary:
     """Run one stage, or all of them. EngineError says in one sentence what stops it; commits stay."""
     nodes = all_nodes(recipe)
     storage = Storage(recipe.dataset)
-    runtime = Runtime(storage, recipe, runner, address, watch, hear)
-    judging(storage, recipe, nodes)  # a rule that cannot be is told before anything is made
+    runtime = Runtime(storage, recipe, runner, address, watch, hear, tell)
+    _, judge = judging(storage, recipe, nodes)  # a rule that cannot be is told before anything is made
     pair_options(recipe.emit.pairs)  # and so is a task
     check_rounds(recipe)
     if stage == "refine" and not recipe.refine.rounds:
         raise ConfigError("The recipe asks for no rounds of refinement: add 'refine: {rounds: 2}'.")
+    if _refines(stage, recipe, standing(storage, recipe, nodes, judge)):
+        check_init(storage, recipe.train)  # hours before a student needs it
     if stage not in (None, "ingest"):
         _require_inputs(storage)  # before anything is made in a folder that may be a slip of the pen
     open_dataset(storage, recipe)
@@ -115,7 +119,7 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
         now = standing(storage, recipe, nodes, judge)
         write_current(storage, now, probe_node(recipe))
         _tally(summary, run_nodes(runtime, "filter", now.rest, nodes))
-    if stage == "refine" or (stage is None and not now.settled(recipe)):
+    if _refines(stage, recipe, now):
         if now.told and stage is None:  # the rules of now on what there was before any round
             _tally(summary, run_nodes(runtime, "filter", [judge], nodes))
         now = refine(runtime, nodes, judge)
@@ -127,6 +131,10 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
 
         info = {"versions": versions()}
         summary.release, summary.manifest = emit(runtime, now.nodes, now.judge, info)
+
+
+def _refines(stage: str | None, recipe: Recipe, now: Standing) -> bool:
+    return stage == "refine" or (stage is None and not now.settled(recipe))
 
 
 def _ingest(runtime: Runtime, retry: bool, summary: Summary) -> None:
@@ -249,6 +257,7 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
         if survey and judge in group and plan.todo()[survey.name].any():  # whose numbers every verdict hangs on
             rows[-1] = _row(judge, plan.shards, plan.shards, "reads survey")
     if stage in (None, "refine") and not now.settled(recipe):
+        check_init(storage, recipe.train)
         rows.append(_would_refine(recipe, now))
     if stage in (None, "emit"):
         rows.append(_would_emit(storage, recipe, now.nodes, now.judge, any(row["todo"] for row in rows)))

@@ -1,4 +1,4 @@
-"""Train Florence-2 on the pairs of a release: find them, make or find the first weights, train, save, draw the curves.
+"""Train Florence-2 on the pairs of a release: find them, train, save, draw the curves (first_weights.py: from what).
 
 A model is named by its folder, models/<name>, and by a key of all that decides its weights. The same command again
 finds it finished, or goes on from its newest checkpoint; another recipe under the same name is refused.
@@ -7,11 +7,9 @@ finds it finished, or goes on from its newest checkpoint; another recipe under t
 from __future__ import annotations
 
 import json
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, TextIO
 
 from engine.config import Recipe, Train
@@ -21,14 +19,14 @@ from engine.keys import stable_hash
 from engine.progress import LineDrawer, clock
 from engine.storage import Storage
 from model.checkpoints import losses
-from model.presets import PRESETS, check_size, preset_of
+from model.presets import PRESETS, preset_of
 from model.prompts import task_of
-from model.ray_training import FINISHED, Trained, finished, on_ray, put_checkpoint, work
+from model.ray_training import Trained, finished, on_ray, work
+from pipelines.first_weights import check_init, first_weights, init_digest
 
 TRAIN_VERSION = 1
 MODELS = "models"
 FROZEN = "WARNING: the vision tower is frozen. In the paper that costs most of what training gains: AP 6.9 for 19.7."
-_TEXTS = 100_000  # that a tokenizer is trained on
 _CHECKPOINT_RATE = 1e-5  # of a released checkpoint that goes on
 
 
@@ -84,6 +82,7 @@ def fit(
                 "--set train.name=NAME."
             )
         return Result(folder, told)
+    check_init(storage, options)
     init = first_weights(storage, options, files, folder, key)
     plan = _plan(storage, options, files, folder, key, init, limits or Limits(), only or {})
     plan = replace(plan, base=base)
@@ -110,21 +109,7 @@ def training_key(storage: Storage, options: Train, content: str, only: dict[str,
     """Of all that decides the weights. Workers are among it: sums of another cut differ in their last bits."""
     run_only = {"name", "release", "checkpoint_every", "cpus"}
     chosen = options.model_dump(mode="json", exclude=run_only, exclude_defaults=True)
-    return stable_hash(["train", TRAIN_VERSION, chosen, content, _init_digest(storage, options.init), only])
-
-
-def _init_digest(storage: Storage, init: str) -> str:
-    """What training.json of our own models says; the sha256 of a local checkpoint; a hub id is its name."""
-    if init in PRESETS:
-        return init
-    if (told := finished(storage, init)) is not None:
-        return str(told["key"])
-    weights = Path(init, "model.safetensors")
-    if weights.is_file():
-        from engine.storage import sha256_file
-
-        return sha256_file(str(weights))
-    return init
+    return stable_hash(["train", TRAIN_VERSION, chosen, content, init_digest(storage, options.init), only])
 
 
 def _limits(recipe: Recipe) -> Limits:
@@ -148,62 +133,6 @@ def release_pairs(storage: Storage, recipe: Recipe) -> tuple[list[str], str]:
     if not files:
         raise ConfigError(f"The release '{release.url}' holds no pairs: emit it again with this engine.")
     return [f"{release.url}/{name}" for name in files], str(manifest["content"])
-
-
-# --- the first weights -----------------------------------------------------------------------
-
-
-def first_weights(storage: Storage, options: Train, files: Sequence[str], folder: str, key: str) -> str:
-    """A checkpoint to begin with: the one that is named, or a random one of a preset, made once."""
-    if options.init not in PRESETS:
-        if options.vocabulary or options.size:
-            raise ConfigError("train.vocabulary and train.size are for presets; a checkpoint has its own.")
-        _refuse_released(storage, options)
-        return options.init
-    init = f"{folder}/init"
-    if storage.exists(f"{init}/made.json") and json.loads(storage.read(f"{init}/made.json"))["key"] == key:
-        return init
-    check_size(preset_of(options.init), options.size or preset_of(options.init).size)
-    from model.florence import build
-    from model.tokenizer import train_tokenizer
-
-    tokenizer = train_tokenizer(
-        _texts(files, options.tasks), size=options.vocabulary or preset_of(options.init).vocabulary
-    )
-    florence = build(options.init, tokenizer, size=options.size, seed=options.seed, fourier=options.fourier_locations)
-    with tempfile.TemporaryDirectory(prefix="init-") as local:
-        florence.save(local)
-        put_checkpoint(storage, init, Path(local))
-    storage.put(f"{init}/made.json", json.dumps({"key": key}).encode())
-    return init
-
-
-def _refuse_released(storage: Storage, options: Train) -> None:
-    """What helps a network that knows nothing would spoil one that knows; our own may go on with it."""
-    chosen = [name for name in ("auxiliary", "fourier_locations") if getattr(options, name)]
-    ours = finished(storage, options.init) is not None or Path(options.init, FINISHED).is_file()
-    if chosen and not ours:
-        raise ConfigError(
-            f"train.{chosen[0]} is for presets and models trained here: leave it out for '{options.init}'."
-        )
-
-
-def _texts(files: Sequence[str], tasks: Sequence[str]) -> Iterator[str]:
-    """Prompts and targets, the same ones in the same order whoever asks."""
-    import pyarrow.parquet as pq
-
-    left = _TEXTS
-    for file in files:
-        parent = Storage(file.rpartition("/")[0])
-        with parent.open(file.rpartition("/")[2]) as data:
-            for batch in pq.ParquetFile(data).iter_batches(10_000, columns=["task", "prompt", "target"]):
-                for row in batch.to_pylist():
-                    if not tasks or row["task"] in tasks:
-                        yield row["prompt"]
-                        yield row["target"]
-                        left -= 1
-                    if left <= 0:
-                        return
 
 
 def _plan(
