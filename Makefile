@@ -1,4 +1,5 @@
 # Two commands: `make demo` runs the engine on real photos, `make test` proves it. Needs python3 (3.11 or later) and make.
+# A third takes up to two hours, and goes on where it stopped: `make experiments` measures what docs/experiments.md says.
 # A stamp inside .venv says which extras are installed; it is older than pyproject.toml or constraints.txt when they changed.
 
 PYTHON ?= python3
@@ -6,7 +7,7 @@ BIN := .venv/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-input -c constraints.txt
 CODE := engine model specialists filters refinement pipelines benchmarks tests
 
-.PHONY: demo test check format clean
+.PHONY: demo test experiments check format clean
 .DELETE_ON_ERROR:
 
 RECIPE := pipelines/recipes/quickstart.yaml
@@ -20,6 +21,9 @@ demo: .venv/demo.stamp
 
 test: check
 	$(BIN)/python -m pytest
+
+experiments: .venv/test.stamp
+	$(BIN)/python -m benchmarks.experiments
 
 check: .venv/test.stamp
 	$(BIN)/ruff check $(CODE)
