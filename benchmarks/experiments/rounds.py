@@ -86,9 +86,8 @@ def systematic(folder: Path, given: Settings) -> Outcome:
     notes.append(f"The data set after the refusal is {'bit for bit as' if same else 'NOT as'} before.")
     unguarded = recipe_of(folder / "set", given, *OPEN)
     refined(unguarded)
-    table = {
-        f"{name}, unguarded" if name == "round 1" else name: row for name, row in stages(unguarded, biased).items()
-    }
+    table = stages(unguarded, biased)
+    table["round 1, unguarded"] = table.pop("round 1")
     pairs = _pairs_to_hold(guarded)
     notes.append(f"The report says: refine.hold_labels: {pairs}")
     held = recipe_of(folder / "set", given, f"refine.hold_labels={pairs}")

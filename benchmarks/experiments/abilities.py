@@ -1,0 +1,59 @@
+"""What a model can do on scenes it has not seen: find, name, describe, outline. Figures: 0 to 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.learn import CAPTION, OD, SIZE, Answers, world
+from engine import masks
+from model.compiling import compile_pairs
+from model.pairs import Options
+from model.parsing import Found
+from model.parsing import decode as parsed
+
+CATEGORY, OUTLINE = "<REGION_TO_CATEGORY>", "<REGION_TO_SEGMENTATION>"
+TESTED = 400  # scenes
+_TEST_WORLD = 1000  # beside the seed of the training scenes
+
+
+def abilities(model: str, tasks: Sequence[str], seed: int = 0) -> dict[str, float]:
+    """Of the tasks it was taught."""
+    answers = Answers(model, world(TESTED, seed + _TEST_WORLD))
+    told: dict[str, float] = {}
+    if OD in tasks:
+        found = answers.detections()
+        told |= {"F1@.5": found.f1(), "F1@.75": found.f1(0.75)}
+    if CAPTION in tasks:
+        told["captions exact"] = answers.captions()
+    if CATEGORY in tasks:
+        told["regions named"] = float(np.mean([one.text == true.text for one, true in _asked(answers, CATEGORY)]))
+    if OUTLINE in tasks:
+        told["mask IoU"] = float(np.mean([_iou(one.found, true.found) for one, true in _asked(answers, OUTLINE)]))
+    return told
+
+
+def _asked(answers: Answers, task: str) -> list[tuple[Any, Any]]:
+    """(answer, truth) of every true pair of a task."""
+    from model.encoding import ask
+    from model.prediction import predict
+    from model.prompts import given_of
+
+    asks, due = [], []
+    for number, record in enumerate(answers.records):
+        made = compile_pairs(record, width=SIZE, height=SIZE, options=Options(tasks=[task], order="reading"))
+        for pair in made.pairs:
+            asks.append(ask(number, task, given_of(task, pair.prompt)))
+            due.append(parsed(task, pair.target, width=SIZE, height=SIZE))
+    said = predict(answers.florence, answers.images, asks, batch_size=64, max_new_tokens=120, location="median")
+    return [(one.parsed, true) for one, true in zip(said, due, strict=True)]
+
+
+def _iou(found: Sequence[Found], true: Sequence[Found]) -> float:
+    first, second = (
+        masks.from_polygons([polygon for one in some for polygon in one.polygons], width=SIZE, height=SIZE)
+        for some in (found, true)
+    )
+    return masks.mask_iou(first, second, width=SIZE, height=SIZE)
