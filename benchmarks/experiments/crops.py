@@ -43,7 +43,7 @@ def efficiency(model: str, *, fresh: str = "", seed: int = 0) -> dict[str, float
         logits = head(network.get_image_features(pixels[0][rows]).pooler_output.mean(dim=1))
         loss = nn.functional.cross_entropy(logits, pixels[1][rows])
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         if step in AT:
             told[f"{step} steps"] = _accuracy(network, head, labels)

@@ -82,13 +82,13 @@ def systematic(folder: Path, given: Settings) -> Outcome:
     guarded = recipe_of(folder / "set", given)
     before = _released(guarded, "before")
     notes = [f"with audit images: {note}" for note in refined(guarded).notes]
+    pairs = _pairs_to_hold(guarded)
     same = _released(guarded, "after") == before
     notes.append(f"The data set after the refusal is {'bit for bit as' if same else 'NOT as'} before.")
     unguarded = recipe_of(folder / "set", given, *OPEN)
     refined(unguarded)
     table = stages(unguarded, biased)
     table["round 1, unguarded"] = table.pop("round 1")
-    pairs = _pairs_to_hold(guarded)
     notes.append(f"The report says: refine.hold_labels: {pairs}")
     held = recipe_of(folder / "set", given, f"refine.hold_labels={pairs}")
     notes += [f"with these pairs held: {note}" for note in refined(held).notes]
