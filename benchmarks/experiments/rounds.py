@@ -181,7 +181,7 @@ ROUNDS = (
     Experiment(
         "gate",
         "students that must be refused, and one that must not",
-        settings("refine.rounds=1") | {"trained": "rounds-0"},
+        settings("refine.rounds=1", "refine.max_new_tokens=64") | {"trained": "rounds-0"},
         gate,
         after=("rounds-0",),
     ),
