@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.experiments.students import Oracle, instead
 from engine.accounting import account
 from engine.config import parse_recipe
 from engine.dataset import Dataset
@@ -24,6 +26,7 @@ from engine.errors import ConfigError
 from engine.sql import query
 from engine.storage import sha256_file
 from pipelines.cli import app
+from pipelines.rounds import Kept
 from pipelines.run import Summary, dry_run, run
 from pipelines.verify import verify
 from pipelines.why import why
@@ -228,6 +231,37 @@ def test_a_round_that_is_refused_changes_nothing_and_says_why(refined: Data, tmp
     assert current(strict)["nodes"][-1]["name"] == "objects"
     assert asked(strict, "SELECT count(*) AS n FROM changes") == [{"n": 0}]
     assert dry_run(parse_recipe(strict))[-1]["why"] == "up to date"  # and it is not tried again
+
+
+class LooksElsewhere(Oracle):
+    """Knows the truth, of the next image of the shard."""
+
+    def _look(self, model: Any, rows: Any, kept: Kept, *rest: Any) -> None:
+        ids = list(kept.images)
+        elsewhere = copy.copy(kept)
+        elsewhere.images = {ids[place - 1]: kept.images[image_id] for place, image_id in enumerate(ids)}
+        super()._look(model, rows, elsewhere, *rest)
+
+
+def test_the_gate_lets_one_who_knows_pass_and_one_who_looks_elsewhere_not(tmp_path: Path) -> None:
+    data = recipe_data(tmp_path / "set", gate={}, merge={}, rounds=1)
+    data["train"]["steps"] = 1
+    before = copy.deepcopy(data) | {"refine": {"rounds": 0}, "emit": data["emit"] | {"name": "before"}}
+    go(before)
+
+    with instead(LooksElsewhere):
+        refused = go(data)
+    assert any("gate.min_agreement" in note for note in refused.notes), refused.notes
+    assert release_files(data["dataset"]) == release_files(data["dataset"], "before")
+
+    for folder in ("round-1-propose", "round-1-merge"):
+        shutil.rmtree(tmp_path / "set" / folder)
+    again = copy.deepcopy(data) | {"emit": data["emit"] | {"name": "after"}}
+    again["refine"]["gate"] = {"max_added": 1.5}  # another gate, another decision
+    with instead(Oracle):
+        accepted = go(again)
+    assert any("round 1 accepted" in note for note in accepted.notes), accepted.notes
+    assert release_files(data["dataset"], "after") != release_files(data["dataset"], "before")
 
 
 def test_people_are_never_corrected(tmp_path: Path) -> None:
