@@ -22,7 +22,10 @@ MODELS, TRAINED = "models", "training.json"  # the folder of models, and what sa
 
 @dataclass(slots=True)
 class Runtime:
-    """How nodes are run, in Ray or in this process, and who is told; of a training: whom `hear` gives for its name."""
+    """How nodes are run, in Ray or in this process, and who is told; of a training: whom `hear` gives for its name.
+
+    `tell` is given sentences that a person should read before the run ends.
+    """
 
     storage: Storage
     recipe: Recipe
@@ -30,6 +33,7 @@ class Runtime:
     address: str | None = None
     watch: Callable[[str], LiveLine] | None = None
     hear: Callable[[str], Callable[[dict[str, Any]], None]] | None = None
+    tell: Callable[[str], None] | None = None
 
     def backend(self, nodes: Mapping[str, Node]) -> Backend:
         limits, url, seconds = limits_of(self.recipe), self.storage.url, self.recipe.ingest.max_seconds
