@@ -161,6 +161,7 @@ class Gate(_Section):
     max_relabelled: float = Field(default=0.25, ge=0, description="share of regions")
     max_added: float = Field(default=1.0, ge=0, description="share of regions")
     max_f1_fall: float = Field(default=0.01, ge=0, le=1, description="of audit images")
+    max_text_fall: float = Field(default=0.05, ge=0, le=1, description="of CIDEr-D of audit captions")
     class_fall: float = Field(
         default=0.1, ge=0, le=1, description="how much less often an audit label may be right, for certain"
     )
