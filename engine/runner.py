@@ -1,8 +1,9 @@
 """The scheduler: which unit goes to which worker next, and what becomes of units that do not come back.
 
 Units whose inputs are committed are ready. A pool grows while its node has ready units and resources are
-free; a worker that idles while another node waits is released. It holds no state worth keeping: what is done
-is what has a commit record, so the same command again goes on where the last one stopped.
+free; a worker that idles while another waits for resources is released, also where others use the cluster too. It
+holds no state worth keeping: what is done is what has a commit record, so the same command again goes on where the
+last one stopped.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from engine.worker import Worker, commit_file, table_bytes, table_from_bytes
 
 MAX_ATTEMPTS = 3  # a single image that fails to come back this often is quarantined
 START_ATTEMPTS = 2
+CROWDED_S = 5.0  # a worker that is not created after so long waits for what others of the cluster hold
 # Reasons that speak against a component. Files that are no images, or are gone, do not.
 COMPONENT_FAULTS = frozenset({"raised", "out_of_memory", "bad_answer", "crash", "timeout"})
 
@@ -223,12 +225,15 @@ class Scheduler:
 
     def _make_room(self, node: Node) -> bool:
         """Whether a worker fits, after releasing those that idle."""
-        idle = [s for s in self.slots if s.ready and s.unit is None and not self._queues[s.node.name]]
+        idle = self._idle()
         while not self.backend.fits(node):
             if not idle:
                 return False
             self._release(idle.pop())
         return True
+
+    def _idle(self) -> list[Slot]:
+        return [s for s in self.slots if s.ready and s.unit is None and not self._queues[s.node.name]]
 
     def _submit(self, slot: Slot, unit: Unit) -> None:
         slot.unit, slot.items, slot.total, slot.sign = unit, 0, -1, time.monotonic()
@@ -404,8 +409,15 @@ class Scheduler:
             self._queues[node.name].appendleft(again)
 
     def _watch_clock(self) -> None:
-        """End workers that give no sign of life; inside a batch, faulthandler ends them first."""
+        """End workers that give no sign of life; inside a batch, faulthandler ends them first.
+
+        What this run holds idle it gives back where one of its workers waits: two runs on one cluster would otherwise
+        each wait for what the other holds, and no count of its own tells a run that the cluster is full.
+        """
         now = time.monotonic()
+        if any(not slot.created and not slot.ready and now - slot.sign > CROWDED_S for slot in self.slots):
+            for slot in self._idle():
+                self._release(slot)
         for slot in list(self.slots):
             silent = now - slot.sign
             if slot.created and not slot.ready and silent > self.start_timeout_s:

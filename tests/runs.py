@@ -42,6 +42,7 @@ def recipe_data(dataset: Path | str, photos: Path | str, detector: Mapping[str, 
         },
         "filter": [{"min_score": {"floor": 0.4}}],
         "emit": {"name": "v1"},
+        "run": {"max_workers": 2},  # to start a process costs more than what it has to do here
         **changes,
     }
 
