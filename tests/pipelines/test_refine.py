@@ -30,7 +30,7 @@ from pipelines.rounds import Kept
 from pipelines.run import Summary, dry_run, run
 from pipelines.verify import verify
 from pipelines.why import why
-from tests.runs import engine, engine_in_background, release_files, wait_until, write_recipe
+from tests.runs import engine_in_background, release_files, wait_until, write_recipe
 
 Data = dict[str, Any]
 OPEN = {"min_agreement": 0.0, "max_dropped": 1.0, "max_relabelled": 1.0, "max_added": 20.0, "max_f1_fall": 1.0}
@@ -322,9 +322,9 @@ def test_killed_in_the_second_round_and_run_again_it_is_the_same(refined: Data, 
     for sign in ("models/round-2-fold-0-*/checkpoints/*/state.json", "round-2-propose/*/*.json"):
         _kill_when(recipe, tmp_path / "set", sign)
 
-    done = engine("run", "-c", recipe, "--runner", "local")
+    done = CliRunner().invoke(app, ["run", "-c", recipe, "--runner", "local"])
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.exit_code == 0, done.output
     assert release_files(data["dataset"]) == release_files(refined["dataset"])
     assert _weights(data) == _weights(refined)
 

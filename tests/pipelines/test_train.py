@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -17,9 +18,10 @@ from typer.testing import CliRunner
 from engine.config import parse_recipe
 from engine.errors import ConfigError, RunFailed
 from engine.storage import sha256_file
+from model.ray_training import ray_worker
 from pipelines.cli import app
 from pipelines.train import Result, TrainingLine, train
-from tests.runs import engine, engine_in_background, wait_until, write_recipe
+from tests.runs import engine_in_background, wait_until, write_recipe
 
 Data = dict[str, Any]
 TRAIN = {"size": 64, "vocabulary": 300, "steps": 8, "batch_size": 4, "warmup": 2, "checkpoint_every": 3}
@@ -155,9 +157,9 @@ def test_killed_and_run_again_it_ends_with_the_same_weights(released: Data, tmp_
     process.communicate()
     assert not (checkpoints.parent / "training.json").exists()
 
-    result = engine("train", "-c", str(recipe), "--runner", "local")
+    result = CliRunner().invoke(app, ["train", "-c", str(recipe), "--runner", "local"])
 
-    assert result.returncode == 0, result.stderr
+    assert result.exit_code == 0, result.output
     run(released, name="in-peace", **steps)
     assert weights(released, "killed") == weights(released, "in-peace")
 
@@ -251,7 +253,24 @@ def test_more_workers_than_the_cluster_has_is_one_sentence(released: Data, ray_c
         run(released, "ray", name="many", workers=40, batch_size=40)
 
 
-def test_an_error_of_a_worker_comes_back_as_its_own_sentence(released: Data, ray_cluster: None) -> None:
+def test_an_error_of_a_worker_comes_back_as_its_own_sentence(
+    released: Data, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker's part in this process: a group of workers would take twenty seconds to start."""
+
+    class Here:
+        def __init__(self, plan: Any, board: Any, *_: Any) -> None:
+            self.given = {"plan": plan, "board": board, "paths": []}
+
+        def fit(self) -> None:
+            ray_worker(self.given)
+
+    monkeypatch.setattr("model.ray_training._trainer", Here)
+    monkeypatch.setattr(
+        "ray.train.get_context", lambda: SimpleNamespace(get_world_rank=lambda: 0, get_world_size=lambda: 1)
+    )
+    monkeypatch.setattr("ray.train.torch.get_device", lambda: "cpu")
+
     with pytest.raises(ConfigError, match="nothing to train on"):
         run(released, "ray", name="wrong", tasks=["<OCR>"])
 
