@@ -131,12 +131,19 @@ def standing(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Nod
         if not told["accepted"]:
             now.told.append(told)
             break
-        then = judge_node(recipe.model_copy(update={"filter": told["filter"]}), now.nodes, told["surveyed"], now.merge)
-        now = _round(recipe, now, then, told["round"], told["students"]).after(now, judge)
+        now = with_round(recipe, now, told)
         now.told.append(told)
     if now.accepted:
         now.judge = judge_node(recipe, now.nodes, judge.options["surveyed"], now.merge)
     return now
+
+
+def with_round(recipe: Recipe, now: Standing, told: Told) -> Standing:
+    """The data set with what one more round made, whatever the gate said of it; the rules of now judge it."""
+    then = judge_node(recipe.model_copy(update={"filter": told["filter"]}), now.nodes, told["surveyed"], now.merge)
+    after = _round(recipe, now, then, told["round"], told["students"]).after(now, now.judge)
+    after.judge = judge_node(recipe, after.nodes, now.judge.options["surveyed"], told["merge"])
+    return after
 
 
 def rounds_named(storage: Storage) -> list[str]:

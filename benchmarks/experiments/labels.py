@@ -14,7 +14,7 @@ from engine.storage import Storage
 from model.evaluate.detections import Detection, Truth, TruthImage
 from pipelines.audit_labels import dataset_of
 from pipelines.kept import records
-from pipelines.refine import standing
+from pipelines.refine import Standing, Told, standing, with_round
 from pipelines.run import all_nodes, judging
 from pipelines.truth import box_of
 from refinement.measures import agreement, named
@@ -44,6 +44,14 @@ def stages(recipe: Recipe, biased: Collection[str] = ()) -> dict[str, Figures]:
         )
         answer[f"round {number}"] = figures(truth, kept(storage, now.nodes, now.judge, set(truth)), biased)
     return answer
+
+
+def believed(recipe: Recipe, told: Told) -> Figures:
+    """What a first round would have made of the labels, had the gate let it pass."""
+    storage, nodes = Storage(recipe.dataset), all_nodes(recipe)
+    now = with_round(recipe, Standing(nodes, judging(storage, recipe, nodes)[1]), told)
+    truth = truth_of(Dataset.open(recipe.dataset))
+    return figures(truth, kept(storage, now.nodes, now.judge, set(truth)))
 
 
 def truth_of(dataset: Dataset) -> dict[str, TruthImage]:
