@@ -64,6 +64,7 @@ def _run(
         retry_failed=retry,
         watch=lambda name: LiveLine(name, recipe.ingest.shard_size),
         hear=_hear,
+        tell=lambda sentence: typer.echo(sentence, err=True),
         command=" ".join(["engine", *sys.argv[1:]]),
     )
     from pipelines.summary import render_summary

@@ -23,17 +23,25 @@ def records(dataset: Dataset, wanted: set[str]) -> tuple[Rows, Rows]:
     given: Rows = {}
     kept: Rows = {}
     judged = dataset.judged_files()
-    for shard, path in dataset.files(IMAGES).items():
-        ids = TableReader(dataset.storage, path, ["image_id"]).read()
-        files = [(dataset.files(node.folder).get(shard), node.columns) for node in dataset.record_nodes()]
-        if not len(only(ids, wanted)) or not files or any(file is None for file, _ in files):
-            continue
-        record = assemble([_columns(TableReader(dataset.storage, file).read(), names) for file, names in files if file])
-        given |= {row["image_id"]: row for row in only(record, wanted).to_pylist()}
-        if shard in judged:
-            rows = keep(record, TableReader(dataset.storage, judged[shard]).read())
-            kept |= {row["image_id"]: row for row in only(rows, wanted).to_pylist()}
+    for shard in dataset.files(IMAGES):
+        own, stayed = records_of(dataset, shard, judged.get(shard), wanted)
+        given |= own
+        kept |= stayed
     return given, kept
+
+
+def records_of(dataset: Dataset, shard: int, judged: str | None, wanted: set[str]) -> tuple[Rows, Rows]:
+    """The same of one shard, whose verdicts lie in `judged`."""
+    ids = TableReader(dataset.storage, dataset.files(IMAGES)[shard], ["image_id"]).read()
+    files = [(dataset.files(node.folder).get(shard), node.columns) for node in dataset.record_nodes()]
+    if not len(only(ids, wanted)) or not files or any(file is None for file, _ in files):
+        return {}, {}
+    record = assemble([_columns(TableReader(dataset.storage, file).read(), names) for file, names in files if file])
+    given: Rows = {row["image_id"]: row for row in only(record, wanted).to_pylist()}
+    if judged is None:
+        return given, {}
+    rows = keep(record, TableReader(dataset.storage, judged).read())
+    return given, {row["image_id"]: row for row in only(rows, wanted).to_pylist()}
 
 
 def _columns(table: pa.Table, columns: Sequence[str]) -> pa.Table:

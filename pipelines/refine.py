@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from pipelines.annotate import Runtime, run_nodes
 from pipelines.audit_labels import audited
 from pipelines.filter import judge_node
 from pipelines.ingest import limits_of
+from pipelines.noise_report import Report, by_people, by_students, notes, pairs_of
 from pipelines.round_merge import merge_options
 from pipelines.round_nodes import (
     REFINE_VERSION,
@@ -43,7 +44,6 @@ from pipelines.round_nodes import (
 from pipelines.round_texts import diversity
 from pipelines.rounds import OD
 from refinement.gate import GateOptions, RoundMeasures, judge_round
-from refinement.label_noise import added, confused_by_people, confused_pairs
 from refinement.measures import Counted
 
 FOLDER = "rounds"
@@ -176,16 +176,21 @@ def refine(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing:
 
     It ends early where a round is refused, or changes less than `stop_when_changed_below`.
     """
-    recipe, surveyed = runtime.recipe, str(judge.options["surveyed"])
+    recipe, storage, surveyed = runtime.recipe, runtime.storage, str(judge.options["surveyed"])
     check(recipe)
     now, students = Standing(nodes, judge), list[str]()
     for number in range(1, recipe.refine.rounds + 1):
+        people = by_people(storage, (now.nodes, now.judge), number)
+        _tell(runtime, now, people)
         students = _students(runtime, now, number, students)
         one = _round(recipe, now, now.judge, number, students)
         judged = judge_node(recipe, [*now.nodes, *one.made], surveyed, one.merge.name)
         _, line = run_nodes(runtime, "refine", [*one.made, judged], [*now.nodes, *now.known, one.given])
         now.tallies |= {name: tally for name, tally in line.tallies.items() if tally.units}
-        told = _decided(runtime, now, one, judged, students, surveyed)
+        options = merge_options(recipe.refine.merge.model_dump(), recipe.refine.hold_labels)
+        seen = by_students(storage, (now.nodes, now.judge), one.propose, one.merge, number, options)
+        _tell(runtime, now, seen)
+        told = _decided(runtime, now, one, judged, students, surveyed, {"students": seen, "people": people})
         if told["accepted"]:
             now = one.after(now, judged)
         now.told.append(told)
@@ -207,6 +212,15 @@ def check(recipe: Recipe) -> None:
         raise ConfigError(f"refine.tasks is {recipe.refine.tasks}: rounds correct boxes, so {OD} must be among them.")
     for task in recipe.refine.tasks:
         task_of(task)
+
+
+def _tell(runtime: Runtime, now: Standing, report: Report | None) -> None:
+    """At the end of the run, and at once if it is news: there may be hours to go."""
+    lines = notes(report, runtime.storage.url, runtime.recipe.refine.hold_labels) if report else []
+    now.notes += lines
+    if report and report["new"] and runtime.tell:
+        for line in lines:
+            runtime.tell(line)
 
 
 def _round(recipe: Recipe, now: Standing, judge: Node, number: int, students: Sequence[str]) -> _Round:
@@ -279,7 +293,13 @@ def _records(storage: Storage, node: Node) -> list[Record]:
 
 
 def _decided(
-    runtime: Runtime, now: Standing, one: _Round, judged: Node, students: Sequence[str], surveyed: str
+    runtime: Runtime,
+    now: Standing,
+    one: _Round,
+    judged: Node,
+    students: Sequence[str],
+    surveyed: str,
+    confused: Mapping[str, Report | None],
 ) -> Told:
     """The committed decision on a round, made now if there is none."""
     recipe, storage = runtime.recipe, runtime.storage
@@ -297,7 +317,7 @@ def _decided(
             "alarms": decision.alarms,
             "measures": decision.measures,
             "changes": dict(measures.changes),
-            "confused": _confused(_records(storage, one.merge), measures),
+            "confused": {by: pairs_of(report) for by, report in confused.items()},
             "students": list(students),
             "propose": one.propose.name,
             "merge": one.merge.name,
@@ -317,14 +337,6 @@ def _changes(records: Sequence[Record]) -> dict[str, int]:
     for record in records:
         total.update(record.counts["changes"])
     return dict(sorted(total.items()))
-
-
-def _confused(records: Sequence[Record], measures: RoundMeasures) -> dict[str, list[dict[str, Any]]]:
-    """Pairs of labels that look mixed up: by students alone, and by what people said of audit images."""
-    people = confused_by_people(measures.audit.named[0]) if measures.audit else []
-    called = added(record.counts["called"] for record in records)
-    found = {"students": confused_pairs(called), "people": people}
-    return {by: [asdict(pair) for pair in pairs] for by, pairs in found.items()}
 
 
 def _measures(storage: Storage, now: Standing, one: _Round, judged: Node) -> RoundMeasures:
@@ -358,10 +370,4 @@ def _notes(told: Told) -> list[str]:
     else:
         lines = [f"round {number} REFUSED, the data set stays as it was: {reason}" for reason in told["reasons"]]
     lines += [f"round {number} ALARM: {alarm}" for alarm in told["alarms"]]
-    for by, pairs in told["confused"].items():
-        for pair in pairs:
-            lines.append(
-                f"round {number} CONFUSED: '{pair['given']}' is '{pair['likely']}' to {by} in {pair['count']} boxes "
-                f"({pair['share']:.0%}); look at them, and hold such a pair out with refine.hold_labels."
-            )
     return lines

@@ -6,8 +6,6 @@ merged candidates are left out unless the rule asked for is `merged`.
 
 from __future__ import annotations
 
-import colorsys
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,17 +16,14 @@ from engine.dataset import Dataset
 from engine.errors import ConfigError, ImageError, StorageError
 from engine.sql import connect, run_query
 from pipelines.choose import choose
+from pipelines.drawing import FAINT, GAP, INK, LINE, PAPER, RED, Colour, Point, colour_of, fitted, font, outline
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from PIL import Image, ImageDraw
 
-Point = tuple[float, float]
-Colour = tuple[int, int, int]
-
 TILE = 420  # the longer side of an image on the sheet
-_GAP, _COLUMNS, _FONT, _LINE = 14, 3, 13, 17
-_PAPER, _INK, _FAINT, _RED = (255, 255, 255), (30, 30, 30), (110, 110, 110), (205, 30, 30)
+_COLUMNS = 3
 _DROPPED, _DROPPED_BY_RULE = 4, 12  # dropped regions drawn on an image, the best scored
 
 
@@ -123,24 +118,24 @@ def _draw(tile: Tile, rule: str | None) -> Image.Image:
     kept, dropped, more = _drawn(tile, rule)
     for region in kept:
         if rle := tile.outlines.get(region["annotation_id"]):
-            picture = _with_mask(picture, tile.image, rle, _colour(region["label"]))
+            picture = _with_mask(picture, tile.image, rle, colour_of(region["label"]))
     pen = ImageDraw.Draw(picture)
     tags: list[tuple[list[Point], str, Colour]] = []
     for region in dropped:
         corners = _corners(region, scale)
-        _outline(pen, corners, _RED, width=3 if rule else 1, dashed=True)
-        tags.append((corners, _label(tile, region) + ("" if rule else f" {region['rule']}"), _RED))
+        outline(pen, corners, RED, width=3 if rule else 1, dashed=True)
+        tags.append((corners, _label(tile, region) + ("" if rule else f" {region['rule']}"), RED))
     for region in kept:
-        corners, colour = _corners(region, scale), _colour(region["label"] or region["kind"])
-        _outline(pen, corners, colour, width=1 if rule else 2, dashed=False)
+        corners, colour = _corners(region, scale), colour_of(region["label"] or region["kind"])
+        outline(pen, corners, colour, width=1 if rule else 2, dashed=False)
         tags.append((corners, _label(tile, region), colour))
     _label_all(pen, tags, picture.size)
     lines = _lines(tile, more, note)
-    answer = Image.new("RGB", (TILE, picture.height + 4 + _LINE * len(lines)), _PAPER)
+    answer = Image.new("RGB", (TILE, picture.height + 4 + LINE * len(lines)), PAPER)
     answer.paste(picture, (0, 0))
     pen = ImageDraw.Draw(answer)
     for n, (line, colour) in enumerate(lines):
-        pen.text((0, picture.height + 4 + n * _LINE), line, fill=colour, font=_font())
+        pen.text((0, picture.height + 4 + n * LINE), line, fill=colour, font=font())
     return answer
 
 
@@ -182,19 +177,13 @@ def _corners(region: Mapping[str, Any], scale: float) -> list[Point]:
     return [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
 
 
-def _outline(pen: ImageDraw.ImageDraw, corners: Sequence[Point], colour: Colour, *, width: int, dashed: bool) -> None:
-    for first, second in zip(corners, [*corners[1:], corners[0]], strict=True):
-        for start, end in _dashes(first, second) if dashed else [(first, second)]:
-            pen.line((*start, *end), fill=colour, width=width)
-
-
 def _label_all(
     pen: ImageDraw.ImageDraw, tags: Sequence[tuple[list[Point], str, Colour]], size: tuple[int, int]
 ) -> None:
     """Kept ones last in `tags` are placed first; no label covers another while there is room."""
     taken: list[tuple[float, float, float, float]] = []
     for corners, label, colour in reversed(tags):
-        wide, high = round(_font().getlength(label)) + 4, _LINE - 2
+        wide, high = round(font().getlength(label)) + 4, LINE - 2
         x = max(0, min(round(min(x for x, _ in corners)), size[0] - wide))
         box_top, box_bottom = (round(edge) for edge in (min(y for _, y in corners), max(y for _, y in corners)))
         tries = [box_top - high, box_top, box_bottom, box_bottom - high, *(box_top + n * high for n in range(1, 9))]
@@ -203,70 +192,35 @@ def _label_all(
         y = (free or inside)[0]
         taken.append((x, y, x + wide, y + high))
         pen.rectangle(taken[-1], fill=colour)
-        pen.text((x + 2, y), label, fill=_PAPER, font=_font())
+        pen.text((x + 2, y), label, fill=PAPER, font=font())
 
 
 def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _dashes(first: Point, second: Point, step: float = 6.0) -> list[tuple[Point, Point]]:
-    (x1, y1), (x2, y2) = first, second
-    pieces = max(1, round(((x2 - x1) ** 2 + (y2 - y1) ** 2) ** 0.5 / step))
-    points = [(x1 + (x2 - x1) * n / pieces, y1 + (y2 - y1) * n / pieces) for n in range(pieces + 1)]
-    return [(points[n], points[n + 1]) for n in range(0, pieces, 2)]
-
-
 def _label(tile: Tile, region: Mapping[str, Any]) -> str:
     words = region["label"] or tile.words.get(region["annotation_id"], "") or region["kind"]
     score = "" if region["score"] is None else f" {region['score']:.2f}"
-    return _fitted(words, 150) + score
-
-
-def _colour(label: str) -> Colour:
-    """One colour a label, from yellow green to violet: red means dropped."""
-    number = int(hashlib.sha256(label.encode()).hexdigest()[:8], 16)
-    hue = 0.25 + 0.5 * (number % 97) / 97
-    red, green, blue = colorsys.hls_to_rgb(hue, 0.28 + 0.1 * (number // 97 % 2), 0.85)
-    return round(red * 255), round(green * 255), round(blue * 255)
+    return fitted(words, 150) + score
 
 
 def _lines(tile: Tile, more: int, note: str) -> list[tuple[str, Colour]]:
     """Beneath a picture: what it is, what was done with it, its brief texts (or the first one)."""
     image = tile.image
     name = short_name(str(image["uri"]))
-    lines = [(f"{image['image_id'][:8]}  {name}", _INK)]
+    lines = [(f"{image['image_id'][:8]}  {name}", INK)]
     if image["kept"] is False and not tile.failures:
         limits = "" if image["threshold"] is None else f" ({image['value']:.4g}, threshold {image['threshold']:.4g})"
-        lines.append((f"dropped by {image['rule']}{limits}", _RED))
-    lines += [(line, _RED) for line in [*dict.fromkeys(tile.failures), *([note] if note else [])]]
+        lines.append((f"dropped by {image['rule']}{limits}", RED))
+    lines += [(line, RED) for line in [*dict.fromkeys(tile.failures), *([note] if note else [])]]
     brief = [text for text in tile.captions if text["granularity"] == "brief"] or tile.captions[:1]
     for text in brief[:3]:
         dropped = text["kept"] is False
-        lines.append((f"{text['text']}  ({text['rule']})" if dropped else text["text"], _RED if dropped else _FAINT))
+        lines.append((f"{text['text']}  ({text['rule']})" if dropped else text["text"], RED if dropped else FAINT))
     if more:
-        lines.append((f"+ {more} more dropped regions", _RED))
-    return [(_fitted(line, TILE), colour) for line, colour in lines]
-
-
-def _fitted(text: str, width: float) -> str:
-    text = " ".join(text.split())[:200]
-    if _font().getlength(text) <= width:
-        return text
-    while text and _font().getlength(text + "...") > width:
-        text = text[:-1]
-    return text + "..."
-
-
-def _font() -> Any:
-    from PIL import ImageFont
-
-    if not _FONTS:
-        _FONTS.append(ImageFont.load_default(_FONT))
-    return _FONTS[0]
-
-
-_FONTS: list[Any] = []  # loading it takes longer than a tile
+        lines.append((f"+ {more} more dropped regions", RED))
+    return [(fitted(line, TILE), colour) for line, colour in lines]
 
 
 def _sheet(title: str, tiles: Sequence[Image.Image]) -> Image.Image:
@@ -275,15 +229,15 @@ def _sheet(title: str, tiles: Sequence[Image.Image]) -> Image.Image:
     columns = min(_COLUMNS, len(tiles))
     rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     heights = [max(tile.height for tile in row) for row in rows]
-    top = _GAP + 2 * _LINE + _GAP
-    size = (_GAP + columns * (TILE + _GAP), top + sum(heights) + _GAP * len(rows))
-    sheet = Image.new("RGB", size, _PAPER)
+    top = GAP + 2 * LINE + GAP
+    size = (GAP + columns * (TILE + GAP), top + sum(heights) + GAP * len(rows))
+    sheet = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((_GAP, _GAP), _fitted(title, size[0] - 2 * _GAP), fill=_INK, font=_font())
-    pen.text((_GAP, _GAP + _LINE), "solid: kept   dashed red: dropped, with its rule", fill=_FAINT, font=_font())
+    pen.text((GAP, GAP), fitted(title, size[0] - 2 * GAP), fill=INK, font=font())
+    pen.text((GAP, GAP + LINE), "solid: kept   dashed red: dropped, with its rule", fill=FAINT, font=font())
     y = top
     for row, height in zip(rows, heights, strict=True):
         for n, tile in enumerate(row):
-            sheet.paste(tile, (_GAP + n * (TILE + _GAP), y))
-        y += height + _GAP
+            sheet.paste(tile, (GAP + n * (TILE + GAP), y))
+        y += height + GAP
     return sheet
