@@ -143,8 +143,8 @@ ABLATIONS = (
     Experiment(
         "supervision", "image, region and pixel supervision; a frozen vision tower", _TAUGHT | _MOVED, supervision
     ),
-    Experiment("data", "300, 1,000, 3,000 images", {"images": [300, 1000, 3000], "steps": 1500}, data),
-    Experiment("size", "two presets", {"presets": {"tiny": 800, "small": 800}}, size),
+    Experiment("data", "300, 1,000, 3,000 images", {"images": [300, 1000, 3000], "steps": 1000}, data),
+    Experiment("size", "two presets", {"presets": {"tiny": 600, "small": 600}}, size),
     Experiment("transfer", "the vision tower as a classifier of crops", _TAUGHT, transfer, after=("supervision",)),
     Experiment(
         "specialist",
