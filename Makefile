@@ -5,9 +5,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-input -c constraints.txt
+PYTEST := $(BIN)/python -m pytest
 CODE := engine model specialists filters refinement pipelines benchmarks tests
 
-.PHONY: demo test experiments check format clean
+.PHONY: demo test test-pipelines test-parts experiments check format clean
 .DELETE_ON_ERROR:
 
 RECIPE := pipelines/recipes/quickstart.yaml
@@ -19,8 +20,17 @@ demo: .venv/demo.stamp
 	$(BIN)/engine show -c $(RECIPE) -o data/quickstart.png
 	$(BIN)/engine verify data/quickstart/releases/v1
 
+# Two halves beside each other, for two cores. The second says what it has to say at its end.
 test: check
-	$(BIN)/python -m pytest
+	@$(MAKE) --no-print-directory -j2 test-pipelines test-parts
+
+test-pipelines: .venv/test.stamp
+	$(PYTEST) tests/pipelines
+
+test-parts: .venv/test.stamp
+	@said=$$(mktemp); trap 'rm -f "$$said"' EXIT; \
+	$(PYTEST) tests --ignore=tests/pipelines > "$$said" 2>&1; code=$$?; \
+	echo; echo "$(PYTEST) tests --ignore=tests/pipelines"; cat "$$said"; exit $$code
 
 experiments: .venv/test.stamp
 	$(BIN)/python -m benchmarks.experiments

@@ -108,12 +108,12 @@ def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
     return own | {"PYTHONPATH": str(REPO), "RAY_AUTH_MODE": "disabled"} | dict(more or {})
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 90.0) -> None:
+def wait_until(true: Callable[[], bool], seconds: float = 90.0, *, every: float = 0.02) -> None:
     end = time.monotonic() + seconds
     while not true():
         if time.monotonic() > end:
             raise TimeoutError(f"still waiting after {seconds:g} s")
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def commits(dataset: Path | str, node: str) -> list[Path]:

@@ -215,6 +215,7 @@ def test_fewer_rounds_undo_the_last(refined: Data) -> None:
 
 def test_a_round_that_is_refused_changes_nothing_and_says_why(refined: Data, tmp_path: Path) -> None:
     data = recipe_data(tmp_path / "set", gate={}, rounds=0)
+    data["train"]["steps"] = 4
     go(data)
     kept = release_files(data["dataset"])
     strict = copy.deepcopy(data) | {

@@ -35,7 +35,7 @@ def test_a_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(
     stages.run(recipe(tmp_path / "local", folder, {"slow_s": 0.05}, ingest=_of(str(folder))), runner="local")
     driver = engine_in_background("run", "-c", str(path), "--runner", "local", env=environment)
     try:
-        wait_until(lambda: len(_records(fs, "sets/one/boxes")) >= 1)
+        wait_until(lambda: len(_records(fs, "sets/one/boxes")) >= 1, every=0.2)
     finally:
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()

@@ -86,12 +86,10 @@ def test_an_exception_on_one_image_costs_that_image(
 
 
 def test_a_hang_that_holds_the_gil_costs_that_image(
-    photos: Path, ids: list[str], undisturbed_in_tens: Path, tmp_path: Path
+    photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path
 ) -> None:
-    """In a small shard: each part of it that holds the image is waited for."""
-    hanging = {"hang_on": [ids[199]], "batch_size": 4, "timeout_s": 1.5}
-    stages.run(recipe(tmp_path, photos, hanging, ingest=_tens(photos)))
-    _assert_one_lost(tmp_path, undisturbed_in_tens, ids[199], "timeout")
+    stages.run(recipe(tmp_path, photos, {"hang_on": [ids[199]], "batch_size": 4, "timeout_s": 1.5}))
+    _assert_one_lost(tmp_path, undisturbed, ids[199], "timeout")
 
 
 def _joining() -> list[str]:
