@@ -57,7 +57,8 @@ def perform(experiment: Experiment, out: Path) -> None:
     """Run one in this process and write what it found. CPU seconds of all turns it took are added up."""
     folder = out / experiment.name
     folder.mkdir(parents=True, exist_ok=True)
-    commit = _git("rev-parse", "--short=12", "HEAD") + ("+" if _git("status", "--porcelain", "-uno") else "")
+    changed = _git("status", "--porcelain", "-uno", "--", ".", ":!docs")
+    commit = _git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     started, before = time.process_time(), folder / "cpu_seconds"
     try:
         outcome = experiment.run(folder, experiment.settings)
