@@ -29,7 +29,8 @@ def trained(folder: Path, name: str, tasks: Sequence[str], *, images: int = 3000
     """A model of true labels of the first scenes of world 0; found if it is there. Its folder."""
     from pipelines.train import fit
 
-    pairs = draw(folder / f"pairs-{images}", images, tasks, seed=0)
+    drawn = folder / f"pairs-{images}" / (tasks[0].strip("<>") if len(tasks) == 1 else "mixed")
+    pairs = draw(drawn, images, tasks, seed=0)
     train = Train.model_validate(
         {"name": name, "tasks": list(tasks), "temperature": 1.0, "checkpoint_every": 500}
         | {"augment": Augment(flip=True, scale=0.2, shift=0.12, order="reading")}
