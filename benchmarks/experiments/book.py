@@ -96,7 +96,8 @@ class Book:
     def run(self) -> list[str]:
         """Names of those that failed, and of those that waited for them."""
         waiting = [one for one in self.experiments if not one.done]
-        self._say(f"{len(self.experiments) - len(waiting)} of {len(self.experiments)} are done")
+        done = len(self.experiments) - len(waiting)
+        self._say(f"{done} of {len(self.experiments)} are done" + (" already; --again measures anew" if done else ""))
         failed: list[str] = []
         try:
             while waiting or self.running:
