@@ -171,6 +171,8 @@ INPUTS = pa.schema(
         required("frame", pa.string()),  # of the labels: stored, upright, or auto
         required("frame_width", pa.int32()),  # the size the labels were made on, 0 unknown
         required("frame_height", pa.int32()),
+        required("reason", pa.string()),  # why it is no image, where the listing knows it already; '' else
+        required("error", pa.string()),  # the same as a sentence
         *(required(name, _list(kind)) for name, kind in ANNOTATIONS.items()),
     ]
 )

@@ -40,6 +40,7 @@ class CocoJson:
         self.folder = normalised(images)[0]
         self.captions, self.licence, self.frame = captions and normalised(captions)[0], licence, frame
         self.left_out: Counter[str] = Counter()
+        self.notes: list[str] = []
         self._versions = Fingerprints()
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:

@@ -158,6 +158,8 @@ def _input_row(source: str, entry: Entry) -> dict[str, Any]:
         "frame": entry.frame,
         "frame_width": entry.width,
         "frame_height": entry.height,
+        "reason": entry.reason,
+        "error": entry.error,
         **labels,
     }
 

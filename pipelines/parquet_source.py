@@ -57,6 +57,7 @@ class ParquetRows:
         self.name = normalised(path)[0]
         self.image, self.uri, self.captions = image, uri, captions
         self.said, self.licence = Captions(captions_by), licence
+        self.left_out, self.notes = self.said.left_out, list[str]()
         if image and uri:
             raise ConfigError("The source 'parquet' has image: and uri:, expected one of them.")
 

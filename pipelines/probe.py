@@ -64,6 +64,8 @@ class Probe:
 
     def _one(self, row: Mapping[str, Any], name: Naming, opened: int = -1) -> dict[str, Any] | ImageError:
         answer: dict[str, Any] = {"phash": ""}
+        if row.get("reason"):  # inputs listed by earlier versions have none
+            return ImageError(row["reason"], row["error"])
         try:
             data = self._read(row["uri"], row["offset"], row["length"], opened)
             name(answer, data)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -40,10 +41,19 @@ class Entry:
     height: int = 0
     offset: int = 0  # inside a container, such as a tar
     length: int = -1  # -1: the whole file
+    reason: str = ""  # an input that the listing knows to be no image: a short fixed word, and the sentence in `error`
+    error: str = ""
 
 
 class Source(Protocol):
-    """`name` is stable: inputs are known again by it. `whole`: containers that need not be opened again."""
+    """`name` is stable: inputs are known again by it. `whole`: containers that need not be opened again.
+
+    After `entries` is exhausted, `left_out` counts by reason what the source holds and no entry gives (a mask that is
+    not of its image), and `notes` are sentences a person should read (which frame was taken where both fit).
+    """
+
+    left_out: Counter[str]
+    notes: list[str]
 
     @property
     def name(self) -> str: ...
@@ -169,6 +179,8 @@ class Folder:
         self.name, self._fs = normalised(path)
         self.licence, self.include, self.exclude = licence, include, exclude
         self._all = list(include) == ["*"] and not exclude
+        self.left_out: Counter[str] = Counter()
+        self.notes: list[str] = []
 
     def _wanted(self, uri: str) -> bool:
         path = uri.removeprefix(self.name).lstrip("/")
@@ -330,6 +342,8 @@ class World:
         register()
         self.options = WorldOptions.parse(url)
         self.name = self.options.name
+        self.left_out: Counter[str] = Counter()
+        self.notes: list[str] = []
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
         from specialists.synthetic import scene, scene_uri

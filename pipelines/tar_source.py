@@ -52,6 +52,7 @@ class WebDataset:
     ) -> None:
         self.name, self._fs = normalised(path)
         self.captions, self.said, self.licence = tuple(captions), Captions(captions_by), licence
+        self.left_out, self.notes = self.said.left_out, list[str]()
         self._holding = {"json" if name.startswith("json.") else name for name in self.captions}
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:

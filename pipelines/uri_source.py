@@ -28,6 +28,7 @@ class UriList:
         self.name, self._fs = normalised(path)
         self.base = normalised(base)[0] if base else self.name.rsplit("/", 1)[0]
         self.said, self.licence = Captions(captions_by), licence
+        self.left_out, self.notes = self.said.left_out, list[str]()
         self._json = self.name.lower().endswith((".jsonl", ".ndjson"))
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:

@@ -1,0 +1,35 @@
+"""Text files as people's tools write them: UTF-8 with or without a byte order mark, UTF-16 of Windows; CRLF or LF."""
+
+from __future__ import annotations
+
+import codecs
+
+_MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def decode_text(data: bytes) -> str:
+    """The text of a file, without its byte order mark; UnicodeDecodeError where it is in no Unicode encoding.
+
+    Without a mark it is UTF-8, or UTF-16 where every second of the first bytes is zero, as it is of Western letters.
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding)
+    start = data[:64]
+    if len(start) >= 4 and len(data) % 2 == 0:
+        if not any(start[1::2]) and all(start[::2]):
+            return data.decode("utf-16-le")
+        if not any(start[::2]) and all(start[1::2]):
+            return data.decode("utf-16-be")
+    return data.decode("utf-8")
+
+
+def text_lines(data: bytes) -> list[str]:
+    """The lines that say something, without white space around them. Raises as `decode_text` does."""
+    return [line for line in (line.strip() for line in decode_text(data).split("\n")) if line]
