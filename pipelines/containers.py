@@ -9,12 +9,12 @@ from __future__ import annotations
 import glob
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from engine.errors import ConfigError
 from engine.keys import stable_hash
@@ -90,41 +90,56 @@ def _only(found: Sequence[Found], endings: Sequence[str], refused: Sequence[str]
 # --- opening them -------------------------------------------------------------------------------
 
 
-def list_containers(
-    found: Iterable[Found],
-    options: Any,
-    whole: Collection[str],
-    read: Callable[[str], tuple[int, Iterable[Entry]]],
-) -> Iterator[Entry]:
+class Reader(Protocol):
+    """A source of containers. `found` and `opened` are filled by `list_containers`."""
+
+    left_out: Counter[str]
+    notes: list[str]
+    found: list[str]  # the fingerprints of all its containers
+    opened: dict[str, Reader]  # the readers of those that were opened, by fingerprint
+
+    def alone(self) -> Reader:
+        """A reader with counts and notes of its own."""
+
+    def read(self, uri: str) -> tuple[int, Iterable[Entry]]:
+        """How many entries a container has, and them; 0 if it is to be opened again whatever they are."""
+
+
+def list_containers(source: Reader, found: Iterable[Found], options: Any, whole: Collection[str]) -> Iterator[Entry]:
     """The entries of every container that is not whole yet, some of them opened ahead, in order.
 
-    `read` gives how many entries a container has, and them; 0 if it is to be opened again whatever they are.
-    `options` are those that change what is read: with others it is another container.
+    `options` are those that change what is read: with others it is another container. Each container has a reader of
+    its own in `source.opened`, so that what it leaves out is known by container; `source` holds the sum.
     """
-    new = ((uri, f"{stable_hash([uri, options])[:12]}-{version}") for uri, version in found)
-    for version, total, entries in _opened([(uri, version) for uri, version in new if version not in whole], read):
+    new = [(uri, f"{stable_hash([uri, options])[:12]}-{version}") for uri, version in found]
+    source.found = [version for _, version in new]
+    for version, reader, total, entries in _opened(source, [(uri, v) for uri, v in new if v not in whole]):
+        source.opened[version] = reader
         for number, entry in enumerate(entries, 1):
             yield replace(entry, fingerprint=f"{version}/{number}/{total}")
+        source.left_out.update(reader.left_out)
+        source.notes += reader.notes
 
 
-def _opened(
-    todo: Sequence[Found], read: Callable[[str], tuple[int, Iterable[Entry]]]
-) -> Iterator[tuple[str, int, Iterable[Entry]]]:
+def _opened(source: Reader, todo: Sequence[Found]) -> Iterator[tuple[str, Reader, int, Iterable[Entry]]]:
     """In order. Where most of it is waiting some are opened ahead; local ones would only hand the GIL around."""
     if not any("://" in uri for uri, _ in todo):
-        yield from ((version, *read(uri)) for uri, version in todo)
+        for uri, version in todo:
+            reader = source.alone()
+            yield version, reader, *reader.read(uri)
         return
     rest = iter(todo)
     with ThreadPoolExecutor(AHEAD, thread_name_prefix="list") as threads:
-        opened: deque[tuple[str, Future[tuple[int, Iterable[Entry]]]]] = deque()
+        opened: deque[tuple[str, Reader, Future[tuple[int, Iterable[Entry]]]]] = deque()
         try:
             while True:
                 for uri, version in islice(rest, AHEAD - len(opened)):
-                    opened.append((version, threads.submit(read, uri)))
+                    reader = source.alone()
+                    opened.append((version, reader, threads.submit(reader.read, uri)))
                 if not opened:
                     return
-                version, future = opened.popleft()
-                yield version, *future.result()
+                version, reader, future = opened.popleft()
+                yield version, reader, *future.result()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import pyarrow as pa
 
@@ -18,7 +19,7 @@ from engine.parquet_rows import parquet_file
 from engine.storage import storage_errors
 from engine.web import is_web
 from pipelines.captions import CUSTOMARY, WEB, Captions
-from pipelines.containers import UNOPENED, find_containers, list_containers
+from pipelines.containers import UNOPENED, Reader, find_containers, list_containers
 from pipelines.sources import Entry, absolute, normalised
 
 IMAGES = ("image", "jpg", "jpeg", "png", "webp", "bytes")
@@ -58,13 +59,20 @@ class ParquetRows:
         self.image, self.uri, self.captions = image, uri, captions
         self.said, self.licence = Captions(captions_by), licence
         self.left_out, self.notes = self.said.left_out, list[str]()
+        self.found, self.opened = list[str](), dict[str, Reader]()
         if image and uri:
             raise ConfigError("The source 'parquet' has image: and uri:, expected one of them.")
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
         found = find_containers(self.name, (".parquet",))
         options = ["parquet", self.image, self.uri, self.captions, self.said.by]
-        return list_containers(found, options, whole, self.read)
+        return list_containers(self, found, options, whole)
+
+    def alone(self) -> Self:
+        one = copy(self)
+        one.said = Captions(self.said.by)
+        one.left_out, one.notes = one.said.left_out, []
+        return one
 
     def read(self, uri: str) -> tuple[int, Iterator[Entry]]:
         """How many rows one file has, and an entry for each."""

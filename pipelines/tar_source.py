@@ -10,6 +10,7 @@ import os
 import re
 import tarfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -19,7 +20,7 @@ from engine.errors import ConfigError, StorageError
 from engine.storage import storage_errors
 from engine.web import is_web
 from pipelines.captions import WEB, Captions
-from pipelines.containers import UNOPENED, find_containers, list_containers
+from pipelines.containers import UNOPENED, Reader, find_containers, list_containers
 from pipelines.sources import Entry, normalised
 
 ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "ppm")
@@ -53,6 +54,7 @@ class WebDataset:
         self.name, self._fs = normalised(path)
         self.captions, self.said, self.licence = tuple(captions), Captions(captions_by), licence
         self.left_out, self.notes = self.said.left_out, list[str]()
+        self.found, self.opened = list[str](), dict[str, Reader]()
         self._holding = {"json" if name.startswith("json.") else name for name in self.captions}
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
@@ -62,7 +64,13 @@ class WebDataset:
             told = "Reading tars needs the package webdataset: pip install 'fld5b-engine[loaders]'."
             raise ConfigError(told) from error
         found = find_containers(self.name, (".tar",), COMPRESSED)
-        return list_containers(found, ["tar", self.captions, self.said.by], whole, self.read)
+        return list_containers(self, found, ["tar", self.captions, self.said.by], whole)
+
+    def alone(self) -> Self:
+        one = copy(self)
+        one.said = Captions(self.said.by)
+        one.left_out, one.notes = one.said.left_out, []
+        return one
 
     def read(self, uri: str) -> tuple[int, list[Entry]]:
         """The samples of one tar, and one entry more for what is behind a break."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from engine.errors import ConfigError
 from engine.storage import Storage
 from pipelines import ingest as module
-from pipelines.containers import AHEAD, list_containers, whole_containers
+from pipelines.containers import AHEAD, Reader, list_containers, whole_containers
 from pipelines.ingest import count_new, list_inputs
 from pipelines.parquet_source import ParquetRows
 from pipelines.sources import Entry
@@ -138,22 +139,37 @@ def test_a_data_set_inside_its_source_is_refused(home: Path) -> None:
         list_inputs(Storage(str(home / "set")), [{"webdataset": f"{home}/**/*.tar"}])
 
 
+class Pairs:
+    """Reads two entries from every container and leaves one caption out."""
+
+    def __init__(self, begun: list[str]) -> None:
+        self.begun, self.left_out, self.notes = begun, Counter[str](), list[str]()
+        self.found, self.opened = list[str](), dict[str, Reader]()
+
+    def alone(self) -> Pairs:
+        return Pairs(self.begun)
+
+    def read(self, uri: str) -> tuple[int, Sequence[Entry]]:
+        self.begun.append(uri)
+        self.left_out["a second caption"] += 1
+        return 2, [Entry(f"{uri}/0"), Entry(f"{uri}/1")]
+
+
 @pytest.mark.parametrize(("scheme", "ahead"), [("s3://bucket/", AHEAD), ("/", 1)])
 def test_remote_ones_are_opened_ahead_and_the_order_stays(scheme: str, ahead: int) -> None:
     begun: list[str] = []
-
-    def read(uri: str) -> tuple[int, Sequence[Entry]]:
-        begun.append(uri)
-        return 2, [Entry(f"{uri}/0"), Entry(f"{uri}/1")]
-
+    source = Pairs(begun)
     found = [(f"{scheme}{number:02d}", "1") for number in range(20)]
-    entries = list_containers(found, [], (), read)
+    entries = list_containers(source, found, [], ())
     assert next(entries).uri == f"{scheme}00/0"
     assert len(begun) <= ahead
     everything = [entry.uri for entry in entries]
     assert everything == sorted(everything)
     assert len(everything) == 39
     assert sorted(begun) == [uri for uri, _ in found]
+    assert source.left_out == {"a second caption": 20}
+    assert [reader.left_out.total() for reader in source.opened.values()] == [1] * 20
+    assert source.found == list(source.opened)
 
 
 def test_a_container_is_whole_when_all_of_its_entries_are_known() -> None:
