@@ -20,7 +20,8 @@ from engine.errors import ConfigError, EngineError, unknown
 from engine.keys import stable_hash
 from engine.schema import Answer, Region, RegionText, Text, as_row
 from engine.storage import read_source
-from pipelines.sources import Entry, Fingerprints, Frame, normalised, sayable
+from pipelines.names import Fingerprints, normalised, sayable
+from pipelines.sources import Entry, Frame
 
 
 class CocoJson:

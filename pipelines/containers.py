@@ -20,7 +20,9 @@ from engine.errors import ConfigError
 from engine.keys import stable_hash
 from engine.storage import storage_errors
 from engine.web import is_web
-from pipelines.sources import Entry, Fingerprints, Folder, local_fingerprint, normalised, remote_fingerprint, sayable
+from pipelines.folder_source import Folder
+from pipelines.names import Fingerprints, local_fingerprint, normalised, remote_fingerprint, sayable
+from pipelines.sources import Entry
 
 AHEAD = 4  # remote containers that are opened before their turn
 

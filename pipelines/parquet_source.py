@@ -20,7 +20,8 @@ from engine.storage import storage_errors
 from engine.web import is_web
 from pipelines.captions import CUSTOMARY, WEB, Captions
 from pipelines.containers import UNOPENED, Reader, find_containers, list_containers
-from pipelines.sources import Entry, absolute, normalised
+from pipelines.names import absolute, normalised
+from pipelines.sources import Entry
 
 IMAGES = ("image", "jpg", "jpeg", "png", "webp", "bytes")
 URIS = ("uri", "url", "image_url", "image_path", "file_name", "path", "image")

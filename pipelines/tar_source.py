@@ -21,7 +21,8 @@ from engine.storage import storage_errors
 from engine.web import is_web
 from pipelines.captions import WEB, Captions
 from pipelines.containers import UNOPENED, Reader, find_containers, list_containers
-from pipelines.sources import Entry, normalised
+from pipelines.names import normalised
+from pipelines.sources import Entry
 
 ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "ppm")
 COMPRESSED = (".tgz", *(f".tar.{kind}" for kind in ("gz", "bz2", "xz", "zst", "lz4")))

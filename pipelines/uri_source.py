@@ -11,7 +11,8 @@ from engine.keys import stable_hash
 from engine.schema import as_row
 from engine.storage import storage_errors
 from pipelines.captions import CUSTOMARY, WEB, Captions
-from pipelines.sources import Entry, Fingerprints, absolute, normalised
+from pipelines.names import Fingerprints, absolute, normalised
+from pipelines.sources import Entry
 
 KEYS = ("uri", "url", "path", "file_name")
 

@@ -16,7 +16,8 @@ from engine.images import Header, orient_array, orient_box
 from engine.schema import ANNOTATIONS, INPUTS, Answer, Region, as_row
 from engine.storage import read_source
 from pipelines.coco_json import CocoJson
-from pipelines.sources import Entry, Folder, World, open_source, upright_labels
+from pipelines.folder_source import Folder
+from pipelines.sources import Entry, World, open_source, upright_labels
 from tests.shared_data import shared
 
 
