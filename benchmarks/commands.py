@@ -1,0 +1,113 @@
+"""The command line as a user runs it, and what no command may ever do: hang, crash, or show a traceback.
+
+A command that fails says one sentence, `engine: ...`, on its last line and exits 1 (failed), 2 (wrong recipe or flag)
+or 130 (interrupted).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+REPO = Path(__file__).parents[1]
+HANGS_AFTER_S = 60.0
+TRACEBACK = "Traceback (most recent call last)"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command answered. `code` is negative where a signal ended it, None where it was ended as hung."""
+
+    arguments: tuple[str, ...]
+    code: int | None
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """Everything it printed, on one line each, white space folded: sentences may be wrapped."""
+        return " ".join(f"{self.out}\n{self.err}".split())
+
+    @property
+    def sentence(self) -> str:
+        """What it says went wrong; '' if it says nothing."""
+        told = [line for line in self.err.splitlines() if line.startswith("engine: ")]
+        return told[-1].removeprefix("engine: ") if told else ""
+
+    def faults(self) -> list[str]:
+        """Sentences; none if it behaved, whatever it answered."""
+        name = "engine " + " ".join(self.arguments[:4])
+        if self.code is None:
+            return [f"{name}: hung for {self.seconds:.0f} s"]
+        told = []
+        if TRACEBACK in self.out or TRACEBACK in self.err:
+            told.append(f"{name}: a traceback that ends in {self.err.strip().splitlines()[-1][:200]}")
+        elif self.code not in (0, 1, 2):
+            told.append(f"{name}: exit code {self.code}: {self.err[-200:]}")
+        elif self.code and not self.sentence and "status" not in self.arguments and "verify" not in self.arguments:
+            told.append(f"{name}: exit code {self.code} and no sentence")
+        if len(self.sentence) > 1500:
+            told.append(f"{name}: a sentence of {len(self.sentence)} characters")
+        return told
+
+
+def command(
+    *arguments: str,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    before: Sequence[str] = (),
+    memory: int = 0,
+    hangs_after: float = HANGS_AFTER_S,
+) -> Done:
+    """Run it to its end. `before`: what to start it through; `memory`: the most address space it may take, in bytes."""
+
+    limit = ("sh", "-c", f'ulimit -v {memory // 1024}; exec "$@"', "sh") if memory else ()
+    own = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [*limit, *before, sys.executable, "-m", "pipelines.cli", *arguments],
+        cwd=cwd,
+        env=own | {"PYTHONPATH": str(REPO), "RAY_AUTH_MODE": "disabled", "COLUMNS": "200"} | dict(env or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    code: int | None
+    try:
+        out, err = process.communicate(timeout=hangs_after)
+        code = process.returncode
+    except subprocess.TimeoutExpired:
+        end_session(process)
+        out, err = process.communicate()
+        code = None
+    return Done(arguments, code, out, err, time.monotonic() - started)
+
+
+def rows(done: Done) -> list[dict[str, Any]]:
+    """The rows of `engine query --format json`; none if it failed."""
+    try:
+        found = json.loads(done.out)
+    except ValueError:
+        return []
+    return list(found) if isinstance(found, list) else []
+
+
+def end_session(process: subprocess.Popen[str]) -> None:
+    """Kill the processes of the session this one leads, and no other."""
+    from benchmarks.soak import session
+
+    for found, _ in list(session(process.pid)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(found, signal.SIGKILL)
