@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 BATCH_PIXELS = 96_000_000  # decoded pixels a batch may hold, so that sixteen huge photos do not fill the memory
 HUGE_PIXELS = 16_000_000
-_UNPROBED = {"image_id": "", "width": 0, "height": 0, "format": "", "bytes": 0, "phash": "", "failures": []}
+_UNPROBED = {"image_id": "", "width": 0, "height": 0, "format": "", "bytes": 0, "phash": "", "fits": ""}
 
 
 class Items(Protocol):

@@ -16,6 +16,13 @@ from engine.errors import EngineError
 
 Mask = npt.NDArray[np.bool_]
 
+# pycocotools' C code takes any corner and allocates by the length of the outline, five steps a pixel: one corner far
+# away, or a million across the image, took all memory of the machine.
+FAR = 4  # image sizes that a corner may lie outside of the image
+LONGEST_OUTLINE = 2_000_000  # pixels, of all polygons of a mask
+MOST_PIXELS = 2**31 - 1  # of an image; pycocotools counts in 32 bits
+_DIGITS = 7  # five bits each: more than any run of such an image takes
+
 
 def encode(mask: npt.NDArray[Any]) -> str:
     """Height x width, truthy inside."""
@@ -72,21 +79,46 @@ def union(rles: Sequence[str], *, width: int, height: int) -> str:
 
 
 def from_polygons(polygons: Sequence[Sequence[float]], *, width: int, height: int) -> str:
-    """The union of polygons, each x, y, x, y, ... in pixels; fewer than three corners enclose nothing."""
+    """The union of polygons, each x, y, x, y, ... in pixels; fewer than three corners enclose nothing.
+
+    EngineError for corners that are not finite or far outside of the image, and for outlines without end.
+    """
     from pycocotools import mask as coco
 
-    solid = [list(polygon) for polygon in polygons if len(polygon) >= 6]
+    _check_size(width, height)
+    solid = [np.asarray(polygon, np.float64) for polygon in polygons if len(polygon) >= 6]
     if not solid:
-        return encode(np.zeros((height, width), np.uint8))
-    merged: bytes = coco.merge(coco.frPyObjects(solid, height, width))["counts"]
+        return from_counts([width * height], width=width, height=height)
+    _check_outlines(solid, width, height)
+    merged: bytes = coco.merge(coco.frPyObjects([polygon.tolist() for polygon in solid], height, width))["counts"]
     return merged.decode("ascii")
+
+
+def _check_outlines(polygons: Sequence[npt.NDArray[np.float64]], width: int, height: int) -> None:
+    length, reach = 0.0, FAR * max(width, height)
+    for polygon in polygons:
+        if len(polygon) % 2:
+            raise EngineError(f"A polygon has {len(polygon)} numbers, expected pairs of x and y.")
+        if not (np.isfinite(polygon).all() and polygon.min() >= -reach and polygon.max() <= max(width, height) + reach):
+            raise EngineError(f"A polygon has a corner far outside of its image of {width} x {height} pixels.")
+        corners = polygon.reshape(-1, 2)
+        length += float(np.abs(corners - np.roll(corners, 1, axis=0)).max(axis=1).sum())
+    longest = min(LONGEST_OUTLINE, 10_000 + 4 * width * height)  # twice around every pixel
+    if length > longest:
+        raise EngineError(f"A mask's outline is {length:,.0f} pixels long, expected at most {longest:,}.")
+
+
+def _check_size(width: int, height: int) -> None:
+    if not 0 < width * height <= MOST_PIXELS:
+        raise EngineError(f"A mask's image has {width} x {height} pixels, expected 1 to {MOST_PIXELS:,}.")
 
 
 def from_counts(counts: Sequence[int], *, width: int, height: int) -> str:
     """COCO's uncompressed run-lengths (column by column, outside first)."""
     from pycocotools import mask as coco
 
-    if sum(counts) != width * height:
+    _check_size(width, height)
+    if sum(counts) != width * height or min(counts, default=0) < 0:
         raise EngineError(f"A mask's runs cover {sum(counts)} pixels, its image has {width * height}.")
     compressed: bytes = coco.frPyObjects({"counts": list(counts), "size": [height, width]}, height, width)["counts"]
     return compressed.decode("ascii")
@@ -114,11 +146,16 @@ def _checked_runs(rle: str, width: int, height: int) -> list[int]:
 
 
 def _runs(rle: str) -> list[int]:
-    """COCO's code: five bits a character, low first, the sixth says more follows; from the third run on differences."""
+    """COCO's code: five bits a character, low first, the sixth says more follows; from the third run on differences.
+
+    Of no sum that an image has where it is not this code.
+    """
     runs: list[int] = []
     value = shift = 0
     for character in rle:
         code = ord(character) - 48
+        if not 0 <= code < 64 or shift >= 5 * _DIGITS:
+            return [-1]
         value |= (code & 0x1F) << shift
         shift += 5
         if code & 0x20:
@@ -127,4 +164,4 @@ def _runs(rle: str) -> list[int]:
             value -= 1 << shift
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         value = shift = 0
-    return runs
+    return [-1] if shift else runs

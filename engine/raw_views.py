@@ -61,6 +61,7 @@ def _raw(
     if files:
         paths = ", ".join(quoted(dataset.location(path)) for path in files.values())
         options = ", filename = true, file_row_number = true" if places else ""
+        options += ", union_by_name = true" if name == "probe" else ""  # earlier versions wrote fewer columns
         return f"CREATE VIEW raw.{identifier(name)} AS SELECT * FROM read_parquet([{paths}]{options})"
     columns = nothing(con, schema)
     columns += ["''::VARCHAR AS filename", "0::BIGINT AS file_row_number"] if places else []

@@ -183,6 +183,10 @@ PROBE = pa.schema(
         *(INPUTS.field(name) for name in ("source", "uri", "offset", "length", "fingerprint", "licence")),
         *(IMAGES.field(name) for name in ("image_id", "width", "height", "format", "bytes")),
         required("phash", pa.string()),  # of engine.phash; '' unless an audit split is drawn
+        # Which frame of a photo with an EXIF turn has the size of its labels, where the source does not give the frame:
+        # stored, upright, or both (taken as upright). '' for all others.
+        required("fits", pa.string()),
+        required("left_out", _list(pa.string())),  # labels of the source that are none of this image: reasons
         *(RECORD.field(name) for name in (*ANNOTATIONS, "failures")),
     ]
 )

@@ -20,8 +20,9 @@ from engine.errors import ConfigError, EngineError, unknown
 from engine.keys import stable_hash
 from engine.schema import Answer, Region, RegionText, Text, as_row
 from engine.storage import read_source
+from pipelines.frames import Frame
 from pipelines.names import Fingerprints, normalised, sayable
-from pipelines.sources import Entry, Frame
+from pipelines.sources import Entry
 
 
 class CocoJson:

@@ -21,7 +21,7 @@ from engine.parquet_rows import forget
 from engine.phash import perceptual_hash
 from engine.schema import ANNOTATIONS
 from engine.storage import open_ahead, read_source
-from pipelines.sources import upright_labels
+from pipelines.frames import upright
 
 AHEAD = 8  # local files the disk is asked for before their turn
 AT_ONCE = 64 * 2**20  # bytes of images that wait for their names
@@ -72,7 +72,8 @@ class Probe:
             header = probe(data, self.limits)
             answer |= {"width": header.width, "height": header.height, "format": header.format, "bytes": len(data)}
             if any(row[column] for column in ANNOTATIONS):
-                answer |= upright_labels(row, header)
+                found = upright(row, header)
+                answer |= {**found.labels, "fits": found.fits, "left_out": found.left_out}
         except ImageError as error:
             return error
         if self.phash:

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from engine.config import Recipe
 from filters import CATALOG as FILTERS
 from pipelines.components import render_components, type_name
+from pipelines.sources import KINDS
 from specialists import CATALOG as SPECIALISTS
 
 _HEAD = """# Reference
@@ -28,12 +29,46 @@ Made by `python -m pipelines.reference`: do not edit. `engine components NAME` p
 |---|---|---|---|"""
 
 
+_SOURCES = """## Sources
+
+What `ingest.sources` may list: a kind with the first of its options behind it, or all of them by name, such as
+`coco: {instances: i.json, images: photos, frame: upright}`. The guide's first page has an example of each."""
+_SOURCE_OPTIONS = {
+    "path": "a folder, file or glob, here or at any URL that fsspec knows",
+    "url": "a world:// URL",
+    "licence": "of images that come without one",
+    "include": "globs over the path below the folder; others are no input",
+    "exclude": "globs over the path below the folder; they are no input",
+    "instances": "the json with images, annotations and categories",
+    "images": "the folder that file names are below",
+    "captions": "a json of captions (coco), or the members or columns that hold them",
+    "captions_by": "human: nobody judges them; web: alt-text, which the rules judge",
+    "frame": (
+        "what boxes and masks were drawn on. upright: the photo after its EXIF turn, as browsers show it; stored: the "
+        "pixels as they lie in the file; auto (default): whichever has the width and height of the json, and upright "
+        "where both have (square photos, turns by 180 degrees, mirrors), which the run then says"
+    ),
+    "image": "column of the image's bytes",
+    "uri": "column of the image's URI",
+    "base": "folder that relative URIs are below",
+}
+
+
 def reference() -> str:
-    parts = ["\n".join([_HEAD, *_keys(Recipe, "")])]
+    parts = ["\n".join([_HEAD, *_keys(Recipe, "")]), "\n".join([f"{_SOURCES}\n", *_sources()])]
     for title, catalog in (("Specialists", SPECIALISTS), ("Filters", FILTERS)):
         parts.append(f"## {title}")
         parts += [f"### {name}\n\n```\n{render_components(name)}\n```" for name in catalog]
     return "\n\n".join(parts) + "\n"
+
+
+def _sources() -> Iterator[str]:
+    yield "| kind | option | what |"
+    yield "|---|---|---|"
+    for name, kind in KINDS.items():
+        for option in kind.options:
+            must = " (must be given)" if option in kind.needs else ""
+            yield f"| `{name}` | `{option}` | {_SOURCE_OPTIONS.get(option, '')}{must} |"
 
 
 def _keys(section: type[BaseModel], path: str) -> Iterator[str]:

@@ -26,6 +26,7 @@ from pipelines.annotate import Runtime, annotation_nodes, run_nodes
 from pipelines.filter import judge_node, record_columns
 from pipelines.first_weights import check_init
 from pipelines.ingest import CHUNK, INPUTS_FOLDER, count_new, list_inputs, open_dataset, probe_node
+from pipelines.label_report import label_report
 from pipelines.place import place_images
 from pipelines.refine import Standing, refine, standing
 from pipelines.refine import check as check_rounds
@@ -145,6 +146,7 @@ def _ingest(runtime: Runtime, retry: bool, summary: Summary) -> None:
     plan, line = run_nodes(runtime, "ingest", [node], retry_failed=retry)
     _tally(summary, (plan, line))
     place_images(runtime.storage, runtime.recipe, plan, node)
+    summary.notes += label_report(runtime.storage, node).notes
 
 
 def _tally(summary: Summary, done: tuple[Plan, LiveLine]) -> None:

@@ -1,8 +1,7 @@
 """Where images come from. Every file is an entry, image or not: the synthetic world is here, the other kinds have
 chapters of their own: folder_source, coco_json, tar_source, parquet_source, uri_source.
 
-Labels come with the frame they were made in: `stored` (as the pixels lie in the file), `upright` (after EXIF), or
-`auto`: whichever of the two has the size the labels name. Ingest turns them upright once it has seen the file.
+Labels come with the frame they were made in; pipelines/frames.py turns them upright once ingest has seen the file.
 """
 
 from __future__ import annotations
@@ -11,13 +10,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from engine.errors import ConfigError, ImageError, unknown
-from engine.images import Header, orient_box, orient_quad, orient_rle
-from engine.schema import ANNOTATIONS, Answer
-
-Frame = Literal["stored", "upright", "auto"]
+from engine.errors import ConfigError, unknown
+from engine.schema import Answer
+from pipelines.frames import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,37 +118,6 @@ def _checked(kind: str, key: str, value: Any) -> Any:
     if not isinstance(value, str):
         raise ConfigError(f"The source '{kind}' has {key}: {value!r}, expected a text.")
     return value
-
-
-# --- labels to the upright frame ----------------------------------------------------------------
-
-
-def upright_labels(row: Mapping[str, Any], header: Header) -> dict[str, list[dict[str, Any]]]:
-    """The annotation columns of a listed input, turned upright. ImageError if they are of another picture."""
-    orientation = _turn(row, header)
-    labels = {name: [dict(item) for item in row[name]] for name in ANNOTATIONS}
-    if orientation != 1:
-        width, height = header.stored_size
-        for region in labels["regions"]:
-            box = orient_box((region["x1"], region["y1"], region["x2"], region["y2"]), width, height, orientation)
-            region.update(zip(("x1", "y1", "x2", "y2"), box, strict=True))
-            region["quad"] = orient_quad(region["quad"], width, height, orientation)
-            region["rle"] = orient_rle(region["rle"], width, height, orientation)
-    return labels
-
-
-def _turn(row: Mapping[str, Any], header: Header) -> int:
-    """The orientation that is still to be applied to the labels."""
-    size, upright = (row["frame_width"], row["frame_height"]), (header.width, header.height)
-    stored_fits, upright_fits = (size in ((0, 0), frame) for frame in (header.stored_size, upright))
-    if row["frame"] in ("stored", "auto") and stored_fits and not (row["frame"] == "auto" and size == (0, 0)):
-        return header.orientation
-    if row["frame"] in ("upright", "auto") and upright_fits:
-        return 1
-    raise ImageError(
-        "labels_of_another_size",
-        f"its labels were made on {size[0]} x {size[1]} pixels, the file has {upright[0]} x {upright[1]}",
-    )
 
 
 # --- the synthetic world ------------------------------------------------------------------------

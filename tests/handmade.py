@@ -272,7 +272,8 @@ def _write_ingest(storage: Storage, photos: Path, ids: Mapping[str, str]) -> Non
 
     def listed(name: str) -> Row:
         place = {"uri": str(photos / f"{name}.png"), "offset": 0, "length": -1}
-        return {"source": "photos", **place, "fingerprint": "1", "licence": "", "phash": "", **nothing}
+        unset = dict.fromkeys(("licence", "reason", "error", "phash", "fits"), "")
+        return {"source": "photos", **place, "fingerprint": "1", **unset, "left_out": [], **nothing}
 
     def size(name: str) -> Row:
         width, height = SIZES.get(name.removesuffix("-copy"), (0, 0))

@@ -73,3 +73,40 @@ def test_uncompressed_runs_are_taken_column_by_column() -> None:
 def test_uncompressed_runs_must_cover_the_image() -> None:
     with pytest.raises(EngineError, match="cover 4 pixels"):
         masks.from_counts([2, 2], width=3, height=2)
+
+
+@pytest.mark.parametrize("corner", [float("nan"), float("inf"), 2.1e8, -9e300])
+def test_a_corner_that_is_nowhere_near_the_image_is_refused_before_any_memory_is_taken(corner: float) -> None:
+    with pytest.raises(EngineError, match="far outside of its image of 10 x 10 pixels"):
+        masks.from_polygons([[2, 2, corner, 2, 8, 8]], width=10, height=10)
+
+
+def test_corners_a_little_outside_are_cut_at_the_edge() -> None:
+    rle = masks.from_polygons([[-20, -20, 40, -20, 40, 40, -20, 40]], width=10, height=10)
+    assert masks.area(rle, width=10, height=10) == 100
+
+
+def test_a_million_corners_across_the_image_are_refused_and_along_an_edge_they_are_not() -> None:
+    across = np.tile([0.0, 0.0, 640.0, 480.0], 500_000)
+    with pytest.raises(EngineError, match="outline is 640,000,000 pixels long"):
+        masks.from_polygons([across.tolist()], width=640, height=480)
+    turn = np.linspace(0, 2 * np.pi, 1_000_000)
+    circle = np.stack([320 + 100 * np.cos(turn), 240 + 100 * np.sin(turn)], 1).ravel()
+    rle = masks.from_polygons([circle.tolist()], width=640, height=480)
+    assert masks.area(rle, width=640, height=480) == pytest.approx(np.pi * 100**2, rel=0.01)
+
+
+def test_an_image_of_a_size_that_cannot_be_has_no_mask() -> None:
+    with pytest.raises(EngineError, match="1000000000 x 1000000000 pixels"):
+        masks.from_polygons([[0, 0, 5, 0, 5, 5]], width=10**9, height=10**9)
+
+
+@pytest.mark.parametrize("rle", ["o" * 1_000_000, "0" * 7 + "o", "\u20ac", " 0"])
+def test_run_lengths_that_are_no_code_are_refused_at_once(rle: str) -> None:
+    with pytest.raises(EngineError, match="A mask covers"):
+        masks.decode(rle, width=6, height=4)
+
+
+def test_runs_below_nothing_are_refused() -> None:
+    with pytest.raises(EngineError, match="cover 6 pixels"):
+        masks.from_counts([8, -4, 2], width=3, height=2)

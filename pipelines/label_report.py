@@ -1,0 +1,67 @@
+"""What turned out about labels once the photos were seen: masks and boxes that are not of their photo, and photos with
+an EXIF turn whose labels fit both frames. The probe writes it beside each input; this adds it up by source.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow.compute as pc
+
+from engine.graph import Node
+from engine.shards import Commits, TableReader
+from engine.storage import Storage
+
+
+@dataclass(slots=True)
+class LabelReport:
+    """`left_out`: {source: {reason: number}}; `notes`: sentences a person should read."""
+
+    left_out: dict[str, Counter[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def label_report(storage: Storage, probe: Node) -> LabelReport:
+    """Of all inputs as they were listed last. Inputs probed by versions that did not look are not counted."""
+    answer = LabelReport()
+    fits: dict[str, Counter[str]] = {}
+    for (source, _), row in sorted(_remarkable(storage, probe).items()):
+        if row["left_out"]:
+            answer.left_out.setdefault(source, Counter()).update(row["left_out"])
+        if row["fits"]:
+            fits.setdefault(source, Counter())[row["fits"]] += 1
+    answer.notes = list(_frame_notes(fits))
+    return answer
+
+
+def _remarkable(storage: Storage, probe: Node) -> dict[tuple[str, str], dict[str, Any]]:
+    """By source and URI."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in Commits(storage, probe.folder).data_files().values():
+        table = TableReader(storage, path, ["source", "uri", "fits", "left_out"]).read()
+        if found:  # what was listed again is what it is now
+            for place in zip(table["source"].to_pylist(), table["uri"].to_pylist(), strict=True):
+                found.pop(place, None)
+        if "fits" not in table.column_names:
+            continue
+        remarkable = pc.or_(pc.not_equal(table["fits"], ""), pc.greater(pc.list_value_length(table["left_out"]), 0))
+        found |= {(row["source"], row["uri"]): row for row in table.filter(remarkable).to_pylist()}
+    return found
+
+
+def _frame_notes(fits: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    for source, found in fits.items():
+        if both := found.get("both", 0):
+            photos, were, they = ("1 photo", "was", "fits") if both == 1 else (f"{both} photos", "were", "fit")
+            yield (
+                f"'{source}': {photos} with an EXIF turn {they} both frames and {were} taken as upright, as most tools "
+                f"show photos{_others(found)}: say 'frame: upright' or 'frame: stored' in the source."
+            )
+
+
+def _others(found: Mapping[str, int]) -> str:
+    told = [f"{found[frame]} fit only {frame}" for frame in ("upright", "stored") if found.get(frame)]
+    return f" (of the others with a turn {' and '.join(told)})" if told else ""
