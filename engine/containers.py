@@ -8,11 +8,14 @@ inputs, so that they are counted, and reading them says what is wrong.
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote, unquote
 
 from engine.errors import ImageError
+from engine.urls import CHAINED
 
 BROKEN = "*"  # the member that stands for what cannot be read
+_SEPARATOR = re.compile(rf"::(?=/|[A-Za-z][A-Za-z0-9+.-]*://|(?:{'|'.join(CHAINED)})::)")
 NO_IMAGE = ".*"  # ends the member that stands for a sample without an image
 
 
@@ -32,9 +35,10 @@ def split_uri(uri: str) -> tuple[str, str, str]:
     """Kind, member and container; '', '' and the URI itself for a file of its own."""
     if not uri.startswith(("tar://", "parquet://")) or "::" not in uri:
         return "", "", uri
-    inside, _, container = uri.rpartition("::")
-    kind, _, member = inside.partition("://")
-    return kind, member, container
+    kind, _, rest = uri.partition("://")
+    # Names may hold '::' too: the container begins where a path or a URL does.
+    at = next((found.start() for found in _SEPARATOR.finditer(rest)), rest.rfind("::"))
+    return kind, rest[:at], rest[at + 2 :]
 
 
 def column_and_row(member: str) -> tuple[str, int]:

@@ -6,13 +6,17 @@ one group of many gigabytes costs no more memory than another. One lock for all,
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import threading
 from bisect import bisect_right
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
+
+from engine.urls import file_system, scheme_of
 
 PIECE_BYTES = 16 * 2**20
 _FILES = 4  # that are kept open
@@ -49,11 +53,11 @@ def parquet_file(uri: str) -> Any:
     import pyarrow.parquet as pq
 
     source: Any = uri
-    if "://" in uri:
-        import fsspec
-
-        fs, path = fsspec.core.url_to_fs(uri)
+    if scheme_of(uri):
+        fs, path = file_system(uri)
         source = fs.open(path, "rb")
+    elif not stat.S_ISREG(mode := os.stat(uri).st_mode):  # a pipe would be waited for
+        raise IsADirectoryError(uri) if stat.S_ISDIR(mode) else OSError(errno.ESPIPE, "not a file", uri)
     # Buffered, or a column of a row group is read at one go.
     return pq.ParquetFile(source, buffer_size=2**20, pre_buffer=False)
 
@@ -71,7 +75,7 @@ def _column(uri: str, column: str) -> _Column:
 
 
 def _version(uri: str) -> tuple[int, ...]:
-    if "://" in uri:
+    if scheme_of(uri):
         return ()
     status = os.stat(uri)
     return (status.st_ino, status.st_size, status.st_mtime_ns)

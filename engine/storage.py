@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
-from engine.containers import check_member, column_and_row, split_uri
+from engine.containers import check_member, split_uri
 from engine.errors import ConfigError, ImageError, StorageError
-from engine.parquet_rows import read_row
+from engine.opening import ABSENT, least, read_local, read_parquet_row, read_remote, shortened, why_unreadable
+from engine.urls import scheme_of
 from engine.web import fetch
-
-_ABSENT = (FileNotFoundError, NotADirectoryError)
 
 
 class Storage:
@@ -136,7 +135,7 @@ class Storage:
                     return sorted(os.listdir(self.path(folder)))
                 self.fs.invalidate_cache()
                 found = self.fs.ls(self.path(folder), detail=False)
-            except _ABSENT:
+            except ABSENT:
                 return []
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in found)
 
@@ -193,86 +192,36 @@ class Storage:
 def read_source(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
     """The encoded bytes of one image, wherever it lies; of a larger one the first `at_most`, if that is given.
 
-    `opened` is what `open_ahead` gave for it; it stays open.
+    `opened` is what `engine.opening.open_ahead` gave for it; it stays open.
 
     FileNotFoundError where it is gone; ImageError where a host of the web does not give it, or a container does not
     hold it. Every other failure of the file system is a StorageError: no image is at fault.
     """
     with storage_errors(uri):
-        if "://" not in uri:
-            return _read_local(uri, offset, _least(length, at_most), opened)
+        if not scheme_of(uri):
+            return read_local(uri, offset, least(length, at_most), opened)
         kind, member, container = split_uri(uri)
         if kind:
             check_member(uri, offset)
         if kind == "parquet":
-            return _read_row(container, member)[slice(0, at_most if at_most >= 0 else None)]
+            return read_parquet_row(container, member)[slice(0, at_most if at_most >= 0 else None)]
         if kind == "tar" and length >= 0:
-            return read_source(container, offset, _least(length, at_most), opened=opened)
-        if uri.startswith(("http://", "https://")):
-            return fetch(uri, offset, _least(length, at_most))
-        return _read_remote(uri, offset, _least(length, at_most))
+            return read_source(container, offset, least(length, at_most), opened=opened)
+        if scheme_of(uri) in ("http", "https"):
+            return fetch(uri, offset, least(length, at_most))
+        return read_remote(uri, offset, least(length, at_most))
 
 
-def _read_local(path: str, offset: int, length: int, opened: int) -> bytes:
-    file = opened if opened >= 0 else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def read_input(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
+    """As `read_source`, but ImageError `unreadable` where the error is of this input alone; `missing` if it is gone."""
     try:
-        left = _least(length, max(0, os.fstat(file).st_size - offset))  # more would cost a buffer of that size
-        data = os.pread(file, left, offset)
-        while len(data) < left and (more := os.pread(file, left - len(data), offset + len(data))):
-            data += more
-        return data
-    finally:
-        if opened < 0:
-            os.close(file)
-
-
-def open_ahead(uri: str, offset: int = 0, length: int = -1) -> int:
-    """A descriptor of a local file, or of the tar a member lies in, once the disk is asked for what is to be read.
-
-    Below zero for what is elsewhere or does not open: whatever is wrong is told when it is read.
-    """
-    kind, _, path = split_uri(uri)
-    if "://" in path or kind == "parquet" or not hasattr(os, "posix_fadvise"):
-        return -1
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-    except OSError:
-        return -1
-    with contextlib.suppress(OSError):
-        os.posix_fadvise(file, offset, max(length, 0), os.POSIX_FADV_WILLNEED)
-    return file
-
-
-def _least(length: int, at_most: int) -> int:
-    """Of two lengths the smaller; below zero is to the end."""
-    return max(length, at_most) if length < 0 or at_most < 0 else min(length, at_most)
-
-
-def _read_row(container: str, member: str) -> bytes:
-    column, row = column_and_row(member)
-    try:
-        data = read_row(container, column, row)
-    except (ValueError, OSError) as error:
-        if isinstance(error, _ABSENT) or (isinstance(error, OSError) and error.errno is not None):
-            raise
-        raise ImageError("corrupt", f"row {row} of '{container}' cannot be decoded: {error}"[:300]) from None
-    if data is None:
-        raise ImageError("no_image", f"row {row} of '{container}' has no image in the column '{column}'")
-    return data
-
-
-def _read_remote(uri: str, offset: int, length: int) -> bytes:
-    import fsspec
-
-    try:
-        fs, path = fsspec.core.url_to_fs(uri)
-    except (ValueError, ImportError) as error:
-        raise ImageError("unreachable", f"nothing here opens '{uri}': {error}"[:300]) from None
-    if offset == 0 and length < 0:
-        data: bytes = fs.cat_file(path)
-    else:
-        data = fs.cat_file(path, start=offset, end=None if length < 0 else offset + length)
-    return data
+        return read_source(uri, offset, length, at_most=at_most, opened=opened)
+    except ABSENT:
+        raise ImageError("missing", f"no file at '{shortened(uri)}'") from None
+    except (OSError, ValueError, StorageError) as error:
+        if why := why_unreadable(error):
+            raise ImageError("unreadable", f"{why}: '{shortened(uri)}'") from error
+        raise
 
 
 def sha256_file(path: str) -> str:
@@ -286,7 +235,7 @@ def storage_errors(name: str) -> Iterator[None]:
     """What the file system raises becomes one sentence; what means "not there" stays what it is."""
     try:
         yield
-    except (*_ABSENT, FileExistsError, IsADirectoryError, StorageError):
+    except (*ABSENT, FileExistsError, IsADirectoryError, StorageError):
         raise
     except OSError as error:
         raise StorageError(_sentence(name, error)) from error
@@ -331,7 +280,7 @@ def read_image(
 ) -> bytes:
     """The bytes an image id was made of, from its locator or, if it was moved, from any other of its sources.
 
-    ImageError `missing`, `changed` or `unreachable` if none of them gives them any more.
+    ImageError `missing`, `unreadable`, `unreachable` or `changed` if none of them gives them any more.
     """
     data, found = _content(storage, image_id, *locator)
     for uri in () if data is not None else elsewhere():
@@ -346,6 +295,7 @@ def read_image(
 # Why no source of an image gives it any more; what tells most comes last.
 _GONE = {
     "missing": "the file is gone since ingest",
+    "unreadable": "the file cannot be read any more",
     "unreachable": "its host does not give it",
     "changed": "the file is not the one that was ingested",
 }
@@ -353,9 +303,7 @@ _GONE = {
 
 def _content(storage: Storage, image_id: str, uri: str, offset: int, length: int) -> tuple[bytes | None, str]:
     try:
-        data = read_source(storage.locate(uri), offset, length)
-    except (*_ABSENT, IsADirectoryError):
-        return None, "missing"
+        data = read_input(storage.locate(uri), offset, length)
     except ImageError as error:
         return None, error.reason if error.reason in _GONE else "changed"
     right = hashlib.sha256(data).hexdigest()[: len(image_id)] == image_id

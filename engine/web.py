@@ -13,7 +13,9 @@ import urllib.error
 import urllib.request
 from urllib.parse import quote
 
+from engine.containers import split_uri
 from engine.errors import ImageError
+from engine.urls import scheme_of
 
 ATTEMPTS, PAUSE_S = 3, 0.25
 SILENCE_S = 10.0  # without a byte
@@ -25,7 +27,7 @@ _AGENT = "Mozilla/5.0 (compatible; fld5b-engine)"  # many hosts refuse a client 
 
 def is_web(uri: str) -> bool:
     """Whether it, or the container it lies in, is on a host of the web."""
-    return uri.rpartition("::")[2].startswith(("http://", "https://"))
+    return scheme_of(split_uri(uri)[2]) in ("http", "https")
 
 
 def fetch(url: str, offset: int = 0, length: int = -1) -> bytes:

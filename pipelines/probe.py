@@ -15,12 +15,14 @@ from threading import BoundedSemaphore, Event, Thread
 from typing import Any
 
 from engine.containers import split_uri
-from engine.errors import ImageError, StorageError
+from engine.errors import ImageError
 from engine.images import Limits, decode, image_id, probe
+from engine.opening import open_ahead
 from engine.parquet_rows import forget
 from engine.phash import perceptual_hash
 from engine.schema import ANNOTATIONS
-from engine.storage import open_ahead, read_source
+from engine.storage import read_input
+from engine.urls import scheme_of
 from pipelines.frames import upright
 
 AHEAD = 8  # local files the disk is asked for before their turn
@@ -53,7 +55,7 @@ class Probe:
 
     def probe(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | ImageError]:
         """For each input what PROBE adds to it, or why it is no image."""
-        if self.phash or any("://" in split_uri(row["uri"])[2] for row in rows):
+        if self.phash or any(scheme_of(split_uri(row["uri"])[2]) for row in rows):
             return list(self._threads.map(self._at_once, rows))
         answers = [self._one(row, self._namer.later, file) for row, file in _opened_ahead(rows)]
         self._namer.wait()
@@ -67,7 +69,9 @@ class Probe:
         if row.get("reason"):  # inputs listed by earlier versions have none
             return ImageError(row["reason"], row["error"])
         try:
-            data = self._read(row["uri"], row["offset"], row["length"], opened)
+            # One byte more than allowed is enough to know.
+            most = self.limits.max_bytes + 1
+            data = read_input(row["uri"], row["offset"], row["length"], at_most=most, opened=opened)
             name(answer, data)
             header = probe(data, self.limits)
             answer |= {"width": header.width, "height": header.height, "format": header.format, "bytes": len(data)}
@@ -87,17 +91,6 @@ class Probe:
                 return perceptual_hash(decode(data, self.limits))
         except ImageError:
             return ""
-
-    def _read(self, uri: str, offset: int, length: int, opened: int) -> bytes:
-        """One byte more than allowed is enough to know."""
-        try:
-            return read_source(uri, offset, length, at_most=self.limits.max_bytes + 1, opened=opened)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise ImageError("missing", f"no file at '{uri}'") from None
-        except StorageError as error:
-            if isinstance(error.__cause__, PermissionError):
-                raise ImageError("unreadable", str(error)) from error
-            raise
 
 
 def _name(answer: dict[str, Any], data: bytes) -> None:

@@ -77,3 +77,16 @@ def test_a_scheme_nobody_knows_is_that_images_failure() -> None:
     with pytest.raises(ImageError, match="nothing here opens") as error:
         read_source("nosuch://x/a.jpg")
     assert error.value.reason == "unreachable"
+
+
+def test_names_may_hold_two_colons() -> None:
+    for member, container in [
+        ("a::b.jpg", "/x.tar"),
+        ("b.jpg", "/a::b/x.tar"),
+        ("a::b.jpg", "/c::d/x.tar"),
+        ("b.jpg", "http://[::1]:80/x.tar"),
+        ("b.jpg", "s3://bucket/a::b.tar"),
+        ("a:b.jpg", "simplecache::s3://b/x.tar"),
+    ]:
+        assert split_uri(tar_uri(member, container)) == ("tar", member, container)
+    assert split_uri("http://[::1]/x.jpg") == ("", "", "http://[::1]/x.jpg")

@@ -119,3 +119,6 @@ def test_what_lies_on_a_host_of_the_web() -> None:
     assert is_web("tar://a.jpg::http://host/x.tar")
     assert not is_web("s3://bucket/http://x")
     assert not is_web("/photos/a.jpg")
+    assert not is_web("/photos/a::http://b.jpg")
+    assert is_web("HTTP://[::1]:80/a.jpg")
+    assert is_web("tar://a.jpg::https://[::1]/x.tar")

@@ -51,7 +51,7 @@ def test_each_file_gets_its_own_answer_wherever_one_is_missing(tmp_path: Path, p
     names = sorted(path.name for path in tmp_path.iterdir() if path.is_file() and path.name != "empty")
     listed = rows(tmp_path, "gone", *names[:6], "folder", "empty", *names[6:])
     answers = probe.probe(listed)
-    assert [a.reason for a in answers if isinstance(a, ImageError)] == ["missing", "missing", "empty"]
+    assert [a.reason for a in answers if isinstance(a, ImageError)] == ["missing", "unreadable", "empty"]
     alone = [answer for row in listed for answer in probe.probe([row])]
     ids = [a if isinstance(a, ImageError) else a["image_id"] for a in answers]
     assert [str(one) for one in ids] == [str(a if isinstance(a, ImageError) else a["image_id"]) for a in alone]
