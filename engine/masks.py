@@ -78,7 +78,7 @@ def union(rles: Sequence[str], *, width: int, height: int) -> str:
     return counts.decode("ascii")
 
 
-def from_polygons(polygons: Sequence[Sequence[float]], *, width: int, height: int) -> str:
+def from_polygons(polygons: Sequence[Sequence[float] | npt.NDArray[np.float64]], *, width: int, height: int) -> str:
     """The union of polygons, each x, y, x, y, ... in pixels; fewer than three corners enclose nothing.
 
     EngineError for corners that are not finite or far outside of the image, and for outlines without end.
@@ -139,6 +139,7 @@ def _coco(rle: str, width: int, height: int) -> dict[str, Any]:
 
 
 def _checked_runs(rle: str, width: int, height: int) -> list[int]:
+    _check_size(width, height)
     runs = _runs(rle)
     if sum(runs) != width * height or min(runs, default=0) < 0:
         raise EngineError(f"A mask covers {sum(runs)} pixels, its image has {width} x {height} = {width * height}.")

@@ -14,6 +14,37 @@ WEB = "web"
 CUSTOMARY = ("caption", "captions", "text")
 
 
+NO_TEXT, NO_UNICODE = "a caption that is no text", "a caption that is no Unicode"
+
+
+def texts_of(said: Any) -> tuple[list[str], list[str]]:
+    """The texts of a caption, which may be a list of texts, and a reason for each part that is none.
+
+    Null and white space are no caption, and nothing is said of them.
+    """
+    texts, reasons = [], []
+    for one in _flat(said):
+        if not isinstance(one, str):
+            reasons.append(NO_TEXT)
+        elif text := one.strip():
+            if text == text.encode("utf-8", "replace").decode():
+                texts.append(text)
+            else:
+                reasons.append(NO_UNICODE)
+    return texts, reasons
+
+
+def _flat(said: Any) -> Iterator[Any]:
+    """Lists in lists too, whatever their depth."""
+    rest = [said]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, list):
+            rest += reversed(one)
+        elif one is not None:
+            yield one
+
+
 class Captions:
     """Makes texts of what a source says. `left_out` counts what could not be told."""
 
@@ -25,18 +56,10 @@ class Captions:
 
     def labels(self, said: Iterable[Any]) -> Answer | None:
         """Each text once, whether it comes alone or in a list. None if there is none."""
-        texts = dict.fromkeys(text for one in said for text in self._texts(one))
+        found = [texts_of(one) for one in said]
+        self.left_out.update(reason for _, reasons in found for reason in reasons)
+        texts = dict.fromkeys(text for texts, _ in found for text in texts)
         return Answer(texts=[self._text(text, number) for number, text in enumerate(texts)]) if texts else None
-
-    def _texts(self, said: Any) -> Iterator[str]:
-        if isinstance(said, list):
-            for one in said:
-                yield from self._texts(one)
-        elif isinstance(said, str) and (text := said.strip()):
-            if text == text.encode("utf-8", "replace").decode():
-                yield text
-            else:
-                self.left_out["a caption that is no Unicode"] += 1
 
     def _text(self, text: str, number: int) -> Text:
         name = f"{self.by}/{number}"

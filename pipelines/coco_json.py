@@ -9,19 +9,20 @@ say: by default the size the json gives decides, once the file has been seen.
 
 from __future__ import annotations
 
-import json
+import os
+import posixpath
+import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator
+from urllib.parse import unquote
 
-from engine import masks
-from engine.answers import HUMAN
-from engine.errors import ConfigError, EngineError, unknown
+from engine.errors import ConfigError, ImageError, unknown
 from engine.keys import stable_hash
-from engine.schema import Answer, Region, RegionText, Text, as_row
-from engine.storage import read_source
+from engine.schema import Answer, as_row
+from pipelines.coco_rows import CocoRows, Photo, file_name
+from pipelines.coco_values import short
 from pipelines.frames import Frame
-from pipelines.names import Fingerprints, normalised, sayable
+from pipelines.names import Fingerprints, normalised
 from pipelines.sources import Entry
 
 
@@ -29,8 +30,8 @@ class CocoJson:
     """The images a COCO json names, with its boxes, masks and category names, and the captions of a second json.
 
     A crowd keeps its label and has the score kind "crowd": it stands for many objects, so it is no truth for one.
-    Boxes are clipped to the image. `left_out` counts what could not be told: boxes without area, masks whose
-    size is not their image's (the box stays), captions that are no Unicode.
+    Boxes are clipped to the image. What cannot be used costs its row and is counted in `left_out`; an image whose
+    file name is none, or not below the folder, is an input with a reason.
     """
 
     def __init__(
@@ -39,126 +40,64 @@ class CocoJson:
         if frame not in ("stored", "upright", "auto"):
             raise unknown("frame", frame, ("stored", "upright", "auto"))
         self.name = normalised(instances)[0]
-        self.folder = normalised(images)[0]
+        self.folder, fs = normalised(images)
         self.captions, self.licence, self.frame = captions and normalised(captions)[0], licence, frame
         self.left_out: Counter[str] = Counter()
         self.notes: list[str] = []
+        self._local = fs is None
+        self._folders = (self.folder, os.path.realpath(self.folder)) if self._local else (self.folder,)
         self._versions = Fingerprints()
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
         """In the order of the json."""
-        content = _read_coco(self.name, ("images", "annotations", "categories"))
-        boxes = _by_image(content["annotations"], self.name, ("image_id", "bbox", "category_id"))
-        texts: dict[Any, list[Any]] = {}
-        if self.captions:
-            texts = _by_image(
-                _read_coco(self.captions, ("annotations",))["annotations"], self.captions, ("image_id", "caption")
-            )
-        categories = {item["id"]: str(item["name"]) for item in content["categories"]}
-        licences = {item.get("id"): str(item.get("name", "")) for item in content.get("licenses") or []}
-        for image in content["images"]:
-            _check_keys(image, ("id", "file_name"), f"an image of '{self.name}'")
-            width, height = int(image.get("width") or 0), int(image.get("height") or 0)
-            labels = self._regions(boxes.get(image["id"], []), categories, width, height)
-            self._add_captions(labels, texts.get(image["id"], []))
-            uri = self._uri(str(image["file_name"]))
-            licence = licences.get(image.get("license"), "") or self.licence
-            yield Entry(uri, self._fingerprint(uri, labels), licence, labels, self.frame, width, height)
+        self.left_out.clear()
+        rows = CocoRows(self.name, self.captions, self.left_out)
+        places = [self._place(number, file_name(image)) for number, image in rows.images]
+        wrong = [place for place in places if isinstance(place, ImageError)]
+        if wrong and len(wrong) == len(places):
+            raise ConfigError(f"No image of '{self.name}' can be found: {wrong[0]}.")
+        for photo, place in zip(rows.photos(), places, strict=True):
+            yield self._nameless(photo, place) if isinstance(place, ImageError) else self._entry(photo, place)
+        self.notes[:] = rows.notes()
 
-    def _uri(self, name: str) -> str:
-        if name.startswith("/") or "://" in name or ".." in name.split("/"):
-            raise ConfigError(f"'{self.name}' names '{name}', which is not below the folder of its images.")
-        return sayable(f"{self.folder}/{name}")
+    def _entry(self, photo: Photo, uri: str) -> Entry:
+        licence = photo.licence or self.licence
+        return Entry(
+            uri, self._fingerprint(uri, photo.labels), licence, photo.labels, self.frame, photo.width, photo.height
+        )
+
+    def _nameless(self, photo: Photo, error: ImageError) -> Entry:
+        """An input that no file can be found for."""
+        fingerprint = stable_hash([photo.name.encode("utf-8", "backslashreplace").decode()])[:8]
+        return Entry(f"{self.name}#images/{photo.number}", fingerprint, reason=error.reason, error=str(error))
 
     def _fingerprint(self, uri: str, labels: Answer) -> str:
-        """Of the file and of what is said of it: labels that come later make it a new input."""
+        """Of the file, of what is said of it and of the frame: other labels make it a new input."""
         said = [as_row(item) for item in (*labels.regions, *labels.texts, *labels.region_texts)]
-        return "-".join([self._versions.of(uri), *([stable_hash(said)[:8]] if said else [])])
+        frame = [self.frame] if self.frame != "auto" and labels.regions else []
+        return "-".join([self._versions.of(uri), *([stable_hash([*said, *frame])[:8]] if said else [])])
 
-    def _regions(self, items: Sequence[Any], categories: Mapping[Any, str], width: int, height: int) -> Answer:
-        answer = Answer()
-        for item in items:
-            if item["category_id"] not in categories:
-                category = item["category_id"]
-                raise ConfigError(f"An annotation in '{self.name}' has category {category}, which categories lacks.")
-            box = _corners(item["bbox"], width, height)
-            if box is None:
-                self.left_out["a box without area"] += 1
-                continue
-            region = Region(*box, categories[item["category_id"]], id=_id(answer), producer=HUMAN)
-            region.score_kind = "crowd" if item.get("iscrowd") else ""
-            region.rle = self._rle(item.get("segmentation"), width, height)
-            answer.regions.append(region)
-            if item.get("caption") and (text := self._text(item["caption"])):
-                answer.region_texts.append(RegionText(region.id, text, id=_id(answer), producer=HUMAN))
-        return answer
+    def _place(self, number: int, name: str) -> str | ImageError:
+        """The path or URL of its file, or why there is none. Nothing outside of the folder is ever opened."""
+        if not name:
+            return ImageError("no_file_name", f"image number {number} of '{self.name}' has no file_name")
+        if "\0" in name or name != name.encode("utf-8", "replace").decode():
+            return ImageError("no_file_name", f"no file has the file_name {short(name)} of image number {number}")
+        for below in self._readings(name):
+            path = posixpath.normpath(below)
+            if path != "." and path.split("/")[0] != "..":
+                return f"{self.folder}/{path}"
+        return ImageError("outside_folder", f"the file_name {short(name)} is not below the folder '{self.folder}'")
 
-    def _add_captions(self, answer: Answer, items: Sequence[Any]) -> None:
-        for item in items:
-            if text := self._text(item["caption"]):
-                answer.texts.append(Text(text, "brief", id=_id(answer), producer=HUMAN))
-
-    def _text(self, caption: Any) -> str:
-        text = str(caption).strip()
-        if text != text.encode("utf-8", "replace").decode():
-            self.left_out["a caption that is no Unicode"] += 1
-            return ""
-        return text
-
-    def _rle(self, segmentation: Any, width: int, height: int) -> str:
-        if not segmentation or not width or not height:
-            return ""
-        try:
-            if not isinstance(segmentation, Mapping):
-                return masks.from_polygons(segmentation, width=width, height=height)
-            counts = segmentation["counts"]
-            if isinstance(counts, str):
-                masks.area(counts, width=width, height=height)
-                return counts
-            return masks.from_counts(counts, width=width, height=height)
-        except (EngineError, KeyError, TypeError, ValueError):
-            self.left_out["a mask that is not of its image"] += 1
-            return ""
-
-
-def _read_coco(uri: str, keys: Sequence[str]) -> dict[str, Any]:
-    """The json, checked as far as every reader of it relies on."""
-    try:
-        content = json.loads(read_source(uri))
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise ConfigError(f"No file '{uri}': give the COCO json.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"'{uri}' is not JSON: {error}.") from None
-    missing = [key for key in keys if not (isinstance(content, dict) and isinstance(content.get(key), list))]
-    if missing:
-        raise ConfigError(f"'{uri}' is not a COCO json: it has no list {' and no list '.join(missing)}.")
-    answer: dict[str, Any] = content
-    return answer
-
-
-def _by_image(items: Sequence[Any], uri: str, keys: Sequence[str]) -> dict[Any, list[Any]]:
-    answer: dict[Any, list[Any]] = {}
-    for item in items:
-        _check_keys(item, keys, f"an annotation of '{uri}'")
-        answer.setdefault(item["image_id"], []).append(item)
-    return answer
-
-
-def _check_keys(item: Any, keys: Sequence[str], what: str) -> None:
-    missing = [key for key in keys if not isinstance(item, Mapping) or key not in item]
-    if missing:
-        raise ConfigError(f"Not COCO: {what} has no {' and no '.join(missing)}.")
-
-
-def _corners(bbox: Sequence[float], width: int, height: int) -> tuple[float, float, float, float] | None:
-    """COCO's x, y, width, height as corners inside the image; None without area."""
-    if len(bbox) != 4:
-        return None
-    x1, y1 = max(float(bbox[0]), 0.0), max(float(bbox[1]), 0.0)
-    x2, y2 = float(bbox[0]) + float(bbox[2]), float(bbox[1]) + float(bbox[3])
-    x2, y2 = min(x2, width or x2), min(y2, height or y2)
-    return (x1, y1, x2, y2) if x1 < x2 and y1 < y2 else None  # NaN has no area either
-
-
-def _id(answer: Answer) -> str:
-    return f"{HUMAN}/{len(answer.regions) + len(answer.texts) + len(answer.region_texts)}"
+    def _readings(self, name: str) -> Iterator[str]:
+        """The name relative to the folder, for each way to read it that makes it so."""
+        if self._local and name.startswith("file://"):
+            path = re.sub("^file://(localhost(?=/))?", "", name)
+            name = path if os.path.lexists(path) else unquote(path)
+        if "\\" in name and not (self._local and os.path.lexists(f"{self.folder}/{name}")):
+            name = name.replace("\\", "/")  # as Windows writes it
+        if not (name.startswith("/") or "://" in name or re.match("[A-Za-z]:/", name)):
+            yield name
+        for folder in self._folders:
+            if name.startswith(f"{folder}/"):
+                yield name[len(folder) + 1 :]

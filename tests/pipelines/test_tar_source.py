@@ -86,6 +86,7 @@ def test_captions_are_said_once_and_only_where_they_are_texts(tmp_path: Path) ->
         "a txt that cannot be read": 1,
         "a json that cannot be read": 2,  # once for each of its keys
         "a text of more than a megabyte": 1,
+        "a caption that is no text": 1,
         "a caption that is no Unicode": 1,
     }
     assert [texts(entry) for entry in listed(path, captions="json.alt")][:2] == [[], ["Alt."]]
