@@ -6,7 +6,6 @@ are counted in the nodes' files, their fates in the verdicts. Nothing here is fo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -152,22 +151,14 @@ def _failures(con: DuckDBPyConnection) -> list[tuple[str, str, int]]:
 
 def _last_run(dataset: Dataset) -> dict[str, Any]:
     runs = dataset.runs()
-    return _run(dataset, runs[-1]) if runs else {}
+    return dataset.run(runs[-1]) if runs else {}
 
 
 def _rates(dataset: Dataset) -> dict[str, float]:
     """Of each node in the last run in which it worked; only recent runs are read."""
     rates: dict[str, float] = {}
     for folder in reversed(dataset.runs()[-20:]):
-        for node in _run(dataset, folder).get("nodes", []):
+        for node in dataset.run(folder).get("nodes", []):
             if node.get("worker_seconds") and node.get("items"):
                 rates.setdefault(node["node"], node["items"] / node["worker_seconds"])
     return rates
-
-
-def _run(dataset: Dataset, folder: str) -> dict[str, Any]:
-    try:
-        found = json.loads(dataset.storage.read(f"{folder}/run.json"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -3,6 +3,7 @@
 EngineError                 one sentence for a person; the command line prints it and exits 2
 ├── ConfigError             a recipe, an option, a name, a flag: the user corrects it and runs again
 ├── StorageError            disk full, permission, network after retries: the run stops, nothing is judged by it
+│   └── DamageError         a file of a data set is gone, or not as it was written: 'engine check' tells what to do
 ├── StartError              a component that cannot start: its weights, its packages, its options
 ├── RunFailed               too much went wrong, or a training fell apart: the run stops, commits stay
 └── ImageError(reason)      this one image cannot be done; becomes a failure row, never stops a run
@@ -24,6 +25,10 @@ class ConfigError(EngineError):
 
 class StorageError(EngineError):
     """The place data is read from or written to does not work; no image is at fault."""
+
+
+class DamageError(StorageError):
+    """A file that the engine wrote is gone, or is not as it was written. The sentence names it."""
 
 
 class StartError(EngineError):

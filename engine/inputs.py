@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from engine.component import RESOURCES
-from engine.errors import StorageError
+from engine.errors import DamageError
 from engine.graph import IMAGES, Node
 from engine.schema import (
     ANNOTATIONS,
@@ -21,6 +21,7 @@ from engine.schema import (
     Parse,
     Sample,
 )
+from engine.sealed import advice_on
 from engine.shards import Commits, Record, TableReader
 from engine.storage import Storage
 
@@ -76,18 +77,18 @@ class ShardInputs:
         try:
             return Commits(self.storage, folder).record(self.unit.shard, self.unit.inputs[name])
         except FileNotFoundError:
-            raise StorageError(
-                f"The commit of shard {self.unit.shard} in '{folder}' is gone: was the folder changed by hand?"
+            raise DamageError(
+                f"The commit of shard {self.unit.shard} in '{folder}' is gone: {advice_on(self.storage, folder)}"
             ) from None
 
     def _reader(self, record: Record, name: str, columns: Sequence[str] | None = None) -> TableReader:
         file = record.files[name]
         self.digests[file.path] = file.sha256
         try:
-            return TableReader(self.storage, file.path, columns)
+            return TableReader(self.storage, file.path, columns, sha256=file.sha256)
         except FileNotFoundError:
-            raise StorageError(
-                f"The data file '{file.path}' is gone though a record names it: restore it or remove the record."
+            raise DamageError(
+                f"The data file '{file.path}' is gone though a record names it: {advice_on(self.storage, file.path)}"
             ) from None
 
     def skipped(self, lo: int, hi: int) -> dict[int, str]:

@@ -39,6 +39,16 @@ def raw_views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
     yield _counts(dataset)
 
 
+def viewed_files(dataset: Dataset) -> Iterator[str]:
+    """The files behind the views."""
+    folders = [dataset.release] if dataset.release else [IMAGES, INPUTS, dataset.probe]
+    for folder in [*folders, *(node.folder for node in dataset.nodes if node.folder not in folders)]:
+        yield from dataset.files(folder).values()
+    if not dataset.release:
+        yield from dataset.judged_files().values()
+        yield from dataset.changes().values()
+
+
 def _counts(dataset: Dataset) -> str:
     """How many annotations each node gave each image; the images themselves are one each."""
     parts = ["SELECT image_id, 'images' AS annotation_type, 1 AS number FROM raw.images"]

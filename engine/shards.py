@@ -9,7 +9,6 @@ A unit that is looked at again (--retry-failed, new labels for an old image) get
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,12 +20,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import StorageError
+from engine.errors import DamageError, StorageError
 from engine.schema import INPUTS, PROBE
+from engine.sealed import advice_on, checked_bytes, damaged, read_sealed, seal
 from engine.storage import Storage, sha256_file, storage_errors
 
 ROW_GROUP = 500  # rows; fixed, so that the same rows are the same bytes however they were computed
 WHOLE_GROUP = 2048  # of tables nobody reads by position: a group of 76 columns costs as much as a thousand rows
+PARQUET: dict[str, Any] = {"compression": "zstd", "write_statistics": False, "write_page_checksum": True}
 _RECORD_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?\.json")
 _DATA_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?-([0-9a-f]{8})\.(\w+)")
 
@@ -53,12 +54,17 @@ class Record:
     counts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
+        return seal(dict(sorted(asdict(self).items())))
 
     @classmethod
-    def from_json(cls, data: bytes) -> Record:
-        fields = json.loads(data)  # ValueError where it is damaged
-        return cls(**(fields | {"files": {part: File(**file) for part, file in fields["files"].items()}}))
+    def from_fields(cls, fields: Mapping[str, Any]) -> Record:
+        """TypeError, KeyError or AttributeError where they are not those of a record."""
+        files = {part: File(**file) for part, file in fields["files"].items()}
+        record = cls(**{**fields, "files": files})
+        numbers = (record.shard, record.revision, *(number for file in files.values() for number in (file.rows,)))
+        if not all(isinstance(number, int) for number in numbers) or not isinstance(record.inputs, dict):
+            raise TypeError("not the fields of a record")
+        return record
 
 
 class Commits:
@@ -71,7 +77,7 @@ class Commits:
     def revisions(self, shards: int | None = None, names: Sequence[str] | None = None) -> npt.NDArray[np.int32]:
         """The latest revision of each shard, -1 where there is none. One listing, no body is read."""
         latest: dict[int, int] = {}
-        for shard, revision in self._records(self.storage.names(self.folder) if names is None else names):
+        for shard, revision in self._records(self._names() if names is None else names):
             if revision > latest.get(shard, -1):
                 latest[shard] = revision
         size = max(latest, default=-1) + 1 if shards is None else shards
@@ -80,6 +86,13 @@ class Commits:
             if shard < size:
                 answer[shard] = revision
         return answer
+
+    def _names(self) -> list[str]:
+        """What the folder holds. StorageError where there is a file in its place, which would look like nothing."""
+        names = self.storage.names(self.folder)
+        if not names and self.storage.local and os.path.isfile(self.storage.path(self.folder)):
+            raise DamageError(f"'{self.folder}' is a file, expected a folder: move it away, or restore the folder.")
+        return names
 
     def _records(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
         for name in names:
@@ -95,13 +108,18 @@ class Commits:
         return found
 
     def record(self, shard: int, revision: int) -> Record:
+        """FileNotFoundError where there is none; DamageError for one that is not as it was written."""
         name = f"{self.folder}/{record_name(shard, revision)}"
         try:
-            return Record.from_json(self.storage.read(name))
-        except (ValueError, TypeError, KeyError) as error:
-            raise StorageError(
-                f"The commit record '{name}' is damaged: remove it, and its shard is done again."
-            ) from error
+            record = Record.from_fields(read_sealed(self.storage, name))
+        except (TypeError, KeyError, AttributeError, ValueError):
+            raise damaged(self.storage, name, "not the fields of a commit record") from None
+        if (record.shard, record.revision) != (shard, revision):
+            raise damaged(self.storage, name, f"the record of shard {record.shard}, revision {record.revision}")
+        data = record.files.get("data")
+        if data and data.path.rpartition("/")[0] != self.folder:
+            raise damaged(self.storage, name, f"the record of another folder, it names '{data.path}'")
+        return record
 
     def commit(self, record: Record) -> bool:
         """True if this was the first record of that shard and revision; else its files are given up."""
@@ -133,21 +151,30 @@ class Commits:
         return writer.file
 
     def data_files(self, suffix: str = "parquet") -> dict[int, str]:
-        """The committed data file of each shard at its latest revision.
+        """The committed data file of each shard at its latest revision. DamageError where one is gone.
 
-        A record body is read only where a folder holds more than one candidate.
+        A record body is read only where a folder does not hold one candidate.
         """
-        names = self.storage.names(self.folder)
+        names = self._names()
         found = self._data(names, suffix)
         answer: dict[int, str] = {}
         for shard, revision in enumerate(self.revisions(names=names)):
             candidates = found.get((shard, int(revision)), [])
-            if len(candidates) > 1:
-                named = {file.path for file in self.record(shard, int(revision)).files.values()}
-                candidates = [path for path in candidates if path in named]
+            if revision >= 0 and len(candidates) != 1:
+                candidates = self._named(shard, int(revision), suffix, candidates)
             if candidates:
                 answer[shard] = candidates[0]
         return answer
+
+    def _named(self, shard: int, revision: int, suffix: str, there: Sequence[str]) -> list[str]:
+        """The file of a record that has this suffix and lies in this folder; none if it names none."""
+        files = self.record(shard, revision).files.values()
+        named = [file.path for file in files if file.path.startswith(f"{self.folder}/")]
+        named = [path for path in named if path.endswith(f".{suffix}")]
+        for path in named:
+            if path not in there:
+                raise DamageError(f"'{path}' is gone though a record names it: {advice_on(self.storage, path)}")
+        return named
 
     def sweep(self) -> int:
         """Remove data files no record names, of committed shards only: others may be on their way to a commit."""
@@ -182,7 +209,7 @@ class TableWriter:
 
     def __enter__(self) -> TableWriter:
         with storage_errors(self._scratch):
-            self._writer = pq.ParquetWriter(self._scratch, self.schema, compression="zstd", write_statistics=False)
+            self._writer = pq.ParquetWriter(self._scratch, self.schema, **PARQUET)
         return self
 
     def write(self, table: pa.Table) -> None:
@@ -225,15 +252,16 @@ class TableWriter:
 
 
 class TableReader:
-    """Rows of a committed Parquet file by position, one row group in memory at a time."""
+    """Rows of a committed Parquet file by position, decoded one row group at a time.
 
-    def __init__(self, storage: Storage, path: str, columns: Sequence[str] | None = None) -> None:
-        try:
-            self._file = pq.ParquetFile(storage.open(path))
-        except pa.ArrowInvalid as error:
-            raise StorageError(
-                f"'{path}' is damaged ({error}): remove it and its record, and it is made again."
-            ) from error
+    Its bytes are held to `sha256`, or to the digest in its name; DamageError where they are others.
+    """
+
+    def __init__(self, storage: Storage, path: str, columns: Sequence[str] | None = None, *, sha256: str = "") -> None:
+        self._storage, self._path = storage, path
+        data = checked_bytes(storage, path, sha256)
+        with self._damage():
+            self._file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
         self._columns = list(columns) if columns is not None else None
         self._group = -1
         self._table: pa.Table | None = None
@@ -246,7 +274,8 @@ class TableReader:
         while start < stop:
             group = start // self._group_rows
             if group != self._group or self._table is None:
-                self._table, self._group = self._file.read_row_group(group, columns=self._columns), group
+                with self._damage():
+                    self._table, self._group = self._file.read_row_group(group, columns=self._columns), group
             offset = start - group * self._group_rows
             length = min(stop - start, self._table.num_rows - offset)
             pieces.append(self._table.slice(offset, length))
@@ -254,7 +283,16 @@ class TableReader:
         return pa.concat_tables(pieces) if pieces else self._file.schema_arrow.empty_table()
 
     def read(self) -> pa.Table:
-        return self._file.read(columns=self._columns)
+        with self._damage():
+            return self._file.read(columns=self._columns)
+
+    @contextlib.contextmanager
+    def _damage(self) -> Iterator[None]:
+        """What pyarrow raises about a file that is none of ours, or none at all."""
+        try:
+            yield
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(self._storage, self._path, " ".join(str(error).split())[:200]) from error
 
 
 def record_name(shard: int, revision: int) -> str:

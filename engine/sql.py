@@ -18,7 +18,7 @@ import pyarrow as pa
 from engine.dataset import Dataset
 from engine.errors import ConfigError, unknown
 from engine.kept_views import KEPT
-from engine.raw_views import quoted
+from engine.raw_views import quoted, viewed_files
 from engine.views import VIEWS, views
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def connect(dataset: Dataset, *, of: str = "") -> DuckDBPyConnection:
     con.execute(f"SET temp_directory = {quoted(os.path.join(tempfile.gettempdir(), f'engine-sql-{os.getpid()}'))}")
     if not dataset.storage.local:
         con.register_filesystem(dataset.storage.fs)
+    dataset.hold(viewed_files(dataset))  # DuckDB checks no sums: a flipped bit would be another answer
     for statement in views(con, dataset):
         con.execute(statement)
     con.execute(f"SET allowed_directories = [{quoted(dataset.location('') + '/')}]")

@@ -8,19 +8,21 @@ so there it is a temporary file and a hard link.
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
 from engine.containers import check_member, split_uri
+from engine.disks import alive, keep_trying, make_folder, sha256_file, storage_errors, sync_folder
 from engine.errors import ConfigError, ImageError, StorageError
 from engine.opening import ABSENT, least, read_local, read_parquet_row, read_remote, shortened, why_unreadable
 from engine.urls import scheme_of
 from engine.web import fetch
+
+__all__ = ["Storage", "read_image", "read_input", "read_source", "sha256_file", "storage_errors"]
 
 
 class Storage:
@@ -29,6 +31,7 @@ class Storage:
     def __init__(self, url: str) -> None:
         import fsspec
 
+        keep_trying()
         try:
             self.fs, self.root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
@@ -66,13 +69,33 @@ class Storage:
         with storage_errors(name):
             return self.fs.open(self.path(name), "rb")
 
+    def stat(self, name: str) -> tuple[int, int]:
+        """(size, time of the last change in ns) of a local file. FileNotFoundError where there is none."""
+        with storage_errors(name):
+            found = os.stat(self.path(name))
+            return found.st_size, found.st_mtime_ns
+
+    def sha256(self, name: str) -> str:
+        """Hex digest of a file, read in pieces. FileNotFoundError where there is none."""
+        with storage_errors(name), self.open(name) as file:
+            digest = hashlib.sha256()
+            while data := file.read(1 << 20):
+                digest.update(data)
+            return digest.hexdigest()
+
     def put(self, name: str, data: bytes) -> None:
         with storage_errors(name):
             if not self.local:
                 self.fs.pipe_file(self.path(name), data)
                 return
             temporary = self._write_temporary(name, data)
-            os.replace(temporary, self.path(name))
+            try:
+                os.replace(temporary, self.path(name))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
+            sync_folder(os.path.dirname(self.path(name)))
 
     def upload(self, local_file: str, name: str) -> None:
         """Move a finished local file to its place; the local one is gone afterwards."""
@@ -82,10 +105,11 @@ class Storage:
                 os.unlink(local_file)
                 return
             target = self.path(name)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
+            make_folder(os.path.dirname(target))
             with open(local_file, "rb") as file:
-                os.fsync(file.fileno())  # before a record names it
+                os.fsync(file.fileno())  # before a record names it, its bytes and its name are on the disk
             os.replace(local_file, target)
+            sync_folder(os.path.dirname(target))
 
     def scratch(self, name: str) -> str:
         """Where to write a file that `upload` will move to `name`: the same disk, so that moving is renaming."""
@@ -96,19 +120,31 @@ class Storage:
         return os.path.join(tempfile.gettempdir(), f"engine-{uuid4().hex}")
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write only if absent. True if this call wrote it."""
+        """Write only if absent. True if what is there now is what this call was to write.
+
+        Content decides, for a store may write and lose its answer: the client then tries again and finds it there.
+        """
         with storage_errors(name):
-            if not self.local:
-                return self._create_remote(name, data)
-            temporary = self._write_temporary(name, data)
-            try:
-                os.link(temporary, self.path(name))
-            except FileExistsError:
-                return False
-            finally:
-                os.unlink(temporary)
-            _sync_folder(os.path.dirname(self.path(name)))
+            if not (self._create_local if self.local else self._create_remote)(name, data):
+                return self._holds(name, data)
             return True
+
+    def _holds(self, name: str, data: bytes) -> bool:
+        try:
+            return self.read(name) == data
+        except (FileNotFoundError, IsADirectoryError):
+            return False
+
+    def _create_local(self, name: str, data: bytes) -> bool:
+        temporary = self._write_temporary(name, data)
+        try:
+            os.link(temporary, self.path(name))
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(temporary)
+        sync_folder(os.path.dirname(self.path(name)))
+        return True
 
     def _create_remote(self, name: str, data: bytes) -> bool:
         try:
@@ -141,11 +177,16 @@ class Storage:
 
     def exists(self, name: str) -> bool:
         with storage_errors(name):
-            return bool(os.path.exists(self.path(name)) if self.local else self.fs.exists(self.path(name)))
+            if self.local:
+                return os.path.exists(self.path(name))
+            self.fs.invalidate_cache(os.path.dirname(self.path(name)))  # another driver may have written it
+            return bool(self.fs.exists(self.path(name)))
 
     def remove(self, name: str) -> None:
         """Gone afterwards, also if it was gone before."""
         with storage_errors(name), contextlib.suppress(FileNotFoundError):
+            if self.local and os.path.isdir(self.path(name)):
+                raise StorageError(f"'{name}' is a folder, expected a file: look what it holds, and remove it.")
             if self.local:
                 os.unlink(self.path(name))
             else:
@@ -155,7 +196,7 @@ class Storage:
         """Remove temporaries of processes of this host that are gone. No clock is asked."""
         if not self.local:
             return 0
-        dead = [name for name in self._all_names(folder) if name.startswith(".tmp-") and not _alive(name)]
+        dead = [name for name in self._all_names(folder) if name.startswith(".tmp-") and not alive(name)]
         for name in dead:
             self.remove(f"{folder}/{name}")
         return len(dead)
@@ -172,7 +213,7 @@ class Storage:
     def _temporary(self, name: str) -> str:
         target = self.path(name)
         folder = os.path.dirname(target)
-        os.makedirs(folder, exist_ok=True)
+        make_folder(folder)
         return os.path.join(folder, f".tmp-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}")
 
     def _write_temporary(self, name: str, data: bytes) -> str:
@@ -222,57 +263,6 @@ def read_input(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1
         if why := why_unreadable(error):
             raise ImageError("unreadable", f"{why}: '{shortened(uri)}'") from error
         raise
-
-
-def sha256_file(path: str) -> str:
-    """Hex digest of a local file, read in pieces."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def storage_errors(name: str) -> Iterator[None]:
-    """What the file system raises becomes one sentence; what means "not there" stays what it is."""
-    try:
-        yield
-    except (*ABSENT, FileExistsError, IsADirectoryError, StorageError):
-        raise
-    except OSError as error:
-        raise StorageError(_sentence(name, error)) from error
-    except Exception as error:
-        # Object stores raise their client's own errors; those that mean "not there" were turned into OSError by fsspec.
-        if type(error).__module__.split(".")[0] not in ("botocore", "aiobotocore", "aiohttp", "fsspec", "asyncio"):
-            raise
-        raise StorageError(f"Storage failed at '{name}': {type(error).__name__}: {error}") from error
-
-
-def _sentence(name: str, error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk is full: '{name}' could not be written; free some space and run the same command again."
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"No permission for '{name}': {error.strerror}."
-    return f"Storage failed at '{name}': {error}"
-
-
-def _sync_folder(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _alive(temporary: str) -> bool:
-    host, _, rest = temporary.removeprefix(".tmp-").rpartition("-")[0].rpartition("-")
-    if host != socket.gethostname() or not rest.isdigit():
-        return True
-    try:
-        os.kill(int(rest), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def read_image(

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError
+from model.checkpoints import check_model
 from model.fourier import begin_with_waves
 from model.presets import Preset, check_size, preset_of
 from model.vocabulary import Vocabulary
@@ -94,6 +95,7 @@ def load(checkpoint: str, *, device: str = "cpu", dtype: str = "float32") -> Flo
 
     _quiet()
     check_checkpoint(checkpoint)
+    check_model(checkpoint)
     processors: Any = AutoProcessor
     try:
         _require_florence(checkpoint, AutoConfig.from_pretrained(checkpoint).model_type)

@@ -8,9 +8,9 @@ after `kill -9`. `training.json` is written last: a model is finished where it i
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError, EngineError, RunFailed
 from engine.images import Limits
-from engine.storage import Storage
+from engine.sealed import read_sealed, seal
+from engine.storage import Storage, sha256_file
+from model.checkpoints import FILES
 
 if TYPE_CHECKING:
     from model.training import Course
@@ -59,12 +61,11 @@ Say = Callable[[dict[str, Any]], None]
 
 
 def finished(storage: Storage, folder: str) -> dict[str, Any] | None:
-    """What `training.json` says, None where no model is finished."""
+    """What `training.json` says, None where no model is finished. DamageError where it is not as it was written."""
     try:
-        found: dict[str, Any] = json.loads(storage.read(f"{folder}/{FINISHED}"))
-    except FileNotFoundError:
+        return read_sealed(storage, f"{folder}/{FINISHED}", "restore it from a backup, or train under another name.")
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return found
 
 
 def work(plan: Trained, say: Say, *, device: str = "cpu", wrap: Any = None) -> None:
@@ -172,21 +173,24 @@ def local_copy(storage: Storage, checkpoint: str, folder: Path) -> str:
     return str(folder)
 
 
-def put_checkpoint(storage: Storage, folder: str, local: Path) -> None:
-    """Move the files of a saved model into the data set."""
+def put_checkpoint(storage: Storage, folder: str, local: Path) -> dict[str, str]:
+    """Move the files of a saved model into the data set: {name: sha256}."""
+    digests = {}
     for path in sorted(local.iterdir()):
         scratch = storage.scratch(f"{folder}/{path.name}")
         os.makedirs(os.path.dirname(scratch), exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(scratch)
-        Path(scratch).write_bytes(path.read_bytes())
+        shutil.copyfile(path, scratch)
+        digests[path.name] = sha256_file(scratch)
         storage.upload(scratch, f"{folder}/{path.name}")
+    return digests
 
 
 def _save(storage: Storage, folder: str, florence: Any, told: dict[str, Any], local: Path) -> None:
     florence.save(local)
-    put_checkpoint(storage, folder, local)
-    storage.put(f"{folder}/{FINISHED}", json.dumps(told, indent=1).encode())
+    files = put_checkpoint(storage, folder, local)
+    storage.put(f"{folder}/{FINISHED}", seal(told | {FILES: files}))
 
 
 # --- under Ray -------------------------------------------------------------------------------

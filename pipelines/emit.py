@@ -6,8 +6,6 @@ killed goes on where it stopped; the manifest is written last, so its existence 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -18,7 +16,7 @@ import pyarrow.compute as pc
 from engine.accounting import account
 from engine.config import Pairs, Recipe
 from engine.dataset import Dataset
-from engine.errors import ConfigError, StorageError
+from engine.errors import ConfigError, DamageError, StorageError
 from engine.graph import IMAGES, Node, Resources
 from engine.inputs import ShardInputs
 from engine.keys import stable_hash
@@ -30,7 +28,17 @@ from model.pairs import Options
 from pipelines.annotate import Runtime, run_nodes
 from pipelines.card import card
 from pipelines.filter import Output, shard_options, shard_record
-from pipelines.release import ShardFiles, Written, extension_of, manifest, release_rows, shard_names, write_shard
+from pipelines.release import (
+    ShardFiles,
+    Written,
+    extension_of,
+    manifest,
+    read_manifest,
+    release_rows,
+    sealed_manifest,
+    shard_names,
+    write_shard,
+)
 from pipelines.release_pairs import pair_options, sum_of_told
 
 EMIT_VERSION = 2
@@ -143,24 +151,37 @@ def emit(
     content = content_key(storage, [*nodes, judge], recipe)
     name = recipe.emit.name or f"r-{content[:8]}"
     folder = f"releases/{name}"
-    if (existing := existing_manifest(storage, folder)) is not None:
+    node = _emit_node(nodes, judge, folder, _numbers(records), content, recipe)
+    commits = Commits(storage, node.folder)
+    if (existing := _existing(storage, folder, commits, len(records))) is not None:
         if existing["content"] != content:
             raise ConfigError(
                 f"The release '{name}' exists and holds other content: choose another name with --set emit.name=NAME."
             )
         return folder, existing
-    numbers, following = {}, 0
-    for shard, record in enumerate(records):
-        if record.counts["released"]["images"]:
-            numbers[shard], following = following, following + 1
-    node = _emit_node(nodes, judge, folder, numbers, content, recipe)
-    commits = Commits(storage, node.folder)
-    _forget_damaged(commits)
+    _forget_damaged(commits, folder)
     run_nodes(runtime, "emit", [node], [*nodes, judge])
     made = [commits.record(shard, int(revision)) for shard, revision in enumerate(commits.revisions(len(records)))]
     written = _manifest(runtime, nodes, judge, made, content, name, run_info)
     _finish(storage, folder, made, written)
     return folder, written
+
+
+def _numbers(judged: Sequence[Record]) -> dict[int, int]:
+    """The number each shard has in the release: those without images are left out."""
+    filled = [shard for shard, record in enumerate(judged) if record.counts["released"]["images"]]
+    return {shard: number for number, shard in enumerate(filled)}
+
+
+def _existing(storage: Storage, folder: str, commits: Commits, shards: int) -> dict[str, Any] | None:
+    """The manifest of the finished release; a damaged one of the release that is to be made is written again."""
+    try:
+        return existing_manifest(storage, folder)
+    except DamageError:
+        if (commits.revisions(shards) < 0).any():  # it may be of any other release
+            raise
+        storage.remove(f"{folder}/manifest.json")
+        return None
 
 
 def _judged(storage: Storage, judge: Node) -> list[Record]:
@@ -183,11 +204,11 @@ def content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe) -> str:
 
 
 def existing_manifest(storage: Storage, folder: str) -> dict[str, Any] | None:
+    """What the manifest of a finished release says; DamageError where it is not as it was written."""
     try:
-        found: dict[str, Any] = json.loads(storage.read(f"{folder}/manifest.json"))
+        return read_manifest(storage, folder)
     except FileNotFoundError:
         return None
-    return found
 
 
 def _emit_node(
@@ -209,20 +230,20 @@ def _emit_node(
     )
 
 
-def _forget_damaged(commits: Commits) -> None:
+def _forget_damaged(commits: Commits, folder: str) -> None:
     """Shards of a release have plain names: where another attempt, or a hand, changed one, it is to be made again."""
     for shard, revision in enumerate(map(int, commits.revisions())):
-        if revision >= 0:
-            files = commits.record(shard, revision).files.values()
-            if not all(_is_there(commits.storage, file) for file in files):
-                commits.storage.remove(f"{commits.folder}/{record_name(shard, revision)}")
+        if revision >= 0 and not _is_whole(commits, shard, revision, folder):
+            commits.storage.remove(f"{commits.folder}/{record_name(shard, revision)}")
 
 
-def _is_there(storage: Storage, file: File) -> bool:
+def _is_whole(commits: Commits, shard: int, revision: int, folder: str) -> bool:
     try:
-        with storage.open(file.path) as data:
-            return hashlib.file_digest(data, "sha256").hexdigest() == file.sha256
-    except FileNotFoundError:
+        files = commits.record(shard, revision).files.values()
+        return all(
+            file.path.startswith(f"{folder}/") and commits.storage.sha256(file.path) == file.sha256 for file in files
+        )
+    except (DamageError, FileNotFoundError, IsADirectoryError):
         return False
 
 
@@ -271,5 +292,6 @@ def _finish(storage: Storage, folder: str, records: Iterable[Record], written: M
     for name in storage.names(folder):
         if name.startswith(("train-", "pairs-")) and name not in named:
             storage.remove(f"{folder}/{name}")
-    storage.put(f"{folder}/README.md", card(written).encode())
-    storage.create(f"{folder}/manifest.json", json.dumps(written, indent=1).encode())
+    text = card(written).encode()
+    storage.put(f"{folder}/README.md", text)
+    storage.create(f"{folder}/manifest.json", sealed_manifest(written, text))

@@ -5,7 +5,6 @@ A hub id is believed until it is loaded; everything else is looked at before any
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,9 @@ from pathlib import Path
 
 from engine.config import Train
 from engine.errors import ConfigError
+from engine.sealed import read_sealed, seal
 from engine.storage import Storage, sha256_file
+from model.checkpoints import FILES
 from model.florence import check_checkpoint
 from model.presets import PRESETS, check_size, preset_of
 from model.ray_training import FINISHED, finished, put_checkpoint
@@ -60,7 +61,7 @@ def first_weights(storage: Storage, options: Train, files: Sequence[str], folder
         # A worker of Ray runs elsewhere than this command.
         return os.path.abspath(options.init) if os.path.isdir(options.init) and not ours else options.init
     init = f"{folder}/init"
-    if storage.exists(f"{init}/made.json") and json.loads(storage.read(f"{init}/made.json"))["key"] == key:
+    if storage.exists(f"{init}/made.json") and read_sealed(storage, f"{init}/made.json").get("key") == key:
         return init
     from model.florence import build
     from model.tokenizer import train_tokenizer
@@ -71,8 +72,8 @@ def first_weights(storage: Storage, options: Train, files: Sequence[str], folder
     florence = build(options.init, tokenizer, size=options.size, seed=options.seed, fourier=options.fourier_locations)
     with tempfile.TemporaryDirectory(prefix="init-") as local:
         florence.save(local)
-        put_checkpoint(storage, init, Path(local))
-    storage.put(f"{init}/made.json", json.dumps({"key": key}).encode())
+        digests = put_checkpoint(storage, init, Path(local))
+    storage.put(f"{init}/made.json", seal({"key": key, FILES: digests}))
     return init
 
 

@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 
 from engine.config import Recipe
 from engine.containers import split_uri
+from engine.dataset import read_header
 from engine.errors import ConfigError, StorageError
 from engine.graph import Node, Resources
 from engine.images import Limits
 from engine.keys import stable_hash
 from engine.schema import ANNOTATIONS, INPUTS, SCHEMA_VERSION, as_row, table_of
+from engine.sealed import seal
 from engine.shards import Commits, Record, TableReader
 from engine.storage import Storage
 from pipelines.containers import whole_containers
@@ -64,14 +66,9 @@ def open_dataset(storage: Storage, recipe: Recipe) -> None:
         listed_for(recipe.ingest.audit)  # a list that is not there must not be what this data set was split by
     audit = recipe.ingest.audit.model_dump(mode="json") if recipe.ingest.audit.wanted else {}
     wanted = {"schema_version": SCHEMA_VERSION, "shard_size": recipe.ingest.shard_size, "audit": audit}
-    if storage.create("dataset.json", json.dumps(wanted).encode()):
+    if storage.create("dataset.json", seal(wanted, None)):
         return
-    found = json.loads(storage.read("dataset.json"))
-    if found["schema_version"] != SCHEMA_VERSION:
-        raise ConfigError(
-            f"'{storage.url}' has schema version {found['schema_version']}, this engine writes {SCHEMA_VERSION}: "
-            "use another dataset folder."
-        )
+    found = read_header(storage)
     if found["shard_size"] != wanted["shard_size"]:
         raise ConfigError(
             f"'{storage.url}' is cut into shards of {found['shard_size']}, the recipe says {wanted['shard_size']}: "

@@ -7,7 +7,6 @@ Both are for a person to read. No node reads them: people's labels of audit imag
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -16,6 +15,7 @@ from engine.dataset import Dataset
 from engine.errors import ConfigError
 from engine.graph import IMAGES, Node
 from engine.keys import stable_hash
+from engine.sealed import read_sealed, seal
 from engine.shards import Commits, TableReader
 from engine.storage import Storage
 from model.evaluate.detections import Box, Detection, plain_label
@@ -152,8 +152,8 @@ def _once(storage: Storage, stem: str, key: Sequence[Any], made: Callable[[], Re
         report = made()
         if report is None:
             return None
-        storage.create(f"{name}.json", json.dumps(report, indent=1).encode())
-    found: Report = json.loads(storage.read(f"{name}.json"))
+        storage.create(f"{name}.json", seal(report))
+    found: Report = read_sealed(storage, f"{name}.json")
     if found["pairs"] and not storage.exists(f"{name}.png"):
         storage.create(f"{name}.png", drawn(storage, found))
     return found | {"name": name, "new": new}

@@ -8,7 +8,6 @@ are undone. Other rules judge what the rounds made; students learn again only wh
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from engine.config import Recipe, Train
+from engine.dataset import read_current
 from engine.errors import ConfigError
 from engine.graph import Node
 from engine.keys import stable_hash
 from engine.progress import NodeTally
+from engine.sealed import read_sealed, seal
 from engine.shards import Commits, Record
 from engine.storage import Storage
 from model.presets import PRESETS, preset_of
@@ -121,7 +122,7 @@ def standing(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Nod
     now = Standing(nodes, judge)
     for name in rounds_named(storage):
         try:
-            told: Told = json.loads(storage.read(name)) | {"name": name}
+            told: Told = read_sealed(storage, name) | {"name": name}
         except FileNotFoundError:
             break
         if told["options"] != _options(recipe) or told["base"] != _base(nodes):
@@ -148,9 +149,10 @@ def with_round(recipe: Recipe, now: Standing, told: Told) -> Standing:
 
 def rounds_named(storage: Storage) -> list[str]:
     """The decisions that the data set as it is rests on, first round first."""
-    if not storage.exists("current.json"):
+    try:
+        named: list[str] = read_current(storage).get("rounds", [])
+    except FileNotFoundError:
         return []
-    named: list[str] = json.loads(storage.read("current.json")).get("rounds", [])
     return named
 
 
@@ -327,8 +329,8 @@ def _decided(
             "base": _base(now.nodes),
             "surveyed": surveyed,
         }
-        storage.create(name, json.dumps(told, indent=1).encode())
-    found: Told = json.loads(storage.read(name))
+        storage.create(name, seal(told))
+    found: Told = read_sealed(storage, name)
     return found | {"name": name}
 
 

@@ -6,6 +6,7 @@ it, which lie in pairs-*.parquet too (docs/decisions/003-release-format.md).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,13 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import ImageError
+from engine.errors import DamageError, ImageError
 from engine.graph import Node
 from engine.images import EXTENSIONS
 from engine.schema import ANNOTATIONS, IMAGES, RECORD, SCHEMA_VERSION, required
-from engine.shards import File
+from engine.sealed import read_sealed, seal
+from engine.shards import PARQUET, File
+from engine.storage import Storage
 from engine.tars import TarWriter
 from model.pairs import Options
 from pipelines.release_pairs import PAIR, PairCounts, PairWriter
@@ -96,12 +99,31 @@ def write_shard(
     located = [[tar_name] * len(places), *([place[part] for place in places.values()] for part in (0, 1))]
     columns = [pa.array(values, field.type) for values, field in zip(located, list(RELEASE)[-3:], strict=True)]
     table = pa.table([*kept.columns, *columns], schema=RELEASE)
-    pq.write_table(table, files.parquet, compression="zstd", row_group_size=500, write_statistics=False)
+    pq.write_table(table, files.parquet, row_group_size=500, **PARQUET)
     return Written(lost, pairs.counts)
 
 
 def extension_of(image_format: str) -> str:
     return EXTENSIONS[image_format]
+
+
+CARD = "card_sha256"  # of the manifest: the digest of README.md, which is written from the manifest
+
+
+def sealed_manifest(written: Mapping[str, Any], card: bytes) -> bytes:
+    """As it lies in the release: with the digest of the card, and one of itself."""
+    return seal({**written, CARD: hashlib.sha256(card).hexdigest()})
+
+
+def read_manifest(storage: Storage, folder: str = "") -> dict[str, Any]:
+    """FileNotFoundError where no release is finished; DamageError for a manifest that is not as it was written."""
+    name = f"{folder}/manifest.json" if folder else "manifest.json"
+    found = read_sealed(storage, name, "restore it from a backup, or make the release again under another name.")
+    parts = {"files": list, "counts": dict, "pairs": dict, "recipe": dict, "image_extensions": list, "content": str}
+    for part, kind in parts.items():
+        if not isinstance(found.get(part), kind):
+            raise DamageError(f"The manifest '{name}' of '{storage.url}' has no '{part}': it is not one of a release.")
+    return found
 
 
 def manifest(

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from engine.config import Pairs
 from engine.schema import STRINGS, required
+from engine.shards import PARQUET
 from model.compiling import compile_pairs
 from model.pairs import PAIRS, Compiled, Options, pair_row
 
@@ -95,5 +96,5 @@ class PairWriter:
 
     def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         if self._file is None:
-            self._file = pq.ParquetWriter(self.path, PAIRS, compression="zstd", write_statistics=False)
+            self._file = pq.ParquetWriter(self.path, PAIRS, **PARQUET)
         self._file.write_table(pa.Table.from_pylist(list(rows), schema=PAIRS), row_group_size=_BATCH)

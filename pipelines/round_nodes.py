@@ -5,7 +5,6 @@ Texts take part where refine.tasks asks for them; options of theirs are part of 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from engine.config import Recipe
 from engine.graph import Node, Resources
 from engine.keys import stable_hash
+from engine.sealed import read_sealed
 from engine.storage import Storage
 from pipelines.filter import shard_options
 from pipelines.ingest import limits_of
@@ -57,7 +57,7 @@ def pairs_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int) 
 def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int, students: Sequence[str]) -> Node:
     """`students`: folders of the data set, one a fold."""
     storage, name, limits = Storage(recipe.dataset), f"round-{number}-propose", limits_of(recipe)
-    keys = [json.loads(storage.read(f"{student}/training.json"))["key"] for student in students]
+    keys = [read_sealed(storage, f"{student}/training.json")["key"] for student in students]
     look: dict[str, Any] = {"order": recipe.emit.pairs.order, "location": recipe.refine.location}
     look["max_new_tokens"] = recipe.refine.max_new_tokens
     look |= {"written": texts} if (texts := written(recipe)) else {}

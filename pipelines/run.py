@@ -15,11 +15,13 @@ from typing import Any
 from uuid import uuid4
 
 from engine.config import Recipe
+from engine.dataset import read_current
 from engine.errors import ConfigError
 from engine.graph import IMAGES, Node
 from engine.plan import Plan, make_plan
 from engine.progress import LiveLine, NodeTally
 from engine.schema import SCHEMA_VERSION
+from engine.sealed import seal
 from engine.shards import Commits
 from engine.storage import Storage
 from pipelines.annotate import Runtime, annotation_nodes, run_nodes
@@ -215,16 +217,17 @@ def write_current(storage: Storage, now: Standing, probe: Node) -> None:
         "probe": {"folder": probe.folder},
         "rounds": [told["name"] for told in now.told],
     }
-    data = json.dumps(current, indent=1).encode()
+    data = seal(current)
     if not storage.exists("current.json") or storage.read("current.json") != data:
         storage.put("current.json", data)
 
 
 def current_keys(storage: Storage) -> dict[str, str]:
     """{node: key} of what made up the data set at the last run, the judge among them; {} before the first."""
-    if not storage.exists("current.json"):
+    try:
+        current = read_current(storage)
+    except FileNotFoundError:
         return {}
-    current = json.loads(storage.read("current.json"))
     judge = current.get("judge") or {}
     return {node["name"]: node["key"] for node in current["nodes"]} | ({"judge": judge["key"]} if judge else {})
 
@@ -392,4 +395,4 @@ def _write_run(
     with contextlib.suppress(StorageError, OSError):  # the run's own error is the one to tell
         numbers = [int(name[:5]) for name in storage.names("runs") if name[:5].isdigit()]
         number = 1 + max(numbers, default=0)
-        storage.put(f"runs/{number:05d}-{uuid4().hex[:6]}/run.json", json.dumps(record, indent=1).encode())
+        storage.put(f"runs/{number:05d}-{uuid4().hex[:6]}/run.json", seal(record))

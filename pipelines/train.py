@@ -6,14 +6,13 @@ finds it finished, or goes on from its newest checkpoint; another recipe under t
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
 from engine.config import Recipe, Train
-from engine.errors import ConfigError
+from engine.errors import ConfigError, DamageError
 from engine.images import Limits
 from engine.keys import stable_hash
 from engine.progress import LineDrawer, clock
@@ -23,6 +22,7 @@ from model.presets import PRESETS, preset_of
 from model.prompts import task_of
 from model.ray_training import Trained, finished, on_ray, work
 from pipelines.first_weights import check_init, first_weights, init_digest
+from pipelines.release import read_manifest
 
 TRAIN_VERSION = 1
 MODELS = "models"
@@ -124,15 +124,21 @@ def release_pairs(storage: Storage, recipe: Recipe) -> tuple[list[str], str]:
     inside = not recipe.train.release or storage.exists(f"{named}/manifest.json")
     release = Storage(f"{storage.url}/{named}") if inside else Storage(named)
     try:
-        manifest = json.loads(release.read("manifest.json"))
+        manifest = read_manifest(release)
     except FileNotFoundError:
         raise ConfigError(
             f"No finished release at '{release.url}': run 'engine run' first, or give train.release."
         ) from None
-    files = [file["name"] for file in manifest["files"] if file["name"].startswith("pairs-")]
-    if not files:
+    pairs = [file for file in manifest["files"] if file["name"].startswith("pairs-")]
+    if not pairs:
         raise ConfigError(f"The release '{release.url}' holds no pairs: emit it again with this engine.")
-    return [f"{release.url}/{name}" for name in files], str(manifest["content"])
+    for file in pairs:
+        if release.sha256(file["name"]) != file["sha256"]:
+            raise DamageError(
+                f"'{release.url}/{file['name']}' is damaged (not the bytes of the manifest): restore it from a backup, "
+                "or make the release again under another name."
+            )
+    return [f"{release.url}/{file['name']}" for file in pairs], str(manifest["content"])
 
 
 def _plan(

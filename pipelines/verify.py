@@ -7,7 +7,6 @@ with `datasets`, and ids are recomputed from bytes. One shard is in memory at a 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import tempfile
 from collections import Counter
@@ -22,7 +21,7 @@ from engine.errors import ConfigError
 from engine.schema import ANNOTATIONS, SCHEMA_VERSION
 from engine.storage import Storage, sha256_file
 from pipelines.open_with_datasets import ask
-from pipelines.release import MEMBER, RELEASE, SAMPLE
+from pipelines.release import CARD, MEMBER, RELEASE, SAMPLE, read_manifest
 from pipelines.verify_pairs import PairReading
 
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -85,16 +84,12 @@ def _local(release: str, copy: Path) -> Path:
 
 def _manifest(release: str, folder: Path) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
-        version = manifest["schema_version"]
-        _ = [manifest[name] for name in ("files", "counts", "pairs", "recipe", "image_extensions")]
+        manifest = read_manifest(Storage(str(folder)))
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(
             f"No finished release at '{release}': it has no manifest.json; give a folder under releases/."
         ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"The manifest of '{release}' is not one of a release: {error!r}.") from error
-    if version != SCHEMA_VERSION:
+    if (version := manifest.get("schema_version")) != SCHEMA_VERSION:
         raise ConfigError(f"'{release}' has schema version {version}, this engine reads {SCHEMA_VERSION}.")
     return manifest
 
@@ -115,6 +110,8 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> Check:
     check.faults += [f"{path.name} is not in the manifest" for path in shards if path.name not in named]
     if not (folder / "README.md").is_file():
         check.faults.append("README.md is missing: `datasets` would guess the features and fail")
+    elif CARD in manifest and sha256_file(str(folder / "README.md")) != manifest[CARD]:
+        check.faults.append("README.md is not the one that was written with the release: `datasets` may read by it")
     check.detail = f"{len(named)} files"
     return check
 
@@ -206,7 +203,7 @@ class _Reading:
             yield record
 
     def _table(self, stem: str, samples: list[Row] | None) -> list[Row]:
-        table = pq.read_table(self.folder / f"{stem}.parquet")
+        table = pq.read_table(self.folder / f"{stem}.parquet", page_checksum_verification=True)
         if not table.schema.equals(RELEASE):
             raise ValueError("its columns are not those of a release")
         rows: list[Row] = table.to_pylist()

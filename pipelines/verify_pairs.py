@@ -45,7 +45,11 @@ class PairReading:
     def read(self, stem: str, samples: Sequence[Row] | None, rows: Sequence[Row] | None) -> int:
         """How many pairs the shard `stem` ("train-00000") has; its tar and its table were read, or could not be."""
         name = f"{stem.replace('train', 'pairs', 1)}.parquet"
-        table = pq.read_table(self.folder / name) if name in self.files else PAIRS.empty_table()
+        table = (
+            pq.read_table(self.folder / name, page_checksum_verification=True)
+            if name in self.files
+            else PAIRS.empty_table()
+        )
         if not table.schema.equals(PAIRS):
             raise ValueError("its columns are not those of pairs")
         pairs: dict[str, list[Row]] = {}

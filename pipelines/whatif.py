@@ -6,7 +6,6 @@ of the record are compared as far as they speak of the same annotations; what th
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 
 from engine.config import Recipe
 from engine.containers import short_name
+from engine.dataset import read_current
 from engine.errors import ConfigError
 from engine.flat import Bools, Ints, Shard, one_array
 from engine.graph import IMAGES, Node
@@ -118,9 +118,10 @@ def _given(storage: Storage, plan: Plan, judge: Node, shard: int) -> Callable[[]
 
 
 def _committed(storage: Storage) -> str:
-    if not storage.exists("current.json"):
+    try:
+        named = read_current(storage).get("judge") or {}
+    except FileNotFoundError:
         return ""
-    named = json.loads(storage.read("current.json")).get("judge") or {}
     folder = str(named.get("folder", ""))
     return folder if folder and len(Commits(storage, folder).revisions()) else ""
 
