@@ -229,7 +229,7 @@ class Dataset:
         """The record of a run; {} where there is none, or it is damaged: 'engine check' names it."""
         try:
             return read_sealed(self.storage, f"{folder}/run.json")
-        except (FileNotFoundError, NotADirectoryError, DamageError):
+        except (FileNotFoundError, DamageError):
             return {}
 
 
@@ -246,8 +246,6 @@ def read_header(storage: Storage) -> dict[str, Any]:
             f"'{storage.url}' is no data set, it holds no dataset.json: give the folder that a recipe's 'dataset' "
             "names, or make one with 'engine run'."
         ) from None
-    except NotADirectoryError:
-        raise ConfigError(f"'{storage.url}' is a file: give the folder of a data set.") from None
     _check_version(storage.url, header)
     return header
 

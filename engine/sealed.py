@@ -54,12 +54,16 @@ def read_sealed(storage: Storage, name: str, advice: str = "") -> dict[str, Any]
 
     `advice` is what to do then; without it, what suits the folder.
     """
+    shown = name if "/" in name else f"{storage.url}/{name}"
     try:
         return unseal(storage.read(name))
+    except NotADirectoryError as error:
+        raise FileNotFoundError(name) from error
     except IsADirectoryError:
-        raise DamageError(f"'{name}' is a folder, expected a file: {advice or advice_on(storage, name)}") from None
+        what = "is a folder, expected a file"
     except ValueError as error:
-        raise DamageError(f"'{name}' {error}: {advice or advice_on(storage, name)}") from None
+        what = str(error)
+    raise DamageError(f"'{shown}' {what}: {advice or advice_on(storage, name)}")
 
 
 def advice_on(storage: Storage, name: str) -> str:

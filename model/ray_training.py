@@ -64,7 +64,7 @@ def finished(storage: Storage, folder: str) -> dict[str, Any] | None:
     """What `training.json` says, None where no model is finished. DamageError where it is not as it was written."""
     try:
         return read_sealed(storage, f"{folder}/{FINISHED}", "restore it from a backup, or train under another name.")
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
 
 

@@ -164,7 +164,7 @@ def emit(
     made = [commits.record(shard, int(revision)) for shard, revision in enumerate(commits.revisions(len(records)))]
     written = _manifest(runtime, nodes, judge, made, content, name, run_info)
     _finish(storage, folder, made, written)
-    return folder, written
+    return folder, read_manifest(storage, folder)
 
 
 def _numbers(judged: Sequence[Record]) -> dict[int, int]:

@@ -85,10 +85,12 @@ def _local(release: str, copy: Path) -> Path:
 def _manifest(release: str, folder: Path) -> dict[str, Any]:
     try:
         manifest = read_manifest(Storage(str(folder)))
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         raise ConfigError(
             f"No finished release at '{release}': it has no manifest.json; give a folder under releases/."
         ) from None
+    if lacking := [name for name in ("counts", "pairs", "recipe", "image_extensions") if name not in manifest]:
+        raise ConfigError(f"The manifest of '{release}' has no '{lacking[0]}': it is not one of a release.")
     if (version := manifest.get("schema_version")) != SCHEMA_VERSION:
         raise ConfigError(f"'{release}' has schema version {version}, this engine reads {SCHEMA_VERSION}.")
     return manifest

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, DamageError
 from engine.storage import sha256_file
 from pipelines.verify import Check, render_checks, verify
 from tests.builders import image_score, phrase, region, region_text, tag, text
@@ -284,7 +284,7 @@ class TestMissing:
 
     def test_a_manifest_that_is_not_json_is_one_sentence(self, tmp_path: Path) -> None:
         (tmp_path / "manifest.json").write_text("{")
-        with pytest.raises(ConfigError, match="The manifest of"):
+        with pytest.raises(DamageError, match=r"manifest\.json' is no JSON any more"):
             verify(str(tmp_path))
 
 
