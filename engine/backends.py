@@ -14,7 +14,7 @@ from typing import Any
 from engine.errors import ConfigError, EngineError, StartError, StorageError
 from engine.graph import Node
 from engine.images import Limits
-from engine.runner import Event, Slot
+from engine.slots import Event, Slot
 from engine.units import Message, Unit
 from engine.worker import Worker
 

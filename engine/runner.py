@@ -13,19 +13,20 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from engine.errors import EngineError, RunFailed, StorageError
+from engine.errors import RunFailed, StorageError
 from engine.graph import IMAGES, Node
 from engine.images import Limits
 from engine.inputs import ShardInputs
 from engine.plan import Plan
 from engine.schema import Failure
 from engine.shards import Commits, TableWriter
+from engine.slots import Backend, Event, Slot, Watcher
 from engine.storage import Storage
 from engine.units import Done, Progress, Suspect, Unit
 from engine.worker import Worker, commit_file, table_bytes, table_from_bytes
@@ -35,54 +36,6 @@ START_ATTEMPTS = 2
 CROWDED_S = 5.0  # a worker that is not created after so long waits for what others of the cluster hold
 # Reasons that speak against a component. Files that are no images, or are gone, do not.
 COMPONENT_FAULTS = frozenset({"raised", "out_of_memory", "bad_answer", "crash", "timeout"})
-
-
-@dataclass(eq=False, slots=True)
-class Slot:
-    """One worker as the scheduler sees it."""
-
-    node: Node
-    created: bool = False  # its process runs: until then it waits for resources
-    ready: bool = False
-    unit: Unit | None = None
-    units: int = 0  # finished by this worker
-    items: int = 0  # of the unit in hand
-    total: int = -1
-    sign: float = field(default_factory=time.monotonic)  # last sign of life; for time-outs only
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """What a backend reports of a slot: it started, sent a message, died, or could not start."""
-
-    slot: Slot
-    message: Progress | Done | Suspect | None = None
-    died: str = ""
-    error: EngineError | None = None
-    created: bool = False
-    started: bool = False
-
-
-class Backend(Protocol):
-    """Where workers live: Ray actors, or this process."""
-
-    def fits(self, node: Node) -> bool: ...
-    def possible(self, node: Node) -> str: ...
-    def start(self, slot: Slot) -> None: ...
-    def submit(self, slot: Slot, unit: Unit) -> None: ...
-    def events(self, timeout: float) -> Sequence[Event]: ...
-    def stop(self, slot: Slot) -> None: ...
-    def close(self) -> None: ...
-
-
-class Watcher(Protocol):
-    """Who is told how it goes."""
-
-    def expect(self, node: str, units: int) -> None: ...
-    def progressed(self, node: str, items: int, total: int) -> None: ...
-    def finished(self, node: str, unit: Unit, done: Done) -> None: ...
-    def noted(self, node: str, note: str) -> None: ...
-    def tick(self, busy: Mapping[str, int], waiting: int) -> None: ...
 
 
 @dataclass(slots=True)

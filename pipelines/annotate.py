@@ -12,7 +12,8 @@ from engine.errors import ConfigError
 from engine.graph import Node, build
 from engine.plan import Plan, make_plan
 from engine.progress import LiveLine
-from engine.runner import Backend, Scheduler
+from engine.runner import Scheduler
+from engine.slots import Backend
 from engine.storage import Storage
 from pipelines.ingest import limits_of
 from specialists import CATALOG

@@ -87,7 +87,7 @@ def _hear(name: str) -> Callable[[dict[str, Any]], None]:
 
 
 def _print_dry_run(recipe: Any, stage: str, probe: int, retry: bool) -> None:
-    from pipelines import run as stages
+    from pipelines.dry_run import dry_run
     from pipelines.summary import render_dry_run
 
     if stage == "filter":
@@ -95,7 +95,7 @@ def _print_dry_run(recipe: Any, stage: str, probe: int, retry: bool) -> None:
 
         typer.echo(render_what_if(what_if(recipe)))
         return
-    typer.echo(render_dry_run(stages.dry_run(recipe, stage=stage or None, retry_failed=retry)))
+    typer.echo(render_dry_run(dry_run(recipe, stage=stage or None, retry_failed=retry)))
     if probe:
         from pipelines.components import render_probe
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.backends import LocalBackend
 from engine.graph import Node
-from engine.runner import Event
+from engine.slots import Event
 from pipelines import run as stages
 from tests.runs import draw_photos, recipe, released_ids
 

@@ -13,6 +13,7 @@ import pytest
 from engine.config import parse_recipe
 from engine.errors import ConfigError
 from pipelines import run as stages
+from pipelines.dry_run import dry_run
 from pipelines.summary import render_dry_run
 from tests.runs import draw_photos, journal, recipe_data
 
@@ -53,12 +54,12 @@ def _run(data: Recipe) -> dict[str, int]:
 
 
 def _todo(data: Recipe, **options: Any) -> dict[str, int]:
-    rows = stages.dry_run(parse_recipe(data), **options)
+    rows = dry_run(parse_recipe(data), **options)
     return {row["node"]: row["todo"] for row in rows if row["todo"] and row["node"] != "emit"}
 
 
 def _why(data: Recipe) -> dict[str, str]:
-    return {row["node"]: row["why"] for row in stages.dry_run(parse_recipe(data))}
+    return {row["node"]: row["why"] for row in dry_run(parse_recipe(data))}
 
 
 def _changed(data: Recipe, node: str, **options: Any) -> Recipe:
@@ -149,7 +150,7 @@ def test_new_photos_are_counted_without_being_read(data: Recipe, tmp_path: Path)
     assert _todo(data) == {"probe": 1}
     assert _why(data)["probe"] == "5 new inputs"
     assert _why(data)["left"] == "what the new inputs bring"
-    assert "Nothing to do" not in render_dry_run(stages.dry_run(parse_recipe(data)))
+    assert "Nothing to do" not in render_dry_run(dry_run(parse_recipe(data)))
     assert _committed(data["dataset"]) == before
 
 
@@ -157,7 +158,7 @@ def test_a_stage_alone_shows_its_own_nodes(data: Recipe) -> None:
     other = _changed(data, "right", seed=5)
     assert set(_todo(other, stage="annotate")) == {"right", "objects"}
     with pytest.raises(ConfigError, match=r"--stage filter lacks 3 of 3 shards of 'right'"):
-        stages.dry_run(parse_recipe(other), stage="filter")
+        dry_run(parse_recipe(other), stage="filter")
 
 
 def test_a_stage_that_is_refused_leaves_the_data_set_as_it_was(data: Recipe) -> None:

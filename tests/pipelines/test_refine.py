@@ -26,8 +26,9 @@ from engine.errors import ConfigError
 from engine.sql import query
 from engine.storage import sha256_file
 from pipelines.cli import app
+from pipelines.dry_run import dry_run
 from pipelines.rounds import Kept
-from pipelines.run import Summary, dry_run, run
+from pipelines.run import Summary, run
 from pipelines.verify import verify
 from pipelines.why import why
 from tests.runs import engine_in_background, release_files, wait_until, write_recipe

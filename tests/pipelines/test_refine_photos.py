@@ -16,7 +16,8 @@ from engine.config import Recipe, load_recipe
 from engine.dataset import Dataset
 from engine.errors import ConfigError
 from engine.sql import query
-from pipelines.run import Summary, dry_run, run
+from pipelines.dry_run import dry_run
+from pipelines.run import Summary, run
 from tests.model.tiny import saved
 from tests.runs import REPO, release_files
 from tests.shared_data import shared

@@ -18,7 +18,8 @@ from engine.images import image_id
 from engine.sql import query
 from filters.near_duplicate import near_duplicate
 from filters.text_length import text_length
-from pipelines.run import dry_run, run
+from pipelines.dry_run import dry_run
+from pipelines.run import run
 from pipelines.survey import HASHES, VALUES, survey_shard, whole
 from pipelines.whatif import what_if
 from pipelines.why import why

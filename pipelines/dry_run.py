@@ -1,0 +1,123 @@
+"""What a run would do, and why, without doing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.config import Recipe
+from engine.errors import ConfigError
+from engine.graph import Node
+from engine.plan import Plan, make_plan
+from engine.storage import Storage
+from pipelines.first_weights import check_init
+from pipelines.ingest import CHUNK, count_new, probe_node
+from pipelines.refine import Standing, standing
+from pipelines.run import NO_SOURCES, all_nodes, current_keys, judging, require, require_inputs
+
+
+def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = False) -> list[dict[str, Any]]:
+    """Per node: shards to do and why, without doing anything. Nothing is written, not even current.json.
+
+    `todo` counts committed shards alone: how many more the new inputs will make is not known before they are read.
+    """
+    nodes = all_nodes(recipe)
+    storage = Storage(recipe.dataset)
+    survey, judge = judging(storage, recipe, nodes)
+    now = standing(storage, recipe, nodes, judge)
+    judges = [*([survey] if survey else []), *now.rest]
+    probe = probe_node(recipe)
+    rows: list[dict[str, Any]] = []
+    new = 0
+    if stage in (None, "ingest"):
+        new = _new_inputs(storage, recipe)
+        rows.append(_would_probe(storage, make_plan(storage, [probe], retry_failed=retry_failed), probe, new))
+    else:
+        require_inputs(storage)
+    group = {None: [*nodes, *judges], "annotate": nodes, "filter": judges}.get(stage, [])
+    if stage in ("filter", "emit"):
+        require(storage, nodes if stage == "filter" else [*nodes, *judges], stage)
+    if group:
+        plan = make_plan(storage, group, [node for node in nodes if node not in group], retry_failed=retry_failed)
+        rows += _would(storage, plan, group, new)
+        if survey and judge in group and plan.todo()[survey.name].any():  # whose numbers every verdict hangs on
+            rows[-1] = _row(judge, plan.shards, plan.shards, "reads survey")
+    if stage in (None, "refine") and not now.settled(recipe):
+        check_init(storage, recipe.train)
+        rows.append(_would_refine(recipe, now))
+    if stage in (None, "emit"):
+        rows.append(_would_emit(storage, recipe, now.nodes, now.judge, any(row["todo"] for row in rows)))
+    return rows
+
+
+def _would_refine(recipe: Recipe, now: Standing) -> dict[str, Any]:
+    """One line for all rounds: what a later one does hangs on what an earlier one finds."""
+    rounds, done = recipe.refine.rounds, len(now.accepted)
+    why = f"{recipe.refine.folds} students a round, {recipe.train.steps} steps each; what is committed of them is found"
+    row = {"node": "refine", "component": "rounds", "folder": "rounds", "todo": rounds - done, "shards": rounds}
+    return row | {"why": why}
+
+
+def _new_inputs(storage: Storage, recipe: Recipe) -> int:
+    if not recipe.ingest.sources:
+        raise ConfigError(NO_SOURCES)
+    return count_new(storage, recipe.ingest.sources)
+
+
+def _would_probe(storage: Storage, plan: Plan, probe: Node, new: int) -> dict[str, Any]:
+    todo = int(plan.todo()[probe.name].sum())
+    why = "not finished, or changed" if todo else "up to date"
+    if new:
+        why = f"{new} new inputs" + (f"; {todo} chunks not finished" if todo else "")
+    more = -(-new // CHUNK)
+    return _row(probe, todo + more, plan.shards + more, why)
+
+
+def _would(storage: Storage, plan: Plan, group: Sequence[Node], new: int) -> list[dict[str, Any]]:
+    before = current_keys(storage)
+    todo = plan.todo()
+    rows = []
+    for node in group:
+        count = int(todo[node.name].sum())
+        done = int((plan.revisions[node.name] >= 0).sum())
+        redone = [name for name in node.inputs if name in todo and todo[name].any()]
+        why = _why(node, before, redone, done) if count else ""
+        parts = [*([why] if why else []), *(["what the new inputs bring"] if new else [])]
+        rows.append(_row(node, count, plan.shards, "; ".join(parts) or "up to date"))
+    return rows
+
+
+def _why(node: Node, before: Mapping[str, str], redone: Sequence[str], done: int) -> str:
+    """Why shards are to do: it reads what is redone, it was changed itself, or it was never finished."""
+    if redone:
+        return f"reads {', '.join(redone)}"
+    if done:
+        return "not finished"
+    if node.name in before and before[node.name] != node.key:
+        changed = "rules, or a node it reads," if node.name == "judge" else "options, version, weights or inputs"
+        return f"{changed} changed (was {before[node.name][:8]})"
+    return "new"
+
+
+def _would_emit(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Node, before: bool) -> dict[str, Any]:
+    """One line for the release, which is made whole or not at all. `before`: something it reads is to do."""
+    from pipelines.emit import content_key, existing_manifest
+
+    content = content_key(storage, [*nodes, judge], recipe)
+    name = recipe.emit.name or f"r-{content[:8]}"
+    taken = existing_manifest(storage, f"releases/{name}")
+    if before and not recipe.emit.name:
+        name, why = "", "new, named by its content"
+    elif taken is None:
+        why = "new"
+    elif before or taken["content"] != content:
+        why = "the name is taken: give another with --set emit.name=NAME"
+    else:
+        why = "up to date"
+    todo = int(why != "up to date")
+    return {"node": "emit", "component": name, "folder": f"releases/{name}", "todo": todo, "shards": 1, "why": why}
+
+
+def _row(node: Node, todo: int, shards: int, why: str) -> dict[str, Any]:
+    place = {"node": node.name, "component": node.component, "folder": node.folder}
+    return {**place, "todo": todo, "shards": shards, "why": why}
