@@ -1,19 +1,23 @@
 """What a person sees while it runs: one live line, and the counts the summary is made of.
 
-On a terminal the line is redrawn; elsewhere it is written every half minute. Nothing else is printed.
+On a terminal the line is redrawn and never wider than it; elsewhere it is written every half minute. Nothing else is
+printed.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
+from engine.screen import columns_of, encodable, is_live, joined, shown
 from engine.units import Done, Unit
 
 _REDRAW_S, _LOG_S = 0.2, 30.0
+Parts = Sequence[tuple[int, str]]  # rank and text; those of a high rank are left out first
 
 
 @dataclass(slots=True)
@@ -30,6 +34,18 @@ class NodeTally:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(slots=True)
+class _Running:
+    """A unit that has not come back yet. One that died is counted again from the start, never beyond its total."""
+
+    items: int = 0
+    total: int = 0
+
+    @property
+    def done(self) -> int:
+        return min(self.items, self.total)
+
+
 class LiveLine:
     """Watches a scheduler; `tallies` stay after it ends."""
 
@@ -38,13 +54,16 @@ class LiveLine:
         self.drawer = LineDrawer(stream, live)
         self.tallies: dict[str, NodeTally] = {}
         self.started = time.monotonic()
-        self._running: dict[str, int] = {}
+        self.pace = Pace()
+        self._running: dict[tuple[str, int], _Running] = {}
 
     def expect(self, node: str, units: int) -> None:
         self.tallies.setdefault(node, NodeTally()).expected += units
 
-    def progressed(self, node: str, items: int, total: int) -> None:
-        self._running[node] = self._running.get(node, 0) + items
+    def progressed(self, node: str, shard: int, items: int, total: int) -> None:
+        unit = self._running.setdefault((node, shard), _Running())
+        unit.items += items
+        unit.total = max(unit.total, total)
 
     def finished(self, node: str, unit: Unit, done: Done) -> None:
         tally = self.tallies.setdefault(node, NodeTally())
@@ -56,65 +75,132 @@ class LiveLine:
         tally.seconds += done.seconds
         tally.lost_races += not done.committed
         tally.notes += [f"shard {unit.shard}: {note}" for note in done.notes]
-        self._running[node] = 0
+        self._running.pop((node, unit.shard), None)
 
     def noted(self, node: str, note: str) -> None:
         self.tallies.setdefault(node, NodeTally()).notes.append(note)
 
     def tick(self, busy: Mapping[str, int], waiting: int) -> None:
-        self.drawer.draw(lambda: self.line(busy, waiting, time.monotonic() - self.started))
+        elapsed = time.monotonic() - self.started
+        self.pace.at(elapsed, *self._counts())
+        self.drawer.draw(lambda: self.parts(busy, waiting))
 
-    def line(self, busy: Mapping[str, int], waiting: int, elapsed: float) -> str:
-        nodes = max(len(self.tallies), 1)
-        items = sum(tally.items for tally in self.tallies.values()) + sum(self._running.values())
+    def parts(self, busy: Mapping[str, int], waiting: int) -> Parts:
+        """What the line holds at the time of the last tick."""
+        done, expected = self._counts()
+        nodes = max(sum(tally.expected > 0 for tally in self.tallies.values()), 1)
         failed = sum(tally.failed for tally in self.tallies.values())
-        units = sum(tally.units for tally in self.tallies.values())
-        expected = max(sum(tally.expected for tally in self.tallies.values()), 1)
-        size = items / max(units, 1) if units else self.shard_size
-        share = min(max(units / expected, items / max(size * expected, 1.0)), 1.0)
-        rate = items / nodes / max(elapsed, 1e-6)
-        left = clock(elapsed * (1 - share) / share) if share > 0.02 else "--:--"
-        who = " ".join(f"{name}x{count}" if count > 1 else name for name, count in busy.items() if count) or "starting"
-        return (
-            f"{self.stage} {share:4.0%} · {rate:.1f} images/s · done {units}/{expected} units · "
-            f"failed {failed} · waiting {waiting} · ETA {left} · {who}"
-        )
+        share = min(done / max(expected, 1), 1.0)
+        who = " ".join(f"{shown(name)} x{n}" if n > 1 else shown(name) for name, n in busy.items() if n)
+        return [
+            (0, f"{self.stage} {math.floor(100 * share):3d}%"),
+            (3, f"{round(done / nodes):,}/{round(expected / nodes):,} images"),
+            (2, f"{self.pace.rate / nodes:.1f} images/s"),
+            (1, f"failed {failed:,}"),
+            (4, f"waiting {waiting}" if waiting else ""),
+            (1, f"ETA {clock(self.pace.left)}" if self.pace.left is not None else "ETA --"),
+            (5, who or "starting"),
+        ]
+
+    def _counts(self) -> tuple[int, int]:
+        """Items done by all nodes, and to be done by them: of a shard not begun yet, as many as of the others."""
+        done = expected = 0
+        for node, tally in self.tallies.items():
+            running = [unit for (name, _), unit in self._running.items() if name == node]
+            known = tally.items + sum(unit.total for unit in running)
+            begun = tally.units + len(running)
+            size = known / begun if begun and known else self.shard_size
+            done += tally.items + sum(unit.done for unit in running)
+            expected += known + round(max(tally.expected - begun, 0) * size)
+        return done, expected
 
     def close(self) -> None:
         self.drawer.close()
 
 
+class Pace:
+    """Items a second, and the seconds that are left, both steady: a new rate counts by and by.
+
+    The clock starts with the first item, so that loading a model is not taken for slowness, and a rate is taken from
+    one batch to the next: between them nothing seems to happen.
+    """
+
+    def __init__(self) -> None:
+        self.rate = 0.0
+        self.left: float | None = None
+        self._began: float | None = None
+        self._last = (0.0, 0)  # when items came, and how many there were then
+        self._usual = 0.0  # seconds between two batches
+        self._now = 0.0
+
+    def at(self, seconds: float, done: int, expected: int) -> None:
+        """To be called often, with seconds that never fall."""
+        passed, self._now = seconds - self._now, seconds
+        if self._began is None:
+            if done:
+                self._began, self._last = seconds, (seconds, done)
+            return
+        before, count = self._last
+        since = seconds - before
+        memory = max(5.0, (seconds - self._began) / 3)
+        if done > count and since >= 1.0:
+            found = (done - count) / since
+            self.rate = found if not self.rate else self.rate + (found - self.rate) * (1 - math.exp(-since / memory))
+            self._last, self._usual = (seconds, done), max(since, self._usual / 2)
+            self._correct(max(expected - done, 0) / self.rate, since)
+        elif since > 10.0 + 2 * self._usual:  # it is stuck: no time is won
+            self.rate *= math.exp(-passed / memory)
+        elif self.left is not None:
+            self.left = max(self.left - passed, 0.0)
+
+    def _correct(self, estimate: float, since: float) -> None:
+        """What was told runs down by itself and is drawn to the new estimate."""
+        if self.left is None:
+            self.left = estimate
+        else:
+            self.left += (estimate - self.left) * (1 - math.exp(-since / 10.0))
+
+
 class LineDrawer:
-    """One line, not too often: redrawn in place on a terminal, written anew elsewhere."""
+    """One line, not too often: redrawn in place on a terminal, written anew elsewhere.
+
+    The cursor rests at its beginning: when a terminal gets narrower and wraps what stands there, the cursor is still
+    in the first of the lines, and the next drawing wipes all of them.
+    """
 
     def __init__(self, stream: TextIO | None = None, live: bool | None = None) -> None:
         self.stream = stream or sys.stderr
-        self.live = self.stream.isatty() if live is None else live
+        self.live = is_live(self.stream) if live is None else live
         self._drawn = time.monotonic()
-        self._width = 0
+        self._dirty = False
 
-    def draw(self, line: Callable[[], str]) -> None:
-        """`line` is asked for only if it is time."""
+    def draw(self, parts: Callable[[], Parts]) -> None:
+        """`parts` is asked for only if it is time."""
         now = time.monotonic()
         if now - self._drawn < (_REDRAW_S if self.live else _LOG_S):
             return
         self._drawn = now
-        text = line()
+        told = [(rank, encodable(text, self.stream)) for rank, text in parts()]
         if self.live:
-            self.stream.write("\r" + text.ljust(self._width))
-            self._width = len(text)
+            # The last column stays free: some terminals wrap as soon as it is written.
+            self.stream.write(f"\r\x1b[J{joined(told, columns_of(self.stream) - 1)}\r")
+            self._dirty = True
         else:
-            self.stream.write(text + "\n")
+            self.stream.write(" | ".join(text for _, text in told if text) + "\n")
         self.stream.flush()
 
     def close(self) -> None:
-        if self.live and self._width:
-            self.stream.write("\r" + " " * self._width + "\r")
+        if self._dirty:
+            self.stream.write("\r\x1b[J")
             self.stream.flush()
+            self._dirty = False
 
 
 def clock(seconds: float) -> str:
-    """1:02:03, or 02:03."""
-    minutes, second = divmod(round(seconds), 60)
+    """45s, 3m20s or 1h05m: the finer the less is left."""
+    whole = round(seconds) if seconds < 90 else 5 * round(seconds / 5)
+    minutes, second = divmod(whole, 60)
     hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute:02d}:{second:02d}"
+    if hours:
+        return f"{hours}h{minute:02d}m"
+    return f"{minute}m{second:02d}s" if minute else f"{second}s"

@@ -215,7 +215,8 @@ class Scheduler:
         elif isinstance(event.message, Progress):
             slot.items += event.message.items
             slot.total = max(slot.total, event.message.total)
-            self.watcher.progressed(slot.node.name, event.message.items, event.message.total)
+            if slot.unit is not None:
+                self.watcher.progressed(slot.node.name, slot.unit.shard, event.message.items, event.message.total)
         elif isinstance(event.message, Suspect):
             self._suspected(slot, event.message)
         elif isinstance(event.message, Done):

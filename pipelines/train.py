@@ -15,7 +15,7 @@ from engine.config import Recipe, Train
 from engine.errors import ConfigError, DamageError
 from engine.images import Limits
 from engine.keys import stable_hash
-from engine.progress import LineDrawer, clock
+from engine.progress import LineDrawer, Pace, Parts, clock
 from engine.storage import Storage
 from model.checkpoints import losses
 from model.presets import PRESETS, preset_of
@@ -234,20 +234,25 @@ class TrainingLine:
     def __init__(self, name: str = "train", *, stream: TextIO | None = None, live: bool | None = None) -> None:
         self.name = name
         self.drawer = LineDrawer(stream, live)
+        self.pace = Pace()
         self._first: tuple[float, int] | None = None  # when the first word came, and of which step
 
     def say(self, word: dict[str, Any]) -> None:
         now = time.monotonic()
         self._first = self._first or (now, word["step"])
-        self.drawer.draw(lambda: self.line(word, now - self._first[0] if self._first else 0.0))
+        began, step = self._first
+        self.pace.at(now - began, word["step"] - step, word["steps"] - step)
+        self.drawer.draw(lambda: self.parts(word))
 
-    def line(self, word: dict[str, Any], elapsed: float) -> str:
+    def parts(self, word: dict[str, Any]) -> Parts:
         step, steps = word["step"], word["steps"]
-        done = step - (self._first[1] if self._first else 0)
-        rate = f"{done * word['samples'] / elapsed:.0f}" if elapsed > 0 and done else "-"
-        left = clock(elapsed * (steps - step) / done) if done else "--:--"
-        told = f"{self.name} {step / steps:4.0%} · {rate} samples/s · step {step}/{steps}"
-        return f"{told} · loss {word['loss']:.3f} · ETA {left}"
+        return [
+            (0, f"{self.name} {100 * step // steps:3d}%"),
+            (3, f"step {step:,}/{steps:,}"),
+            (2, f"{self.pace.rate * word['samples']:.0f} samples/s"),
+            (1, f"loss {word['loss']:.3f}"),
+            (1, f"ETA {clock(self.pace.left)}" if self.pace.left is not None else "ETA --"),
+        ]
 
     def close(self) -> None:
         self.drawer.close()
