@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from engine.errors import ConfigError, unknown
+from engine.recipe_values import OtherKind, in_words, refuse_other_kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,12 @@ def check_options(where: str, component: Any, given: Mapping[str, Any]) -> dict[
             raise unknown(f"option of {where}", name, known)
         try:
             checked[name] = TypeAdapter(known[name].annotation).validate_python(value)
+            refuse_other_kinds(value, checked[name])
         except ValidationError as error:
-            first = error.errors()[0]
-            raise ConfigError(f"Option '{name}' of {where} is {value!r}: {first['msg'].lower()}.") from error
+            place, _, told = in_words(error)
+            raise ConfigError(f"Option '{'.'.join([name, *place])}' of {where} is {told}.") from error
+        except OtherKind as error:
+            raise ConfigError(f"Option '{'.'.join([name, *error.place])}' of {where} is {error}.") from error
     for name, option in known.items():
         if option.default is inspect.Parameter.empty and name not in given:
             raise ConfigError(f"{where} needs the option '{name}': give it in the recipe.")

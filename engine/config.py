@@ -6,9 +6,6 @@ Paths are relative to where the command runs, not to the recipe.
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,10 +13,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.errors import ConfigError, unknown
+from engine.recipe_file import Place, read_recipe_file
+from engine.recipe_values import OtherKind, expand, in_words, refuse_other_kinds
+from engine.settings import apply_setting
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Audit(_Section):
@@ -197,7 +197,7 @@ class Refine(_Section):
 
 
 class Recipe(_Section):
-    dataset: str = Field(description="folder or URL of the data set")
+    dataset: str = Field(pattern=r"\S", description="folder or URL of the data set")
     ingest: Ingest = Ingest()
     annotate: dict[str, dict[str, Any]] = Field(default={}, description="node name: {use: component, option: value}")
     filter: list[dict[str, Any] | str] = Field(default=[], description="rules in order: name, or {name: {options}}")
@@ -209,122 +209,45 @@ class Recipe(_Section):
 
 def load_recipe(path: str | Path, settings: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply `a.b=c` settings; ConfigError says what is wrong in one sentence."""
-    import yaml
-
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"No recipe at '{path}': copy pipelines/recipes/folder.yaml and give it with -c.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"The recipe '{path}' cannot be read: {error}.") from error
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"The recipe '{path}' is not YAML: {_yaml_problem(error)}.") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"The recipe '{path}' holds {type(data).__name__}, expected keys such as 'dataset:'.")
+    data, lines = read_recipe_file(path)
     for setting in settings:
-        _apply(data, setting)
-    return parse_recipe(data, str(path))
+        apply_setting(data, setting)
+    return parse_recipe(data, str(path), {} if settings else lines)
 
 
-def parse_recipe(data: Mapping[str, Any], where: str = "recipe") -> Recipe:
+def parse_recipe(
+    data: Mapping[str, Any], where: str = "recipe", lines: Mapping[tuple[str, ...], int] | None = None
+) -> Recipe:
+    """`lines`: where each value stands in the file, for the sentence of an error."""
+    expanded = expand(data)
     try:
-        return Recipe.model_validate(_expand(data))
+        recipe = Recipe.model_validate(expanded)
+        refuse_other_kinds(expanded, recipe.model_dump())
     except ValidationError as error:
-        raise _first_error(error, where) from error
+        raise _in_sentence(error, where, lines or {}) from error
+    except OtherKind as error:
+        raise ConfigError(f"{_place(error.place, where, lines or {})} is {error}.") from error
+    return recipe
 
 
-def _yaml_problem(error: Any) -> str:
-    """Where and what, without the drawing."""
-    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    if mark is None or not problem:
-        return " ".join(str(error).split())
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
-
-
-def _apply(data: dict[str, Any], setting: str) -> None:
-    import yaml
-
-    path, sign, value = setting.partition("=")
-    if not sign or not path:
-        raise ConfigError(f"--set takes key.path=value, not '{setting}'.")
-    try:
-        given = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {setting}: the value is not YAML, quote it: {_yaml_problem(error)}.") from error
-    *parents, last = path.split(".")
-    place: Any = data
-    for name in parents:
-        place = _child(place, name, setting)
-    if isinstance(place, list):
-        index = _index(place, last, setting)
-        place[index] = given
-    elif isinstance(place, dict):
-        place[last] = given
-    else:
-        raise ConfigError(f"--set {setting}: there is nothing to set inside '{'.'.join(parents)}'.")
-
-
-def _child(place: Any, name: str, setting: str) -> Any:
-    if isinstance(place, list):
-        item = place[_index(place, name, setting)]
-        if not isinstance(item, dict) or name not in item:
-            return item
-        item[name] = item[name] or {}
-        return item[name]
-    if isinstance(place, dict):
-        if not isinstance(place.get(name), dict | list):
-            place[name] = {}
-        return place[name]
-    raise ConfigError(f"--set {setting}: '{name}' is not inside a section.")
-
-
-def _index(place: list[Any], name: str, setting: str) -> int:
-    """A list is addressed by position, or, for filters, by the rule's name."""
-    for position, item in enumerate(place):
-        if item == name or (isinstance(item, dict) and name in item):
-            if item == name:
-                place[position] = {name: {}}
-            return position
-    if name.isdigit() and int(name) < len(place):
-        return int(name)
-    names = [str(next(iter(item), "")) if isinstance(item, dict) else str(item) for item in place]
-    raise unknown(f"entry in --set {setting}", name, names)
-
-
-def _expand(value: Any) -> Any:
-    if isinstance(value, str):
-        return re.sub(r"\$\{(\w+):([\w.]+)\}", _variable, value)
-    if isinstance(value, Mapping):
-        return {key: _expand(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_expand(item) for item in value]
-    return value
-
-
-def _variable(match: re.Match[str]) -> str:
-    kind, name = match[1], match[2]
-    if kind == "env":
-        if name not in os.environ:
-            raise ConfigError(f"The recipe reads the environment variable '{name}', which is not set: set it.")
-        return os.environ[name]
-    if kind == "package":
-        spec = importlib.util.find_spec(name)
-        if spec is None or not spec.submodule_search_locations:
-            raise ConfigError(f"The recipe reads files of the package '{name}', which is not installed: install it.")
-        return str(next(iter(spec.submodule_search_locations)))
-    raise unknown("variable kind", kind, ["env", "package"])
-
-
-def _first_error(error: ValidationError, where: str) -> ConfigError:
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"] if "[" not in str(part)]  # without the member of a union
-    if first["type"] == "extra_forbidden":
+def _in_sentence(error: ValidationError, where: str, lines: Mapping[Place, int]) -> ConfigError:
+    place, kind, told = in_words(error)
+    if kind == "missing":
+        return ConfigError(f"{where} lacks '{'.'.join(place)}': add it.")
+    if kind == "extra_forbidden":
         section: Any = Recipe
-        for part in path[:-1]:
+        for part in place[:-1]:
             section = section.model_fields[part].annotation
-        return unknown(f"key in {where}", ".".join(path), [".".join([*path[:-1], key]) for key in section.model_fields])
-    if first["type"] == "missing":
-        return ConfigError(f"{where} lacks '{'.'.join(path)}': add it.")
-    return ConfigError(f"'{'.'.join(path)}' in {where} is {first['input']!r}: {first['msg'].lower()}.")
+        known = [".".join([*place[:-1], key]) for key in section.model_fields]
+        return unknown(f"key in {where}{_line(place, lines)}", ".".join(place), known)
+    if place == ("dataset",) and kind == "string_pattern_mismatch":
+        told = "empty: give a folder or URL"
+    return ConfigError(f"{_place(place, where, lines)} is {told}.")
+
+
+def _place(place: Place, where: str, lines: Mapping[Place, int]) -> str:
+    return f"'{'.'.join(place)}' in {where}{_line(place, lines)}"
+
+
+def _line(place: Place, lines: Mapping[Place, int]) -> str:
+    return f", line {lines[place]}," if place in lines else ""

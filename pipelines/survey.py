@@ -214,15 +214,15 @@ def _answers(storage: Storage, survey: Node) -> Iterable[tuple[pa.Table, pa.Tabl
 
 
 def whole(answers: Iterable[tuple[pa.Table, pa.Table]], rules: Sequence[NamedRule]) -> Surveyed:
-    """What the answers of all shards, in their order, amount to. ConfigError where nobody measured hashes."""
+    """What the answers of all shards, in their order, amount to."""
     hashes, values = [HASHES.empty_table()], [VALUES.empty_table()]
     for table, compared in answers:
         hashes.append(table)
         values.append(compared)
     same = SAME.empty_table()
-    for name, rule, given in rules:
+    for _, rule, given in rules:
         if needs_survey(rule):
-            same = _same(name, pa.concat_tables(hashes), int(given.get("radius", RADIUS)))
+            same = _same(pa.concat_tables(hashes), int(given.get("radius", RADIUS)))
     return Surveyed(same, _numbers(pa.concat_tables(values), rules))
 
 
@@ -236,10 +236,10 @@ def _numbers(values: pa.Table, rules: Sequence[NamedRule]) -> dict[int, dict[Pla
     return answer
 
 
-def _same(name: str, hashes: pa.Table, radius: int) -> pa.Table:
+def _same(hashes: pa.Table, radius: int) -> pa.Table:
     """Best first, each image stands for those within the radius that nothing better stands for."""
-    if not hashes.num_rows:
-        raise _no_hashes(name)
+    if not hashes.num_rows:  # flat images, or all dropped before: nothing to compare
+        return SAME.empty_table()
     found = hashes_to_array(hashes["phash"].to_pylist())
     i, j, _ = neighbours(found, radius, forest=True)
     order = np.lexsort((-hashes["bytes"].to_numpy(), -hashes["pixels"].to_numpy()))  # stable: then who came first

@@ -122,10 +122,18 @@ def test_the_what_if_surveys_in_memory_and_writes_nothing(tmp_path: Path) -> Non
     assert sorted(path for path in (tmp_path / "set").rglob("*")) == before
 
 
-def test_a_set_without_hashes_is_told_who_makes_them(tmp_path: Path) -> None:
+def test_images_without_a_hash_are_no_duplicates_of_each_other(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "photos", 3)  # of one colour: no hash
+    run(recipe(tmp_path, "near_duplicate"), runner="local")
+    assert list(kept(tmp_path).values()) == [True, True, True]
+
+
+def test_where_all_images_are_dropped_before_there_is_nothing_to_compare(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
-    with pytest.raises(ConfigError, match=r"add 'quality: \{use: image_quality\}'"):
-        run(recipe(tmp_path, "near_duplicate", annotate={"boxes": {"use": "fake_detector"}}), runner="local")
+    run(recipe(tmp_path, {"min_side": {"pixels": 1000}}, "near_duplicate"), runner="local", stage="ingest")
+    for stage in ("annotate", "filter"):
+        run(recipe(tmp_path, {"min_side": {"pixels": 1000}}, "near_duplicate"), runner="local", stage=stage)
+    assert set(kept(tmp_path).values()) == {False}
 
 
 def test_a_quantile_is_of_the_whole_set_and_told_as_the_threshold(tmp_path: Path) -> None:
