@@ -15,7 +15,7 @@ from typing import Any
 from engine.containers import column_and_row, split_uri
 from engine.errors import ImageError
 from engine.parquet_rows import read_row
-from engine.urls import file_system, scheme_of
+from engine.urls import file_system, is_chain, scheme_of
 
 ABSENT = (FileNotFoundError, NotADirectoryError)
 NO_FILE = "it is a pipe, a socket or a device, not a file"
@@ -148,21 +148,26 @@ _STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "file"
 
 def read_remote(uri: str, offset: int, length: int) -> bytes:
     """ImageError `unreachable` where nothing here opens such a URI, or a host that is no object store fails."""
-    container = uri.rpartition("::")[2] if "::" in uri else uri
+    container = uri.rpartition("::")[2] if is_chain(uri) else uri
     try:
         if not scheme_of(container):
             check_regular(container)
         fs, path = file_system(uri)
         end = None if length < 0 else offset + length
         data: bytes = fs.cat_file(path) if offset == 0 and end is None else fs.cat_file(path, start=offset, end=end)
-    except ABSENT:
+    except (*ABSENT, MemoryError):
         raise
-    except Exception as error:  # whatever a file system of fsspec's raises
-        known = isinstance(error, OSError) or type(error).__module__.startswith(("botocore", "aiobotocore"))
-        if why_unreadable(error) or (known and scheme_of(container) in (*_STORES, "")):
+    except Exception as error:
+        if why_unreadable(error) or is_of_the_store(error, container):
             raise
         raise ImageError("unreachable", f"nothing here opens it: {str(error) or type(error).__name__}"[:300]) from error
     return data
+
+
+def is_of_the_store(error: BaseException, uri: str) -> bool:
+    """Whether it is a store that fails, and not only what this URI names: a host or a file system nobody has here."""
+    known = isinstance(error, OSError) or type(error).__module__.startswith(("botocore", "aiobotocore"))
+    return known and scheme_of(uri) in (*_STORES, "")
 
 
 def shortened(name: Any, most: int = 200) -> str:

@@ -13,21 +13,26 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
 )
 
 
-def decode_text(data: bytes) -> str:
-    """The text of a file, without its byte order mark; UnicodeDecodeError where it is in no Unicode encoding.
+def encoding_of(start: bytes) -> str:
+    """Python's name of the encoding, by the first 64 bytes of a file, or all of a shorter one.
 
     Without a mark it is UTF-8, or UTF-16 where every second of the first bytes is zero, as it is of Western letters.
     """
     for mark, encoding in _MARKS:
-        if data.startswith(mark):
-            return data.decode(encoding)
-    start = data[:64]
-    if len(start) >= 4 and len(data) % 2 == 0:
+        if start.startswith(mark):
+            return encoding
+    start = start[: 64 if len(start) >= 64 else len(start) // 2 * 2]
+    if len(start) >= 4:
         if not any(start[1::2]) and all(start[::2]):
-            return data.decode("utf-16-le")
+            return "utf-16-le"
         if not any(start[::2]) and all(start[1::2]):
-            return data.decode("utf-16-be")
-    return data.decode("utf-8")
+            return "utf-16-be"
+    return "utf-8"
+
+
+def decode_text(data: bytes) -> str:
+    """The text of a file, without its byte order mark; UnicodeDecodeError where it is in no Unicode encoding."""
+    return data.decode(encoding_of(data[:64]))
 
 
 def text_lines(data: bytes) -> list[str]:

@@ -19,13 +19,18 @@ def scheme_of(url: str) -> str:
     return found[1].lower() if found else ""
 
 
+def is_chain(url: str) -> bool:
+    """Whether '::' in it stands between file systems."""
+    return "::" in url and (scheme_of(url) in CHAINED or "::" in url.partition("://")[0])
+
+
 def file_system(url: str, **options: Any) -> tuple[Any, str]:
     """The file system of a URL and the path in it. ValueError or ImportError where nothing opens it."""
     import fsspec
 
     scheme = scheme_of(url)
     url = scheme + url[len(scheme) :]  # fsspec knows schemes in lower case only
-    if not scheme or "::" not in url or scheme in CHAINED or "::" in url.partition("://")[0]:
+    if not scheme or "::" not in url or is_chain(url):
         fs, path = fsspec.core.url_to_fs(url, **options)
         return fs, str(path)
     kind = fsspec.get_filesystem_class(scheme)

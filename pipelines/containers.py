@@ -18,10 +18,17 @@ from typing import Any, Protocol
 
 from engine.errors import ConfigError
 from engine.keys import stable_hash
-from engine.storage import storage_errors
+from engine.urls import scheme_of
 from engine.web import is_web
 from pipelines.folder_source import Folder
-from pipelines.names import Fingerprints, local_fingerprint, normalised, remote_fingerprint, sayable
+from pipelines.names import (
+    Fingerprints,
+    local_fingerprint,
+    normalised,
+    remote_fingerprint,
+    source_errors,
+    utf8_place,
+)
 from pipelines.sources import Entry
 
 AHEAD = 4  # remote containers that are opened before their turn
@@ -31,26 +38,38 @@ UNOPENED = (FileNotFoundError, IsADirectoryError, NotADirectoryError, Permission
 Found = tuple[str, str]  # a container's URI and fingerprint
 
 
-def find_containers(path: str, endings: Sequence[str], refused: Sequence[str] = ()) -> list[Found]:
-    """The files a path, a folder, a glob or a range in braces names, in order of names; ConfigError for none."""
+def find_containers(
+    source: Reader, path: str, endings: Sequence[str], refused: Sequence[str] = ()
+) -> tuple[list[Found], list[Entry]]:
+    """The files a path, a folder, a glob or a range in braces names, in order of names; ConfigError for none.
+
+    With them what of a folder cannot be listed. What else a folder holds is counted in `source.left_out`.
+    """
     name, fs = normalised(path)
     parts, versions = _expanded(name), Fingerprints()
     found: list[Found] = []
-    for part in parts:
-        if any(mark in part for mark in "*?[") and not (fs is None and os.path.exists(part)):
-            found += _only(_globbed(part, fs), endings, refused)
-        elif len(parts) == 1 and _is_folder(part, fs):
-            found += _only([(entry.uri, entry.fingerprint) for entry in Folder(part).entries()], endings, refused)
-        else:  # a file that is named and is not there is one all the same: it will be told as missing
-            found += _only([(sayable(part), _of_web(part, fs) if is_web(part) else versions.of(part))], ("",), refused)
-    if not any(version or is_web(uri) for uri, version in found):
+    lost: list[Entry] = []
+    with source_errors(name):
+        for part in parts:
+            if any(mark in part for mark in "*?[") and not (fs is None and os.path.exists(part)):
+                found += _only(_globbed(part, fs), endings, refused)
+            elif len(parts) == 1 and _is_folder(part, fs):
+                inside = list(Folder(part, source.licence).entries())
+                lost = [entry for entry in inside if entry.reason]
+                files = [(entry.uri, entry.fingerprint) for entry in inside if not entry.reason]
+                found += _only(files, endings, refused)
+                source.left_out[f"a file that does not end in {' or '.join(endings)}"] += len(files) - len(found)
+            else:  # a file that is named and is not there is one all the same: it will be told as missing
+                found += _only([(part, _of_web(part, fs) if is_web(part) else versions.of(part))], ("",), refused)
+    source.left_out += Counter()  # without zeros
+    if not lost and not any(version or is_web(uri) for uri, version in found):
         raise ConfigError(f"No file '{name}' that ends in {' or '.join(endings)}: check the path of the source.")
-    return found
+    return found, lost
 
 
 def _expanded(name: str) -> list[str]:
     """{00000..00012} and {a,b} written out, unless a file is called so."""
-    if "{" not in name or ("://" not in name and os.path.exists(name)):
+    if "{" not in name or (not scheme_of(name) and os.path.exists(name)):
         return [name]
     try:
         from braceexpand import braceexpand
@@ -70,8 +89,7 @@ def _is_folder(name: str, fs: Any) -> bool:
 def _globbed(pattern: str, fs: Any) -> list[Found]:
     if fs is None:
         return [(uri, local_fingerprint(Path(uri)) or "") for uri in sorted(glob.glob(pattern, recursive=True))]
-    with storage_errors(pattern):
-        listed = fs.glob(pattern, detail=True)
+    listed = fs.glob(pattern, detail=True)
     return [(str(fs.unstrip_protocol(path)), remote_fingerprint(info)) for path, info in sorted(listed.items())]
 
 
@@ -86,7 +104,7 @@ def _only(found: Sequence[Found], endings: Sequence[str], refused: Sequence[str]
     for uri, _ in found:
         if uri.lower().endswith(tuple(refused)):
             raise ConfigError(f"'{uri}' is compressed, so no image in it can be read by its place: unpack it.")
-    return [(sayable(uri), version) for uri, version in found if uri.lower().endswith(tuple(endings))]
+    return [(uri, version) for uri, version in found if uri.lower().endswith(tuple(endings))]
 
 
 # --- opening them -------------------------------------------------------------------------------
@@ -95,6 +113,7 @@ def _only(found: Sequence[Found], endings: Sequence[str], refused: Sequence[str]
 class Reader(Protocol):
     """A source of containers. `found` and `opened` are filled by `list_containers`."""
 
+    licence: str
     left_out: Counter[str]
     notes: list[str]
     found: list[str]  # the fingerprints of all its containers
@@ -123,12 +142,19 @@ def list_containers(source: Reader, found: Iterable[Found], options: Any, whole:
         source.notes += reader.notes
 
 
+def _read(reader: Reader, uri: str) -> tuple[int, Iterable[Entry]]:
+    place = utf8_place(uri)
+    if place.reason:
+        return 1, [Entry(place.uri, licence=reader.licence, reason=place.reason, error=place.error)]
+    return reader.read(uri)
+
+
 def _opened(source: Reader, todo: Sequence[Found]) -> Iterator[tuple[str, Reader, int, Iterable[Entry]]]:
     """In order. Where most of it is waiting some are opened ahead; local ones would only hand the GIL around."""
-    if not any("://" in uri for uri, _ in todo):
+    if not any(scheme_of(uri) for uri, _ in todo):
         for uri, version in todo:
             reader = source.alone()
-            yield version, reader, *reader.read(uri)
+            yield version, reader, *_read(reader, uri)
         return
     rest = iter(todo)
     with ThreadPoolExecutor(AHEAD, thread_name_prefix="list") as threads:
@@ -137,7 +163,7 @@ def _opened(source: Reader, todo: Sequence[Found]) -> Iterator[tuple[str, Reader
             while True:
                 for uri, version in islice(rest, AHEAD - len(opened)):
                     reader = source.alone()
-                    opened.append((version, reader, threads.submit(reader.read, uri)))
+                    opened.append((version, reader, threads.submit(_read, reader, uri)))
                 if not opened:
                     return
                 version, reader, future = opened.popleft()

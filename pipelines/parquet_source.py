@@ -20,7 +20,7 @@ from engine.storage import storage_errors
 from engine.web import is_web
 from pipelines.captions import CUSTOMARY, WEB, Captions
 from pipelines.containers import UNOPENED, Reader, find_containers, list_containers
-from pipelines.names import absolute, normalised
+from pipelines.names import locate, normalised
 from pipelines.sources import Entry
 
 IMAGES = ("image", "jpg", "jpeg", "png", "webp", "bytes")
@@ -65,9 +65,10 @@ class ParquetRows:
             raise ConfigError("The source 'parquet' has image: and uri:, expected one of them.")
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
-        found = find_containers(self.name, (".parquet",))
+        found, lost = find_containers(self, self.name, (".parquet",))
         options = ["parquet", self.image, self.uri, self.captions, self.said.by]
-        return list_containers(self, found, options, whole)
+        yield from lost
+        yield from list_containers(self, found, options, whole)
 
     def alone(self) -> Self:
         one = copy(self)
@@ -148,7 +149,8 @@ class ParquetRows:
         if isinstance(image, dict) and image.get("bytes") is None:
             location = image.get("path")
         if location:
-            return Entry(absolute(location, folder), licence=self.licence, labels=labels)
+            place = locate(location, folder)
+            return Entry(place.uri, licence=self.licence, labels=labels, reason=place.reason, error=place.error)
         return Entry(parquet_uri(columns.image or columns.uri, number, uri), licence=self.licence, labels=labels)
 
 

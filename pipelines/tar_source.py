@@ -64,8 +64,9 @@ class WebDataset:
         except ImportError as error:
             told = "Reading tars needs the package webdataset: pip install 'fld5b-engine[loaders]'."
             raise ConfigError(told) from error
-        found = find_containers(self.name, (".tar",), COMPRESSED)
-        return list_containers(self, found, ["tar", self.captions, self.said.by], whole)
+        found, lost = find_containers(self, self.name, (".tar",), COMPRESSED)
+        yield from lost
+        yield from list_containers(self, found, ["tar", self.captions, self.said.by], whole)
 
     def alone(self) -> Self:
         one = copy(self)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,10 @@ def test_json_lines_have_captions(tmp_path: Path) -> None:
     ("name", "content", "sentence"),
     [
         ("none.txt", None, "No file '.*none.txt': give a text file with one URI or path a line"),
-        ("list.jsonl", b'{"url": "a"}\n\nno json\n', "Line 3 of '.*' is no JSON object"),
+        ("list.jsonl", b"\n\n[]\nno json\n", "Line 3 of '.*' is no JSON object"),
+        ("list.jsonl", b"no json\n" * 100 + b'{"url": "a"}', "Line 1 of '.*' is no JSON object"),
         ("list.jsonl", b'{"uri": 3}', "Line 1 of '.*' has no uri, url, path or file_name"),
-        ("list.txt", b"a.jpg\n\xff\n", "Line 2 of '.*' is not UTF-8"),
+        ("list.txt", b"\n\xff\n", "Line 2 of '.*' is not UTF-8"),
     ],
 )
 def test_a_list_that_cannot_be_read_is_one_sentence(
@@ -106,3 +108,40 @@ def test_members_of_tars_may_be_listed_by_name(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"tar://00001.png::{tar}\ntar://nothing.png::{tar}\n")
     found = ingest(tmp_path / "set", tmp_path / "list.txt")
     assert [failure["reason"] for failure in found] == ["missing"]
+
+
+def test_a_broken_line_is_one_input_and_costs_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "list.jsonl").write_bytes(
+        b'{"caption": "?"}\n{"url": "a"}\n{"url": "b"\n\xff\n{"url": null}\n{"url": "c"}'
+    )
+    entries = listed(tmp_path / "list.jsonl")
+    assert [entry.reason for entry in entries] == ["bad_line", "", "bad_line", "name_not_utf8", "bad_line", ""]
+    assert entries[2].error == f"line 3 of '{tmp_path}/list.jsonl' is no JSON object"
+    assert len({(entry.uri, entry.fingerprint) for entry in entries}) == 6
+    (tmp_path / "list.txt").write_bytes(b"a.jpg\ncaf\xe9.jpg\nb.jpg\n")
+    assert [entry.reason for entry in listed(tmp_path / "list.txt")] == ["", "name_not_utf8", ""]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_list_may_be_in_any_unicode_encoding(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "list.txt").write_bytes("a.jpg\r\n\r\nsub/é.jpg\r\n".encode(encoding))
+    assert [entry.uri for entry in listed(tmp_path / "list.txt")] == [f"{tmp_path}/a.jpg", f"{tmp_path}/sub/é.jpg"]
+    (tmp_path / "list.jsonl").write_bytes('{"url": "a.jpg", "caption": "É."}\r\n'.encode(encoding))
+    (entry,) = listed(tmp_path / "list.jsonl")
+    assert entry.labels
+    assert (entry.uri, entry.labels.texts[0].text) == (f"{tmp_path}/a.jpg", "É.")
+
+
+def test_names_that_the_file_system_refuses_are_quarantined_and_stop_no_later_run(tmp_path: Path) -> None:
+    good, other = photographs(tmp_path / "photos", 2)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "circle").symlink_to("circle")
+    bad = ["x" * 300, "x" * 9000, "pipe", "circle", "photos", "a\0b.jpg", "data:image/png;base64,iVBOR", "hdfs://n/x"]
+    names = [str(good.relative_to(tmp_path)), *bad, good.as_uri(), str(other).replace("/", "\\")]
+    (tmp_path / "list.txt").write_text("\n".join(names))
+    found = ingest(tmp_path / "set", tmp_path / "list.txt")
+    assert [failure["reason"] for failure in found] == [*["unreadable"] * 7, "unreachable"]
+    assert max(len(failure["error"]) for failure in found) < 450
+    (tmp_path / "list.txt").write_text("\n".join([*names, "photos\\gone.jpg"]))
+    again = ingest(tmp_path / "set", tmp_path / "list.txt")
+    assert [failure["reason"] for failure in again][len(found) :] == ["missing"]
