@@ -68,13 +68,6 @@ def printable(name: str) -> str:
     )
 
 
-def sayable(uri: str) -> str:
-    """The URI itself; ConfigError if it cannot be written down."""
-    if printable(uri) != uri:
-        raise ConfigError(f"The file name '{printable(uri)}' is not UTF-8: rename the file.")
-    return uri
-
-
 def _is_bytes(name: str) -> bool:
     """Whether its surrogates stand for bytes, as Python gives names of files; those of a JSON do not."""
     return all("\udc80" <= letter <= "\udcff" for letter in name if "\ud800" <= letter <= "\udfff")
