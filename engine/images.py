@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError, ImageError
+from engine.file_kinds import foreign
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,6 +46,8 @@ REASONS = (
     "empty",
     "not_an_image",
     "unsupported",
+    "git_lfs_pointer",
+    "web_page",
     "too_many_bytes",
     "too_many_pixels",
     "too_small",
@@ -170,12 +173,16 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
 
 def _unopened(data: bytes, error: Exception) -> ImageError:
     """Why no allowed format could open it. Asks for the first bytes only: other formats' parsers are never run."""
+    readable = ", ".join(EXTENSIONS)
+    reason, told = foreign(data, readable)
+    if reason:
+        return ImageError(reason, told)
     known = [name for name, (_, accept) in _pillow().OPEN.items() if accept is not None and accept(data[:16]) is True]
     ours = [name for name in known if name in EXTENSIONS]
     if ours:
         return ImageError("corrupt", f"begins like {ours[0]}, but its header cannot be read")
     if known:
-        return ImageError("unsupported", f"{known[0]} is not read; convert it to one of {', '.join(EXTENSIONS)}")
+        return ImageError("unsupported", f"{known[0]} is not read; convert it to one of {readable}")
     return ImageError("not_an_image", "its first bytes are of no known image format")
 
 

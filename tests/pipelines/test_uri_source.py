@@ -98,7 +98,7 @@ def test_whatever_hosts_do_is_the_failure_of_their_images_alone(tmp_path: Path) 
         (tmp_path / "list.txt").write_text("\n".join([*lines, str(photos[1])]))
         found = ingest(tmp_path / "set", tmp_path / "list.txt")
     assert [failure["reason"] for failure in found] == [
-        *("unreachable", "unreachable", "not_an_image", "missing", "unreachable", "unreachable")
+        *("unreachable", "unreachable", "web_page", "missing", "unreachable", "unreachable")
     ]
     assert found[0]["listed"] == 8
 
