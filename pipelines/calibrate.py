@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from engine.calibration import Calibration
 from engine.dataset import Dataset
 from engine.errors import ConfigError
 from model.evaluate.calibration import calibration_error, fit_isotonic
 from model.evaluate.matching import scored
+from pipelines.label_gaps import label_gaps
 from pipelines.said import answers, detections, without_duplicates
 from pipelines.truth import Truths
 
@@ -23,6 +24,7 @@ class Fitted:
     path: str
     calibration: Calibration
     errors: dict[str, tuple[int, float, float]]
+    notes: list[str] = field(default_factory=list)
 
 
 def fit(dataset: Dataset, truth: Truths) -> Fitted:
@@ -32,10 +34,11 @@ def fit(dataset: Dataset, truth: Truths) -> Fitted:
     """
     if not any(image.objects for image in truth.objects.values()):
         raise ConfigError(f"There is nothing to fit a calibration to: {truth.told}, and they drew no box.")
-    curves, seen = {}, {}
+    curves, seen, boxes = {}, {}, []
     for node, rows in answers(dataset, set(truth.objects)):
         if "boxes" in node.gives and node.component != "human":
-            scores, right, _ = scored(truth.objects, without_duplicates(detections(rows, node)))
+            boxes.append(detections(rows, node))
+            scores, right, _ = scored(truth.objects, without_duplicates(boxes[-1]))
             if len(scores):
                 curves[node.name] = fit_isotonic(scores, right)
                 seen[node.name] = (scores, right)
@@ -54,15 +57,22 @@ def fit(dataset: Dataset, truth: Truths) -> Fitted:
         )
         for name, (scores, right) in seen.items()
     }
-    return Fitted(dataset.location(path), found, errors)
+    notes = [*truth.notes, *label_gaps(truth.objects, boxes)]
+    return Fitted(dataset.location(path), found, errors, notes)
 
 
 def render_fit(found: Fitted, truth: Truths, form: str) -> str:
     """What was fitted, and the lines that make consensus and filters use it."""
     if form == "json":
         errors = {name: {"boxes": n, "before": a, "after": b} for name, (n, a, b) in found.errors.items()}
-        return json.dumps({"path": found.path, "truth": truth.told, "ECE on what was fitted": errors}, indent=1)
-    lines = [f"fitted on {truth.told}", "", f"{'detector':<20}{'boxes':>8}  ECE before  after (on the same boxes)"]
+        told = {"path": found.path, "truth": truth.told, "notes": found.notes, "ECE on what was fitted": errors}
+        return json.dumps(told, indent=1)
+    lines = [
+        f"fitted on {truth.told}",
+        *found.notes,
+        "",
+        f"{'detector':<20}{'boxes':>8}  ECE before  after (on the same boxes)",
+    ]
     lines += [f"{name:<20}{n:>8,}{before:>12.3f}{after:>7.3f}" for name, (n, before, after) in found.errors.items()]
     lines += ["", f"written to {found.path}", "to use it, add to the recipe:"]
     lines += [f"  annotate.objects.calibration: {found.path}      # consensus: before scores are combined"]

@@ -25,6 +25,7 @@ from model.evaluate.texts import measure_captions
 from model.evaluate.words import Line, measure_words
 from pipelines.figures import Evaluation, Figure
 from pipelines.kept import Rows, records
+from pipelines.label_gaps import label_gaps
 from pipelines.said import (
     answers,
     descriptions,
@@ -48,17 +49,20 @@ class _Measure(Protocol):
 def evaluate(dataset: Dataset, truth: Truths) -> Evaluation:
     """Each node's own answer, then what the rules kept. Images that are not annotated yet count as missed."""
     wanted = truth.images()
-    answer = Evaluation(truth.told, len(wanted))
+    answer = Evaluation(truth.told, len(wanted), notes=list(truth.notes))
     sets = {
         node.name: (node, rows)
         for node, rows in answers(dataset, wanted)
         if node.component != "human"  # who measures people by what people said?
     }
+    boxes = {
+        name: detections(rows, node) for name, (node, rows) in sets.items() if {"boxes", "regions"} & set(node.gives)
+    }
+    answer.notes += label_gaps(truth.objects, boxes.values())
     given, kept = records(dataset, wanted)
     answer.human = sum(any(region["score"] is None for region in row["regions"]) for row in given.values())
-    for name, (node, rows) in sets.items():
-        if {"boxes", "regions"} & set(node.gives):
-            _boxes(answer, name, truth, detections(rows, node))
+    for name, found in boxes.items():
+        _boxes(answer, name, truth, found)
     _boxes(answer, KEPT, truth, detections(kept))
     _masks(answer, truth, detections(kept))
     for part, kind, measure in _OTHERS:

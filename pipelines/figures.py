@@ -32,6 +32,7 @@ class Evaluation:
     human: int = 0  # of them: images whose own labels are part of what is measured
     figures: list[Figure] = field(default_factory=list)
     curves: dict[str, list[Point]] = field(default_factory=dict)  # reliability, by producer
+    notes: list[str] = field(default_factory=list)  # what of the truth was left out, labels that only one side has
 
     def as_json(self) -> str:
         content = {
@@ -39,6 +40,7 @@ class Evaluation:
             "images": self.images,
             "images_with_human_labels": self.human,
             "figures": [asdict(figure) for figure in self.figures],
+            "notes": self.notes,
             "reliability": {name: [asdict(point) for point in curve] for name, curve in self.curves.items()},
         }
         return json.dumps(_plain(content), indent=1)
@@ -52,10 +54,13 @@ def render(found: Evaluation) -> str:
             f"{found.human} of these images carry human labels in the data set, which what merges and what is kept "
             "hold too: measure machines on an audit split."
         )
+    if found.notes:
+        parts.append("\n".join(found.notes))
     for part in dict.fromkeys(figure.part for figure in found.figures):
         parts.append("\n".join(_table(part, [figure for figure in found.figures if figure.part == part])))
     if not found.figures:
-        parts.append("There is nothing to compare: the truth says nothing of what these nodes give.")
+        images = "this image" if found.images == 1 else f"these {found.images} images"
+        parts.append(f"There is nothing to compare: the truth has no box, caption, word or description of {images}.")
     return "\n\n".join(parts)
 
 

@@ -5,18 +5,25 @@ Only this file and the commands that measure read `truth/`. Boxes are upright pi
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.dataset import Dataset
-from engine.errors import ConfigError, unknown
+from engine.errors import ConfigError, ImageError, unknown
 from engine.graph import IMAGES
+from engine.images import Header
 from engine.schema import ANNOTATIONS, as_row
 from engine.shards import Commits, TableReader
 from model.evaluate.dense import Described
 from model.evaluate.detections import Truth, TruthImage
 from model.evaluate.words import Word
+from pipelines.coco_rows import CocoRows, Photo
+from pipelines.coco_values import short
+from pipelines.frames import Upright, upright
+from pipelines.names import normalised
+from pipelines.truth_names import Matched, match_names
 
 AUDIT = ("audit-fit", "audit-test", "audit")
 KINDS = ("objects", "captions", "words", "descriptions")
@@ -28,11 +35,13 @@ _NOTHING: Row = {name: [] for name in ANNOTATIONS}
 @dataclass(slots=True)
 class Truths:
     """By image id. `told` is the sentence that says what truth this is; an image may be true to hold nothing.
+    `notes` are sentences on what of it was left out.
 
     An image of which nobody was asked is in none of the four.
     """
 
     told: str
+    notes: list[str] = field(default_factory=list)
     objects: dict[str, TruthImage] = field(default_factory=dict)
     captions: dict[str, list[str]] = field(default_factory=dict)
     words: dict[str, list[Word]] = field(default_factory=dict)
@@ -144,37 +153,58 @@ def _shards(dataset: Dataset) -> Iterator[tuple[list[dict[str, Any]], dict[str, 
 
 
 def coco_truth(dataset: Dataset, instances: str, captions: str = "") -> Truths:
-    """Of the images that a COCO json names like one of their sources: by the end of the path.
+    """Of the images that a COCO json names like one of their sources, see pipelines.truth_names.
 
     Labels made on an image of another size than the upright one are left out, and counted in `told`.
     """
-    from pipelines.coco_json import CocoJson
-
-    named = _by_name(dataset)
-    found, unknown_, strange = Truths(""), 0, 0
-    for entry in CocoJson(instances, ".", captions).entries():
-        image = named.get(entry.uri.rsplit("/", 1)[-1])
-        if image is None:
-            unknown_ += 1
-        elif (entry.width, entry.height) not in ((0, 0), (image["width"], image["height"])):
+    left_out: Counter[str] = Counter()
+    rows = CocoRows(normalised(instances)[0], captions and normalised(captions)[0], Counter())
+    photos = list(rows.photos())
+    matched = match_names([photo.name for photo in photos], _placed(dataset))
+    found, strange = Truths(""), 0
+    said: dict[str, list[Upright]] = {}
+    images: dict[str, Row] = {}
+    for number, image in sorted(matched.images.items()):
+        images[image["image_id"]] = image
+        try:
+            said.setdefault(image["image_id"], []).append(_upright(photos[number], image, left_out))
+        except ImageError:
             strange += 1
-        else:
-            assert entry.labels is not None
-            said = {name: [as_row(item) for item in getattr(entry.labels, name)] for name in ANNOTATIONS}
-            found.add(image["image_id"], image["width"], image["height"], said)
+    for image_id, several in said.items():
+        fullest = max(several, key=lambda one: sum(map(len, one.labels.values())))  # of the names of one image
+        found.add(image_id, images[image_id]["width"], images[image_id]["height"], fullest.labels)
+    without = _without_image(matched, [photo.name for photo in photos], strange)
     if not found.objects:
-        raise ConfigError(f"'{instances}' names none of the images of '{dataset.url}': are these the right two?")
-    parts = [f"'{instances}' on {len(found.objects)} images"]
-    parts += [f"{unknown_} it names are not in the data set"] if unknown_ else []
-    parts += [f"{strange} are of another size there"] if strange else []
-    found.told = "; ".join(parts)
+        why = f": {'; '.join(without)}" if without else ""
+        raise ConfigError(f"'{instances}' names none of the images of '{dataset.url}'{why}: are these the right two?")
+    images_ = "1 image" if len(found.objects) == 1 else f"{len(found.objects)} images"
+    found.told = "; ".join([f"'{instances}' on {images_}", *without])
+    found.notes = [*rows.notes(), *(f"'{instances}': left out as {why}: {n} of them." for why, n in left_out.items())]
     return found
 
 
-def _by_name(dataset: Dataset) -> dict[str, dict[str, Any]]:
-    answer: dict[str, dict[str, Any]] = {}
+def _without_image(matched: Matched, names: Sequence[str], strange: int) -> list[str]:
+    """Why images of the json are not measured on."""
+    parts = [f"{len(matched.unknown)} it names are not in the data set"] if matched.unknown else []
+    if matched.ambiguous:
+        example = short(names[matched.ambiguous[0]])
+        parts.append(f"{len(matched.ambiguous)} could mean several images and are left out, such as {example}")
+    if matched.base_name_only:
+        number, path = next(iter(matched.base_name_only.items()))
+        example = f"{short(names[number])} and '{path}'"
+        parts.append(f"{len(matched.base_name_only)} have only their base name in common with an image ({example})")
+    return [*parts, *([f"{strange} are of another size there"] if strange else [])]
+
+
+def _upright(photo: Photo, image: Row, left_out: Counter[str]) -> Upright:
+    """ImageError where its boxes were drawn on another size."""
+    said = {name: [as_row(item) for item in getattr(photo.labels, name)] for name in ANNOTATIONS}
+    size = {"frame": "upright", "frame_width": photo.width, "frame_height": photo.height}
+    found = upright(said | size, Header("", image["width"], image["height"]))
+    left_out.update(found.left_out)
+    return found
+
+
+def _placed(dataset: Dataset) -> Iterator[Row]:
     for path in dataset.files(IMAGES).values():
-        for row in TableReader(dataset.storage, path, ["image_id", "width", "height", "sources"]).read().to_pylist():
-            for source in row["sources"]:
-                answer.setdefault(source["uri"].split("::")[0].rsplit("/", 1)[-1], row)
-    return answer
+        yield from TableReader(dataset.storage, path, ["image_id", "width", "height", "sources"]).read().to_pylist()

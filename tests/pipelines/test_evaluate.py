@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from engine.calibration import Calibration
 from engine.config import Recipe, parse_recipe
@@ -244,3 +246,56 @@ def test_without_labels_there_is_nothing_to_measure_and_nothing_to_fit(tmp_path:
     with pytest.raises(ConfigError, match=r"^Nobody labelled the \d+ audit-fit images of '[^\n]*: add a source"):
         find_truth(dataset, split="audit-fit")
     assert not (tmp_path / "set" / "calibration").exists()
+
+
+def _cameras(folder: Path) -> tuple[Dataset, dict[str, Any]]:
+    """Two cameras with frames of the same names, labelled by people, and the json."""
+    images, annotations = [], []
+    for number, name in enumerate(("cam1/0001.png", "cam2/0001.png", "cam1/0002.png", "cam2/0002.png")):
+        path = folder / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (60, 40), (number * 50, 0, 0)).save(path)
+        images.append({"id": number, "file_name": name, "width": 60, "height": 40})
+        box = [number * 5, 5, 20, 20]
+        annotations.append({"id": number, "image_id": number, "category_id": 1, "bbox": box, "area": 400})
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cat"}]}
+    (folder / "i.json").write_text(json.dumps(content))
+    source = {"coco": {"instances": str(folder / "i.json"), "images": str(folder / "photos")}}
+    made = {"dataset": str(folder / "set"), "ingest": {"sources": [source]}, "annotate": {"human": {"use": "human"}}}
+    for stage in ("ingest", "annotate", "filter"):
+        run(parse_recipe(made), runner="local", stage=stage)
+    return Dataset.open(str(folder / "set")), content
+
+
+def test_a_truth_is_matched_by_the_longest_end_of_its_names(tmp_path: Path) -> None:
+    dataset, content = _cameras(tmp_path)
+    found = evaluate(dataset, find_truth(dataset, str(tmp_path / "i.json")))
+    assert found.images == 4
+    assert figure(found, "boxes", "kept", "AP") == 1.0
+
+    for image, name in zip(content["images"], ("cam1/0001.png", "0001.png", "cam9/0002.png", "x.png"), strict=True):
+        image["file_name"] = name
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    truth = find_truth(dataset, str(tmp_path / "other.json"))
+    assert truth.told == (
+        f"'{tmp_path}/other.json' on 1 image; 1 it names are not in the data set; "
+        "1 could mean several images and are left out, such as '0001.png'; "
+        "1 have only their base name in common with an image ('cam9/0002.png' and 'cam1/0002.png')"
+    )
+
+
+def test_what_of_a_truth_is_left_out_is_told_and_why_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    dataset, content = _cameras(tmp_path)
+    for annotation in content["annotations"]:
+        annotation["bbox"] = None
+    (tmp_path / "other.json").write_text(json.dumps(content))
+    told = render(evaluate(dataset, find_truth(dataset, str(tmp_path / "other.json"))))
+    assert "left out as a box that is not four numbers: annotation 0 (bbox None)" in told
+    assert "There is nothing to compare: the truth has no box, caption, word or description of these 4 images." in told
+
+
+def test_a_truth_whose_labels_have_other_names_is_told(noisy: Dataset) -> None:
+    truth = find_truth(noisy)
+    for image in truth.objects.values():
+        image.objects[:] = [replace(one, label=f"a_{one.label}") for one in image.objects]  # type: ignore[index]
+    assert "of the truth on these images; they count as missed: 'a_" in render(evaluate(noisy, truth))
