@@ -67,6 +67,7 @@ def command(
     env: Mapping[str, str] | None = None,
     before: Sequence[str] = (),
     memory: int = 0,
+    module: str = "pipelines.cli",
     hangs_after: float = HANGS_AFTER_S,
 ) -> Done:
     """Run it to its end. `before`: what to start it through; `memory`: the most address space it may take, in bytes."""
@@ -75,7 +76,7 @@ def command(
     own = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     started = time.monotonic()
     process = subprocess.Popen(
-        [*limit, *before, sys.executable, "-m", "pipelines.cli", *arguments],
+        [*limit, *before, sys.executable, "-m", module, *arguments],
         cwd=cwd,
         env=own | {"PYTHONPATH": str(REPO), "RAY_AUTH_MODE": "disabled", "COLUMNS": "200"} | dict(env or {}),
         stdout=subprocess.PIPE,
