@@ -48,6 +48,7 @@ def fit(dataset: Dataset, truth: Truths) -> Fitted:
         )
     found = Calibration(curves)
     path = f"{FOLDER}/{found.digest[:8]}.json"
+    dataset.storage.sweep_temporaries(FOLDER)
     dataset.storage.create(path, json.dumps(found.as_json(), indent=1).encode())
     errors = {
         name: (

@@ -26,6 +26,7 @@ from engine.shards import Commits, File, Record, TableReader
 from engine.storage import Storage, read_image, storage_errors
 from engine.tars import TarWriter
 from pipelines.ingest import INPUTS_FOLDER
+from pipelines.splits import FOLDER as SPLITS_FOLDER
 from pipelines.splits import TRAIN, Splits
 
 LABELS_FOLDER, TRUTH_FOLDER, PLACED_FOLDER = "labels", "truth", "placed"
@@ -132,7 +133,7 @@ def _place_once(storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> boo
             return False
     if not shards.flush() or not shards.revise():
         return False
-    for folder in (INPUTS_FOLDER, IMAGES, LABELS_FOLDER, TRUTH_FOLDER):
+    for folder in (INPUTS_FOLDER, SPLITS_FOLDER, IMAGES, LABELS_FOLDER, TRUTH_FOLDER):
         Commits(storage, folder).sweep()
     for chunk in todo:
         placed.commit(Record(int(chunk), int(revisions[chunk]), {}))

@@ -17,7 +17,7 @@ from engine.images import Limits
 from engine.keys import stable_hash
 from engine.progress import LineDrawer, Pace, Parts, clock
 from engine.storage import Storage
-from model.checkpoints import losses
+from model.checkpoints import Checkpoints, losses
 from model.presets import PRESETS, preset_of
 from model.prompts import task_of
 from model.ray_training import Trained, finished, on_ray, work
@@ -81,6 +81,7 @@ def fit(
                 f"The model '{options.name}' exists and was trained otherwise: choose another name with "
                 "--set train.name=NAME."
             )
+        _tidy(storage, folder, key)
         return Result(folder, told)
     check_init(storage, options)
     init = first_weights(storage, options, files, folder, key)
@@ -99,10 +100,19 @@ def fit(
         work(plan, hear, device=_device(options))
     else:
         on_ray(plan, hear, workers=options.workers, gpus=options.gpus, cpus=options.cpus, address=address)
-    draw_curves(storage, folder)
+    _tidy(storage, folder, key)
     told = finished(storage, folder)
     assert told is not None
     return Result(folder, told, time.monotonic() - started, heard[-1]["step"] if heard else 0)
+
+
+def _tidy(storage: Storage, folder: str, key: str) -> None:
+    """What a training that was stopped between its model and its end left to do: curves, old checkpoints."""
+    if not storage.exists(f"{folder}/losses.png"):
+        draw_curves(storage, folder)
+    Checkpoints(storage, folder, key).clear()
+    for place in (folder, f"{folder}/init"):
+        storage.sweep_temporaries(place)
 
 
 def training_key(storage: Storage, options: Train, content: str, only: dict[str, Any]) -> str:
