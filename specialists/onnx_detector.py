@@ -16,6 +16,7 @@ import numpy.typing as npt
 from engine.errors import ConfigError, StartError
 from engine.pairs import iou_pairs, suppress
 from engine.schema import Answer, Region, Sample
+from engine.text_files import text_lines
 from specialists.coco import COCO_80
 from specialists.onnx_heads import HEADS, Floats
 
@@ -64,12 +65,27 @@ class OnnxDetector:
         self.names = self._names()
         self.session = self._session(self._checked_weights())
         self.input_name: str = self.session.get_inputs()[0].name
+        self._check_names()
 
     def _names(self) -> tuple[str, ...]:
         if isinstance(self.labels, str):
-            lines = _read(self.labels).decode("utf-8").splitlines()
-            return tuple(line.strip() for line in lines if line.strip())
+            try:
+                return tuple(text_lines(_read(self.labels)))
+            except UnicodeDecodeError as error:
+                raise StartError(f"The labels '{self.labels}' are no text: {error}.") from error
         return tuple(self.labels) or COCO_80
+
+    def _check_names(self) -> None:
+        """One name for each class: with one too few all that follow would be called by another's name."""
+        grey = np.full((self.size, self.size, 3), 114, np.uint8)
+        blob, _ = self.head.prepare(grey, self.size)
+        _, scores = self.head.decode(self.session.run(None, {self.input_name: blob}), self.size)
+        if scores.shape[1] != len(self.names):
+            given = "" if self.labels else ", those of COCO"
+            raise StartError(
+                f"'{self.path}' tells {scores.shape[1]} classes apart, but has {len(self.names)} names{given}: "
+                "give `labels` with one name for each class, in the model's order."
+            )
 
     def _checked_weights(self) -> bytes:
         data = _read(self.path)
@@ -125,7 +141,7 @@ class OnnxDetector:
         answer = Answer()
         for row in self._suppress(corners, scores[rows, classes], classes):
             x1, y1, x2, y2 = corners[row].tolist()
-            label = self._label(int(classes[row]))
+            label = self.names[classes[row]]
             score = min(1.0, float(scores[rows[row], classes[row]]))
             name = str(len(answer.regions))
             answer.regions.append(Region(x1, y1, x2, y2, label, id=name, score=score, score_kind="confidence"))
@@ -149,11 +165,6 @@ class OnnxDetector:
             most *= 4
         kept: list[int] = keep[: self.max_boxes].tolist()
         return kept
-
-    def _label(self, index: int) -> str:
-        if index >= len(self.names):
-            raise ConfigError(f"'{self.path}' names class {index}, but only {len(self.names)} labels were given.")
-        return self.names[index]
 
 
 def _clipped(boxes: Floats, width: int, height: int) -> Floats:

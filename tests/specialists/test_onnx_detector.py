@@ -109,6 +109,16 @@ def test_class_names_may_lie_in_a_file_that_belongs_to_the_key(tmp_path: Path) -
     assert detector.weights == ("none.onnx", str(names))
 
 
+def test_class_names_are_counted_against_the_model(tmp_path: Path) -> None:
+    names = tmp_path / "some.names"
+    names.write_text("\n".join(map(str, range(80))), encoding="utf-16")
+    saying(labels=str(names))._check_names()  # type: ignore[arg-type]
+    for number in (79, 81):
+        names.write_text("\n".join(map(str, range(number))))
+        with pytest.raises(StartError, match=rf"'none.onnx' tells 80 classes apart, but has {number} names: give"):
+            saying(labels=str(names))._check_names()  # type: ignore[arg-type]
+
+
 def test_weights_of_another_head_are_refused() -> None:
     with pytest.raises(StartError, match="has 1 outputs, a nanodet head reads 6"):
         OnnxDetector(weights=str(shared(YOLOX)), head="nanodet").load()
