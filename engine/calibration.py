@@ -7,16 +7,18 @@ it is straight, beyond them flat. A producer without a curve keeps its scores.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import ConfigError, StorageError
+from engine.errors import ConfigError, DamageError, StorageError
 from engine.keys import stable_hash
 from engine.storage import read_source
 
+_FITTED = re.compile(r"(?:^|/)calibration/([0-9a-f]{8})\.json$")
 Floats = npt.NDArray[np.float64]
 
 # A curve has flat stretches. So much of the raw score is mixed in that no two scores of one producer become equal:
@@ -31,8 +33,12 @@ class Calibration:
 
     @classmethod
     def read(cls, path: str) -> Self:
-        """From a file or any URL fsspec knows."""
-        return cls(_curves(path, _loaded(path)))
+        """From a file or any URL fsspec knows. One that `engine eval --fit` wrote is held to the digest in its name."""
+        found = cls(_curves(path, _loaded(path)))
+        name = _FITTED.search(path)
+        if name and not found.digest.startswith(name[1]):
+            raise DamageError(f"'{path}' is damaged (its name is of other curves): fit it again, 'engine eval --fit'.")
+        return found
 
     @property
     def producers(self) -> tuple[str, ...]:

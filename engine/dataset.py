@@ -17,7 +17,7 @@ from engine.errors import ConfigError, DamageError, unknown
 from engine.graph import IMAGES
 from engine.schema import ANNOTATIONS, SCHEMA_VERSION
 from engine.sealed import hold, read_sealed
-from engine.shards import Commits
+from engine.shards import Commits, check_holes, check_tail
 from engine.storage import Storage
 
 INPUTS = "inputs"
@@ -148,6 +148,8 @@ class Dataset:
     def files(self, folder: str) -> dict[int, str]:
         """{shard: path relative to the data set} of committed data, latest revision. Nothing for ''."""
         if folder not in self._files:
+            if folder in (IMAGES, INPUTS):
+                self.revisions(folder)  # complains of a shard that is gone
             found = Commits(self.storage, folder).data_files() if folder else {}
             self._files[folder] = dict(sorted(found.items()))
         return self._files[folder]
@@ -169,6 +171,8 @@ class Dataset:
         """The committed revision of each shard, -1 where there is none."""
         if folder not in self._revisions:
             found = Commits(self.storage, folder).revisions() if folder else np.zeros(0, np.int32)
+            if folder in (IMAGES, INPUTS):
+                check_holes(self.storage, folder, found)
             self._revisions[folder] = found
         return self._revisions[folder]
 
@@ -209,7 +213,9 @@ class Dataset:
         return current & (own >= 0) & (own >= needed)
 
     def _revisions_of_images(self, folder: str) -> Revisions:
-        found = self.revisions(folder)[: self.shards]
+        found = self.revisions(folder)
+        check_tail(self.storage, IMAGES, self.shards, folder, len(found))
+        found = found[: self.shards]
         return np.concatenate([found, np.full(self.shards - len(found), -1, np.int32)])
 
     def location(self, path: str) -> str:

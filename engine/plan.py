@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.graph import IMAGES, Node
-from engine.shards import Commits
+from engine.shards import Commits, check_holes, check_tail
 from engine.storage import Storage
 
 
@@ -59,10 +59,15 @@ def make_plan(
 ) -> Plan:
     """What there is to do for `nodes`; `known` are the nodes they read that are not run."""
     everyone = {node.name: node for node in (*known, *nodes)}
-    base = Commits(storage, nodes[0].base if nodes else IMAGES).revisions()
+    folder = nodes[0].base if nodes else IMAGES
+    base = Commits(storage, folder).revisions()
+    check_holes(storage, folder, base)
     revisions = {IMAGES: base}
     for node in everyone.values():
-        revisions[node.name] = Commits(storage, node.folder).revisions(len(base))
+        found = Commits(storage, node.folder).revisions()
+        check_tail(storage, folder, len(base), node.folder, len(found))
+        missing = np.full(max(len(base) - len(found), 0), -1, np.int32)
+        revisions[node.name] = np.append(found[: len(base)], missing)
     plan = Plan(nodes, everyone, len(base), revisions)
     if retry_failed:
         plan.generation = max(int(found.max(initial=0)) for found in revisions.values()) + 1

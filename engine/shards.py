@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -96,15 +96,15 @@ class Commits:
 
     def _records(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
         for name in names:
-            if name.endswith(".json") and (match := _RECORD_NAME.fullmatch(name)):
-                yield int(match[1]), int(match[2] or 0)
+            if (found := shard_of_record(name)) is not None:
+                yield found
 
     def _data(self, names: Sequence[str], suffix: str = "") -> dict[tuple[int, int], list[str]]:
         """Paths of data files by (shard, revision), named by a record or not."""
         found: dict[tuple[int, int], list[str]] = {}
         for name in names:
-            if (match := _DATA_NAME.fullmatch(name)) and suffix in ("", match[4]):
-                found.setdefault((int(match[1]), int(match[2] or 0)), []).append(f"{self.folder}/{name}")
+            if (place := shard_of_data(name)) is not None and (not suffix or name.endswith(f".{suffix}")):
+                found.setdefault(place, []).append(f"{self.folder}/{name}")
         return found
 
     def record(self, shard: int, revision: int) -> Record:
@@ -297,3 +297,40 @@ class TableReader:
 
 def record_name(shard: int, revision: int) -> str:
     return f"{shard:05d}.json" if revision == 0 else f"{shard:05d}-r{revision}.json"
+
+
+def shard_of_record(name: str) -> tuple[int, int] | None:
+    """(shard, revision) of a commit record's name; None for any other name."""
+    match = _RECORD_NAME.fullmatch(name) if name.endswith(".json") else None
+    return (int(match[1]), int(match[2] or 0)) if match else None
+
+
+def shard_of_data(name: str) -> tuple[int, int] | None:
+    """(shard, revision) of a data file's name; None for any other name."""
+    match = _DATA_NAME.fullmatch(name)
+    return (int(match[1]), int(match[2] or 0)) if match else None
+
+
+def check_order(storage: Storage, folder: str, others: Iterable[str]) -> None:
+    """DamageError if a shard of `folder` is gone: there is a hole, or one of `others` goes beyond its last shard.
+
+    Its shards are numbered in the order they came, and what others hold is of these numbers: a new shard that took
+    the number of one that is gone would be given its answers.
+    """
+    found = Commits(storage, folder).revisions()
+    check_holes(storage, folder, found)
+    for other in others:
+        check_tail(storage, folder, len(found), other, len(Commits(storage, other).revisions()))
+
+
+def check_holes(storage: Storage, folder: str, revisions: npt.NDArray[np.int32]) -> None:
+    if (revisions < 0).any():
+        name = f"{folder}/{record_name(int(np.argmin(revisions)), 0)}"
+        raise DamageError(f"'{name}' is gone, though later shards are there: {advice_on(storage, name)}")
+
+
+def check_tail(storage: Storage, folder: str, size: int, other: str, size_of_other: int) -> None:
+    """`size` shards of `folder` were listed before those of `other`: another driver may have committed some since."""
+    if size_of_other > size and size_of_other > (now := len(Commits(storage, folder).revisions())):
+        name = f"{folder}/{record_name(now, 0)}"
+        raise DamageError(f"'{name}' is gone, which '{other}' has answers of: {advice_on(storage, name)}")

@@ -75,6 +75,10 @@ class Storage:
             found = os.stat(self.path(name))
             return found.st_size, found.st_mtime_ns
 
+    def size(self, name: str) -> int:
+        with storage_errors(name):
+            return int(os.path.getsize(self.path(name)) if self.local else self.fs.size(self.path(name)))
+
     def sha256(self, name: str) -> str:
         """Hex digest of a file, read in pieces. FileNotFoundError where there is none."""
         with storage_errors(name), self.open(name) as file:
@@ -162,9 +166,10 @@ class Storage:
 
     def names(self, folder: str) -> list[str]:
         """Names directly in a folder, sorted, without temporaries; none if the folder is absent."""
-        return [name for name in self._all_names(folder) if not name.startswith(".tmp-")]
+        return [name for name in self.all_names(folder) if not name.startswith(".tmp-")]
 
-    def _all_names(self, folder: str) -> list[str]:
+    def all_names(self, folder: str) -> list[str]:
+        """As `names`, with the temporary files of writers."""
         with storage_errors(folder or self.url):
             try:
                 if self.local:
@@ -174,6 +179,10 @@ class Storage:
             except ABSENT:
                 return []
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in found)
+
+    def is_alive(self, temporary: str) -> bool:
+        """Whether the process that writes this temporary file may still be there."""
+        return self.local and alive(temporary)
 
     def exists(self, name: str) -> bool:
         with storage_errors(name):
@@ -196,7 +205,7 @@ class Storage:
         """Remove temporaries of processes of this host that are gone. No clock is asked."""
         if not self.local:
             return 0
-        dead = [name for name in self._all_names(folder) if name.startswith(".tmp-") and not alive(name)]
+        dead = [name for name in self.all_names(folder) if name.startswith(".tmp-") and not alive(name)]
         for name in dead:
             self.remove(f"{folder}/{name}")
         return len(dead)

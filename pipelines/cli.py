@@ -276,6 +276,29 @@ def verify(release: Annotated[str, typer.Argument(help="A release folder.")]) ->
     _guarded(work)
 
 
+@app.command()
+def check(
+    repair: Annotated[bool, typer.Option("--repair", help="Do what is safe; not while a run is under way.")] = False,
+    recipe: RecipeOption = "recipe.yaml",
+    dataset: DatasetOption = "",
+) -> None:
+    """Read everything a data set holds: what is damaged, missing, swapped, orphaned or stale, and what to do."""
+
+    def work() -> None:
+        from pipelines.check import CheckLine, check_named, render
+
+        line = CheckLine()
+        try:
+            found = check_named(recipe, dataset, repair=repair, watch=line.watch)
+        finally:
+            line.close()
+        typer.echo(render(found, repair=repair))
+        if not found.sound:
+            raise typer.Exit(FAILED)
+
+    _guarded(work)
+
+
 def _open(recipe: str, dataset: str) -> Any:
     """The data set a command reads: the one named, or the recipe's."""
     from engine.dataset import Dataset

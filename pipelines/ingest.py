@@ -20,7 +20,7 @@ from engine.images import Limits
 from engine.keys import stable_hash
 from engine.schema import ANNOTATIONS, INPUTS, SCHEMA_VERSION, as_row, table_of
 from engine.sealed import seal
-from engine.shards import Commits, Record, TableReader
+from engine.shards import Commits, Record, TableReader, check_order
 from engine.storage import Storage
 from pipelines.containers import whole_containers
 from pipelines.probe import Probe
@@ -87,6 +87,8 @@ def open_dataset(storage: Storage, recipe: Recipe) -> None:
 
 def list_inputs(storage: Storage, sources: Sequence[Any], on_listed: Any = None) -> int:
     """Append what is new in the sources to inputs/; how many that were. An empty source is an error."""
+    over = [f"{top}/{key}" for top in ("probe", "placed") for key in storage.names(top) if "." not in key]
+    check_order(storage, INPUTS_FOLDER, over)
     while True:
         commits = Commits(storage, INPUTS_FOLDER)
         chunk = len(commits.revisions())  # first: a chunk committed meanwhile makes ours lose, and we look again

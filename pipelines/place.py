@@ -22,7 +22,7 @@ from engine.graph import IMAGES, Node
 from engine.plan import Plan
 from engine.schema import ANNOTATIONS, RECORD
 from engine.schema import IMAGES as IMAGES_SCHEMA
-from engine.shards import Commits, File, Record, TableReader
+from engine.shards import Commits, File, Record, TableReader, check_order
 from engine.storage import Storage, read_image, storage_errors
 from engine.tars import TarWriter
 from pipelines.ingest import INPUTS_FOLDER
@@ -30,6 +30,10 @@ from pipelines.splits import FOLDER as SPLITS_FOLDER
 from pipelines.splits import TRAIN, Splits
 
 LABELS_FOLDER, TRUTH_FOLDER, PLACED_FOLDER = "labels", "truth", "placed"
+# What is committed by other numbers than those of image shards.
+NOT_OVER = frozenset(
+    (INPUTS_FOLDER, "probe", PLACED_FOLDER, "splits", "surveyed", "releases", "models", "runs", "rounds")
+)
 LOCATOR = ("uri", "offset", "length")
 
 
@@ -124,6 +128,7 @@ def _place_once(storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> boo
     todo = np.flatnonzero(revisions > placed.revisions(len(revisions)))
     if not len(todo):
         return True
+    check_order(storage, IMAGES, [folder for folder in commit_folders(storage) if folder.split("/")[0] not in NOT_OVER])
     splits = Splits(storage, recipe.ingest.audit)
     if not splits.draw(_rows(probed, todo, revisions, ["image_id", "phash", "uri", "failures"])):
         return False
@@ -256,14 +261,15 @@ def _part(image: _Image, part: str) -> dict[str, list[dict[str, Any]]]:
     }
 
 
+def commit_folders(storage: Storage) -> list[str]:
+    """Every folder that may hold commits: a name, or a name and a key."""
+    tops = [name for name in storage.names("") if "." not in name]
+    return [folder for top in tops for folder in (top, *(f"{top}/{k}" for k in storage.names(top) if "." not in k))]
+
+
 def _latest_revision(storage: Storage) -> int:
     """Over the whole data set, so that whatever read an older revision is stale."""
-    latest = 0
-    for node in storage.names(""):
-        folders = [node, *(f"{node}/{key}" for key in storage.names(node) if "." not in key)] if "." not in node else []
-        for folder in folders:
-            latest = max(latest, int(Commits(storage, folder).revisions().max(initial=0)))
-    return latest
+    return max((int(Commits(storage, name).revisions().max(initial=0)) for name in commit_folders(storage)), default=0)
 
 
 def _pack(commits: Commits, shard: int, images: Sequence[_Image]) -> File:

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from engine.config import Recipe
 from engine.dataset import read_current
-from engine.errors import ConfigError
+from engine.errors import ConfigError, DamageError
 from engine.graph import IMAGES, Node
 from engine.plan import Plan, make_plan
 from engine.progress import LiveLine, NodeTally
@@ -69,6 +69,7 @@ def run(
     """Run one stage, or all of them. EngineError says in one sentence what stops it; commits stay."""
     nodes = all_nodes(recipe)
     storage = Storage(recipe.dataset)
+    healed = forget_damaged_current(storage, recipe, stage)
     runtime = Runtime(storage, recipe, runner, address, watch, hear, tell)
     _, judge = judging(storage, recipe, nodes)  # a rule that cannot be is told before anything is made
     pair_options(recipe.emit.pairs)  # and so is a task
@@ -80,7 +81,7 @@ def run(
     if stage not in (None, "ingest"):
         require_inputs(storage)  # before anything is made in a folder that may be a slip of the pen
     open_dataset(storage, recipe)
-    summary = Summary(storage.url)
+    summary = Summary(storage.url, notes=healed)
     started = time.monotonic()
     error = ""
     try:
@@ -220,6 +221,23 @@ def write_current(storage: Storage, now: Standing, probe: Node) -> None:
     data = seal(current)
     if not storage.exists("current.json") or storage.read("current.json") != data:
         storage.put("current.json", data)
+
+
+def forget_damaged_current(storage: Storage, recipe: Recipe, stage: str | None) -> list[str]:
+    """Remove a current.json that is damaged: it is a function of the recipe and of what is committed. What to tell.
+
+    Which rounds there are is found again by a run of all stages alone.
+    """
+    try:
+        read_current(storage)
+    except FileNotFoundError:
+        return []
+    except DamageError:
+        if recipe.refine.rounds and stage is not None:
+            raise
+        storage.remove("current.json")
+        return ["current.json was damaged: it was written again from the recipe."]
+    return []
 
 
 def current_keys(storage: Storage) -> dict[str, str]:

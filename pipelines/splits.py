@@ -21,7 +21,7 @@ from engine.errors import ConfigError
 from engine.neighbours import groups, neighbours, neighbours_of
 from engine.phash import RADIUS, hashes_to_array
 from engine.schema import required
-from engine.shards import Commits, Record, TableReader
+from engine.shards import Commits, Record, TableReader, check_order
 from engine.storage import Storage, read_source
 
 FOLDER = "splits"
@@ -45,6 +45,7 @@ class Splits:
     def __init__(self, storage: Storage, audit: Audit) -> None:
         self.storage, self.audit = storage, audit
         self.commits = Commits(storage, FOLDER)
+        check_order(storage, FOLDER, ())
         self.next = len(self.commits.revisions())
         self.drawn: dict[str, tuple[str, str]] = {}  # image: (split, phash)
         for path in self.commits.data_files().values():
