@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from engine.containers import check_member, split_uri
 from engine.disks import alive, keep_trying, make_folder, sha256_file, storage_errors, sync_folder
-from engine.errors import ConfigError, ImageError, StorageError
+from engine.errors import ConfigError, DamageError, ImageError, StorageError
 from engine.opening import ABSENT, least, read_local, read_parquet_row, read_remote, shortened, why_unreadable
 from engine.urls import scheme_of
 from engine.web import fetch
@@ -279,7 +279,8 @@ def read_image(
 ) -> bytes:
     """The bytes an image id was made of, from its locator or, if it was moved, from any other of its sources.
 
-    ImageError `missing`, `unreadable`, `unreachable` or `changed` if none of them gives them any more.
+    ImageError `missing`, `unreadable`, `unreachable` or `changed` if none of them gives them any more; DamageError if
+    the image was packed into the data set itself: its tar is damaged.
     """
     data, found = _content(storage, image_id, *locator)
     for uri in () if data is not None else elsewhere():
@@ -288,6 +289,11 @@ def read_image(
             found = max(found, other, key=list(_GONE).index) if data is None else ""
     if data is not None:
         return data
+    if storage.locate(locator[0]) != locator[0]:
+        raise DamageError(
+            f"'{locator[0]}' does not hold image {image_id} any more, nor does any of its sources: restore it from a "
+            "backup; 'engine check' tells what else is damaged."
+        )
     raise ImageError(found, f"{_GONE[found]}: {locator[0]}")
 
 

@@ -115,7 +115,7 @@ class Batches:
     def _sample(self, pair: dict[str, Any], position: int) -> tuple[Pixels, str | None]:
         """Pixels and target; of an image that is gone nothing is learned, and it is counted."""
         try:
-            image = self.pixels.read(pair["uri"], pair["offset"], pair["length"])
+            image = self.pixels.read(pair["uri"], pair["offset"], pair["length"], pair["image_id"])
         except ImageError as error:
             self.unreadable[error.reason] += 1
         except FileNotFoundError:

@@ -6,6 +6,7 @@ What the network has no room for is left out, and counted: it is never cut.
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from engine.errors import ConfigError
+from engine.errors import ConfigError, DamageError, ImageError
 from engine.images import Limits, decode
+from engine.sealed import name_digest
 from engine.storage import Storage, read_source
 from model.florence import Florence, Pixels
 from model.prompts import TASKS
@@ -67,10 +69,13 @@ def open_pairs(
 
 
 def _batches(file: str, others: Iterable[str]) -> Iterator[pa.Table]:
-    storage = Storage(file.rpartition("/")[0] or ".")
-    with storage.open(file.rpartition("/")[2]) as data:
+    folder, _, name = file.rpartition("/")
+    storage = Storage(folder or ".")
+    if (digest := name_digest(name)) and not storage.sha256(name).startswith(digest):
+        raise DamageError(f"'{file}' is damaged (not the bytes committed): 'engine check --repair' tells what to do.")
+    with storage.open(name) as data:
         columns = list(dict.fromkeys([*COLUMNS, "split", *others]))
-        for batch in pq.ParquetFile(data).iter_batches(_ROWS, columns=columns):
+        for batch in pq.ParquetFile(data, page_checksum_verification=True).iter_batches(_ROWS, columns=columns):
             yield pa.Table.from_batches([batch])
 
 
@@ -143,14 +148,17 @@ class PixelStore:
         self._kept: OrderedDict[tuple[str, int], Pixels] = OrderedDict()
         self._lock = threading.Lock()
 
-    def read(self, uri: str, offset: int, length: int) -> Pixels:
-        """size x size x 3. ImageError for what is no image, FileNotFoundError where it is gone."""
+    def read(self, uri: str, offset: int, length: int, image_id: str = "") -> Pixels:
+        """size x size x 3. ImageError for what is no image or not this one, FileNotFoundError where it is gone."""
         key = (uri, offset)
         with self._lock:
             if (kept := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
                 return kept
-        pixels = stretched(decode(read_source(uri, offset, length), self.limits), self.size)
+        data = read_source(uri, offset, length)
+        if hashlib.sha256(data).hexdigest()[: len(image_id)] != image_id:
+            raise ImageError("changed", f"the bytes at {offset} of '{uri}' are not those of image {image_id}")
+        pixels = stretched(decode(data, self.limits), self.size)
         with self._lock:
             self._kept[key] = pixels
             while len(self._kept) > self._room:

@@ -146,6 +146,7 @@ def _release(found: Walk, folder: str) -> None:
     except DamageError as error:
         found.found("damaged", f"{folder}/manifest.json", _short(error))
         return
+    found.sizes[folder] = sum(int(file["bytes"]) for file in manifest["files"])
     for file in manifest["files"]:
         _hold(found, f"{folder}/{file['name']}", file["sha256"], "the manifest")
     if CARD in manifest:
