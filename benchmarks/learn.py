@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.config import Augment, Train
-from engine.images import decode
+from engine.images import decode, image_id
 from engine.pairs import iou_pairs, suppress
 from engine.schema import Sample, as_row
 from engine.storage import Storage
@@ -88,7 +88,7 @@ def seen(scene: Scene, annotator: NoisyAnnotator) -> dict[str, Any]:
 
 def draw(folder: Path, images: int, tasks: Sequence[str], *, seed: int, noisy: bool = False) -> Path:
     """The pairs of all tasks, once; the images beside them."""
-    file = folder / f"pairs-{len(tasks)}.parquet"
+    file = folder / f"pairs-of-{len(tasks)}.parquet"
     if file.exists():
         return file
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def draw(folder: Path, images: int, tasks: Sequence[str], *, seed: int, noisy: b
     annotator = NoisyAnnotator(seed=seed)
     for scene in world(images, seed):
         (folder / f"{scene.index}.png").write_bytes(scene.data)
-        place = {"image_id": f"{scene.index:032x}", "width": SIZE, "height": SIZE, "split": "train"}
+        place = {"image_id": image_id(scene.data), "width": SIZE, "height": SIZE, "split": "train"}
         place |= {"uri": f"{scene.index}.png", "offset": 0, "length": -1}
         known = seen(scene, annotator) if noisy else record(scene)
         made = compile_pairs(known, width=SIZE, height=SIZE, options=Options(tasks=tasks, order="reading"))

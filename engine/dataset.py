@@ -22,6 +22,7 @@ from engine.storage import Storage
 
 INPUTS = "inputs"
 _HELD = 4 << 30  # bytes of a data set that are held to their digests before a query: about two seconds on two cores
+_HEADER = "restore it from a backup, or write it again with 'engine check -c RECIPE --repair'."
 _REWRITE = "run the recipe again with 'engine run', which writes it anew and does nothing twice."
 Revisions = npt.NDArray[np.int32]
 
@@ -120,6 +121,8 @@ class Dataset:
         except FileNotFoundError:
             raise unknown("kept record", folder, self.kept_records()) from None
         _check_version(f"{self.url}/{folder}", manifest)
+        if not all(isinstance(manifest.get(name), list) for name in ("nodes", "files")):
+            raise DamageError(f"'{folder}/manifest.json' names no nodes and files: it is not one of a release.")
         made = {node["name"]: f"{node['name']}/{node['key'][:8]}" for node in manifest["nodes"]}
         parses = [node for node in self.nodes if node.over == "texts"]
         nodes = [CurrentNode("release", "", folder, columns=tuple(ANNOTATIONS))]
@@ -234,25 +237,24 @@ class Dataset:
     def run(self, folder: str) -> dict[str, Any]:
         """The record of a run; {} where there is none, or it is damaged: 'engine check' names it."""
         try:
-            return read_sealed(self.storage, f"{folder}/run.json")
+            told = read_sealed(self.storage, f"{folder}/run.json")
         except (FileNotFoundError, DamageError):
             return {}
+        return told if isinstance(told.get("nodes"), list) else {}
 
 
 def read_header(storage: Storage) -> dict[str, Any]:
     """What dataset.json says. ConfigError where there is none, or it is of another schema."""
     try:
-        header = read_sealed(
-            storage,
-            "dataset.json",
-            "restore it from a backup, or write it again with 'engine check -c RECIPE --repair'.",
-        )
+        header = read_sealed(storage, "dataset.json", _HEADER)
     except FileNotFoundError:
         raise ConfigError(
             f"'{storage.url}' is no data set, it holds no dataset.json: give the folder that a recipe's 'dataset' "
             "names, or make one with 'engine run'."
         ) from None
     _check_version(storage.url, header)
+    if not isinstance(header.get("shard_size"), int) or not isinstance(header.get("audit", {}), dict):
+        raise DamageError(f"'{storage.url}/dataset.json' lacks the shard size: {_HEADER}")
     return header
 
 

@@ -48,7 +48,12 @@ class CheckLine:
         self.drawer = LineDrawer()
 
     def watch(self, done: int, total: int, size: int) -> None:
-        self.drawer.draw(lambda: f"check {done / max(total, 1):4.0%} · {done:,}/{total:,} files · {size / 1e9:.1f} GB")
+        parts = [
+            (0, f"check {done / max(total, 1):4.0%}"),
+            (1, f"{done:,}/{total:,} files"),
+            (2, f"{size / 1e9:.1f} GB"),
+        ]
+        self.drawer.draw(lambda: parts)
 
     def close(self) -> None:
         self.drawer.close()
@@ -66,10 +71,14 @@ def render(found: Walk, *, repair: bool) -> str:
     elif not open_:
         lines.append("Everything was repaired: run 'engine run' to make again what was removed.")
     elif not repair:
-        lines.append(f"{len(open_)} things are wrong: '--repair' does what is safe.")
+        lines.append(f"{_things(len(open_))} wrong: '--repair' does what is safe.")
     else:
-        lines.append(f"{len(open_)} things are left to a person.")
+        lines.append(f"{_things(len(open_))} left to a person.")
     return "\n".join(lines)
+
+
+def _things(number: int) -> str:
+    return "1 thing is" if number == 1 else f"{number:,} things are"
 
 
 def _table(found: Walk) -> Iterator[str]:

@@ -10,7 +10,7 @@ from engine.dataset import read_current, read_header
 from engine.errors import ConfigError, DamageError, StorageError
 from engine.graph import IMAGES
 from engine.sealed import read_sealed
-from engine.shards import TableReader
+from engine.shards import TableReader, record_name, shard_of_data
 from engine.storage import Storage
 from model.checkpoints import FILES
 from pipelines.check_commits import Walk
@@ -28,7 +28,7 @@ def check_parts(found: Walk) -> None:
         _model(found, folder, "training.json")
         _model(found, f"{folder}/init", "made.json")
     for name in _jsons(found.storage):
-        _read(found, name, lambda name=name: read_sealed(found.storage, name))  # type: ignore[misc]
+        _read(found, name, lambda name=name: _told(found.storage, name))  # type: ignore[misc]
     for name in found.storage.names("calibration"):
         path = f"{found.storage.url}/calibration/{name}"
         _read(found, f"calibration/{name}", lambda path=path: Calibration.read(path))  # type: ignore[misc]
@@ -50,6 +50,12 @@ def _read(found: Walk, name: str, read: Callable[[], object]) -> None:
         read()
     except (DamageError, ConfigError) as error:
         found.found("damaged", name, _short(error))
+
+
+def _told(storage: Storage, name: str) -> None:
+    told = read_sealed(storage, name)
+    if name.startswith("runs/") and not isinstance(told.get("nodes"), list):
+        raise DamageError(f"'{name}' names no nodes")
 
 
 def _short(error: Exception) -> str:
@@ -74,7 +80,8 @@ def _header(found: Walk) -> None:
         if found.storage.names("judge"):
             found.found("missing", "current.json", "the data set was judged, so it had one")
     else:
-        if not all(isinstance(node, dict) and {"name", "folder"} <= set(node) for node in current.get("nodes", [])):
+        nodes = current.get("nodes", [])
+        if not (isinstance(nodes, list) and all(isinstance(n, dict) and {"name", "folder"} <= set(n) for n in nodes)):
             found.found("damaged", "current.json", "names no nodes as expected")
 
 
@@ -109,15 +116,33 @@ def _column(found: Walk, place: tuple[str, int, int], column: str) -> list[str]:
 def _placed(found: Walk) -> None:
     """Whether every image of a chunk that was placed is in a shard."""
     home = _images(found)
-    if any(shard_of[0] == IMAGES for shard_of in found.wrong()):
+    if any(name[0] == IMAGES for name in found.wrong()):
         return
     for place in sorted(found.records):
         if place[0].startswith("placed/"):
             probe = f"probe/{place[0].partition('/')[2]}"
             lost = set(_column(found, (probe, *place[1:]), "image_id")) - {""} - set(home)
-            if lost:
+            if lost and not _unnamed(found, IMAGES, lost):
                 told = f"{len(lost)} images of its chunk are in no shard, such as {min(lost)}"
                 found.found("missing", f"{IMAGES}", f"{told}: shards of images are gone")
+
+
+def _unnamed(found: Walk, folder: str, lost: set[str]) -> bool:
+    """Whether a file that no record names holds some of these images: then its record is what is missing."""
+    told = False
+    for name in found.listed.get(folder, ()):
+        place, path = shard_of_data(name), f"{folder}/{name}"
+        if place is None or (folder, *place) in found.records or not name.endswith(".parquet"):
+            continue
+        try:
+            ids = set(TableReader(found.storage, path, ["image_id"]).read()["image_id"].to_pylist())
+        except (StorageError, FileNotFoundError):
+            continue
+        if ids & lost:
+            found.findings = [one for one in found.findings if one.path != path]
+            found.found("missing", f"{folder}/{record_name(*place)}", "its files are there", (folder, *place))
+            told = True
+    return told
 
 
 def _splits(found: Walk) -> None:
@@ -130,7 +155,7 @@ def _splits(found: Walk) -> None:
     except (DamageError, ConfigError):
         return
     lost = set(_images(found)) - drawn if wanted else set()
-    if lost:
+    if lost and not _unnamed(found, "splits", lost):
         found.found("missing", "splits", f"{len(lost)} images have a place and no split: shards of splits are gone")
 
 

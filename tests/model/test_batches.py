@@ -89,7 +89,7 @@ def test_an_image_that_is_gone_or_broken_is_counted_and_not_learned(tmp_path: Pa
 
     (batch,) = made.step(0)  # all eight
 
-    assert dict(made.unreadable) == {"missing": 1, "corrupt": 1}
+    assert dict(made.unreadable) == {"missing": 1, "changed": 1}
     assert int((batch.tensors["labels"] == IGNORED).all(dim=1).sum()) == 2
 
 

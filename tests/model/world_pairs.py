@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.images import image_id
 from engine.schema import as_row
 from model.compiling import compile_pairs
 from model.florence import Florence, build
@@ -29,7 +30,7 @@ def write_pairs(folder: Path, images: int = 12, tasks: Sequence[str] = TASKS, *,
         record = {column: [as_row(item) for item in getattr(scene.truth, column)] for column in columns}
         place = {"width": size, "height": size, "uri": name, "offset": 0, "length": -1, "split": "train"}
         made = compile_pairs(record, width=size, height=size, options=options)
-        rows += [pair_row(pair, {"image_id": f"{scene.index:032x}", **place}) for pair in made.pairs]
+        rows += [pair_row(pair, {"image_id": image_id(scene.data), **place}) for pair in made.pairs]
     file = folder / "pairs-00000.parquet"
     pq.write_table(pa.Table.from_pylist(rows, PAIRS), file)
     return str(file)
