@@ -52,6 +52,13 @@ class Run(_Section):
     """How much may go wrong, and how much runs at once. Changes no answer."""
 
     max_failures: int = Field(default=1000, ge=0, description="failed images of one component that end the run")
+    max_failed_share: float = Field(
+        default=0.2, ge=0, le=1, description="share of its images a component may fail on; 8 or fewer end no run"
+    )
+    missing: Literal["wait", "fail"] = Field(
+        default="wait",
+        description="images whose source cannot be read now: wait for it and make no release, or count them as failed",
+    )
     max_workers: int = Field(default=0, ge=0, description="workers of one component at most; 0: what fits")
     start_timeout_s: float = Field(default=600.0, gt=0, description="seconds a component may take to load")
 
@@ -75,6 +82,7 @@ class Emit(_Section):
         default="", pattern=r"^(\w[\w.-]*)?$", description="folder under releases/; empty: named by its content"
     )
     licence: str = Field(default="", description="stated on the card")
+    allow_empty: bool = Field(default=False, description="make a release also where no image is kept")
     pairs: Pairs = Pairs()
 
 

@@ -6,13 +6,14 @@ EngineError                 one sentence for a person; the command line prints i
 │   └── DamageError         a file of a data set is gone, or not as it was written: 'engine check' tells what to do
 ├── StartError              a component that cannot start: its weights, its packages, its options
 ├── RunFailed               too much went wrong, or a training fell apart: the run stops, commits stay
+├── SourcesGone             images that were placed and whose source cannot be read now: their unit is put aside
 └── ImageError(reason)      this one image cannot be done; becomes a failure row, never stops a run
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class EngineError(Exception):
@@ -48,6 +49,18 @@ class ImageError(EngineError):
 
     def __reduce__(self) -> tuple[type[ImageError], tuple[str, str]]:
         return (ImageError, (self.reason, str(self)))
+
+
+class SourcesGone(EngineError):
+    """Nothing may be committed of a unit because images of it cannot be read now: (image id, reason, error) each."""
+
+    def __init__(self, images: Sequence[tuple[str, str, str]]) -> None:
+        super().__init__(f"{len(images)} images cannot be read now")
+        self.images = list(images)
+
+
+# Why an image that was placed cannot be read now. Each may be mended where the images lie.
+GONE = frozenset({"missing", "unreadable", "unreachable", "changed"})
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from engine.errors import RunFailed, StorageError
+from engine.failing import NodeCount
 from engine.graph import IMAGES, Node
 from engine.images import Limits
 from engine.inputs import ShardInputs
@@ -28,14 +29,12 @@ from engine.schema import Failure
 from engine.shards import Commits, TableWriter
 from engine.slots import Backend, Event, Slot, Watcher
 from engine.storage import Storage
-from engine.units import Done, Progress, Suspect, Unit
+from engine.units import Absent, Done, Progress, Suspect, Unit
 from engine.worker import Worker, commit_file, table_bytes, table_from_bytes
 
 MAX_ATTEMPTS = 3  # a single image that fails to come back this often is quarantined
 START_ATTEMPTS = 2
 CROWDED_S = 5.0  # a worker that is not created after so long waits for what others of the cluster hold
-# Reasons that speak against a component. Files that are no images, or are gone, do not.
-COMPONENT_FAULTS = frozenset({"raised", "out_of_memory", "bad_answer", "crash", "timeout"})
 
 
 @dataclass(slots=True)
@@ -65,12 +64,16 @@ class Scheduler:
         limits: Limits,
         max_failures: int = 1000,
         start_timeout_s: float = 600.0,
+        give_up: bool = False,
     ) -> None:
         self.storage, self.plan, self.backend, self.watcher = storage, plan, backend, watcher
         self.limits, self.max_failures, self.start_timeout_s = limits, max_failures, start_timeout_s
         self.nodes = dict(plan.known)
         self.slots: list[Slot] = []
-        self.failures: dict[str, int] = {}
+        self.give_up = give_up
+        self.counts: dict[str, NodeCount] = {}
+        self.absent: dict[int, dict[str, tuple[str, str]]] = {}  # shard -> image -> reason and error
+        self._aside: set[tuple[str, int]] = set()  # (node, shard) of which nothing is committed in this run
         self._queues: dict[str, deque[Unit]] = {node.name: deque() for node in plan.nodes}
         self._open: dict[str, set[int]] = {node.name: set() for node in plan.nodes}  # shards to do in this run
         self._jobs: dict[tuple[str, int], _Job] = {}
@@ -80,7 +83,10 @@ class Scheduler:
         self._readers = {node.name: [other for other in plan.nodes if node.name in other.inputs] for node in plan.nodes}
 
     def run(self) -> None:
-        """Until nothing is left. RunFailed, StorageError and KeyboardInterrupt leave all commits standing."""
+        """Until nothing is left. RunFailed, StorageError and KeyboardInterrupt leave all commits standing.
+
+        Shards with images that cannot be read now are left out and told in `absent`.
+        """
         todo = self.plan.todo()
         for node in self.plan.nodes:
             if todo[node.name].any() and (reason := self.backend.possible(node)):
@@ -120,7 +126,8 @@ class Scheduler:
         inputs = {name: int(self.plan.revisions[name][shard]) for name in (IMAGES, *node.inputs)}
         self._retry.get(node.name, set()).discard(shard)
         before = int(self.plan.revisions[node.name][shard])
-        self._queues[node.name].append(Unit(node.name, shard, revision, inputs, retry_of=before))
+        unit = Unit(node.name, shard, revision, inputs, retry_of=before, give_up=self.give_up)
+        self._queues[node.name].append(unit)
 
     def _committed(self, node: Node, shard: int, revision: int) -> None:
         own = self.plan.revisions[node.name]
@@ -136,7 +143,7 @@ class Scheduler:
 
     def _offer(self, node: Node, shard: int) -> None:
         """Queue a unit whose last missing input was just settled."""
-        if shard not in self._open[node.name]:
+        if shard not in self._open[node.name] or ("pixels" in node.needs and shard in self.absent):
             return
         revisions = [int(self.plan.revisions[name][shard]) for name in node.inputs]
         images = int(self.plan.revisions[IMAGES][shard])
@@ -219,6 +226,8 @@ class Scheduler:
                 self.watcher.progressed(slot.node.name, slot.unit.shard, event.message.items, event.message.total)
         elif isinstance(event.message, Suspect):
             self._suspected(slot, event.message)
+        elif isinstance(event.message, Absent):
+            self._put_aside(slot, event.message)
         elif isinstance(event.message, Done):
             assert slot.unit is not None
             unit, slot.unit = slot.unit, None
@@ -230,10 +239,13 @@ class Scheduler:
         if suspended is not None:
             self._judge_probe(suspended, unit, done)
             return
-        self._count_failures(node, done)
         if unit.whole:
             self.watcher.finished(node.name, unit, done)
             self._committed(node, unit.shard, unit.revision)
+        self._count_failures(node, done)
+        if unit.whole:
+            return
+        if (node.name, unit.shard) in self._aside:
             return
         job = self._jobs[(node.name, unit.shard)]
         job.rows[(unit.lo, unit.hi)] = table_from_bytes(done.rows)
@@ -244,14 +256,37 @@ class Scheduler:
         if not job.missing():
             self._commit_job(node, job)
 
+    def _put_aside(self, slot: Slot, absent: Absent) -> None:
+        """Nothing of this unit's shard is committed now; readers of it wait for another run, other shards go on."""
+        node, unit = slot.node, slot.unit
+        assert unit is not None
+        slot.unit = None
+        slot.units += 1
+        place = (node.name, unit.shard)
+        self._aside.add(place)
+        self._jobs.pop(place, None)
+        for trial in [key for key in self._probes if key[:2] == place]:
+            del self._probes[trial]
+        found = self.absent.setdefault(unit.shard, {})
+        found.update({image: (reason, error) for image, reason, error in absent.images})
+        self.watcher.noted(node.name, f"shard {unit.shard}: {len(absent.images)} images cannot be read now; put aside")
+        for name, queue in self._queues.items():
+            kept = [unit for unit in queue if not self._hopeless(name, unit)]
+            queue.clear()
+            queue.extend(kept)
+
+    def _hopeless(self, name: str, unit: Unit) -> bool:
+        """Whether this unit is put aside, or would be as soon as it is tried."""
+        reads = "pixels" in self.nodes[name].needs and unit.retry_of < 0 and not unit.give_up
+        return (name, unit.shard) in self._aside or (reads and unit.shard in self.absent)
+
     def _count_failures(self, node: Node, done: Done) -> None:
-        own = sum(reason in COMPONENT_FAULTS for _, reason, _ in done.failures)
-        self.failures[node.name] = self.failures.get(node.name, 0) + own
-        if self.failures[node.name] > self.max_failures:
-            example = next((error for _, reason, error in done.failures if reason in COMPONENT_FAULTS), "")
+        count = self.counts.setdefault(node.name, NodeCount())
+        count.add(done)
+        if count.faults > self.max_failures:
             raise RunFailed(
-                f"{node.name} failed on {self.failures[node.name]} images, more than run.max_failures "
-                f"({self.max_failures}); the last said: {example}"
+                f"{node.name} failed on {count.faults} images, more than run.max_failures "
+                f"({self.max_failures}); the last said: {count.last}"
             )
 
     def _commit_job(self, node: Node, job: _Job) -> None:
@@ -287,6 +322,8 @@ class Scheduler:
 
     def _split(self, node: Node, unit: Unit, total: int, items: int, cause: str) -> None:
         """Cut a unit that did not come back: what was finished, the batch in hand, the rest; then halves."""
+        if (node.name, unit.shard) in self._aside:
+            return
         if node.over == "shard" or total <= 1:
             self._again(node, unit, total, cause)
             return
@@ -329,7 +366,7 @@ class Scheduler:
             self._jobs[(node.name, unit.shard)] = _Job(unit, 1)
         rows = table_bytes(items.table([failure], unit.lo))
         found = [(items.name(unit.lo), reason, failure.error)]
-        done = Done(1, 1, rows=rows, inputs=inputs.digests, failures=found)
+        done = Done(1, 1, rows=rows, inputs=inputs.digests, failures=found, asked=1, refused=1)
         self._done(node, replace(unit, hi=unit.lo + 1, fresh=False), done)
 
     def _suspected(self, slot: Slot, suspect: Suspect) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from engine.errors import EngineError
 from engine.graph import Node
-from engine.units import Done, Progress, Suspect, Unit
+from engine.units import Absent, Done, Progress, Suspect, Unit
 
 
 @dataclass(eq=False, slots=True)
@@ -34,7 +34,7 @@ class Event:
     """What a backend reports of a slot: it started, sent a message, died, or could not start."""
 
     slot: Slot
-    message: Progress | Done | Suspect | None = None
+    message: Progress | Done | Suspect | Absent | None = None
     died: str = ""
     error: EngineError | None = None
     created: bool = False

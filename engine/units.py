@@ -20,6 +20,7 @@ class Unit:
     fresh: bool = False  # for a worker that has done nothing yet
     attempts: int = 1
     retry_of: int = -1  # revision whose failed images alone are asked again
+    give_up: bool = False  # images whose source cannot be read are failures
 
     @property
     def whole(self) -> bool:
@@ -36,7 +37,10 @@ class Progress:
 
 @dataclass(slots=True)
 class Done:
-    """A unit that came back. `rows` only for a part of a shard."""
+    """A unit that came back. `rows` only for a part of a shard.
+
+    `asked`: items that the component answers for; `refused`: those of them it failed on, whatever the reason.
+    """
 
     items: int
     failed: int
@@ -46,6 +50,8 @@ class Done:
     notes: list[str] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
     failures: list[tuple[str, str, str]] = field(default_factory=list)  # item, reason, error
+    asked: int = 0
+    refused: int = 0
 
 
 @dataclass(slots=True)
@@ -57,4 +63,11 @@ class Suspect:
     reason: str
 
 
-Message = Progress | Done | Suspect
+@dataclass(slots=True)
+class Absent:
+    """Images of the unit whose source cannot be read now: nothing of the unit is committed."""
+
+    images: list[tuple[str, str, str]]  # image id, reason, error
+
+
+Message = Progress | Done | Suspect | Absent

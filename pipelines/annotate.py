@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from engine.backends import LocalBackend, RayBackend
 from engine.config import Recipe
-from engine.errors import ConfigError
+from engine.errors import ConfigError, RunFailed
+from engine.failing import NodeCount, too_many
 from engine.graph import Node, build
 from engine.plan import Plan, make_plan
-from engine.progress import LiveLine
+from engine.progress import LiveLine, NodeTally
 from engine.runner import Scheduler
+from engine.shards import Commits
 from engine.slots import Backend
 from engine.storage import Storage
 from pipelines.ingest import limits_of
@@ -35,6 +41,7 @@ class Runtime:
     watch: Callable[[str], LiveLine] | None = None
     hear: Callable[[str], Callable[[dict[str, Any]], None]] | None = None
     tell: Callable[[str], None] | None = None
+    tallies: dict[str, NodeTally] = field(default_factory=dict)  # of all that has worked in this run
 
     def backend(self, nodes: Mapping[str, Node]) -> Backend:
         limits, url, seconds = limits_of(self.recipe), self.storage.url, self.recipe.ingest.max_seconds
@@ -65,32 +72,75 @@ def _with_own_model(recipe: Recipe, name: str, options: Mapping[str, Any]) -> Ma
 def run_nodes(
     runtime: Runtime, stage: str, nodes: Sequence[Node], known: Sequence[Node] = (), *, retry_failed: bool = False
 ) -> tuple[Plan, LiveLine]:
-    """Schedule until nothing is left to do. A backend is started only if there is something."""
+    """Schedule until nothing is left to do. A backend is started only if there is something.
+
+    RunFailed, after all that could be done was done, where images cannot be read now or a component failed on too many.
+    """
     plan = make_plan(runtime.storage, nodes, known, retry_failed=retry_failed)
     line = runtime.watch(stage) if runtime.watch else LiveLine(stage, runtime.recipe.ingest.shard_size, live=False)
     if not any(mask.any() for mask in plan.todo().values()):
         return plan, line
+    before = {node.name: plan.revisions[node.name].copy() for node in nodes}
     backend = runtime.backend(plan.known)
+    scheduler = Scheduler(
+        runtime.storage,
+        plan,
+        backend,
+        line,
+        limits=limits_of(runtime.recipe),
+        max_failures=runtime.recipe.run.max_failures,
+        start_timeout_s=runtime.recipe.run.start_timeout_s,
+        give_up=runtime.recipe.run.missing == "fail",
+    )
     try:
-        Scheduler(
-            runtime.storage,
-            plan,
-            backend,
-            line,
-            limits=limits_of(runtime.recipe),
-            max_failures=runtime.recipe.run.max_failures,
-            start_timeout_s=runtime.recipe.run.start_timeout_s,
-        ).run()
+        scheduler.run()
     finally:
         backend.close()
         line.close()
+        runtime.tallies |= {name: tally for name, tally in line.tallies.items() if tally.units or tally.notes}
         sweep(runtime.storage, [node for node in nodes if line.tallies.get(node.name, None)])
+    _check_outcome(runtime, stage, nodes, scheduler, before)
     return plan, line
+
+
+def _check_outcome(
+    runtime: Runtime,
+    stage: str,
+    nodes: Sequence[Node],
+    scheduler: Scheduler,
+    before: Mapping[str, npt.NDArray[np.int32]],
+) -> None:
+    """RunFailed for what must not pass as done."""
+    sentences = [absent_sentence(scheduler.absent, stage)] if scheduler.absent else []
+    for node in nodes:
+        count, share = scheduler.counts.get(node.name, NodeCount()), runtime.recipe.run.max_failed_share
+        if node.over != "entries" and too_many(node.name, count, share):
+            count.asked += _rows(runtime.storage, node, before[node.name])
+            sentences.append(too_many(node.name, count, share))
+    if any(sentences):
+        raise RunFailed(". ".join(filter(None, sentences)))
+
+
+def _rows(storage: Storage, node: Node, revisions: npt.NDArray[np.int32]) -> int:
+    """Rows this node had committed before this run."""
+    commits = Commits(storage, node.folder)
+    records = (commits.record(shard, int(revision)) for shard, revision in enumerate(revisions) if revision >= 0)
+    return sum(file.rows for record in records for part, file in record.files.items() if part == "data")
+
+
+def absent_sentence(absent: Mapping[int, Mapping[str, tuple[str, str]]], stage: str) -> str:
+    """How many images cannot be read now, why, and how to go on."""
+    found = [told for images in absent.values() for told in images.values()]
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(Counter(reason for reason, _ in found).items()))
+    what = f"{len(found)} image{'s' * (len(found) != 1)} of {len(absent)} shard{'s' * (len(absent) != 1)}"
+    held = "no release is made" if stage == "emit" else "these shards are not done"
+    return (
+        f"{what} cannot be read now, so {held} ({reasons}; {found[0][1]}): put the files back and run the same command "
+        "again, or go on without these images with --set run.missing=fail"
+    )
 
 
 def sweep(storage: Storage, nodes: Sequence[Node]) -> None:
     """Remove files that no record names, where this run has worked."""
-    from engine.shards import Commits
-
     for node in nodes:
         Commits(storage, node.folder).sweep()

@@ -56,19 +56,26 @@ def _run(
     if dry:
         _print_dry_run(recipe, stage, probe, retry)
         return
-    summary = stages.run(
-        recipe,
-        stage=stage or None,
-        runner=runner,
-        address=address or None,
-        retry_failed=retry,
-        watch=lambda name: LiveLine(name, recipe.ingest.shard_size),
-        hear=_hear,
-        tell=lambda sentence: typer.echo(sentence, err=True),
-        command=" ".join(["engine", *sys.argv[1:]]),
-    )
     from pipelines.summary import render_summary
 
+    summary = stages.Summary(recipe.dataset)
+    try:
+        stages.run(
+            recipe,
+            stage=stage or None,
+            runner=runner,
+            address=address or None,
+            retry_failed=retry,
+            watch=lambda name: LiveLine(name, recipe.ingest.shard_size),
+            hear=_hear,
+            tell=lambda sentence: typer.echo(sentence, err=True),
+            command=" ".join(["engine", *sys.argv[1:]]),
+            summary=summary,
+        )
+    except BaseException:
+        if any(tally.failed or tally.notes for tally in summary.tallies.values()):
+            typer.echo(render_summary(summary))
+        raise
     typer.echo(render_summary(summary))
 
 

@@ -6,6 +6,7 @@ killed goes on where it stopped; the manifest is written last, so its existence 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -13,10 +14,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.accounting import account
+from engine.accounting import Account, account
 from engine.config import Pairs, Recipe
 from engine.dataset import Dataset
-from engine.errors import ConfigError, DamageError, StorageError
+from engine.errors import ConfigError, DamageError, RunFailed, SourcesGone, StorageError
+from engine.failing import COMPONENT_FAULTS, NodeCount, too_many
 from engine.graph import IMAGES, Node, Resources
 from engine.inputs import ShardInputs
 from engine.keys import stable_hash
@@ -64,14 +66,15 @@ class Release:
             return Output({}, 0, counts={})
         images = _rows_of(inputs.images, kept["image_id"].to_pylist())
         rows, read = release_rows(kept, images), _reader(inputs.storage, images)
-        files, written = _write(inputs.storage, self.folder, self.numbers[shard], rows, read, self.options)
+        give_up = inputs.unit.give_up
+        files, written = _write(inputs.storage, self.folder, self.numbers[shard], rows, read, self.options, give_up)
         lost = written.lost
         if lost:
-            gone = {image_id for image_id, _ in lost}
+            gone = {image_id for image_id, _, _ in lost}
             there = pa.array([image_id not in gone for image_id in images["image_id"].to_pylist()])
             kept, images = kept.filter(there), images.filter(there)
         counts = _counts(kept, images) if kept.num_rows else {}
-        counts |= {"lost": [list(item) for item in lost], "pairs": written.pairs.told()}
+        counts |= {"lost": [list(item[:2]) for item in lost], "pairs": written.pairs.told()}
         return Output(files, kept.num_rows, len(lost), counts)
 
 
@@ -101,16 +104,26 @@ def _reader(storage: Storage, images: pa.Table) -> Callable[[str], bytes]:
 
 
 def _write(
-    storage: Storage, folder: str, number: int, rows: pa.Table, read: Callable[[str], bytes], options: Options
+    storage: Storage,
+    folder: str,
+    number: int,
+    rows: pa.Table,
+    read: Callable[[str], bytes],
+    options: Options,
+    give_up: bool,
 ) -> tuple[dict[str, File], Written]:
+    """The files of a shard. SourcesGone where images cannot be read now, unless they are given up."""
     names = shard_names(number)
     local = ShardFiles(*(storage.scratch(f"{folder}/{name}") for name in names))
     try:
         written = write_shard(local, rows, read, names.tar, options)
         kept = rows.num_rows - len(written.lost)
-        if not kept:  # loaders refuse empty shards
-            for path in (local.tar, local.parquet):
-                os.unlink(path)
+        if not kept or (written.lost and not give_up):  # loaders refuse empty shards
+            for path in local:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+            if not give_up:
+                raise SourcesGone(written.lost)
             return {}, written
         held = {"tar": kept, "parquet": kept, "pairs": written.pairs.proven.total()}
         files = {}
@@ -154,15 +167,21 @@ def emit(
     node = _emit_node(nodes, judge, folder, _numbers(records), content, recipe)
     commits = Commits(storage, node.folder)
     if (existing := _existing(storage, folder, commits, len(records))) is not None:
-        if existing["content"] != content:
+        if existing["content"] == content:
+            return folder, existing
+        if existing["counts"].get("images"):
             raise ConfigError(
                 f"The release '{name}' exists and holds other content: choose another name with --set emit.name=NAME."
             )
-        return folder, existing
+        storage.remove(f"{folder}/manifest.json")  # a release of no image keeps no name
+    told = account(Dataset.open(storage.url))
+    _check_share(told, records, recipe)
     _forget_damaged(commits, folder)
     run_nodes(runtime, "emit", [node], [*nodes, judge])
     made = [commits.record(shard, int(revision)) for shard, revision in enumerate(commits.revisions(len(records)))]
-    written = _manifest(runtime, nodes, judge, made, content, name, run_info)
+    if not any(record.files for record in made) and not recipe.emit.allow_empty:
+        raise RunFailed(_nothing_to_release(told))
+    written = _manifest(runtime, nodes, judge, made, content, name, run_info, told)
     _finish(storage, folder, made, written)
     return folder, read_manifest(storage, folder)
 
@@ -182,6 +201,30 @@ def _existing(storage: Storage, folder: str, commits: Commits, shards: int) -> d
             raise
         storage.remove(f"{folder}/manifest.json")
         return None
+
+
+def _check_share(told: Account, judged: Sequence[Record], recipe: Recipe) -> None:
+    """RunFailed where a component failed on too many of the data set: the run that committed them has failed too."""
+    images = sum(record.files["data"].rows for record in judged)
+    found: dict[str, NodeCount] = {}
+    for component, reason, number in told.failures:
+        if reason in COMPONENT_FAULTS:
+            count = found.setdefault(component, NodeCount(asked=images, first=reason))
+            count.faults += number
+            count.refused += number
+    for name, count in found.items():
+        if sentence := too_many(name, count, recipe.run.max_failed_share):
+            raise RunFailed(sentence)
+
+
+def _nothing_to_release(told: Account) -> str:
+    outcomes = ", ".join(f"{number} {name}" for name, number in told.outcomes.items() if number)
+    reasons = ", ".join(f"{number} {reason}" for _, reason, number in told.failures[:5])
+    why = f"{told.inputs} inputs are {outcomes or 'none'}" + (f" ({reasons})" if reasons else "")
+    return (
+        f"No release is made, because no image is left for one: {why}. See 'engine status', or make an empty one with "
+        "--set emit.allow_empty=true"
+    )
 
 
 def _judged(storage: Storage, judge: Node) -> list[Record]:
@@ -255,8 +298,8 @@ def _manifest(
     content: str,
     name: str,
     run_info: Mapping[str, Any],
+    told: Account,
 ) -> dict[str, Any]:
-    told = account(Dataset.open(runtime.storage.url))
     counts: dict[str, int] = {}
     lost: list[list[str]] = []
     for record in records:

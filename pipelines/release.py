@@ -69,9 +69,9 @@ def sample_json(row: Mapping[str, Any]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a shard's rows: images that were gone (id, reason), and their pairs."""
+    """What became of a shard's rows: images that were gone (id, reason, error), and their pairs."""
 
-    lost: list[tuple[str, str]]
+    lost: list[tuple[str, str, str]]
     pairs: PairCounts
 
 
@@ -83,14 +83,14 @@ def write_shard(
     `read` takes an image id; one image is in memory at a time. Where it raises ImageError, the image is left out.
     """
     places: dict[int, tuple[int, int]] = {}
-    lost: list[tuple[str, str]] = []
+    lost: list[tuple[str, str, str]] = []
     pairs = PairWriter(files.pairs, tar_name, options or Options())
     with open(files.tar, "wb") as file, TarWriter(file) as tar, pairs:
         for number, row in enumerate(rows.to_pylist()):
             try:
                 data = read(row["image_id"])
             except ImageError as error:
-                lost.append((row["image_id"], error.reason))
+                lost.append((row["image_id"], error.reason, str(error)))
                 continue
             places[number] = tar.add(row["image_id"], extension_of(row["format"]), data)
             row["pairs"] = pairs.add(row, places[number])

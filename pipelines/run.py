@@ -18,7 +18,7 @@ from engine.config import Recipe
 from engine.dataset import read_current
 from engine.errors import ConfigError, DamageError
 from engine.graph import IMAGES, Node
-from engine.plan import Plan, make_plan
+from engine.plan import make_plan
 from engine.progress import LiveLine, NodeTally
 from engine.schema import SCHEMA_VERSION
 from engine.sealed import seal
@@ -65,12 +65,18 @@ def run(
     hear: Callable[[str], Callable[[dict[str, Any]], None]] | None = None,
     tell: Callable[[str], None] | None = None,
     command: str = "",
+    summary: Summary | None = None,
 ) -> Summary:
-    """Run one stage, or all of them. EngineError says in one sentence what stops it; commits stay."""
+    """Run one stage, or all of them. EngineError says in one sentence what stops it; commits stay.
+
+    `summary` is filled as the run goes on: after an error it holds what was done until then.
+    """
     nodes = all_nodes(recipe)
     storage = Storage(recipe.dataset)
-    healed = forget_damaged_current(storage, recipe, stage)
-    runtime = Runtime(storage, recipe, runner, address, watch, hear, tell)
+    summary = summary or Summary("")
+    summary.dataset = storage.url
+    summary.notes += forget_damaged_current(storage, recipe, stage)
+    runtime = Runtime(storage, recipe, runner, address, watch, hear, tell, summary.tallies)
     _, judge = judging(storage, recipe, nodes)  # a rule that cannot be is told before anything is made
     pair_options(recipe.emit.pairs)  # and so is a task
     check_rounds(recipe)
@@ -81,7 +87,6 @@ def run(
     if stage not in (None, "ingest"):
         require_inputs(storage)  # before anything is made in a folder that may be a slip of the pen
     open_dataset(storage, recipe)
-    summary = Summary(storage.url, notes=healed)
     started = time.monotonic()
     error = ""
     try:
@@ -109,23 +114,25 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
         require(storage, [*nodes, *surveys, judge], stage)
     elif stage == "emit":
         require(storage, [*now.nodes, *surveys, now.judge], stage, now.known)
-    write_current(storage, now, probe_node(recipe))
+    if not settled_before(storage):  # there is no earlier state to keep: the first run can be watched
+        write_current(storage, now, probe_node(recipe), settled=False)
     after = surveys or now.rest  # what can be done shard by shard
     if stage is None:
-        _tally(summary, run_nodes(runtime, "annotate", [*nodes, *after], retry_failed=retry))
+        run_nodes(runtime, "annotate", [*nodes, *after], retry_failed=retry)
     elif stage == "annotate":
-        _tally(summary, run_nodes(runtime, "annotate", nodes, retry_failed=retry))
+        run_nodes(runtime, "annotate", nodes, retry_failed=retry)
     elif stage == "filter":
-        _tally(summary, run_nodes(runtime, "filter", after, nodes))
+        run_nodes(runtime, "filter", after, nodes)
     if survey and stage in (None, "filter"):
         put_together(storage, survey, recipe)
         _, judge = judging(storage, recipe, nodes)
         now = standing(storage, recipe, nodes, judge)
+        run_nodes(runtime, "filter", now.rest, nodes)
+    if stage != "ingest":
         write_current(storage, now, probe_node(recipe))
-        _tally(summary, run_nodes(runtime, "filter", now.rest, nodes))
     if _refines(stage, recipe, now):
         if now.told and stage is None:  # the rules of now on what there was before any round
-            _tally(summary, run_nodes(runtime, "filter", [judge], nodes))
+            run_nodes(runtime, "filter", [judge], nodes)
         now = refine(runtime, nodes, judge)
         summary.notes += now.notes
         summary.tallies |= now.tallies
@@ -146,14 +153,9 @@ def _ingest(runtime: Runtime, retry: bool, summary: Summary) -> None:
         raise ConfigError(NO_SOURCES)
     node = probe_node(runtime.recipe)
     summary.listed = list_inputs(runtime.storage, runtime.recipe.ingest.sources)
-    plan, line = run_nodes(runtime, "ingest", [node], retry_failed=retry)
-    _tally(summary, (plan, line))
+    plan, _ = run_nodes(runtime, "ingest", [node], retry_failed=retry)
     place_images(runtime.storage, runtime.recipe, plan, node)
     summary.notes += label_report(runtime.storage, node).notes
-
-
-def _tally(summary: Summary, done: tuple[Plan, LiveLine]) -> None:
-    summary.tallies.update(done[1].tallies)
 
 
 def require_inputs(storage: Storage) -> None:
@@ -192,7 +194,15 @@ def judging(storage: Storage, recipe: Recipe, nodes: Sequence[Node]) -> tuple[No
     return survey, judge_node(recipe, nodes, surveyed_folder(storage, survey) if survey else "")
 
 
-def write_current(storage: Storage, now: Standing, probe: Node) -> None:
+def settled_before(storage: Storage) -> bool:
+    """Whether a stage after ingest has ever succeeded: its state stays the current one until another succeeds."""
+    try:
+        return bool(read_current(storage).get("settled", True))
+    except FileNotFoundError:
+        return False
+
+
+def write_current(storage: Storage, now: Standing, probe: Node, *, settled: bool = True) -> None:
     """current.json: which nodes make up the data set now, for everything that reads it back."""
     nodes, judge = now.nodes, now.judge
     described = [
@@ -217,6 +227,7 @@ def write_current(storage: Storage, now: Standing, probe: Node) -> None:
         "judge": {"folder": judge.folder, "key": judge.key},
         "probe": {"folder": probe.folder},
         "rounds": [told["name"] for told in now.told],
+        "settled": settled,
     }
     data = seal(current)
     if not storage.exists("current.json") or storage.read("current.json") != data:

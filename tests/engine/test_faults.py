@@ -278,7 +278,8 @@ def test_failed_images_are_looked_at_again_on_request(
     hidden = folder / "00007.png"
     data = hidden.read_bytes()
     hidden.unlink()
-    stages.run(wanted, stage="annotate", runner="local")
+    given_up = recipe(dataset, folder, {"journal": str(diary)}, emit={}, run={"missing": "fail"})
+    stages.run(given_up, stage="annotate", runner="local")
     assert [failure["reason"] for failure in failures(dataset, "boxes")] == ["missing"]
     hidden.write_bytes(data)
     diary.unlink()

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.config import Recipe
-from engine.errors import ConfigError
+from engine.errors import ConfigError, RunFailed
 from engine.images import image_id
 from engine.sealed import unseal
 from pipelines import emit, verify
@@ -28,6 +28,7 @@ from tests.pipelines.small_release import drawn
 from tests.runs import recipe, release_files, released_ids
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
+GIVE_UP = {"missing": "fail"}
 
 
 @pytest.fixture
@@ -134,7 +135,11 @@ def test_a_release_without_a_name_is_named_by_its_content(tmp_path: Path) -> Non
 
 def test_a_release_of_no_images_is_a_card_and_a_manifest(tmp_path: Path) -> None:
     draw(tmp_path / "photos")
-    written = run(wanted(tmp_path, filter=[{"min_side": {"pixels": 9999}}]))
+    nothing = {"filter": [{"min_side": {"pixels": 9999}}]}
+    with pytest.raises(RunFailed, match=r"No release is made, because no image is left for one: 10 inputs are 10 filt"):
+        run(wanted(tmp_path, **nothing))
+    assert not (tmp_path / "set/releases").exists()
+    written = run(wanted(tmp_path, emit={"name": "v1", "allow_empty": True}, **nothing))
     release = tmp_path / "set/releases/v1"
     assert sorted(path.name for path in release.iterdir()) == ["README.md", "manifest.json"]
     assert (written["counts"]["images"], written["files"]) == (0, [])
@@ -170,7 +175,7 @@ def test_a_photo_that_is_gone_or_changed_since_it_was_annotated_is_left_out_and_
     up_to_emit(wanted(tmp_path))
     (tmp_path / "photos/00002.photo").unlink()
     (tmp_path / "photos/00005.photo").write_bytes(drawn("PNG", 99))
-    written = run(wanted(tmp_path), stage="emit")
+    written = run(wanted(tmp_path, run=GIVE_UP), stage="emit")
     assert written["lost"] == [[ids[2], "missing"], [ids[5], "changed"]]
     assert released_ids(tmp_path / "set") == set(ids) - {ids[2], ids[5]}
     assert written["counts"]["images"] == 8
@@ -184,7 +189,7 @@ def test_a_shard_of_which_every_photo_is_gone_is_left_out(tmp_path: Path) -> Non
     up_to_emit(wanted(tmp_path))
     for number in range(4, 8):
         (tmp_path / f"photos/{number:05d}.photo").unlink()
-    written = run(wanted(tmp_path), stage="emit")
+    written = run(wanted(tmp_path, run=GIVE_UP), stage="emit")
     assert [image for image, _ in written["lost"]] == ids[4:8]
     release = tmp_path / "set/releases/v1"
     assert len(tars(release)) == 2
@@ -195,11 +200,13 @@ def test_a_shard_of_which_every_photo_is_gone_is_left_out(tmp_path: Path) -> Non
     assert {sample["__key__"] for sample in samples} == released_ids(tmp_path / "set")
 
 
-def test_a_release_of_which_every_photo_is_gone_is_an_empty_one(tmp_path: Path, unheard: None) -> None:
+def test_a_release_of_which_every_photo_is_gone_is_made_on_request_alone(tmp_path: Path, unheard: None) -> None:
     ids = draw(tmp_path / "photos", 5)
     up_to_emit(wanted(tmp_path))
     shutil.rmtree(tmp_path / "photos")
-    written = run(wanted(tmp_path), stage="emit")
+    with pytest.raises(RunFailed, match="no image is left for one"):
+        run(wanted(tmp_path, run=GIVE_UP), stage="emit")
+    written = run(wanted(tmp_path, run=GIVE_UP, emit={"name": "v1", "allow_empty": True}), stage="emit")
     assert written["lost"] == [[image, "missing"] for image in ids]
     assert written["files"] == []
     check(tmp_path / "set/releases/v1", asked=True)
@@ -298,7 +305,7 @@ def test_what_failed_and_was_looked_at_again_goes_into_a_release_of_another_name
     hidden = tmp_path / "photos/00005.photo"
     data = hidden.read_bytes()
     hidden.unlink()
-    run(wanted(tmp_path), stage="annotate")
+    run(wanted(tmp_path, run=GIVE_UP), stage="annotate")
     hidden.write_bytes(data)
     run(wanted(tmp_path), stage="filter")
     run(wanted(tmp_path), stage="emit")

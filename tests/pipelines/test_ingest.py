@@ -173,13 +173,14 @@ def test_a_packed_set_needs_its_photos_no_more(tmp_path: Path) -> None:
     assert (summary.tallies["boxes"].items, summary.tallies["boxes"].failed) == (5, 0)
 
 
-def test_a_photo_that_changed_since_is_that_images_failure(tmp_path: Path) -> None:
+def test_a_photo_that_changed_since_is_that_images_failure_once_it_is_given_up(tmp_path: Path) -> None:
     folder, dataset = tmp_path / "photos", tmp_path / "set"
     draw_photos(folder, 3)
     data = {
         "dataset": str(dataset),
         "ingest": {"sources": [{"folder": str(folder)}]},
         "annotate": {"boxes": {"use": "fake_detector"}},
+        "run": {"missing": "fail"},
     }
     stages.run(parse_recipe(data), stage="ingest", runner="local")
     Image.new("RGB", (9, 9)).save(folder / "00001.png")
