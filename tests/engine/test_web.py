@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import socket
 import threading
 import time
@@ -122,3 +123,171 @@ def test_what_lies_on_a_host_of_the_web() -> None:
     assert not is_web("/photos/a::http://b.jpg")
     assert is_web("HTTP://[::1]:80/a.jpg")
     assert is_web("tar://a.jpg::https://[::1]/x.tar")
+
+
+# --- hosts that drip, turn away or answer otherwise -------------------------------------------------
+
+
+@contextmanager
+def dripping_host(start: bytes, drop: bytes, pause: float = 0.02) -> Iterator[str]:
+    """Says `start` at once and then `drop` for ever, a piece each `pause` seconds."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def drip(client: socket.socket) -> None:
+        with client:
+            try:
+                client.recv(4096)
+                client.sendall(start)
+                while True:
+                    time.sleep(pause)
+                    client.sendall(drop)
+            except OSError:
+                return
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = server.accept()
+            except OSError:
+                return
+            threading.Thread(target=drip, args=(client,), daemon=True).start()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}/a.jpg"
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("start", "drop"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b"x"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 100),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX-Slow: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+        (b"", b"H"),
+    ],
+    ids=["body", "endless", "chunks", "one header", "headers", "status"],
+)
+def test_the_deadline_holds_where_bytes_drip(monkeypatch: pytest.MonkeyPatch, start: bytes, drop: bytes) -> None:
+    monkeypatch.setattr(web, "DEADLINE_S", 0.5)
+    began = time.monotonic()
+    with dripping_host(start, drop) as url, pytest.raises(ImageError, match="does not answer in time") as error:
+        fetch(url)
+    assert error.value.reason == "unreachable"
+    assert time.monotonic() - began < 1.5
+
+
+def test_a_slow_host_that_is_done_in_time_is_read() -> None:
+    with dripping_host(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n", b"x") as url:
+        assert fetch(url) == b"x" * 20
+
+
+def test_an_endless_body_is_read_as_far_as_it_may_be() -> None:
+    with dripping_host(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 60_000, 0.001) as url:
+        assert fetch(url, 0, 100_000) == b"x" * 100_000
+
+
+def test_a_name_that_takes_for_ever_to_resolve_keeps_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "DEADLINE_S", 0.3)
+    monkeypatch.setattr("engine.web_connection.socket.getaddrinfo", lambda *_: time.sleep(2) or [])
+    began = time.monotonic()
+    with pytest.raises(ImageError, match="does not answer in time"):
+        fetch("http://slow-name.invalid/a.jpg")
+    assert time.monotonic() - began < 1
+
+
+def answering(*head: str, body: bytes = b"") -> bytes:
+    return "\r\n".join(["HTTP/1.1 " + head[0], *head[1:], "", ""]).encode() + body
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (answering("302 Found", "Location: file:///etc/hostname"), "file:///etc/hostname' is not allowed"),
+        (answering("302 Found", "Location: ftp://127.0.0.1/x"), "unknown url type: ftp"),
+        (answering("302 Found", "Location: /a.jpg"), "infinite loop"),
+        (answering("204 No Content"), "it says 204 No Content"),
+        (answering("206 Partial Content", "Content-Length: 1", body=b"x"), "it says 206"),
+        (answering("304 Not Modified"), "its host says 304"),
+        (answering("300 Choices"), "its host says 300"),
+        (answering("200 OK", "Content-Encoding: br", body=b"x"), "packs it as br, which nobody asked for"),
+        (answering("200 OK", "Content-Encoding: gzip", body=b"no gzip"), "does not give it"),
+        (answering("200 OK", "Content-Encoding: gzip", body=gzip.compress(bytes(9999))[:-20]), "broke off"),
+        (answering("200 OK", "Transfer-Encoding: chunked", body=b"zz\r\nx"), "does not give it"),
+        (answering("200 OK", "Transfer-Encoding: chunked", body=b"5\r\nab"), "broke off"),
+        (answering("OK"), "does not give it"),
+        (answering("429 Slow", "Retry-After: 60"), "429 Slow, to be asked again in 60 s"),
+        (answering("503 Busy", "Retry-After: Fri, 31 Dec 2100 23:59:59 GMT"), "503 Busy, to be asked again in"),
+    ],
+)
+def test_whatever_a_host_answers_is_one_short_sentence(answer: bytes, told: str) -> None:
+    with rude_host(answer) as url, pytest.raises(ImageError) as error:
+        fetch(url)
+    assert error.value.reason == "unreachable"
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_a_host_is_asked_again_when_it_says() -> None:
+    answers = iter([answering("429 Slow", "Retry-After: 1"), answering("200 OK", "Content-Length: 1", body=b"x")])
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for answer in answers:
+            client, _ = server.accept()
+            client.recv(4096)
+            client.sendall(answer)
+            client.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    began = time.monotonic()
+    assert fetch(f"http://127.0.0.1:{server.getsockname()[1]}/") == b"x"
+    assert time.monotonic() - began >= 1
+    server.close()
+
+
+def test_what_comes_packed_is_unpacked_and_no_more_than_asked_for() -> None:
+    packed = gzip.compress(bytes(10**6))
+    with rude_host(answering("200 OK", "Content-Encoding: gzip", body=packed)) as url:
+        assert fetch(url) == bytes(10**6)
+        assert fetch(url, 0, 10) == bytes(10)
+
+
+def test_redirects_are_followed_on_the_web() -> None:
+    with web_host({"/b.jpg": b"there"}) as (host, _), rude_host(_moved(host)) as url:
+        assert fetch(url) == b"there"
+
+
+def _moved(host: str) -> bytes:
+    return answering("301 Moved", f"Location: {host}/b.jpg")
+
+
+def test_an_address_is_asked_for_as_hosts_understand_it() -> None:
+    answers = {"/100%25/%C3%A9%20b.jpg?q=a%20b": b"x"}
+    with web_host(answers) as (host, _):
+        assert fetch(f"{host}/100%/é b.jpg?q=a%20b#part") == b"x"
+    with pytest.raises(ImageError, match="no address"):
+        fetch("http://exämple.invalid/a.jpg")
+
+
+def test_a_host_may_be_an_address_of_version_six() -> None:
+    try:
+        server = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("no IPv6 on this machine")
+
+    def serve() -> None:
+        client, _ = server.accept()
+        client.recv(4096)
+        client.sendall(answering("200 OK", "Content-Length: 1", body=b"6"))
+        client.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    assert read_source(f"http://[::1]:{server.getsockname()[1]}/a.jpg") == b"6"
+    server.close()

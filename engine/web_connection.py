@@ -1,0 +1,148 @@
+"""Connections of Python's HTTP client that keep a deadline, whatever a host does: names that do not resolve, many
+addresses, headers or bytes that drip, redirects. A socket's own time-out counts from byte to byte and keeps none.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import io
+import queue
+import socket
+import ssl
+import threading
+import time
+import urllib.request
+from typing import Any
+
+
+class Clock:
+    """When one image must be there, and how long its host may be silent until then."""
+
+    def __init__(self, end: float, silence: float) -> None:
+        self.end, self.silence = end, silence
+
+    def left(self) -> float:
+        """Seconds that the next wait may take. TimeoutError if none are left."""
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return min(left, self.silence)
+
+
+def opener(end: float, silence: float) -> urllib.request.OpenerDirector:
+    """Opens http and https alone: a redirect to a file or to another scheme is refused."""
+    answer = urllib.request.OpenerDirector()
+    clock = Clock(end, silence)
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        _Http(clock),
+        _Https(clock),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ):
+        answer.add_handler(handler)
+    return answer
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(functools.partial(_connection, http.client.HTTPConnection, self._clock), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(context=_context())
+        self._clock = clock
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        kind = functools.partial(_connection, http.client.HTTPSConnection, self._clock, context=_context())
+        return self.do_open(kind, req)
+
+
+@functools.cache
+def _context() -> ssl.SSLContext:
+    """Made once: reading the certificates takes longer than most images."""
+    return ssl.create_default_context()
+
+
+def _connection(kind: type[http.client.HTTPConnection], clock: Clock, host: str, **options: Any) -> Any:
+    connection: Any = kind(host, **options)
+    connection._create_connection = functools.partial(_connected, clock)
+    connection.response_class = functools.partial(_response, clock)
+    return connection
+
+
+def _response(clock: Clock, sock: socket.socket, *arguments: Any, **options: Any) -> http.client.HTTPResponse:
+    return http.client.HTTPResponse(_Timed(sock, clock), *arguments, **options)  # type: ignore[arg-type]
+
+
+class _Timed:
+    """A socket as the client's response sees it."""
+
+    def __init__(self, sock: socket.socket, clock: Clock) -> None:
+        self._sock, self._clock = sock, clock
+
+    def makefile(self, _: str = "rb") -> io.BufferedReader:
+        return io.BufferedReader(_Raw(self._sock, self._clock))
+
+
+class _Raw(io.RawIOBase):
+    """Asks the clock before each look at the socket."""
+
+    def __init__(self, sock: socket.socket, clock: Clock) -> None:
+        self._file = sock.makefile("rb", buffering=0)  # keeps the socket open until it is closed
+        self._sock, self._clock = sock, clock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._sock.settimeout(self._clock.left())
+        return self._sock.recv_into(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def _connected(clock: Clock, address: tuple[str, int], *_: Any) -> socket.socket:
+    """To the first of a host's addresses that answers."""
+    failure: OSError | None = None
+    for family, kind, protocol, _name, place in _addresses(clock, *address):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(clock.left())
+            sock.connect(place)
+            sock.settimeout(clock.left())  # of a TLS handshake as a whole
+            return sock
+        except OSError as error:
+            failure = error
+            sock.close()
+    raise failure or OSError("its name has no address")
+
+
+def _addresses(clock: Clock, host: str, port: int) -> list[Any]:
+    """The resolver has no time-out of its own, so it is asked in a thread that may be left behind."""
+    found: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
+
+    def resolve() -> None:
+        try:
+            found.put(socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM))
+        except (OSError, ValueError) as error:
+            found.put(error)
+
+    threading.Thread(target=resolve, name="resolve", daemon=True).start()
+    try:
+        answer = found.get(timeout=clock.left())
+    except queue.Empty:
+        raise TimeoutError from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
