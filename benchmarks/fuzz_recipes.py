@@ -34,7 +34,7 @@ SEEDS: tuple[dict[str, Any], ...] = (
             "box_sanity",
             {"min_score": {"floor": 0.3, "by_producer": {"a": 0.4}}},
             "nms",
-            {"text_length": {"min_tokens": 1, "max_tokens": 50}},
+            {"text_repetition": {"top_2gram": {"brief": 0.3}}},
         ],
         "emit": {"name": "v1", "pairs": {"tasks": ["<OD>"], "order": "area"}},
         "run": {"max_failures": 10, "max_workers": 1},
@@ -43,7 +43,7 @@ SEEDS: tuple[dict[str, Any], ...] = (
         "dataset": "ds",
         "ingest": {"sources": ["photos", {"uris": "list.txt"}], "pack": True, "max_bytes": 100000},
         "annotate": {"said": {"use": "source_texts"}, "texts": {"use": "fake_captioner"}},
-        "filter": [{"text_repetition": {}}, {"min_score": {"floor": 0.1}}],
+        "filter": [{"text_repetition": {}}, {"min_side": {"pixels": 8}}],
         "emit": {"name": "", "licence": "MIT"},
     },
 )

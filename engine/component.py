@@ -43,6 +43,8 @@ class Specialist(Protocol):
     Class attributes beside the methods: `needs` (resources it cannot do without), `uses` (resources it
     reads if some node gives them), `gives`, `version` (raised when answers change), `deterministic`.
     Where the first three depend on options, the class names all there may be and an instance its own.
+    `score_names`: the names of the image scores it gives; where it does not declare them a recipe's rules are taken
+    to find theirs.
     Optional instance attributes, set from options: `batch_size` (default 16), `timeout_s` (seconds a
     batch, default 120), `cpus` (1.0), `gpus` (0.0), `memory` (bytes, 0), `max_workers` (0: no limit);
     none of them changes answers, so none is part of the key. `weights`: files whose sha256 is.

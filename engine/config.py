@@ -232,14 +232,14 @@ def parse_recipe(
         recipe = Recipe.model_validate(expanded)
         refuse_other_kinds(expanded, recipe.model_dump())
     except ValidationError as error:
-        raise _in_sentence(error, where, lines or {}) from error
+        raise _in_sentence(error, expanded, where, lines or {}) from error
     except OtherKind as error:
         raise ConfigError(f"{_place(error.place, where, lines or {})} is {error}.") from error
     return recipe
 
 
-def _in_sentence(error: ValidationError, where: str, lines: Mapping[Place, int]) -> ConfigError:
-    place, kind, told = in_words(error)
+def _in_sentence(error: ValidationError, given: Any, where: str, lines: Mapping[Place, int]) -> ConfigError:
+    place, kind, told = in_words(error, given)
     if kind == "missing":
         return ConfigError(f"{where} lacks '{'.'.join(place)}': add it.")
     if kind == "extra_forbidden":

@@ -63,9 +63,10 @@ class SourcesGone(EngineError):
 GONE = frozenset({"missing", "unreadable", "unreachable", "changed"})
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> ConfigError:
+def unknown(kind: str, name: object, known: Iterable[object]) -> ConfigError:
     """The error for a name nobody knows, with the nearest name somebody does."""
-    names = sorted(known)
+    names = sorted(map(str, known))
+    name = str(name) if len(str(name)) <= 80 else f"{str(name)[:77]}..."
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names) or 'none'}."
     return ConfigError(f"Unknown {kind} '{name}': {hint}")

@@ -6,6 +6,7 @@ the record take its output instead of what it read.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,6 +52,7 @@ class Node:
     resources: Resources = Resources()
     component: str = ""
     version: int = 1
+    score_names: tuple[str, ...] | None = None  # of the image scores it gives; None: not declared
     place: str = ""  # where its answers lie, if not under its name
 
     @property
@@ -196,8 +198,14 @@ def _finish(draft: _Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
         deterministic=bool(component.deterministic),
         resources=resources,
         component=draft.use,
+        score_names=_score_names(draft.instance),
         version=component.version,
     )
+
+
+def _score_names(instance: Any) -> tuple[str, ...] | None:
+    names = getattr(instance, "score_names", None)
+    return None if names is None else tuple(names)
 
 
 def _check_resources(draft: _Draft, resources: Resources) -> None:
@@ -206,7 +214,7 @@ def _check_resources(draft: _Draft, resources: Resources) -> None:
         for name, right in {
             "batch_size": resources.batch_size >= 1,
             "timeout_s": resources.timeout_s > 0,
-            "cpus": resources.cpus >= 0 and resources.cpus + resources.gpus > 0,
+            "cpus": 0 <= resources.cpus < math.inf and resources.cpus + resources.gpus > 0,
             "gpus": resources.gpus >= 0 and (resources.gpus <= 1 or resources.gpus % 1 == 0),
             "memory": resources.memory >= 0,
             "max_workers": resources.max_workers >= 0,

@@ -99,18 +99,32 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else kind_of(value)
 
 
-def in_words(error: ValidationError) -> tuple[Place, str, str]:
-    """(where, pydantic's type of error, what it is and what was expected) of the first error.
+def in_words(error: ValidationError, given: Any) -> tuple[Place, str, str]:
+    """(where in `given`, pydantic's type of error, what it is and what was expected) of one error.
 
-    A key that nobody knows goes first: it is likely the misspelt one that another error finds missing.
+    A key that nobody knows goes first: it is likely the misspelt one that another error finds missing. Else the one
+    that lies deepest: of a value that may be one of two kinds, pydantic tells what is wrong with it as either.
     """
-    found = error.errors(include_url=False)
-    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
-    place = tuple(str(part) for part in first["loc"] if "[" not in str(part))  # without the member of a union
+    found = [(one, _real(one["loc"], given, one["type"] == "missing")) for one in error.errors(include_url=False)]
+    first, place = max(found, key=lambda pair: (pair[0]["type"] == "extra_forbidden", len(pair[1])))
     value = first["input"]
     if value is None and first["type"] != "missing":
         return place, first["type"], "empty: give a value, or remove the key"
-    return place, first["type"], f"{shown(value)}: {_expected(first['type'], place, value, first['msg'])}"
+    message = first["msg"].removeprefix("Value error, ")
+    return place, first["type"], f"{shown(value)}: {_expected(first['type'], place, value, message)}"
+
+
+def _real(loc: tuple[int | str, ...], given: Any, missing: bool) -> Place:
+    """A location without the names of types that pydantic puts into it; a missing key stays."""
+    place: list[str] = []
+    for position, part in enumerate(loc):
+        inside = isinstance(part, int) and part < len(given) if isinstance(given, list | tuple) else False
+        if inside or (isinstance(given, Mapping) and part in given):
+            given = given[part]
+        elif not missing or position < len(loc) - 1:
+            continue
+        place.append(str(part))
+    return tuple(place)
 
 
 _SHAPES = {  # what stands at a place where a list or keys are expected
@@ -122,7 +136,9 @@ _SHAPES = {  # what stands at a place where a list or keys are expected
 
 def _expected(kind: str, place: Place, value: Any, message: str) -> str:
     where = ".".join(place)
-    if kind == "string_type" and isinstance(value, bool | int | float):
+    if kind == "string_type" and isinstance(value, bool):
+        return "expected text; YAML reads yes, no, on and off as truth values, so quote it"
+    if kind == "string_type" and isinstance(value, int | float):
         return f"expected text, so quote it: '{shown(value)}'"
     if kind == "string_type":
         return "expected text"

@@ -17,6 +17,7 @@ _LISTS = (("filter",), ("ingest", "sources"))
 def apply_setting(data: dict[str, Any], setting: str) -> None:
     """Change `data` in place; ConfigError where the path leads nowhere or the value is not YAML."""
     path, sign, value = setting.partition("=")
+    setting = setting if len(setting) <= 80 else f"{setting[:77]}..."
     names = tuple(path.split("."))
     if not sign or not all(name.strip() for name in names):
         raise ConfigError(f"--set takes key.path=value, not '{setting}'.")
@@ -35,7 +36,7 @@ def _inside(place: Any, names: tuple[str, ...], depth: int, setting: str) -> Any
     if isinstance(place, list):
         return _inside_entry(place, names, depth, setting)
     if name not in place and trail[:-1] == ("annotate",) and names[depth + 1 :] != ("use",):
-        raise unknown(f"node in --set {setting}", name, map(str, place))
+        raise unknown(f"node in --set {setting}", name, place)
     if place.get(name) is None:
         place[name] = [] if trail in _LISTS else {}
     if not isinstance(place[name], dict | list):
@@ -73,7 +74,7 @@ def _put(place: Any, names: tuple[str, ...], given: Any, setting: str) -> None:
             place[at] = given
         return
     if names[:-1] == ("annotate",) and name not in place and not (isinstance(given, dict) and "use" in given):
-        raise unknown(f"node in --set {setting}", name, map(str, place))
+        raise unknown(f"node in --set {setting}", name, place)
     place[name] = given
 
 

@@ -5,25 +5,38 @@ Put it behind a consensus: regions that nobody fused have one witness each, thei
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
 from engine.columns import Regions
 from engine.flat import Floats
-from filters.bounds import row_bounds
+from engine.ranges import Amount
+from filters.bounds import Kinds, row_bounds
+from filters.needs import Given, needs
 from filters.verdict import Verdict
 
 
+def _lacking(given: Given, options: Mapping[str, Any]) -> str:
+    bounds = [options["producers"], *options["by_producer"].values(), *options["by_label"].values()]
+    least = min((bound for bound in bounds if isinstance(bound, int | float)), default=0)
+    if least <= len(given.detectors):
+        return ""
+    there = f"only {' and '.join(given.detectors)}" if given.detectors else "no node"
+    return f"asks for {least:g} producers, but {there} gives boxes: add another detector"
+
+
+@needs(_lacking)
 def agreement(
     regions: Regions,
     *,
-    producers: float = 2,
-    below: float = 1.0,
-    by_producer: Mapping[str, float] = {},
-    by_label: Mapping[str, float] = {},
-    kinds: Sequence[str] = ("object",),
+    producers: Amount = 2,
+    below: Amount = 1.0,
+    by_producer: Mapping[str, Amount] = {},
+    by_label: Mapping[str, Amount] = {},
+    kinds: Kinds = ("object",),
 ) -> Verdict:
     """Drop regions that fewer than `producers` distinct producers saw, unless their score is `below` or higher.
 

@@ -6,18 +6,23 @@ a rule is called. What is said of a label goes before what is said of a producer
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from engine.columns import Phrases, View
 from engine.errors import ConfigError, unknown
 from engine.flat import Floats, Numbers
+from engine.ranges import Amount, Share
 from engine.schema import GRANULARITIES
 
 # A number, or numbers by granularity: 10, or {brief: 10, more_detailed: 60}.
 Bound = float | Mapping[str, float]
+Amounts = Amount | Mapping[str, Amount]
+Shares = Share | Mapping[str, Share]
+Kinds = Annotated[Sequence[Literal["object", "text"]], Field(min_length=1)]
 
 
 def text_bounds(

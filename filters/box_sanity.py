@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from engine.columns import Regions
+from engine.ranges import Amount
 from filters.verdict import Verdict
 
 
-def box_sanity(regions: Regions, *, slack: float = 0.5) -> list[Verdict]:
+def box_sanity(regions: Regions, *, slack: Amount = 0.5) -> list[Verdict]:
     """Drop boxes with a NaN or infinite edge, then those with x1 >= x2 or y1 >= y2, then those that reach
     more than `slack` pixels over an edge of their image (rounding may cost half a pixel).
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.columns import Regions
+from engine.ranges import Amount, Share
 from filters.bounds import one_option, row_bounds
 from filters.verdict import Verdict
 
@@ -14,9 +15,9 @@ BOUNDS = ("min_side", "min_share", "max_share")
 def box_size(
     regions: Regions,
     *,
-    min_side: float = 4.0,
-    min_share: float = 0.0,
-    max_share: float = 1.0,
+    min_side: Amount = 4.0,
+    min_share: Share = 0.0,
+    max_share: Share = 1.0,
     by_producer: Mapping[str, Mapping[str, float]] = {},
     by_label: Mapping[str, Mapping[str, float]] = {},
 ) -> list[Verdict]:

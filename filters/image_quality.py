@@ -8,23 +8,57 @@ dropped image is dropped with it, human labels included.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import AfterValidator
 
 from engine.columns import Images, ImageScores
 from engine.flat import Floats
+from filters.needs import Given, needs
 from filters.verdict import Verdict
 
+HIGHEST: Mapping[str, float] = {"sharpness": np.inf, "brightness": 1, "contrast": 0.5, "entropy": 8, "clipped": 1}
+
+
+def _in_range(limits: Mapping[str, float | None]) -> Mapping[str, float | None]:
+    for name, limit in limits.items():
+        if limit is not None and name in HIGHEST and not 0 <= limit <= HIGHEST[name]:
+            raise ValueError(f"'{name}' lies between 0 and {HIGHEST[name]:g}")
+    return limits
+
+
+Limits = Annotated[Mapping[str, float | None], AfterValidator(_in_range)]
 AT_LEAST: Mapping[str, float] = {"sharpness": 20, "brightness": 0.03, "contrast": 0.03, "entropy": 1.5}
 AT_MOST: Mapping[str, float] = {"brightness": 0.97, "clipped": 0.9}
 
 
+def _lacking(given: Given, options: Mapping[str, Any]) -> str:
+    """The limits of a recipe each need their score; the defaults alone need those of the specialist."""
+    producer = options["producer"]
+    named = {**_own(options["at_least"], AT_LEAST), **_own(options["at_most"], AT_MOST)}
+    for name in sorted(named or {**AT_LEAST, **AT_MOST}):
+        nodes = (*given.scores.get(name, ()), *given.other_scores)
+        if not nodes:
+            add = "'quality: {use: image_quality}'" if name in HIGHEST else "a node that measures it"
+            return f"reads the score '{name}', which no node gives: add {add}"
+        if producer and producer not in nodes:
+            known = " and ".join(nodes)
+            return f"reads the score '{name}' of '{producer}', but {known} gives it: add that node"
+    return ""
+
+
+def _own(limits: Mapping[str, float | None], defaults: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: limit for name, limit in limits.items() if limit is not None and limit != defaults.get(name)}
+
+
+@needs(_lacking)
 def image_quality(
     images: Images,
     image_scores: ImageScores,
     *,
-    at_least: Mapping[str, float | None] = AT_LEAST,
-    at_most: Mapping[str, float | None] = AT_MOST,
+    at_least: Limits = AT_LEAST,
+    at_most: Limits = AT_MOST,
     producer: str = "",
 ) -> list[Verdict]:
     """Drop images with a score below or above its limit. A score not named keeps its default limit; null takes it

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.columns import ParsedTexts
-from filters.bounds import Bound, one_option, text_bounds
+from filters.bounds import Amounts, one_option, text_bounds
 from filters.verdict import Verdict, at_least
 
 MIN_OBJECT: Mapping[str, float] = {"brief": 1, "detailed": 2, "more_detailed": 2}
@@ -21,9 +21,9 @@ BOUNDS = ("min_object", "min_action")
 def min_complexity(
     texts: ParsedTexts,
     *,
-    min_object: Bound = MIN_OBJECT,
-    min_action: Bound = MIN_ACTION,
-    by_producer: Mapping[str, Mapping[str, Bound]] = {},
+    min_object: Amounts = MIN_OBJECT,
+    min_action: Amounts = MIN_ACTION,
+    by_producer: Mapping[str, Mapping[str, Amounts]] = {},
 ) -> list[Verdict]:
     """Drop texts below the object or action complexity asked for: a number, or one a granularity (one not named
     keeps its default).

@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from engine.columns import Phrases
-from filters.bounds import Bound, text_bounds
+from filters.bounds import Shares, text_bounds
 from filters.verdict import Verdict
 
 FLOOR = 0.25  # customary for the text threshold of Grounding DINO
 
 
-def min_phrase_score(phrases: Phrases, *, floor: Bound = FLOOR, by_producer: Mapping[str, Bound] = {}) -> Verdict:
+def min_phrase_score(phrases: Phrases, *, floor: Shares = FLOOR, by_producer: Mapping[str, Shares] = {}) -> Verdict:
     """Drop phrases with a score below the floor: a number, or one a granularity of the text they are part of.
 
     "a red kite" at .2 is below the floor of .25. `by_producer: {dino: 0.35}` holds for the phrases of one producer.

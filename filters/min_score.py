@@ -13,6 +13,7 @@ import numpy as np
 from engine.calibration import Calibration
 from engine.columns import Regions
 from engine.flat import Floats
+from engine.ranges import Share
 from filters.bounds import row_bounds
 from filters.verdict import Verdict
 
@@ -20,9 +21,9 @@ from filters.verdict import Verdict
 def min_score(
     regions: Regions,
     *,
-    floor: float = 0.3,
-    by_producer: Mapping[str, float] = {},
-    by_label: Mapping[str, float] = {},
+    floor: Share = 0.3,
+    by_producer: Mapping[str, Share] = {},
+    by_label: Mapping[str, Share] = {},
     calibration: str = "",
 ) -> Verdict:
     """Drop what its own producer was unsure of. Human regions carry no score and pass.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from engine.columns import Images
+from engine.ranges import Count
 from filters.verdict import Verdict
 
 
-def min_side(images: Images, *, pixels: int = 64) -> Verdict:
+def min_side(images: Images, *, pixels: Count = 64) -> Verdict:
     """Drop images whose shorter side is below `pixels`."""
     side = np.minimum(images.numbers("width"), images.numbers("height"))
     return Verdict(side >= pixels, "min_side", side, pixels)

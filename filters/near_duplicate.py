@@ -9,14 +9,17 @@ Of a photo in full size and its thumbnail the thumbnail is dropped, with the dis
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
+from pydantic import Field
 
 from engine.columns import SurveyedImages
 from engine.phash import RADIUS
 from filters.verdict import Verdict
 
 
-def near_duplicate(images: SurveyedImages, *, radius: int = RADIUS) -> Verdict:
+def near_duplicate(images: SurveyedImages, *, radius: Annotated[int, Field(ge=0, le=256)] = RADIUS) -> Verdict:
     """Drop images whose hash differs in at most `radius` of 256 bits from that of the image that stands for them."""
     distance = images.same_distance
     return Verdict(np.isnan(distance), "near_duplicate", distance, radius)

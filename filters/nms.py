@@ -6,19 +6,17 @@ and is itself never suppressed. Scores of several producers should be on one sca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from engine.columns import Regions
 from engine.flat import Bools, Floats, Ints
 from engine.pairs import iou_pairs, suppressors
+from engine.ranges import Share
+from filters.bounds import Kinds
 from filters.verdict import Verdict
 
 
-def nms(
-    regions: Regions, *, within: float = 0.5, across: float = 0.8, kinds: Sequence[str] = ("object",)
-) -> list[Verdict]:
+def nms(regions: Regions, *, within: Share = 0.5, across: Share = 0.8, kinds: Kinds = ("object",)) -> list[Verdict]:
     """Drop a box that overlaps a better one by IoU `within` or more if both have the same label, and of those
     left, one that overlaps any better one by `across` or more. Only `kinds` of regions are compared.
     """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from engine.errors import ConfigError, EngineError
+from engine.own_code import error_and_place
 from engine.schema import IMAGES, PARSE, record_table
 from filters.chain import judge
 from filters.verdict import Rule
@@ -18,4 +20,30 @@ def try_options(name: str, rule: Rule, options: Mapping[str, Any]) -> None:
     a file that is not there.
     """
     images = IMAGES.empty_table().append_column("same_distance", pa.array(np.zeros(0)))
-    judge(record_table([]), images, PARSE.empty_table(), [(name, rule, options)])
+    try:
+        judge(record_table([]), images, PARSE.empty_table(), [(name, rule, options)])
+    except EngineError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"Filter '{name}' fails on a shard without images: {error_and_place(error)}.") from error
+    _check_order(name, options)
+
+
+def _check_order(name: str, options: Mapping[str, Any]) -> None:
+    """A lower bound above the upper one of the same thing drops everything."""
+    for low in options:
+        high = f"max_{low.removeprefix('min_')}"
+        if low.startswith("min_") and high in options:
+            for word, least, most in _pairs(options[low], options[high]):
+                if least > most:
+                    of = f" of '{word}'" if word else ""
+                    raise ConfigError(f"Filter '{name}' has {low} {least:g} above {high} {most:g}{of}: exchange them.")
+
+
+def _pairs(low: Any, high: Any) -> Iterator[tuple[str, float, float]]:
+    """The numbers that bound the same thing: of all, or of a granularity."""
+    words = {word for bound in (low, high) if isinstance(bound, Mapping) for word in bound} or {""}
+    for word in sorted(words):
+        least, most = (bound.get(word) if isinstance(bound, Mapping) else bound for bound in (low, high))
+        if isinstance(least, int | float) and isinstance(most, int | float):
+            yield word, least, most

@@ -7,26 +7,32 @@ of real English phrases of three or four words it takes two in five for another 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
 import pyarrow.compute as pc
+from pydantic import Field
 
 from engine.columns import ImageScores, Texts
 from engine.flat import Ints
-from filters.bounds import Bound, text_bounds
+from engine.ranges import Count
+from filters.bounds import Shares, text_bounds
+from filters.needs import needs, score
 from filters.verdict import Verdict
 
+Codes = Annotated[Sequence[Annotated[str, Field(pattern=r"^[a-z]{2,3}(-\w+)*$")]], Field(min_length=1)]  # ISO 639
 FLOOR: Mapping[str, float] = {"brief": 0.3, "detailed": 0.5, "more_detailed": 0.5}
 
 
+@needs(score("language", add="language: {use: language}"))
 def text_language(
     texts: Texts,
     image_scores: ImageScores,
     *,
-    keep: Sequence[str] = ("en",),
-    floor: Bound = FLOOR,
-    by_producer: Mapping[str, Bound] = {},
-    min_words: int = 5,
+    keep: Codes = ("en",),
+    floor: Shares = FLOOR,
+    by_producer: Mapping[str, Shares] = {},
+    min_words: Count = 5,
     drop_unmeasured: bool = False,
 ) -> list[Verdict]:
     """Drop texts whose language is not among `keep`, or was told with a confidence below the floor: a number, or one

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from engine.columns import ParsedTexts
-from filters.bounds import Bound, one_option, text_bounds
+from filters.bounds import Amounts, one_option, text_bounds
 from filters.verdict import Verdict, at_least, at_most
 
 MIN_TOKENS: Mapping[str, float] = {"brief": 2, "detailed": 5, "more_detailed": 8}
@@ -18,9 +18,9 @@ BOUNDS = ("min_tokens", "max_tokens")
 def text_length(
     texts: ParsedTexts,
     *,
-    min_tokens: Bound = MIN_TOKENS,
-    max_tokens: Bound = MAX_TOKENS,
-    by_producer: Mapping[str, Mapping[str, Bound]] = {},
+    min_tokens: Amounts = MIN_TOKENS,
+    max_tokens: Amounts = MAX_TOKENS,
+    by_producer: Mapping[str, Mapping[str, Amounts]] = {},
 ) -> list[Verdict]:
     """Drop texts with fewer or more tokens than allowed: a number, or one a granularity (one not named keeps its
     default).

@@ -15,7 +15,7 @@ import numpy as np
 from engine.columns import Texts
 from engine.flat import Floats
 from filters import repeats
-from filters.bounds import Bound, one_option, text_bounds
+from filters.bounds import Shares, one_option, text_bounds
 from filters.verdict import Verdict, at_most
 
 MAX_TOP_2GRAM: Mapping[str, float] = {"brief": 0.25, "detailed": 0.25, "more_detailed": 0.2}
@@ -34,11 +34,11 @@ BLOCK = 4096  # texts looked at together: 100,000 long ones are gigabytes of wor
 def text_repetition(
     texts: Texts,
     *,
-    top_2gram: Bound = MAX_TOP_2GRAM,
-    top_3gram: Bound = MAX_TOP_3GRAM,
-    duplicate_5grams: Bound = MAX_DUPLICATE_5GRAMS,
-    duplicate_sentences: Bound = MAX_DUPLICATE_SENTENCES,
-    by_producer: Mapping[str, Mapping[str, Bound]] = {},
+    top_2gram: Shares = MAX_TOP_2GRAM,
+    top_3gram: Shares = MAX_TOP_3GRAM,
+    duplicate_5grams: Shares = MAX_DUPLICATE_5GRAMS,
+    duplicate_sentences: Shares = MAX_DUPLICATE_SENTENCES,
+    by_producer: Mapping[str, Mapping[str, Shares]] = {},
 ) -> list[Verdict]:
     """Drop texts of which more than a share is one pair of words that comes three times or more, one triple that
     does, or runs of five words that came before; or of whose sentences more than a share came before. Each share is

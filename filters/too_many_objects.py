@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from engine.columns import ParsedTexts
-from filters.bounds import Bound, text_bounds
+from filters.bounds import Amounts, text_bounds
 from filters.verdict import Verdict, at_most
 
 MAX_OBJECTS: Mapping[str, float] = {"brief": 10, "detailed": 30, "more_detailed": 60}
 
 
 def too_many_objects(
-    texts: ParsedTexts, *, max_objects: Bound = MAX_OBJECTS, by_producer: Mapping[str, Bound] = {}
+    texts: ParsedTexts, *, max_objects: Amounts = MAX_OBJECTS, by_producer: Mapping[str, Amounts] = {}
 ) -> Verdict:
     """Drop texts with more objects than allowed: a number, or one a granularity (one not named keeps its default).
 

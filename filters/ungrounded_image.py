@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from engine.columns import Images, Phrases, Regions
+from engine.ranges import Count
 from filters.verdict import Verdict
 
 
-def ungrounded_image(images: Images, phrases: Phrases, regions: Regions, *, min_phrases: int = 1) -> Verdict:
+def ungrounded_image(images: Images, phrases: Phrases, regions: Regions, *, min_phrases: Count = 1) -> Verdict:
     """Drop images with fewer than `min_phrases` kept phrases that name a kept region, whoever said them.
 
     A photo captioned "A cat sleeps." of whose only region, the cat, min_score dropped, has none.

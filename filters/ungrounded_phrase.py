@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from engine.columns import Phrases, Regions
+from engine.ranges import Count
 from filters.verdict import Verdict
 
 
-def ungrounded_phrase(phrases: Phrases, regions: Regions, *, min_regions: int = 1) -> Verdict:
+def ungrounded_phrase(phrases: Phrases, regions: Regions, *, min_regions: Count = 1) -> Verdict:
     """Drop phrases of which fewer than `min_regions` regions are still kept; a merged region counts as the one
     it was merged into, once.
     """

@@ -10,16 +10,19 @@ from collections.abc import Mapping
 import numpy as np
 
 from engine.columns import Images, ImageScores
+from engine.ranges import Share
 from filters.bounds import row_bounds
+from filters.needs import needs, score
 from filters.verdict import Verdict
 
 
+@needs(score("unsafe", add="nsfw: {use: nsfw}"))
 def unsafe(
     images: Images,
     image_scores: ImageScores,
     *,
-    ceiling: float = 0.5,
-    by_producer: Mapping[str, float] = {},
+    ceiling: Share = 0.5,
+    by_producer: Mapping[str, Share] = {},
     drop_unmeasured: bool = False,
 ) -> list[Verdict]:
     """Drop images that a score named "unsafe" puts above the ceiling. Any of several models may reject.

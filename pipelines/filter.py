@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.calibration import Calibration
-from engine.catalog import check_options, defaults_of, resolve
+from engine.catalog import check_options, defaults_of, options_of, resolve
 from engine.columns import assemble
 from engine.component import RESOURCES
 from engine.config import Recipe
@@ -23,13 +23,14 @@ from engine.flat import one_array
 from engine.graph import Node, Resources, record_nodes, replaced_columns
 from engine.inputs import ShardInputs
 from engine.keys import stable_hash
+from engine.recipe_values import shown
 from engine.schema import ANNOTATIONS, RECORD
 from engine.shards import Commits, File
 from filters import CATALOG
 from filters.chain import counts, judge
 from filters.options import try_options
 from filters.quantiles import filled, places, stand_ins
-from filters.verdict import Rule
+from filters.verdict import Rule, reads
 
 if TYPE_CHECKING:
     from pipelines.survey import Surveyed
@@ -56,9 +57,15 @@ def rules_of(recipe: Recipe) -> list[NamedRule]:
     answer: list[NamedRule] = []
     for item in recipe.filter:
         if isinstance(item, dict) and len(item) != 1:
-            raise ConfigError(f"A filter is 'name' or '{{name: {{options}}}}', not {item!r}.")
+            raise ConfigError(
+                f"A filter is 'name' or '{{name: {{options}}}}', not {shown(item)}: indent options below their rule."
+            )
         name, given = (item, {}) if isinstance(item, str) else next(iter(item.items()))
         _, rule = resolve("filter", name, CATALOG)
+        reads(rule)  # is it a rule at all?
+        if given is not None and not isinstance(given, Mapping):
+            example = "".join(f", such as {{{option}: ..}}" for option in list(options_of(rule))[:1])
+            raise ConfigError(f"Filter '{name}' is given {shown(given)}: expected options by name{example}.")
         answer.append((name, rule, _checked(name, rule, given or {})))
     return answer
 
@@ -66,8 +73,12 @@ def rules_of(recipe: Recipe) -> list[NamedRule]:
 def _checked(name: str, rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
     """Options of their declared types; where a quantile stands, the number it will be."""
     shares = places(given)
-    checked = check_options(f"filter {name}", rule, filled(given, stand_ins(list(shares))))
-    try_options(name, rule, checked)
+    checked = check_options(f"filter {name}", rule, filled(given, dict.fromkeys(shares, 1)))  # 1 is in every range
+    for option in ("by_producer", "by_label"):  # may hold several of the rule's own bounds for one producer or label
+        for word, bounds in checked.get(option, {}).items():
+            if isinstance(bounds, Mapping) and set(bounds) <= set(options_of(rule)):
+                check_options(f"filter {name}, {option} '{word}',", rule, bounds)
+    try_options(name, rule, filled(checked, stand_ins(list(shares))))
     return filled(checked, {place: {"quantile": share} for place, share in shares.items()})
 
 

@@ -25,7 +25,7 @@ from engine.sealed import seal
 from engine.shards import Commits
 from engine.storage import Storage
 from pipelines.annotate import Runtime, annotation_nodes, run_nodes
-from pipelines.filter import judge_node, record_columns
+from pipelines.filter import judge_node, record_columns, rules_of
 from pipelines.first_weights import check_init
 from pipelines.ingest import INPUTS_FOLDER, list_inputs, open_dataset, probe_node
 from pipelines.label_report import label_report
@@ -33,6 +33,7 @@ from pipelines.place import place_images
 from pipelines.refine import Standing, refine, standing
 from pipelines.refine import check as check_rounds
 from pipelines.release_pairs import pair_options
+from pipelines.rule_needs import check_rules
 from pipelines.survey import put_together, survey_node, surveyed_folder
 
 STAGES = ("ingest", "annotate", "filter", "refine", "emit")
@@ -190,6 +191,7 @@ def all_nodes(recipe: Recipe) -> list[Node]:
 
 def judging(storage: Storage, recipe: Recipe, nodes: Sequence[Node]) -> tuple[Node | None, Node]:
     """The survey, if a rule needs one, and the judge as it is on what is committed now."""
+    check_rules(rules_of(recipe), nodes)
     survey = survey_node(recipe, nodes)
     return survey, judge_node(recipe, nodes, surveyed_folder(storage, survey) if survey else "")
 

@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 
 from engine.columns import ImageScores
 from engine.config import Recipe
-from engine.errors import ConfigError
 from engine.flat import Bools, Ints, Shard, one_array
 from engine.graph import IMAGES, Node, Resources
 from engine.inputs import ShardInputs
@@ -86,7 +85,6 @@ def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
     asking = [number for number, (_, rule, given) in enumerate(rules) if needs_survey(rule) or places(given)]
     if not asking:
         return None
-    _check_hashes(rules, nodes)
     heard = rules[: asking[-1] + 1]
     told = [[name, given] for name, _, given in heard]
     counted = [[name, keyed(given)] for name, _, given in heard]
@@ -104,17 +102,6 @@ def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
         component="survey",
         version=SURVEY_VERSION,
     )
-
-
-def _check_hashes(rules: Sequence[NamedRule], nodes: Sequence[Node]) -> None:
-    """ConfigError before anything runs if a rule compares hashes that no node gives."""
-    asking = [name for name, rule, _ in rules if needs_survey(rule)]
-    if asking and not any("image_scores" in node.gives for node in nodes):
-        raise _no_hashes(asking[0])
-
-
-def _no_hashes(name: str) -> ConfigError:
-    return ConfigError(f"Filter '{name}' found no perceptual hash: add 'quality: {{use: image_quality}}'.")
 
 
 class Survey:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from engine.errors import ConfigError
+from engine.ranges import Share
 from engine.schema import Answer, Region, RegionText, Sample, Text
 from specialists.synonyms import Noun, listed, noun
 
@@ -63,7 +64,7 @@ class Composer:
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 
-    def __init__(self, *, min_score: float = 0.3, max_objects: int = 30, max_words: int = 8) -> None:
+    def __init__(self, *, min_score: Share = 0.3, max_objects: int = 30, max_words: int = 8) -> None:
         if max_objects < 1 or max_words < 1:
             raise ConfigError(
                 f"composer needs max_objects and max_words of at least 1, not {max_objects}, {max_words}."

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from engine.calibration import Calibration
 from engine.errors import ConfigError
 from engine.pairs import iou_pairs, suppressors
+from engine.ranges import Share
 from engine.schema import Answer, Region, Sample
 
 Floats = npt.NDArray[np.float64]
@@ -44,8 +45,8 @@ class Consensus:
     def __init__(
         self,
         *,
-        iou: float = 0.5,
-        nms_iou: float = 0.5,
+        iou: Share = 0.5,
+        nms_iou: Share = 0.5,
         votes: Mapping[str, float] = {},
         calibration: str = "",
         batch_size: int = 256,

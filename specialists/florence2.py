@@ -64,6 +64,7 @@ class Florence2:
     gpus: of a worker; 0: the CPU, with `cpus` threads.
     """
 
+    score_names: ClassVar[tuple[str, ...]] = ("malformed",)
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = False  # the last digits of a score depend on who else is in the batch
     needs: tuple[str, ...] = ("pixels",)

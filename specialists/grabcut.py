@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from engine import masks
 from engine.errors import ConfigError
+from engine.ranges import Amount, Count, Number, Share
 from engine.schema import Answer, Region, Sample
 
 Pixels = npt.NDArray[np.uint8]
@@ -36,13 +37,13 @@ class Grabcut:
     def __init__(
         self,
         *,
-        max_regions: int = 10,
-        min_side: float = 16.0,
-        max_area: float = 0.9,
-        side: int = 160,
-        margin: float = 0.25,
-        iterations: int = 2,
-        min_fill: float = 0.2,
+        max_regions: Count = 10,
+        min_side: Amount = 16.0,
+        max_area: Share = 0.9,
+        side: Number = 160,
+        margin: Amount = 0.25,
+        iterations: Number = 2,
+        min_fill: Share = 0.2,
         batch_size: int = 8,
     ) -> None:
         self.max_regions, self.min_side, self.max_area = max_regions, min_side, max_area

@@ -35,6 +35,7 @@ class ImageQuality:
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
     gives: ClassVar[tuple[str, ...]] = ("image_scores",)
+    score_names: ClassVar[tuple[str, ...]] = ("sharpness", "brightness", "contrast", "entropy", "clipped", "phash")
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 

@@ -29,6 +29,7 @@ class Language:
 
     needs: ClassVar[tuple[str, ...]] = ("texts",)
     gives: ClassVar[tuple[str, ...]] = ("image_scores",)
+    score_names: ClassVar[tuple[str, ...]] = ("language",)
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 

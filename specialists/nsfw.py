@@ -35,6 +35,7 @@ class Nsfw:
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
     gives: ClassVar[tuple[str, ...]] = ("image_scores",)
+    score_names: ClassVar[tuple[str, ...]] = ("unsafe",)
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 

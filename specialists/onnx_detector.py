@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from engine.errors import ConfigError, StartError
 from engine.pairs import iou_pairs, suppress
+from engine.ranges import Count, Number, Share
 from engine.schema import Answer, Region, Sample
 from engine.text_files import text_lines
 from specialists.coco import COCO_80
@@ -43,11 +44,11 @@ class OnnxDetector:
         weights: str,
         head: Literal["yolox", "nanodet", "fastestdet"],
         sha256: str = "",
-        size: int = 0,
+        size: Count = 0,
         labels: str | list[str] = [],  # noqa: B006 - never changed, and YAML's own type
-        min_score: float = 0.05,
-        nms_iou: float = 0.5,
-        max_boxes: int = 100,
+        min_score: Share = 0.05,
+        nms_iou: Share = 0.5,
+        max_boxes: Number = 100,
         batch_size: int = 16,
     ) -> None:
         self.path, self.sha256, self.head_name = weights, sha256.lower(), head

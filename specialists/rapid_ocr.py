@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError, StartError
+from engine.ranges import Number, Share
 from engine.schema import Answer, Region, RegionText, Sample
 
 _MODELS = {
@@ -41,7 +42,7 @@ class RapidOcr:
     deterministic: ClassVar[bool] = True
 
     def __init__(
-        self, *, min_score: float = 0.5, max_side: int = 1600, upside_down: bool = True, batch_size: int = 8
+        self, *, min_score: Share = 0.5, max_side: Number = 1600, upside_down: bool = True, batch_size: int = 8
     ) -> None:
         self.min_score, self.max_side, self.upside_down = min_score, max_side, upside_down
         self.batch_size = batch_size

@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from engine.errors import ConfigError, StartError
+from engine.ranges import Share
 from engine.schema import Answer, Region, Sample
 from specialists.coco import COCO_90
 
@@ -35,7 +36,7 @@ class SsdMobilenet:
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 
-    def __init__(self, *, min_score: float = 0.05, path: str = "", batch_size: int = 16) -> None:
+    def __init__(self, *, min_score: Share = 0.05, path: str = "", batch_size: int = 16) -> None:
         self.min_score, self.path = min_score, path
         self.batch_size = batch_size
 

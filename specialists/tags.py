@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError, StartError
+from engine.ranges import Share
 from engine.schema import Answer, Sample, Tag
 
 _NETWORK = "efficientnet_lite3.tflite"
@@ -37,7 +38,7 @@ class Tags:
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 
-    def __init__(self, *, max_tags: int = 5, min_score: float = 0.1, path: str = "", batch_size: int = 16) -> None:
+    def __init__(self, *, max_tags: int = 5, min_score: Share = 0.1, path: str = "", batch_size: int = 16) -> None:
         if max_tags < 1:
             raise ConfigError(f"tags needs `max_tags` of at least 1, not {max_tags}.")
         self.max_tags, self.min_score, self.path = max_tags, min_score, path

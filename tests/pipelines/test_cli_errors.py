@@ -188,7 +188,7 @@ def test_a_recipe_that_is_none_says_why(tmp_path: Path, text: str, said: str) ->
 
 def test_a_recipe_that_is_a_folder_or_bytes_is_one_sentence(tmp_path: Path) -> None:
     assert "cannot be read" in refused("run", "-c", str(tmp_path))
-    (tmp_path / "recipe.yaml").write_bytes(b"\xff\xfe\x00\x81")
+    (tmp_path / "recipe.yaml").write_bytes(b"dataset: caf\xe9")
     assert "cannot be read" in refused("run", "-c", str(tmp_path / "recipe.yaml"))
 
 

