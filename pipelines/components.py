@@ -10,7 +10,7 @@ import inspect
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Union, get_args, get_origin
 
 import pyarrow as pa
 
@@ -108,7 +108,11 @@ def _first_sentence(component: Any) -> str:
 def type_name(annotation: Any) -> str:
     """A type as one writes it, without its modules."""
     if isinstance(annotation, type) and not getattr(annotation, "__args__", None):
-        return annotation.__name__
+        return annotation.__name__.replace("NoneType", "None")
+    if get_origin(annotation) is Union:
+        return " | ".join(type_name(part) for part in get_args(annotation))
+    if get_origin(annotation) is Mapping:
+        return f"Mapping[{', '.join(type_name(part) for part in get_args(annotation))}]"
     return str(annotation).replace("collections.abc.", "").replace("typing.", "").replace("NoneType", "None")
 
 
