@@ -1,50 +1,43 @@
 """WebDataset tars as a source: a sample is an input, its image read by its place in the tar, its captions said of it.
 
-What makes a sample is webdataset's own rule, run by webdataset: neighbours whose names agree up to the first dot.
+What makes a sample is webdataset's own rule, run by webdataset: neighbours whose names agree up to the first dot. An
+image that this rule leaves out is an input with its reason.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import tarfile
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
 from engine.containers import NO_IMAGE, broken_uri, tar_uri
 from engine.errors import ConfigError, StorageError
+from engine.file_kinds import foreign
+from engine.opening import check_regular, why_unreadable
 from engine.storage import storage_errors
+from engine.text_files import decode_text
 from engine.web import is_web
 from pipelines.captions import WEB, Captions
 from pipelines.containers import UNOPENED, Reader, find_containers, list_containers
 from pipelines.names import normalised
 from pipelines.sources import Entry
+from pipelines.tar_members import Contents, Member, read_contents
 
-ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "ppm")
+ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "ppm", "jpe", "jfif")
+UNREAD = ("heic", "heif", "jxl", "tga", "psd", "svg", "ico", "dng", "cr2", "cr3", "nef", "arw", "raf", "rw2", "orf")
 COMPRESSED = (".tgz", *(f".tar.{kind}" for kind in ("gz", "bz2", "xz", "zst", "lz4")))
 CAPTIONS = ("txt", "json.caption", "json.captions")
-MAX_TEXT = 1 << 20  # bytes of a member with captions
-_END = bytes(tarfile.BLOCKSIZE)
-
-
-@dataclass(slots=True)
-class Member:
-    """One file of a tar; `data` only where it may hold captions."""
-
-    name: str
-    offset: int
-    size: int
-    data: bytes | None = None
 
 
 class WebDataset:
     """The samples of tars, local or remote: a path, a folder, a glob, or {00000..00012} in braces. No compressed ones.
 
-    A sample's image is its first member that is called like one. `captions` names what its texts are: members by
+    A sample's image is its first member that is called like one; further ones, a second member of the same name, links
+    and images behind the end of the tar are quarantined. `captions` names what its texts are: members by
     their extension (`txt`), keys of its json (`json.caption`). `captions_by`: `web` for alt-text, which rules judge,
     `human` for captions of people. What img2dataset writes needs no options.
     """
@@ -75,69 +68,82 @@ class WebDataset:
         return one
 
     def read(self, uri: str) -> tuple[int, list[Entry]]:
-        """The samples of one tar, and one entry more for what is behind a break."""
+        """The samples of one tar, then its images that are in none, and one entry more for what is behind a break."""
         try:
-            members, broken_at = self._members(uri)
+            with storage_errors(uri), self._open(uri) as file:
+                contents = read_contents(file, lambda name: _extension(name) in self._holding)
+                start = b"" if contents.members or contents.end else _start(file)
         except (*UNOPENED, StorageError) as error:
-            if not isinstance(error.__cause__ or error, UNOPENED) and not is_web(uri):
+            if not isinstance(error.__cause__ or error, UNOPENED) and not is_web(uri) and not why_unreadable(error):
                 raise
             return 0, [Entry(uri, licence=self.licence)]  # the file itself: reading it will say what is wrong
-        samples = list(self._samples(members, uri))
-        if broken_at is not None and samples and _image(samples[-1]) is None:
+        self.said.left_out["a text of more than a megabyte"] += contents.long_texts
+        self.said.left_out["a note of webdataset's own"] += contents.own
+        twice: list[Member] = []
+        samples = list(_samples([member for member in contents.members if not member.error], uri, twice))
+        if contents.broken_at is not None and samples and _image(samples[-1]) is None:
             samples.pop()  # cut off with its image
         entries = [self._entry(sample, uri) for sample in samples]
-        if broken_at is not None:
-            entries.append(Entry(broken_uri("tar", uri), licence=self.licence, offset=broken_at, length=0))
-        elif members and not samples:
+        entries += self._unused(contents, samples, twice, uri)
+        if contents.broken_at is not None:
+            entries.append(self._break(uri, contents.broken_at, start))
+        elif contents.members and not entries:
             entries.append(Entry(tar_uri(NO_IMAGE, uri), licence=self.licence, length=0))
+        self.said.left_out += Counter()  # without zeros
         return len(entries), entries
 
-    def _members(self, uri: str) -> tuple[list[Member], int | None]:
-        """The files of a tar, and where it breaks off, if it does."""
-        members: list[Member] = []
-        with storage_errors(uri), self._open(uri) as file:
-            at, ended = 0, False
-            try:
-                with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", tarinfo=_Header) as tar:
-                    for info in tar:
-                        if info.size < 0 or info.offset < at:  # a hostile header leads round in circles
-                            break
-                        at = tar.offset
-                        if info.isreg() and not re.match(r"__[^/]*__($|/)", info.name):  # webdataset's own notes
-                            members.append(self._member(info, file))
-                    file.seek(at)
-                    ended = file.read(len(_END)) == _END
-            except (tarfile.TarError, ValueError, OverflowError):
-                pass
-            if ended:
-                return members, None
-            size = file.seek(0, os.SEEK_END)
-            cut = [member.offset for member in members if member.offset + member.size > size]
-            return [member for member in members if member.offset + member.size <= size], min([at, size, *cut])
-
     def _open(self, uri: str) -> Any:
-        return open(uri, "rb") if self._fs is None else self._fs.open(self._fs._strip_protocol(uri), "rb")
+        if self._fs is None:
+            check_regular(uri)
+            return open(uri, "rb")
+        return self._fs.open(self._fs._strip_protocol(uri), "rb")
 
-    def _member(self, info: tarfile.TarInfo, file: Any) -> Member:
-        member = Member(info.name, info.offset_data, info.size)
-        if _extension(info.name) in self._holding:
-            if info.size > MAX_TEXT:
-                self.said.left_out["a text of more than a megabyte"] += 1
+    def _break(self, uri: str, at: int, start: bytes) -> Entry:
+        broken = Entry(broken_uri("tar", uri), licence=self.licence, offset=at, length=0)
+        told = foreign(start, "")[1] if start and not at else ""
+        return replace(broken, reason="not_a_tar", error=f"'{uri}' is no uncompressed tar: {told}") if told else broken
+
+    def _unused(
+        self, contents: Contents, samples: Sequence[Mapping[str, Any]], twice: Sequence[Member], uri: str
+    ) -> Iterator[Entry]:
+        """A quarantined input for every image that is no sample's. Members that are no images are counted."""
+        second = {id(member): "a second member of the same name" for member in twice}
+        used = {id(_image(sample)) for sample in samples}
+        keys = {id(member): sample["__key__"] for sample in samples for member in sample.values()}
+        for member in contents.members:
+            name = _named(member.name)
+            if id(member) in used:
+                continue
+            if not is_image(member.name):
+                if told := second.get(id(member)) or (member.error and "a member that is no plain file"):
+                    self.said.left_out[told] += 1
+            elif member.name.rsplit("/", 1)[-1].startswith("."):
+                self.said.left_out["a hidden member"] += 1
+            elif member.error:
+                yield self._lost(member, uri, "unsupported", member.error)
+            elif id(member) in second:
+                yield self._lost(member, uri, "same_name", f"a second member called '{name}': give each its own name")
+            elif key := keys.get(id(member)):
+                told = f"a second image of the sample '{_named(key)}': rename it without dots"
+                yield self._lost(member, uri, "second_image", told)
+        if contents.garbage:
+            self.notes.append(f"'{uri}' has {contents.garbage} bytes behind its end that are no tar: not read.")
+        yield from self._behind(contents, uri)
+
+    def _behind(self, contents: Contents, uri: str) -> Iterator[Entry]:
+        told = f"behind the end of the tar at byte {contents.end}"
+        for member in contents.behind:
+            if is_image(member.name):
+                yield self._lost(member, uri, "behind_the_end", f"{told}: unpack the tars that were put together")
             else:
-                file.seek(info.offset_data)
-                member.data = file.read(info.size)
-        return member
+                self.said.left_out["a member behind the end of its tar"] += 1
+        if contents.behind:
+            self.notes.append(f"'{uri}' goes on {told}, where training tools do not look: images there are refused.")
 
-    def _samples(self, members: Sequence[Member], uri: str) -> Iterator[dict[str, Any]]:
-        """{extension: member} and webdataset's __key__. The second of two members of one name is left out."""
-        from webdataset.tariterators import group_by_keys
-
-        def twice(_: Exception) -> bool:
-            self.said.left_out["a second member of the same name"] += 1
-            return True
-
-        files = ({"fname": member.name, "data": member, "__url__": uri} for member in members)
-        yield from group_by_keys(files, handler=twice)
+    def _lost(self, member: Member, uri: str, reason: str, error: str) -> Entry:
+        place = tar_uri(_named(member.name), uri)
+        lost = Entry(place, licence=self.licence, offset=member.offset, length=member.size)
+        return replace(lost, reason=reason, error=f"{error}, in '{uri}'")
 
     def _entry(self, sample: Mapping[str, Any], uri: str) -> Entry:
         labels = self.said.labels(map(partial(self._caption, sample), self.captions))
@@ -154,43 +160,57 @@ class WebDataset:
         if member is None or member.data is None:
             return None
         try:
-            return _value(member.data, key) if key else member.data.decode("utf-8-sig")
+            text = decode_text(member.data)
+            content: Any = json.loads(text) if key else text
         except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ones
-            self.said.left_out[f"a {kind} that cannot be read"] += 1
+            self._leave_out(member, f"a {kind} that cannot be read")
             return None
+        if key and not isinstance(content, dict):
+            self._leave_out(member, "a json that is no object")
+            return None
+        return content.get(key) if key else content
+
+    def _leave_out(self, member: Member, why: str) -> None:
+        """Once for each member, whatever is asked of it."""
+        self.said.left_out[why] += 1
+        member.data = None
 
 
-class _Header(tarfile.TarInfo):
-    """The common headers read without owner, times and modes, which takes a quarter of the time of reading a tar."""
+def _samples(members: Sequence[Member], uri: str, twice: list[Member]) -> Iterator[dict[str, Any]]:
+    """{extension: member} and webdataset's __key__. The second of two members of one name goes to `twice`."""
+    from webdataset.tariterators import group_by_keys
 
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        kind, size = buf[156:157], buf[124:135]
-        if (
-            len(buf) != tarfile.BLOCKSIZE
-            or kind not in (b"0", b"x")
-            or not (buf[257:262] == b"ustar" and size.isdigit())
-        ):
-            return super().frombuf(buf, encoding, errors)
-        if int(buf[148:156].strip(b" \0"), 8) != sum(buf) - sum(buf[148:156]) + 256:
-            return super().frombuf(buf, encoding, errors)  # it says what is wrong
-        prefix, name = (part.partition(b"\0")[0].decode(encoding, errors) for part in (buf[345:500], buf[:100]))
-        header = cls(f"{prefix}/{name}" if prefix else name)
-        header.size, header.type = int(size, 8), bytes(kind)
-        return header
+    last: list[Member] = []
+
+    def files() -> Iterator[dict[str, Any]]:
+        for member in members:
+            last[:] = [member]
+            yield {"fname": member.name, "data": member, "__url__": uri}
+
+    def again(_: Exception) -> bool:
+        twice.extend(last)
+        return True
+
+    yield from group_by_keys(files(), handler=again)
 
 
-def _value(data: bytes, key: str) -> Any:
-    content = json.loads(data)
-    return content.get(key) if isinstance(content, dict) else None
+def _start(file: Any) -> bytes:
+    file.seek(0)
+    return bytes(file.read(2048))
+
+
+def is_image(name: str) -> bool:
+    """Whether a member is called like an image, read or not."""
+    return name.rsplit(".", 1)[-1].lower() in (*ENDINGS, *UNREAD) and "." in name.rsplit("/", 1)[-1]
 
 
 def _image(sample: Mapping[str, Any]) -> Member | None:
-    """The first member whose extension is an image's, or else ends in one, as `seg.png` does."""
+    """The first member whose extension is an image's, or else ends in one, as `seg.png` does, or in one not read."""
     members = [(name, member) for name, member in sample.items() if isinstance(member, Member)]
     plain = (member for name, member in members if name in ENDINGS)
     ending = (member for name, member in members if name.rpartition(".")[2] in ENDINGS)
-    return next(plain, None) or next(ending, None)
+    unread = (member for name, member in members if name.rpartition(".")[2] in UNREAD)
+    return next(plain, None) or next(ending, None) or next(unread, None)
 
 
 def _extension(name: str) -> str:
