@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Sequence
 from typing import TextIO
 
@@ -86,10 +85,3 @@ def columns_of(stream: TextIO) -> int:
 def is_live(stream: TextIO) -> bool:
     """Whether a line can be redrawn there."""
     return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
-
-
-def never_fail_to_print() -> None:
-    """A terminal whose encoding lacks a character gets an escape instead of ending the command."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")

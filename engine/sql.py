@@ -6,6 +6,7 @@ plan is looked at before it runs.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -24,7 +25,17 @@ from engine.views import VIEWS, views
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection, Statement
 
-__all__ = ["KEPT", "VIEWS", "connect", "named_queries", "named_query", "one_sentence", "query", "run_query"]
+__all__ = [
+    "KEPT",
+    "VIEWS",
+    "connect",
+    "named_queries",
+    "named_query",
+    "one_sentence",
+    "query",
+    "run_query",
+    "stream_query",
+]
 
 _WRITES = {"COPY", "INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "EXPORT", "ATTACH", "EXECUTE"}
 
@@ -37,19 +48,41 @@ def query(dataset: Dataset, sql: str, *, of: str = "") -> pa.Table:
 
 def run_query(con: DuckDBPyConnection, sql: str) -> pa.Table:
     """`query` on a connection that is open already."""
+    with _sentences():
+        return con.sql(_checked(con, sql)).to_arrow_table()
+
+
+def stream_query(con: DuckDBPyConnection, sql: str, rows: int = 10_000) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The same piece by piece: what is read on is computed on, so that an answer may be larger than the memory."""
+    with _sentences():
+        reader = con.sql(_checked(con, sql)).to_arrow_reader(rows)
+        schema = reader.schema
+
+    def pieces() -> Iterator[pa.RecordBatch]:
+        with _sentences():
+            yield from reader
+
+    return schema, pieces()
+
+
+@contextlib.contextmanager
+def _sentences() -> Iterator[None]:
+    """ConfigError for what DuckDB refuses; KeyboardInterrupt where a person interrupts it."""
     import duckdb
 
     try:
-        statement = _checked(con, sql)
-        return con.sql(statement).to_arrow_table()
-    except duckdb.Error as error:
+        yield
+    except duckdb.InterruptException:
+        raise KeyboardInterrupt from None
+    except (duckdb.Error, pa.ArrowException, UnicodeError) as error:
         raise ConfigError(f"The query failed: {one_sentence(str(error))}") from None
 
 
-def connect(dataset: Dataset, *, of: str = "") -> DuckDBPyConnection:
+def connect(dataset: Dataset, *, of: str = "", measuring: bool = False) -> DuckDBPyConnection:
     """An in-memory connection that holds VIEWS, KEPT as views of the schema `kept`, and what files hold in `raw`.
 
     `of` is "judge/<key>" or "releases/<name>": those verdicts, or that release, instead of the current verdicts.
+    `measuring`: also the view `truth`, people's labels of audit images, which nothing but a person may look at.
     It can open nothing outside the data set, and its settings are locked.
     """
     import duckdb
@@ -62,7 +95,7 @@ def connect(dataset: Dataset, *, of: str = "") -> DuckDBPyConnection:
     if not dataset.storage.local:
         con.register_filesystem(dataset.storage.fs)
     dataset.hold(viewed_files(dataset))  # DuckDB checks no sums: a flipped bit would be another answer
-    for statement in views(con, dataset):
+    for statement in views(con, dataset, truth=measuring):
         con.execute(statement)
     con.execute(f"SET allowed_directories = [{quoted(dataset.location('') + '/')}]")
     con.execute("SET enable_external_access = false")
@@ -75,6 +108,7 @@ def connect(dataset: Dataset, *, of: str = "") -> DuckDBPyConnection:
 
 def _checked(con: DuckDBPyConnection, sql: str) -> str:
     """The one statement of `sql`, if it reads."""
+    sql.encode()  # a half of a surrogate pair: bytes of the command line that are no UTF-8
     statements = con.extract_statements(sql)
     if len(statements) != 1:
         found = f"{len(statements)} statements" if statements else "no statement"

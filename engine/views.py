@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from engine.dataset import INPUTS, Dataset
 from engine.graph import IMAGES
 from engine.kept_views import kept_views
+from engine.more_views import pairs_view, truth_view
 from engine.raw_views import fields_of, given, identifier, nothing, quoted, raw_views
 from engine.schema import ANNOTATIONS, PARSE
 from engine.schema import IMAGES as IMAGES_SCHEMA
@@ -19,7 +20,7 @@ from engine.schema import IMAGES as IMAGES_SCHEMA
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-VIEWS = (IMAGES, *ANNOTATIONS, "parse", "failures", INPUTS, "verdicts", "changes", "runs")
+VIEWS = (IMAGES, *ANNOTATIONS, "parse", "failures", INPUTS, "verdicts", "changes", "pairs", "runs")
 
 _RUN = {
     "command": "VARCHAR",
@@ -39,8 +40,8 @@ _VERDICT = 'j.v.kept AS kept, j.v.rule AS rule, j.v."value" AS "value", j.v.thre
 _SHARD = "regexp_extract(parse_filename({}.filename), '^[0-9]+')"
 
 
-def views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
-    """The statements that make them all, in order."""
+def views(con: DuckDBPyConnection, dataset: Dataset, *, truth: bool = False) -> Iterator[str]:
+    """The statements that make them all, in order; with `truth` also people's labels of audit images."""
     yield from raw_views(con, dataset)
     yield _images()
     for column in ANNOTATIONS:
@@ -51,6 +52,9 @@ def views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
     yield _verdicts()
     yield _changes()
     yield _runs(dataset)
+    yield pairs_view(dataset)
+    if truth:
+        yield truth_view(con, dataset)
     yield from kept_views(dataset)
 
 

@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
+
+from pipelines.console import FAILED, give, say, say_version, typed
+from pipelines.console import guarded as _guarded
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    help="Images in, three kinds of annotation made, judged and improved, trainable shards out.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 RecipeOption = Annotated[str, typer.Option("-c", "--recipe", help="The recipe, a YAML file.")]
 DatasetOption = Annotated[str, typer.Option("-d", "--dataset", help="The data set; default: the recipe's.")]
+FormOption = Annotated[str, typer.Option("--format", help="table or json.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change a recipe key: a.b=c (again for more).")]
 
-FAILED, WRONG, INTERRUPTED = 1, 2, 130
+
+@app.callback()
+def engine(
+    version: Annotated[
+        bool, typer.Option("--version", callback=say_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Images in, three kinds of annotation made, judged and improved, trainable shards out."""
 
 
 @app.command()
@@ -68,15 +79,15 @@ def _run(
             retry_failed=retry,
             watch=lambda name: LiveLine(name, recipe.ingest.shard_size),
             hear=_hear,
-            tell=lambda sentence: typer.echo(sentence, err=True),
+            tell=lambda sentence: say(sentence, err=True),
             command=" ".join(["engine", *sys.argv[1:]]),
             summary=summary,
         )
     except BaseException:
         if any(tally.failed or tally.notes for tally in summary.tallies.values()):
-            typer.echo(render_summary(summary))
+            say(render_summary(summary))
         raise
-    typer.echo(render_summary(summary))
+    say(render_summary(summary))
 
 
 def _hear(name: str) -> Callable[[dict[str, Any]], None]:
@@ -100,25 +111,28 @@ def _print_dry_run(recipe: Any, stage: str, probe: int, retry: bool) -> None:
     if stage == "filter":
         from pipelines.whatif import render_what_if, what_if
 
-        typer.echo(render_what_if(what_if(recipe)))
+        say(render_what_if(what_if(recipe)))
         return
-    typer.echo(render_dry_run(dry_run(recipe, stage=stage or None, retry_failed=retry)))
+    say(render_dry_run(dry_run(recipe, stage=stage or None, retry_failed=retry)))
     if probe:
         from pipelines.components import render_probe
 
-        typer.echo(render_probe(recipe, probe))
+        say(render_probe(recipe, probe))
 
 
 @app.command()
-def status(recipe: RecipeOption = "recipe.yaml", dataset: DatasetOption = "") -> None:
+def status(form: FormOption = "table", recipe: RecipeOption = "recipe.yaml", dataset: DatasetOption = "") -> None:
     """Where every image and every annotation ended; shards, failures, rates."""
 
     def work() -> None:
         from engine.accounting import account
-        from pipelines.status import render_status
+        from engine.errors import unknown
+        from pipelines.status import render_status, status_json
 
+        if form not in ("table", "json"):
+            raise unknown("format", form, ("table", "json"))
         found = account(_open(recipe, dataset))
-        typer.echo(render_status(found))
+        give(status_json(found)) if form == "json" else say(render_status(found))
         if not found.balanced:
             raise typer.Exit(FAILED)
 
@@ -129,6 +143,7 @@ def status(recipe: RecipeOption = "recipe.yaml", dataset: DatasetOption = "") ->
 def query(
     sql: Annotated[str, typer.Argument(help="One statement that reads.")] = "",
     named: Annotated[str, typer.Option(help="A query of docs/queries by name; 'list' names them.")] = "",
+    schema: Annotated[bool, typer.Option("--schema", help="The views and columns, and what they mean.")] = False,
     form: Annotated[str, typer.Option("--format", help="table, csv or json.")] = "table",
     of: Annotated[str, typer.Option(help="judge/KEY or releases/NAME instead of the current verdicts.")] = "",
     recipe: RecipeOption = "recipe.yaml",
@@ -137,9 +152,13 @@ def query(
     """DuckDB, read-only, over views: images texts regions region_texts phrases tags parse failures inputs runs ..."""
 
     def work() -> None:
-        from pipelines.query import render_query
+        from pipelines.query import answer, render_schema
 
-        typer.echo(render_query(lambda: _open(recipe, dataset), sql, named, form, of))
+        if schema:
+            give(render_schema(form))
+            return
+        for lines in answer(lambda: _open(recipe, dataset), typed(sql), named, form, of):
+            give(lines)
 
     _guarded(work)
 
@@ -148,15 +167,16 @@ def query(
 def why(
     image: Annotated[str, typer.Argument(help="An image id, the beginning of one, or a file name.")],
     annotation: Annotated[str, typer.Argument(help="An annotation id, such as objects/3.")] = "",
+    depth: Annotated[int, typer.Option(help="How far back: 1, what it was made from; 2, what that was made from.")] = 1,
     recipe: RecipeOption = "recipe.yaml",
     dataset: DatasetOption = "",
 ) -> None:
-    """Who proposed an annotation, from what, merged with what, and which rule kept or dropped it."""
+    """Which rule kept or dropped an annotation, who proposed it, from what, merged with what."""
 
     def work() -> None:
         from pipelines.why import why as explain
 
-        typer.echo(explain(_open(recipe, dataset), image, annotation or None))
+        say(explain(_open(recipe, dataset), typed(image), typed(annotation) or None, depth=depth))
 
     _guarded(work)
 
@@ -181,7 +201,7 @@ def show(
         from pipelines.show import show as draw
 
         data = _open(recipe, dataset)
-        typer.echo(str(draw(data, Path(out), where, rule=rule or None, disagreement=disagreement, limit=limit)))
+        say(str(draw(data, Path(out), typed(where), rule=rule or None, disagreement=disagreement, limit=limit)))
 
     _guarded(work)
 
@@ -196,10 +216,10 @@ def components(
     def work() -> None:
         from pipelines.components import render_check, render_components
 
-        typer.echo(render_components(name))
+        say(render_components(name))
         if check:
             text, ok = render_check(name)
-            typer.echo(text)
+            say(text)
             if not ok:
                 raise typer.Exit(FAILED)
 
@@ -212,7 +232,7 @@ def evaluate(
     captions: Annotated[str, typer.Option(help="With --truth: a COCO json of captions.")] = "",
     split: Annotated[str, typer.Option(help="audit-test, audit-fit or audit; with --fit audit-fit.")] = "",
     fit: Annotated[bool, typer.Option("--fit", help="Fit a calibration of each detector's scores.")] = False,
-    form: Annotated[str, typer.Option("--format", help="table or json.")] = "table",
+    form: FormOption = "table",
     recipe: RecipeOption = "recipe.yaml",
     dataset: DatasetOption = "",
 ) -> None:
@@ -231,10 +251,10 @@ def evaluate(
         data = _open(recipe, dataset)
         found = find_truth(data, truth, captions, split or ("audit-fit" if fit else "audit-test"))
         if fit:
-            typer.echo(render_fit(fit_calibration(data, found), found, form))
+            say(render_fit(fit_calibration(data, found), found, form))
             return
         answer = measure(data, found)
-        typer.echo(answer.as_json() if form == "json" else render(answer))
+        say(answer.as_json() if form == "json" else render(answer))
 
     _guarded(work)
 
@@ -262,7 +282,7 @@ def train(
             result = fit(chosen, runner=runner, address=address or None, say=line.say)
         finally:
             line.close()
-        typer.echo(render(result, chosen.dataset))
+        say(render(result, chosen.dataset))
 
     _guarded(work)
 
@@ -276,7 +296,7 @@ def verify(release: Annotated[str, typer.Argument(help="A release folder.")]) ->
         from pipelines.verify import verify as check
 
         checks = check(release)
-        typer.echo(render_checks(checks))
+        say(render_checks(checks))
         if not all(item.ok for item in checks):
             raise typer.Exit(FAILED)
 
@@ -299,7 +319,7 @@ def check(
             found = check_named(recipe, dataset, repair=repair, watch=line.watch)
         finally:
             line.close()
-        typer.echo(render(found, repair=repair))
+        say(render(found, repair=repair))
         if not found.sound:
             raise typer.Exit(FAILED)
 
@@ -315,29 +335,6 @@ def _open(recipe: str, dataset: str) -> Any:
 
         dataset = load_recipe(recipe).dataset
     return Dataset.open(dataset)
-
-
-def _guarded(work: Callable[[], None]) -> None:
-    """Errors on purpose are one sentence on stderr and a right exit code."""
-    from engine.errors import ConfigError, EngineError
-
-    try:
-        work()
-    except ConfigError as error:
-        _fail(str(error), WRONG)
-    except EngineError as error:
-        _fail(str(error), FAILED)
-    except KeyboardInterrupt:
-        _fail("Interrupted. What was committed stays; the same command goes on from there.", INTERRUPTED)
-    except BrokenPipeError:
-        raise typer.Exit(0) from None
-
-
-def _fail(sentence: str, code: int) -> NoReturn:
-    """On one line, with an end: what a foreign library said may have several lines and none."""
-    told = " ".join(sentence.split())
-    typer.echo(f"engine: {told if told.endswith(('.', '?')) else told + '.'}", err=True)
-    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Mapping
 
 from engine.accounting import Account
+from engine.screen import padded, shown, width
 
 _RATE_COLUMN = "items/s a worker"
 
@@ -12,6 +15,18 @@ _RATE_COLUMN = "items/s a worker"
 def render_status(found: Account) -> str:
     parts = [_inputs(found), _annotations(found), _shards(found), _failures(found), _last_run(found)]
     return "\n\n".join(part for part in parts if part)
+
+
+def status_json(found: Account) -> str:
+    """Every count by name, for programs. The keys are the fields of `Account`; docs/guide tells what they mean."""
+    told = {"balanced": found.balanced, "images_balanced": found.images_balanced, **dataclasses.asdict(found)}
+    told["annotations"] = {
+        name: {"given": column.given, "outcomes": dict(column.outcomes), "balanced": column.balanced}
+        for name, column in found.annotations.items()
+    }
+    told["shards"] = {name: {"done": done, "of": of} for name, (done, of) in found.shards.items()}
+    told["failures"] = [dict(zip(("component", "reason", "number"), row, strict=True)) for row in found.failures]
+    return json.dumps(told, indent=1, default=str)
 
 
 def _inputs(found: Account) -> str:
@@ -37,28 +52,30 @@ def _annotations(found: Account) -> str:
     }
     if not given:
         return "annotations  none yet"
-    width = max(map(len, given)) + 2
+    wide = max(map(len, given)) + 2
     lines = ["annotations"]
     for name, column in given.items():
         outcomes = {key: number for key, number in column.outcomes.items() if number or key == "kept"}
-        lines.append(f"  {name:<{width}}{_equation(column.given, outcomes)}  {_verdict(balanced=column.balanced)}")
+        lines.append(f"  {name:<{wide}}{_equation(column.given, outcomes)}  {_verdict(balanced=column.balanced)}")
     return "\n".join(lines)
 
 
 def _shards(found: Account) -> str:
-    width = max(map(len, found.shards)) + 2
-    lines = [f"{'shards':<{width + 2}}{'done':>9}{'of':>9}" + (f"{_RATE_COLUMN:>18}" if found.rates else "")]
+    wide = max(map(width, found.shards)) + 2
+    lines = [f"{'shards':<{wide + 2}}{'done':>9}{'of':>9}" + (f"{_RATE_COLUMN:>18}" if found.rates else "")]
     for name, (done, total) in found.shards.items():
         rate = f"{found.rates[name]:>18,.1f}" if name in found.rates else ""
-        lines.append(f"  {name:<{width}}{done:>9,}{total:>9,}{rate}")
+        lines.append(f"  {padded(name, wide)}{done:>9,}{total:>9,}{rate}")
     return "\n".join(lines)
 
 
 def _failures(found: Account) -> str:
     if not found.failures:
         return "failures  none"
-    width = max(len(component) for component, _, _ in found.failures) + 2
-    rows = [f"  {component:<{width}}{reason:<20}{number:>9,}" for component, reason, number in found.failures]
+    wide = max(width(component) for component, _, _ in found.failures) + 2
+    rows = [
+        f"  {padded(component, wide)}{shown(reason):<20}{number:>9,}" for component, reason, number in found.failures
+    ]
     return "\n".join(["failures (engine query --named failures_by_reason, engine why)", *rows])
 
 

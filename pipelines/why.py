@@ -1,179 +1,68 @@
-"""Why an annotation is there and why it was kept or dropped: the chain, as text.
-
-The record is not enough for it: what a detector proposed and consensus left out is in the detector's own file
-only, so every current node's file is asked. One image is read, never a whole data set.
-"""
+"""Why an annotation is there and why it was kept or dropped: the verdict, then the chain, as text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from engine.dataset import CurrentNode, Dataset
 from engine.errors import ConfigError, unknown
-from engine.graph import IMAGES
 from engine.schema import ANNOTATIONS
-from engine.shards import TableReader
+from engine.screen import shown
 from engine.sql import connect
-from pipelines.survey import read_surveyed
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
+from pipelines.story import Story, find, read_story
 
 _SHOWN = 40  # annotations of a column in the overview of an image; the others are counted
-_HEX = frozenset("0123456789abcdef")
-# A file's path, or that of the member of a tar; of a Parquet file, its row.
-_NAME = "CASE WHEN contains(uri, '::') THEN regexp_extract(uri, '^[a-z]+://(.*)::', 1) ELSE uri END"
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One annotation as one node wrote it. A candidate that consensus re-emits was said twice."""
+def why(dataset: Dataset, image: str, annotation: str | None = None, *, depth: int = 1) -> str:
+    """`image`: an id or the beginning of one, a uri, or a file name. ConfigError if that is nothing, or several.
 
-    node: CurrentNode
-    column: str
-    item: Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class Story:
-    """Everything the data set knows of one image. `verdicts` is None while it is not judged."""
-
-    image: Mapping[str, Any]
-    shard: int
-    said: dict[str, list[Said]] = field(default_factory=dict)
-    verdict: Mapping[str, Any] | None = None
-    verdicts: dict[str, Mapping[str, Any]] | None = None
-    failures: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
-    same_as: str = ""  # the image that stands for this one
-    changes: list[Mapping[str, Any]] = field(default_factory=list)  # of refinement rounds, in order
-
-    def record(self, name: str) -> Said:
-        """The annotation as it stands in the record, or as its own node wrote it if it is not part of that."""
-        said = self.said[name]
-        return next((one for one in said if one.column in one.node.columns), said[0])
-
-
-def why(dataset: Dataset, image: str, annotation: str | None = None) -> str:
-    """`image`: an id or the beginning of one, a uri, or a file name. ConfigError if that is nothing, or several."""
+    `depth`: how far back the chain is told: 1 is what an annotation was made from, 2 also what that was made from.
+    """
+    if depth < 0:
+        raise ConfigError(f"A depth of {depth} is none: give 0 or more.")
     with connect(dataset) as con:
-        found = _find(con, image)
+        found = find(con, image)
         if not found.get("image_id") or found["place"] is None:
             if annotation:
                 raise ConfigError(
                     f"'{found['uri']}' has no annotations, it is {found['outcome']}: leave the annotation out."
                 )
             return _input_text(found)
-        story = _story(dataset, str(found["place"]), int(found["row"]))
+        story = read_story(dataset, str(found["place"]), int(found["row"]))
     if not annotation:
         return "\n".join(_overview(story))
     if annotation not in story.said:
         raise unknown(f"annotation of image {story.image['image_id'][:8]}", annotation, story.said)
-    return "\n".join([*_image_lines(story), "", *_chain(story, annotation)])
-
-
-# --- finding the image ---------------------------------------------------------------------------
-
-
-def _find(con: DuckDBPyConnection, name: str) -> dict[str, Any]:
-    """The one input or image that goes by this name, with the file and row of its image."""
-    rows: list[dict[str, Any]] = []
-    if len(name) >= 4 and set(name.lower()) <= _HEX:
-        rows = _rows(con, "SELECT image_id, uri FROM raw.images WHERE starts_with(image_id, ?)", name.lower())
-    if not rows:
-        rows = _rows(
-            con,
-            f"""SELECT DISTINCT ON (coalesce(image_id, uri)) image_id, uri, outcome, reason, error FROM inputs
-               WHERE uri = $1 OR ends_with('/' || {_NAME}, '/' || $1)
-                  OR regexp_replace(parse_filename({_NAME}), '[.][^.]*$', '') = $1""",
-            name,
-        )
-    if not rows:
-        raise ConfigError(f"No image '{name}' in this data set: {_nearest(con, name)}")
-    if len(rows) > 1:
-        told = ", ".join(sorted(f"{(row['image_id'] or '')[:12]} ({row['uri']})" for row in rows)[:4])
-        more = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
-        raise ConfigError(f"'{name}' names {len(rows)} images: give more of the id or path of one of {told}{more}.")
-    places = _rows(
-        con, "SELECT filename AS place, file_row_number AS row FROM raw.images WHERE image_id = ?", rows[0]["image_id"]
-    )
-    return rows[0] | (places[0] if places else {"place": None, "row": -1})
-
-
-def _nearest(con: DuckDBPyConnection, name: str) -> str:
-    rows = _rows(
-        con,
-        f"""SELECT parse_filename({_NAME}) AS name FROM raw.inputs GROUP BY name
-           ORDER BY jaro_winkler_similarity(lower(name), lower(parse_filename(?))) DESC, name LIMIT 3""",
-        name,
-    )
-    names = ", ".join(str(row["name"]) for row in rows)
-    return f"the nearest file names are {names}." if names else "it has no inputs yet."
-
-
-def _rows(con: DuckDBPyConnection, sql: str, *values: Any) -> list[dict[str, Any]]:
-    found = con.execute(sql, list(values))
-    names = [str(column[0]) for column in found.description or []]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+    return "\n".join([*_chain(story, annotation, depth), "", *_image_lines(story)])
 
 
 def _input_text(found: Mapping[str, Any]) -> str:
-    lines = [f"input {found['uri']}", f"  {found['outcome']}: "]
-    if found["outcome"] == "quarantined":
-        lines[1] += f"{found['reason']}: {found['error']}"
-    else:
-        lines[1] += "it was not looked at yet, or has no place among the images; the same 'engine run' again goes on."
-    return "\n".join(lines)
-
-
-# --- reading what is known of it -------------------------------------------------------------------
-
-
-def _story(dataset: Dataset, place: str, row: int) -> Story:
-    shard = next(shard for shard, path in dataset.files(IMAGES).items() if dataset.location(path) == place)
-    story = Story(_row(dataset, dataset.files(IMAGES)[shard], row), shard)
-    for node in dataset.nodes:
-        path = dataset.files(node.folder).get(shard)
-        if path is None or node.over == "texts":
-            continue
-        answer = _row(dataset, path, row)
-        story.failures += [(node.name, failure) for failure in answer["failures"]]
-        for column in ANNOTATIONS:
-            for item in answer[column]:
-                story.said.setdefault(item["id"], []).append(Said(node, column, item))
-    for (_, changed), path in dataset.changes().items():
-        if changed == shard:
-            rows = TableReader(dataset.storage, path).read().to_pylist()
-            story.changes += [row for row in rows if row["image_id"] == story.image["image_id"]]
-    if path := dataset.judged_files().get(shard):
-        story.same_as = read_surveyed(dataset.storage, dataset.surveyed).same_as(story.image["image_id"])
-        verdicts = _row(dataset, path, row)
-        story.verdict = verdicts["image"]
-        story.verdicts = {verdict["id"]: verdict for column in ANNOTATIONS for verdict in verdicts[column]}
-    return story
-
-
-def _row(dataset: Dataset, path: str, row: int) -> dict[str, Any]:
-    found: dict[str, Any] = TableReader(dataset.storage, path).slice(row, row + 1).to_pylist()[0]
-    return found
+    reasons = {
+        "quarantined": f"{shown(found['reason'])}: {shown(found['error'])}",
+        "earlier": "its source does not give it any more.",
+    }
+    waits = "it was not looked at yet, or has no place among the images; the same 'engine run' again goes on."
+    return f"input {shown(found['uri'])}\n  {found['outcome']}: {reasons.get(found['outcome'], waits)}"
 
 
 # --- telling it --------------------------------------------------------------------------------------
 
 
 def _image_lines(story: Story) -> list[str]:
+    """The verdict first, then where it came from and what happened to it."""
     image = story.image
-    sources = [f"{source['source']}: {source['uri']}" for source in image["sources"]]
-    lines = [f"image {image['image_id']}"]
-    lines += [f"  {'from' if not n else '':<10}{source}" for n, source in enumerate(sources)]
-    lines.append(f"  {'size':<10}{image['width']} x {image['height']} {image['format']}, split {image['split']}")
-    lines.append(f"  {'verdict':<10}{_fate(story.verdict, judged=story.verdict is not None)}")
+    sources = [f"{shown(source['source'])}: {shown(source['uri'])}" for source in image["sources"]]
+    lines = [f"image {image['image_id']}: {_fate(story.verdict, judged=story.verdict is not None)}"]
     if story.same_as:
         lines.append(f"  {'same as':<10}image {story.same_as}")
     for node, failure in story.failures:
-        lines.append(f"  {'failure':<10}{node}: {failure['reason']}: {failure['error']}")
-    return lines
+        lines.append(f"  {'failure':<10}{node}: {shown(failure['reason'])}: {shown(failure['error'])}")
+    if story.waiting:
+        lines.append(f"  {'pending':<10}{', '.join(story.waiting)} not done yet: the same 'engine run' again goes on")
+    lines += [f"  {'from' if not n else '':<10}{source}" for n, source in enumerate(sources)]
+    return [*lines, f"  {'size':<10}{image['width']} x {image['height']} {image['format']}, split {image['split']}"]
 
 
 def _overview(story: Story) -> list[str]:
@@ -207,16 +96,34 @@ def _rule(story: Story, name: str) -> str | None:
     return None if verdict is None else str(verdict["rule"])
 
 
-def _chain(story: Story, name: str) -> list[str]:
-    said = story.record(name)
-    lines = [f"{name}: {_what(story, name)}", *_proposed(story, name, "  ")]
-    lines += list(_parents(story, name, "  ", {name}))
+def _chain(story: Story, name: str, depth: int) -> list[str]:
+    said, seen = story.record(name), {name}
+    lines = [f"{name}: {_fate_of(story, name)}", *_because(story, name)]
+    lines += [f"  it is        {_what(story, name)}", *_proposed(story, name, "  ")]
+    lines += list(_parents(story, name, "  ", seen, depth))
     lines += [f"  merged with  {other}: {_what(story, other)}" for other in _merged_here(story, name)]
     lines += [f"  changed in   {_change(one)}" for one in story.changes if name in (one["old"], one["new"])]
     if said.column == "regions":
         lines += list(_attached(story, name))
-    lines.append(f"  verdict      {_fate_of(story, name)}")
-    return lines + list(_because(story, name))
+    if further := _behind(story, seen):
+        lines.append(f"  further      {further} more annotations lie behind these: --depth {depth + 1} tells of them")
+    return lines
+
+
+def _behind(story: Story, seen: Collection[str]) -> int:
+    """How many annotations the ones told of were made from are not told of."""
+    found, open_ = set(seen), list(seen)
+    while open_:
+        name = open_.pop()
+        parents = (
+            [parent for parent in _sources(story.record(name).item) if parent in story.said]
+            if name in story.said
+            else []
+        )
+        new = set(parents) - found
+        found |= new
+        open_ += new
+    return len(found) - len(seen)
 
 
 def _change(one: Mapping[str, Any]) -> str:
@@ -239,7 +146,9 @@ def _node(node: CurrentNode) -> str:
     return f"node '{node.name}' ({node.component}, version {node.version}, key {node.key[:8]})"
 
 
-def _parents(story: Story, name: str, indent: str, seen: set[str]) -> Iterator[str]:
+def _parents(story: Story, name: str, indent: str, seen: set[str], depth: int) -> Iterator[str]:
+    if not depth:
+        return
     for parent in dict.fromkeys(_sources(story.record(name).item)):
         if parent in seen:
             continue
@@ -249,7 +158,7 @@ def _parents(story: Story, name: str, indent: str, seen: set[str]) -> Iterator[s
             continue
         yield f"{indent}from         {parent}: {_what(story, parent)}"
         yield from _proposed(story, parent, indent + "  ")
-        yield from _parents(story, parent, indent + "  ", seen)
+        yield from _parents(story, parent, indent + "  ", seen, depth - 1)
 
 
 def _sources(item: Mapping[str, Any]) -> list[str]:
@@ -333,7 +242,7 @@ def _box(item: Mapping[str, Any]) -> str:
 
 def _quote(text: str) -> str:
     short = text if len(text) <= 80 else text[:77] + "..."
-    return "'" + " ".join(short.split()) + "'"
+    return "'" + shown(" ".join(short.split())) + "'"
 
 
 def _number(value: float) -> str:

@@ -27,42 +27,55 @@ def lines(text: str) -> list[str]:
 
 def test_a_kept_region_tells_who_proposed_it_from_what_and_its_mask(dataset: Dataset) -> None:
     told = lines(why(dataset, "cat.png", "objects/0"))
-    chain = told[told.index("objects/0: object 'cat' at [11.0 11.0 61.0 61.0], score 0.92 (consensus)") :]
-    assert chain[1] == "proposed by node 'objects' (consensus, version 1, key objectso)"
-    assert chain[2] == "from ssd/0: object 'cat' at [10.0 10.0 60.0 60.0], score 0.8 (confidence)"
-    assert chain[3] == "proposed by node 'ssd' (ssd_mobilenet, version 1, key ssdssdss)"
-    assert chain[5] == "from yolo/0: object 'cat' at [12.0 12.0 62.0 62.0], score 0.6 (confidence)"
-    assert "mask outline/0: 900 pixels, by node 'outline' (grabcut, version 1, key outlineo)" in chain
-    assert chain[-1] == "verdict kept"
+    assert told[:5] == [
+        "objects/0: kept",
+        "it is object 'cat' at [11.0 11.0 61.0 61.0], score 0.92 (consensus)",
+        "proposed by node 'objects' (consensus, version 1, key objectso)",
+        "from ssd/0: object 'cat' at [10.0 10.0 60.0 60.0], score 0.8 (confidence)",
+        "proposed by node 'ssd' (ssd_mobilenet, version 1, key ssdssdss)",
+    ]
+    assert told[6] == "from yolo/0: object 'cat' at [12.0 12.0 62.0 62.0], score 0.6 (confidence)"
+    assert "mask outline/0: 900 pixels, by node 'outline' (grabcut, version 1, key outlineo)" in told
 
 
 def test_a_rejected_region_tells_the_rule_its_value_and_its_threshold(dataset: Dataset) -> None:
-    assert lines(why(dataset, "cat.png", "objects/1"))[-1] == "verdict dropped by min_score, value 0.2, threshold 0.3"
+    assert lines(why(dataset, "cat.png", "objects/1"))[0] == "objects/1: dropped by min_score, value 0.2, threshold 0.3"
 
 
 def test_a_merged_candidate_tells_what_became_of_the_one_it_was_merged_into(dataset: Dataset) -> None:
-    *_, verdict, because = lines(why(dataset, "cat.png", "ssd/1"))
-    assert verdict == "verdict merged into objects/1"
+    verdict, because, *_ = lines(why(dataset, "cat.png", "ssd/1"))
+    assert verdict == "ssd/1: merged into objects/1"
     assert because.endswith("is dropped by min_score, value 0.2, threshold 0.3")
 
 
 def test_a_phrase_leads_back_through_its_regions_to_the_detector(dataset: Dataset) -> None:
-    told = lines(why(dataset, "cat.png", "grounder/1"))
-    assert "grounder/1: phrase 'a dog' of captions/1, score 0.9 (confidence)" in told
+    told = lines(why(dataset, "cat.png", "grounder/1", depth=2))
+    assert "it is phrase 'a dog' of captions/1, score 0.9 (confidence)" in told
     assert "from captions/1: detailed text 'A cat sits near a dog.', score 1 (confidence)" in told
     assert "from ssd/1: object 'dog' at [12.0 12.0 58.0 58.0], score 0.2 (confidence)" in told
 
 
+def test_a_chain_is_followed_as_far_as_asked_and_tells_what_lies_behind(dataset: Dataset) -> None:
+    short = lines(why(dataset, "cat.png", "grounder/1"))
+    assert not any(line.startswith("from ssd/1") for line in short)
+    assert "further 1 more annotations lie behind these: --depth 2 tells of them" in short
+    none = lines(why(dataset, "cat.png", "grounder/1", depth=0))
+    assert not any(line.startswith("from objects/1") for line in none)
+    assert "further 3 more annotations lie behind these: --depth 1 tells of them" in none
+    with pytest.raises(ConfigError, match="depth of -1"):
+        why(dataset, "cat.png", "grounder/1", depth=-1)
+
+
 def test_what_was_dropped_with_another_names_that_one(dataset: Dataset) -> None:
-    assert lines(why(dataset, "page.png", "ocr/3"))[-1].startswith("because ocr/1")
-    assert lines(why(dataset, "tiny.png", "captions/0"))[-1] == (
+    assert lines(why(dataset, "page.png", "ocr/3"))[1].startswith("because ocr/1")
+    assert lines(why(dataset, "tiny.png", "captions/0"))[1] == (
         "because the image is dropped by min_side, value 16, threshold 32"
     )
 
 
 def test_a_human_region_has_no_score_and_knows_who_agreed(dataset: Dataset) -> None:
     told = lines(why(dataset, "cup.png", "human/0"))
-    assert "human/0: object 'cup' at [20.0 20.0 80.0 80.0], no score (human)" in told
+    assert "it is object 'cup' at [20.0 20.0 80.0 80.0], no score (human)" in told
     assert "from ssd/0: object 'cup' at [22.0 22.0 78.0 78.0], score 0.9 (confidence)" in told
 
 
@@ -87,7 +100,7 @@ def test_a_quarantined_image_or_input_tells_its_reason(dataset: Dataset) -> None
 
 
 def test_before_the_filters_nothing_is_judged(tmp_path: Path) -> None:
-    assert lines(why(handmade(tmp_path, judged=False), "cat.png", "objects/0"))[-1] == "verdict not judged yet"
+    assert lines(why(handmade(tmp_path, judged=False), "cat.png", "objects/0"))[0] == "objects/0: not judged yet"
 
 
 def test_an_unknown_image_gets_the_nearest_file_names(dataset: Dataset) -> None:

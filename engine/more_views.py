@@ -1,0 +1,105 @@
+"""Views of what lies beside the record: `pairs` of a release, and `truth`, people's labels of audit images.
+
+`truth` is there only where a person asks (`engine query`). One could get wrong to read it on the way to a release:
+what is measured with would be trained on.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from engine.dataset import Dataset
+from engine.graph import IMAGES
+from engine.raw_views import identifier, quoted
+from engine.schema import ANNOTATIONS, RECORD
+from engine.shards import Commits
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_PAIRS = {
+    "image_id": "VARCHAR",
+    "width": "INTEGER",
+    "height": "INTEGER",
+    "uri": "VARCHAR",
+    "offset": "BIGINT",
+    "length": "BIGINT",
+    "split": "VARCHAR",
+    "task": "VARCHAR",
+    "prompt": "VARCHAR",
+    "target": "VARCHAR",
+    "annotation_ids": "VARCHAR[]",
+    "tokens": "INTEGER",
+    "truncated": "BOOLEAN",
+}
+_OFFSET, _LENGTH = 'p."offset" AS byte_offset', "p.length AS byte_length"
+
+
+def pairs_view(dataset: Dataset) -> str:
+    """Of the release that is read, or of the one made last."""
+    folder = dataset.release or last_release(dataset)
+    paths = _pairs_files(dataset, folder) if folder else []
+    if paths:
+        source = f"read_parquet([{', '.join(quoted(dataset.location(path)) for path in paths)}])"
+    else:
+        empty = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in _PAIRS.items())
+        source = f"(SELECT {empty} WHERE false)"
+    own = [name for name in _PAIRS if name not in ("image_id", "split", "offset", "length")]
+    release = quoted(folder.rpartition("/")[2])
+    return f"""CREATE VIEW pairs AS SELECT p.image_id, p.split, true AS kept, {release} AS release,
+        {", ".join(f"p.{name}" for name in own)}, {_OFFSET}, {_LENGTH} FROM {source} p"""
+
+
+def last_release(dataset: Dataset) -> str:
+    """The folder of the complete release that the latest run made or found; where no run tells, the last by name."""
+    made = [name for name in dataset.kept_records() if name.startswith("releases/")]
+    for run in reversed(dataset.runs() if made else []):
+        found = _json(dataset, f"{run}/run.json").get("release", "")
+        if found in made:
+            return str(found)
+    return made[-1] if made else ""
+
+
+def _pairs_files(dataset: Dataset, folder: str) -> list[str]:
+    names = [str(file["name"]) for file in _json(dataset, f"{folder}/manifest.json").get("files", [])]
+    return [f"{folder}/{name}" for name in sorted(names) if name.startswith("pairs-")]
+
+
+def _json(dataset: Dataset, name: str) -> dict[str, Any]:
+    try:
+        found = json.loads(dataset.storage.read(name))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+# --- truth ---------------------------------------------------------------------------------------
+
+
+def truth_view(con: DuckDBPyConnection, dataset: Dataset) -> str:
+    """One row an annotation, with the columns of its type; null for those of other types."""
+    paths = [] if dataset.release else _truth_files(dataset)
+    if paths:
+        source = f"read_parquet([{', '.join(quoted(dataset.location(path)) for path in paths)}], union_by_name = true)"
+    else:
+        columns = con.from_arrow(RECORD.empty_table())
+        empty = ", ".join(f"NULL::{kind} AS {n}" for n, kind in zip(columns.columns, columns.types, strict=True))
+        source = f"(SELECT {empty} WHERE false)"
+    parts = [
+        f"SELECT image_id, {quoted(column)} AS annotation_type, a.id AS annotation_id, a.* EXCLUDE (id) "
+        f"FROM (SELECT image_id, unnest({column}) AS a FROM {source})"
+        for column in ANNOTATIONS
+    ]
+    return f"""CREATE VIEW truth AS SELECT t.image_id, i.split, t.* EXCLUDE (image_id)
+        FROM ({" UNION ALL BY NAME ".join(parts)}) t
+        LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = t.image_id"""
+
+
+def _truth_files(dataset: Dataset) -> list[str]:
+    """Records of images name them: every one of them is read, which is why this view is made only where it is asked."""
+    commits = Commits(dataset.storage, IMAGES)
+    records = [
+        commits.record(shard, int(revision)) for shard, revision in enumerate(commits.revisions()) if revision >= 0
+    ]
+    return [record.files["truth"].path for record in records if "truth" in record.files]
