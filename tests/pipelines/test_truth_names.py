@@ -20,7 +20,7 @@ def matched(names: list[str], images: list[dict[str, Any]]) -> list[str | None]:
 
 
 @pytest.mark.parametrize(
-    "form", ["cam{}/0001.jpg", "/home/x/photos/cam{}/0001.jpg", "cam{}\\0001.jpg", "./cam{}/0001.jpg"]
+    "form", ["cam{}/0001.jpg", "/srv/x/photos/cam{}/0001.jpg", "cam{}\\0001.jpg", "./cam{}/0001.jpg"]
 )
 def test_frames_of_one_name_are_told_apart_by_their_folders(form: str) -> None:
     assert matched([form.format(2), form.format(1)], FRAMES) == ["2-1", "1-1"]
