@@ -129,6 +129,6 @@ def is_nested(schema: Any, column: str) -> bool:
     """Whether it holds images as structs {bytes, path}. FileNotFoundError if there is no such column."""
     import pyarrow as pa
 
-    if column not in schema.names:
-        raise FileNotFoundError(f"no column '{column}'")
+    if len(schema.get_all_field_indices(column)) != 1:
+        raise FileNotFoundError(f"no column '{column}', or two of that name")
     return bool(pa.types.is_struct(schema.field(column).type))
