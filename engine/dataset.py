@@ -121,7 +121,7 @@ class Dataset:
         except FileNotFoundError:
             raise unknown("kept record", folder, self.kept_records()) from None
         _check_version(f"{self.url}/{folder}", manifest)
-        if not all(isinstance(manifest.get(name), list) for name in ("nodes", "files")):
+        if not all(_lists(manifest, name, fields) for name, fields in _MANIFEST.items()):
             raise DamageError(f"'{folder}/manifest.json' names no nodes and files: it is not one of a release.")
         made = {node["name"]: f"{node['name']}/{node['key'][:8]}" for node in manifest["nodes"]}
         parses = [node for node in self.nodes if node.over == "texts"]
@@ -241,6 +241,14 @@ class Dataset:
         except (FileNotFoundError, DamageError):
             return {}
         return told if isinstance(told.get("nodes"), list) else {}
+
+
+_MANIFEST = {"nodes": {"name", "key"}, "files": {"name", "sha256"}}  # what is read of a manifest here
+
+
+def _lists(manifest: dict[str, Any], name: str, fields: set[str]) -> bool:
+    items = manifest.get(name)
+    return isinstance(items, list) and all(isinstance(item, dict) and fields <= set(item) for item in items)
 
 
 def read_header(storage: Storage) -> dict[str, Any]:

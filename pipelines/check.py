@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from engine.config import Recipe, load_recipe
 from engine.dataset import read_header
+from engine.errors import DamageError
 from engine.progress import LineDrawer
 from engine.storage import Storage
 from pipelines.check_commits import KINDS, RECORDED, Walk, Watch, walk
@@ -59,22 +60,24 @@ class CheckLine:
         self.drawer.close()
 
 
-def render(found: Walk, *, repair: bool) -> str:
-    """A table by folder, then everything that is wrong, and what to do about it."""
-    lines = [*_table(found), ""]
+def render(found: Walk) -> str:
+    """A table by folder, then everything that is wrong, and what was done about it or is to be done."""
+    lines = list(_table(found))
     for finding in found.findings:
         done = f": {finding.repair}" if finding.repair else ""
         lines.append(f"{finding.kind:<9} {finding.path}  {finding.told}{done}")
-    open_ = [finding for finding in found.findings if not finding.repaired]
     if not found.findings:
         lines.append(f"'{found.storage.url}' is sound.")
-    elif not open_:
+    elif found.sound:
         lines.append("Everything was repaired: run 'engine run' to make again what was removed.")
-    elif not repair:
-        lines.append(f"{_things(len(open_))} wrong: '--repair' does what is safe.")
-    else:
-        lines.append(f"{_things(len(open_))} left to a person.")
     return "\n".join(lines)
+
+
+def not_sound(found: Walk, *, repair: bool) -> DamageError:
+    """The sentence for a data set of which something is wrong still."""
+    number = sum(not finding.repaired for finding in found.findings)
+    todo = "do what the table says of each" if repair else "'engine check --repair' does what is safe"
+    return DamageError(f"'{found.storage.url}' is not sound, {_things(number)} wrong: {todo}.")
 
 
 def _things(number: int) -> str:

@@ -312,16 +312,16 @@ def check(
     """Read everything a data set holds: what is damaged, missing, swapped, orphaned or stale, and what to do."""
 
     def work() -> None:
-        from pipelines.check import CheckLine, check_named, render
+        from pipelines.check import CheckLine, check_named, not_sound, render
 
         line = CheckLine()
         try:
             found = check_named(recipe, dataset, repair=repair, watch=line.watch)
         finally:
             line.close()
-        say(render(found, repair=repair))
+        say(render(found))
         if not found.sound:
-            raise typer.Exit(FAILED)
+            raise not_sound(found, repair=repair)
 
     _guarded(work)
 

@@ -119,7 +119,9 @@ def read_manifest(storage: Storage, folder: str = "") -> dict[str, Any]:
     """FileNotFoundError where no release is finished; DamageError for a manifest that is not as it was written."""
     name = f"{folder}/manifest.json" if folder else "manifest.json"
     found = read_sealed(storage, name, "restore it from a backup, or make the release again under another name.")
-    if not isinstance(found.get("files"), list) or not isinstance(found.get("content"), str):
+    files = found.get("files")
+    named = isinstance(files, list) and all(isinstance(file, dict) and "name" in file for file in files)
+    if not named or not isinstance(found.get("content"), str):
         raise DamageError(f"The manifest '{storage.url}/{name}' names no files: it is not one of a release.")
     return found
 

@@ -89,7 +89,9 @@ def _manifest(release: str, folder: Path) -> dict[str, Any]:
         raise ConfigError(
             f"No finished release at '{release}': it has no manifest.json; give a folder under releases/."
         ) from None
-    if lacking := [name for name in ("counts", "pairs", "recipe", "image_extensions") if name not in manifest]:
+    lacking = [name for name in ("counts", "pairs", "recipe", "image_extensions") if name not in manifest]
+    lacking += [name for file in manifest["files"] for name in ("bytes", "sha256", "rows") if name not in file]
+    if lacking:
         raise ConfigError(f"The manifest of '{release}' has no '{lacking[0]}': it is not one of a release.")
     if (version := manifest.get("schema_version")) != SCHEMA_VERSION:
         raise ConfigError(f"'{release}' has schema version {version}, this engine reads {SCHEMA_VERSION}.")
@@ -107,8 +109,7 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> Check:
         elif (digest := sha256_file(str(path))) != file["sha256"]:
             check.faults.append(f"{file['name']} has sha256 {digest[:12]}..., not {file['sha256'][:12]}...")
     named = {file["name"] for file in manifest["files"]}
-    # A loader takes whatever matches the pattern, so a stray shard would be read too.
-    shards = (path for pattern in ("train-*", "pairs-*") for path in folder.glob(pattern))
+    shards = (path for pattern in ("train-*", "pairs-*") for path in folder.glob(pattern))  # what loaders would read
     check.faults += [f"{path.name} is not in the manifest" for path in shards if path.name not in named]
     if not (folder / "README.md").is_file():
         check.faults.append("README.md is missing: `datasets` would guess the features and fail")
@@ -310,11 +311,9 @@ def _phrase_faults(phrase: Row, texts: Mapping[str, str], regions: set[str]) -> 
 
 def _datasets(folder: Path, manifest: Mapping[str, Any], counts: Mapping[str, Row], scratch: Path) -> list[Check]:
     """Streamed and loaded whole, without a network and without leaving a cache behind."""
+    if not manifest["counts"].get("images"):  # `datasets` refuses empty shards and empty folders alike
+        return [Check(f"datasets reads the {kind}", "no images, nothing to load") for kind in _KINDS]
     checks = [Check(f"datasets reads the {kind}") for kind in _KINDS]
-    if not manifest["counts"].get("images"):
-        for check in checks:
-            check.detail = "no images, nothing to load"  # `datasets` refuses empty shards and empty folders alike
-        return checks
     stems = sorted(counts)
     size = sum(file["bytes"] for file in manifest["files"] if file["name"].endswith(".tar"))
     part, loaded = (folder, stems) if size <= _COPIED else (_part(folder, stems[0], scratch / "part"), stems[:1])

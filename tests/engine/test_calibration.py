@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from engine.calibration import Calibration
-from engine.errors import ConfigError
+from engine.errors import ConfigError, DamageError
 
 CURVES: dict[str, Any] = {"ssd": {"x": [0.2, 0.6], "y": [0.1, 0.9]}, "yolo": {"x": [0.5], "y": [0.25]}}
 
@@ -97,3 +97,14 @@ def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
         Calibration.read(str(tmp_path / "nowhere.json"))
     with pytest.raises(ConfigError, match="cannot be read"):
         Calibration.read(str(tmp_path))
+
+
+def test_a_fitted_calibration_is_held_to_the_digest_in_its_name(tmp_path: Path) -> None:
+    found = Calibration({"yolo": (np.array([0.1, 0.9]), np.array([0.2, 0.7]))})
+    path = tmp_path / "calibration" / f"{found.digest[:8]}.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(found.as_json()))
+    assert Calibration.read(str(path)).digest == found.digest
+    path.write_text(path.read_text().replace("0.7", "0.3"))
+    with pytest.raises(DamageError, match=r"is damaged.*fit it again"):
+        Calibration.read(str(path))

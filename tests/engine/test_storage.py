@@ -76,3 +76,59 @@ def test_a_member_of_a_packed_file_is_read_by_offset(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"0123456789")
     assert read_source(str(tmp_path / "x.tar"), 3, 4) == b"3456"
     assert read_source(f"file://{tmp_path}/x.tar", 3, 4) == b"3456"
+
+
+def test_a_write_whose_answer_was_lost_counts_as_made(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    assert storage.create("record.json", b"mine")
+    assert storage.create("record.json", b"mine")  # the client tries again, and finds what it wrote
+    assert not storage.create("record.json", b"another's")
+
+
+def test_the_bytes_and_the_name_of_a_file_are_on_the_disk_before_anybody_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, synced = Storage(str(tmp_path)), []
+
+    def fsync(handle: int) -> None:
+        synced.append(os.path.basename(os.readlink(f"/proc/self/fd/{handle}")))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    scratch = storage.scratch("node/key/00000.parquet")
+    Path(scratch).write_bytes(b"data")
+    synced.clear()
+    storage.upload(scratch, "node/key/00000.parquet")
+    assert synced == [os.path.basename(scratch), "key"]
+
+
+def test_new_folders_are_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, synced = Storage(str(tmp_path)), []
+    monkeypatch.setattr("engine.disks.sync_folder", synced.append)
+    storage.put("a/b/c.json", b"")
+    assert synced == [str(tmp_path), str(tmp_path / "a")]
+
+
+def test_a_file_where_a_folder_is_needed_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "node").write_text("")
+    with pytest.raises(StorageError, match="node' is a file, expected a folder"):
+        Storage(str(tmp_path)).put("node/key/00000.json", b"")
+
+
+@pytest.mark.parametrize("operation", ["read", "sha256"])
+def test_a_disk_that_cannot_read_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    import builtins
+    import errno
+    import io
+
+    class Bad(io.BytesIO):
+        def read(self, *size: object) -> bytes:
+            raise OSError(errno.EIO, "Input/output error")
+
+    storage = Storage(str(tmp_path))
+    storage.put("x.json", b"{}")
+    monkeypatch.setattr(builtins, "open", lambda *given, **named: Bad())
+    monkeypatch.setattr(storage.fs, "open", lambda *given, **named: Bad())
+    with pytest.raises(StorageError, match=r"Storage failed at 'x\.json'.*Input/output error"):
+        getattr(storage, operation)("x.json")

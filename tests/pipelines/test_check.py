@@ -318,7 +318,7 @@ def test_the_command_prints_a_table_and_exits_by_what_it_found(made: Path, datas
     _flip(_one(dataset, "boxes/*/*.parquet"))
     result = CliRunner().invoke(app, ["check", "-d", str(dataset)])
     assert result.exit_code == 1
-    assert "1 thing is wrong: '--repair' does what is safe." in result.stdout
+    assert "is not sound, 1 thing is wrong: 'engine check --repair' does what is safe." in result.stderr
     result = CliRunner().invoke(app, ["check", "-d", str(dataset), "--repair"])
     assert result.exit_code == 0
 

@@ -12,6 +12,7 @@ from typing import Any
 from engine.dataset import Dataset
 from engine.sql import query
 from pipelines import run as stages
+from pipelines.check import check
 from tests.runs import (
     draw_photos,
     engine,
@@ -48,6 +49,7 @@ def test_a_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(
     for kind in ("train", "pairs"):
         assert len({row["image_id"] for row in _remote_release(fs, kind)}) == 24
         assert _remote_release(fs, kind) == _local_release(tmp_path / "local", kind)
+    assert check("s3://sets/one").findings == []
     asked = "SELECT count(*) AS n, count(DISTINCT image_id) AS images FROM regions"
     (found,) = query(Dataset.open("s3://sets/one"), asked).to_pylist()
     assert found["images"] == 24

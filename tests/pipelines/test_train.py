@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from engine.config import parse_recipe
-from engine.errors import ConfigError, RunFailed
+from engine.errors import ConfigError, DamageError, RunFailed
 from engine.storage import sha256_file
 from model.ray_training import ray_worker
 from pipelines.cli import app
@@ -77,6 +78,19 @@ def test_a_model_lies_beside_the_releases_with_all_that_made_it(released: Data, 
     assert {row["step"] for row in losses} == set(range(8))
     assert {row["task"] for row in losses} == {"<OD>", "<CAPTION>"}
     assert (folder / "losses.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "training.json"])
+def test_a_model_with_a_flipped_bit_is_not_loaded(released: Data, trained: Result, tmp_path: Path, name: str) -> None:
+    from model.florence import load
+
+    folder = tmp_path / "flipped"
+    shutil.copytree(Path(released["dataset"], trained.folder), folder)
+    data = bytearray((folder / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (folder / name).write_bytes(data)
+    with pytest.raises(DamageError, match=f"{name}' (is|was) .*train the model again"):
+        load(str(folder))
 
 
 def test_plain_transformers_loads_it_and_says_the_same(released: Data, trained: Result) -> None:

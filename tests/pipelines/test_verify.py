@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import random
 import sys
 import tarfile
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 
 from engine.errors import ConfigError, DamageError
 from engine.storage import sha256_file
+from pipelines.release import sealed_manifest
 from pipelines.verify import Check, render_checks, verify
 from tests.builders import image_score, phrase, region, region_text, tag, text
 from tests.pipelines.small_release import Item, annotated, drawn, full, mixed, write
@@ -257,6 +259,25 @@ class TestRecords:
     def test_an_annotation_id_that_occurs_twice_is_told(self, tmp_path: Path) -> None:
         checks = broken(tmp_path, tags=[tag(id="m/0")], image_scores=[image_score(id="m/0")])
         assert "the annotation id m/0 occurs 2 times" in only(checks, RECORDS)
+
+
+def test_a_flipped_bit_anywhere_in_a_manifest_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "v1", [full(drawn())]) / "manifest.json"
+    data, choice = sealed_manifest(json.loads(path.read_bytes()), b""), random.Random(3)
+    for _ in range(60):
+        place = choice.randrange(len(data))
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1 << choice.randrange(8)]) + data[place + 1 :])
+        with pytest.raises(DamageError, match=r"manifest\.json' (is no JSON any more|was changed since)"):
+            verify(str(path.parent))
+
+
+def test_a_card_of_another_release_is_told(tmp_path: Path, unheard: None) -> None:
+    folder = write(tmp_path / "v1", [full(drawn())])
+    written = json.loads((folder / "manifest.json").read_bytes())
+    (folder / "manifest.json").write_bytes(sealed_manifest(written, b"another card"))
+    assert faults(verify(str(folder)))["files are those of the manifest"] == [
+        "README.md is not the one that was written with the release: `datasets` may read by it"
+    ]
 
 
 class TestMissing:
