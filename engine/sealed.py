@@ -16,7 +16,7 @@ from typing import Any
 from engine.errors import DamageError
 from engine.storage import Storage
 
-DIGEST = "digest"
+DIGEST, _LENGTH = "digest", 32
 # Folders whose shards have an order that other files rely on: a shard of theirs cannot be made again on its own.
 ORDERED = ("images", "inputs", "splits", "labels", "truth")
 _NAMED = re.compile(r"\d{5,}(?:-r\d+)?-([0-9a-f]{8})\.\w+")
@@ -28,10 +28,10 @@ def seal(fields: Mapping[str, Any], indent: int | None = 1) -> bytes:
     return json.dumps({**fields, DIGEST: _digest(fields)}, indent=indent).encode()
 
 
-def _digest(fields: Mapping[str, Any]) -> str:
+def _digest(fields: Mapping[str, Any], besides: str = DIGEST) -> str:
     """Of what the JSON says; keys become strings there, so it is written and read once."""
-    told = json.loads(json.dumps({name: value for name, value in fields.items() if name != DIGEST}))
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+    told = json.loads(json.dumps({name: value for name, value in fields.items() if name != besides}))
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:_LENGTH]
 
 
 def unseal(data: bytes) -> dict[str, Any]:
@@ -44,9 +44,16 @@ def unseal(data: bytes) -> dict[str, Any]:
         raise ValueError("is no JSON any more") from None
     if not isinstance(fields, dict):
         raise ValueError(f"holds a {type(fields).__name__}, expected an object")
-    if (digest := fields.pop(DIGEST, None)) is not None and digest != _digest(fields):
+    digest = fields.pop(DIGEST, None)
+    renamed = digest is None and any(value == _digest(fields, name) for name, value in fields.items() if _like(value))
+    if renamed or (digest is not None and digest != _digest(fields)):
         raise ValueError("was changed since it was written: its digest is of other content")
     return fields
+
+
+def _like(value: Any) -> bool:
+    """Whether it may be a digest, so that one whose name was hit is found."""
+    return isinstance(value, str) and len(value) == _LENGTH
 
 
 def read_sealed(storage: Storage, name: str, advice: str = "") -> dict[str, Any]:

@@ -18,17 +18,15 @@ def test_what_was_sealed_is_read_back() -> None:
     assert unseal(seal(FIELDS)) == FIELDS
 
 
-def test_any_flipped_bit_is_noticed_or_changes_nothing() -> None:
+def test_any_flipped_bit_is_noticed() -> None:
     data = seal(FIELDS)
     for place in range(len(data)):
         for bit in range(8):
             flipped = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
-            try:
-                found = unseal(flipped)
-            except ValueError:
-                continue
-            # The one flip that passes hides the digest, and leaves all else as it is.
-            assert {name: found[name] for name in FIELDS} == FIELDS
+            if bit == 5 and data[place : place + 1] in b"fc" and b"u00" in data[place - 4 : place]:
+                continue  # \\u00FC is \\u00fc
+            with pytest.raises(ValueError, match=r"is no JSON any more|was changed since|holds a"):
+                unseal(flipped)
 
 
 def test_json_from_before_there_were_digests_is_read_as_it_is() -> None:
