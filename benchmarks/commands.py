@@ -54,7 +54,7 @@ class Done:
             told.append(f"{name}: a traceback that ends in {self.err.strip().splitlines()[-1][:200]}")
         elif self.code not in (0, 1, 2):
             told.append(f"{name}: exit code {self.code}: {self.err[-200:]}")
-        elif self.code and not self.sentence and "status" not in self.arguments and "verify" not in self.arguments:
+        elif self.code and not self.sentence and self.arguments[0] not in ("status", "verify", "check"):
             told.append(f"{name}: exit code {self.code} and no sentence")
         if len(self.sentence) > 1500:
             told.append(f"{name}: a sentence of {len(self.sentence)} characters")
