@@ -25,6 +25,7 @@ from engine.storage import Storage
 from engine.tars import TarWriter
 from model.pairs import Options
 from pipelines.release_pairs import PAIR, PairCounts, PairWriter
+from pipelines.released_names import released_recipe, released_sources
 
 _IMAGE_COLUMNS = ("image_id", "width", "height", "format", "licence", "split", "sources")
 
@@ -57,7 +58,9 @@ def release_rows(kept: pa.Table, images: pa.Table) -> pa.Table:
     """Kept RECORD rows and the IMAGES rows of the same images, as SAMPLE."""
     if not kept["image_id"].equals(images["image_id"]):
         raise ValueError("kept annotations and images are of different images")
-    columns = [images[name] for name in _IMAGE_COLUMNS] + [kept[name] for name in ANNOTATIONS]
+    sources = released_sources(images["sources"], SAMPLE.field("sources"))
+    own = [sources if name == "sources" else images[name] for name in _IMAGE_COLUMNS]
+    columns = own + [kept[name] for name in ANNOTATIONS]
     return pa.table(columns, names=SAMPLE.names).cast(SAMPLE)
 
 
@@ -159,7 +162,7 @@ def manifest(
         "image_extensions": sorted(extensions),
         "schema": [{"name": field.name, "type": str(field.type)} for field in RELEASE],
         "lost": [list(item) for item in lost],
-        "recipe": dict(recipe),
+        "recipe": released_recipe(dict(recipe)),
         "nodes": [
             {
                 "name": node.name,
