@@ -136,7 +136,7 @@ def read_parquet_row(container: str, member: str) -> bytes:
     except (pa.ArrowException, ValueError, OSError) as error:
         if isinstance(error, ABSENT) or (isinstance(error, OSError) and error.errno is not None):
             raise
-        raise ImageError("corrupt", f"row {row} of '{container}' cannot be decoded: {error}"[:300]) from None
+        raise ImageError("corrupt", f"row {row} of '{container}' cannot be decoded: {one_line(error)}") from None
     if data is None:
         raise ImageError("no_image", f"row {row} of '{container}' has no image in the column '{column}'")
     return data
@@ -160,7 +160,7 @@ def read_remote(uri: str, offset: int, length: int) -> bytes:
     except Exception as error:
         if why_unreadable(error) or is_of_the_store(error, container):
             raise
-        raise ImageError("unreachable", f"nothing here opens it: {str(error) or type(error).__name__}"[:300]) from error
+        raise ImageError("unreachable", f"nothing here opens it: {one_line(error)}") from error
     return data
 
 
@@ -168,6 +168,11 @@ def is_of_the_store(error: BaseException, uri: str) -> bool:
     """Whether it is a store that fails, and not only what this URI names: a host or a file system nobody has here."""
     known = isinstance(error, OSError) or type(error).__module__.startswith(("botocore", "aiobotocore"))
     return known and scheme_of(uri) in (*_STORES, "")
+
+
+def one_line(error: BaseException) -> str:
+    """What a library says, without line breaks and not longer than a message should be."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def shortened(name: Any, most: int = 200) -> str:

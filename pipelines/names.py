@@ -20,7 +20,7 @@ from urllib.parse import unquote_to_bytes
 from engine.containers import split_uri
 from engine.errors import ConfigError, StorageError
 from engine.keys import stable_hash
-from engine.opening import is_of_the_store, shortened, why_unreadable
+from engine.opening import is_of_the_store, one_line, shortened, why_unreadable
 from engine.storage import storage_errors
 from engine.urls import file_system, scheme_of
 from engine.web import is_web
@@ -173,10 +173,10 @@ def normalised(path: str) -> tuple[str, Any]:
         # Listings are read once; keeping them would hold every name of a bucket in memory.
         fs, root = file_system(path, use_listings_cache=False)
     except Exception as error:
-        told = str(error) or type(error).__name__
+        told = one_line(error)
         if isinstance(error, ImportError) and scheme_of(path) in ("s3", "s3a"):
             told = "S3 needs the package s3fs: pip install 'fld5b-engine[s3]'"
-        raise ConfigError(f"Cannot open the source '{shortened(path)}': {told}"[:500]) from error
+        raise ConfigError(f"Cannot open the source '{shortened(path)}': {told}") from error
     return str(fs.unstrip_protocol(root)).rstrip("/"), fs
 
 
