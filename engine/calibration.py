@@ -1,7 +1,9 @@
 """Scores as probabilities: a measured curve for each producer, in a small JSON file.
 
 {"<producer>": {"x": [raw scores, ascending], "y": [share that was right, never falling]}}. Between the points
-it is straight, beyond them flat. A producer without a curve keeps its scores.
+it is straight, beyond them flat. A producer without a curve keeps its scores. What `engine eval --fit` writes has a
+second entry, "fusion", which consensus reads: {"producers": [...], "coefficients": [...], "intercept", "floor"}
+(engine.fusion.FittedFusion).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError, DamageError, StorageError
+from engine.fusion import CONTEXT, FittedFusion
 from engine.keys import stable_hash
 from engine.storage import read_source
 
@@ -24,17 +27,21 @@ Floats = npt.NDArray[np.float64]
 # A curve has flat stretches. So much of the raw score is mixed in that no two scores of one producer become equal:
 # whoever sorts by score finds the detector's own order.
 _OWN = 1e-9
+FUSION = "fusion"  # a name no node can have beside it: see engine.graph
 
 
 class Calibration:
-    def __init__(self, curves: Mapping[str, tuple[Floats, Floats]]) -> None:
-        """`curves`: {producer: (x, y)}."""
+    def __init__(self, curves: Mapping[str, tuple[Floats, Floats]], fusion: FittedFusion | None = None) -> None:
+        """`curves`: {producer: (x, y)}. `fusion`: how the scores of several producers become one."""
+        self.fusion = fusion
         self.curves = {name: _checked(name, *curve) for name, curve in sorted(curves.items())}
 
     @classmethod
     def read(cls, path: str) -> Self:
         """From a file or any URL fsspec knows. One that `engine eval --fit` wrote is held to the digest in its name."""
-        found = cls(_curves(path, _loaded(path)))
+        content = _loaded(path)
+        fusion = content.pop(FUSION, None) if isinstance(content, dict) else None
+        found = cls(_curves(path, content), None if fusion is None else _fusion(path, fusion))
         name = _FITTED.search(path)
         if name and not found.digest.startswith(name[1]):
             raise DamageError(f"'{path}' is damaged (its name is of other curves): fit it again, 'engine eval --fit'.")
@@ -49,8 +56,9 @@ class Calibration:
         """64 hex digits of what it says, however the file is laid out."""
         return stable_hash(self.as_json())
 
-    def as_json(self) -> dict[str, dict[str, list[float]]]:
-        return {name: {"x": x.tolist(), "y": y.tolist()} for name, (x, y) in self.curves.items()}
+    def as_json(self) -> dict[str, dict[str, Any]]:
+        curves: dict[str, dict[str, Any]] = {n: {"x": x.tolist(), "y": y.tolist()} for n, (x, y) in self.curves.items()}
+        return curves | ({FUSION: self.fusion.as_json()} if self.fusion else {})
 
     def apply(self, producers: Sequence[str] | npt.NDArray[Any], scores: Floats) -> Floats:
         """New scores, one for each producer's name and raw score. Never reorders what one producer said; NaN stays."""
@@ -88,6 +96,19 @@ def _curves(path: str, content: Any) -> dict[str, tuple[Floats, Floats]]:
         except (TypeError, ValueError) as error:
             raise ConfigError(f"The calibration '{path}' has something for '{name}' that is no number.") from error
     return curves
+
+
+def _fusion(path: str, content: Any) -> FittedFusion:
+    try:
+        coefficients = np.array(content["coefficients"], np.float64)
+        numbers = float(content["intercept"]), float(content["floor"])
+        fusion = FittedFusion(tuple(content["producers"]), coefficients, *numbers)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"The fusion in the calibration '{path}' cannot be read: fit it again.") from error
+    right = coefficients.shape == (2 * len(fusion.producers) + CONTEXT,)
+    if not right or not np.isfinite([*coefficients, *numbers]).all():
+        raise ConfigError(f"The fusion in the calibration '{path}' cannot be read: fit it again.")
+    return fusion
 
 
 def _checked(name: str, x: Floats, y: Floats) -> tuple[Floats, Floats]:

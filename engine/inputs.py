@@ -38,6 +38,9 @@ class ShardInputs:
         self._sizes = self._named_sizes() if node.over == "images" else []
         self._tables: dict[str, TableReader] = {}
         self._parses: dict[str, Mapping[str, Parse]] = {}
+        # Who hands on labels looked at nothing: its silence says nothing either.
+        detectors = (name for name, kinds in node.inputs.items() if "boxes" in kinds)
+        self._detectors = tuple(name for name in detectors if "labels" not in nodes[name].needs)
         for name in node.inputs:
             reader = self._reader(self._record(name), "data", self.columns(name))
             if nodes[name].over == "texts":
@@ -109,7 +112,7 @@ class ShardInputs:
 
     def samples(self, lo: int, hi: int) -> list[Sample]:
         """The images [lo, hi) with the annotations this node reads; pixels are put in by the worker."""
-        answer = [Sample(*size) for size in self._sizes[lo:hi]]
+        answer = [Sample(*size, asked=self._detectors) for size in self._sizes[lo:hi]]
         for name, reader in self._tables.items():
             self._add(answer, reader.slice(lo, hi), all_boxes="boxes" in self.node.inputs[name])
         for labels in self._labels:

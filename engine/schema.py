@@ -383,6 +383,7 @@ class Sample:
     tags: list[Tag] = field(default_factory=list)
     image_scores: list[ImageScore] = field(default_factory=list)
     parse: Mapping[str, Parse] = field(default_factory=dict)  # by text_key
+    asked: tuple[str, ...] = ()  # the detectors that looked for boxes, whether or not they found any
 
 
 COLUMN_CLASSES: dict[str, type[Annotation]] = {

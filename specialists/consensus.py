@@ -19,27 +19,28 @@ from engine.errors import ConfigError
 from engine.pairs import iou_pairs, suppressors
 from engine.ranges import Share
 from engine.schema import Answer, Region, Sample
+from engine.fusion import RIVAL_IOU, Evidence, by_agreement, trust
 
+Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
 class Consensus:
-    """Fused score: 1 - product of (1 - score) ** votes over the members, as of independent witnesses.
-
-    It needs no knowledge of who was asked and said nothing, keeps a lone detector's score as it is, and
-    never falls when somebody agrees. Fused box: mean of the members', weighted by votes * score.
+    """Fused score without labels: `engine.fusion.by_agreement`. One detector alone keeps its scores; with several
+    each counts by how far the others in the image confirm it, and silence of one that was asked counts against a box.
+    Fused box: mean of the members', weighted by votes * trust * score.
 
     Options. iou: boxes of one label that overlap as much are one object. nms_iou: and as much are
     duplicates, within one producer. votes: {producer: weight}, 1 for whom is not named.
-    calibration: path or URL of a JSON file of curves, one a producer (engine/calibration.py says what it holds);
-    scores become the probability of being right before anything else is done with them.
+    calibration: path or URL of what `engine eval --fit` wrote (engine/calibration.py says what it holds): scores
+    become probabilities before anything else is done with them, and the fit's fusion takes the place of agreement.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes",)
     gives: ClassVar[tuple[str, ...]] = ("regions",)
     replaces: ClassVar[tuple[str, ...]] = ("boxes",)  # its answer holds every candidate again, with where it went
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     deterministic: ClassVar[bool] = True
 
     def __init__(
@@ -72,21 +73,36 @@ class Consensus:
         keeper = self._duplicates(table)
         clusters = self._clusters(table, np.flatnonzero(keeper == np.arange(len(keeper))))
         fused = _Fused(table, clusters)
+        if self.calibration.fusion is not None:
+            fused.scores = self.calibration.fusion.score(fused.evidence(table))
         human = self._human_partners(table, clusters, fused)
         return _answers(batch, table, keeper, clusters, fused, human)
+
+    def evidence(self, batch: Sequence[Sample]) -> tuple[Evidence, list[list[Region]]]:
+        """What a fusion is fitted to: one row a cluster, image by image, and the fused regions of each image."""
+        table = _Candidates(batch, self.votes, self.calibration)
+        keeper = self._duplicates(table)
+        clusters = self._clusters(table, np.flatnonzero(keeper == np.arange(len(keeper))))
+        fused = _Fused(table, clusters)
+        order = np.argsort(fused.image, kind="stable")
+        regions: list[list[Region]] = [[] for _ in batch]
+        for row in order.tolist():
+            label, box = table.regions[clusters[row][0]].label, fused.boxes[row].tolist()
+            regions[fused.image[row]].append(_region(box, label, "", float(fused.scores[row]), []))
+        return fused.evidence(table).rows(order), regions
 
     def _duplicates(self, table: _Candidates) -> Ints:
         """For each candidate the one of its own producer that stands for it; itself, mostly."""
         i, j, _ = iou_pairs(table.within_producer, table.boxes, min_iou=self.nms_iou)
-        pair = suppressors(i, j, table.scores)
-        keeper = np.arange(len(table.scores))
+        pair = suppressors(i, j, table.raw)
+        keeper = np.arange(len(table.raw))
         gone = np.flatnonzero(pair >= 0)
         keeper[gone] = i[pair[gone]] + j[pair[gone]] - gone
         return keeper
 
     def _clusters(self, table: _Candidates, kept: Ints) -> list[list[int]]:
         """Best first, each candidate joins the leader it overlaps most, unless its producer is there already."""
-        kept = kept[np.argsort(-table.scores[kept], kind="stable")]
+        kept = kept[np.argsort(-table.raw[kept], kind="stable")]
         i, j, iou = iou_pairs(table.within_label[kept], table.boxes[kept], min_iou=self.iou)
         better: dict[int, list[tuple[float, int]]] = defaultdict(list)
         for leader, follower, overlap in zip(i.tolist(), j.tolist(), iou.tolist(), strict=True):
@@ -124,7 +140,7 @@ class _Candidates:
     def __init__(self, batch: Sequence[Sample], votes: Mapping[str, float], calibration: Calibration) -> None:
         self.regions: list[Region] = []
         self.human: list[Region] = []
-        self.image: list[int] = []
+        image: list[int] = []
         self.human_image: list[int] = []
         boxes: list[Floats] = []
         for number, sample in enumerate(batch):
@@ -133,25 +149,34 @@ class _Candidates:
             solid = np.flatnonzero((clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1]))
             boxes.append(clipped[solid])
             self.regions += [machine[row] for row in solid]
-            self.image += [number] * len(solid)
+            image += [number] * len(solid)
             people = [r for r in sample.regions if r.kind == "object" and r.score is None]
             self.human += people
             self.human_image += [number] * len(people)
+        self.image = np.array(image, np.int64)
         self.boxes = np.concatenate([np.zeros((0, 4)), *boxes])
         self.human_boxes = np.array([(r.x1, r.y1, r.x2, r.y2) for r in self.human], np.float64).reshape(-1, 4)
         self.producers = [region.producer for region in self.regions]
-        self.weights = np.array([votes.get(name, 1.0) for name in self.producers], np.float64)
-        raw = np.clip(np.array([region.score for region in self.regions], np.float64), 0, 1)
-        self.scores = calibration.apply(self.producers, raw)
-        self._number_groups()
+        self.detectors = sorted({*self.producers, *(name for sample in batch for name in sample.asked)})
+        place = {name: number for number, name in enumerate(self.detectors)}
+        self.detector = np.array([place[name] for name in self.producers], np.int64)
+        self.votes = np.array([votes.get(name, 1.0) for name in self.detectors], np.float64)
+        self.sizes = np.array([(sample.width, sample.height) for sample in batch], np.float64).reshape(-1, 2)
+        self.asked = np.zeros((len(batch), len(self.detectors)), np.bool_)
+        self.asked[self.image, self.detector] = True  # whoever speaks was asked
+        for number, sample in enumerate(batch):
+            self.asked[number, [place[name] for name in sample.asked]] = True
+        self.raw = np.clip(np.array([region.score for region in self.regions], np.float64), 0, 1)
+        self.scores = calibration.apply(self.producers, self.raw)
+        self._number_groups(image)
 
-    def _number_groups(self) -> None:
+    def _number_groups(self, image: Sequence[int]) -> None:
         numbers: dict[tuple[int, ...] | tuple[int, str], int] = {}
 
         def number(key: tuple[int, str]) -> int:
             return numbers.setdefault(key, len(numbers))
 
-        labels = [number((i, _plain(r.label))) for i, r in zip(self.image, self.regions, strict=True)]
+        labels = [number((i, _plain(r.label))) for i, r in zip(image, self.regions, strict=True)]
         self.within_label = np.array(labels, np.int64)
         people = [number((i, _plain(r.label))) for i, r in zip(self.human_image, self.human, strict=True)]
         self.human_label = np.array(people, np.int64)
@@ -160,25 +185,60 @@ class _Candidates:
 
 
 class _Fused:
-    """One row a cluster: `boxes` n x 4, `scores` n."""
+    """One row a cluster: its `image`, `boxes` n x 4, `scores` n, and `calibrated`, the score of each detector."""
 
     def __init__(self, table: _Candidates, clusters: list[list[int]]) -> None:
         sizes = np.array([len(members) for members in clusters], np.int64)
         rows = np.array([row for members in clusters for row in members], np.int64)
         starts = np.cumsum(sizes) - sizes
-        boxes, scores, votes = table.boxes[rows], table.scores[rows], table.weights[rows]
-        if not len(rows):
-            self.boxes, self.scores = boxes, scores
-            return
-        share = (votes * np.maximum(scores, 1e-9))[:, None]
-        self.boxes = np.add.reduceat(boxes * share, starts) / np.add.reduceat(share, starts)
-        with np.errstate(divide="ignore"):  # a witness who is certain: log(0)
-            self.scores = -np.expm1(np.add.reduceat(votes * np.log1p(-scores), starts))
-        # Whom nobody joined stays exactly what it was: 0.3 must not become 0.30000000000000004.
+        first = rows[starts]
+        number = np.repeat(np.arange(len(clusters)), sizes)
+        self.image = table.image[first]
+        self.label = table.within_label[first]
+        self.calibrated, raw = np.zeros((2, len(clusters), len(table.detectors)))
+        self.calibrated[number, table.detector[rows]] = table.scores[rows]
+        raw[number, table.detector[rows]] = table.raw[rows]
+        weights = trust(self.calibrated, self.image, len(table.asked), table.asked)
+        asked = table.asked[self.image]
+        self.scores = by_agreement(self.calibrated, weights[self.image], table.votes)
+        # Who was asked alone keeps its scores to the last bit: 0.3 must not become 0.30000000000000004.
+        lone = (asked.sum(axis=1) == 1) & (table.votes[table.detector[first]] == 1)
+        self.scores[lone] = table.scores[first[lone]]
+        # A fit reads the agreement of the raw scores: it has the calibrated ones already.
+        weights = trust(raw, self.image, len(table.asked), table.asked)
+        self.agreement = by_agreement(raw, weights[self.image], np.ones(len(table.detectors)))
+        self.boxes = np.zeros((len(clusters), 4))
+        if len(clusters):
+            share = (table.votes * weights[table.image])[np.arange(len(table.raw)), table.detector] * table.raw
+            share = np.maximum(share, 1e-9)[rows, None]
+            self.boxes = np.add.reduceat(table.boxes[rows] * share, starts) / np.add.reduceat(share, starts)
         alone = sizes == 1
-        self.boxes[alone] = boxes[starts[alone]]
-        plain = alone & (votes[starts] == 1)
-        self.scores[plain] = scores[starts[plain]]
+        self.boxes[alone] = table.boxes[first[alone]]
+
+    def evidence(self, table: _Candidates) -> Evidence:
+        i, j, _ = iou_pairs(self.image, self.boxes, min_iou=RIVAL_IOU)
+        other = self.label[i] != self.label[j]
+        rival = np.zeros(len(self.scores))
+        for one, against in ((i[other], j[other]), (j[other], i[other])):
+            np.maximum.at(rival, one, self.agreement[against])
+        sides = self.boxes[:, 2:] - self.boxes[:, :2]
+        area = np.log(np.maximum(sides.prod(axis=1), 1.0) / table.sizes[self.image].prod(axis=1))
+        asked, echo = table.asked[self.image], _best_other(self.label, self.agreement)
+        return Evidence(tuple(table.detectors), self.calibrated, asked, self.agreement, rival, echo, area)
+
+
+def _best_other(group: Ints, values: Floats) -> Floats:
+    """For each row the highest value among the other rows of its group; 0 for one alone."""
+    answer = np.zeros(len(values))
+    if not len(values):
+        return answer
+    order = np.lexsort((-values, group))
+    starts = np.flatnonzero(np.append(True, group[order][1:] != group[order][:-1]))
+    sizes = np.diff(np.append(starts, len(order)))
+    answer[order] = np.repeat(values[order][starts], sizes)
+    second = np.where(sizes > 1, values[order][np.minimum(starts + 1, len(order) - 1)], 0.0)
+    answer[order[starts]] = second
+    return answer
 
 
 def _answers(
@@ -201,7 +261,7 @@ def _answers(
             name = table.human[human[number]].id
             support[human[number]] += ids
         else:
-            regions = answers[table.image[members[0]]].regions
+            regions = answers[int(table.image[members[0]])].regions
             name = str(len(regions))
             label = table.regions[members[0]].label
             regions.append(_region(boxes[number], label, name, scores[number], ids))
