@@ -21,7 +21,7 @@ Ints = npt.NDArray[np.int64]
 
 # Trust = (confirmed + A) / (claimed + B), by detector and image. Found on pairs, triples and all four of four real
 # detectors (benchmarks/fusion.py): flat between half and twice these values.
-_A, _B = 0.05, 1.0
+_A, _B = 0.2, 2.0
 _POWER = 2  # of the trust, relative to the most trusted
 _SPEAKS = 0.3  # sum of scores in an image below which a detector's trust is no measure for the others
 RIVAL_IOU = 0.6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.calibration import Calibration
 from engine.dataset import Dataset
@@ -79,7 +80,12 @@ def render_fit(found: Fitted, truth: Truths, form: str) -> str:
     """What was fitted, and the lines that make consensus and filters use it."""
     if form == "json":
         errors = {name: {"boxes": n, "before": a, "after": b} for name, (n, a, b) in found.errors.items()}
-        answer = {"path": found.path, "truth": truth.told, "notes": found.notes, "ECE on what was fitted": errors}
+        answer: dict[str, Any] = {
+            "path": found.path,
+            "truth": truth.told,
+            "notes": found.notes,
+            "ECE on what was fitted": errors,
+        }
         if found.held is not None:
             answer |= {"floor": found.floor, "ECE above the floor, images not fitted on": found.error_above_floor}
         return json.dumps(answer, indent=1)

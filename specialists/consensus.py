@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from engine.calibration import Calibration
 from engine.errors import ConfigError
+from engine.fusion import RIVAL_IOU, Evidence, by_agreement, trust
 from engine.pairs import iou_pairs, suppressors
 from engine.ranges import Share
 from engine.schema import Answer, Region, Sample
-from engine.fusion import RIVAL_IOU, Evidence, by_agreement, trust
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
