@@ -51,7 +51,7 @@ def _short(names: Sequence[str]) -> str:
     return ", ".join(name.split("_")[0] for name in names)
 
 
-def seen(data: Path) -> tuple[dict[str, TruthImage], dict[str, Found]]:
+def seen(data: Path) -> tuple[dict[str, TruthImage], Mapping[str, Found]]:
     """What people drew, and what each detector finds."""
     photos = Photos(data / "coco" / "dev")
     labels = {row["id"]: row["name"] for row in photos.truth.dataset["categories"]}

@@ -61,7 +61,7 @@ def test_every_name_of_both_catalogs_is_listed_with_what_it_does() -> None:
 
 def test_a_component_shows_its_options_with_types_and_defaults() -> None:
     said = render_components("consensus")
-    assert said.startswith("consensus, a specialist: needs boxes; gives regions; version 1")
+    assert said.startswith("consensus, a specialist: needs boxes; gives regions; version 2")
     assert "  iou: float, default 0.5" in said.splitlines()
     assert "  votes: Mapping[str, float], default {}" in said.splitlines()
     assert "duplicates" in said, "the docstring tells what an option means"
