@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.dataset import INPUTS, Dataset
 from engine.graph import IMAGES
+from engine.listings import HELD, SourceReport, read_listing
 from engine.schema import ANNOTATIONS
 from engine.sql import connect
 
@@ -40,7 +41,8 @@ class Account:
 
     Images that were skipped because of another's failure are counted with that one. `splits`: how many of the kept
     images are for training, how many for measuring; only the former are released. `rates`: items a second and
-    worker of each node in the last run in which it worked.
+    worker of each node in the last run in which it worked. `sources`: {name: inputs, missing, gone, left_out {reason:
+    number}, notes} as of the latest listing. `ungiven`: images among the inputs that no source gives any more.
     """
 
     inputs: int
@@ -52,6 +54,8 @@ class Account:
     splits: Mapping[str, int] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
     last_run: Mapping[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ungiven: int = 0
 
     @property
     def images_balanced(self) -> bool:
@@ -65,8 +69,11 @@ class Account:
 def account(dataset: Dataset) -> Account:
     with connect(dataset) as con:
         outcomes, filtered_by = _images(con)
+        ungiven = _one(con, _UNGIVEN)
         return Account(
-            inputs=_one(con, "SELECT count(*) FROM raw.inputs"),
+            inputs=_one(con, _HELD) + ungiven,
+            ungiven=ungiven,
+            sources=_sources(con, dataset),
             outcomes=outcomes,
             filtered_by=filtered_by,
             annotations=_annotations(con, dataset),
@@ -76,6 +83,16 @@ def account(dataset: Dataset) -> Account:
             rates=_rates(dataset),
             last_run=_last_run(dataset),
         )
+
+
+# Inputs that a source holds now, and images that none of them gives any more.
+_STATED = "s.source = {0}.source AND s.uri = {0}.uri AND s.fingerprint = {0}.fingerprint"
+_NOT_HELD = f"s.state NOT IN ({', '.join(repr(state) for state in sorted(HELD))})"
+_HELD = f"SELECT count(*) FROM raw.inputs n ANTI JOIN raw.states s ON {_STATED.format('n')} AND {_NOT_HELD}"
+_UNGIVEN = f"""SELECT count(*) FROM raw.images i
+    WHERE i.image_id IN (SELECT image_id FROM raw.probe WHERE len(failures) = 0)
+    AND i.image_id NOT IN (SELECT p.image_id FROM raw.probe p ANTI JOIN raw.states s
+                           ON {_STATED.format("p")} AND {_NOT_HELD} WHERE len(p.failures) = 0)"""
 
 
 def _one(con: DuckDBPyConnection, sql: str) -> int:
@@ -103,6 +120,24 @@ def _images(con: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
         if outcome in places:
             outcomes[places[outcome]] += number
     return outcomes, dict(sorted(filtered_by.items()))
+
+
+def _sources(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """What each source said of itself, and what the probe left out of its labels."""
+    answer = {name: report.told() for name, report in read_listing(dataset.storage).sources.items()}
+    columns = {row[0] for row in con.execute("DESCRIBE raw.probe").fetchall()}
+    if "left_out" not in columns:  # probed by an earlier version
+        return answer
+    rows = con.execute(
+        f"""SELECT source, reason, count(*) FROM (
+                SELECT p.source, unnest(p.left_out) AS reason FROM raw.probe p
+                ANTI JOIN raw.states s ON {_STATED.format("p")} AND {_NOT_HELD})
+            GROUP BY ALL ORDER BY ALL"""
+    ).fetchall()
+    for source, reason, number in rows:
+        left_out = answer.setdefault(source, SourceReport().told())["left_out"]
+        left_out[reason] = left_out.get(reason, 0) + number
+    return answer
 
 
 def _annotations(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, Column]:

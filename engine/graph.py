@@ -18,7 +18,7 @@ from engine.keys import RUN_OPTIONS, node_key
 
 # The folders of the engine itself.
 _RESERVED = frozenset(("images", "inputs", "labels", "probe", "placed", "splits", "truth", "survey", "surveyed"))
-_RESERVED |= {"fusion", "judge", "emit", "releases", "runs", "calibration", "models", "rounds"}
+_RESERVED |= {"fusion", "listings", "judge", "emit", "releases", "runs", "calibration", "models", "rounds"}
 IMAGES = "images"  # the folder of the image shards, and the name nodes read them by
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from engine.dataset import INPUTS, Dataset
 from engine.graph import IMAGES
+from engine.listings import LISTINGS, STATES
 from engine.schema import ANNOTATIONS, CHANGES, PARSE, PROBE, RECORD, VERDICTS
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.schema import INPUTS as INPUTS_SCHEMA
@@ -27,6 +28,7 @@ def raw_views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
     else:
         yield _raw(con, dataset, IMAGES, dataset.files(IMAGES), IMAGES_SCHEMA, places=True)
         yield _raw(con, dataset, INPUTS, dataset.files(INPUTS), INPUTS_SCHEMA)
+        yield _raw(con, dataset, "states", _latest(dataset.files(LISTINGS)), STATES)
         yield _raw(con, dataset, "probe", dataset.files(dataset.probe), PROBE, places=True)
         yield _raw(con, dataset, "verdicts", dataset.judged_files(), VERDICTS)
         yield _raw(con, dataset, "changes", dict(enumerate(dataset.changes().values())), CHANGES)
@@ -41,12 +43,16 @@ def raw_views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
 
 def viewed_files(dataset: Dataset) -> Iterator[str]:
     """The files behind the views."""
-    folders = [dataset.release] if dataset.release else [IMAGES, INPUTS, dataset.probe]
+    folders = [dataset.release] if dataset.release else [IMAGES, INPUTS, LISTINGS, dataset.probe]
     for folder in [*folders, *(node.folder for node in dataset.nodes if node.folder not in folders)]:
         yield from dataset.files(folder).values()
     if not dataset.release:
         yield from dataset.judged_files().values()
         yield from dataset.changes().values()
+
+
+def _latest(files: Mapping[int, str]) -> dict[int, str]:
+    return {number: files[number] for number in sorted(files)[-1:]}
 
 
 def _counts(dataset: Dataset) -> str:
@@ -119,6 +125,7 @@ def _released(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
     yield f"""CREATE VIEW raw.verdicts AS
         SELECT image_id, {_KEPT.format("image_id")} AS image, {", ".join(fates)}, [] AS failures FROM raw.release"""
     yield _raw(con, dataset, "changes", {}, CHANGES)
+    yield _raw(con, dataset, "states", {}, STATES)
     for name, schema in ((INPUTS, INPUTS_SCHEMA), ("probe", PROBE)):
         empty = ", ".join(column for column in nothing(con, schema) if column.rpartition(" ")[2] not in _LISTED)
         number = ", filename, (nth - 1) AS file_row_number" if name == "probe" else ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from engine.dataset import INPUTS, Dataset
 from engine.graph import IMAGES
 from engine.kept_views import kept_views
+from engine.listings import HELD
 from engine.more_views import pairs_view, truth_view
 from engine.raw_views import fields_of, given, identifier, nothing, quoted, raw_views
 from engine.schema import ANNOTATIONS, PARSE
@@ -38,6 +39,8 @@ _RUN = {
 }
 _VERDICT = 'j.v.kept AS kept, j.v.rule AS rule, j.v."value" AS "value", j.v.threshold AS threshold'
 _SHARD = "regexp_extract(parse_filename({}.filename), '^[0-9]+')"
+
+_GIVEN_BEFORE = f"(coalesce(s.state, '') NOT IN ({', '.join(quoted(state) for state in sorted(HELD))}))"
 
 
 def views(con: DuckDBPyConnection, dataset: Dataset, *, truth: bool = False) -> Iterator[str]:
@@ -99,15 +102,25 @@ def _parse(con: DuckDBPyConnection, dataset: Dataset) -> str:
 
 
 def _inputs() -> str:
-    """The first input of an image is its 'image', in the order of listing; the others are its duplicates."""
+    """The first input of an image is its 'image', in the order of listing; the others are its duplicates.
+
+    An input that its source no longer holds is 'earlier', unless its image has no other. `state` is '' for those that
+    a source gives now.
+    """
+    place = "len(filename), filename, file_row_number"
     return f"""CREATE VIEW inputs AS
         SELECT n.source, n.uri, nullif(p.image_id, '') AS image_id, i.split, {_VERDICT.partition(",")[0]},
-               CASE WHEN p.uri IS NULL THEN 'pending' WHEN len(p.failures) > 0 THEN 'quarantined'
-                    WHEN i.image_id IS NULL THEN 'pending' WHEN p.nth = 1 THEN 'image' ELSE 'duplicate' END AS outcome,
-               p.failures[1].reason AS reason, p.failures[1].error AS error
+               CASE WHEN len(p.failures) = 0 AND i.image_id IS NOT NULL AND p.nth = 1 THEN 'image'
+                    WHEN {_GIVEN_BEFORE} THEN 'earlier'
+                    WHEN p.uri IS NULL THEN 'pending' WHEN len(p.failures) > 0 THEN 'quarantined'
+                    WHEN i.image_id IS NULL THEN 'pending' ELSE 'duplicate' END AS outcome,
+               p.failures[1].reason AS reason, p.failures[1].error AS error, coalesce(s.state, '') AS state
         FROM raw.inputs n
-        LEFT JOIN (SELECT source, uri, fingerprint, image_id, failures, row_number() OVER (
-                     PARTITION BY image_id ORDER BY len(filename), filename, file_row_number) AS nth FROM raw.probe) p
+        LEFT JOIN raw.states s ON s.source = n.source AND s.uri = n.uri AND s.fingerprint = n.fingerprint
+        LEFT JOIN (SELECT p.source, p.uri, p.fingerprint, image_id, failures, row_number() OVER (
+                     PARTITION BY image_id ORDER BY ({_GIVEN_BEFORE}), {place}) AS nth
+                   FROM raw.probe p LEFT JOIN raw.states s
+                     ON s.source = p.source AND s.uri = p.uri AND s.fingerprint = p.fingerprint) p
           ON p.source = n.source AND p.uri = n.uri AND p.fingerprint = n.fingerprint
         LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = p.image_id
         LEFT JOIN (SELECT image_id, image AS v FROM raw.verdicts) j ON j.image_id = i.image_id"""
@@ -115,7 +128,12 @@ def _inputs() -> str:
 
 def _failures(dataset: Dataset) -> str:
     """One row a failure. An input that is no image has its uri only; a text fails for its images in that shard."""
-    parts = ["SELECT NULL::VARCHAR AS image_id, uri, 'probe' AS node, unnest(failures) AS f FROM raw.probe"]
+    parts = [
+        f"""SELECT NULL::VARCHAR AS image_id, p.uri, 'probe' AS node, unnest(p.failures) AS f
+            FROM raw.probe p LEFT JOIN raw.states s
+              ON s.source = p.source AND s.uri = p.uri AND s.fingerprint = p.fingerprint
+            WHERE len(p.failures) > 0 AND NOT {_GIVEN_BEFORE}"""
+    ]
     for node in dataset.nodes:
         table, name = f"raw.{identifier(f'node {node.name}')}", quoted(node.name)
         if node.over == "texts" and not dataset.release:

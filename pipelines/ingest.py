@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from typing import Any, TypeVar
 
+import pyarrow as pa
+
 from engine.config import Recipe
-from engine.containers import split_uri
 from engine.dataset import read_header
 from engine.errors import ConfigError, StorageError
 from engine.graph import Node, Resources
 from engine.images import Limits
 from engine.keys import stable_hash
+from engine.listings import LISTINGS, STATES, Listing
 from engine.schema import ANNOTATIONS, INPUTS, SCHEMA_VERSION, as_row, table_of
 from engine.sealed import seal
-from engine.shards import Commits, Record, TableReader, check_order
+from engine.shards import Commits, Record, check_order
 from engine.storage import Storage
-from pipelines.containers import whole_containers
+from pipelines.listing import Known, Look
 from pipelines.probe import Probe
-from pipelines.sources import Entry, open_source
+from pipelines.sources import Entry
 from pipelines.splits import listed_for
 
 T = TypeVar("T")
@@ -86,63 +89,59 @@ def open_dataset(storage: Storage, recipe: Recipe) -> None:
 
 
 def list_inputs(storage: Storage, sources: Sequence[Any], on_listed: Any = None) -> int:
-    """Append what is new in the sources to inputs/; how many that were. An empty source is an error."""
+    """Append what is new in the sources to inputs/; how many that were. An empty source is an error.
+
+    Then, which of all that was listed the sources still give becomes a record in listings/. A source that fails in the
+    middle changes nothing of that: its new inputs stay listed, and are held against it in the next listing.
+    """
     over = [f"{top}/{key}" for top in ("probe", "placed") for key in storage.names(top) if "." not in key]
     check_order(storage, INPUTS_FOLDER, over)
     while True:
         commits = Commits(storage, INPUTS_FOLDER)
-        chunk = len(commits.revisions())  # first: a chunk committed meanwhile makes ours lose, and we look again
-        known = _known_inputs(commits)
-        listed = 0
-        for entries in _batched(_new_entries(storage, sources, known), CHUNK):
-            table = table_of([_input_row(source, entry) for source, entry in entries], INPUTS)
-            file = commits.put_table(chunk, table)
-            if not commits.commit(Record(chunk, 0, {"data": file})):
+        known = Known(commits)
+        look, chunk, listed = Look(storage, sources, known), known.chunks, 0
+        for entries in _batched(look.entries(), CHUNK):
+            file = commits.put_table(chunk, table_of([_input_row(source, entry) for source, entry in entries], INPUTS))
+            counts = {"containers": look.counting()} if look.of_containers(entries) else {}
+            if not commits.commit(Record(chunk, 0, {"data": file}, counts=counts)):
                 break  # another driver lists too: look again at what is known
             chunk += 1
             listed += len(entries)
             if on_listed:
                 on_listed(listed)
         else:
-            return listed
+            if _commit_listing(storage, look, chunk):
+                return listed
+
+
+def _commit_listing(storage: Storage, look: Look, chunks: int) -> bool:
+    """False if another driver did meanwhile."""
+    before, states = look.known.listing, look.states()
+    reports = look.reports(states)
+    now = Listing(before.number, chunks, states, reports, look.looked_at)
+    if before.number >= 0 and before == now:
+        return True
+    commits = Commits(storage, LISTINGS)
+    rows = [[*key, state] for key, state in states.items()]
+    table = pa.table([pa.array(column, pa.string()) for column in zip(*rows, strict=True)] or [[]] * 4, STATES)
+    counts = {"chunks": chunks, "sources": {name: asdict(report) for name, report in reports.items()}}
+    counts["looked_at"] = look.looked_at
+    file = commits.put_table(before.number + 1, table)
+    return commits.commit(Record(before.number + 1, 0, {"data": file}, counts=counts))
 
 
 def count_new(storage: Storage, sources: Sequence[Any]) -> int:
     """How many inputs `list_inputs` would append."""
-    return sum(1 for _ in _new_entries(storage, sources, _known_inputs(Commits(storage, INPUTS_FOLDER))))
+    return would_list(storage, sources)[0]
 
 
-def _known_inputs(commits: Commits) -> set[tuple[str, str, str]]:
-    known: set[tuple[str, str, str]] = set()
-    for path in commits.data_files().values():
-        table = TableReader(commits.storage, path, ["source", "uri", "fingerprint"]).read()
-        known.update(zip(*(table[name].to_pylist() for name in table.column_names), strict=True))
-    return known
-
-
-def _new_entries(
-    storage: Storage, sources: Sequence[Any], known: set[tuple[str, str, str]]
-) -> Iterator[tuple[str, Entry]]:
-    for spec in sources:
-        source = open_source(spec)
-        _check_apart(storage, source.name)
-        whole = whole_containers(fingerprint for name, _, fingerprint in known if name == source.name)
-        found = len(whole)
-        for entry in source.entries(whole):
-            found += 1
-            _check_apart(storage, source.name, split_uri(entry.uri)[2])
-            if (source.name, entry.uri, entry.fingerprint) not in known:
-                known.add((source.name, entry.uri, entry.fingerprint))
-                yield source.name, entry
-        if not found:
-            raise ConfigError(f"No files in '{source.name}': give a folder that holds photos.")
-
-
-def _check_apart(storage: Storage, source: str, file: str = "") -> None:
-    """A data set inside its own source would take its own files for photos."""
-    inside = file.startswith(f"{storage.url}/") if file else f"{storage.url}/".startswith(f"{source}/")
-    if storage.local and inside:
-        raise ConfigError(f"The data set '{storage.url}' lies inside its source '{source}': keep them apart.")
+def would_list(storage: Storage, sources: Sequence[Any]) -> tuple[int, Listing]:
+    """How many inputs `list_inputs` would append, and the listing that it would make."""
+    known = Known(Commits(storage, INPUTS_FOLDER))
+    look = Look(storage, sources, known)
+    new = sum(1 for _ in look.entries())
+    states = look.states()
+    return new, Listing(known.listing.number + 1, known.chunks, states, look.reports(states), look.looked_at)
 
 
 def _input_row(source: str, entry: Entry) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from engine.graph import Node
+from engine.listings import HELD, read_listing
 from engine.shards import Commits, TableReader
 from engine.storage import Storage
 
@@ -25,35 +26,31 @@ class LabelReport:
 
 
 def label_report(storage: Storage, probe: Node) -> LabelReport:
-    """Of all inputs as they were listed last. Inputs probed by versions that did not look are not counted."""
+    """Of all inputs that a source holds now. Inputs probed by versions that did not look are not counted."""
     answer = LabelReport()
     fits: dict[str, Counter[str]] = {}
-    for (source, _), row in sorted(_remarkable(storage, probe).items()):
+    for row in _remarkable(storage, probe):
         if row["left_out"]:
-            answer.left_out.setdefault(source, Counter()).update(row["left_out"])
+            answer.left_out.setdefault(row["source"], Counter()).update(row["left_out"])
         if row["fits"]:
-            fits.setdefault(source, Counter())[row["fits"]] += 1
+            fits.setdefault(row["source"], Counter())[row["fits"]] += 1
     answer.notes = list(_frame_notes(fits))
     return answer
 
 
-def _remarkable(storage: Storage, probe: Node) -> dict[tuple[str, str], dict[str, Any]]:
-    """By source and URI."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+def _remarkable(storage: Storage, probe: Node) -> Iterator[dict[str, Any]]:
+    listing = read_listing(storage)
     for path in Commits(storage, probe.folder).data_files().values():
-        table = TableReader(storage, path, ["source", "uri", "fits", "left_out"]).read()
-        if found:  # what was listed again is what it is now
-            for place in zip(table["source"].to_pylist(), table["uri"].to_pylist(), strict=True):
-                found.pop(place, None)
-        if "fits" not in table.column_names:
-            continue
-        remarkable = pc.or_(pc.not_equal(table["fits"], ""), pc.greater(pc.list_value_length(table["left_out"]), 0))
-        found |= {(row["source"], row["uri"]): row for row in table.filter(remarkable).to_pylist()}
-    return found
+        table = TableReader(storage, path, ["source", "uri", "fingerprint", "fits", "left_out"]).read()
+        if "fits" in table.column_names:
+            remarkable = pc.or_(pc.not_equal(table["fits"], ""), pc.greater(pc.list_value_length(table["left_out"]), 0))
+            for row in table.filter(remarkable).to_pylist():
+                if listing.state((row["source"], row["uri"], row["fingerprint"])) in HELD:
+                    yield row
 
 
 def _frame_notes(fits: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
-    for source, found in fits.items():
+    for source, found in sorted(fits.items()):
         if both := found.get("both", 0):
             photos, were, they = ("1 photo", "was", "fits") if both == 1 else (f"{both} photos", "were", "fit")
             yield (

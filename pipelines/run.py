@@ -34,6 +34,7 @@ from pipelines.refine import Standing, refine, standing
 from pipelines.refine import check as check_rounds
 from pipelines.release_pairs import pair_options
 from pipelines.rule_needs import check_rules
+from pipelines.source_report import source_report
 from pipelines.survey import put_together, survey_node, surveyed_folder
 
 STAGES = ("ingest", "annotate", "filter", "refine", "emit")
@@ -53,6 +54,7 @@ class Summary:
     release: str = ""
     manifest: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    sources: dict[str, dict[str, Any]] = field(default_factory=dict)  # what each holds and leaves out, of this listing
 
 
 def run(
@@ -155,8 +157,10 @@ def _ingest(runtime: Runtime, retry: bool, summary: Summary) -> None:
     node = probe_node(runtime.recipe)
     summary.listed = list_inputs(runtime.storage, runtime.recipe.ingest.sources)
     plan, _ = run_nodes(runtime, "ingest", [node], retry_failed=retry)
-    place_images(runtime.storage, runtime.recipe, plan, node)
-    summary.notes += label_report(runtime.storage, node).notes
+    summary.notes += place_images(runtime.storage, runtime.recipe, plan, node)
+    found = label_report(runtime.storage, node)
+    summary.notes += found.notes
+    summary.sources = source_report(runtime.storage, found)
 
 
 def require_inputs(storage: Storage) -> None:
@@ -295,6 +299,8 @@ def _write_run(
         "shards": summary.shards,
         "error": error,
         "release": summary.release,
+        "sources": [{"source": name, **told} for name, told in summary.sources.items()],
+        "notes": summary.notes,
         "nodes": [
             {
                 "node": name,

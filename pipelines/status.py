@@ -8,12 +8,13 @@ from collections.abc import Mapping
 
 from engine.accounting import Account
 from engine.screen import padded, shown, width
+from pipelines.source_report import source_lines
 
 _RATE_COLUMN = "items/s a worker"
 
 
 def render_status(found: Account) -> str:
-    parts = [_inputs(found), _annotations(found), _shards(found), _failures(found), _last_run(found)]
+    parts = [_inputs(found), _sources(found), _annotations(found), _shards(found), _failures(found), _last_run(found)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -32,10 +33,18 @@ def status_json(found: Account) -> str:
 def _inputs(found: Account) -> str:
     lines = [f"inputs  {_equation(found.inputs, found.outcomes)}  {_verdict(balanced=found.images_balanced)}"]
     lines += [f"        filtered by {name}: {number}" for name, number in found.filtered_by.items()]
+    if found.ungiven:
+        lines.append(f"        {found.ungiven:,} of them: no source gives it any more, or its file is gone")
     if set(found.splits) - {"train"}:
         parts = ", ".join(f"{number:,} {split}" for split, number in found.splits.items())
         lines.append(f"        kept: {parts}; only train is released")
     return "\n".join(lines)
+
+
+def _sources(found: Account) -> str:
+    if not found.sources:
+        return ""
+    return "\n".join(["sources", *(f"  {line}" for line in source_lines(found.sources, quiet=False))])
 
 
 def _equation(total: int, parts: Mapping[str, int]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.run import Summary
+from pipelines.source_report import source_lines
 
 
 def render_summary(summary: Summary) -> str:
@@ -23,6 +24,7 @@ def render_summary(summary: Summary) -> str:
     lines += [f"  {note}" for note in notes[:20]]
     if len(notes) > 20:
         lines.append(f"  ... and {len(notes) - 20} more notes in runs/")
+    lines += source_lines(summary.sources)
     lines += summary.notes
     if summary.release:
         counts = summary.manifest.get("counts", {})

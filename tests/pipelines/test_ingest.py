@@ -228,16 +228,16 @@ def test_two_listings_at_once_list_every_input_once(tmp_path: Path, monkeypatch:
 
     folder, dataset = tmp_path / "photos", tmp_path / "set"
     draw_photos(folder, 5)
-    storage, real = Storage(str(dataset)), module._known_inputs
+    storage, real = Storage(str(dataset)), module.Known
     sources = [{"folder": str(folder)}]
     other = iter([True])
 
-    def known(commits: Commits) -> set[tuple[str, str, str]]:
+    def known(commits: Commits) -> Any:
         answer = real(commits)
         if next(other, False):  # a second driver lists everything between our two looks
             module.list_inputs(storage, sources)
         return answer
 
-    monkeypatch.setattr(module, "_known_inputs", known)
+    monkeypatch.setattr(module, "Known", known)
     module.list_inputs(storage, sources)
     assert sum(pq.read_table(path).num_rows for path in (dataset / "inputs").glob("*.parquet")) == 5
