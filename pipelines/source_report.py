@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.listings import SourceReport, read_listing
+from engine.screen import shown
 from engine.storage import Storage
 from pipelines.label_report import LabelReport
 
@@ -30,5 +31,5 @@ def source_lines(sources: Mapping[str, Mapping[str, Any]], *, quiet: bool = True
             left_out = ", ".join(f"{number:,} x {reason}" for reason, number in told["left_out"].items())
             parts.append(f"left out: {left_out}")
         if not quiet or len(parts) > 1:
-            yield f"'{name}': {'; '.join(parts)}"
-        yield from (f"  {note}" for note in told["notes"])
+            yield shown(f"'{name}': {'; '.join(parts)}")
+        yield from (shown(f"  {note}") for note in told["notes"])
