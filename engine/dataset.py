@@ -6,8 +6,9 @@ files that a commit record names are given out; a folder's other files are on th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -157,12 +158,13 @@ class Dataset:
             self._files[folder] = dict(sorted(found.items()))
         return self._files[folder]
 
-    def hold(self, paths: Iterable[str]) -> int:
+    def hold(self, paths: Iterable[str], digests: Mapping[str, str] = MappingProxyType({})) -> int:
         """DamageError for the first of these files that is not as it was committed, before DuckDB reads them.
 
         Returns how many bytes were left unread because there are so many: 'engine check' reads everything.
         """
-        return hold(self.storage, ((path, self._digests.get(path, "")) for path in paths), _HELD)
+        known = {**self._digests, **digests}
+        return hold(self.storage, ((path, known.get(path, "")) for path in paths), _HELD)
 
     def changes(self) -> dict[tuple[str, int], str]:
         """{(node, shard): path} of what each refinement round changed."""

@@ -6,13 +6,14 @@ what is measured with would be trained on.
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.dataset import Dataset
+from engine.errors import DamageError
 from engine.graph import IMAGES
 from engine.raw_views import identifier, quoted
 from engine.schema import ANNOTATIONS, RECORD
+from engine.sealed import read_sealed
 from engine.shards import Commits
 
 if TYPE_CHECKING:
@@ -37,14 +38,19 @@ _OFFSET, _LENGTH = 'p."offset" AS byte_offset', "p.length AS byte_length"
 
 
 def pairs_view(dataset: Dataset) -> str:
-    """Of the release that is read, or of the one made last."""
+    """Of the release that is read, or of the one made last. Its files are held to the manifest.
+
+    A damaged release is an error of whoever reads this view, and of nobody else.
+    """
     folder = dataset.release or last_release(dataset)
-    paths = _pairs_files(dataset, folder) if folder else []
-    if paths:
+    nothing = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in _PAIRS.items())
+    try:
+        paths = _pairs_files(dataset, folder) if folder else []
         source = f"read_parquet([{', '.join(quoted(dataset.location(path)) for path in paths)}])"
-    else:
-        empty = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in _PAIRS.items())
-        source = f"(SELECT {empty} WHERE false)"
+        if not paths:
+            source = f"(SELECT {nothing} WHERE false)"
+    except DamageError as error:
+        source = f"(SELECT {nothing} FROM (SELECT 1) WHERE error({quoted(str(error))}) IS NULL)"
     own = [name for name in _PAIRS if name not in ("image_id", "split", "offset", "length")]
     release = quoted(folder.rpartition("/")[2])
     return f"""CREATE VIEW pairs AS SELECT p.image_id, p.split, true AS kept, {release} AS release,
@@ -55,23 +61,20 @@ def last_release(dataset: Dataset) -> str:
     """The folder of the complete release that the latest run made or found; where no run tells, the last by name."""
     made = [name for name in dataset.kept_records() if name.startswith("releases/")]
     for run in reversed(dataset.runs() if made else []):
-        found = _json(dataset, f"{run}/run.json").get("release", "")
+        found = dataset.run(run).get("release", "")
         if found in made:
             return str(found)
     return made[-1] if made else ""
 
 
 def _pairs_files(dataset: Dataset, folder: str) -> list[str]:
-    names = [str(file["name"]) for file in _json(dataset, f"{folder}/manifest.json").get("files", [])]
-    return [f"{folder}/{name}" for name in sorted(names) if name.startswith("pairs-")]
-
-
-def _json(dataset: Dataset, name: str) -> dict[str, Any]:
-    try:
-        found = json.loads(dataset.storage.read(name))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    files = read_sealed(dataset.storage, f"{folder}/manifest.json").get("files", [])
+    if not isinstance(files, list) or not all(isinstance(file, dict) and "name" in file for file in files):
+        raise DamageError(f"'{folder}/manifest.json' names no files: it is not one of a release.")
+    digests = {f"{folder}/{file['name']}": str(file.get("sha256", "")) for file in files}
+    paths = sorted(path for path in digests if path.startswith(f"{folder}/pairs-"))
+    dataset.hold(paths, digests)
+    return paths
 
 
 # --- truth ---------------------------------------------------------------------------------------
@@ -80,6 +83,7 @@ def _json(dataset: Dataset, name: str) -> dict[str, Any]:
 def truth_view(con: DuckDBPyConnection, dataset: Dataset) -> str:
     """One row an annotation, with the columns of its type; null for those of other types."""
     paths = [] if dataset.release else _truth_files(dataset)
+    dataset.hold(paths)
     if paths:
         source = f"read_parquet([{', '.join(quoted(dataset.location(path)) for path in paths)}], union_by_name = true)"
     else:

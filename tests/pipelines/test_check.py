@@ -303,6 +303,16 @@ def test_damage_in_a_release_is_named_and_the_release_is_left(dataset: Path) -> 
             _flip(path)
 
 
+def test_pairs_of_a_damaged_release_are_an_error_of_whoever_asks_for_them(dataset: Path) -> None:
+    path = dataset / "releases/v1/pairs-00000.parquet"
+    for damage in (lambda: _flip(path), lambda: _cut(dataset / "releases/v1/manifest.json")):
+        damage()
+        told = CliRunner().invoke(app, ["query", "SELECT count(target) FROM pairs", "-d", str(dataset)])
+        assert told.exit_code != 0
+        assert "releases/v1/" in told.stderr
+        assert CliRunner().invoke(app, ["query", "SELECT count(*) FROM images", "-d", str(dataset)]).exit_code == 0
+
+
 def test_a_damaged_manifest_is_written_again_by_the_run_that_made_it(made: Path, dataset: Path) -> None:
     files = release_files(dataset)
     _cut(dataset / "releases/v1/manifest.json")
