@@ -14,7 +14,7 @@ from engine.dataset import INPUTS, Dataset
 from engine.graph import IMAGES
 from engine.listings import HELD, SourceReport, read_listing
 from engine.schema import ANNOTATIONS
-from engine.sql import connect
+from engine.sql import connect, damage_told
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -67,7 +67,7 @@ class Account:
 
 
 def account(dataset: Dataset) -> Account:
-    with connect(dataset) as con:
+    with connect(dataset) as con, damage_told(dataset):
         outcomes, filtered_by = _images(con)
         ungiven = _one(con, _UNGIVEN)
         return Account(

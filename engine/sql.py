@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from engine.dataset import Dataset
-from engine.errors import ConfigError, unknown
+from engine.errors import ConfigError, DamageError, unknown
 from engine.kept_views import KEPT
 from engine.raw_views import quoted, viewed_files
 from engine.views import VIEWS, views
@@ -95,12 +95,26 @@ def connect(dataset: Dataset, *, of: str = "", measuring: bool = False) -> DuckD
     if not dataset.storage.local:
         con.register_filesystem(dataset.storage.fs)
     dataset.hold(viewed_files(dataset))  # DuckDB checks no sums: a flipped bit would be another answer
-    for statement in views(con, dataset, truth=measuring):
-        con.execute(statement)
+    with damage_told(dataset):
+        for statement in views(con, dataset, truth=measuring):
+            con.execute(statement)
     con.execute(f"SET allowed_directories = [{quoted(dataset.location('') + '/')}]")
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")
     return con
+
+
+@contextlib.contextmanager
+def damage_told(dataset: Dataset) -> Iterator[None]:
+    """What DuckDB raises over the engine's own statements is a file it cannot read, beyond those that were held."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise DamageError(
+            f"A file of '{dataset.url}' cannot be read ({one_sentence(str(error))}): 'engine check' tells which."
+        ) from error
 
 
 # --- what may run ------------------------------------------------------------------------------

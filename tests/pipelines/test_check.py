@@ -333,6 +333,16 @@ def test_the_command_prints_a_table_and_exits_by_what_it_found(made: Path, datas
     assert result.exit_code == 0
 
 
+def test_a_data_set_from_before_there_were_digests_is_read_and_nothing_is_done_again(made: Path, dataset: Path) -> None:
+    for path in dataset.rglob("*.json"):
+        fields = json.loads(path.read_bytes())
+        path.write_text(json.dumps({name: value for name, value in fields.items() if name != "digest"}, indent=1))
+    assert check(str(dataset)).sound
+    summary = stages.run(_recipe(made), runner="local")
+    assert not any(tally.units for tally in summary.tallies.values())
+    assert summary.manifest["name"] == "v1"
+
+
 def test_no_data_set_is_one_sentence(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["check", "-d", str(tmp_path)])
     assert result.exit_code == 2
