@@ -1,4 +1,4 @@
-"""Which images a person wants to see: by query, by the rule that dropped something, by disagreement."""
+"""Which images a person wants to see: by query, by the rule that dropped something, by disagreement, at random."""
 
 from __future__ import annotations
 
@@ -14,9 +14,18 @@ _AS_LISTED = "len(filename), filename, file_row_number"
 
 
 def choose(
-    con: DuckDBPyConnection, where: str = "", *, rule: str | None = None, disagreement: bool = False, limit: int = 24
+    con: DuckDBPyConnection,
+    where: str = "",
+    *,
+    rule: str | None = None,
+    disagreement: bool = False,
+    seed: int | None = None,
+    limit: int = 24,
 ) -> list[str]:
-    """At most `limit` image ids, best first. Where several things are asked, all of them hold."""
+    """At most `limit` image ids, best first. Where several things are asked, all of them hold.
+
+    With a `seed` they are drawn at random from those; the same seed draws the same ones from the same images.
+    """
     if limit < 1:
         raise ConfigError(f"A limit of {limit} images shows nothing: give 1 or more.")
     asked = [_by_query(where)] if where.strip() else []
@@ -24,6 +33,8 @@ def choose(
         asked.append(_by_rule(con, rule))
     if disagreement:
         asked.append(_by_disagreement(con))
+    if seed is not None:
+        asked.append(f"SELECT image_id, md5(image_id || '{int(seed)}') AS place FROM raw.images")
     if not asked:
         asked = [f"SELECT image_id, row_number() OVER (ORDER BY {_AS_LISTED}) AS place FROM raw.images"]
     joins = "".join(f" JOIN ({sql}) q{n} ON q{n}.image_id = q0.image_id" for n, sql in enumerate(asked) if n)

@@ -10,6 +10,7 @@ import typer
 
 from pipelines.console import FAILED, give, say, say_version, typed
 from pipelines.console import guarded as _guarded
+from pipelines.console import open_dataset as _open
 
 app = typer.Typer(
     add_completion=False,
@@ -189,6 +190,8 @@ def show(
     disagreement: Annotated[
         bool, typer.Option("--disagreement", help="Images on which producers agree least.")
     ] = False,
+    at_random: Annotated[bool, typer.Option("--random", help="Drawn at random from those that fit.")] = False,
+    seed: Annotated[int | None, typer.Option(help="With --random: the same seed draws the same images.")] = None,
     limit: Annotated[int, typer.Option(help="Images at most.")] = 12,
     recipe: RecipeOption = "recipe.yaml",
     dataset: DatasetOption = "",
@@ -196,12 +199,20 @@ def show(
     """A contact sheet: images with what was found on them, kept and dropped."""
 
     def work() -> None:
+        import random
         from pathlib import Path
 
+        from pipelines.drawing import missing_glyphs
         from pipelines.show import show as draw
 
-        data = _open(recipe, dataset)
-        say(str(draw(data, Path(out), typed(where), rule=rule or None, disagreement=disagreement, limit=limit)))
+        chance = random.randrange(10_000) if at_random and seed is None else seed
+        data, condition = _open(recipe, dataset), typed(where)
+        made = draw(data, Path(out), condition, rule=rule or None, disagreement=disagreement, seed=chance, limit=limit)
+        say(str(made))
+        if chance is not None:
+            say(f"Drawn with --seed {chance}: the same seed draws the same images.", err=True)
+        if lacking := missing_glyphs():
+            say(lacking, err=True)
 
     _guarded(work)
 
@@ -324,17 +335,6 @@ def check(
             raise not_sound(found, repair=repair)
 
     _guarded(work)
-
-
-def _open(recipe: str, dataset: str) -> Any:
-    """The data set a command reads: the one named, or the recipe's."""
-    from engine.dataset import Dataset
-
-    if not dataset:
-        from engine.config import load_recipe
-
-        dataset = load_recipe(recipe).dataset
-    return Dataset.open(dataset)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -45,6 +45,17 @@ def say_version(wanted: bool) -> None:
 
         typer.echo(f"engine {version('fld5b-engine')}")
         raise typer.Exit
+
+
+def open_dataset(recipe: str, dataset: str) -> Any:
+    """The data set a command reads: the one named, or the recipe's."""
+    from engine.dataset import Dataset
+
+    if not dataset:
+        from engine.config import load_recipe
+
+        dataset = load_recipe(recipe).dataset
+    return Dataset.open(dataset)
 
 
 def guarded(work: Callable[[], None]) -> None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
+import os
+import subprocess
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from engine.screen import shown
 
 if TYPE_CHECKING:
     from PIL import ImageDraw
@@ -40,20 +44,112 @@ def colour_of(label: str) -> Colour:
 
 
 def fitted(text: str, width: float) -> str:
-    text = " ".join(text.split())[:200]
-    if font().getlength(text) <= width:
+    text = shown(" ".join(text.split())[:200])
+    if length(text) <= width:
         return text
-    while text and font().getlength(text + "...") > width:
+    while text and length(text + "...") > width:
         text = text[:-1]
     return text + "..."
 
 
-def font() -> Any:
+def length(text: str) -> float:
+    face, spelt = _drawable(text)
+    return float(face.getlength(spelt))
+
+
+def write(pen: ImageDraw.ImageDraw, place: Point, text: str, colour: Colour) -> None:
+    face, spelt = _drawable(text)
+    pen.text(place, spelt, fill=colour, font=face)
+
+
+# --- fonts ---------------------------------------------------------------------------------------
+# Pillow's own has Latin letters only. Others are asked for by what they must hold, when a text needs them.
+
+_FACES: list[Any] = []  # loading one takes longer than a tile
+_HELD: dict[tuple[int, str], bool] = {}  # whether a font (its place in _FACES) has a character
+_LACKING: set[str] = set()  # characters that were drawn as codes
+_ASKED: set[int] = set()  # pages of 256 characters of which one was in no installed font
+_NOWHERE = "\U0010fffe"  # no font has it: what is drawn for it is drawn for whatever is missing
+
+
+def missing_glyphs() -> str:
+    """A sentence if characters were drawn as their codes, '' if not."""
+    if not _LACKING:
+        return ""
+    some = " ".join(sorted(_LACKING)[:5])
+    return (
+        f"No installed font has {some}: drawn as codes. Install one that does, such as Noto Sans CJK, and draw again."
+    )
+
+
+def _drawable(text: str) -> tuple[Any, str]:
+    """The font that has most of the characters, and the text with codes for those it lacks."""
+    if not _FACES:
+        from PIL import ImageFont
+
+        _FACES.append(ImageFont.load_default(_FONT))
+    needed = {char for char in text if not char.isspace()}
+    for char in sorted(needed):
+        page = ord(char) >> 8
+        if page not in _ASKED and not any(_has(place, char) for place in range(len(_FACES))) and not _find_face(char):
+            _ASKED.add(page)  # asking for each of thousands of characters would take minutes
+    best = _best(needed)
+    _LACKING.update(char for char in needed if not _has(best, char))
+    spelt = "".join(char if char.isspace() or _has(best, char) else f"\\u{ord(char):04x}" for char in text)
+    return _FACES[best], spelt
+
+
+def _best(needed: set[str]) -> int:
+    return max(range(len(_FACES)), key=lambda place: (sum(_has(place, char) for char in needed), -place))
+
+
+def _has(place: int, char: str) -> bool:
+    if char.isascii():
+        return True
+    if (place, char) not in _HELD:
+        face = _FACES[place]
+        drawn, nothing = face.getmask(char), face.getmask(_NOWHERE)
+        _HELD[place, char] = (drawn.size, bytes(drawn)) != (nothing.size, bytes(nothing))
+    return _HELD[place, char]
+
+
+def _find_face(char: str) -> bool:
+    """Add an installed font that has it. fontconfig is asked; where it is not there, fonts of well-known names."""
     from PIL import ImageFont
 
-    if not _FONTS:
-        _FONTS.append(ImageFont.load_default(_FONT))
-    return _FONTS[0]
+    for path in _installed(char):
+        try:
+            _FACES.append(ImageFont.truetype(path, _FONT))
+        except OSError:  # a format that Pillow does not read
+            continue
+        if _has(len(_FACES) - 1, char):
+            return True
+        _FACES.pop()
+        for key in [key for key in _HELD if key[0] == len(_FACES)]:
+            del _HELD[key]
+    return False
 
 
-_FONTS: list[Any] = []  # loading it takes longer than a tile
+def _installed(char: str) -> list[str]:
+    """Paths of fonts that may have it, plain ones first."""
+    asked = ["fc-list", f":charset={ord(char):x}", "--format", "%{file}\t%{style}\n"]
+    try:
+        told = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return [path for path in _WELL_KNOWN if os.path.exists(path)]
+    rows = sorted({tuple(line.split("\t", 1)) for line in told.splitlines() if "\t" in line})
+    plain = [row[0] for row in rows if "Regular" in row[1] or "Book" in row[1]]
+    return [*plain, *(row[0] for row in rows if row[0] not in plain)][:20]
+
+
+_WELL_KNOWN = (
+    "/System/Library/Fonts/PingFang.ttc",
+    "/System/Library/Fonts/Hiragino Sans GB.ttc",
+    "/Library/Fonts/Arial Unicode.ttf",
+    "C:/Windows/Fonts/msyh.ttc",
+    "C:/Windows/Fonts/malgun.ttf",
+    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
+    "/usr/share/fonts/truetype/wqy/wqy-microhei.ttc",
+    "/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf",
+    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+)

@@ -14,7 +14,7 @@ from engine.graph import IMAGES
 from engine.images import decode
 from engine.shards import Commits, TableReader
 from engine.storage import Storage, read_image
-from pipelines.drawing import FAINT, GAP, INK, LINE, PAPER, RED, Colour, fitted, font, outline
+from pipelines.drawing import FAINT, GAP, INK, LINE, PAPER, RED, Colour, fitted, outline, write
 from pipelines.kept import only
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _section(
     answer = Image.new("RGB", (_COLUMNS * (TILE + GAP) - GAP, top + rows * high), PAPER)
     pen = ImageDraw.Draw(answer)
     for n, line in enumerate(_told(by, pair)):
-        pen.text((0, n * LINE), fitted(line, answer.width), fill=(INK, FAINT)[n], font=font())
+        write(pen, (0, n * LINE), fitted(line, answer.width), (INK, FAINT)[n])
     for n, tile in enumerate(tiles):
         answer.paste(tile, (n % _COLUMNS * (TILE + GAP), top + n // _COLUMNS * high))
     return answer
@@ -105,7 +105,7 @@ def _tile(
     lines.append((where, FAINT))
     pen = ImageDraw.Draw(answer)
     for n, (line, colour) in enumerate(lines):
-        pen.text((0, TILE + 2 + n * LINE), fitted(line, TILE), fill=colour, font=font())
+        write(pen, (0, TILE + 2 + n * LINE), fitted(line, TILE), colour)
     return answer
 
 
@@ -119,7 +119,7 @@ def _cut(storage: Storage, box: Sequence[float], image: Mapping[str, Any] | None
         photo = _photo(storage, image)
     except (ImageError, StorageError, OSError) as error:
         why = str(error).partition(": ")[0]  # without the path, which the picture would then hang on
-        pen.text((6, 6), fitted(why, TILE - 12), fill=RED, font=font())
+        write(pen, (6, 6), fitted(why, TILE - 12), RED)
         return answer
     x1, y1, x2, y2 = window(box, photo.size)
     scale = TILE / max(x2 - x1, y2 - y1)
@@ -165,7 +165,7 @@ def _sheet(head: Sequence[tuple[str, Colour]], sections: Sequence[Image.Image]) 
     sheet = Image.new("RGB", (wide, top + sum(section.height + GAP for section in sections)), PAPER)
     pen = ImageDraw.Draw(sheet)
     for n, (line, colour) in enumerate(head):
-        pen.text((GAP, GAP + n * LINE), fitted(line, wide - 2 * GAP), fill=colour, font=font())
+        write(pen, (GAP, GAP + n * LINE), fitted(line, wide - 2 * GAP), colour)
     y = top
     for section in sections:
         pen.line((GAP, y - GAP // 2, wide - GAP, y - GAP // 2), fill=_GREY)

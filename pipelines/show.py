@@ -15,8 +15,23 @@ from engine.containers import short_name
 from engine.dataset import Dataset
 from engine.errors import ConfigError, ImageError, StorageError
 from engine.sql import connect, run_query
+from engine.storage import Storage, read_image
 from pipelines.choose import choose
-from pipelines.drawing import FAINT, GAP, INK, LINE, PAPER, RED, Colour, Point, colour_of, fitted, font, outline
+from pipelines.drawing import (
+    FAINT,
+    GAP,
+    INK,
+    LINE,
+    PAPER,
+    RED,
+    Colour,
+    Point,
+    colour_of,
+    fitted,
+    length,
+    outline,
+    write,
+)
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -46,21 +61,23 @@ def show(
     *,
     rule: str | None = None,
     disagreement: bool = False,
+    seed: int | None = None,
     limit: int = 24,
 ) -> Path:
     """`where`: a condition on the view `images`, or a SELECT that has image_id. Nothing asked: images as they came.
 
     `rule`: images that have annotations dropped by it (or are themselves), those drawn thick. `disagreement`:
-    images whose regions the fewest of the detectors support come first.
+    images whose regions the fewest of the detectors support come first. `seed`: a random choice of those that fit.
     """
     with connect(dataset) as con:
-        ids = choose(con, where, rule=rule, disagreement=disagreement, limit=limit)
-        if not ids:
-            raise ConfigError("No image fits: nothing to show. Ask for less, or look at 'engine status'.")
+        ids = choose(con, where, rule=rule, disagreement=disagreement, seed=seed, limit=limit)
         tiles = _tiles(con, ids)
-    asked = [f"rule {rule}"] * bool(rule) + ["disagreement"] * disagreement + [" ".join(where.split())] * bool(where)
+        if not tiles:
+            raise ConfigError("No image fits: nothing to show. Ask for less, or look at 'engine status'.")
+    asked = [f"rule {rule}"] * bool(rule) + ["disagreement"] * disagreement
+    asked += [f"seed {seed}"] * (seed is not None) + [" ".join(where.split())] * bool(where)
     title = f"{dataset.url}   {len(tiles)} images" + (f", {'; '.join(asked)}" if asked else "")
-    sheet = _sheet(title, [_draw(tile, rule) for tile in tiles])
+    sheet = _sheet(title, [_draw(dataset.storage, tile, rule) for tile in tiles])
     if out.suffix.lower() != ".png":
         out = out.with_name(f"{out.name}.png")
     try:
@@ -110,10 +127,10 @@ def _drawn(tile: Tile, rule: str | None) -> tuple[list[dict[str, Any]], list[dic
 # --- drawing ---------------------------------------------------------------------------------------
 
 
-def _draw(tile: Tile, rule: str | None) -> Image.Image:
+def _draw(storage: Storage, tile: Tile, rule: str | None) -> Image.Image:
     from PIL import Image, ImageDraw
 
-    picture, note = _picture(tile.image)
+    picture, note = _picture(storage, tile.image)
     scale = picture.width / max(tile.image["width"], 1)
     kept, dropped, more = _drawn(tile, rule)
     for region in kept:
@@ -135,22 +152,23 @@ def _draw(tile: Tile, rule: str | None) -> Image.Image:
     answer.paste(picture, (0, 0))
     pen = ImageDraw.Draw(answer)
     for n, (line, colour) in enumerate(lines):
-        pen.text((0, picture.height + 4 + n * LINE), line, fill=colour, font=font())
+        write(pen, (0, picture.height + 4 + n * LINE), line, colour)
     return answer
 
 
-def _picture(image: Mapping[str, Any]) -> tuple[Image.Image, str]:
+def _picture(storage: Storage, image: Mapping[str, Any]) -> tuple[Image.Image, str]:
     """The image scaled to the tile; grey, with the reason, if it cannot be read."""
     from PIL import Image
 
     from engine.images import decode
-    from engine.storage import read_source
 
     size = (image["width"], image["height"])
     scale = TILE / max(*size, 1)
     small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+    locator = (image["uri"], image["byte_offset"], image["byte_length"])
+    uris = [source["uri"] for source in image["sources"]]
     try:
-        pixels = decode(read_source(image["uri"], image["byte_offset"], image["byte_length"]))
+        pixels = decode(read_image(storage, image["image_id"], locator, lambda: uris))
     except (ImageError, StorageError, OSError) as error:
         return Image.new("RGB", small, (215, 215, 215)), f"cannot be read: {error}"
     return Image.fromarray(pixels).resize(small, Image.Resampling.LANCZOS), ""
@@ -183,7 +201,7 @@ def _label_all(
     """Kept ones last in `tags` are placed first; no label covers another while there is room."""
     taken: list[tuple[float, float, float, float]] = []
     for corners, label, colour in reversed(tags):
-        wide, high = round(font().getlength(label)) + 4, LINE - 2
+        wide, high = round(length(label)) + 4, LINE - 2
         x = max(0, min(round(min(x for x, _ in corners)), size[0] - wide))
         box_top, box_bottom = (round(edge) for edge in (min(y for _, y in corners), max(y for _, y in corners)))
         tries = [box_top - high, box_top, box_bottom, box_bottom - high, *(box_top + n * high for n in range(1, 9))]
@@ -192,7 +210,7 @@ def _label_all(
         y = (free or inside)[0]
         taken.append((x, y, x + wide, y + high))
         pen.rectangle(taken[-1], fill=colour)
-        pen.text((x + 2, y), label, fill=PAPER, font=font())
+        write(pen, (x + 2, y), label, PAPER)
 
 
 def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
@@ -233,8 +251,8 @@ def _sheet(title: str, tiles: Sequence[Image.Image]) -> Image.Image:
     size = (GAP + columns * (TILE + GAP), top + sum(heights) + GAP * len(rows))
     sheet = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(sheet)
-    pen.text((GAP, GAP), fitted(title, size[0] - 2 * GAP), fill=INK, font=font())
-    pen.text((GAP, GAP + LINE), "solid: kept   dashed red: dropped, with its rule", fill=FAINT, font=font())
+    write(pen, (GAP, GAP), fitted(title, size[0] - 2 * GAP), INK)
+    write(pen, (GAP, GAP + LINE), "solid: kept   dashed red: dropped, with its rule", FAINT)
     y = top
     for row, height in zip(rows, heights, strict=True):
         for n, tile in enumerate(row):

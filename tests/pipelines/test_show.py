@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.config import parse_recipe
 from engine.dataset import Dataset
 from engine.errors import ConfigError
 from engine.sql import connect
+from pipelines import drawing
+from pipelines import run as stages
 from pipelines.choose import choose
 from pipelines.show import TILE, show
 from tests.handmade import handmade
+from tests.runs import draw_photos, recipe_data
 
 RED = (205, 30, 30)
 
@@ -116,3 +120,57 @@ def test_an_image_that_is_gone_is_grey_and_says_so(tmp_path: Path) -> None:
 def test_before_the_filters_everything_said_is_drawn(tmp_path: Path) -> None:
     dataset = handmade(tmp_path, judged=False)
     assert count(pixels(show(dataset, tmp_path / "sheet.png", "width > 50")), RED) == 0
+
+
+def test_a_random_choice_is_the_same_for_the_same_seed(chosen: Any) -> None:
+    draws = [tuple(chosen(seed=seed, limit=3)) for seed in range(20)]
+    assert draws == [tuple(chosen(seed=seed, limit=3)) for seed in range(20)]
+    assert len(set(draws)) > 5
+    assert set(chosen("width > 100", seed=1)) == {"cat", "page"}
+
+
+def test_a_select_of_images_that_are_not_there_is_one_sentence(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No image fits"):
+        show(dataset, tmp_path / "sheet.png", "SELECT 'nothing' AS image_id")
+
+
+def test_a_packed_data_set_is_drawn_from_its_own_tars(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "photos", 3)
+    data = recipe_data(tmp_path / "set", tmp_path / "photos", {})
+    data["ingest"]["pack"] = True
+    stages.run(parse_recipe(data), stage="ingest", runner="local")
+    for photo in (tmp_path / "photos").iterdir():
+        photo.unlink()
+    (tmp_path / "set").rename(tmp_path / "moved")
+    sheet = pixels(show(Dataset.open(str(tmp_path / "moved")), tmp_path / "sheet.png"))
+    assert count(sheet, (215, 215, 215)) < 100
+    assert count(sheet, (2, 0, 99)) > 10_000
+
+
+def test_a_damaged_file_is_a_grey_tile(tmp_path: Path) -> None:
+    dataset = handmade(tmp_path)
+    (tmp_path / "photos" / "cup.png").write_bytes(b"other bytes")
+    sheet = pixels(show(dataset, tmp_path / "sheet.png", "uri LIKE '%/cup.png'"))
+    assert count(sheet, (215, 215, 215)) > 10_000
+
+
+def test_characters_that_no_font_has_are_drawn_as_codes_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "_FACES", [])
+    for name in ("_LACKING", "_ASKED"):
+        monkeypatch.setattr(drawing, name, set())
+    monkeypatch.setattr(drawing, "_HELD", {})
+    monkeypatch.setattr(drawing, "_installed", lambda char: [])
+    assert drawing._drawable("a cat, 猫")[1] == r"a cat, \u732b"
+    assert drawing.missing_glyphs().startswith("No installed font has 猫: drawn as codes.")
+
+
+def test_a_font_that_has_the_characters_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Greek, which Pillow's own font lacks, by a font that matplotlib brings along."""
+    path = pytest.importorskip("matplotlib").get_data_path() + "/fonts/ttf/DejaVuSans.ttf"
+    monkeypatch.setattr(drawing, "_FACES", [])
+    for name in ("_LACKING", "_ASKED"):
+        monkeypatch.setattr(drawing, name, set())
+    monkeypatch.setattr(drawing, "_HELD", {})
+    monkeypatch.setattr(drawing, "_installed", lambda char: [path])
+    face, spelt = drawing._drawable("Ωμέγα")
+    assert (face.path, spelt, drawing.missing_glyphs()) == (path, "Ωμέγα", "")
