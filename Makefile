@@ -49,6 +49,8 @@ clean:
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "'$(PYTHON)' is no Python 3.11 or later, which is needed: name one, such as make PYTHON=python3.12 demo."; exit 1; }
 	@echo "Making .venv"
 	@$(PYTHON) -m venv .venv
 

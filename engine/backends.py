@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -227,6 +228,9 @@ class RemoteWorker:
         yield from self.worker.run(unit)
 
 
+_LONGEST_FOLDER = 107 - len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.12345")
+
+
 def start_ray(address: str | None = None) -> Any:
     """Join a cluster, or start a quiet private one; what is already running in this process is used as it is."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -249,12 +253,26 @@ def start_ray(address: str | None = None) -> Any:
             "include_dashboard": False,
             "num_cpus": os.cpu_count(),
             "object_store_memory": OBJECT_STORE_BYTES,
+            **_short_folder(),
         }
     try:
         ray.init(address=address, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConfigError(f"No Ray cluster answers at '{address}': {error}") from error
     return ray
+
+
+def _short_folder() -> dict[str, str]:
+    """Ray's sockets lie in its temporary folder, and their paths may have 107 bytes: elsewhere if that is too long."""
+    given = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(given)) <= _LONGEST_FOLDER:
+        return {}
+    if os.access("/tmp", os.W_OK | os.X_OK):
+        return {"_temp_dir": "/tmp/ray"}
+    raise ConfigError(
+        f"The temporary folder '{given}' is too long for Ray's sockets: set RAY_TMPDIR to one of at most "
+        f"{_LONGEST_FOLDER} bytes, or use --runner local."
+    )
 
 
 def _paths() -> list[str]:

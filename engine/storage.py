@@ -18,6 +18,7 @@ from uuid import uuid4
 from engine.containers import check_member, split_uri
 from engine.disks import alive, keep_trying, make_folder, sha256_file, storage_errors, sync_folder
 from engine.errors import ConfigError, DamageError, ImageError, StorageError
+from engine.extras import require
 from engine.opening import ABSENT, least, read_local, read_parquet_row, read_remote, shortened, why_unreadable
 from engine.urls import scheme_of
 from engine.web import fetch
@@ -35,6 +36,8 @@ class Storage:
         try:
             self.fs, self.root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
+            if isinstance(error, ImportError) and scheme_of(url) in ("s3", "s3a"):
+                require(f"'{url}'", ["s3fs"])
             raise ConfigError(f"Cannot open '{url}': {error}") from error
         protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
         if protocol == "memory":

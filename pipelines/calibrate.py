@@ -9,6 +9,7 @@ from typing import Any
 from engine.calibration import Calibration
 from engine.dataset import Dataset
 from engine.errors import ConfigError
+from engine.extras import require
 from model.evaluate.calibration import calibration_error
 from model.evaluate.matching import scored
 from pipelines.fit_fusion import Held, fit_fusion
@@ -51,6 +52,7 @@ def fit(dataset: Dataset, truth: Truths) -> Fitted:
 
     The file is named by its content and never changes: a recipe that names it says what it was made with.
     """
+    require("Fitting a calibration", ["sklearn"])
     if not any(image.objects for image in truth.objects.values()):
         raise ConfigError(f"There is nothing to fit a calibration to: {truth.told}, and they drew no box.")
     boxes = {

@@ -17,6 +17,7 @@ import pyarrow as pa
 from engine.catalog import options_of, resolve
 from engine.config import Recipe
 from engine.errors import ConfigError, EngineError, RunFailed, unknown
+from engine.extras import how_to_install, missing, require
 from engine.graph import IMAGES, Node
 from engine.images import decode
 from engine.schema import ANNOTATIONS, PARSE, Answer, Chunk, Complexity, Parse, Sample, as_row, record_table
@@ -29,6 +30,7 @@ from filters.verdict import needs_parse, needs_survey, reads
 from pipelines.annotate import Runtime, run_nodes
 from pipelines.survey import Surveyed
 from specialists import CATALOG as SPECIALISTS
+from specialists import DOUBLES
 
 TIMED_S = 1.0  # a component is timed for about so long
 WHOLE_SET_RECORDS = 200  # records read to learn how many images there are; of more shards the rest is estimated
@@ -36,13 +38,19 @@ WHOLE_SET_RECORDS = 200  # records read to learn how many images there are; of m
 
 def render_components(name: str = "") -> str:
     """All specialists and filters, or one with its options. ConfigError for a name nobody knows."""
+    if name in FILTERS and name in SPECIALISTS:
+        return f"{render_one('component', name)}\n\n{render_one('filter', name)}"
     if name:
-        return _one(name)
+        return render_one(_kind(name), name)
     lines = ["specialists, named in a recipe by annotate: {<node>: {use: <name>, <option>: ...}}"]
-    lines += [f"  {entry}\n      {_summary('component', entry, SPECIALISTS)}" for entry in SPECIALISTS]
+    lines += [f"  {entry}\n      {_summary('component', entry, SPECIALISTS)}" for entry in _listed()]
     lines += ["", "filters, named by filter: [<name>, {<name>: {<option>: ...}}]"]
     lines += [f"  {entry}\n      {_summary('filter', entry, FILTERS)}" for entry in FILTERS]
     return "\n".join([*lines, "", "engine components NAME shows the options of one."])
+
+
+def _listed() -> list[str]:
+    return [name for name in SPECIALISTS if name not in DOUBLES]
 
 
 def _summary(kind: str, name: str, catalog: Mapping[str, str]) -> str:
@@ -50,7 +58,10 @@ def _summary(kind: str, name: str, catalog: Mapping[str, str]) -> str:
         _, component = resolve(kind, name, catalog)
     except ConfigError as error:
         return str(error)
-    return f"{_first_sentence(component)}\n      {_promises(component)}"
+    lines = [_first_sentence(component), _promises(component)]
+    if lacking := missing(getattr(component, "packages", ())):
+        lines.append(f"not installed: {how_to_install(lacking[0], component.extra)}")
+    return "\n      ".join(lines)
 
 
 def _promises(component: Any) -> str:
@@ -65,18 +76,19 @@ def _promises(component: Any) -> str:
     return "; ".join([*parts, f"gives {' and '.join(component.gives) or 'nothing'}"])
 
 
-def _find(name: str) -> tuple[str, Any]:
-    """("specialist" or "filter", the object)."""
-    if name in FILTERS:
-        return "filter", resolve("filter", name, FILTERS)[1]
-    if name not in SPECIALISTS and ":" not in name:
-        raise unknown("component or filter", name, [*SPECIALISTS, *FILTERS])
-    component = resolve("component", name, SPECIALISTS)[1]
-    return ("specialist" if hasattr(component, "gives") else "filter"), component
+def _kind(name: str) -> str:
+    """'component' or 'filter'; of a module:Name what it turns out to be."""
+    if name in SPECIALISTS or name in FILTERS:
+        return "component" if name in SPECIALISTS else "filter"
+    if ":" not in name:
+        raise unknown("component or filter", name, [*_listed(), *FILTERS])
+    return "component" if hasattr(resolve("component", name, SPECIALISTS)[1], "gives") else "filter"
 
 
-def _one(name: str) -> str:
-    kind, component = _find(name)
+def render_one(sort: str, name: str) -> str:
+    """One component or filter (`sort`) with its options."""
+    component = resolve(sort, name, SPECIALISTS if sort == "component" else FILTERS)[1]
+    kind = "specialist" if sort == "component" else "filter"
     lines = [f"{name}, a {kind}: {_promises(component)}"]
     if hasattr(component, "version"):
         same = "the same answer every time" if getattr(component, "deterministic", True) else "answers vary"
@@ -131,27 +143,31 @@ def _plain(value: Any) -> str:
 
 def render_check(name: str = "") -> tuple[str, bool]:
     """A line a component: milliseconds an image, or why it was not timed; and whether all that should load do."""
-    names = [name] if name else [*SPECIALISTS, *FILTERS]
+    kinds = [(_kind(name), name)] if name else []
+    if not name or (name in SPECIALISTS and name in FILTERS):
+        kinds = [("component", entry) for entry in _listed() if name in ("", entry)]
+        kinds += [("filter", entry) for entry in FILTERS if name in ("", entry)]
     sample, parse = _drawn()
     lines, ok = ["on a drawn scene, in this process:"], True
-    for entry in names:
-        said, good = _checked(entry, sample, parse)
+    for kind, entry in kinds:
+        said, good = _checked(kind, entry, sample, parse)
         ok &= good or (said.startswith("is missing a package") and not name)
         lines.append(f"  {entry:<20}{said}")
     return "\n".join(lines), ok
 
 
-def _checked(name: str, sample: Sample, parse: Parse) -> tuple[str, bool]:
+def _checked(kind: str, name: str, sample: Sample, parse: Parse) -> tuple[str, bool]:
     try:
-        kind, component = _find(name)
-        missing = [
+        component = resolve(kind, name, SPECIALISTS if kind == "component" else FILTERS)[1]
+        required = [
             option.name for option in options_of(component).values() if option.default is inspect.Parameter.empty
         ]
-        if missing:
-            return f"needs option {' and '.join(missing)}: not tried", True
+        if required:
+            return f"needs option {' and '.join(required)}: not tried", True
         if kind == "filter":
             return _timed(lambda: _judge(name, component, sample, parse)), True
         instance = component()
+        require(name, getattr(instance, "packages", ()), extra=getattr(instance, "extra", ""))
         started = time.perf_counter()
         instance.load()
         loaded = time.perf_counter() - started

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from engine.errors import ConfigError
+from engine.extras import require
 from engine.keys import stable_hash
 from engine.urls import scheme_of
 from engine.web import is_web
@@ -71,11 +72,9 @@ def _expanded(name: str) -> list[str]:
     """{00000..00012} and {a,b} written out, unless a file is called so."""
     if "{" not in name or (not scheme_of(name) and os.path.exists(name)):
         return [name]
-    try:
-        from braceexpand import braceexpand
-    except ImportError as error:
-        told = f"Braces in '{name}' need the package webdataset: pip install 'fld5b-engine[loaders]'."
-        raise ConfigError(told) from error
+    require(f"'{name}' with its braces", ["braceexpand"])
+    from braceexpand import braceexpand
+
     try:
         return list(braceexpand(name))
     except ValueError:  # unbalanced: then they mean nothing

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.dataset import Dataset
+from engine.extras import require
 from model.evaluate.boxes import measure_boxes
 from model.evaluate.calibration import calibration_error, calibration_errors, reliability
 from model.evaluate.dense import measure_dense
@@ -48,6 +49,8 @@ class _Measure(Protocol):
 
 def evaluate(dataset: Dataset, truth: Truths) -> Evaluation:
     """Each node's own answer, then what the rules kept. Images that are not annotated yet count as missed."""
+    if any(truth.captions.values()):
+        require("Measuring captions", ["pycocoevalcap"])
     wanted = truth.images()
     answer = Evaluation(truth.told, len(wanted), notes=list(truth.notes))
     sets = {

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from engine.config import Train
 from engine.errors import ConfigError
+from engine.extras import FLORENCE, require
 from engine.sealed import read_sealed, seal
 from engine.storage import Storage, sha256_file
 from model.checkpoints import FILES
@@ -24,6 +25,7 @@ _TEXTS = 100_000  # that a tokenizer is trained on
 
 def check_init(storage: Storage, options: Train) -> None:
     """ConfigError for first weights that cannot be, and for options that they cannot have."""
+    require("Training", [*FLORENCE, "matplotlib"])
     if options.init in PRESETS:
         check_size(preset_of(options.init), options.size or preset_of(options.init).size)
         return

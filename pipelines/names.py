@@ -19,6 +19,7 @@ from urllib.parse import unquote_to_bytes
 
 from engine.containers import split_uri
 from engine.errors import ConfigError, StorageError
+from engine.extras import how_to_install
 from engine.keys import stable_hash
 from engine.opening import is_of_the_store, one_line, shortened, why_unreadable
 from engine.storage import storage_errors
@@ -175,7 +176,7 @@ def normalised(path: str) -> tuple[str, Any]:
     except Exception as error:
         told = one_line(error)
         if isinstance(error, ImportError) and scheme_of(path) in ("s3", "s3a"):
-            told = "S3 needs the package s3fs: pip install 'fld5b-engine[s3]'"
+            told = f"S3 needs the package s3fs: {how_to_install('s3fs')}"
         raise ConfigError(f"Cannot open the source '{shortened(path)}': {told}") from error
     return str(fs.unstrip_protocol(root)).rstrip("/"), fs
 

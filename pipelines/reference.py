@@ -15,9 +15,10 @@ from pydantic.fields import FieldInfo
 
 from engine.config import Recipe
 from filters import CATALOG as FILTERS
-from pipelines.components import render_components, type_name
+from pipelines.components import render_one, type_name
 from pipelines.sources import KINDS
 from specialists import CATALOG as SPECIALISTS
+from specialists import DOUBLES
 
 _HEAD = """# Reference
 
@@ -56,9 +57,9 @@ _SOURCE_OPTIONS = {
 
 def reference() -> str:
     parts = ["\n".join([_HEAD, *_keys(Recipe, "")]), "\n".join([f"{_SOURCES}\n", *_sources()])]
-    for title, catalog in (("Specialists", SPECIALISTS), ("Filters", FILTERS)):
+    for title, kind, names in (("Specialists", "component", SPECIALISTS), ("Filters", "filter", FILTERS)):
         parts.append(f"## {title}")
-        parts += [f"### {name}\n\n```\n{render_components(name)}\n```" for name in catalog]
+        parts += [f"### {name}\n\n```\n{render_one(kind, name)}\n```" for name in names if name not in DOUBLES]
     return "\n\n".join(parts) + "\n"
 
 

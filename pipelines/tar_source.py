@@ -15,7 +15,8 @@ from functools import partial
 from typing import Any, Self
 
 from engine.containers import NO_IMAGE, broken_uri, tar_uri
-from engine.errors import ConfigError, StorageError
+from engine.errors import StorageError
+from engine.extras import require
 from engine.file_kinds import foreign
 from engine.opening import check_regular, why_unreadable
 from engine.storage import storage_errors
@@ -52,11 +53,9 @@ class WebDataset:
         self._holding = {"json" if name.startswith("json.") else name for name in self.captions}
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
-        try:
-            import webdataset.tariterators  # noqa: F401  # here, so that no two threads import it
-        except ImportError as error:
-            told = "Reading tars needs the package webdataset: pip install 'fld5b-engine[loaders]'."
-            raise ConfigError(told) from error
+        require("Reading tars", ["webdataset"])
+        import webdataset.tariterators  # noqa: F401  # here, so that no two threads import it
+
         found, lost = find_containers(self, self.name, (".tar",), COMPRESSED)
         yield from lost
         yield from list_containers(self, found, ["tar", self.captions, self.said.by], whole)

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from engine.config import Recipe, Train
 from engine.errors import ConfigError, DamageError
+from engine.extras import FLORENCE, require
 from engine.images import Limits
 from engine.keys import stable_hash
 from engine.progress import LineDrawer, Pace, Parts, clock
@@ -49,6 +50,7 @@ def train(
 ) -> Result:
     """Train what `recipe.train` says, or find it trained. EngineError says in one sentence what stops it."""
     options = recipe.train
+    require("Training", [*FLORENCE, "matplotlib", *(["pandas"] if runner == "ray" else [])])
     for task in options.tasks:
         task_of(task)
     storage = Storage(recipe.dataset)

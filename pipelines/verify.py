@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from engine.errors import ConfigError
+from engine.extras import how_to_install
 from engine.schema import ANNOTATIONS, SCHEMA_VERSION
 from engine.storage import Storage, sha256_file
 from pipelines.open_with_datasets import ask
@@ -131,7 +132,7 @@ def _told(check: Check, where: str, work: Callable[[], Any]) -> Any:
 
 
 def _missing(package: str) -> str:
-    return f"{package} is not installed: pip install {package}, or install the engine with its 'loaders' extra"
+    return f"{package} is not installed: {how_to_install(package)}"
 
 
 def _line(error: object) -> str:

@@ -23,9 +23,11 @@ CATALOG: dict[str, str] = {
     "label_grounder": "specialists.label_grounder:LabelGrounder",
     # any of these, by one model
     "florence2": "specialists.florence2:Florence2",
-    # weightless, for tests and first runs
+    # for drawn scenes, whose truth is known
     "noisy_annotator": "specialists.synthetic_noise:NoisyAnnotator",
+    # weightless doubles, for tests
     "fake_detector": "specialists.fakes:FakeDetector",
     "fake_captioner": "specialists.fakes:FakeCaptioner",
     "faulty": "specialists.fakes:Faulty",
 }
+DOUBLES = frozenset(("fake_detector", "fake_captioner", "faulty"))  # recipes may name them; no list does

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from engine.errors import ConfigError, unknown
+from engine.extras import FLORENCE
 from engine.schema import Answer, Region, Sample, Text
 from model.locations import location_tokens
 from model.parsing import text_fault
@@ -64,6 +65,8 @@ class Florence2:
     gpus: of a worker; 0: the CPU, with `cpus` threads.
     """
 
+    packages: ClassVar[tuple[str, ...]] = FLORENCE
+    extra: ClassVar[str] = "florence"
     score_names: ClassVar[tuple[str, ...]] = ("malformed",)
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = False  # the last digits of a score depend on who else is in the batch

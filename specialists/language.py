@@ -6,13 +6,12 @@ Four words or fewer tell little: of English labels of one word 14 % are taken fo
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 from engine.errors import ConfigError, StartError, unknown
+from engine.extras import folder_of
 from engine.schema import Answer, ImageScore, Sample
 
 UNDETERMINED = "und"  # ISO 639-2
@@ -30,6 +29,8 @@ class Language:
     needs: ClassVar[tuple[str, ...]] = ("texts",)
     gives: ClassVar[tuple[str, ...]] = ("image_scores",)
     score_names: ClassVar[tuple[str, ...]] = ("language",)
+    packages: ClassVar[tuple[str, ...]] = ("py3langid",)
+    extra: ClassVar[str] = "language"
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 
@@ -49,12 +50,7 @@ class Language:
     @cached_property
     def weights(self) -> tuple[str, ...]:
         """The packaged model, found without importing the package."""
-        spec = importlib.util.find_spec("py3langid")
-        if spec is None or spec.origin is None:
-            raise ConfigError(
-                "language needs the package py3langid, which is not installed: pip install py3langid==0.4.0."
-            )
-        return (str(Path(spec.origin).parent / "data" / "model.npz.xz"),)
+        return (str(folder_of("language", "py3langid", "language") / "data" / "model.npz.xz"),)
 
     def load(self) -> None:
         try:

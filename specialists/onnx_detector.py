@@ -35,6 +35,8 @@ class OnnxDetector:
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
     gives: ClassVar[tuple[str, ...]] = ("boxes",)
+    packages: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    extra: ClassVar[str] = "detect"
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 

@@ -6,16 +6,15 @@ label) and a region text with its string.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError, StartError
+from engine.extras import folder_of
 from engine.ranges import Number, Share
 from engine.schema import Answer, Region, RegionText, Sample
 
@@ -38,6 +37,8 @@ class RapidOcr:
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
     gives: ClassVar[tuple[str, ...]] = ("ocr",)
+    packages: ClassVar[tuple[str, ...]] = ("rapidocr", "onnxruntime")
+    extra: ClassVar[str] = "ocr"
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 
@@ -50,12 +51,7 @@ class RapidOcr:
     @cached_property
     def weights(self) -> tuple[str, ...]:
         """The packaged models, found without importing the package."""
-        spec = importlib.util.find_spec("rapidocr")
-        if spec is None or spec.origin is None:
-            raise ConfigError(
-                "rapidocr needs the package of that name, which is not installed: pip install rapidocr==3.10.0."
-            )
-        folder = Path(spec.origin).parent / "models"
+        folder = folder_of("rapidocr", "rapidocr", "ocr") / "models"
         for name in _MODELS.values():
             if not (folder / name).is_file():
                 raise ConfigError(f"The package rapidocr has no model {name}: pip install rapidocr==3.10.0.")

