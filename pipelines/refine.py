@@ -42,6 +42,7 @@ from pipelines.round_nodes import (
     propose_node,
     written,
 )
+from pipelines.round_notes import round_notes
 from pipelines.round_texts import diversity
 from pipelines.rounds import OD
 from refinement.gate import GateOptions, RoundMeasures, judge_round
@@ -196,7 +197,7 @@ def refine(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing:
         if told["accepted"]:
             now = one.after(now, judged)
         now.told.append(told)
-        now.notes += _notes(told)
+        now.notes += round_notes(told)
         if not told["accepted"]:
             break
         if (changed := _changed(told)) < recipe.refine.stop_when_changed_below:
@@ -362,14 +363,3 @@ def _measures(storage: Storage, now: Standing, one: _Round, judged: Node) -> Rou
         diversity=diversity(texts),
         audit=audited(storage, (now.nodes, now.judge), (after.nodes, judged), texts=bool(texts)),
     )
-
-
-def _notes(told: Told) -> list[str]:
-    number = told["round"]
-    changes = ", ".join(f"{count:,} {rule}" for rule, count in told["changes"].items()) or "nothing"
-    if told["accepted"]:
-        lines = [f"round {number} accepted: {changes}"]
-    else:
-        lines = [f"round {number} REFUSED, the data set stays as it was: {reason}" for reason in told["reasons"]]
-    lines += [f"round {number} ALARM: {alarm}" for alarm in told["alarms"]]
-    return lines

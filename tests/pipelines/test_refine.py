@@ -65,6 +65,7 @@ def refined(tmp_path_factory: pytest.TempPathFactory) -> Data:
     data = recipe_data(tmp_path_factory.mktemp("refined") / "set")
     summary = go(data)
     assert [note for note in summary.notes if "accepted" in note], summary.notes
+    assert [note for note in summary.notes if "F1@0.5" in note and " -> " in note], summary.notes
     return data
 
 
