@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from engine.component import RESOURCES
 from engine.schema import (
     ANNOTATIONS,
@@ -24,6 +26,7 @@ from engine.schema import (
 )
 
 _SLACK = 1.0  # pixels a box may reach over the border by rounding
+LARGEST = 3.4e38  # what a float32 holds
 HUMAN = "human"  # the producer whose annotations nobody deletes or changes
 
 
@@ -38,7 +41,7 @@ def check_answer(answer: Any, sample: Sample, gives: Sequence[str], *, human: bo
     seen: set[str] = set()
     for column in ANNOTATIONS:
         for item in getattr(answer, column):
-            error = _item_error(item, column, allowed, seen, sample)
+            error = _item_error(item, column, allowed, seen, sample, human=human)
             if not error and item.score is None and not human and "/" not in item.id:
                 error = f"{column} without a score, which only people's labels may lack"
             if error:
@@ -46,7 +49,7 @@ def check_answer(answer: Any, sample: Sample, gives: Sequence[str], *, human: bo
     return ""
 
 
-def _item_error(item: Any, column: str, allowed: set[str], seen: set[str], sample: Sample) -> str:
+def _item_error(item: Any, column: str, allowed: set[str], seen: set[str], sample: Sample, *, human: bool) -> str:
     if column not in allowed:
         return f"gave {column}, which it does not declare"
     if not isinstance(item, COLUMN_CLASSES[column]):
@@ -56,10 +59,22 @@ def _item_error(item: Any, column: str, allowed: set[str], seen: set[str], sampl
     seen.add(item.id)
     if item.score is not None and not math.isfinite(item.score):
         return f"{column} '{item.id}' has the score {item.score}"
+    if "/" not in item.id and not human and (wrong := _not_finite(item)):
+        return f"{column} '{item.id}' has the {wrong}"
     if isinstance(item, Region):
         return _region_error(item, sample)
     if isinstance(item, Text) and item.granularity not in GRANULARITIES:
         return f"a text of granularity '{item.granularity}', expected one of {', '.join(GRANULARITIES)}"
+    return ""
+
+
+def _not_finite(item: Any) -> str:
+    """The first number that is none, such as a NaN: neither JSON nor a table could hold it."""
+    for name in getattr(item, "__slots__", ()) or vars(item):
+        value = getattr(item, name)
+        for number in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(number, float | np.floating) and not abs(float(number)) < LARGEST:
+                return f"{name} {number}"
     return ""
 
 

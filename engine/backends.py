@@ -9,10 +9,12 @@ import os
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from engine.errors import ConfigError, EngineError, StartError, StorageError
+from engine.foreign import DescriptorsClosed
 from engine.graph import Node
 from engine.images import Limits
 from engine.slots import Event, Slot
@@ -33,8 +35,11 @@ KEEP_MEMORY = {
 class LocalBackend:
     """One worker at a time, in this process."""
 
-    def __init__(self, nodes: Mapping[str, Node], dataset: str, limits: Limits, *, max_seconds: float = 10.0) -> None:
+    def __init__(
+        self, nodes: Mapping[str, Node], dataset: str, limits: Limits, *, max_seconds: float = 10.0, logs: str = ""
+    ) -> None:
         self._nodes, self._dataset, self._limits, self._max_seconds = nodes, dataset, limits, max_seconds
+        self._log = LogNames(logs)
         self._workers: dict[Slot, Worker] = {}
         self._running: dict[Slot, Iterator[Message]] = {}
         self._starting: list[Slot] = []
@@ -55,12 +60,21 @@ class LocalBackend:
         for slot in self._starting:
             self._starting.remove(slot)
             worker = Worker(
-                slot.node, self._nodes, self._dataset, self._limits, guarded=False, max_seconds=self._max_seconds
+                slot.node,
+                self._nodes,
+                self._dataset,
+                self._limits,
+                guarded=False,
+                max_seconds=self._max_seconds,
+                log=self._log(slot.node),
             )
             try:
                 worker.load()
             except EngineError as error:
+                worker.foreign.close()
                 return [Event(slot, error=error)]
+            except DescriptorsClosed as error:
+                return [Event(slot, died=str(error))]
             self._workers[slot] = worker
             return [Event(slot, started=True)]
         for slot, messages in list(self._running.items()):
@@ -68,6 +82,8 @@ class LocalBackend:
                 return [Event(slot, next(messages))]
             except StopIteration:
                 self._running.pop(slot, None)
+            except DescriptorsClosed as error:
+                return [Event(slot, died=str(error))]
             except (EngineError, OSError) as error:
                 return [Event(slot, error=_fault(error, slot.node.name))]
         return []
@@ -75,9 +91,12 @@ class LocalBackend:
     def stop(self, slot: Slot) -> None:
         if (running := self._running.pop(slot, None)) is not None:
             running.close()  # type: ignore[attr-defined]
-        self._workers.pop(slot, None)
+        if (worker := self._workers.pop(slot, None)) is not None:
+            worker.foreign.close()
 
     def close(self) -> None:
+        for worker in self._workers.values():
+            worker.foreign.close()
         self._running.clear()
         self._workers.clear()
 
@@ -93,7 +112,9 @@ class RayBackend:
         *,
         address: str | None = None,
         max_seconds: float = 10.0,
+        logs: str = "",
     ) -> None:
+        self._log = LogNames(logs)
         self._ray = start_ray(address)
         self._arguments = (dict(nodes), dataset, limits, max_seconds, [os.getcwd(), *_paths()])
         self._total, self._counted = self._ray.cluster_resources(), time.monotonic()
@@ -136,7 +157,7 @@ class RayBackend:
                 max_restarts=0,
                 max_task_retries=0,
             )
-            .remote(slot.node, nodes, dataset, limits, max_seconds, paths)
+            .remote(slot.node, nodes, dataset, limits, max_seconds, paths, self._log(slot.node))
         )
         self._actors[slot] = actor
         self._creating[actor.created.remote()] = slot
@@ -214,9 +235,10 @@ class RemoteWorker:
         limits: Limits,
         max_seconds: float,
         paths: Sequence[str],
+        log: str,
     ) -> None:
         sys.path.extend(path for path in paths if path not in sys.path)
-        self.worker = Worker(node, nodes, dataset, limits, guarded=True, max_seconds=max_seconds)
+        self.worker = Worker(node, nodes, dataset, limits, guarded=True, max_seconds=max_seconds, log=log)
 
     def created(self) -> None:
         """Answers as soon as the process runs."""
@@ -225,7 +247,22 @@ class RemoteWorker:
         self.worker.load()
 
     def run(self, unit: Unit) -> Iterator[Message]:
-        yield from self.worker.run(unit)
+        try:
+            yield from self.worker.run(unit)
+        except DescriptorsClosed:
+            os._exit(1)  # a process that can no longer be heard ends, and its unit is split
+
+
+class LogNames:
+    """The log of each worker: <logs>/<node>-<number>.log; none for the engine's own nodes over a shard."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder, self._started = folder, Counter[str]()
+
+    def __call__(self, node: Node) -> str:
+        self._started[node.name] += 1
+        kept = self._folder and node.over != "shard"
+        return f"{self._folder}/{node.name}-{self._started[node.name]}.log" if kept else ""
 
 
 _LONGEST_FOLDER = 107 - len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.12345")
@@ -295,5 +332,5 @@ def _fault(error: EngineError | OSError, name: str) -> EngineError:
 def _short(error: BaseException) -> str:
     """Why a worker died, in a few words that do not depend on where it ran."""
     if type(error).__name__ == "OutOfMemoryError" or "running low on memory" in str(error):
-        return "ended by Ray's memory monitor"
+        return "killed by Ray for memory: lower its batch_size or run.max_workers"
     return "the process ended"

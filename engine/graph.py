@@ -62,6 +62,11 @@ class Node:
         return f"{self.place or self.name}/{self.key[:8]}"
 
     @property
+    def own_code(self) -> bool:
+        """Whether its component is the user's: named as "module:Name", in none of the engine's packages."""
+        return self.component == self.target
+
+    @property
     def reads_labels(self) -> bool:
         return bool({"labels", "scene"} & set(self.needs))
 
@@ -118,9 +123,9 @@ def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _D
 def _made(name: str, use: str, component: Any, options: Mapping[str, Any]) -> Any:
     try:
         return component(**options)
-    except EngineError:
+    except (EngineError, KeyboardInterrupt):
         raise
-    except Exception as error:  # the border with foreign code
+    except BaseException as error:  # the border with foreign code, which may call sys.exit
         raise ConfigError(f"annotate.{name} ({use}) cannot be made: {error_and_place(error)}.") from error
 
 

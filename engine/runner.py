@@ -297,7 +297,7 @@ class Scheduler:
         with TableWriter(commits, job.unit.shard, table.schema, job.unit.revision) as writer:
             writer.write(table)
         failed = len(job.failures)
-        committed = commit_file(commits, job.unit, writer.file, failed, job.digests)
+        committed = commit_file(commits, node, job.unit, writer.file, failed, job.digests)
         notes = sorted(job.notes | {"split and put together"})
         done = Done(table.num_rows, failed, committed, b"", job.seconds, notes, {}, job.failures)
         self.watcher.finished(node.name, job.unit, done)

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from engine.component_source import describe_error
 from engine.errors import GONE, ImageError, StorageError
+from engine.foreign import DescriptorsClosed
+from engine.interrupts import Interrupted
 from engine.items import Items
 from engine.schema import Failure
 from engine.units import Done, Progress, Suspect, Unit
@@ -98,13 +101,13 @@ class UnitRun:
 
     def _attempt(self, asked: Sequence[tuple[int, Any]]) -> Iterator[dict[int, Any]]:
         try:
-            with self.worker.guard:
+            with self.worker.guard, self.worker.foreign.call():
                 answers = self.items.annotate([item for _, item in asked])
             if len(answers) != len(asked):
                 raise ValueError(f"{len(answers)} answers for {len(asked)} items")
-        except StorageError:
+        except (StorageError, Interrupted, DescriptorsClosed):
             raise
-        except Exception as error:  # noqa: BLE001  # the border with a foreign model
+        except BaseException as error:  # noqa: BLE001  # the border with a foreign model, which may call sys.exit
             if len(asked) == 1:
                 yield {asked[0][0]: self._failure(error)}
                 return
@@ -122,10 +125,12 @@ class UnitRun:
     def _checked(self, item: Any, answer: Any) -> Any:
         try:
             return self.items.checked(item, answer)
-        except Exception as error:  # noqa: BLE001  # the border with a foreign model: it may return anything
+        except Interrupted:
+            raise
+        except BaseException as error:  # noqa: BLE001  # the border with a foreign model: it may return anything
             return self._bad_answer(error)
 
-    def _bad_answer(self, error: Exception) -> Failure:
+    def _bad_answer(self, error: BaseException) -> Failure:
         return Failure(self.worker.node.name, "bad_answer", f"{type(error).__name__}: {error}"[:500])
 
     def _table(self, answers: dict[int, Any], lo: int, hi: int) -> pa.Table:
@@ -140,11 +145,12 @@ class UnitRun:
                     answers[position] = self._bad_answer(error)
             return self.items.table([answers[position] for position in range(lo, hi)], lo)
 
-    def _failure(self, error: Exception) -> Failure:
+    def _failure(self, error: BaseException) -> Failure:
         if isinstance(error, ImageError):
             return Failure(self.worker.node.name, error.reason, str(error))
+        self.worker.foreign.note(error)
         reason = "out_of_memory" if is_out_of_memory(error) else "raised"
-        return Failure(self.worker.node.name, reason, f"{type(error).__name__}: {error}"[:500])
+        return Failure(self.worker.node.name, reason, describe_error(error, type(self.worker.component)))
 
     def _count(self, answers: Mapping[int, Any], settled: int) -> None:
         """`settled`: how many of the failures are not the component's."""

@@ -17,11 +17,14 @@ from typing import Any
 import pyarrow as pa
 
 from engine.catalog import resolve
+from engine.component_source import describe_error, source_digest
 from engine.errors import GONE, EngineError, ImageError, SourcesGone, StartError
+from engine.foreign import DescriptorsClosed, Foreign
 from engine.graph import Node
 from engine.guard import Guard
 from engine.images import Limits
 from engine.inputs import ShardInputs
+from engine.interrupts import Interrupted
 from engine.items import EntryItems, ImageItems, Items, TextItems
 from engine.shards import Commits, File, Record, TableWriter
 from engine.storage import Storage
@@ -41,6 +44,7 @@ class Worker:
         *,
         guarded: bool,
         max_seconds: float = 10.0,
+        log: str = "",
     ) -> None:
         self.node, self.nodes, self.limits, self.guarded = node, nodes, limits, guarded
         self.storage = Storage(dataset)
@@ -49,18 +53,25 @@ class Worker:
         self.component: Any = None
         self._threads: ThreadPoolExecutor | None = None
         self._batch_size = node.resources.batch_size
+        self.foreign = Foreign(self.storage, log, here=not guarded)
         self.guard = Guard(node.resources.timeout_s if guarded else 0.0)
 
     def load(self) -> None:
         """StartError if the component cannot start, whatever the reason."""
         _, component = resolve("component", self.node.target, {})
         try:
-            self.component = component(**self.node.options)
-            self.component.load()
+            with self.foreign.call():
+                self.component = component(**self.node.options)
+                self.component.load()
         except EngineError as error:
             raise StartError(f"{self.node.name} cannot start: {error}") from error
-        except Exception as error:  # the border with a foreign model
-            raise StartError(f"{self.node.name} cannot start: {type(error).__name__}: {error}") from error
+        except (Interrupted, DescriptorsClosed):
+            raise
+        except BaseException as error:  # the border with a foreign model, which may also end its process
+            self.foreign.note(error)
+            raise StartError(f"{self.node.name} cannot start: {describe_error(error, component)}") from error
+        finally:
+            self.foreign.ship()
 
     def run(self, unit: Unit) -> Iterator[Message]:
         """Signs of life, then Done, Suspect or Absent. Raises StorageError only."""
@@ -71,6 +82,12 @@ class Worker:
             except SourcesGone as gone:
                 yield Absent(gone.images)
             return
+        try:
+            yield from self._run_items(unit, started)
+        finally:
+            self.foreign.ship()
+
+    def _run_items(self, unit: Unit, started: float) -> Iterator[Message]:
         inputs = ShardInputs(self.storage, self.nodes, self.node, unit)
         items = self.items(inputs)
         hi = len(items) if unit.hi < 0 else min(unit.hi, len(items))
@@ -104,7 +121,7 @@ class Worker:
                 raise _Abandoned
         if not work.unfinished:
             done = work.done(started)
-            done.committed = commit_file(commits, unit, writer.file, len(done.failures), inputs.digests)
+            done.committed = commit_file(commits, self.node, unit, writer.file, len(done.failures), inputs.digests)
             yield done
 
     def _run_part(self, work: UnitRun, inputs: ShardInputs, started: float) -> Iterator[Message]:
@@ -147,8 +164,12 @@ class _Abandoned(Exception):
     """Leaves the writer without a file: nothing is committed of a sick worker, or while images cannot be read."""
 
 
-def commit_file(commits: Commits, unit: Unit, file: File, failures: int, digests: Mapping[str, str]) -> bool:
-    return commits.commit(Record(unit.shard, unit.revision, {"data": file}, failures, dict(digests)))
+def commit_file(
+    commits: Commits, node: Node, unit: Unit, file: File, failures: int, digests: Mapping[str, str]
+) -> bool:
+    """`counts` hold the digest of the component's source, of components that are not the engine's."""
+    counts = {"source": source_digest(node.target)} if node.own_code else {}
+    return commits.commit(Record(unit.shard, unit.revision, {"data": file}, failures, dict(digests), counts))
 
 
 def table_bytes(table: pa.Table) -> bytes:

@@ -15,6 +15,7 @@ from engine.config import Recipe
 from engine.errors import ConfigError, RunFailed
 from engine.failing import NodeCount, too_many
 from engine.graph import Node, build
+from engine.interrupts import arm
 from engine.plan import Plan, make_plan
 from engine.progress import LiveLine, NodeTally
 from engine.runner import Scheduler
@@ -42,12 +43,15 @@ class Runtime:
     hear: Callable[[str], Callable[[dict[str, Any]], None]] | None = None
     tell: Callable[[str], None] | None = None
     tallies: dict[str, NodeTally] = field(default_factory=dict)  # of all that has worked in this run
+    logs: str = ""  # where workers leave what they print, relative to the data set; '' for nowhere
 
     def backend(self, nodes: Mapping[str, Node]) -> Backend:
         limits, url, seconds = limits_of(self.recipe), self.storage.url, self.recipe.ingest.max_seconds
         if self.runner == "local":
-            return LocalBackend(nodes, url, limits, max_seconds=seconds)
-        return RayBackend(nodes, url, limits, address=self.address, max_seconds=seconds)
+            return LocalBackend(nodes, url, limits, max_seconds=seconds, logs=self.logs)
+        backend = RayBackend(nodes, url, limits, address=self.address, max_seconds=seconds, logs=self.logs)
+        arm()  # Ray has set signal handlers of its own
+        return backend
 
 
 def annotation_nodes(recipe: Recipe) -> list[Node]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
-from pipelines.console import FAILED, give, say, say_version, typed
+from pipelines.console import DEBUG, FAILED, Commands, give, say, say_version, typed
 from pipelines.console import guarded as _guarded
 from pipelines.console import open_dataset as _open
 
 app = typer.Typer(
+    cls=Commands,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -31,8 +33,13 @@ def engine(
     version: Annotated[
         bool, typer.Option("--version", callback=say_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Print tracebacks; what components print is not caught.")
+    ] = False,
 ) -> None:
     """Images in, three kinds of annotation made, judged and improved, trainable shards out."""
+    if debug:
+        os.environ[DEBUG] = "1"
 
 
 @app.command()

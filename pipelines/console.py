@@ -1,4 +1,4 @@
-"""What every command shares: how it prints, how it fails, and the version it tells.
+"""What every command shares: how it prints, how it fails, the version it tells, and `--debug` wherever it is written.
 
 What is printed may hold names and labels of strangers: it goes through `say`, which lets none of them command the
 terminal and never ends a command for a character that the terminal lacks.
@@ -6,14 +6,27 @@ terminal and never ends a command for a character that the terminal lacks.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 FAILED, WRONG, INTERRUPTED = 1, 2, 130
+DEBUG = "ENGINE_DEBUG"  # an environment variable, read by engine/foreign.py too
+
+
+class Commands(TyperGroup):
+    """`engine run --debug` is `engine --debug run`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own, rest = (args[: args.index("--")], args[args.index("--") :]) if "--" in args else (args, [])
+        wanted = ["--debug"] if "--debug" in own else []
+        return super().parse_args(ctx, [*wanted, *(word for word in own if word != "--debug"), *rest])
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -59,19 +72,32 @@ def open_dataset(recipe: str, dataset: str) -> Any:
 
 
 def guarded(work: Callable[[], None]) -> None:
-    """Errors on purpose are one sentence on stderr and a right exit code."""
+    """Errors on purpose are one sentence on stderr and a right exit code; any other says where it was raised."""
     from engine.errors import ConfigError, EngineError
 
     try:
         work()
-    except ConfigError as error:
-        fail(str(error), WRONG)
-    except EngineError as error:
-        fail(str(error), FAILED)
+    except typer.Exit:
+        raise
     except KeyboardInterrupt:
         fail("Interrupted. What was committed stays; the same command goes on from there.", INTERRUPTED)
     except BrokenPipeError:
         raise typer.Exit(0) from None
+    except (EngineError, SystemExit, Exception) as error:  # noqa: BLE001  no traceback reaches the user unasked
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
+        if isinstance(error, EngineError):
+            fail(str(error), WRONG if isinstance(error, ConfigError) else FAILED)
+        fail(_fault(error), FAILED)
+
+
+def _fault(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    return (
+        f"A fault of the engine: {type(error).__name__}: {error}{place}: please report it, with what the same command "
+        "prints with --debug"
+    )
 
 
 def fail(sentence: str, code: int) -> NoReturn:

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,8 +18,9 @@ from uuid import uuid4
 
 from engine.config import Recipe
 from engine.dataset import read_current
-from engine.errors import ConfigError, DamageError
+from engine.errors import ConfigError, DamageError, StorageError
 from engine.graph import IMAGES, Node
+from engine.interrupts import interruptible
 from engine.plan import make_plan
 from engine.progress import LiveLine, NodeTally
 from engine.schema import SCHEMA_VERSION
@@ -55,6 +58,7 @@ class Summary:
     manifest: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     sources: dict[str, dict[str, Any]] = field(default_factory=dict)  # what each holds and leaves out, of this listing
+    logs: str = ""  # where workers left what they printed, if they did
 
 
 def run(
@@ -79,7 +83,9 @@ def run(
     summary = summary or Summary("")
     summary.dataset = storage.url
     summary.notes += forget_damaged_current(storage, recipe, stage)
-    runtime = Runtime(storage, recipe, runner, address, watch, hear, tell, summary.tallies)
+    folder = _new_folder(storage)
+    logs = f"{folder}/logs"
+    runtime = Runtime(storage, recipe, runner, address, watch, hear, tell, summary.tallies, logs)
     _, judge = judging(storage, recipe, nodes)  # a rule that cannot be is told before anything is made
     pair_options(recipe.emit.pairs)  # and so is a task
     check_rounds(recipe)
@@ -93,13 +99,16 @@ def run(
     started = time.monotonic()
     error = ""
     try:
-        _stages(runtime, nodes, stage, retry_failed, summary)
+        with interruptible():
+            _stages(runtime, nodes, stage, retry_failed, summary)
     except BaseException as raised:
         error = f"{type(raised).__name__}: {raised}"
         raise
     finally:
         summary.seconds = time.monotonic() - started
-        _write_run(storage, recipe, summary, stage, command, error)
+        if _sweep_logs(storage, logs):
+            summary.logs = f"{storage.url}/{logs}"
+        _write_run(storage, recipe, summary, stage, command, error, folder)
     return summary
 
 
@@ -287,6 +296,7 @@ def _write_run(
     stage: str | None,
     command: str,
     error: str,
+    folder: str,
 ) -> None:
     record: Mapping[str, Any] = {
         "command": command,
@@ -315,11 +325,25 @@ def _write_run(
             for name, tally in summary.tallies.items()
         ],
     }
-    import contextlib
-
-    from engine.errors import StorageError
-
     with contextlib.suppress(StorageError, OSError):  # the run's own error is the one to tell
-        numbers = [int(name[:5]) for name in storage.names("runs") if name[:5].isdigit()]
-        number = 1 + max(numbers, default=0)
-        storage.put(f"runs/{number:05d}-{uuid4().hex[:6]}/run.json", seal(record))
+        storage.put(f"{folder}/run.json", seal(record))
+
+
+def _new_folder(storage: Storage) -> str:
+    """Where this run leaves its record and what its workers print."""
+    numbers = [int(name[:5]) for name in storage.names("runs") if name[:5].isdigit()]
+    return f"runs/{1 + max(numbers, default=0):05d}-{uuid4().hex[:6]}"
+
+
+def _sweep_logs(storage: Storage, folder: str) -> bool:
+    """Remove the logs of workers that printed nothing; whether any is left."""
+    with contextlib.suppress(StorageError, OSError):
+        names = storage.names(folder)
+        if storage.local:
+            for name in names:
+                if not os.path.getsize(storage.path(f"{folder}/{name}")):
+                    storage.remove(f"{folder}/{name}")
+            if names and not storage.names(folder):
+                os.rmdir(storage.path(folder))
+        return bool(storage.names(folder))
+    return False

@@ -25,6 +25,8 @@ def render_summary(summary: Summary) -> str:
     if len(notes) > 20:
         lines.append(f"  ... and {len(notes) - 20} more notes in runs/")
     lines += source_lines(summary.sources)
+    if summary.logs and any(tally.failed for tally in worked.values()):
+        lines.append(f"  what components printed, and where they failed: {summary.logs}")
     lines += summary.notes
     if summary.release:
         counts = summary.manifest.get("counts", {})
