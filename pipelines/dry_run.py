@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.config import Recipe
 from engine.errors import ConfigError
 from engine.graph import Node
+from engine.listings import read_listing
 from engine.plan import Plan, make_plan
 from engine.storage import Storage
 from pipelines.first_weights import check_init
-from pipelines.ingest import CHUNK, count_new, probe_node
+from pipelines.ingest import CHUNK, check_dataset, probe_node, would_list
+from pipelines.listing_changes import state_changes, would_tell
 from pipelines.refine import Standing, standing
 from pipelines.run import NO_SOURCES, all_nodes, current_keys, judging, require, require_inputs
 
@@ -30,8 +33,10 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
     rows: list[dict[str, Any]] = []
     new = 0
     if stage in (None, "ingest"):
-        new = _new_inputs(storage, recipe)
-        rows.append(_would_probe(storage, make_plan(storage, [probe], retry_failed=retry_failed), probe, new))
+        check_dataset(storage, recipe)
+        new, told = _would_list(storage, recipe)
+        row = _would_probe(storage, make_plan(storage, [probe], retry_failed=retry_failed), probe, new)
+        rows.append(row | {"why": "; ".join([row["why"], *told])})
     else:
         require_inputs(storage)
     group = {None: [*nodes, *judges], "annotate": nodes, "filter": judges}.get(stage, [])
@@ -58,10 +63,18 @@ def _would_refine(recipe: Recipe, now: Standing) -> dict[str, Any]:
     return row | {"why": why}
 
 
-def _new_inputs(storage: Storage, recipe: Recipe) -> int:
+def _would_list(storage: Storage, recipe: Recipe) -> tuple[int, list[str]]:
+    """How many new inputs the sources have; what became of those listed before, and what is left out."""
     if not recipe.ingest.sources:
         raise ConfigError(NO_SOURCES)
-    return count_new(storage, recipe.ingest.sources)
+    new, listing = would_list(storage, recipe.ingest.sources)
+    told = list(would_tell(state_changes(read_listing(storage), listing)))
+    left_out: Counter[str] = Counter()
+    for name in listing.looked_at:
+        left_out.update(listing.sources[name].left_out)
+    if left_out:
+        told.append("left out: " + ", ".join(f"{number} x {reason}" for reason, number in left_out.items()))
+    return new, told
 
 
 def _would_probe(storage: Storage, plan: Plan, probe: Node, new: int) -> dict[str, Any]:

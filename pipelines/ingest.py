@@ -7,7 +7,7 @@ distinct images their place (images/, in pipelines/place.py). Labels are turned 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ import pyarrow as pa
 from engine.config import Recipe
 from engine.dataset import read_header
 from engine.errors import ConfigError, StorageError
-from engine.graph import Node, Resources
+from engine.graph import IMAGES, Node, Resources
 from engine.images import Limits
 from engine.keys import stable_hash
 from engine.listings import LISTINGS, STATES, Listing
@@ -28,6 +28,7 @@ from engine.storage import Storage
 from pipelines.listing import Known, Look
 from pipelines.probe import Probe
 from pipelines.sources import Entry
+from pipelines.splits import FOLDER as SPLITS_FOLDER
 from pipelines.splits import listed_for
 
 T = TypeVar("T")
@@ -67,22 +68,47 @@ def open_dataset(storage: Storage, recipe: Recipe) -> None:
         raise StorageError(f"{told}: choose a folder that can be, with --set dataset=FOLDER.") from error
     if not storage.exists("dataset.json"):
         listed_for(recipe.ingest.audit)  # a list that is not there must not be what this data set was split by
-    audit = recipe.ingest.audit.model_dump(mode="json") if recipe.ingest.audit.wanted else {}
-    wanted = {"schema_version": SCHEMA_VERSION, "shard_size": recipe.ingest.shard_size, "audit": audit}
+    wanted = _header(recipe)
     if storage.create("dataset.json", seal(wanted, None)):
         return
-    found = read_header(storage)
+    if read_header(storage) != wanted and not _fixed(storage):
+        storage.put("dataset.json", seal(wanted, None))
+    check_dataset(storage, recipe)
+
+
+def check_dataset(storage: Storage, recipe: Recipe) -> None:
+    """ConfigError if the recipe would cut or split the images of this data set otherwise. Nothing is written."""
+    if not storage.exists("dataset.json"):
+        return
+    found, wanted = read_header(storage), _header(recipe)
+    if not _fixed(storage):
+        return
     if found["shard_size"] != wanted["shard_size"]:
         raise ConfigError(
             f"'{storage.url}' is cut into shards of {found['shard_size']}, the recipe says {wanted['shard_size']}: "
-            "set ingest.shard_size back, or use another dataset folder."
+            f"set ingest.shard_size back to {found['shard_size']}, or use another dataset folder."
         )
-    if found.get("audit", {}) != audit:
-        before, now = (json.dumps(said) if said else "none" for said in (found.get("audit", {}), audit))
+    if _draw_of(found.get("audit", {})) != _draw_of(wanted["audit"]):
+        before, now = (json.dumps(said) if said else "none" for said in (found.get("audit", {}), wanted["audit"]))
         raise ConfigError(
             f"'{storage.url}' was split with the audit {before}, the recipe says {now}: images keep their split, so "
             "set ingest.audit back, or use another dataset folder."
         )
+
+
+def _header(recipe: Recipe) -> dict[str, Any]:
+    audit = recipe.ingest.audit.model_dump(mode="json") if recipe.ingest.audit.wanted else {}
+    return {"schema_version": SCHEMA_VERSION, "shard_size": recipe.ingest.shard_size, "audit": audit}
+
+
+def _fixed(storage: Storage) -> bool:
+    """Whether an image has a place, or a split."""
+    return any(len(Commits(storage, folder).revisions()) for folder in (IMAGES, SPLITS_FOLDER))
+
+
+def _draw_of(audit: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What splits are drawn by. A list may move and grow: its lines are held against the splits there are."""
+    return audit.get("fraction", 0.0), audit.get("seed", 0), bool(audit.get("list"))
 
 
 # --- listing ---------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from pipelines.placed_image import LOCATOR, Input, PlacedImage, image_of, is_pac
 from pipelines.probed_inputs import ProbedInputs, key_of
 from pipelines.splits import FOLDER as SPLITS_FOLDER
 from pipelines.splits import HELD as HELD_BACK
-from pipelines.splits import TRAIN, Splits
+from pipelines.splits import TRAIN, Splits, check_audit_list
 
 LABELS_FOLDER, TRUTH_FOLDER, PLACED_FOLDER = "labels", "truth", "placed"
 # What is committed by other numbers than those of image shards.
@@ -63,6 +63,10 @@ class _Placing:
         self.probed = ProbedInputs(Commits(storage, node.folder), self.revisions, self.listing)
 
     def done(self) -> bool:
+        splits = Splits(self.storage, self.recipe.ingest.audit)
+        if self.recipe.ingest.audit.list:
+            told = check_audit_list(self.recipe.ingest.audit, splits.drawn, self.probed.images_and_uris)
+            self.told = told if self.todo else []
         before = self._before()
         if not self.todo and before and before.number == self.listing.number:
             return True
@@ -70,7 +74,6 @@ class _Placing:
         check_order(self.storage, IMAGES, over)
         changes = state_changes(before or Listing(), self.listing)
         found = self.probed.images_of(changes)
-        splits = Splits(self.storage, self.recipe.ingest.audit)
         if not splits.draw(self._given(found, ["image_id", "phash", "uri", "source", "fingerprint", "failures"])):
             return False
         shards = _Shards(self.storage, self.recipe, splits, self.probed)
@@ -81,7 +84,7 @@ class _Placing:
         shards.affected |= {image for _, image in found.values() if image in shards.home}
         if not shards.flush() or not shards.revise({key[:2] for key in changes}):
             return False
-        self.told = told_changes(changes, {key: image for key, (_, image) in found.items()}, self.probed)
+        self.told += told_changes(changes, {key: image for key, (_, image) in found.items()}, self.probed)
         for folder in (INPUTS_FOLDER, LISTINGS, SPLITS_FOLDER, IMAGES, LABELS_FOLDER, TRUTH_FOLDER):
             Commits(self.storage, folder).sweep()
         for chunk in self.todo:

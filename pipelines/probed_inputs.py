@@ -45,6 +45,11 @@ class ProbedInputs:
             return {}
         return {key: (place, image) for place, key, image in self._names() if key in keys}
 
+    def images_and_uris(self) -> Iterator[tuple[str, str]]:
+        """Of every input; '' for one that is no image."""
+        for _, (_, uri, _), image in self._names():
+            yield image, uri
+
     def at(self, place: Place) -> dict[str, Any]:
         chunk, row = place
         if chunk not in self._tables:

@@ -8,7 +8,7 @@ so a run that is killed draws the same. The audit half is halved: `audit-fit` fo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,12 +22,16 @@ from engine.neighbours import groups, neighbours, neighbours_of
 from engine.phash import RADIUS, hashes_to_array
 from engine.schema import required
 from engine.shards import Commits, Record, TableReader, check_order
-from engine.storage import Storage, read_source
+from engine.storage import Storage
+from pipelines.name_list import TOLD, NameList, read_name_list, unmatched_error
 
 FOLDER = "splits"
+WHAT = "audit list"
 TRAIN, FIT, TEST, HELD = "train", "audit-fit", "audit-test", "held"
 
 SPLIT = pa.schema([required(name, pa.string()) for name in ("image_id", "phash", "group", "split")])
+
+Inputs = Callable[[], Iterable[tuple[str, str]]]
 
 
 @dataclass(slots=True)
@@ -80,15 +84,36 @@ class Splits:
 
 def listed_for(audit: Audit) -> frozenset[str]:
     """The lines of the audit list: image ids, URIs, or ends of paths. ConfigError if it cannot be read."""
-    if not audit.list:
-        return frozenset()
-    try:
-        lines = read_source(audit.list).decode().splitlines()
-    except (OSError, UnicodeDecodeError):
+    return frozenset(read_name_list(audit.list, WHAT)) if audit.list else frozenset()
+
+
+def check_audit_list(audit: Audit, drawn_before: Mapping[str, tuple[str, str]], inputs: Inputs) -> list[str]:
+    """ConfigError for lines that mean no image, or one that is for training already. Returns what a person should
+    read. `inputs` gives (image, uri) of everything listed, as often as it is asked.
+    """
+    names = NameList(sorted(listed_for(audit)))
+    for image, uri in inputs():
+        names.take(image, uri)
+    if lines := names.unmatched():
+        raise unmatched_error(audit.list, WHAT, lines, len(names.images), (uri for _, uri in inputs()))
+    late = [line for line, images in names.images.items() if any(_is_train(drawn_before, image) for image in images)]
+    if late:
+        told = ", ".join(f"'{line}'" for line in late[:TOLD]) + (", ..." if len(late) > TOLD else "")
         raise ConfigError(
-            f"The audit list '{audit.list}' cannot be read: give a text file, one image id, URI or file name a line."
-        ) from None
-    return frozenset(line.strip() for line in lines if line.strip())
+            f"Lines of the {WHAT} '{audit.list}' mean images that are for training already: {told}: images keep their "
+            "split, so take these lines out, or make a new data set."
+        )
+    several = names.ambiguous()
+    return [
+        f"'{line}' in the {WHAT} means {len(names.images[line])} images, all kept apart: "
+        + ", ".join(sorted(names.images[line].values())[:3])
+        + (", ..." if len(names.images[line]) > 3 else "")
+        for line in several[:TOLD]
+    ] + ([f"... and {len(several) - TOLD} more lines of the {WHAT} mean several images"] if several[TOLD:] else [])
+
+
+def _is_train(drawn_before: Mapping[str, tuple[str, str]], image: str) -> bool:
+    return drawn_before.get(image, ("", ""))[0] == TRAIN
 
 
 def drawn(
@@ -114,7 +139,8 @@ def drawn(
     for number, group in enumerate(label.tolist()):
         members.setdefault(group, []).append(number)
     split = {group: _following(met.get(group, set())) for group in members}
-    named = {group for group, inside in members.items() if any(_is_listed(fresh[n], listed) for n in inside)}
+    names = NameList(listed)
+    named = {group for group, inside in members.items() if any(_is_listed(fresh[n], names) for n in inside)}
     for group in named:
         if split[group] in (TRAIN, HELD):
             split[group] = HELD
@@ -154,17 +180,8 @@ def _following(met: set[str]) -> str:
     return (next(iter(met)) if len(met) == 1 else HELD) if met else ""
 
 
-def _is_listed(image: Candidate, listed: frozenset[str]) -> bool:
-    return image.image_id in listed or any(end in listed for uri in image.uris for end in _ends(uri))
-
-
-def _ends(uri: str) -> Iterator[str]:
-    """A URI and every end of its path: what a person may call the file."""
-    yield uri
-    at = uri.find("/")
-    while at >= 0:
-        yield uri[at + 1 :]
-        at = uri.find("/", at + 1)
+def _is_listed(image: Candidate, listed: NameList) -> bool:
+    return any(listed.take(image.image_id, uri) for uri in image.uris)
 
 
 def _order(seed: int, name: str) -> str:
