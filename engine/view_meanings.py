@@ -140,6 +140,7 @@ _OF_VIEW = {
     ("pairs", "tokens"): "of the target, as estimated",
     ("pairs", "kept"): "true: a release holds nothing else",
     ("inputs", "uri"): "where the input lies, as it was listed",
+    ("inputs", "state"): "missing, gone, withdrawn or replaced, where its source no longer gives it as it was; '' else",
     ("failures", "uri"): "where the image or input lies",
     ("runs", "error"): "what the run ended with; '' if it succeeded",
 }

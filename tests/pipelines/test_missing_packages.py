@@ -92,7 +92,7 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         | {"annotate": {"f": {"use": "florence2", "checkpoint": "a/b", "tasks": ["<OD>"]}}, "filter": []},
         "refine": plain | {"refine": {"rounds": 1}},
         "s3": plain | {"dataset": "s3://bucket/set"},
-        "s3 source": plain | {"ingest": {"sources": [{"folder": "s3://bucket/photos"}]}},
+        "s3 source": plain | {"ingest": plain["ingest"] | {"sources": [{"folder": "s3://bucket/photos"}]}},
     }
     return {name: str(write_recipe(folder / f"{name}.yaml", data)) for name, data in own.items()}
 
