@@ -106,7 +106,7 @@ def test_names_do_not_command_the_terminal(dataset: Path) -> None:
         refused("query", "SELECT 'a\x1b[31m' FROM nowhere", *place),
     ):
         no_commands(text)
-    assert r"red\x1b[31m.png" in said("query", "SELECT uri FROM inputs", *place)
+    assert r"red\x1b[31m.png" in said("query", "SELECT parse_filename(uri) FROM inputs", *place)
     assert r"two\nlines.png" in said("why", "two\nlines.png", *place)
 
 
