@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.config import Recipe
+from engine.dataset import CurrentNode
 from engine.errors import ConfigError
 from engine.graph import Node
 from engine.listings import read_listing
@@ -16,7 +17,7 @@ from pipelines.first_weights import check_init
 from pipelines.ingest import CHUNK, check_dataset, probe_node, would_list
 from pipelines.listing_changes import state_changes, would_tell
 from pipelines.refine import Standing, standing
-from pipelines.run import NO_SOURCES, all_nodes, current_keys, judging, require, require_inputs
+from pipelines.run import NO_SOURCES, all_nodes, current_nodes, judging, require, require_inputs
 
 
 def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = False) -> list[dict[str, Any]]:
@@ -87,7 +88,7 @@ def _would_probe(storage: Storage, plan: Plan, probe: Node, new: int) -> dict[st
 
 
 def _would(storage: Storage, plan: Plan, group: Sequence[Node], new: int) -> list[dict[str, Any]]:
-    before = current_keys(storage)
+    before = current_nodes(storage)
     todo = plan.todo()
     rows = []
     for node in group:
@@ -100,16 +101,28 @@ def _would(storage: Storage, plan: Plan, group: Sequence[Node], new: int) -> lis
     return rows
 
 
-def _why(node: Node, before: Mapping[str, str], redone: Sequence[str], done: int) -> str:
-    """Why shards are to do: it reads what is redone, it was changed itself, or it was never finished."""
+def _why(node: Node, before: Mapping[str, CurrentNode], redone: Sequence[str], done: int) -> str:
+    """Why shards are to do: it was changed itself, it reads what is redone, or it was never finished."""
+    changes = _changes(before[node.name], node) if node.name in before else []
     if redone:
-        return f"reads {', '.join(redone)}"
+        return "; ".join([*changes, f"reads {', '.join(redone)}"])
     if done:
         return "not finished"
-    if node.name in before and before[node.name] != node.key:
-        changed = "rules, or a node it reads," if node.name == "judge" else "options, version, weights or inputs"
-        return f"{changed} changed (was {before[node.name][:8]})"
+    if node.name in before and before[node.name].key != node.key:
+        anything = "rules, or a node it reads," if node.name == "judge" else "options, weights or inputs"
+        return f"{'; '.join(changes) or f'{anything} changed'} (was {before[node.name].key[:8]})"
     return "new"
+
+
+def _changes(before: CurrentNode, node: Node) -> list[str]:
+    """What current.json can tell of a node that was changed. The judge has no component and no inputs there."""
+    if not before.component:
+        return []
+    if before.component != node.component:
+        return [f"{node.component} in place of {before.component}"]
+    if before.version != node.version:
+        return [f"version {before.version} of {node.component} is now {node.version}"]
+    return []
 
 
 def _would_emit(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Node, before: bool) -> dict[str, Any]:

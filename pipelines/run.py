@@ -17,7 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from engine.config import Recipe
-from engine.dataset import read_current
+from engine.dataset import CurrentNode, read_current
 from engine.errors import ConfigError, DamageError, StorageError
 from engine.graph import IMAGES, Node
 from engine.interrupts import interruptible
@@ -266,14 +266,14 @@ def forget_damaged_current(storage: Storage, recipe: Recipe, stage: str | None) 
     return []
 
 
-def current_keys(storage: Storage) -> dict[str, str]:
-    """{node: key} of what made up the data set at the last run, the judge among them; {} before the first."""
+def current_nodes(storage: Storage) -> dict[str, CurrentNode]:
+    """By name: what made up the data set at the last run, the judge among it; {} before the first."""
     try:
         current = read_current(storage)
     except FileNotFoundError:
         return {}
-    judge = current.get("judge") or {}
-    return {node["name"]: node["key"] for node in current["nodes"]} | ({"judge": judge["key"]} if judge else {})
+    judge = [{"name": "judge", **current["judge"]}] if current.get("judge") else []
+    return {node["name"]: CurrentNode.from_json(node) for node in [*current["nodes"], *judge]}
 
 
 # --- the record of a run ---------------------------------------------------------------------

@@ -105,7 +105,7 @@ def test_one_option_of_one_specialist_redoes_that_node_and_its_dependants(data: 
 def test_the_reasons_name_what_changed_and_who_reads_it(data: Recipe) -> None:
     why = _why(_changed(data, "right", seed=3))
     assert why["left"] == why["captions"] == "up to date"
-    assert why["right"].startswith("options, version, weights or inputs changed (was ")
+    assert why["right"].startswith("options, weights or inputs changed (was ")
     assert why["objects"] == "reads right"
     assert why["judge"] == "reads right, objects"
 
