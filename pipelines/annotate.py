@@ -80,6 +80,8 @@ def run_nodes(
 
     RunFailed, after all that could be done was done, where images cannot be read now or a component failed on too many.
     """
+    for node in nodes:  # a run that was killed just after its last commit left some where nothing is to do now
+        runtime.storage.sweep_temporaries(node.folder)
     plan = make_plan(runtime.storage, nodes, known, retry_failed=retry_failed)
     line = runtime.watch(stage) if runtime.watch else LiveLine(stage, runtime.recipe.ingest.shard_size, live=False)
     if not any(mask.any() for mask in plan.todo().values()):

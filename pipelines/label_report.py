@@ -5,7 +5,7 @@ an EXIF turn whose labels fit both frames. The probe writes it beside each input
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,6 +47,29 @@ def _remarkable(storage: Storage, probe: Node) -> Iterator[dict[str, Any]]:
             for row in table.filter(remarkable).to_pylist():
                 if listing.state((row["source"], row["uri"], row["fingerprint"])) in HELD:
                     yield row
+
+
+def unused_labels(storage: Storage, probe: Node, nodes: Sequence[Node]) -> list[str]:
+    """A sentence where labels came with the images and no node reads any: they are in no release."""
+    if any(node.reads_labels for node in nodes):
+        return []
+    people: Counter[str] = Counter()
+    texts = 0
+    for path in Commits(storage, probe.folder).data_files().values():
+        table = TableReader(storage, path, ["texts", "regions"]).read()
+        for kind in ("texts", "regions"):
+            by_people = pc.is_null(pc.list_flatten(table[kind]).combine_chunks().field("score"))
+            found = pc.sum(by_people).as_py() or 0
+            people[kind] += found
+            texts += len(by_people) - found if kind == "texts" else 0
+    answer = []
+    if people.total():
+        told = " and ".join(f"{number:,} {kind}" for kind, number in people.items() if number)
+        answer.append(f"{told} by people came with the images and no node takes them up: add 'human: {{use: human}}'.")
+    if texts:
+        told = f"{texts:,} texts that nobody vouches for came with the images and no node takes them up"
+        answer.append(f"{told}: add 'alt: {{use: source_texts}}'.")
+    return answer
 
 
 def _frame_notes(fits: Mapping[str, Mapping[str, int]]) -> Iterator[str]:

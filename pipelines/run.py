@@ -31,7 +31,7 @@ from pipelines.annotate import Runtime, annotation_nodes, run_nodes
 from pipelines.filter import judge_node, record_columns, rules_of
 from pipelines.first_weights import check_init
 from pipelines.ingest import INPUTS_FOLDER, list_inputs, open_dataset, probe_node
-from pipelines.label_report import label_report
+from pipelines.label_report import label_report, unused_labels
 from pipelines.place import place_images
 from pipelines.refine import Standing, refine, standing
 from pipelines.refine import check as check_rounds
@@ -96,6 +96,8 @@ def run(
     if stage not in (None, "ingest"):
         require_inputs(storage)  # before anything is made in a folder that may be a slip of the pen
     open_dataset(storage, recipe)
+    for place in ("", "rounds", "rounds/noise"):  # run_nodes looks after folders of nodes
+        storage.sweep_temporaries(place)
     started = time.monotonic()
     error = ""
     try:
@@ -115,7 +117,7 @@ def run(
 def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: bool, summary: Summary) -> None:
     recipe, storage = runtime.recipe, runtime.storage
     if stage in (None, "ingest"):
-        _ingest(runtime, retry, summary)
+        _ingest(runtime, nodes, retry, summary)
     summary.shards = len(Commits(storage, IMAGES).revisions())
     survey, judge = judging(storage, recipe, nodes)
     now = standing(storage, recipe, nodes, judge)
@@ -160,7 +162,7 @@ def _refines(stage: str | None, recipe: Recipe, now: Standing) -> bool:
     return stage == "refine" or (stage is None and not now.settled(recipe))
 
 
-def _ingest(runtime: Runtime, retry: bool, summary: Summary) -> None:
+def _ingest(runtime: Runtime, nodes: Sequence[Node], retry: bool, summary: Summary) -> None:
     if not runtime.recipe.ingest.sources:
         raise ConfigError(NO_SOURCES)
     node = probe_node(runtime.recipe)
@@ -168,7 +170,7 @@ def _ingest(runtime: Runtime, retry: bool, summary: Summary) -> None:
     plan, _ = run_nodes(runtime, "ingest", [node], retry_failed=retry)
     summary.notes += place_images(runtime.storage, runtime.recipe, plan, node)
     found = label_report(runtime.storage, node)
-    summary.notes += found.notes
+    summary.notes += [*found.notes, *unused_labels(runtime.storage, node, nodes)]
     summary.sources = source_report(runtime.storage, found)
 
 

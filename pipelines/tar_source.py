@@ -114,9 +114,10 @@ class WebDataset:
             if id(member) in used:
                 continue
             if not is_image(member.name):
-                if told := second.get(id(member)) or (member.error and "a member that is no plain file"):
+                told = second.get(id(member)) or (member.error and "a member that is no plain file")
+                if told := told or self._unread(member):
                     self.said.left_out[told] += 1
-            elif member.name.rsplit("/", 1)[-1].startswith("."):
+            elif _hidden(member):
                 self.said.left_out["a hidden member"] += 1
             elif member.error:
                 yield self._lost(member, uri, "unsupported", member.error)
@@ -128,6 +129,15 @@ class WebDataset:
         if contents.garbage:
             self.notes.append(f"'{uri}' has {contents.garbage} bytes behind its end that are no tar: not read.")
         yield from self._behind(contents, uri)
+
+    def _unread(self, member: Member) -> str:
+        """Why nothing asks for it, if it is neither an image nor said to hold captions."""
+        if _hidden(member):
+            return "a hidden member"
+        if _extension(member.name) in self._holding:
+            return ""
+        ending = member.name.rpartition(".")[2].lower()
+        return f"a member that ends in .{ending}" if len(ending) <= 8 and ending.isalnum() else "a member of no kind"
 
     def _behind(self, contents: Contents, uri: str) -> Iterator[Entry]:
         told = f"behind the end of the tar at byte {contents.end}"
@@ -210,6 +220,10 @@ def _image(sample: Mapping[str, Any]) -> Member | None:
     ending = (member for name, member in members if name.rpartition(".")[2] in ENDINGS)
     unread = (member for name, member in members if name.rpartition(".")[2] in UNREAD)
     return next(plain, None) or next(ending, None) or next(unread, None)
+
+
+def _hidden(member: Member) -> bool:
+    return member.name.rsplit("/", 1)[-1].startswith(".")
 
 
 def _extension(name: str) -> str:

@@ -291,9 +291,11 @@ def test_what_a_killed_process_was_writing_does_not_stay(tmp_path: Path, unheard
     release.mkdir(parents=True)
     dead = subprocess.Popen(["true"])
     dead.wait()
-    (release / f".tmp-{socket.gethostname()}-{dead.pid}-0a1b2c3d").write_bytes(b"half a tar")
-    run(wanted(tmp_path), stage="emit")
-    assert [path.name for path in release.glob(".*")] == []
+    finished = next((tmp_path / "set/boxes").iterdir())  # of which nothing is to do
+    for folder in (release, finished, tmp_path / "set"):
+        (folder / f".tmp-{socket.gethostname()}-{dead.pid}-0a1b2c3d").write_bytes(b"half a file")
+    run(wanted(tmp_path))
+    assert list((tmp_path / "set").rglob(".*")) == []
 
 
 # --- images that are looked at again ---------------------------------------------------------------
