@@ -167,7 +167,7 @@ def attempt(
     shutil.copytree(folder / "whole", folder / "ds")
     dice, kind = random.Random(seed), KINDS[number % len(KINDS)]
     found = [path for path in (folder / "ds").rglob("*") if path.is_file() and path.stat().st_size]
-    names = sorted(str(path.relative_to(folder / "ds")) for path in found if path.name != "README.md")
+    names = sorted(str(path.relative_to(folder / "ds")) for path in found)
     path = dice.choice([name for name in names if kind_of(name) == kind])
     where = flip(folder / "ds" / path, dice)
     outcomes, wrong = judge(kind, before, answers(worker, folder))

@@ -6,6 +6,7 @@ the answer of conditional puts that succeeded. `faults` counts what it did.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import logging
@@ -127,8 +128,9 @@ def _handler(host: str, port: int, faults: Faults) -> type[http.server.BaseHTTPR
                 elif name.lower() not in _HOPS:
                     self.send_header(name, value)
             self.send_header("Content-Length", size)
-            self.end_headers()
-            self.wfile.write(data)
+            with contextlib.suppress(ConnectionError):  # the client has hung up already
+                self.end_headers()
+                self.wfile.write(data)
 
         def _reset(self) -> None:
             """The connection ends with RST, not with an orderly goodbye."""
