@@ -221,11 +221,11 @@ def test_a_release_without_pairs_is_told(released: Data, tmp_path: Path) -> None
 
 
 def test_two_workers_of_ray_one_of_them_killed_have_the_curve_of_one(released: Data, ray_cluster: None) -> None:
-    steps = {"steps": 40, "checkpoint_every": 5}
+    steps = {"steps": 16, "checkpoint_every": 4}
     killed: list[int] = []
 
     def kill(word: dict[str, Any]) -> None:
-        if not killed and word["step"] < 35:
+        if not killed and word["step"] < 12:
             killed.extend(list(_train_workers())[:1])
             for process in killed:
                 os.kill(process, signal.SIGKILL)
