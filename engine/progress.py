@@ -173,6 +173,7 @@ class LineDrawer:
         self.live = is_live(self.stream) if live is None else live
         self._drawn = time.monotonic()
         self._dirty = False
+        self._columns = 0
 
     def draw(self, parts: Callable[[], Parts]) -> None:
         """`parts` is asked for only if it is time."""
@@ -183,7 +184,7 @@ class LineDrawer:
         told = [(rank, encodable(text, self.stream)) for rank, text in parts()]
         if self.live:
             # The last column stays free: some terminals wrap as soon as it is written.
-            self.stream.write(f"\r\x1b[J{joined(told, columns_of(self.stream) - 1)}\r")
+            self.stream.write(f"\r{self._wipe()}{joined(told, columns_of(self.stream) - 1)}\r")
             self._dirty = True
         else:
             self.stream.write(" | ".join(text for _, text in told if text) + "\n")
@@ -191,9 +192,14 @@ class LineDrawer:
 
     def close(self) -> None:
         if self._dirty:
-            self.stream.write("\r\x1b[J")
+            self.stream.write(f"\r{self._wipe()}")
             self.stream.flush()
             self._dirty = False
+
+    def _wipe(self) -> str:
+        """All below where the line may have wrapped, else the line: tmux keeps each screen that is wiped whole."""
+        before, self._columns = self._columns, columns_of(self.stream)
+        return "\x1b[J" if self._columns < before else "\x1b[K"
 
 
 def clock(seconds: float) -> str:

@@ -7,7 +7,7 @@ distinct images their place (images/, in pipelines/place.py). Labels are turned 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any, TypeVar
@@ -114,8 +114,10 @@ def _draw_of(audit: Mapping[str, Any]) -> tuple[Any, ...]:
 # --- listing ---------------------------------------------------------------------------------
 
 
-def list_inputs(storage: Storage, sources: Sequence[Any], on_listed: Any = None) -> int:
+def list_inputs(storage: Storage, sources: Sequence[Any], watch: Callable[[int], None] | None = None) -> int:
     """Append what is new in the sources to inputs/; how many that were. An empty source is an error.
+
+    `watch` is told how many inputs were looked at.
 
     Then, which of all that was listed the sources still give becomes a record in listings/. A source that fails in the
     middle changes nothing of that: its new inputs stay listed, and are held against it in the next listing.
@@ -125,7 +127,7 @@ def list_inputs(storage: Storage, sources: Sequence[Any], on_listed: Any = None)
     while True:
         commits = Commits(storage, INPUTS_FOLDER)
         known = Known(commits)
-        look, chunk, listed = Look(storage, sources, known), known.chunks, 0
+        look, chunk, listed = Look(storage, sources, known, watch), known.chunks, 0
         for entries in _batched(look.entries(), CHUNK):
             file = commits.put_table(chunk, table_of([_input_row(source, entry) for source, entry in entries], INPUTS))
             counts = {"containers": look.counting()} if look.of_containers(entries) else {}
@@ -133,8 +135,6 @@ def list_inputs(storage: Storage, sources: Sequence[Any], on_listed: Any = None)
                 break  # another driver lists too: look again at what is known
             chunk += 1
             listed += len(entries)
-            if on_listed:
-                on_listed(listed)
         else:
             if _commit_listing(storage, look, chunk):
                 return listed

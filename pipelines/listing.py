@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -130,10 +130,16 @@ class _Seen:
 
 
 class Look:
-    """One look at the sources. `entries` are those that are new; once they are exhausted, the rest can be asked."""
+    """One look at the sources. `entries` are those that are new; once they are exhausted, the rest can be asked.
 
-    def __init__(self, storage: Storage, sources: Sequence[Any], known: Known) -> None:
-        self.storage, self.sources, self.known = storage, sources, known
+    `watch` is told how many inputs were looked at, known ones too.
+    """
+
+    def __init__(
+        self, storage: Storage, sources: Sequence[Any], known: Known, watch: Callable[[int], None] | None = None
+    ) -> None:
+        self.storage, self.sources, self.known, self.watch = storage, sources, known, watch
+        self._looked = 0
         self._seen: dict[str, _Seen] = {}
         self._reading: Source | None = None
         self._counted: dict[tuple[str, str], Counts] = {}
@@ -172,6 +178,9 @@ class Look:
         found = 0
         for entry in source.entries(whole):
             found += 1
+            self._looked += 1
+            if self.watch:
+                self.watch(self._looked)
             _check_apart(self.storage, name, split_uri(entry.uri)[2])
             match = _CONTAINER.fullmatch(entry.fingerprint)
             if match and match[3] == "0":

@@ -22,7 +22,7 @@ from engine.errors import ConfigError, DamageError, StorageError
 from engine.graph import IMAGES, Node
 from engine.interrupts import interruptible
 from engine.plan import make_plan
-from engine.progress import LiveLine, NodeTally
+from engine.progress import LineDrawer, LiveLine, NodeTally
 from engine.schema import SCHEMA_VERSION
 from engine.sealed import seal
 from engine.shards import Commits
@@ -166,12 +166,24 @@ def _ingest(runtime: Runtime, nodes: Sequence[Node], retry: bool, summary: Summa
     if not runtime.recipe.ingest.sources:
         raise ConfigError(NO_SOURCES)
     node = probe_node(runtime.recipe)
-    summary.listed = list_inputs(runtime.storage, runtime.recipe.ingest.sources)
+    summary.listed = _listed(runtime)
     plan, _ = run_nodes(runtime, "ingest", [node], retry_failed=retry)
     summary.notes += place_images(runtime.storage, runtime.recipe, plan, node)
     found = label_report(runtime.storage, node)
     summary.notes += [*found.notes, *unused_labels(runtime.storage, node, nodes)]
     summary.sources = source_report(runtime.storage, found)
+
+
+def _listed(runtime: Runtime) -> int:
+    line = LineDrawer(live=None if runtime.watch else False)
+
+    def watch(looked: int) -> None:
+        line.draw(lambda: [(0, "listing"), (0, f"{looked:,} inputs")])
+
+    try:
+        return list_inputs(runtime.storage, runtime.recipe.ingest.sources, watch if runtime.watch else None)
+    finally:
+        line.close()
 
 
 def require_inputs(storage: Storage) -> None:

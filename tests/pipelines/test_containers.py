@@ -77,8 +77,8 @@ def test_a_listing_killed_in_the_middle_of_a_tar_goes_on_rightly(
     storage, sources = Storage(str(home / "set")), [{"webdataset": f"{home}/tars"}]
     monkeypatch.setattr(module, "CHUNK", 2)
 
-    def kill(listed: int) -> None:
-        if listed == 2 * chunks:
+    def kill(looked: int) -> None:
+        if looked == 2 * chunks + 1:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

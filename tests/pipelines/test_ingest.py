@@ -16,6 +16,7 @@ from engine.errors import ConfigError
 from engine.shards import Commits
 from engine.storage import Storage, read_source
 from pipelines import run as stages
+from pipelines.ingest import list_inputs
 from tests.runs import draw_photos, failures, journal
 
 
@@ -241,3 +242,11 @@ def test_two_listings_at_once_list_every_input_once(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(module, "Known", known)
     module.list_inputs(storage, sources)
     assert sum(pq.read_table(path).num_rows for path in (dataset / "inputs").glob("*.parquet")) == 5
+
+
+def test_a_listing_tells_how_far_it_is_over_inputs_that_are_known_too(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "photos", 3)
+    storage, sources, told = Storage(str(tmp_path / "set")), [{"folder": str(tmp_path / "photos")}], list[int]()
+    assert list_inputs(storage, sources, told.append) == 3
+    assert list_inputs(storage, sources, told.append) == 0
+    assert told == [1, 2, 3, 1, 2, 3]
