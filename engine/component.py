@@ -16,6 +16,9 @@ from engine.schema import Answer, Parse, Sample
 # ocr: text regions with their strings. masks: regions with an rle, merged_into the region they outline.
 # phrase_regions: what phrases name, where the grounder itself found it; nobody who needs regions is shown them.
 # drafts: what a student of a refinement round wrote, before the round's merge.
+# kept_regions: regions, of which only those are shown that the rules over images and regions keep, and of printed
+# texts those of kept regions. What writes by rule needs it and is run again when a threshold changes; a network needs
+# regions, with a floor of its own.
 # labels: the annotations that came with the source, without those of the audit split.
 # scene: all of them. For synthetic annotators alone, which see no pixels: it stands for what an eye would see.
 RESOURCES: dict[str, tuple[str, ...]] = {
@@ -25,6 +28,7 @@ RESOURCES: dict[str, tuple[str, ...]] = {
     "parse": (),
     "boxes": ("regions",),
     "regions": ("regions",),
+    "kept_regions": (),
     "ocr": ("regions", "region_texts"),
     "masks": ("regions",),
     "texts": ("texts",),

@@ -7,7 +7,7 @@ the record take its output instead of what it read.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,9 @@ from engine.own_code import error_and_place
 # The folders of the engine itself.
 _RESERVED = frozenset(("images", "inputs", "labels", "probe", "placed", "splits", "truth", "survey", "surveyed"))
 _RESERVED |= {"fusion", "listings", "judge", "emit", "releases", "runs", "calibration", "models", "rounds"}
+JUDGE_REGIONS = "judge-regions"  # judges images and regions for who needs kept_regions
+_RESERVED |= {JUDGE_REGIONS}
+KEPT_REGIONS = "kept_regions"
 IMAGES = "images"  # the folder of the image shards, and the name nodes read them by
 
 
@@ -86,16 +89,44 @@ class _Draft:
     inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
-def build(annotate: Mapping[str, Mapping[str, Any]], catalog: Mapping[str, str], max_workers: int = 0) -> list[Node]:
-    """The nodes of a recipe's `annotate` section in an order in which each follows what it reads."""
+def build(
+    annotate: Mapping[str, Mapping[str, Any]],
+    catalog: Mapping[str, str],
+    max_workers: int = 0,
+    judge_regions: Callable[[Sequence[Node]], Node] | None = None,
+) -> list[Node]:
+    """The nodes of a recipe's `annotate` section in an order in which each follows what it reads.
+
+    `judge_regions` makes the node that judges what the nodes before it give; it is part of the answer if a node needs
+    kept_regions. Without it, kept_regions are all regions.
+    """
     drafts = [_draft(name, dict(options), catalog) for name, options in annotate.items()]
     drafts = _expand_each(drafts)
     for draft in drafts:
         draft.inputs = _inputs_of(draft, drafts)
+    ordered = _in_order(drafts)
+    later = _reading_kept(ordered) if judge_regions else set[str]()
     nodes: dict[str, Node] = {}
-    for draft in _in_order(drafts):
+    for draft in sorted(ordered, key=lambda draft: draft.name in later):  # stable
+        if draft.name in later and JUDGE_REGIONS not in nodes and judge_regions:
+            nodes[JUDGE_REGIONS] = judge_regions(list(nodes.values()))
+        if JUDGE_REGIONS in nodes and _needs_kept(draft):
+            draft.inputs[JUDGE_REGIONS] = (KEPT_REGIONS,)
         nodes[draft.name] = _finish(draft, nodes, max_workers)
     return list(nodes.values())
+
+
+def _needs_kept(draft: _Draft) -> bool:
+    return KEPT_REGIONS in draft.needs
+
+
+def _reading_kept(ordered: Sequence[_Draft]) -> set[str]:
+    """Who needs kept_regions, and who reads from those."""
+    found = set[str]()
+    for draft in ordered:
+        if _needs_kept(draft) or found & set(draft.inputs):
+            found.add(draft.name)
+    return found
 
 
 def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _Draft:
@@ -147,7 +178,8 @@ def _expand_each(drafts: list[_Draft]) -> list[_Draft]:
 
 def _inputs_of(draft: _Draft, drafts: Sequence[_Draft]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
-    for kind in (*draft.needs, *draft.uses):
+    needed = ["regions" if kind == KEPT_REGIONS else kind for kind in draft.needs]
+    for kind in (*needed, *draft.uses):
         if kind in ("pixels", "labels", "scene"):
             continue
         givers = [
@@ -155,10 +187,11 @@ def _inputs_of(draft: _Draft, drafts: Sequence[_Draft]) -> dict[str, tuple[str, 
             for other in drafts
             if kind in other.gives and other.name != draft.name and draft.only in ("", other.name)
         ]
-        if not givers and kind in draft.needs:
+        if not givers and kind in needed:
             raise ConfigError(_unmet(draft, kind))
         for giver in givers:
-            found.setdefault(giver, []).append(kind)
+            kinds = found.setdefault(giver, [])
+            kinds += [kind] if kind not in kinds else []
     return {name: tuple(kinds) for name, kinds in found.items()}
 
 
@@ -292,3 +325,9 @@ def dependants(nodes: Sequence[Node], name: str) -> list[str]:
         if found & set(node.inputs):
             found.add(node.name)
     return [node.name for node in nodes if node.name in found - {name}]
+
+
+def split_at_judge(nodes: Sequence[Node]) -> tuple[list[Node], list[Node]]:
+    """(what no rule has a say in, the judge of regions and whoever reads from it), each in graph order."""
+    later = {JUDGE_REGIONS, *dependants(nodes, JUDGE_REGIONS)}
+    return [node for node in nodes if node.name not in later], [node for node in nodes if node.name in later]

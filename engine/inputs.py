@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from engine.component import RESOURCES
 from engine.errors import DamageError
-from engine.graph import IMAGES, Node
+from engine.graph import IMAGES, JUDGE_REGIONS, Node
 from engine.schema import (
     ANNOTATIONS,
     COLUMN_CLASSES,
@@ -47,6 +47,9 @@ class ShardInputs:
                 self._parses[name] = _parses(reader.read())
             else:
                 self._tables[name] = reader
+        self._judged: TableReader | None = None
+        if JUDGE_REGIONS in node.inputs and node.over == "images":
+            self._judged = self._reader(self._record(JUDGE_REGIONS), "verdicts", ["regions", "region_texts"])
         parts = ("labels", "truth") if "scene" in node.needs else ("labels",) if node.reads_labels else ()
         self._labels = [self._reader(self._images, part) for part in parts if part in self._images.files]
 
@@ -117,6 +120,9 @@ class ShardInputs:
             self._add(answer, reader.slice(lo, hi), all_boxes="boxes" in self.node.inputs[name])
         for labels in self._labels:
             self._add(answer, labels.slice(lo, hi), all_boxes=True)
+        if self._judged is not None:
+            for sample, verdicts in zip(answer, self._judged.slice(lo, hi).to_pylist(), strict=True):
+                _drop(sample, verdicts)
         if self._parses:
             parse = self.parses
             for sample in answer:
@@ -184,7 +190,7 @@ class ShardInputs:
         if folder in ("labels", "truth"):
             return self._said(folder)
         for name in self.node.inputs:
-            if self.nodes[name].folder == folder and self.nodes[name].over == "images":
+            if self.nodes[name].folder == folder and self.nodes[name].over != "texts":
                 return self.table(name)
         return None
 
@@ -194,6 +200,14 @@ class ShardInputs:
             return None
         rows = TableReader(self.storage, before.files["data"].path).read().to_pylist()
         return {row["text_key"]: row for row in rows if not row["failures"]}
+
+
+def _drop(sample: Sample, verdicts: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Take out the regions that were dropped, and what is written of them."""
+    dropped = {one["id"] for own in verdicts.values() for one in own if not one["kept"]}
+    if dropped:
+        sample.regions = [region for region in sample.regions if region.id not in dropped]
+        sample.region_texts = [text for text in sample.region_texts if not {text.id, text.region_id} & dropped]
 
 
 def _origin(name: str, failures: Sequence[Mapping[str, Any]]) -> str:

@@ -1,7 +1,8 @@
 """Rules one after the other over one shard: verdicts on every image and annotation, and what is kept by them.
 
 A rule sees only what is still kept when it runs, so the order of the rules gives the reasons. What hangs on
-something dropped is dropped at once: annotations of an image, phrases of a text, region texts of a region.
+something dropped is dropped at once: annotations of an image, phrases of a text, region texts of a region, and
+texts, region texts and phrases that were made from it (their `parents`).
 What a human said is kept whatever a rule says, and with it the text or region it speaks of, unless the whole
 image is dropped or it was merged into another annotation.
 """
@@ -13,20 +14,26 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.columns import VIEWS, ParsedTexts, SurveyedImages, View
 from engine.errors import ConfigError, EngineError
 from engine.flat import Bools, Floats, Ints, Numbers, Shard, as_lists, filled, one_array, with_field
 from engine.schema import ANNOTATIONS, RECORD, VERDICT, VERDICTS
+from filters.parents import Links, parent_links
 from filters.verdict import Rule, Verdict, needs_parse, needs_survey, reads
 
-MERGED, FAILED, IMAGE_DROPPED, TEXT_DROPPED, REGION_DROPPED = (
+MERGED, FAILED, IMAGE_DROPPED, TEXT_DROPPED, REGION_DROPPED, PARENT_DROPPED, PARENT_RENAMED = (
     "merged",
     "failed",
     "image_dropped",
     "text_dropped",
     "region_dropped",
+    "parent_dropped",
+    "parent_renamed",
 )
+# Verdicts that follow from others, or from the record, by themselves.
+FOLLOWING = (IMAGE_DROPPED, TEXT_DROPPED, REGION_DROPPED, PARENT_DROPPED, PARENT_RENAMED)
 
 
 def judge(
@@ -35,12 +42,13 @@ def judge(
     parse: pa.Table | None,
     rules: Sequence[tuple[str, Rule, Mapping[str, Any]]],
     decided: Sequence[Mapping[str, Any]] = (),
+    first: pa.Table | None = None,
 ) -> pa.Table:
     """Verdicts (schema VERDICTS) on a shard, rows and lists aligned with the record's.
 
     `rules`: (name in the recipe, function, options). Before all rules an image with a failure is dropped, regions
     that were merged into another, and what is decided: {image_id, region_id, rule, value, threshold}, where region_id
-    may as well be that of a text, a region text or a phrase.
+    may as well be that of a text, a region text or a phrase. `first`: verdicts on images and regions that stand.
     """
     for name, rule, _ in rules:
         if parse is None and needs_parse(rule):
@@ -50,6 +58,8 @@ def judge(
                 f"Filter '{name}' reads a survey of the whole data set: pass its columns with the images."
             )
     court = Court(Shard(record, images, parse))
+    if first is not None:
+        court.adopt(first)
     court.take(decided)
     for name, rule, options in rules:
         court.hear(name, rule, options)
@@ -85,7 +95,36 @@ class Court:
         self._drop("images", failures, Verdict(np.zeros(0, np.bool_), FAILED))
         merged = np.flatnonzero(filled(shard.column("regions").arrow("merged_into")))
         self._drop("regions", merged, Verdict(np.zeros(0, np.bool_), MERGED))
+        self.parents = parent_links(shard)
+        for links in self.parents:
+            if links.renamed.any():
+                self._lost(links, links.renamed, PARENT_RENAMED)
         self._follow({"images", "texts", "regions"})
+
+    def adopt(self, verdicts: pa.Table) -> None:
+        """Drop what these verdicts drop of the same annotations, for the same reasons."""
+        home = pc.fill_null(pc.index_in(one_array(verdicts["image_id"]), value_set=self.shard.ids), -1).to_numpy()
+        for name in ("images", *ANNOTATIONS):
+            lists = one_array(verdicts["image" if name == "images" else name])
+            values = lists if name == "images" else lists.flatten()
+            rows = home
+            if name != "images":
+                image = np.repeat(home, pc.list_value_length(lists).to_numpy())
+                rows = self.shard.find(name, image, values.field("id"))
+            coded = values.field("rule").dictionary_encode()
+            for code, rule in enumerate(coded.dictionary.to_pylist()):
+                if rule and rule not in (FAILED, MERGED, *FOLLOWING):
+                    at = np.flatnonzero((coded.indices.to_numpy() == code) & (rows >= 0))
+                    numbers = (values.field(part).to_numpy(zero_copy_only=False) for part in ("value", "threshold"))
+                    self._close(name, rows, at, Verdict(np.zeros(0, np.bool_), rule, *numbers))
+        self._follow({"images", "texts", "regions"})
+
+    def _close(self, name: str, rows: Ints, at: Ints, verdict: Verdict) -> bool:
+        """Drop the rows at `at`, as far as nothing was decided of them and nobody speaks for them."""
+        open_ = self.dockets[name].reason[rows[at]] == 0
+        if name in self.shielded:
+            open_ &= ~self.shielded[name][rows[at]]
+        return self._drop(name, rows[at[open_]], verdict, at[open_])
 
     def take(self, decided: Sequence[Mapping[str, Any]]) -> None:
         """What somebody decided of before; what people said is not among it, or stays."""
@@ -147,14 +186,7 @@ class Court:
     def _reject(self, column: str, judged: View, verdict: Verdict) -> bool:
         if verdict.keep.all():
             return False
-        bad = np.flatnonzero(~verdict.keep)
-        rows = judged.rows[bad]
-        open_ = self.dockets[column].reason[rows] == 0
-        if column in self.shielded:
-            open_ &= ~self.shielded[column][rows]
-        if not open_.all():
-            bad, rows = bad[open_], rows[open_]
-        return self._drop(column, rows, verdict, bad)
+        return self._close(column, judged.rows, np.flatnonzero(~verdict.keep), verdict)
 
     def _drop(self, column: str, rows: Ints, verdict: Verdict, at: Ints | None = None) -> bool:
         """Drop rows of the shard, for reasons found at the rows `at` of the verdict."""
@@ -182,6 +214,14 @@ class Court:
             self._orphaned("phrases", "texts", shard.phrase_text, TEXT_DROPPED)
         if "regions" in dropped and len(shard.column("region_texts")):
             self._orphaned("region_texts", "regions", shard.region_text_region, REGION_DROPPED)
+        ended = [(links, ~self.dockets[links.parent].kept[links.parents]) for links in self.parents]
+        if lost := {links.child for links, which in ended if self._lost(links, which, PARENT_DROPPED)}:
+            self._follow(lost)
+
+    def _lost(self, links: Links, gone: Bools, rule: str) -> bool:
+        """Drop what was made from something that is gone."""
+        rows = np.unique(links.children[gone])
+        return self._close(links.child, rows, np.arange(len(rows)), Verdict(np.zeros(0, np.bool_), rule))
 
     def _orphaned(self, column: str, parents: str, parent: Ints, rule: str) -> None:
         there = np.append(self.dockets[parents].kept, False)[parent]  # -1, nothing there, points at the False

@@ -23,6 +23,7 @@ from engine.shards import Commits
 from engine.slots import Backend
 from engine.storage import Storage
 from pipelines.ingest import limits_of
+from pipelines.judge_regions import region_judge
 from specialists import CATALOG
 
 MODELS, TRAINED = "models", "training.json"  # the folder of models, and what says of one that it is finished
@@ -56,7 +57,7 @@ class Runtime:
 
 def annotation_nodes(recipe: Recipe) -> list[Node]:
     annotate = {name: _with_own_model(recipe, name, options) for name, options in recipe.annotate.items()}
-    return build(annotate, CATALOG, recipe.run.max_workers)
+    return build(annotate, CATALOG, recipe.run.max_workers, lambda given: region_judge(recipe, given))
 
 
 def _with_own_model(recipe: Recipe, name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:

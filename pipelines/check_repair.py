@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from engine.config import Recipe, parse_recipe
 from engine.dataset import Dataset, read_current
 from engine.errors import ConfigError, DamageError, EngineError, StorageError
-from engine.graph import IMAGES
+from engine.graph import IMAGES, JUDGE_REGIONS
 from engine.sealed import ORDERED, name_digest, read_sealed
 from engine.shards import Commits, File, Record, TableReader, record_name, shard_of_data
 from engine.storage import Storage
@@ -26,6 +26,7 @@ BACKUP = "restore it from a backup"
 _AGAIN = "removed: the next 'engine run' makes it again"
 # Made by rule: what is made again is the same again.
 _BY_RULE = frozenset(("probe", "placed", "judge", "survey", "surveyed", "emit", "consensus", "decodes"))
+_BY_RULE |= {JUDGE_REGIONS}
 
 
 def repair(found: Walk, recipe: Recipe | None) -> None:

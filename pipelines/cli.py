@@ -117,7 +117,8 @@ def _print_dry_run(recipe: Any, stage: str, probe: int, retry: bool) -> None:
     from pipelines.summary import render_dry_run
 
     if stage == "filter":
-        from pipelines.whatif import render_what_if, what_if
+        from pipelines.whatif import what_if
+        from pipelines.whatif_text import render_what_if
 
         say(render_what_if(what_if(recipe)))
         return

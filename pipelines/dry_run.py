@@ -9,7 +9,7 @@ from typing import Any
 from engine.config import Recipe
 from engine.dataset import CurrentNode
 from engine.errors import ConfigError
-from engine.graph import Node
+from engine.graph import JUDGE_REGIONS, Node, split_at_judge
 from engine.listings import read_listing
 from engine.plan import Plan, make_plan
 from engine.storage import Storage
@@ -40,9 +40,10 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
         rows.append(row | {"why": "; ".join([row["why"], *told])})
     else:
         require_inputs(storage)
-    group = {None: [*nodes, *judges], "annotate": nodes, "filter": judges}.get(stage, [])
+    seen, written = split_at_judge(nodes)
+    group = {None: [*nodes, *judges], "annotate": nodes, "filter": [*written, *judges]}.get(stage, [])
     if stage in ("filter", "emit"):
-        require(storage, nodes if stage == "filter" else [*nodes, *judges], stage)
+        require(storage, seen if stage == "filter" else [*nodes, *judges], stage)
     if group:
         plan = make_plan(storage, group, [node for node in nodes if node not in group], retry_failed=retry_failed)
         rows += _would(storage, plan, group, new)
@@ -109,7 +110,9 @@ def _why(node: Node, before: Mapping[str, CurrentNode], redone: Sequence[str], d
     if done:
         return "not finished"
     if node.name in before and before[node.name].key != node.key:
-        anything = "rules, or a node it reads," if node.name == "judge" else "options, weights or inputs"
+        anything = (
+            "rules, or a node it reads," if node.name in ("judge", JUDGE_REGIONS) else "options, weights or inputs"
+        )
         return f"{'; '.join(changes) or f'{anything} changed'} (was {before[node.name].key[:8]})"
     return "new"
 

@@ -20,7 +20,7 @@ from engine.component import RESOURCES
 from engine.config import Recipe
 from engine.errors import ConfigError
 from engine.flat import one_array
-from engine.graph import Node, Resources, record_nodes, replaced_columns
+from engine.graph import JUDGE_REGIONS, Node, Resources, record_nodes, replaced_columns
 from engine.inputs import ShardInputs
 from engine.keys import stable_hash
 from engine.recipe_values import shown
@@ -29,13 +29,14 @@ from engine.shards import Commits, File
 from filters import CATALOG
 from filters.chain import counts, judge
 from filters.options import try_options
+from filters.parents import SPEAKING
 from filters.quantiles import filled, places, stand_ins
 from filters.verdict import Rule, reads
 
 if TYPE_CHECKING:
     from pipelines.survey import Surveyed
 
-JUDGE_VERSION = 1
+JUDGE_VERSION = 2  # 1: what names a dropped annotation was kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,25 +97,41 @@ def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "", decide
     rules = rules_of(recipe)
     options = shard_options(nodes) | {"rules": [[name, given] for name, _, given in rules], "surveyed": surveyed}
     options |= {"decided": decided} if decided else {}
-    changed = [
-        [name, keyed({key: value for key, value in given.items() if value != defaults_of(rule).get(key)})]
-        for name, rule, given in rules
-    ]
-    versions: list[Any] = [getattr(rule, "version", 1) for _, rule, _ in rules]
+    options |= first_pass(nodes)
+    changed, versions = changed_rules(rules)
     versions += [surveyed] if surveyed else []
+    version = JUDGE_VERSION if any(_speaks(node) for node in nodes) else 1  # verdicts on regions alone are as they were
     return Node(
         name="judge",
         target="pipelines.filter:Judge",
         options=options,
         needs=(),
         gives=(),
-        key=stable_hash(["judge", JUDGE_VERSION, changed, versions, {node.name: node.key for node in nodes}]),
+        key=stable_hash(["judge", version, changed, versions, {node.name: node.key for node in nodes}]),
         inputs={node.name: node.gives for node in nodes},
         over="shard",
         resources=Resources(cpus=1.0),
         component="judge",
-        version=JUDGE_VERSION,
+        version=version,
     )
+
+
+def changed_rules(rules: Sequence[NamedRule]) -> tuple[list[Any], list[Any]]:
+    """What of the rules is part of a key: names and options that differ from the defaults; versions."""
+    changed = [
+        [name, keyed({key: value for key, value in given.items() if value != defaults_of(rule).get(key)})]
+        for name, rule, given in rules
+    ]
+    return changed, [getattr(rule, "version", 1) for _, rule, _ in rules]
+
+
+def first_pass(nodes: Sequence[Node]) -> dict[str, str]:
+    """The option that names the node whose verdicts on images and regions stand; none where there is no such node."""
+    return {"first": JUDGE_REGIONS} if any(node.name == JUDGE_REGIONS for node in nodes) else {}
+
+
+def _speaks(node: Node) -> bool:
+    return any(column in SPEAKING for kind in node.gives for column in RESOURCES[kind])
 
 
 def keyed(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,8 +159,16 @@ class Judge:
     """Over one shard: assemble the record, apply the rules, write the verdicts."""
 
     def __init__(
-        self, *, rules: list[Any], record: list[Any], parses: list[str], surveyed: str, decided: str = ""
+        self,
+        *,
+        rules: list[Any],
+        record: list[Any],
+        parses: list[str],
+        surveyed: str,
+        decided: str = "",
+        first: str = "",
     ) -> None:
+        self.first = first
         self.told, self.record, self.parses, self.folder, self.decided = rules, record, parses, surveyed, decided
         self.surveyed: Surveyed | None = None
 
@@ -158,7 +183,8 @@ class Judge:
         record, parse = shard_record(inputs, self.record, self.parses)
         decided = inputs.part(self.decided, "decided").to_pylist() if self.decided else ()
         rules = self.surveyed.rules(self.rules)
-        verdicts = judge(record, self.surveyed.images(inputs.images), parse, rules, decided)
+        first = inputs.part(self.first, "verdicts") if self.first else None
+        verdicts = judge(record, self.surveyed.images(inputs.images), parse, rules, decided, first)
         file = commits.put_table(shard, verdicts, inputs.unit.revision)
         found = counts(verdicts) | {"released": {"images": _released(verdicts, inputs.images)}}
         return Output({"data": file}, verdicts.num_rows, 0, found | {"surveyed": self.folder})

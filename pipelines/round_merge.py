@@ -17,6 +17,7 @@ from engine.flat import one_array
 from engine.inputs import ShardInputs
 from engine.schema import CHANGES, record_table, required
 from engine.shards import Commits
+from filters.chain import FOLLOWING
 from model.evaluate.detections import Detection, Truth
 from model.evaluate.matching import matched
 from pipelines.filter import Output
@@ -45,7 +46,6 @@ DECIDED = pa.schema(
 
 _COLUMNS = ("regions", "texts", "region_texts", "phrases")
 _GIVEN = ("image_id", *_COLUMNS, "failures")
-_FOLLOW = ("image_dropped", "text_dropped", "region_dropped")  # verdicts that follow others by themselves
 
 
 class Merge:
@@ -249,7 +249,7 @@ def _decided_before(kept: Kept, columns: Sequence[str]) -> Iterator[Row]:
         items = one_array(kept.record[column]).to_pylist()
         for image_id, verdicts, own in zip(names, lists, items, strict=True):
             for verdict, item in zip(verdicts, own, strict=True):
-                if not verdict["kept"] and not item.get("merged_into") and verdict["rule"] not in _FOLLOW:
+                if not verdict["kept"] and not item.get("merged_into") and verdict["rule"] not in FOLLOWING:
                     yield {"image_id": image_id, "region_id": item["id"], "rule": verdict["rule"]} | {
                         "value": verdict["value"],
                         "threshold": verdict["threshold"],

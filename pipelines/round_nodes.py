@@ -19,6 +19,7 @@ from pipelines.ingest import limits_of
 from pipelines.round_writing import WRITTEN
 
 REFINE_VERSION = 1
+TEXTS_VERSION = 2  # 1: a text named the one it replaced among its parents
 _REPLACES = ("boxes", "drafts", "regions", "ocr", "masks", "phrase_regions", "region_texts")
 _BATCH = 64
 _OF_TEXTS = frozenset(("max_briefs", "text_margin"))  # of refine.merge
@@ -108,7 +109,7 @@ def merge_node(
         | {"name": name, "round_number": number, "propose": propose.name, "folds": recipe.refine.folds}
         | {"options": options, "held": held, **more},
         gives=gives,
-        key=stable_hash(["round-merge", REFINE_VERSION, propose.key, options, held]),
+        key=stable_hash(["round-merge", TEXTS_VERSION if texts else REFINE_VERSION, propose.key, options, held]),
         inputs=reads,
         replaces=_REPLACES,
         component="merge",

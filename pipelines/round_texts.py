@@ -166,14 +166,13 @@ class TextMerge:
         rule, name, words = RULES[change.rule], "", ""
         if change.new is not None:
             name, words = self._name(made), change.new.text
-            parents = [parent for parent in (change.old, change.by) if parent]
-            told = made_by(name, self.name, self.round, score, parents)
+            told = made_by(name, self.name, self.round, score, [change.by])  # what it replaces is told by the change
             if change.new.about:
                 made.region_texts.append(region_text_row(told, change.new.about, words))
             else:
                 made.texts.append(text_row(told, change.new.granularity, words))
                 for phrase in grounded.get(change.by, ()) if self.phrases else ():
-                    made.phrases.append(self._phrase(phrase, name, self._name(made), []))
+                    made.phrases.append(self._phrase(phrase, name, self._name(made)))
         if old is not None:
             made.decided.append(_decided(change.old, rule, change.value, change.threshold))
         labels = {"old_label": old["text"] if old else "", "new_label": words}
@@ -195,15 +194,15 @@ class TextMerge:
             if {happened.now(name) for name in old["region_ids"]} - {""} == set(new.region_ids):
                 continue
             name = self._name(made)
-            made.phrases.append(self._phrase(new, old["text_id"], name, [old["id"]]))
+            made.phrases.append(self._phrase(new, old["text_id"], name))
             made.decided.append(_decided(old["id"], REGROUNDED, old["score"], new.score))
             words = staying[old["text_id"]]["text"][old["char_start"] : old["char_end"]]
             labels = {"old_label": words, "new_label": words}
             made.changes.append(self._change(REGROUNDED, old["id"], name, labels, old["score"], new.score))
 
-    def _phrase(self, phrase: Phrase, text_id: str, name: str, parents: Sequence[str]) -> Row:
+    def _phrase(self, phrase: Phrase, text_id: str, name: str) -> Row:
         row = as_row(phrase) | {"id": name, "text_id": text_id, "producer": self.name, "round": self.round}
-        return row | {"parents": [*parents, text_id, *phrase.region_ids]}
+        return row | {"parents": [text_id, *phrase.region_ids]}
 
     def _name(self, made: Made) -> str:
         return f"{self.name}/{self.named + len(made.texts) + len(made.region_texts) + len(made.phrases)}"

@@ -19,7 +19,7 @@ from uuid import uuid4
 from engine.config import Recipe
 from engine.dataset import CurrentNode, read_current
 from engine.errors import ConfigError, DamageError, StorageError
-from engine.graph import IMAGES, Node
+from engine.graph import IMAGES, JUDGE_REGIONS, Node, split_at_judge
 from engine.interrupts import interruptible
 from engine.plan import make_plan
 from engine.progress import LineDrawer, LiveLine, NodeTally
@@ -122,8 +122,9 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
     survey, judge = judging(storage, recipe, nodes)
     now = standing(storage, recipe, nodes, judge)
     surveys = [survey] if survey else []
+    seen, written = split_at_judge(nodes)
     if stage == "filter":  # before current.json names nodes that have not answered
-        require(storage, nodes, stage)
+        require(storage, seen, stage)
     elif stage == "refine":
         require(storage, [*nodes, *surveys, judge], stage)
     elif stage == "emit":
@@ -136,7 +137,7 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
     elif stage == "annotate":
         run_nodes(runtime, "annotate", nodes, retry_failed=retry)
     elif stage == "filter":
-        run_nodes(runtime, "filter", after, nodes)
+        run_nodes(runtime, "filter", [*written, *after], seen)
     if survey and stage in (None, "filter"):
         put_together(storage, survey, recipe)
         _, judge = judging(storage, recipe, nodes)
@@ -203,7 +204,7 @@ def require(storage: Storage, nodes: Sequence[Node], stage: str, known: Sequence
             )
 
 
-_STAGE_OF = {"judge": "filter", "survey": "filter"}
+_STAGE_OF = {"judge": "filter", "survey": "filter", JUDGE_REGIONS: "filter"}
 
 
 def all_nodes(recipe: Recipe) -> list[Node]:

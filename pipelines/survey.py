@@ -31,7 +31,7 @@ from engine.storage import Storage
 from filters.chain import Court
 from filters.quantiles import Place, filled, governed, places, quantile, stand_ins
 from filters.verdict import Verdict, needs_survey
-from pipelines.filter import NamedRule, Output, keyed, named_rules, rules_of, shard_options, shard_record
+from pipelines.filter import NamedRule, Output, first_pass, keyed, named_rules, rules_of, shard_options, shard_record
 
 SURVEY_VERSION = 1
 FOLDER = "surveyed"
@@ -92,7 +92,7 @@ def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
     return Node(
         name="survey",
         target="pipelines.survey:Survey",
-        options=shard_options(nodes) | {"rules": told},
+        options=shard_options(nodes) | {"rules": told} | first_pass(nodes),
         needs=(),
         gives=(),
         key=stable_hash(["survey", SURVEY_VERSION, counted, versions, {node.name: node.key for node in nodes}]),
@@ -107,15 +107,16 @@ def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
 class Survey:
     """Over one shard: its hashes, and how often each limit that is a quantile was compared with which value."""
 
-    def __init__(self, *, rules: list[Any], record: list[Any], parses: list[str]) -> None:
-        self.told, self.record, self.parses = rules, record, parses
+    def __init__(self, *, rules: list[Any], record: list[Any], parses: list[str], first: str = "") -> None:
+        self.told, self.record, self.parses, self.first = rules, record, parses, first
 
     def load(self) -> None:
         self.rules = named_rules(self.told)
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
         record, parse = shard_record(inputs, self.record, self.parses)
-        hashes, values = survey_shard(record, inputs.images, parse, self.rules)
+        first = inputs.part(self.first, "verdicts") if self.first else None
+        hashes, values = survey_shard(record, inputs.images, parse, self.rules, first)
         files = {
             "data": commits.put_table(shard, hashes, inputs.unit.revision),
             "values": commits.put_table(shard, values, inputs.unit.revision),
@@ -124,10 +125,16 @@ class Survey:
 
 
 def survey_shard(
-    record: pa.Table, images: pa.Table, parse: pa.Table | None, rules: Sequence[NamedRule]
+    record: pa.Table,
+    images: pa.Table,
+    parse: pa.Table | None,
+    rules: Sequence[NamedRule],
+    first: pa.Table | None = None,
 ) -> tuple[pa.Table, pa.Table]:
-    """(HASHES, VALUES) of one shard."""
+    """(HASHES, VALUES) of one shard. `first`: verdicts on images and regions that stand."""
     court = Court(Shard(record, images, parse))
+    if first is not None:
+        court.adopt(first)
     hashes, values = HASHES.empty_table(), [VALUES.empty_table()]
     for number, (name, rule, given) in enumerate(rules):
         found = list(places(given))

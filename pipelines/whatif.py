@@ -7,8 +7,8 @@ of the record are compared as far as they speak of the same annotations; what th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from engine.containers import short_name
 from engine.dataset import read_current
 from engine.errors import ConfigError
 from engine.flat import Bools, Ints, Shard, one_array
-from engine.graph import IMAGES, Node
+from engine.graph import IMAGES, JUDGE_REGIONS, Node, split_at_judge
 from engine.inputs import ShardInputs
 from engine.plan import Plan, make_plan
 from engine.schema import ANNOTATIONS
@@ -28,8 +28,9 @@ from engine.shards import Commits, TableReader
 from engine.storage import Storage
 from engine.units import Unit
 from filters.chain import judge as judge_record
-from pipelines.filter import rules_of, shard_record
-from pipelines.run import all_nodes, judging, require
+from pipelines.filter import NamedRule, judge_node, rules_of, shard_record
+from pipelines.judge_regions import first_rules
+from pipelines.run import all_nodes, current_nodes, judging, require
 from pipelines.survey import Surveyed, survey_shard, whole
 
 COLUMNS = (IMAGES, *ANNOTATIONS)
@@ -65,11 +66,15 @@ class Flip:
 
 @dataclass(slots=True)
 class WhatIf:
-    """The committed verdicts and those the recipe's rules would give, side by side."""
+    """The committed verdicts and those the recipe's rules would give, side by side.
+
+    `rewritten`: nodes that would be run again because other regions would be kept. What they wrote is judged as it is.
+    """
 
     committed: str  # folder of the verdicts compared with, '' for none
     proposed: str
     same: bool = False
+    rewritten: list[str] = field(default_factory=list)
     columns: dict[str, Change] = field(default_factory=lambda: {name: Change() for name in COLUMNS})
     covered: dict[str, list[int]] = field(default_factory=lambda: {name: [0, 0] for name in COVERED})
     labels: tuple[set[str], set[str]] = field(default_factory=lambda: (set(), set()))
@@ -81,38 +86,71 @@ def what_if(recipe: Recipe) -> WhatIf:
     nodes = all_nodes(recipe)
     storage = Storage(recipe.dataset)
     survey, judge = judging(storage, recipe, nodes)
-    plan = make_plan(storage, [judge], nodes)
+    seen, written = split_at_judge(nodes)
+    plan = make_plan(storage, [*written, judge], seen)
     if not plan.shards:
         raise ConfigError(f"'{storage.url}' holds no images yet: run --stage ingest first, or leave --dry-run out.")
-    require(storage, nodes, "filter")
+    require(storage, seen, "filter")
     committed = _committed(storage)
     answer = WhatIf(committed, judge.folder)
     if committed == judge.folder and not plan.todo()[judge.name].any():
         answer.same = True
         return answer
-    given = [_given(storage, plan, judge, shard) for shard in range(plan.shards)]
+    answer.rewritten = [name for name in _undone(plan, written) if name != JUDGE_REGIONS]
+    known = [*seen, *_as_written(storage, plan, written)]
+    reader = judge_node(recipe, known)
+    plan = make_plan(storage, [reader], known)
+    given = [_given(storage, plan, reader, shard, rules_of(recipe) if written else ()) for shard in range(plan.shards)]
     surveyed = Surveyed()
     if survey:
         asked = rules_of(recipe)[: len(survey.options["rules"])]
-        surveyed = whole((survey_shard(*read(), asked) for read in given), asked)
+        surveyed = whole((_surveyed(read(), asked) for read in given), asked)
     rules = surveyed.rules(rules_of(recipe))
     before = Commits(storage, committed).data_files() if committed else {}
     for shard, read in enumerate(given):
-        record, images, parse = read()
-        then = judge_record(record, surveyed.images(images), parse, rules)
+        record, images, parse, first = read()
+        then = judge_record(record, surveyed.images(images), parse, rules, first=first)
         now = TableReader(storage, before[shard]).read() if shard in before else None
         _compare(answer, Shard(record, images), now, then)
     return answer
 
 
-def _given(storage: Storage, plan: Plan, judge: Node, shard: int) -> Callable[[], tuple[Any, Any, Any]]:
-    """Reads the record, the images and the parse of a shard, when it is asked to."""
+def _undone(plan: Plan, nodes: Sequence[Node]) -> list[str]:
+    todo = plan.todo()
+    return [node.name for node in nodes if todo[node.name].any()]
 
-    def read() -> tuple[pa.Table, pa.Table, pa.Table | None]:
+
+def _as_written(storage: Storage, plan: Plan, nodes: Sequence[Node]) -> list[Node]:
+    """The nodes that read what is kept with answers they have given for every shard: for the rules, or those before."""
+    before, undone = current_nodes(storage), _undone(plan, nodes)
+    answer = []
+    for node in nodes:
+        if node.name in undone and node.name in before:
+            node = replace(node, key=before[node.name].key)
+        revisions = Commits(storage, node.folder).revisions()
+        if node.name != JUDGE_REGIONS and len(revisions) >= plan.shards and (revisions >= 0).all():
+            answer.append(node)
+    return answer
+
+
+def _surveyed(given: _Given, rules: Sequence[NamedRule]) -> tuple[pa.Table, pa.Table]:
+    record, images, parse, first = given
+    return survey_shard(record, images, parse, rules, first)
+
+
+# The record, the images, the parse and the verdicts on images and regions of a shard.
+_Given = tuple[pa.Table, pa.Table, pa.Table | None, pa.Table | None]
+
+
+def _given(storage: Storage, plan: Plan, judge: Node, shard: int, rules: Sequence[NamedRule]) -> Callable[[], _Given]:
+    """Reads a shard when it is asked to; `rules`: of these the first pass is made, if there is one."""
+
+    def read() -> _Given:
         revisions = {name: int(plan.revisions[name][shard]) for name in (IMAGES, *judge.inputs)}
         inputs = ShardInputs(storage, plan.known, judge, Unit(judge.name, shard, 0, revisions))
         record, parse = shard_record(inputs, judge.options["record"], judge.options["parses"])
-        return record, inputs.images, parse
+        first = judge_record(record, inputs.images, None, first_rules(rules)) if rules else None
+        return record, inputs.images, parse, first
 
     return read
 
@@ -229,85 +267,3 @@ def _what(shard: Shard, name: str, row: int) -> str:
     if name == "image_scores":
         return f"{item['name']} {item['code'] or format(item['value'], 'g')}"
     return str(item.get("text") or item.get("label") or item.get("kind", ""))
-
-
-# --- as text -------------------------------------------------------------------------------------
-
-
-def render_what_if(x: WhatIf) -> str:
-    """Tables of counts, coverage, and examples that flip."""
-    if x.same:
-        return f"Nothing would change: these rules are the committed ones ({x.committed})."
-    head = f"{x.committed} is committed" if x.committed else "No verdicts are committed yet: every count is new"
-    lines = [f"{head}; {x.proposed} is what the recipe's rules would say. Nothing was written.", ""]
-    lines += [*_column_lines(x), "", *_rule_lines(x), "", *_coverage_lines(x)]
-    for kept, title in ((False, "would be dropped"), (True, "would be kept")):
-        if chosen := _spread([flip for flip in x.flips if flip.kept is kept]):
-            lines += ["", f"examples that {title}:", *(_flip_line(flip) for flip in chosen)]
-    if not x.flips and x.committed:
-        lines += ["", "Nothing that was judged would flip."]
-    return "\n".join(lines)
-
-
-def _column_lines(x: WhatIf) -> list[str]:
-    lines = [f"{'':<16}{'given':>10}{'kept now':>10}{'kept then':>11}{'change':>9}"]
-    for name, change in x.columns.items():
-        if change.given:
-            now = change.now if change.new < change.given else None
-            lines.append(
-                f"{name:<16}{change.given:>10}{_or_new(now):>10}{change.then:>11}{_delta(now, change.then):>9}"
-            )
-            if 0 < change.new < change.given:
-                lines.append(f"  {change.new} of them not judged yet")
-    return lines
-
-
-def _rule_lines(x: WhatIf) -> list[str]:
-    lines = [f"{'dropped by':<40}{'now':>10}{'then':>10}{'change':>9}"]
-    for name, change in x.columns.items():
-        for rule, (now, then) in change.rules.items():
-            shown = now if change.new < change.given else None
-            lines.append(f"{name + ': ' + rule:<40}{_or_new(shown):>10}{then:>10}{_delta(shown, then):>9}")
-    return lines if len(lines) > 1 else ["No rule drops anything."]
-
-
-def _coverage_lines(x: WhatIf) -> list[str]:
-    rows = {f"images with a kept {name[:-1]}": (now, then) for name, (now, then) in x.covered.items() if now or then}
-    rows["distinct labels kept"] = (len(x.labels[0]), len(x.labels[1]))
-    lines = [f"{'coverage':<40}{'now':>10}{'then':>10}{'change':>9}"]
-    for title, (now, then) in rows.items():
-        shown = now if x.committed else None
-        lines.append(f"{title:<40}{_or_new(shown):>10}{then:>10}{_delta(shown, then):>9}")
-    if x.committed:
-        for title, labels in (("lost", x.labels[0] - x.labels[1]), ("gained", x.labels[1] - x.labels[0])):
-            if labels:
-                more = f" and {len(labels) - 12} more" if len(labels) > 12 else ""
-                lines.append(f"  labels {title}: {', '.join(sorted(labels)[:12])}{more}")
-    return lines
-
-
-def _or_new(count: int | None) -> str:
-    return "-" if count is None else str(count)
-
-
-def _delta(now: int | None, then: int) -> str:
-    return "new" if now is None else f"{then - now:+d}" if then != now else "="
-
-
-def _spread(flips: list[Flip]) -> list[Flip]:
-    """EXAMPLES of them, of as many columns and rules as there are."""
-    groups: dict[tuple[str, str], list[Flip]] = {}
-    for flip in flips:
-        groups.setdefault((flip.column, flip.rule), []).append(flip)
-    nth = [(place, flip) for group in groups.values() for place, flip in enumerate(group)]
-    chosen = [flip for _, flip in sorted(nth, key=lambda pair: pair[0])[:EXAMPLES]]
-    return sorted(chosen, key=lambda flip: COLUMNS.index(flip.column))
-
-
-def _flip_line(flip: Flip) -> str:
-    what = flip.what if len(flip.what) <= 40 else flip.what[:37] + "..."
-    why = flip.rule
-    if flip.value is not None and flip.threshold is not None:
-        why += f", {flip.value:.4g} against {flip.threshold:.4g}"
-    was = "was dropped by " if flip.kept else ""
-    return f"  {flip.image_id} {flip.file}  {flip.annotation_id or 'image'}  {what!r}  {was}{why}"

@@ -58,7 +58,7 @@ class Composer:
     max_words    at most so many words of one printed text are quoted
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("regions",)
+    needs: ClassVar[tuple[str, ...]] = ("kept_regions",)
     uses: ClassVar[tuple[str, ...]] = ("ocr",)
     gives: ClassVar[tuple[str, ...]] = ("texts",)
     version: ClassVar[int] = 1

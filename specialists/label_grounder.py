@@ -37,7 +37,7 @@ class LabelGrounder:
     synonyms  whether "man" may name a person and "kitten" a cat, or only the labels themselves and their plurals
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("texts", "parse", "regions")
+    needs: ClassVar[tuple[str, ...]] = ("texts", "parse", "kept_regions")
     gives: ClassVar[tuple[str, ...]] = ("phrases",)
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from engine.errors import ConfigError
-from engine.graph import build, dependants, record_nodes, replaced_columns
+from engine.graph import Node, build, dependants, record_nodes, replaced_columns, split_at_judge
 from specialists import CATALOG
 
 BOXES = {"use": "fake_detector"}
@@ -35,6 +36,29 @@ def test_each_text_maker_gets_a_parse_of_its_own() -> None:
         "parse-one": ["one"],
         "parse-two": ["two"],
     }
+
+
+def test_what_needs_kept_regions_comes_after_the_judge_of_what_is_seen() -> None:
+    seen: list[str] = []
+
+    def judge(nodes: Sequence[Node]) -> Node:
+        seen.extend(node.name for node in nodes)
+        return Node("judge-regions", "", {}, (), ("kept_regions",), "key of the judge", {"objects": ("regions",)})
+
+    annotate = {
+        "captions": {"use": "composer"},
+        "parse": {"use": "spacy_parse"},
+        "objects": {"use": "consensus"},
+        "noisy": {"use": "noisy_annotator"},
+        "masks": {"use": "grabcut"},
+    }
+    nodes = build(annotate, CATALOG, judge_regions=judge)
+
+    assert set(seen) == {"noisy", "objects", "masks"}
+    first, later = split_at_judge(nodes)
+    assert {node.name for node in first} == set(seen)
+    assert [node.name for node in later] == ["judge-regions", "captions", "parse-captions"]
+    assert later[1].inputs == {"objects": ("regions",), "judge-regions": ("kept_regions",)}
 
 
 def test_an_unmet_need_names_both_sides_and_what_to_add() -> None:

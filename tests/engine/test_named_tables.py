@@ -362,5 +362,7 @@ def test_an_unknown_record_gets_the_nearest_name(made: Any, name: str) -> None:
 def test_verdicts_on_nodes_that_are_gone_are_told_in_one_sentence(made: Any) -> None:
     dataset, before, _ = made
     renamed = [node for node in dataset.nodes if node.name != "captions"]
-    with pytest.raises(ConfigError, match=r"^The verdicts 'judge/.*' are on boxes, captions, objects.*run the recipe"):
+    with pytest.raises(
+        ConfigError, match=r"^The verdicts 'judge/.*' are on boxes, captions, judge-regions, objects.*run the recipe"
+    ):
         Dataset(dataset.storage, renamed, dataset.judge, dataset.probe).of(before)

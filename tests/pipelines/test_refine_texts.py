@@ -91,7 +91,7 @@ def test_why_tells_the_round_its_student_and_its_rule(rewritten: Data) -> None:
     dataset = Dataset.open(rewritten["dataset"])
 
     told = why(dataset, change["image_id"], change["new"])
-    assert f"from         {change['old']}: brief text" in told
+    assert f"{change['old']} became {change['new']}, rewritten" in told
     assert "proposed by  node 'round-1-propose'" in told
     assert f"changed in   round 1: {change['old']} became {change['new']}, rewritten" in told
     assert "dropped by refine.rewritten" in why(dataset, change["image_id"], change["old"])

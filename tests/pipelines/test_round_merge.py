@@ -193,7 +193,7 @@ def test_a_likelier_text_takes_the_place_and_the_phrases_go_with_the_old_one() -
     assert done.rules() == [("rewritten", "m/text", "merge/0")]
     (new,) = done.kept["texts"]
     assert (new["text"], new["producer"], new["round"], new["score"]) == ("A dog.", "merge", 1, 0.7)
-    assert new["parents"] == ["m/text", f"{SAID}1"]
+    assert new["parents"] == [f"{SAID}1"]  # not the one it replaces, which is dropped
     assert (done.fate("m/text"), done.fate("m/phrase")) == ("refine.rewritten", "text_dropped")
     assert done.changes[0]["old_label"] == CAT
     assert done.counts["texts"]["given"] == 1

@@ -15,7 +15,8 @@ from engine.schema import ANNOTATIONS
 from filters.chain import judge
 from filters.min_score import min_score
 from pipelines import run as stages
-from pipelines.whatif import WhatIf, _compare, render_what_if, what_if
+from pipelines.whatif import WhatIf, _compare, what_if
+from pipelines.whatif_text import render_what_if
 from tests import builders
 from tests.runs import draw_photos, journal, recipe_data
 
