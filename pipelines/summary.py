@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.progress import NodeTally
+from engine.screen import columns_of
 from pipelines.run import Summary
 from pipelines.source_report import source_lines
 
@@ -14,10 +18,7 @@ def render_summary(summary: Summary) -> str:
     lines = [f"{summary.dataset}: {summary.shards} shards, {summary.listed} new inputs, {summary.seconds:.1f} s"]
     worked = {name: tally for name, tally in summary.tallies.items() if tally.units}
     if worked:
-        lines.append(f"{'node':<24}{'shards':>8}{'items':>10}{'failed':>8}{'skipped':>9}{'items/s':>10}")
-        for name, tally in worked.items():
-            rate = f"{tally.items / tally.seconds:.1f}" if tally.seconds else "-"
-            lines.append(f"{name:<24}{tally.units:>8}{tally.items:>10}{tally.failed:>8}{tally.skipped:>9}{rate:>10}")
+        lines += _table(worked, columns_of(sys.stdout))
     else:
         lines.append("Nothing to annotate or judge: everything is up to date.")
     notes = [f"{name}: {note}" for name, tally in summary.tallies.items() for note in tally.notes]
@@ -38,6 +39,23 @@ def render_summary(summary: Summary) -> str:
         if lost := summary.manifest.get("lost"):
             lines.append(f"  {len(lost)} images could not be read again and are not in it: {lost[:3]}")
     return "\n".join(lines)
+
+
+def _table(tallies: Mapping[str, NodeTally], columns: int) -> list[str]:
+    """A line for each node; without its last columns where the terminal is narrow."""
+    widths = (8, 10, 8, 9, 10)
+    rows: list[tuple[str, ...]] = [("node", "shards", "items", "failed", "skipped", "items/s")]
+    for name, tally in tallies.items():
+        rate = f"{tally.items / tally.seconds:.1f}" if tally.seconds else "-"
+        counts = (tally.units, tally.items, tally.failed, tally.skipped)
+        rows.append((name, *map(str, counts), rate))
+    wide = 24 if columns > 69 else max(len(row[0]) for row in rows)
+    fit = [end for end in itertools.accumulate(widths, initial=wide) if end < columns]
+    cells = [zip(row[1:], widths[: max(len(fit) - 1, 0)], strict=False) for row in rows]
+    return [
+        f"{row[0]:<{wide}}" + "".join(f"{cell:>{width}}" for cell, width in found)
+        for row, found in zip(rows, cells, strict=True)
+    ]
 
 
 def render_dry_run(rows: Sequence[Mapping[str, Any]]) -> str:

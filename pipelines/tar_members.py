@@ -55,9 +55,9 @@ def read_contents(file: Any, has_text: Callable[[str], bool]) -> Contents:
     while (start := _behind(file, at, size)) >= 0:
         more: list[Member] = []
         at, ended = _read_part(file, start, has_text, Contents(), more)
-        found.behind += [member for member in more if member.offset + member.size <= size]
+        found.behind += more  # cut off or not: none of them is read
         if not ended:
-            found.garbage = size - at
+            found.garbage = max(size - at, 0)
             break
     return found
 

@@ -10,10 +10,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from engine.progress import NodeTally
 from engine.sql import VIEWS
 from engine.view_meanings import MEANINGS, described
 from pipelines import run as stages
 from pipelines.cli import app
+from pipelines.run import Summary
+from pipelines.summary import render_summary
 from tests.runs import engine, recipe, recipe_data, write_recipe
 
 NAMES = ["猫.png", "red\x1b[31m.png", "two\nlines.png", "plain.png"]
@@ -204,3 +207,13 @@ def test_truth_is_there_for_a_query_and_for_nothing_else(tmp_path: Path) -> None
     assert "truth" in refused(
         "show", "--where", "SELECT image_id FROM truth", "-c", path, "-o", str(tmp_path / "s.png")
     )
+
+
+@pytest.mark.parametrize(("columns", "last"), [(80, "items/s"), (50, "skipped"), (40, "failed"), (10, "node")])
+def test_the_table_at_the_end_of_a_run_fits_the_terminal(
+    columns: int, last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.summary.columns_of", lambda _: columns)
+    table = render_summary(Summary("set", tallies={"objects": NodeTally(units=3, items=100)})).splitlines()[1:3]
+    assert table[0].split()[-1] == last
+    assert all(len(line) < max(columns, 11) for line in table)

@@ -282,6 +282,15 @@ def test_what_lies_behind_the_end_of_a_tar_is_quarantined(tmp_path: Path) -> Non
     assert accounted(tmp_path / "set", str(path)) == {"pending": 1, "quarantined": 2}
 
 
+def test_what_is_cut_off_behind_the_end_of_a_tar_is_counted_too(tmp_path: Path) -> None:
+    first, second = (tar(tmp_path / f"{n}", (f"{n}.png", bytes(2000))) for n in range(2))
+    path = tmp_path / "all.tar"
+    path.write_bytes(first.read_bytes() + second.read_bytes()[:1000])
+    source = WebDataset(str(path))
+    assert lost(list(source.entries())) == [("1.png", "behind_the_end")]
+    assert [note for note in source.notes if "no tar" in note] == []
+
+
 @pytest.mark.parametrize(("behind", "notes"), [(bytes(3 << 20), 0), (b"x" * 700, 1), (bytes(9999) + b"x", 1)])
 def test_zeros_behind_the_end_are_nothing_and_other_bytes_are_told(tmp_path: Path, behind: bytes, notes: int) -> None:
     path = tar(tmp_path / "x.tar", ("0.jpg", b"0"))
