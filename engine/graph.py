@@ -58,6 +58,7 @@ class Node:
     component: str = ""
     version: int = 1
     score_names: tuple[str, ...] | None = None  # of the image scores it gives; None: not declared
+    stands_for: str = ""  # the node whose answers it gives anew, so that the record takes them from here
     place: str = ""  # where its answers lie, if not under its name
 
     @property
@@ -298,11 +299,12 @@ def record_nodes(nodes: Iterable[Node]) -> list[Node]:
         for kind in kinds
         if kind in node.replaces
     }
+    instead = {node.stands_for for node in nodes}
     answer = []
     for node in nodes:
         columns = {column for kind in node.gives for column in RESOURCES[kind]}
         gone = {column for kind in node.gives if (node.name, kind) in replaced for column in RESOURCES[kind]}
-        if columns - gone:
+        if columns - gone and node.name not in instead:
             answer.append(node)
     return answer
 
@@ -312,8 +314,8 @@ def replaced_columns(node: Node, nodes: Iterable[Node]) -> frozenset[str]:
     return frozenset(
         column
         for other in nodes
-        for kind in other.inputs.get(node.name, ())
-        if kind in other.replaces
+        for kind in (node.gives if other.stands_for == node.name else other.inputs.get(node.name, ()))
+        if kind in other.replaces or other.stands_for == node.name
         for column in RESOURCES[kind]
     )
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from engine.component import RESOURCES
 from engine.errors import DamageError
-from engine.graph import IMAGES, JUDGE_REGIONS, Node
+from engine.graph import IMAGES, KEPT_REGIONS, Node
 from engine.schema import (
     ANNOTATIONS,
     COLUMN_CLASSES,
@@ -48,8 +48,9 @@ class ShardInputs:
             else:
                 self._tables[name] = reader
         self._judged: TableReader | None = None
-        if JUDGE_REGIONS in node.inputs and node.over == "images":
-            self._judged = self._reader(self._record(JUDGE_REGIONS), "verdicts", ["regions", "region_texts"])
+        for name, kinds in node.inputs.items():
+            if KEPT_REGIONS in kinds and node.over == "images":
+                self._judged = self._reader(self._record(name), "verdicts", ["regions", "region_texts"])
         parts = ("labels", "truth") if "scene" in node.needs else ("labels",) if node.reads_labels else ()
         self._labels = [self._reader(self._images, part) for part in parts if part in self._images.files]
 

@@ -20,7 +20,7 @@ from engine.component import RESOURCES
 from engine.config import Recipe
 from engine.errors import ConfigError
 from engine.flat import one_array
-from engine.graph import JUDGE_REGIONS, Node, Resources, record_nodes, replaced_columns
+from engine.graph import KEPT_REGIONS, Node, Resources, record_nodes, replaced_columns
 from engine.inputs import ShardInputs
 from engine.keys import stable_hash
 from engine.recipe_values import shown
@@ -126,8 +126,9 @@ def changed_rules(rules: Sequence[NamedRule]) -> tuple[list[Any], list[Any]]:
 
 
 def first_pass(nodes: Sequence[Node]) -> dict[str, str]:
-    """The option that names the node whose verdicts on images and regions stand; none where there is no such node."""
-    return {"first": JUDGE_REGIONS} if any(node.name == JUDGE_REGIONS for node in nodes) else {}
+    """The option that names the last node whose verdicts on images and regions stand; none where there is none."""
+    judges = [node.name for node in nodes if KEPT_REGIONS in node.gives]
+    return {"first": judges[-1]} if judges else {}
 
 
 def _speaks(node: Node) -> bool:

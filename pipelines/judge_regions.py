@@ -37,15 +37,19 @@ def first_rules(rules: Sequence[NamedRule]) -> list[NamedRule]:
     ]
 
 
-def region_judge(recipe: Recipe, nodes: Sequence[Node]) -> Node:
-    """`nodes`: those before it. It reads what it judges and what its rules read, so that no other answer matters."""
+def region_judge(recipe: Recipe, nodes: Sequence[Node], *, name: str = JUDGE_REGIONS, decided: str = "") -> Node:
+    """`nodes`: those before it. It reads what it judges and what its rules read, so that no other answer matters.
+
+    `decided`: the node of a refinement round that has decided of regions already.
+    """
     rules = first_rules(rules_of(recipe))
     columns = {column for _, rule, _ in rules for column in reads(rule)} - {"regions", "region_texts"}
     read = [node for node in nodes if _SEEN & set(node.gives) or columns & _columns(node)]
+    told = {"rules": [[rule, given] for rule, _, given in rules]} | ({"decided": decided} if decided else {})
     return Node(
-        name=JUDGE_REGIONS,
+        name=name,
         target="pipelines.judge_regions:JudgeRegions",
-        options={"record": shard_options(read)["record"], "rules": [[name, given] for name, _, given in rules]},
+        options={"record": shard_options(read)["record"], **told},
         needs=(),
         gives=(KEPT_REGIONS,),
         key=stable_hash([JUDGE_REGIONS, FIRST_VERSION, changed_rules(rules), {node.name: node.key for node in read}]),
@@ -64,15 +68,16 @@ def _columns(node: Node) -> set[str]:
 class JudgeRegions:
     """Over one shard: verdicts as a part of their own; it gives the record nothing."""
 
-    def __init__(self, *, rules: list[Any], record: list[Any]) -> None:
-        self.told, self.record = rules, record
+    def __init__(self, *, rules: list[Any], record: list[Any], decided: str = "") -> None:
+        self.told, self.record, self.decided = rules, record, decided
 
     def load(self) -> None:
         self.rules = named_rules(self.told)
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
         record, _ = shard_record(inputs, self.record, ())
-        verdicts = judge(record, inputs.images, None, self.rules)
+        decided = inputs.part(self.decided, "decided").to_pylist() if self.decided else ()
+        verdicts = judge(record, inputs.images, None, self.rules, decided)
         nothing = record_table([{"image_id": image_id} for image_id in record["image_id"].to_pylist()])
         revision = inputs.unit.revision
         files = {

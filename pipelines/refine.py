@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ from pipelines.round_nodes import (
 from pipelines.round_notes import round_notes
 from pipelines.round_texts import diversity
 from pipelines.rounds import OD
+from pipelines.written_again import written_again
 from refinement.gate import GateOptions, RoundMeasures, judge_round
 from refinement.measures import Counted
 
@@ -137,7 +138,17 @@ def standing(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Nod
         now.told.append(told)
     if now.accepted:
         now.judge = judge_node(recipe, now.nodes, judge.options["surveyed"], now.merge)
-    return now
+    return finished(recipe, now)
+
+
+def finished(recipe: Recipe, now: Standing) -> Standing:
+    """The data set with what is written by rule as it is of the regions that the last round leaves."""
+    again = written_again(recipe, now.nodes, now.merge, now.accepted[-1]["round"]) if now.accepted else []
+    if not again:
+        return now
+    nodes = [*now.nodes, *again]
+    judge = judge_node(recipe, nodes, now.judge.options["surveyed"], now.merge)
+    return replace(now, nodes=nodes, judge=judge, rounds=[*now.rounds, *again])
 
 
 def with_round(recipe: Recipe, now: Standing, told: Told) -> Standing:
@@ -204,7 +215,9 @@ def refine(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing:
             what = "regions and texts" if written(recipe) else "regions"
             now.notes.append(f"round {number} changed {changed:.1%} of the {what}: no other is needed.")
             break
-    return now
+    done = finished(recipe, now)
+    run_nodes(runtime, "refine", done.rest[len(now.rounds) :], [*now.nodes, *now.known])
+    return done
 
 
 def check(recipe: Recipe) -> None:

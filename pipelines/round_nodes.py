@@ -20,7 +20,7 @@ from pipelines.round_writing import WRITTEN
 
 REFINE_VERSION = 1
 TEXTS_VERSION = 2  # 1: a text named the one it replaced among its parents
-_REPLACES = ("boxes", "drafts", "regions", "ocr", "masks", "phrase_regions", "region_texts")
+REPLACES = ("boxes", "drafts", "regions", "ocr", "masks", "phrase_regions", "region_texts")
 _BATCH = 64
 _OF_TEXTS = frozenset(("max_briefs", "text_margin"))  # of refine.merge
 
@@ -111,7 +111,7 @@ def merge_node(
         gives=gives,
         key=stable_hash(["round-merge", TEXTS_VERSION if texts else REFINE_VERSION, propose.key, options, held]),
         inputs=reads,
-        replaces=_REPLACES,
+        replaces=REPLACES,
         component="merge",
         **_COMMON,
     )

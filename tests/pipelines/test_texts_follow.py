@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.experiments.students import Oracle, instead
 from engine.accounting import account
 from engine.config import Recipe, parse_recipe
 from engine.dataset import Dataset
@@ -16,6 +17,7 @@ from pipelines.dry_run import dry_run
 from pipelines.run import run
 from pipelines.whatif import what_if
 from pipelines.whatif_text import render_what_if
+from tests.pipelines.test_refine import recipe_data
 from tests.runs import commits
 
 WRITTEN = ("judge-regions", "captions", "parse-captions", "phrases", "judge")
@@ -124,3 +126,29 @@ def test_recipes_without_a_writer_have_one_pass(tmp_path: Path) -> None:
     plain["filter"] = plain["filter"][:2]
     run(parse_recipe(plain), runner="local")
     assert not (tmp_path / "set" / "judge-regions").exists()
+
+
+def test_after_a_round_captions_are_of_what_it_leaves(tmp_path: Path) -> None:
+    given = recipe_data(tmp_path / "set", rounds=1, folds=1, merge={}, gate={"max_added": 1.5})
+    given["ingest"]["sources"] = ["world://?images=16&size=64&words=0"]
+    written = data(tmp_path)["annotate"]
+    given["annotate"] |= {name: written[name] for name in ("captions", "parse", "phrases")}
+    given["train"]["steps"] = 1
+    dataset = tmp_path / "set"
+
+    with instead(Oracle):
+        run(parse_recipe(given), runner="local")
+
+    assert {"relabelled", "added"} <= {
+        row["rule"] for row in query(Dataset.open(str(dataset)), "SELECT DISTINCT rule FROM changes").to_pylist()
+    }
+    assert made_from_what_is_dropped(dataset) == []
+    producers = query(Dataset.open(str(dataset)), "SELECT DISTINCT producer FROM texts ORDER BY ALL").to_pylist()
+    assert [row["producer"] for row in producers] == ["round-1-captions"]
+    assert number(dataset, "SELECT count(*) AS n FROM kept.texts") > 0
+    assert number(dataset, "SELECT count(*) AS n FROM kept.phrases WHERE producer = 'round-1-phrases'") > 0
+    assert account(Dataset.open(str(dataset))).balanced
+    assert not [row for row in dry_run(parse_recipe(given)) if row["todo"]]
+    given["filter"][0] = {"min_score": {"floor": 0.9}}
+    run(parse_recipe(given), stage="filter", runner="local")
+    assert made_from_what_is_dropped(dataset) == []
