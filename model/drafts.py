@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import dropwhile
 from typing import NamedTuple
 
 from model.locations import location_tokens
@@ -12,6 +13,10 @@ from model.source import Name, Said, Source, Thing
 from model.targets import Item, arranged
 
 CAPTIONS = {"<CAPTION>": "brief", "<DETAILED_CAPTION>": "detailed", "<MORE_DETAILED_CAPTION>": "more_detailed"}
+
+_DETERMINERS = frozenset(
+    "a an the some both one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
+)
 
 
 class Draft(NamedTuple):
@@ -72,11 +77,11 @@ class Drafts:
                 yield Draft(items, given=text["text"], ids=(text["id"],))
 
     def referred(self, task: str) -> Iterator[Draft]:
-        for name in self._names(task):
-            if any(thing.rle for thing in name.things):
-                items = self._named(name, masks=True)
-                if self._good(task, "" if all(item.polygons for item in items) else "no_outline"):
-                    yield Draft(items)
+        masked = (name for name in self._names(task) if any(thing.rle for thing in name.things))
+        for name in self._distinct(task, masked):
+            items = self._named(name, masks=True)
+            if self._good(task, "" if all(item.polygons for item in items) else "no_outline"):
+                yield Draft(items)
 
     def segmented(self, task: str) -> Iterator[Draft]:
         for thing in self.source.objects:
@@ -87,7 +92,8 @@ class Drafts:
 
     def vocabulary(self, task: str) -> Iterator[Draft]:
         """All labels at once, each by itself, and each phrase that names one region: a referring expression."""
-        names = [name for name in self._names(task) if name.is_label or len(name.things) == 1]
+        asked = (name for name in self._names(task) if name.is_label or len(name.things) == 1)
+        names = list(self._distinct(task, asked))
         items = [self._named(name, masks=self.masks) for name in names]
         labels = [own for name, own in zip(names, items, strict=True) if name.is_label]
         if len(labels) > 1:
@@ -145,6 +151,15 @@ class Drafts:
             if self._good(task, label_fault(name.words) or reason):
                 yield name
 
+    def _distinct(self, task: str, names: Iterable[Name]) -> Iterator[Name]:
+        """Of names that say the same of the same regions the first: labels come before phrases."""
+        seen: set[tuple[str, frozenset[str]]] = set()
+        for name in names:
+            key = (plain_expression(name.words), frozenset(thing.id for thing in name.things))
+            if self._good(task, "same_as" if key in seen else ""):
+                seen.add(key)
+                yield name
+
     def _named(self, name: Name, *, masks: bool) -> list[Item]:
         items = [_item(thing, name.words, *name.ids) for thing in name.things]
         if not masks:
@@ -174,6 +189,16 @@ _DRAFTS: Mapping[str, Callable[[Drafts, str], Iterator[Draft]]] = {
     "<REGION_TO_DESCRIPTION>": Drafts.descriptions,
     "<REGION_TO_OCR>": Drafts.readings,
 }
+
+
+def plain_expression(words: str) -> str:
+    """An expression without case and without the articles and number words before it; as it is if there is no more.
+
+    "The two cats", "both cats" and "cats" are one expression, "cat" is another.
+    """
+    plain = words.casefold().split()
+    rest = list(dropwhile(lambda word: word in _DETERMINERS or word.isdigit(), plain))
+    return " ".join(rest or plain)
 
 
 def _fault(thing: Thing) -> str:

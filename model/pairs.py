@@ -14,6 +14,7 @@ ambiguous           words that name other regions elsewhere in the same image
 outvoted            a second text of a region where there is room for one: people's, then the highest score, stays
 too_long            a region dropped from a target over the limit, the smallest first; or a text over it
 duplicate           the same question with the same answer
+same_as             words that differ from others by case, article or number word alone and name the same regions
 unproven            a pair that does not parse back to its source
 """
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine.errors import ConfigError
 from model.compiling import compile_pairs
+from model.drafts import plain_expression
 from model.pairs import PAIRS, Compiled, Options, Pair, estimated_tokens, pair_row
 from model.parsing import decode
 from model.targets import ORDERS, Order
@@ -87,6 +88,44 @@ def test_a_phrase_that_names_one_region_is_a_referring_expression() -> None:
     )
     prompts = {pair.prompt for pair in of("<OPEN_VOCABULARY_DETECTION>", record)}
     assert prompts == {"Locate cat in the image.", "Locate A tabby in the image."}
+
+
+def test_expressions_that_differ_by_article_case_or_number_word_and_name_the_same_region_are_one_pair() -> None:
+    said = "A tabby. The tabby. One tabby. the red tabby. A cat."
+    spans = [(0, 7), (9, 18), (20, 29), (31, 44), (46, 51)]
+    record = row(
+        "a",
+        texts=[text(said, id="m/9")],
+        regions=[region(id="m/0", rle=mask((10, 10, 60, 60)))],
+        phrases=[phrase("m/9", start, end, ["m/0"]) for start, end in spans],
+    )
+    wanted = ["cat", "A tabby", "the red tabby"]
+    for task, prompt in (
+        ("<OPEN_VOCABULARY_DETECTION>", "Locate {} in the image."),
+        ("<REFERRING_EXPRESSION_SEGMENTATION>", "Locate {} in the image with mask"),
+    ):
+        assert [pair.prompt for pair in of(task, record)] == [prompt.format(words) for words in wanted]
+        assert left(task, record) == {"same_as": 3}  # "The tabby", "One tabby", and "A cat", which is the label
+
+
+def test_the_same_words_for_another_region_are_another_pair() -> None:
+    record = row(
+        "a",
+        texts=[text("A tabby and the tabby.", id="m/9")],
+        regions=[region(id="m/0"), region((0, 0, 5, 5), id="m/1")],
+        phrases=[phrase("m/9", 0, 7, ["m/0"]), phrase("m/9", 12, 21, ["m/1"])],
+    )
+    prompts = [pair.prompt for pair in of("<OPEN_VOCABULARY_DETECTION>", record)]
+    assert prompts == [f"Locate {words} in the image." for words in ("cat", "A tabby", "the tabby")]
+    assert left("<OPEN_VOCABULARY_DETECTION>", record) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "plain"),
+    [("The two cats", "cats"), ("both Cats", "cats"), ("3 cats", "cats"), ("Some grass", "grass"), ("One", "one")],
+)
+def test_an_expression_is_compared_without_articles_and_numbers(words: str, plain: str) -> None:
+    assert plain_expression(words) == plain
 
 
 def test_a_phrase_that_is_grounded_nowhere_is_not_asked_for() -> None:
