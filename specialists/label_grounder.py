@@ -1,23 +1,38 @@
 """Noun chunks of texts grounded on object regions by name: head noun, number, synonyms.
 
-No pixels are looked at: the name of a chunk must end in the label of a region, its plural or a synonym. Every
-chunk becomes a phrase, also a pronoun or one that names nothing (its `region_ids` are empty): judging is the
-filters' business. Which of several cats "the cat" means is unknown; the most certain, then the largest is taken.
+No pixels are looked at: the name of a chunk must end in the label of a region, its plural or a synonym; only a verb
+that the parser took for its head may follow ("a zebra grazing"). Every chunk becomes a phrase, also a pronoun or one
+that names nothing (its `region_ids` are empty): judging is the filters' business. Which of several cats "the cat"
+means is unknown; the most certain, then the largest is taken. A crowd, one box around many, is named by plurals alone.
+
+The score of a phrase is that of the regions it needs: one region for a singular, two for a plural, as many as a number
+says. So "the cats" over two sure boxes and a doubtful one is sure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
+from engine.accents import without_accents
 from engine.schema import Answer, Chunk, Phrase, Region, Sample, Text
-from specialists.synonyms import COLLECTIVE, LOOKALIKES, NUMBERS, SYNONYMS, noun, plural
+from specialists.synonyms import COLLECTIVE, LOOKALIKES, NUMBERS, SYNONYMS, noun, plural, spaced
 
 LONGEST_NAME = 4  # words
 COUNTS = {word: count for count, word in enumerate(NUMBERS)} | {"both": 2, "pair": 2, "couple": 2}
 
+# A chunk that ends in one of these behind a name means what is named: "a zebra grazing", "the cat stares".
+VERBS = frozenset(
+    spaced(
+        "standing sitting lying laying walking running riding grazing swimming flying jumping kneeling eating drinking "
+        "sleeping resting playing looking staring posing waiting smiling speeding travelling traveling skating skiing "
+        "surfing driving parked stands stand sits sit lies lays walks runs rides grazes swims flies jumps kneels eats "
+        "drinks sleeps rests plays looks stares poses waits smiles travels skates surfs drives glides swings parks "
+        "crosses approaches passes spans fills"
+    )
+)
 
 # What ends in the name of a class and is none of it, whether or not its own class is in the image.
 OTHER_THINGS = frozenset(
@@ -31,6 +46,20 @@ class Name:
     plural: bool | None  # None: the form is both ("sheep")
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Regions a chunk names, the surest first, and how many of them it needs for what it says to be true."""
+
+    regions: Sequence[Region] = ()
+    needed: int = 1
+
+    @property
+    def certainty(self) -> float:
+        """That of the last region needed; 1 for none: nothing is claimed."""
+        scores = sorted(map(certainty, self.regions), reverse=True)
+        return scores[min(self.needed, len(scores)) - 1] if scores else 1.0
+
+
 class LabelGrounder:
     """Options:
 
@@ -39,7 +68,7 @@ class LabelGrounder:
 
     needs: ClassVar[tuple[str, ...]] = ("texts", "parse", "kept_regions")
     gives: ClassVar[tuple[str, ...]] = ("phrases",)
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     deterministic: ClassVar[bool] = True
 
     def __init__(self, *, synonyms: bool = True) -> None:
@@ -97,21 +126,34 @@ def add(names: dict[str, Name], one: str, label: str) -> None:
         names[one] = Name(label, plural=False)
 
 
-def named(chunk: Chunk, names: dict[str, Name], regions: dict[str, list[Region]]) -> list[Region]:
+def named(chunk: Chunk, names: dict[str, Name], regions: dict[str, list[Region]]) -> Named:
     """The regions a chunk names: the longest name it ends in decides, and "hot dog" is no dog."""
     words = folded(chunk.text).split()
+    found = ending(words, names)
+    if found is None and len(words) > 1 and words[-1] in VERBS:
+        words.pop()
+        found = ending(words, names)
+        chunk = replace(chunk, plural=False)  # the verb's "s" is no plural
+    if found is None:
+        return Named()
+    start, name = found
+    many = chunk.plural if name.plural is None else name.plural
+    count = counted(words[:start])
+    single = [region for region in regions[name.label] if region.score_kind != "crowd"]
+    if count is not None:
+        return Named(single[:count], count)
+    return Named(regions[name.label], 2) if many else Named(single[:1])
+
+
+def ending(words: Sequence[str], names: dict[str, Name]) -> tuple[int, Name] | None:
+    """The longest name that the words end in, and where it begins; none if they end in something that is not ours."""
     for start in range(max(0, len(words) - LONGEST_NAME), len(words)):
-        name = names.get(" ".join(words[start:]))
-        if name:
-            same = regions[name.label]
-            many = chunk.plural if name.plural is None else name.plural
-            count = counted(words[:start])
-            if count is not None:
-                return same[:count]
-            return same if many else same[:1]
-        if " ".join(words[start:]) in OTHER_THINGS:
-            return []
-    return []
+        last = " ".join(words[start:])
+        if last in names:
+            return start, names[last]
+        if last in OTHER_THINGS:
+            return None
+    return None
 
 
 def counted(words: Iterable[str]) -> int | None:
@@ -124,15 +166,16 @@ def is_count(word: str) -> bool:
     return word.isascii() and word.isdigit() and len(word) < 4
 
 
-def phrase(text: Text, chunk: Chunk, regions: list[Region]) -> Phrase:
+def phrase(text: Text, chunk: Chunk, meant: Named) -> Phrase:
+    names = [region.id for region in meant.regions]
     return Phrase(
         text.id,
         chunk.char_start,
         chunk.char_end,
-        [region.id for region in regions],
-        score=min(map(certainty, regions), default=1.0),
+        names,
+        score=meant.certainty,
         score_kind="label_match",
-        parents=[text.id, *(region.id for region in regions)],
+        parents=[text.id, *names],
     )
 
 
@@ -146,4 +189,4 @@ def area(region: Region) -> float:
 
 
 def folded(words: str) -> str:
-    return " ".join(words.replace("_", " ").replace("-", " ").casefold().split())
+    return " ".join(without_accents(words.replace("_", " ").replace("-", " ")).casefold().split())

