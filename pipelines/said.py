@@ -112,7 +112,7 @@ def phrases_of_labels(truth: TruthImage, row: Row) -> Iterator[Meant]:
     regions = {region["id"]: region for region in row["regions"]}
     for phrase in row["phrases"]:
         words = texts.get(phrase["text_id"], "")[phrase["char_start"] : phrase["char_end"]]
-        meant = named(Chunk(0, len(words), "", False, words), names, objects)
+        meant = named(Chunk(0, len(words), "", False, words), names, objects).regions
         if meant:
             label = folded(meant[0].label)
             found = [regions[name] for name in phrase["region_ids"] if name in regions]
