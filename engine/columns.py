@@ -281,6 +281,10 @@ class ParsedTexts(Texts):
         return self._joined(self._parse().numbers("tokens"))
 
     @property
+    def sentences(self) -> Floats:
+        return self._joined(self._parse().numbers("sentences"))
+
+    @property
     def n_objects(self) -> Floats:
         return self._joined(self._parse().lengths("objects"))
 

@@ -41,14 +41,22 @@ def sentence_codes(texts: pa.Array) -> Coded:
     return _coded(pc.split_pattern_regex(pc.utf8_lower(pc.utf8_trim_whitespace(texts)), SENTENCE_END))
 
 
-def top_ngram(words: Coded, repeated: Repeated) -> Floats:
-    """For each text the largest share of its words that lies in occurrences of one n-gram; 0 if none comes often."""
+def top_ngram(words: Coded, repeated: Repeated, longer: Repeated) -> Floats:
+    """For each text the largest share of its words that lies in occurrences of one n-gram; 0 if none comes often.
+
+    An occurrence counts if it repeats with the word before or behind it too, as all do in a loop (`longer`: the
+    repeated n-grams of one word more): "at the top left, at the top right and at the top" is no loop.
+    """
     share = np.zeros(words.texts)
-    if len(repeated.place):
-        begins = np.flatnonzero(np.append(True, np.diff(repeated.gram) > 0))
-        covered = np.add.reduceat(_covered(repeated.place, repeated.gram, repeated.n), begins)
-        often = np.diff(np.append(begins, len(repeated.place))) >= OFTEN
-        np.maximum.at(share, words.text[repeated.place[begins[often]]], covered[often])
+    inside = np.zeros(len(words.codes) + 1, np.bool_)
+    inside[longer.place] = inside[longer.place + 1] = True
+    counted = inside[repeated.place]
+    place, gram = repeated.place[counted], repeated.gram[counted]
+    if len(place):
+        begins = np.flatnonzero(np.append(True, np.diff(gram) > 0))
+        covered = np.add.reduceat(_covered(place, gram, repeated.n), begins)
+        often = np.diff(np.append(begins, len(place))) >= OFTEN
+        np.maximum.at(share, words.text[place[begins[often]]], covered[often])
     return share / np.maximum(words.sizes, 1)
 
 

@@ -1,7 +1,8 @@
 """Texts that go round in circles, as models do when they lose the thread.
 
 After the repetition rules of Gopher (Rae et al. 2021, appendix A.1.1), counted in words, not characters; a pair or
-triple of words only from its third time on: in ten words any two are a fifth of the text, which is no repetition.
+triple of words only from its third time on, and only where a word beside it is repeated with it: in ten words any two
+are a fifth of the text, and "at the top left, at the top right and at the top" is no loop.
 A word is a run of letters and digits, so a script without spaces makes one long word and passes. Templates repeat
 themselves by nature: give such a producer its own bounds.
 """
@@ -64,8 +65,8 @@ def repetition(texts: Texts) -> tuple[Floats, Floats, Floats, Floats]:
         block, here = said.slice(start, BLOCK), slice(start, start + BLOCK)
         words = repeats.word_codes(block)
         repeated = repeats.repeated_ngrams(words, 5)
-        shares[0, here] = repeats.top_ngram(words, repeated[2])
-        shares[1, here] = repeats.top_ngram(words, repeated[3])
+        shares[0, here] = repeats.top_ngram(words, repeated[2], repeated[3])
+        shares[1, here] = repeats.top_ngram(words, repeated[3], repeated[4])
         shares[2, here] = repeats.duplicate_ngrams(words, repeated[5])
         shares[3, here] = repeats.duplicate_sentences(repeats.sentence_codes(block))
     return shares[0], shares[1], shares[2], shares[3]

@@ -47,3 +47,27 @@ def test_a_producer_may_have_its_own_bounds() -> None:
     said = parse(parsed("Words.", tokens=8))
     found = reasons(shard, (text_length, {"by_producer": {"web": {"max_tokens": {"brief": 7}}}}), parse=said)
     assert (found["a"], found["w"]) == ("", "text_length.max")
+
+
+@pytest.mark.parametrize(
+    ("granularity", "tokens", "sentences", "reason"),
+    [
+        ("more_detailed", 520, 20, ""),
+        ("more_detailed", 301, 7, "text_length.max"),  # 43 words a sentence
+        ("more_detailed", 280, 1, ""),
+        ("detailed", 200, 20, "text_length.max"),
+        ("brief", 60, 6, "text_length.max"),
+    ],
+)
+def test_the_longest_kind_may_be_as_long_as_its_sentences_allow(
+    granularity: str, tokens: int, sentences: int, reason: str
+) -> None:
+    shard = record(texts=[text("Words.", granularity, id="t")])
+    said = parse(parsed("Words.", tokens=tokens, sentences=sentences))
+    assert reasons(shard, text_length, parse=said)["t"] == reason
+
+
+def test_without_a_length_for_each_sentence_the_cap_is_the_last_word() -> None:
+    shard = record(texts=[text("Words.", "more_detailed", id="t")])
+    said = parse(parsed("Words.", tokens=400, sentences=20))
+    assert reasons(shard, (text_length, {"per_sentence": 0}), parse=said)["t"] == "text_length.max"

@@ -57,3 +57,26 @@ def test_every_row_tells_the_number_compared() -> None:
     verdict = too_many_objects(texts)
     np.testing.assert_array_equal(verdict.value, [6, 6])
     np.testing.assert_array_equal(verdict.threshold, [10, 30])
+
+
+@pytest.mark.parametrize(
+    ("granularity", "objects", "tokens", "reason"),
+    [
+        ("more_detailed", 120, 400, ""),  # a true long description: .3 objects a word
+        ("more_detailed", 160, 400, ""),
+        ("more_detailed", 161, 400, "too_many_objects"),
+        ("brief", 12, 30, ""),
+        ("brief", 13, 30, "too_many_objects"),
+        ("brief", 11, 16, "too_many_objects"),  # a list
+    ],
+)
+def test_a_longer_text_may_name_more(granularity: str, objects: int, tokens: int, reason: str) -> None:
+    shard = record(texts=[text("List.", granularity, id="t")])
+    said = parse(parsed("List.", objects=["cat"] * objects, tokens=tokens))
+    assert reasons(shard, too_many_objects, parse=said)["t"] == reason
+
+
+def test_a_share_of_nothing_makes_the_cap_the_last_word() -> None:
+    shard = record(texts=[text("List.", id="t")])
+    said = parse(parsed("List.", objects=["cat"] * 12, tokens=40))
+    assert reasons(shard, (too_many_objects, {"max_share": 0}), parse=said)["t"] == "too_many_objects"
