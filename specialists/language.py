@@ -1,7 +1,9 @@
 """The language of every text of an image, by py3langid: one score a text, whose parent the text is.
 
-Four words or fewer tell little: of English labels of one word 14 % are taken for English. The confidence says so: of
-19,000 English texts one was taken for another language at 0.6 or more. So judge by both, code and value.
+Four words or fewer tell little, and among all 140 languages a few odd ones (Nigerian Pidgin, West Frisian) look like
+English. So it chooses among 28 widely written ones, and takes the first of them unless another is ahead by a margin:
+of 15,314 captions of COCO none is then taken for another language (4 among all 140), of their first three words .3 %
+(9 % without the margin), of 62 sentences and names in 21 other languages one for English ("rode auto").
 """
 
 from __future__ import annotations
@@ -12,15 +14,20 @@ from typing import Any, ClassVar
 
 from engine.errors import ConfigError, StartError, unknown
 from engine.extras import folder_of
+from engine.ranges import Share
 from engine.schema import Answer, ImageScore, Sample
 
+LIKELY = ["en", *"ar cs da de el es fi fr he hi hu id it ja ko nl no pl pt ro ru sv th tr uk vi zh".split()]  # noqa: SIM905
 UNDETERMINED = "und"  # ISO 639-2
 
 
 class Language:
     """Options.
 
-    languages: the ISO 639 codes to choose from ([]: all 140); what is in none of them gets the nearest.
+    languages: the ISO 639 codes to choose from, the expected one first ([]: all 140, none of them expected); what is in
+               none of them gets the nearest.
+    margin:    the probability by which another must be ahead of the expected one to be taken: short texts are told
+               apart by little, and the expected one is right far more often.
 
     The score is named `language`, its code the language and its value the probability, 0 to 1. A text that holds
     nothing to go by ("...", "42") has the code "und" and the value 0.
@@ -31,20 +38,22 @@ class Language:
     score_names: ClassVar[tuple[str, ...]] = ("language",)
     packages: ClassVar[tuple[str, ...]] = ("py3langid",)
     extra: ClassVar[str] = "language"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     deterministic: ClassVar[bool] = True
 
     def __init__(
         self,
         *,
-        languages: list[str] = [],  # noqa: B006 - never changed, and YAML's own type
+        languages: list[str] = LIKELY,
+        margin: Share = 0.4,
         batch_size: int = 64,
     ) -> None:
         if len(set(languages)) == 1:
             raise ConfigError(
                 f"language cannot choose from '{languages[0]}' alone: name two `languages` or more, or none for all."
             )
-        self.languages = sorted(set(languages))
+        self.languages = list(dict.fromkeys(languages))
+        self.margin = margin
         self.batch_size = batch_size
 
     @cached_property
@@ -64,7 +73,8 @@ class Language:
                 raise unknown("language", name, self.identifier.labels)
         if self.languages:
             self.identifier.set_languages(self.languages)
-        self.of_nothing = self.identifier.classify("")
+        code, value = self.identifier.rank("")[0]
+        self.of_nothing = str(code), float(value)
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
         """One answer for each sample, same order."""
@@ -76,11 +86,15 @@ class Language:
 
     def identify(self, text: str) -> tuple[str, float]:
         """(ISO 639 code, probability)."""
-        found = self.identifier.classify(in_small_letters(text))
-        if found == self.of_nothing:
+        ranked = [(str(code), float(value)) for code, value in self.identifier.rank(in_small_letters(text))]
+        if ranked[0] == self.of_nothing:
             return UNDETERMINED, 0.0
-        code, probability = found
-        return str(code), min(1.0, float(probability))
+        code, probability = ranked[0]
+        if self.languages:
+            expected = dict(ranked)[self.languages[0]]
+            if probability - expected < self.margin:
+                code, probability = self.languages[0], expected
+        return code, min(1.0, probability)
 
 
 def in_small_letters(text: str) -> str:

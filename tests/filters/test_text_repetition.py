@@ -45,7 +45,7 @@ def shares(*said: str) -> list[list[float]]:
         (MEN, "brief", ""),
         (MEN, "more_detailed", ""),
         (MAT, "more_detailed", "text_repetition.top_2gram"),
-        ("A cup of tea by a cup of red wine near a cup of cold milk on a table.", "detailed", ""),
+        ("A tall man is beside a tall man in a red hat and a tall man sits.", "detailed", "text_repetition.top_2gram"),
         (PLACES, "detailed", ""),
     ],
 )

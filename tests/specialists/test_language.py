@@ -24,7 +24,7 @@ SENTENCES = {
 
 
 def loaded(*languages: str) -> Language:
-    specialist = Language(languages=list(languages))
+    specialist = Language(languages=list(languages)) if languages else Language()
     specialist.load()
     return specialist
 
@@ -101,6 +101,42 @@ def test_the_texts_of_every_node_that_writes_are_read() -> None:
     }
     node = next(node for node in build(recipe, CATALOG) if node.name == "language")
     assert dict(node.inputs) == {"human": ("texts",), "fake": ("texts",)}
+
+
+LABELS = (
+    "traffic light",
+    "dining table",
+    "hair drier",
+    "potted plant",
+    "A red bus",
+    "tennis racket",
+    "Two zebras graze",
+)
+
+
+@pytest.mark.parametrize("text", LABELS)
+def test_a_few_english_words_are_english_unless_another_language_is_ahead_by_the_margin(text: str) -> None:
+    assert loaded("en", *SENTENCES).identify(text)[0] == "en"
+
+
+def test_without_a_margin_the_most_likely_language_is_taken() -> None:
+    bare = Language(margin=0)
+    bare.load()
+    assert "en" not in {bare.identify(text)[0] for text in ("rode auto", "mobil merah", "tennis racket")}
+
+
+def test_the_expected_language_is_the_one_named_first() -> None:
+    wanted = Language(languages=["nl", "en", "fr"], margin=0.9)
+    wanted.load()
+    assert wanted.identify("rode auto")[0] == "nl"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Två kvinnor sitter på en bänk i parken.", "Parkta bir bankta oturan iki kadın", "Két nő ül egy padon", "röd bil"],
+)
+def test_other_languages_are_not_taken_for_english(language: Language, text: str) -> None:
+    assert language.identify(text)[0] != "en"
 
 
 def test_only_the_languages_asked_for_are_answered() -> None:
