@@ -19,8 +19,23 @@ from engine.errors import ConfigError
 from engine.schema import Answer, Region, RegionText, Text
 from pipelines.captions import texts_of
 from pipelines.coco_reading import Findings, read_coco
-from pipelines.coco_values import corners, digits, identity, in_words, is_crowd, label, mask, plain_text, short, side
+from pipelines.coco_values import (
+    corners,
+    digits,
+    has_words,
+    identity,
+    in_words,
+    is_crowd,
+    label,
+    mask,
+    plain_text,
+    printed_words,
+    short,
+    side,
+)
 
+# Categories that name print itself: what has one, or none, and a `text`, is no object.
+PRINT = frozenset(("", "text", "word", "words", "line", "text line", "scene text", "character"))
 Row = Mapping[str, Any]
 Numbered = tuple[int, Row]  # a row and its place in its list
 
@@ -40,14 +55,16 @@ class Photo:
 class CocoRows:
     """The images of a json with what its annotations say of them, and what those of a json of captions say.
 
-    ConfigError for what cannot be brought together. `images`: their rows with their numbers, each file once.
+    ConfigError for what cannot be brought together. `images`: their rows with their numbers, each file once. With
+    `words` an annotation that has a `text` is a region of printed words too, and needs no category.
     """
 
-    def __init__(self, instances: str, captions: str, left_out: Counter[str]) -> None:
-        self.name = instances
+    def __init__(self, instances: str, captions: str, left_out: Counter[str], *, words: bool = False) -> None:
+        self.name, self._words = instances, words
         self.found, self._found_captions = Findings(instances, left_out), Findings(captions, left_out)
-        lists = {"images": ("id", "file_name"), "annotations": ("image_id", "bbox", "category_id"), "categories": ()}
-        content = read_coco(self.name, lists, self.found)
+        of_annotations = ("image_id", "bbox", "category_id or text" if words else "category_id")
+        lists = {"images": ("id", "file_name"), "annotations": of_annotations, "categories": ()}
+        content = read_coco(self.name, lists, self.found, words=words)
         self.images, ids = self._images(content["images"])
         self._categories = self._names(content["categories"])
         self._boxes = self._with_category(self._by_image(content["annotations"], ids, self.found))
@@ -160,7 +177,7 @@ class CocoRows:
         for image, items in boxes.items():
             for number, item in items:
                 name = identity(item.get("category_id"))
-                if categories.get(name):
+                if categories.get(name) or self._is_print(item):
                     answer.setdefault(image, []).append((number, item))
                     continue
                 reason = "an annotation of no listed category"
@@ -219,7 +236,12 @@ class CocoRows:
             if isinstance(box, str):
                 self.found.leave_out(box, f"{_annotation(number, item)} (bbox {short(item.get('bbox'))})")
                 continue
-            region = Region(*box, self._categories[identity(item["category_id"])], id=_id(answer), producer=HUMAN)
+            if self._is_print(item):
+                _add_words(answer, box, printed_words(item))
+            called = self._categories.get(identity(item.get("category_id")), "")
+            if self._is_print(item) and called.casefold() in PRINT:
+                continue
+            region = Region(*box, called, id=_id(answer), producer=HUMAN)
             region.score_kind = "crowd" if is_crowd(item.get("iscrowd")) else ""
             region.rle, reason = mask(item.get("segmentation"), width, height)
             if reason:
@@ -229,6 +251,9 @@ class CocoRows:
                 for text in self._texts_of(number, item, self.found):
                     answer.region_texts.append(RegionText(region.id, text, id=_id(answer), producer=HUMAN))
         return answer
+
+    def _is_print(self, item: Row) -> bool:
+        return self._words and has_words(item)
 
     def _texts_of(self, number: int, item: Row, found: Findings) -> list[str]:
         texts, reasons = texts_of(item.get("caption"))
@@ -281,6 +306,15 @@ def _advised(first: str, ids: Collection[Hashable]) -> str:
 
 def _pair(one: Hashable, other: Hashable) -> str:
     return f"{short(one)} and {short(other)}"
+
+
+def _add_words(answer: Answer, box: Sequence[float], words: str) -> None:
+    """A printed region, and its words if anybody could read them."""
+    x1, y1, x2, y2 = box
+    region = Region(x1, y1, x2, y2, "", "text", id=_id(answer), producer=HUMAN)
+    answer.regions.append(region)
+    if words:
+        answer.region_texts.append(RegionText(region.id, words, "ocr", id=_id(answer), producer=HUMAN))
 
 
 def _id(answer: Answer) -> str:

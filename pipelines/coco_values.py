@@ -195,3 +195,21 @@ def _runs(counts: Any, width: int, height: int) -> str:
     if not all(isinstance(run, int) for run in runs):
         raise TypeError("runs are whole numbers")
     return masks.from_counts(runs, width=width, height=height)  # type: ignore[arg-type]
+
+
+_TEXT_KEYS = ("text", "utf8_string")  # the second as COCO-Text has it
+_UNREAD = ("", "###", "*")  # what readers of print write for a word they could not read
+
+
+def has_words(item: Mapping[str, Any]) -> bool:
+    """Whether an annotation is of printed words: it has a `text`, though it may be empty."""
+    return any(isinstance(item.get(key), str) for key in _TEXT_KEYS)
+
+
+def printed_words(item: Mapping[str, Any]) -> str:
+    """The words of an annotation; '' for what nobody could read (`legible: false`, `legibility: illegible`)."""
+    told = item.get("legible", item.get("legibility", True))
+    if told in (False, 0) or (isinstance(told, str) and told.strip().casefold() in ("illegible", "false", "0")):
+        return ""
+    text = next((plain_text(item[key]) for key in _TEXT_KEYS if isinstance(item.get(key), str)), "")
+    return "" if text in _UNREAD else text

@@ -71,8 +71,12 @@ def _captions(said: Row) -> list[str]:
 
 
 def _words(said: Row) -> list[Word]:
+    """Print that nobody read is a word nobody is asked for."""
     boxes = {region["id"]: box_of(region) for region in said["regions"] if region["kind"] == "text"}
-    return [Word(item["text"], boxes[item["region_id"]]) for item in said["region_texts"] if item["region_id"] in boxes]
+    read = [item for item in said["region_texts"] if item["region_id"] in boxes]
+    words = [Word(item["text"], boxes[item["region_id"]]) for item in read]
+    unread = boxes.keys() - {item["region_id"] for item in read}
+    return words + [Word("", box, legible=False) for name, box in boxes.items() if name in unread]
 
 
 def _descriptions(said: Row) -> list[Described]:
@@ -158,7 +162,7 @@ def coco_truth(dataset: Dataset, instances: str, captions: str = "") -> Truths:
     Labels made on an image of another size than the upright one are left out, and counted in `told`.
     """
     left_out: Counter[str] = Counter()
-    rows = CocoRows(normalised(instances)[0], captions and normalised(captions)[0], Counter())
+    rows = CocoRows(normalised(instances)[0], captions and normalised(captions)[0], Counter(), words=True)
     photos = list(rows.photos())
     matched = match_names([photo.name for photo in photos], _placed(dataset))
     found, strange = Truths(""), 0
