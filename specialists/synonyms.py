@@ -66,9 +66,9 @@ class Noun:
             return f"more than {number(most)} {self.many}"
         return f"{number(count)} {self.many}"
 
-    def definite(self, count: int) -> str:
-        """ "the cat", "the cats": the count has been told."""
-        return f"the {self.many if self.is_plural(count) else self.bare or self.one}"
+    def vague(self, word: str) -> str:
+        """ "several cats"; of flowers or rice "some", which is true of any number."""
+        return f"some {self.bare or self.many}" if self.always_plural or self.bare else f"{word} {self.many}"
 
     def is_plural(self, count: int) -> bool:
         return self.always_plural or count > 1

@@ -1,0 +1,86 @@
+"""Where boxes are in a photo, and how two lie to each other, in the picture plane and only where nobody would doubt it.
+
+Depth is never told: a rider's horse, a chair under its sitter and a dog before a sofa look alike. What is near
+the line between left and middle is neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.schema import Region
+
+SIDE = 0.4  # a centre before it, and a box that ends before 1 - SIDE, is on the left, or at the top
+MIDDLE = (0.36, 0.64)
+TOUCH = 0.1  # boxes may reach this share of the smaller one into each other and still lie side by side
+BESIDE, STACKED = 0.4, 0.6  # and must share so much of the other direction
+PLACES = {
+    (-1, -1): "at the top left",
+    (-1, 1): "at the top right",
+    (1, -1): "at the bottom left",
+    (1, 1): "at the bottom right",
+    (-1, 0): "at the top",
+    (1, 0): "at the bottom",
+    (0, -1): "on the left",
+    (0, 1): "on the right",
+    (0, 0): "in the middle",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    width: int
+    height: int
+
+    def place(self, regions: Sequence[Region]) -> str:
+        """Of all of them: the corner, or the side, or the middle; '' if they have none in common."""
+        columns = {_side(region.x1, region.x2, self.width) for region in regions}
+        rows = {_side(region.y1, region.y2, self.height) for region in regions}
+        column = columns.pop() if len(columns) == 1 else None
+        row = rows.pop() if len(rows) == 1 else None
+        if column is None and row is None:
+            return ""
+        if 0 in (column, row) and None in (column, row):
+            return ""  # in the middle of one direction, and anywhere in the other
+        return PLACES[row or 0, column or 0]
+
+
+def _side(low: float, high: float, size: int) -> int | None:
+    """-1: left, or top. 1: right, or bottom. 0: in the middle. None: between them."""
+    low, high = low / size, high / size
+    centre = (low + high) / 2
+    if centre < SIDE and high <= 1 - SIDE:
+        return -1
+    if centre > 1 - SIDE and low >= SIDE:
+        return 1
+    return 0 if MIDDLE[0] <= centre <= MIDDLE[1] else None
+
+
+def relation(one: Region, other: Region) -> str:
+    """How the first lies to the second in the picture plane; '' if no plain word fits."""
+    across, down = _reach(one.x1, one.x2, other.x1, other.x2), _reach(one.y1, one.y2, other.y1, other.y2)
+    if across <= TOUCH and down >= BESIDE:
+        return "to the left of" if one.x1 < other.x1 else "to the right of"
+    if down <= TOUCH and across >= STACKED:
+        return "above" if one.y1 < other.y1 else "below"
+    return ""
+
+
+def inside(one: Region, other: Region) -> float:
+    """The share of the first box that lies in the second."""
+    across, down = _overlap(one.x1, one.x2, other.x1, other.x2), _overlap(one.y1, one.y2, other.y1, other.y2)
+    return across * down / max(area(one), 1e-9)
+
+
+def area(region: Region) -> float:
+    return (region.x2 - region.x1) * (region.y2 - region.y1)
+
+
+def _overlap(a1: float, a2: float, b1: float, b2: float) -> float:
+    return max(0.0, min(a2, b2) - max(a1, b1))
+
+
+def _reach(a1: float, a2: float, b1: float, b2: float) -> float:
+    """The common part of two intervals as a share of the shorter."""
+    return _overlap(a1, a2, b1, b2) / max(min(a2 - a1, b2 - b1), 1e-9)
