@@ -51,7 +51,8 @@ RELATIONS: Mapping[str, Callable[[Box, Box], bool]] = {
     "below": lambda a, b: a[1] + a[3] > b[1] + b[3],
 }
 RELATED = re.compile(rf"(?:{'|'.join(RELATIONS)}) (?=the )")
-PLACE = re.compile(r"(?: (?:is|are|appears?))? (?:at|on|in) the ((?:(?:top|bottom|left|right|middle|centre)\b ?)+)")
+SIDE = rf"(?:{'|'.join(SIDES)})"
+PLACE = re.compile(rf"(?: (?:is|are|appears?|can be seen))? (?:at|on|in) the ({SIDE}(?: {SIDE})?)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +81,14 @@ def claims(sentence: str) -> list[Claim]:
         least, most = AMOUNTS[amount] if amount in AMOUNTS else (int(amount), int(amount))
         place = PLACE.match(sentence, match.end())
         least = max(least, 2 if several else 1)
-        found.append(Claim(label, least, max(most, least), place[1].strip() if place else "", match.end()))
+        found.append(Claim(label, least, max(most, least), place[1] if place else "", match.end()))
     return found
 
 
 @cache
 def _forms() -> dict[str, tuple[str, bool]]:
     """{what the composer calls a class: (its label, whether it says that there are several)}"""
-    forms = {}
+    forms: dict[str, tuple[str, bool]] = {}
     for label in COCO_80:
         name = noun(label)
         forms |= {name.many.lower(): (label, name.many != name.one), name.one.lower(): (label, False)}

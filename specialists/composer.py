@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from engine.errors import ConfigError
 from engine.ranges import Share
-from engine.schema import Answer, Region, RegionText, Sample, Text
+from engine.schema import GRANULARITIES, Answer, Region, RegionText, Sample, Text
 from specialists.mentions import Mention, Printed, mentions, printed
-from specialists.picture_plane import Picture, relation
+from specialists.picture_plane import Picture, area, relation
 from specialists.synonyms import listed
 
 BRIEF_CLASSES = 3
@@ -22,9 +22,9 @@ PROMINENT = 0.05  # a brief text passes over what covers less than this share of
 PLACED = 3  # classes whose place a detailed text tells
 RELATIONS = 2  # of different kinds
 QUOTES = {"detailed": 1, "more_detailed": 3}
-# Where nothing else is seen the photo is of a text if the letters are so high, as a share of the shorter side, or the
-# lines as many; small print on what no detector knows is not what a photo shows.
-LARGE_LETTERS, A_PAGE = 0.08, 8
+# Where no object is sure, a photo is of words if their letters are so high, as a share of the shorter side, or if it is
+# a page: so many lines that cover so much. Small print on what no detector knows is not what a photo shows.
+LARGE_LETTERS, PAGE_LINES, PAGE_COVER = 0.08, 5, 0.1
 
 
 class Composer:
@@ -61,19 +61,17 @@ class Composer:
         return [self.compose(sample) for sample in batch]
 
     def compose(self, sample: Sample) -> Answer:
-        named = mentions(sample, self.min_score)[: self.max_classes]
+        named = mentions(sample, self.min_score, self.max_classes)
         quoted = printed(sample, self.min_word_score, self.max_words)
         picture, answer = Picture(sample.width, sample.height), Answer()
-        if not named and not is_of_text(quoted, picture):
+        if not named and not is_of_words(quoted, picture):
             return answer
-        facts: set[str] = set()
-        for granularity, draft in (
-            ("brief", brief(named, quoted)),
-            ("detailed", detailed(named, quoted, picture)),
-            ("more_detailed", more_detailed(named, quoted, picture)),
-        ):
+        first, facts = brief(named, quoted, picture), set[str]()
+        longer = detailed(named, quoted, picture), more_detailed(named, quoted, picture)
+        # Each text says what those before it do not; the first that says more is the detailed one.
+        for draft in (first, *longer):
             if draft.facts - facts:
-                answer.texts.append(draft.as_text(granularity))
+                answer.texts.append(draft.as_text(GRANULARITIES[len(answer.texts)]))
             facts |= draft.facts
         return answer
 
@@ -103,17 +101,25 @@ class Draft:
         )
 
 
-def is_of_text(quoted: list[Printed], picture: Picture) -> bool:
+def is_page(quoted: list[Printed], picture: Picture) -> bool:
+    covered = sum(area(item.region) for item in quoted)
+    return len(quoted) >= PAGE_LINES and covered >= PAGE_COVER * picture.width * picture.height
+
+
+def is_of_words(quoted: list[Printed], picture: Picture) -> bool:
     least = LARGE_LETTERS * min(picture.width, picture.height)
-    return len(quoted) >= A_PAGE or any(item.letters >= least for item in quoted)
+    return is_page(quoted, picture) or any(item.letters >= least for item in quoted)
 
 
-def brief(named: list[Mention], quoted: list[Printed]) -> Draft:
+def brief(named: list[Mention], quoted: list[Printed], picture: Picture) -> Draft:
     """ "A photo of a cat and two cups." """
     draft = Draft()
     if named:
-        _shown(draft, [m for m in named if m.area() >= PROMINENT * named[0].area()][:BRIEF_CLASSES])
-    elif len(quoted) >= A_PAGE:
+        most = max(map(Mention.area, named))
+        first = [mention for mention in named if mention.area() >= PROMINENT * most][:BRIEF_CLASSES]
+        amounts = [mention.amount for mention in first]
+        draft.add(f"A photo of {listed(amounts)}.", _members(first), *amounts)
+    elif is_page(quoted, picture):
         draft.add("A photo of printed text.", _sources(quoted), "text")
     else:
         draft.add(f"A photo with {_quotation(quoted[0])}.", _sources(quoted[:1]), quoted[0].words)
@@ -121,20 +127,20 @@ def brief(named: list[Mention], quoted: list[Printed]) -> Draft:
 
 
 def detailed(named: list[Mention], quoted: list[Printed], picture: Picture) -> Draft:
-    """ "There is a cat on the left and two cups at the top right. There is also a spoon." """
+    """ "The photo shows a cat on the left and two cups at the top right. It also shows a spoon." """
     draft = Draft()
     placed = _by_place(named[:PLACED], picture)
     if placed:
         parts = [f"{listed([m.amount for m in there])} {place}" for place, there in placed.items()]
         first = [mention for there in placed.values() for mention in there]
         facts = [_fact(mention, place) for place, there in placed.items() for mention in there]
-        draft.add(f"There {_be(first[:1])} {listed(parts)}.", _members(first), *facts, *(m.amount for m in first))
+        draft.add(f"The photo shows {listed(parts)}.", _members(first), *facts, *(m.amount for m in first))
     told = {mention.noun for there in placed.values() for mention in there}
     if rest := [mention for mention in named if mention.noun not in told]:
         amounts = [mention.amount for mention in rest]
-        also = " also" if placed else ""
-        draft.add(f"There {_be(rest[:1])}{also} {listed(amounts)}.", _members(rest), *amounts)
-    _readings(draft, quoted[: QUOTES["detailed"]], picture)
+        start = "It also shows" if placed else "The photo shows"
+        draft.add(f"{start} {listed(amounts)}.", _members(rest), *amounts)
+    _readings(draft, quoted[: QUOTES["detailed"]], None if named else picture)
     return draft
 
 
@@ -142,10 +148,10 @@ def more_detailed(named: list[Mention], quoted: list[Printed], picture: Picture)
     """What is there, where each class is, also seen from the largest object, and what can be read."""
     draft = Draft()
     if named:
-        _shown(draft, named)
+        amounts = [mention.amount for mention in named]
+        draft.add(f"The photo shows {listed(amounts)}.", _members(named), *amounts)
     placed = _by_place(named, picture)
-    for place, there in placed.items():
-        _tell(draft, there, place)
+    _places(draft, placed)
     told = {mention.noun for there in placed.values() for mention in there}
     for mention in named:
         if mention.noun not in told and mention.countable and len(mention.members) == 2:
@@ -163,22 +169,29 @@ def _by_place(named: Iterable[Mention], picture: Picture) -> dict[str, list[Ment
     return placed
 
 
-def _shown(draft: Draft, named: list[Mention]) -> None:
-    amounts = [mention.amount for mention in named]
-    draft.add(f"A photo of {listed(amounts)}.", _members(named), *amounts)
+def _places(draft: Draft, placed: dict[str, list[Mention]]) -> None:
+    """ "The cat is on the left, the cups at the top right and the spoon and the fork at the bottom." """
+    if not placed:
+        return
+    clauses: list[str] = []
+    for place, there in placed.items():
+        subject, verb = _subject(there)
+        clauses.append(f"{subject} {place}" if clauses else f"{subject} {verb} {place}")
+    facts = [_fact(mention, place) for place, there in placed.items() for mention in there]
+    draft.add(f"{listed(clauses)}.", _members(m for there in placed.values() for m in there), *facts)
 
 
-def _tell(draft: Draft, named: list[Mention], where: str, seen_from: Sequence[Region] = ()) -> None:
-    subject = listed([mention.definite() for mention in named])
-    facts = [_fact(mention, where) for mention in named]
-    draft.add(f"{subject} {_be(named)} {where}.", [*_members(named), *seen_from], *facts)
+def _subject(named: Sequence[Mention]) -> tuple[str, str]:
+    """ "the cat and the dog", "are"."""
+    verb = "are" if len(named) > 1 or named[0].plural else "is"
+    return listed([mention.definite() for mention in named]), verb
 
 
 def _two_places(draft: Draft, mention: Mention, picture: Picture) -> None:
     one, other = sorted(mention.members, key=lambda region: (region.x1 + region.x2, region.y1))
     places = picture.place([one]), picture.place([other])
     if all(places) and places[0] != places[1]:
-        sentence = f"One {mention.noun.one} is {places[0]} and the other is {places[1]}."
+        sentence = f"One {mention.noun.one} can be seen {places[0]} and the other {places[1]}."
         draft.add(sentence, (one, other), *(_fact(mention, place) for place in places))
 
 
@@ -195,7 +208,10 @@ def _relations(draft: Draft, named: list[Mention], picture: Picture) -> None:
         if kind and not _is_plain(kind, picture.place(mention.members), here):
             found.setdefault(kind, []).append(mention)
     for kind, related in list(found.items())[:RELATIONS]:
-        _tell(draft, related, f"{kind} {anchor.definite()}", anchor.members)
+        subject, verb = _subject(related)
+        where = f"{kind} {anchor.definite()}"
+        facts = [_fact(mention, where) for mention in related]
+        draft.add(f"{subject} {verb} {where}.", [*_members(related), thing], *facts)
 
 
 def _is_plain(kind: str, there: str, here: str) -> bool:
@@ -204,11 +220,18 @@ def _is_plain(kind: str, there: str, here: str) -> bool:
     return side in there and bool(here) and side not in here
 
 
-def _readings(draft: Draft, quoted: list[Printed], picture: Picture) -> None:
+def _readings(draft: Draft, quoted: list[Printed], picture: Picture | None) -> None:
+    """ "The word "STOP" can be read on the left and the number "52" at the top." Without a picture, not where."""
+    there: dict[str, list[Printed]] = {}
     for item in quoted:
-        place = picture.place([item.region])
-        sentence = f"{_quotation(item)} can be read {place}".rstrip()
-        draft.add(f"{sentence}.", _sources([item]), item.words, *([f"{item.words} {place}"] if place else []))
+        there.setdefault(picture.place([item.region]) if picture else "", []).append(item)
+    clauses: list[str] = []
+    for place, items in there.items():
+        verb = "" if clauses else " can be read"
+        clauses.append(f"{listed([_quotation(item) for item in items])}{verb} {place}".rstrip())
+    facts = [f"{item.words} {place}" for place, items in there.items() for item in items if place]
+    if quoted:
+        draft.add(f"{listed(clauses)}.", _sources(quoted), *facts, *(item.words for item in quoted))
 
 
 def _quotation(item: Printed) -> str:
@@ -219,10 +242,6 @@ def _quotation(item: Printed) -> str:
 
 def _fact(mention: Mention, where: str) -> str:
     return f"{mention.noun.one} {where}"
-
-
-def _be(named: Sequence[Mention]) -> str:
-    return "are" if len(named) > 1 or named[0].plural else "is"
 
 
 def _members(named: Iterable[Mention]) -> list[Region]:

@@ -23,6 +23,7 @@ PART = 0.85  # a machine's box that lies so far inside another of its label may 
 DOUBTFUL = 0.3  # a box below it is no sign of anything
 COUNTED = {"people": 10, "machine": 3}
 SEVERAL, MANY = 3, 6  # what is at least true of them
+GROUND = frozenset(("dining table", "table", "bed", "couch", "sofa"))
 WIDEST_LINE = 0.35  # of the photo: a line of text beyond it was read in stripes or fur
 ONE_GLYPH = 2  # a text needs as many different letters and digits: "0", "11" and "OOO" are read in eyes and wheels
 
@@ -61,13 +62,14 @@ class Printed:
         return min(self.region.x2 - self.region.x1, self.region.y2 - self.region.y1)
 
 
-def mentions(sample: Sample, min_score: float) -> list[Mention]:
-    """The classes to speak of, by the area they cover."""
+def mentions(sample: Sample, min_score: float, max_classes: int) -> list[Mention]:
+    """The classes that cover most, in this order; but what things stand and lie on is named after them."""
     by_class: dict[Noun, list[Region]] = {}
     for region in one_each([r for r in sample.regions if r.kind == "object" and any(map(str.isalpha, r.label))]):
         by_class.setdefault(noun(region.label), []).append(region)
     found = [mention(name, regions, min_score) for name, regions in by_class.items()]
-    return sorted((m for m in found if m), key=lambda m: (-m.area(), m.noun.one))
+    largest = sorted((m for m in found if m), key=lambda m: (-m.area(), m.noun.one))[:max_classes]
+    return sorted(largest, key=lambda m: m.noun.one in GROUND)
 
 
 def one_each(regions: Sequence[Region]) -> list[Region]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from engine.schema import Region
 
-SIDE = 0.4  # a centre before it, and a box that ends before 1 - SIDE, is on the left, or at the top
-MIDDLE = (0.36, 0.64)
+SIDE = 0.4  # left, or at the top: the centre lies before it and the box ends before 1 - SIDE
+FILLS = 0.95  # of width and height: what is everywhere is nowhere
 TOUCH = 0.1  # boxes may reach this share of the smaller one into each other and still lie side by side
 BESIDE, STACKED = 0.4, 0.6  # and must share so much of the other direction
 PLACES = {
@@ -35,6 +35,8 @@ class Picture:
 
     def place(self, regions: Sequence[Region]) -> str:
         """Of all of them: the corner, or the side, or the middle; '' if they have none in common."""
+        if any(self._filled(region) for region in regions):
+            return ""
         columns = {_side(region.x1, region.x2, self.width) for region in regions}
         rows = {_side(region.y1, region.y2, self.height) for region in regions}
         column = columns.pop() if len(columns) == 1 else None
@@ -45,6 +47,9 @@ class Picture:
             return ""  # in the middle of one direction, and anywhere in the other
         return PLACES[row or 0, column or 0]
 
+    def _filled(self, region: Region) -> bool:
+        return min((region.x2 - region.x1) / self.width, (region.y2 - region.y1) / self.height) >= FILLS
+
 
 def _side(low: float, high: float, size: int) -> int | None:
     """-1: left, or top. 1: right, or bottom. 0: in the middle. None: between them."""
@@ -54,7 +59,7 @@ def _side(low: float, high: float, size: int) -> int | None:
         return -1
     if centre > 1 - SIDE and low >= SIDE:
         return 1
-    return 0 if MIDDLE[0] <= centre <= MIDDLE[1] else None
+    return 0 if SIDE <= centre <= 1 - SIDE else None
 
 
 def relation(one: Region, other: Region) -> str:

@@ -45,30 +45,47 @@ def test_the_three_granularities_differ_in_detail() -> None:
     assert compose(sample(CAT, *CUPS, SPOON, *dogs)) == {
         "brief": "A photo of a cat, two dogs and a spoon.",
         "detailed": (
-            "There is a cat at the bottom left and a spoon at the bottom. There are also two dogs and two cups."
+            "The photo shows a cat at the bottom left and a spoon at the bottom. It also shows two dogs and two cups."
         ),
         "more_detailed": (
-            "A photo of a cat, two dogs, a spoon and two cups. The cat is at the bottom left. The spoon is at the "
-            "bottom. The cups are at the top right. One dog is at the top left and the other is at the bottom right. "
-            "The spoon is to the right of the cat."
+            "The photo shows a cat, two dogs, a spoon and two cups. The cat is at the bottom left, the spoon at the "
+            "bottom and the cups at the top right. One dog can be seen at the top left and the other at the bottom "
+            "right. The spoon is to the right of the cat."
         ),
     }
 
 
 def test_a_longer_text_is_written_only_where_it_says_more() -> None:
-    assert compose(sample(CAT)) == {"brief": "A photo of a cat.", "detailed": "There is a cat at the bottom left."}
+    assert compose(sample(CAT)) == {
+        "brief": "A photo of a cat.",
+        "detailed": "The photo shows a cat at the bottom left.",
+    }
     anywhere = thing("cat", (0, 0, 200, 200))
     assert compose(sample(anywhere)) == {"brief": "A photo of a cat."}
 
 
+def test_the_first_text_that_says_more_is_the_detailed_one() -> None:
+    dogs = thing("dog", (10, 120, 60, 180)), thing("dog", (240, 120, 290, 180))
+    assert compose(sample(*dogs)) == {
+        "brief": "A photo of two dogs.",
+        "detailed": "The photo shows two dogs. One dog can be seen on the left and the other on the right.",
+    }
+
+
+def test_what_things_lie_on_is_named_after_them() -> None:
+    table, plate = thing("dining table", (0, 0, 300, 300)), thing("pizza", (50, 50, 250, 250))
+    assert compose(sample(table, plate))["brief"] == "A photo of a pizza and a dining table."
+    assert compose(sample(table, plate), max_classes=1)["brief"] == "A photo of a dining table."
+
+
 def test_things_of_one_place_share_a_sentence() -> None:
     texts = compose(sample(CAT, *CUPS, thing("fork", (220, 70, 270, 80))))
-    assert texts["detailed"] == "There is a cat at the bottom left and two cups and a fork at the top right."
+    assert texts["detailed"] == "The photo shows a cat at the bottom left and two cups and a fork at the top right."
 
 
 def test_what_has_no_place_comes_last() -> None:
     couch = thing("couch", (0, 0, 200, 300))
-    assert compose(sample(couch, SPOON))["detailed"] == "There is a spoon at the bottom. There is also a couch."
+    assert compose(sample(couch, SPOON))["detailed"] == "The photo shows a spoon at the bottom. It also shows a couch."
 
 
 def test_relations_are_told_where_places_do_not_tell_them() -> None:
@@ -200,9 +217,9 @@ def read(words: str, *, box: Box = BOARD, score: float = 0.98) -> Sample:
 def test_words_read_are_quoted() -> None:
     texts = compose(read('NO "ENTRY" one two three four five six seven eight'))
     assert texts["brief"] == "A photo of a cat."
-    assert texts["detailed"].endswith("The words \"NO 'ENTRY' one two three four five six...\" can be read at the top.")
-    assert compose(read("1531"))["detailed"].endswith('The number "1531" can be read at the top.')
-    assert compose(read("08/2019"))["detailed"].endswith('The text "08/2019" can be read at the top.')
+    assert texts["detailed"].endswith("The words \"NO 'ENTRY' one two three four five six...\" can be read.")
+    assert compose(read("1531"))["detailed"].endswith('The number "1531" can be read.')
+    assert compose(read("08/2019"))["detailed"].endswith('The text "08/2019" can be read.')
 
 
 @pytest.mark.parametrize("words", ["0", "8", "OOO", "0 0", "-1-", "..a.b..."])

@@ -21,7 +21,8 @@ def thing(*box: float) -> Region:
         ((240, 100, 300, 200), "on the right"),
         ((100, 240, 200, 300), "at the bottom"),
         ((100, 100, 200, 200), "in the middle"),
-        ((0, 0, 300, 300), "in the middle"),
+        ((0, 0, 280, 300), "in the middle"),
+        ((0, 0, 290, 300), ""),  # everywhere
         ((0, 0, 200, 200), ""),  # from the left edge across the middle
         ((20, 0, 60, 300), "on the left"),
     ],
