@@ -44,7 +44,7 @@ class Composer:
     deterministic: ClassVar[bool] = True
 
     def __init__(
-        self, *, min_score: Share = 0.7, min_word_score: Share = 0.95, max_classes: int = 8, max_words: int = 8
+        self, *, min_score: Share = 0.7, min_word_score: Share = 0.98, max_classes: int = 8, max_words: int = 8
     ) -> None:
         if max_classes < 1 or max_words < 1:
             raise ConfigError(
