@@ -86,7 +86,8 @@ def one_each(regions: Sequence[Region]) -> list[Region]:
 
 
 def mention(name: Noun, regions: Sequence[Region], min_score: float) -> Mention | None:
-    sure = [r for r in regions if r.score is None or (r.score >= min_score and not _is_part(r, regions))]
+    sure = [r for r in regions if r.score is None or r.score >= min_score]
+    sure = [r for r in sure if r.score is None or not _is_part(r, sure)]
     others = [r for r in regions if r not in sure and (r.score or 0.0) >= DOUBTFUL]
     doubtful = sorted(others, key=lambda r: -(r.score or 0.0))
     if not sure:
