@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.detectors import DETECTORS, Photos, agree, detect
-from engine.schema import Answer, Region, Sample
+from engine.schema import GRANULARITIES, Answer, Region, Sample
 from specialists.coco import COCO_80
 from specialists.composer import Composer
 from specialists.ssd_mobilenet import SsdMobilenet
@@ -171,23 +171,43 @@ def drawn_by_people(things: Iterable[Thing], sample: Sample) -> list[Region]:
     return regions
 
 
-def row(name: str, photos: Photos, things: Sequence[Sequence[Thing]], regions: Sequence[Sequence[Region]]) -> str:
-    samples = [
-        Sample(sample.image_id, sample.width, sample.height, regions=list(found))
-        for sample, found in zip(photos.samples, regions, strict=True)
-    ]
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Texts of each granularity, sentences, and the shares of them that hold."""
+
+    texts: tuple[int, int, int]
+    briefs_true: float
+    sentences: int
+    there: float
+    true: float
+
+    def row(self, name: str) -> str:
+        shares = (f"{100 * share:.1f} %" for share in (self.there, self.true))
+        counts = " / ".join(map(str, self.texts))
+        return f"| {name} | {counts} | {100 * self.briefs_true:.1f} % | {self.sentences} | {' | '.join(shares)} |"
+
+
+def measured(samples: Sequence[Sample], things: Sequence[Sequence[Thing]]) -> Measured:
     answers = Composer().annotate(samples)
     texts = [(text, true) for answer, true in zip(answers, things, strict=True) for text in answer.texts]
     briefs = [is_true(text.text, true) for text, true in texts if text.granularity == "brief"]
-    sentences = [(part, true) for text, true in texts for part in re.split(r"(?<=[.]) (?=[A-Z])", text.text)]
-    there, right = (sum(test(*pair) for pair in sentences) for test in (is_there, is_true))
-    counts = [sum(text.granularity == g for text, _ in texts) for g in ("brief", "detailed", "more_detailed")]
-    shares = [100 * part / max(whole, 1) for part, whole in ((sum(briefs), len(briefs)), (there, len(sentences)))]
-    shares.append(100 * right / max(len(sentences), 1))
-    return (
-        f"| {name} | {' / '.join(map(str, counts))} | {shares[0]:.1f} % | {len(sentences)} "
-        f"| {shares[1]:.1f} % | {shares[2]:.1f} % |"
-    )
+    sentences = [(part, true) for text, true in texts for part in sentences_of(text.text)]
+    there, right = ([test(*pair) for pair in sentences] for test in (is_there, is_true))
+    brief, detailed, more = (sum(text.granularity == g for text, _ in texts) for g in GRANULARITIES)
+    return Measured((brief, detailed, more), _share(briefs), len(sentences), _share(there), _share(right))
+
+
+def sentences_of(text: str) -> list[str]:
+    return re.split(r"(?<=[.]) (?=[A-Z])", text)
+
+
+def _share(held: Sequence[bool]) -> float:
+    return sum(held) / max(len(held), 1)
+
+
+def with_regions(samples: Iterable[Sample], regions: Iterable[Sequence[Region]]) -> list[Sample]:
+    pairs = zip(samples, regions, strict=True)
+    return [Sample(sample.image_id, sample.width, sample.height, regions=list(found)) for sample, found in pairs]
 
 
 def seen(data: Path, photos: Photos) -> dict[str, list[Answer]]:
@@ -207,10 +227,10 @@ def main() -> None:
     print("| boxes | briefs / detailed / more | briefs true | sentences | every object there | all true |")
     print("|---|---|---|---|---|---|")
     people = [drawn_by_people(some, sample) for some, sample in zip(things, photos.samples, strict=True)]
-    print(row("of people", photos, things, people))
+    print(measured(with_regions(photos.samples, people), things).row("of people"))
     for names in (("ssd_mobilenet",), ("ssd_mobilenet", "yolox_nano"), tuple(DETECTORS), tuple(found)):
         fused, _ = agree({name: found[name] for name in names}, photos)
-        print(row(", ".join(names), photos, things, fused), flush=True)
+        print(measured(with_regions(photos.samples, fused), things).row(", ".join(names)), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.captions_true import Thing, claims, is_true
+from benchmarks.captions_true import Thing, claims, is_true, sentences_of
 from engine.schema import Region, RegionText, Sample
 from specialists.coco import COCO_80
 from specialists.composer import Composer
@@ -276,7 +276,7 @@ def test_a_text_names_only_its_parents_and_says_nothing_false_of_them(
     image = sample(*regions)
     for text in Composer().annotate([image])[0].texts:
         parents = [region for region in regions if region.id in text.parents]
-        for sentence in re.split(r"(?<=[.]) (?=[A-Z])", text.text):
+        for sentence in sentences_of(text.text):
             said = claims(sentence)
             assert {claim.label for claim in said} <= {region.label for region in parents}
             assert is_true(sentence, [Thing(r.label, shares(r), crowd=False) for r in parents]) or any(
