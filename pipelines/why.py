@@ -10,6 +10,7 @@ from engine.errors import ConfigError, unknown
 from engine.schema import ANNOTATIONS
 from engine.screen import shown
 from engine.sql import connect
+from filters.chain import PARENT_DROPPED, PARENT_RENAMED
 from pipelines.story import Story, find, read_story
 
 _SHOWN = 40  # annotations of a column in the overview of an image; the others are counted
@@ -204,12 +205,21 @@ def _because(story: Story, name: str) -> Iterator[str]:
     item, rule = story.record(name).item, _rule(story, name)
     if rule == "image_dropped":
         yield f"  because      the image is {_fate(story.verdict, judged=True)}"
+    if rule in (PARENT_DROPPED, PARENT_RENAMED):
+        yield from _because_of_parents(story, name)
     followed = {"merged": "merged_into", "text_dropped": "text_id", "region_dropped": "region_id"}.get(rule or "")
     seen = {name}
     while followed and (name := item.get(followed, "")) and name in story.said and name not in seen:
         seen.add(name)
         yield f"  because      {name} ({_what(story, name)}) is {_fate_of(story, name)}"
         item, followed = story.record(name).item, "merged_into"
+
+
+def _because_of_parents(story: Story, name: str) -> Iterator[str]:
+    """Those that are dropped, or were merged into something; what they became is told of each by `engine why`."""
+    for parent in story.record(name).item["parents"]:
+        if parent in story.said and _rule(story, parent):
+            yield f"  because      {parent} ({_what(story, parent)}) is {_fate_of(story, parent)}"
 
 
 def _what(story: Story, name: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal
 
 from engine.errors import ConfigError, unknown
 from engine.extras import FLORENCE
+from engine.ranges import Share
 from engine.schema import Answer, Region, Sample, Text
 from model.locations import location_tokens
 from model.parsing import text_fault
@@ -58,6 +59,8 @@ class Florence2:
     cannot read what is made of them: use two.
 
     Options. checkpoint: a folder, models/NAME of the data set, or a hub id. tasks: what is asked of each image.
+    min_score: other nodes' regions below it are not asked about; human ones always are. A threshold of the filters runs
+    no network, so give one here where most regions are dropped.
     names: what the tasks that locate a name are asked for, one after the other.
     location: the most probable one (argmax), or the median of its distribution, which is far better of small models.
     constrained: only what the grammar of targets allows can be written.
@@ -81,6 +84,7 @@ class Florence2:
         checkpoint: str,
         tasks: list[str],
         names: list[str] = [],  # noqa: B006 - never changed, and YAML's own type
+        min_score: Share = 0.0,
         location: Literal["argmax", "median"] = "argmax",
         constrained: bool = True,
         max_new_tokens: int = 1024,
@@ -96,7 +100,7 @@ class Florence2:
             "constrained": constrained,
             "max_new_tokens": max_new_tokens,
         }
-        self.dtype, self.batch_size = dtype, batch_size
+        self.dtype, self.batch_size, self.min_score = dtype, batch_size, min_score
         self.cpus, self.gpus, self.timeout_s = cpus, gpus, timeout_s
         self._check()
         self._declare()
@@ -205,8 +209,11 @@ class Florence2:
                 yield from ((task, text.text, text) for text in self._texts(reply))
             else:
                 kind = "text" if task == "<REGION_TO_OCR>" else "object"
-                of_kind = [region for region in reply.sample.regions if region.kind == kind]
+                of_kind = [region for region in reply.sample.regions if region.kind == kind and self._trusted(region)]
                 yield from ((task, _locations(region, reply.sample), region) for region in of_kind)
+
+    def _trusted(self, region: Region) -> bool:
+        return region.score is None or region.score >= self.min_score
 
     def _texts(self, reply: Reply) -> Iterator[Text]:
         """To be grounded; a prompt cannot hold what a tokenizer would take for a location."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ from pipelines.dry_run import dry_run
 from pipelines.run import run
 from pipelines.whatif import what_if
 from pipelines.whatif_text import render_what_if
+from pipelines.why import why
 from tests.pipelines.test_refine import recipe_data
 from tests.runs import commits
+from tests.shared_data import shared
 
 WRITTEN = ("judge-regions", "captions", "parse-captions", "phrases", "judge")
 
@@ -105,6 +108,12 @@ def test_a_rule_over_the_whole_set_takes_with_it_what_names_its_regions(again: P
     assert made_from_what_is_dropped(again) == []
     assert number(again, "SELECT count(*) AS n FROM texts WHERE rule = 'parent_dropped'") > 0
     assert number(again, "SELECT count(*) AS n FROM phrases WHERE rule = 'parent_dropped'") > 0
+    dataset = Dataset.open(str(again))
+    text = query(dataset, "SELECT * FROM texts WHERE rule = 'parent_dropped' ORDER BY ALL").to_pylist()[0]
+    told = why(dataset, text["image_id"], text["annotation_id"])
+    assert "parent_dropped" in told.splitlines()[0]
+    assert "because      objects/" in told
+    assert "dropped by min_score" in told
 
 
 def test_what_another_floor_would_change_is_told_before_anything_is_written(again: Path) -> None:
@@ -152,3 +161,24 @@ def test_after_a_round_captions_are_of_what_it_leaves(tmp_path: Path) -> None:
     given["filter"][0] = {"min_score": {"floor": 0.9}}
     run(parse_recipe(given), stage="filter", runner="local")
     assert made_from_what_is_dropped(dataset) == []
+
+
+def test_three_real_detectors_and_a_higher_floor(tmp_path: Path) -> None:
+    photos, weights = shared("coco/dev"), shared("weights")
+    labels = json.loads((photos / "instances.json").read_text())
+    labels["images"] = labels["images"][:8]
+    (tmp_path / "instances.json").write_text(json.dumps(labels))
+    given = data(tmp_path / "set", 0.3, "text_length", "min_complexity")
+    given["ingest"]["sources"] = [{"coco": {"instances": f"{tmp_path}/instances.json", "images": f"{photos}/images"}}]
+    for n in range(3):
+        del given["annotate"][f"detector-{n}"]
+    for head, file in (("yolox", "yolox_nano_coco80_416"), ("nanodet", "nanodet_m_coco80_416")):
+        given["annotate"][head] = {"use": "onnx_detector", "head": head, "weights": f"{weights}/{file}.onnx"}
+    given["annotate"]["ssd"] = {"use": "ssd_mobilenet", "min_score": 0.05}
+    dropped = "SELECT count(*) AS n FROM kept.texts t, unnest(t.parents) u(p) JOIN regions r ON r.image_id = t.image_id"
+    for floor in (0.3, 0.6):
+        given["filter"][0] = {"min_score": {"floor": floor}}
+        run(parse_recipe(given), runner="local", stage=None if floor == 0.3 else "filter")
+        assert made_from_what_is_dropped(tmp_path / "set") == []
+        assert number(tmp_path / "set", f"{dropped} AND r.annotation_id = u.p WHERE NOT r.kept") == 0
+        assert number(tmp_path / "set", "SELECT count(*) AS n FROM kept.texts") > 0
