@@ -16,8 +16,9 @@ from engine.storage import Storage
 from pipelines.first_weights import check_init
 from pipelines.ingest import CHUNK, check_dataset, probe_node, would_list
 from pipelines.listing_changes import state_changes, would_tell
-from pipelines.refine import Standing, standing
+from pipelines.refine import standing
 from pipelines.run import NO_SOURCES, all_nodes, current_nodes, judging, require, require_inputs
+from pipelines.standing import Standing
 
 
 def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = False) -> list[dict[str, Any]]:

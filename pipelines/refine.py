@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from engine.dataset import read_current
 from engine.errors import ConfigError
 from engine.graph import Node
 from engine.keys import stable_hash
-from engine.progress import NodeTally
 from engine.sealed import read_sealed, seal
 from engine.shards import Commits, Record
 from engine.storage import Storage
@@ -45,52 +44,11 @@ from pipelines.round_nodes import (
 from pipelines.round_notes import round_notes
 from pipelines.round_texts import diversity
 from pipelines.rounds import OD
-from pipelines.written_again import written_again
+from pipelines.standing import Standing, Told, changed_share, finished
 from refinement.gate import GateOptions, RoundMeasures, judge_round
 from refinement.measures import Counted
 
 FOLDER = "rounds"
-Told = dict[str, Any]  # a committed decision
-
-
-@dataclass(slots=True)
-class Standing:
-    """The data set after the rounds that were accepted.
-
-    `nodes` make it up and `judge` judges it; `known` are what rounds read besides. `rounds`: what each round is made
-    of, in graph order. `told`: decisions, also a last one that refused. `notes`: what a person should read.
-    `tallies`: what nodes of rounds have done.
-    """
-
-    nodes: Sequence[Node]
-    judge: Node
-    known: list[Node] = field(default_factory=list)
-    rounds: list[Node] = field(default_factory=list)
-    told: list[Told] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    tallies: dict[str, NodeTally] = field(default_factory=dict)
-
-    @property
-    def accepted(self) -> list[Told]:
-        return [told for told in self.told if told["accepted"]]
-
-    @property
-    def rest(self) -> list[Node]:
-        """What is to be done once all have annotated, in graph order."""
-        return [*self.rounds, self.judge]
-
-    def settled(self, recipe: Recipe) -> bool:
-        """Whether no other round is to be tried: there are enough, one was refused, or the last one changed little."""
-        if not self.told:
-            return not recipe.refine.rounds
-        last = self.told[-1]
-        few = _changed(last) < recipe.refine.stop_when_changed_below
-        return len(self.accepted) >= recipe.refine.rounds or not last["accepted"] or few
-
-    @property
-    def merge(self) -> str:
-        """The node that has decided of regions already; '' before the first round."""
-        return self.accepted[-1]["merge"] if self.accepted else ""
 
 
 @dataclass(slots=True)
@@ -139,16 +97,6 @@ def standing(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Nod
     if now.accepted:
         now.judge = judge_node(recipe, now.nodes, judge.options["surveyed"], now.merge)
     return finished(recipe, now)
-
-
-def finished(recipe: Recipe, now: Standing) -> Standing:
-    """The data set with what is written by rule as it is of the regions that the last round leaves."""
-    again = written_again(recipe, now.nodes, now.merge, now.accepted[-1]["round"]) if now.accepted else []
-    if not again:
-        return now
-    nodes = [*now.nodes, *again]
-    judge = judge_node(recipe, nodes, now.judge.options["surveyed"], now.merge)
-    return replace(now, nodes=nodes, judge=judge, rounds=[*now.rounds, *again])
 
 
 def with_round(recipe: Recipe, now: Standing, told: Told) -> Standing:
@@ -211,7 +159,7 @@ def refine(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing:
         now.notes += round_notes(told)
         if not told["accepted"]:
             break
-        if (changed := _changed(told)) < recipe.refine.stop_when_changed_below:
+        if (changed := changed_share(told)) < recipe.refine.stop_when_changed_below:
             what = "regions and texts" if written(recipe) else "regions"
             now.notes.append(f"round {number} changed {changed:.1%} of the {what}: no other is needed.")
             break
@@ -244,12 +192,6 @@ def _round(recipe: Recipe, now: Standing, judge: Node, number: int, students: Se
     propose = propose_node(recipe, now.nodes, given, number, students)
     parse = parse_node(recipe, now.nodes, propose, number)
     return _Round(number, given, propose, parse, merge_node(recipe, now.nodes, given, propose, parse, number))
-
-
-def _changed(told: Told) -> float:
-    """The share of regions that a round changed, or of texts, if that is larger."""
-    regions, texts = (told["measures"].get(name) or 0.0 for name in ("changed", "texts changed"))
-    return float(max(regions, texts))
 
 
 def _students(runtime: Runtime, now: Standing, number: int, before: Sequence[str]) -> list[str]:

@@ -33,11 +33,12 @@ from pipelines.first_weights import check_init
 from pipelines.ingest import INPUTS_FOLDER, list_inputs, open_dataset, probe_node
 from pipelines.label_report import label_report, unused_labels
 from pipelines.place import place_images
-from pipelines.refine import Standing, refine, standing
 from pipelines.refine import check as check_rounds
+from pipelines.refine import refine, standing
 from pipelines.release_pairs import pair_options
 from pipelines.rule_needs import check_rules
 from pipelines.source_report import source_report
+from pipelines.standing import Standing
 from pipelines.survey import put_together, survey_node, surveyed_folder
 
 STAGES = ("ingest", "annotate", "filter", "refine", "emit")

@@ -14,8 +14,9 @@ from engine.storage import Storage
 from model.evaluate.detections import Detection, Truth, TruthImage
 from pipelines.audit_labels import dataset_of
 from pipelines.kept import records
-from pipelines.refine import Standing, Told, standing, with_round
+from pipelines.refine import standing, with_round
 from pipelines.run import all_nodes, judging
+from pipelines.standing import Standing, Told
 from pipelines.truth import box_of
 from refinement.measures import agreement, named
 from specialists.synthetic import scene_at
