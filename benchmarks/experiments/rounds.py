@@ -12,8 +12,8 @@ from benchmarks.experiments.labels import believed, stages
 from benchmarks.experiments.students import Oracle, Shuffled, instead
 from engine.config import Recipe, load_recipe
 from engine.storage import sha256_file
-from pipelines.refine import Told
 from pipelines.run import Summary, run
+from pipelines.standing import Told
 
 RECIPE = Path(__file__).parents[2] / "pipelines" / "recipes" / "world-refine.yaml"
 Settings = Mapping[str, Any]
