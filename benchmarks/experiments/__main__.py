@@ -15,8 +15,9 @@ from benchmarks.experiments.ablations import ABLATIONS
 from benchmarks.experiments.book import Book, perform
 from benchmarks.experiments.report import write
 from benchmarks.experiments.rounds import ROUNDS
+from benchmarks.experiments.texts import TEXTS
 
-EXPERIMENTS = {one.name: one for one in (*ROUNDS, *ABLATIONS)}
+EXPERIMENTS = {one.name: one for one in (*ROUNDS, *TEXTS, *ABLATIONS)}
 
 
 def main() -> int:

@@ -70,10 +70,10 @@ def systematic(folder: Path, given: Settings) -> Outcome:
     """An annotator with habits: guarded by audit images, unguarded, and with the pairs held that the report names."""
     biased = ("ball", "cross")
     guarded = recipe_of(folder / "set", given)
-    before = _released(guarded, "before")
+    before = released(guarded, "before")
     notes = [f"with audit images: {note}" for note in refined(guarded).notes]
     pairs = _pairs_to_hold(guarded)
-    same = _released(guarded, "after") == before
+    same = released(guarded, "after") == before
     notes.append(f"The data set after the refusal is {'bit for bit as' if same else 'NOT as'} before.")
     unguarded = recipe_of(folder / "set", given, *OPEN)
     refined(unguarded)
@@ -122,12 +122,12 @@ def gate(folder: Path, given: Settings) -> Outcome:
         dataset = folder / name.replace(" ", "-")
         recipe = recipe_of(dataset, given, f"train.steps={steps}")
         if student is Shuffled:
-            _lend_students(folder.parent / given["trained"] / "set", dataset)
+            lend_students(folder.parent / given["trained"] / "set", dataset)
         with instead(student):
-            before = _released(recipe, "before")
+            before = released(recipe, "before")
             notes += [f"{name}: {note}" for note in refined(recipe).notes]
             (told,) = decisions(recipe)
-            same = _released(recipe, "after") == before
+            same = released(recipe, "after") == before
         measures, filtered = told["measures"], stages(recipe)["filtered"]
         table[name] = {"accepted": "yes" if told["accepted"] else "no", "data set as before": "yes" if same else "no"}
         table[name] |= {key: measures[key] for key in ("agreement", "dropped", "relabelled", "added")}
@@ -135,13 +135,13 @@ def gate(folder: Path, given: Settings) -> Outcome:
     return Outcome({"students at the gate": table}, notes)
 
 
-def _lend_students(trained: Path, dataset: Path) -> None:
+def lend_students(trained: Path, dataset: Path) -> None:
     """The models of another data set of the same recipe: `fit` finds them by their key."""
     for model in trained.glob("models/round-1-fold-*"):
         shutil.copytree(model, dataset / "models" / model.name, dirs_exist_ok=True)
 
 
-def _released(recipe: Recipe, name: str) -> dict[str, str]:
+def released(recipe: Recipe, name: str) -> dict[str, str]:
     """{file: sha256} of a release of what is current."""
     named = recipe.model_copy(update={"emit": recipe.emit.model_copy(update={"name": name})})
     for stage in ("ingest", "annotate", "filter"):

@@ -1,0 +1,157 @@
+"""What a round of refinement does to captions: noisy ones in, measured against what was drawn before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.experiments.book import Experiment, Outcome, Table
+from benchmarks.experiments.labels import stages
+from benchmarks.experiments.rounds import Settings, decisions, lend_students, recipe_of, refined, released, settings
+from benchmarks.experiments.students import instead
+from benchmarks.experiments.writers import OtherImages, SureOfOtherImages, facts
+from engine.config import Recipe
+from engine.dataset import Dataset
+from engine.graph import IMAGES, Node
+from engine.shards import TableReader
+from engine.storage import Storage
+from model.evaluate.texts import measure_captions
+from pipelines.audit_labels import dataset_of
+from pipelines.kept import records
+from pipelines.refine import standing
+from pipelines.run import all_nodes, judging
+from specialists.synthetic import scene_at
+
+Texts = Mapping[str, Sequence[str]]  # brief captions by image
+_MEASURES = (
+    "agreement",
+    "texts changed",
+    "brief CIDEr-D before",
+    "brief CIDEr-D after",
+    "F1@0.5 before",
+    "F1@0.5 after",
+)
+
+CAPTIONED = (
+    "annotate.captions={use: 'benchmarks.experiments.writers:NoisyCaptions'}",
+    "annotate.parse={use: spacy_parse}",
+    "annotate.grounder={use: label_grounder}",
+    "emit.pairs.tasks=[<OD>, <CAPTION>]",
+    "refine.tasks=[<OD>, <CAPTION>]",
+    "refine.rounds=1",
+    "refine.merge.max_briefs=1",
+    "refine.max_new_tokens=64",
+)
+
+
+def texts(folder: Path, given: Settings) -> Outcome:
+    """One round: captions and boxes of all training images before it, as its students say, and after it."""
+    recipe = recipe_of(folder / "set", given, f"annotate.captions.seed={given['seed']}")
+    notes = refined(recipe).notes
+    return Outcome({"captions": captions(recipe), "boxes": stages(recipe)}, notes)
+
+
+def captions(recipe: Recipe) -> Table:
+    """Figures of what the captioner wrote, of what students wrote, and of what is kept after the round."""
+    storage, nodes = Storage(recipe.dataset), all_nodes(recipe)
+    _, judge = judging(storage, recipe, nodes)
+    truth = _truth(Dataset.open(recipe.dataset))
+    table = {"captioner": figures(truth, _kept(storage, nodes, judge, set(truth)))}
+    now = standing(storage, recipe, nodes, judge)
+    if now.accepted:
+        dataset = dataset_of(storage, now.nodes, now.judge)
+        table["students of round 1"] = figures(truth, _written(dataset, now.nodes, "round-1-propose"))
+        table["round 1"] = figures(truth, _kept(storage, now.nodes, now.judge, set(truth)))
+    return table
+
+
+def figures(truth: Texts, said: Texts) -> dict[str, Any]:
+    """`all facts right`: captions that count everything that is there and nothing else. Of images without a caption:
+    0. `facts F1`: of counted objects."""
+    one = {name: said[name][0] for name in truth if said.get(name)}
+    right = wrong = missed = whole = 0
+    for name, (true, *_) in truth.items():
+        there, told = facts(true), facts(one.get(name, ""))
+        both = (there & told).total()
+        right, wrong, missed = right + both, wrong + told.total() - both, missed + there.total() - both
+        whole += there == told
+    return {
+        "captions": sum(len(some) for some in said.values()),
+        "all facts right": whole / len(truth),
+        "facts F1": 2 * right / max(2 * right + wrong + missed, 1),
+        "CIDEr-D": float(np.mean(measure_captions(truth, one).cider)),
+    }
+
+
+def _truth(dataset: Dataset) -> dict[str, list[str]]:
+    answer = {}
+    for path in dataset.files(IMAGES).values():
+        for row in TableReader(dataset.storage, path).read().to_pylist():
+            if row["split"] == "train":
+                written = scene_at(row["sources"][0]["uri"]).truth.texts
+                answer[row["image_id"]] = [text.text for text in written if text.granularity == "brief"]
+    return answer
+
+
+def _kept(storage: Storage, nodes: Sequence[Node], judge: Node, wanted: set[str]) -> dict[str, list[str]]:
+    kept = records(dataset_of(storage, nodes, judge), wanted)[1]
+    return {name: _brief(row) for name, row in kept.items()}
+
+
+def _written(dataset: Dataset, nodes: Sequence[Node], name: str) -> dict[str, list[str]]:
+    folder = next(node.folder for node in nodes if node.name == name)
+    rows = (
+        row for path in dataset.files(folder).values() for row in TableReader(dataset.storage, path).read().to_pylist()
+    )
+    return {row["image_id"]: _brief(row) for row in rows}
+
+
+def _brief(row: Mapping[str, Any]) -> list[str]:
+    return [text["text"] for text in row["texts"] if text["granularity"] == "brief"]
+
+
+# --- the gate --------------------------------------------------------------------------------
+
+_STUDENTS = {
+    "captions of other images": OtherImages,
+    "captions of other images, certain of them": SureOfOtherImages,
+}
+
+
+def nonsense(folder: Path, given: Settings) -> Outcome:
+    """Trained students that write fluently of what is not there: what the merge and the gate make of them."""
+    table: Table = {}
+    notes = []
+    for number, (name, student) in enumerate(_STUDENTS.items()):
+        dataset = folder / f"student-{number}"
+        recipe = recipe_of(dataset, given, f"annotate.captions.seed={given['seed']}")
+        lend_students(folder.parent / given["trained"] / "set", dataset)
+        with instead(student):
+            before = released(recipe, "before")
+            notes += [f"{name}: {note}" for note in refined(recipe).notes]
+            (told,) = decisions(recipe)
+            same = released(recipe, "after") == before
+        table[name] = {"accepted": "yes" if told["accepted"] else "no", "data set as before": "yes" if same else "no"}
+        table[name] |= {key: told["measures"].get(key) for key in _MEASURES}
+        now = captions(recipe)
+        table[name] |= {"all facts right before": now["captioner"]["all facts right"]}
+        table[name] |= {"after": now.get("round 1", now["captioner"])["all facts right"]}
+    return Outcome({"students at the gate": table}, notes)
+
+
+_STEPS = "train.steps=3000"
+
+TEXTS = (
+    Experiment("texts-0", "captions before and after a round, seed 0", settings(*CAPTIONED, _STEPS), texts),
+    Experiment("texts-1", "the same, seed 1", settings(*CAPTIONED, _STEPS, seed=1), texts),
+    Experiment(
+        "nonsense",
+        "students that write captions of other images",
+        settings(*CAPTIONED, _STEPS) | {"trained": "texts-0"},
+        nonsense,
+        after=("texts-0",),
+    ),
+)

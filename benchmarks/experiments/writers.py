@@ -1,0 +1,116 @@
+"""A captioner that knows what was drawn and errs as captioners do; students that write captions of other images.
+
+A caption's facts are what it counts, such as two balls and a star; the order in which it names them is no fact.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from engine.schema import Answer, Sample, Text
+from pipelines.round_writing import Row, Writing
+from pipelines.rounds import Propose
+from specialists.synthetic_shapes import CLASSES, THINGS
+
+_NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5}
+_COUNTED = re.compile(rf"\b({'|'.join(_NUMBERS)}) \w+ (\w+)")
+
+
+class NoisyCaptions:
+    """One brief caption an image, in the words of the truth. Same seed and image, same errors.
+
+    Options. seed: another seed makes other errors. miss: share of objects not mentioned. flip: share of those
+    mentioned that are called something else. invented: share of captions that mention one object too many.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("scene",)
+    gives: ClassVar[tuple[str, ...]] = ("texts",)
+    version: ClassVar[int] = 1
+    deterministic: ClassVar[bool] = True
+
+    def __init__(
+        self, *, seed: int = 0, miss: float = 0.2, flip: float = 0.15, invented: float = 0.15, batch_size: int = 256
+    ) -> None:
+        self.seed, self.miss, self.flip, self.invented, self.batch_size = seed, miss, flip, invented, batch_size
+
+    def load(self) -> None:
+        return None
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        return [Answer(texts=[self._caption(sample)]) for sample in batch]
+
+    def _caption(self, sample: Sample) -> Text:
+        digest = hashlib.sha256(f"{self.seed}/caption/{sample.image_id}".encode()).digest()
+        random = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        mentioned: list[str] = []
+        for region in sorted((one for one in sample.regions if one.kind == "object"), key=lambda one: one.x1):
+            unseen, flipped = random.uniform(size=2)
+            other = str(random.choice([name for name in CLASSES if name != region.label]))
+            if unseen >= self.miss:
+                mentioned.append(other if flipped < self.flip else region.label)
+        if random.uniform() < self.invented or not mentioned:
+            mentioned.append(str(random.choice(CLASSES)))
+        return Text(caption(mentioned), "brief", id="0", score=0.5, score_kind="confidence")
+
+
+def caption(labels: Sequence[str]) -> str:
+    """Such as 'A red ball and two yellow stars.', in the order in which labels first come."""
+    parts = []
+    for label, number in Counter(labels).items():
+        colour = THINGS[label][0]
+        if number == 1:
+            parts.append(f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {label}")
+        else:
+            word = next(word for word, value in _NUMBERS.items() if value == number and word not in ("a", "an"))
+            parts.append(f"{word} {colour} {label}{'es' if label[-1] in 'sx' else 's'}")
+    text = ", ".join(parts[:-1]) + (" and " if len(parts) > 1 else "") + parts[-1]
+    return text[:1].upper() + text[1:] + "."
+
+
+def facts(text: str) -> Counter[str]:
+    """How many of what a caption mentions."""
+    answer: Counter[str] = Counter()
+    for number, noun in _COUNTED.findall(text.lower()):
+        for label in (noun, noun.removesuffix("s"), noun.removesuffix("es")):
+            if label in THINGS:
+                answer[label] += _NUMBERS[number]
+                break
+    return answer
+
+
+class OtherImages(Propose):
+    """A trained student that sees boxes right, and writes of each image what it sees in another one of the batch."""
+
+    sure = False
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        about = (given["name"], given["round_number"], given.get("written", ()))
+        self.writing = _Elsewhere(*about, given["batch_size"], given["max_new_tokens"], sure=self.sure)
+
+
+class SureOfOtherImages(OtherImages):
+    """The same, and it finds its own captions certain and all others impossible."""
+
+    sure = True
+
+
+class _Elsewhere(Writing):
+    def __init__(self, *given: Any, sure: bool) -> None:
+        super().__init__(*given)
+        self.sure = sure
+
+    def look(self, model: Any, seen: Any, rows: Sequence[Row], answers: Mapping[str, Row]) -> None:
+        super().look(model, seen, [*rows[1:], *rows[:1]], answers)
+
+    def take(self) -> list[Row]:
+        taken = super().take()
+        if not self.sure:
+            return taken
+        return [row | {"mean_log_prob": 0.0 if row["proposed"] else -10.0} for row in taken]
