@@ -5,6 +5,7 @@ CATALOG: dict[str, str] = {
     "ssd_mobilenet": "specialists.ssd_mobilenet:SsdMobilenet",
     "onnx_detector": "specialists.onnx_detector:OnnxDetector",
     "grabcut": "specialists.grabcut:Grabcut",
+    "salient_masks": "specialists.salient_masks:SalientMasks",
     "decodes": "specialists.fakes:NoOp",
     "tags": "specialists.tags:Tags",
     # measure

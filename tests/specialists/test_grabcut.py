@@ -40,12 +40,21 @@ def test_the_mask_is_the_object_not_its_box() -> None:
 def test_a_mask_is_merged_into_the_region_it_outlines() -> None:
     (found,) = cut(disc(around()))
     assert (found.merged_into, found.parents) == ("consensus/0", ["consensus/0"])
-    assert (found.label, found.kind, found.score) == ("disc", "object", 0.8)
+    assert (found.label, found.kind, found.score_kind) == ("disc", "object", "mask_iou")
     assert (found.x1, found.y1, found.x2, found.y2) == (48, 28, 112, 92)
 
 
-def test_a_machines_mask_of_a_human_box_has_a_score() -> None:
-    assert cut(disc(around(score=None)))[0].score == 1.0
+def test_its_score_is_the_expected_iou_times_the_regions_score() -> None:
+    (of_human,), (of_machine,) = cut(disc(around(score=None))), cut(disc(around(score=0.8)))
+    assert of_human.score is not None
+    assert 0.55 < of_human.score < 0.9
+    assert of_machine.score == pytest.approx(0.8 * of_human.score)
+
+
+def test_a_mask_that_spans_little_of_its_box_is_not_given() -> None:
+    wide = Region(10, 10, 150, 110, "disc", id="c/0", score=0.9)
+    assert cut(disc(wide)) == []
+    assert len(cut(disc(wide), min_quality=0.2)) == 1
 
 
 def test_a_mask_does_not_leave_its_box() -> None:
