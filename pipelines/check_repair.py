@@ -226,15 +226,15 @@ def _split_names(storage: Storage, path: str) -> list[str]:
 
 
 def _write_current(storage: Storage, recipe: Recipe) -> str:
-    from pipelines.ingest import probe_node
+    from pipelines.current import write_current
     from pipelines.refine import standing
-    from pipelines.run import all_nodes, judging, write_current
+    from pipelines.run import all_nodes, judging
 
     if recipe.refine.rounds and storage.names("rounds"):
         return "run 'engine run' without --stage: it finds the rounds again"
     storage.remove("current.json")
     nodes = all_nodes(recipe)
     _, judge = judging(storage, recipe, nodes)
-    write_current(storage, standing(storage, recipe, nodes, judge), probe_node(recipe))
+    write_current(storage, standing(storage, recipe, nodes, judge), recipe)
     Dataset.open(storage.url)
     return ""

@@ -9,9 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipelines.console import DEBUG, FAILED, Commands, give, say, say_version, typed
-from pipelines.console import guarded as _guarded
-from pipelines.console import open_dataset as _open
+from pipelines.console import DEBUG, FAILED, Commands, give, guarded, open_dataset, say, say_version, typed
 
 app = typer.Typer(
     cls=Commands,
@@ -56,7 +54,7 @@ def run(
     address: Annotated[str, typer.Option(help="A Ray cluster to join; default: a private one here.")] = "",
 ) -> None:
     """Do what is not done yet: ingest, annotate, filter, refine, emit. The same command again goes on."""
-    _guarded(lambda: _run(recipe, stage, settings or [], dry_run, probe, retry_failed, runner, address))
+    guarded(lambda: _run(recipe, stage, settings or [], dry_run, probe, retry_failed, runner, address))
 
 
 def _run(
@@ -140,12 +138,12 @@ def status(form: FormOption = "table", recipe: RecipeOption = "recipe.yaml", dat
 
         if form not in ("table", "json"):
             raise unknown("format", form, ("table", "json"))
-        found = account(_open(recipe, dataset))
+        found = account(open_dataset(recipe, dataset))
         give(status_json(found)) if form == "json" else say(render_status(found))
         if not found.balanced:
             raise typer.Exit(FAILED)
 
-    _guarded(work)
+    guarded(work)
 
 
 @app.command()
@@ -166,10 +164,10 @@ def query(
         if schema:
             give(render_schema(form))
             return
-        for lines in answer(lambda: _open(recipe, dataset), typed(sql), named, form, of):
+        for lines in answer(lambda: open_dataset(recipe, dataset), typed(sql), named, form, of):
             give(lines)
 
-    _guarded(work)
+    guarded(work)
 
 
 @app.command()
@@ -185,9 +183,9 @@ def why(
     def work() -> None:
         from pipelines.why import why as explain
 
-        say(explain(_open(recipe, dataset), typed(image), typed(annotation) or None, depth=depth))
+        say(explain(open_dataset(recipe, dataset), typed(image), typed(annotation) or None, depth=depth))
 
-    _guarded(work)
+    guarded(work)
 
 
 @app.command()
@@ -214,7 +212,7 @@ def show(
         from pipelines.show import show as draw
 
         chance = random.randrange(10_000) if at_random and seed is None else seed
-        data, condition = _open(recipe, dataset), typed(where)
+        data, condition = open_dataset(recipe, dataset), typed(where)
         made = draw(data, Path(out), condition, rule=rule or None, disagreement=disagreement, seed=chance, limit=limit)
         say(str(made))
         if chance is not None:
@@ -222,7 +220,7 @@ def show(
         if lacking := missing_glyphs():
             say(lacking, err=True)
 
-    _guarded(work)
+    guarded(work)
 
 
 @app.command()
@@ -242,7 +240,7 @@ def components(
             if not ok:
                 raise typer.Exit(FAILED)
 
-    _guarded(work)
+    guarded(work)
 
 
 @app.command("eval")
@@ -267,7 +265,7 @@ def evaluate(
 
         if form not in ("table", "json"):
             raise unknown("format", form, ("table", "json"))
-        data = _open(recipe, dataset)
+        data = open_dataset(recipe, dataset)
         found = find_truth(data, truth, captions, split or ("audit-fit" if fit else "audit-test"))
         if fit:
             say(render_fit(fit_calibration(data, found), found, form))
@@ -275,7 +273,7 @@ def evaluate(
         answer = measure(data, found)
         say(answer.as_json() if form == "json" else render(answer))
 
-    _guarded(work)
+    guarded(work)
 
 
 @app.command()
@@ -303,7 +301,7 @@ def train(
             line.close()
         say(render(result, chosen.dataset))
 
-    _guarded(work)
+    guarded(work)
 
 
 @app.command()
@@ -319,7 +317,7 @@ def verify(release: Annotated[str, typer.Argument(help="A release folder.")]) ->
         if not all(item.ok for item in checks):
             raise typer.Exit(FAILED)
 
-    _guarded(work)
+    guarded(work)
 
 
 @app.command()
@@ -342,7 +340,7 @@ def check(
         if not found.sound:
             raise not_sound(found, repair=repair)
 
-    _guarded(work)
+    guarded(work)
 
 
 if __name__ == "__main__":

@@ -61,14 +61,19 @@ def say_version(wanted: bool) -> None:
 
 
 def open_dataset(recipe: str, dataset: str) -> Any:
-    """The data set a command reads: the one named, or the recipe's."""
+    """The data set a command reads: the one named, or the recipe's; stderr tells if another recipe made its state."""
     from engine.dataset import Dataset
 
-    if not dataset:
-        from engine.config import load_recipe
+    if dataset:
+        return Dataset.open(dataset)
+    from engine.config import load_recipe
+    from pipelines.current import made_by_another
 
-        dataset = load_recipe(recipe).dataset
-    return Dataset.open(dataset)
+    chosen = load_recipe(recipe)
+    opened = Dataset.open(chosen.dataset)
+    if told := made_by_another(opened.storage, chosen, recipe):
+        say(told, err=True)
+    return opened
 
 
 def guarded(work: Callable[[], None]) -> None:

@@ -13,11 +13,12 @@ from engine.graph import JUDGE_REGIONS, Node, split_at_judge
 from engine.listings import read_listing
 from engine.plan import Plan, make_plan
 from engine.storage import Storage
+from pipelines.current import current_nodes
 from pipelines.first_weights import check_init
 from pipelines.ingest import CHUNK, check_dataset, probe_node, would_list
 from pipelines.listing_changes import state_changes, would_tell
 from pipelines.refine import standing
-from pipelines.run import NO_SOURCES, all_nodes, current_nodes, judging, require, require_inputs
+from pipelines.run import NO_SOURCES, all_nodes, judging, require, require_inputs
 from pipelines.standing import Standing
 
 

@@ -17,18 +17,17 @@ from typing import Any
 from uuid import uuid4
 
 from engine.config import Recipe
-from engine.dataset import CurrentNode, read_current
-from engine.errors import ConfigError, DamageError, StorageError
+from engine.errors import ConfigError, StorageError
 from engine.graph import IMAGES, JUDGE_REGIONS, Node, split_at_judge
 from engine.interrupts import interruptible
 from engine.plan import make_plan
 from engine.progress import LineDrawer, LiveLine, NodeTally
-from engine.schema import SCHEMA_VERSION
 from engine.sealed import seal
 from engine.shards import Commits
 from engine.storage import Storage
 from pipelines.annotate import Runtime, annotation_nodes, run_nodes
-from pipelines.filter import judge_node, record_columns, rules_of
+from pipelines.current import forget_damaged_current, settled_before, write_current
+from pipelines.filter import judge_node, rules_of
 from pipelines.first_weights import check_init
 from pipelines.ingest import INPUTS_FOLDER, list_inputs, open_dataset, probe_node
 from pipelines.label_report import label_report, unused_labels
@@ -131,7 +130,7 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
     elif stage == "emit":
         require(storage, [*now.nodes, *surveys, now.judge], stage, now.known)
     if not settled_before(storage):  # there is no earlier state to keep: the first run can be watched
-        write_current(storage, now, probe_node(recipe), settled=False)
+        write_current(storage, now, recipe, settled=False)
     after = surveys or now.rest  # what can be done shard by shard
     if stage is None:
         run_nodes(runtime, "annotate", [*nodes, *after], retry_failed=retry)
@@ -145,14 +144,14 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
         now = standing(storage, recipe, nodes, judge)
         run_nodes(runtime, "filter", now.rest, nodes)
     if stage != "ingest":
-        write_current(storage, now, probe_node(recipe))
+        write_current(storage, now, recipe)
     if _refines(stage, recipe, now):
         if now.told and stage is None:  # the rules of now on what there was before any round
             run_nodes(runtime, "filter", [judge], nodes)
         now = refine(runtime, nodes, judge)
         summary.notes += now.notes
         summary.tallies |= now.tallies
-        write_current(storage, now, probe_node(recipe))
+        write_current(storage, now, recipe)
     if stage in (None, "emit"):
         from pipelines.emit import emit
 
@@ -223,73 +222,6 @@ def judging(storage: Storage, recipe: Recipe, nodes: Sequence[Node]) -> tuple[No
     check_rules(rules_of(recipe), nodes)
     survey = survey_node(recipe, nodes)
     return survey, judge_node(recipe, nodes, surveyed_folder(storage, survey) if survey else "")
-
-
-def settled_before(storage: Storage) -> bool:
-    """Whether a stage after ingest has ever succeeded: its state stays the current one until another succeeds."""
-    try:
-        return bool(read_current(storage).get("settled", True))
-    except FileNotFoundError:
-        return False
-
-
-def write_current(storage: Storage, now: Standing, probe: Node, *, settled: bool = True) -> None:
-    """current.json: which nodes make up the data set now, for everything that reads it back."""
-    nodes, judge = now.nodes, now.judge
-    described = [
-        {
-            "name": node.name,
-            "key": node.key,
-            "folder": node.folder,
-            "component": node.component,
-            "version": node.version,
-            "deterministic": node.deterministic,
-            "over": node.over,
-            "needs": list(node.needs),
-            "gives": list(node.gives),
-            "inputs": list(node.inputs),
-            "columns": record_columns(node, nodes) if node.over != "texts" else [],
-        }
-        for node in nodes
-    ]
-    current = {
-        "schema_version": SCHEMA_VERSION,
-        "nodes": described,
-        "judge": {"folder": judge.folder, "key": judge.key},
-        "probe": {"folder": probe.folder},
-        "rounds": [told["name"] for told in now.told],
-        "settled": settled,
-    }
-    data = seal(current)
-    if not storage.exists("current.json") or storage.read("current.json") != data:
-        storage.put("current.json", data)
-
-
-def forget_damaged_current(storage: Storage, recipe: Recipe, stage: str | None) -> list[str]:
-    """Remove a current.json that is damaged: it is a function of the recipe and of what is committed. What to tell.
-
-    Which rounds there are is found again by a run of all stages alone.
-    """
-    try:
-        read_current(storage)
-    except FileNotFoundError:
-        return []
-    except DamageError:
-        if recipe.refine.rounds and stage is not None:
-            raise
-        storage.remove("current.json")
-        return ["current.json was damaged: it was written again from the recipe."]
-    return []
-
-
-def current_nodes(storage: Storage) -> dict[str, CurrentNode]:
-    """By name: what made up the data set at the last run, the judge among it; {} before the first."""
-    try:
-        current = read_current(storage)
-    except FileNotFoundError:
-        return {}
-    judge = [{"name": "judge", **current["judge"]}] if current.get("judge") else []
-    return {node["name"]: CurrentNode.from_json(node) for node in [*current["nodes"], *judge]}
 
 
 # --- the record of a run ---------------------------------------------------------------------

@@ -28,9 +28,10 @@ from engine.shards import Commits, TableReader
 from engine.storage import Storage
 from engine.units import Unit
 from filters.chain import judge as judge_record
+from pipelines.current import current_nodes
 from pipelines.filter import NamedRule, judge_node, rules_of, shard_record
 from pipelines.judge_regions import first_rules
-from pipelines.run import all_nodes, current_nodes, judging, require
+from pipelines.run import all_nodes, judging, require
 from pipelines.survey import Surveyed, survey_shard, whole
 
 COLUMNS = (IMAGES, *ANNOTATIONS)
