@@ -1,11 +1,12 @@
 """What the text rules do to captions of people and of machines: shares kept, and the bounds that would keep 99 %.
 
-    python -m benchmarks.captions --data FOLDER [--parse FILE.parquet]
+    python -m benchmarks.captions --data FOLDER [--parse FILE.parquet] [--read 40 --seed 0]
 
 FOLDER holds the caption corpora (JSON lines with `text`, some with `field`). Every text is judged as if a machine had
 written it, by each rule alone with its defaults. --parse keeps the parse of all texts for the next time. No detailed
 captions of people are at hand: the first two sentences of their long ones stand in. `loops` and `keywords` are made
-from machine captions and ought to be dropped.
+from machine captions and ought to be dropped. --read prints so many drops and
+keeps of each rule, to be read by a person.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from filters.verdict import Rule, Verdict, reads
 from specialists.language import Language
 from specialists.spacy_parse import SpacyParse
 
+MADE = ("loops", "keywords")  # kinds
 RULES: tuple[Rule, ...] = (text_length, too_many_objects, min_complexity, text_repetition, text_language)
 
 
@@ -164,6 +166,21 @@ def bound_for(verdict: Verdict, share: float) -> float:
     return float(np.quantile(value, 1 - share if floor else share)) if len(value) else float("nan")
 
 
+def sheet(chosen: Sequence[Kind], found: Mapping[str, Sequence[Verdict]], number: int, seed: int) -> None:
+    """Drops and keeps of each rule, at random: one of each kind in turn, and what was made to be dropped at the end."""
+    random = np.random.default_rng(seed)
+    for place, verdict in enumerate(found[chosen[0].name]):
+        for keep in (False, True):
+            rows = [(kind, np.flatnonzero(found[kind.name][place].keep == keep)) for kind in chosen]
+            drawn = [(kind, random.permutation(of).tolist()) for kind, of in rows]
+            every = [(kind, of[n]) for n in range(number) for kind, of in drawn if n < len(of)]
+            every.sort(key=lambda one: one[0].name.startswith(MADE))
+            print(f"\n## {verdict.rule}, {'kept' if keep else 'dropped'}: {sum(len(of) for _, of in rows)}")
+            for kind, row in every[:number]:
+                value = np.asarray(found[kind.name][place].value)[row]
+                print(f"- {kind.name}, {value:.3g}: {' '.join(kind.texts[row].split())[:900]}")
+
+
 # --- as tables ------------------------------------------------------------------------------------
 
 
@@ -179,6 +196,8 @@ def main() -> None:
     options.add_argument("--parse", type=Path, help="keeps the parse of all texts")
     options.add_argument("--limit", type=int, default=0, help="texts of each kind; 0: all")
     options.add_argument("--examples", type=int, default=0, help="dropped texts to show of each kind and rule")
+    options.add_argument("--read", type=int, default=0, help="drops and keeps of each rule to print")
+    options.add_argument("--seed", type=int, default=0, help="of what --read prints")
     given = options.parse_args()
     chosen = kinds(given.data, given.limit)
     every = [text for kind in chosen for text in kind.texts]
@@ -186,13 +205,15 @@ def main() -> None:
     found = {kind.name: verdicts(kind, parse, languages) for kind in chosen}
     shares = [kept(found[kind.name]) for kind in chosen]
     print(_table("kept, %", chosen, {rule: [f"{100 * share[rule]:.2f}" for share in shares] for rule in shares[0]}))
-    real = [kind for kind in chosen if not kind.name.startswith(("loops", "keywords"))]
+    real = [kind for kind in chosen if not kind.name.startswith(MADE)]
     bounds = {
         verdict.rule: [f"{bound_for(found[kind.name][place], 0.99):.3g}" for kind in real]
         for place, verdict in enumerate(found[real[0].name])
         if verdict.rule != "text_language.other"
     }
     print("\n" + _table("bound that keeps 99 %", real, bounds))
+    if given.read:
+        sheet(chosen, found, given.read, given.seed)
     for kind in chosen if given.examples else ():
         for verdict in found[kind.name]:
             for row in np.flatnonzero(~verdict.keep)[: given.examples]:
