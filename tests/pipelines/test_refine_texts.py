@@ -16,6 +16,7 @@ import pytest
 from engine.accounting import account
 from engine.config import Recipe, parse_recipe
 from engine.dataset import Dataset
+from engine.sql import named_query, query
 from pipelines.annotate import annotation_nodes
 from pipelines.filter import judge_node
 from pipelines.refine import _options
@@ -62,6 +63,7 @@ def test_every_annotation_ends_somewhere_and_the_release_holds_together(rewritte
     assert {"refine.rewritten", "refine.text_dropped"} <= set(told.annotations["texts"].outcomes)
     assert told.annotations["phrases"].outcomes["text_dropped"]  # those of the texts that went
     assert all(check.ok for check in verify(f"{rewritten['dataset']}/releases/v1"))
+    assert query(Dataset.open(rewritten["dataset"]), named_query("texts_with_dropped_parents")).num_rows == 0
 
 
 def test_a_text_that_went_has_its_verdict_and_what_came_is_kept(rewritten: Data) -> None:
