@@ -11,6 +11,10 @@ import tokenize
 import traceback
 from types import TracebackType
 
+from engine.graph import Node
+from engine.shards import Commits
+from engine.storage import Storage
+
 _OF_NO_EFFECT = (tokenize.COMMENT, tokenize.NL)
 _ENGINE = os.path.dirname(os.path.abspath(__file__))
 
@@ -43,6 +47,27 @@ def source_file(component: type) -> str:
         return os.path.abspath(inspect.getsourcefile(component) or "")
     except (TypeError, OSError):
         return ""
+
+
+def changed_source(storage: Storage, node: Node) -> str:
+    """A sentence if the file of the user's own component is another than the one its latest answers were made with."""
+    if not node.own_code or not (now := source_digest(node.target)):
+        return ""
+    commits = Commits(storage, node.folder)
+    revisions = commits.revisions()
+    made = [shard for shard, revision in enumerate(revisions) if revision >= 0]
+    if not made:
+        return ""
+    records = [commits.record(shard, int(revisions[shard])) for shard in {made[0], made[-1]}]
+    if not {record.counts.get("source", now) for record in records} - {now}:
+        return ""
+    module, _, name = node.target.partition(":")
+    file = os.path.basename(source_file(getattr(sys.modules[module], name)))
+    shards = "1 shard" if len(made) == 1 else f"{len(made):,} shards"
+    return (
+        f"'{node.name}': {file} was changed and the version of {name} was not, so {shards} of answers stay as they "
+        f"were: raise 'version' to make them again."
+    )
 
 
 def source_digest(target: str) -> str:

@@ -55,9 +55,17 @@ class Plan:
 
 
 def make_plan(
-    storage: Storage, nodes: Sequence[Node], known: Sequence[Node] = (), *, retry_failed: bool = False
+    storage: Storage,
+    nodes: Sequence[Node],
+    known: Sequence[Node] = (),
+    *,
+    retry_failed: bool = False,
+    again: Mapping[str, frozenset[int]] | None = None,
 ) -> Plan:
-    """What there is to do for `nodes`; `known` are the nodes they read that are not run."""
+    """What there is to do for `nodes`; `known` are the nodes they read that are not run.
+
+    `again`: by node, the shards whose failures are asked again unasked; `retry_failed`: those of all.
+    """
     everyone = {node.name: node for node in (*known, *nodes)}
     folder = nodes[0].base if nodes else IMAGES
     base = Commits(storage, folder).revisions()
@@ -70,8 +78,10 @@ def make_plan(
         revisions[node.name] = np.append(found[: len(base)], missing)
     plan = Plan(nodes, everyone, len(base), revisions)
     if retry_failed:
+        again = {node.name: _failed_shards(storage, node, revisions[node.name]) for node in nodes}
+    if again:
         plan.generation = max(int(found.max(initial=0)) for found in revisions.values()) + 1
-        plan.retry = {node.name: _failed_shards(storage, node, revisions[node.name]) for node in nodes}
+        plan.retry = dict(again)
     return plan
 
 

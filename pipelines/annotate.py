@@ -75,7 +75,13 @@ def _with_own_model(recipe: Recipe, name: str, options: Mapping[str, Any]) -> Ma
 
 
 def run_nodes(
-    runtime: Runtime, stage: str, nodes: Sequence[Node], known: Sequence[Node] = (), *, retry_failed: bool = False
+    runtime: Runtime,
+    stage: str,
+    nodes: Sequence[Node],
+    known: Sequence[Node] = (),
+    *,
+    retry_failed: bool = False,
+    again: Mapping[str, frozenset[int]] | None = None,
 ) -> tuple[Plan, LiveLine]:
     """Schedule until nothing is left to do. A backend is started only if there is something.
 
@@ -83,7 +89,7 @@ def run_nodes(
     """
     for node in nodes:  # a run that was killed just after its last commit left some where nothing is to do now
         runtime.storage.sweep_temporaries(node.folder)
-    plan = make_plan(runtime.storage, nodes, known, retry_failed=retry_failed)
+    plan = make_plan(runtime.storage, nodes, known, retry_failed=retry_failed, again=again)
     line = runtime.watch(stage) if runtime.watch else LiveLine(stage, runtime.recipe.ingest.shard_size, live=False)
     if not any(mask.any() for mask in plan.todo().values()):
         return plan, line

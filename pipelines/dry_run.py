@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.component_source import changed_source
 from engine.config import Recipe
 from engine.dataset import CurrentNode
 from engine.errors import ConfigError
@@ -15,7 +16,7 @@ from engine.plan import Plan, make_plan
 from engine.storage import Storage
 from pipelines.current import current_nodes
 from pipelines.first_weights import check_init
-from pipelines.ingest import CHUNK, check_dataset, probe_node, would_list
+from pipelines.ingest import CHUNK, check_dataset, out_of_reach, probe_node, would_list
 from pipelines.listing_changes import state_changes, would_tell
 from pipelines.refine import standing
 from pipelines.run import NO_SOURCES, all_nodes, judging, require, require_inputs
@@ -38,7 +39,10 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
     if stage in (None, "ingest"):
         check_dataset(storage, recipe)
         new, told = _would_list(storage, recipe)
-        row = _would_probe(storage, make_plan(storage, [probe], retry_failed=retry_failed), probe, new)
+        reach = out_of_reach(storage, probe)
+        plan = make_plan(storage, [probe], retry_failed=retry_failed, again={probe.name: reach.chunks})
+        row = _would_probe(storage, plan, probe, new)
+        told = [*told, *reach.notes]
         rows.append(row | {"why": "; ".join([row["why"], *told])})
     else:
         require_inputs(storage)
@@ -100,7 +104,8 @@ def _would(storage: Storage, plan: Plan, group: Sequence[Node], new: int) -> lis
         redone = [name for name in node.inputs if name in todo and todo[name].any()]
         why = _why(node, before, redone, done) if count else ""
         parts = [*([why] if why else []), *(["what the new inputs bring"] if new else [])]
-        rows.append(_row(node, count, plan.shards, "; ".join(parts) or "up to date"))
+        parts = [*(parts or ["up to date"]), changed_source(storage, node)]
+        rows.append(_row(node, count, plan.shards, "; ".join(filter(None, parts))))
     return rows
 
 

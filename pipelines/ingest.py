@@ -7,8 +7,9 @@ distinct images their place (images/, in pipelines/place.py). Labels are turned 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from engine.keys import stable_hash
 from engine.listings import LISTINGS, STATES, Listing
 from engine.schema import ANNOTATIONS, INPUTS, SCHEMA_VERSION, as_row, table_of
 from engine.sealed import seal
-from engine.shards import Commits, Record, check_order
+from engine.shards import Commits, Record, TableReader, check_order
 from engine.storage import Storage
 from pipelines.listing import Known, Look
 from pipelines.probe import Probe
@@ -35,6 +36,8 @@ T = TypeVar("T")
 
 INPUTS_FOLDER = "inputs"
 CHUNK = 2048  # inputs a listed chunk
+MAY_PASS = ("unreachable", "unreadable")
+LOOKS = 4  # at an input that cannot be read now
 
 
 def probe_node(recipe: Recipe) -> Node:
@@ -112,6 +115,41 @@ def _draw_of(audit: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 # --- listing ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfReach:
+    """Inputs that could not be read for a reason that may pass: `chunks` to look at again unasked, `reasons` of all.
+
+    The next runs look again without being asked, `LOOKS` times in all: a host that was down costs nothing for good, and
+    one that is gone does not hold up every run.
+    """
+
+    chunks: frozenset[int]
+    reasons: Counter[str]
+
+    @property
+    def notes(self) -> list[str]:
+        if not self.reasons:
+            return []
+        told = ", ".join(f"{number} {reason}" for reason, number in self.reasons.items())
+        who = "the same command looks again" if self.chunks else "look again with --retry-failed"
+        inputs = "1 input" if self.reasons.total() == 1 else f"{self.reasons.total():,} inputs"
+        return [f"{inputs} could not be read now ({told}): {who}."]
+
+
+def out_of_reach(storage: Storage, probe: Node) -> OutOfReach:
+    commits, chunks, reasons = Commits(storage, probe.folder), set[int](), Counter[str]()
+    for chunk, revision in enumerate(map(int, commits.revisions())):
+        if revision < 0 or not (record := commits.record(chunk, revision)).failures:
+            continue
+        table = TableReader(storage, record.files["data"].path, ["failures"]).read()
+        found = Counter(failure["reason"] for row in table["failures"].to_pylist() for failure in row)
+        passing = Counter({reason: found[reason] for reason in MAY_PASS if found[reason]})
+        reasons += passing
+        if passing and revision < LOOKS - 1:
+            chunks.add(chunk)
+    return OutOfReach(frozenset(chunks), reasons)
 
 
 def list_inputs(storage: Storage, sources: Sequence[Any], watch: Callable[[int], None] | None = None) -> int:

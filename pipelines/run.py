@@ -16,6 +16,7 @@ from importlib import metadata
 from typing import Any
 from uuid import uuid4
 
+from engine.component_source import changed_source
 from engine.config import Recipe
 from engine.errors import ConfigError, StorageError
 from engine.graph import IMAGES, JUDGE_REGIONS, Node, split_at_judge
@@ -29,7 +30,7 @@ from pipelines.annotate import Runtime, annotation_nodes, run_nodes
 from pipelines.current import forget_damaged_current, settled_before, write_current
 from pipelines.filter import judge_node, rules_of
 from pipelines.first_weights import check_init
-from pipelines.ingest import INPUTS_FOLDER, list_inputs, open_dataset, probe_node
+from pipelines.ingest import INPUTS_FOLDER, list_inputs, open_dataset, out_of_reach, probe_node
 from pipelines.label_report import label_report, unused_labels
 from pipelines.place import place_images
 from pipelines.refine import check as check_rounds
@@ -119,6 +120,7 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
     if stage in (None, "ingest"):
         _ingest(runtime, nodes, retry, summary)
     summary.shards = len(Commits(storage, IMAGES).revisions())
+    summary.notes += filter(None, (changed_source(storage, node) for node in nodes))
     survey, judge = judging(storage, recipe, nodes)
     now = standing(storage, recipe, nodes, judge)
     surveys = [survey] if survey else []
@@ -167,10 +169,12 @@ def _ingest(runtime: Runtime, nodes: Sequence[Node], retry: bool, summary: Summa
     if not runtime.recipe.ingest.sources:
         raise ConfigError(NO_SOURCES)
     node = probe_node(runtime.recipe)
+    again = {node.name: out_of_reach(runtime.storage, node).chunks}
     summary.listed = _listed(runtime)
-    plan, _ = run_nodes(runtime, "ingest", [node], retry_failed=retry)
+    plan, _ = run_nodes(runtime, "ingest", [node], retry_failed=retry, again=again)
     summary.notes += place_images(runtime.storage, runtime.recipe, plan, node)
     found = label_report(runtime.storage, node)
+    summary.notes += out_of_reach(runtime.storage, node).notes
     summary.notes += [*found.notes, *unused_labels(runtime.storage, node, nodes)]
     summary.sources = source_report(runtime.storage, found)
 
