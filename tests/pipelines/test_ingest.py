@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -250,3 +251,45 @@ def test_a_listing_tells_how_far_it_is_over_inputs_that_are_known_too(tmp_path: 
     assert list_inputs(storage, sources, told.append) == 3
     assert list_inputs(storage, sources, told.append) == 0
     assert told == [1, 2, 3, 1, 2, 3]
+
+
+def test_a_source_that_is_listed_twice_is_read_once_and_told(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "photos", 3)
+    source = {"folder": str(tmp_path / "photos")}
+    data = {"dataset": str(tmp_path / "set"), "ingest": {"sources": [source, source]}}
+    summary = stages.run(parse_recipe(data), stage="ingest", runner="local")
+    assert summary.listed == len(images(tmp_path / "set")) == 3
+    assert any("twice: it was read once" in note for told in summary.sources.values() for note in told["notes"])
+
+
+@pytest.mark.parametrize("empty", ["folder", "uris", "parquet"])
+def test_a_source_that_holds_nothing_is_an_error_that_names_it(tmp_path: Path, empty: str) -> None:
+    place = tmp_path / empty
+    if empty == "folder":
+        place.mkdir()
+    elif empty == "uris":
+        place.write_text("\n")
+    else:
+        pq.write_table(pa.table({"image": pa.array([], pa.binary())}), place)
+    with pytest.raises(ConfigError, match=empty):
+        ingest(tmp_path / "set", {empty: str(place)})
+    assert not (tmp_path / "set/images").exists()
+
+
+def test_a_source_that_fails_in_mid_listing_keeps_what_was_listed_and_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_photos(tmp_path / "photos", 5)
+    source = {"folder": str(tmp_path / "photos")}
+    monkeypatch.setattr("pipelines.ingest.CHUNK", 2)
+    storage = Storage(str(tmp_path / "set"))
+
+    def fail(looked: int) -> None:
+        if looked == 4:
+            raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="the disk is gone"):
+        list_inputs(storage, [source], fail)
+    assert list_inputs(storage, [source]) == 3
+    ingest(tmp_path / "set", source)
+    assert len(images(tmp_path / "set")) == 5
