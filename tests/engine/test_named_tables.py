@@ -294,9 +294,11 @@ def test_coverage_is_what_spacy_counts_by_the_definitions(tmp_path: Path, captio
         assert rows[granularity, "image annotations"]["strict"] == len(said)
         for measure in ("tokens", "objects", "attributes", "actions", "proper nouns"):
             found = rows[granularity, measure]
-            assert found["strict"] == pytest.approx(mean(count[measure] for count in counts), abs=0.0051)
+            # a verb that the tagger took for a noun ("a dog watches") is corrected, which spaCy's tags do not know
+            near = {"rel": 0.01} if measure in ("objects", "actions") else {"abs": 0.0051}
+            assert found["strict"] == pytest.approx(mean(count[measure] for count in counts), **near)
             like = f"{measure}_paper" if f"{measure}_paper" in counts[0] else measure
-            assert found["paper_like"] == pytest.approx(mean(count[like] for count in counts), abs=0.0051)
+            assert found["paper_like"] == pytest.approx(mean(count[like] for count in counts), **near)
 
 
 # --- of releases and of other verdicts -----------------------------------------------------------------

@@ -134,6 +134,7 @@ def test_without_any_extra_each_component_works_or_names_the_line_to_type() -> N
     told = {name: said for name, said in zip(names, answers, strict=True) if "needs parse" not in said}
     need = {name: match[1] for name, said in told.items() if (match := re.search(r"fld5b-engine\[(\w+)\]", said))}
     assert need == {
+        "salient_masks": "detect",
         "ssd_mobilenet": "detect",
         "onnx_detector": "detect",
         "tags": "tags",
