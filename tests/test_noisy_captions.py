@@ -1,0 +1,32 @@
+"""The captioner of the experiments on texts: what it says is read back, and its errors are those asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from benchmarks.experiments.writers import NoisyCaptions, caption, facts
+from engine.schema import Sample
+from specialists.synthetic import scenes
+from specialists.synthetic_shapes import CLASSES
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("label", CLASSES)
+def test_what_a_caption_counts_is_read_back(label: str, number: int) -> None:
+    labels = [label] * number + [CLASSES[0]]
+    assert facts(caption(labels)) == Counter(labels)
+
+
+def test_without_errors_it_says_what_was_drawn_and_with_them_a_part_of_it() -> None:
+    drawn = [(Sample(str(one.index), 96, 96, regions=one.truth.regions), one) for one in scenes("world://?images=60")]
+    samples = [sample for sample, _ in drawn]
+    true = [facts(next(t.text for t in one.truth.texts if t.granularity == "brief")) for _, one in drawn]
+
+    def right(captioner: NoisyCaptions) -> float:
+        said = [facts(answer.texts[0].text) for answer in captioner.annotate(samples)]
+        return sum(a == b for a, b in zip(said, true, strict=True)) / len(true)
+
+    assert right(NoisyCaptions(miss=0, flip=0, invented=0)) == 1.0
+    assert 0.2 < right(NoisyCaptions()) < 0.7
