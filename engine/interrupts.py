@@ -56,6 +56,13 @@ def arm() -> None:
             signal.signal(number, _raise)
 
 
+def ignore_signals() -> None:
+    """From now on, while the process ends: a traceback of whoever was cleaning up would help nobody."""
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def after_foreign_code() -> None:
     """Interrupted, if a signal came and a component swallowed what it raised."""
     arm()

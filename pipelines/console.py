@@ -6,6 +6,7 @@ terminal and never ends a command for a character that the terminal lacks.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import sys
@@ -16,7 +17,9 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-FAILED, WRONG, INTERRUPTED = 1, 2, 130
+from engine.interrupts import INTERRUPTED, ignore_signals
+
+FAILED, WRONG = 1, 2
 DEBUG = "ENGINE_DEBUG"  # an environment variable, read by engine/foreign.py too
 
 
@@ -85,6 +88,7 @@ def guarded(work: Callable[[], None]) -> None:
     except typer.Exit:
         raise
     except KeyboardInterrupt:
+        atexit.register(ignore_signals)  # before what ends Ray's processes, which was registered earlier
         fail("Interrupted. What was committed stays; the same command goes on from there.", INTERRUPTED)
     except BrokenPipeError:
         raise typer.Exit(0) from None
