@@ -54,9 +54,11 @@ def unused_labels(storage: Storage, probe: Node, nodes: Sequence[Node]) -> list[
     if any(node.reads_labels for node in nodes):
         return []
     people: Counter[str] = Counter()
-    texts = 0
+    texts, listing = 0, read_listing(storage)
     for path in Commits(storage, probe.folder).data_files().values():
-        table = TableReader(storage, path, ["texts", "regions"]).read()
+        table = TableReader(storage, path, ["source", "uri", "fingerprint", "texts", "regions"]).read()
+        keys = zip(*(table[name].to_pylist() for name in ("source", "uri", "fingerprint")), strict=True)
+        table = table.filter([listing.state(key) in HELD for key in keys])
         for kind in ("texts", "regions"):
             by_people = pc.is_null(pc.list_flatten(table[kind]).combine_chunks().field("score"))
             found = pc.sum(by_people).as_py() or 0

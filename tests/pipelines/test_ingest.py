@@ -293,3 +293,13 @@ def test_a_source_that_fails_in_mid_listing_keeps_what_was_listed_and_is_gone_on
     assert list_inputs(storage, [source]) == 3
     ingest(tmp_path / "set", source)
     assert len(images(tmp_path / "set")) == 5
+
+
+def test_a_size_that_is_corrected_in_the_json_heals_its_image(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "photos", 1, size=30)
+    dataset = tmp_path / "set"
+    ingest(dataset, coco(tmp_path / "photos", "00000.png", 99, 30))
+    assert [failure["reason"] for failure in failures(dataset, "probe")] == ["labels_of_another_size"]
+    assert images(dataset) == {}
+    ingest(dataset, coco(tmp_path / "photos", "00000.png", 30, 30))
+    assert list(images(dataset)) == ["00000.png"]
