@@ -9,6 +9,7 @@ from engine.calibration import Calibration
 from engine.dataset import read_current, read_header
 from engine.errors import ConfigError, DamageError, StorageError
 from engine.graph import IMAGES
+from engine.listings import HELD, Listing, read_listing
 from engine.sealed import read_sealed
 from engine.shards import TableReader, record_name, shard_of_data
 from engine.storage import Storage
@@ -118,13 +119,24 @@ def _placed(found: Walk) -> None:
     home = _images(found)
     if any(name[0] == IMAGES for name in found.wrong()):
         return
+    try:
+        listing = read_listing(found.storage)
+    except (StorageError, FileNotFoundError):  # which is told already
+        return
     for place in sorted(found.records):
         if place[0].startswith("placed/"):
             probe = f"probe/{place[0].partition('/')[2]}"
-            lost = set(_column(found, (probe, *place[1:]), "image_id")) - {""} - set(home)
+            lost = _given(found, (probe, *place[1:]), listing) - set(home)
             if lost and not _unnamed(found, IMAGES, lost):
                 told = f"{len(lost)} images of its chunk are in no shard, such as {min(lost)}"
                 found.found("missing", f"{IMAGES}", f"{told}: shards of images are gone")
+
+
+def _given(found: Walk, place: tuple[str, int, int], listing: Listing) -> set[str]:
+    """Images of a probed chunk that a source gives now: one that was taken back before it had a place gets none."""
+    columns = [_column(found, place, name) for name in ("image_id", "source", "uri", "fingerprint")]
+    rows = zip(*columns, strict=True)
+    return {image for image, *key in rows if image and listing.state((key[0], key[1], key[2])) in HELD}
 
 
 def _unnamed(found: Walk, folder: str, lost: set[str]) -> bool:

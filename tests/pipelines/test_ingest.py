@@ -11,12 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from engine.config import parse_recipe
 from engine.errors import ConfigError
 from engine.shards import Commits
 from engine.storage import Storage, read_source
 from pipelines import run as stages
+from pipelines.cli import app
 from pipelines.ingest import list_inputs
 from tests.runs import draw_photos, failures, journal
 
@@ -303,3 +305,22 @@ def test_a_size_that_is_corrected_in_the_json_heals_its_image(tmp_path: Path) ->
     assert images(dataset) == {}
     ingest(dataset, coco(tmp_path / "photos", "00000.png", 30, 30))
     assert list(images(dataset)) == ["00000.png"]
+
+
+def test_an_image_that_was_taken_back_before_it_had_a_place_is_not_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw_photos(tmp_path / "photos", 6)
+
+    def killed(*_: Any) -> list[str]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "place_images", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ingest(tmp_path / "set", {"folder": str(tmp_path / "photos")})
+    (tmp_path / "photos/00002.png").unlink()
+    ingest(tmp_path / "set", {"folder": str(tmp_path / "photos")})
+    assert len(images(tmp_path / "set")) == 5
+    checked = CliRunner().invoke(app, ["check", "-d", str(tmp_path / "set")])
+    assert (checked.exit_code, checked.exception) == (0, None), checked.output
