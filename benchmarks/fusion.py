@@ -26,6 +26,7 @@ from model.evaluate.matching import scored
 from pipelines.fit_fusion import fit_fusion
 from pipelines.said import without_duplicates
 from specialists.consensus import Consensus
+from specialists.ssd_mobilenet import SsdMobilenet
 
 FLOOR = 0.3  # of the recipes
 FOLDS = 5
@@ -41,7 +42,7 @@ def main() -> None:
     print(f"{'':44}{'AP50':>7}{'F1@.3':>8}{'F1 best':>9}{'ECE above':>11}")
     for name, boxes in found.items():
         _line(name, truth, boxes)
-    for names in (names for size in (2, 3) for names in combinations(found, size)):
+    for names in (names for size in range(2, len(found) + 1) for names in combinations(found, size)):
         some = {name: found[name] for name in names}
         _line("without labels: " + _short(names), truth, fused(truth, some))
         _line("fitted: " + _short(names), truth, *cross_validated(truth, some))
@@ -63,8 +64,10 @@ def seen(data: Path) -> tuple[dict[str, TruthImage], Mapping[str, Found]]:
         ]
         truth[sample.image_id] = TruthImage(sample.width, sample.height, things)
     found = {}
-    for name in DETECTORS:
-        answers = detector(data, name).annotate(photos.samples)
+    ssd = SsdMobilenet()
+    ssd.load()
+    for name in (*DETECTORS, "ssd_mobilenet"):
+        answers = (detector(data, name) if name in DETECTORS else ssd).annotate(photos.samples)
         boxes = {
             sample.image_id: [Detection(r.label, (r.x1, r.y1, r.x2, r.y2), r.score or 0.0) for r in answer.regions]
             for sample, answer in zip(photos.samples, answers, strict=True)

@@ -104,10 +104,13 @@ def _boxes(answer: Evaluation, name: str, truth: Truths, all_found: Mapping[str,
     best = without_duplicates(found)
     scores, right, image = scored(truth.objects, best)
     if len(scores):
-        errors = calibration_errors(scores, right, image, resamples(images))
-        ece = Figure("boxes", name, "ECE", calibration_error(scores, right), *interval(errors), len(scores))
-        answer.figures.append(ece)
         answer.curves[name] = reliability(scores, right)
+    for figure, floor in (("ECE", 0.0), ("ECE.3", 0.3)):  # most boxes are of no score at all, and flatter the whole
+        at = scores >= floor
+        if at.any():
+            errors = calibration_errors(scores[at], right[at], image[at], resamples(images))
+            error = calibration_error(scores[at], right[at])
+            answer.figures.append(Figure("boxes", name, figure, error, *interval(errors), int(at.sum())))
 
 
 def _masks(answer: Evaluation, truth: Truths, all_found: Mapping[str, list[Detection]]) -> None:

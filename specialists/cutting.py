@@ -21,9 +21,9 @@ Shares = npt.NDArray[np.float32]
 _CORE = 0.1  # squared distance from the middle, in half sides
 
 
-def chosen(sample: Sample, *, max_regions: int, min_side: float, max_area: float) -> list[Region]:
-    """Objects that have no mask, best first and human before all; none with a side below `min_side` pixels or with
-    more than `max_area` of the image."""
+def chosen(sample: Sample, *, max_regions: int, min_score: float, min_side: float, max_area: float) -> list[Region]:
+    """Objects that have no mask, best first and human before all; none scored below `min_score`, with a side below
+    `min_side` pixels or with more than `max_area` of the image."""
     most = max_area * sample.width * sample.height
     fit = [
         region
@@ -31,6 +31,7 @@ def chosen(sample: Sample, *, max_regions: int, min_side: float, max_area: float
         if region.kind == "object"
         and not region.rle
         and not region.merged_into
+        and (region.score is None or region.score >= min_score)
         and min(region.x2 - region.x1, region.y2 - region.y1) >= min_side
         and (region.x2 - region.x1) * (region.y2 - region.y1) <= most
     ]

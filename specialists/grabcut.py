@@ -19,10 +19,10 @@ class Grabcut:
     """A mask takes the label of the region it outlines. Its score is the region's (1 for a human one) times the IoU
     that a mask which spans so much of its box has on human boxes of COCO.
 
-    Options. max_regions: masks an image, best regions first, human before all. min_side: regions with a
-    side of fewer pixels are left alone. max_area: and those that take more of the image. side: pixels the
-    cut-out's longer side is reduced to. margin: what is seen around the box, in its own sides.
-    iterations: of GrabCut. min_quality: a mask whose expected IoU is lower is not given.
+    Options. max_regions: masks an image, best regions first, human before all. min_score: regions scored lower are
+    left alone, whatever the rules keep. min_side: those with a side of fewer pixels are. max_area: those that take more
+    of the image. side: pixels the cut-out's longer side is reduced to. margin: what is seen around the box, in its own
+    sides. iterations: of GrabCut. min_quality: a mask whose expected IoU is lower is not given.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels", "regions")
@@ -34,6 +34,7 @@ class Grabcut:
         self,
         *,
         max_regions: Count = 10,
+        min_score: Share = 0.1,
         min_side: Amount = 16.0,
         max_area: Share = 0.9,
         side: Number = 160,
@@ -43,6 +44,7 @@ class Grabcut:
         batch_size: int = 8,
     ) -> None:
         self.max_regions, self.min_side, self.max_area = max_regions, min_side, max_area
+        self.min_score = min_score
         self.side, self.margin, self.iterations, self.min_quality = side, margin, iterations, min_quality
         self.batch_size = batch_size
 
@@ -59,7 +61,7 @@ class Grabcut:
         if sample.pixels is None:
             raise ConfigError("Grabcut was given a sample without pixels.")
         answer = Answer()
-        options = {"min_side": self.min_side, "max_area": self.max_area}
+        options = {"min_score": self.min_score, "min_side": self.min_side, "max_area": self.max_area}
         for region in chosen(sample, max_regions=self.max_regions, **options):
             rle, quality = self._outline(sample.pixels, region)
             if rle:

@@ -47,9 +47,10 @@ class SalientMasks:
     expected of it: higher where the network and GrabCut found the same.
 
     Options. path: the ONNX file; '': the packaged one. max_regions: masks an image, best regions first, human before
-    all. min_side: regions with a side of fewer pixels are left alone. max_area: and those that take more of the image.
-    side: pixels the cut-out's longer side is reduced to for GrabCut. margin: what is seen around the box, in its own
-    sides. iterations: of GrabCut. min_quality: a mask whose expected IoU is lower is not given.
+    all. min_score: regions scored lower are left alone, whatever the rules keep. min_side: those with a side of fewer
+    pixels are. max_area: those that take more of the image. side: pixels the cut-out's longer side is reduced to for
+    GrabCut. margin: what is seen around the box, in its own sides. iterations: of GrabCut. min_quality: a mask whose
+    expected IoU is lower is not given.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels", "regions")
@@ -64,6 +65,7 @@ class SalientMasks:
         *,
         path: str = "",
         max_regions: Count = 10,
+        min_score: Share = 0.1,
         min_side: Amount = 16.0,
         max_area: Share = 0.9,
         side: Number = 160,
@@ -73,6 +75,7 @@ class SalientMasks:
         batch_size: int = 8,
     ) -> None:
         self.path, self.max_regions, self.min_side, self.max_area = path, max_regions, min_side, max_area
+        self.min_score = min_score
         self.side, self.margin, self.iterations, self.min_quality = side, margin, iterations, min_quality
         self.batch_size = batch_size
 
@@ -112,7 +115,7 @@ class SalientMasks:
         if sample.pixels is None:
             raise ConfigError("SalientMasks was given a sample without pixels.")
         answer = Answer()
-        options = {"min_side": self.min_side, "max_area": self.max_area}
+        options = {"min_score": self.min_score, "min_side": self.min_side, "max_area": self.max_area}
         for region in chosen(sample, max_regions=self.max_regions, **options):
             rle, quality = self._outline(sample.pixels, region)
             if rle:

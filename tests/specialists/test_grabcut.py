@@ -69,10 +69,11 @@ def test_a_mask_does_not_leave_its_box() -> None:
         around(rle="x"),
         around(merged_into="consensus/7"),
         around(kind="text"),
+        around(score=0.09),
         Region(0, 0, 160, 120, "all", id="c/0", score=0.9),
         Region(70, 50, 80, 60, "tiny", id="c/0", score=0.9),
     ],
-    ids=["outlined", "merged", "text", "whole image", "tiny"],
+    ids=["outlined", "merged", "text", "unsure", "whole image", "tiny"],
 )
 def test_regions_that_need_no_mask_get_none(region: Region) -> None:
     assert cut(disc(region)) == []
