@@ -25,6 +25,7 @@ class NotAFile(OSError):
     """A pipe, a socket, a device or a folder where a file is expected: reading it might wait for ever."""
 
 
+NO_PERMISSION = "no permission to read it"
 _OF_ONE_NAME = {
     errno.ENAMETOOLONG: "its name is too long for the file system",
     errno.ELOOP: "its links lead round in circles",
@@ -32,8 +33,8 @@ _OF_ONE_NAME = {
     errno.ENXIO: NO_FILE,
     errno.ENODEV: NO_FILE,
     errno.EISDIR: "it is a folder, not a file",
-    errno.EACCES: "no permission to read it",
-    errno.EPERM: "no permission to read it",
+    errno.EACCES: NO_PERMISSION,
+    errno.EPERM: NO_PERMISSION,
     errno.EINVAL: "the file system does not take its name",
     errno.EILSEQ: "the file system does not take its name",
     errno.EOVERFLOW: "the file system does not give it",

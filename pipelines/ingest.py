@@ -22,6 +22,7 @@ from engine.graph import IMAGES, Node, Resources
 from engine.images import Limits
 from engine.keys import stable_hash
 from engine.listings import LISTINGS, STATES, Listing
+from engine.opening import NO_PERMISSION
 from engine.schema import ANNOTATIONS, INPUTS, SCHEMA_VERSION, as_row, table_of
 from engine.sealed import seal
 from engine.shards import Commits, Record, TableReader, check_order
@@ -36,7 +37,6 @@ T = TypeVar("T")
 
 INPUTS_FOLDER = "inputs"
 CHUNK = 2048  # inputs a listed chunk
-MAY_PASS = ("unreachable", "unreadable")
 LOOKS = 4  # at an input that cannot be read now
 
 
@@ -144,8 +144,12 @@ def out_of_reach(storage: Storage, probe: Node) -> OutOfReach:
         if revision < 0 or not (record := commits.record(chunk, revision)).failures:
             continue
         table = TableReader(storage, record.files["data"].path, ["failures"]).read()
-        found = Counter(failure["reason"] for row in table["failures"].to_pylist() for failure in row)
-        passing = Counter({reason: found[reason] for reason in MAY_PASS if found[reason]})
+        found = (failure for row in table["failures"].to_pylist() for failure in row)
+        passing = Counter(
+            failure["reason"]
+            for failure in found
+            if failure["reason"] == "unreachable" or failure["error"].startswith(NO_PERMISSION)
+        )
         reasons += passing
         if passing and revision < LOOKS - 1:
             chunks.add(chunk)

@@ -22,7 +22,9 @@ def test_ctrl_c_however_often(tmp_path: Path, presses: int) -> None:
     ingest = {"sources": [{"folder": str(tmp_path / "photos")}], "shard_size": 4}
     data = recipe_data(tmp_path / "set", tmp_path / "photos", slow, ingest=ingest)
     path = str(write_recipe(tmp_path / "recipe.yaml", data))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told pytest to ignore it
     run = engine_in_background("run", "-c", path, "--runner", "local")
+    signal.signal(signal.SIGINT, before)
     while not diary.exists():
         assert run.poll() is None, run.communicate()[0]
         time.sleep(0.05)

@@ -144,4 +144,4 @@ def test_names_that_the_file_system_refuses_are_quarantined_and_stop_no_later_ru
     assert max(len(failure["error"]) for failure in found) < 450
     (tmp_path / "list.txt").write_text("\n".join([*names, "photos\\gone.jpg"]))
     again = ingest(tmp_path / "set", tmp_path / "list.txt")
-    assert [failure["reason"] for failure in again][len(found) :] == ["missing"]
+    assert [failure["reason"] for failure in again].count("missing") == 1
