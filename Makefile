@@ -8,7 +8,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-inp
 PYTEST := $(BIN)/python -m pytest
 CODE := engine model specialists filters refinement pipelines benchmarks tests
 
-.PHONY: demo test test-pipelines test-parts experiments check format clean
+.PHONY: demo test test-pipelines test-parts slow experiments check format clean
 .DELETE_ON_ERROR:
 
 RECIPE := pipelines/recipes/quickstart.yaml
@@ -34,6 +34,10 @@ test-parts: .venv/test.stamp
 
 experiments: .venv/test.stamp
 	$(BIN)/python -m benchmarks.experiments
+
+# What takes too long for `make test`: a worker that is killed in training on Ray, words read from street photos.
+slow: .venv/test.stamp
+	$(PYTEST) benchmarks/slow
 
 check: .venv/test.stamp
 	$(BIN)/ruff check $(CODE)

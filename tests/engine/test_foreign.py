@@ -103,8 +103,12 @@ def test_closed_descriptors_on_ray_cost_that_image_at_most(tmp_path: Path, ray_c
 
 def test_a_real_signal_interrupts_even_where_a_component_swallows_it(tmp_path: Path) -> None:
     _, made = wanted(tmp_path, {"boxes": {"does": "a swallowed signal", "on": 7}})
-    with pytest.raises(Interrupted):
-        stages.run(made, runner="local")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told pytest to ignore it
+    try:
+        with pytest.raises(Interrupted):
+            stages.run(made, runner="local")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert failures(tmp_path / "set", "boxes") == []
 
 

@@ -39,11 +39,11 @@ def test_one_that_fails_on_a_large_share_ends_the_run_and_nothing_is_released(tm
     assert (allowed.exit_code, outcomes(tmp_path / "set")) == (0, {"kept": 11, "quarantined": 9})
 
 
-def test_one_that_fails_on_everything_ends_the_run_however_few_there_are(tmp_path: Path, runner: str) -> None:
+def test_one_that_fails_on_everything_ends_the_run_however_few_there_are(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 3)
     data = recipe_data(tmp_path / "set", tmp_path / "photos", {"raise_on": [""]}, run={"max_failed_share": 1.0})
     path = str(write_recipe(tmp_path / "recipe.yaml", data))
-    refused = CliRunner().invoke(app, ["run", "-c", path, "--runner", runner])
+    refused = CliRunner().invoke(app, ["run", "-c", path, "--runner", "local"])
     assert refused.exit_code == 1
     assert "engine: boxes failed on all 3 images it looked at; the first said: " in refused.output
     assert outcomes(tmp_path / "set") == {"quarantined": 3}

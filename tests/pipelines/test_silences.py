@@ -53,7 +53,7 @@ def said(*arguments: str) -> str:
 
 def test_what_goes_in_is_counted_and_what_is_left_out_is_told(tmp_path: Path, runner: str) -> None:
     sources = draw(tmp_path)
-    nodes = {"boxes": {"use": "faulty"}, "people": {"use": "human"}, "alt": {"use": "source_texts"}}
+    nodes = {"people": {"use": "human"}, "alt": {"use": "source_texts"}}
     ingest = {"sources": sources, "shard_size": 8}
     data = recipe_data(tmp_path / "set", "", {}, ingest=ingest, annotate=nodes, filter=[])
     printed = said("run", "-c", str(write_recipe(tmp_path / "recipe.yaml", data)), "--runner", runner)

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -218,48 +217,6 @@ def test_a_release_without_pairs_is_told(released: Data, tmp_path: Path) -> None
 
     with pytest.raises(ConfigError, match="holds no pairs: emit it again"):
         run(released, name="wrong", release=str(release))
-
-
-def test_two_workers_of_ray_one_of_them_killed_have_the_curve_of_one(released: Data, ray_cluster: None) -> None:
-    steps = {"steps": 16, "checkpoint_every": 4}
-    killed: list[int] = []
-
-    def kill(word: dict[str, Any]) -> None:
-        if not killed and word["step"] < 12:
-            killed.extend(list(_train_workers())[:1])
-            for process in killed:
-                os.kill(process, signal.SIGKILL)
-
-    recipe = parse_recipe(with_train(released, name="two", workers=2, **steps))
-    told = train(recipe, runner="ray", say=kill).told
-
-    assert killed
-    assert told["workers"] == 2
-    alone = run(released, name="alone", **steps).told
-    assert told["loss"] == pytest.approx(alone["loss"], rel=2e-2)
-
-
-def _train_workers() -> Iterator[int]:
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            named = b"RayTrainWorker" in path.read_bytes()
-        except OSError:
-            continue
-        if named and _is_of_this_session(int(path.parent.name)):
-            yield int(path.parent.name)
-
-
-def _is_of_this_session(process: int) -> bool:
-    """Its cluster is a child of this process, however far down."""
-    while process > 1:
-        try:
-            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return False
-        process = int(fields[1])
-        if process == os.getpid():
-            return True
-    return False
 
 
 def test_more_workers_than_the_cluster_has_is_one_sentence(released: Data, ray_cluster: None) -> None:

@@ -4,10 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.detectors import sample, words_read
+from benchmarks.detectors import sample
 from engine.schema import Sample
 from specialists.rapid_ocr import RapidOcr
-from tests.shared_data import shared
 
 skimage = pytest.importorskip("skimage")
 pytest.importorskip("rapidocr")
@@ -61,10 +60,3 @@ def test_slivers_are_done(ocr: RapidOcr, width: int, height: int) -> None:
 
 def test_its_models_are_the_packaged_ones() -> None:
     assert [Path(path).parent.parent.name for path in RapidOcr().weights] == ["rapidocr"] * 3
-
-
-@pytest.mark.slow
-def test_it_reads_most_legible_words_of_street_photos() -> None:
-    read, legible, _ = words_read(shared("scene_text/dev"))
-    assert legible == 192
-    assert read >= 135

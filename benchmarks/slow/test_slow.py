@@ -1,0 +1,67 @@
+"""Tests that take too long for `make test`: `make slow` runs them, in three minutes on two cores without other work."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.detectors import words_read
+from engine.config import parse_recipe
+from pipelines.train import train
+from tests.conftest import ray_cluster as ray_cluster
+from tests.pipelines.test_train import Data, run, with_train
+from tests.pipelines.test_train import released as released
+from tests.shared_data import shared
+
+
+def test_two_workers_of_ray_one_of_them_killed_have_the_curve_of_one(released: Data, ray_cluster: None) -> None:
+    steps: dict[str, Any] = {"steps": 16, "checkpoint_every": 4}
+    killed: list[int] = []
+
+    def kill(word: dict[str, Any]) -> None:
+        if not killed and word["step"] < 12:
+            killed.extend(list(_train_workers())[:1])
+            for process in killed:
+                os.kill(process, signal.SIGKILL)
+
+    recipe = parse_recipe(with_train(released, name="two", workers=2, **steps))
+    told = train(recipe, runner="ray", say=kill).told
+
+    assert killed
+    assert told["workers"] == 2
+    alone = run(released, name="alone", **steps).told
+    assert told["loss"] == pytest.approx(alone["loss"], rel=2e-2)
+
+
+def _train_workers() -> Iterator[int]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            named = b"RayTrainWorker" in path.read_bytes()
+        except OSError:
+            continue
+        if named and _is_of_this_session(int(path.parent.name)):
+            yield int(path.parent.name)
+
+
+def _is_of_this_session(process: int) -> bool:
+    """Its cluster is a child of this process, however far down."""
+    while process > 1:
+        try:
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return False
+        process = int(fields[1])
+        if process == os.getpid():
+            return True
+    return False
+
+
+def test_it_reads_most_legible_words_of_street_photos() -> None:
+    read, legible, _ = words_read(shared("scene_text/dev"))
+    assert legible == 192
+    assert read >= 135
