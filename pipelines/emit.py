@@ -42,6 +42,7 @@ from pipelines.release import (
     write_shard,
 )
 from pipelines.release_pairs import pair_options, sum_of_told
+from pipelines.splits import FIT, HELD, TEST
 
 EMIT_VERSION = 2
 
@@ -221,6 +222,10 @@ def _nothing_to_release(told: Account) -> str:
     outcomes = ", ".join(f"{number} {name}" for name, number in told.outcomes.items() if number)
     reasons = ", ".join(f"{number} {reason}" for _, reason, number in told.failures[:5])
     why = f"{told.inputs} inputs are {outcomes or 'none'}" + (f" ({reasons})" if reasons else "")
+    if apart := told.splits.get(FIT, 0) + told.splits.get(TEST, 0):
+        why += f", {apart} of them only to measure with (ingest.audit)"
+    if held := told.splits.get(HELD, 0):
+        why += f", {held} of them held back from training"
     return (
         f"No release is made, because no image is left for one: {why}. See 'engine status', or make an empty one with "
         "--set emit.allow_empty=true"

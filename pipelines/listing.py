@@ -283,10 +283,11 @@ def _counts_of(opened: Mapping[str, Any]) -> dict[str, Counts]:
 
 
 def _nothing_in(source: Source) -> str:
+    left_out = ", ".join(f"{number} x {reason}" for reason, number in source.left_out.items())
+    told = f" (left out: {left_out})" if left_out else ""
     if isinstance(source, Folder):
-        return f"No files in '{source.name}': give a folder that holds photos."
-    left_out = ", ".join(f"{number} {reason}" for reason, number in source.left_out.items())
-    told = f" ({left_out} left out)" if left_out else ""
+        advice = "correct include: and exclude:" if left_out else "give a folder that holds photos"
+        return f"No files in '{source.name}'{told}: {advice}."
     return f"'{source.name}' lists no image{told}: give a source that does, or take it out of ingest.sources."
 
 

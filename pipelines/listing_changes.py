@@ -16,15 +16,15 @@ _SAID = (*ANNOTATIONS, "licence")
 
 _SENTENCES = {
     GONE: "{n} that '{source}' gave {is_} gone{names}: what was made of {it} stays, and what cannot be read without "
-    "{it} waits until {it} {is_} back.",
+    "{it} waits until {they} {is_} back.",
     MISSING: "{n} that '{source}' names {is_} not there any more{names}: labels stay, and what cannot be read without "
-    "{it} waits until {it} {is_} back.",
+    "{it} waits until {they} {is_} back.",
     WITHDRAWN: "'{source}' does not name {n} any more{names}: its labels of {it} are gone, images stay.",
     _BACK: "{n} of '{source}' {is_} back{names}.",
-    _AGAIN: "{n} of '{source}' {was} written anew and hold{s} what {it} held before{names}: nothing is to be done.",
+    _AGAIN: "{n} of '{source}' {was} written anew and hold{s} what {they} held before{names}: nothing is to be done.",
     _RELABELLED: "'{source}' gives other labels for {n}{names}: they replace those it gave before.",
-    _CHANGED: "{n} of '{source}' hold{s} another image than before{names}: it is a new image; the one before is held "
-    "back from training and releases unless it can be read elsewhere.",
+    _CHANGED: "{n} of '{source}' hold{s} another image than before{names}: {they} {is_} taken as new, and what was "
+    "there before is held back from training and releases unless it can be read elsewhere.",
     _READABLE: "{n} of '{source}' that could not be read before can be read now{names}.",
 }
 
@@ -75,6 +75,7 @@ def _sentence(source: str, kind: str, uris: list[str]) -> str:
         is_="is" if one else "are",
         was="was" if one else "were",
         it="it" if one else "them",
+        they="it" if one else "they",
         s="s" if one else "",
     )
 

@@ -39,6 +39,7 @@ class Contents:
     garbage: int = 0  # bytes behind the end that are no tar
     long_texts: int = 0
     own: int = 0  # webdataset's own notes
+    no_files: int = 0  # pipes and devices
 
 
 def read_contents(file: Any, has_text: Callable[[str], bool]) -> Contents:
@@ -78,6 +79,8 @@ def _read_part(
                     counts.own += 1
                 elif info.isreg() or info.issym() or info.islnk():
                     members.append(_member(info, file, has_text, counts))
+                elif not info.isdir():
+                    counts.no_files += 1
         file.seek(at)
         return at, file.read(len(_END)) == _END
     except OSError as error:

@@ -78,6 +78,7 @@ class WebDataset:
             return 0, [Entry(uri, licence=self.licence)]  # the file itself: reading it will say what is wrong
         self.said.left_out["a text of more than a megabyte"] += contents.long_texts
         self.said.left_out["a note of webdataset's own"] += contents.own
+        self.said.left_out["a member that is a pipe or a device"] += contents.no_files
         twice: list[Member] = []
         samples = list(_samples([member for member in contents.members if not member.error], uri, twice))
         if contents.broken_at is not None and samples and _image(samples[-1]) is None:

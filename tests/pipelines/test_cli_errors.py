@@ -205,6 +205,12 @@ def test_an_empty_folder_is_named(data: Data, tmp_path: Path) -> None:
         assert re.search(r"No files in '.*/empty': give a folder that holds photos", run(data, tmp_path, *more))
 
 
+def test_a_folder_of_which_exclude_takes_everything_says_so(data: Data, tmp_path: Path) -> None:
+    data["ingest"]["sources"] = [{"folder": str(tmp_path / "photos"), "exclude": ["*.png"]}]
+    told = r"No files in '.*/photos' \(left out: \d+ x a file or folder that exclude matches\): correct include: and"
+    assert re.search(told, run(data, tmp_path))
+
+
 def test_a_source_that_is_a_file_is_told_apart(data: Data, tmp_path: Path) -> None:
     data["ingest"]["sources"] = [{"folder": str(tmp_path / "photos" / "00000.png")}]
     assert "give the folder it lies in" in run(data, tmp_path)

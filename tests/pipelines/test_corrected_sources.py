@@ -224,8 +224,8 @@ def test_files_gone_touched_replaced_and_new_are_told_and_add_up(home: Path) -> 
     assert [sentence.replace(str(home), "") for sentence in told] == [
         "1 image of '/photos' was written anew and holds what it held before (1.png): nothing is to be done.",
         (
-            "1 image of '/photos' holds another image than before (2.png): it is a new image; the one before is held "
-            "back from training and releases unless it can be read elsewhere."
+            "1 image of '/photos' holds another image than before (2.png): it is taken as new, and what was "
+            "there before is held back from training and releases unless it can be read elsewhere."
         ),
         (
             "1 image that '/photos' gave is gone (0.png): what was made of it stays, and what cannot be read without "
@@ -288,3 +288,19 @@ def test_a_packed_set_keeps_what_its_deleted_tars_said(home: Path) -> None:
     write_container(home / "webdataset" / "b", photos[2:], {"2": "three", "3": "four"})
     ingest(home, source, pack=True)
     assert sorted(labels(home).values()) == [[(text, -1)] for text in ("four", "one", "three", "two")]
+
+
+def test_more_than_one_file_is_told_in_the_plural(home: Path) -> None:
+    folder = {"folder": str(home / "photos")}
+    for number in range(4, 6):
+        draw(home / "photos" / f"{number}.png", number)
+    ingest(home, folder)
+    for number in range(2):
+        (home / "photos" / f"{number}.png").unlink()
+        os.utime(home / "photos" / f"{number + 2}.png", (1, 1))
+        draw(home / "photos" / f"{number + 4}.png", 1000 + number)
+    again, changed, gone = ingest(home, folder).notes
+    assert "were written anew and hold what they held before (2.png, 3.png)" in again
+    assert "hold another image than before (4.png, 5.png): they are taken as new" in changed
+    assert "are gone (0.png, 1.png): what was made of them stays" in gone
+    assert gone.endswith("waits until they are back.")

@@ -146,6 +146,14 @@ def test_a_release_of_no_images_is_a_card_and_a_manifest(tmp_path: Path) -> None
     check(release, asked=True)
 
 
+def test_a_release_of_audit_images_alone_is_refused_and_says_so(tmp_path: Path) -> None:
+    draw(tmp_path / "photos", 3)
+    (tmp_path / "audit.txt").write_text("".join(f"{path.name}\n" for path in (tmp_path / "photos").iterdir()))
+    audit = {"sources": [{"folder": str(tmp_path / "photos")}], "audit": {"list": str(tmp_path / "audit.txt")}}
+    with pytest.raises(RunFailed, match=r"3 inputs are 3 kept, 3 of them only to measure with \(ingest.audit\)"):
+        run(wanted(tmp_path, ingest=audit))
+
+
 def test_a_shard_of_which_nothing_is_kept_leaves_no_gap_in_the_numbers(tmp_path: Path, unheard: None) -> None:
     photos = tmp_path / "photos"
     draw(photos, 12)

@@ -307,11 +307,16 @@ def test_links_and_sparse_members_are_quarantined_and_hidden_ones_counted(tmp_pa
             info = tarfile.TarInfo(name)
             info.type, info.linkname = kind, "0.jpg"
             file.addfile(info)
+        for name, kind in (("3.jpg", tarfile.FIFOTYPE), ("4.jpg", tarfile.CHRTYPE), ("5", tarfile.DIRTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type = kind
+            file.addfile(info)
     source = WebDataset(str(path))
     entries = list(source.entries())
     assert lost(entries) == [("1.jpg", "unsupported"), ("2.jpg", "unsupported")]
     assert "it is a link to '0.jpg', not a file" in entries[1].error
     assert source.left_out == {
+        "a member that is a pipe or a device": 2,
         "a hidden member": 1,
         "a note of webdataset's own": 1,
         "a member that is no plain file": 1,
