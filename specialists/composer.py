@@ -40,7 +40,7 @@ class Composer:
     needs: ClassVar[tuple[str, ...]] = ("kept_regions",)
     uses: ClassVar[tuple[str, ...]] = ("ocr",)
     gives: ClassVar[tuple[str, ...]] = ("texts",)
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     deterministic: ClassVar[bool] = True
 
     def __init__(

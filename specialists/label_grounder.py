@@ -68,7 +68,7 @@ class LabelGrounder:
 
     needs: ClassVar[tuple[str, ...]] = ("texts", "parse", "kept_regions")
     gives: ClassVar[tuple[str, ...]] = ("phrases",)
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     deterministic: ClassVar[bool] = True
 
     def __init__(self, *, synonyms: bool = True) -> None:
@@ -119,7 +119,7 @@ def add(names: dict[str, Name], one: str, label: str) -> None:
     many = plural(one)
     if many == one:
         names[one] = Name(label, plural=None)
-    elif (word := noun(one)).always_plural or word.many.startswith(("pairs of", "pieces of")):
+    elif (word := noun(one)).always_plural or word.bare or word.many.startswith("pairs of"):
         names[one] = Name(label, plural=True)  # "flowers", "scissors", "broccoli": one form for any number
     else:
         names[many] = Name(label, plural=True)

@@ -47,7 +47,9 @@ class Mention:
     @property
     def countable(self) -> bool:
         """Each member is one thing, and there are no others."""
-        return not self.noun.always_plural and self.amount == self.noun.indefinite(len(self.members))
+        return not (self.noun.always_plural or self.noun.uncounted) and self.amount == self.noun.indefinite(
+            len(self.members)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,25 +26,39 @@ PAIRS = frozenset(
 )
 MASSES = frozenset(
     spaced(
-        "broccoli bread rice pasta food fruit cheese meat cutlery furniture luggage clothing jewelry jewellery "
-        "garlic lettuce cabbage grass"
+        "broccoli bread food fruit cheese meat cutlery furniture luggage clothing jewelry jewellery garlic lettuce "
+        "cabbage popcorn sushi bacon ham beef pork tofu chocolate celery asparagus wood paper cardboard mail trash "
+        "garbage rubbish litter silverware tableware glassware equipment machinery footwear underwear soap"
     )
 )
-UNCHANGING = frozenset(spaced("sheep deer fish aircraft spacecraft moose bison shrimp squid"))
+# Without pieces: of any number of boxes there is "some water".
+STUFF = frozenset(
+    spaced(
+        "water milk tea wine juice soup butter honey sugar flour salt sauce ketchup mustard cereal rice pasta "
+        "spaghetti corn spinach seafood ice sand snow mud gravel hay grass smoke fog foliage vegetation hair money "
+        "traffic toothpaste shampoo"
+    )
+)
+UNCHANGING = frozenset(spaced("sheep deer moose bison shrimp squid salmon trout tuna swine"))
 IRREGULAR = {same: same for same in UNCHANGING} | dict(
     pair.split(":")
     for pair in spaced(
         "person:people man:men woman:women child:children mouse:mice goose:geese foot:feet tooth:teeth ox:oxen "
         "knife:knives leaf:leaves shelf:shelves wolf:wolves loaf:loaves calf:calves scarf:scarves wife:wives "
-        "potato:potatoes tomato:tomatoes mango:mangoes quiz:quizzes bus:buses"
+        "potato:potatoes tomato:tomatoes mango:mangoes hero:heroes quiz:quizzes bus:buses half:halves hoof:hooves "
+        "thief:thieves elf:elves"
     )
 )
+# Labels that are plurals already, without an "s" to tell.
+PLURALS = frozenset(IRREGULAR.values()) - UNCHANGING | frozenset(("cattle", "police", "poultry", "dice"))
+ONE_FORM = ("fish", "craft")  # "goldfish", "aircraft": endings of what is alike in both numbers
+NO_MAN = frozenset(spaced("human german roman ottoman talisman shaman caiman walkman"))
 CAPITALS = {"tv": "TV", "suv": "SUV", "cd": "CD", "dvd": "DVD", "atm": "ATM"}
 PLURAL_FORM = re.compile(r".*(?<![sui])s")  # "flowers", but neither "glass" nor "cactus" nor "tennis"
 SINGULAR_IN_S = frozenset(spaced("gas lens canvas atlas christmas"))
-LIKE_YOU = re.compile(r"(uni(?!n|m)|us[aeu]|euro|ewe|uk|urin|uten|one\b|ufo\b|tv\b)", re.IGNORECASE)
+LIKE_YOU = re.compile(r"(uni(?!n|m)|us[abeu]|eu|ewe|uk|urin|uten|one\b|ufo\b|tv\b)", re.IGNORECASE)
 SILENT_H = re.compile(r"(hour|honest|honou?r|heir)", re.IGNORECASE)
-SPELT_VOWEL = re.compile(r"(SUV|ATM|X-)")
+SPELT_VOWEL = re.compile(r"(SUV|ATM|X-|8|11\b|18\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +70,14 @@ class Noun:
     bare: str = ""
     always_plural: bool = False  # a label such as "flowers": one region may hold any number
 
+    @property
+    def uncounted(self) -> bool:
+        """Water, of which there are no pieces."""
+        return self.bare == self.many
+
     def indefinite(self, count: int, *, most: int = 0) -> str:
         """ "a cat", "two cats"; beyond `most` (0: no limit) "more than ten cats"."""
-        if self.always_plural or (count == 1 and self.bare):
+        if self.always_plural or self.uncounted or (count == 1 and self.bare):
             return f"some {self.bare or self.many}"
         if count == 1:
             return f"{article(self.one)} {self.one}"
@@ -71,14 +90,22 @@ class Noun:
         return f"some {self.bare or self.many}" if self.always_plural or self.bare else f"{word} {self.many}"
 
     def is_plural(self, count: int) -> bool:
-        return self.always_plural or count > 1
+        return self.always_plural or (count > 1 and not self.uncounted)
 
 
 def noun(label: str) -> Noun:
     words = [CAPITALS.get(word, word) for word in label.replace("_", " ").lower().split()]
     name, last = " ".join(words), words[-1] if words else ""
+    head, of, rest = name.partition(" of ")
+    if of:
+        things = noun(head)  # "glass of wine", "slices of pizza"
+        return Noun(f"{things.one} of {rest}", f"{things.many} of {rest}", always_plural=things.always_plural)
     if last in PAIRS:
         return Noun(f"pair of {name}", f"pairs of {name}")
+    if last in PLURALS:
+        return Noun(name, name, always_plural=True)
+    if last in STUFF or name.endswith("ice cream"):
+        return Noun(name, name, bare=name)
     if last in MASSES:
         return Noun(f"piece of {name}", f"pieces of {name}", bare=name)
     if PLURAL_FORM.fullmatch(last) and last not in SINGULAR_IN_S and last not in IRREGULAR:
@@ -87,11 +114,16 @@ def noun(label: str) -> Noun:
 
 
 def plural(name: str) -> str:
-    """The plural of a singular name; its last word carries it."""
+    """The plural of a singular name; its last word carries it, or the one before "of": "glasses of wine"."""
+    head, of, rest = name.partition(" of ")
+    if of:
+        return plural(head) + of + rest
     before, space, word = name.rpartition(" ")
     if word in IRREGULAR:
         form = IRREGULAR[word]
-    elif word.endswith("man") and word not in ("human", "german", "roman"):
+    elif word.endswith(ONE_FORM):
+        form = word
+    elif word.endswith("man") and word not in NO_MAN:
         form = word[:-2] + "en"
     elif re.search(r"(s|x|z|ch|sh)$", word):
         form = word + "es"

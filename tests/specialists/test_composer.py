@@ -131,10 +131,31 @@ def test_every_coco_class_is_spoken_of_grammatically(label: str) -> None:
         ("policeman", "a policeman", "three policemen"),
         ("toy", "a toy", "three toys"),
         ("strawberry", "a strawberry", "three strawberries"),
+        ("people", "some people", "some people"),
+        ("mice", "some mice", "some mice"),
+        ("drinking water", "some drinking water", "some drinking water"),
+        ("Ice cream", "some ice cream", "some ice cream"),
+        ("bacon", "some bacon", "three pieces of bacon"),
+        ("glass of wine", "a glass of wine", "three glasses of wine"),
+        ("pair of shoes", "a pair of shoes", "three pairs of shoes"),
+        ("slices of pizza", "some slices of pizza", "some slices of pizza"),
+        ("jellyfish", "a jellyfish", "three jellyfish"),
+        ("usb stick", "a usb stick", "three usb sticks"),
+        ("x-ray", "an x-ray", "three x-rays"),
+        ("18-wheeler", "an 18-wheeler", "three 18-wheelers"),
+        ("ottoman", "an ottoman", "three ottomans"),
+        ("thief", "a thief", "three thieves"),
     ],
 )
 def test_articles_and_plurals(label: str, one: str, three: str) -> None:
     assert (noun(label).indefinite(1), noun(label).indefinite(3)) == (one, three)
+
+
+def test_what_has_no_pieces_is_not_counted() -> None:
+    waters = thing("water", (10, 10, 60, 60)), thing("water", (240, 200, 290, 290))
+    told = compose(sample(CAT, *waters))
+    assert told["brief"] == "A photo of a cat and some water."
+    assert not any("One water" in text or "the water are" in text.lower() for text in told.values())
 
 
 def test_lists_have_commas_and_one_and() -> None:
