@@ -95,6 +95,8 @@ class Noun:
 
 def noun(label: str) -> Noun:
     words = [CAPITALS.get(word, word) for word in label.replace("_", " ").lower().split()]
+    if len(words) > 1 and words[0] in ("a", "an", "the"):
+        words = words[1:]  # "a red car", a label that was asked for in words
     name, last = " ".join(words), words[-1] if words else ""
     head, of, rest = name.partition(" of ")
     if of:

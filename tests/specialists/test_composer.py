@@ -145,6 +145,7 @@ def test_every_coco_class_is_spoken_of_grammatically(label: str) -> None:
         ("18-wheeler", "an 18-wheeler", "three 18-wheelers"),
         ("ottoman", "an ottoman", "three ottomans"),
         ("thief", "a thief", "three thieves"),
+        ("the red car", "a red car", "three red cars"),
     ],
 )
 def test_articles_and_plurals(label: str, one: str, three: str) -> None:
