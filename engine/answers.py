@@ -53,7 +53,7 @@ def _item_error(item: Any, column: str, allowed: set[str], seen: set[str], sampl
     if column not in allowed:
         return f"gave {column}, which it does not declare"
     if not isinstance(item, COLUMN_CLASSES[column]):
-        return f"{column} holds a {type(item).__name__}"
+        return f"{column} holds a value of type {type(item).__name__}"
     if item.id and item.id in seen:
         return f"the id '{item.id}' occurs twice"
     seen.add(item.id)

@@ -137,7 +137,7 @@ def _changes(before: CurrentNode, node: Node) -> list[str]:
 
 def _would_emit(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Node, before: bool) -> dict[str, Any]:
     """One line for the release, which is made whole or not at all. `before`: something it reads is to do."""
-    from pipelines.emit import content_key, existing_manifest
+    from pipelines.emit import altered, content_key, existing_manifest
 
     content = content_key(storage, [*nodes, judge], recipe)
     name = recipe.emit.name or f"r-{content[:8]}"
@@ -149,7 +149,7 @@ def _would_emit(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: 
     elif before or taken["content"] != content:
         why = "the name is taken: give another with --set emit.name=NAME"
     else:
-        why = "up to date"
+        why = altered(storage, f"releases/{name}", taken) or "up to date"
     todo = int(why != "up to date")
     return {"node": "emit", "component": name, "folder": f"releases/{name}", "todo": todo, "shards": 1, "why": why}
 

@@ -168,13 +168,15 @@ def emit(
     node = _emit_node(nodes, judge, folder, _numbers(records), content, recipe)
     commits = Commits(storage, node.folder)
     if (existing := _existing(storage, folder, commits, len(records))) is not None:
-        if existing["content"] == content:
+        if existing["content"] == content and not (damage := altered(storage, folder, existing)):
             return folder, existing
-        if existing["counts"].get("images"):
+        if existing["content"] == content and runtime.tell:
+            runtime.tell(f"{damage}: the release is made again.")
+        if existing["content"] != content and existing["counts"].get("images"):
             raise ConfigError(
                 f"The release '{name}' exists and holds other content: choose another name with --set emit.name=NAME."
             )
-        storage.remove(f"{folder}/manifest.json")  # a release of no image keeps no name
+        storage.remove(f"{folder}/manifest.json")  # a release of no image keeps no name, a damaged one is made again
     told = account(Dataset.open(storage.url))
     _check_share(told, records, recipe)
     _forget_damaged(commits, folder)
@@ -202,6 +204,18 @@ def _existing(storage: Storage, folder: str, commits: Commits, shards: int) -> d
             raise
         storage.remove(f"{folder}/manifest.json")
         return None
+
+
+def altered(storage: Storage, folder: str, manifest: Mapping[str, Any]) -> str:
+    """Which file of a finished release is gone, or has another size; '' for none. What is in them `verify` reads."""
+    names = set(storage.names(folder))
+    for file in manifest["files"]:
+        path = f"{folder}/{file['name']}"
+        if file["name"] not in names:
+            return f"'{path}' is gone"
+        if storage.local and storage.size(path) != file["bytes"]:
+            return f"'{path}' has {storage.size(path):,} bytes, the manifest says {file['bytes']:,}"
+    return ""
 
 
 def _check_share(told: Account, judged: Sequence[Record], recipe: Recipe) -> None:

@@ -6,6 +6,7 @@ The photos are of three formats, in shards of four. `datasets` is asked by few t
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import socket
@@ -23,6 +24,7 @@ from engine.images import image_id
 from engine.sealed import unseal
 from pipelines import emit, verify
 from pipelines import run as stages
+from pipelines.dry_run import dry_run
 from pipelines.release import ShardFiles, write_shard
 from tests.pipelines.small_release import drawn
 from tests.runs import recipe, release_files, released_ids
@@ -267,6 +269,28 @@ def test_a_committed_shard_whose_file_was_damaged_before_the_manifest_is_written
     run(wanted(tmp_path))
     assert release_files(tmp_path / "set") == before
     check(release)
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_finished_release_with_a_damaged_file_is_made_again_and_told(
+    tmp_path: Path, unheard: None, damage: str
+) -> None:
+    draw(tmp_path / "photos")
+    run(wanted(tmp_path))
+    before = release_files(tmp_path / "set")
+    file = tmp_path / "set/releases/v1/train-00000.tar"
+    file.unlink() if damage == "gone" else os.truncate(file, 1)
+    assert dry_run(wanted(tmp_path))[-1]["why"].startswith("'releases/v1/train-00000.tar' ")
+    told: list[str] = []
+    run(wanted(tmp_path), tell=told.append)
+    assert dry_run(wanted(tmp_path))[-1]["why"] == "up to date"
+    assert release_files(tmp_path / "set") == before
+    assert [re.sub(r"[\d,]+ bytes", "N bytes", one) for one in told] == [
+        "'releases/v1/train-00000.tar' is gone: the release is made again."
+        if damage == "gone"
+        else f"'releases/v1/train-00000.tar' has N bytes, the manifest says {file.stat().st_size:,}: "
+        "the release is made again."
+    ]
 
 
 def test_a_release_folder_that_was_deleted_is_made_again(tmp_path: Path, unheard: None) -> None:
