@@ -35,7 +35,7 @@ test-parts: .venv/test.stamp
 experiments: .venv/test.stamp
 	$(BIN)/python -m benchmarks.experiments
 
-# What takes too long for `make test`: a worker that is killed in training on Ray, words read from street photos.
+# What takes too long for `make test`: more that is killed on Ray, words read from street photos.
 slow: .venv/test.stamp
 	$(PYTEST) benchmarks/slow
 

@@ -14,6 +14,9 @@ from benchmarks.detectors import words_read
 from engine.config import parse_recipe
 from pipelines.train import train
 from tests.conftest import ray_cluster as ray_cluster
+from tests.engine.test_faults import kill_a_driver_and_go_on
+from tests.engine.test_faults import photos as photos
+from tests.engine.test_faults import undisturbed_in_tens as undisturbed_in_tens
 from tests.pipelines.test_train import Data, run, with_train
 from tests.pipelines.test_train import released as released
 from tests.shared_data import shared
@@ -65,3 +68,9 @@ def test_it_reads_most_legible_words_of_street_photos() -> None:
     read, legible, _ = words_read(shared("scene_text/dev"))
     assert legible == 192
     assert read >= 135
+
+
+def test_a_killed_driver_that_had_joined_a_cluster_goes_on_with_the_same_command(
+    ray_cluster: None, photos: Path, undisturbed_in_tens: Path, tmp_path: Path
+) -> None:
+    kill_a_driver_and_go_on(photos, undisturbed_in_tens, tmp_path, own=False, share=0.8)

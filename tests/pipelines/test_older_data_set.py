@@ -81,6 +81,5 @@ def test_a_run_redoes_that_alone_and_leaves_the_rest_as_it_was(older: Path) -> N
     assert any(name.startswith("objects/") for name in new)
     status = said("status", "-d", "set")
     assert status.count("(adds up)") == 4
-    for release in ("v1", "v2"):
-        said("verify", f"set/releases/{release}")
+    said("verify", "set/releases/v2")
     said("check", "-d", "set")
