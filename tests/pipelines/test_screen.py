@@ -172,7 +172,7 @@ def test_an_answer_without_end_is_shown_as_far_as_it_is_asked(dataset: Path) -> 
 
 
 def test_pairs_are_of_the_release_made_last_or_of_the_one_named(dataset: Path) -> None:
-    sql = "SELECT DISTINCT release, task FROM pairs"
+    sql = "SELECT DISTINCT release, task FROM pairs ORDER BY ALL"
     last = json.loads(said("query", sql, "-d", str(dataset), "--format", "json"))
     assert {row["release"] for row in last} == {"v1"}
     assert last == json.loads(said("query", sql, "-d", str(dataset), "--format", "json", "--of", "releases/v1"))
