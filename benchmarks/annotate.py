@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.photos import real, repeated
-from engine.config import Recipe, parse_recipe
-from engine.progress import LiveLine
+from engine.running.messages import Done, Unit
+from engine.running.progress import LiveLine
 from engine.schema import Sample
-from engine.units import Done, Unit
+from pipelines.recipe import Recipe, parse_recipe
 
 Options = dict[str, Any]
 _detector: Any = None  # of a process of the pool
@@ -40,7 +40,7 @@ _detector: Any = None  # of a process of the pool
 
 def load_detector(options: Options) -> None:
     global _detector  # noqa: PLW0603 - as such scripts do
-    from engine.catalog import resolve
+    from engine.config.catalog import resolve
     from specialists import CATALOG
 
     plain = {name: value for name, value in options.items() if name != "use"}
@@ -104,7 +104,7 @@ def recipe_of(dataset: Path, photos: Path, options: Options, chunk: int, workers
 
 
 def engine_side(recipe: Recipe) -> list[tuple[float, float]]:
-    from pipelines.run import run
+    from pipelines.stages.run import run
 
     clock = Clock("annotate")
     run(recipe, stage="annotate", watch=lambda _: clock)
@@ -143,7 +143,7 @@ def run_side(place: Mapping[str, Any]) -> None:
 
 def prepare(given: argparse.Namespace, options: Options) -> float:
     """Photos, and a data set for each round; seconds the first `ingest` took in this process."""
-    from pipelines.run import run
+    from pipelines.stages.run import run
 
     repeated(real(given.photos), given.scratch / "photos", given.images)
     seconds = []

@@ -22,8 +22,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.columns import ImageScores, ParsedTexts, Shard
-from engine.flat import Floats
+from engine.records.columns import ImageScores, ParsedTexts, Shard
+from engine.records.shard import Floats
 from engine.schema import PARSE, ImageScore, Parse, Text, as_row, record_table, text_key
 from filters.min_complexity import min_complexity
 from filters.text_language import text_language
@@ -32,7 +32,7 @@ from filters.text_repetition import text_repetition
 from filters.too_many_objects import too_many_objects
 from filters.verdict import Rule, Verdict, reads
 from specialists.language import Language
-from specialists.spacy_parse import SpacyParse
+from specialists.spacy_parse.specialist import SpacyParse
 
 MADE = ("loops", "keywords")  # kinds
 RULES: tuple[Rule, ...] = (text_length, too_many_objects, min_complexity, text_repetition, text_language)

@@ -21,10 +21,10 @@ from typing import Any
 
 from benchmarks.detectors import DETECTORS, Photos, agree, detect
 from engine.schema import GRANULARITIES, Answer, Region, Sample
-from specialists.coco import COCO_80
-from specialists.composer import Composer
+from specialists.composer.specialist import Composer
+from specialists.english import NUMBERS, noun
+from specialists.onnx.coco_labels import COCO_80
 from specialists.ssd_mobilenet import SsdMobilenet
-from specialists.synonyms import NUMBERS, noun
 
 Box = tuple[float, float, float, float]
 

@@ -116,7 +116,7 @@ def _left_out(trial: Trial) -> None:
 
 def _rle_size(trial: Trial) -> None:
     done = trial.run()
-    from engine import masks
+    from engine.records import masks
 
     for row in trial.regions(8):
         if row["rle"]:

@@ -67,7 +67,7 @@ def command(
     env: Mapping[str, str] | None = None,
     before: Sequence[str] = (),
     memory: int = 0,
-    module: str = "pipelines.cli",
+    module: str = "pipelines.cli.commands",
     hangs_after: float = HANGS_AFTER_S,
 ) -> Done:
     """Run it to its end. `before`: what to start it through; `memory`: the most address space it may take, in bytes."""

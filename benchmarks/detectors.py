@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from engine.schema import Answer, Region, Sample
-from specialists.coco import COCO_90
 from specialists.consensus import Consensus
-from specialists.onnx_detector import OnnxDetector
+from specialists.onnx.coco_labels import COCO_90
+from specialists.onnx.detector import OnnxDetector
 from specialists.rapid_ocr import RapidOcr
 
 DETECTORS = {

@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.catalog import resolve
-from engine.flat import Ints, as_lists
+from engine.config.catalog import resolve
+from engine.records.shard import Ints, as_lists
 from engine.schema import ANNOTATIONS, CHUNK, COMPLEXITY, IMAGES, PARSE, PHRASE, RECORD, REGION, STRINGS, TEXT
-from engine.shards import ROW_GROUP
+from engine.storage.commits import ROW_GROUP
 from filters import CATALOG
-from filters.chain import counts, judge
+from filters.judging.apply_rules import counts, judge
 from filters.verdict import Rule
 
 IMAGES_A_SHARD = 1000

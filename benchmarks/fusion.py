@@ -23,8 +23,8 @@ from model.evaluate.boxes import measure_boxes
 from model.evaluate.calibration import calibration_error
 from model.evaluate.detections import Detection, Truth, TruthImage
 from model.evaluate.matching import scored
-from pipelines.fit_fusion import fit_fusion
-from pipelines.said import without_duplicates
+from pipelines.evaluation.fit_fusion import fit_fusion
+from pipelines.evaluation.predictions import without_duplicates
 from specialists.consensus import Consensus
 from specialists.ssd_mobilenet import SsdMobilenet
 

@@ -121,7 +121,7 @@ def make_recipe(folder: Path, dice: random.Random) -> Item:
 
 
 def _write(folder: Path, source: dict[str, Any], annotate: dict[str, Any], rules: list[Any]) -> None:
-    from engine.config import Run
+    from pipelines.recipe import Run
 
     run = {name: value for name, value in {"max_failed_share": 1.0}.items() if name in Run.model_fields}
     data = {"dataset": "ds", "ingest": {"sources": [source]}, "annotate": annotate, "filter": rules, "run": run}

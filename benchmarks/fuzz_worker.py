@@ -72,7 +72,7 @@ class Worker:
 
 
 def _answer(asked: dict[str, Any]) -> dict[str, Any]:
-    from pipelines.cli import app
+    from pipelines.cli.commands import app
 
     out, err = io.StringIO(), io.StringIO()
     os.chdir(asked["folder"])

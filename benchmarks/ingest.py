@@ -23,11 +23,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.photos import drawn
-from engine.config import Recipe, parse_recipe
-from engine.storage import Storage
-from engine.units import Done, Unit
-from engine.worker import Worker
-from pipelines.ingest import limits_of, list_inputs, open_dataset, probe_node
+from engine.running.messages import Done, Unit
+from engine.running.worker import Worker
+from engine.storage.files import Storage
+from pipelines.ingest.ingest import limits_of, list_inputs, open_dataset, probe_node
+from pipelines.recipe import Recipe, parse_recipe
 
 Clock = Callable[[], float]
 Read = Callable[[Path], Iterator[bytes]]

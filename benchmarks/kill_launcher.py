@@ -2,7 +2,8 @@
 
     python -m benchmarks.kill_launcher LOG AT WHEN engine-arguments...
 
-Each put, create, upload and removal of engine.storage is a numbered change; LOG takes a line for each, `number name`.
+Each put, create, upload and removal of engine.storage.files is a numbered change; LOG gets one line each,
+`number name`.
 At number AT the process kills itself: `before` the change, `inside` it (the temporary file is written, not yet
 renamed or linked), `after` it, or `later`, some way towards the next. `clock`: AT is milliseconds since the command
 began. AT of -1 kills nothing.
@@ -53,8 +54,8 @@ class Killer:
 
 def main() -> None:
     log, at, when, *arguments = sys.argv[1:]
-    from engine.storage import Storage
-    from pipelines.cli import app
+    from engine.storage.files import Storage
+    from pipelines.cli.commands import app
 
     killer = Killer(Path(log), -1 if when == "clock" else int(at), when)
     if when == "clock":

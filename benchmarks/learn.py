@@ -22,18 +22,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.config import Augment, Train
-from engine.images import decode, image_id
-from engine.pairs import iou_pairs, suppress
+from engine.images.decode import decode, image_id
+from engine.records.overlaps import iou_pairs, suppress
 from engine.schema import Sample, as_row
-from engine.storage import Storage
-from model.compiling import compile_pairs
+from engine.storage.files import Storage
 from model.evaluate.calibration import calibration_error, fit_isotonic
 from model.evaluate.detections import Detection, Truth, TruthImage
 from model.evaluate.matching import matched, scored
-from model.pairs import PAIRS, Options, pair_row
-from specialists.synthetic import Scene, scenes
-from specialists.synthetic_noise import NoisyAnnotator
+from model.pairs.compile import compile_pairs
+from model.pairs.pair import PAIRS, Options, pair_row
+from pipelines.recipe import Augment, Train
+from specialists.synthetic.noisy_annotator import NoisyAnnotator
+from specialists.synthetic.world import Scene, scenes
 
 OD, CAPTION, GROUNDING = "<OD>", "<CAPTION>", "<CAPTION_TO_PHRASE_GROUNDING>"
 SIZE = 96
@@ -109,7 +109,7 @@ def learn(options: argparse.Namespace, pairs: Path, tasks: Sequence[str]) -> tup
     """(folder of the model, what training.json says, CPU seconds)."""
     import yaml
 
-    from pipelines.train import fit
+    from pipelines.training.train import fit
 
     other = {key: yaml.safe_load(value) for key, _, value in (item.partition("=") for item in options.set)}
     kind = "mix" if options.mix else "noisy" if options.noisy else "od"
@@ -153,7 +153,7 @@ class Answers:
     def __init__(self, folder: str, of: Sequence[Scene]) -> None:
         import torch
 
-        from model.florence import load
+        from model.network.florence import load
 
         torch.set_num_threads(1)
         self.florence = load(folder)
@@ -171,8 +171,8 @@ class Answers:
         return [Truth(r["label"], (r["x1"], r["y1"], r["x2"], r["y2"])) for r in regions]
 
     def detections(self, location: Any = "median") -> Found:
-        from model.encoding import ask
-        from model.prediction import predict
+        from model.decoding.predict import predict
+        from model.network.encoding import ask
 
         asks = [ask(number, OD) for number in range(len(self.images))]
         said = predict(self.florence, self.images, asks, batch_size=BATCH, max_new_tokens=60, location=location)
@@ -198,8 +198,8 @@ class Answers:
 
     def captions(self) -> float:
         """The share that is the true one, word for word."""
-        from model.encoding import ask
-        from model.prediction import predict
+        from model.decoding.predict import predict
+        from model.network.encoding import ask
 
         asks = [ask(number, CAPTION) for number in range(len(self.images))]
         said = predict(self.florence, self.images, asks, batch_size=BATCH, max_new_tokens=60)
@@ -208,10 +208,10 @@ class Answers:
 
     def grounding(self) -> float:
         """Of the true pairs' phrase and box, the share that is answered with IoU .5 or more."""
-        from model.encoding import ask
-        from model.parsing import decode as parsed
-        from model.prediction import predict
-        from model.prompts import given_of
+        from model.decoding.predict import predict
+        from model.network.encoding import ask
+        from model.pairs.parsing import decode as parsed
+        from model.pairs.tasks import given_of
 
         asks, due = [], []
         for number, one in enumerate(self.records):
@@ -251,10 +251,10 @@ def honesty(fit: Answers, test: Answers) -> dict[str, Any]:
 
 def corrupted(answers: Answers) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Scores of the annotations of each scene as they are; and of one of them with another label or place."""
-    from model.encoding import ask
-    from model.scoring import score
-    from model.targets import Item, arranged, write
-    from specialists.synthetic_shapes import CLASSES
+    from model.decoding.score import score
+    from model.network.encoding import ask
+    from model.pairs.targets import Item, arranged, write
+    from specialists.synthetic.shapes import CLASSES
 
     random = np.random.default_rng(0)
     asks, targets, wrong_at = [], [], []

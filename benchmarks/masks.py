@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.detectors import Photos
-from engine import masks
 from engine.component import Specialist
+from engine.records import masks
 from engine.schema import Region, Sample
-from specialists.grabcut import Grabcut
-from specialists.salient_masks import SalientMasks
+from specialists.masks.grabcut import Grabcut
+from specialists.masks.salient_masks import SalientMasks
 
 MOST = 1000  # masks an image
 FLOOR = 0.55  # the default of min_quality

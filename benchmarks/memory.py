@@ -16,13 +16,13 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.photos import drawn
-from engine.backends import KEEP_MEMORY
-from engine.config import Recipe, parse_recipe
-from engine.images import Limits
-from engine.units import Done, Unit
-from engine.worker import Worker
-from pipelines.annotate import annotation_nodes
-from pipelines.run import run
+from engine.images.decode import Limits
+from engine.running.backends import KEEP_MEMORY
+from engine.running.messages import Done, Unit
+from engine.running.worker import Worker
+from pipelines.annotate.annotate import annotation_nodes
+from pipelines.recipe import Recipe, parse_recipe
+from pipelines.stages.run import run
 
 NODES = {
     "decodes": {"use": "decodes"},

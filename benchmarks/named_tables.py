@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from engine.columns import assemble
-from engine.dataset import INPUTS, Dataset
-from engine.flat import as_lists
-from engine.graph import IMAGES
+from engine.reading.dataset import INPUTS, Dataset
+from engine.reading.sql import named_queries, named_query, query
+from engine.records.columns import assemble
+from engine.records.shard import as_lists
+from engine.running.graph import IMAGES
 from engine.schema import (
     GRANULARITIES,
     PARSE,
@@ -43,13 +44,12 @@ from engine.schema import (
 )
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.schema import INPUTS as INPUTS_SCHEMA
-from engine.shards import Commits, Record
-from engine.sql import named_queries, named_query, query
-from engine.storage import Storage
-from filters.chain import judge
+from engine.storage.commits import Commits, Record
+from engine.storage.files import Storage
+from filters.judging.apply_rules import judge
 from filters.min_score import min_score
 from filters.ungrounded_phrase import ungrounded_phrase
-from pipelines.query import render_query
+from pipelines.explore.query import render_query
 
 IMAGES_A_SHARD = 1000
 TARGET = 2.0
@@ -202,7 +202,7 @@ def _commit(storage: Storage, folder: str, shard: int, table: pa.Table) -> None:
 
 def captioned(folder: Path, file: Path, granularity: str) -> None:
     """A data set of the captions of a JSON-lines file (image_id, text), all of them people's, and parsed."""
-    from specialists.spacy_parse import SpacyParse
+    from specialists.spacy_parse.specialist import SpacyParse
 
     parser = SpacyParse()
     parser.load()

@@ -22,9 +22,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 
-from engine.images import Pixels, decode
-from engine.neighbours import Hashes, distances, groups, neighbours
-from engine.phash import BITS, RADIUS, hashes_to_array, perceptual_hash
+from engine.images.decode import Pixels, decode
+from engine.images.near_duplicates import Hashes, distances, groups, neighbours
+from engine.images.perceptual_hash import BITS, RADIUS, hashes_to_array, perceptual_hash
 
 # Drawings, and the right eye of a stereo pair.
 NO_PHOTOS = ("chessboard", "clock_motion", "color", "horse", "logo", "phantom", "motorcycle_right", "multipage")

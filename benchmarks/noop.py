@@ -4,8 +4,8 @@
 
 Two comparisons, shard by shard and in turns. On one core, everything pinned to it: CPU seconds, so a busy machine
 matters little. On two cores, plain loops with the two threads the Worker has: the clock. `ours` decodes with
-engine.images.decode, which is what the Worker calls, `pillow` and `cv2` are what a script would write. The Worker
-also checks that each file is the one that was ingested (sha256), and writes and commits a Parquet file.
+engine.images.decode.decode, which is what the Worker calls, `pillow` and `cv2` are what a script would write. The
+Worker also checks that each file is the one that was ingested (sha256), and writes and commits a Parquet file.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.photos import drawn, real, repeated
-from engine.backends import KEEP_MEMORY
-from engine.config import Recipe, parse_recipe
-from engine.graph import Node
-from engine.images import Limits, decode
-from engine.units import Done, Unit
-from engine.worker import Worker
-from pipelines.annotate import annotation_nodes
-from pipelines.run import run
+from engine.images.decode import Limits, decode
+from engine.running.backends import KEEP_MEMORY
+from engine.running.graph import Node
+from engine.running.messages import Done, Unit
+from engine.running.worker import Worker
+from pipelines.annotate.annotate import annotation_nodes
+from pipelines.recipe import Recipe, parse_recipe
+from pipelines.stages.run import run
 
 SIDES = ("worker", "ours", "pillow", "cv2", "hashed")
 Work = Callable[[int], object]

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from specialists.spacy_parse import SpacyParse, load_pipeline
+from specialists.spacy_parse.specialist import SpacyParse, load_pipeline
 
 BLOCK = 128
 

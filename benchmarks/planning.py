@@ -20,14 +20,14 @@ from pathlib import Path
 
 import yaml
 
-from engine.config import Recipe, parse_recipe
-from engine.graph import IMAGES
-from engine.plan import make_plan
-from engine.shards import Commits, record_name
-from engine.storage import Storage
-from pipelines.filter import judge_node
-from pipelines.ingest import open_dataset
-from pipelines.run import all_nodes
+from engine.running.graph import IMAGES
+from engine.running.plan import make_plan
+from engine.storage.commits import Commits, record_name
+from engine.storage.files import Storage
+from pipelines.filter.judge import judge_node
+from pipelines.ingest.ingest import open_dataset
+from pipelines.recipe import Recipe, parse_recipe
+from pipelines.stages.run import all_nodes
 
 LINKS = 30_000  # names one file may have; file systems stop at 65,000
 DETECTORS = 4
@@ -79,7 +79,7 @@ def main() -> None:
         print(f"{given.shards} shards in {folders} folders, {2 * folders * given.shards} files", flush=True)
         path = Path(scratch) / "recipe.yaml"
         path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
-        command = [sys.executable, "-m", "pipelines.cli", "run", "-c", str(path), "--stage", "annotate"]
+        command = [sys.executable, "-m", "pipelines.cli.commands", "run", "-c", str(path), "--stage", "annotate"]
         started = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - started

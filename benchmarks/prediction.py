@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.images import decode
-from model.encoding import Ask, ask, padded
-from model.florence import Florence, Pixels, build, load
-from model.prediction import Prediction, predict
-from model.presets import preset_of
-from model.prompts import TASKS
-from model.tokenizer import train_tokenizer
-from specialists.synthetic import scenes
+from engine.images.decode import decode
+from model.decoding.predict import Prediction, predict
+from model.network.encoding import Ask, ask, padded
+from model.network.florence import Florence, Pixels, build, load
+from model.network.presets import preset_of
+from model.network.tokenizer import train_tokenizer
+from model.pairs.tasks import TASKS
+from specialists.synthetic.world import scenes
 
 FOUR = ("<CAPTION>", "<OD>", "<DENSE_REGION_CAPTION>", "<REGION_PROPOSAL>")
 GIVEN = {"": "", "text": "a red ball", "region": "<loc_1><loc_2><loc_500><loc_600>"}

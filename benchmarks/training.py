@@ -18,12 +18,12 @@ from typing import Any
 
 from benchmarks.learn import draw
 from benchmarks.photos import drawn
-from engine.config import Train
-from engine.storage import Storage
-from model.batches import Batches
-from model.florence import load
-from model.pair_store import PairStore, PixelStore, open_pairs
-from model.sampling import Schedule
+from engine.storage.files import Storage
+from model.network.florence import load
+from model.training.batches import Batches
+from model.training.pair_store import PairStore, PixelStore, open_pairs
+from model.training.sampling import Schedule
+from pipelines.recipe import Train
 
 BATCH = 16
 
@@ -49,7 +49,7 @@ def main() -> None:
 
 def engine(folder: Path, pairs: str, steps: int, name: str, runner: str) -> float:
     """Samples a second between the first word after a tenth of the steps and the last one."""
-    from pipelines.train import fit
+    from pipelines.training.train import fit
 
     heard: list[tuple[float, int]] = []
     train = Train(name=name, vocabulary=300, steps=steps, batch_size=BATCH, checkpoint_every=steps // 3)

@@ -49,6 +49,8 @@ class Specialist(Protocol):
     Where the first three depend on options, the class names all there may be and an instance its own.
     `packages`: modules that `load` imports and a plain install lacks, `extra`: which of this package's extras brings
     them; a recipe is refused before anything runs where they are not installed.
+    `key_name`: the "module:Name" that is hashed into the node's key, for a class that was moved or renamed and whose
+    answers did not change. Not inherited.
     `score_names`: the names of the image scores it gives; where it does not declare them a recipe's rules are taken
     to find theirs.
     Optional instance attributes, set from options: `batch_size` (default 16), `timeout_s` (seconds a

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.storage import read_source, sha256_file
+from engine.storage.files import read_source, sha256_file
 
 RUN_OPTIONS = frozenset({"batch_size", "timeout_s", "cpus", "gpus", "memory", "max_workers"})
 

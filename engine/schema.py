@@ -182,7 +182,7 @@ PROBE = pa.schema(
     [
         *(INPUTS.field(name) for name in ("source", "uri", "offset", "length", "fingerprint", "licence")),
         *(IMAGES.field(name) for name in ("image_id", "width", "height", "format", "bytes")),
-        required("phash", pa.string()),  # of engine.phash; '' unless an audit split is drawn
+        required("phash", pa.string()),  # of engine.images.perceptual_hash; '' unless an audit split is drawn
         # Which frame of a photo with an EXIF turn has the size of its labels, where the source does not give the frame:
         # stored, upright, or both (taken as upright). '' for all others.
         required("fits", pa.string()),

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from engine.columns import Regions
-from engine.flat import Floats
-from engine.ranges import Amount
-from filters.bounds import Kinds, row_bounds
-from filters.needs import Given, needs
+from engine.config.ranges import Amount
+from engine.records.columns import Regions
+from engine.records.shard import Floats
+from filters.judging.bounds import Kinds, row_bounds
+from filters.judging.needs import Given, needs
 from filters.verdict import Verdict
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.columns import Regions
-from engine.ranges import Amount
+from engine.config.ranges import Amount
+from engine.records.columns import Regions
 from filters.verdict import Verdict
 
 

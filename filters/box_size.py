@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.columns import Regions
-from engine.ranges import Amount, Share
-from filters.bounds import one_option, row_bounds
+from engine.config.ranges import Amount, Share
+from engine.records.columns import Regions
+from filters.judging.bounds import one_option, row_bounds
 from filters.verdict import Verdict
 
 BOUNDS = ("min_side", "min_share", "max_share")

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import AfterValidator
 
-from engine.columns import Images, ImageScores
-from engine.flat import Floats
-from filters.needs import Given, needs
+from engine.records.columns import Images, ImageScores
+from engine.records.shard import Floats
+from filters.judging.needs import Given, needs
 from filters.verdict import Verdict
 
 HIGHEST: Mapping[str, float] = {"sharpness": np.inf, "brightness": 1, "contrast": 0.5, "entropy": 8, "clipped": 1}

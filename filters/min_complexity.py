@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.columns import ParsedTexts
-from filters.bounds import Amounts, one_option, text_bounds
+from engine.records.columns import ParsedTexts
+from filters.judging.bounds import Amounts, one_option, text_bounds
 from filters.verdict import Verdict, at_least
 
 MIN_OBJECT: Mapping[str, float] = {"brief": 1, "detailed": 2, "more_detailed": 2}

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from engine.columns import Phrases
-from filters.bounds import Shares, text_bounds
+from engine.records.columns import Phrases
+from filters.judging.bounds import Shares, text_bounds
 from filters.verdict import Verdict
 
 FLOOR = 0.25  # customary for the text threshold of Grounding DINO

@@ -1,7 +1,7 @@
 """Confidence: regions their own producer was unsure of. Scores of two models are not on one scale.
 
-Either each producer gets its own floor, or a calibration (engine/calibration.py) turns scores into the share that
-was right, and one floor means the same for all it has a curve for.
+Either each producer gets its own floor, or a calibration (engine/scores/calibration.py) turns scores into the share
+that was right, and one floor means the same for all it has a curve for.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from engine.calibration import Calibration
-from engine.columns import Regions
-from engine.flat import Floats
-from engine.ranges import Share
-from filters.bounds import row_bounds
+from engine.config.ranges import Share
+from engine.records.columns import Regions
+from engine.records.shard import Floats
+from engine.scores.calibration import Calibration
+from filters.judging.bounds import row_bounds
 from filters.verdict import Verdict
 
 

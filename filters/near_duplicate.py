@@ -14,8 +14,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from engine.columns import SurveyedImages
-from engine.phash import RADIUS
+from engine.images.perceptual_hash import RADIUS
+from engine.records.columns import SurveyedImages
 from filters.verdict import Verdict
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.columns import Phrases
-from engine.flat import Bools
+from engine.records.columns import Phrases
+from engine.records.shard import Bools
 from filters.verdict import Verdict
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.columns import Regions
-from engine.flat import Bools, Floats, Ints
-from engine.pairs import iou_pairs, suppressors
-from engine.ranges import Share
-from filters.bounds import Kinds
+from engine.config.ranges import Share
+from engine.records.columns import Regions
+from engine.records.overlaps import iou_pairs, suppressors
+from engine.records.shard import Bools, Floats, Ints
+from filters.judging.bounds import Kinds
 from filters.verdict import Verdict
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from engine.columns import Phrases
-from engine.flat import Numbers
+from engine.records.columns import Phrases
+from engine.records.shard import Numbers
 from filters.verdict import Verdict
 
 _WORDS = """

@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow.compute as pc
 from pydantic import Field
 
-from engine.columns import ImageScores, Texts
-from engine.flat import Ints
-from engine.ranges import Count
-from filters.bounds import Shares, text_bounds
-from filters.needs import needs, score
+from engine.config.ranges import Count
+from engine.records.columns import ImageScores, Texts
+from engine.records.shard import Ints
+from filters.judging.bounds import Shares, text_bounds
+from filters.judging.needs import needs, score
 from filters.verdict import Verdict
 
 Codes = Annotated[Sequence[Annotated[str, Field(pattern=r"^[a-z]{2,3}(-\w+)*$")]], Field(min_length=1)]  # ISO 639

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from engine.columns import ParsedTexts
-from filters.bounds import Amounts, one_option, text_bounds
+from engine.records.columns import ParsedTexts
+from filters.judging.bounds import Amounts, one_option, text_bounds
 from filters.verdict import Verdict, at_least, at_most
 
 MIN_TOKENS: Mapping[str, float] = {"brief": 2, "detailed": 5, "more_detailed": 8}

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from engine.columns import Texts
-from engine.flat import Floats
-from filters import repeats
-from filters.bounds import Shares, one_option, text_bounds
+from engine.records.columns import Texts
+from engine.records.shard import Floats
+from filters.judging import ngrams as repeats
+from filters.judging.bounds import Shares, one_option, text_bounds
 from filters.verdict import Verdict, at_most
 
 MAX_TOP_2GRAM: Mapping[str, float] = {"brief": 0.25, "detailed": 0.25, "more_detailed": 0.2}

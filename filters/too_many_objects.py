@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from engine.columns import ParsedTexts
-from filters.bounds import Amounts, Shares, text_bounds
+from engine.records.columns import ParsedTexts
+from filters.judging.bounds import Amounts, Shares, text_bounds
 from filters.verdict import Verdict, at_most
 
 MAX_OBJECTS: Mapping[str, float] = {"brief": 10, "detailed": 30, "more_detailed": 60}

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.columns import Images, Phrases, Regions
-from engine.ranges import Count
+from engine.config.ranges import Count
+from engine.records.columns import Images, Phrases, Regions
 from filters.verdict import Verdict
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.columns import Phrases, Regions
-from engine.ranges import Count
+from engine.config.ranges import Count
+from engine.records.columns import Phrases, Regions
 from filters.verdict import Verdict
 
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from engine.columns import Images, ImageScores
-from engine.ranges import Share
-from filters.bounds import row_bounds
-from filters.needs import needs, score
+from engine.config.ranges import Share
+from engine.records.columns import Images, ImageScores
+from filters.judging.bounds import row_bounds
+from filters.judging.needs import needs, score
 from filters.verdict import Verdict
 
 

@@ -14,9 +14,9 @@ from typing import get_type_hints
 
 import numpy as np
 
-from engine.columns import VIEWS, ParsedTexts, SurveyedImages
 from engine.errors import ConfigError, unknown
-from engine.flat import Bools, Floats, Numbers
+from engine.records.columns import VIEWS, ParsedTexts, SurveyedImages
+from engine.records.shard import Bools, Floats, Numbers
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.screen import shown
+from engine.running.terminal_text import shown
 
 if TYPE_CHECKING:
     from PIL import ImageDraw

@@ -11,7 +11,7 @@ from model.evaluate.detections import Detection, Truth, TruthImage, in_known_ima
 from model.evaluate.matching import matched
 from model.evaluate.resampling import Bools, Floats, Ints, of_totals
 from model.evaluate.tokens import tokens
-from refinement.matching import paired
+from refinement.match import paired
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from engine.pairs import iou_pairs, suppressors
+from engine.records.overlaps import iou_pairs, suppressors
 from model.evaluate.detections import Box, plain_label
-from refinement.matching import overlap, paired
+from refinement.match import overlap, paired
 from refinement.options import MergeOptions
 
 Rule = Literal["moved", "relabelled", "added", "dropped", "duplicate"]

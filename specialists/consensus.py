@@ -14,12 +14,12 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from engine.calibration import Calibration
+from engine.config.ranges import Share
 from engine.errors import ConfigError
-from engine.fusion import RIVAL_IOU, Evidence, by_agreement, trust
-from engine.pairs import iou_pairs, suppressors
-from engine.ranges import Share
+from engine.records.overlaps import iou_pairs, suppressors
 from engine.schema import Answer, Region, Sample
+from engine.scores.calibration import Calibration
+from engine.scores.fusion import RIVAL_IOU, Evidence, by_agreement, trust
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -27,13 +27,13 @@ Ints = npt.NDArray[np.int64]
 
 
 class Consensus:
-    """Fused score without labels: `engine.fusion.by_agreement`. One detector alone keeps its scores; with several
-    each counts by how far the others in the image confirm it, and silence of one that was asked counts against a box.
-    Fused box: mean of the members', weighted by votes * trust * score.
+    """Fused score without labels: `engine.scores.fusion.by_agreement`. One detector alone keeps its scores; with
+    several each counts by how far the others in the image confirm it, and silence of one that was asked counts against
+    a box. Fused box: mean of the members', weighted by votes * trust * score.
 
     Options. iou: boxes of one label that overlap as much are one object. nms_iou: and as much are
     duplicates, within one producer. votes: {producer: weight}, 1 for whom is not named.
-    calibration: path or URL of what `engine eval --fit` wrote (engine/calibration.py says what it holds): scores
+    calibration: path or URL of what `engine eval --fit` wrote (engine/scores/calibration.py says what it holds): scores
     become probabilities before anything else is done with them, and the fit's fusion takes the place of agreement.
     """
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError
-from engine.phash import perceptual_hash
+from engine.images.perceptual_hash import perceptual_hash
 from engine.schema import Answer, ImageScore, Sample
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
-from engine.accents import without_accents
+from engine.records.accents import without_accents
 from engine.schema import Answer, Chunk, Phrase, Region, Sample, Text
-from specialists.synonyms import COLLECTIVE, LOOKALIKES, NUMBERS, SYNONYMS, noun, plural, spaced
+from specialists.english import COLLECTIVE, LOOKALIKES, NUMBERS, SYNONYMS, noun, plural, spaced
 
 LONGEST_NAME = 4  # words
 COUNTS = {word: count for count, word in enumerate(NUMBERS)} | {"both": 2, "pair": 2, "couple": 2}

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 
+from engine.config.ranges import Share
 from engine.errors import ConfigError, StartError, unknown
 from engine.extras import folder_of
-from engine.ranges import Share
 from engine.schema import Answer, ImageScore, Sample
 
 LIKELY = ["en", *"ar cs da de el es fi fr he hi hu id it ja ko nl no pl pt ro ru sv th tr uk vi zh".split()]  # noqa: SIM905

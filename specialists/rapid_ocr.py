@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from engine.config.ranges import Number, Share
 from engine.errors import ConfigError, StartError
 from engine.extras import folder_of
-from engine.ranges import Number, Share
 from engine.schema import Answer, Region, RegionText, Sample
 
 _MODELS = {

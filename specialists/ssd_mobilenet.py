@@ -13,11 +13,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from engine.config.ranges import Share
 from engine.errors import ConfigError, StartError
 from engine.extras import folder_of
-from engine.ranges import Share
 from engine.schema import Answer, Region, Sample
-from specialists.coco import COCO_90
+from specialists.onnx.coco_labels import COCO_90
 
 _GRAPH = "frozen_inference_graph.pb"
 _CONFIG = "ssd_mobilenet_v2_coco_2018_03_29.pbtxt"

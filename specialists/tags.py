@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from engine.config.ranges import Share
 from engine.errors import ConfigError, StartError
 from engine.extras import folder_of
-from engine.ranges import Share
 from engine.schema import Answer, Sample, Tag
 
 _NETWORK = "efficientnet_lite3.tflite"

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine.schema import ANNOTATIONS, IMAGES, PARSE, record_table, text_key
-from filters.chain import judge
+from filters.judging.apply_rules import judge
 
 Row = dict[str, Any]
 

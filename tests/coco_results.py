@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from engine import masks
+from engine.records import masks
 from engine.schema import Region
 from model.evaluate.detections import Box, Detection, Truth, TruthImage
 

@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
-from engine import masks
-from engine.dataset import Dataset
-from engine.images import image_id
+from engine.images.decode import image_id
+from engine.reading.dataset import Dataset
+from engine.records import masks
 from engine.schema import ANNOTATIONS, IMAGES, INPUTS, PARSE, PROBE, SCHEMA_VERSION, VERDICTS, record_table
-from engine.shards import Commits, Record
-from engine.storage import Storage
+from engine.storage.commits import Commits, Record
+from engine.storage.files import Storage
 from tests.builders import Row, failure, parsed, phrase, region, region_text, text
 
 SIZES = {"cat": (120, 80), "cup": (100, 100), "tiny": (16, 16), "page": (160, 100), "crash": (40, 40)}

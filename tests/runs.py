@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from engine.config import Recipe, parse_recipe
-from engine.images import image_id
+from engine.images.decode import image_id
+from pipelines.recipe import Recipe, parse_recipe
 
 REPO = Path(__file__).parents[1]
 
@@ -80,7 +80,7 @@ def engine(
 ) -> subprocess.CompletedProcess[str]:
     """The command line as a user runs it."""
     return subprocess.run(
-        [sys.executable, "-m", "pipelines.cli", *arguments],
+        [sys.executable, "-m", "pipelines.cli.commands", *arguments],
         cwd=cwd or REPO,
         env=_environment(env),
         capture_output=True,
@@ -92,7 +92,7 @@ def engine(
 
 def engine_in_background(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli", *arguments],
+        [sys.executable, "-m", "pipelines.cli.commands", *arguments],
         cwd=REPO,
         env=_environment(env),
         stdout=subprocess.PIPE,

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.answers import check_answer, number
-from engine.catalog import check_options, resolve
-from engine.config import Recipe, load_recipe
+from engine.config.catalog import check_options, resolve
 from engine.errors import ConfigError
-from engine.graph import build
+from engine.records.answers import check_answer, number
+from engine.running.graph import build
 from engine.schema import IMAGES, Sample, as_row, record_table
-from filters.chain import judge
+from filters.judging.apply_rules import judge
+from pipelines.recipe import Recipe, load_recipe
 
 PAGE = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"
 BLOCK = re.compile(r"^```(?:python|yaml)\n# ([\w.]+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

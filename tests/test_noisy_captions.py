@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks.experiments.writers import NoisyCaptions, caption, facts
 from engine.schema import Sample
-from specialists.synthetic import scenes
-from specialists.synthetic_shapes import CLASSES
+from specialists.synthetic.shapes import CLASSES
+from specialists.synthetic.world import scenes
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])

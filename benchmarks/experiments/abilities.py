@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.learn import CAPTION, OD, SIZE, Answers, world
-from engine import masks
-from model.compiling import compile_pairs
-from model.pairs import Options
-from model.parsing import Found
-from model.parsing import decode as parsed
+from engine.records import masks
+from model.pairs.compile import compile_pairs
+from model.pairs.pair import Options
+from model.pairs.parsing import Found
+from model.pairs.parsing import decode as parsed
 
 CATEGORY, OUTLINE = "<REGION_TO_CATEGORY>", "<REGION_TO_SEGMENTATION>"
 TESTED = 400  # scenes
@@ -37,9 +37,9 @@ def abilities(model: str, tasks: Sequence[str], seed: int = 0) -> dict[str, floa
 
 def _asked(answers: Answers, task: str) -> list[tuple[Any, Any]]:
     """(answer, truth) of every true pair of a task."""
-    from model.encoding import ask
-    from model.prediction import predict
-    from model.prompts import given_of
+    from model.decoding.predict import predict
+    from model.network.encoding import ask
+    from model.pairs.tasks import given_of
 
     asks, due = [], []
     for number, record in enumerate(answers.records):

@@ -11,8 +11,8 @@ from benchmarks.experiments.abilities import CATEGORY, OUTLINE, abilities
 from benchmarks.experiments.book import Experiment, Outcome
 from benchmarks.experiments.crops import efficiency
 from benchmarks.learn import CAPTION, GROUNDING, OD, draw
-from engine.config import Augment, Train
-from engine.storage import Storage
+from engine.storage.files import Storage
+from pipelines.recipe import Augment, Train
 
 DETAILED = "<DETAILED_CAPTION>"
 LEVELS = {
@@ -27,7 +27,7 @@ Settings = Mapping[str, Any]
 
 def trained(folder: Path, name: str, tasks: Sequence[str], *, images: int = 3000, **options: Any) -> str:
     """A model of true labels of the first scenes of world 0; found if it is there. Its folder."""
-    from pipelines.train import fit
+    from pipelines.training.train import fit
 
     drawn = folder / f"pairs-{images}" / (tasks[0].strip("<>") if len(tasks) == 1 else "mixed")
     pairs = draw(drawn, images, tasks, seed=0)

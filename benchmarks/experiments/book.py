@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.keys import stable_hash
-from engine.progress import clock
+from engine.running.progress import clock
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "experiments"

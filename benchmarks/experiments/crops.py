@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.learn import SIZE, world
-from engine.images import decode
+from engine.images.decode import decode
 
 Pixels = npt.NDArray[np.uint8]
 AT = (10, 20, 40, 80, 160, 320)  # steps after which it is tested
@@ -25,7 +25,7 @@ def efficiency(model: str, *, fresh: str = "", seed: int = 0) -> dict[str, float
     import torch
     from torch import nn
 
-    from model.florence import load
+    from model.network.florence import load
 
     torch.manual_seed(seed)
     florence = load(fresh or model)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from engine.config import Recipe
-from engine.dataset import Dataset
-from engine.graph import IMAGES, Node
+from engine.reading.dataset import Dataset
+from engine.running.graph import IMAGES, Node
 from engine.schema import as_row
-from engine.shards import TableReader
-from engine.storage import Storage
+from engine.storage.commits import TableReader
+from engine.storage.files import Storage
 from model.evaluate.detections import Detection, Truth, TruthImage
-from pipelines.audit_labels import dataset_of
-from pipelines.kept import records
-from pipelines.refine import standing, with_round
-from pipelines.run import all_nodes, judging
-from pipelines.standing import Standing, Told
-from pipelines.truth import box_of
+from pipelines.evaluation.truth import box_of
+from pipelines.filter.kept_record import records
+from pipelines.recipe import Recipe
+from pipelines.refine.audit import dataset_of
+from pipelines.refine.refine import standing, with_round
+from pipelines.refine.standing import Standing, Told
+from pipelines.stages.run import all_nodes, judging
 from refinement.measures import agreement, named
-from specialists.synthetic import scene_at
+from specialists.synthetic.world import scene_at
 
 Boxes = Mapping[str, Sequence[Detection]]
 Figures = dict[str, Any]

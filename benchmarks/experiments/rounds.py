@@ -10,10 +10,10 @@ from typing import Any
 from benchmarks.experiments.book import Experiment, Outcome, Table
 from benchmarks.experiments.labels import believed, stages
 from benchmarks.experiments.students import Oracle, Shuffled, instead
-from engine.config import Recipe, load_recipe
-from engine.storage import sha256_file
-from pipelines.run import Summary, run
-from pipelines.standing import Told
+from engine.storage.files import sha256_file
+from pipelines.recipe import Recipe, load_recipe
+from pipelines.refine.standing import Told
+from pipelines.stages.run import Summary, run
 
 RECIPE = Path(__file__).parents[2] / "pipelines" / "recipes" / "world-refine.yaml"
 Settings = Mapping[str, Any]
@@ -88,7 +88,7 @@ def systematic(folder: Path, given: Settings) -> Outcome:
 
 
 def _pairs_to_hold(recipe: Recipe) -> list[list[str]]:
-    from refinement.label_noise import ConfusedPair, to_hold
+    from refinement.confusion import ConfusedPair, to_hold
 
     told = decisions(recipe)[0]
     return to_hold(ConfusedPair(**pair) for pair in told["confused"]["people"])
@@ -96,9 +96,9 @@ def _pairs_to_hold(recipe: Recipe) -> list[list[str]]:
 
 def decisions(recipe: Recipe) -> list[Told]:
     """What stands, and a last decision that refused."""
-    from engine.storage import Storage
-    from pipelines.refine import standing
-    from pipelines.run import all_nodes, judging
+    from engine.storage.files import Storage
+    from pipelines.refine.refine import standing
+    from pipelines.stages.run import all_nodes, judging
 
     storage, nodes = Storage(recipe.dataset), all_nodes(recipe)
     return standing(storage, recipe, nodes, judging(storage, recipe, nodes)[1]).told

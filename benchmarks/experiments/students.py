@@ -1,6 +1,7 @@
 """Students that were never trained: one that knows the truth, one that looks at the wrong image.
 
-They stand in for `pipelines.rounds.Propose` in a run in this process, to see what the merge and the gate make of them.
+They replace `pipelines.refine.propose.Propose` in a run in this process, to see what the merge and the gate make of
+them.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from engine.inputs import ShardInputs
+from engine.running.shard_inputs import ShardInputs
 from engine.schema import as_row
-from model.likelihood import SCORE_KIND
-from pipelines.rounds import Kept, Propose, Row, box_of, region_row
-from refinement.matching import overlap
-from specialists.synthetic import scene_at
+from model.decoding.likelihood import SCORE_KIND
+from pipelines.refine.propose import Kept, Propose, Row, box_of, region_row
+from refinement.match import overlap
+from specialists.synthetic.world import scene_at
 
 _SURE, _UNSURE = 0.95, 0.02
 
@@ -72,5 +73,5 @@ def instead(student: type[Propose] | None) -> Iterator[None]:
     if student is None:
         yield
         return
-    with mock.patch("pipelines.rounds.Propose", student):
+    with mock.patch("pipelines.refine.propose.Propose", student):
         yield

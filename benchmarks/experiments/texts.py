@@ -13,17 +13,17 @@ from benchmarks.experiments.labels import stages
 from benchmarks.experiments.rounds import Settings, decisions, lend_students, recipe_of, refined, released, settings
 from benchmarks.experiments.students import instead
 from benchmarks.experiments.writers import OtherImages, SureOfOtherImages, facts
-from engine.config import Recipe
-from engine.dataset import Dataset
-from engine.graph import IMAGES, Node
-from engine.shards import TableReader
-from engine.storage import Storage
+from engine.reading.dataset import Dataset
+from engine.running.graph import IMAGES, Node
+from engine.storage.commits import TableReader
+from engine.storage.files import Storage
 from model.evaluate.texts import measure_captions
-from pipelines.audit_labels import dataset_of
-from pipelines.kept import records
-from pipelines.refine import standing
-from pipelines.run import all_nodes, judging
-from specialists.synthetic import scene_at
+from pipelines.filter.kept_record import records
+from pipelines.recipe import Recipe
+from pipelines.refine.audit import dataset_of
+from pipelines.refine.refine import standing
+from pipelines.stages.run import all_nodes, judging
+from specialists.synthetic.world import scene_at
 
 Texts = Mapping[str, Sequence[str]]  # brief captions by image
 _MEASURES = (

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from engine.schema import Answer, Sample, Text
-from pipelines.round_writing import Row, Writing
-from pipelines.rounds import Propose
-from specialists.synthetic_shapes import CLASSES, THINGS
+from pipelines.refine.propose import Propose
+from pipelines.refine.propose_texts import Row, Writing
+from specialists.synthetic.shapes import CLASSES, THINGS
 
 _NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5}
 _COUNTED = re.compile(rf"\b({'|'.join(_NUMBERS)}) \w+ (\w+)")

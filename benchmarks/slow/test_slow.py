@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from benchmarks.detectors import words_read
-from engine.config import parse_recipe
-from pipelines.train import train
+from pipelines.recipe import parse_recipe
+from pipelines.training.train import train
 from tests.conftest import ray_cluster as ray_cluster
-from tests.engine.test_faults import kill_a_driver_and_go_on
-from tests.engine.test_faults import photos as photos
-from tests.engine.test_faults import undisturbed_in_tens as undisturbed_in_tens
-from tests.pipelines.test_train import Data, run, with_train
-from tests.pipelines.test_train import released as released
+from tests.engine.running.test_faults import kill_a_driver_and_go_on
+from tests.engine.running.test_faults import photos as photos
+from tests.engine.running.test_faults import undisturbed_in_tens as undisturbed_in_tens
+from tests.pipelines.training.test_train import Data, run, with_train
+from tests.pipelines.training.test_train import released as released
 from tests.shared_data import shared
 
 

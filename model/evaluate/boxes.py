@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import masks as rle_masks
+from engine.records import masks as rle_masks
 from model.evaluate.detections import Detection, Truth, TruthImage, in_known_images, plain_label
 from model.evaluate.resampling import Bools, Floats, Ints
 

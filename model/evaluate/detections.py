@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.accents import without_accents
 from engine.errors import EngineError
+from engine.records.accents import without_accents
 
 Box = tuple[float, float, float, float]
 

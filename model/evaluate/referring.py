@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine import masks
+from engine.records import masks
 from model.evaluate.resampling import Floats, Ints, of_totals
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.catalog import check_options, defaults_of, resolve
-from engine.flat import Shard
+from engine.config.catalog import check_options, defaults_of, resolve
+from engine.records.shard import Shard
 from filters import CATALOG
-from filters.chain import Court
+from filters.judging.apply_rules import Court
 from filters.verdict import reads
 from tests.builders import images, parse, record
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.columns import Regions, Shard
 from engine.errors import ConfigError
+from engine.records.columns import Regions, Shard
 from filters.min_score import min_score
 from tests.builders import images, reasons, record, region
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from filters.chain import judge
+from filters.judging.apply_rules import judge
 from filters.nms import nms
 from tests.builders import images, reasons, record, region, row
 

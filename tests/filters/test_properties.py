@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.catalog import options_of, resolve
+from engine.config.catalog import options_of, resolve
 from engine.schema import ANNOTATIONS, VERDICTS
 from filters import CATALOG
-from filters.chain import counts, judge, keep
+from filters.judging.apply_rules import counts, judge, keep
 from filters.verdict import Rule, reads
 from tests.builders import (
     Row,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.columns import Shard, Texts
+from engine.records.columns import Shard, Texts
 from filters.text_repetition import repetition, text_repetition
 from tests.builders import images, reasons, record, text
 

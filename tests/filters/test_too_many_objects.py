@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.columns import ParsedTexts, Shard
+from engine.records.columns import ParsedTexts, Shard
 from filters.too_many_objects import too_many_objects
 from tests.builders import images, parse, parsed, reasons, record, text
 

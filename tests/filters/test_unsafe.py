@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from filters.chain import judge
+from filters.judging.apply_rules import judge
 from filters.unsafe import unsafe
 from tests.builders import Row, image_score, images, reasons, record, row
 

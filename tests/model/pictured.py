@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine import masks
+from engine.records import masks
 from tests.builders import Row, phrase, region, region_text, row, text
 
 WIDTH, HEIGHT = 640, 480

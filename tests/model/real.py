@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from engine.schema import as_row
-from model.compiling import compile_pairs
-from model.pairs import Options
-from pipelines.coco_json import CocoJson
+from model.pairs.compile import compile_pairs
+from model.pairs.pair import Options
+from pipelines.ingest.sources.coco import CocoJson
 from tests.builders import Row, region, region_text, row
 from tests.shared_data import shared
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.encoding import Ask, ask
-from model.florence import Florence, Pixels, build, load
-from model.prompts import TASKS, Takes
-from model.tokenizer import train_tokenizer
+from model.network.encoding import Ask, ask
+from model.network.florence import Florence, Pixels, build, load
+from model.network.tokenizer import train_tokenizer
+from model.pairs.tasks import TASKS, Takes
 
 GIVEN: dict[Takes, str] = {"": "", "text": "a red ball", "region": "<loc_1><loc_2><loc_500><loc_600>"}
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.images import image_id
+from engine.images.decode import image_id
 from engine.schema import as_row
-from model.compiling import compile_pairs
-from model.florence import Florence, build
-from model.pairs import PAIRS, Options, pair_row
-from model.tokenizer import train_tokenizer
-from specialists.synthetic import scenes
+from model.network.florence import Florence, build
+from model.network.tokenizer import train_tokenizer
+from model.pairs.compile import compile_pairs
+from model.pairs.pair import PAIRS, Options, pair_row
+from specialists.synthetic.world import scenes
 
 TASKS = ("<OD>", "<CAPTION>", "<CAPTION_TO_PHRASE_GROUNDING>")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.schema import Answer
-from pipelines.coco_json import CocoJson
-from pipelines.sources import Entry
+from pipelines.ingest.sources.coco import CocoJson
+from pipelines.ingest.sources.source import Entry
 
 NAN, INF = float("nan"), float("inf")
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import load_recipe
-from filters.chain import counts, judge, keep
-from filters.options import try_options
-from filters.quantiles import filled, places, stand_ins
-from pipelines.filter import rules_of
-from pipelines.run import all_nodes
+from filters.judging.apply_rules import counts, judge, keep
+from filters.judging.quantiles import filled, places, stand_ins
+from filters.judging.try_options import try_options
+from pipelines.filter.judge import rules_of
+from pipelines.recipe import load_recipe
+from pipelines.stages.run import all_nodes
 from tests.builders import images, phrase, record, region, row, text
 from tests.runs import REPO
 

@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from engine.pairs import iou_pairs, suppress
+from engine.records.overlaps import iou_pairs, suppress
 from engine.schema import Region, Sample
 from model.evaluate.detections import Box, Detection, Truth, TruthImage
 from refinement.gate import RoundMeasures
-from refinement.matching import overlap
+from refinement.match import overlap
 from refinement.measures import agreement, audit
 from refinement.merge import Change, Given, Proposed, merge_regions
 from refinement.options import MergeOptions
-from specialists.synthetic import WorldOptions, scene
-from specialists.synthetic_noise import NoisyAnnotator
-from specialists.synthetic_shapes import CLASSES
+from specialists.synthetic.noisy_annotator import NoisyAnnotator
+from specialists.synthetic.shapes import CLASSES
+from specialists.synthetic.world import WorldOptions, scene
 
 SIDE = 48
 Labels = Mapping[str, list[Given]]

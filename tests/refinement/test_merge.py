@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from engine.errors import ConfigError
-from refinement.matching import overlap, paired
+from refinement.match import overlap, paired
 from refinement.merge import SAME_PLACE, Change, Given, Proposed, merge_regions
 from refinement.options import MergeOptions, held
 from tests.refinement.simulated import applied

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from engine.config import parse_recipe
 from engine.errors import ConfigError
+from pipelines.recipe import parse_recipe
 from refinement.gate import GateOptions
 from refinement.options import MergeOptions
 

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from benchmarks.detectors import Photos, agree, candidates, detect
-from engine.calibration import Calibration
 from engine.component import Specialist
 from engine.errors import ConfigError
-from engine.fusion import CONTEXT, FittedFusion
-from engine.graph import build
+from engine.running.graph import build
 from engine.schema import Answer, Region, Sample
+from engine.scores.calibration import Calibration
+from engine.scores.fusion import CONTEXT, FittedFusion
 from model.evaluate.boxes import measure_boxes
 from model.evaluate.calibration import calibration_error
 from model.evaluate.detections import Detection, TruthImage
 from model.evaluate.matching import scored
-from pipelines.fit_fusion import fit_fusion
+from pipelines.evaluation.fit_fusion import fit_fusion
 from specialists import CATALOG
 from specialists.consensus import Consensus
 from tests.coco_results import DETECTORS, as_regions, coco_found, coco_truth, some

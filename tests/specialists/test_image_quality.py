@@ -7,8 +7,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageFilter
 
-from engine.answers import check_answer
-from engine.phash import perceptual_hash
+from engine.images.perceptual_hash import perceptual_hash
+from engine.records.answers import check_answer
 from engine.schema import Sample
 from specialists.image_quality import ImageQuality, of_histogram
 

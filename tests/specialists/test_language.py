@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from engine.answers import check_answer, number
 from engine.errors import ConfigError
-from engine.graph import build
+from engine.records.answers import check_answer, number
+from engine.running.graph import build
 from engine.schema import Sample, Text
 from specialists import CATALOG
 from specialists.language import Language

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.detectors import sample
-from engine.answers import check_answer
 from engine.errors import ConfigError, StartError
+from engine.records.answers import check_answer
 from engine.schema import Sample
 from specialists.nsfw import Nsfw, as_seen
 from tests.shared_data import shared

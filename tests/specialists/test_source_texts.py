@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.answers import check_answer, number
 from engine.errors import ConfigError
+from engine.records.answers import check_answer, number
 from engine.schema import Sample, Text
 from specialists.human import Human
 from specialists.source_texts import SourceTexts

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from benchmarks.detectors import sample
-from engine.answers import check_answer
 from engine.errors import ConfigError, StartError
+from engine.records.answers import check_answer
 from engine.schema import Sample
 from specialists.tags import Tags, class_names, middle_square
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import masks
 from engine.errors import EngineError
+from engine.records import masks
 from model.evaluate.boxes import FIGURES, BoxMeasure, measure_boxes
 from model.evaluate.detections import Detection, Truth, TruthImage
 from model.evaluate.resampling import interval, resamples

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.calibration import Calibration
 from engine.errors import EngineError
+from engine.scores.calibration import Calibration
 from model.evaluate.boxes import measure_boxes
 from model.evaluate.calibration import Point, calibration_error, calibration_errors, fit_isotonic, reliability
 from model.evaluate.detections import Detection, TruthImage

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine import masks
+from engine.records import masks
 from model.evaluate.referring import Referred, measure_referring
 
 WIDTH, HEIGHT = 20, 10

@@ -1,0 +1,1 @@
+"""Reading configuration: YAML text, values, `--set`, the catalog of components and their options."""

@@ -1,0 +1,96 @@
+"""From a name in a recipe to a component: literal catalogs of dotted names, imported when they are used.
+
+A name is looked up in the catalog it is given, or is itself "module:Name". Options are the keyword
+parameters of the constructor (or of the filter's function); they are checked before anything heavy loads.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from engine.config.own_code import import_module
+from engine.config.values import OtherKind, in_words, refuse_other_kinds
+from engine.config.yaml_file import kind_of
+from engine.errors import ConfigError, unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """`kind`: the annotation with its range (engine/config/ranges.py); `annotation`: without it, for people."""
+
+    name: str
+    annotation: Any
+    default: Any  # inspect.Parameter.empty: must be given
+    kind: Any
+
+
+def resolve(kind: str, name: str, catalog: Mapping[str, str]) -> tuple[str, Any]:
+    """("module:Name", the object) for a catalog name or a dotted one."""
+    target = catalog.get(name, name)
+    module_name, colon, attribute = target.partition(":")
+    if not colon:
+        raise unknown(kind, name, catalog)
+    if not module_name or not attribute or module_name.startswith("."):
+        raise ConfigError(f"The {kind} '{name}' is no module:Name: write it such as my_module:MyClass.")
+    module = import_module(kind, name, module_name)
+    found = getattr(module, attribute, None)
+    if found is None:
+        raise unknown(f"{kind} in '{module_name}'", attribute, [key for key in vars(module) if not key.startswith("_")])
+    if not callable(found):
+        raise ConfigError(f"'{name}' is {kind_of(found)}, not a {kind}: name a class or a function.")
+    return target, found
+
+
+def options_of(component: Any) -> dict[str, Option]:
+    """What a recipe may set: the keyword-only parameters."""
+    function = component.__init__ if inspect.isclass(component) else component
+    try:
+        hints, kinds = get_type_hints(function), get_type_hints(function, include_extras=True)
+    except (NameError, TypeError, AttributeError, SyntaxError) as error:
+        raise ConfigError(
+            f"The annotations of '{component.__module__}:{component.__name__}' cannot be read: {error}."
+        ) from error
+    return {
+        parameter.name: Option(
+            parameter.name, hints.get(parameter.name, Any), parameter.default, kinds.get(parameter.name, Any)
+        )
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def defaults_of(component: Any) -> dict[str, Any]:
+    return {
+        name: option.default
+        for name, option in options_of(component).items()
+        if option.default is not inspect.Parameter.empty
+    }
+
+
+def check_options(where: str, component: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The given options, each of its declared type; ConfigError names the first that is not."""
+    from pydantic import PydanticUserError, TypeAdapter, ValidationError
+
+    known = options_of(component)
+    checked: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in known:
+            raise unknown(f"option of {where}", name, known)
+        try:
+            checked[name] = TypeAdapter(known[name].kind).validate_python(value)
+            refuse_other_kinds(value, checked[name])
+        except ValidationError as error:
+            place, _, told = in_words(error, value)
+            raise ConfigError(f"Option '{'.'.join([name, *place])}' of {where} is {told}.") from error
+        except PydanticUserError as error:
+            kind = known[name].annotation
+            raise ConfigError(f"Option '{name}' of {where} is declared as {kind}, which no recipe can give.") from error
+        except OtherKind as error:
+            raise ConfigError(f"Option '{'.'.join([name, *error.place])}' of {where} is {error}.") from error
+    for name, option in known.items():
+        if option.default is inspect.Parameter.empty and name not in given:
+            raise ConfigError(f"{where} needs the option '{name}': give it in the recipe.")
+    return checked

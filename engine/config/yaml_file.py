@@ -1,0 +1,186 @@
+"""The YAML of a recipe, read so that nothing in it is dropped or multiplied unnoticed.
+
+PyYAML keeps the last of two equal keys and expands anchors without limit. Here a key that stands twice is an error with
+both lines, so are anchors that hold themselves or expand to very much; later errors can name the line of a value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from engine.errors import ConfigError
+from engine.storage.text_files import decode_text
+
+MAX_BYTES = 2**20
+MAX_VALUES = 200_000
+MAX_DEPTH = 100
+
+Place = tuple[str, ...]  # the keys and list positions that lead to a value, as text
+
+# What PyYAML raises besides its own errors, for tagged or date-like scalars it cannot make a value of.
+_UNMAKEABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+
+
+_TAG = "tag:yaml.org,2002:"
+_NO_NAMES = (f"{_TAG}bool", f"{_TAG}null", f"{_TAG}timestamp")  # what YAML makes of no, on, ~ and dates
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that reads 1e-5 as a number, as YAML 1.2 and people do, and knows at which line it is."""
+
+    line = 1
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        self.line = _line(node)
+        return super().construct_object(node, deep=deep)
+
+
+_EXPONENT = re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$")
+_Loader.add_implicit_resolver(f"{_TAG}float", _EXPONENT, list("-+0123456789"))
+
+
+def read_recipe_file(path: str | Path) -> tuple[dict[str, Any], dict[Place, int]]:
+    """The mapping in a recipe file, and the line of each value in it."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise ConfigError(
+                f"The recipe '{path}' has more than {MAX_BYTES:,} bytes, which is no recipe: give its YAML with -c."
+            )
+        text = decode_text(data)
+    except FileNotFoundError:
+        raise ConfigError(f"No recipe at '{path}': copy pipelines/recipes/folder.yaml and give it with -c.") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"The recipe '{path}' cannot be read: byte {error.start} is no text in UTF-8 or UTF-16; save it as UTF-8."
+        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"The recipe '{path}' cannot be read: {reason}.") from error
+    content, lines = parse_yaml(text, f"The recipe '{path}'")
+    if not isinstance(content, dict):
+        raise ConfigError(f"The recipe '{path}' holds {kind_of(content)}, expected keys such as 'dataset:'.")
+    return content, lines
+
+
+def parse_yaml(text: str, where: str) -> tuple[Any, dict[Place, int]]:
+    """The value of one YAML document and the line of each value inside; ConfigError opens with `where`."""
+    line = 1
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None, {}
+            lines = _survey(loader, node, where)
+            return loader.construct_document(node), lines
+        finally:
+            line = loader.line
+            loader.dispose()
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where} is not YAML: {_problem(error)}.") from error
+    except RecursionError:
+        raise ConfigError(f"{where} is nested more than {MAX_DEPTH} deep: write it flatter.") from None
+    except _UNMAKEABLE as error:
+        raise ConfigError(f"{where} holds a value that YAML cannot read, line {line}: {error}; quote it.") from error
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in the words of someone who writes YAML."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"the truth value {str(value).lower()}"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    if isinstance(value, str):
+        return f"the text '{value}'" if len(value) <= 60 else f"the text '{value[:57]}...'"
+    if isinstance(value, list | tuple):
+        return "a list"
+    return "keys and values" if isinstance(value, Mapping) else f"a {type(value).__name__}"
+
+
+# --- what PyYAML does not check -------------------------------------------------------------------
+
+
+def _survey(loader: _Loader, root: yaml.Node, where: str) -> dict[Place, int]:
+    """The line of each value, keys that YAML merges in with '<<' included. ConfigError for what must not be."""
+    lines: dict[Place, int] = {}
+    waiting: list[tuple[yaml.Node, Place, tuple[int, ...]]] = [(root, (), ())]
+    visited = 0
+    while waiting:
+        node, place, above = waiting.pop()
+        visited += 1
+        if id(node) in above:
+            raise ConfigError(f"{where}, line {_line(node)}: this anchor holds itself; write out what is meant.")
+        if len(above) > MAX_DEPTH:
+            raise ConfigError(f"{where}, line {_line(node)}, is nested more than {MAX_DEPTH} deep: write it flatter.")
+        if visited > MAX_VALUES:
+            raise ConfigError(f"{where} holds more than {MAX_VALUES:,} values, its anchors expanded: shorten it.")
+        lines.setdefault(place, _line(node))
+        children = list(_children(loader, node, where))
+        waiting += [(child, (*place, *key), (*above, id(node))) for child, key in reversed(children)]
+    return lines
+
+
+def _children(loader: _Loader, node: yaml.Node, where: str) -> Iterator[tuple[yaml.Node, Place]]:
+    if isinstance(node, yaml.SequenceNode):
+        for position, item in enumerate(node.value):
+            yield item, (str(position),)
+    elif isinstance(node, yaml.MappingNode):
+        yield from _values(loader, node, where)
+
+
+def _values(loader: _Loader, node: yaml.MappingNode, where: str) -> Iterator[tuple[yaml.Node, Place]]:
+    """What the keys of a mapping lead to; its own keys first, so that a merged key does not take their line."""
+    lines: dict[Hashable, int] = {}
+    merged: list[yaml.Node] = []
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise ConfigError(f"{where}, line {_line(key)}: a list or mapping cannot be a key; write a name.")
+        if key.tag == f"{_TAG}merge":
+            merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
+            continue
+        if key.tag in _NO_NAMES:
+            raise ConfigError(_no_name(loader, key, where))
+        name: Hashable = loader.construct_object(key)
+        if name in lines:
+            raise ConfigError(_twice(where, key.value, lines[name], _line(key)))
+        lines[name] = _line(key)
+        yield value, (str(key.value),)
+    for value in merged:
+        yield value, ()
+
+
+def _no_name(loader: _Loader, key: yaml.ScalarNode, where: str) -> str:
+    if not key.value:
+        return f"{where}, line {_line(key)}: there is no name before the colon; write one."
+    found = loader.construct_object(key)
+    meant = str(found).lower() if isinstance(found, bool) else "nothing" if found is None else "a date"
+    return f"{where}, line {_line(key)}: YAML reads the key {key.value} as {meant}; quote it, '{key.value}'."
+
+
+def _twice(where: str, key: str, first: int, second: int) -> str:
+    place = f"lines {first} and {second}" if first != second else f"both on line {first}"
+    return f"{where} has '{key}' twice, {place}: keep one of them, or put what they hold together."
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    """Where and what, without the drawing."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None or not problem:
+        return " ".join(str(error).split())
+    if "another document" in problem:
+        return f"a second document begins at line {mark.line + 1}; keep one, without '---' between"
+    advice = "; indent with spaces" if "\\t" in problem else ""
+    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}{advice}"

@@ -1,0 +1,348 @@
+"""Encoded bytes to upright RGB pixels, safely: whatever the bytes hold, the answer is pixels or an ImageError.
+
+What one could get wrong is the frame. `stored` is how the pixels lie in the file, `upright` is after EXIF; a TIFF
+comes out of Pillow upright already, every other format as it is stored. Everything but this file sees upright only.
+
+How what is no plain RGB becomes RGB: alpha over white; the first frame of an animation; CMYK by Pillow's plain
+formula (colour profiles are not applied); 16 bits scaled to 8, not clipped; see `_scaled` for floats.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import ConfigError, ImageError
+from engine.images.file_kinds import foreign
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Pixels = npt.NDArray[np.uint8]
+
+# What is opened at all, by content; the commonest first, since Pillow asks them in this order. Left out are formats
+# that run other programs (EPS), describe drawings (WMF), or are icons, textures and layers rather than photos.
+EXTENSIONS = {
+    "JPEG": "jpg",
+    "PNG": "png",
+    "WEBP": "webp",
+    "GIF": "gif",
+    "BMP": "bmp",
+    "TIFF": "tif",
+    "AVIF": "avif",
+    "MPO": "jpg",
+    "JPEG2000": "jp2",
+    "PPM": "ppm",
+}
+REASONS = (
+    "empty",
+    "not_an_image",
+    "unsupported",
+    "git_lfs_pointer",
+    "web_page",
+    "too_many_bytes",
+    "too_many_pixels",
+    "too_small",
+    "corrupt",
+    "out_of_memory",
+)
+PILLOW_PIXELS = 178_956_970  # Pillow refuses what claims more; that guard stays on, also for frames inside a file
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is still worth decoding. 64 million pixels need 650 to 900 MB for a moment, a thread."""
+
+    max_pixels: int = 64_000_000
+    max_bytes: int = 64 * 1024 * 1024
+    min_side: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_pixels <= PILLOW_PIXELS:
+            raise ConfigError(f"max_pixels is {self.max_pixels}: expected 1 to {PILLOW_PIXELS}.")
+        if self.max_bytes < 1 or self.min_side < 1:
+            raise ConfigError(f"max_bytes is {self.max_bytes}, min_side {self.min_side}: expected 1 or more.")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of itself before any pixel is decoded."""
+
+    format: str  # a key of EXTENSIONS
+    width: int  # upright
+    height: int
+    orientation: int = 1  # EXIF 1..8: how to turn the stored pixels upright
+    frames: int = 1  # 2 stands for any number above one: counting a hostile GIF's frames takes minutes
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height as they lie in the file."""
+        return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
+
+    @property
+    def extension(self) -> str:
+        return EXTENSIONS[self.format]
+
+
+def image_id(data: bytes) -> str:
+    """The name of an image everywhere: 32 hex digits of the sha256 of its encoded bytes."""
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def probe(data: bytes, limits: Limits | None = None) -> Header:
+    """The header alone, in the time of reading it. ImageError if the file cannot become pixels within limits."""
+    try:
+        image = _open(data, limits or Limits())
+        width, height = _stored_size(image)
+        orientation = _orientation(image, data)
+        if orientation >= 5:
+            width, height = height, width
+        return Header(str(image.format), width, height, orientation, 2 if getattr(image, "is_animated", False) else 1)
+    except ImageError:
+        raise
+    except Exception as error:  # noqa: BLE001  the border with foreign decoders: hostile bytes raise anything
+        raise _as_image_error(error, "header") from None
+
+
+def decode(data: bytes, limits: Limits | None = None) -> Pixels:
+    """Upright RGB, height x width x 3; may be read-only. Safe to call from threads. ImageError otherwise."""
+    try:
+        image = _open(data, limits or Limits())
+        orientation = 1 if image.format == "TIFF" else _orientation(image, data)
+        depth = _bits(image)  # before load, which may close the file
+        image.load()
+        return np.ascontiguousarray(orient_array(_rgb(image, depth), orientation))
+    except ImageError:
+        raise
+    except Exception as error:  # noqa: BLE001  the border with foreign decoders: hostile bytes raise anything
+        raise _as_image_error(error, "pixels") from None
+
+
+# --- opening ----------------------------------------------------------------------------------
+
+
+@functools.cache
+def _pillow() -> Any:
+    """Pillow with all its formats loaded and its warnings silenced, once a process.
+
+    The filter is added, never taken away: `catch_warnings` is not safe in threads.
+    """
+    from PIL import Image
+
+    Image.init()
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    return Image
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Those this build of Pillow has. MPO is no plugin of its own: the JPEG one finds it."""
+    return tuple(name for name in EXTENSIONS if name in _pillow().OPEN)
+
+
+def _open(data: bytes, limits: Limits) -> Image.Image:
+    """The opened image, sizes checked, nothing decoded."""
+    if not data:
+        raise ImageError("empty", "the file holds no bytes")
+    if len(data) > limits.max_bytes:
+        raise ImageError("too_many_bytes", f"{len(data)} bytes are more than max_bytes, {limits.max_bytes}")
+    if len(data) < 8:
+        raise ImageError("not_an_image", f"{len(data)} bytes are too few for an image")
+    pillow = _pillow()
+    try:
+        image: Image.Image = pillow.open(io.BytesIO(data), formats=_formats())
+    except pillow.DecompressionBombError as error:
+        raise ImageError("too_many_pixels", str(error)) from None
+    except OSError as error:  # UnidentifiedImageError is one
+        raise _unopened(data, error) from None
+    width, height = image.size
+    if width * height > limits.max_pixels:
+        raise ImageError("too_many_pixels", f"{width} x {height} pixels are more than max_pixels, {limits.max_pixels}")
+    if min(width, height) < limits.min_side:
+        raise ImageError("too_small", f"{width} x {height} pixels: a side is below min_side, {limits.min_side}")
+    return image
+
+
+def _unopened(data: bytes, error: Exception) -> ImageError:
+    """Why no allowed format could open it. Asks for the first bytes only: other formats' parsers are never run."""
+    readable = ", ".join(EXTENSIONS)
+    reason, told = foreign(data, readable)
+    if reason:
+        return ImageError(reason, told)
+    known = [name for name, (_, accept) in _pillow().OPEN.items() if accept is not None and accept(data[:16]) is True]
+    ours = [name for name in known if name in EXTENSIONS]
+    if ours:
+        return ImageError("corrupt", f"begins like {ours[0]}, but its header cannot be read")
+    if known:
+        return ImageError("unsupported", f"{known[0]} is not read; convert it to one of {readable}")
+    return ImageError("not_an_image", "its first bytes are of no known image format")
+
+
+def _as_image_error(error: Exception, part: str) -> ImageError:
+    if isinstance(error, MemoryError):
+        return ImageError("out_of_memory", f"its {part} need more memory than this process may have")
+    if type(error).__name__ == "DecompressionBombError":
+        return ImageError("too_many_pixels", str(error))
+    return ImageError("corrupt", f"its {part} cannot be read: {type(error).__name__}: {error}"[:300])
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
+    """Pillow gives a TIFF's size after its orientation tag, every other format's before."""
+    width, height = image.size
+    if image.format == "TIFF" and image.tag_v2.get(274) in (5, 6, 7, 8):  # type: ignore[attr-defined]
+        return height, width
+    return width, height
+
+
+_TELL_ORIENTATION = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.xmp", "xmp"})
+
+
+def _orientation(image: Image.Image, data: bytes) -> int:
+    """EXIF's or XMP's, 1 if there is none or it is broken: bad metadata costs nobody a photo."""
+    if image.format == "JPEG" and not _TELL_ORIENTATION & image.info.keys():
+        return 1  # Pillow would take half as long again as for the header to come to this
+    try:
+        if image.format == "PNG" and "exif" not in image.info:
+            late = _late_exif(data)
+            if late:
+                image.info["exif"] = b"Exif\0\0" + late
+        # Image's own method: PNG's decodes every pixel first.
+        value = _pillow().Image.getexif(image).get(274, 1)
+    except Exception:  # noqa: BLE001  the border with foreign decoders: hostile bytes raise anything
+        return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _late_exif(data: bytes) -> bytes:
+    """The eXIf chunk of a PNG, which may stand behind the pixels."""
+    position = 8
+    while position + 12 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, position)
+        if name == b"eXIf":
+            return data[position + 8 : position + 8 + length]
+        position += 12 + length
+    return b""
+
+
+# --- any mode to RGB --------------------------------------------------------------------------
+
+
+def _rgb(image: Image.Image, depth: int) -> Pixels:
+    """Stored frame still. Only modes that need it take the slow way."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        grey = _scaled(np.asarray(image), depth)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if "A" in image.getbands() or "a" in image.getbands() or "transparency" in image.info:
+        image = _over_white(image)
+    elif image.mode != "RGB":
+        image = image.convert("RGB")
+    return np.asarray(image)
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode == "La":
+        image = image.convert("LA")
+    image = image if image.mode == "RGBA" else image.convert("RGBA")
+    ground = _pillow().new("RGBA", image.size, (255, 255, 255, 255))
+    ground.alpha_composite(image)
+    answer: Image.Image = ground.convert("RGB")
+    return answer
+
+
+def _bits(image: Image.Image) -> int:
+    """How many of 16 bits a grey image uses; 0 where the format does not say."""
+    if image.mode.startswith("I;16"):
+        if image.format == "TIFF":
+            bits = image.tag_v2.get(258, (16,))  # type: ignore[attr-defined]
+            return int(bits[0]) if isinstance(bits, tuple) else int(bits)
+        return 16
+    return 16 if image.mode == "I" and image.format == "PPM" else 0
+
+
+def _scaled(values: npt.NDArray[Any], depth: int) -> Pixels:
+    """Grey of more than 8 bits to 8. Where the range is not known it is guessed from the values.
+
+    Up to 1 for floats, up to 255, up to 65535 are taken as such ranges; anything else is stretched from its own
+    least to its own greatest value. NaN and infinity are black.
+    """
+    if depth == 16:
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    floats = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = (0.0, float(2**depth - 1)) if depth else _range(floats, whole=values.dtype.kind in "iu")
+    with np.errstate(all="ignore"):
+        floats -= low
+        floats *= 255.0 / (high - low)
+        return np.clip(np.rint(floats, out=floats), 0, 255).astype(np.uint8)
+
+
+def _range(values: npt.NDArray[np.float32], *, whole: bool) -> tuple[float, float]:
+    low, high = float(values.min()), float(values.max())
+    for top in (255.0, 65535.0) if whole else (1.0, 255.0, 65535.0):
+        if low >= 0 and high <= top:
+            return 0.0, top
+    return (low, high) if high > low else (min(low, 0.0), max(high, 0.0))
+
+
+# --- the eight orientations ---------------------------------------------------------------------
+
+# orientation: swap x and y first, then mirror left-right, then mirror top-bottom.
+_TURNS = {
+    1: (False, False, False),
+    2: (False, True, False),
+    3: (False, True, True),
+    4: (False, False, True),
+    5: (True, False, False),
+    6: (True, True, False),
+    7: (True, True, True),
+    8: (True, False, True),
+}
+
+
+def orient_array(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Pixels or a mask (rows, columns, ...) from stored to upright; a view."""
+    swap, mirror_x, mirror_y = _TURNS[orientation]
+    if swap:
+        array = array.swapaxes(0, 1)
+    return array[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
+
+
+def orient_point(x: float, y: float, raw_width: float, raw_height: float, orientation: int) -> tuple[float, float]:
+    """A point of the stored image, where it lies upright. Coordinates are of edges: 0 to width."""
+    swap, mirror_x, mirror_y = _TURNS[orientation]
+    if swap:
+        x, y, raw_width, raw_height = y, x, raw_height, raw_width
+    return (raw_width - x if mirror_x else x, raw_height - y if mirror_y else y)
+
+
+def orient_box(
+    box: tuple[float, float, float, float], raw_width: float, raw_height: float, orientation: int
+) -> tuple[float, float, float, float]:
+    """x1, y1, x2, y2 from stored to upright."""
+    ax, ay = orient_point(box[0], box[1], raw_width, raw_height, orientation)
+    bx, by = orient_point(box[2], box[3], raw_width, raw_height, orientation)
+    return min(ax, bx), min(ay, by), max(ax, bx), max(ay, by)
+
+
+def orient_quad(quad: list[float], raw_width: float, raw_height: float, orientation: int) -> list[float]:
+    """Corners stay those of the text; a mirror would turn them anticlockwise, so there they trade places."""
+    points = [orient_point(quad[i], quad[i + 1], raw_width, raw_height, orientation) for i in range(0, len(quad), 2)]
+    if orientation in (2, 4, 5, 7) and len(points) == 4:
+        points = [points[1], points[0], points[3], points[2]]
+    return [value for point in points for value in point]
+
+
+def orient_rle(counts: str, raw_width: int, raw_height: int, orientation: int) -> str:
+    """Compressed COCO counts of the whole stored image to those of the upright one."""
+    if not counts or orientation == 1:
+        return counts
+    from engine.records import masks
+
+    return masks.encode(orient_array(masks.decode(counts, width=raw_width, height=raw_height), orientation))

@@ -1,0 +1,1 @@
+"""Data sets as their readers see them: current nodes, DuckDB views, accounting."""

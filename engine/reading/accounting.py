@@ -1,0 +1,199 @@
+"""Does it add up: every input and every annotation is in exactly one place, and the two sides are counted apart.
+
+Inputs are counted in the listings, their places in the images, the verdicts and the probe. Annotations given
+are counted in the nodes' files, their fates in the verdicts. Nothing here is found by subtraction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from engine.reading.dataset import INPUTS, Dataset
+from engine.reading.sql import connect, damage_told
+from engine.running.graph import IMAGES
+from engine.schema import ANNOTATIONS
+from engine.storage.listings import HELD, SourceReport, read_listing
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+KEPT, PENDING = "kept", "pending"
+OUTCOMES = (KEPT, "filtered", "quarantined", PENDING, "duplicates")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One annotation column: how many were given, and what became of them: kept, each rule, pending."""
+
+    given: int
+    outcomes: Mapping[str, int]
+
+    @property
+    def balanced(self) -> bool:
+        return self.given == sum(self.outcomes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`outcomes` holds OUTCOMES; `shards` {node: (done, of)}; `failures` (component, reason, number), most first.
+
+    Images that were skipped because of another's failure are counted with that one. `splits`: how many of the kept
+    images are for training, how many for measuring; only the former are released. `rates`: items a second and
+    worker of each node in the last run in which it worked. `sources`: {name: inputs, missing, gone, left_out {reason:
+    number}, notes} as of the latest listing. `ungiven`: images among the inputs that no source gives any more.
+    """
+
+    inputs: int
+    outcomes: Mapping[str, int]
+    filtered_by: Mapping[str, int]
+    annotations: Mapping[str, Column]
+    shards: Mapping[str, tuple[int, int]]
+    failures: list[tuple[str, str, int]]
+    splits: Mapping[str, int] = field(default_factory=dict)
+    rates: Mapping[str, float] = field(default_factory=dict)
+    last_run: Mapping[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ungiven: int = 0
+
+    @property
+    def images_balanced(self) -> bool:
+        return self.inputs == sum(self.outcomes.values())
+
+    @property
+    def balanced(self) -> bool:
+        return self.images_balanced and all(column.balanced for column in self.annotations.values())
+
+
+def account(dataset: Dataset) -> Account:
+    with connect(dataset) as con, damage_told(dataset):
+        outcomes, filtered_by = _images(con)
+        ungiven = _one(con, _UNGIVEN)
+        return Account(
+            inputs=_one(con, _HELD) + ungiven,
+            ungiven=ungiven,
+            sources=_sources(con, dataset),
+            outcomes=outcomes,
+            filtered_by=filtered_by,
+            annotations=_annotations(con, dataset),
+            shards=_shards(dataset),
+            failures=_failures(con),
+            splits=dict(con.execute("SELECT split, count(*) FROM images WHERE kept GROUP BY 1 ORDER BY 1").fetchall()),
+            rates=_rates(dataset),
+            last_run=_last_run(dataset),
+        )
+
+
+# Inputs that a source holds now, and images that none of them gives any more.
+_STATED = "s.source = {0}.source AND s.uri = {0}.uri AND s.fingerprint = {0}.fingerprint"
+_NOT_HELD = f"s.state NOT IN ({', '.join(repr(state) for state in sorted(HELD))})"
+_HELD = f"SELECT count(*) FROM raw.inputs n ANTI JOIN raw.states s ON {_STATED.format('n')} AND {_NOT_HELD}"
+_UNGIVEN = f"""SELECT count(*) FROM raw.images i
+    WHERE i.image_id IN (SELECT image_id FROM raw.probe WHERE len(failures) = 0)
+    AND i.image_id NOT IN (SELECT p.image_id FROM raw.probe p ANTI JOIN raw.states s
+                           ON {_STATED.format("p")} AND {_NOT_HELD} WHERE len(p.failures) = 0)"""
+
+
+def _one(con: DuckDBPyConnection, sql: str) -> int:
+    row = con.execute(sql).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
+def _images(con: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
+    """Places of inputs that are images from the images; of the others from the probe."""
+    outcomes = dict.fromkeys(OUTCOMES, 0)
+    filtered_by: dict[str, int] = {}
+    rows = con.execute(
+        """SELECT CASE WHEN f.image_id IS NOT NULL THEN 'quarantined' WHEN i.kept IS NULL THEN 'pending'
+                       WHEN i.kept THEN 'kept' WHEN i.rule = 'failed' THEN 'quarantined' ELSE 'filtered' END AS place,
+                  i.rule, count(*)
+           FROM images i LEFT JOIN (SELECT DISTINCT image_id FROM failures WHERE image_id IS NOT NULL) f
+             ON f.image_id = i.image_id GROUP BY ALL"""
+    ).fetchall()
+    for place, rule, number in rows:
+        outcomes[place] += number
+        if place == "filtered":
+            filtered_by[rule] = filtered_by.get(rule, 0) + number
+    places = {"quarantined": "quarantined", "pending": PENDING, "duplicate": "duplicates"}
+    for outcome, number in con.execute("SELECT outcome, count(*) FROM inputs GROUP BY ALL").fetchall():
+        if outcome in places:
+            outcomes[places[outcome]] += number
+    return outcomes, dict(sorted(filtered_by.items()))
+
+
+def _sources(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, dict[str, Any]]:
+    """What each source said of itself, and what the probe left out of its labels."""
+    answer = {name: report.told() for name, report in read_listing(dataset.storage).sources.items()}
+    columns = {row[0] for row in con.execute("DESCRIBE raw.probe").fetchall()}
+    if "left_out" not in columns:  # probed by an earlier version
+        return answer
+    rows = con.execute(
+        f"""SELECT source, reason, count(*) FROM (
+                SELECT p.source, unnest(p.left_out) AS reason FROM raw.probe p
+                ANTI JOIN raw.states s ON {_STATED.format("p")} AND {_NOT_HELD})
+            GROUP BY ALL ORDER BY ALL"""
+    ).fetchall()
+    for source, reason, number in rows:
+        left_out = answer.setdefault(source, SourceReport().told())["left_out"]
+        left_out[reason] = left_out.get(reason, 0) + number
+    return answer
+
+
+def _annotations(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, Column]:
+    """Given and pending from the nodes' files, kept and each rule from the verdicts."""
+    given, pending = dict.fromkeys(ANNOTATIONS, 0), dict.fromkeys(ANNOTATIONS, 0)
+    for node in dataset.record_nodes():
+        table = f'raw."node {node.name}"'
+        sums = ", ".join(
+            f"sum(len({column})), sum(len({column})) FILTER (j.image_id IS NULL)" for column in node.columns
+        )
+        row = con.execute(
+            f"SELECT {sums} FROM {table} n LEFT JOIN (SELECT image_id FROM raw.verdicts) j ON j.image_id = n.image_id"
+        ).fetchone()
+        for place, column in enumerate(node.columns):
+            given[column] += int((row or ())[2 * place] or 0)
+            pending[column] += int((row or ())[2 * place + 1] or 0)
+    answer = {}
+    for column in ANNOTATIONS:
+        counted = con.execute(
+            f"SELECT v.rule, v.kept, count(*) FROM (SELECT unnest({column}) AS v FROM raw.verdicts) GROUP BY ALL"
+        ).fetchall()
+        rules = {rule: number for rule, kept, number in counted if not kept}
+        kept = sum(number for _, kept, number in counted if kept)
+        answer[column] = Column(given[column], {KEPT: kept, **dict(sorted(rules.items())), PENDING: pending[column]})
+    return answer
+
+
+def _shards(dataset: Dataset) -> dict[str, tuple[int, int]]:
+    """Done is what has answered from the latest answers of what it reads."""
+    total = dataset.shards
+    answer = {"probe": (len(dataset.files(dataset.probe)), len(dataset.revisions(INPUTS)))}
+    answer[IMAGES] = (len(dataset.files(IMAGES)), total)
+    answer |= {node.name: (int(dataset.done(node).sum()), total) for node in dataset.nodes}
+    if dataset.judge:
+        answer["judge"] = (len(dataset.judged_files()), total)
+    return answer
+
+
+def _failures(con: DuckDBPyConnection) -> list[tuple[str, str, int]]:
+    rows = con.execute(
+        """SELECT component, reason, count(DISTINCT coalesce(image_id, uri)) AS number FROM failures
+           WHERE reason <> 'skipped' GROUP BY component, reason ORDER BY number DESC, component, reason"""
+    ).fetchall()
+    return [(str(component), str(reason), int(number)) for component, reason, number in rows]
+
+
+def _last_run(dataset: Dataset) -> dict[str, Any]:
+    runs = dataset.runs()
+    return dataset.run(runs[-1]) if runs else {}
+
+
+def _rates(dataset: Dataset) -> dict[str, float]:
+    """Of each node in the last run in which it worked; only recent runs are read."""
+    rates: dict[str, float] = {}
+    for folder in reversed(dataset.runs()[-20:]):
+        for node in dataset.run(folder).get("nodes", []):
+            if node.get("worker_seconds") and node.get("items"):
+                rates.setdefault(node["node"], node["items"] / node["worker_seconds"])
+    return rates

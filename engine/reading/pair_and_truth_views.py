@@ -1,0 +1,109 @@
+"""Views of what lies beside the record: `pairs` of a release, and `truth`, people's labels of audit images.
+
+`truth` is there only where a person asks (`engine query`). One could get wrong to read it on the way to a release:
+what is measured with would be trained on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.errors import DamageError
+from engine.reading.dataset import Dataset
+from engine.reading.raw_views import identifier, quoted
+from engine.running.graph import IMAGES
+from engine.schema import ANNOTATIONS, RECORD
+from engine.storage.commits import Commits
+from engine.storage.sealed import read_sealed
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_PAIRS = {
+    "image_id": "VARCHAR",
+    "width": "INTEGER",
+    "height": "INTEGER",
+    "uri": "VARCHAR",
+    "offset": "BIGINT",
+    "length": "BIGINT",
+    "split": "VARCHAR",
+    "task": "VARCHAR",
+    "prompt": "VARCHAR",
+    "target": "VARCHAR",
+    "annotation_ids": "VARCHAR[]",
+    "tokens": "INTEGER",
+    "truncated": "BOOLEAN",
+}
+_OFFSET, _LENGTH = 'p."offset" AS byte_offset', "p.length AS byte_length"
+
+
+def pairs_view(dataset: Dataset) -> str:
+    """Of the release that is read, or of the one made last. Its files are held to the manifest.
+
+    A damaged release is an error of whoever reads this view, and of nobody else.
+    """
+    folder = dataset.release or last_release(dataset)
+    nothing = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in _PAIRS.items())
+    try:
+        paths = _pairs_files(dataset, folder) if folder else []
+        source = f"read_parquet([{', '.join(quoted(dataset.location(path)) for path in paths)}])"
+        if not paths:
+            source = f"(SELECT {nothing} WHERE false)"
+    except DamageError as error:
+        source = f"(SELECT {nothing} FROM (SELECT 1) WHERE error({quoted(str(error))}) IS NULL)"
+    own = [name for name in _PAIRS if name not in ("image_id", "split", "offset", "length")]
+    release = quoted(folder.rpartition("/")[2])
+    return f"""CREATE VIEW pairs AS SELECT p.image_id, p.split, true AS kept, {release} AS release,
+        {", ".join(f"p.{name}" for name in own)}, {_OFFSET}, {_LENGTH} FROM {source} p"""
+
+
+def last_release(dataset: Dataset) -> str:
+    """The folder of the complete release that the latest run made or found; where no run tells, the last by name."""
+    made = [name for name in dataset.kept_records() if name.startswith("releases/")]
+    for run in reversed(dataset.runs() if made else []):
+        found = dataset.run(run).get("release", "")
+        if found in made:
+            return str(found)
+    return made[-1] if made else ""
+
+
+def _pairs_files(dataset: Dataset, folder: str) -> list[str]:
+    files = read_sealed(dataset.storage, f"{folder}/manifest.json").get("files", [])
+    if not isinstance(files, list) or not all(isinstance(file, dict) and "name" in file for file in files):
+        raise DamageError(f"'{folder}/manifest.json' names no files: it is not one of a release.")
+    digests = {f"{folder}/{file['name']}": str(file.get("sha256", "")) for file in files}
+    paths = sorted(path for path in digests if path.startswith(f"{folder}/pairs-"))
+    dataset.hold(paths, digests)
+    return paths
+
+
+# --- truth ---------------------------------------------------------------------------------------
+
+
+def truth_view(con: DuckDBPyConnection, dataset: Dataset) -> str:
+    """One row an annotation, with the columns of its type; null for those of other types."""
+    paths = [] if dataset.release else _truth_files(dataset)
+    dataset.hold(paths)
+    if paths:
+        source = f"read_parquet([{', '.join(quoted(dataset.location(path)) for path in paths)}], union_by_name = true)"
+    else:
+        columns = con.from_arrow(RECORD.empty_table())
+        empty = ", ".join(f"NULL::{kind} AS {n}" for n, kind in zip(columns.columns, columns.types, strict=True))
+        source = f"(SELECT {empty} WHERE false)"
+    parts = [
+        f"SELECT image_id, {quoted(column)} AS annotation_type, a.id AS annotation_id, a.* EXCLUDE (id) "
+        f"FROM (SELECT image_id, unnest({column}) AS a FROM {source})"
+        for column in ANNOTATIONS
+    ]
+    return f"""CREATE VIEW truth AS SELECT t.image_id, i.split, t.* EXCLUDE (image_id)
+        FROM ({" UNION ALL BY NAME ".join(parts)}) t
+        LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = t.image_id"""
+
+
+def _truth_files(dataset: Dataset) -> list[str]:
+    """Records of images name them: every one of them is read, which is why this view is made only where it is asked."""
+    commits = Commits(dataset.storage, IMAGES)
+    records = [
+        commits.record(shard, int(revision)) for shard, revision in enumerate(commits.revisions()) if revision >= 0
+    ]
+    return [record.files["truth"].path for record in records if "truth" in record.files]

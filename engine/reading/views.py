@@ -1,0 +1,186 @@
+"""The views of a data set. Each shows `image_id`, `split` and `kept` (null: not judged yet).
+
+An annotation's own name is `annotation_id`. One could get wrong where verdicts are: they are found by id, wherever
+they stand in their list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from engine.reading.dataset import INPUTS, Dataset
+from engine.reading.kept_views import kept_views
+from engine.reading.pair_and_truth_views import pairs_view, truth_view
+from engine.reading.raw_views import fields_of, given, identifier, nothing, quoted, raw_views
+from engine.running.graph import IMAGES
+from engine.schema import ANNOTATIONS, PARSE
+from engine.schema import IMAGES as IMAGES_SCHEMA
+from engine.storage.listings import HELD
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+VIEWS = (IMAGES, *ANNOTATIONS, "parse", "failures", INPUTS, "verdicts", "changes", "pairs", "runs")
+
+_RUN = {
+    "command": "VARCHAR",
+    "stage": "VARCHAR",
+    "error": "VARCHAR",
+    "seconds": "DOUBLE",
+    "listed": "BIGINT",
+    "shards": "BIGINT",
+    "release": "VARCHAR",
+    "host": "VARCHAR",
+    "recipe": "VARCHAR",
+    "versions": "VARCHAR",
+    "nodes": "STRUCT(node VARCHAR, units BIGINT, items BIGINT, failed BIGINT, skipped BIGINT, worker_seconds DOUBLE, "
+    "lost_races BIGINT, notes VARCHAR[])[]",
+}
+_VERDICT = 'j.v.kept AS kept, j.v.rule AS rule, j.v."value" AS "value", j.v.threshold AS threshold'
+_SHARD = "regexp_extract(parse_filename({}.filename), '^[0-9]+')"
+
+_GIVEN_BEFORE = f"(coalesce(s.state, '') NOT IN ({', '.join(quoted(state) for state in sorted(HELD))}))"
+
+
+def views(con: DuckDBPyConnection, dataset: Dataset, *, truth: bool = False) -> Iterator[str]:
+    """The statements that make them all, in order; with `truth` also people's labels of audit images."""
+    yield from raw_views(con, dataset)
+    yield _images()
+    for column in ANNOTATIONS:
+        yield _annotations(dataset, column)
+    yield _parse(con, dataset)
+    yield _inputs()
+    yield _failures(dataset)
+    yield _verdicts()
+    yield _changes()
+    yield _runs(dataset)
+    yield pairs_view(dataset)
+    if truth:
+        yield truth_view(con, dataset)
+    yield from kept_views(dataset)
+
+
+def _images() -> str:
+    own = [field.name for field in IMAGES_SCHEMA if field.name not in ("image_id", "split", "offset", "length")]
+    told = ", ".join(f"i.{identifier(name)}" for name in own)
+    return f"""CREATE VIEW images AS
+        SELECT i.image_id, i.split, {_VERDICT}, len(i.sources) AS n_sources, {told},
+               i."offset" AS byte_offset, i.length AS byte_length
+        FROM raw.images i LEFT JOIN (SELECT image_id, image AS v FROM raw.verdicts) j ON j.image_id = i.image_id"""
+
+
+def _annotations(dataset: Dataset, column: str) -> str:
+    """One row an annotation of the record. Verdicts are found by id, wherever they stand in their list."""
+    fields = fields_of(column)
+    verdict = _VERDICT.replace('AS "value"', "AS rule_value") if "value" in fields else _VERDICT
+    own = ", ".join(f"g.{identifier(name)}" for name in fields)
+    return f"""CREATE VIEW {column} AS
+        SELECT g.image_id, i.split, {verdict}, g.annotation_id, {own}
+        FROM ({given(dataset, column)}) g
+        LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = g.image_id
+        LEFT JOIN (SELECT image_id, unnest({column}) AS v FROM raw.verdicts) j
+          ON j.image_id = g.image_id AND j.v.id = g.annotation_id"""
+
+
+def _parse(con: DuckDBPyConnection, dataset: Dataset) -> str:
+    """One row a distinct text: shards, and writers, that share a text each have its parse, which may have failed in
+    some. DISTINCT ON would carry every list of every text through its table.
+    """
+    tables = [f"raw.{identifier(f'node {node.name}')}" for node in dataset.nodes if node.over == "texts"]
+    if not tables:
+        return f"CREATE VIEW parse AS SELECT {', '.join(nothing(con, PARSE))} WHERE false"
+    rows = " UNION ALL ".join(f"SELECT * FROM {table}" for table in tables)
+    place = "{{'failed': len({0}failures) > 0, 'file': {0}filename, 'row': {0}file_row_number}}"
+    return f"""CREATE VIEW parse AS
+        WITH twice AS (SELECT text_key FROM ({rows}) GROUP BY text_key HAVING count(*) > 1),
+        again AS (
+            SELECT text_key, min({place.format("")}) AS best FROM ({rows})
+            WHERE text_key IN (FROM twice) GROUP BY text_key)
+        SELECT r.* EXCLUDE (filename, file_row_number) FROM ({rows}) r LEFT JOIN again a ON a.text_key = r.text_key
+        WHERE a.best IS NULL OR a.best = {place.format("r.")}"""
+
+
+def _inputs() -> str:
+    """The first input of an image is its 'image', in the order of listing; the others are its duplicates.
+
+    An input that its source no longer holds is 'earlier', unless its image has no other. `state` is '' for those that
+    a source gives now.
+    """
+    place = "len(filename), filename, file_row_number"
+    return f"""CREATE VIEW inputs AS
+        SELECT n.source, n.uri, nullif(p.image_id, '') AS image_id, i.split, {_VERDICT.partition(",")[0]},
+               CASE WHEN len(p.failures) = 0 AND i.image_id IS NOT NULL AND p.nth = 1 THEN 'image'
+                    WHEN {_GIVEN_BEFORE} THEN 'earlier'
+                    WHEN p.uri IS NULL THEN 'pending' WHEN len(p.failures) > 0 THEN 'quarantined'
+                    WHEN i.image_id IS NULL THEN 'pending' ELSE 'duplicate' END AS outcome,
+               p.failures[1].reason AS reason, p.failures[1].error AS error, coalesce(s.state, '') AS state
+        FROM raw.inputs n
+        LEFT JOIN raw.states s ON s.source = n.source AND s.uri = n.uri AND s.fingerprint = n.fingerprint
+        LEFT JOIN (SELECT p.source, p.uri, p.fingerprint, image_id, failures, row_number() OVER (
+                     PARTITION BY image_id ORDER BY ({_GIVEN_BEFORE}), {place}) AS nth
+                   FROM raw.probe p LEFT JOIN raw.states s
+                     ON s.source = p.source AND s.uri = p.uri AND s.fingerprint = p.fingerprint) p
+          ON p.source = n.source AND p.uri = n.uri AND p.fingerprint = n.fingerprint
+        LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = p.image_id
+        LEFT JOIN (SELECT image_id, image AS v FROM raw.verdicts) j ON j.image_id = i.image_id"""
+
+
+def _failures(dataset: Dataset) -> str:
+    """One row a failure. An input that is no image has its uri only; a text fails for its images in that shard."""
+    parts = [
+        f"""SELECT NULL::VARCHAR AS image_id, p.uri, 'probe' AS node, unnest(p.failures) AS f
+            FROM raw.probe p LEFT JOIN raw.states s
+              ON s.source = p.source AND s.uri = p.uri AND s.fingerprint = p.fingerprint
+            WHERE len(p.failures) > 0 AND NOT {_GIVEN_BEFORE}"""
+    ]
+    for node in dataset.nodes:
+        table, name = f"raw.{identifier(f'node {node.name}')}", quoted(node.name)
+        if node.over == "texts" and not dataset.release:
+            parts.append(
+                f"""SELECT g.image_id, NULL, {name}, unnest(t.failures) FROM {table} t
+                JOIN (SELECT DISTINCT image_id, text_key FROM ({given(dataset, "texts")})) g
+                  ON g.text_key = t.text_key
+                JOIN raw.images h ON h.image_id = g.image_id AND {_SHARD.format("h")} = {_SHARD.format("t")}
+                WHERE len(t.failures) > 0"""
+            )
+        elif node.over != "texts":
+            parts.append(f"SELECT image_id, NULL, {name}, unnest(failures) FROM {table} WHERE len(failures) > 0")
+    return f"""CREATE VIEW failures AS
+        SELECT DISTINCT e.image_id, i.split, {_VERDICT.partition(",")[0]}, coalesce(e.uri, i.uri) AS uri, e.node,
+               e.f.component AS component, e.f.reason AS reason, e.f.error AS error, e.f.attempts AS attempts
+        FROM ({" UNION ALL ".join(parts)}) e
+        LEFT JOIN (SELECT image_id, split, uri FROM raw.images) i ON i.image_id = e.image_id
+        LEFT JOIN (SELECT image_id, image AS v FROM raw.verdicts) j ON j.image_id = e.image_id"""
+
+
+def _verdicts() -> str:
+    """One row a verdict, on images and on annotations."""
+    parts = ["SELECT image_id, 'images' AS annotation_type, image AS v FROM raw.verdicts"]
+    parts += [f"SELECT image_id, '{column}', unnest({column}) FROM raw.verdicts" for column in ANNOTATIONS]
+    return f"""CREATE VIEW verdicts AS
+        SELECT j.image_id, i.split, {_VERDICT}, j.annotation_type, j.v.id AS annotation_id
+        FROM ({" UNION ALL ".join(parts)}) j
+        LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = j.image_id"""
+
+
+def _changes() -> str:
+    """One row a change of a refinement round. `kept`: whether what came of it is kept now."""
+    columns = ("regions", "texts", "region_texts", "phrases")
+    judged = " UNION ALL ".join(f"SELECT image_id, unnest({column}) AS v FROM raw.verdicts" for column in columns)
+    return f"""CREATE VIEW changes AS
+        SELECT c.image_id, i.split, {_VERDICT.partition(",")[0]}, c.* EXCLUDE (image_id)
+        FROM raw.changes c
+        LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = c.image_id
+        LEFT JOIN ({judged}) j ON j.image_id = c.image_id AND j.v.id = coalesce(nullif(c.new, ''), c.old)"""
+
+
+def _runs(dataset: Dataset) -> str:
+    folders = dataset.runs()
+    if not folders:
+        columns = ["''::VARCHAR AS run", *(f"NULL::{kind} AS {identifier(name)}" for name, kind in _RUN.items())]
+        return f"CREATE VIEW runs AS SELECT {', '.join(columns)} WHERE false"
+    paths = ", ".join(quoted(dataset.location(f"{folder}/run.json")) for folder in folders)
+    columns_ = ", ".join(f"{identifier(name)}: {quoted(kind)}" for name, kind in _RUN.items())
+    return f"""CREATE VIEW runs AS SELECT parse_filename(parse_dirpath(filename)) AS run, * EXCLUDE (filename)
+        FROM read_json([{paths}], format = 'unstructured', filename = true, columns = {{{columns_}}}) ORDER BY run"""

@@ -1,0 +1,1 @@
+"""Running nodes: graph, plan, scheduler, workers, progress."""

@@ -1,0 +1,336 @@
+"""Where workers live: Ray actors on this machine or a cluster, or this very process.
+
+Both run the same Worker and so write the same bytes. Only Ray protects from crashes and hangs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from engine.errors import ConfigError, EngineError, StartError, StorageError
+from engine.images.decode import Limits
+from engine.running.foreign_code import DescriptorsClosed
+from engine.running.graph import Node
+from engine.running.messages import Message, Unit
+from engine.running.slots import Event, Slot
+from engine.running.worker import Worker
+
+COUNT_AGAIN_S = 10.0  # the cluster's resources
+OBJECT_STORE_BYTES = 256 * 2**20  # only rows of split shards travel; Ray's default is 30 % of memory
+# For the C library of workers: keep freed pixels for the next image. Giving a batch back to the system and asking
+# for it again costs a fifth of decoding it. A worker's peak is the same, it only does not sink.
+KEEP_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TOP_PAD_": str(64 * 2**20),
+}
+
+
+class LocalBackend:
+    """One worker at a time, in this process."""
+
+    def __init__(
+        self, nodes: Mapping[str, Node], dataset: str, limits: Limits, *, max_seconds: float = 10.0, logs: str = ""
+    ) -> None:
+        self._nodes, self._dataset, self._limits, self._max_seconds = nodes, dataset, limits, max_seconds
+        self._log = LogNames(logs)
+        self._workers: dict[Slot, Worker] = {}
+        self._running: dict[Slot, Iterator[Message]] = {}
+        self._starting: list[Slot] = []
+
+    def fits(self, node: Node) -> bool:
+        return len(self._workers) + len(self._starting) == 0
+
+    def possible(self, node: Node) -> str:
+        return ""
+
+    def start(self, slot: Slot) -> None:
+        self._starting.append(slot)
+
+    def submit(self, slot: Slot, unit: Unit) -> None:
+        self._running[slot] = self._workers[slot].run(unit)
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        for slot in self._starting:
+            self._starting.remove(slot)
+            worker = Worker(
+                slot.node,
+                self._nodes,
+                self._dataset,
+                self._limits,
+                guarded=False,
+                max_seconds=self._max_seconds,
+                log=self._log(slot.node),
+            )
+            try:
+                worker.load()
+            except EngineError as error:
+                worker.foreign.close()
+                return [Event(slot, error=error)]
+            except DescriptorsClosed as error:
+                return [Event(slot, died=str(error))]
+            self._workers[slot] = worker
+            return [Event(slot, started=True)]
+        for slot, messages in list(self._running.items()):
+            try:
+                return [Event(slot, next(messages))]
+            except StopIteration:
+                self._running.pop(slot, None)
+            except DescriptorsClosed as error:
+                return [Event(slot, died=str(error))]
+            except (EngineError, OSError) as error:
+                return [Event(slot, error=_fault(error, slot.node.name))]
+        return []
+
+    def stop(self, slot: Slot) -> None:
+        if (running := self._running.pop(slot, None)) is not None:
+            running.close()  # type: ignore[attr-defined]
+        if (worker := self._workers.pop(slot, None)) is not None:
+            worker.foreign.close()
+
+    def close(self) -> None:
+        for worker in self._workers.values():
+            worker.foreign.close()
+        self._running.clear()
+        self._workers.clear()
+
+
+class RayBackend:
+    """Plain Ray actors with max_restarts=0: a worker that dies stays dead and its unit is split."""
+
+    def __init__(
+        self,
+        nodes: Mapping[str, Node],
+        dataset: str,
+        limits: Limits,
+        *,
+        address: str | None = None,
+        max_seconds: float = 10.0,
+        logs: str = "",
+    ) -> None:
+        self._log = LogNames(logs)
+        self._ray = start_ray(address)
+        self._arguments = (dict(nodes), dataset, limits, max_seconds, [os.getcwd(), *_paths()])
+        self._total, self._counted = self._ray.cluster_resources(), time.monotonic()
+        self._actors: dict[Slot, Any] = {}
+        self._creating: dict[Any, Slot] = {}
+        self._loading: dict[Any, Slot] = {}
+        self._running: dict[Any, Slot] = {}
+
+    def _share(self, node: Node) -> dict[str, float]:
+        share = {"CPU": node.resources.cpus, "GPU": node.resources.gpus, "memory": float(node.resources.memory)}
+        return {name: amount for name, amount in share.items() if amount > 0}
+
+    def fits(self, node: Node) -> bool:
+        used: dict[str, float] = {}
+        for slot in self._actors:
+            for name, amount in self._share(slot.node).items():
+                used[name] = used.get(name, 0.0) + amount
+        if time.monotonic() - self._counted > COUNT_AGAIN_S:  # nodes come and go
+            self._total, self._counted = self._ray.cluster_resources(), time.monotonic()
+        free = {name: self._total.get(name, 0.0) - used.get(name, 0.0) for name in ("CPU", "GPU", "memory")}
+        return all(amount <= free[name] + 1e-6 for name, amount in self._share(node).items())
+
+    def possible(self, node: Node) -> str:
+        """'' or the sentence why a worker of this node can never run here."""
+        for name, amount in self._share(node).items():
+            if amount > self._total.get(name, 0.0):
+                has = self._total.get(name, 0.0)
+                return f"{node.name} asks for {amount:g} {name}, this cluster has {has:g}: lower it in the recipe."
+        return ""
+
+    def start(self, slot: Slot) -> None:
+        share = self._share(slot.node)
+        nodes, dataset, limits, max_seconds, paths = self._arguments
+        actor = (
+            self._ray.remote(RemoteWorker)
+            .options(
+                num_cpus=share.get("CPU", 0),
+                num_gpus=share.get("GPU", 0),
+                memory=int(share["memory"]) if "memory" in share else None,
+                max_restarts=0,
+                max_task_retries=0,
+            )
+            .remote(slot.node, nodes, dataset, limits, max_seconds, paths, self._log(slot.node))
+        )
+        self._actors[slot] = actor
+        self._creating[actor.created.remote()] = slot
+        self._loading[actor.load.remote()] = slot
+
+    def submit(self, slot: Slot, unit: Unit) -> None:
+        stream = self._actors[slot].run.options(num_returns="streaming").remote(unit)
+        self._running[stream] = slot
+
+    def events(self, timeout: float) -> Sequence[Event]:
+        waiting = [*self._creating, *self._loading, *self._running]
+        if not waiting:
+            time.sleep(timeout)
+            return []
+        ready, _ = self._ray.wait(waiting, num_returns=1, timeout=timeout)
+        more, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)
+        answer: list[Event] = []
+        for item in dict.fromkeys([*ready, *more]):
+            if item in self._creating:
+                answer.append(Event(self._creating.pop(item), created=True))
+            else:
+                answer += self._loaded(item) if item in self._loading else self._next(item)
+        return answer
+
+    def _loaded(self, reference: Any) -> list[Event]:
+        slot = self._loading.pop(reference)
+        try:
+            self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            return [Event(slot, error=_cause(error, slot.node.name))]
+        except self._ray.exceptions.RayError as error:
+            return [Event(slot, died=_short(error))]
+        return [Event(slot, started=True)]
+
+    def _next(self, stream: Any) -> list[Event]:
+        slot = self._running.get(stream)
+        if slot is None:
+            return []
+        try:
+            return [Event(slot, self._ray.get(next(stream)))]
+        except StopIteration:
+            self._running.pop(stream, None)
+            return []
+        except self._ray.exceptions.RayTaskError as error:
+            self._running.pop(stream, None)
+            return [Event(slot, error=_cause(error, slot.node.name))]
+        except self._ray.exceptions.RayError as error:
+            self._running.pop(stream, None)
+            seconds = time.monotonic() - slot.sign
+            if seconds >= 0.9 * slot.node.resources.timeout_s:
+                return [Event(slot, died=f"no answer within {slot.node.resources.timeout_s:g} s")]
+            return [Event(slot, died=_short(error))]
+
+    def stop(self, slot: Slot) -> None:
+        actor = self._actors.pop(slot, None)
+        for table in (self._creating, self._loading, self._running):
+            for key in [key for key, value in table.items() if value is slot]:
+                del table[key]
+        if actor is not None:
+            self._ray.kill(actor, no_restart=True)
+
+    def close(self) -> None:
+        for slot in list(self._actors):
+            self.stop(slot)
+
+
+class RemoteWorker:
+    """The Ray side: a Worker in a process of its own."""
+
+    def __init__(
+        self,
+        node: Node,
+        nodes: Mapping[str, Node],
+        dataset: str,
+        limits: Limits,
+        max_seconds: float,
+        paths: Sequence[str],
+        log: str,
+    ) -> None:
+        sys.path.extend(path for path in paths if path not in sys.path)
+        self.worker = Worker(node, nodes, dataset, limits, guarded=True, max_seconds=max_seconds, log=log)
+
+    def created(self) -> None:
+        """Answers as soon as the process runs."""
+
+    def load(self) -> None:
+        self.worker.load()
+
+    def run(self, unit: Unit) -> Iterator[Message]:
+        try:
+            yield from self.worker.run(unit)
+        except DescriptorsClosed:
+            os._exit(1)  # a process that can no longer be heard ends, and its unit is split
+
+
+class LogNames:
+    """The log of each worker: <logs>/<node>-<number>.log; none for the engine's own nodes over a shard."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder, self._started = folder, Counter[str]()
+
+    def __call__(self, node: Node) -> str:
+        self._started[node.name] += 1
+        kept = self._folder and node.over != "shard"
+        return f"{self._folder}/{node.name}-{self._started[node.name]}.log" if kept else ""
+
+
+_LONGEST_FOLDER = 107 - len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.12345")
+
+
+def start_ray(address: str | None = None) -> Any:
+    """Join a cluster, or start a quiet private one; what is already running in this process is used as it is."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray prints a paragraph for each lost worker, on stdout; the run's own notes say which shard it had.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died or was killed|actor died|Lease ID")
+    if address is None:
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # private and on loopback
+        for name, value in KEEP_MEMORY.items():
+            os.environ.setdefault(name, value)  # inherited by the workers; this process has read its own already
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError(f"Ray is not installed ({error}): install it, or use --runner local.") from error
+    if ray.is_initialized():
+        return ray
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        options |= {
+            "include_dashboard": False,
+            "num_cpus": os.cpu_count(),
+            "object_store_memory": OBJECT_STORE_BYTES,
+            **_short_folder(),
+        }
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"No Ray cluster answers at '{address}': {error}") from error
+    return ray
+
+
+def _short_folder() -> dict[str, str]:
+    """Ray's sockets lie in its temporary folder, and their paths may have 107 bytes: elsewhere if that is too long."""
+    given = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(given)) <= _LONGEST_FOLDER:
+        return {}
+    if os.access("/tmp", os.W_OK | os.X_OK):
+        return {"_temp_dir": "/tmp/ray"}
+    raise ConfigError(
+        f"The temporary folder '{given}' is too long for Ray's sockets: set RAY_TMPDIR to one of at most "
+        f"{_LONGEST_FOLDER} bytes, or use --runner local."
+    )
+
+
+def _paths() -> list[str]:
+    """Where this process finds modules that are not installed: workers must find them too."""
+    return [path for path in sys.path if path and os.path.isdir(path) and "site-packages" not in path]
+
+
+def _cause(error: Any, name: str) -> EngineError:
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, EngineError | OSError):
+        return _fault(cause, name)
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return StartError(f"{name} stopped with a fault of the engine: {lines[-1] if lines else type(error).__name__}")
+
+
+def _fault(error: EngineError | OSError, name: str) -> EngineError:
+    return error if isinstance(error, EngineError) else StorageError(f"Storage failed under {name}: {error}")
+
+
+def _short(error: BaseException) -> str:
+    """Why a worker died, in a few words that do not depend on where it ran."""
+    if type(error).__name__ == "OutOfMemoryError" or "running low on memory" in str(error):
+        return "killed by Ray for memory: lower its batch_size or run.max_workers"
+    return "the process ended"

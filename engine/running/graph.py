@@ -1,0 +1,335 @@
+"""Nodes: configured components and who reads whom.
+
+The graph follows from what nodes need and give. A node that `replaces` a resource re-emits it, so readers of
+the record take its output instead of what it read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.component import RESOURCES
+from engine.config.catalog import check_options, defaults_of, resolve
+from engine.config.own_code import error_and_place
+from engine.errors import ConfigError, EngineError, unknown
+from engine.extras import require
+from engine.keys import RUN_OPTIONS, node_key
+
+# The folders of the engine itself.
+_RESERVED = frozenset(("images", "inputs", "labels", "probe", "placed", "splits", "truth", "survey", "surveyed"))
+_RESERVED |= {"fusion", "listings", "judge", "emit", "releases", "runs", "calibration", "models", "rounds"}
+JUDGE_REGIONS = "judge-regions"  # judges images and regions for who needs kept_regions
+_RESERVED |= {JUDGE_REGIONS}
+KEPT_REGIONS = "kept_regions"
+IMAGES = "images"  # the folder of the image shards, and the name nodes read them by
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one worker holds and how it is fed. `memory` in bytes; 0 workers: as many as fit."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory: int = 0
+    batch_size: int = 16
+    timeout_s: float = 120.0
+    max_workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One configured component. `inputs`: {node name: resources read from it}; images are always read."""
+
+    name: str
+    target: str  # "module:Name"
+    options: Mapping[str, Any]
+    needs: tuple[str, ...]
+    gives: tuple[str, ...]
+    key: str
+    inputs: Mapping[str, tuple[str, ...]]
+    over: str = "images"  # images | texts | entries | shard
+    base: str = IMAGES  # the folder whose shards are worked on: images, or inputs
+    replaces: tuple[str, ...] = ()
+    deterministic: bool = True
+    resources: Resources = Resources()
+    component: str = ""
+    version: int = 1
+    score_names: tuple[str, ...] | None = None  # of the image scores it gives; None: not declared
+    stands_for: str = ""  # the node whose answers it gives anew, so that the record takes them from here
+    place: str = ""  # where its answers lie, if not under its name
+
+    @property
+    def folder(self) -> str:
+        return f"{self.place or self.name}/{self.key[:8]}"
+
+    @property
+    def own_code(self) -> bool:
+        """Whether its component is the user's: named as "module:Name", in none of the engine's packages."""
+        return self.component == self.target
+
+    @property
+    def reads_labels(self) -> bool:
+        return bool({"labels", "scene"} & set(self.needs))
+
+
+@dataclass(slots=True)
+class _Draft:
+    name: str
+    use: str
+    target: str
+    component: Any
+    options: dict[str, Any]
+    instance: Any
+    needs: tuple[str, ...]
+    uses: tuple[str, ...]
+    gives: tuple[str, ...]
+    only: str = ""  # a parse node reads the texts of this node alone
+    inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def build(
+    annotate: Mapping[str, Mapping[str, Any]],
+    catalog: Mapping[str, str],
+    max_workers: int = 0,
+    judge_regions: Callable[[Sequence[Node]], Node] | None = None,
+) -> list[Node]:
+    """The nodes of a recipe's `annotate` section in an order in which each follows what it reads.
+
+    `judge_regions` makes the node that judges what the nodes before it give; it is part of the answer if a node needs
+    kept_regions. Without it, kept_regions are all regions.
+    """
+    drafts = [_draft(name, dict(options), catalog) for name, options in annotate.items()]
+    drafts = _expand_each(drafts)
+    for draft in drafts:
+        draft.inputs = _inputs_of(draft, drafts)
+    ordered = _in_order(drafts)
+    later = _reading_kept(ordered) if judge_regions else set[str]()
+    nodes: dict[str, Node] = {}
+    for draft in sorted(ordered, key=lambda draft: draft.name in later):  # stable
+        if draft.name in later and JUDGE_REGIONS not in nodes and judge_regions:
+            nodes[JUDGE_REGIONS] = judge_regions(list(nodes.values()))
+        if JUDGE_REGIONS in nodes and _needs_kept(draft):
+            draft.inputs[JUDGE_REGIONS] = (KEPT_REGIONS,)
+        nodes[draft.name] = _finish(draft, nodes, max_workers)
+    return list(nodes.values())
+
+
+def _needs_kept(draft: _Draft) -> bool:
+    return KEPT_REGIONS in draft.needs
+
+
+def _reading_kept(ordered: Sequence[_Draft]) -> set[str]:
+    """Who needs kept_regions, and who reads from those."""
+    found = set[str]()
+    for draft in ordered:
+        if _needs_kept(draft) or found & set(draft.inputs):
+            found.add(draft.name)
+    return found
+
+
+def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _Draft:
+    if not name.replace("_", "").replace("-", "").isalnum() or name in _RESERVED:
+        raise ConfigError(
+            f"'{name}' cannot name a node: use letters, digits, '-' and '_', and no folder of the engine."
+        )
+    if "use" not in options:
+        raise ConfigError(f"annotate.{name} lacks 'use': name the component it runs, for example 'use: {name}'.")
+    use = str(options.pop("use"))
+    target, component = resolve("component", use, catalog)
+    for promise in ("needs", "gives", "version", "deterministic"):
+        if not hasattr(component, promise):
+            raise ConfigError(f"'{use}' is no specialist: it does not declare '{promise}' (see CONTRIBUTING.md).")
+    checked = check_options(f"annotate.{name} ({use})", component, options)
+    instance = _made(name, use, component, checked)  # what it needs and gives may depend on its options
+    require(f"annotate.{name} ({use})", getattr(instance, "packages", ()), extra=getattr(instance, "extra", ""))
+    needs, uses, gives = tuple(instance.needs), tuple(getattr(instance, "uses", ())), tuple(instance.gives)
+    for kind in (*needs, *uses, *gives):
+        if kind not in RESOURCES:
+            raise unknown(f"resource declared by '{use}'", kind, RESOURCES)
+    return _Draft(name, use, target, component, checked, instance, needs, uses, gives)
+
+
+def _made(name: str, use: str, component: Any, options: Mapping[str, Any]) -> Any:
+    try:
+        return component(**options)
+    except (EngineError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # the border with foreign code, which may call sys.exit
+        raise ConfigError(f"annotate.{name} ({use}) cannot be made: {error_and_place(error)}.") from error
+
+
+def _expand_each(drafts: list[_Draft]) -> list[_Draft]:
+    """A component that is run `each` time after a text-making node becomes one node for each of them."""
+    answer: list[_Draft] = []
+    for draft in drafts:
+        kind = getattr(draft.component, "each", "")
+        givers = [other.name for other in drafts if kind and kind in other.gives]
+        if not kind or not givers:
+            answer.append(draft)
+            continue
+        for giver in givers:
+            copy = _Draft(**{name: getattr(draft, name) for name in draft.__slots__})
+            copy.name, copy.only, copy.inputs = f"{draft.name}-{giver}", giver, {}
+            answer.append(copy)
+    return answer
+
+
+def _inputs_of(draft: _Draft, drafts: Sequence[_Draft]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {}
+    needed = ["regions" if kind == KEPT_REGIONS else kind for kind in draft.needs]
+    for kind in (*needed, *draft.uses):
+        if kind in ("pixels", "labels", "scene"):
+            continue
+        givers = [
+            other.name
+            for other in drafts
+            if kind in other.gives and other.name != draft.name and draft.only in ("", other.name)
+        ]
+        if not givers and kind in needed:
+            raise ConfigError(_unmet(draft, kind))
+        for giver in givers:
+            kinds = found.setdefault(giver, [])
+            kinds += [kind] if kind not in kinds else []
+    return {name: tuple(kinds) for name, kinds in found.items()}
+
+
+def _unmet(draft: _Draft, kind: str) -> str:
+    hint = {
+        "regions": "add a node that makes them, such as 'objects: {use: consensus}'",
+        "boxes": "add a detector, such as 'ssd: {use: ssd_mobilenet}', or 'human: {use: human}'",
+        "texts": "add a node that writes, such as 'captions: {use: composer}'",
+        "parse": "add 'parse: {use: spacy_parse}'",
+    }.get(kind, "add a node that gives them")
+    return f"annotate.{draft.name} ({draft.use}) needs {kind}, which no node gives: {hint}."
+
+
+def _in_order(drafts: Sequence[_Draft]) -> list[_Draft]:
+    waiting, done, answer = list(drafts), set[str](), list[_Draft]()
+    while waiting:
+        ready = [draft for draft in waiting if set(draft.inputs) <= done]
+        if not ready:
+            names = " and ".join(sorted(draft.name for draft in waiting))
+            raise ConfigError(f"The nodes {names} wait for each other: each needs what another gives; remove one.")
+        answer += ready
+        done |= {draft.name for draft in ready}
+        waiting = [draft for draft in waiting if draft.name not in done]
+    return answer
+
+
+def _finish(draft: _Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
+    instance, component = draft.instance, draft.component
+    settings = {name: getattr(instance, name) for name in RUN_OPTIONS if getattr(instance, name, None) is not None}
+    resources = Resources(**{name: type(getattr(Resources(), name))(value) for name, value in settings.items()})
+    if max_workers and (resources.max_workers == 0 or resources.max_workers > max_workers):
+        resources = Resources(**(settings | {"max_workers": max_workers}))
+    _check_resources(draft, resources)
+    key = node_key(
+        vars(component).get("key_name", draft.target),  # not inherited: a subclass is another component
+        component.version,
+        _plain(draft.options),
+        _plain(defaults_of(component)),
+        tuple(getattr(instance, "weights", ()) or ())
+        if not isinstance(getattr(instance, "weights", ()), str)
+        else (instance.weights,),
+        {name: nodes[name].key for name in draft.inputs},
+    )
+    return Node(
+        name=draft.name,
+        target=draft.target,
+        options=draft.options,
+        needs=draft.needs,
+        gives=draft.gives,
+        key=key,
+        inputs=draft.inputs,
+        over="texts" if draft.gives == ("parse",) else "images",
+        replaces=tuple(getattr(component, "replaces", ())),
+        deterministic=bool(component.deterministic),
+        resources=resources,
+        component=draft.use,
+        score_names=_score_names(draft.instance),
+        version=component.version,
+    )
+
+
+def _score_names(instance: Any) -> tuple[str, ...] | None:
+    names = getattr(instance, "score_names", None)
+    return None if names is None else tuple(names)
+
+
+def _check_resources(draft: _Draft, resources: Resources) -> None:
+    wrong = [
+        name
+        for name, right in {
+            "batch_size": resources.batch_size >= 1,
+            "timeout_s": resources.timeout_s > 0,
+            "cpus": 0 <= resources.cpus < math.inf and resources.cpus + resources.gpus > 0,
+            "gpus": resources.gpus >= 0 and (resources.gpus <= 1 or resources.gpus % 1 == 0),
+            "memory": resources.memory >= 0,
+            "max_workers": resources.max_workers >= 0,
+        }.items()
+        if not right
+    ]
+    if wrong:
+        value = getattr(resources, wrong[0])
+        raise ConfigError(f"annotate.{draft.name} ({draft.use}) cannot have {wrong[0]}: {value}; correct it.")
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as JSON takes them: tuples and sets as lists."""
+    return {
+        name: sorted(value)
+        if isinstance(value, set | frozenset)
+        else list(value)
+        if isinstance(value, tuple)
+        else value
+        for name, value in options.items()
+    }
+
+
+def record_nodes(nodes: Iterable[Node]) -> list[Node]:
+    """The nodes whose annotations make up the record: who was replaced in all it gives is left out."""
+    nodes = list(nodes)
+    replaced = {
+        (reader_input, kind)
+        for node in nodes
+        for reader_input, kinds in node.inputs.items()
+        for kind in kinds
+        if kind in node.replaces
+    }
+    instead = {node.stands_for for node in nodes}
+    answer = []
+    for node in nodes:
+        columns = {column for kind in node.gives for column in RESOURCES[kind]}
+        gone = {column for kind in node.gives if (node.name, kind) in replaced for column in RESOURCES[kind]}
+        if columns - gone and node.name not in instead:
+            answer.append(node)
+    return answer
+
+
+def replaced_columns(node: Node, nodes: Iterable[Node]) -> frozenset[str]:
+    """The columns of a node that another node re-emits, so that the record must not take them twice."""
+    return frozenset(
+        column
+        for other in nodes
+        for kind in (node.gives if other.stands_for == node.name else other.inputs.get(node.name, ()))
+        if kind in other.replaces or other.stands_for == node.name
+        for column in RESOURCES[kind]
+    )
+
+
+def dependants(nodes: Sequence[Node], name: str) -> list[str]:
+    """Every node that reads from `name`, directly or not, in graph order."""
+    found = {name}
+    for node in nodes:
+        if found & set(node.inputs):
+            found.add(node.name)
+    return [node.name for node in nodes if node.name in found - {name}]
+
+
+def split_at_judge(nodes: Sequence[Node]) -> tuple[list[Node], list[Node]]:
+    """(what no rule has a say in, the judge of regions and whoever reads from it), each in graph order."""
+    later = {JUDGE_REGIONS, *dependants(nodes, JUDGE_REGIONS)}
+    return [node for node in nodes if node.name not in later], [node for node in nodes if node.name in later]

@@ -1,0 +1,313 @@
+"""The items of a unit: images to annotate, distinct texts to parse, inputs to probe. All look alike to the worker.
+
+Positions are rows of the shard's file; batches are cut by position, so they are the same on every run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+
+from engine.errors import ImageError
+from engine.images.decode import decode
+from engine.records.answers import check_answer, number
+from engine.running.shard_inputs import ShardInputs
+from engine.schema import (
+    ANNOTATIONS,
+    PARSE,
+    PROBE,
+    Answer,
+    Complexity,
+    Failure,
+    Parse,
+    Sample,
+    as_row,
+    record_table,
+    table_of,
+    text_key,
+)
+from engine.storage.files import read_image
+
+if TYPE_CHECKING:
+    from engine.running.worker import Worker
+
+BATCH_PIXELS = 96_000_000  # decoded pixels a batch may hold, so that sixteen huge photos do not fill the memory
+HUGE_PIXELS = 16_000_000
+_UNPROBED = {"image_id": "", "width": 0, "height": 0, "format": "", "bytes": 0, "phash": "", "fits": ""}
+
+
+class Items(Protocol):
+    schema: pa.Schema
+
+    def __len__(self) -> int: ...
+    def name(self, position: int) -> str: ...
+    def batches(self, lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]: ...
+    def ask(self, lo: int, hi: int) -> Asked: ...
+    def annotate(self, items: Sequence[Any]) -> Sequence[Any]: ...
+    def checked(self, item: Any, answer: Any) -> Any: ...
+    def table(self, answers: Sequence[Any], lo: int) -> pa.Table: ...
+    def close(self) -> None: ...
+
+
+@dataclass(slots=True)
+class Asked:
+    """A batch ready for the component: what is open, and what is settled without asking it."""
+
+    open: list[tuple[int, Any]]
+    settled: dict[int, Any]
+
+
+class ImageItems:
+    """The images of a shard as items."""
+
+    def __init__(self, worker: Worker, inputs: ShardInputs) -> None:
+        self.worker, self.inputs, self.node = worker, inputs, worker.node
+        self.schema = record_table([]).schema
+        self.ids: list[str] = inputs.images["image_id"].to_pylist()
+        self._area = [
+            w * h for w, h in zip(inputs.images["width"].to_pylist(), inputs.images["height"].to_pylist(), strict=True)
+        ]
+        self._locators = list(
+            zip(*(inputs.images[name].to_pylist() for name in ("uri", "offset", "length")), strict=True)
+        )
+        self._decoding: dict[int, Future[Any]] = {}
+        self._began: dict[int, float] = {}  # when decoding an image began
+        self._following: dict[int, int] = {}  # where a batch begins: where it ends
+        self._kept = inputs.answered_before()  # --retry-failed: rows of the revision before that stand
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def name(self, position: int) -> str:
+        return self.ids[position]
+
+    def batches(self, lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]:
+        """Cut by position and by decoded pixels: a function of the shard, not of the day."""
+        self._following = dict(cut(self._area, lo, hi, size))
+        yield from self._following.items()
+
+    def ask(self, lo: int, hi: int) -> Asked:
+        settled: dict[int, Any] = {}
+        if self._kept is not None:
+            settled = {position: self._kept[position] for position in range(lo, hi) if position in self._kept}
+        for position, error in self.inputs.skipped(lo, hi).items():
+            settled.setdefault(position, Failure(self.node.name, "skipped", error, 0))
+        wanted = [position for position in range(lo, hi) if position not in settled]
+        pixels = self._pixels(wanted, lo, hi) if "pixels" in self.node.needs else {}
+        opened: list[tuple[int, Sample]] = []
+        samples = self.inputs.samples(lo, hi) if wanted else []
+        for position in wanted:
+            sample = samples[position - lo]
+            got = pixels.get(position)
+            if isinstance(got, Failure):
+                settled[position] = got
+                continue
+            sample.pixels = got
+            opened.append((position, sample))
+        return Asked(opened, settled)
+
+    def _pixels(self, wanted: Sequence[int], lo: int, hi: int) -> dict[int, Any]:
+        """Decoded images of this batch; the next one is queued behind it, to be decoded while this one is looked at."""
+        for position in wanted:
+            self._start(position)
+        following = range(hi, self._following.get(hi, hi))
+        if sum(self._area[position] for position in (*range(lo, hi), *following)) <= BATCH_PIXELS:
+            for position in following:
+                self._start(position)
+        # The last one first: waiting for each in turn wakes this thread for each, and takes the GIL from the others.
+        return {position: self._decoded(position) for position in reversed(wanted)}
+
+    def _decoded(self, position: int) -> Any:
+        """The pixels, or the failure of an image that takes longer to decode than it may."""
+        while True:
+            try:
+                answer = self._decoding[position].result(timeout=self.worker.max_seconds / 2)
+            except TimeoutError:
+                self._give_up_overdue()
+            else:
+                del self._decoding[position]
+                return answer
+
+    def _give_up_overdue(self) -> None:
+        """Reading may take as long as the store takes; only decoding is the image's own time."""
+        now, seconds = time.monotonic(), self.worker.max_seconds
+        left = [position for position, future in self._decoding.items() if not future.done()]
+        overdue = [position for position in left if now - self._began.get(position, now) >= seconds]
+        if not overdue:
+            return
+        self.worker.abandon_threads()
+        for position in left:
+            del self._decoding[position]
+            self._began.pop(position, None)
+            if position in overdue:
+                self._decoding[position] = Future()
+                told = f"decoding took longer than {seconds:g} s"
+                self._decoding[position].set_result(Failure(self.node.name, "timeout", told))
+            else:
+                self._start(position)
+
+    def _start(self, position: int) -> None:
+        if position not in self._decoding and (self._kept is None or position not in self._kept):
+            self._decoding[position] = self.worker.pool().submit(self._decode, position)
+
+    def _decode(self, position: int) -> Any:
+        try:
+            sources = self.inputs.images["sources"]
+            data = read_image(
+                self.worker.storage,
+                self.ids[position],
+                self._locators[position],
+                lambda: [source["uri"] for source in sources[position].as_py()],
+            )
+            with self._turn(position):
+                self._began[position] = time.monotonic()
+                return decode(data, self.worker.limits)
+        except ImageError as error:
+            return Failure(self.node.name, error.reason, str(error))
+
+    def _turn(self, position: int) -> contextlib.AbstractContextManager[Any]:
+        """Huge images are decoded one at a time: each needs several times its pixels."""
+        return self.worker.one_huge_image if self._area[position] > HUGE_PIXELS else contextlib.nullcontext()
+
+    def annotate(self, samples: Sequence[Sample]) -> Sequence[Answer]:
+        answer: Sequence[Answer] = self.worker.component.annotate(samples)
+        return answer
+
+    def checked(self, sample: Sample, answer: Answer) -> Any:
+        error = check_answer(answer, sample, self.node.gives, human=self.node.reads_labels)
+        if error:
+            return Failure(self.node.name, "bad_answer", error)
+        number(answer, self.node.name)
+        return answer
+
+    def table(self, answers: Sequence[Any], lo: int) -> pa.Table:
+        rows: list[dict[str, Any]] = []
+        for offset, answer in enumerate(answers):
+            row: dict[str, Any] = {"image_id": self.ids[lo + offset]}
+            if isinstance(answer, Failure):
+                row["failures"] = [as_row(answer)]
+            elif isinstance(answer, dict):
+                row = answer
+            else:
+                row |= {name: [as_row(item) for item in getattr(answer, name)] for name in ANNOTATIONS}
+            rows.append(row)
+        return record_table(rows)
+
+    def close(self) -> None:
+        for future in self._decoding.values():
+            future.cancel()
+        self._decoding.clear()
+
+
+class TextItems:
+    """The distinct texts of a shard as items, in the order they first occur."""
+
+    def __init__(self, worker: Worker, inputs: ShardInputs) -> None:
+        self.worker, self.node = worker, worker.node
+        self.schema = PARSE
+        self.texts = inputs.distinct_texts()
+        self.keys = list(self.texts)
+        self._kept = inputs.parsed_before()
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def name(self, position: int) -> str:
+        return self.keys[position]
+
+    def batches(self, lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]:
+        for start in range(lo, hi, size):
+            yield start, min(start + size, hi)
+
+    def ask(self, lo: int, hi: int) -> Asked:
+        settled: dict[int, Any] = {}
+        if self._kept is not None:
+            settled = {p: self._kept[self.keys[p]] for p in range(lo, hi) if self.keys[p] in self._kept}
+        return Asked([(p, self.texts[self.keys[p]]) for p in range(lo, hi) if p not in settled], settled)
+
+    def annotate(self, texts: Sequence[str]) -> Sequence[Parse]:
+        answer: Sequence[Parse] = self.worker.component.parse(texts)
+        return answer
+
+    def checked(self, text: str, parse: Parse) -> Any:
+        parse.text_key = text_key(text)
+        wrong = [chunk for chunk in parse.chunks if text[chunk.char_start : chunk.char_end] != chunk.text]
+        return Failure(self.node.name, "bad_answer", f"chunk {wrong[0]} is not in the text") if wrong else parse
+
+    def table(self, answers: Sequence[Any], lo: int) -> pa.Table:
+        rows = []
+        for offset, answer in enumerate(answers):
+            if isinstance(answer, Failure):
+                empty = Parse(
+                    0, 0, 0, [], [], [], [], [], [], Complexity(), Complexity(), [], self.keys[lo + offset], [answer]
+                )
+                answer = empty
+            rows.append(answer if isinstance(answer, dict) else as_row(answer))
+        return pa.Table.from_pylist(rows, schema=PARSE)
+
+    def close(self) -> None:
+        return None
+
+
+class EntryItems:
+    """Inputs as listed, to be read, named by their content and measured."""
+
+    schema = PROBE
+
+    def __init__(self, worker: Worker, inputs: ShardInputs) -> None:
+        self.worker, self.node = worker, worker.node
+        self.rows: list[dict[str, Any]] = inputs.images.to_pylist()
+        self._kept = inputs.answered_before()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def name(self, position: int) -> str:
+        return str(self.rows[position]["uri"])
+
+    def batches(self, lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]:
+        for start in range(lo, hi, size):
+            yield start, min(start + size, hi)
+
+    def ask(self, lo: int, hi: int) -> Asked:
+        kept = self._kept or {}
+        settled = {position: kept[position] for position in range(lo, hi) if position in kept}
+        return Asked([(p, self.rows[p]) for p in range(lo, hi) if p not in settled], settled)
+
+    def annotate(self, rows: Sequence[dict[str, Any]]) -> Sequence[Any]:
+        answers = []
+        for row, answer in zip(rows, self.worker.component.probe(rows), strict=True):
+            error = answer if isinstance(answer, ImageError) else None
+            answers.append(Failure("ingest", error.reason, str(error)) if error else row | answer)
+        return answers
+
+    def checked(self, row: dict[str, Any], answer: Any) -> Any:
+        return answer
+
+    def table(self, answers: Sequence[Any], lo: int) -> pa.Table:
+        rows = []
+        for offset, answer in enumerate(answers):
+            row = _UNPROBED | self.rows[lo + offset]
+            rows.append(row | ({"failures": [as_row(answer)]} if isinstance(answer, Failure) else answer))
+        return table_of(rows, PROBE)
+
+    def close(self) -> None:
+        return None
+
+
+def cut(area: Sequence[int], lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]:
+    """Batches of at most `size` images and BATCH_PIXELS pixels (an image alone may be larger)."""
+    start = lo
+    while start < hi:
+        stop, pixels = start, 0
+        while stop < hi and stop - start < size and (stop == start or pixels + area[stop] <= BATCH_PIXELS):
+            pixels += area[stop]
+            stop += 1
+        yield start, stop
+        start = stop

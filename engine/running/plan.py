@@ -1,0 +1,96 @@
+"""What is done and what is to do, from listings alone: no record body is read and no clock.
+
+Shards are positions in arrays of revisions, so a plan for a hundred thousand shards is a few megabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.running.graph import IMAGES, Node
+from engine.storage.commits import Commits, check_holes, check_tail
+from engine.storage.files import Storage
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is committed and what is to do, for the shards [0, shards). Made from listings alone."""
+
+    nodes: Sequence[Node]  # to run, in graph order
+    known: Mapping[str, Node]  # these and all they read
+    shards: int
+    revisions: dict[str, npt.NDArray[np.int32]]  # by node name, and IMAGES
+    retry: dict[str, frozenset[int]] = field(default_factory=dict)  # shards whose failures are asked again
+    generation: int = 0  # the revision of whatever is retried
+
+    def required(self, node: Node) -> npt.NDArray[np.int32]:
+        """The revision each shard must have: the latest of its inputs; -1 where an input is missing."""
+        needed = np.zeros(self.shards, np.int32)
+        if node.reads_labels:
+            needed = np.maximum(needed, self.revisions[IMAGES])
+        missing = self.revisions[IMAGES] < 0
+        for name in node.inputs:
+            given = self.revisions[name]
+            missing |= given < 0
+            needed = np.maximum(needed, given)
+        needed[missing] = -1
+        return needed
+
+    def todo(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Per node: the shards to do, now or once their inputs are there. `nodes` are in graph order."""
+        masks: dict[str, npt.NDArray[np.bool_]] = {}
+        for node in self.nodes:
+            own = self.revisions[node.name]
+            mask: npt.NDArray[np.bool_] = (own < 0) | (own < self.required(node))
+            for name in node.inputs:
+                if name in masks:
+                    mask = mask | masks[name]
+            mask[list(self.retry.get(node.name, ()))] = True
+            masks[node.name] = mask
+        return masks
+
+
+def make_plan(
+    storage: Storage,
+    nodes: Sequence[Node],
+    known: Sequence[Node] = (),
+    *,
+    retry_failed: bool = False,
+    again: Mapping[str, frozenset[int]] | None = None,
+) -> Plan:
+    """What there is to do for `nodes`; `known` are the nodes they read that are not run.
+
+    `again`: by node, the shards whose failures are asked again unasked; `retry_failed`: those of all.
+    """
+    everyone = {node.name: node for node in (*known, *nodes)}
+    folder = nodes[0].base if nodes else IMAGES
+    base = Commits(storage, folder).revisions()
+    check_holes(storage, folder, base)
+    revisions = {IMAGES: base}
+    for node in everyone.values():
+        found = Commits(storage, node.folder).revisions()
+        check_tail(storage, folder, len(base), node.folder, len(found))
+        missing = np.full(max(len(base) - len(found), 0), -1, np.int32)
+        revisions[node.name] = np.append(found[: len(base)], missing)
+    plan = Plan(nodes, everyone, len(base), revisions)
+    if retry_failed:
+        again = {node.name: _failed_shards(storage, node, revisions[node.name]) for node in nodes}
+    if again:
+        plan.generation = max(int(found.max(initial=0)) for found in revisions.values()) + 1
+        plan.retry = dict(again)
+    return plan
+
+
+def _failed_shards(storage: Storage, node: Node, revisions: npt.NDArray[np.int32]) -> frozenset[int]:
+    if node.over == "shard":
+        return frozenset()
+    commits = Commits(storage, node.folder)
+    return frozenset(
+        shard
+        for shard, revision in enumerate(revisions)
+        if revision >= 0 and commits.record(shard, int(revision)).failures
+    )

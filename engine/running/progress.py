@@ -1,0 +1,212 @@
+"""What a person sees while it runs: one live line, and the counts the summary is made of.
+
+On a terminal the line is redrawn and never wider than it; elsewhere it is written every half minute. Nothing else is
+printed.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TextIO
+
+from engine.running.messages import Done, Unit
+from engine.running.terminal_text import columns_of, encodable, is_live, joined, shown
+
+_REDRAW_S, _LOG_S = 0.2, 30.0
+Parts = Sequence[tuple[int, str]]  # rank and text; those of a high rank are left out first
+
+
+@dataclass(slots=True)
+class NodeTally:
+    """Counts of one node in one run. `items` came back, `failed` of them without an answer."""
+
+    units: int = 0
+    expected: int = 0
+    items: int = 0
+    failed: int = 0
+    skipped: int = 0
+    seconds: float = 0.0  # inside workers
+    lost_races: int = 0  # commits another driver or worker made first
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Running:
+    """A unit that has not come back yet. One that died is counted again from the start, never beyond its total."""
+
+    items: int = 0
+    total: int = 0
+
+    @property
+    def done(self) -> int:
+        return min(self.items, self.total)
+
+
+class LiveLine:
+    """Watches a scheduler; `tallies` stay after it ends."""
+
+    def __init__(self, stage: str, shard_size: int, *, stream: TextIO | None = None, live: bool | None = None) -> None:
+        self.stage, self.shard_size = stage, shard_size
+        self.drawer = LineDrawer(stream, live)
+        self.tallies: dict[str, NodeTally] = {}
+        self.started = time.monotonic()
+        self.pace = Pace()
+        self._running: dict[tuple[str, int], _Running] = {}
+
+    def expect(self, node: str, units: int) -> None:
+        self.tallies.setdefault(node, NodeTally()).expected += units
+
+    def progressed(self, node: str, shard: int, items: int, total: int) -> None:
+        unit = self._running.setdefault((node, shard), _Running())
+        unit.items += items
+        unit.total = max(unit.total, total)
+
+    def finished(self, node: str, unit: Unit, done: Done) -> None:
+        tally = self.tallies.setdefault(node, NodeTally())
+        tally.units += 1
+        tally.items += done.items
+        skipped = sum(reason == "skipped" for _, reason, _ in done.failures)
+        tally.skipped += skipped
+        tally.failed += done.failed - skipped
+        tally.seconds += done.seconds
+        tally.lost_races += not done.committed
+        tally.notes += [f"shard {unit.shard}: {note}" for note in done.notes]
+        self._running.pop((node, unit.shard), None)
+
+    def noted(self, node: str, note: str) -> None:
+        self.tallies.setdefault(node, NodeTally()).notes.append(note)
+
+    def tick(self, busy: Mapping[str, int], waiting: int) -> None:
+        elapsed = time.monotonic() - self.started
+        self.pace.at(elapsed, *self._counts())
+        self.drawer.draw(lambda: self.parts(busy, waiting))
+
+    def parts(self, busy: Mapping[str, int], waiting: int) -> Parts:
+        """What the line holds at the time of the last tick."""
+        done, expected = self._counts()
+        nodes = max(sum(tally.expected > 0 for tally in self.tallies.values()), 1)
+        failed = sum(tally.failed for tally in self.tallies.values())
+        share = min(done / max(expected, 1), 1.0)
+        who = " ".join(f"{shown(name)} x{n}" if n > 1 else shown(name) for name, n in busy.items() if n)
+        return [
+            (0, f"{self.stage} {math.floor(100 * share):3d}%"),
+            (3, f"{round(done / nodes):,}/{round(expected / nodes):,} images"),
+            (2, f"{self.pace.rate / nodes:.1f} images/s"),
+            (1, f"failed {failed:,}"),
+            (4, f"waiting {waiting}" if waiting else ""),
+            (1, f"ETA {clock(self.pace.left)}" if self.pace.left is not None else "ETA --"),
+            (5, who or "starting"),
+        ]
+
+    def _counts(self) -> tuple[int, int]:
+        """Items done by all nodes, and to be done by them: of a shard not begun yet, as many as of the others."""
+        done = expected = 0
+        for node, tally in self.tallies.items():
+            running = [unit for (name, _), unit in self._running.items() if name == node]
+            known = tally.items + sum(unit.total for unit in running)
+            begun = tally.units + len(running)
+            size = known / begun if begun and known else self.shard_size
+            done += tally.items + sum(unit.done for unit in running)
+            expected += known + round(max(tally.expected - begun, 0) * size)
+        return done, expected
+
+    def close(self) -> None:
+        self.drawer.close()
+
+
+class Pace:
+    """Items a second, and the seconds that are left, both steady: a new rate counts by and by.
+
+    The clock starts with the first item, so that loading a model is not taken for slowness, and a rate is taken from
+    one batch to the next: between them nothing seems to happen.
+    """
+
+    def __init__(self) -> None:
+        self.rate = 0.0
+        self.left: float | None = None
+        self._began: float | None = None
+        self._last = (0.0, 0)  # when items came, and how many there were then
+        self._usual = 0.0  # seconds between two batches
+        self._now = 0.0
+
+    def at(self, seconds: float, done: int, expected: int) -> None:
+        """To be called often, with seconds that never fall."""
+        passed, self._now = seconds - self._now, seconds
+        if self._began is None:
+            if done:
+                self._began, self._last = seconds, (seconds, done)
+            return
+        before, count = self._last
+        since = seconds - before
+        memory = max(5.0, (seconds - self._began) / 3)
+        if done > count and since >= 1.0:
+            found = (done - count) / since
+            self.rate = found if not self.rate else self.rate + (found - self.rate) * (1 - math.exp(-since / memory))
+            self._last, self._usual = (seconds, done), max(since, self._usual / 2)
+            self._correct(max(expected - done, 0) / self.rate, since)
+        elif since > 10.0 + 2 * self._usual:  # it is stuck: no time is won
+            self.rate *= math.exp(-passed / memory)
+        elif self.left is not None:
+            self.left = max(self.left - passed, 0.0)
+
+    def _correct(self, estimate: float, since: float) -> None:
+        """What was told runs down by itself and is drawn to the new estimate."""
+        if self.left is None:
+            self.left = estimate
+        else:
+            self.left += (estimate - self.left) * (1 - math.exp(-since / 10.0))
+
+
+class LineDrawer:
+    """One line, not too often: redrawn in place on a terminal, written anew elsewhere.
+
+    The cursor rests at its beginning: when a terminal gets narrower and wraps what stands there, the cursor is still
+    in the first of the lines, and the next drawing wipes all of them.
+    """
+
+    def __init__(self, stream: TextIO | None = None, live: bool | None = None) -> None:
+        self.stream = stream or sys.stderr
+        self.live = is_live(self.stream) if live is None else live
+        self._drawn = time.monotonic()
+        self._dirty = False
+        self._columns = 0
+
+    def draw(self, parts: Callable[[], Parts]) -> None:
+        """`parts` is asked for only if it is time."""
+        now = time.monotonic()
+        if now - self._drawn < (_REDRAW_S if self.live else _LOG_S):
+            return
+        self._drawn = now
+        told = [(rank, encodable(text, self.stream)) for rank, text in parts()]
+        if self.live:
+            # The last column stays free: some terminals wrap as soon as it is written.
+            self.stream.write(f"\r{self._wipe()}{joined(told, columns_of(self.stream) - 1)}\r")
+            self._dirty = True
+        else:
+            self.stream.write(" | ".join(text for _, text in told if text) + "\n")
+        self.stream.flush()
+
+    def close(self) -> None:
+        if self._dirty:
+            self.stream.write(f"\r{self._wipe()}")
+            self.stream.flush()
+            self._dirty = False
+
+    def _wipe(self) -> str:
+        """All below where the line may have wrapped, else the line: tmux keeps each screen that is wiped whole."""
+        before, self._columns = self._columns, columns_of(self.stream)
+        return "\x1b[J" if self._columns < before else "\x1b[K"
+
+
+def clock(seconds: float) -> str:
+    """45s, 3m20s or 1h05m: the finer the less is left."""
+    whole = round(seconds) if seconds < 90 else 5 * round(seconds / 5)
+    minutes, second = divmod(whole, 60)
+    hours, minute = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minute:02d}m"
+    return f"{minute}m{second:02d}s" if minute else f"{second}s"

@@ -1,0 +1,184 @@
+"""One unit of work inside one process: read the inputs of a shard, ask the component, write one file, commit.
+
+What the component raises is a failure of one image. What storage raises is nobody's failure and stops the run.
+A hang is ended by faulthandler, which needs no GIL: it ends the process, and the scheduler splits the unit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pyarrow as pa
+
+from engine.config.catalog import resolve
+from engine.errors import GONE, EngineError, ImageError, SourcesGone, StartError
+from engine.images.decode import Limits
+from engine.running.batches import UnitRun
+from engine.running.component_source import describe_error, source_digest
+from engine.running.foreign_code import DescriptorsClosed, Foreign
+from engine.running.graph import Node
+from engine.running.hang_guard import Guard
+from engine.running.interrupts import Interrupted
+from engine.running.items import EntryItems, ImageItems, Items, TextItems
+from engine.running.messages import Absent, Done, Message, Progress, Unit
+from engine.running.shard_inputs import ShardInputs
+from engine.storage.commits import Commits, File, Record, TableWriter
+from engine.storage.files import Storage
+
+
+class Worker:
+    """Holds one component. `load` once, then `run` unit after unit."""
+
+    def __init__(
+        self,
+        node: Node,
+        nodes: Mapping[str, Node],
+        dataset: str,
+        limits: Limits,
+        *,
+        guarded: bool,
+        max_seconds: float = 10.0,
+        log: str = "",
+    ) -> None:
+        self.node, self.nodes, self.limits, self.guarded = node, nodes, limits, guarded
+        self.storage = Storage(dataset)
+        self.max_seconds = max_seconds
+        self.one_huge_image = threading.Lock()
+        self.component: Any = None
+        self._threads: ThreadPoolExecutor | None = None
+        self._batch_size = node.resources.batch_size
+        self.foreign = Foreign(self.storage, log, here=not guarded)
+        self.guard = Guard(node.resources.timeout_s if guarded else 0.0)
+
+    def load(self) -> None:
+        """StartError if the component cannot start, whatever the reason."""
+        _, component = resolve("component", self.node.target, {})
+        try:
+            with self.foreign.call():
+                self.component = component(**self.node.options)
+                self.component.load()
+        except EngineError as error:
+            raise StartError(f"{self.node.name} cannot start: {error}") from error
+        except (Interrupted, DescriptorsClosed):
+            raise
+        except BaseException as error:  # the border with a foreign model, which may also end its process
+            self.foreign.note(error)
+            raise StartError(f"{self.node.name} cannot start: {describe_error(error, component)}") from error
+        finally:
+            self.foreign.ship()
+
+    def run(self, unit: Unit) -> Iterator[Message]:
+        """Signs of life, then Done, Suspect or Absent. Raises StorageError only."""
+        started = time.perf_counter()
+        if self.node.over == "shard":
+            try:
+                yield self._run_shard(unit, started)
+            except SourcesGone as gone:
+                yield Absent(gone.images)
+            return
+        try:
+            yield from self._run_items(unit, started)
+        finally:
+            self.foreign.ship()
+
+    def _run_items(self, unit: Unit, started: float) -> Iterator[Message]:
+        inputs = ShardInputs(self.storage, self.nodes, self.node, unit)
+        items = self.items(inputs)
+        hi = len(items) if unit.hi < 0 else min(unit.hi, len(items))
+        yield Progress(0, hi - unit.lo)
+        work = UnitRun(self, unit, items, hi)
+        if unit.whole:
+            yield from self._run_whole(unit, work, inputs, started)
+        else:
+            yield from self._run_part(work, inputs, started)
+        if work.absent:
+            yield Absent(work.absent)
+        elif work.suspect is not None:
+            yield work.suspect
+
+    def items(self, inputs: ShardInputs) -> Items:
+        kinds: dict[str, Callable[[Worker, ShardInputs], Items]] = {
+            "images": ImageItems,
+            "texts": TextItems,
+            "entries": EntryItems,
+        }
+        return kinds[self.node.over](self, inputs)
+
+    def _run_whole(self, unit: Unit, work: UnitRun, inputs: ShardInputs, started: float) -> Iterator[Message]:
+        commits = Commits(self.storage, self.node.folder)
+        with (
+            contextlib.suppress(_Abandoned),
+            TableWriter(commits, unit.shard, work.items.schema, unit.revision) as writer,
+        ):
+            yield from work.go(writer.write)
+            if work.unfinished:
+                raise _Abandoned
+        if not work.unfinished:
+            done = work.done(started)
+            done.committed = commit_file(commits, self.node, unit, writer.file, len(done.failures), inputs.digests)
+            yield done
+
+    def _run_part(self, work: UnitRun, inputs: ShardInputs, started: float) -> Iterator[Message]:
+        pieces: list[pa.Table] = []
+        yield from work.go(pieces.append)
+        if not work.unfinished:
+            done = work.done(started)
+            done.rows = table_bytes(pa.concat_tables(pieces) if pieces else work.items.schema.empty_table())
+            done.inputs = inputs.digests
+            yield done
+
+    def _run_shard(self, unit: Unit, started: float) -> Done:
+        """A component of ours over a whole shard (the filters, a release): it cannot fail an image."""
+        inputs = ShardInputs(self.storage, self.nodes, self.node, unit)
+        commits = Commits(self.storage, self.node.folder)
+        try:
+            output = self.component.run(unit.shard, inputs, commits)
+        except ImageError as error:
+            if error.reason not in GONE:
+                raise
+            raise SourcesGone([("", error.reason, str(error))]) from error
+        record = Record(unit.shard, unit.revision, output.files, output.failures, inputs.digests, output.counts)
+        committed = commits.commit(record)
+        return Done(output.items, output.failures, committed, seconds=time.perf_counter() - started)
+
+    def pool(self) -> ThreadPoolExecutor:
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(2, thread_name_prefix="decode")
+        return self._threads
+
+    def abandon_threads(self) -> None:
+        """A thread that hangs in a decoder cannot be ended; the next images get new ones."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None
+            self.one_huge_image = threading.Lock()  # the abandoned thread may hold the old one for ever
+
+
+class _Abandoned(Exception):
+    """Leaves the writer without a file: nothing is committed of a sick worker, or while images cannot be read."""
+
+
+def commit_file(
+    commits: Commits, node: Node, unit: Unit, file: File, failures: int, digests: Mapping[str, str]
+) -> bool:
+    """`counts` hold the digest of the component's source, of components that are not the engine's."""
+    counts = {"source": source_digest(node.target)} if node.own_code else {}
+    return commits.commit(Record(unit.shard, unit.revision, {"data": file}, failures, dict(digests), counts))
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def table_from_bytes(data: bytes) -> pa.Table:
+    with pa.ipc.open_stream(data) as reader:
+        return reader.read_all()

@@ -1,0 +1,1 @@
+"""Scores of detectors made comparable: calibration curves and fusion."""

@@ -1,0 +1,336 @@
+"""Commits: what is done, decided by names alone.
+
+A node writes under <node>/<key8>/. Data files are named by their content and never reused; the record
+00017.json is created only if absent, so the first commit wins and whoever comes later changes nothing.
+A unit that is looked at again (--retry-failed, new labels for an old image) gets a later revision,
+00017-r2.json. Revisions are numbered over the whole data set: whatever read an older one is stale.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.errors import DamageError, StorageError
+from engine.schema import INPUTS, PROBE
+from engine.storage.files import Storage, sha256_file, storage_errors
+from engine.storage.sealed import advice_on, checked_bytes, damaged, read_sealed, seal
+
+ROW_GROUP = 500  # rows; fixed, so that the same rows are the same bytes however they were computed
+WHOLE_GROUP = 2048  # of tables nobody reads by position: a group of 76 columns costs as much as a thousand rows
+PARQUET: dict[str, Any] = {"compression": "zstd", "write_statistics": False, "write_page_checksum": True}
+_RECORD_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?\.json")
+_DATA_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?-([0-9a-f]{8})\.(\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One committed file, its path relative to the data set."""
+
+    path: str
+    sha256: str
+    rows: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a commit record says. `inputs` are the data files it was made from: {path: sha256}."""
+
+    shard: int
+    revision: int
+    files: Mapping[str, File]
+    failures: int = 0
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        return seal(dict(sorted(asdict(self).items())))
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Record:
+        """TypeError, KeyError or AttributeError where they are not those of a record."""
+        files = {part: File(**file) for part, file in fields["files"].items()}
+        record = cls(**{**fields, "files": files})
+        numbers = (record.shard, record.revision, *(number for file in files.values() for number in (file.rows,)))
+        if not all(isinstance(number, int) for number in numbers) or not isinstance(record.inputs, dict):
+            raise TypeError("not the fields of a record")
+        return record
+
+
+class Commits:
+    """The committed shards of one node under one key."""
+
+    def __init__(self, storage: Storage, folder: str) -> None:
+        self.storage = storage
+        self.folder = folder
+
+    def revisions(self, shards: int | None = None, names: Sequence[str] | None = None) -> npt.NDArray[np.int32]:
+        """The latest revision of each shard, -1 where there is none. One listing, no body is read."""
+        latest: dict[int, int] = {}
+        for shard, revision in self._records(self._names() if names is None else names):
+            if revision > latest.get(shard, -1):
+                latest[shard] = revision
+        size = max(latest, default=-1) + 1 if shards is None else shards
+        answer = np.full(size, -1, np.int32)
+        for shard, revision in latest.items():
+            if shard < size:
+                answer[shard] = revision
+        return answer
+
+    def _names(self) -> list[str]:
+        """What the folder holds. StorageError where there is a file in its place, which would look like nothing."""
+        names = self.storage.names(self.folder)
+        if not names and self.storage.local and os.path.isfile(self.storage.path(self.folder)):
+            raise DamageError(f"'{self.folder}' is a file, expected a folder: move it away, or restore the folder.")
+        return names
+
+    def _records(self, names: Sequence[str]) -> Iterator[tuple[int, int]]:
+        for name in names:
+            if (found := shard_of_record(name)) is not None:
+                yield found
+
+    def _data(self, names: Sequence[str], suffix: str = "") -> dict[tuple[int, int], list[str]]:
+        """Paths of data files by (shard, revision), named by a record or not."""
+        found: dict[tuple[int, int], list[str]] = {}
+        for name in names:
+            if (place := shard_of_data(name)) is not None and (not suffix or name.endswith(f".{suffix}")):
+                found.setdefault(place, []).append(f"{self.folder}/{name}")
+        return found
+
+    def record(self, shard: int, revision: int) -> Record:
+        """FileNotFoundError where there is none; DamageError for one that is not as it was written."""
+        name = f"{self.folder}/{record_name(shard, revision)}"
+        try:
+            record = Record.from_fields(read_sealed(self.storage, name))
+        except (TypeError, KeyError, AttributeError, ValueError):
+            raise damaged(self.storage, name, "not the fields of a commit record") from None
+        if (record.shard, record.revision) != (shard, revision):
+            raise damaged(self.storage, name, f"the record of shard {record.shard}, revision {record.revision}")
+        data = record.files.get("data")
+        if data and data.path.rpartition("/")[0] != self.folder:
+            raise damaged(self.storage, name, f"the record of another folder, it names '{data.path}'")
+        return record
+
+    def commit(self, record: Record) -> bool:
+        """True if this was the first record of that shard and revision; else its files are given up."""
+        name = f"{self.folder}/{record_name(record.shard, record.revision)}"
+        if self.storage.create(name, record.to_json()):
+            return True
+        first = self.record(record.shard, record.revision)
+        named = {file.path for file in first.files.values()}
+        own = self._data([path.rsplit("/", 1)[-1] for path in (file.path for file in record.files.values())])
+        for path in own.get((record.shard, record.revision), ()):
+            if path not in named:
+                self.storage.remove(path)
+        return False
+
+    def put_file(self, shard: int, local_file: str, suffix: str, rows: int, revision: int = 0) -> File:
+        """Give a finished local file its content's name in this folder.
+
+        The revision is part of the name: a file that nobody named can be told from one on its way to a later record.
+        """
+        size, digest = os.path.getsize(local_file), sha256_file(local_file)
+        path = f"{self.folder}/{record_name(shard, revision).removesuffix('.json')}-{digest[:8]}.{suffix}"
+        self.storage.upload(local_file, path)
+        return File(path, digest, rows, size)
+
+    def put_table(self, shard: int, table: pa.Table, revision: int = 0, suffix: str = "parquet") -> File:
+        """Parquet. Tables that are no answers have another suffix, so that a listing tells them apart."""
+        with TableWriter(self, shard, table.schema, revision, suffix) as writer:
+            writer.write(table)
+        return writer.file
+
+    def data_files(self, suffix: str = "parquet") -> dict[int, str]:
+        """The committed data file of each shard at its latest revision. DamageError where one is gone.
+
+        A record body is read only where a folder does not hold one candidate.
+        """
+        names = self._names()
+        found = self._data(names, suffix)
+        answer: dict[int, str] = {}
+        for shard, revision in enumerate(self.revisions(names=names)):
+            candidates = found.get((shard, int(revision)), [])
+            if revision >= 0 and len(candidates) != 1:
+                candidates = self._named(shard, int(revision), suffix, candidates)
+            if candidates:
+                answer[shard] = candidates[0]
+        return answer
+
+    def _named(self, shard: int, revision: int, suffix: str, there: Sequence[str]) -> list[str]:
+        """The file of a record that has this suffix and lies in this folder; none if it names none."""
+        files = self.record(shard, revision).files.values()
+        named = [file.path for file in files if file.path.startswith(f"{self.folder}/")]
+        named = [path for path in named if path.endswith(f".{suffix}")]
+        for path in named:
+            if path not in there:
+                raise DamageError(f"'{path}' is gone though a record names it: {advice_on(self.storage, path)}")
+        return named
+
+    def sweep(self) -> int:
+        """Remove data files no record names, of committed shards only: others may be on their way to a commit."""
+        removed = self.storage.sweep_temporaries(self.folder)
+        names = self.storage.names(self.folder)
+        records = set(self._records(names))
+        for (shard, revision), paths in self._data(names).items():
+            if len(paths) < 2 or (shard, revision) not in records:
+                continue
+            named = {file.path for file in self.record(shard, revision).files.values()}
+            orphans = [path for path in paths if path not in named]
+            for path in orphans:
+                self.storage.remove(path)
+            removed += len(orphans)
+        return removed
+
+
+class TableWriter:
+    """Streams rows into one Parquet file of fixed row groups: memory does not grow with the shard."""
+
+    def __init__(
+        self, commits: Commits, shard: int, schema: pa.Schema, revision: int = 0, suffix: str = "parquet"
+    ) -> None:
+        self.commits, self.shard, self.schema, self.revision = commits, shard, schema, revision
+        self.suffix = suffix
+        self.file: File
+        self._scratch = commits.storage.scratch(f"{commits.folder}/{shard:05d}")
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
+        self._group = WHOLE_GROUP if schema in (INPUTS, PROBE) else ROW_GROUP
+
+    def __enter__(self) -> TableWriter:
+        with storage_errors(self._scratch):
+            self._writer = pq.ParquetWriter(self._scratch, self.schema, **PARQUET)
+        return self
+
+    def write(self, table: pa.Table) -> None:
+        self._waiting.append(table if table.schema == self.schema else table.cast(self.schema))
+        if sum(piece.num_rows for piece in self._waiting) >= self._group:
+            self._flush(final=False)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        assert self._writer is not None
+        if error is not None:
+            self._give_up()
+            return
+        try:
+            self._flush(final=True)
+            with storage_errors(self._scratch):
+                self._writer.close()
+        except StorageError:
+            self._give_up()
+            raise
+        self.file = self.commits.put_file(self.shard, self._scratch, self.suffix, self._rows, self.revision)
+
+    def _give_up(self) -> None:
+        with contextlib.suppress(Exception):
+            if self._writer is not None:
+                self._writer.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self._scratch)
+
+    def _flush(self, *, final: bool) -> None:
+        assert self._writer is not None
+        table = pa.concat_tables(self._waiting) if self._waiting else self.schema.empty_table()
+        size = table.num_rows
+        whole = size if final else size - size % self._group
+        for start in range(0, whole, self._group):
+            piece = table.slice(start, min(self._group, whole - start)).combine_chunks()
+            with storage_errors(self._scratch):
+                self._writer.write_table(piece, row_group_size=self._group)
+        self._rows += whole
+        self._waiting = [table.slice(whole)] if whole < size else []
+
+
+class TableReader:
+    """Rows of a committed Parquet file by position, decoded one row group at a time.
+
+    Its bytes are held to `sha256`, or to the digest in its name; DamageError where they are others.
+    """
+
+    def __init__(self, storage: Storage, path: str, columns: Sequence[str] | None = None, *, sha256: str = "") -> None:
+        self._storage, self._path = storage, path
+        data = checked_bytes(storage, path, sha256)
+        with self._damage():
+            self._file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        self._columns = list(columns) if columns is not None else None
+        self._group = -1
+        self._table: pa.Table | None = None
+        self.rows: int = self._file.metadata.num_rows
+        self._group_rows: int = self._file.metadata.row_group(0).num_rows if self.rows else ROW_GROUP
+
+    def slice(self, start: int, stop: int) -> pa.Table:
+        pieces = []
+        stop = min(stop, self.rows)
+        while start < stop:
+            group = start // self._group_rows
+            if group != self._group or self._table is None:
+                with self._damage():
+                    self._table, self._group = self._file.read_row_group(group, columns=self._columns), group
+            offset = start - group * self._group_rows
+            length = min(stop - start, self._table.num_rows - offset)
+            pieces.append(self._table.slice(offset, length))
+            start += length
+        return pa.concat_tables(pieces) if pieces else self._file.schema_arrow.empty_table()
+
+    def read(self) -> pa.Table:
+        with self._damage():
+            return self._file.read(columns=self._columns)
+
+    @contextlib.contextmanager
+    def _damage(self) -> Iterator[None]:
+        """What pyarrow raises about a file that is none of ours, or none at all."""
+        try:
+            yield
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(self._storage, self._path, " ".join(str(error).split())[:200]) from error
+
+
+def record_name(shard: int, revision: int) -> str:
+    return f"{shard:05d}.json" if revision == 0 else f"{shard:05d}-r{revision}.json"
+
+
+def shard_of_record(name: str) -> tuple[int, int] | None:
+    """(shard, revision) of a commit record's name; None for any other name."""
+    match = _RECORD_NAME.fullmatch(name) if name.endswith(".json") else None
+    return (int(match[1]), int(match[2] or 0)) if match else None
+
+
+def shard_of_data(name: str) -> tuple[int, int] | None:
+    """(shard, revision) of a data file's name; None for any other name."""
+    match = _DATA_NAME.fullmatch(name)
+    return (int(match[1]), int(match[2] or 0)) if match else None
+
+
+def check_order(storage: Storage, folder: str, others: Iterable[str]) -> None:
+    """DamageError if a shard of `folder` is gone: there is a hole, or one of `others` goes beyond its last shard.
+
+    Its shards are numbered in the order they came, and what others hold is of these numbers: a new shard that took
+    the number of one that is gone would be given its answers.
+    """
+    found = Commits(storage, folder).revisions()
+    check_holes(storage, folder, found)
+    for other in others:
+        check_tail(storage, folder, len(found), other, len(Commits(storage, other).revisions()))
+
+
+def check_holes(storage: Storage, folder: str, revisions: npt.NDArray[np.int32]) -> None:
+    if (revisions < 0).any():
+        name = f"{folder}/{record_name(int(np.argmin(revisions)), 0)}"
+        raise DamageError(f"'{name}' is gone, though later shards are there: {advice_on(storage, name)}")
+
+
+def check_tail(storage: Storage, folder: str, size: int, other: str, size_of_other: int) -> None:
+    """`size` shards of `folder` were listed before those of `other`: another driver may have committed some since."""
+    if size_of_other > size and size_of_other > (now := len(Commits(storage, folder).revisions())):
+        name = f"{folder}/{record_name(now, 0)}"
+        raise DamageError(f"'{name}' is gone, which '{other}' has answers of: {advice_on(storage, name)}")

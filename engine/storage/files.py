@@ -1,0 +1,318 @@
+"""One folder of a data set on any file system fsspec knows. Paths are relative to its root, with '/'.
+
+Two ways to write: `put` replaces whole files atomically; `create` writes only if nothing is there and says
+whether it did, which is what makes a commit a commit. fsspec's own mode="create" is not atomic on local disks,
+so there it is a temporary file and a hard link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
+
+from engine.errors import ConfigError, DamageError, ImageError, StorageError
+from engine.extras import require
+from engine.storage.disks import alive, keep_trying, make_folder, sha256_file, storage_errors, sync_folder
+from engine.storage.open_uri import ABSENT, least, read_local, read_parquet_row, read_remote, shortened, why_unreadable
+from engine.storage.uris import check_member, split_uri
+from engine.storage.urls import scheme_of
+from engine.storage.web import fetch
+
+__all__ = ["Storage", "read_image", "read_input", "read_source", "sha256_file", "storage_errors"]
+
+
+class Storage:
+    """Not thread-safe to construct, safe to use from threads. Pickles as its URL."""
+
+    def __init__(self, url: str) -> None:
+        import fsspec
+
+        keep_trying()
+        try:
+            self.fs, self.root = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            if isinstance(error, ImportError) and scheme_of(url) in ("s3", "s3a"):
+                require(f"'{url}'", ["s3fs"])
+            raise ConfigError(f"Cannot open '{url}': {error}") from error
+        protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
+        if protocol == "memory":
+            raise ConfigError(
+                "A data set cannot live on memory://: workers are other processes; give a folder or s3://."
+            )
+        self.local = protocol in ("file", "local")
+        self.url = os.path.abspath(self.root) if self.local else url.rstrip("/")
+        self.root = self.url if self.local else self.root.rstrip("/")
+
+    def __reduce__(self) -> tuple[type[Storage], tuple[str]]:
+        return (Storage, (self.url,))
+
+    def path(self, name: str) -> str:
+        return f"{self.root}/{name}" if name else self.root
+
+    def locate(self, uri: str) -> str:
+        """Where a locator points: relative ones lie in this data set, so that it can be moved as a whole."""
+        return uri if "://" in uri or uri.startswith("/") else f"{self.url}/{uri}"
+
+    def read(self, name: str) -> bytes:
+        """All bytes; FileNotFoundError where nothing is."""
+        with storage_errors(name):
+            if self.local:
+                with open(self.path(name), "rb") as file:
+                    return file.read()
+            data: bytes = self.fs.cat_file(self.path(name))
+            return data
+
+    def open(self, name: str) -> Any:
+        """A seekable binary file for reading."""
+        with storage_errors(name):
+            return self.fs.open(self.path(name), "rb")
+
+    def stat(self, name: str) -> tuple[int, int]:
+        """(size, time of the last change in ns) of a local file. FileNotFoundError where there is none."""
+        with storage_errors(name):
+            found = os.stat(self.path(name))
+            return found.st_size, found.st_mtime_ns
+
+    def size(self, name: str) -> int:
+        with storage_errors(name):
+            return int(os.path.getsize(self.path(name)) if self.local else self.fs.size(self.path(name)))
+
+    def sha256(self, name: str) -> str:
+        """Hex digest of a file, read in pieces. FileNotFoundError where there is none."""
+        with storage_errors(name), self.open(name) as file:
+            digest = hashlib.sha256()
+            while data := file.read(1 << 20):
+                digest.update(data)
+            return digest.hexdigest()
+
+    def put(self, name: str, data: bytes) -> None:
+        with storage_errors(name):
+            if not self.local:
+                self.fs.pipe_file(self.path(name), data)
+                return
+            temporary = self._write_temporary(name, data)
+            try:
+                os.replace(temporary, self.path(name))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
+            sync_folder(os.path.dirname(self.path(name)))
+
+    def upload(self, local_file: str, name: str) -> None:
+        """Move a finished local file to its place; the local one is gone afterwards."""
+        with storage_errors(name):
+            if not self.local:
+                self.fs.put_file(local_file, self.path(name))
+                os.unlink(local_file)
+                return
+            target = self.path(name)
+            make_folder(os.path.dirname(target))
+            with open(local_file, "rb") as file:
+                os.fsync(file.fileno())  # before a record names it, its bytes and its name are on the disk
+            os.replace(local_file, target)
+            sync_folder(os.path.dirname(target))
+
+    def scratch(self, name: str) -> str:
+        """Where to write a file that `upload` will move to `name`: the same disk, so that moving is renaming."""
+        if self.local:
+            return self._temporary(name)
+        import tempfile
+
+        return os.path.join(tempfile.gettempdir(), f"engine-{uuid4().hex}")
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write only if absent. True if what is there now is what this call was to write.
+
+        Content decides, for a store may write and lose its answer: the client then tries again and finds it there.
+        """
+        with storage_errors(name):
+            if not (self._create_local if self.local else self._create_remote)(name, data):
+                return self._holds(name, data)
+            return True
+
+    def _holds(self, name: str, data: bytes) -> bool:
+        try:
+            return self.read(name) == data
+        except (FileNotFoundError, IsADirectoryError):
+            return False
+
+    def _create_local(self, name: str, data: bytes) -> bool:
+        temporary = self._write_temporary(name, data)
+        try:
+            os.link(temporary, self.path(name))
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(temporary)
+        sync_folder(os.path.dirname(self.path(name)))
+        return True
+
+    def _create_remote(self, name: str, data: bytes) -> bool:
+        try:
+            self.fs.pipe_file(self.path(name), data, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            # Two conditional puts that met: the store asks the later one to look again.
+            if "ConditionalRequestConflict" not in str(error) and "PreconditionFailed" not in str(error):
+                raise
+            return False
+        finally:
+            self.fs.invalidate_cache(os.path.dirname(self.path(name)))
+        return True
+
+    def names(self, folder: str) -> list[str]:
+        """Names directly in a folder, sorted, without temporaries; none if the folder is absent."""
+        return [name for name in self.all_names(folder) if not name.startswith(".tmp-")]
+
+    def all_names(self, folder: str) -> list[str]:
+        """As `names`, with the temporary files of writers."""
+        with storage_errors(folder or self.url):
+            try:
+                if self.local:
+                    return sorted(os.listdir(self.path(folder)))
+                self.fs.invalidate_cache()
+                found = self.fs.ls(self.path(folder), detail=False)
+            except ABSENT:
+                return []
+        return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in found)
+
+    def is_alive(self, temporary: str) -> bool:
+        """Whether the process that writes this temporary file may still be there."""
+        return self.local and alive(temporary)
+
+    def exists(self, name: str) -> bool:
+        with storage_errors(name):
+            if self.local:
+                return os.path.exists(self.path(name))
+            self.fs.invalidate_cache(os.path.dirname(self.path(name)))  # another driver may have written it
+            return bool(self.fs.exists(self.path(name)))
+
+    def remove(self, name: str) -> None:
+        """Gone afterwards, also if it was gone before."""
+        with storage_errors(name), contextlib.suppress(FileNotFoundError):
+            if self.local and os.path.isdir(self.path(name)):
+                raise StorageError(f"'{name}' is a folder, expected a file: look what it holds, and remove it.")
+            if self.local:
+                os.unlink(self.path(name))
+            else:
+                self.fs.rm_file(self.path(name))
+
+    def sweep_temporaries(self, folder: str) -> int:
+        """Remove temporaries of processes of this host that are gone. No clock is asked."""
+        if not self.local:
+            return 0
+        dead = [name for name in self.all_names(folder) if name.startswith(".tmp-") and not alive(name)]
+        for name in dead:
+            self.remove(f"{folder}/{name}")
+        return len(dead)
+
+    def check_writable(self) -> None:
+        """Fail now, in one sentence, rather than after an hour's work."""
+        name = f".tmp-probe-{uuid4().hex}"
+        try:
+            self.put(name, b"")
+            self.remove(name)
+        except (StorageError, OSError) as error:
+            raise StorageError(f"The data set '{self.url}' cannot be written: {error}") from error
+
+    def _temporary(self, name: str) -> str:
+        target = self.path(name)
+        folder = os.path.dirname(target)
+        make_folder(folder)
+        return os.path.join(folder, f".tmp-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}")
+
+    def _write_temporary(self, name: str, data: bytes) -> str:
+        temporary = self._temporary(name)
+        try:
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        return temporary
+
+
+def read_source(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
+    """The encoded bytes of one image, wherever it lies; of a larger one the first `at_most`, if that is given.
+
+    `opened` is what `engine.storage.open_uri.open_ahead` gave for it; it stays open.
+
+    FileNotFoundError where it is gone; ImageError where a host of the web does not give it, or a container does not
+    hold it. Every other failure of the file system is a StorageError: no image is at fault.
+    """
+    with storage_errors(uri):
+        if not scheme_of(uri):
+            return read_local(uri, offset, least(length, at_most), opened)
+        kind, member, container = split_uri(uri)
+        if kind:
+            check_member(uri, offset)
+        if kind == "parquet":
+            return read_parquet_row(container, member)[slice(0, at_most if at_most >= 0 else None)]
+        if kind == "tar" and length >= 0:
+            return read_source(container, offset, least(length, at_most), opened=opened)
+        if scheme_of(uri) in ("http", "https"):
+            return fetch(uri, offset, least(length, at_most))
+        return read_remote(uri, offset, least(length, at_most))
+
+
+def read_input(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
+    """As `read_source`, but ImageError `unreadable` where the error is of this input alone; `missing` if it is gone."""
+    try:
+        return read_source(uri, offset, length, at_most=at_most, opened=opened)
+    except ABSENT:
+        raise ImageError("missing", f"no file at '{shortened(uri)}'") from None
+    except (OSError, ValueError, StorageError) as error:
+        if why := why_unreadable(error):
+            raise ImageError("unreadable", f"{why}: '{shortened(uri)}'") from error
+        raise
+
+
+def read_image(
+    storage: Storage, image_id: str, locator: tuple[str, int, int], elsewhere: Callable[[], Sequence[str]]
+) -> bytes:
+    """The bytes an image id was made of, from its locator or, if it was moved, from any other of its sources.
+
+    ImageError `missing`, `unreadable`, `unreachable` or `changed` if none of them gives them any more; DamageError if
+    the image was packed into the data set itself: its tar is damaged.
+    """
+    data, found = _content(storage, image_id, *locator)
+    for uri in () if data is not None else elsewhere():
+        if data is None and (uri, 0, -1) != locator:
+            data, other = _content(storage, image_id, uri, 0, -1)
+            found = max(found, other, key=list(_GONE).index) if data is None else ""
+    if data is not None:
+        return data
+    if storage.locate(locator[0]) != locator[0]:
+        raise DamageError(
+            f"'{locator[0]}' does not hold image {image_id} any more, nor does any of its sources: restore it from a "
+            "backup; 'engine check' tells what else is damaged."
+        )
+    raise ImageError(found, f"{_GONE[found]}: {locator[0]}")
+
+
+# Why no source of an image gives it any more; what tells most comes last.
+_GONE = {
+    "missing": "the file is gone since ingest",
+    "unreadable": "the file cannot be read any more",
+    "unreachable": "its host does not give it",
+    "changed": "the file is not the one that was ingested",
+}
+
+
+def _content(storage: Storage, image_id: str, uri: str, offset: int, length: int) -> tuple[bytes | None, str]:
+    try:
+        data = read_input(storage.locate(uri), offset, length)
+    except ImageError as error:
+        return None, error.reason if error.reason in _GONE else "changed"
+    right = hashlib.sha256(data).hexdigest()[: len(image_id)] == image_id
+    return (data, "") if right else (None, "changed")

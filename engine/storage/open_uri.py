@@ -1,0 +1,182 @@
+"""Bytes of one file, wherever it lies, and why a file cannot be read.
+
+An error that is of one name (too long, a pipe, no permission, no such bucket) costs that input; one of the disk, of
+memory or of the network is nobody's and stops the run: `why_unreadable` tells them apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from typing import Any
+
+from engine.errors import ImageError
+from engine.storage.parquet_rows import read_row
+from engine.storage.uris import column_and_row, split_uri
+from engine.storage.urls import file_system, is_chain, scheme_of
+
+ABSENT = (FileNotFoundError, NotADirectoryError)
+NO_FILE = "it is a pipe, a socket or a device, not a file"
+
+
+class NotAFile(OSError):
+    """A pipe, a socket, a device or a folder where a file is expected: reading it might wait for ever."""
+
+
+NO_PERMISSION = "no permission to read it"
+_OF_ONE_NAME = {
+    errno.ENAMETOOLONG: "its name is too long for the file system",
+    errno.ELOOP: "its links lead round in circles",
+    errno.ESPIPE: NO_FILE,
+    errno.ENXIO: NO_FILE,
+    errno.ENODEV: NO_FILE,
+    errno.EISDIR: "it is a folder, not a file",
+    errno.EACCES: NO_PERMISSION,
+    errno.EPERM: NO_PERMISSION,
+    errno.EINVAL: "the file system does not take its name",
+    errno.EILSEQ: "the file system does not take its name",
+    errno.EOVERFLOW: "the file system does not give it",
+    errno.EOPNOTSUPP: "the file system does not give it",
+    getattr(errno, "EREMCHG", errno.EILSEQ): "its bucket is in another region",
+}
+
+
+def why_unreadable(error: BaseException) -> str:
+    """What is wrong with this one input, in a few words; '' if the error is not of this input alone."""
+    cause = error.__cause__ if type(error).__name__ == "StorageError" and error.__cause__ else error
+    if isinstance(cause, PermissionError):
+        return _OF_ONE_NAME[errno.EACCES]
+    if isinstance(cause, OSError):
+        return _OF_ONE_NAME.get(cause.errno or 0, "")
+    if isinstance(cause, UnicodeEncodeError):
+        return "its name is not UTF-8"
+    if isinstance(cause, ValueError) and "null" in str(cause):
+        return "its name holds a NUL character"
+    return _why_of_object_store(cause)
+
+
+_CREDENTIALS = (
+    "NoCredentials",
+    "PartialCredentials",
+    "CredentialRetrieval",
+    "ProfileNotFound",
+    "SSOToken",
+    "TokenRetr",
+)
+
+
+def _why_of_object_store(error: BaseException) -> str:
+    """Errors of botocore that are of one bucket or key."""
+    name = type(error).__name__
+    if name.startswith(_CREDENTIALS) or "SSOToken" in name:
+        return "there are no credentials for its bucket"
+    if name in ("ParamValidationError", "InvalidBucketName", "InvalidRegionError"):
+        return "its bucket or key is not a valid name"
+    return ""
+
+
+def read_local(path: str, offset: int, length: int, opened: int) -> bytes:
+    """From `opened`, a descriptor that stays open, if it is one. A pipe is an error, never waited for."""
+    file = opened if opened >= 0 else os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise OSError(errno.ESPIPE, NO_FILE)
+        left = least(length, max(0, status.st_size - offset))  # more would cost a buffer of that size
+        data = os.pread(file, left, offset)
+        while len(data) < left and (more := os.pread(file, left - len(data), offset + len(data))):
+            data += more
+        return data
+    finally:
+        if opened < 0:
+            os.close(file)
+
+
+def open_ahead(uri: str, offset: int = 0, length: int = -1) -> int:
+    """A descriptor of a local file, or of the tar a member lies in, once the disk is asked for what is to be read.
+
+    Below zero for what is elsewhere or does not open: whatever is wrong is told when it is read.
+    """
+    kind, _, path = split_uri(uri)
+    if scheme_of(path) or kind == "parquet" or not hasattr(os, "posix_fadvise"):
+        return -1
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (OSError, ValueError):  # a NUL in the name is a ValueError
+        return -1
+    with contextlib.suppress(OSError):
+        os.posix_fadvise(file, offset, max(length, 0), os.POSIX_FADV_WILLNEED)
+    return file
+
+
+def check_regular(path: str) -> None:
+    """NotAFile for what is no file; FileNotFoundError if nothing is there. Asked before a library opens it."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        code = errno.EISDIR if stat.S_ISDIR(mode) else errno.ESPIPE
+        raise NotAFile(code, _OF_ONE_NAME[code], path)
+
+
+def least(length: int, at_most: int) -> int:
+    """Of two lengths the smaller; below zero is to the end."""
+    return max(length, at_most) if length < 0 or at_most < 0 else min(length, at_most)
+
+
+def read_parquet_row(container: str, member: str) -> bytes:
+    """ImageError where the row holds no image or cannot be decoded."""
+    import pyarrow as pa
+
+    try:
+        column, row = column_and_row(member)
+    except ValueError:
+        raise ImageError("missing", f"'{shortened(member)}' is no column and row of '{container}'") from None
+    try:
+        data = read_row(container, column, row)
+    except (pa.ArrowException, ValueError, OSError) as error:
+        if isinstance(error, ABSENT) or (isinstance(error, OSError) and error.errno is not None):
+            raise
+        raise ImageError("corrupt", f"row {row} of '{container}' cannot be decoded: {one_line(error)}") from None
+    if data is None:
+        raise ImageError("no_image", f"row {row} of '{container}' has no image in the column '{column}'")
+    return data
+
+
+# What holds a whole data set: its failure to answer is no single image's. Other schemes name hosts, as the web does.
+_STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "file", "local", "memory", "world")
+
+
+def read_remote(uri: str, offset: int, length: int) -> bytes:
+    """ImageError `unreachable` where nothing here opens such a URI, or a host that is no object store fails."""
+    container = uri.rpartition("::")[2] if is_chain(uri) else uri
+    try:
+        if not scheme_of(container):
+            check_regular(container)
+        fs, path = file_system(uri)
+        end = None if length < 0 else offset + length
+        data: bytes = fs.cat_file(path) if offset == 0 and end is None else fs.cat_file(path, start=offset, end=end)
+    except (*ABSENT, MemoryError):
+        raise
+    except Exception as error:
+        if why_unreadable(error) or is_of_the_store(error, container):
+            raise
+        raise ImageError("unreachable", f"nothing here opens it: {one_line(error)}") from error
+    return data
+
+
+def is_of_the_store(error: BaseException, uri: str) -> bool:
+    """Whether it is a store that fails, and not only what this URI names: a host or a file system nobody has here."""
+    known = isinstance(error, OSError) or type(error).__module__.startswith(("botocore", "aiobotocore"))
+    return known and scheme_of(uri) in (*_STORES, "")
+
+
+def one_line(error: BaseException) -> str:
+    """What a library says, without line breaks and not longer than a message should be."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def shortened(name: Any, most: int = 200) -> str:
+    """A name as a message shows it: the middle of a long one is left out."""
+    text = str(name)
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 4 :]}"

@@ -1,0 +1,146 @@
+"""What lies on disk is checked when it is read: JSON by a digest in it, data files by the digest in their name.
+
+A file that fails is a DamageError, one sentence with its name and what to do. Files written before there were digests
+are read as they are. What can go wrong: the digest is of what the JSON says, not of how it is laid out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from engine.errors import DamageError
+from engine.storage.files import Storage
+
+DIGEST, _LENGTH = "digest", 32
+# Folders whose shards have an order that other files rely on: a shard of theirs cannot be made again on its own.
+ORDERED = ("images", "inputs", "splits", "labels", "truth")
+_NAMED = re.compile(r"\d{5,}(?:-r\d+)?-([0-9a-f]{8})\.\w+")
+_verified: set[tuple[str, int, int]] = set()  # (location, size, mtime in ns) of files this process has hashed
+
+
+def seal(fields: Mapping[str, Any], indent: int | None = 1) -> bytes:
+    """The fields as JSON, with a digest of them."""
+    return json.dumps({**fields, DIGEST: _digest(fields)}, indent=indent).encode()
+
+
+def _digest(fields: Mapping[str, Any], besides: str = DIGEST) -> str:
+    """Of what the JSON says; keys become strings there, so it is written and read once."""
+    told = json.loads(json.dumps({name: value for name, value in fields.items() if name != besides}))
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:_LENGTH]
+
+
+def unseal(data: bytes) -> dict[str, Any]:
+    """The fields of sealed JSON, or of JSON from before there were digests. ValueError says what is wrong with it."""
+    if not data.strip():
+        raise ValueError("is empty")
+    try:
+        fields = json.loads(data)
+    except (ValueError, RecursionError):
+        raise ValueError("is no JSON any more") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"holds a {type(fields).__name__}, expected an object")
+    digest = fields.pop(DIGEST, None)
+    renamed = digest is None and any(value == _digest(fields, name) for name, value in fields.items() if _like(value))
+    if renamed or (digest is not None and digest != _digest(fields)):
+        raise ValueError("was changed since it was written: its digest is of other content")
+    return fields
+
+
+def _like(value: Any) -> bool:
+    """Whether it may be a digest, so that one whose name was hit is found."""
+    return isinstance(value, str) and len(value) == _LENGTH
+
+
+def read_sealed(storage: Storage, name: str, advice: str = "") -> dict[str, Any]:
+    """FileNotFoundError where there is none; DamageError for what is not as it was written.
+
+    `advice` is what to do then; without it, what suits the folder.
+    """
+    shown = name if "/" in name else f"{storage.url}/{name}"
+    try:
+        return unseal(storage.read(name))
+    except NotADirectoryError as error:
+        raise FileNotFoundError(name) from error
+    except IsADirectoryError:
+        what = "is a folder, expected a file"
+    except ValueError as error:
+        what = str(error)
+    raise DamageError(f"'{shown}' {what}: {advice or advice_on(storage, name)}")
+
+
+def advice_on(storage: Storage, name: str) -> str:
+    """What to do about a damaged or missing file of a data set, safe to follow."""
+    check = f"engine check -d {storage.url} --repair"
+    top = name.split("/")[0]
+    if top in ORDERED:
+        return (
+            f"restore it from a backup, or run '{check}'; do not remove it, or the images after it would be "
+            "numbered anew."
+        )
+    if top == "releases":
+        return "make the release again under another name (--set emit.name=NAME)."
+    return f"'{check}' removes it, and the next 'engine run' makes it again."
+
+
+def checked_bytes(storage: Storage, path: str, sha256: str = "") -> bytes:
+    """A data file, held to `sha256`, or else to the digest in its name. FileNotFoundError where there is none."""
+    try:
+        data = storage.read(path)
+    except IsADirectoryError:
+        raise DamageError(f"'{path}' is a folder, expected a file: {advice_on(storage, path)}") from None
+    if not hashlib.sha256(data).hexdigest().startswith(sha256 or name_digest(path)):
+        raise damaged(storage, path)
+    return data
+
+
+def damaged(storage: Storage, path: str, what: str = "") -> DamageError:
+    return DamageError(f"'{path}' is damaged ({what or 'not the bytes committed'}): {advice_on(storage, path)}")
+
+
+def name_digest(path: str) -> str:
+    """The digest in a data file's name; '' if it has none."""
+    match = _NAMED.fullmatch(path.rpartition("/")[2])
+    return match[1] if match else ""
+
+
+def hold(storage: Storage, files: Iterable[tuple[str, str]], at_most: int) -> int:
+    """DamageError for the first of these local files (path, digest or '' for the one in its name) that is damaged.
+
+    For readers that do not check what they read, as DuckDB. Each is read once a process; bytes beyond `at_most` are
+    left, and how many is returned. On an object store nothing is read: stores keep checksums of their own.
+    """
+    if not storage.local:
+        return 0
+    left, todo = 0, []
+    for path, digest in files:
+        digest = digest or name_digest(path)
+        try:
+            mark = _mark(storage, path)
+        except FileNotFoundError:
+            raise DamageError(f"'{path}' is gone: {advice_on(storage, path)}") from None
+        if not digest or mark in _verified:
+            continue
+        if (at_most := at_most - mark[1]) < 0:
+            left += mark[1]
+        else:
+            todo.append((path, digest, mark))
+    with ThreadPoolExecutor(4) as threads:
+        for _ in threads.map(lambda one: _hold_one(storage, *one), todo):
+            pass
+    return left
+
+
+def _mark(storage: Storage, path: str) -> tuple[str, int, int]:
+    size, changed = storage.stat(path)
+    return storage.path(path), size, changed
+
+
+def _hold_one(storage: Storage, path: str, digest: str, mark: tuple[str, int, int]) -> None:
+    if not storage.sha256(path).startswith(digest):
+        raise damaged(storage, path)
+    _verified.add(mark)

@@ -1,0 +1,71 @@
+"""What lies inside a container, and how a URI says so: `tar://00012.jpg::/photos/x.tar`, which is fsspec's own chaining
+and opens anywhere, and `parquet://image/17::/photos/x.parquet`, which is ours: row 17 of the column `image`.
+
+A tar's member is read by offset and length, which its URI does not tell: they stand beside it. `tar://00012.*::...`
+is a sample without an image, `tar://*::...` and `parquet://*::...` are what of a container cannot be read; both are
+inputs, so that they are counted, and reading them says what is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote, unquote
+
+from engine.errors import ImageError
+from engine.storage.urls import CHAINED
+
+BROKEN = "*"  # the member that stands for what cannot be read
+_SEPARATOR = re.compile(rf"::(?=/|[A-Za-z][A-Za-z0-9+.-]*://|(?:{'|'.join(CHAINED)})::)")
+NO_IMAGE = ".*"  # ends the member that stands for a sample without an image
+
+
+def tar_uri(member: str, tar: str) -> str:
+    return f"tar://{member}::{tar}"
+
+
+def parquet_uri(column: str, row: int, file: str) -> str:
+    return f"parquet://{quote(column, safe='')}/{row}::{file}"
+
+
+def broken_uri(kind: str, container: str) -> str:
+    return f"{kind}://{BROKEN}::{container}"
+
+
+def split_uri(uri: str) -> tuple[str, str, str]:
+    """Kind, member and container; '', '' and the URI itself for a file of its own."""
+    if not uri.startswith(("tar://", "parquet://")) or "::" not in uri:
+        return "", "", uri
+    kind, _, rest = uri.partition("://")
+    # Names may hold '::' too: the container begins where a path or a URL does.
+    at = next((found.start() for found in _SEPARATOR.finditer(rest)), rest.rfind("::"))
+    return kind, rest[:at], rest[at + 2 :]
+
+
+def column_and_row(member: str) -> tuple[str, int]:
+    column, _, row = member.rpartition("/")
+    return unquote(column), int(row)
+
+
+def short_name(uri: str) -> str:
+    """What a person calls it: the file's name, or the member's, or the row with its file's name."""
+    kind, member, container = split_uri(uri)
+    file = container.rsplit("/", 1)[-1]
+    if kind == "parquet" or member == BROKEN:
+        return f"{file}/{member.rpartition('/')[2]}"
+    return member.rsplit("/", 1)[-1] or file
+
+
+def check_member(uri: str, offset: int) -> None:
+    """ImageError for what stands for no image."""
+    kind, member, container = split_uri(uri)
+    if kind == "tar" and member == BROKEN:
+        if offset:
+            raise ImageError("truncated", f"the tar ends or breaks off at byte {offset}, in '{container}'")
+        raise ImageError("not_a_tar", f"'{container}' does not begin like an uncompressed tar")
+    if kind == "tar" and member.endswith(NO_IMAGE):
+        sample = (
+            f"the sample '{member.removesuffix(NO_IMAGE)}'" if member != NO_IMAGE else "no name has an extension: it"
+        )
+        raise ImageError("no_image", f"{sample} has no image, in '{container}'")
+    if kind == "parquet" and member == BROKEN:
+        raise ImageError("not_parquet", f"'{container}' cannot be read as Parquet: it is cut off, or another format")

@@ -1,0 +1,1 @@
+"""Applying rules: order, thresholds, quantiles, and what rules need."""

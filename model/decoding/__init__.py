@@ -1,0 +1,1 @@
+"""Generating answers, scoring given ones."""

@@ -1,0 +1,1 @@
+"""The Florence-2 network, its tokenizer and its inputs."""

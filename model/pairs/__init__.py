@@ -1,0 +1,1 @@
+"""Training pairs: tasks, targets, their grammar, and the proof that a target matches its record."""

@@ -1,0 +1,215 @@
+"""What each task can ask of one image. Whether it fits and holds, model/pairs/compile.py decides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import dropwhile
+from typing import NamedTuple
+
+from model.pairs.locations import location_tokens
+from model.pairs.parsing import label_fault, text_fault
+from model.pairs.record_view import Name, Said, Source, Thing
+from model.pairs.targets import Item, arranged
+
+CAPTIONS = {"<CAPTION>": "brief", "<DETAILED_CAPTION>": "detailed", "<MORE_DETAILED_CAPTION>": "more_detailed"}
+
+_DETERMINERS = frozenset(
+    "a an the some both one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
+)
+
+
+class Draft(NamedTuple):
+    """The makings of a pair. A text task with items answers their labels, a line each.
+
+    Without `given` a task that takes words is given the labels of the items that are left in the end.
+    """
+
+    items: Sequence[Item] = ()
+    text: str = ""
+    given: str = ""
+    ids: tuple[str, ...] = ()
+
+
+class Drafts:
+    """`left_out` counts what no draft holds, by (task, reason). `masks`: outlines in open-vocabulary detection."""
+
+    def __init__(self, source: Source, left_out: Counter[tuple[str, str]], *, masks: bool) -> None:
+        self.source, self.left_out, self.masks = source, left_out, masks
+        self._regions: dict[str, str] = {}
+
+    def of(self, task: str) -> Iterator[Draft]:
+        """In the record's order."""
+        return _DRAFTS[task](self, task)
+
+    def captions(self, task: str) -> Iterator[Draft]:
+        for text in self.source.texts:
+            if text["granularity"] == CAPTIONS[task] and self._good(task, text_fault(text["text"])):
+                yield Draft(text=text["text"], ids=(text["id"],))
+
+    def objects(self, task: str) -> Iterator[Draft]:
+        yield from _some(self._items(task, [(thing, Said("", thing.label)) for thing in self.source.objects]))
+
+    def described(self, task: str) -> Iterator[Draft]:
+        yield from _some(self._items(task, self._best(task, self.source.objects, self.source.brief)))
+
+    def proposals(self, task: str) -> Iterator[Draft]:
+        yield from _some([_item(thing, "") for thing in self.source.objects if self._good(task, _fault(thing))])
+
+    def printed(self, task: str) -> Iterator[Draft]:
+        fault = text_fault if task == "<OCR>" else label_fault
+        items = self._items(task, self._best(task, self.source.printed, self.source.read, "unread"), fault)
+        yield from _some(arranged("quads", items, "reading"))
+
+    def grounding(self, task: str) -> Iterator[Draft]:
+        for text in self.source.texts:
+            mentions = self.source.mentions(text["id"])
+            if not mentions or not self._good(task, text_fault(text["text"])):
+                continue
+            items = [
+                _item(thing, mention.phrase, *mention.ids, at=mention.at)
+                for mention in mentions
+                if self._good(task, label_fault(mention.phrase))
+                for thing in mention.things.values()
+                if self._good(task, "outside_image" if thing.outside else "")
+            ]
+            if items:
+                yield Draft(items, given=text["text"], ids=(text["id"],))
+
+    def referred(self, task: str) -> Iterator[Draft]:
+        masked = (name for name in self._names(task) if any(thing.rle for thing in name.things))
+        for name in self._distinct(task, masked):
+            items = self._named(name, masks=True)
+            if self._good(task, "" if all(item.polygons for item in items) else "no_outline"):
+                yield Draft(items)
+
+    def segmented(self, task: str) -> Iterator[Draft]:
+        for thing in self.source.objects:
+            if thing.rle and self._good(task, _fault(thing)):
+                outline = self.source.outline(thing)
+                if self._good(task, "" if outline else "no_outline"):
+                    yield Draft([_item(thing, "")._replace(polygons=outline)], given=self._region(thing))
+
+    def vocabulary(self, task: str) -> Iterator[Draft]:
+        """All labels at once, each by itself, and each phrase that names one region: a referring expression."""
+        asked = (name for name in self._names(task) if name.is_label or len(name.things) == 1)
+        names = list(self._distinct(task, asked))
+        items = [self._named(name, masks=self.masks) for name in names]
+        labels = [own for name, own in zip(names, items, strict=True) if name.is_label]
+        if len(labels) > 1:
+            yield Draft([item for own in labels for item in own])
+        yield from (Draft(own) for own in items)
+
+    def categories(self, task: str) -> Iterator[Draft]:
+        for thing in self.source.objects:
+            if self._good(task, _fault(thing) or label_fault(thing.label)):
+                yield Draft(text=thing.label, given=self._region(thing), ids=(thing.id,))
+
+    def descriptions(self, task: str) -> Iterator[Draft]:
+        for thing in self.source.objects:
+            for said in self.source.brief.get(thing.id, ()):
+                yield from self._said(task, thing, said)
+
+    def readings(self, task: str) -> Iterator[Draft]:
+        for thing, said in self._best(task, self.source.printed, self.source.read, "unread"):
+            yield from self._said(task, thing, said)
+
+    def _said(self, task: str, thing: Thing, said: Said) -> Iterator[Draft]:
+        if self._good(task, _fault(thing) or text_fault(said.text)):
+            yield Draft(text=said.text, given=self._region(thing), ids=(thing.id, said.id))
+
+    def _good(self, task: str, reason: str) -> bool:
+        """Whether there is no reason to leave it out; counted if there is."""
+        if reason:
+            self.left_out[task, reason] += 1
+        return not reason
+
+    def _best(
+        self, task: str, things: Iterable[Thing], texts: Mapping[str, list[Said]], without: str = ""
+    ) -> Iterator[tuple[Thing, Said]]:
+        """One text for each region that has any; those that have none are counted by the reason `without`."""
+        for thing in things:
+            if own := texts.get(thing.id):
+                yield thing, own[0]
+                if len(own) > 1:
+                    self.left_out[task, "outvoted"] += len(own) - 1
+            elif without:
+                self.left_out[task, without] += 1
+
+    def _items(
+        self, task: str, labelled: Iterable[tuple[Thing, Said]], fault: Callable[[str], str] = label_fault
+    ) -> list[Item]:
+        return [
+            _item(thing, said.text, *([said.id] if said.id else ()))
+            for thing, said in labelled
+            if self._good(task, _fault(thing) or fault(said.text))
+        ]
+
+    def _names(self, task: str) -> Iterator[Name]:
+        for name in self.source.names():
+            reason = "ambiguous" if name.ambiguous else "outside_image" if any(t.outside for t in name.things) else ""
+            if self._good(task, label_fault(name.words) or reason):
+                yield name
+
+    def _distinct(self, task: str, names: Iterable[Name]) -> Iterator[Name]:
+        """Of names that say the same of the same regions the first: labels come before phrases."""
+        seen: set[tuple[str, frozenset[str]]] = set()
+        for name in names:
+            key = (plain_expression(name.words), frozenset(thing.id for thing in name.things))
+            if self._good(task, "same_as" if key in seen else ""):
+                seen.add(key)
+                yield name
+
+    def _named(self, name: Name, *, masks: bool) -> list[Item]:
+        items = [_item(thing, name.words, *name.ids) for thing in name.things]
+        if not masks:
+            return items
+        return [
+            item._replace(polygons=self.source.outline(thing)) for item, thing in zip(items, name.things, strict=True)
+        ]
+
+    def _region(self, thing: Thing) -> str:
+        if thing.id not in self._regions:
+            self._regions[thing.id] = location_tokens(thing.box, self.source.width, self.source.height)
+        return self._regions[thing.id]
+
+
+_DRAFTS: Mapping[str, Callable[[Drafts, str], Iterator[Draft]]] = {
+    **dict.fromkeys(CAPTIONS, Drafts.captions),
+    "<OD>": Drafts.objects,
+    "<DENSE_REGION_CAPTION>": Drafts.described,
+    "<REGION_PROPOSAL>": Drafts.proposals,
+    "<OCR>": Drafts.printed,
+    "<OCR_WITH_REGION>": Drafts.printed,
+    "<CAPTION_TO_PHRASE_GROUNDING>": Drafts.grounding,
+    "<REFERRING_EXPRESSION_SEGMENTATION>": Drafts.referred,
+    "<REGION_TO_SEGMENTATION>": Drafts.segmented,
+    "<OPEN_VOCABULARY_DETECTION>": Drafts.vocabulary,
+    "<REGION_TO_CATEGORY>": Drafts.categories,
+    "<REGION_TO_DESCRIPTION>": Drafts.descriptions,
+    "<REGION_TO_OCR>": Drafts.readings,
+}
+
+
+def plain_expression(words: str) -> str:
+    """An expression without case and without the articles and number words before it; as it is if there is no more.
+
+    "The two cats", "both cats" and "cats" are one expression, "cat" is another.
+    """
+    plain = words.casefold().split()
+    rest = list(dropwhile(lambda word: word in _DETERMINERS or word.isdigit(), plain))
+    return " ".join(rest or plain)
+
+
+def _fault(thing: Thing) -> str:
+    return "crowd" if thing.crowd else "outside_image" if thing.outside else ""
+
+
+def _item(thing: Thing, label: str, *ids: str, at: int = 0) -> Item:
+    return Item(label, thing.box, thing.quad, (), at, (*ids, thing.id))
+
+
+def _some(items: Sequence[Item]) -> Iterator[Draft]:
+    """Of nothing nothing is asked."""
+    if items:
+        yield Draft(items)

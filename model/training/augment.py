@@ -1,0 +1,122 @@
+"""Flips, scales and shifts of training images, with the boxes of their targets.
+
+Only tasks whose answers are boxes alone are changed: a caption may say "on the left", a prompt may name a location.
+What an image becomes depends on (seed, position in the schedule) and on nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.errors import ConfigError
+from model.network.florence import MEAN, Pixels
+from model.pairs.locations import BINS, LOCATIONS
+from model.pairs.parsing import lex
+from model.pairs.tasks import task_of
+from model.training.sampling import key_of
+
+_VISIBLE = 0.25  # of a box's area; less of it is not asked for
+_FILL = tuple(round(255 * value) for value in MEAN)
+Entry = tuple[str, tuple[float, float, float, float]]  # label; x1, y1, x2, y2 as shares of the image's sides
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """`scale` and `shift`: at most so much, as a share. `order`: that of the targets (model/pairs/targets.py)."""
+
+    flip: bool = False
+    scale: float = 0.0
+    shift: float = 0.0
+    order: str = "area"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.scale < 1 and 0 <= self.shift < 1):
+            raise ConfigError(f"Augmentation has scale {self.scale} and shift {self.shift}: expected 0 up to 1.")
+
+    def __bool__(self) -> bool:
+        return self.flip or self.scale > 0 or self.shift > 0
+
+    def __call__(self, image: Pixels, pair: dict[str, Any], position: int) -> tuple[Pixels, str]:
+        """size x size x 3 and a target, as different as they may be."""
+        form = task_of(pair["task"]).form
+        if form not in ("boxes", "labelled_boxes") or task_of(pair["task"]).takes:
+            return image, pair["target"]
+        random = np.random.default_rng(key_of(self.seed, position, 17))
+        flip = self.flip and bool(random.integers(2))
+        scale = 1 + self.scale * float(random.uniform(-1, 1))
+        dx, dy = (self.shift * float(value) for value in random.uniform(-1, 1, 2))
+        moved = (_moved(entry, flip, scale, dx, dy) for entry in entries(pair["target"]))
+        left = [entry for entry in moved if entry is not None]
+        return _drawn(image, flip, scale, dx, dy), _target(left, form, self.order)
+
+
+def entries(target: str) -> list[Entry]:
+    """The target was proven when it was made: labels, then fours of locations."""
+    found: list[Entry] = []
+    label, numbers = "", list[float]()
+    for lexeme in lex(target):
+        if lexeme.kind == "text":
+            label = lexeme.text
+        else:
+            numbers.append((lexeme.bin + 0.5) / BINS)
+            if len(numbers) == 4:
+                found.append((label, (numbers[0], numbers[1], numbers[2], numbers[3])))
+                numbers = []
+    return found
+
+
+def _moved(entry: Entry, flip: bool, scale: float, dx: float, dy: float) -> Entry | None:
+    label, (x1, y1, x2, y2) = entry
+    if flip:
+        x1, x2 = 1 - x2, 1 - x1
+    xs = [0.5 + dx + scale * (x - 0.5) for x in (x1, x2)]
+    ys = [0.5 + dy + scale * (y - 0.5) for y in (y1, y2)]
+    whole = (xs[1] - xs[0]) * (ys[1] - ys[0])
+    left, right = (min(max(x, 0.0), 1.0) for x in xs)
+    top, bottom = (min(max(y, 0.0), 1.0) for y in ys)
+    if (right - left) * (bottom - top) < _VISIBLE * whole or right <= left or bottom <= top:
+        return None
+    return label, (left, top, right, bottom)
+
+
+def _target(found: list[Entry], form: str, order: str) -> str:
+    if order == "reading" and form == "labelled_boxes":
+        found = sorted(found, key=lambda entry: (entry[1][0] + entry[1][2], entry[1][1] + entry[1][3]))
+        return "".join(label + _locations(box) for label, box in found)
+    found = sorted(found, key=lambda entry: (-area(entry[1]), entry[1][1], entry[1][0]))
+    groups: dict[str, list[str]] = {}
+    for label, box in found:
+        groups.setdefault(label, []).append(_locations(box))
+    return "".join(label + "".join(boxes) for label, boxes in groups.items())
+
+
+def area(box: tuple[float, float, float, float]) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _locations(box: tuple[float, float, float, float]) -> str:
+    return "".join(LOCATIONS[min(int(value * BINS), BINS - 1)] for value in box)
+
+
+def _drawn(image: Pixels, flip: bool, scale: float, dx: float, dy: float) -> Pixels:
+    """What the boxes were moved by, done to the pixels; what comes into view is the mean colour."""
+    from PIL import Image
+
+    size = image.shape[0]
+    ratio = 1 / scale
+    across = (
+        (-ratio, 0.5 * size + ratio * size * (0.5 + dx)) if flip else (ratio, 0.5 * size - ratio * size * (0.5 + dx))
+    )
+    down = 0.5 * size - ratio * size * (0.5 + dy)
+    picture = Image.fromarray(image).transform(
+        (size, size),
+        Image.Transform.AFFINE,
+        (across[0], 0.0, across[1], 0.0, ratio, down),
+        resample=Image.Resampling.BILINEAR,
+        fillcolor=_FILL,
+    )
+    return np.asarray(picture)

@@ -1,0 +1,171 @@
+"""Checkpoints of a training under way: weights and optimiser as safetensors, the place in the order of pairs as json.
+
+`state.json` is written last: a checkpoint is one where it is. Only the newest two are kept.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.errors import ConfigError, DamageError
+from engine.storage.files import Storage, sha256_file
+from engine.storage.sealed import checked_bytes, damaged, read_sealed, seal, unseal
+
+# A row for each task of each step; `loss` is the mean over its tokens, `norm` the gradient's before clipping.
+LOSSES = pa.schema(
+    [
+        pa.field("step", pa.int64(), nullable=False),
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("loss", pa.float64(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("rate", pa.float64(), nullable=False),
+        pa.field("norm", pa.float64(), nullable=False),
+    ]
+)
+FILES = "files"  # of training.json and made.json: {name: sha256} of what lies beside it
+_KEPT = 2
+_PARTS = ("weights", "optimizer")
+
+
+class Checkpoints:
+    """Those of one training, in the folder `checkpoints/` of where its model will lie.
+
+    `key` names all that decides the weights; another key there is another training, and an error.
+    """
+
+    def __init__(self, storage: Storage, folder: str, key: str) -> None:
+        self.storage, self.key = storage, key
+        self.folder, self.losses = f"{folder}/checkpoints", f"{folder}/losses"
+
+    def save(
+        self,
+        step: int,
+        weights: dict[str, Any],
+        optimizer: dict[str, Any],
+        history: list[dict[str, Any]],
+        unreadable: dict[str, int],
+    ) -> None:
+        """After `step` steps. `history`: losses since the checkpoint before, kept when this one goes."""
+        from safetensors.torch import save_file
+
+        self.tell(step, history)
+
+        name = f"{self.folder}/{step:08d}"
+        files = {}
+        for part, tensors in zip(_PARTS, (weights, optimizer), strict=True):
+            local = self.storage.scratch(f"{name}/{part}.safetensors")
+            os.makedirs(os.path.dirname(local), exist_ok=True)
+            save_file({key: value.contiguous() for key, value in tensors.items()}, local)
+            files[part] = sha256_file(local)
+            self.storage.upload(local, f"{name}/{part}.safetensors")
+        state = {"step": step, "key": self.key, "unreadable": unreadable, FILES: files}
+        self.storage.put(f"{name}/state.json", seal(state))
+        self._forget()
+
+    def tell(self, step: int, history: list[dict[str, Any]]) -> None:
+        """Losses by step and task, as Parquet beside the model; steps done again write the same file."""
+        local = self.storage.scratch(f"{self.losses}/{step:08d}.parquet")
+        pq.write_table(pa.Table.from_pylist(history, LOSSES), local, compression="zstd", write_page_checksum=True)
+        self.storage.upload(local, f"{self.losses}/{step:08d}.parquet")
+
+    def last(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]] | None:
+        """(weights, optimizer, state) of the newest complete one; None before the first."""
+        for step in reversed(self._steps()):
+            name = f"{self.folder}/{step:08d}"
+            if not self.storage.exists(f"{name}/state.json"):
+                continue
+            try:
+                state = read_sealed(self.storage, f"{name}/state.json")
+            except DamageError:
+                continue  # the checkpoint before it is one too
+            if state["key"] != self.key:
+                raise ConfigError(
+                    f"'{self.storage.url}/{self.folder}' holds checkpoints of another training: give another name "
+                    "(--set train.name=NAME), or remove them."
+                )
+            parts = [self._read(f"{name}/{part}.safetensors", state.get(FILES, {}).get(part, "")) for part in _PARTS]
+            if parts[0] is not None and parts[1] is not None:
+                return parts[0], parts[1], state
+        return None
+
+    def clear(self) -> None:
+        """Once the model is saved."""
+        for step in self._steps():
+            self._remove(step)
+
+    def _read(self, name: str, sha256: str) -> dict[str, Any] | None:
+        """None where they are gone or damaged: steps are done again from the checkpoint before, to the same weights."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            tensors: dict[str, Any] = load(checked_bytes(self.storage, name, sha256))
+        except (FileNotFoundError, DamageError, SafetensorError):
+            return None
+        return tensors
+
+    def _steps(self) -> list[int]:
+        return sorted(int(name) for name in self.storage.names(self.folder) if name.isdigit())
+
+    def _forget(self) -> None:
+        for step in self._steps()[:-_KEPT]:
+            self._remove(step)
+
+    def _remove(self, step: int) -> None:
+        """The state first: what is left of a removal that was stopped is no checkpoint."""
+        name = f"{self.folder}/{step:08d}"
+        for file in ("state.json", *(f"{part}.safetensors" for part in _PARTS)):
+            self.storage.remove(f"{name}/{file}")
+        if self.storage.local:  # folders are things of their own there, and may hold a file that was never finished
+            shutil.rmtree(self.storage.path(name), ignore_errors=True)
+
+
+def losses(storage: Storage, folder: str) -> list[dict[str, Any]]:
+    """Rows of LOSSES in order of step; what a stopped run wrote twice is there once."""
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    for name in storage.names(f"{folder}/losses"):
+        data = io.BytesIO(storage.read(f"{folder}/losses/{name}"))
+        try:
+            table = pq.ParquetFile(data, page_checksum_verification=True).read()
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(storage, f"{folder}/losses/{name}", str(error)) from error
+        rows |= {(row["step"], row["task"]): row for row in table.to_pylist()}
+    return [rows[key] for key in sorted(rows)]
+
+
+def last_losses(rows: list[dict[str, Any]], steps: int) -> dict[str, float]:
+    """The mean loss of each task's tokens over the last tenth of `steps`."""
+    sums: dict[str, list[float]] = {}
+    for row in rows:
+        if row["step"] >= steps * 9 // 10:
+            own = sums.setdefault(row["task"], [0.0, 0.0])
+            own[0] += row["loss"] * row["tokens"]
+            own[1] += row["tokens"]
+    return {task: loss / tokens for task, (loss, tokens) in sorted(sums.items())}
+
+
+def check_model(folder: str) -> None:
+    """DamageError if a model that was trained here is not as it was saved; any other folder passes."""
+    for told in ("training.json", "made.json"):
+        path = os.path.join(folder, told)
+        if not os.path.isfile(path):
+            continue
+        try:
+            with open(path, "rb") as file:
+                digests = unseal(file.read()).get(FILES, {})
+        except ValueError as error:
+            raise DamageError(f"'{path}' {error}: {_AGAIN}") from None
+        for name, digest in digests.items():
+            if not os.path.isfile(os.path.join(folder, name)):
+                raise DamageError(f"'{folder}' lacks its '{name}': {_AGAIN}")
+            if sha256_file(os.path.join(folder, name)) != digest:
+                raise DamageError(f"'{folder}/{name}' is damaged: {_AGAIN}")
+
+
+_AGAIN = "restore it from a backup, or train the model again under another name."

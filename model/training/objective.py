@@ -1,0 +1,105 @@
+"""What is minimised: plain cross-entropy of the target's tokens, over all tasks (paper section 6.1).
+
+The loss is computed here from the logits, not by the library: transformers before 5.13 shifted labels twice and
+trained to predict the token after the next, silently. Padding contributes nothing; so do samples without labels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+IGNORED = -100  # in labels: not part of the loss
+
+
+class Objective(nn.Module):
+    """The network and its loss in one module, so that a data-parallel wrapper sees every forward pass.
+
+    `soft_locations`: standard deviation, in bins, of the Gaussian that a location's target is spread over; 0: one bin.
+    Close misses then cost less than far ones, which noisy boxes need (docs/guide/4-training.md).
+    """
+
+    model: Any
+    spread: Tensor
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        first_location: int,
+        bins: int,
+        soft_locations: float = 0.0,
+        auxiliary: nn.Module | None = None,
+    ) -> None:
+        """`auxiliary`: a head of model/training/auxiliary.py, trained along and no part of the model."""
+        super().__init__()
+        self.model = model
+        self.auxiliary = auxiliary
+        self.first_location, self.bins = first_location, bins
+        spread = _spread(bins, soft_locations) if soft_locations > 0 else torch.zeros(0)
+        self.register_buffer("spread", spread, persistent=False)
+
+    def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """(sum of losses, number of tokens) of each sample, float32 and int64; sums of the auxiliary head, or none."""
+        image = self.model.model.get_image_features(batch["pixel_values"]).pooler_output
+        losses = self.token_losses(self.hidden(batch, image), batch["labels"])
+        counts = (batch["labels"] != IGNORED).sum(dim=1)
+        if self.auxiliary is None:
+            return losses.sum(dim=1), counts, losses.new_zeros(0)
+        locations = self.model.lm_head.weight[self._span]
+        return losses.sum(dim=1), counts, self.auxiliary(image[:, 1:], locations, batch, self.spread)
+
+    @property
+    def _span(self) -> slice:
+        return slice(self.first_location, self.first_location + self.bins)
+
+    def hidden(self, batch: dict[str, Tensor], image: Tensor) -> Tensor:
+        """The decoder's last states, samples x tokens x width, under the true tokens before each.
+
+        `image`: what takes the first places of the prompt, samples x image tokens x width.
+        """
+        config = self.model.config.text_config
+        words = self.model.get_input_embeddings()(batch["input_ids"])
+        outputs = self.model.model(
+            inputs_embeds=torch.cat([image.to(words.dtype), words[:, image.shape[1] :]], dim=1),
+            attention_mask=batch["attention_mask"],
+            decoder_input_ids=shifted(batch["labels"], config.decoder_start_token_id, config.pad_token_id),
+            use_cache=False,
+        )
+        hidden: Tensor = outputs.last_hidden_state
+        return hidden
+
+    def token_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        """samples x tokens; 0 where labels are IGNORED."""
+        asked = labels != IGNORED
+        wanted = labels[asked]
+        losses = self.losses(self.model.lm_head(hidden[asked]).float(), wanted)
+        return losses.new_zeros(labels.shape).masked_scatter(asked, losses)
+
+    def losses(self, logits: Tensor, wanted: Tensor) -> Tensor:
+        """Of each token: tokens x vocabulary, and the true one."""
+        chosen = torch.log_softmax(logits, dim=-1)
+        losses = -chosen.gather(1, wanted[:, None])[:, 0]
+        if not self.spread.numel():
+            return losses
+        bins = wanted - self.first_location
+        places = (bins >= 0) & (bins < self.bins)
+        soft = -(chosen[:, self._span] * self.spread[bins.clamp(0, self.bins - 1)]).sum(dim=-1)
+        return torch.where(places, soft, losses)
+
+
+def shifted(labels: Tensor, start: int, pad: int) -> Tensor:
+    """What the decoder is given: the start token, then the target without its last token; no -100."""
+    before = torch.full_like(labels, pad)
+    before[:, 0] = start
+    before[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED, pad)
+    return before
+
+
+def _spread(bins: int, deviation: float) -> Tensor:
+    """bins x bins; row q is the target of bin q, and sums to 1."""
+    places = torch.arange(bins, dtype=torch.float32)
+    weights = torch.exp(-0.5 * ((places[None] - places[:, None]) / deviation) ** 2)
+    return weights / weights.sum(dim=1, keepdim=True)

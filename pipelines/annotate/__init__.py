@@ -1,0 +1,1 @@
+"""Stage annotate: run nodes over the shards that lack them."""

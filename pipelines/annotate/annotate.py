@@ -1,0 +1,159 @@
+"""Run nodes over the shards that lack them: the specialists, and whatever else is a node."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import ConfigError, RunFailed
+from engine.running.backends import LocalBackend, RayBackend
+from engine.running.failure_limits import NodeCount, too_many
+from engine.running.graph import Node, build
+from engine.running.interrupts import arm
+from engine.running.plan import Plan, make_plan
+from engine.running.progress import LiveLine, NodeTally
+from engine.running.scheduler import Scheduler
+from engine.running.slots import Backend
+from engine.storage.commits import Commits
+from engine.storage.files import Storage
+from pipelines.filter.judge_regions import region_judge
+from pipelines.ingest.ingest import limits_of
+from pipelines.recipe import Recipe
+from specialists import CATALOG
+
+MODELS, TRAINED = "models", "training.json"  # the folder of models, and what says of one that it is finished
+
+
+@dataclass(slots=True)
+class Runtime:
+    """How nodes are run, in Ray or in this process, and who is told; of a training: whom `hear` gives for its name.
+
+    `tell` is given sentences that a person should read before the run ends.
+    """
+
+    storage: Storage
+    recipe: Recipe
+    runner: str = "ray"
+    address: str | None = None
+    watch: Callable[[str], LiveLine] | None = None
+    hear: Callable[[str], Callable[[dict[str, Any]], None]] | None = None
+    tell: Callable[[str], None] | None = None
+    tallies: dict[str, NodeTally] = field(default_factory=dict)  # of all that has worked in this run
+    logs: str = ""  # where workers leave what they print, relative to the data set; '' for nowhere
+
+    def backend(self, nodes: Mapping[str, Node]) -> Backend:
+        limits, url, seconds = limits_of(self.recipe), self.storage.url, self.recipe.ingest.max_seconds
+        if self.runner == "local":
+            return LocalBackend(nodes, url, limits, max_seconds=seconds, logs=self.logs)
+        backend = RayBackend(nodes, url, limits, address=self.address, max_seconds=seconds, logs=self.logs)
+        arm()  # Ray has set signal handlers of its own
+        return backend
+
+
+def annotation_nodes(recipe: Recipe) -> list[Node]:
+    annotate = {name: _with_own_model(recipe, name, options) for name, options in recipe.annotate.items()}
+    return build(annotate, CATALOG, recipe.run.max_workers, lambda given: region_judge(recipe, given))
+
+
+def _with_own_model(recipe: Recipe, name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`checkpoint: models/NAME` is what `engine train` left in the data set itself."""
+    checkpoint = str(options.get("checkpoint", ""))
+    if not checkpoint.startswith(f"{MODELS}/"):
+        return options
+    storage = Storage(recipe.dataset)
+    if not storage.exists(f"{checkpoint}/{TRAINED}"):
+        raise ConfigError(
+            f"annotate.{name} names the checkpoint '{checkpoint}', which '{recipe.dataset}' does not hold: "
+            f"make it with 'engine train --set train.name={checkpoint.removeprefix(MODELS + '/')}'."
+        )
+    return {**options, "checkpoint": storage.path(checkpoint) if storage.local else f"{storage.url}/{checkpoint}"}
+
+
+def run_nodes(
+    runtime: Runtime,
+    stage: str,
+    nodes: Sequence[Node],
+    known: Sequence[Node] = (),
+    *,
+    retry_failed: bool = False,
+    again: Mapping[str, frozenset[int]] | None = None,
+) -> tuple[Plan, LiveLine]:
+    """Schedule until nothing is left to do. A backend is started only if there is something.
+
+    RunFailed, after all that could be done was done, where images cannot be read now or a component failed on too many.
+    """
+    for node in nodes:  # a run that was killed just after its last commit left some where nothing is to do now
+        runtime.storage.sweep_temporaries(node.folder)
+    plan = make_plan(runtime.storage, nodes, known, retry_failed=retry_failed, again=again)
+    line = runtime.watch(stage) if runtime.watch else LiveLine(stage, runtime.recipe.ingest.shard_size, live=False)
+    if not any(mask.any() for mask in plan.todo().values()):
+        return plan, line
+    before = {node.name: plan.revisions[node.name].copy() for node in nodes}
+    backend = runtime.backend(plan.known)
+    scheduler = Scheduler(
+        runtime.storage,
+        plan,
+        backend,
+        line,
+        limits=limits_of(runtime.recipe),
+        max_failures=runtime.recipe.run.max_failures,
+        start_timeout_s=runtime.recipe.run.start_timeout_s,
+        give_up=runtime.recipe.run.missing == "fail",
+    )
+    try:
+        scheduler.run()
+    finally:
+        backend.close()
+        line.close()
+        runtime.tallies |= {name: tally for name, tally in line.tallies.items() if tally.units or tally.notes}
+        sweep(runtime.storage, [node for node in nodes if line.tallies.get(node.name, None)])
+    _check_outcome(runtime, stage, nodes, scheduler, before)
+    return plan, line
+
+
+def _check_outcome(
+    runtime: Runtime,
+    stage: str,
+    nodes: Sequence[Node],
+    scheduler: Scheduler,
+    before: Mapping[str, npt.NDArray[np.int32]],
+) -> None:
+    """RunFailed for what must not pass as done."""
+    sentences = [absent_sentence(scheduler.absent, stage)] if scheduler.absent else []
+    for node in nodes:
+        count, share = scheduler.counts.get(node.name, NodeCount()), runtime.recipe.run.max_failed_share
+        if node.over != "entries" and too_many(node.name, count, share):
+            count.asked += _rows(runtime.storage, node, before[node.name])
+            sentences.append(too_many(node.name, count, share))
+    if any(sentences):
+        raise RunFailed(". ".join(filter(None, sentences)))
+
+
+def _rows(storage: Storage, node: Node, revisions: npt.NDArray[np.int32]) -> int:
+    """Rows this node had committed before this run."""
+    commits = Commits(storage, node.folder)
+    records = (commits.record(shard, int(revision)) for shard, revision in enumerate(revisions) if revision >= 0)
+    return sum(file.rows for record in records for part, file in record.files.items() if part == "data")
+
+
+def absent_sentence(absent: Mapping[int, Mapping[str, tuple[str, str]]], stage: str) -> str:
+    """How many images cannot be read now, why, and how to go on."""
+    found = [told for images in absent.values() for told in images.values()]
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(Counter(reason for reason, _ in found).items()))
+    what = f"{len(found)} image{'s' * (len(found) != 1)} of {len(absent)} shard{'s' * (len(absent) != 1)}"
+    held = "no release is made" if stage == "emit" else "these shards are not done"
+    return (
+        f"{what} cannot be read now, so {held} ({reasons}; {found[0][1]}): put the files back and run the same command "
+        "again, or go on without these images with --set run.missing=fail"
+    )
+
+
+def sweep(storage: Storage, nodes: Sequence[Node]) -> None:
+    """Remove files that no record names, where this run has worked."""
+    for node in nodes:
+        Commits(storage, node.folder).sweep()

@@ -1,0 +1,1 @@
+"""`engine check`: whether a data set is as it was written."""

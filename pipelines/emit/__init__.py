@@ -1,0 +1,1 @@
+"""Stage emit: write a release, and verify it."""

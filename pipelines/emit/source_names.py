@@ -1,0 +1,71 @@
+"""How a release names where its images came from: by the source's own name and the path below it.
+
+A release is given to others: no folder of this machine is named in it. What lies on the web or on an object store is
+named as it is.
+"""
+
+from __future__ import annotations
+
+import os.path
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from engine.storage.uris import split_uri
+
+_LOCAL = re.compile(r"^(?:(?:file|local)://)?(?=[/~])")
+_GLOB = re.compile(r"[*?\[]")
+
+
+def released_sources(sources: pa.ChunkedArray, field: pa.Field) -> pa.Array:
+    """The column `sources` of images, each source and uri without the folders of this machine."""
+    return pa.array([[released_source(one) for one in image] for image in sources.to_pylist()], field.type)
+
+
+def released_source(given: Mapping[str, str]) -> dict[str, str]:
+    """/data/photos, /data/photos/cats/1.jpg: photos, cats/1.jpg."""
+    return {"source": without_folders(given["source"]), "uri": _below(given["uri"], given["source"])}
+
+
+def without_folders(name: str) -> str:
+    """The last part of a local absolute path, of a container's too; anything else as it is."""
+    container = split_uri(name)[2]
+    local = _LOCAL.match(container)
+    if not local:
+        return name
+    return name[: len(name) - len(container)] + container.rstrip("/").rpartition("/")[2]
+
+
+def released_recipe(value: Any) -> Any:
+    """A recipe with every local absolute path in it shortened to its last part."""
+    if isinstance(value, Mapping):
+        return {key: released_recipe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [released_recipe(item) for item in value]
+    return without_folders(value) if isinstance(value, str) else value
+
+
+def _below(uri: str, source: str) -> str:
+    """The path below the source's folder, or below the folder of the file or glob that the source is."""
+    container = split_uri(uri)[2]
+    path, root = _path_of(container), _path_of(source)
+    if not path:
+        return uri
+    for folder in (_fixed(root), os.path.dirname(_fixed(root))) if root else ():
+        if folder not in ("", "/") and path.startswith(folder + "/"):
+            return uri[: len(uri) - len(container)] + path[len(folder) + 1 :]
+    return without_folders(uri)
+
+
+def _path_of(name: str) -> str:
+    """'' for what is no local absolute path."""
+    local = _LOCAL.match(name)
+    return name[local.end() :].rstrip("/") if local else ""
+
+
+def _fixed(path: str) -> str:
+    """The part of a glob that stands before its first pattern."""
+    found = _GLOB.search(path)
+    return path[: found.start()].rpartition("/")[0] if found else path

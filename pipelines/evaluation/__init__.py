@@ -1,0 +1,1 @@
+"""Measuring annotations against human labels; calibrating scores."""

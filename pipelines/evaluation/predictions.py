@@ -1,0 +1,120 @@
+"""What nodes said of the images that are measured, in the form model/evaluate takes it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from engine.reading.dataset import CurrentNode, Dataset
+from engine.records.overlaps import iou_pairs, suppress
+from engine.schema import Chunk, Region
+from engine.storage.commits import TableReader
+from model.evaluate.dense import Described
+from model.evaluate.detections import Detection, Truth, TruthImage
+from pipelines.evaluation.truth import Row, box_of
+from pipelines.filter.kept_record import Rows, only
+from specialists.label_grounder import all_names, folded, named
+
+NMS_IOU = 0.5
+
+
+def answers(dataset: Dataset, wanted: set[str]) -> Iterator[tuple[CurrentNode, Rows]]:
+    for node in dataset.nodes:
+        if node.over == "images":
+            paths = dataset.files(node.folder).values()
+            tables = [only(TableReader(dataset.storage, path).read(), wanted) for path in paths]
+            yield node, {row["image_id"]: row for table in tables for row in table.to_pylist()}
+
+
+def with_what_it_names(kind: str, rows: Rows, given: Rows) -> Rows:
+    """Phrases with the texts they are part of and the regions they name, which are other nodes'; texts of regions with
+    what became of these.
+    """
+    if kind == "phrases":
+        return {name: {**given[name], "phrases": row["phrases"]} for name, row in rows.items() if name in given}
+    if kind == "region_texts":
+        return {name: {**row, "regions": _all_regions(row, given.get(name))} for name, row in rows.items()}
+    return rows
+
+
+def _all_regions(row: Row, given: Row | None) -> list[Row]:
+    own = {region["id"] for region in row["regions"]}
+    return [*row["regions"], *(region for region in (given["regions"] if given else ()) if region["id"] not in own)]
+
+
+# --- boxes --------------------------------------------------------------------------------------
+
+
+def certainty(item: Row) -> float:
+    """What people said carries no score."""
+    return 1.0 if item["score"] is None else float(item["score"])
+
+
+def detections(rows: Rows, node: CurrentNode | None = None) -> dict[str, list[Detection]]:
+    """Objects. Of a detector all its boxes; of what merges them those that were not merged into another."""
+    detector = node is not None and "regions" not in node.gives
+    return {
+        image_id: [
+            Detection(r["label"], box_of(r), certainty(r), r["rle"])
+            for r in row["regions"]
+            if r["kind"] == "object" and (detector or not r["merged_into"])
+        ]
+        for image_id, row in rows.items()
+    }
+
+
+def without_duplicates(found: Mapping[str, list[Detection]], iou: float = NMS_IOU) -> dict[str, list[Detection]]:
+    """The boxes as consensus takes them up: of one label and image, the best of those that overlap."""
+    flat = [(image, one) for image in sorted(found) for one in found[image]]
+    numbers: dict[tuple[str, str], int] = {}
+    group = np.array([numbers.setdefault((i, folded(one.label)), len(numbers)) for i, one in flat], np.int64)
+    boxes = np.array([one.box for _, one in flat], np.float64).reshape(-1, 4)
+    i, j, _ = iou_pairs(group, boxes, min_iou=iou)
+    stays = suppress(i, j, np.array([one.score for _, one in flat], np.float64))
+    answer: dict[str, list[Detection]] = {image: [] for image in found}
+    for (image, one), still in zip(flat, stays.tolist(), strict=True):
+        if still:
+            answer[image].append(one)
+    return answer
+
+
+# --- what is said of regions ----------------------------------------------------------------------
+
+
+def descriptions(row: Row) -> list[Described]:
+    """Brief texts machines wrote of objects, each with its region's box and score."""
+    regions = {region["id"]: region for region in row["regions"] if region["kind"] == "object"}
+    return [
+        Described(box_of(regions[text["region_id"]]), text["text"], certainty(regions[text["region_id"]]))
+        for text in row["region_texts"]
+        if text["region_id"] in regions and text["granularity"] == "brief" and text["score"] is not None
+    ]
+
+
+class Meant(NamedTuple):
+    """A phrase that names the label of true objects: the regions it names, the surest first, and these objects."""
+
+    regions: list[Row]
+    things: list[Truth]
+
+
+def phrases_of_labels(truth: TruthImage, row: Row) -> Iterator[Meant]:
+    """By the names and synonyms the label grounder knows."""
+    objects: dict[str, list[Region]] = defaultdict(list)
+    for thing in truth.objects:
+        if not thing.crowd:
+            objects[folded(thing.label)].append(Region(*thing.box, thing.label))
+    names = all_names(frozenset(objects), True)
+    texts = {text["id"]: text["text"] for text in row["texts"]}
+    regions = {region["id"]: region for region in row["regions"]}
+    for phrase in row["phrases"]:
+        words = texts.get(phrase["text_id"], "")[phrase["char_start"] : phrase["char_end"]]
+        meant = named(Chunk(0, len(words), "", False, words), names, objects).regions
+        if meant:
+            label = folded(meant[0].label)
+            found = [regions[name] for name in phrase["region_ids"] if name in regions]
+            found.sort(key=lambda region: -certainty(region))
+            yield Meant(found, [thing for thing in truth.objects if folded(thing.label) == label])

@@ -1,0 +1,1 @@
+"""Reading a data set: status, query, why, show, components."""

@@ -1,0 +1,92 @@
+"""Every key of a recipe, every specialist and every filter, as one page.
+
+    python -m pipelines.explore.reference > docs/reference.md
+
+Made of the code that reads recipes, so that it cannot say otherwise; a test holds the page to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from filters import CATALOG as FILTERS
+from pipelines.explore.components import render_one, type_name
+from pipelines.ingest.sources.source import KINDS
+from pipelines.recipe import Recipe
+from specialists import CATALOG as SPECIALISTS
+from specialists import DOUBLES
+
+_HEAD = """# Reference
+
+Made by `python -m pipelines.explore.reference`: do not edit. `engine components NAME` prints a part of it.
+
+## Keys of a recipe
+
+| key | type | default | what |
+|---|---|---|---|"""
+
+
+_SOURCES = """## Sources
+
+What `ingest.sources` may list: a kind with the first of its options behind it, or all of them by name, such as
+`coco: {instances: i.json, images: photos, frame: upright}`. The guide's first page has an example of each."""
+_SOURCE_OPTIONS = {
+    "path": "a folder, file or glob, here or at any URL that fsspec knows",
+    "url": "a world:// URL",
+    "licence": "of images that come without one",
+    "include": "globs over the path below the folder; others are no input",
+    "exclude": "globs over the path below the folder; they are no input",
+    "instances": "the json with images, annotations and categories",
+    "images": "the folder that file names are below",
+    "captions": "a json of captions (coco), or the members or columns that hold them",
+    "captions_by": "human: nobody judges them; web: alt-text, which the rules judge",
+    "frame": (
+        "what boxes and masks were drawn on. upright: the photo after its EXIF turn, as browsers show it; stored: the "
+        "pixels as they lie in the file; auto (default): whichever has the width and height of the json, and upright "
+        "where both have (square photos, turns by 180 degrees, mirrors), which the run then says"
+    ),
+    "image": "column of the image's bytes",
+    "uri": "column of the image's URI",
+    "base": "folder that relative URIs are below",
+}
+
+
+def reference() -> str:
+    parts = ["\n".join([_HEAD, *_keys(Recipe, "")]), "\n".join([f"{_SOURCES}\n", *_sources()])]
+    for title, kind, names in (("Specialists", "component", SPECIALISTS), ("Filters", "filter", FILTERS)):
+        parts.append(f"## {title}")
+        parts += [f"### {name}\n\n```\n{render_one(kind, name)}\n```" for name in names if name not in DOUBLES]
+    return "\n\n".join(parts) + "\n"
+
+
+def _sources() -> Iterator[str]:
+    yield "| kind | option | what |"
+    yield "|---|---|---|"
+    for name, kind in KINDS.items():
+        for option in kind.options:
+            must = " (must be given)" if option in kind.needs else ""
+            yield f"| `{name}` | `{option}` | {_SOURCE_OPTIONS.get(option, '')}{must} |"
+
+
+def _keys(section: type[BaseModel], path: str) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            told = " ".join((kind.__doc__ or "").split())
+            yield f"| **`{path}{name}`** | | | {told} |"
+            yield from _keys(kind, f"{path}{name}.")
+        else:
+            default = "must be given" if field.is_required() else f"`{_default(field)}`"
+            yield f"| `{path}{name}` | {type_name(kind).replace('|', 'or')} | {default} | {field.description or ''} |"
+
+
+def _default(field: FieldInfo) -> Any:
+    return '""' if field.default == "" else field.default
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

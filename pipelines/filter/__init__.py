@@ -1,0 +1,1 @@
+"""Stage filter: judge annotations and images."""

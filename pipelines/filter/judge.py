@@ -1,0 +1,253 @@
+"""Judge every annotation and every image; delete nothing.
+
+Verdicts are files of their own, aligned with the record, so judging again with other thresholds is cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.component import RESOURCES
+from engine.config.catalog import check_options, defaults_of, options_of, resolve
+from engine.config.values import shown
+from engine.errors import ConfigError
+from engine.keys import stable_hash
+from engine.records.columns import assemble
+from engine.records.shard import one_array
+from engine.running.graph import KEPT_REGIONS, Node, Resources, record_nodes, replaced_columns
+from engine.running.shard_inputs import ShardInputs
+from engine.schema import ANNOTATIONS, RECORD
+from engine.scores.calibration import Calibration
+from engine.storage.commits import Commits, File
+from filters import CATALOG
+from filters.judging.apply_rules import counts, judge
+from filters.judging.parents import SPEAKING
+from filters.judging.quantiles import filled, places, stand_ins
+from filters.judging.try_options import try_options
+from filters.verdict import Rule, reads
+from pipelines.recipe import Recipe
+
+if TYPE_CHECKING:
+    from pipelines.filter.whole_set import Surveyed
+
+JUDGE_VERSION = 2  # 1: what names a dropped annotation was kept
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a component over a whole shard made."""
+
+    files: Mapping[str, File]
+    items: int
+    failures: int = 0
+    counts: Mapping[str, Any] | None = None
+
+
+# Name in the recipe, function, options as given: quantiles are mappings still.
+NamedRule = tuple[str, Rule, Mapping[str, Any]]
+
+
+def rules_of(recipe: Recipe) -> list[NamedRule]:
+    """In the recipe's order; ConfigError for unknown names and options."""
+    answer: list[NamedRule] = []
+    for item in recipe.filter:
+        if isinstance(item, dict) and len(item) != 1:
+            raise ConfigError(
+                f"A filter is 'name' or '{{name: {{options}}}}', not {shown(item)}: indent options below their rule."
+            )
+        name, given = (item, {}) if isinstance(item, str) else next(iter(item.items()))
+        _, rule = resolve("filter", name, CATALOG)
+        reads(rule)  # is it a rule at all?
+        if given is not None and not isinstance(given, Mapping):
+            example = "".join(f", such as {{{option}: ..}}" for option in list(options_of(rule))[:1])
+            raise ConfigError(f"Filter '{name}' is given {shown(given)}: expected options by name{example}.")
+        answer.append((name, rule, _checked(name, rule, given or {})))
+    return answer
+
+
+def _checked(name: str, rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of their declared types; where a quantile stands, the number it will be."""
+    shares = places(given)
+    checked = check_options(f"filter {name}", rule, filled(given, dict.fromkeys(shares, 1)))  # 1 is in every range
+    for option in ("by_producer", "by_label"):  # may hold several of the rule's own bounds for one producer or label
+        for word, bounds in checked.get(option, {}).items():
+            if isinstance(bounds, Mapping) and set(bounds) <= set(options_of(rule)):
+                check_options(f"filter {name}, {option} '{word}',", rule, bounds)
+    try_options(name, rule, filled(checked, stand_ins(list(shares))))
+    return filled(checked, {place: {"quantile": share} for place, share in shares.items()})
+
+
+def named_rules(told: Sequence[tuple[str, Mapping[str, Any]]]) -> list[NamedRule]:
+    """Rules from names and checked options, as a worker is given them."""
+    return [(name, resolve("filter", name, CATALOG)[1], given) for name, given in told]
+
+
+def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "", decided: str = "") -> Node:
+    """The filters as a node that reads the whole record.
+
+    `surveyed`: the folder of a survey, if a rule needs one. `decided`: the node of a refinement round that has decided
+    of regions already.
+    """
+    rules = rules_of(recipe)
+    options = shard_options(nodes) | {"rules": [[name, given] for name, _, given in rules], "surveyed": surveyed}
+    options |= {"decided": decided} if decided else {}
+    options |= first_pass(nodes)
+    changed, versions = changed_rules(rules)
+    versions += [surveyed] if surveyed else []
+    version = JUDGE_VERSION if any(_speaks(node) for node in nodes) else 1  # verdicts on regions alone are as they were
+    return Node(
+        name="judge",
+        target="pipelines.filter.judge:Judge",
+        options=options,
+        needs=(),
+        gives=(),
+        key=stable_hash(["judge", version, changed, versions, {node.name: node.key for node in nodes}]),
+        inputs={node.name: node.gives for node in nodes},
+        over="shard",
+        resources=Resources(cpus=1.0),
+        component="judge",
+        version=version,
+    )
+
+
+def changed_rules(rules: Sequence[NamedRule]) -> tuple[list[Any], list[Any]]:
+    """What of the rules is part of a key: names and options that differ from the defaults; versions."""
+    changed = [
+        [name, keyed({key: value for key, value in given.items() if value != defaults_of(rule).get(key)})]
+        for name, rule, given in rules
+    ]
+    return changed, [getattr(rule, "version", 1) for _, rule, _ in rules]
+
+
+def first_pass(nodes: Sequence[Node]) -> dict[str, str]:
+    """The option that names the last node whose verdicts on images and regions stand; none where there is none."""
+    judges = [node.name for node in nodes if KEPT_REGIONS in node.gives]
+    return {"first": judges[-1]} if judges else {}
+
+
+def _speaks(node: Node) -> bool:
+    return any(column in SPEAKING for kind in node.gives for column in RESOURCES[kind])
+
+
+def keyed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a rule's options decides the verdicts: of a calibration what the file says, not where it lies."""
+    given = options.get("calibration")
+    return {**options, "calibration": Calibration.read(given).digest} if given else dict(options)
+
+
+def shard_options(nodes: Sequence[Node]) -> dict[str, Any]:
+    """Which columns of which node make up the record, and which nodes parse."""
+    nodes = list(nodes)
+    return {
+        "record": [[node.name, record_columns(node, nodes)] for node in record_nodes(nodes) if node.over != "texts"],
+        "parses": [node.name for node in nodes if node.over == "texts"],
+    }
+
+
+def record_columns(node: Node, nodes: Sequence[Node]) -> list[str]:
+    """The annotation columns of a node that are part of the record now, in schema order."""
+    given = {column for kind in node.gives for column in RESOURCES[kind]} - replaced_columns(node, nodes)
+    return [column for column in ANNOTATIONS if column in given]
+
+
+class Judge:
+    """Over one shard: assemble the record, apply the rules, write the verdicts."""
+
+    def __init__(
+        self,
+        *,
+        rules: list[Any],
+        record: list[Any],
+        parses: list[str],
+        surveyed: str,
+        decided: str = "",
+        first: str = "",
+    ) -> None:
+        self.first = first
+        self.told, self.record, self.parses, self.folder, self.decided = rules, record, parses, surveyed, decided
+        self.surveyed: Surveyed | None = None
+
+    def load(self) -> None:
+        self.rules = named_rules(self.told)
+
+    def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
+        from pipelines.filter.whole_set import read_surveyed
+
+        if self.surveyed is None:
+            self.surveyed = read_surveyed(inputs.storage, self.folder)
+        record, parse = shard_record(inputs, self.record, self.parses)
+        decided = inputs.part(self.decided, "decided").to_pylist() if self.decided else ()
+        rules = self.surveyed.rules(self.rules)
+        first = inputs.part(self.first, "verdicts") if self.first else None
+        verdicts = judge(record, self.surveyed.images(inputs.images), parse, rules, decided, first)
+        file = commits.put_table(shard, verdicts, inputs.unit.revision)
+        found = counts(verdicts) | {"released": {"images": _released(verdicts, inputs.images)}}
+        return Output({"data": file}, verdicts.num_rows, 0, found | {"surveyed": self.folder})
+
+
+def _released(verdicts: pa.Table, images: pa.Table) -> int:
+    """How many kept images are for training: those of the audit split are no part of a release."""
+    kept = one_array(verdicts["image"]).field("kept")
+    return int(pc.sum(pc.and_(kept, pc.equal(one_array(images["split"]), "train"))).as_py() or 0)
+
+
+def shard_record(
+    inputs: ShardInputs, record: Sequence[tuple[str, Sequence[str]]], parses: Sequence[str]
+) -> tuple[pa.Table, pa.Table | None]:
+    """The assembled record of a shard and the parse of its texts."""
+    tables = [_only(inputs.table(name), columns) for name, columns in record]
+    tables = tables or [_blank(inputs.images["image_id"])]
+    assembled = assemble(tables)
+    if not parses:
+        return assembled, None
+    parse = _distinct(pa.concat_tables([inputs.table(name) for name in parses]))
+    return _with_broken_parses(assembled, parse), parse
+
+
+def _distinct(parse: pa.Table) -> pa.Table:
+    """One row a text: two makers may have written the same."""
+    _, first = np.unique(parse["text_key"].to_numpy(zero_copy_only=False), return_index=True)
+    return parse.take(np.sort(first)) if len(first) < parse.num_rows else parse
+
+
+def _with_broken_parses(record: pa.Table, parse: pa.Table) -> pa.Table:
+    """An image whose text could not be parsed has failed too, whether or not a node went on from there."""
+    broken = {row["text_key"]: row["failures"] for row in parse.to_pylist() if row["failures"]} if _any(parse) else {}
+    if not broken:
+        return record
+    failures = record["failures"].to_pylist()
+    for found, texts in zip(failures, record["texts"].to_pylist(), strict=True):
+        if not found:
+            found += [failure for text in texts for failure in broken.get(text["text_key"], ())][:1]
+    position = RECORD.get_field_index("failures")
+    return record.set_column(position, RECORD.field(position), pa.array(failures, RECORD.field(position).type))
+
+
+def _any(parse: pa.Table) -> bool:
+    return any(len(chunk.flatten()) for chunk in parse["failures"].chunks)
+
+
+def _only(table: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """The table with every annotation column emptied but those given."""
+    blank = _blank(table["image_id"])
+    for position, name in enumerate(RECORD.names):
+        if name not in columns and name in ANNOTATIONS:
+            table = table.set_column(position, RECORD.field(name), blank[name])
+    return table
+
+
+def _blank(image_ids: Any) -> pa.Table:
+    offsets = pa.array([0] * (len(image_ids) + 1), pa.int32())
+    arrays = [
+        pa.ListArray.from_arrays(
+            offsets, pa.array([], RECORD.field(name).type.value_type), type=RECORD.field(name).type
+        )
+        for name in (*ANNOTATIONS, "failures")
+    ]
+    return pa.table([image_ids, *arrays], schema=RECORD)

@@ -1,0 +1,285 @@
+"""What only the whole data set can tell a rule: which images are the same again, which number a quantile is.
+
+Each shard is asked on its own (a node like any other, and resumable like one); the answers are put together into one
+small table under `surveyed/`, named by the commits it was made of. The judge's key holds that name, so that a grown
+data set is judged anew, every shard with the same numbers.
+
+A rule is asked about what the rules before it leave; those of them that wait for the survey themselves leave all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.images.near_duplicates import Hashes, distances, groups, neighbours
+from engine.images.perceptual_hash import RADIUS, hashes_to_array
+from engine.keys import stable_hash
+from engine.records.columns import ImageScores
+from engine.records.shard import Bools, Ints, Shard, one_array
+from engine.running.graph import IMAGES, Node, Resources
+from engine.running.shard_inputs import ShardInputs
+from engine.schema import required
+from engine.storage.commits import Commits, Record, TableReader
+from engine.storage.files import Storage
+from filters.judging.apply_rules import Court
+from filters.judging.quantiles import Place, filled, governed, places, quantile, stand_ins
+from filters.verdict import Verdict, needs_survey
+from pipelines.filter.judge import (
+    NamedRule,
+    Output,
+    first_pass,
+    keyed,
+    named_rules,
+    rules_of,
+    shard_options,
+    shard_record,
+)
+from pipelines.recipe import Recipe
+
+SURVEY_VERSION = 1
+FOLDER = "surveyed"
+
+HASHES = pa.schema(
+    [required(name, kind) for name, kind in (("image_id", pa.string()), ("phash", pa.string()))]
+    + [required(name, pa.int64()) for name in ("pixels", "bytes")]
+)
+# How often a limit was compared with a value. `rule` is its place in the recipe, `place` the keys to the limit.
+VALUES = pa.schema(
+    [
+        required("rule", pa.int32()),
+        required("place", pa.string()),
+        required("value", pa.float64()),
+        required("number", pa.int64()),
+    ]
+)
+SAME = pa.schema(
+    [required("image_id", pa.string()), required("same_as", pa.string()), required("same_distance", pa.float64())]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Surveyed:
+    """`same`: images that another stands for (schema SAME). `numbers`: {rule: {place: the number of its quantile}}."""
+
+    same: pa.Table = field(default_factory=SAME.empty_table)
+    numbers: Mapping[int, Mapping[Place, float]] = field(default_factory=dict)
+
+    def rules(self, rules: Sequence[NamedRule]) -> list[NamedRule]:
+        """The rules with numbers where they had quantiles."""
+        return [(name, rule, filled(given, self.numbers.get(n, {}))) for n, (name, rule, given) in enumerate(rules)]
+
+    def same_as(self, image_id: str) -> str:
+        """The image that stands for this one, '' for itself."""
+        found = self.same.filter(pc.equal(self.same["image_id"], image_id))["same_as"].to_pylist()
+        return str(found[0]) if found else ""
+
+    def images(self, images: pa.Table) -> pa.Table:
+        """The images of a shard with the survey's columns beside their own."""
+        rows = pc.index_in(one_array(images["image_id"]), value_set=one_array(self.same["image_id"]))
+        return images.append_column("same_distance", one_array(self.same["same_distance"]).take(rows))
+
+
+# --- a node over shards -------------------------------------------------------------------------
+
+
+def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
+    """The node that asks each shard; None if no rule of the recipe needs it."""
+    rules = rules_of(recipe)
+    asking = [number for number, (_, rule, given) in enumerate(rules) if needs_survey(rule) or places(given)]
+    if not asking:
+        return None
+    heard = rules[: asking[-1] + 1]
+    told = [[name, given] for name, _, given in heard]
+    counted = [[name, keyed(given)] for name, _, given in heard]
+    versions = [getattr(rule, "version", 1) for _, rule, _ in heard]
+    return Node(
+        name="survey",
+        target="pipelines.filter.whole_set:Survey",
+        options=shard_options(nodes) | {"rules": told} | first_pass(nodes),
+        needs=(),
+        gives=(),
+        key=stable_hash(["survey", SURVEY_VERSION, counted, versions, {node.name: node.key for node in nodes}]),
+        inputs={node.name: node.gives for node in nodes},
+        over="shard",
+        resources=Resources(cpus=1.0),
+        component="survey",
+        version=SURVEY_VERSION,
+    )
+
+
+class Survey:
+    """Over one shard: its hashes, and how often each limit that is a quantile was compared with which value."""
+
+    def __init__(self, *, rules: list[Any], record: list[Any], parses: list[str], first: str = "") -> None:
+        self.told, self.record, self.parses, self.first = rules, record, parses, first
+
+    def load(self) -> None:
+        self.rules = named_rules(self.told)
+
+    def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
+        record, parse = shard_record(inputs, self.record, self.parses)
+        first = inputs.part(self.first, "verdicts") if self.first else None
+        hashes, values = survey_shard(record, inputs.images, parse, self.rules, first)
+        files = {
+            "data": commits.put_table(shard, hashes, inputs.unit.revision),
+            "values": commits.put_table(shard, values, inputs.unit.revision),
+        }
+        return Output(files, inputs.images.num_rows)
+
+
+def survey_shard(
+    record: pa.Table,
+    images: pa.Table,
+    parse: pa.Table | None,
+    rules: Sequence[NamedRule],
+    first: pa.Table | None = None,
+) -> tuple[pa.Table, pa.Table]:
+    """(HASHES, VALUES) of one shard. `first`: verdicts on images and regions that stand."""
+    court = Court(Shard(record, images, parse))
+    if first is not None:
+        court.adopt(first)
+    hashes, values = HASHES.empty_table(), [VALUES.empty_table()]
+    for number, (name, rule, given) in enumerate(rules):
+        found = list(places(given))
+        if needs_survey(rule):
+            hashes = _hashes(court)
+        elif found:
+            numbers = stand_ins(found)
+            answer = court.ask(name, rule, filled(given, numbers))
+            values += [_values(number, place, answer, numbers[place]) for place in found]
+        else:
+            court.hear(name, rule, given)
+    return hashes, pa.concat_tables(values)
+
+
+def _hashes(court: Court) -> pa.Table:
+    """Of the images that are still there; the first hash of each."""
+    scores = court.view("image_scores")
+    assert isinstance(scores, ImageScores)
+    codes = scores.strings("code")
+    rows = np.flatnonzero(scores.equals("name", "phash") & _filled(codes))
+    image, first = np.unique(scores.image[rows], return_index=True)
+    pixels = court.shard.image.numbers("width").astype(np.int64) * court.shard.image.numbers("height")
+    arrays = [court.shard.ids.take(pa.array(image)), codes.take(pa.array(rows[first])), pa.array(pixels[image])]
+    arrays.append(court.shard.image.arrow("bytes").take(pa.array(image)))
+    return pa.Table.from_arrays(arrays, schema=HASHES)
+
+
+def _filled(strings: pa.Array) -> Bools:
+    answer: Bools = pc.not_equal(strings, "").to_numpy(zero_copy_only=False)
+    return answer
+
+
+def _values(rule: int, place: Place, answer: Sequence[Verdict], stand_in: float) -> pa.Table:
+    values, numbers = np.unique(governed(answer, stand_in), return_counts=True)
+    arrays = [
+        pa.array(np.full(len(values), rule, np.int32)),
+        pa.array(["/".join(place)] * len(values), pa.string()),
+        pa.array(values),
+        pa.array(numbers),
+    ]
+    return pa.Table.from_arrays(arrays, schema=VALUES)
+
+
+# --- the whole set ------------------------------------------------------------------------------
+
+
+def surveyed_folder(storage: Storage, survey: Node) -> str:
+    """Where the whole set's answer to this survey lies, or will lie: named by the commits it is made of."""
+    shards = len(Commits(storage, IMAGES).revisions())
+    revisions = Commits(storage, survey.folder).revisions(shards).tolist()
+    return f"{FOLDER}/{stable_hash([survey.key, revisions])[:8]}"
+
+
+def put_together(storage: Storage, survey: Node, recipe: Recipe) -> str:
+    """Commit the answer of the whole set, if it is not there yet; its folder. All shards must have been asked."""
+    folder = surveyed_folder(storage, survey)
+    commits = Commits(storage, folder)
+    if not len(commits.revisions()):
+        found = whole(_answers(storage, survey), rules_of(recipe))
+        file = commits.put_table(0, found.same)
+        numbers = {str(rule): {"/".join(p): v for p, v in places_.items()} for rule, places_ in found.numbers.items()}
+        commits.commit(Record(0, 0, {"data": file}, counts={"numbers": numbers}))
+    return folder
+
+
+def _answers(storage: Storage, survey: Node) -> Iterable[tuple[pa.Table, pa.Table]]:
+    commits = Commits(storage, survey.folder)
+    for shard, revision in enumerate(commits.revisions(len(Commits(storage, IMAGES).revisions()))):
+        files = commits.record(shard, int(revision)).files
+        yield TableReader(storage, files["data"].path).read(), TableReader(storage, files["values"].path).read()
+
+
+def whole(answers: Iterable[tuple[pa.Table, pa.Table]], rules: Sequence[NamedRule]) -> Surveyed:
+    """What the answers of all shards, in their order, amount to."""
+    hashes, values = [HASHES.empty_table()], [VALUES.empty_table()]
+    for table, compared in answers:
+        hashes.append(table)
+        values.append(compared)
+    same = SAME.empty_table()
+    for _, rule, given in rules:
+        if needs_survey(rule):
+            same = _same(pa.concat_tables(hashes), int(given.get("radius", RADIUS)))
+    return Surveyed(same, _numbers(pa.concat_tables(values), rules))
+
+
+def _numbers(values: pa.Table, rules: Sequence[NamedRule]) -> dict[int, dict[Place, float]]:
+    answer: dict[int, dict[Place, float]] = {}
+    for number, (_, _, given) in enumerate(rules):
+        for place, share in places(given).items():
+            mine = values.filter(pc.and_(pc.equal(values["rule"], number), pc.equal(values["place"], "/".join(place))))
+            found, times = (mine[column].to_numpy().astype(np.float64) for column in ("value", "number"))
+            answer.setdefault(number, {})[place] = quantile(found, times, share)
+    return answer
+
+
+def _same(hashes: pa.Table, radius: int) -> pa.Table:
+    """Best first, each image stands for those within the radius that nothing better stands for."""
+    if not hashes.num_rows:  # flat images, or all dropped before: nothing to compare
+        return SAME.empty_table()
+    found = hashes_to_array(hashes["phash"].to_pylist())
+    i, j, _ = neighbours(found, radius, forest=True)
+    order = np.lexsort((-hashes["bytes"].to_numpy(), -hashes["pixels"].to_numpy()))  # stable: then who came first
+    stands = _representatives(found, groups(len(found), i, j), order, radius)
+    rows = np.flatnonzero(stands[:, 0] >= 0)
+    ids = one_array(hashes["image_id"])
+    arrays = [ids.take(pa.array(rows)), ids.take(pa.array(stands[rows, 0])), pa.array(stands[rows, 1].astype(float))]
+    return pa.Table.from_arrays(arrays, schema=SAME)
+
+
+def _representatives(hashes: Hashes, group: Ints, order: Ints, radius: int) -> Ints:
+    """n x 2: the row that stands for each and how far it is, -1 for one that stands for itself. `order`: best first.
+
+    Every image is within the radius of the one that stands for it: along a chain there are several.
+    """
+    answer = np.full((len(hashes), 2), -1, np.int64)
+    order = order[np.argsort(group[order], kind="stable")]  # group by group, the best of each first
+    for rest in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        while len(rest) > 1:
+            best, rest = rest[0], rest[1:]
+            apart = distances(hashes[best], hashes[rest])
+            near = apart <= radius
+            answer[rest[near]] = np.column_stack([np.full(near.sum(), best), apart[near]])
+            rest = rest[~near]
+    return answer
+
+
+# --- reading it back ----------------------------------------------------------------------------
+
+
+def read_surveyed(storage: Storage, folder: str) -> Surveyed:
+    """What was put together; nothing for ''."""
+    if not folder:
+        return Surveyed()
+    record = Commits(storage, folder).record(0, 0)
+    numbers = {
+        int(rule): {tuple(place.split("/")): value for place, value in found.items()}
+        for rule, found in record.counts["numbers"].items()
+    }
+    return Surveyed(TableReader(storage, record.files["data"].path).read(), numbers)

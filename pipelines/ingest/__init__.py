@@ -1,0 +1,1 @@
+"""Stage ingest: list inputs, probe them, assign images to shards."""

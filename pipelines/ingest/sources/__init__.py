@@ -1,0 +1,1 @@
+"""The kinds of sources images come from, one file each."""

@@ -1,0 +1,182 @@
+"""Sources made of containers, tars and Parquet files: which files they are, and opening each once and no more.
+
+The fingerprint of an entry is "<the container's>/<n>/<total>", so what was listed tells whether a container was listed
+to its end: nothing else is remembered, no clock is asked, and a listing may be killed anywhere.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from engine.errors import ConfigError
+from engine.extras import require
+from engine.keys import stable_hash
+from engine.storage.urls import scheme_of
+from engine.storage.web import is_web
+from pipelines.ingest.sources.file_names import (
+    Fingerprints,
+    local_fingerprint,
+    normalised,
+    remote_fingerprint,
+    source_errors,
+    utf8_place,
+)
+from pipelines.ingest.sources.folder import Folder
+from pipelines.ingest.sources.source import Entry
+
+AHEAD = 4  # remote containers that are opened before their turn
+
+UNOPENED = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+Found = tuple[str, str]  # a container's URI and fingerprint
+
+
+def find_containers(
+    source: Reader, path: str, endings: Sequence[str], refused: Sequence[str] = ()
+) -> tuple[list[Found], list[Entry]]:
+    """The files a path, a folder, a glob or a range in braces names, in order of names; ConfigError for none.
+
+    With them what of a folder cannot be listed. What else a folder holds is counted in `source.left_out`.
+    """
+    name, fs = normalised(path)
+    parts, versions = _expanded(name), Fingerprints()
+    found: list[Found] = []
+    lost: list[Entry] = []
+    with source_errors(name):
+        for part in parts:
+            if any(mark in part for mark in "*?[") and not (fs is None and os.path.exists(part)):
+                found += _only(_globbed(part, fs), endings, refused)
+            elif len(parts) == 1 and _is_folder(part, fs):
+                inside = list(Folder(part, source.licence).entries())
+                lost = [entry for entry in inside if entry.reason]
+                files = [(entry.uri, entry.fingerprint) for entry in inside if not entry.reason]
+                found += _only(files, endings, refused)
+                source.left_out[f"a file that does not end in {' or '.join(endings)}"] += len(files) - len(found)
+            else:  # a file that is named and is not there is one all the same: it will be told as missing
+                found += _only([(part, _of_web(part, fs) if is_web(part) else versions.of(part))], ("",), refused)
+    source.left_out += Counter()  # without zeros
+    if not lost and not any(version or is_web(uri) for uri, version in found):
+        raise ConfigError(f"No file '{name}' that ends in {' or '.join(endings)}: check the path of the source.")
+    return found, lost
+
+
+def _expanded(name: str) -> list[str]:
+    """{00000..00012} and {a,b} written out, unless a file is called so."""
+    if "{" not in name or (not scheme_of(name) and os.path.exists(name)):
+        return [name]
+    require(f"'{name}' with its braces", ["braceexpand"])
+    from braceexpand import braceexpand
+
+    try:
+        return list(braceexpand(name))
+    except ValueError:  # unbalanced: then they mean nothing
+        return [name]
+
+
+def _is_folder(name: str, fs: Any) -> bool:
+    return os.path.isdir(name) if fs is None else not is_web(name) and bool(fs.isdir(name))
+
+
+def _globbed(pattern: str, fs: Any) -> list[Found]:
+    if fs is None:
+        return [(uri, local_fingerprint(Path(uri)) or "") for uri in sorted(glob.glob(pattern, recursive=True))]
+    listed = fs.glob(pattern, detail=True)
+    return [(str(fs.unstrip_protocol(path)), remote_fingerprint(info)) for path, info in sorted(listed.items())]
+
+
+def _of_web(uri: str, fs: Any) -> str:
+    try:
+        return remote_fingerprint(fs.info(uri))
+    except Exception:  # noqa: BLE001  whatever a host does is told when its container is opened
+        return ""
+
+
+def _only(found: Sequence[Found], endings: Sequence[str], refused: Sequence[str]) -> list[Found]:
+    for uri, _ in found:
+        if uri.lower().endswith(tuple(refused)):
+            raise ConfigError(f"'{uri}' is compressed, so no image in it can be read by its place: unpack it.")
+    return [(uri, version) for uri, version in found if uri.lower().endswith(tuple(endings))]
+
+
+# --- opening them -------------------------------------------------------------------------------
+
+
+class Reader(Protocol):
+    """A source of containers. `found` and `opened` are filled by `list_containers`."""
+
+    licence: str
+    left_out: Counter[str]
+    notes: list[str]
+    found: list[str]  # the fingerprints of all its containers
+    opened: dict[str, Reader]  # the readers of those that were opened, by fingerprint
+
+    def alone(self) -> Reader:
+        """A reader with counts and notes of its own."""
+
+    def read(self, uri: str) -> tuple[int, Iterable[Entry]]:
+        """How many entries a container has, and them; 0 if it is to be opened again whatever they are."""
+
+
+def list_containers(source: Reader, found: Iterable[Found], options: Any, whole: Collection[str]) -> Iterator[Entry]:
+    """The entries of every container that is not whole yet, some of them opened ahead, in order.
+
+    `options` are those that change what is read: with others it is another container. Each container has a reader of
+    its own in `source.opened`, so that what it leaves out is known by container; `source` holds the sum.
+    """
+    new = [(uri, f"{stable_hash([uri, options])[:12]}-{version}") for uri, version in found]
+    source.found = [version for _, version in new]
+    for version, reader, total, entries in _opened(source, [(uri, v) for uri, v in new if v not in whole]):
+        source.opened[version] = reader
+        for number, entry in enumerate(entries, 1):
+            yield replace(entry, fingerprint=f"{version}/{number}/{total}")
+        source.left_out.update(reader.left_out)
+        source.notes += reader.notes
+
+
+def _read(reader: Reader, uri: str) -> tuple[int, Iterable[Entry]]:
+    place = utf8_place(uri)
+    if place.reason:
+        return 1, [Entry(place.uri, licence=reader.licence, reason=place.reason, error=place.error)]
+    return reader.read(uri)
+
+
+def _opened(source: Reader, todo: Sequence[Found]) -> Iterator[tuple[str, Reader, int, Iterable[Entry]]]:
+    """In order. Where most of it is waiting some are opened ahead; local ones would only hand the GIL around."""
+    if not any(scheme_of(uri) for uri, _ in todo):
+        for uri, version in todo:
+            reader = source.alone()
+            yield version, reader, *_read(reader, uri)
+        return
+    rest = iter(todo)
+    with ThreadPoolExecutor(AHEAD, thread_name_prefix="list") as threads:
+        opened: deque[tuple[str, Reader, Future[tuple[int, Iterable[Entry]]]]] = deque()
+        try:
+            while True:
+                for uri, version in islice(rest, AHEAD - len(opened)):
+                    reader = source.alone()
+                    opened.append((version, reader, threads.submit(_read, reader, uri)))
+                if not opened:
+                    return
+                version, reader, future = opened.popleft()
+                yield version, reader, *future.result()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+def whole_containers(fingerprints: Iterable[str]) -> set[str]:
+    """The fingerprints of containers all of whose entries are among these."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for fingerprint in fingerprints:
+        version, _, place = fingerprint.rpartition("/")
+        version, _, number = version.rpartition("/")
+        if version and number.isdigit():
+            seen[version, place] += 1
+    return {version for (version, total), count in seen.items() if str(count) == total}

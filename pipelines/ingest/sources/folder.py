@@ -1,0 +1,198 @@
+"""A folder as a source: every file below it, on any file system fsspec knows.
+
+A folder that cannot be listed, and a name that cannot be written down, is an input with its reason; the rest goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.errors import ConfigError
+from engine.storage.files import storage_errors
+from engine.storage.open_uri import why_unreadable
+from pipelines.ingest.sources.file_names import (
+    local_fingerprint,
+    normalised,
+    remote_fingerprint,
+    source_errors,
+    utf8_place,
+)
+from pipelines.ingest.sources.globs import Globs
+from pipelines.ingest.sources.source import Entry
+
+_ABSENT = (FileNotFoundError, NotADirectoryError)
+
+
+@dataclass(slots=True)
+class Item:
+    """What a folder holds."""
+
+    name: str
+    path: str  # of its own file system
+    is_folder: bool = False
+    is_link: bool = False
+    fingerprint: str | None = None  # None: neither a file nor a folder
+    error: str = ""  # why it can be known already that nobody can read it
+
+
+@dataclass(slots=True)
+class Level:
+    """A folder on the way from the root to where the walk stands."""
+
+    items: Iterator[Item]
+    below: str  # its path below the root, with a slash at its end; '' for the root
+    real: str  # its path without links
+    included: bool  # by itself, so that everything in it is
+
+
+class Folder:
+    """Every file below a folder of any file system fsspec knows, folder by folder, names sorted.
+
+    Left out: hidden files and folders (leading dot), and what is no file (pipes, sockets). Links are followed,
+    except round in circles. A broken link is an entry, so that ingest can say it is missing.
+
+    `include` and `exclude` are globs over the path below the folder, in which `*` takes slashes too; a glob without a
+    slash is compared with names at any depth as well. A glob that matches a folder holds for everything in it, and a
+    folder that `exclude` matches is not entered.
+    """
+
+    def __init__(
+        self, path: str, licence: str = "", include: Sequence[str] = ("*",), exclude: Sequence[str] = ()
+    ) -> None:
+        self.name, self._fs = normalised(path)
+        self.licence, self.include, self.exclude = licence, include, exclude
+        self.left_out: Counter[str] = Counter()
+        self.notes: list[str] = []
+
+    def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
+        self._included, self._excluded = Globs(self.include), Globs(self.exclude)
+        yield from self._walk()
+        for option, globs in (("include", self._included), ("exclude", self._excluded)):
+            self.notes += [f"{option}: '{glob}' matches nothing in '{self.name}'." for glob in globs.unmatched]
+
+    def _walk(self) -> Iterator[Entry]:
+        """Without recursion: folders may nest deeper than Python's calls."""
+        root, list_items = self._root()
+        levels = [Level(list_items(root), "", os.path.realpath(root) if self._fs is None else root, included=False)]
+        above = {levels[0].real}
+        while levels:
+            level = levels[-1]
+            item = next(level.items, None)
+            if item is None:
+                above.discard(levels.pop().real)
+            elif not self._wanted(item, level):
+                continue
+            elif not item.is_folder:
+                yield self._entry(item)
+            elif (real := os.path.realpath(item.path) if item.is_link else f"{level.real}/{item.name}") not in above:
+                try:
+                    with storage_errors(item.path):
+                        items = list_items(item.path)
+                except Exception as error:  # noqa: BLE001  # what is not of this folder alone is raised again
+                    yield self._unlisted(item, error)
+                    continue
+                below = f"{level.below}{item.name}"
+                included = level.included or self._included.match(below, item.name, is_folder=True)
+                levels.append(Level(items, f"{below}/", real, included))
+                above.add(real)
+
+    def _root(self) -> tuple[str, Callable[[str], Iterator[Item]]]:
+        """Where to begin and how to list; a ConfigError if the root itself is not there or cannot be listed."""
+        if self._fs is None:
+            _check_folder(self.name, exists=os.path.exists(self.name), is_folder=os.path.isdir(self.name))
+            with source_errors(self.name):
+                os.scandir(self.name).close()
+            return self.name, _local_items
+        fs, root = self._fs, str(self._fs._strip_protocol(self.name)).rstrip("/")
+        with source_errors(self.name):
+            try:
+                listed = fs.ls(root, detail=True)
+            except _ABSENT:
+                listed = None
+        files = [info for info in listed or () if info["type"] != "directory"]
+        is_file = len(files) == 1 and len(listed) == 1 and str(files[0]["name"]) == root
+        _check_folder(self.name, exists=listed is not None, is_folder=not is_file)
+        return root, lambda folder: _remote_items(fs, folder)
+
+    def _wanted(self, item: Item, level: Level) -> bool:
+        """Counts by reason what is not. Every glob is asked, so that one that matches nothing is known."""
+        path = f"{level.below}{item.name}"
+        excluded = self._excluded.match(path, item.name, is_folder=item.is_folder)
+        included = item.is_folder or self._included.match(path, item.name, is_folder=False) or level.included
+        if item.name.startswith("."):
+            self.left_out["a hidden file or folder"] += 1
+        elif excluded:
+            self.left_out["a file or folder that exclude matches"] += 1
+        elif not included:
+            self.left_out["a file that include does not match"] += 1
+        elif not item.is_folder and item.fingerprint is None:
+            self.left_out["a pipe, socket or device"] += 1
+        else:
+            return True
+        return False
+
+    def _entry(self, item: Item) -> Entry:
+        place = utf8_place(self._uri(item))
+        reason, error = ("unreadable", item.error) if item.error else (place.reason, place.error)
+        return Entry(place.uri, item.fingerprint or "", self.licence, reason=reason, error=error)
+
+    def _unlisted(self, folder: Item, error: Exception) -> Entry:
+        uri = utf8_place(self._uri(folder)).uri
+        if isinstance(error, _ABSENT):
+            return Entry(uri, licence=self.licence, reason="missing", error="the folder went away during its listing")
+        if not (why := why_unreadable(error)):
+            raise error
+        return Entry(uri, licence=self.licence, reason="unreadable", error=f"the folder cannot be listed: {why}")
+
+    def _uri(self, item: Item) -> str:
+        return item.path if self._fs is None else str(self._fs.unstrip_protocol(item.path))
+
+
+def _check_folder(name: str, *, exists: bool, is_folder: bool) -> None:
+    if not exists:
+        raise ConfigError(f"No folder '{name}': check the path of the source.")
+    if not is_folder:
+        raise ConfigError(f"'{name}' is a file: give the folder it lies in.")
+
+
+def _local_items(folder: str) -> Iterator[Item]:
+    with os.scandir(folder) as found:
+        items = sorted(found, key=lambda item: item.name)
+    return map(_local_item, items)
+
+
+def _local_item(item: os.DirEntry[str]) -> Item:
+    try:
+        is_folder = item.is_dir()
+    except OSError:  # links that lead round in circles
+        is_folder = False
+    fingerprint = None if is_folder else local_fingerprint(item)
+    return Item(item.name, item.path, is_folder, item.is_symlink(), fingerprint)
+
+
+def _remote_items(fs: Any, folder: str) -> Iterator[Item]:
+    folder = folder.rstrip("/")
+    listed = sorted(fs.ls(folder, detail=True), key=lambda info: str(info["name"]))
+    return (item for info in listed for item in _remote_item(fs, folder, info))
+
+
+def _remote_item(fs: Any, folder: str, info: dict[str, Any]) -> Iterator[Item]:
+    path, is_folder = str(info["name"]), info["type"] == "directory"
+    if path.rstrip("/") != folder:
+        path = path.rstrip("/") if is_folder else path
+        yield _remote_file(path, folder, info) if not is_folder else Item(path.rsplit("/", 1)[-1], path, True)
+    elif is_folder and path != folder:  # keys such as dir//a.jpg, which no listing of one folder enters
+        found = fs.find(folder, detail=True)
+        for key in sorted(name for name in found if name.startswith(f"{folder}//")):
+            yield _remote_file(key, folder, found[key])
+    elif info.get("size"):  # an empty object is how some stores remember the folder itself
+        yield _remote_file(f"{folder}/", folder, info)
+
+
+def _remote_file(path: str, folder: str, info: dict[str, Any]) -> Item:
+    error = "its key ends in '/', as the name of a file cannot: rename it" if path.endswith("/") else ""
+    return Item(path.removeprefix(f"{folder}/") or "/", path, fingerprint=remote_fingerprint(info), error=error)

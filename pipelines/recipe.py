@@ -1,0 +1,261 @@
+"""A recipe: YAML in, frozen models out. Unknown keys are refused with the nearest right one.
+
+Strings may hold ${package:NAME} (the folder of an installed package) and ${env:NAME}.
+Paths are relative to where the command runs, not to the recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine.config.overrides import apply_setting
+from engine.config.values import OtherKind, expand, in_words, refuse_other_kinds
+from engine.config.yaml_file import Place, read_recipe_file
+from engine.errors import ConfigError, unknown
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Audit(_Section):
+    """Images kept apart to measure with: their human labels go to truth/, and no release holds them."""
+
+    fraction: float = Field(default=0.0, ge=0, lt=1, description="share of new images, drawn by near-duplicate group")
+    list: str = Field(default="", description="file of image ids, URIs or file names that belong to it, one a line")
+    seed: int = Field(default=0, description="another seed, another draw")
+
+    @property
+    def wanted(self) -> bool:
+        return self.fraction > 0 or self.list != ""
+
+
+class Ingest(_Section):
+    """Where the images come from and how they are cut into shards."""
+
+    sources: list[dict[str, Any] | str] = Field(
+        default=[], description="folder:, webdataset:, parquet:, uris:, coco: or world:, in order"
+    )
+    shard_size: int = Field(default=1000, ge=1, description="images a shard; fixed once the data set has shards")
+    audit: Audit = Audit()
+    pack: bool = Field(default=False, description="copy the original bytes into shard tars")
+    max_pixels: int = Field(default=64_000_000, ge=1, description="larger images are quarantined")
+    max_bytes: int = Field(default=64 * 2**20, ge=1, description="larger files are quarantined")
+    max_seconds: float = Field(default=10.0, gt=0, description="decoding one image may take this long")
+
+
+class Run(_Section):
+    """How much may go wrong, and how much runs at once. Changes no answer."""
+
+    max_failures: int = Field(default=1000, ge=0, description="failed images of one component that end the run")
+    max_failed_share: float = Field(
+        default=0.2, ge=0, le=1, description="share of its images a component may fail on; 8 or fewer end no run"
+    )
+    missing: Literal["wait", "fail"] = Field(
+        default="wait",
+        description="images whose source cannot be read now: wait for it and make no release, or count them as failed",
+    )
+    max_workers: int = Field(default=0, ge=0, description="workers of one component at most; 0: what fits")
+    start_timeout_s: float = Field(default=600.0, gt=0, description="seconds a component may take to load")
+
+
+class Pairs(_Section):
+    """What is asked of each released image and what is to be answered: Florence-2's prompts and targets."""
+
+    tasks: list[str] = Field(default=[], description="such as <OD>; empty: all that a record supports")
+    order: Literal["area", "reading"] = Field(
+        default="area", description="of regions: as released checkpoints write, or left to right for new models"
+    )
+    max_tokens: int = Field(default=1024, ge=8, description="longer targets lose their smallest regions; estimated")
+    max_points: int = Field(default=50, ge=4, description="corners of each part of an outline")
+    masks: bool = Field(default=False, description="outlines in open-vocabulary detection, where there are masks")
+
+
+class Emit(_Section):
+    """The release: its folder's name, and what goes into it."""
+
+    name: str = Field(
+        default="", pattern=r"^(\w[\w.-]*)?$", description="folder under releases/; empty: named by its content"
+    )
+    licence: str = Field(default="", description="stated on the card")
+    allow_empty: bool = Field(default=False, description="make a release also where no image is kept")
+    pairs: Pairs = Pairs()
+
+
+class Augment(_Section):
+    """Changes of training images whose answers are boxes alone. Captions, and prompts with locations, stay."""
+
+    flip: bool = Field(default=False, description="mirror half of them")
+    scale: float = Field(default=0.0, ge=0, lt=1, description="larger or smaller by at most this share")
+    shift: float = Field(default=0.0, ge=0, lt=1, description="moved by at most this share of a side")
+    order: Literal["area", "reading"] = Field(default="area", description="of boxes in the targets, as in emit.pairs")
+
+
+class Train(_Section):
+    """Florence-2 on pairs: from nothing (a preset), or a checkpoint going on."""
+
+    name: str = Field(default="florence", pattern=r"^\w[\w.-]*$", description="folder under models/")
+    init: str = Field(
+        default="tiny", description="tiny, small, base, large, or a checkpoint: a folder, models/.., a hub id"
+    )
+    release: str = Field(default="", description="folder or URL of a release; empty: the recipe's own, emit.name")
+    size: int = Field(default=0, ge=0, description="side of the square image in pixels; 0: the preset's")
+    vocabulary: int = Field(default=0, ge=0, description="words of a tokenizer trained with a preset; 0: the preset's")
+    tasks: list[str] = Field(default=[], description="such as <OD>; empty: all that the pairs hold")
+    temperature: float = Field(default=0.7, ge=0, le=1, description="a task's share is its pairs to this power")
+    steps: int = Field(default=1000, ge=1, description="each a batch and an update of the weights")
+    batch_size: int = Field(default=16, ge=1, description="samples a step, over all workers")
+    accumulate: int = Field(default=1, ge=1, description="parts a batch is cut into, one after the other")
+    learning_rate: float = Field(default=0.0, ge=0, description="the highest; 0: the preset's, 1e-5 for a checkpoint")
+    warmup: int = Field(default=100, ge=0, description="steps up to the highest rate, before a cosine down")
+    weight_decay: float = Field(default=0.02, ge=0, description="of matrices; norms and biases do not decay")
+    clip: float = Field(default=1.0, gt=0, description="largest norm of a step's gradient")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(default="auto", description="auto: bfloat16 on a GPU")
+    freeze_vision: bool = Field(
+        default=False, description="keep the vision tower; the paper's AP falls from 19.7 to 6.9"
+    )
+    soft_locations: float = Field(
+        default=0.0, ge=0, description="spread a location's target over so many bins (standard deviation); 0: one bin"
+    )
+    fourier_locations: bool = Field(
+        default=False, description="locations begin with waves of their coordinates; for presets"
+    )
+    auxiliary: float = Field(
+        default=0.0, ge=0, description="weight of a second task on the image's places, while training; 0: none"
+    )
+    augment: Augment = Augment()
+    checkpoint_every: int = Field(default=500, ge=0, description="steps; 0: none")
+    workers: int = Field(default=1, ge=1, description="of Ray Train")
+    cpus: float = Field(default=1.0, gt=0, description="of one worker")
+    gpus: float = Field(default=0.0, ge=0, description="of one worker")
+    seed: int = Field(default=0, ge=0, description="of first weights, order of pairs, augmentation")
+
+
+class Merge(_Section):
+    """What the evidence must reach before a region or a text changes (refinement/options.py)."""
+
+    match_iou: float = Field(default=0.4, gt=0, le=1, description="from which overlap two boxes may be the same thing")
+    geometry_weight: float = Field(default=0.5, ge=0, le=1, description="the student's share of a matched box")
+    relabel: float = Field(
+        default=0.5, ge=0, description="how sure of its label a student must be to replace another; above 1: never"
+    )
+    add: float = Field(
+        default=0.35, ge=0, description="how sure of its label, or of its words, to add a box or a text; above 1: never"
+    )
+    drop: float = Field(
+        default=0.35, ge=0, description="a box nobody confirms goes below this likelihood of its place; 0: never"
+    )
+    nms: float = Field(default=0.6, gt=0, le=1, description="from which overlap two boxes of the result are one")
+    mask_iou: float = Field(default=0.9, gt=0, le=1, description="a box with a mask that moves further loses the mask")
+    max_briefs: int = Field(default=2, ge=1, description="brief texts of an image, where tasks ask for captions")
+    text_margin: float = Field(
+        default=0.1,
+        ge=0,
+        description="how much better than another a student's text must be, in likelihood + grounding",
+    )
+
+
+class Gate(_Section):
+    """What a round must reach to be accepted (refinement/gate.py). Shares are of the regions that could change."""
+
+    min_agreement: float = Field(
+        default=0.25, ge=0, le=1, description="F1 of a student with the labels of the fold it did not see"
+    )
+    max_dropped: float = Field(default=0.25, ge=0, description="share of regions")
+    max_relabelled: float = Field(default=0.25, ge=0, description="share of regions")
+    max_added: float = Field(default=1.0, ge=0, description="share of regions")
+    max_f1_fall: float = Field(default=0.01, ge=0, le=1, description="of audit images")
+    max_text_fall: float = Field(default=0.05, ge=0, le=1, description="of CIDEr-D of audit captions")
+    class_fall: float = Field(
+        default=0.1, ge=0, le=1, description="how much less often an audit label may be right, for certain"
+    )
+    min_objects: int = Field(default=10, ge=0, description="audit objects of a label before it guards")
+    min_right: float = Field(
+        default=0.5, ge=0, le=1, description="share of a label's audit objects named anew that must be right"
+    )
+    share_factor: float = Field(
+        default=1.5, gt=1, description="alarm where a label's share of all grows or shrinks by more"
+    )
+    vocabulary_fall: float = Field(default=0.1, ge=0, le=1, description="alarm where so many labels are gone")
+    diversity_fall: float = Field(default=0.1, ge=0, le=1, description="alarm where captions are so much more alike")
+
+
+class Refine(_Section):
+    """Students learn what was kept and correct it, round after round; how they are trained is said under train."""
+
+    rounds: int = Field(default=0, ge=0, description="at most; 0: no refinement. Fewer than before undoes the last")
+    folds: int = Field(default=2, ge=1, description="students; each judges only images it was not trained on")
+    stop_when_changed_below: float = Field(default=0.02, ge=0, le=1, description="share of regions, moves aside")
+    tasks: list[str] = Field(
+        default=["<OD>"],
+        description="what students are trained on; <OD> must be among them; captions and <REGION_TO_DESCRIPTION> let "
+        "them rewrite texts",
+    )
+    steps_later: int = Field(default=0, ge=0, description="from round 2 on, when students go on; 0: train.steps")
+    learning_rate_later: float = Field(default=0.0, ge=0, description="from round 2 on; 0: as in round 1")
+    location: Literal["argmax", "median"] = Field(default="median", description="how a student's locations are read")
+    max_new_tokens: int = Field(default=512, ge=16, description="of an answer; a student that has not learned goes on")
+    hold_labels: list[list[str]] = Field(default=[], description="pairs of labels that students are not believed on")
+    merge: Merge = Merge()
+    gate: Gate = Gate()
+
+
+class Recipe(_Section):
+    dataset: str = Field(pattern=r"\S", description="folder or URL of the data set")
+    ingest: Ingest = Ingest()
+    annotate: dict[str, dict[str, Any]] = Field(default={}, description="node name: {use: component, option: value}")
+    filter: list[dict[str, Any] | str] = Field(default=[], description="rules in order: name, or {name: {options}}")
+    emit: Emit = Emit()
+    train: Train = Train()
+    refine: Refine = Refine()
+    run: Run = Run()
+
+
+def load_recipe(path: str | Path, settings: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply `a.b=c` settings; ConfigError says what is wrong in one sentence."""
+    data, lines = read_recipe_file(path)
+    for setting in settings:
+        apply_setting(data, setting)
+    return parse_recipe(data, str(path), {} if settings else lines)
+
+
+def parse_recipe(
+    data: Mapping[str, Any], where: str = "recipe", lines: Mapping[tuple[str, ...], int] | None = None
+) -> Recipe:
+    """`lines`: where each value stands in the file, for the sentence of an error."""
+    expanded = expand(data)
+    try:
+        recipe = Recipe.model_validate(expanded)
+        refuse_other_kinds(expanded, recipe.model_dump())
+    except ValidationError as error:
+        raise _in_sentence(error, expanded, where, lines or {}) from error
+    except OtherKind as error:
+        raise ConfigError(f"{_place(error.place, where, lines or {})} is {error}.") from error
+    return recipe
+
+
+def _in_sentence(error: ValidationError, given: Any, where: str, lines: Mapping[Place, int]) -> ConfigError:
+    place, kind, told = in_words(error, given)
+    if kind == "missing":
+        return ConfigError(f"{where} lacks '{'.'.join(place)}': add it.")
+    if kind == "extra_forbidden":
+        section: Any = Recipe
+        for part in place[:-1]:
+            section = section.model_fields[part].annotation
+        known = [".".join([*place[:-1], key]) for key in section.model_fields]
+        return unknown(f"key in {where}{_line(place, lines)}", ".".join(place), known)
+    if place == ("dataset",) and kind == "string_pattern_mismatch":
+        told = "empty: give a folder or URL"
+    return ConfigError(f"{_place(place, where, lines)} is {told}.")
+
+
+def _place(place: Place, where: str, lines: Mapping[Place, int]) -> str:
+    return f"'{'.'.join(place)}' in {where}{_line(place, lines)}"
+
+
+def _line(place: Place, lines: Mapping[Place, int]) -> str:
+    return f", line {lines[place]}," if place in lines else ""

@@ -1,0 +1,1 @@
+"""Stage refine: rounds in which students correct annotations."""

@@ -1,0 +1,1 @@
+"""Running stages in order, and predicting what a run would do."""

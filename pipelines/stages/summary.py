@@ -1,0 +1,66 @@
+"""What a run says at its end, and what a dry run says instead."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.running.progress import NodeTally
+from engine.running.terminal_text import columns_of
+from pipelines.ingest.source_report import source_lines
+from pipelines.stages.run import Summary
+
+
+def render_summary(summary: Summary) -> str:
+    """A table of the nodes that worked, what failed, and where the release lies."""
+    lines = [f"{summary.dataset}: {summary.shards} shards, {summary.listed} new inputs, {summary.seconds:.1f} s"]
+    worked = {name: tally for name, tally in summary.tallies.items() if tally.units}
+    if worked:
+        lines += _table(worked, columns_of(sys.stdout))
+    else:
+        lines.append("Nothing to annotate or judge: everything is up to date.")
+    notes = [f"{name}: {note}" for name, tally in summary.tallies.items() for note in tally.notes]
+    lines += [f"  {note}" for note in notes[:20]]
+    if len(notes) > 20:
+        lines.append(f"  ... and {len(notes) - 20} more notes in runs/")
+    lines += source_lines(summary.sources)
+    if summary.logs and any(tally.failed for tally in worked.values()):
+        lines.append(f"  what components printed, and where they failed: {summary.logs}")
+    lines += summary.notes
+    if summary.release:
+        counts = summary.manifest.get("counts", {})
+        lines.append(
+            f"release {summary.release}: {counts.get('images', 0)} images, {counts.get('regions', 0)} regions, "
+            f"{counts.get('texts', 0)} texts, {counts.get('phrases', 0)} phrases, "
+            f"{sum(summary.manifest.get('pairs', {}).get('proven', {}).values())} pairs"
+        )
+        if lost := summary.manifest.get("lost"):
+            lines.append(f"  {len(lost)} images could not be read again and are not in it: {lost[:3]}")
+    return "\n".join(lines)
+
+
+def _table(tallies: Mapping[str, NodeTally], columns: int) -> list[str]:
+    """A line for each node; without its last columns where the terminal is narrow."""
+    widths = (8, 10, 8, 9, 10)
+    rows: list[tuple[str, ...]] = [("node", "shards", "items", "failed", "skipped", "items/s")]
+    for name, tally in tallies.items():
+        rate = f"{tally.items / tally.seconds:.1f}" if tally.seconds else "-"
+        counts = (tally.units, tally.items, tally.failed, tally.skipped)
+        rows.append((name, *map(str, counts), rate))
+    wide = 24 if columns > 69 else max(len(row[0]) for row in rows)
+    fit = [end for end in itertools.accumulate(widths, initial=wide) if end < columns]
+    cells = [zip(row[1:], widths[: max(len(fit) - 1, 0)], strict=False) for row in rows]
+    return [
+        f"{row[0]:<{wide}}" + "".join(f"{cell:>{width}}" for cell, width in found)
+        for row, found in zip(rows, cells, strict=True)
+    ]
+
+
+def render_dry_run(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = [f"{'node':<24}{'component':<18}{'to do':>8}{'of':>8}  why"]
+    lines += [f"{r['node']:<24}{r['component']:<18}{r['todo']:>8}{r['shards']:>8}  {r['why']}" for r in rows]
+    if not any(row["todo"] for row in rows):
+        lines.append("Nothing to do.")
+    return "\n".join(lines)

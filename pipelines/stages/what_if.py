@@ -1,0 +1,270 @@
+"""What other filter rules would change, without running a specialist and without writing anything.
+
+One shard is in memory at a time. Verdicts are compared by annotation id, so those committed on an earlier state
+of the record are compared as far as they speak of the same annotations; what they never judged is new.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.errors import ConfigError
+from engine.reading.dataset import read_current
+from engine.records.shard import Bools, Ints, Shard, one_array
+from engine.running.graph import IMAGES, JUDGE_REGIONS, Node, split_at_judge
+from engine.running.messages import Unit
+from engine.running.plan import Plan, make_plan
+from engine.running.shard_inputs import ShardInputs
+from engine.schema import ANNOTATIONS
+from engine.storage.commits import Commits, TableReader
+from engine.storage.files import Storage
+from engine.storage.uris import short_name
+from filters.judging.apply_rules import judge as judge_record
+from pipelines.filter.judge import NamedRule, judge_node, rules_of, shard_record
+from pipelines.filter.judge_regions import first_rules
+from pipelines.filter.whole_set import Surveyed, survey_shard, whole
+from pipelines.recipe import Recipe
+from pipelines.stages.current import current_nodes
+from pipelines.stages.run import all_nodes, judging, require
+
+COLUMNS = (IMAGES, *ANNOTATIONS)
+COVERED = ("regions", "texts", "phrases")
+EXAMPLES = 10
+
+
+@dataclass(slots=True)
+class Change:
+    """Counts of one column."""
+
+    given: int = 0
+    new: int = 0  # not judged yet
+    now: int = 0
+    then: int = 0
+    rules: dict[str, list[int]] = field(default_factory=dict)  # rule: [dropped now, dropped then]
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """One image or annotation that the rules would judge otherwise; the rule is the one that drops it."""
+
+    column: str
+    image_id: str
+    file: str
+    annotation_id: str
+    what: str  # its label or its words
+    kept: bool  # then
+    rule: str
+    value: float | None
+    threshold: float | None
+
+
+@dataclass(slots=True)
+class WhatIf:
+    """The committed verdicts and those the recipe's rules would give, side by side.
+
+    `rewritten`: nodes that would be run again because other regions would be kept. What they wrote is judged as it is.
+    """
+
+    committed: str  # folder of the verdicts compared with, '' for none
+    proposed: str
+    same: bool = False
+    rewritten: list[str] = field(default_factory=list)
+    columns: dict[str, Change] = field(default_factory=lambda: {name: Change() for name in COLUMNS})
+    covered: dict[str, list[int]] = field(default_factory=lambda: {name: [0, 0] for name in COVERED})
+    labels: tuple[set[str], set[str]] = field(default_factory=lambda: (set(), set()))
+    flips: list[Flip] = field(default_factory=list)
+
+
+def what_if(recipe: Recipe) -> WhatIf:
+    """Judge every shard with the recipe's rules in memory. ConfigError where shards are not annotated yet."""
+    nodes = all_nodes(recipe)
+    storage = Storage(recipe.dataset)
+    survey, judge = judging(storage, recipe, nodes)
+    seen, written = split_at_judge(nodes)
+    plan = make_plan(storage, [*written, judge], seen)
+    if not plan.shards:
+        raise ConfigError(f"'{storage.url}' holds no images yet: run --stage ingest first, or leave --dry-run out.")
+    require(storage, seen, "filter")
+    committed = _committed(storage)
+    answer = WhatIf(committed, judge.folder)
+    if committed == judge.folder and not plan.todo()[judge.name].any():
+        answer.same = True
+        return answer
+    answer.rewritten = [name for name in _undone(plan, written) if name != JUDGE_REGIONS]
+    known = [*seen, *_as_written(storage, plan, written)]
+    reader = judge_node(recipe, known)
+    plan = make_plan(storage, [reader], known)
+    given = [_given(storage, plan, reader, shard, rules_of(recipe) if written else ()) for shard in range(plan.shards)]
+    surveyed = Surveyed()
+    if survey:
+        asked = rules_of(recipe)[: len(survey.options["rules"])]
+        surveyed = whole((_surveyed(read(), asked) for read in given), asked)
+    rules = surveyed.rules(rules_of(recipe))
+    before = Commits(storage, committed).data_files() if committed else {}
+    for shard, read in enumerate(given):
+        record, images, parse, first = read()
+        then = judge_record(record, surveyed.images(images), parse, rules, first=first)
+        now = TableReader(storage, before[shard]).read() if shard in before else None
+        _compare(answer, Shard(record, images), now, then)
+    return answer
+
+
+def _undone(plan: Plan, nodes: Sequence[Node]) -> list[str]:
+    todo = plan.todo()
+    return [node.name for node in nodes if todo[node.name].any()]
+
+
+def _as_written(storage: Storage, plan: Plan, nodes: Sequence[Node]) -> list[Node]:
+    """The nodes that read what is kept with answers they have given for every shard: for the rules, or those before."""
+    before, undone = current_nodes(storage), _undone(plan, nodes)
+    answer = []
+    for node in nodes:
+        if node.name in undone and node.name in before:
+            node = replace(node, key=before[node.name].key)
+        revisions = Commits(storage, node.folder).revisions()
+        if node.name != JUDGE_REGIONS and len(revisions) >= plan.shards and (revisions >= 0).all():
+            answer.append(node)
+    return answer
+
+
+def _surveyed(given: _Given, rules: Sequence[NamedRule]) -> tuple[pa.Table, pa.Table]:
+    record, images, parse, first = given
+    return survey_shard(record, images, parse, rules, first)
+
+
+# The record, the images, the parse and the verdicts on images and regions of a shard.
+_Given = tuple[pa.Table, pa.Table, pa.Table | None, pa.Table | None]
+
+
+def _given(storage: Storage, plan: Plan, judge: Node, shard: int, rules: Sequence[NamedRule]) -> Callable[[], _Given]:
+    """Reads a shard when it is asked to; `rules`: of these the first pass is made, if there is one."""
+
+    def read() -> _Given:
+        revisions = {name: int(plan.revisions[name][shard]) for name in (IMAGES, *judge.inputs)}
+        inputs = ShardInputs(storage, plan.known, judge, Unit(judge.name, shard, 0, revisions))
+        record, parse = shard_record(inputs, judge.options["record"], judge.options["parses"])
+        first = judge_record(record, inputs.images, None, first_rules(rules)) if rules else None
+        return record, inputs.images, parse, first
+
+    return read
+
+
+def _committed(storage: Storage) -> str:
+    try:
+        named = read_current(storage).get("judge") or {}
+    except FileNotFoundError:
+        return ""
+    folder = str(named.get("folder", ""))
+    return folder if folder and len(Commits(storage, folder).revisions()) else ""
+
+
+# --- one shard -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Verdicts:
+    """Verdicts on the rows of a column of the record. `place`: a row's verdict, -1 where it has none."""
+
+    values: pa.StructArray
+    place: Ints
+
+    @property
+    def judged(self) -> Bools:
+        return self.place >= 0
+
+    @property
+    def kept(self) -> Bools:
+        kept: Bools = self.values.field("kept").to_numpy(zero_copy_only=False)
+        return np.append(kept, False)[self.place]  # -1 points at the False
+
+    def rules(self) -> dict[str, int]:
+        """How many rows each rule dropped."""
+        chosen = self.values.field("rule").take(pa.array(self.place[self.judged]))
+        return {pair["values"]: pair["counts"] for pair in chosen.value_counts().to_pylist() if pair["values"]}
+
+
+def _compare(answer: WhatIf, shard: Shard, now: pa.Table | None, then: pa.Table) -> None:
+    for name in COLUMNS:
+        new, old = _aligned(shard, name, then), _aligned(shard, name, now)
+        change = answer.columns[name]
+        change.given += len(new.place)
+        change.new += int((~old.judged).sum())
+        change.now += int(old.kept.sum())
+        change.then += int(new.kept.sum())
+        for side, verdicts in enumerate((old, new)):
+            for rule, count in verdicts.rules().items():
+                change.rules.setdefault(rule, [0, 0])[side] += count
+            if name in COVERED:
+                answer.covered[name][side] += len(np.unique(shard.column(name).image[verdicts.kept]))
+            if name == "regions":
+                kept = shard.column(name).arrow("label").filter(pa.array(verdicts.kept))
+                answer.labels[side].update(label for label in kept.unique().to_pylist() if label)
+        answer.flips += _flips(answer, shard, name, old, new)
+
+
+def _aligned(shard: Shard, name: str, verdicts: pa.Table | None) -> _Verdicts:
+    """The verdicts on a column of the record, found by image and id."""
+    rows = len(shard) if name == IMAGES else len(shard.column(name))
+    if verdicts is None:
+        empty = pa.StructArray.from_arrays([pa.array([], pa.bool_()), pa.array([], pa.string())], ["kept", "rule"])
+        return _Verdicts(empty, np.full(rows, -1, np.int64))
+    ids = one_array(verdicts["image_id"])
+    lists = one_array(verdicts["image" if name == IMAGES else name])
+    values = lists if name == IMAGES else lists.flatten()
+    wanted = shard.ids if name == IMAGES else shard.column(name).arrow("id")
+    if ids.equals(shard.ids) and values.field("id").equals(wanted):
+        return _Verdicts(values, np.arange(rows))
+    image = {image_id: row for row, image_id in enumerate(shard.ids.to_pylist())}
+    home = np.array([image.get(image_id, -1) for image_id in ids.to_pylist()], np.int64)
+    place = np.full(rows, -1, np.int64)
+    if name == IMAGES:
+        found = home
+    else:
+        sizes = pc.list_value_length(lists).to_numpy()
+        found = shard.find(name, np.repeat(home, sizes), values.field("id"))
+    place[found[found >= 0]] = np.flatnonzero(found >= 0)
+    return _Verdicts(values, place)
+
+
+def _flips(answer: WhatIf, shard: Shard, name: str, old: _Verdicts, new: _Verdicts) -> Iterator[Flip]:
+    """Up to EXAMPLES each way for each rule, over all shards. Only those are looked at one by one."""
+    have = Counter((flip.kept, flip.rule) for flip in answer.flips if flip.column == name)
+    then, now = new.kept, old.kept
+    for kept, source in ((False, new), (True, old)):
+        flipped = np.flatnonzero(old.judged & (now != then) & (then == kept))
+        coded = source.values.field("rule").take(pa.array(source.place[flipped])).dictionary_encode()
+        for code, rule in enumerate(coded.dictionary.to_pylist()):
+            rows = flipped[coded.indices.to_numpy() == code]
+            for row in rows[: EXAMPLES - have[kept, rule]]:
+                yield _flip(shard, name, int(row), kept, source.values[int(source.place[row])].as_py())
+
+
+def _flip(shard: Shard, name: str, row: int, kept: bool, verdict: Mapping[str, Any]) -> Flip:
+    image = row if name == IMAGES else int(shard.column(name).image[row])
+    uri = shard.image.arrow("uri")[image].as_py()
+    sources = shard.image.arrow("sources")[image].as_py()
+    file = short_name(sources[0]["uri"] if sources else uri)
+    annotation_id = "" if name == IMAGES else verdict["id"]
+    place = (shard.ids[image].as_py()[:8], file, annotation_id, _what(shard, name, row), kept)
+    return Flip(name, *place, verdict["rule"], verdict["value"], verdict["threshold"])
+
+
+def _what(shard: Shard, name: str, row: int) -> str:
+    if name == IMAGES:
+        width, height = (shard.image.arrow(side)[row].as_py() for side in ("width", "height"))
+        return f"{width} x {height}"
+    item = shard.column(name).values[row].as_py()
+    if name == "phrases":
+        text = int(shard.phrase_text[row])
+        words = shard.column("texts").arrow("text")[text].as_py() if text >= 0 else ""
+        return str(words[item["char_start"] : item["char_end"]])
+    if name == "image_scores":
+        return f"{item['name']} {item['code'] or format(item['value'], 'g')}"
+    return str(item.get("text") or item.get("label") or item.get("kind", ""))

@@ -1,0 +1,1 @@
+"""Texts written by rule from regions."""

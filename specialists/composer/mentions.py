@@ -1,0 +1,140 @@
+"""What a composed text may speak of: the objects it is sure of, by class, and the words read that can be words.
+
+Counts are as vague as the boxes are unsure. People's boxes are counted to ten. A machine finds one or two of three
+as easily as all, so beyond three, or where further boxes are doubtful, it is "some", "several" or "many". A crowd
+outlines any number. An object is spoken of once, under its best label: detectors call one thing couch and bed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.records.overlaps import iou_pairs, suppressors
+from engine.schema import Region, RegionText, Sample
+from specialists.composer.picture_plane import area, inside
+from specialists.english import Noun, noun
+
+SAME, OTHER = 0.5, 0.6  # IoU with a better box of the same label, or of another, that makes a box its duplicate
+COPY = 0.9  # two boxes of people are one object only if they are nearly the same
+PART = 0.85  # a machine's box that lies so far inside another of its label may be a part: a head beside its cat
+DOUBTFUL = 0.3  # a box below it is no sign of anything
+COUNTED = {"people": 10, "machine": 3}
+SEVERAL, MANY = 3, 6  # what is at least true of them
+GROUND = frozenset(("dining table", "table", "bed", "couch", "sofa"))
+WIDEST_LINE = 0.35  # of the photo: a line of text beyond it was read in stripes or fur
+ONE_GLYPH = 2  # a text needs as many different letters and digits: "0", "11" and "OOO" are read in eyes and wheels
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """The objects of one class. `members` are those the text relies on, largest first."""
+
+    noun: Noun
+    members: tuple[Region, ...]
+    amount: str  # "a cat", "two cats", "several cats"
+    plural: bool
+
+    def area(self) -> float:
+        return sum(map(area, self.members))
+
+    def definite(self) -> str:
+        name = self.noun
+        return f"the {name.many if self.plural else name.bare or name.one}"
+
+    @property
+    def countable(self) -> bool:
+        """Each member is one thing, and there are no others."""
+        return not (self.noun.always_plural or self.noun.uncounted) and self.amount == self.noun.indefinite(
+            len(self.members)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    region: Region
+    source: RegionText
+    words: str
+
+    @property
+    def letters(self) -> float:
+        """Their height, in a line that runs across or down: its shorter side."""
+        return min(self.region.x2 - self.region.x1, self.region.y2 - self.region.y1)
+
+
+def mentions(sample: Sample, min_score: float, max_classes: int) -> list[Mention]:
+    """The classes that cover most, in this order; but what things stand and lie on is named after them."""
+    by_class: dict[Noun, list[Region]] = {}
+    for region in one_each([r for r in sample.regions if r.kind == "object" and any(map(str.isalpha, r.label))]):
+        by_class.setdefault(noun(region.label), []).append(region)
+    found = [mention(name, regions, min_score) for name, regions in by_class.items()]
+    largest = sorted((m for m in found if m), key=lambda m: (-m.area(), m.noun.one))[:max_classes]
+    return sorted(largest, key=lambda m: m.noun.one in GROUND)
+
+
+def one_each(regions: Sequence[Region]) -> list[Region]:
+    """Without duplicates, largest first. A person's box stands before a machine's, then the better score."""
+    regions = sorted(regions, key=lambda r: (-area(r), r.x1, r.y1, r.id))
+    boxes = np.array([(r.x1, r.y1, r.x2, r.y2) for r in regions], np.float64).reshape(-1, 4)
+    score = np.array([2.0 if r.score is None else r.score for r in regions])
+    label = np.array([r.label for r in regions])
+    i, j, iou = iou_pairs(np.zeros(len(regions), np.int64), boxes, min_iou=SAME)
+    same, people = label[i] == label[j], (score[i] > 1) & (score[j] > 1)
+    near = np.where(people, same & (iou >= COPY), iou >= np.where(same, SAME, OTHER))
+    keep = suppressors(i[near], j[near], score) < 0
+    return [region for region, kept in zip(regions, keep.tolist(), strict=True) if kept]
+
+
+def mention(name: Noun, regions: Sequence[Region], min_score: float) -> Mention | None:
+    sure = [r for r in regions if r.score is None or r.score >= min_score]
+    sure = [r for r in sure if r.score is None or not _is_part(r, sure)]
+    others = [r for r in regions if r not in sure and (r.score or 0.0) >= DOUBTFUL]
+    doubtful = sorted(others, key=lambda r: -(r.score or 0.0))
+    if not sure:
+        return None
+    if any(r.score_kind == "crowd" for r in sure):
+        return Mention(name, tuple(sure), name.vague("several"), plural=not name.bare)
+    count, most = len(sure), COUNTED["people" if all(r.score is None for r in sure) else "machine"]
+    if count <= most and not (doubtful and count + len(doubtful) >= SEVERAL):
+        return Mention(name, tuple(sure), name.indefinite(count), name.is_plural(count))
+    relied_on = sure if count > 1 else [*sure, doubtful[0]]
+    word = "some" if count < SEVERAL else "several" if count < MANY else "many"
+    return Mention(name, tuple(relied_on), name.vague(word), plural=not name.bare)
+
+
+def _is_part(region: Region, others: Sequence[Region]) -> bool:
+    return any(
+        other is not region and other.score is not None and area(other) > area(region) and inside(region, other) >= PART
+        for other in others
+    )
+
+
+def printed(sample: Sample, min_score: float, max_words: int) -> list[Printed]:
+    """What was surely read and can be words, the largest letters first; what stands there twice once."""
+    regions = {region.id: region for region in sample.regions if region.kind == "text"}
+    found: list[Printed] = []
+    for source in sample.region_texts:
+        region = regions.get(source.region_id)
+        if source.granularity != "ocr" or region is None:
+            continue
+        human = source.score is None
+        sure = human or (source.score or 0.0) >= min_score
+        if sure and (human or can_be_words(source.text)) and _is_line(region, sample):
+            every = source.text.replace('"', "'").split()
+            words = " ".join(every[:max_words]) + ("..." if len(every) > max_words else "")
+            if any(map(str.isalnum, words)):
+                found.append(Printed(region, source, words))
+    found.sort(key=lambda item: (-item.letters, item.region.y1, item.region.x1, item.region.id))
+    return list({item.words: item for item in reversed(found)}.values())[::-1]
+
+
+def can_be_words(text: str) -> bool:
+    glyphs = [char.casefold() for char in text if char.isalnum()]
+    marks = sum(not char.isspace() for char in text)
+    return len(set(glyphs)) >= ONE_GLYPH and 2 * len(glyphs) > marks
+
+
+def _is_line(region: Region, sample: Sample) -> bool:
+    return region.score is None or area(region) <= WIDEST_LINE * sample.width * sample.height

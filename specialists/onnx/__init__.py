@@ -1,0 +1,1 @@
+"""ONNX detectors and their label sets."""

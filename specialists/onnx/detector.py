@@ -1,0 +1,190 @@
+"""Objects by a small ONNX detector whose weights lie on any path or URL.
+
+Scores are the model's own, not on one scale with another model's. Boxes below `min_score` are not given,
+so keep it low where consensus follows: cutting first costs most of what consensus gains.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.config.ranges import Count, Number, Share
+from engine.errors import ConfigError, StartError
+from engine.records.overlaps import iou_pairs, suppress
+from engine.schema import Answer, Region, Sample
+from engine.storage.text_files import text_lines
+from specialists.onnx.coco_labels import COCO_80
+from specialists.onnx.heads import HEADS, Floats
+
+
+class OnnxDetector:
+    """Options.
+
+    weights: path or fsspec URL of the ONNX file. sha256: what it must be ('': not checked; a URL needs it).
+    head: the family that says what goes in and comes out.
+    size: side of the square input (0: the family's own). labels: class names in the model's order, or a
+    path of a file with one name a line ([]: the 80 of COCO).
+    min_score: the lowest score given. nms_iou: of two boxes of one class that overlap more, the better stays.
+    max_boxes: at most so many boxes an image, best first.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("pixels",)
+    gives: ClassVar[tuple[str, ...]] = ("boxes",)
+    packages: ClassVar[tuple[str, ...]] = ("onnxruntime",)
+    extra: ClassVar[str] = "detect"
+    version: ClassVar[int] = 1
+    key_name: ClassVar[str] = "specialists.onnx_detector:OnnxDetector"
+    deterministic: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        weights: str,
+        head: Literal["yolox", "nanodet", "fastestdet"],
+        sha256: str = "",
+        size: Count = 0,
+        labels: str | list[str] = [],  # noqa: B006 - never changed, and YAML's own type
+        min_score: Share = 0.05,
+        nms_iou: Share = 0.5,
+        max_boxes: Number = 100,
+        batch_size: int = 16,
+    ) -> None:
+        self.path, self.sha256, self.head_name = weights, sha256.lower(), head
+        self.head = HEADS[head]
+        self.size = size or self.head.size
+        self.labels = labels
+        self.min_score, self.nms_iou, self.max_boxes = min_score, nms_iou, max_boxes
+        self.batch_size = batch_size
+        self.weights = (weights, labels) if isinstance(labels, str) else (weights,)
+
+    def load(self) -> None:
+        import cv2
+
+        cv2.setNumThreads(1)
+        self.names = self._names()
+        self.session = self._session(self._checked_weights())
+        self.input_name: str = self.session.get_inputs()[0].name
+        self._check_names()
+
+    def _names(self) -> tuple[str, ...]:
+        if isinstance(self.labels, str):
+            try:
+                return tuple(text_lines(_read(self.labels)))
+            except UnicodeDecodeError as error:
+                raise StartError(f"The labels '{self.labels}' are no text: {error}.") from error
+        return tuple(self.labels) or COCO_80
+
+    def _check_names(self) -> None:
+        """One name for each class: with one too few all that follow would be called by another's name."""
+        grey = np.full((self.size, self.size, 3), 114, np.uint8)
+        blob, _ = self.head.prepare(grey, self.size)
+        _, scores = self.head.decode(self.session.run(None, {self.input_name: blob}), self.size)
+        if scores.shape[1] != len(self.names):
+            given = "" if self.labels else ", those of COCO"
+            raise StartError(
+                f"'{self.path}' tells {scores.shape[1]} classes apart, but has {len(self.names)} names{given}: "
+                "give `labels` with one name for each class, in the model's order."
+            )
+
+    def _checked_weights(self) -> bytes:
+        data = _read(self.path)
+        found = hashlib.sha256(data).hexdigest()
+        if self.sha256 and found != self.sha256:
+            raise StartError(
+                f"The weights '{self.path}' have sha256 {found}, expected {self.sha256}: "
+                "fetch the right file, or correct `sha256` in the recipe if the change is meant."
+            )
+        return data
+
+    def _session(self, data: bytes) -> Any:
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+        # Its errors have no common parent.
+        refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # exporters leave thousands of harmless warnings
+        try:
+            session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except (*refusals, state.RuntimeException, RuntimeError) as error:
+            raise StartError(f"The weights '{self.path}' are no ONNX model onnxruntime can run: {error}.") from error
+        self._check_shapes(session)
+        return session
+
+    def _check_shapes(self, session: Any) -> None:
+        found = [output.shape for output in session.get_outputs()]
+        shape = session.get_inputs()[0].shape
+        if len(found) != self.head.outputs:
+            raise StartError(
+                f"'{self.path}' has {len(found)} outputs, a {self.head_name} head reads {self.head.outputs}: "
+                "give the `head` the weights were exported with."
+            )
+        if isinstance(shape[-1], int) and shape[-2:] != [self.size, self.size]:
+            raise StartError(
+                f"'{self.path}' takes {shape[-1]} x {shape[-2]} pixels, not {self.size} x {self.size}: "
+                f"set `size: {shape[-1]}`."
+            )
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        """One answer for each sample, same order; an image at a time, the networks being exported for one."""
+        return [self._one(sample) for sample in batch]
+
+    def _one(self, sample: Sample) -> Answer:
+        if sample.pixels is None:
+            raise ConfigError("OnnxDetector was given a sample without pixels.")
+        blob, fit = self.head.prepare(sample.pixels, self.size)
+        boxes, scores = self.head.decode(self.session.run(None, {self.input_name: blob}), self.size)
+        rows, classes = np.nonzero(scores >= self.min_score)
+        corners = _clipped(fit.to_image(boxes[rows]), sample.width, sample.height)
+        answer = Answer()
+        for row in self._suppress(corners, scores[rows, classes], classes):
+            x1, y1, x2, y2 = corners[row].tolist()
+            label = self.names[classes[row]]
+            score = min(1.0, float(scores[rows[row], classes[row]]))
+            name = str(len(answer.regions))
+            answer.regions.append(Region(x1, y1, x2, y2, label, id=name, score=score, score_kind="confidence"))
+        return answer
+
+    def _suppress(self, boxes: Floats, scores: Floats, classes: npt.NDArray[np.int64]) -> list[int]:
+        """Indices of the boxes that stay, best first. Equal scores go by position, so answers are repeatable.
+
+        What a box suppresses is worse than itself, so the best `most` candidates alone decide their own fate:
+        most images are done without looking at the thousands of others.
+        """
+        solid = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]) & np.isfinite(scores))
+        order = solid[np.argsort(-scores[solid], kind="stable")]
+        most, keep = 4 * self.max_boxes, order[:0]
+        while len(keep) < self.max_boxes:
+            best = order[:most]
+            i, j, _ = iou_pairs(classes[best], boxes[best], min_iou=self.nms_iou)
+            keep = best[suppress(i, j, scores[best].astype(np.float64))]
+            if most >= len(order):
+                break
+            most *= 4
+        kept: list[int] = keep[: self.max_boxes].tolist()
+        return kept
+
+
+def _clipped(boxes: Floats, width: int, height: int) -> Floats:
+    """Inside the image; what is not finite becomes a box without area, which `_suppress` leaves out."""
+    edge = np.array([width, height, width, height], np.float32)
+    return np.nan_to_num(np.clip(boxes, 0, edge), nan=0.0)
+
+
+def _read(path: str) -> bytes:
+    import fsspec
+
+    try:
+        with fsspec.open(path, "rb") as file:
+            data: bytes = file.read()
+            return data
+    except FileNotFoundError as error:
+        raise StartError(f"No weights at '{path}': correct the path in the recipe.") from error
+    except (OSError, ValueError, ImportError) as error:
+        raise StartError(f"The weights '{path}' cannot be read: {error}.") from error

@@ -1,0 +1,1 @@
+"""Texts parsed by spaCy."""

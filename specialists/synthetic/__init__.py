@@ -1,0 +1,1 @@
+"""The synthetic world, a noisy annotator on it, and fake specialists for tests."""

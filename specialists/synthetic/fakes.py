@@ -1,0 +1,230 @@
+"""Weightless specialists for tests, the guide and a first run. Answers come from a hash of the image's id.
+
+`Faulty` breaks in every way a component breaks in practice: use it in a process you can spare.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from engine.schema import Answer, Region, Sample, Text
+
+_LABELS = ("cat", "dog", "cup", "car", "tree", "boat")
+_COUNTS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def _random(image_id: str, seed: int) -> np.random.Generator:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(f"{seed}/{image_id}".encode()).digest()[:8], "big"))
+
+
+class FakeDetector:
+    """Boxes that depend on the image's id alone.
+
+    Options:
+        objects: boxes an image.
+        seed: another seed, other boxes.
+        labels: what they are called; [] for six everyday things.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("pixels",)
+    uses: ClassVar[tuple[str, ...]] = ()
+    gives: ClassVar[tuple[str, ...]] = ("boxes",)
+    version: ClassVar[int] = 1
+    key_name: ClassVar[str] = "specialists.fakes:FakeDetector"
+    deterministic: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        objects: int = 3,
+        seed: int = 0,
+        labels: Sequence[str] = (),
+        batch_size: int = 16,
+        timeout_s: float = 120.0,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
+    ) -> None:
+        self.objects, self.seed, self.labels = objects, seed, tuple(labels) or _LABELS
+        self.batch_size, self.timeout_s, self.cpus, self.gpus = batch_size, timeout_s, cpus, gpus
+
+    def load(self) -> None:
+        return None
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        return [self._answer(sample, _random(sample.image_id, self.seed)) for sample in batch]
+
+    def _answer(self, sample: Sample, random: np.random.Generator) -> Answer:
+        answer = Answer()
+        for number in range(self.objects):
+            left, top, width, height = (
+                float(share) for share in random.uniform((0, 0, 0.2, 0.2), (0.6, 0.6, 0.4, 0.4))
+            )
+            x, y = left * sample.width, top * sample.height
+            label = self.labels[int(random.integers(len(self.labels)))]
+            region = Region(x, y, x + width * sample.width, y + height * sample.height, label, id=str(number))
+            region.score, region.score_kind = float(random.uniform(0.3, 1.0)), "confidence"
+            answer.regions.append(region)
+        return answer
+
+
+class NoOp:
+    """Looks at the pixels and says nothing: what is left is the cost of the engine."""
+
+    needs: ClassVar[tuple[str, ...]] = ("pixels",)
+    uses: ClassVar[tuple[str, ...]] = ()
+    gives: ClassVar[tuple[str, ...]] = ("tags",)
+    version: ClassVar[int] = 1
+    key_name: ClassVar[str] = "specialists.fakes:NoOp"
+    deterministic: ClassVar[bool] = True
+
+    def __init__(self, *, batch_size: int = 16, cpus: float = 1.0) -> None:
+        self.batch_size, self.cpus = batch_size, cpus
+
+    def load(self) -> None:
+        return None
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        return [Answer() for _ in batch]
+
+
+class FakeCaptioner:
+    """A text of each granularity, by the image's id alone.
+
+    Options:
+        seed: another seed, other texts.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("pixels",)
+    uses: ClassVar[tuple[str, ...]] = ()
+    gives: ClassVar[tuple[str, ...]] = ("texts",)
+    version: ClassVar[int] = 1
+    key_name: ClassVar[str] = "specialists.fakes:FakeCaptioner"
+    deterministic: ClassVar[bool] = True
+
+    def __init__(self, *, seed: int = 0, batch_size: int = 16) -> None:
+        self.seed, self.batch_size = seed, batch_size
+
+    def load(self) -> None:
+        return None
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        return [self._answer(_random(sample.image_id, self.seed)) for sample in batch]
+
+    def _answer(self, random: np.random.Generator) -> Answer:
+        first, second = (_LABELS[int(number)] for number in random.choice(len(_LABELS), 2, replace=False))
+        count = _COUNTS[int(random.integers(1, len(_COUNTS)))]
+        brief = f"A {first} and {count} {second}s."
+        detailed = f"{brief} The {first} stands before the {second}s."
+        texts = (brief, detailed, f"{detailed} Behind them lies an open field under a grey sky.")
+        kinds = ("brief", "detailed", "more_detailed")
+        made = [
+            Text(text, kind, id=str(number), score=float(random.uniform(0.5, 1.0)), score_kind="confidence")
+            for number, (text, kind) in enumerate(zip(texts, kinds, strict=True))
+        ]
+        return Answer(texts=made)
+
+
+class Faulty(FakeDetector):
+    """A FakeDetector with faults.
+
+    Options (beside FakeDetector's):
+        segfault_on, raise_on, hang_on: beginnings of image ids; a batch that holds one of these images ends so.
+        out_of_memory_above: batches of more images raise MemoryError; 0 never.
+        sick_from: after so many images this object raises on every one; -1 never.
+        random_answers: other boxes each time it is asked, though it still calls itself deterministic.
+        start_fails: `load` raises.
+        slow_s: seconds each image takes.
+        journal: a file that gets a line "<process id> <image id>" for each image that was answered.
+    """
+
+    key_name: ClassVar[str] = "specialists.fakes:Faulty"
+
+    def __init__(
+        self,
+        *,
+        segfault_on: Sequence[str] = (),
+        raise_on: Sequence[str] = (),
+        hang_on: Sequence[str] = (),
+        out_of_memory_above: int = 0,
+        sick_from: int = -1,
+        random_answers: bool = False,
+        start_fails: bool = False,
+        slow_s: float = 0.0,
+        journal: str = "",
+        objects: int = 3,
+        seed: int = 0,
+        labels: Sequence[str] = (),
+        batch_size: int = 16,
+        timeout_s: float = 120.0,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
+    ) -> None:
+        super().__init__(
+            objects=objects,
+            seed=seed,
+            labels=labels,
+            batch_size=batch_size,
+            timeout_s=timeout_s,
+            cpus=cpus,
+            gpus=gpus,
+        )
+        self.segfault_on, self.raise_on, self.hang_on = tuple(segfault_on), tuple(raise_on), tuple(hang_on)
+        self.out_of_memory_above, self.sick_from = out_of_memory_above, sick_from
+        self.start_fails, self.slow_s, self.journal = start_fails, slow_s, journal
+        self.random_answers = random_answers
+        self._answered = 0
+
+    def load(self) -> None:
+        if self.start_fails:
+            raise RuntimeError("this component was told not to start")
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        self._fail(batch)
+        time.sleep(self.slow_s * len(batch))
+        if self.random_answers:
+            answers = [self._answer(sample, np.random.default_rng()) for sample in batch]
+        else:
+            answers = super().annotate(batch)
+        self._answered += len(batch)
+        if self.journal:
+            with Path(self.journal).open("a") as file:
+                file.write("".join(f"{os.getpid()} {sample.image_id}\n" for sample in batch))
+        return answers
+
+    def _fail(self, batch: Sequence[Sample]) -> None:
+        if 0 < self.out_of_memory_above < len(batch):
+            raise MemoryError(f"{len(batch)} images at once")
+        if 0 <= self.sick_from <= self._answered:
+            raise RuntimeError("this worker is sick")
+        if _any(batch, self.segfault_on):
+            _segfault()
+        if _any(batch, self.hang_on):
+            _hang()
+        if _any(batch, self.raise_on):
+            raise ValueError("this image was to raise")
+
+
+def _any(batch: Sequence[Sample], beginnings: tuple[str, ...]) -> bool:
+    return any(sample.image_id.startswith(beginnings) for sample in batch) if beginnings else False
+
+
+def _segfault() -> None:
+    import ctypes
+
+    ctypes.string_at(0)
+
+
+def _hang() -> None:
+    """For ever, and without giving the GIL back: no thread and no Python signal handler runs meanwhile."""
+    import ctypes
+
+    library = ctypes.PyDLL(None)  # which, unlike CDLL, keeps the GIL
+    while True:
+        library.sleep(10**6)

@@ -1,0 +1,136 @@
+"""An annotator that knows the truth and gets it wrong, as much and in the ways it is told to.
+
+Random errors differ from image to image and can be learned away; `confuse` and `miss_small` are systematic: a
+student trained on them agrees with them, and only trusted labels tell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+from typing import ClassVar
+
+import numpy as np
+
+from engine.errors import ConfigError
+from engine.schema import Answer, Region, Sample
+from specialists.synthetic.shapes import CLASSES
+
+
+class NoisyAnnotator:
+    """Boxes made of the labels that came with the image. Same seed and image, same errors.
+
+    Options:
+        seed: another seed makes another annotator, whose errors are independent of this one's.
+        miss: share of objects not seen.
+        flip: share of seen objects called something else, any other class alike.
+        jitter: standard deviation of each coordinate, as a share of the box's side.
+        false_positive: boxes around nothing, on average an image (Poisson).
+        duplicate: share of seen objects boxed twice.
+        auc: how well scores tell real boxes from those around nothing: 0.5 not at all, 0.99 nearly always.
+        confuse: {class: other class}, a systematic mistake.
+        confuse_share: share of such objects it is made on.
+        miss_small: share of small objects not seen, beside `miss`.
+        small_side: an object is small below this share of the image's side.
+        classes: what flips and false positives are called; [] for the synthetic world's ten.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("scene",)
+    uses: ClassVar[tuple[str, ...]] = ()
+    gives: ClassVar[tuple[str, ...]] = ("boxes",)
+    version: ClassVar[int] = 1
+    key_name: ClassVar[str] = "specialists.synthetic_noise:NoisyAnnotator"
+    deterministic: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        miss: float = 0.25,
+        flip: float = 0.18,
+        jitter: float = 0.12,
+        false_positive: float = 0.15,
+        duplicate: float = 0.06,
+        auc: float = 0.72,
+        confuse: Mapping[str, str] | None = None,
+        confuse_share: float = 0.7,
+        miss_small: float = 0.0,
+        small_side: float = 0.25,
+        classes: Sequence[str] = (),
+        batch_size: int = 256,
+    ) -> None:
+        shares = {"miss": miss, "flip": flip, "duplicate": duplicate, "confuse_share": confuse_share}
+        for name, value in (shares | {"miss_small": miss_small}).items():
+            if not 0.0 <= value <= 1.0:
+                raise ConfigError(f"The noisy annotator has {name}={value}: expected 0 to 1.")
+        if not 0.5 <= auc <= 0.99:
+            raise ConfigError(f"The noisy annotator has auc={auc}: expected 0.5 to 0.99.")
+        if jitter < 0 or false_positive < 0:
+            raise ConfigError("The noisy annotator has a negative jitter or false_positive: expected 0 or more.")
+        self.seed, self.miss, self.flip, self.jitter = seed, miss, flip, jitter
+        self.false_positive, self.duplicate = false_positive, duplicate
+        self.confuse, self.confuse_share = dict(confuse or {}), confuse_share
+        self.miss_small, self.small_side = miss_small, small_side
+        self.classes = tuple(classes) or CLASSES
+        self.batch_size = batch_size
+        # Scores are a logistic of a normal whose mean moves by this much when the box is real.
+        self._informed = math.sqrt(2.0) * NormalDist().inv_cdf(auc)
+
+    def load(self) -> None:
+        return None
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        return [self._answer(sample) for sample in batch]
+
+    def _answer(self, sample: Sample) -> Answer:
+        digest = hashlib.sha256(f"{self.seed}/{sample.image_id}".encode()).digest()
+        random = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        answer = Answer()
+        for region in sample.regions:
+            if region.kind == "object":
+                self._see(region, sample, random, answer)
+        for _ in range(int(random.poisson(self.false_positive))):
+            side = random.uniform(0.19, 0.38) * min(sample.width, sample.height)
+            x, y = random.uniform(0, sample.width - side), random.uniform(0, sample.height - side)
+            label = str(random.choice(self.classes))
+            self._add(answer, sample, (x, y, x + side, y + side), label, self._score(random, real=False))
+        return answer
+
+    def _see(self, region: Region, sample: Sample, random: np.random.Generator, answer: Answer) -> None:
+        # All is drawn whether used or not: another `miss` then changes nothing of the objects still seen.
+        unseen, too_small, flipped, confused, twice = random.uniform(size=5)
+        label = region.label
+        others = [name for name in self.classes if name != label] or [label]
+        flip_to = others[int(random.integers(len(others)))]
+        small = max(region.x2 - region.x1, region.y2 - region.y1) < self.small_side * min(sample.width, sample.height)
+        first, second = self._shifted(region, random), self._shifted(region, random)
+        scores = self._score(random, real=True), self._score(random, real=True)
+        if unseen < self.miss or (small and too_small < self.miss_small):
+            return
+        if label in self.confuse and confused < self.confuse_share:
+            label = self.confuse[label]
+        elif flipped < self.flip:
+            label = flip_to
+        self._add(answer, sample, first, label, scores[0])
+        if twice < self.duplicate:
+            self._add(answer, sample, second, label, scores[1])
+
+    def _shifted(self, region: Region, random: np.random.Generator) -> tuple[float, float, float, float]:
+        width, height = region.x2 - region.x1, region.y2 - region.y1
+        moved = random.normal(0.0, self.jitter, 4) * (width, height, width, height)
+        x1, y1, x2, y2 = (float(value) for value in np.array([region.x1, region.y1, region.x2, region.y2]) + moved)
+        return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
+
+    def _score(self, random: np.random.Generator, *, real: bool) -> float:
+        return 1.0 / (1.0 + math.exp(-(0.2 + float(random.normal()) + (self._informed if real else 0.0))))
+
+    def _add(
+        self, answer: Answer, sample: Sample, box: tuple[float, float, float, float], label: str, score: float
+    ) -> None:
+        x1, y1 = max(box[0], 0.0), max(box[1], 0.0)
+        x2, y2 = min(box[2], float(sample.width)), min(box[3], float(sample.height))
+        if x2 - x1 >= 1.0 and y2 - y1 >= 1.0:
+            region = Region(x1, y1, x2, y2, label, id=str(len(answer.regions)), score=score, score_kind="confidence")
+            answer.regions.append(region)

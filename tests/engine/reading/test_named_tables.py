@@ -1,0 +1,370 @@
+"""The tables beside FLD-5B's: by hand on small data sets, against spaCy counted anew, and of releases and verdicts."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from engine.errors import ConfigError
+from engine.reading.dataset import Dataset
+from engine.reading.sql import KEPT, connect, named_query, query, run_query
+from engine.records.columns import assemble
+from engine.running.graph import IMAGES
+from engine.schema import ANNOTATIONS, PARSE, SCHEMA_VERSION, VERDICTS, as_row, text_key
+from engine.storage.files import Storage
+from filters.judging.apply_rules import keep
+from pipelines.stages import run as stages
+from specialists.spacy_parse.specialist import PACKAGED_PIPELINE, SpacyParse
+from tests.builders import Row, failure, images, parsed, phrase, record, region, row, text
+from tests.handmade import commit, handmade
+from tests.runs import draw_photos, recipe
+from tests.shared_data import shared
+
+OURS = (
+    "annotation_statistics",
+    "semantic_coverage",
+    "spatial_area",
+    "spatial_aspect",
+    "spatial_centre",
+    "nouns_without_region",
+    "regions_without_text",
+    "quality",
+)
+
+
+@pytest.fixture(scope="module")
+def hand(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return handmade(tmp_path_factory.mktemp("hand"))
+
+
+def table(dataset: Dataset, name: str, of: str = "") -> list[Row]:
+    rows: list[Row] = query(dataset, named_query(name), of=of).to_pylist()
+    return rows
+
+
+def told(rows: Sequence[Row], *columns: str) -> list[tuple[Any, ...]]:
+    return [tuple(row[column] for column in columns) for row in rows]
+
+
+def write(folder: Path, shard: pa.Table, parse: Sequence[Row], dropped: Mapping[str, str]) -> Dataset:
+    """A data set of one shard and one node; what `dropped` names by id is dropped by the rule it gives."""
+    storage = Storage(str(folder))
+    storage.put("dataset.json", json.dumps({"schema_version": SCHEMA_VERSION, "shard_size": 1000}).encode())
+    table = images(shard)
+    commit(storage, IMAGES, 0, table.drop_columns([name for name in table.column_names if name == "same_distance"]))
+    commit(storage, "all/k", 0, shard)
+    commit(storage, "parse/k", 0, pa.Table.from_pylist(list(parse), schema=PARSE))
+    commit(storage, "judge/k", 0, verdicts(shard, dropped))
+    nodes: list[Row] = [
+        {"name": "all", "key": "k", "folder": "all/k", "columns": list(ANNOTATIONS)},
+        {"name": "parse", "key": "k", "folder": "parse/k", "over": "texts", "inputs": ["all"]},
+    ]
+    current = {"schema_version": SCHEMA_VERSION, "nodes": nodes, "judge": {"folder": "judge/k"}}
+    storage.put("current.json", json.dumps(current).encode())
+    return Dataset.open(storage.url)
+
+
+def verdicts(shard: pa.Table, dropped: Mapping[str, str]) -> pa.Table:
+    def verdict(name: str) -> Row:
+        return {"id": name, "kept": name not in dropped, "rule": dropped.get(name, ""), "value": None} | {
+            "threshold": None
+        }
+
+    rows = []
+    for image in shard.to_pylist():
+        lists = {column: [verdict(item["id"]) for item in image[column]] for column in ANNOTATIONS}
+        rows.append({"image_id": image["image_id"], "image": verdict(image["image_id"]), "failures": [], **lists})
+    return pa.Table.from_pylist(rows, schema=VERDICTS)
+
+
+# --- the data set written by hand -------------------------------------------------------------------
+
+
+def test_annotation_statistics_of_the_hand_made_set(hand: Dataset) -> None:
+    rows = table(hand, "annotation_statistics")
+    columns = ("image_annotations", "avg_tokens", "regions", "avg_regions", "avg_regional_tokens")
+    found = {(row["type"], row["text_type"]): tuple(row[name] for name in columns) for row in rows}
+    assert {key: value for key, value in found.items() if value[0]} == {
+        ("text", "brief"): (3, 2.0, None, None, None),
+        ("text", "detailed"): (1, 6.0, None, None, None),
+        ("region-text", "phrase"): (2, None, 2, 1.0, 1.0),
+        ("region-text", "ocr"): (1, None, 1, 1.0, 1.0),
+        ("text-phrase-region", "detailed"): (1, 6.0, 1, 1.0, 2.0),
+    }
+
+
+def test_what_fld_5b_has_stands_beside_whether_or_not_we_have_any(hand: Dataset) -> None:
+    rows = {(row["type"], row["text_type"]): row for row in table(hand, "annotation_statistics")}
+    assert rows["text", "brief"]["fld5b_avg_tokens"] == 7.95
+    assert rows["region-text", "brief"]["image_annotations"] == 0
+    assert rows["region-text", "brief"]["fld5b_avg_regional_tokens"] == 2.55
+    published = [row for row in rows.values() if row["fld5b_image_annotations"]]
+    assert len(published) == 8
+    assert sum(row["fld5b_regions"] or 0 for row in published if row["type"] == "text-phrase-region") == 3574_000_000
+
+
+def test_boxes_of_the_hand_made_set(hand: Dataset) -> None:
+    columns = ("region_text", "text_phrase_region")
+    assert told(table(hand, "spatial_area"), "side_from", *columns) == [(0.3, 1, 0), (0.5, 1, 1), (0.6, 1, 0)]
+    assert told(table(hand, "spatial_aspect"), "log2_from", *columns) == [(0.0, 2, 1), (2.0, 1, 0)]
+    cells = {
+        (row["type"], row["y"], f"x{k}"): row[f"x{k}"]
+        for row in table(hand, "spatial_centre")
+        for k in range(10)
+        if row[f"x{k}"]
+    }
+    thirds = [("region-text", 2, "x3"), ("region-text", 4, "x3"), ("region-text", 5, "x5")]
+    assert cells == dict.fromkeys(thirds, 333.3) | {("text-phrase-region", 4, "x3"): 1000.0}
+
+
+def test_a_kept_region_that_no_kept_phrase_names_is_without_text(hand: Dataset) -> None:
+    assert told(table(hand, "regions_without_text"), "label", "without_text", "kept", "share") == [("cup", 1, 1, 1.0)]
+
+
+def test_the_funnel_of_the_hand_made_set(hand: Dataset) -> None:
+    rows = table(hand, "funnel")
+    found = {kind: told([row for row in rows if row["annotation_type"] == kind], "step", "number") for kind in KEPT}
+    assert found["images"] == [("given", 5), ("failed", 1), ("min_side", 1), ("kept", 3)]
+    assert found["regions"] == [
+        ("given", 12),
+        ("merged", 6),
+        ("min_score", 2),
+        ("image_dropped", 1),
+        ("kept", 3),
+    ]
+    assert found["region_texts"] == [("given", 2), ("region_dropped", 1), ("kept", 1)]
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_the_funnel_adds_up(tmp_path: Path, *, judged: bool) -> None:
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for step in table(handmade(tmp_path, judged=judged), "funnel"):
+        found[step["annotation_type"]]["given" if step["step"] == "given" else "became"] += step["number"]
+    assert found["regions"]["given"] == 12
+    assert all(number["given"] == number["became"] for number in found.values())
+
+
+def test_rules_come_in_the_order_of_the_recipe(tmp_path: Path) -> None:
+    dataset = handmade(tmp_path)
+    record = {"recipe": json.dumps({"filter": [{"text_length": {}}, "min_side"]}), "nodes": []}
+    dataset.storage.put("runs/00002-abcdef/run.json", json.dumps(record).encode())
+    steps = [row["step"] for row in table(dataset, "funnel") if row["annotation_type"] == "texts"]
+    assert steps == ["given", "text_length", "image_dropped", "kept"]
+
+
+# --- merges, drops and nouns, computed by hand ---------------------------------------------------------
+
+CAPTION = "A cat and a dog on a mat."
+
+
+def merged(folder: Path) -> Dataset:
+    """Two regions were merged into another, one by way of the other; two into each other; one is dropped."""
+    chunks = [
+        {"char_start": a, "char_end": b, "head": CAPTION[a:b].split()[-1], "plural": False, "text": CAPTION[a:b]}
+        for a, b in ((0, 5), (10, 15), (19, 24))
+    ]
+    parse = parsed(CAPTION, tokens=8, objects=["cat", "dog", "mat"], chunks=chunks)
+    boxes = {"r/0": "", "r/1": "r/0", "r/2": "r/1", "r/3": "", "r/4": "", "c/0": "c/1", "c/1": "c/0"}
+    shard = record(
+        row(
+            regions=[region(id=name, merged_into=into, label=name) for name, into in boxes.items()],
+            texts=[text(CAPTION, id="t/0"), text(CAPTION, "detailed", id="t/1")],
+            phrases=[
+                phrase("t/0", 0, 5, ["r/0", "r/1"], id="p/0"),
+                phrase("t/0", 10, 15, ["r/2", "c/0"], id="p/1"),
+                phrase("t/0", 19, 24, ["r/3"], id="p/2"),
+                phrase("t/1", 0, 24, ["r/2", "r/1", "r/0"], id="p/3"),
+            ],
+        )
+    )
+    dropped = {name: "merged" for name, into in boxes.items() if into} | {"r/3": "min_score"}
+    return write(folder, shard, [parse], dropped)
+
+
+def test_a_phrase_names_what_its_regions_were_merged_into_once(tmp_path: Path) -> None:
+    found = query(merged(tmp_path), "SELECT phrase_id, region_id FROM kept.triplets ORDER BY ALL")
+    assert told(found.to_pylist(), "phrase_id", "region_id") == [("p/0", "r/0"), ("p/1", "r/0"), ("p/3", "r/0")]
+
+
+def test_triplets_are_those_a_release_would_hold(tmp_path: Path) -> None:
+    dataset = merged(tmp_path)
+    with connect(dataset) as con:
+        shard, judged = (con.sql(f"SELECT * FROM raw.{name}").to_arrow_table() for name in ('"node all"', "verdicts"))
+        found = run_query(con, "SELECT phrase_id, region_id FROM kept.triplets").to_pylist()
+    released = keep(assemble([shard]).combine_chunks(), judged.cast(VERDICTS)).to_pylist()
+    pairs = [(item["id"], name) for image in released for item in image["phrases"] for name in item["region_ids"]]
+    assert sorted(told(found, "phrase_id", "region_id")) == sorted(pairs)
+    assert len(pairs) == 3
+
+
+def test_statistics_count_a_region_for_each_phrase_that_names_it(tmp_path: Path) -> None:
+    rows = [row for row in table(merged(tmp_path), "annotation_statistics") if row["type"] == "text-phrase-region"]
+    columns = ("text_type", "image_annotations", "avg_tokens", "regions", "avg_regional_tokens")
+    assert told([row for row in rows if row["regions"]], *columns) == [
+        ("brief", 1, 8.0, 2, 2.0),
+        ("detailed", 1, 8.0, 1, 8.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [("cat", 1), ("traffic light", 2), (" traffic  light ", 2), ("t-shirt", 2), ("caf\u00e9 no. 3", 3), ("!", 0)],
+)
+def test_a_word_is_a_run_of_letters_and_digits(tmp_path: Path, label: str, words: int) -> None:
+    dataset = write(tmp_path, record(regions=[region(label=label)]), [], {})
+    rows = [row for row in table(dataset, "annotation_statistics") if row["regions"]]
+    assert told(rows, "text_type", "regions", "avg_regional_tokens") == [("phrase", 1, words)]
+
+
+def test_a_noun_is_grounded_by_a_phrase_that_holds_it_and_names_a_kept_region(tmp_path: Path) -> None:
+    rows = table(merged(tmp_path), "nouns_without_region")
+    assert told(rows, "noun", "without_region", "said", "example") == [("mat", 1, 2, CAPTION)]
+
+
+def test_regions_without_text_know_merges(tmp_path: Path) -> None:
+    assert told(table(merged(tmp_path), "regions_without_text"), "label", "without_text") == [("r/4", 1)]
+
+
+def test_of_a_text_that_two_shards_parsed_the_parse_that_succeeded_is_shown(tmp_path: Path) -> None:
+    dataset = merged(tmp_path)
+    broken = parsed(CAPTION, tokens=0, failures=[failure()])
+    commit(dataset.storage, "parse/k", 1, pa.Table.from_pylist([broken], schema=PARSE))
+    commit(dataset.storage, "parse/k", 2, pa.Table.from_pylist([parsed(CAPTION, tokens=9)], schema=PARSE))
+    found = query(Dataset.open(dataset.url), "SELECT tokens, len(failures) AS failed FROM parse").to_pylist()
+    assert told(found, "tokens", "failed") == [(8, 0)]
+
+
+# --- what texts say, counted anew ------------------------------------------------------------------
+
+INDEFINITE = {some + one for some in ("some", "any", "every", "no") for one in ("thing", "body", "one")}
+BEING = {"be", "am", "is", "are", "was", "were", "been", "being", *(m + w for m in "'\u2019" for w in ("s", "re", "m"))}
+
+
+def counted(doc: Any) -> dict[str, int]:
+    """Objects, attributes, actions of one text, from the definitions in docs/statistics.md."""
+    found: Counter[str] = Counter()
+    for token in doc:
+        tag, dep, word = token.tag_, token.dep_, token.lower_
+        noun = tag in ("NNP", "NNPS") or (tag in ("NN", "NNS") and word not in INDEFINITE)
+        quality = tag in ("JJ", "JJR", "JJS", "AFX", "CD")
+        determiner = tag in ("DT", "PDT", "WDT") and (dep in ("det", "predet") or word in ("a", "an", "the"))
+        pronoun = tag in ("PRP", "PRP$", "WP", "WP$", "EX") or (tag in ("DT", "PDT", "WDT") and not determiner)
+        pronoun |= word in INDEFINITE and tag not in ("NNP", "NNPS")
+        found["tokens"] += not (token.is_punct or token.is_space)
+        found["objects"] += noun
+        found["objects_paper"] += noun or pronoun
+        found["attributes"] += quality or (tag in ("VBG", "VBN") and dep in ("amod", "acl"))
+        found["attributes_paper"] += quality or determiner
+        found["actions"] += tag.startswith("VB") and dep not in ("aux", "auxpass") and word not in BEING
+        found["proper nouns"] += tag in ("NNP", "NNPS")
+    return found
+
+
+@pytest.fixture(scope="module")
+def captions() -> dict[str, list[str]]:
+    files = {"brief": ("coco_val2017.jsonl", 180), "more_detailed": ("iiw-400.jsonl", 20)}
+    found = {}
+    for granularity, (name, number) in files.items():
+        lines = (shared("captions") / "dev" / name).read_text(encoding="utf-8").splitlines()
+        texts = dict.fromkeys(json.loads(line)["text"] for line in lines)
+        found[granularity] = list(texts)[:: max(1, len(texts) // number)][:number]
+    return found
+
+
+def test_coverage_is_what_spacy_counts_by_the_definitions(tmp_path: Path, captions: dict[str, list[str]]) -> None:
+    if importlib.util.find_spec(PACKAGED_PIPELINE) is None:
+        pytest.skip(f"{PACKAGED_PIPELINE} is not installed")
+    spacy_parse = SpacyParse()
+    spacy_parse.load()
+    texts = [text(words, granularity) for granularity, said in captions.items() for words in said]
+    parses = [as_row(parse) for parse in spacy_parse.parse([item["text"] for item in texts])]
+    keyed = [parse | {"text_key": text_key(item["text"])} for parse, item in zip(parses, texts, strict=True)]
+    dataset = write(tmp_path, record(*(row(texts=[item]) for item in texts)), keyed, {})
+    rows = {(row["granularity"], row["measure"]): row for row in table(dataset, "semantic_coverage")}
+    for granularity, said in captions.items():
+        counts = [counted(doc) for doc in spacy_parse.nlp.pipe(said, batch_size=64)]
+        assert rows[granularity, "image annotations"]["strict"] == len(said)
+        for measure in ("tokens", "objects", "attributes", "actions", "proper nouns"):
+            found = rows[granularity, measure]
+            # a verb that the tagger took for a noun ("a dog watches") is corrected, which spaCy's tags do not know
+            share = 0.01 if measure in ("objects", "actions") else 0.0
+            assert found["strict"] == pytest.approx(mean(count[measure] for count in counts), rel=share, abs=0.0051)
+            like = f"{measure}_paper" if f"{measure}_paper" in counts[0] else measure
+            assert found["paper_like"] == pytest.approx(mean(count[like] for count in counts), rel=share, abs=0.0051)
+
+
+# --- of releases and of other verdicts -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, str, list[list[Row]]]:
+    """A small run and its release v1; then another chain of filters. The first verdicts, and the tables then."""
+    folder = tmp_path_factory.mktemp("made")
+    draw_photos(folder / "photos", 7, size=80)
+
+    def chain(floor: float, **changes: Any) -> Any:
+        annotate = {
+            "boxes": {"use": "fake_detector", "seed": 1, **changes},
+            "objects": {"use": "consensus"},
+            "captions": {"use": "fake_captioner"},
+            "parse": {"use": "spacy_parse"},
+            "phrases": {"use": "label_grounder"},
+        }
+        rules = [{"min_score": {"floor": floor}}, "ungrounded_phrase"]
+        return recipe(folder / "set", folder / "photos", {}, annotate=annotate, filter=rules)
+
+    stages.run(chain(0.3), runner="local")
+    first = Dataset.open(str(folder / "set"))
+    tables = [table(first, name) for name in OURS]
+    for stage in ("annotate", "filter"):
+        stages.run(chain(0.9, seed=2), stage=stage, runner="local")
+    return Dataset.open(str(folder / "set")), first.judge, tables
+
+
+def test_the_tables_of_a_release_are_those_of_the_record_it_was_made_of(made: Any) -> None:
+    dataset, _, tables = made
+    assert [table(dataset, name, of="releases/v1") for name in OURS] == tables
+    assert sum(row["regions"] or 0 for row in tables[0] if row["type"] == "text-phrase-region") > 5
+
+
+def test_the_tables_of_older_verdicts_are_on_the_answers_they_judged(made: Any) -> None:
+    dataset, before, tables = made
+    assert dataset.judge != before
+    assert [table(dataset, name, of=before) for name in OURS] == tables
+    assert table(dataset, "annotation_statistics") != tables[0]
+
+
+def test_every_view_reads_a_release_and_all_in_it_is_kept(made: Any) -> None:
+    dataset, _, _ = made
+    with connect(dataset, of="releases/v1") as con:
+        for column in ("images", *ANNOTATIONS, "verdicts", "inputs"):
+            assert {row["kept"] for row in run_query(con, f"SELECT kept FROM {column}").to_pylist()} <= {True}
+        assert run_query(con, "SELECT * FROM failures").num_rows == 0
+        assert run_query(con, "SELECT * FROM runs").num_rows == 3
+        where = run_query(con, "SELECT uri, byte_offset, byte_length FROM images LIMIT 1").to_pylist()[0]
+    with open(where["uri"], "rb") as tar:
+        tar.seek(where["byte_offset"])
+        assert tar.read(where["byte_length"]).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", ["releases/v2", "release/v1", "releases", "v1", "judge/none"])
+def test_an_unknown_record_gets_the_nearest_name(made: Any, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^Unknown kept record '.*': (did you mean '|known: judge/)[^\n]*$"):
+        query(made[0], "SELECT 1", of=name)
+
+
+def test_verdicts_on_nodes_that_are_gone_are_told_in_one_sentence(made: Any) -> None:
+    dataset, before, _ = made
+    renamed = [node for node in dataset.nodes if node.name != "captions"]
+    with pytest.raises(
+        ConfigError, match=r"^The verdicts 'judge/.*' are on boxes, captions, judge-regions, objects.*run the recipe"
+    ):
+        Dataset(dataset.storage, renamed, dataset.judge, dataset.probe).of(before)

@@ -1,0 +1,187 @@
+"""assemble against a naive loop, and what the views show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.errors import EngineError
+from engine.records.columns import Images, ParsedTexts, Phrases, Regions, RegionTexts, Shard, Texts, assemble
+from engine.records.shard import slice_strings
+from engine.schema import ANNOTATIONS, RECORD
+from tests.builders import (
+    failure,
+    image_score,
+    images,
+    parse,
+    parsed,
+    phrase,
+    record,
+    region,
+    region_text,
+    row,
+    tag,
+    text,
+)
+
+
+def shard(table: pa.Table, said: pa.Table | None = None, width: int = 100, height: int = 100) -> Shard:
+    return Shard(table, images(table, width, height), said)
+
+
+def full_row() -> dict[str, Any]:
+    return row(
+        texts=[text()],
+        regions=[region(quad=[1.0] * 8, support=["a/1"], parents=["a/1"]), region(score=None)],
+        region_texts=[region_text("x")],
+        phrases=[phrase("t", region_ids=["x", "y"])],
+        tags=[tag()],
+        image_scores=[image_score()],
+        failures=[failure()],
+    )
+
+
+SHAPES = st.lists(st.lists(st.integers(0, 3), min_size=3, max_size=3), min_size=1, max_size=4)
+
+
+@settings(deadline=None)
+@given(SHAPES)
+def test_lists_are_joined_image_by_image_in_table_order(shapes: list[list[int]]) -> None:
+    tables = [
+        record(*(row(regions=[region(id=f"{t}/{n}") for n in range(size)], tags=[tag(str(t))]) for size in sizes))
+        for t, sizes in enumerate(shapes)
+    ]
+    expected = [[f"{t}/{n}" for t, sizes in enumerate(shapes) for n in range(sizes[k])] for k in range(3)]
+    joined = assemble(tables)
+    assert [[r["id"] for r in regions] for regions in joined.column("regions").to_pylist()] == expected
+    assert [len(tags) for tags in joined.column("tags").to_pylist()] == [len(shapes)] * 3
+
+
+def test_one_table_alone_comes_back_as_it_was() -> None:
+    table = record(full_row(), row(), full_row())
+    assert assemble([table]).equals(table)
+    assert assemble([table, record(row(), row(), row())]).equals(table)
+
+
+def test_slices_and_chunks_of_tables_are_assembled_like_whole_ones() -> None:
+    table = record(*(full_row() for _ in range(6)))
+    chunked = pa.concat_tables([table.slice(2, 1), table.slice(3, 3)])
+    sliced = table.slice(2, 4)
+    expected = assemble([record_like(sliced), record_like(sliced)])
+    assert assemble([chunked, sliced]).equals(expected)
+
+
+def record_like(table: pa.Table) -> pa.Table:
+    return pa.Table.from_pylist(table.to_pylist(), schema=RECORD)
+
+
+def test_a_mask_outlines_the_region_it_was_merged_into() -> None:
+    boxes = record(regions=[region(id="box"), region(id="drawn", rle="own")])
+    masks = [region(id=f"mask{k}", rle=f"rle{k}", merged_into=name) for k, name in enumerate(["box", "box", "drawn"])]
+    regions = assemble([boxes, record(regions=masks)]).column("regions").to_pylist()[0]
+    assert [r["rle"] for r in regions] == ["rle0", "own", "rle0", "rle1", "rle2"]
+
+
+def test_tables_of_different_images_are_refused() -> None:
+    with pytest.raises(EngineError, match="different images"):
+        assemble([record(row("a")), record(row("b"))])
+
+
+def test_an_empty_shard_is_assembled() -> None:
+    assert assemble([record(), record()]).num_rows == 0
+
+
+def test_a_view_shows_image_size_and_who_is_human() -> None:
+    table = record(row(), row(regions=[region((1, 2, 3, 4), score=None), region()]))
+    regions = Regions(shard(table, width=640, height=480))
+    assert regions.image.tolist() == [1, 1]
+    assert (regions.width.tolist(), regions.height.tolist()) == ([640, 640], [480, 480])
+    assert regions.human.tolist() == [True, False]
+    assert regions.boxes[0].tolist() == [1, 2, 3, 4]
+
+
+def test_images_are_found_whatever_the_order_of_their_table() -> None:
+    table = record(row("a", regions=[region()]), row("b", regions=[region()]))
+    sizes = images(table).set_column(2, images(table).schema.field("width"), pa.array([10, 20], pa.int32()))
+    assert Regions(Shard(table, sizes.take([1, 0]))).width.tolist() == [10, 20]
+    with pytest.raises(EngineError, match="'b' has a record"):
+        Shard(table, sizes.slice(0, 1))
+
+
+def test_lookup_gives_each_row_what_its_word_maps_to() -> None:
+    regions = Regions(shard(record(regions=[region(producer=name) for name in "aba"])))
+    assert regions.lookup("producer", {"a": 1.0, "z": 3.0}, 2.0).tolist() == [1, 2, 1]
+    assert regions.take(np.array([False, True, True])).lookup("producer", {"a": 1.0}, 2.0).tolist() == [2, 1]
+    assert regions.take(np.zeros(3, np.bool_)).lookup("producer", {"a": 1.0}, 2.0).tolist() == []
+
+
+def test_taking_twice_keeps_the_rows_of_the_shard() -> None:
+    regions = Regions(shard(record(regions=[region(label=name) for name in "abcd"])))
+    left = regions.take(np.array([False, True, True, True])).take(np.array([True, False, True]))
+    assert (left.rows.tolist(), left.label.to_pylist()) == ([1, 3], ["b", "d"])
+    assert left.holds(np.array([3, 0, -1])).tolist() == [True, False, False]
+
+
+def test_references_follow_merges_and_stay_in_their_image() -> None:
+    one = row(
+        regions=[region(id="r", merged_into="s"), region(id="s", merged_into="t"), region(id="t")],
+        region_texts=[region_text("r"), region_text("gone")],
+    )
+    two = row(regions=[region(id="r")], texts=[text(id="t")], phrases=[phrase("t", region_ids=["s", "r"])])
+    here = shard(record(one, two))
+    assert RegionTexts(here).region.tolist() == [2, -1]
+    assert Phrases(here).text.tolist() == [0]
+    assert [part.tolist() for part in Phrases(here).links] == [[0, 0], [-1, 3]]
+
+
+def test_links_of_some_phrases_are_numbered_by_their_view() -> None:
+    phrases = [phrase("t", region_ids=["a"]), phrase("t", region_ids=["b", "a"])]
+    here = Phrases(shard(record(regions=[region(id="a"), region(id="b")], phrases=phrases)))
+    assert [part.tolist() for part in here.take(np.array([False, True])).links] == [[0, 0], [1, 0]]
+
+
+def test_regions_merged_in_a_circle_do_not_hang() -> None:
+    assert len(shard(record(regions=[region(id="a", merged_into="b"), region(id="b", merged_into="a")])).roots) == 2
+
+
+def test_texts_are_joined_to_their_parse() -> None:
+    table = record(texts=[text("A cat."), text("Unknown."), text("A cat.")])
+    texts = ParsedTexts(shard(table, parse(parsed("A cat.", tokens=2, objects=["cat"], object_complexity=1.5))))
+    assert texts.parsed.tolist() == [True, False, True]
+    np.testing.assert_array_equal(texts.tokens, [2, np.nan, 2])
+    np.testing.assert_array_equal(texts.n_objects, [1, np.nan, 1])
+    np.testing.assert_array_equal(texts.object_complexity, [1.5, np.nan, 1.5])
+
+
+def test_asking_for_a_parse_that_is_not_there_says_so() -> None:
+    with pytest.raises(EngineError, match="pass its parse"):
+        _ = ParsedTexts(shard(record(texts=[text()]))).tokens
+
+
+@pytest.mark.parametrize("table", [record(), record(row(), row()), record(row()).slice(1)])
+def test_views_of_nothing_are_empty(table: pa.Table) -> None:
+    here = shard(table, parse())
+    for view in (Regions, Texts, ParsedTexts, RegionTexts, Phrases):
+        assert len(view(here)) == 0
+    assert len(Regions(here).boxes) == len(Phrases(here).words) == len(ParsedTexts(here).tokens) == 0
+    assert len(Images(here)) == table.num_rows
+    assert ANNOTATIONS.keys() <= set(table.column_names)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.text(alphabet="aé猫🙂 ", max_size=6), max_size=5),
+    st.lists(st.tuples(st.integers(-1, 4), st.integers(0, 7), st.integers(0, 7)), max_size=9),
+    st.integers(0, 2),
+)
+def test_slicing_many_strings_is_slicing_each(words: list[str], cuts: list[tuple[int, int, int]], skip: int) -> None:
+    words_left = words[skip:]
+    cuts = [cut for cut in cuts if cut[0] < len(words_left)]
+    rows, start, end = (np.array([cut[k] for cut in cuts], np.int64) for k in range(3))
+    sliced = slice_strings(pa.array(words, pa.string()).slice(skip), rows, start, end)
+    assert sliced.to_pylist() == [words_left[r][s:e] if r >= 0 else "" for r, s, e in cuts]

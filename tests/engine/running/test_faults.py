@@ -1,0 +1,311 @@
+"""What goes wrong in practice, made to go wrong on real Ray: nothing may be lost, doubled or invented.
+
+Each test compares its release with one made undisturbed: the same bytes, minus the images that cannot be done.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import EngineError, RunFailed
+from pipelines.stages import run as stages
+from tests.runs import (
+    check_commits,
+    commits,
+    draw_photos,
+    engine,
+    engine_in_background,
+    failures,
+    journal,
+    recipe,
+    recipe_data,
+    release_files,
+    released_ids,
+    wait_until,
+    write_recipe,
+)
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    draw_photos(folder, 200)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ids(photos: Path) -> list[str]:
+    return draw_photos(photos, 200)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One shard of 200."""
+    dataset = tmp_path_factory.mktemp("undisturbed")
+    stages.run(recipe(dataset, photos, {}))
+    return dataset
+
+
+@pytest.fixture(scope="module")
+def undisturbed_in_tens(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty shards of ten."""
+    dataset = tmp_path_factory.mktemp("tens")
+    stages.run(recipe(dataset, photos, {}, ingest=_tens(photos)))
+    return dataset
+
+
+def _tens(photos: Path) -> dict[str, Any]:
+    return {"sources": [{"folder": str(photos)}], "shard_size": 10}
+
+
+def test_the_local_runner_writes_the_same_bytes(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+    stages.run(recipe(tmp_path, photos, {}), runner="local")
+    assert release_files(tmp_path) == release_files(undisturbed)
+
+
+def test_a_segfault_on_one_image_costs_that_image(
+    photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path
+) -> None:
+    stages.run(recipe(tmp_path, photos, {"segfault_on": [ids[77]]}))
+    _assert_one_lost(tmp_path, undisturbed, ids[77], "crash")
+
+
+def test_an_exception_on_one_image_costs_that_image(
+    photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path
+) -> None:
+    stages.run(recipe(tmp_path, photos, {"raise_on": [ids[5]]}))
+    _assert_one_lost(tmp_path, undisturbed, ids[5], "raised")
+
+
+def test_a_hang_that_holds_the_gil_costs_that_image(
+    photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path
+) -> None:
+    stages.run(recipe(tmp_path, photos, {"hang_on": [ids[199]], "batch_size": 4, "timeout_s": 1.5}))
+    _assert_one_lost(tmp_path, undisturbed, ids[199], "timeout")
+
+
+def _joining() -> list[str]:
+    """Options of a command that runs on the cluster of this session: to start another takes ten seconds."""
+    import ray
+
+    return ["--address", ray.get_runtime_context().gcs_address]
+
+
+def _assert_one_lost(dataset: Path, undisturbed: Path, lost: str, reason: str) -> None:
+    found = failures(dataset, "boxes")
+    assert [(failure["image_id"], failure["reason"]) for failure in found] == [(lost, reason)]
+    assert released_ids(dataset) == released_ids(undisturbed) - {lost}
+    assert _rows_without(undisturbed, lost) == _rows_without(dataset, lost)
+    check_commits(dataset)
+
+
+def _rows_without(dataset: Path, image_id: str) -> list[dict[str, Any]]:
+    """Released rows but for one image, and but for where they lie in the tar."""
+    import pyarrow.parquet as pq
+
+    rows = [
+        row
+        for path in sorted((dataset / "releases/v1").glob("train-*.parquet"))
+        for row in pq.read_table(path).to_pylist()
+    ]
+    assert rows, "nothing was released"
+    place = ("tar", "offset", "length")
+    return [{k: v for k, v in row.items() if k not in place} for row in rows if row["image_id"] != image_id]
+
+
+def test_memory_that_runs_out_above_four_halves_the_batch(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+    summary = stages.run(recipe(tmp_path, photos, {"out_of_memory_above": 4}))
+    assert release_files(tmp_path) == release_files(undisturbed)
+    assert any("batch halved to 4" in note for note in summary.tallies["boxes"].notes)
+
+
+def test_a_worker_that_turns_sick_fails_no_image(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+    summary = stages.run(recipe(tmp_path, photos, {"sick_from": 120}))
+    assert failures(tmp_path, "boxes") == []
+    assert release_files(tmp_path) == release_files(undisturbed)
+    assert any("fresh worker" in note for note in summary.tallies["boxes"].notes)
+
+
+def test_a_component_that_fails_on_everything_ends_the_run(photos: Path, tmp_path: Path) -> None:
+    hopeless = recipe(tmp_path, photos, {"raise_on": [""]}, run={"max_failures": 50})
+    with pytest.raises(RunFailed, match=r"more than run\.max_failures"):
+        stages.run(hopeless)
+
+
+def test_a_component_that_cannot_start_ends_the_run(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"boxes cannot start: .*told not to start"):
+        stages.run(recipe(tmp_path, photos, {"start_fails": True}))
+
+
+def test_a_killed_worker_loses_nothing(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+    diary = tmp_path / "journal"
+    slow = recipe(tmp_path / "set", photos, {"slow_s": 0.01, "journal": str(diary)})
+
+    def kill() -> None:
+        wait_until(lambda: len(journal(diary)) >= 60)
+        os.kill(int(diary.read_text().split()[0]), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    summary = stages.run(slow)
+    killer.join()
+    assert release_files(tmp_path / "set") == release_files(undisturbed)
+    assert any("worker lost" in note for note in summary.tallies["boxes"].notes)
+
+
+def test_a_killed_driver_goes_on_with_the_same_command(photos: Path, undisturbed_in_tens: Path, tmp_path: Path) -> None:
+    """With a cluster of its own; benchmarks/slow kills one that has joined a cluster."""
+    kill_a_driver_and_go_on(photos, undisturbed_in_tens, tmp_path, own=True, share=0.2)
+
+
+def kill_a_driver_and_go_on(
+    photos: Path, undisturbed_in_tens: Path, tmp_path: Path, *, own: bool, share: float
+) -> None:
+    dataset, diary = tmp_path / "set", tmp_path / "journal"
+    options = {"slow_s": 0.02, "journal": str(diary)}
+    data = recipe_data(dataset, photos, options, ingest=_tens(photos))
+    command = ["run", "-c", str(write_recipe(tmp_path / "recipe.yaml", data)), *([] if own else _joining())]
+    driver = engine_in_background(*command)
+    try:
+        wait_until(lambda: len(commits(dataset, "boxes")) >= 20 * share)
+    finally:
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.wait()
+    before = {record: record.read_bytes() for record in commits(dataset, "boxes")}
+    assert len(before) < 20
+    again = engine(*command)
+    assert again.returncode == 0, again.stderr
+    assert release_files(dataset) == release_files(undisturbed_in_tens)
+    assert all(record.read_bytes() == body for record, body in before.items()), "a commit was changed"
+    computed = len(journal(diary))
+    assert computed <= 200 + 2 * 2 * 10, f"{computed} answers for 200 images: more than the shards in hand"
+    check_commits(dataset)
+
+
+def test_two_drivers_at_once_agree_even_on_random_answers(photos: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "set"
+    data = recipe_data(dataset, photos, {"random_answers": True, "slow_s": 0.005}, ingest=_tens(photos))
+    path = write_recipe(tmp_path / "recipe.yaml", data)
+    drivers = [engine_in_background("run", "-c", str(path), *_joining()) for _ in range(2)]
+    outputs = [driver.communicate(timeout=240)[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], outputs
+    check_commits(dataset)
+    assert len(commits(dataset, "boxes")) == 20
+    assert len(list(dataset.glob("boxes/*/*.parquet"))) == 20, "files that no record names are left"
+    assert len(released_ids(dataset)) == 200
+    before = release_files(dataset)
+    again = engine("run", "-c", str(path), "--runner", "local")
+    assert again.returncode == 0
+    assert release_files(dataset) == before
+
+
+def test_an_orphan_worker_with_old_options_changes_nothing(photos: Path, tmp_path: Path) -> None:
+    from engine.images.decode import Limits
+    from engine.running.messages import Unit
+    from engine.running.worker import Worker
+    from pipelines.annotate.annotate import annotation_nodes
+
+    old, new = recipe(tmp_path, photos, {"seed": 1}), recipe(tmp_path, photos, {"seed": 2})
+    stages.run(new, runner="local")
+    before = release_files(tmp_path)
+    nodes = {node.name: node for node in annotation_nodes(old)}
+    orphan = Worker(nodes["boxes"], nodes, str(tmp_path), Limits(), guarded=False)
+    orphan.load()
+    messages = list(orphan.run(Unit("boxes", 0, 0, {"images": 0})))
+    assert messages[-1].committed  # type: ignore[union-attr]  # under its own key
+    again = stages.run(new, runner="local")
+    assert not any(tally.units for tally in again.tallies.values())
+    assert release_files(tmp_path) == before
+
+
+def test_a_full_disk_stops_the_run_with_one_sentence_and_loses_nothing(
+    photos: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    dataset = tmp_path / "set"
+    path = write_recipe(tmp_path / "recipe.yaml", recipe_data(dataset, photos, {}))
+    assert engine("run", "-c", str(path), "--stage", "ingest", "--runner", "local").returncode == 0
+    full = _engine_with_small_files(path)
+    assert full.returncode == 1, full.stdout + full.stderr
+    assert "File too large" in full.stderr
+    assert len(full.stderr.strip().splitlines()) == 1
+    assert commits(dataset, "boxes") == []
+    stages.run(recipe(dataset, photos, {}))
+    assert release_files(dataset) == release_files(undisturbed)
+
+
+def _engine_with_small_files(path: Path) -> Any:
+    """The command in a process whose files may not grow beyond 2 kB: the kernel's own error at commit."""
+    import subprocess
+    import sys
+
+    code = (
+        "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
+        "from pipelines.cli.commands import app; app()"
+    )
+    command = [sys.executable, "-c", code, "run", "-c", str(path), "--stage", "annotate", "--runner", "local"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+
+
+def test_one_photo_added_costs_one_photo(ids: list[str], tmp_path: Path) -> None:
+    folder, dataset, diary = tmp_path / "photos", tmp_path / "set", tmp_path / "journal"
+    draw_photos(folder, 30)
+    options = {"journal": str(diary)}
+    stages.run(recipe(dataset, folder, options, emit={}), runner="local")
+    before = {path: path.read_bytes() for path in dataset.glob("boxes/*/*")}
+    diary.unlink()
+    added = draw_photos(folder, 31)[-1]
+    stages.run(recipe(dataset, folder, options, emit={"name": "v2"}), runner="local")
+    assert journal(diary) == [added]
+    assert all(path.read_bytes() == body for path, body in before.items())
+    assert len(released_ids(dataset, "v2")) == 31
+
+
+def test_failed_images_are_looked_at_again_on_request(
+    photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path
+) -> None:
+    from engine.images.decode import image_id
+
+    folder, dataset, diary = tmp_path / "photos", tmp_path / "set", tmp_path / "journal"
+    draw_photos(folder, 20)
+    wanted = recipe(dataset, folder, {"journal": str(diary)}, emit={})
+    stages.run(wanted, stage="ingest", runner="local")
+    hidden = folder / "00007.png"
+    data = hidden.read_bytes()
+    hidden.unlink()
+    given_up = recipe(dataset, folder, {"journal": str(diary)}, emit={}, run={"missing": "fail"})
+    stages.run(given_up, stage="annotate", runner="local")
+    assert [failure["reason"] for failure in failures(dataset, "boxes")] == ["missing"]
+    hidden.write_bytes(data)
+    diary.unlink()
+    stages.run(wanted, runner="local")
+    assert journal(diary) == [], "a committed failure is not looked at again unasked"
+    summary = stages.run(wanted, runner="local", retry_failed=True)
+    assert journal(diary) == [image_id(data)]
+    assert summary.manifest["counts"]["images"] == 20
+
+
+def test_components_that_want_a_part_of_the_gpu_or_all_of_it_share_one(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    draw_photos(folder, 12)
+    wants = (1.0, 0.25, 0.25, 1.0)
+    detectors = {f"d{n}": {"use": "faulty", "seed": n, "gpus": gpus, "cpus": 0.5} for n, gpus in enumerate(wants)}
+    data = recipe_data(tmp_path / "set", folder, {}, annotate=detectors | {"objects": {"use": "consensus"}})
+    data["ingest"]["shard_size"] = 4
+    data["run"] = {"max_workers": 1}
+    from pipelines.recipe import parse_recipe
+
+    summary = stages.run(parse_recipe(data))
+    assert {name: tally.units for name, tally in summary.tallies.items() if name.startswith("d")} == dict.fromkeys(
+        ["d0", "d1", "d2", "d3"], 3
+    )
+    assert summary.manifest["counts"]["images"] == 12

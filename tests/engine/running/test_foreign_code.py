@@ -1,0 +1,164 @@
+"""What a component does to its process costs its image, on every runner, and nothing else."""
+
+from __future__ import annotations
+
+import locale
+import logging
+import os
+import signal
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.errors import RunFailed
+from engine.running.interrupts import Interrupted
+from pipelines.stages import run as stages
+from tests.runs import (
+    check_commits,
+    commits,
+    draw_photos,
+    engine,
+    failures,
+    recipe,
+    recipe_data,
+    released_ids,
+    write_recipe,
+)
+
+USE = "tests.engine.running.hostile:Hostile"
+
+
+@pytest.fixture(params=("local", "ray"))
+def runner(request: pytest.FixtureRequest) -> str:
+    if request.param == "ray":
+        request.getfixturevalue("ray_cluster")
+    return str(request.param)
+
+
+def wanted(tmp_path: Path, nodes: dict[str, dict[str, Any]], count: int = 20, **changes: Any) -> tuple[list[str], Any]:
+    ids = draw_photos(tmp_path / "photos", count)
+    annotate = {name: {"use": USE, **options} for name, options in nodes.items()}
+    annotate = {
+        name: options | {"on": ids[options["on"]]} if "on" in options else options for name, options in annotate.items()
+    }
+    return ids, recipe(
+        tmp_path / "set", tmp_path / "photos", {}, annotate=annotate | {"objects": {"use": "consensus"}}, **changes
+    )
+
+
+def logs(tmp_path: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (tmp_path / "set").glob("runs/*/logs/*.log")}
+
+
+def test_what_a_component_raises_or_how_it_leaves_costs_its_image(tmp_path: Path, runner: str) -> None:
+    deeds = ["sys.exit", "KeyboardInterrupt", "GeneratorExit", "os._exit"]
+    nodes = {f"n{number}": {"does": deed, "on": number + 1} for number, deed in enumerate(deeds)}
+    ids, made = wanted(tmp_path, nodes)
+    stages.run(made, runner=runner)
+    for number, name in enumerate(("SystemExit", "KeyboardInterrupt", "GeneratorExit", "SystemExit: os._exit(0)")):
+        [failure] = failures(tmp_path / "set", f"n{number}")
+        assert (failure["image_id"], failure["reason"]) == (ids[number + 1], "raised")
+        assert failure["error"].startswith(f"{name} (hostile.py:")
+    assert released_ids(tmp_path / "set") == set(ids) - set(ids[1:5])
+
+
+@pytest.mark.parametrize("deed", ["close standard", "change the process"])
+def test_a_component_that_changes_its_process_harms_no_result(
+    tmp_path: Path, deed: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    ids, made = wanted(tmp_path, {"boxes": {"does": deed, "on": 7}})
+    before = _process()
+    stages.run(made, runner="local")
+    assert released_ids(tmp_path / "set") == set(ids)
+    assert _process() == before
+    print("still heard")
+    assert "still heard" in capfd.readouterr().out
+
+
+def _process() -> tuple[Any, ...]:
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    errors = [rule for rule in warnings.filters if rule[0] == "error"]
+    return os.getcwd(), locale.setlocale(locale.LC_ALL), logging.root.manager.disable, errors, handlers
+
+
+def test_closed_descriptors_of_the_whole_process_lose_nothing(tmp_path: Path) -> None:
+    ids = draw_photos(tmp_path / "photos", 9)
+    own = {"boxes": {"use": USE, "does": "close all", "on": ids[7]}, "objects": {"use": "consensus"}}
+    path = write_recipe(tmp_path / "r.yaml", recipe_data(tmp_path / "set", tmp_path / "photos", {}, annotate=own))
+    told = engine("run", "-c", str(path), "--runner", "local")
+    assert told.returncode == 0, told.stderr
+    assert set(ids) - {ids[7]} <= released_ids(tmp_path / "set")
+    check_commits(tmp_path / "set")
+
+
+def test_closed_descriptors_on_ray_cost_that_image_at_most(tmp_path: Path, ray_cluster: None) -> None:
+    ids, made = wanted(tmp_path, {"boxes": {"does": "close all", "on": 1, "batch_size": 1}}, 2)
+    stages.run(made, stage="ingest", runner="local")
+    stages.run(made, stage="annotate")
+    assert {failure["image_id"] for failure in failures(tmp_path / "set", "boxes")} <= {ids[1]}
+    assert len(commits(tmp_path / "set", "boxes")) == 1
+
+
+def test_a_real_signal_interrupts_even_where_a_component_swallows_it(tmp_path: Path) -> None:
+    _, made = wanted(tmp_path, {"boxes": {"does": "a swallowed signal", "on": 7}})
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told pytest to ignore it
+    try:
+        with pytest.raises(Interrupted):
+            stages.run(made, runner="local")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert failures(tmp_path / "set", "boxes") == []
+
+
+@pytest.mark.parametrize("deed", ["sys.exit", "os._exit", "KeyboardInterrupt"])
+def test_a_component_that_leaves_while_it_loads_cannot_start(tmp_path: Path, deed: str) -> None:
+    _, made = wanted(tmp_path, {"boxes": {"at_start": deed}}, 1)
+    with pytest.raises(RunFailed, match=r"^boxes cannot start: (SystemExit|KeyboardInterrupt).*\(hostile\.py:\d+\)"):
+        stages.run(made, runner="local")
+
+
+def test_what_a_worker_prints_is_in_the_log_of_the_run(
+    tmp_path: Path, runner: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, made = wanted(tmp_path, {"boxes": {"does": "print", "on": 2}, "more": {}}, 3)
+    stages.run(made, stage="ingest", runner="local")
+    stages.run(made, stage="annotate", runner=runner)
+    assert logs(tmp_path) == {"boxes-1.log": "hello from python\nhello from a C library\nsomething is odd\n"}
+    assert "hello" not in capfd.readouterr().out
+
+
+def test_a_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.running.foreign_code.LOG_BYTES", 20)
+    _, made = wanted(tmp_path, {"boxes": {"does": "print", "on": 2}}, 3)
+    stages.run(made, runner="local")
+    assert logs(tmp_path)["boxes-1.log"].startswith("hello from python\nhe\n... the log is full")
+
+
+def test_a_failure_names_the_line_and_the_log_holds_the_traceback(tmp_path: Path) -> None:
+    ids, made = wanted(tmp_path, {"boxes": {"does": "bad box", "on": 2}}, 3)
+    stages.run(made, runner="local")
+    line = next(
+        number
+        for number, text in enumerate((Path(__file__).parent / "hostile.py").read_text().splitlines(), 1)
+        if '"bad box")' in text
+    )
+    [failure] = failures(tmp_path / "set", "boxes")
+    assert (failure["image_id"], failure["error"]) == (ids[2], f"ValueError: bad box (hostile.py:{line})")
+    assert "Traceback (most recent call last)" in logs(tmp_path)["boxes-1.log"]
+
+
+def test_debug_prints_tracebacks_wherever_it_is_written(tmp_path: Path) -> None:
+    ids = draw_photos(tmp_path / "photos", 3)
+    own = {"boxes": {"use": USE, "does": "bad box", "on": ids[1]}, "objects": {"use": "consensus"}}
+    path = write_recipe(tmp_path / "r.yaml", recipe_data(tmp_path / "set", tmp_path / "photos", {}, annotate=own))
+    told = engine("run", "-c", str(path), "--runner", "local", "--debug")
+    assert told.returncode == 0, told.stderr
+    assert "Traceback" in told.stderr
+    assert "bad box" in told.stderr
+    for command in (["--debug", "status", "-d", str(tmp_path)], ["status", "--debug", "-d", str(tmp_path)]):
+        told = engine(*command)
+        assert told.returncode == 2
+        assert "Traceback" in told.stderr
+        assert told.stderr.splitlines()[-1].startswith("engine: ")

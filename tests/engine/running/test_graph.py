@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from engine.errors import ConfigError
+from engine.running.graph import Node, build, dependants, record_nodes, replaced_columns, split_at_judge
+from specialists import CATALOG
+
+BOXES = {"use": "fake_detector"}
+
+
+def nodes(**annotate: dict[str, Any]) -> Any:
+    return build(annotate, CATALOG)
+
+
+def test_the_graph_follows_from_needs_and_gives_not_from_the_order_written() -> None:
+    built = nodes(
+        phrases={"use": "label_grounder"},
+        parse={"use": "spacy_parse"},
+        captions={"use": "composer"},
+        objects={"use": "consensus"},
+        a=BOXES,
+    )
+    assert [node.name for node in built] == ["a", "objects", "captions", "parse-captions", "phrases"]
+    assert set(built[-1].inputs) == {"objects", "captions", "parse-captions"}
+
+
+def test_each_text_maker_gets_a_parse_of_its_own() -> None:
+    built = nodes(
+        a=BOXES, one={"use": "fake_captioner"}, two={"use": "fake_captioner", "seed": 1}, parse={"use": "spacy_parse"}
+    )
+    assert {node.name: list(node.inputs) for node in built if node.over == "texts"} == {
+        "parse-one": ["one"],
+        "parse-two": ["two"],
+    }
+
+
+def test_what_needs_kept_regions_comes_after_the_judge_of_what_is_seen() -> None:
+    seen: list[str] = []
+
+    def judge(nodes: Sequence[Node]) -> Node:
+        seen.extend(node.name for node in nodes)
+        return Node("judge-regions", "", {}, (), ("kept_regions",), "key of the judge", {"objects": ("regions",)})
+
+    annotate = {
+        "captions": {"use": "composer"},
+        "parse": {"use": "spacy_parse"},
+        "objects": {"use": "consensus"},
+        "noisy": {"use": "noisy_annotator"},
+        "masks": {"use": "grabcut"},
+    }
+    nodes = build(annotate, CATALOG, judge_regions=judge)
+
+    assert set(seen) == {"noisy", "objects", "masks"}
+    first, later = split_at_judge(nodes)
+    assert {node.name for node in first} == set(seen)
+    assert [node.name for node in later] == ["judge-regions", "captions", "parse-captions"]
+    assert later[1].inputs == {"objects": ("regions",), "judge-regions": ("kept_regions",)}
+
+
+def test_an_unmet_need_names_both_sides_and_what_to_add() -> None:
+    with pytest.raises(
+        ConfigError, match=r"annotate.captions \(composer\) needs regions, which no node gives: add .*consensus"
+    ):
+        nodes(captions={"use": "composer"})
+
+
+def test_nodes_that_wait_for_each_other_are_named() -> None:
+    with pytest.raises(ConfigError, match="one and two wait for each other"):
+        nodes(
+            one={"use": "tests.engine.running.test_graph:NeedsTags"},
+            two={"use": "tests.engine.running.test_graph:NeedsTexts"},
+        )
+
+
+class NeedsTags:
+    needs, gives, version, deterministic = ("tags",), ("texts",), 1, True
+
+
+class NeedsTexts:
+    needs, gives, version, deterministic = ("texts",), ("tags",), 1, True
+
+
+def test_consensus_replaces_the_boxes_it_read() -> None:
+    built = nodes(a=BOXES, human={"use": "human"}, objects={"use": "consensus"})
+    assert [node.name for node in record_nodes(built)] == ["human", "objects"]
+    by_name = {node.name: node for node in built}
+    assert replaced_columns(by_name["human"], built) == {"regions"}
+    assert replaced_columns(by_name["objects"], built) == set()
+
+
+def test_another_option_makes_exactly_what_depends_on_it_stale() -> None:
+    def keys(seed: int) -> dict[str, str]:
+        built = nodes(
+            a=BOXES | {"seed": seed},
+            b=BOXES,
+            objects={"use": "consensus"},
+            captions={"use": "composer"},
+            ocr={"use": "rapidocr"},
+        )
+        return {node.name: node.key for node in built}
+
+    before, after = keys(0), keys(1)
+    changed = {name for name in before if before[name] != after[name]}
+    built = nodes(a=BOXES, b=BOXES, objects={"use": "consensus"}, captions={"use": "composer"}, ocr={"use": "rapidocr"})
+    assert changed == {"a", *dependants(built, "a")} == {"a", "objects", "captions"}
+
+
+@pytest.mark.parametrize(
+    ("annotate", "sentence"),
+    [
+        ({"a": {"use": "fake_detecter"}}, "did you mean 'fake_detector'"),
+        ({"a": {"use": "fake_detector", "objecs": 3}}, "did you mean 'objects'"),
+        ({"a": {"use": "fake_detector", "objects": "many"}}, "Option 'objects' of annotate.a"),
+        ({"a": {}}, "lacks 'use'"),
+        ({"judge": BOXES}, "cannot name a node"),
+        ({"a": {"use": "engine.schema:Text"}}, "is no specialist"),
+        ({"a": {"use": "onnx_detector"}}, "needs the option"),
+    ],
+)
+def test_a_wrong_node_is_one_sentence(annotate: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        nodes(**annotate)

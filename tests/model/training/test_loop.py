@@ -1,0 +1,193 @@
+"""The loop: what a resumed, an accumulated and a shared training must come to."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.multiprocessing
+from torch import Tensor
+
+from engine.errors import ConfigError, RunFailed
+from engine.storage.files import Storage
+from model.network.florence import Florence, load
+from model.pairs.locations import BINS
+from model.training.augment import Augment
+from model.training.auxiliary import Cells, Head, classes_of
+from model.training.batches import Batches
+from model.training.checkpoints import Checkpoints
+from model.training.loop import Course, Step, Training
+from model.training.objective import Objective
+from model.training.pair_store import PixelStore, open_pairs
+from model.training.sampling import Schedule
+from tests.model.world_pairs import untrained, write_pairs
+
+COURSE = Course(steps=6, batch_size=8, warmup=2, learning_rate=2e-3, checkpoint_every=2, seed=3, auxiliary=1.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pairs and a checkpoint in init/."""
+    folder = tmp_path_factory.mktemp("world")
+    untrained(write_pairs(folder)).save(folder / "init")
+    return folder
+
+
+def training(folder: Path, course: Course = COURSE, *, keep: str = "", rank: int = 0, world: int = 1) -> Training:
+    florence = load(str(folder / "init"))
+    return of(florence, folder, course, keep=keep, rank=rank, world=world)
+
+
+def of(florence: Florence, folder: Path, course: Course, *, keep: str, rank: int, world: int) -> Training:
+    scratch = folder / f"scratch-{keep}-{rank}-{world}"
+    store = open_pairs([str(folder / "pairs-00000.parquet")], florence, scratch)
+    classes = classes_of(store) if course.auxiliary else {}
+    batches = Batches(
+        store,
+        PixelStore(florence.size),
+        florence,
+        Schedule(store.counts, temperature=0.7, seed=course.seed),
+        batch_size=course.batch_size,
+        accumulate=course.accumulate,
+        rank=rank,
+        world=world,
+        augment=Augment(flip=True, scale=0.2, shift=0.1, order="reading", seed=course.seed),
+        cells=Cells(classes, grid=4) if classes else None,
+    )
+    objective = Objective(
+        florence.model,
+        first_location=florence.vocabulary.first_location,
+        bins=BINS,
+        auxiliary=Head(96, len(classes)) if classes else None,
+    )
+    checkpoints = Checkpoints(Storage(str(folder)), keep, "a key") if keep else None
+    wrap = functools.partial(torch.nn.parallel.DistributedDataParallel) if world > 1 else None
+    return Training(objective, batches, course, checkpoints=checkpoints, wrap=wrap)
+
+
+@pytest.fixture(scope="module")
+def alone(folder: Path) -> tuple[list[float], dict[str, Tensor]]:
+    """What `told` says of a training that nothing disturbed, and its final weights."""
+    one = training(folder)
+    return told(one), one.weights()
+
+
+def told(one: Training) -> list[float]:
+    """Of each step the loss, the gradient's norm and the auxiliary head's two losses."""
+    return [value for step in one.go() for value in (step.loss, step.norm, *map(_mean, _cells(step)))]
+
+
+def _cells(step: Step) -> list[tuple[float, int]]:
+    return [step.losses.get(f"auxiliary {kind}", (0.0, 1)) for kind in ("classes", "locations")]
+
+
+def _mean(loss: tuple[float, int]) -> float:
+    return loss[0] / loss[1]
+
+
+def test_the_losses_fall(alone: tuple[list[float], Any]) -> None:
+    first, last = alone[0][:4], alone[0][-4:]
+
+    assert last[0] < first[0] - 0.3
+    assert last[2] < first[2] - 0.1
+    assert last[3] < first[3] - 0.02
+
+
+def test_a_training_that_was_cut_off_ends_with_the_same_weights(
+    folder: Path, alone: tuple[list[float], dict[str, Tensor]]
+) -> None:
+    steps: Iterator[Any] = training(folder, keep="cut").go()
+    for _ in range(5):  # its newest checkpoint is that of step 4
+        next(steps)
+    resumed = training(folder, keep="cut")
+
+    assert told(resumed) == alone[0][4 * 4 :]
+    assert resumed.weights().keys() == alone[1].keys()
+    assert all(torch.equal(value, alone[1][name]) for name, value in resumed.weights().items())
+
+
+def test_only_two_checkpoints_are_kept_and_half_a_one_is_none(folder: Path) -> None:
+    storage = Storage(str(folder))
+    for _ in training(folder, Course(steps=9, batch_size=2, checkpoint_every=2), keep="many").go():
+        pass
+    assert sorted(storage.names("many/checkpoints")) == ["00000006", "00000008"]
+    storage.remove("many/checkpoints/00000008/state.json")
+
+    found = Checkpoints(storage, "many", "a key").last()
+
+    assert found
+    assert found[2]["step"] == 6
+
+
+def test_checkpoints_of_another_training_are_refused(folder: Path) -> None:
+    for _ in training(folder, Course(steps=3, batch_size=2, checkpoint_every=2), keep="other").go():
+        pass
+
+    with pytest.raises(ConfigError, match="holds checkpoints of another training"):
+        Checkpoints(Storage(str(folder)), "other", "another key").last()
+
+
+def test_parts_of_a_batch_come_to_what_the_whole_does(
+    folder: Path, alone: tuple[list[float], dict[str, Tensor]]
+) -> None:
+    course = replace(COURSE, accumulate=4, checkpoint_every=0)
+
+    assert told(training(folder, course)) == pytest.approx(alone[0], rel=1e-3)
+
+
+def test_two_workers_come_to_what_one_does(folder: Path, alone: tuple[list[float], dict[str, Tensor]]) -> None:
+    torch.multiprocessing.spawn(_worker, (folder,), nprocs=2)
+
+    workers = [torch.load(folder / f"told-{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+    assert workers[0]["told"] == pytest.approx(alone[0], rel=1e-3)
+    for name, value in workers[0]["weights"].items():
+        assert torch.equal(value, workers[1]["weights"][name])
+        assert torch.allclose(value, alone[1][name], atol=5e-3)
+
+
+def _worker(rank: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    one = training(folder, replace(COURSE, checkpoint_every=0), rank=rank, world=2)
+    torch.save({"told": told(one), "weights": one.weights()}, folder / f"told-{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_a_training_that_falls_apart_says_so(folder: Path) -> None:
+    broken = training(folder, Course(steps=50, batch_size=4, warmup=0, learning_rate=1e18, clip=1e30))
+
+    with pytest.raises(RunFailed, match=r"Training fell apart at step \d+: its gradient is (nan|inf)"):
+        for _ in broken.go():
+            pass
+
+
+def test_the_rate_rises_then_falls_to_its_share() -> None:
+    course = Course(steps=1100, warmup=100, learning_rate=1.0, final_share=0.02)
+
+    rates = [course.rate(step) for step in range(1101)]
+
+    assert rates[0] == pytest.approx(0.01)
+    assert rates[99] == 1.0
+    assert rates[600] == pytest.approx(0.51, abs=1e-3)
+    assert rates[1100] == pytest.approx(0.02)
+    assert rates[100:] == sorted(rates[100:], reverse=True)
+
+
+def test_a_frozen_vision_tower_does_not_move(folder: Path) -> None:
+    florence = load(str(folder / "init"))
+    florence.model.model.vision_tower.requires_grad_(False)
+    one = of(florence, folder, Course(steps=2, batch_size=4, warmup=0), keep="", rank=0, world=1)
+    before = {name: value.clone() for name, value in one.weights().items()}
+    for _ in one.go():
+        pass
+
+    moved = {name for name, value in one.weights().items() if not torch.equal(value, before[name])}
+
+    assert moved
+    assert not any("vision_tower" in name for name in moved)

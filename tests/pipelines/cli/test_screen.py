@@ -1,0 +1,219 @@
+"""What reaches a terminal: no control characters, no crash for an encoding, one sentence for strange SQL."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from engine.reading.sql import VIEWS
+from engine.reading.view_meanings import MEANINGS, described
+from engine.running.progress import NodeTally
+from pipelines.cli.commands import app
+from pipelines.stages import run as stages
+from pipelines.stages.run import Summary
+from pipelines.stages.summary import render_summary
+from tests.runs import engine, recipe, recipe_data, write_recipe
+
+NAMES = ["猫.png", "red\x1b[31m.png", "two\nlines.png", "plain.png"]
+COMMANDS = ["run", "status", "query", "why", "show", "components", "eval", "train", "verify"]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of strange names, one label of strange characters, all of them judged and released."""
+    folder = tmp_path_factory.mktemp("screen")
+    (folder / "photos").mkdir()
+    for number, name in enumerate(NAMES):
+        Image.new("RGB", (40 + number, 30), (number, 9, 9)).save(folder / "photos" / name)
+    (folder / "photos" / "broken\x1b]0;title\x07.png").write_bytes(b"nothing")
+    stages.run(recipe(folder / "set", folder / "photos", {}), runner="local")
+    return folder / "set"
+
+
+def said(*arguments: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == code, result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+    return result.output
+
+
+def refused(*arguments: str) -> str:
+    sentence = said(*arguments, code=2)
+    assert re.fullmatch(r"engine: .*[.?]\n", sentence), sentence
+    return sentence
+
+
+# --- flags -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_knows_h(command: str) -> None:
+    assert said(command, "-h").startswith("Usage: ")
+    assert said(command, "-h") == said(command, "--help")
+
+
+def test_the_version_is_told() -> None:
+    assert re.fullmatch(r"engine \d+\.\d+\.\d+\n", said("--version"))
+
+
+def test_status_is_json_with_keys_that_stay(dataset: Path) -> None:
+    told = json.loads(said("status", "-d", str(dataset), "--format", "json"))
+    assert told["inputs"] == 5 == sum(told["outcomes"].values())
+    assert told["outcomes"] == {"kept": 4, "filtered": 0, "quarantined": 1, "pending": 0, "duplicates": 0}
+    assert told["balanced"] is told["images_balanced"] is True
+    assert told["shards"]["images"] == {"done": 1, "of": 1}
+    assert told["failures"] == [{"component": "ingest", "reason": "not_an_image", "number": 1}]
+    assert told["annotations"]["regions"]["balanced"] is True
+    assert {"filtered_by", "splits", "rates", "last_run"} <= set(told)
+    assert "'xml'" in refused("status", "-d", str(dataset), "--format", "xml")
+
+
+# --- what the schema says -----------------------------------------------------------------------------
+
+
+def test_every_column_of_every_view_has_a_meaning() -> None:
+    rows = described()
+    assert [row for row in rows if not row.meaning] == []
+    assert {*VIEWS, "truth"} == {view for view in MEANINGS if "." not in view}
+
+
+def test_the_schema_is_told_without_a_data_set() -> None:
+    table = said("query", "--schema")
+    assert "pairs: one row a pair" in table
+    assert max(map(len, table.splitlines())) <= 130
+    rows = json.loads(said("query", "--schema", "--format", "json"))
+    assert {"view": "regions", "column": "label", "type": "VARCHAR", "meaning": "its class; '' for text"} in rows
+
+
+# --- strangers' characters ------------------------------------------------------------------------------
+
+
+def no_commands(text: str) -> None:
+    assert [char for char in text if not char.isprintable() and char != "\n"] == []
+
+
+def test_names_do_not_command_the_terminal(dataset: Path) -> None:
+    place = ("-d", str(dataset))
+    for text in (
+        said("status", *place),
+        said("query", "SELECT uri, error FROM inputs ORDER BY uri", *place),
+        said("why", "broken\x1b]0;title\x07.png", *place),
+        said("why", "red\x1b[31m.png", *place),
+        said("why", "two\nlines.png", *place),
+        refused("why", "re\x1b[31m.png", *place),
+        refused("query", "SELECT 'a\x1b[31m' FROM nowhere", *place),
+    ):
+        no_commands(text)
+    assert r"red\x1b[31m.png" in said("query", "SELECT parse_filename(uri) FROM inputs", *place)
+    assert r"two\nlines.png" in said("why", "two\nlines.png", *place)
+
+
+def test_csv_and_json_hold_what_is_there(dataset: Path) -> None:
+    """They are for programs; a terminal is asked for above."""
+    sql = "SELECT parse_filename(uri) AS name FROM images ORDER BY name"
+    rows = json.loads(said("query", sql, "-d", str(dataset), "--format", "json"))
+    assert [row["name"] for row in rows] == sorted(NAMES)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("query", "SELECT parse_filename(uri) AS name FROM images"), ("why", "猫.png"), ("status",)],
+    ids=["query", "why", "status"],
+)
+def test_a_terminal_without_the_characters_gets_escapes(dataset: Path, arguments: tuple[str, ...]) -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii:strict"}
+    done = engine(*arguments, "-d", str(dataset), env=ascii_only)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.isascii()
+    assert (r"\u732b" in done.stdout) or arguments == ("status",)
+
+
+# --- strange SQL -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sql", "sentence"),
+    [
+        ("SELECT", "SELECT"),
+        ("SELECT * FROM images WHERE", "syntax"),
+        ("SELECT 1;;; SELECT 2", "2 statements"),
+        ("/* nothing */", "no statement"),
+        (";", "no statement"),
+        ("INSERT INTO images VALUES (1)", "only reads"),
+        ("WITH x AS (SELECT 1) DELETE FROM images", "only reads"),
+        ("ATTACH 'x.db'", "only reads"),
+        ("PRAGMA database_list", "only reads"),
+        ("SET memory_limit = '1TB'", "only reads"),
+        ("INSTALL httpfs", "only reads"),
+        ("CALL pragma_version()", "only reads"),
+        ("SELECT * FROM read_csv('/etc/passwd')", "/etc/passwd"),
+        ("SELECT error('line one' || chr(10) || 'line two')", "line one"),
+        ("SELECT CAST('x' AS INTEGER)", "INT"),
+        ("SELECT DATE '99999-01-01'", "cast that column to VARCHAR"),
+        ("SELECT nofunction(1)", "nofunction"),
+        ("SELECT \udcff", "syntax|�|column"),
+    ],
+)
+def test_strange_sql_is_one_sentence(dataset: Path, sql: str, sentence: str) -> None:
+    assert re.search(sentence, refused("query", sql, "-d", str(dataset)))
+
+
+def test_an_answer_without_end_is_shown_as_far_as_it_is_asked(dataset: Path) -> None:
+    lines = said("query", "SELECT range AS n FROM range(100000000000)", "-d", str(dataset)).splitlines()
+    assert lines[-1] == "... more than 1,000,000 more rows: add a LIMIT, or --format csv for all."
+
+
+# --- pairs and truth ----------------------------------------------------------------------------------------
+
+
+def test_pairs_are_of_the_release_made_last_or_of_the_one_named(dataset: Path) -> None:
+    sql = "SELECT DISTINCT release, task FROM pairs ORDER BY ALL"
+    last = json.loads(said("query", sql, "-d", str(dataset), "--format", "json"))
+    assert {row["release"] for row in last} == {"v1"}
+    assert last == json.loads(said("query", sql, "-d", str(dataset), "--format", "json", "--of", "releases/v1"))
+
+
+def test_truth_is_there_for_a_query_and_for_nothing_else(tmp_path: Path) -> None:
+    """Ten photos with a box each by people, half of them kept apart to measure with."""
+    (tmp_path / "photos").mkdir()
+    images, boxes = [], []
+    for number in range(10):
+        Image.effect_noise((64, 64), 20 + 9 * number).convert("RGB").save(tmp_path / "photos" / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "width": 64, "height": 64})
+        boxes.append({"id": number, "image_id": number, "category_id": 1, "bbox": [8, 8, 20, 20], "iscrowd": 0})
+    told = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}
+    (tmp_path / "people.json").write_text(json.dumps(told))
+    data = recipe_data(tmp_path / "set", tmp_path / "photos", {})
+    data["ingest"]["sources"] = [
+        {"coco": {"instances": str(tmp_path / "people.json"), "images": str(tmp_path / "photos")}}
+    ]
+    data["ingest"]["audit"] = {"fraction": 0.5}
+    path = str(write_recipe(tmp_path / "recipe.yaml", data))
+    said("run", "-c", path, "--stage", "ingest", "--runner", "local")
+    rows = json.loads(said("query", "SELECT split, label, x1 FROM truth", "-c", path, "--format", "json"))
+    assert {row["label"] for row in rows} == {"cat"}
+    assert {row["split"] for row in rows} <= {"audit-fit", "audit-test"}
+    assert (
+        len(rows)
+        == json.loads(
+            said("query", "SELECT count(*) AS n FROM images WHERE split LIKE 'audit%'", "-c", path, "--format", "json")
+        )[0]["n"]
+    )
+    assert "truth" in refused(
+        "show", "--where", "SELECT image_id FROM truth", "-c", path, "-o", str(tmp_path / "s.png")
+    )
+
+
+@pytest.mark.parametrize(("columns", "last"), [(80, "items/s"), (50, "skipped"), (40, "failed"), (10, "node")])
+def test_the_table_at_the_end_of_a_run_fits_the_terminal(
+    columns: int, last: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.stages.summary.columns_of", lambda _: columns)
+    table = render_summary(Summary("set", tallies={"objects": NodeTally(units=3, items=100)})).splitlines()[1:3]
+    assert table[0].split()[-1] == last
+    assert all(len(line) < max(columns, 11) for line in table)

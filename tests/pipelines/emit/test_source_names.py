@@ -1,0 +1,52 @@
+"""A release names no folder of the machine it was made on, and still where each image came from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.emit.source_names import released_recipe, released_source
+from pipelines.stages import run as stages
+from tests.runs import draw_photos, recipe
+
+
+@pytest.mark.parametrize(
+    ("source", "uri", "label", "path"),
+    [
+        ("/data/photos", "/data/photos/cats/1.jpg", "photos", "cats/1.jpg"),
+        ("/data/photos", "/data/photos-2/1.jpg", "photos", "photos-2/1.jpg"),
+        ("/data/labels/people.json", "/data/labels/train/1.jpg", "people.json", "train/1.jpg"),
+        ("/data/labels/people.json", "/elsewhere/1.jpg", "people.json", "1.jpg"),
+        ("/data/*/a-*.tar", "tar://x/1.jpg::/data/b/a-0.tar", "a-*.tar", "tar://x/1.jpg::b/a-0.tar"),
+        ("/data/a.parquet", "parquet://image/7::/data/a.parquet", "a.parquet", "parquet://image/7::a.parquet"),
+        ("file:///data/photos", "file:///data/photos/1.jpg", "photos", "1.jpg"),
+        ("s3://bucket/photos", "s3://bucket/photos/1.jpg", "s3://bucket/photos", "s3://bucket/photos/1.jpg"),
+        ("/data/list.csv", "https://host/1.jpg", "list.csv", "https://host/1.jpg"),
+        ("world://?seed=1", "world://?seed=1&n=2", "world://?seed=1", "world://?seed=1&n=2"),
+        ("/", "/1.jpg", "", "1.jpg"),
+    ],
+)
+def test_a_source_is_named_by_what_lies_below_it(source: str, uri: str, label: str, path: str) -> None:
+    assert released_source({"source": source, "uri": uri}) == {"source": label, "uri": path}
+
+
+def test_a_recipe_keeps_everything_but_folders_of_this_machine() -> None:
+    given = {"dataset": "/srv/sets/mine", "n": 3, "sources": [{"folder": "/a/b"}, {"uris": "s3://x/y"}, "data/rel"]}
+    told = {"dataset": "mine", "n": 3, "sources": [{"folder": "b"}, {"uris": "s3://x/y"}, "data/rel"]}
+    assert released_recipe(given) == told
+
+
+def test_no_file_of_a_release_names_the_folder_it_was_made_in(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "photos" / "deep", 3)
+    stages.run(recipe(tmp_path / "set", tmp_path / "photos", {}), runner="local")
+    release = tmp_path / "set" / "releases" / "v1"
+    needle = str(tmp_path).encode()
+    for path in release.iterdir():
+        assert needle not in path.read_bytes(), path.name
+    rows = [row for path in release.glob("train-*.parquet") for row in pq.read_table(path).to_pylist()]
+    assert needle.decode() not in json.dumps(rows)
+    assert rows[0]["sources"][0]["source"] == "photos"
+    assert {row["sources"][0]["uri"] for row in rows} == {f"deep/{number:05d}.png" for number in range(3)}

@@ -1,0 +1,226 @@
+"""What `engine verify` finds of pairs: each test forges one thing of a release that is otherwise as it should be."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from engine.records import masks
+from model.pairs.compile import compile_pairs
+from model.pairs.pair import PAIRS, Compiled, Options, Pair
+from model.pairs.tasks import TASKS
+from pipelines.emit import pairs as release_pairs
+from pipelines.emit.verify import Check, verify
+from tests.builders import phrase, region, region_text, text
+from tests.pipelines.emit.small_release import Item, annotated, drawn, full, write
+from tests.pipelines.emit.test_verify import faults, restate
+
+FILES = "files are those of the manifest"
+PAIRS_CHECK = "every pair asks what its task asks, and parses back to its annotations"
+LOCATION = re.compile(r"<loc_(\d+)>")
+
+
+@pytest.fixture(autouse=True)
+def _unheard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without `datasets`, which takes seconds."""
+    monkeypatch.setattr("pipelines.emit.verify.ask", lambda *_: {"error": "not asked"})
+
+
+def mask(*boxes: tuple[int, int, int, int]) -> str:
+    filled = np.zeros((40, 60), np.uint8)
+    for x1, y1, x2, y2 in boxes:
+        filled[y1:y2, x1:x2] = 1
+    return masks.encode(filled)
+
+
+def everything() -> Item:
+    """An image of 60 x 40 that supports every task: a cat, a dog and a word, said, outlined, grounded and read."""
+    return annotated(
+        drawn(),
+        texts=[
+            text("A cat barks.", kind, id=f"m/{n}") for n, kind in enumerate(("brief", "detailed", "more_detailed"))
+        ],
+        regions=[
+            region((6, 4, 30, 36), id="m/10", rle=mask((6, 4, 30, 36), (2, 4, 4, 20))),
+            region((32, 8, 56, 30), label="dog", id="m/11", rle=mask((32, 8, 56, 30))),
+            region((2, 2, 20, 8), kind="text", label="", id="m/12"),
+        ],
+        region_texts=[region_text("m/10", "a red cat", id="m/20"), region_text("m/12", "OPEN", granularity="ocr")],
+        phrases=[phrase("m/0", 0, 5, ["m/10"], id="m/30"), phrase("m/0", 6, 11, ["m/11"], id="m/31")],
+    )
+
+
+def found(checks: list[Check]) -> list[str]:
+    """The faults of the pairs; no other check has any."""
+    told = faults(checks)
+    assert set(told) <= {PAIRS_CHECK}
+    return told.get(PAIRS_CHECK, [])
+
+
+def released(folder: Path, monkeypatch: pytest.MonkeyPatch, task: str, forge: Callable[[Pair], Pair]) -> list[str]:
+    """What is found where the first pair of a task was forged, in the table, the json and the manifest alike."""
+
+    def compiled(*arguments: Any, **options: Any) -> Compiled:
+        made = compile_pairs(*arguments, **options)
+        at = next(number for number, pair in enumerate(made.pairs) if pair.task == task)
+        made.pairs[at] = forge(made.pairs[at])
+        return made
+
+    monkeypatch.setattr(release_pairs, "compile_pairs", compiled)
+    return found(verify(str(write(folder, [everything()]))))
+
+
+def moved(words: str) -> str:
+    """The first location is another one, or the first letter."""
+    if LOCATION.search(words):
+        return LOCATION.sub(lambda match: f"<loc_{int(match[1]) - 1}>", words, count=1)
+    return f"Q{words[1:]}"
+
+
+def of_another(pair: Pair) -> Pair:
+    """The same question of something else: nothing of that name, no such region, not that sentence."""
+    return replace(pair, prompt=moved(pair.prompt) if "<loc" in pair.prompt else pair.prompt.replace(" ", " Q", 2))
+
+
+FORGERIES: dict[str, Callable[[Pair], Pair]] = {
+    "a target that says something else": lambda pair: replace(pair, target=moved(pair.target)),
+    "a target that does not parse": lambda pair: replace(pair, target=f"{pair.target}<loc_1><sep><and>"),
+    "a prompt that asks something else": of_another,
+    "a prompt of no task": lambda pair: replace(pair, prompt=f"Please: {pair.prompt}"),
+    "an annotation that is not there": lambda pair: replace(pair, annotation_ids=[*pair.annotation_ids, "gone/1"]),
+    "an annotation too few": lambda pair: replace(pair, annotation_ids=pair.annotation_ids[:-1]),
+    "tokens miscounted": lambda pair: replace(pair, tokens=pair.tokens + 1),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forged_pair_is_told_and_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, forgery: str
+) -> None:
+    told = released(tmp_path / "v1", monkeypatch, task, FORGERIES[forgery])
+    assert len(told) == 2, told
+    assert f": {task} " in told[0]
+    assert re.fullmatch(rf"\d pairs of {task} hold, the manifest says \d", told[1])
+
+
+def test_another_annotation_than_the_target_is_of_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_the_dog(pair: Pair) -> Pair:
+        return replace(pair, annotation_ids=["m/11"])
+
+    told = released(tmp_path / "v1", monkeypatch, "<REGION_TO_CATEGORY>", of_the_dog)
+    assert told[0].endswith("<REGION_TO_CATEGORY> answers 'cat', and its annotations do not")
+
+
+def test_a_task_that_is_none_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = released(tmp_path / "v1", monkeypatch, "<OD>", lambda pair: replace(pair, task="<ODD>"))
+    assert told[0].endswith(": <ODD> is no task")
+
+
+# --- the files -----------------------------------------------------------------------------------------------
+
+
+def rewrite(folder: Path, change: Callable[[list[dict[str, Any]]], object]) -> list[str]:
+    """What is found where the rows of pairs are changed, and nothing else is."""
+    path = folder / "pairs-00000.parquet"
+    rows = pq.read_table(path).to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, schema=PAIRS), path)
+    restate(folder)
+    return found(verify(str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("uri", "train-00001.tar"), ("offset", 0), ("length", -1), ("width", 59), ("height", 41), ("split", "audit-fit")],
+)
+def test_a_pair_whose_image_lies_elsewhere_is_told(tmp_path: Path, column: str, value: Any) -> None:
+    told = rewrite(write(tmp_path / "v1", [everything()]), lambda rows: rows[0].update({column: value}))
+    assert told[0].endswith(f"<CAPTION> has another {column} than its record")
+
+
+@pytest.mark.parametrize("change", [lambda rows: rows.pop(), lambda rows: rows.reverse()])
+def test_other_pairs_in_the_json_than_in_the_table_are_told(
+    tmp_path: Path, change: Callable[[list[dict[str, Any]]], object]
+) -> None:
+    told = rewrite(write(tmp_path / "v1", [everything()]), change)
+    assert told[0].endswith("has other pairs in its json than in pairs-00000.parquet")
+
+
+def test_a_pair_of_an_image_of_no_shard_is_told(tmp_path: Path) -> None:
+    folder = write(tmp_path / "v1", [everything()])
+    stranger = pq.read_table(folder / "pairs-00000.parquet").to_pylist()[0] | {"image_id": "0" * 32}
+    told = rewrite(folder, lambda rows: rows.append(stranger))
+    assert told == [f"pairs-00000.parquet has pairs of {'0' * 32}, which is not in train-00000"]
+
+
+def test_a_missing_file_of_pairs_is_told(tmp_path: Path) -> None:
+    folder = write(tmp_path / "v1", [everything()])
+    (folder / "pairs-00000.parquet").unlink()
+    told = faults(verify(str(folder)))
+    assert told[FILES] == ["pairs-00000.parquet is missing"]
+    assert told[PAIRS_CHECK][0].startswith("train-00000: FileNotFoundError")
+
+
+def test_a_file_of_pairs_that_the_manifest_does_not_name_either_is_told(tmp_path: Path) -> None:
+    folder = write(tmp_path / "v1", [everything()])
+    (folder / "pairs-00000.parquet").unlink()
+    path = folder / "manifest.json"
+    said = json.loads(path.read_text())
+    said["files"] = [file for file in said["files"] if not file["name"].startswith("pairs")]
+    path.write_text(json.dumps(said))
+    told = found(verify(str(folder)))
+    assert told[0].endswith("has other pairs in its json than in pairs-00000.parquet")
+    assert "0 pairs of <OD> hold, the manifest says 1" in told
+
+
+def test_other_columns_are_told(tmp_path: Path) -> None:
+    folder = write(tmp_path / "v1", [everything()])
+    path = folder / "pairs-00000.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["tokens"]), path)
+    restate(folder)
+    assert found(verify(str(folder)))[0].endswith("its columns are not those of pairs")
+
+
+def test_a_stray_file_of_pairs_is_told(tmp_path: Path) -> None:
+    folder = write(tmp_path / "v1", [full(drawn())])
+    (folder / "pairs-00007.parquet").write_bytes(b"")
+    assert faults(verify(str(folder))) == {FILES: ["pairs-00007.parquet is not in the manifest"]}
+
+
+@pytest.mark.parametrize(("part", "told"), [("proven", "hold"), ("truncated", "are truncated")])
+def test_counts_that_the_manifest_states_wrongly_are_told(tmp_path: Path, part: str, told: str) -> None:
+    def more(manifest: dict[str, Any]) -> None:
+        manifest["pairs"][part] = 7 if part == "truncated" else manifest["pairs"][part] | {"<OD>": 7}
+
+    folder = write(tmp_path / "v1", [everything()])
+    restate(folder, more)
+    assert [told in fault for fault in found(verify(str(folder)))] == [True]
+
+
+# --- what the engine makes is found right ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options",
+    [Options(), Options(order="reading"), Options(masks=True), Options(max_tokens=12), Options(max_points=4)],
+    ids=["area", "reading", "masks", "truncated", "coarse"],
+)
+def test_what_is_compiled_holds(tmp_path: Path, options: Options) -> None:
+    recipe = {"emit": {"pairs": {"max_points": options.max_points}}}
+    folder = write(tmp_path / "v1", [everything()], recipe=recipe, options=options)
+    assert found(verify(str(folder))) == []
+    said = json.loads((folder / "manifest.json").read_text())["pairs"]
+    if options.max_tokens > 12:
+        assert (set(said["proven"]), said["truncated"]) == (set(TASKS), 0)
+    else:
+        assert said["truncated"] > 0

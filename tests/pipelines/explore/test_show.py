@@ -1,0 +1,176 @@
+"""The contact sheet: which images are on it, and that what was said of them is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.errors import ConfigError
+from engine.reading.dataset import Dataset
+from engine.reading.sql import connect
+from pipelines import drawing
+from pipelines.explore.select_images import choose
+from pipelines.explore.show import TILE, show
+from pipelines.recipe import parse_recipe
+from pipelines.stages import run as stages
+from tests.handmade import handmade
+from tests.runs import draw_photos, recipe_data
+
+RED = (205, 30, 30)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return handmade(tmp_path_factory.mktemp("hand"))
+
+
+@pytest.fixture
+def chosen(dataset: Dataset) -> Iterator[Any]:
+    """choose, its ids turned into the file names of the images."""
+    with connect(dataset) as con:
+        rows = con.execute("SELECT image_id, parse_filename(uri, true) FROM images").fetchall()
+        names = dict(rows)
+        yield lambda *args, **options: [names[image_id] for image_id in choose(con, *args, **options)]
+
+
+def test_without_a_question_images_come_as_they_were_listed(chosen: Any) -> None:
+    assert chosen() == ["cat", "cup", "tiny", "page", "crash"]
+    assert chosen(limit=2) == ["cat", "cup"]
+
+
+def test_a_condition_is_on_images(chosen: Any) -> None:
+    assert chosen("width > 100 -- wide ones") == ["cat", "page"]
+
+
+def test_a_whole_select_keeps_its_order(chosen: Any) -> None:
+    assert chosen("SELECT image_id FROM images ORDER BY width DESC") == ["page", "cat", "cup", "crash", "tiny"]
+    assert chosen("SELECT image_id FROM phrases") == ["cat"]
+
+
+def test_a_rule_chooses_images_it_dropped_something_of(chosen: Any) -> None:
+    assert chosen(rule="text_length") == ["page"]
+    assert chosen(rule="min_side") == ["tiny"]
+    assert chosen("width > 150", rule="min_score") == ["page"]
+
+
+def test_disagreement_puts_what_one_of_three_saw_before_what_two_saw(dataset: Dataset, chosen: Any) -> None:
+    """Both have one region left: the cup was seen by one detector, the cat by two."""
+    assert chosen(disagreement=True) == ["cup", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"rule": "min_scor"}, "did you mean 'min_score'"),
+        ({"where": "wdth > 1"}, 'Referenced column "wdth" not found'),
+        ({"where": "width > 9999"}, "No image fits"),
+        ({"where": "SELECT 1"}, 'column "image_id" not found'),
+        ({"limit": 0}, "give 1 or more"),
+    ],
+)
+def test_a_question_that_cannot_be_answered_is_one_sentence(
+    dataset: Dataset, tmp_path: Path, options: dict[str, Any], sentence: str
+) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        show(dataset, tmp_path / "sheet.png", **options)
+
+
+def pixels(path: Path) -> Any:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def count(sheet: Any, colour: tuple[int, int, int]) -> int:
+    return int((sheet == colour).all(axis=2).sum())
+
+
+def test_the_sheet_is_a_png_of_tiles(dataset: Dataset, tmp_path: Path) -> None:
+    path = show(dataset, tmp_path / "new" / "sheet", "width >= 100")
+    assert path == tmp_path / "new" / "sheet.png"
+    assert pixels(path).shape[1] > 3 * TILE
+
+
+def test_dropped_regions_are_red_and_kept_ones_are_not(dataset: Dataset, tmp_path: Path) -> None:
+    cat = pixels(show(dataset, tmp_path / "cat.png", "uri LIKE '%/cat.png'"))
+    cup = pixels(show(dataset, tmp_path / "cup.png", "uri LIKE '%/cup.png'"))
+    assert count(cat, RED) > 300  # the dog that min_score dropped, with its label
+    assert count(cup, RED) == 0
+
+
+def test_a_mask_veils_the_pixels_of_its_region(dataset: Dataset, tmp_path: Path) -> None:
+    """The mask covers 20 to 50 of the cat's 120 x 80; at (24, 24) the background shows through it, elsewhere not."""
+    sheet = pixels(show(dataset, tmp_path / "cat.png", "uri LIKE '%/cat.png'"))
+    plain = (200, 190, 180)
+    scale, left, top = TILE / 120, 14, 14 + 2 * 17 + 14
+    assert tuple(sheet[top + round(22 * scale), left + round(22 * scale)]) != plain
+    assert tuple(sheet[top + round(75 * scale), left + round(100 * scale)]) == plain
+
+
+def test_an_image_that_is_gone_is_grey_and_says_so(tmp_path: Path) -> None:
+    dataset = handmade(tmp_path)
+    (tmp_path / "photos" / "cup.png").unlink()
+    sheet = pixels(show(dataset, tmp_path / "sheet.png", "uri LIKE '%/cup.png'"))
+    assert count(sheet, (215, 215, 215)) > 10_000
+
+
+def test_before_the_filters_everything_said_is_drawn(tmp_path: Path) -> None:
+    dataset = handmade(tmp_path, judged=False)
+    assert count(pixels(show(dataset, tmp_path / "sheet.png", "width > 50")), RED) == 0
+
+
+def test_a_random_choice_is_the_same_for_the_same_seed(chosen: Any) -> None:
+    draws = [tuple(chosen(seed=seed, limit=3)) for seed in range(20)]
+    assert draws == [tuple(chosen(seed=seed, limit=3)) for seed in range(20)]
+    assert len(set(draws)) > 5
+    assert set(chosen("width > 100", seed=1)) == {"cat", "page"}
+
+
+def test_a_select_of_images_that_are_not_there_is_one_sentence(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No image fits"):
+        show(dataset, tmp_path / "sheet.png", "SELECT 'nothing' AS image_id")
+
+
+def test_a_packed_data_set_is_drawn_from_its_own_tars(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "photos", 3)
+    data = recipe_data(tmp_path / "set", tmp_path / "photos", {})
+    data["ingest"]["pack"] = True
+    stages.run(parse_recipe(data), stage="ingest", runner="local")
+    for photo in (tmp_path / "photos").iterdir():
+        photo.unlink()
+    (tmp_path / "set").rename(tmp_path / "moved")
+    sheet = pixels(show(Dataset.open(str(tmp_path / "moved")), tmp_path / "sheet.png"))
+    assert count(sheet, (215, 215, 215)) < 100
+    assert count(sheet, (2, 0, 99)) > 10_000
+
+
+def test_a_damaged_file_is_a_grey_tile(tmp_path: Path) -> None:
+    dataset = handmade(tmp_path)
+    (tmp_path / "photos" / "cup.png").write_bytes(b"other bytes")
+    sheet = pixels(show(dataset, tmp_path / "sheet.png", "uri LIKE '%/cup.png'"))
+    assert count(sheet, (215, 215, 215)) > 10_000
+
+
+def test_characters_that_no_font_has_are_drawn_as_codes_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "_FACES", [])
+    for name in ("_LACKING", "_ASKED"):
+        monkeypatch.setattr(drawing, name, set())
+    monkeypatch.setattr(drawing, "_HELD", {})
+    monkeypatch.setattr(drawing, "_installed", lambda char: [])
+    assert drawing._drawable("a cat, 猫")[1] == r"a cat, \u732b"
+    assert drawing.missing_glyphs().startswith("No installed font has 猫: drawn as codes.")
+
+
+def test_a_font_that_has_the_characters_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Greek, which Pillow's own font lacks, by a font that matplotlib brings along."""
+    path = pytest.importorskip("matplotlib").get_data_path() + "/fonts/ttf/DejaVuSans.ttf"
+    monkeypatch.setattr(drawing, "_FACES", [])
+    for name in ("_LACKING", "_ASKED"):
+        monkeypatch.setattr(drawing, name, set())
+    monkeypatch.setattr(drawing, "_HELD", {})
+    monkeypatch.setattr(drawing, "_installed", lambda char: [path])
+    face, spelt = drawing._drawable("Ωμέγα")
+    assert (face.path, spelt, drawing.missing_glyphs()) == (path, "Ωμέγα", "")

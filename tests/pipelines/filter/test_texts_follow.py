@@ -1,0 +1,187 @@
+"""What is written speaks of kept regions, and is written again when other regions are kept; no detector runs for it."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.experiments.students import Oracle, instead
+from engine.reading.accounting import account
+from engine.reading.dataset import Dataset
+from engine.reading.sql import named_query, query
+from pipelines.explore.why import why
+from pipelines.recipe import Recipe, parse_recipe
+from pipelines.stages.dry_run import dry_run
+from pipelines.stages.run import run
+from pipelines.stages.what_if import what_if
+from pipelines.stages.what_if_text import render_what_if
+from tests.pipelines.refine.test_refine import recipe_data
+from tests.runs import commits
+from tests.shared_data import shared
+
+NAMES_DROPPED_REGION = """SELECT count(*) AS n FROM kept.{} t, unnest(t.parents) u(p)
+    JOIN regions r ON r.image_id = t.image_id AND r.annotation_id = u.p WHERE NOT r.kept"""
+WRITTEN = ("judge-regions", "captions", "parse-captions", "phrases", "judge")
+
+
+def data(dataset: Path, floor: float = 0.3, *rules: Any) -> dict[str, Any]:
+    """Three detectors, what is written of what they agree on, and the words printed on the scenes."""
+    return {
+        "dataset": str(dataset),
+        "ingest": {"sources": ["world://?images=12&size=64&words=1"], "shard_size": 6},
+        "annotate": {
+            **{f"detector-{n}": {"use": "noisy_annotator", "seed": n} for n in range(3)},
+            "objects": {"use": "consensus"},
+            "captions": {"use": "composer"},
+            "parse": {"use": "spacy_parse"},
+            "phrases": {"use": "label_grounder"},
+        },
+        "filter": [{"min_score": {"floor": floor}}, "nms", *rules, "ungrounded_phrase"],
+        "emit": {"name": ""},
+    }
+
+
+def recipe(dataset: Path, floor: float = 0.3, *rules: Any) -> Recipe:
+    return parse_recipe(data(dataset, floor, *rules))
+
+
+def number(dataset: Path, sql: str) -> int:
+    return int(query(Dataset.open(str(dataset)), sql).to_pylist()[0]["n"])
+
+
+def made_from_what_is_dropped(dataset: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = query(
+        Dataset.open(str(dataset)), named_query("texts_with_dropped_parents")
+    ).to_pylist()
+    return rows
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    dataset = tmp_path_factory.mktemp("follow") / "set"
+    run(recipe(dataset), runner="local")
+    return dataset
+
+
+@pytest.fixture
+def again(finished: Path, tmp_path: Path) -> Path:
+    import shutil
+
+    shutil.copytree(finished, tmp_path / "set")
+    return tmp_path / "set"
+
+
+def test_nothing_kept_was_made_from_something_dropped(finished: Path) -> None:
+    assert made_from_what_is_dropped(finished) == []
+    assert number(finished, "SELECT count(*) AS n FROM texts WHERE NOT kept") == 0  # nothing was written in vain
+    assert number(finished, "SELECT count(*) AS n FROM kept.texts") > 0
+    assert number(finished, "SELECT count(*) AS n FROM regions WHERE rule = 'min_score'") > 0
+    assert account(Dataset.open(str(finished))).balanced
+
+
+def test_a_higher_floor_writes_texts_again_and_runs_no_detector(again: Path) -> None:
+    other = recipe(again, 0.8)
+    told = {row["node"]: row["todo"] for row in dry_run(other) if row["node"] not in ("probe", "emit")}
+    assert {name for name, todo in told.items() if todo} == set(WRITTEN)
+    before = number(again, "SELECT count(*) AS n FROM kept.texts WHERE granularity = 'brief'")
+    detected = commits(again, "detector-0")
+    summary = run(other, stage="filter", runner="local")
+    assert set(summary.tallies) == set(WRITTEN)
+    assert commits(again, "detector-0") == detected
+    assert made_from_what_is_dropped(again) == []
+    after = number(again, "SELECT count(*) AS n FROM kept.texts WHERE granularity = 'brief'")
+    assert 0 < after <= before
+    assert number(again, "SELECT count(*) AS n FROM texts WHERE NOT kept") == 0
+    assert account(Dataset.open(str(again))).balanced
+
+
+def test_a_rule_over_texts_writes_nothing_again(again: Path) -> None:
+    other = recipe(again, 0.3, {"text_length": {"min_tokens": 4}})
+    todo = {row["node"] for row in dry_run(other) if row["todo"] and row["node"] != "emit"}
+    assert todo == {"judge"}
+
+
+def test_a_rule_over_the_whole_set_takes_with_it_what_names_its_regions(again: Path) -> None:
+    run(recipe(again, 0.3, {"min_score": {"floor": {"quantile": 0.5}}}), stage="filter", runner="local")
+    assert made_from_what_is_dropped(again) == []
+    assert number(again, "SELECT count(*) AS n FROM texts WHERE rule = 'parent_dropped'") > 0
+    assert number(again, "SELECT count(*) AS n FROM phrases WHERE rule = 'parent_dropped'") > 0
+    dataset = Dataset.open(str(again))
+    text = query(dataset, "SELECT * FROM texts WHERE rule = 'parent_dropped' ORDER BY ALL").to_pylist()[0]
+    told = why(dataset, text["image_id"], text["annotation_id"])
+    assert "parent_dropped" in told.splitlines()[0]
+    assert "because      objects/" in told
+    assert "dropped by min_score" in told
+
+
+def test_what_another_floor_would_change_is_told_before_anything_is_written(again: Path) -> None:
+    other = recipe(again, 0.8)
+    found = what_if(other)
+    assert found.rewritten == ["captions", "parse-captions", "phrases"]
+    assert found.columns["texts"].rules["parent_dropped"][1] > 0
+    assert "captions, parse-captions, phrases would be written again" in render_what_if(found)
+    run(other, stage="filter", runner="local")
+    assert what_if(other).same
+    regions = what_if(recipe(again, 0.3)).columns["regions"]  # from there, looking back
+    assert (regions.now, regions.then) == (found.columns["regions"].then, found.columns["regions"].now)
+
+
+def test_recipes_without_a_writer_have_one_pass(tmp_path: Path) -> None:
+    plain = copy.deepcopy(data(tmp_path / "set"))
+    for name in ("captions", "parse", "phrases"):
+        del plain["annotate"][name]
+    plain["filter"] = plain["filter"][:2]
+    run(parse_recipe(plain), runner="local")
+    assert not (tmp_path / "set" / "judge-regions").exists()
+
+
+def test_after_a_round_captions_are_of_what_it_leaves(tmp_path: Path) -> None:
+    given = recipe_data(tmp_path / "set", rounds=1, folds=1, merge={}, gate={"max_added": 1.5})
+    given["ingest"]["sources"] = ["world://?images=16&size=64&words=0"]
+    written = data(tmp_path)["annotate"]
+    given["annotate"] |= {name: written[name] for name in ("captions", "parse", "phrases")}
+    given["train"]["steps"] = 1
+    dataset = tmp_path / "set"
+
+    with instead(Oracle):
+        run(parse_recipe(given), runner="local")
+
+    assert {"relabelled", "added"} <= {
+        row["rule"] for row in query(Dataset.open(str(dataset)), "SELECT DISTINCT rule FROM changes").to_pylist()
+    }
+    assert made_from_what_is_dropped(dataset) == []
+    for column in ("texts", "region_texts", "phrases"):  # nor from what was merged into something else
+        assert number(dataset, NAMES_DROPPED_REGION.format(column)) == 0
+    producers = query(Dataset.open(str(dataset)), "SELECT DISTINCT producer FROM texts ORDER BY ALL").to_pylist()
+    assert [row["producer"] for row in producers] == ["round-1-captions"]
+    assert number(dataset, "SELECT count(*) AS n FROM kept.texts") > 0
+    assert number(dataset, "SELECT count(*) AS n FROM kept.phrases WHERE producer = 'round-1-phrases'") > 0
+    assert account(Dataset.open(str(dataset))).balanced
+    assert not [row for row in dry_run(parse_recipe(given)) if row["todo"]]
+    given["filter"][0] = {"min_score": {"floor": 0.9}}
+    run(parse_recipe(given), stage="filter", runner="local")
+    assert made_from_what_is_dropped(dataset) == []
+
+
+def test_three_real_detectors_and_a_higher_floor(tmp_path: Path) -> None:
+    photos, weights = shared("coco/dev"), shared("weights")
+    labels = json.loads((photos / "instances.json").read_text())
+    labels["images"] = labels["images"][:5]
+    (tmp_path / "instances.json").write_text(json.dumps(labels))
+    given = data(tmp_path / "set", 0.3, "text_length", "min_complexity")
+    given["ingest"]["sources"] = [{"coco": {"instances": f"{tmp_path}/instances.json", "images": f"{photos}/images"}}]
+    for n in range(3):
+        del given["annotate"][f"detector-{n}"]
+    for head, file in (("yolox", "yolox_nano_coco80_416"), ("nanodet", "nanodet_m_coco80_416")):
+        given["annotate"][head] = {"use": "onnx_detector", "head": head, "weights": f"{weights}/{file}.onnx"}
+    given["annotate"]["ssd"] = {"use": "ssd_mobilenet", "min_score": 0.05}
+    for floor in (0.3, 0.6):
+        given["filter"][0] = {"min_score": {"floor": floor}}
+        run(parse_recipe(given), runner="local", stage=None if floor == 0.3 else "filter")
+        assert made_from_what_is_dropped(tmp_path / "set") == []
+        assert number(tmp_path / "set", NAMES_DROPPED_REGION.format("texts")) == 0
+        assert number(tmp_path / "set", "SELECT count(*) AS n FROM kept.texts") > 0

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.errors import ConfigError
+from pipelines.ingest.sources.file_names import Fingerprints, locate, normalised
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    for name in (
+        "a.jpg",
+        "sub/b c.jpg",
+        "100%25.jpg",
+        "sub/a::b.jpg",
+        "~tilde.jpg",
+        "'q'.jpg",
+        "back\\slash.jpg",
+        "#1?.jpg",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("a.jpg", "a.jpg"),
+        ("./a.jpg", "a.jpg"),
+        ("sub/../a.jpg", "a.jpg"),
+        ("sub//b c.jpg", "sub/b c.jpg"),
+        ("sub\\b c.jpg", "sub/b c.jpg"),
+        (".\\sub\\b c.jpg", "sub/b c.jpg"),
+        ("back\\slash.jpg", "back\\slash.jpg"),
+        ("sub/b%20c.jpg", "sub/b c.jpg"),
+        ("sub\\b%20c.jpg", "sub/b c.jpg"),
+        ("100%25.jpg", "100%25.jpg"),
+        ('"a.jpg"', "a.jpg"),
+        ("'sub\\b c.jpg'", "sub/b c.jpg"),
+        ("<a.jpg>", "a.jpg"),
+        ("'q'.jpg", "'q'.jpg"),
+        ("~tilde.jpg", "~tilde.jpg"),
+        ("/a.jpg", "a.jpg"),
+        ("{}/a.jpg", "a.jpg"),
+        ("{}//sub/./b c.jpg", "sub/b c.jpg"),
+        ("sub/a::b.jpg", "sub/a::b.jpg"),
+        ("#1?.jpg", "#1?.jpg"),
+        ("file://{}/sub/b%20c.jpg", "sub/b c.jpg"),
+        ("file://localhost{}/a.jpg", "a.jpg"),
+        ("FILE:{}/a.jpg", "a.jpg"),
+        ("local://{}/a.jpg", "a.jpg"),
+        ("file://a.jpg", "a.jpg"),
+        ("file://{}/100%25.jpg", "100%25.jpg"),
+        ("file://{}/#1?.jpg", "#1?.jpg"),
+        ("gone\\x.jpg", "gone\\x.jpg"),
+    ],
+)
+def test_a_name_is_the_file_it_means(folder: str, name: str, found: str) -> None:
+    assert locate(name.format(folder), folder).uri == f"{folder}/{found}"
+
+
+def test_a_path_through_a_link_keeps_its_dots(folder: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    (other / "deep").mkdir()
+    (other / "c.jpg").write_bytes(b"")
+    Path(folder, "link").symlink_to(other / "deep")
+    assert locate("link/../c.jpg", folder).uri == f"{folder}/link/../c.jpg"
+
+
+def test_a_home_folder_is_found(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", f"{folder}/sub")
+    assert locate("~/b c.jpg", folder).uri == f"{folder}/sub/b c.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "uri"),
+    [
+        ("HTTP://User@HOST:80/A.jpg?B=C#D", "http://User@host:80/A.jpg?B=C#D"),
+        ("HTTPS://[2001:DB8::1]:8000/x.jpg", "https://[2001:db8::1]:8000/x.jpg"),
+        ("http://[::1/x.jpg", "http://[::1/x.jpg"),
+        ("http://host/a b%20c.jpg", "http://host/a b%20c.jpg"),
+        ('"http://host/a.jpg"', "http://host/a.jpg"),
+        ("S3://bucket/A.jpg", "s3://bucket/A.jpg"),
+        ("s3://bucket/dir//a::b?c#d.jpg", "s3://bucket/dir//a::b?c#d.jpg"),
+        ("tar://A.jpg::/x/y.tar", "tar://A.jpg::/x/y.tar"),
+        ("a.jpg", "s3://bucket/dir/a.jpg"),
+        ("./sub/../a.jpg", "s3://bucket/dir/a.jpg"),
+        ("../a.jpg", "s3://bucket/a.jpg"),
+        ("sub\\a.jpg", "s3://bucket/dir/sub/a.jpg"),
+        ("/a.jpg", "s3://bucket/dir/a.jpg"),
+    ],
+)
+def test_a_url_has_one_spelling(name: str, uri: str) -> None:
+    assert locate(name, "s3://bucket/dir").uri == uri
+
+
+@pytest.mark.parametrize(
+    ("name", "reason", "told"),
+    [
+        ("data:image/png;base64,iVBORw0KGgo=", "unreadable", "a data: URI is not read"),
+        ("DATA:," + "x" * 400_000, "unreadable", "a data: URI is not read"),
+        ("iVBORw0KGgo" * 2000, "unreadable", "its name has 22000 characters"),
+        ("a\0b.jpg", "unreadable", "NUL"),
+        ("a\ud800.jpg", "name_not_utf8", "rename the file"),
+        (os.fsdecode(b"caf\xe9.jpg"), "name_not_utf8", "rename the file"),
+        ("file:///caf%E9.jpg", "name_not_utf8", "rename the file"),
+    ],
+)
+def test_a_name_that_can_be_no_files_is_quarantined_in_few_words(name: str, reason: str, told: str) -> None:
+    place = locate(name, "/photos")
+    assert place.reason == reason
+    assert told in place.error
+    assert len(place.uri) + len(place.error) < 300
+    assert (place.uri + place.error).isprintable()
+
+
+def test_bytes_that_are_no_unicode_are_written_as_such() -> None:
+    assert locate(os.fsdecode(b"caf\xe9.jpg"), "/photos").uri == "/photos/caf\\xe9.jpg"
+
+
+def test_names_that_differ_in_their_middle_stay_apart() -> None:
+    places = {locate("x" * 5000 + letter + "x" * 5000, "/photos").uri for letter in "ab"}
+    assert len(places) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("hdfs://node/photos", "Cannot open the source 'hdfs://node/photos'"),
+        ("nosuch://x", "Protocol not known: nosuch"),
+        ("github://x", "Cannot open the source"),
+    ],
+)
+def test_a_source_that_nothing_opens_is_one_sentence(name: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence) as error:
+        normalised(name)
+    assert len(str(error.value)) <= 500
+
+
+def test_a_package_that_lacks_is_told_with_the_line_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: object, **__: object) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("pipelines.ingest.sources.file_names.file_system", lacking)
+    with pytest.raises(ConfigError, match=r"needs the package s3fs: .*pip install .*'fld5b-engine\[s3\]'"):
+        normalised("s3://bucket/photos")
+
+
+def test_what_cannot_be_asked_has_no_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    versions = Fingerprints()
+    assert versions.of(f"{tmp_path}/a.jpg")
+    for uri in (
+        "/a\0b",
+        "/" + "x" * 300,
+        "nosuch://x/a.jpg",
+        "ftp://127.0.0.1:1/a.jpg",
+        "http://[::1/a.jpg",
+        "hdfs://n/x",
+    ):
+        assert versions.of(uri) == ""

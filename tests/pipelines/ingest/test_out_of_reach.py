@@ -1,0 +1,69 @@
+"""Inputs that a host does not give at their first look: told, and looked at again by the same command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.reading.accounting import account
+from engine.reading.dataset import Dataset
+from pipelines.ingest import ingest as ingesting
+from pipelines.recipe import parse_recipe
+from pipelines.stages import run as stages
+from pipelines.stages.dry_run import dry_run
+from tests.runs import recipe_data
+from tests.written_sources import photographs, web_host
+
+
+def outcomes(dataset: Path) -> dict[str, int]:
+    found = account(Dataset.open(str(dataset)))
+    assert found.balanced
+    return {name: number for name, number in found.outcomes.items() if number}
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> dict[str, Any]:
+    return {f"/{path.name}": path.read_bytes() for path in photographs(tmp_path / "photos", 4)}
+
+
+def test_a_host_that_was_down_costs_nothing_for_good(tmp_path: Path, answers: dict[str, Any]) -> None:
+    photos = dict(answers)
+    answers.update({"/00001.png": 403, "/00002.jpg": 404})
+    with web_host(answers) as (url, asked):
+        (tmp_path / "list.txt").write_text("".join(f"{url}{name}\n" for name in photos))
+        recipe = parse_recipe(
+            recipe_data(tmp_path / "set", "", {}, ingest={"sources": [{"uris": str(tmp_path / "list.txt")}]})
+        )
+        first = stages.run(recipe, runner="local")
+        told = "1 input could not be read now (1 unreachable): the same command looks again."
+        assert told in first.notes
+        assert outcomes(tmp_path / "set") == {"kept": 2, "quarantined": 2}
+        row = dry_run(recipe, stage="ingest")[0]
+        assert (row["todo"], told in row["why"]) == (1, True)
+        answers.update(photos)
+        asked.clear()
+        second = stages.run(parse_recipe(recipe.model_dump(mode="json") | {"emit": {"name": "v2"}}), runner="local")
+        assert set(asked) >= {"/00001.png"}
+        assert second.notes == []
+        assert outcomes(tmp_path / "set") == {"kept": 4}
+
+
+def test_a_host_that_is_gone_does_not_hold_up_every_run(
+    tmp_path: Path, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingesting, "LOOKS", 2)
+    answers["/00001.png"] = 403
+    with web_host(answers) as (url, asked):
+        (tmp_path / "list.txt").write_text("".join(f"{url}{name}\n" for name in answers))
+        ingest = {"sources": [{"uris": str(tmp_path / "list.txt")}]}
+        recipe = parse_recipe({"dataset": str(tmp_path / "set"), "ingest": ingest})
+        notes = [stages.run(recipe, stage="ingest", runner="local").notes for _ in range(3)]
+        assert [note[0].rpartition(": ")[2] for note in notes] == [
+            "the same command looks again.",
+            "look again with --retry-failed.",
+            "look again with --retry-failed.",
+        ]
+        assert asked.count("/00001.png") == 2
+        assert asked.count("/00000.jpg") == 1

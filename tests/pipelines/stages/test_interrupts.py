@@ -1,0 +1,47 @@
+"""Ctrl-C once and more: the sentence, 130, no traceback, nothing left running; the same command goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.stages import run as stages
+from tests.runs import draw_photos, engine_in_background, recipe, recipe_data, release_files, write_recipe
+
+
+@pytest.mark.parametrize("presses", [1, 3])
+def test_ctrl_c_however_often(tmp_path: Path, presses: int) -> None:
+    draw_photos(tmp_path / "photos", 12)
+    diary = tmp_path / "journal"
+    slow = {"slow_s": 0.2, "journal": str(diary)}
+    ingest = {"sources": [{"folder": str(tmp_path / "photos")}], "shard_size": 4}
+    data = recipe_data(tmp_path / "set", tmp_path / "photos", slow, ingest=ingest)
+    path = str(write_recipe(tmp_path / "recipe.yaml", data))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told pytest to ignore it
+    run = engine_in_background("run", "-c", path, "--runner", "local")
+    signal.signal(signal.SIGINT, before)
+    while not diary.exists():
+        assert run.poll() is None, run.communicate()[0]
+        time.sleep(0.05)
+    for _ in range(presses):
+        os.killpg(run.pid, signal.SIGINT)
+        time.sleep(0.05)
+    said = run.communicate(timeout=30)[0]
+    assert run.returncode == 130
+    assert "Traceback" not in said
+    assert presses > 1 or said.endswith("Interrupted. What was committed stays; the same command goes on from there.\n")
+    assert _of_session(run.pid) == []
+    stages.run(recipe(tmp_path / "set", tmp_path / "photos", slow, ingest=ingest), runner="local")
+    stages.run(recipe(tmp_path / "undisturbed", tmp_path / "photos", {}, ingest=ingest), runner="local")
+    assert release_files(tmp_path / "set") == release_files(tmp_path / "undisturbed")
+
+
+def _of_session(session: int) -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "sess,stat,args"], capture_output=True, text=True, check=True).stdout
+    rows = (line.split(None, 2) for line in listed.splitlines()[1:])
+    return [row[2] for row in rows if row[0] == str(session) and not row[1].startswith("Z")]

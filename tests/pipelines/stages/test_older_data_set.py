@@ -1,0 +1,85 @@
+"""A data set made by an older engine opens, is measured and checked, and is told what is redone and why.
+
+golden/data-set-of-schema-2.tar.xz was made at commit da0fdce, before records were sealed and pages had checksums, by
+`engine run -c recipe.yaml --runner local` of the recipe inside: eight drawn scenes in two shards, and a release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipelines.cli.commands import app
+
+KEPT = Path(__file__).parents[1] / "golden" / "data-set-of-schema-2.tar.xz"
+TRUNK = ("images", "inputs", "labels", "placed", "probe", "splits", "truth", "decodes", "noisy", "releases/v1")
+
+
+@pytest.fixture
+def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    with tarfile.open(KEPT) as tar:
+        tar.extractall(tmp_path, filter="data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "set"
+
+
+def said(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert (result.exit_code, result.exception) == (0, None), (arguments, result.output)
+    return result.output
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_every_command_answers_from_it_and_writes_nothing(older: Path) -> None:
+    before = contents(older)
+    place = ("-d", "set")
+    status = said("status", *place)
+    assert "inputs  8 = 8 kept + 0 filtered + 0 quarantined + 0 pending + 0 duplicates  (adds up)" in status
+    assert re.search(r"regions  28 = 13 kept \+ 14 merged \+ 1 min_score  \(adds up\)", status)
+    assert "DOES NOT" not in status
+    uri = said("query", "SELECT uri FROM images ORDER BY uri LIMIT 1", *place, "--format", "csv").split()[1]
+    assert re.match(r"image \w{32}: kept\n", said("why", uri, *place))
+    assert said("query", "SELECT count(*) FROM kept.regions", *place, "--format", "csv").split()[1] == "13"
+    said("eval", *place, "--format", "json")
+    said("check", *place)
+    said("verify", "set/releases/v1")
+    assert contents(older) == before
+
+
+def test_a_dry_run_says_what_is_redone_and_why(older: Path) -> None:
+    before = contents(older)
+    lines = said("run", "-c", "recipe.yaml", "--dry-run").splitlines()
+    rows = {line.split()[0]: line for line in lines}
+    for node in ("probe", "decodes", "noisy"):
+        assert rows[node].endswith("up to date")
+    assert re.search(r" 2 +2  version 1 of consensus is now \d+ \(was 512b9b63\)", rows["objects"])
+    for node in ("captions", "parse-captions", "phrases", "judge"):
+        assert re.search(r" 2 +2  ", rows[node])
+        assert "reads " in rows[node]
+    assert "the name is taken" in rows["emit"]
+    assert contents(older) == before
+
+
+def test_a_run_redoes_that_alone_and_leaves_the_rest_as_it_was(older: Path) -> None:
+    before = contents(older)
+    said("run", "-c", "recipe.yaml", "--runner", "local", "--set", "emit.name=v2")
+    after = contents(older)
+    for name, digest in before.items():
+        if name != "current.json":
+            assert after[name] == digest, name
+    new = {name for name in set(after) - set(before) if not name.startswith("runs/")}
+    assert not [name for name in new if name.startswith(TRUNK)]
+    assert any(name.startswith("objects/") for name in new)
+    status = said("status", "-d", "set")
+    assert status.count("(adds up)") == 4
+    said("verify", "set/releases/v2")
+    said("check", "-d", "set")

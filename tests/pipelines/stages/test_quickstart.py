@@ -1,0 +1,101 @@
+"""The main job, as `make demo` runs it: real photos, real packaged models, a release that holds what is on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from engine.reading.accounting import account
+from engine.reading.dataset import Dataset
+from engine.reading.sql import query
+from pipelines.emit.verify import verify
+from pipelines.recipe import load_recipe
+from pipelines.stages import run as stages
+from tests.runs import REPO
+
+RECIPE = REPO / "pipelines" / "recipes" / "quickstart.yaml"
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quickstart")
+    stages.run(load_recipe(RECIPE, [f"dataset={folder}"]), runner="local")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def released(dataset: Path) -> dict[str, dict[str, Any]]:
+    """Rows of the release by the file name of the photo, in release order."""
+    tables = sorted((dataset / "releases/v1").glob("train-*.parquet"))
+    rows = [row for table in tables for row in pq.read_table(table).to_pylist()]
+    return {Path(row["sources"][0]["uri"]).name: row for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("photo", "label"), [("chelsea.png", "cat"), ("coffee.png", "cup"), ("motorcycle_left.png", "motorcycle")]
+)
+def test_the_release_holds_what_is_on_the_photo(released: dict[str, dict[str, Any]], photo: str, label: str) -> None:
+    assert label in {region["label"] for region in released[photo]["regions"] if region["kind"] == "object"}
+
+
+def test_the_words_of_the_page_are_read(released: dict[str, dict[str, Any]]) -> None:
+    page = released["page.png"]
+    read = " ".join(text["text"] for text in page["region_texts"] if text["granularity"] == "ocr")
+    assert "Region-based segmentation" in read
+    assert "markers of the coins" in read
+
+
+def test_texts_come_in_three_granularities(released: dict[str, dict[str, Any]]) -> None:
+    found = {text["granularity"] for row in released.values() for text in row["texts"]}
+    assert found == {"brief", "detailed", "more_detailed"}
+
+
+def test_a_grounded_phrase_is_the_slice_of_its_text_and_names_what_it_says(
+    released: dict[str, dict[str, Any]],
+) -> None:
+    cat = released["chelsea.png"]
+    texts = {text["id"]: text["text"] for text in cat["texts"]}
+    labels = {region["id"]: region["label"] for region in cat["regions"]}
+    said = {
+        texts[phrase["text_id"]][phrase["char_start"] : phrase["char_end"]]: {labels[r] for r in phrase["region_ids"]}
+        for phrase in cat["phrases"]
+    }
+    assert said["a cat"] == {"cat"}
+
+
+def test_a_mask_outlines_the_cat(released: dict[str, dict[str, Any]]) -> None:
+    cat = next(region for region in released["chelsea.png"]["regions"] if region["label"] == "cat")
+    assert cat["rle"]
+    assert cat["support"]
+
+
+def test_the_first_image_has_nothing_on_it_and_every_loader_opens_the_release(
+    dataset: Path, released: dict[str, dict[str, Any]]
+) -> None:
+    first = next(iter(released.values()))
+    assert (first["regions"], first["texts"], first["phrases"]) == ([], [], [])
+    checks = verify(str(dataset / "releases" / "v1"))
+    assert [check.name for check in checks if not check.ok] == []
+
+
+def test_sql_counts_the_images_and_the_pairs_of_the_release(dataset: Path) -> None:
+    """The tables of pairs lie beside those of images and are not taken for them."""
+    pairs = dataset / "releases/v1/pairs-*.parquet"
+    asked = query(Dataset.open(str(dataset)), f"SELECT DISTINCT task FROM read_parquet('{pairs}')", of="releases/v1")
+    assert {"<OD>", "<OCR_WITH_REGION>", "<CAPTION_TO_PHRASE_GROUNDING>"} < set(asked["task"].to_pylist())
+    images = query(Dataset.open(str(dataset)), "SELECT count(*) AS n FROM images", of="releases/v1")
+    assert images["n"].to_pylist() == [8]
+
+
+def test_every_image_and_annotation_is_accounted_for(dataset: Path) -> None:
+    assert account(Dataset.open(str(dataset))).balanced
+
+
+def test_the_same_command_again_finds_nothing_to_do(dataset: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in dataset.rglob("*.parquet")}
+    summary = stages.run(load_recipe(RECIPE, [f"dataset={dataset}"]), runner="local")
+    assert not any(tally.units for tally in summary.tallies.values())
+    assert {path: path.stat().st_mtime_ns for path in dataset.rglob("*.parquet")} == before
