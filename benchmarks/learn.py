@@ -31,6 +31,7 @@ from model.evaluate.detections import Detection, Truth, TruthImage
 from model.evaluate.matching import matched, scored
 from model.pairs.compile import compile_pairs
 from model.pairs.pair import PAIRS, Options, pair_row
+from model.training.job import Progress
 from pipelines.recipe import Augment, Train
 from specialists.synthetic.noisy_annotator import NoisyAnnotator
 from specialists.synthetic.world import Scene, scenes
@@ -131,10 +132,10 @@ class _Line:
     def __init__(self) -> None:
         self.spoken = time.monotonic()
 
-    def say(self, word: dict[str, Any]) -> None:
+    def say(self, progress: Progress) -> None:
         if time.monotonic() - self.spoken > 20:
             self.spoken = time.monotonic()
-            print(f"step {word['step']}/{word['steps']}, loss {word['loss']:.3f}", flush=True)
+            print(f"step {progress.step}/{progress.steps}, loss {progress.loss:.3f}", flush=True)
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from benchmarks.photos import drawn
 from engine.storage.files import Storage
 from model.network.florence import load
 from model.training.batches import Batches
+from model.training.job import Progress
 from model.training.pair_store import PairStore, PixelStore, open_pairs
 from model.training.sampling import Schedule
 from pipelines.recipe import Train
@@ -54,9 +55,9 @@ def engine(folder: Path, pairs: str, steps: int, name: str, runner: str) -> floa
     heard: list[tuple[float, int]] = []
     train = Train(name=name, vocabulary=300, steps=steps, batch_size=BATCH, checkpoint_every=steps // 3)
 
-    def say(word: dict[str, Any]) -> None:
-        if not heard or word["step"] > heard[-1][1]:
-            heard.append((time.perf_counter(), word["step"]))
+    def say(progress: Progress) -> None:
+        if not heard or progress.step > heard[-1][1]:
+            heard.append((time.perf_counter(), progress.step))
 
     fit(Storage(str(folder)), train, [pairs], pairs, runner=runner, say=say)
     first = next(one for one in heard if one[1] >= steps // 10)

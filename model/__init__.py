@@ -1,1 +1,1 @@
-"""Florence-2: prompts, targets, training, prediction, evaluation. Moves in with part C."""
+"""Florence-2: training pairs, the network, training, decoding, evaluation."""

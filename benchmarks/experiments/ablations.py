@@ -12,6 +12,7 @@ from benchmarks.experiments.book import Experiment, Outcome
 from benchmarks.experiments.crops import efficiency
 from benchmarks.learn import CAPTION, GROUNDING, OD, draw
 from engine.storage.files import Storage
+from model.training.job import Progress
 from pipelines.recipe import Augment, Train
 
 DETAILED = "<DETAILED_CAPTION>"
@@ -46,10 +47,10 @@ class _Line:
     def __init__(self, name: str) -> None:
         self.name, self.spoken = name, time.monotonic()
 
-    def say(self, word: dict[str, Any]) -> None:
+    def say(self, progress: Progress) -> None:
         if time.monotonic() - self.spoken > 20:
             self.spoken = time.monotonic()
-            print(f"{self.name}: step {word['step']}/{word['steps']}, loss {word['loss']:.3f}", flush=True)
+            print(f"{self.name}: step {progress.step}/{progress.steps}, loss {progress.loss:.3f}", flush=True)
 
 
 def taught(folder: Path, level: str, given: Settings) -> str:

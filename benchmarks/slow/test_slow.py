@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.detectors import words_read
+from model.training.job import Progress
 from pipelines.recipe import parse_recipe
 from pipelines.training.train import train
 from tests.conftest import ray_cluster as ray_cluster
@@ -26,8 +27,8 @@ def test_two_workers_of_ray_one_of_them_killed_have_the_curve_of_one(released: D
     steps: dict[str, Any] = {"steps": 16, "checkpoint_every": 4}
     killed: list[int] = []
 
-    def kill(word: dict[str, Any]) -> None:
-        if not killed and word["step"] < 12:
+    def kill(progress: Progress) -> None:
+        if not killed and progress.step < 12:
             killed.extend(list(_train_workers())[:1])
             for process in killed:
                 os.kill(process, signal.SIGKILL)

@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from engine.errors import ConfigError
 from model.network.fourier import begin_with_waves
+from model.network.model_folder import check_model
 from model.network.presets import Preset, check_size, preset_of
 from model.network.vocabulary import Vocabulary
-from model.training.checkpoints import check_model
 
 Pixels = npt.NDArray[np.uint8]  # height x width x 3, RGB, upright
 
@@ -29,7 +29,6 @@ _PARSE_TYPES = (
     *("ocr", "pure_text", "description_with_bboxes", "description_with_polygons", "polygons", "bboxes"),
     *("description_with_bboxes_or_polygons", "phrase_grounding"),
 )
-_TRAINED = "training.json"  # beside the weights of a model trained here: how
 
 
 @dataclass(slots=True)
@@ -80,12 +79,10 @@ class Florence:
         ids = self.tokenizer(target, add_special_tokens=False)["input_ids"]
         return [self.vocabulary.bos, *ids, self.vocabulary.eos]
 
-    def save(self, folder: str | Path, trained: dict[str, Any] | None = None) -> None:
-        """What plain transformers loads with from_pretrained."""
+    def save(self, folder: str | Path) -> None:
+        """Write a checkpoint that plain transformers loads with from_pretrained."""
         self.model.save_pretrained(folder, safe_serialization=True)
         self.processor.save_pretrained(folder)
-        if trained is not None:
-            Path(folder, _TRAINED).write_text(json.dumps(trained, indent=1), encoding="utf-8")
 
 
 def load(checkpoint: str, *, device: str = "cpu", dtype: str = "float32") -> Florence:

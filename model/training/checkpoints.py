@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from engine.errors import ConfigError, DamageError
 from engine.storage.files import Storage, sha256_file
-from engine.storage.sealed import checked_bytes, damaged, read_sealed, seal, unseal
+from engine.storage.sealed import checked_bytes, damaged, read_sealed, seal
+from model.network.model_folder import FILES
 
 # A row for each task of each step; `loss` is the mean over its tokens, `norm` the gradient's before clipping.
 LOSSES = pa.schema(
@@ -28,7 +29,6 @@ LOSSES = pa.schema(
         pa.field("norm", pa.float64(), nullable=False),
     ]
 )
-FILES = "files"  # of training.json and made.json: {name: sha256} of what lies beside it
 _KEPT = 2
 _PARTS = ("weights", "optimizer")
 
@@ -54,8 +54,7 @@ class Checkpoints:
         """After `step` steps. `history`: losses since the checkpoint before, kept when this one goes."""
         from safetensors.torch import save_file
 
-        self.tell(step, history)
-
+        self.save_losses(step, history)
         name = f"{self.folder}/{step:08d}"
         files = {}
         for part, tensors in zip(_PARTS, (weights, optimizer), strict=True):
@@ -66,9 +65,9 @@ class Checkpoints:
             self.storage.upload(local, f"{name}/{part}.safetensors")
         state = {"step": step, "key": self.key, "unreadable": unreadable, FILES: files}
         self.storage.put(f"{name}/state.json", seal(state))
-        self._forget()
+        self._remove_old()
 
-    def tell(self, step: int, history: list[dict[str, Any]]) -> None:
+    def save_losses(self, step: int, history: list[dict[str, Any]]) -> None:
         """Losses by step and task, as Parquet beside the model; steps done again write the same file."""
         local = self.storage.scratch(f"{self.losses}/{step:08d}.parquet")
         pq.write_table(pa.Table.from_pylist(history, LOSSES), local, compression="zstd", write_page_checksum=True)
@@ -113,7 +112,7 @@ class Checkpoints:
     def _steps(self) -> list[int]:
         return sorted(int(name) for name in self.storage.names(self.folder) if name.isdigit())
 
-    def _forget(self) -> None:
+    def _remove_old(self) -> None:
         for step in self._steps()[:-_KEPT]:
             self._remove(step)
 
@@ -148,24 +147,3 @@ def last_losses(rows: list[dict[str, Any]], steps: int) -> dict[str, float]:
             own[0] += row["loss"] * row["tokens"]
             own[1] += row["tokens"]
     return {task: loss / tokens for task, (loss, tokens) in sorted(sums.items())}
-
-
-def check_model(folder: str) -> None:
-    """DamageError if a model that was trained here is not as it was saved; any other folder passes."""
-    for told in ("training.json", "made.json"):
-        path = os.path.join(folder, told)
-        if not os.path.isfile(path):
-            continue
-        try:
-            with open(path, "rb") as file:
-                digests = unseal(file.read()).get(FILES, {})
-        except ValueError as error:
-            raise DamageError(f"'{path}' {error}: {_AGAIN}") from None
-        for name, digest in digests.items():
-            if not os.path.isfile(os.path.join(folder, name)):
-                raise DamageError(f"'{folder}' lacks its '{name}': {_AGAIN}")
-            if sha256_file(os.path.join(folder, name)) != digest:
-                raise DamageError(f"'{folder}/{name}' is damaged: {_AGAIN}")
-
-
-_AGAIN = "restore it from a backup, or train the model again under another name."

@@ -90,7 +90,7 @@ class Peers:
 
 
 class Training:
-    """One worker's part. `go` yields every step; weights are in `objective` all along."""
+    """One worker's part. `run` yields every step; weights are in `objective` all along."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Training:
         self._resume()
         self.wrapped: Any = wrap(self.objective) if wrap else self.objective
 
-    def go(self) -> Iterator[Step]:
+    def run(self) -> Iterator[Step]:
         """Every step to the last, from where the newest checkpoint left off."""
         self.objective.train()
         for parts in self.batches.steps(self.step, self.course.steps):

@@ -21,6 +21,7 @@ from engine.running.scheduler import Scheduler
 from engine.running.slots import Backend
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
+from model.training.job import OnProgress
 from pipelines.filter.judge_regions import region_judge
 from pipelines.ingest.ingest import limits_of
 from pipelines.recipe import Recipe
@@ -41,7 +42,7 @@ class Runtime:
     runner: str = "ray"
     address: str | None = None
     watch: Callable[[str], LiveLine] | None = None
-    hear: Callable[[str], Callable[[dict[str, Any]], None]] | None = None
+    hear: Callable[[str], OnProgress] | None = None
     tell: Callable[[str], None] | None = None
     tallies: dict[str, NodeTally] = field(default_factory=dict)  # of all that has worked in this run
     logs: str = ""  # where workers leave what they print, relative to the data set; '' for nowhere

@@ -13,7 +13,7 @@ from engine.storage.commits import TableReader, record_name, shard_of_data
 from engine.storage.files import Storage
 from engine.storage.listings import HELD, Listing, read_listing
 from engine.storage.sealed import read_sealed
-from model.training.checkpoints import FILES
+from model.network.model_folder import FILES
 from pipelines.check.commits import Walk
 from pipelines.emit.shard import CARD, read_manifest
 

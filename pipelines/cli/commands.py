@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipelines.cli.console import DEBUG, FAILED, Commands, give, guarded, open_dataset, say, say_version, typed
+
+if TYPE_CHECKING:
+    from model.training.job import OnProgress, Progress
 
 app = typer.Typer(
     cls=Commands,
@@ -96,15 +98,15 @@ def _run(
     say(render_summary(summary))
 
 
-def _hear(name: str) -> Callable[[dict[str, Any]], None]:
+def _hear(name: str) -> OnProgress:
     """The live line of one training; it gives way when the last step is done."""
     from pipelines.training.train import TrainingLine
 
     line = TrainingLine(name)
 
-    def say(word: dict[str, Any]) -> None:
-        line.say(word)
-        if word["step"] == word["steps"]:
+    def say(progress: Progress) -> None:
+        line.say(progress)
+        if progress.step == progress.steps:
             line.close()
 
     return say

@@ -22,10 +22,10 @@ from engine.storage.commits import Commits
 from engine.storage.files import Storage, read_image
 from filters.judging.apply_rules import keep
 from model.decoding.likelihood import SCORE_KIND
+from model.network.model_folder import local_copy
 from model.pairs.compile import compile_pairs
 from model.pairs.pair import PAIRS, Options, pair_row
 from model.pairs.targets import Item, Order, arranged, item_fault, write
-from model.training.on_ray import local_copy
 from pipelines.filter.judge import Output, shard_record
 from pipelines.refine.propose_texts import TEXT_EVIDENCE, Writing
 from refinement.folds import fold_of

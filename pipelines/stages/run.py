@@ -25,6 +25,7 @@ from engine.running.progress import LineDrawer, LiveLine, NodeTally
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
 from engine.storage.sealed import seal
+from model.training.job import OnProgress
 from pipelines.annotate.annotate import Runtime, annotation_nodes, run_nodes
 from pipelines.emit.pairs import pair_options
 from pipelines.filter.judge import judge_node, rules_of
@@ -70,7 +71,7 @@ def run(
     address: str | None = None,
     retry_failed: bool = False,
     watch: Callable[[str], LiveLine] | None = None,
-    hear: Callable[[str], Callable[[dict[str, Any]], None]] | None = None,
+    hear: Callable[[str], OnProgress] | None = None,
     tell: Callable[[str], None] | None = None,
     command: str = "",
     summary: Summary | None = None,

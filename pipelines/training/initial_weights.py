@@ -13,11 +13,10 @@ from pathlib import Path
 from engine.errors import ConfigError
 from engine.extras import FLORENCE, require
 from engine.storage.files import Storage, sha256_file
-from engine.storage.sealed import read_sealed, seal
+from engine.storage.sealed import read_sealed
 from model.network.florence import check_checkpoint
+from model.network.model_folder import FINISHED, INITIAL, save_model, training_record
 from model.network.presets import PRESETS, check_size, preset_of
-from model.training.checkpoints import FILES
-from model.training.on_ray import FINISHED, finished, put_checkpoint
 from pipelines.recipe import Train
 
 _TEXTS = 100_000  # that a tokenizer is trained on
@@ -39,7 +38,7 @@ def check_init(storage: Storage, options: Train) -> None:
 def _refuse_released(storage: Storage, options: Train) -> None:
     """What helps a network that knows nothing would spoil one that knows; our own may go on with it."""
     chosen = [name for name in ("auxiliary", "fourier_locations") if getattr(options, name)]
-    ours = finished(storage, options.init) is not None or Path(options.init, FINISHED).is_file()
+    ours = training_record(storage, options.init) is not None or Path(options.init, FINISHED).is_file()
     if chosen and not ours:
         raise ConfigError(
             f"train.{chosen[0]} is for presets and models trained here: leave it out for '{options.init}'."
@@ -50,7 +49,7 @@ def init_digest(storage: Storage, init: str) -> str:
     """What training.json of our own models says; the sha256 of a local checkpoint; a hub id is its name."""
     if init in PRESETS:
         return init
-    if (told := finished(storage, init)) is not None:
+    if (told := training_record(storage, init)) is not None:
         return str(told["key"])
     weights = Path(init, "model.safetensors")
     return sha256_file(str(weights)) if weights.is_file() else init
@@ -63,7 +62,7 @@ def first_weights(storage: Storage, options: Train, files: Sequence[str], folder
         # A worker of Ray runs elsewhere than this command.
         return os.path.abspath(options.init) if os.path.isdir(options.init) and not ours else options.init
     init = f"{folder}/init"
-    if storage.exists(f"{init}/made.json") and read_sealed(storage, f"{init}/made.json").get("key") == key:
+    if storage.exists(f"{init}/{INITIAL}") and read_sealed(storage, f"{init}/{INITIAL}").get("key") == key:
         return init
     from model.network.florence import build
     from model.network.tokenizer import train_tokenizer
@@ -74,8 +73,7 @@ def first_weights(storage: Storage, options: Train, files: Sequence[str], folder
     florence = build(options.init, tokenizer, size=options.size, seed=options.seed, fourier=options.fourier_locations)
     with tempfile.TemporaryDirectory(prefix="init-") as local:
         florence.save(local)
-        digests = put_checkpoint(storage, init, Path(local))
-    storage.put(f"{init}/made.json", seal({"key": key, FILES: digests}))
+        save_model(storage, init, Path(local), {"key": key}, name=INITIAL)
     return init
 
 

@@ -7,7 +7,7 @@ finds it finished, or goes on from its newest checkpoint; another recipe under t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TextIO
 
@@ -17,10 +17,12 @@ from engine.images.decode import Limits
 from engine.keys import stable_hash
 from engine.running.progress import LineDrawer, Pace, Parts, clock
 from engine.storage.files import Storage
+from model.network.model_folder import training_record
 from model.network.presets import PRESETS, preset_of
 from model.pairs.tasks import task_of
 from model.training.checkpoints import Checkpoints, losses
-from model.training.on_ray import Trained, finished, on_ray, work
+from model.training.job import OnProgress, Progress, TrainingJob, run_worker
+from model.training.on_ray import run_on_ray
 from pipelines.emit.shard import read_manifest
 from pipelines.recipe import Recipe, Train
 from pipelines.training.initial_weights import check_init, first_weights, init_digest
@@ -46,7 +48,7 @@ def train(
     *,
     runner: str = "ray",
     address: str | None = None,
-    say: Callable[[dict[str, Any]], None] | None = None,
+    say: OnProgress | None = None,
 ) -> Result:
     """Train what `recipe.train` says, or find it trained. EngineError says in one sentence what stops it."""
     options = recipe.train
@@ -66,7 +68,7 @@ def fit(
     *,
     runner: str = "ray",
     address: str | None = None,
-    say: Callable[[dict[str, Any]], None] | None = None,
+    say: OnProgress | None = None,
     limits: Limits | None = None,
     only: dict[str, Any] | None = None,
     base: str = "",
@@ -77,7 +79,7 @@ def fit(
     """
     folder = f"{MODELS}/{options.name}"
     key = training_key(storage, options, content, only or {})
-    if (told := finished(storage, folder)) is not None:
+    if (told := training_record(storage, folder)) is not None:
         if told["key"] != key:
             raise ConfigError(
                 f"The model '{options.name}' exists and was trained otherwise: choose another name with "
@@ -87,25 +89,24 @@ def fit(
         return Result(folder, told)
     check_init(storage, options)
     init = first_weights(storage, options, files, folder, key)
-    plan = _plan(storage, options, files, folder, key, init, limits or Limits(), only or {})
-    plan = replace(plan, base=base)
+    job = replace(_job(storage, options, files, folder, key, init, limits or Limits(), only or {}), base=base)
     started = time.monotonic()
-    heard: list[dict[str, Any]] = []
+    steps_done = 0
 
-    def hear(word: dict[str, Any]) -> None:
-        if "step" in word:
-            heard.append(word)
-            if say:
-                say(word)
+    def on_progress(progress: Progress) -> None:
+        nonlocal steps_done
+        steps_done = progress.step
+        if say:
+            say(progress)
 
     if runner == "local":
-        work(plan, hear, device=_device(options))
+        run_worker(job, on_progress, device=_device(options))
     else:
-        on_ray(plan, hear, workers=options.workers, gpus=options.gpus, cpus=options.cpus, address=address)
+        run_on_ray(job, on_progress, workers=options.workers, gpus=options.gpus, cpus=options.cpus, address=address)
     _tidy(storage, folder, key)
-    told = finished(storage, folder)
+    told = training_record(storage, folder)
     assert told is not None
-    return Result(folder, told, time.monotonic() - started, heard[-1]["step"] if heard else 0)
+    return Result(folder, told, time.monotonic() - started, steps_done)
 
 
 def _tidy(storage: Storage, folder: str, key: str) -> None:
@@ -153,7 +154,7 @@ def release_pairs(storage: Storage, recipe: Recipe) -> tuple[list[str], str]:
     return [f"{release.url}/{file['name']}" for file in pairs], str(manifest["content"])
 
 
-def _plan(
+def _job(
     storage: Storage,
     options: Train,
     files: Sequence[str],
@@ -162,7 +163,7 @@ def _plan(
     init: str,
     limits: Limits,
     only: dict[str, Any],
-) -> Trained:
+) -> TrainingJob:
     from model.training.loop import Course
 
     rate = options.learning_rate or (
@@ -183,7 +184,7 @@ def _plan(
         seed=options.seed,
     )
     augment = options.augment.model_dump() | {"seed": options.seed}
-    return Trained(
+    return TrainingJob(
         pairs=list(files),
         init=init,
         storage=storage.url,
@@ -247,22 +248,22 @@ class TrainingLine:
         self.name = name
         self.drawer = LineDrawer(stream, live)
         self.pace = Pace()
-        self._first: tuple[float, int] | None = None  # when the first word came, and of which step
+        self._first: tuple[float, int] | None = None  # when the first report came, and at which step
 
-    def say(self, word: dict[str, Any]) -> None:
+    def say(self, progress: Progress) -> None:
         now = time.monotonic()
-        self._first = self._first or (now, word["step"])
+        self._first = self._first or (now, progress.step)
         began, step = self._first
-        self.pace.at(now - began, word["step"] - step, word["steps"] - step)
-        self.drawer.draw(lambda: self.parts(word))
+        self.pace.at(now - began, progress.step - step, progress.steps - step)
+        self.drawer.draw(lambda: self.parts(progress))
 
-    def parts(self, word: dict[str, Any]) -> Parts:
-        step, steps = word["step"], word["steps"]
+    def parts(self, progress: Progress) -> Parts:
+        step, steps = progress.step, progress.steps
         return [
             (0, f"{self.name} {100 * step // steps:3d}%"),
             (3, f"step {step:,}/{steps:,}"),
-            (2, f"{self.pace.rate * word['samples']:.0f} samples/s"),
-            (1, f"loss {word['loss']:.3f}"),
+            (2, f"{self.pace.rate * progress.samples:.0f} samples/s"),
+            (1, f"loss {progress.loss:.3f}"),
             (1, f"ETA {clock(self.pace.left)}" if self.pace.left is not None else "ETA --"),
         ]
 

@@ -164,7 +164,7 @@ class Florence2:
         import tempfile
 
         from engine.storage.files import Storage
-        from model.training.on_ray import local_copy
+        from model.network.model_folder import local_copy
 
         parent, _, name = self.checkpoint.rpartition("/")
         return local_copy(Storage(parent), name, Path(tempfile.mkdtemp(prefix="florence2-")))

@@ -79,7 +79,7 @@ def alone(folder: Path) -> tuple[list[float], dict[str, Tensor]]:
 
 def told(one: Training) -> list[float]:
     """Of each step the loss, the gradient's norm and the auxiliary head's two losses."""
-    return [value for step in one.go() for value in (step.loss, step.norm, *map(_mean, _cells(step)))]
+    return [value for step in one.run() for value in (step.loss, step.norm, *map(_mean, _cells(step)))]
 
 
 def _cells(step: Step) -> list[tuple[float, int]]:
@@ -101,7 +101,7 @@ def test_the_losses_fall(alone: tuple[list[float], Any]) -> None:
 def test_a_training_that_was_cut_off_ends_with_the_same_weights(
     folder: Path, alone: tuple[list[float], dict[str, Tensor]]
 ) -> None:
-    steps: Iterator[Any] = training(folder, keep="cut").go()
+    steps: Iterator[Any] = training(folder, keep="cut").run()
     for _ in range(5):  # its newest checkpoint is that of step 4
         next(steps)
     resumed = training(folder, keep="cut")
@@ -113,7 +113,7 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights(
 
 def test_only_two_checkpoints_are_kept_and_half_a_one_is_none(folder: Path) -> None:
     storage = Storage(str(folder))
-    for _ in training(folder, Course(steps=9, batch_size=2, checkpoint_every=2), keep="many").go():
+    for _ in training(folder, Course(steps=9, batch_size=2, checkpoint_every=2), keep="many").run():
         pass
     assert sorted(storage.names("many/checkpoints")) == ["00000006", "00000008"]
     storage.remove("many/checkpoints/00000008/state.json")
@@ -125,7 +125,7 @@ def test_only_two_checkpoints_are_kept_and_half_a_one_is_none(folder: Path) -> N
 
 
 def test_checkpoints_of_another_training_are_refused(folder: Path) -> None:
-    for _ in training(folder, Course(steps=3, batch_size=2, checkpoint_every=2), keep="other").go():
+    for _ in training(folder, Course(steps=3, batch_size=2, checkpoint_every=2), keep="other").run():
         pass
 
     with pytest.raises(ConfigError, match="holds checkpoints of another training"):
@@ -163,7 +163,7 @@ def test_a_training_that_falls_apart_says_so(folder: Path) -> None:
     broken = training(folder, Course(steps=50, batch_size=4, warmup=0, learning_rate=1e18, clip=1e30))
 
     with pytest.raises(RunFailed, match=r"Training fell apart at step \d+: its gradient is (nan|inf)"):
-        for _ in broken.go():
+        for _ in broken.run():
             pass
 
 
@@ -184,7 +184,7 @@ def test_a_frozen_vision_tower_does_not_move(folder: Path) -> None:
     florence.model.model.vision_tower.requires_grad_(False)
     one = of(florence, folder, Course(steps=2, batch_size=4, warmup=0), keep="", rank=0, world=1)
     before = {name: value.clone() for name, value in one.weights().items()}
-    for _ in one.go():
+    for _ in one.run():
         pass
 
     moved = {name for name, value in one.weights().items() if not torch.equal(value, before[name])}

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from engine.errors import ConfigError, DamageError, RunFailed
 from engine.storage.files import sha256_file
+from model.training.job import Progress
 from model.training.on_ray import ray_worker
 from pipelines.cli.commands import app
 from pipelines.recipe import parse_recipe
@@ -230,8 +231,8 @@ def test_an_error_of_a_worker_comes_back_as_its_own_sentence(
     """The worker's part in this process: a group of workers would take twenty seconds to start."""
 
     class Here:
-        def __init__(self, plan: Any, board: Any, *_: Any) -> None:
-            self.given = {"plan": plan, "board": board, "paths": []}
+        def __init__(self, job: Any, board: Any, *_: Any) -> None:
+            self.given = {"job": job, "board": board, "paths": []}
 
         def fit(self) -> None:
             ray_worker(self.given)
@@ -250,6 +251,6 @@ def test_the_live_line_tells_rate_and_rest() -> None:
     line = TrainingLine(live=False)
     line.pace.rate, line.pace.left = 5.0, 14.0
 
-    told = [part for _, part in line.parts({"step": 30, "steps": 100, "loss": 2.5, "samples": 16})]
+    told = [part for _, part in line.parts(Progress(step=30, steps=100, loss=2.5, samples=16))]
 
     assert told == ["train  30%", "step 30/100", "80 samples/s", "loss 2.500", "ETA 14s"]
