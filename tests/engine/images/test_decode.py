@@ -231,7 +231,7 @@ def test_every_hostile_file_is_pixels_or_has_a_reason() -> None:
         capture_output=True,
         text=True,
         timeout=120,
-        cwd=Path(images.__file__).parents[1],
+        cwd=Path(images.__file__).parents[2],
     )
     answers = dict(json.loads(line) for line in done.stdout.splitlines())
     assert done.returncode == 0, done.stderr

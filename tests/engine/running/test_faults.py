@@ -252,7 +252,7 @@ def _engine_with_small_files(path: Path) -> Any:
         "from pipelines.cli.commands import app; app()"
     )
     command = [sys.executable, "-c", code, "run", "-c", str(path), "--stage", "annotate", "--runner", "local"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
 
 

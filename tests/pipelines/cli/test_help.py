@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from pipelines.cli.commands import app
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "help.txt"
+GOLDEN = Path(__file__).parents[2] / "golden" / "help.txt"
 
 
 def test_the_help_is_the_golden_one() -> None:

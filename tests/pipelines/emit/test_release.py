@@ -37,7 +37,7 @@ from pipelines.emit.shard import (
 from tests.builders import images, record, row
 from tests.pipelines.emit.small_release import annotated, drawn, full, mixed, table, write
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def golden(name: str, found: bytes) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.explore.reference import reference
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference.md"
 
 
 def test_the_page_is_the_one_the_code_makes() -> None:

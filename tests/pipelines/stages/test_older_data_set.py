@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from pipelines.cli.commands import app
 
-KEPT = Path(__file__).parents[1] / "golden" / "data-set-of-schema-2.tar.xz"
+KEPT = Path(__file__).parents[2] / "golden" / "data-set-of-schema-2.tar.xz"
 TRUNK = ("images", "inputs", "labels", "placed", "probe", "splits", "truth", "decodes", "noisy", "releases/v1")
 
 

@@ -75,7 +75,7 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
         check=False,
-        cwd=Path(specialists.synthetic.fakes.__file__).parents[1],
+        cwd=Path(specialists.synthetic.fakes.__file__).parents[2],
     )
 
 
