@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from engine.reading.dataset import INPUTS, Dataset
+from engine.layout import IMAGES, INPUTS
+from engine.reading.dataset import Dataset
 from engine.reading.sql import named_queries, named_query, query
 from engine.records.columns import assemble
 from engine.records.shard import as_lists
-from engine.running.graph import IMAGES
 from engine.schema import (
     GRANULARITIES,
     PARSE,

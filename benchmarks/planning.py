@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from engine.running.graph import IMAGES
+from engine.layout import IMAGES
 from engine.running.plan import make_plan
 from engine.storage.commits import Commits, record_name
 from engine.storage.files import Storage

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
-from engine.running.graph import IMAGES, Node
+from engine.running.graph import Node
 from engine.schema import as_row
 from engine.storage.commits import TableReader
 from engine.storage.files import Storage

@@ -13,8 +13,9 @@ from benchmarks.experiments.labels import stages
 from benchmarks.experiments.rounds import Settings, decisions, lend_students, recipe_of, refined, released, settings
 from benchmarks.experiments.students import instead
 from benchmarks.experiments.writers import OtherImages, SureOfOtherImages, facts
+from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
-from engine.running.graph import IMAGES, Node
+from engine.running.graph import Node
 from engine.storage.commits import TableReader
 from engine.storage.files import Storage
 from model.evaluate.texts import measure_captions

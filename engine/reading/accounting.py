@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from engine.reading.dataset import INPUTS, Dataset
+from engine.layout import IMAGES, INPUTS
+from engine.reading.dataset import Dataset
 from engine.reading.sql import connect, damage_told
-from engine.running.graph import IMAGES
 from engine.schema import ANNOTATIONS
 from engine.storage.listings import HELD, SourceReport, read_listing
 

@@ -15,13 +15,26 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError, DamageError, unknown
-from engine.running.graph import IMAGES
+from engine.layout import (
+    CURRENT,
+    HEADER,
+    IMAGES,
+    INPUTS,
+    JUDGE,
+    MANIFEST,
+    PROBE,
+    RELEASES,
+    RUN,
+    RUNS,
+    SAMPLE_FILES,
+    SURVEYED,
+    release_folder,
+)
 from engine.schema import ANNOTATIONS, SCHEMA_VERSION
 from engine.storage.commits import Commits, check_holes, check_tail
 from engine.storage.files import Storage
 from engine.storage.sealed import hold, read_sealed
 
-INPUTS = "inputs"
 _HELD = 4 << 30  # bytes of a data set that are held to their digests before a query: about two seconds on two cores
 _HEADER = "restore it from a backup, or write it again with 'engine check -c RECIPE --repair'."
 _REWRITE = "run the recipe again with 'engine run', which writes it anew and does nothing twice."
@@ -75,28 +88,28 @@ class Dataset:
         try:
             current = read_current(storage)
         except FileNotFoundError:
-            keys = [key for key in storage.names("probe") if "." not in key]
-            current = {"probe": {"folder": f"probe/{keys[0]}"} if len(keys) == 1 else None}
+            keys = [key for key in storage.names(PROBE) if "." not in key]
+            current = {"probe": {"folder": f"{PROBE}/{keys[0]}"} if len(keys) == 1 else None}
         try:
             nodes = [CurrentNode.from_json(node) for node in current.get("nodes", [])]
             judge, probe = ((current.get(name) or {}).get("folder", "") for name in ("judge", "probe"))
         except (TypeError, AttributeError):
-            raise DamageError(f"The current.json of '{url}' names no nodes as expected: {_REWRITE}") from None
+            raise DamageError(f"The {CURRENT} of '{url}' names no nodes as expected: {_REWRITE}") from None
         return cls(storage, nodes, judge, probe)
 
     def of(self, name: str) -> Dataset:
         """The same with the verdicts "judge/<key>", or with what the release "releases/<name>" holds."""
         kind, _, rest = name.strip("/").partition("/")
-        readers = {"judge": self._of_judge, "releases": self._of_release}
+        readers = {JUDGE: self._of_judge, RELEASES: self._of_release}
         if kind not in readers or not rest:
             raise unknown("kept record", name, self.kept_records())
         return readers[kind](f"{kind}/{rest}")
 
     def kept_records(self) -> list[str]:
         """What `of` takes: folders of verdicts, releases that are complete."""
-        judges = [f"judge/{key}" for key in self.storage.names("judge") if "." not in key]
-        releases = [f"releases/{name}" for name in self.storage.names("releases")]
-        return sorted(judges) + sorted(r for r in releases if self.storage.exists(f"{r}/manifest.json"))
+        judges = [f"{JUDGE}/{key}" for key in self.storage.names(JUDGE) if "." not in key]
+        releases = [release_folder(name) for name in self.storage.names(RELEASES)]
+        return sorted(judges) + sorted(r for r in releases if self.storage.exists(f"{r}/{MANIFEST}"))
 
     def _of_judge(self, folder: str) -> Dataset:
         """Verdicts with the answers they are on, which may be of other options than the current ones."""
@@ -106,7 +119,7 @@ class Dataset:
             raise unknown("kept record", folder, self.kept_records())
         record = commits.record(int(judged[0]), int(commits.revisions()[judged[0]]))
         read = {path.split("/")[0]: path.rpartition("/")[0] for path in record.inputs}
-        judged_nodes, current = sorted(set(read) - {IMAGES, "surveyed"}), sorted(node.name for node in self.nodes)
+        judged_nodes, current = sorted(set(read) - {IMAGES, SURVEYED}), sorted(node.name for node in self.nodes)
         if read and judged_nodes != current:
             raise ConfigError(
                 f"The verdicts '{folder}' are on {', '.join(judged_nodes)}, the data set is now made by "
@@ -118,18 +131,18 @@ class Dataset:
     def _of_release(self, folder: str) -> Dataset:
         """A release, and of the data set the parse that its texts had."""
         try:
-            manifest = read_sealed(self.storage, f"{folder}/manifest.json")
+            manifest = read_sealed(self.storage, f"{folder}/{MANIFEST}")
         except FileNotFoundError:
             raise unknown("kept record", folder, self.kept_records()) from None
         _check_version(f"{self.url}/{folder}", manifest)
         if not all(_lists(manifest, name, fields) for name, fields in _MANIFEST.items()):
-            raise DamageError(f"'{folder}/manifest.json' names no nodes and files: it is not one of a release.")
+            raise DamageError(f"'{folder}/{MANIFEST}' names no nodes and files: it is not one of a release.")
         made = {node["name"]: f"{node['name']}/{node['key'][:8]}" for node in manifest["nodes"]}
         parses = [node for node in self.nodes if node.over == "texts"]
         nodes = [CurrentNode("release", "", folder, columns=tuple(ANNOTATIONS))]
         nodes += [replace(node, folder=made.get(node.name, node.folder)) for node in parses]
         names = sorted(file["name"] for file in manifest["files"])
-        tables = [name for name in names if name.startswith("train-") and name.endswith(".parquet")]
+        tables = [name for name in names if name.startswith(SAMPLE_FILES) and name.endswith(".parquet")]
         files = {folder: {number: f"{folder}/{name}" for number, name in enumerate(tables)}}
         digests = {f"{folder}/{file['name']}": file["sha256"] for file in manifest["files"]}
         return Dataset(self.storage, nodes, "", "", folder, _files=files, _digests=digests)
@@ -232,14 +245,14 @@ class Dataset:
 
     def runs(self) -> list[str]:
         """The folders of runs that have written their record, oldest first."""
-        names = [name for name in self.storage.names("runs") if name.partition("-")[0].isdigit()]
+        names = [name for name in self.storage.names(RUNS) if name.partition("-")[0].isdigit()]
         names.sort(key=lambda name: (int(name.partition("-")[0]), name))
-        return [f"runs/{name}" for name in names if self.run(f"runs/{name}")]
+        return [f"{RUNS}/{name}" for name in names if self.run(f"{RUNS}/{name}")]
 
     def run(self, folder: str) -> dict[str, Any]:
         """The record of a run; {} where there is none, or it is damaged: 'engine check' names it."""
         try:
-            told = read_sealed(self.storage, f"{folder}/run.json")
+            told = read_sealed(self.storage, f"{folder}/{RUN}")
         except (FileNotFoundError, DamageError):
             return {}
         return told if isinstance(told.get("nodes"), list) else {}
@@ -256,21 +269,21 @@ def _lists(manifest: dict[str, Any], name: str, fields: set[str]) -> bool:
 def read_header(storage: Storage) -> dict[str, Any]:
     """What dataset.json says. ConfigError where there is none, or it is of another schema."""
     try:
-        header = read_sealed(storage, "dataset.json", _HEADER)
+        header = read_sealed(storage, HEADER, _HEADER)
     except FileNotFoundError:
         raise ConfigError(
-            f"'{storage.url}' is no data set, it holds no dataset.json: give the folder that a recipe's 'dataset' "
+            f"'{storage.url}' is no data set, it holds no {HEADER}: give the folder that a recipe's 'dataset' "
             "names, or make one with 'engine run'."
         ) from None
     _check_version(storage.url, header)
     if not isinstance(header.get("shard_size"), int) or not isinstance(header.get("audit", {}), dict):
-        raise DamageError(f"'{storage.url}/dataset.json' lacks the shard size: {_HEADER}")
+        raise DamageError(f"'{storage.url}/{HEADER}' lacks the shard size: {_HEADER}")
     return header
 
 
 def read_current(storage: Storage) -> dict[str, Any]:
     """What current.json says. FileNotFoundError before the first run; DamageError where it is not as it was written."""
-    return read_sealed(storage, "current.json", _REWRITE)
+    return read_sealed(storage, CURRENT, _REWRITE)
 
 
 def _check_version(url: str, header: Any) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
 from engine.reading.raw_views import given
-from engine.running.graph import IMAGES
 from engine.schema import ANNOTATIONS
 
 KEPT = (IMAGES, *ANNOTATIONS, "triplets")

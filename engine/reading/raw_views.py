@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from engine.reading.dataset import INPUTS, Dataset
-from engine.running.graph import IMAGES
+from engine.layout import IMAGES, INPUTS, LISTINGS
+from engine.reading.dataset import Dataset
 from engine.schema import ANNOTATIONS, CHANGES, PARSE, PROBE, RECORD, VERDICTS
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.schema import INPUTS as INPUTS_SCHEMA
-from engine.storage.listings import LISTINGS, STATES
+from engine.storage.listings import STATES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from engine.reading.dataset import INPUTS, Dataset
+from engine.layout import IMAGES, INPUTS, RUN
+from engine.reading.dataset import Dataset
 from engine.reading.kept_views import kept_views
 from engine.reading.pair_and_truth_views import pairs_view, truth_view
 from engine.reading.raw_views import fields_of, given, identifier, nothing, quoted, raw_views
-from engine.running.graph import IMAGES
 from engine.schema import ANNOTATIONS, PARSE
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.storage.listings import HELD
@@ -180,7 +180,7 @@ def _runs(dataset: Dataset) -> str:
     if not folders:
         columns = ["''::VARCHAR AS run", *(f"NULL::{kind} AS {identifier(name)}" for name, kind in _RUN.items())]
         return f"CREATE VIEW runs AS SELECT {', '.join(columns)} WHERE false"
-    paths = ", ".join(quoted(dataset.location(f"{folder}/run.json")) for folder in folders)
+    paths = ", ".join(quoted(dataset.location(f"{folder}/{RUN}")) for folder in folders)
     columns_ = ", ".join(f"{identifier(name)}: {quoted(kind)}" for name, kind in _RUN.items())
     return f"""CREATE VIEW runs AS SELECT parse_filename(parse_dirpath(filename)) AS run, * EXCLUDE (filename)
         FROM read_json([{paths}], format = 'unstructured', filename = true, columns = {{{columns_}}}) ORDER BY run"""

@@ -17,14 +17,9 @@ from engine.config.own_code import error_and_place
 from engine.errors import ConfigError, EngineError, unknown
 from engine.extras import require
 from engine.keys import RUN_OPTIONS, node_key
+from engine.layout import IMAGES, JUDGE_REGIONS, RESERVED
 
-# The folders of the engine itself.
-_RESERVED = frozenset(("images", "inputs", "labels", "probe", "placed", "splits", "truth", "survey", "surveyed"))
-_RESERVED |= {"fusion", "listings", "judge", "emit", "releases", "runs", "calibration", "models", "rounds"}
-JUDGE_REGIONS = "judge-regions"  # judges images and regions for who needs kept_regions
-_RESERVED |= {JUDGE_REGIONS}
 KEPT_REGIONS = "kept_regions"
-IMAGES = "images"  # the folder of the image shards, and the name nodes read them by
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +126,7 @@ def _reading_kept(ordered: Sequence[_Draft]) -> set[str]:
 
 
 def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _Draft:
-    if not name.replace("_", "").replace("-", "").isalnum() or name in _RESERVED:
+    if not name.replace("_", "").replace("-", "").isalnum() or name in RESERVED:
         raise ConfigError(
             f"'{name}' cannot name a node: use letters, digits, '-' and '_', and no folder of the engine."
         )

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from engine.running.graph import IMAGES, Node
+from engine.layout import IMAGES
+from engine.running.graph import Node
 from engine.storage.commits import Commits, check_holes, check_tail
 from engine.storage.files import Storage
 

@@ -21,8 +21,9 @@ import pyarrow as pa
 
 from engine.errors import RunFailed, StorageError
 from engine.images.decode import Limits
+from engine.layout import IMAGES
 from engine.running.failure_limits import NodeCount
-from engine.running.graph import IMAGES, Node
+from engine.running.graph import Node
 from engine.running.messages import Absent, Done, Progress, Suspect, Unit
 from engine.running.plan import Plan
 from engine.running.shard_inputs import ShardInputs

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from engine.component import RESOURCES
 from engine.errors import DamageError
-from engine.running.graph import IMAGES, KEPT_REGIONS, Node
+from engine.layout import IMAGES, LABELS, TRUTH
+from engine.running.graph import KEPT_REGIONS, Node
 from engine.schema import (
     ANNOTATIONS,
     COLUMN_CLASSES,
@@ -188,7 +189,7 @@ class ShardInputs:
     def _newer(self, folder: str, old: pa.Table) -> pa.Table | None:
         if folder == IMAGES:
             return old  # what a node reads of an image never changes; labels lie apart
-        if folder in ("labels", "truth"):
+        if folder in (LABELS, TRUTH):
             return self._said(folder)
         for name in self.node.inputs:
             if self.nodes[name].folder == folder and self.nodes[name].over != "texts":

@@ -18,16 +18,16 @@ import numpy.typing as npt
 
 from engine.errors import ConfigError, DamageError, StorageError
 from engine.keys import stable_hash
+from engine.layout import CALIBRATION, FUSION
 from engine.scores.fusion import CONTEXT, FittedFusion
 from engine.storage.files import read_source
 
-_FITTED = re.compile(r"(?:^|/)calibration/([0-9a-f]{8})\.json$")
+_FITTED = re.compile(rf"(?:^|/){CALIBRATION}/([0-9a-f]{{8}})\.json$")
 Floats = npt.NDArray[np.float64]
 
 # A curve has flat stretches. So much of the raw score is mixed in that no two scores of one producer become equal:
 # whoever sorts by score finds the detector's own order.
 _OWN = 1e-9
-FUSION = "fusion"  # a name no node can have beside it: see engine.running.graph
 
 
 class Calibration:

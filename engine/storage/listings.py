@@ -12,11 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.layout import LISTINGS
 from engine.schema import required
 from engine.storage.commits import Commits, TableReader
 from engine.storage.files import Storage
-
-LISTINGS = "listings"
 
 CURRENT = ""
 MISSING = "missing"  # the source names it, and nothing is there now

@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from engine.errors import DamageError
+from engine.layout import ORDERED, RELEASES
 from engine.storage.files import Storage
 
 DIGEST, _LENGTH = "digest", 32
 # Folders whose shards have an order that other files rely on: a shard of theirs cannot be made again on its own.
-ORDERED = ("images", "inputs", "splits", "labels", "truth")
 _NAMED = re.compile(r"\d{5,}(?:-r\d+)?-([0-9a-f]{8})\.\w+")
 _verified: set[tuple[str, int, int]] = set()  # (location, size, mtime in ns) of files this process has hashed
 
@@ -82,7 +82,7 @@ def advice_on(storage: Storage, name: str) -> str:
             f"restore it from a backup, or run '{check}'; do not remove it, or the images after it would be "
             "numbered anew."
         )
-    if top == "releases":
+    if top == RELEASES:
         return "make the release again under another name (--set emit.name=NAME)."
     return f"'{check}' removes it, and the next 'engine run' makes it again."
 

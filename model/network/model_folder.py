@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import DamageError
+from engine.layout import MADE, TRAINED
 from engine.storage.files import Storage, sha256_file
 from engine.storage.sealed import read_sealed, seal, unseal
 
-FINISHED = "training.json"
-INITIAL = "made.json"  # of random initial weights
 FILES = "files"  # key of both: {name: sha256} of the files beside it
 _RESTORE = "restore it from a backup, or train the model again under another name."
 
@@ -25,12 +24,12 @@ _RESTORE = "restore it from a backup, or train the model again under another nam
 def training_record(storage: Storage, folder: str) -> dict[str, Any] | None:
     """The content of `training.json`; None if there is no finished model. DamageError if the file was changed."""
     try:
-        return read_sealed(storage, f"{folder}/{FINISHED}", "restore it from a backup, or train under another name.")
+        return read_sealed(storage, f"{folder}/{TRAINED}", "restore it from a backup, or train under another name.")
     except FileNotFoundError:
         return None
 
 
-def save_model(storage: Storage, folder: str, local: Path, record: dict[str, Any], *, name: str = FINISHED) -> None:
+def save_model(storage: Storage, folder: str, local: Path, record: dict[str, Any], *, name: str = TRAINED) -> None:
     """Copy the files of a saved model into the data set, then write `record` with their digests as `name`."""
     digests = {}
     for path in sorted(local.iterdir()):
@@ -62,7 +61,7 @@ def local_copy(storage: Storage, checkpoint: str, folder: Path) -> str:
 
 def check_model(folder: str) -> None:
     """DamageError if a file of a model trained by this engine has changed. Other checkpoints are not checked."""
-    for record in (FINISHED, INITIAL):
+    for record in (TRAINED, MADE):
         path = os.path.join(folder, record)
         if not os.path.isfile(path):
             continue

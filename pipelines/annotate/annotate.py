@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError, RunFailed
+from engine.layout import MODELS, TRAINED
 from engine.running.backends import LocalBackend, RayBackend
 from engine.running.failure_limits import NodeCount, too_many
 from engine.running.graph import Node, build
@@ -26,8 +27,6 @@ from pipelines.filter.judge_regions import region_judge
 from pipelines.ingest.ingest import limits_of
 from pipelines.recipe import Recipe
 from specialists import CATALOG
-
-MODELS, TRAINED = "models", "training.json"  # the folder of models, and what says of one that it is finished
 
 
 @dataclass(slots=True)

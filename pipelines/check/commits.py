@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import DamageError
-from engine.running.graph import IMAGES
+from engine.layout import IMAGES, INPUTS, LABELS, PLACED, PROBE, SPLITS, TRUTH
 from engine.storage.commits import Commits, File, Record, record_name, shard_of_data, shard_of_record
 from engine.storage.files import Storage
-from pipelines.ingest.assign_shards import LABELS_FOLDER, NOT_OVER, TRUTH_FOLDER, commit_folders
+from pipelines.ingest.assign_shards import NOT_OVER, commit_folders
 
 KINDS = ("damaged", "missing", "swapped", "orphaned", "stale")
-RECORDED = (IMAGES, "inputs", "splits")  # their shards are numbered in the order they came
+RECORDED = (IMAGES, INPUTS, SPLITS)  # their shards are numbered in the order they came
 _THREADS = 4
 Place = tuple[str, int, int]  # folder, shard, revision
 
@@ -184,7 +184,7 @@ def _find_gone(found: Walk) -> None:
     extent: dict[str, int] = defaultdict(int)
     for folder, names in found.listed.items():
         top = folder.split("/")[0]
-        base = "inputs" if top in ("probe", "placed") else folder if top in ("inputs", "splits") else IMAGES
+        base = INPUTS if top in (PROBE, PLACED) else folder if top in (INPUTS, SPLITS) else IMAGES
         if top in NOT_OVER and base == IMAGES:
             continue
         shards = [place[0] for place in map(shard_of_record, names) if place]
@@ -210,7 +210,7 @@ def _find_stale(found: Walk) -> None:
                 continue
             folder, _, file = path.rpartition("/")
             shard = (shard_of_data(file) or (-1, 0))[0]
-            base = IMAGES if folder in (LABELS_FOLDER, TRUTH_FOLDER) else folder
+            base = IMAGES if folder in (LABELS, TRUTH) else folder
             if (base, shard) in wrong:
                 continue  # told there, and put right with it
             what = "which holds other content now" if named else "which no record names any more"
@@ -221,7 +221,7 @@ def _find_stale(found: Walk) -> None:
 def _find_orphans(found: Walk) -> None:
     unread = {finding.place for finding in found.findings if finding.place and finding.place not in found.records}
     for folder, names in found.listed.items():
-        owner = IMAGES if folder in (LABELS_FOLDER, TRUTH_FOLDER) else folder
+        owner = IMAGES if folder in (LABELS, TRUTH) else folder
         for name in names:
             path, place = f"{folder}/{name}", shard_of_data(name)
             if name.startswith(".tmp-"):

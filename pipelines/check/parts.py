@@ -6,8 +6,31 @@ import hashlib
 from collections.abc import Callable, Iterator
 
 from engine.errors import ConfigError, DamageError, StorageError
+from engine.layout import (
+    CALIBRATION,
+    CARD_FILE,
+    CONFUSION,
+    CURRENT,
+    HEADER,
+    IMAGES,
+    INITIAL,
+    INPUTS,
+    JUDGE,
+    MADE,
+    MANIFEST,
+    MODELS,
+    PAIR_FILES,
+    PLACED,
+    PROBE,
+    RELEASES,
+    ROUNDS,
+    RUN,
+    RUNS,
+    SAMPLE_FILES,
+    SPLITS,
+    TRAINED,
+)
 from engine.reading.dataset import read_current, read_header
-from engine.running.graph import IMAGES
 from engine.scores.calibration import Calibration
 from engine.storage.commits import TableReader, record_name, shard_of_data
 from engine.storage.files import Storage
@@ -23,16 +46,16 @@ def check_parts(found: Walk) -> None:
     _header(found)
     _placed(found)
     _splits(found)
-    for folder in _folders(found.storage, "releases"):
+    for folder in _folders(found.storage, RELEASES):
         _release(found, folder)
-    for folder in _folders(found.storage, "models"):
-        _model(found, folder, "training.json")
-        _model(found, f"{folder}/init", "made.json")
+    for folder in _folders(found.storage, MODELS):
+        _model(found, folder, TRAINED)
+        _model(found, f"{folder}/{INITIAL}", MADE)
     for name in _jsons(found.storage):
         _read(found, name, lambda name=name: _told(found.storage, name))  # type: ignore[misc]
-    for name in found.storage.names("calibration"):
-        path = f"{found.storage.url}/calibration/{name}"
-        _read(found, f"calibration/{name}", lambda path=path: Calibration.read(path))  # type: ignore[misc]
+    for name in found.storage.names(CALIBRATION):
+        path = f"{found.storage.url}/{CALIBRATION}/{name}"
+        _read(found, f"{CALIBRATION}/{name}", lambda path=path: Calibration.read(path))  # type: ignore[misc]
 
 
 def _folders(storage: Storage, top: str) -> list[str]:
@@ -40,10 +63,10 @@ def _folders(storage: Storage, top: str) -> list[str]:
 
 
 def _jsons(storage: Storage) -> Iterator[str]:
-    for folder in ("rounds", "rounds/noise"):
+    for folder in (ROUNDS, CONFUSION):
         yield from (f"{folder}/{name}" for name in storage.names(folder) if name.endswith(".json"))
-    for folder in _folders(storage, "runs"):
-        yield from (f"{folder}/{name}" for name in storage.names(folder) if name == "run.json")
+    for folder in _folders(storage, RUNS):
+        yield from (f"{folder}/{name}" for name in storage.names(folder) if name == RUN)
 
 
 def _read(found: Walk, name: str, read: Callable[[], object]) -> None:
@@ -55,7 +78,7 @@ def _read(found: Walk, name: str, read: Callable[[], object]) -> None:
 
 def _told(storage: Storage, name: str) -> None:
     told = read_sealed(storage, name)
-    if name.startswith("runs/") and not isinstance(told.get("nodes"), list):
+    if name.startswith(f"{RUNS}/") and not isinstance(told.get("nodes"), list):
         raise DamageError(f"'{name}' names no nodes")
 
 
@@ -68,22 +91,22 @@ def _header(found: Walk) -> None:
     try:
         read_header(found.storage)
     except DamageError as error:
-        found.found("damaged", "dataset.json", _short(error))
+        found.found("damaged", HEADER, _short(error))
     except ConfigError:
-        if not any(found.listed.get(folder) for folder in (IMAGES, "inputs")) or found.storage.exists("dataset.json"):
+        if not any(found.listed.get(folder) for folder in (IMAGES, INPUTS)) or found.storage.exists(HEADER):
             raise
-        found.found("missing", "dataset.json", "every data set has one")
+        found.found("missing", HEADER, "every data set has one")
     try:
         current = read_current(found.storage)
     except DamageError as error:
-        found.found("damaged", "current.json", _short(error))
+        found.found("damaged", CURRENT, _short(error))
     except FileNotFoundError:
-        if found.storage.names("judge"):
-            found.found("missing", "current.json", "the data set was judged, so it had one")
+        if found.storage.names(JUDGE):
+            found.found("missing", CURRENT, "the data set was judged, so it had one")
     else:
         nodes = current.get("nodes", [])
         if not (isinstance(nodes, list) and all(isinstance(n, dict) and {"name", "folder"} <= set(n) for n in nodes)):
-            found.found("damaged", "current.json", "names no nodes as expected")
+            found.found("damaged", CURRENT, "names no nodes as expected")
 
 
 # --- images --------------------------------------------------------------------------------------
@@ -124,8 +147,8 @@ def _placed(found: Walk) -> None:
     except (StorageError, FileNotFoundError):  # which is told already
         return
     for place in sorted(found.records):
-        if place[0].startswith("placed/"):
-            probe = f"probe/{place[0].partition('/')[2]}"
+        if place[0].startswith(f"{PLACED}/"):
+            probe = f"{PROBE}/{place[0].partition('/')[2]}"
             lost = _given(found, (probe, *place[1:]), listing) - set(home)
             if lost and not _unnamed(found, IMAGES, lost):
                 told = f"{len(lost)} images of its chunk are in no shard, such as {min(lost)}"
@@ -159,16 +182,16 @@ def _unnamed(found: Walk, folder: str, lost: set[str]) -> bool:
 
 def _splits(found: Walk) -> None:
     """Whether every image that has a place has a split, where splits are drawn."""
-    if any(name[0] in (IMAGES, "splits") for name in found.wrong()):
+    if any(name[0] in (IMAGES, SPLITS) for name in found.wrong()):
         return
-    drawn = {n for place in found.records if place[0] == "splits" for n in _column(found, place, "image_id")}
+    drawn = {n for place in found.records if place[0] == SPLITS for n in _column(found, place, "image_id")}
     try:
         wanted = read_header(found.storage).get("audit")
     except (DamageError, ConfigError):
         return
     lost = set(_images(found)) - drawn if wanted else set()
-    if lost and not _unnamed(found, "splits", lost):
-        found.found("missing", "splits", f"{len(lost)} images have a place and no split: shards of splits are gone")
+    if lost and not _unnamed(found, SPLITS, lost):
+        found.found("missing", SPLITS, f"{len(lost)} images have a place and no split: shards of splits are gone")
 
 
 # --- releases and models -----------------------------------------------------------------------------
@@ -181,16 +204,16 @@ def _release(found: Walk, folder: str) -> None:
     except FileNotFoundError:
         return  # not finished: the same command goes on with it
     except DamageError as error:
-        found.found("damaged", f"{folder}/manifest.json", _short(error))
+        found.found("damaged", f"{folder}/{MANIFEST}", _short(error))
         return
     found.sizes[folder] = sum(int(file["bytes"]) for file in manifest["files"])
     for file in manifest["files"]:
         _hold(found, f"{folder}/{file['name']}", file["sha256"], "the manifest")
     if CARD in manifest:
-        _hold(found, f"{folder}/README.md", manifest[CARD], "the manifest")
+        _hold(found, f"{folder}/{CARD_FILE}", manifest[CARD], "the manifest")
     named = {file["name"] for file in manifest["files"]}
     for name in storage.names(folder):
-        if name.startswith(("train-", "pairs-")) and name not in named:
+        if name.startswith((SAMPLE_FILES, PAIR_FILES)) and name not in named:
             found.found("orphaned", f"{folder}/{name}", "the manifest does not name it, but loaders would read it")
 
 

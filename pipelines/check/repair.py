@@ -13,20 +13,38 @@ from collections.abc import Callable
 import pyarrow.compute as pc
 
 from engine.errors import ConfigError, DamageError, EngineError, StorageError
+from engine.layout import (
+    CALIBRATION,
+    CURRENT,
+    EMIT,
+    HEADER,
+    IMAGES,
+    JUDGE,
+    JUDGE_REGIONS,
+    LABELS,
+    MODELS,
+    ORDERED,
+    PLACED,
+    PROBE,
+    RELEASES,
+    ROUNDS,
+    RUN,
+    RUNS,
+    SURVEY,
+    SURVEYED,
+    TRUTH,
+)
 from engine.reading.dataset import Dataset, read_current
-from engine.running.graph import IMAGES, JUDGE_REGIONS
 from engine.storage.commits import Commits, File, Record, TableReader, record_name, shard_of_data
 from engine.storage.files import Storage
-from engine.storage.sealed import ORDERED, name_digest, read_sealed
+from engine.storage.sealed import name_digest, read_sealed
 from pipelines.check.commits import RECORDED, Finding, Place, Walk
-from pipelines.ingest.assign_shards import LABELS_FOLDER, TRUTH_FOLDER
 from pipelines.recipe import Recipe, parse_recipe
 
 BACKUP = "restore it from a backup"
 _AGAIN = "removed: the next 'engine run' makes it again"
 # Made by rule: what is made again is the same again.
-_BY_RULE = frozenset(("probe", "placed", "judge", "survey", "surveyed", "emit", "consensus", "decodes"))
-_BY_RULE |= {JUDGE_REGIONS}
+_BY_RULE = frozenset((PROBE, PLACED, JUDGE, JUDGE_REGIONS, SURVEY, SURVEYED, EMIT, "consensus", "decodes"))
 
 
 def repair(found: Walk, recipe: Recipe | None) -> None:
@@ -41,7 +59,7 @@ def repair(found: Walk, recipe: Recipe | None) -> None:
 
 def _repair(found: Walk, finding: Finding, recipe: Recipe | None, fixed: dict[str, bool]) -> None:
     top = finding.path.split("/")[0]
-    if finding.path in ("dataset.json", "current.json"):
+    if finding.path in (HEADER, CURRENT):
         _header(found.storage, finding, recipe)
     elif finding.kind == "orphaned":
         _orphan(found, finding)
@@ -51,14 +69,14 @@ def _repair(found: Walk, finding: Finding, recipe: Recipe | None, fixed: dict[st
         force = finding.kind == "stale" or finding.place[2] > 0
         _forget(found, finding.place, fixed, force=force)
         _done(finding, _AGAIN)
-    elif top in ("rounds", "runs"):
+    elif top in (ROUNDS, RUNS):
         found.storage.remove(finding.path)
-        _done(finding, "removed" if top == "runs" else _AGAIN)
-    elif top == "releases":
+        _done(finding, "removed" if top == RUNS else _AGAIN)
+    elif top == RELEASES:
         finding.repair = f"{BACKUP}, or make the release again under another name (--set emit.name=NAME)"
-    elif top == "models":
+    elif top == MODELS:
         finding.repair = f"{BACKUP}, or train it again under another name (--set train.name=NAME)"
-    elif top == "calibration":
+    elif top == CALIBRATION:
         finding.repair = f"{BACKUP}, or fit it again with 'engine eval --fit'"
     else:
         finding.repair = BACKUP
@@ -74,7 +92,7 @@ def _orphan(found: Walk, finding: Finding) -> None:
     if folder.startswith("releases/"):
         finding.repair = "move it away"
         return
-    owner = IMAGES if folder in (LABELS_FOLDER, TRUTH_FOLDER) else folder
+    owner = IMAGES if folder in (LABELS, TRUTH) else folder
     if place and folder in ORDERED and (owner, *place) not in found.records:
         finding.repair = "left: it may be all there is of a shard; the next 'engine run' of its sources decides"
         return
@@ -140,7 +158,7 @@ def _rebuilt(storage: Storage, folder: str, shard: int, revision: int) -> Record
             if packed is None:
                 return None
             files = {"tar": packed, "data": data}
-        for part, place in (("labels", LABELS_FOLDER), ("truth", TRUTH_FOLDER)):
+        for part, place in (("labels", LABELS), ("truth", TRUTH)):
             there = [name for name in storage.names(place) if shard_of_data(name) == (shard, revision)]
             labels = _only(storage, place, shard, revision, "parquet")
             if labels is not None:
@@ -186,7 +204,7 @@ def _header(storage: Storage, finding: Finding, recipe: Recipe | None) -> None:
         finding.repair = f"{BACKUP}, or give the recipe with -c"
         return
     recipe = recipe.model_copy(update={"dataset": storage.url})
-    write: Callable[[Storage, Recipe], str] = _write_header if finding.path == "dataset.json" else _write_current
+    write: Callable[[Storage, Recipe], str] = _write_header if finding.path == HEADER else _write_current
     if told := write(storage, recipe):
         finding.repair = told
     else:
@@ -195,9 +213,9 @@ def _header(storage: Storage, finding: Finding, recipe: Recipe | None) -> None:
 
 def _last_recipe(storage: Storage) -> Recipe | None:
     """What the latest run whose record can be read was asked."""
-    for name in sorted(storage.names("runs"), reverse=True):
+    for name in sorted(storage.names(RUNS), reverse=True):
         try:
-            return parse_recipe(json.loads(read_sealed(storage, f"runs/{name}/run.json")["recipe"]))
+            return parse_recipe(json.loads(read_sealed(storage, f"{RUNS}/{name}/{RUN}")["recipe"]))
         except (FileNotFoundError, KeyError, TypeError, ValueError, StorageError, ConfigError):
             continue
     return None
@@ -215,7 +233,7 @@ def _write_header(storage: Storage, recipe: Recipe) -> str:
     splits = {split for path in commits.data_files().values() for split in _split_names(storage, path)}
     if bool(splits - {"train"}) and not recipe.ingest.audit.wanted:
         return "the recipe has no ingest.audit, but images are kept to measure with: give the right recipe with -c"
-    storage.remove("dataset.json")
+    storage.remove(HEADER)
     open_dataset(storage, recipe)
     return ""
 
@@ -230,9 +248,9 @@ def _write_current(storage: Storage, recipe: Recipe) -> str:
     from pipelines.stages.current import write_current
     from pipelines.stages.run import all_nodes, judging
 
-    if recipe.refine.rounds and storage.names("rounds"):
+    if recipe.refine.rounds and storage.names(ROUNDS):
         return "run 'engine run' without --stage: it finds the rounds again"
-    storage.remove("current.json")
+    storage.remove(CURRENT)
     nodes = all_nodes(recipe)
     _, judge = judging(storage, recipe, nodes)
     write_current(storage, standing(storage, recipe, nodes, judge), recipe)

@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 
 from engine.errors import ConfigError, DamageError, RunFailed, SourcesGone, StorageError
 from engine.keys import stable_hash
+from engine.layout import CARD_FILE, IMAGES, MANIFEST, PAIR_FILES, SAMPLE_FILES, release_folder
 from engine.reading.accounting import Account, account
 from engine.reading.dataset import Dataset
 from engine.running.failure_limits import COMPONENT_FAULTS, NodeCount, too_many
-from engine.running.graph import IMAGES, Node, Resources
+from engine.running.graph import Node, Resources
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import ANNOTATIONS
 from engine.storage.commits import Commits, File, Record, record_name
@@ -164,7 +165,7 @@ def emit(
     records = _judged(storage, judge)
     content = content_key(storage, [*nodes, judge], recipe)
     name = recipe.emit.name or f"r-{content[:8]}"
-    folder = f"releases/{name}"
+    folder = release_folder(name)
     node = _emit_node(nodes, judge, folder, _numbers(records), content, recipe)
     commits = Commits(storage, node.folder)
     if (existing := _existing(storage, folder, commits, len(records))) is not None:
@@ -176,7 +177,7 @@ def emit(
             raise ConfigError(
                 f"The release '{name}' exists and holds other content: choose another name with --set emit.name=NAME."
             )
-        storage.remove(f"{folder}/manifest.json")  # a release of no image keeps no name, a damaged one is made again
+        storage.remove(f"{folder}/{MANIFEST}")  # a release of no image keeps no name, a damaged one is made again
     told = account(Dataset.open(storage.url))
     _check_share(told, records, recipe)
     _forget_damaged(commits, folder)
@@ -202,7 +203,7 @@ def _existing(storage: Storage, folder: str, commits: Commits, shards: int) -> d
     except DamageError:
         if (commits.revisions(shards) < 0).any():  # it may be of any other release
             raise
-        storage.remove(f"{folder}/manifest.json")
+        storage.remove(f"{folder}/{MANIFEST}")
         return None
 
 
@@ -352,8 +353,8 @@ def _finish(storage: Storage, folder: str, records: Iterable[Record], written: M
     storage.sweep_temporaries(folder)
     named = {file.path.rsplit("/", 1)[-1] for record in records for file in record.files.values()}
     for name in storage.names(folder):
-        if name.startswith(("train-", "pairs-")) and name not in named:
+        if name.startswith((SAMPLE_FILES, PAIR_FILES)) and name not in named:
             storage.remove(f"{folder}/{name}")
     text = card(written).encode()
-    storage.put(f"{folder}/README.md", text)
-    storage.create(f"{folder}/manifest.json", sealed_manifest(written, text))
+    storage.put(f"{folder}/{CARD_FILE}", text)
+    storage.create(f"{folder}/{MANIFEST}", sealed_manifest(written, text))

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from engine.errors import DamageError, ImageError
 from engine.images.decode import EXTENSIONS
+from engine.layout import MANIFEST, pair_file, sample_file
 from engine.running.graph import Node
 from engine.schema import ANNOTATIONS, IMAGES, RECORD, SCHEMA_VERSION, required
 from engine.storage.commits import PARQUET, File
@@ -51,7 +52,7 @@ class ShardFiles(NamedTuple):
 
 
 def shard_names(number: int) -> ShardFiles:
-    return ShardFiles(f"train-{number:05d}.tar", f"train-{number:05d}.parquet", f"pairs-{number:05d}.parquet")
+    return ShardFiles(sample_file(number, "tar"), sample_file(number, "parquet"), pair_file(number))
 
 
 def release_rows(kept: pa.Table, images: pa.Table) -> pa.Table:
@@ -120,7 +121,7 @@ def sealed_manifest(written: Mapping[str, Any], card: bytes) -> bytes:
 
 def read_manifest(storage: Storage, folder: str = "") -> dict[str, Any]:
     """FileNotFoundError where no release is finished; DamageError for a manifest that is not as it was written."""
-    name = f"{folder}/manifest.json" if folder else "manifest.json"
+    name = f"{folder}/{MANIFEST}" if folder else MANIFEST
     found = read_sealed(storage, name, "restore it from a backup, or make the release again under another name.")
     files = found.get("files")
     named = isinstance(files, list) and all(isinstance(file, dict) and "name" in file for file in files)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from engine.errors import ConfigError
 from engine.extras import how_to_install
+from engine.layout import CARD_FILE, PAIR_FILES, SAMPLE_FILES
 from engine.schema import ANNOTATIONS, SCHEMA_VERSION
 from engine.storage.files import Storage, sha256_file
 from pipelines.emit.shard import CARD, MEMBER, RELEASE, SAMPLE, read_manifest
@@ -110,12 +111,13 @@ def _files(folder: Path, manifest: Mapping[str, Any]) -> Check:
         elif (digest := sha256_file(str(path))) != file["sha256"]:
             check.faults.append(f"{file['name']} has sha256 {digest[:12]}..., not {file['sha256'][:12]}...")
     named = {file["name"] for file in manifest["files"]}
-    shards = (path for pattern in ("train-*", "pairs-*") for path in folder.glob(pattern))  # what loaders would read
+    read_by_loaders = (f"{SAMPLE_FILES}*", f"{PAIR_FILES}*")
+    shards = (path for pattern in read_by_loaders for path in folder.glob(pattern))
     check.faults += [f"{path.name} is not in the manifest" for path in shards if path.name not in named]
-    if not (folder / "README.md").is_file():
-        check.faults.append("README.md is missing: `datasets` would guess the features and fail")
-    elif CARD in manifest and sha256_file(str(folder / "README.md")) != manifest[CARD]:
-        check.faults.append("README.md is not the one that was written with the release: `datasets` may read by it")
+    if not (folder / CARD_FILE).is_file():
+        check.faults.append(f"{CARD_FILE} is missing: `datasets` would guess the features and fail")
+    elif CARD in manifest and sha256_file(str(folder / CARD_FILE)) != manifest[CARD]:
+        check.faults.append(f"{CARD_FILE} is not the one that was written with the release: `datasets` may read by it")
     check.detail = f"{len(named)} files"
     return check
 
@@ -145,7 +147,7 @@ class _Reading:
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
         self.folder, self.manifest = folder, manifest
         self.stems = sorted(
-            {Path(file["name"]).stem for file in manifest["files"] if file["name"].startswith("train-")}
+            {Path(file["name"]).stem for file in manifest["files"] if file["name"].startswith(SAMPLE_FILES)}
         )
         self.tars = Check("webdataset reads every sample and decodes its image")
         self.tables = Check("pyarrow reads the same records, and finds every image")
@@ -334,7 +336,7 @@ def _datasets(folder: Path, manifest: Mapping[str, Any], counts: Mapping[str, Ro
 def _part(folder: Path, stem: str, part: Path) -> Path:
     """A release of one shard, by links."""
     part.mkdir()
-    for name in ("README.md", f"{stem}.tar", f"{stem}.parquet", f"{stem.replace('train', 'pairs', 1)}.parquet"):
+    for name in (CARD_FILE, f"{stem}.tar", f"{stem}.parquet", f"{stem.replace(SAMPLE_FILES, PAIR_FILES, 1)}.parquet"):
         if (folder / name).exists():
             (part / name).symlink_to(folder / name)
     return part

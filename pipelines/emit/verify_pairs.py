@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from engine.errors import EngineError
+from engine.layout import PAIR_FILES, SAMPLE_FILES
 from engine.schema import ANNOTATIONS
 from model.pairs.locations import location_tokens
 from model.pairs.pair import PAIRS, estimated_tokens
@@ -44,7 +45,7 @@ class PairReading:
 
     def read(self, stem: str, samples: Sequence[Row] | None, rows: Sequence[Row] | None) -> int:
         """How many pairs the shard `stem` ("train-00000") has; its tar and its table were read, or could not be."""
-        name = f"{stem.replace('train', 'pairs', 1)}.parquet"
+        name = f"{stem.replace(SAMPLE_FILES, PAIR_FILES, 1)}.parquet"
         table = (
             pq.read_table(self.folder / name, page_checksum_verification=True)
             if name in self.files

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.errors import ConfigError
 from engine.extras import require
+from engine.layout import CALIBRATION
 from engine.reading.dataset import Dataset
 from engine.scores.calibration import Calibration
 from model.evaluate.calibration import calibration_error
@@ -16,8 +17,6 @@ from pipelines.evaluation.fit_fusion import Held, fit_fusion
 from pipelines.evaluation.label_gaps import label_gaps
 from pipelines.evaluation.predictions import answers, detections, without_duplicates
 from pipelines.evaluation.truth import Truths
-
-FOLDER = "calibration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +65,9 @@ def fit(dataset: Dataset, truth: Truths) -> Fitted:
         raise ConfigError(
             "There is no detector with boxes on these images to fit a calibration of: run annotate first."
         )
-    path = f"{FOLDER}/{calibration.digest[:8]}.json"
+    path = f"{CALIBRATION}/{calibration.digest[:8]}.json"
     dataset.storage.create(path, json.dumps(calibration.as_json(), indent=1).encode())
-    dataset.storage.sweep_temporaries(FOLDER)
+    dataset.storage.sweep_temporaries(CALIBRATION)
     errors = {}
     for name in calibration.producers:
         scores, right, _ = scored(truth.objects, found[name])

@@ -12,8 +12,8 @@ from typing import Any
 
 from engine.errors import ConfigError, ImageError, unknown
 from engine.images.decode import Header
+from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
-from engine.running.graph import IMAGES
 from engine.schema import ANNOTATIONS, as_row
 from engine.storage.commits import Commits, TableReader
 from model.evaluate.dense import Described

@@ -18,7 +18,8 @@ from engine.config.catalog import options_of, resolve
 from engine.errors import ConfigError, EngineError, RunFailed, unknown
 from engine.extras import how_to_install, missing, require
 from engine.images.decode import decode
-from engine.running.graph import IMAGES, Node
+from engine.layout import IMAGES, LABELS
+from engine.running.graph import Node
 from engine.schema import ANNOTATIONS, PARSE, Answer, Chunk, Complexity, Parse, Sample, as_row, record_table
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.storage.commits import Commits, Record, TableReader
@@ -280,7 +281,7 @@ def _copy_images(storage: Storage, trial: Storage, wanted: int) -> int:
             break
     place = Commits(trial, IMAGES)
     files = {"data": place.put_table(0, pa.Table.from_pylist(rows, schema=IMAGES_SCHEMA))}
-    files["labels"] = Commits(trial, "labels").put_table(0, record_table(labels))
+    files["labels"] = Commits(trial, LABELS).put_table(0, record_table(labels))
     place.commit(Record(0, 0, files))
     return len(rows)
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError
+from engine.layout import IMAGES
 from engine.reading.dataset import CurrentNode, Dataset
-from engine.running.graph import IMAGES
 from engine.schema import ANNOTATIONS
 from engine.storage.commits import TableReader
 from pipelines.filter.whole_set import read_surveyed

@@ -12,7 +12,8 @@ from typing import Any
 
 from engine.component import RESOURCES
 from engine.keys import stable_hash
-from engine.running.graph import JUDGE_REGIONS, KEPT_REGIONS, Node, Resources
+from engine.layout import JUDGE_REGIONS
+from engine.running.graph import KEPT_REGIONS, Node, Resources
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import record_table
 from engine.storage.commits import Commits

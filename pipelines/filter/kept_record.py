@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
 from engine.records.columns import assemble
-from engine.running.graph import IMAGES
 from engine.schema import RECORD, record_table
 from engine.storage.commits import TableReader
 from filters.judging.apply_rules import keep

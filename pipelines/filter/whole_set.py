@@ -20,9 +20,10 @@ import pyarrow.compute as pc
 from engine.images.near_duplicates import Hashes, distances, groups, neighbours
 from engine.images.perceptual_hash import RADIUS, hashes_to_array
 from engine.keys import stable_hash
+from engine.layout import IMAGES, SURVEYED
 from engine.records.columns import ImageScores
 from engine.records.shard import Bools, Ints, Shard, one_array
-from engine.running.graph import IMAGES, Node, Resources
+from engine.running.graph import Node, Resources
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import required
 from engine.storage.commits import Commits, Record, TableReader
@@ -43,7 +44,6 @@ from pipelines.filter.judge import (
 from pipelines.recipe import Recipe
 
 SURVEY_VERSION = 1
-FOLDER = "surveyed"
 
 HASHES = pa.schema(
     [required(name, kind) for name, kind in (("image_id", pa.string()), ("phash", pa.string()))]
@@ -194,7 +194,7 @@ def surveyed_folder(storage: Storage, survey: Node) -> str:
     """Where the whole set's answer to this survey lies, or will lie: named by the commits it is made of."""
     shards = len(Commits(storage, IMAGES).revisions())
     revisions = Commits(storage, survey.folder).revisions(shards).tolist()
-    return f"{FOLDER}/{stable_hash([survey.key, revisions])[:8]}"
+    return f"{SURVEYED}/{stable_hash([survey.key, revisions])[:8]}"
 
 
 def put_together(storage: Storage, survey: Node, recipe: Recipe) -> str:

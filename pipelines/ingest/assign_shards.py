@@ -14,28 +14,38 @@ import numpy as np
 import pyarrow as pa
 
 from engine.errors import DamageError, ImageError
-from engine.running.graph import IMAGES, Node
+from engine.layout import (
+    IMAGES,
+    INPUTS,
+    LABELS,
+    LISTINGS,
+    MODELS,
+    PLACED,
+    PROBE,
+    RELEASES,
+    ROUNDS,
+    RUNS,
+    SPLITS,
+    SURVEYED,
+    TRUTH,
+)
+from engine.running.graph import Node
 from engine.running.plan import Plan
 from engine.schema import ANNOTATIONS, RECORD
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.storage.commits import Commits, File, Record, TableReader, check_order, record_name
 from engine.storage.files import Storage, read_image, storage_errors
-from engine.storage.listings import HELD, IN_FORCE, LISTINGS, Key, Listing, read_listing
+from engine.storage.listings import HELD, IN_FORCE, Key, Listing, read_listing
 from engine.storage.tars import TarWriter
-from pipelines.ingest.ingest import INPUTS_FOLDER
 from pipelines.ingest.listing_changes import state_changes, told_changes
 from pipelines.ingest.placed_image import LOCATOR, Input, PlacedImage, image_of, is_packed
 from pipelines.ingest.probed_inputs import ProbedInputs, key_of
-from pipelines.ingest.splits import FOLDER as SPLITS_FOLDER
 from pipelines.ingest.splits import HELD as HELD_BACK
 from pipelines.ingest.splits import TRAIN, Splits, check_audit_list
 from pipelines.recipe import Recipe
 
-LABELS_FOLDER, TRUTH_FOLDER, PLACED_FOLDER = "labels", "truth", "placed"
 # What is committed by other numbers than those of image shards.
-NOT_OVER = frozenset(
-    (INPUTS_FOLDER, LISTINGS, "probe", PLACED_FOLDER, "splits", "surveyed", "releases", "models", "runs", "rounds")
-)
+NOT_OVER = frozenset((INPUTS, LISTINGS, PROBE, PLACED, SPLITS, SURVEYED, RELEASES, MODELS, RUNS, ROUNDS))
 
 
 def place_images(storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> list[str]:
@@ -55,7 +65,7 @@ class _Placing:
     def __init__(self, storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> None:
         self.storage, self.recipe = storage, recipe
         self.told: list[str] = []
-        self.placed = Commits(storage, f"{PLACED_FOLDER}/{node.key[:8]}")
+        self.placed = Commits(storage, f"{PLACED}/{node.key[:8]}")
         self.carried = Commits(storage, f"{LISTINGS}/{node.key[:8]}")  # listings whose changes are in images/
         self.revisions = plan.revisions[node.name]
         self.todo = np.flatnonzero(self.revisions > self.placed.revisions(len(self.revisions))).tolist()
@@ -85,7 +95,7 @@ class _Placing:
         if not shards.flush() or not shards.revise({key[:2] for key in changes}):
             return False
         self.told += told_changes(changes, {key: image for key, (_, image) in found.items()}, self.probed)
-        for folder in (INPUTS_FOLDER, LISTINGS, SPLITS_FOLDER, IMAGES, LABELS_FOLDER, TRUTH_FOLDER):
+        for folder in (INPUTS, LISTINGS, SPLITS, IMAGES, LABELS, TRUTH):
             Commits(self.storage, folder).sweep()
         for chunk in self.todo:
             self.placed.commit(Record(chunk, int(self.revisions[chunk]), {}))
@@ -177,7 +187,7 @@ class _Shards:
         files = {part: file for part, file in old.items() if part == "tar"}
         table = pa.Table.from_pylist([image.row for image in images], schema=IMAGES_SCHEMA)
         files["data"] = self.commits.put_table(shard, table, revision)
-        for part, folder in (("labels", LABELS_FOLDER), ("truth", TRUTH_FOLDER)):
+        for part, folder in (("labels", LABELS), ("truth", TRUTH)):
             table = _label_table(images, part)
             if table is not None:
                 files[part] = Commits(self.storage, folder).put_table(shard, table, revision)

@@ -18,24 +18,24 @@ import pyarrow as pa
 from engine.errors import ConfigError, StorageError
 from engine.images.decode import Limits
 from engine.keys import stable_hash
+from engine.layout import HEADER, IMAGES, INPUTS, LISTINGS, PLACED, PROBE, SPLITS
 from engine.reading.dataset import read_header
-from engine.running.graph import IMAGES, Node, Resources
-from engine.schema import ANNOTATIONS, INPUTS, SCHEMA_VERSION, as_row, table_of
+from engine.running.graph import Node, Resources
+from engine.schema import ANNOTATIONS, SCHEMA_VERSION, as_row, table_of
+from engine.schema import INPUTS as INPUTS_SCHEMA
 from engine.storage.commits import Commits, Record, TableReader, check_order
 from engine.storage.files import Storage
-from engine.storage.listings import LISTINGS, STATES, Listing
+from engine.storage.listings import STATES, Listing
 from engine.storage.open_uri import NO_PERMISSION
 from engine.storage.sealed import seal
 from pipelines.ingest.listing import Known, Look
 from pipelines.ingest.probe import Probe
 from pipelines.ingest.sources.source import Entry
-from pipelines.ingest.splits import FOLDER as SPLITS_FOLDER
 from pipelines.ingest.splits import listed_for
 from pipelines.recipe import Recipe
 
 T = TypeVar("T")
 
-INPUTS_FOLDER = "inputs"
 CHUNK = 2048  # inputs a listed chunk
 LOOKS = 4  # at an input that cannot be read now
 
@@ -55,7 +55,7 @@ def probe_node(recipe: Recipe) -> Node:
         key=stable_hash(["probe", Probe.version, *(["phash"] if hashed else [])]),
         inputs={},
         over="entries",
-        base=INPUTS_FOLDER,
+        base=INPUTS,
         resources=Resources(batch_size=256, timeout_s=300.0),
         component="ingest",
         version=Probe.version,
@@ -69,19 +69,19 @@ def open_dataset(storage: Storage, recipe: Recipe) -> None:
     except StorageError as error:
         told = str(error).rstrip(".")
         raise StorageError(f"{told}: choose a folder that can be, with --set dataset=FOLDER.") from error
-    if not storage.exists("dataset.json"):
+    if not storage.exists(HEADER):
         listed_for(recipe.ingest.audit)  # a list that is not there must not be what this data set was split by
     wanted = _header(recipe)
-    if storage.create("dataset.json", seal(wanted, None)):
+    if storage.create(HEADER, seal(wanted, None)):
         return
     if read_header(storage) != wanted and not _fixed(storage):
-        storage.put("dataset.json", seal(wanted, None))
+        storage.put(HEADER, seal(wanted, None))
     check_dataset(storage, recipe)
 
 
 def check_dataset(storage: Storage, recipe: Recipe) -> None:
     """ConfigError if the recipe would cut or split the images of this data set otherwise. Nothing is written."""
-    if not storage.exists("dataset.json"):
+    if not storage.exists(HEADER):
         return
     found, wanted = read_header(storage), _header(recipe)
     if not _fixed(storage):
@@ -106,7 +106,7 @@ def _header(recipe: Recipe) -> dict[str, Any]:
 
 def _fixed(storage: Storage) -> bool:
     """Whether an image has a place, or a split."""
-    return any(len(Commits(storage, folder).revisions()) for folder in (IMAGES, SPLITS_FOLDER))
+    return any(len(Commits(storage, folder).revisions()) for folder in (IMAGES, SPLITS))
 
 
 def _draw_of(audit: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -164,14 +164,16 @@ def list_inputs(storage: Storage, sources: Sequence[Any], watch: Callable[[int],
     Then, which of all that was listed the sources still give becomes a record in listings/. A source that fails in the
     middle changes nothing of that: its new inputs stay listed, and are held against it in the next listing.
     """
-    over = [f"{top}/{key}" for top in ("probe", "placed") for key in storage.names(top) if "." not in key]
-    check_order(storage, INPUTS_FOLDER, over)
+    over = [f"{top}/{key}" for top in (PROBE, PLACED) for key in storage.names(top) if "." not in key]
+    check_order(storage, INPUTS, over)
     while True:
-        commits = Commits(storage, INPUTS_FOLDER)
+        commits = Commits(storage, INPUTS)
         known = Known(commits)
         look, chunk, listed = Look(storage, sources, known, watch), known.chunks, 0
         for entries in _batched(look.entries(), CHUNK):
-            file = commits.put_table(chunk, table_of([_input_row(source, entry) for source, entry in entries], INPUTS))
+            file = commits.put_table(
+                chunk, table_of([_input_row(source, entry) for source, entry in entries], INPUTS_SCHEMA)
+            )
             counts = {"containers": look.counting()} if look.of_containers(entries) else {}
             if not commits.commit(Record(chunk, 0, {"data": file}, counts=counts)):
                 break  # another driver lists too: look again at what is known
@@ -205,7 +207,7 @@ def count_new(storage: Storage, sources: Sequence[Any]) -> int:
 
 def would_list(storage: Storage, sources: Sequence[Any]) -> tuple[int, Listing]:
     """How many inputs `list_inputs` would append, and the listing that it would make."""
-    known = Known(Commits(storage, INPUTS_FOLDER))
+    known = Known(Commits(storage, INPUTS))
     look = Look(storage, sources, known)
     new = sum(1 for _ in look.entries())
     states = look.states()

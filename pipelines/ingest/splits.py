@@ -19,13 +19,13 @@ import pyarrow as pa
 from engine.errors import ConfigError
 from engine.images.near_duplicates import groups, neighbours, neighbours_of
 from engine.images.perceptual_hash import RADIUS, hashes_to_array
+from engine.layout import SPLITS
 from engine.schema import required
 from engine.storage.commits import Commits, Record, TableReader, check_order
 from engine.storage.files import Storage
 from pipelines.ingest.name_list import TOLD, NameList, read_name_list, unmatched_error
 from pipelines.recipe import Audit
 
-FOLDER = "splits"
 WHAT = "audit list"
 TRAIN, FIT, TEST, HELD = "train", "audit-fit", "audit-test", "held"
 
@@ -48,8 +48,8 @@ class Splits:
 
     def __init__(self, storage: Storage, audit: Audit) -> None:
         self.storage, self.audit = storage, audit
-        self.commits = Commits(storage, FOLDER)
-        check_order(storage, FOLDER, ())
+        self.commits = Commits(storage, SPLITS)
+        check_order(storage, SPLITS, ())
         self.next = len(self.commits.revisions())
         self.drawn: dict[str, tuple[str, str]] = {}  # image: (split, phash)
         for path in self.commits.data_files().values():

@@ -13,8 +13,9 @@ from typing import Any
 
 from engine.errors import ConfigError
 from engine.keys import stable_hash
+from engine.layout import CONFUSION, IMAGES
 from engine.reading.dataset import Dataset
-from engine.running.graph import IMAGES, Node
+from engine.running.graph import Node
 from engine.storage.commits import Commits, TableReader
 from engine.storage.files import Storage
 from engine.storage.sealed import read_sealed, seal
@@ -38,7 +39,6 @@ from refinement.measures import named
 from refinement.options import MergeOptions, held
 
 NOISE_VERSION = 1
-FOLDER = "rounds/noise"
 SPLIT = "audit-fit"
 EXAMPLES = 8  # boxes to show of a pair
 _PEOPLE_IOU = 0.5  # as refinement.measures.named has it
@@ -74,7 +74,7 @@ def by_people(storage: Storage, side: Side, number: int) -> Report | None:
         told = f"of {len(truth)} {SPLIT} images, by what people said of them; not to train on"
         return _report(number, "people", told, called_by_people(said), pairs, found)
 
-    return _once(storage, f"{FOLDER}/{number}-people", key, made)
+    return _once(storage, f"{CONFUSION}/{number}-people", key, made)
 
 
 def by_students(
@@ -98,7 +98,7 @@ def by_students(
         told = "of the kept boxes, by students that have not learned these images"
         return _report(number, "students", told, called, pairs, found)
 
-    return _once(storage, f"{FOLDER}/{number}-students", [merge.key, revisions], made)
+    return _once(storage, f"{CONFUSION}/{number}-students", [merge.key, revisions], made)
 
 
 def notes(report: Report, url: str, hold_labels: Sequence[Sequence[str]]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.errors import ImageError, StorageError
 from engine.images.decode import decode
-from engine.running.graph import IMAGES
+from engine.layout import IMAGES
 from engine.storage.commits import Commits, TableReader
 from engine.storage.files import Storage, read_image
 from pipelines.drawing import FAINT, GAP, INK, LINE, PAPER, RED, Colour, fitted, outline, write

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from engine.keys import stable_hash
+from engine.layout import TRAINED
 from engine.running.graph import Node, Resources
 from engine.storage.files import Storage
 from engine.storage.sealed import read_sealed
@@ -58,7 +59,7 @@ def pairs_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int) 
 def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int, students: Sequence[str]) -> Node:
     """`students`: folders of the data set, one a fold."""
     storage, name, limits = Storage(recipe.dataset), f"round-{number}-propose", limits_of(recipe)
-    keys = [read_sealed(storage, f"{student}/training.json")["key"] for student in students]
+    keys = [read_sealed(storage, f"{student}/{TRAINED}")["key"] for student in students]
     look: dict[str, Any] = {"order": recipe.emit.pairs.order, "location": recipe.refine.location}
     look["max_new_tokens"] = recipe.refine.max_new_tokens
     look |= {"written": texts} if (texts := written(recipe)) else {}

@@ -17,6 +17,7 @@ import numpy as np
 
 from engine.errors import ConfigError
 from engine.keys import stable_hash
+from engine.layout import ROUNDS
 from engine.reading.dataset import read_current
 from engine.running.graph import Node
 from engine.storage.commits import Commits, Record
@@ -47,8 +48,6 @@ from pipelines.refine.propose import OD
 from pipelines.refine.standing import Standing, Told, changed_share, finished
 from refinement.gate import GateOptions, RoundMeasures, judge_round
 from refinement.measures import Counted
-
-FOLDER = "rounds"
 
 
 @dataclass(slots=True)
@@ -264,7 +263,7 @@ def _decided(
     gate = recipe.refine.gate.model_dump(mode="json")
     revisions = Commits(storage, one.merge.folder).revisions().tolist()
     key = stable_hash(["round", REFINE_VERSION, one.merge.key, judged.key, gate, revisions])
-    name = f"{FOLDER}/{one.number}-{key[:8]}.json"
+    name = f"{ROUNDS}/{one.number}-{key[:8]}.json"
     if not storage.exists(name):
         measures = _measures(storage, now, one, judged)
         decision = judge_round(measures, GateOptions(**gate))

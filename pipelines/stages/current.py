@@ -12,6 +12,7 @@ from typing import Any
 
 from engine.errors import DamageError, EngineError
 from engine.keys import stable_hash
+from engine.layout import CURRENT, RUN, RUNS
 from engine.reading.dataset import CurrentNode, read_current
 from engine.schema import SCHEMA_VERSION
 from engine.storage.files import Storage
@@ -61,8 +62,8 @@ def write_current(storage: Storage, now: Standing, recipe: Recipe, *, settled: b
         "recipe": recipe_digest(recipe.model_dump(mode="json")),
     }
     data = seal(current)
-    if not storage.exists("current.json") or storage.read("current.json") != data:
-        storage.put("current.json", data)
+    if not storage.exists(CURRENT) or storage.read(CURRENT) != data:
+        storage.put(CURRENT, data)
 
 
 def forget_damaged_current(storage: Storage, recipe: Recipe, stage: str | None) -> list[str]:
@@ -77,7 +78,7 @@ def forget_damaged_current(storage: Storage, recipe: Recipe, stage: str | None) 
     except DamageError:
         if recipe.refine.rounds and stage is not None:
             raise
-        storage.remove("current.json")
+        storage.remove(CURRENT)
         return ["current.json was damaged: it was written again from the recipe."]
     return []
 
@@ -128,11 +129,11 @@ def _same_nodes(storage: Storage, recipe: Recipe, current: Mapping[str, Any]) ->
 
 def _who_made(storage: Storage, digest: str) -> str:
     """The command of the latest run with that recipe, from the run records."""
-    for folder in sorted(storage.names("runs"), reverse=True):
+    for folder in sorted(storage.names(RUNS), reverse=True):
         try:
-            record = read_sealed(storage, f"runs/{folder}/run.json")
+            record = read_sealed(storage, f"{RUNS}/{folder}/{RUN}")
             if recipe_digest(json.loads(record["recipe"])) == digest:
-                return f"'{record['command']}' (runs/{folder})" if record["command"] else f"runs/{folder}"
+                return f"'{record['command']}' ({RUNS}/{folder})" if record["command"] else f"{RUNS}/{folder}"
         except (FileNotFoundError, EngineError, KeyError, TypeError, ValueError, AttributeError):
             continue
     return f"another recipe (digest {digest})"

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.errors import ConfigError
+from engine.layout import JUDGE, JUDGE_REGIONS, ROUNDS, release_folder
 from engine.reading.dataset import CurrentNode
 from engine.running.component_source import changed_source
-from engine.running.graph import JUDGE_REGIONS, Node, split_at_judge
+from engine.running.graph import Node, split_at_judge
 from engine.running.plan import Plan, make_plan
 from engine.storage.files import Storage
 from engine.storage.listings import read_listing
@@ -67,7 +68,7 @@ def _would_refine(recipe: Recipe, now: Standing) -> dict[str, Any]:
     """One line for all rounds: what a later one does hangs on what an earlier one finds."""
     rounds, done = recipe.refine.rounds, len(now.accepted)
     why = f"{recipe.refine.folds} students a round, {recipe.train.steps} steps each; what is committed of them is found"
-    row = {"node": "refine", "component": "rounds", "folder": "rounds", "todo": rounds - done, "shards": rounds}
+    row = {"node": "refine", "component": "rounds", "folder": ROUNDS, "todo": rounds - done, "shards": rounds}
     return row | {"why": why}
 
 
@@ -117,9 +118,7 @@ def _why(node: Node, before: Mapping[str, CurrentNode], redone: Sequence[str], d
     if done:
         return "not finished"
     if node.name in before and before[node.name].key != node.key:
-        anything = (
-            "rules, or a node it reads," if node.name in ("judge", JUDGE_REGIONS) else "options, weights or inputs"
-        )
+        anything = "rules, or a node it reads," if node.name in (JUDGE, JUDGE_REGIONS) else "options, weights or inputs"
         return f"{'; '.join(changes) or f'{anything} changed'} (was {before[node.name].key[:8]})"
     return "new"
 
@@ -141,7 +140,7 @@ def _would_emit(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: 
 
     content = content_key(storage, [*nodes, judge], recipe)
     name = recipe.emit.name or f"r-{content[:8]}"
-    taken = existing_manifest(storage, f"releases/{name}")
+    taken = existing_manifest(storage, release_folder(name))
     if before and not recipe.emit.name:
         name, why = "", "new, named by its content"
     elif taken is None:
@@ -149,9 +148,9 @@ def _would_emit(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: 
     elif before or taken["content"] != content:
         why = "the name is taken: give another with --set emit.name=NAME"
     else:
-        why = altered(storage, f"releases/{name}", taken) or "up to date"
+        why = altered(storage, release_folder(name), taken) or "up to date"
     todo = int(why != "up to date")
-    return {"node": "emit", "component": name, "folder": f"releases/{name}", "todo": todo, "shards": 1, "why": why}
+    return {"node": "emit", "component": name, "folder": release_folder(name), "todo": todo, "shards": 1, "why": why}
 
 
 def _row(node: Node, todo: int, shards: int, why: str) -> dict[str, Any]:

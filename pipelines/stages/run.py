@@ -17,8 +17,9 @@ from typing import Any
 from uuid import uuid4
 
 from engine.errors import ConfigError, StorageError
+from engine.layout import CONFUSION, IMAGES, INPUTS, JUDGE, JUDGE_REGIONS, ROUNDS, RUN, RUNS, SURVEY
 from engine.running.component_source import changed_source
-from engine.running.graph import IMAGES, JUDGE_REGIONS, Node, split_at_judge
+from engine.running.graph import Node, split_at_judge
 from engine.running.interrupts import interruptible
 from engine.running.plan import make_plan
 from engine.running.progress import LineDrawer, LiveLine, NodeTally
@@ -32,7 +33,7 @@ from pipelines.filter.judge import judge_node, rules_of
 from pipelines.filter.rule_needs import check_rules
 from pipelines.filter.whole_set import put_together, survey_node, surveyed_folder
 from pipelines.ingest.assign_shards import place_images
-from pipelines.ingest.ingest import INPUTS_FOLDER, list_inputs, open_dataset, out_of_reach, probe_node
+from pipelines.ingest.ingest import list_inputs, open_dataset, out_of_reach, probe_node
 from pipelines.ingest.label_report import label_report, unused_labels
 from pipelines.ingest.source_report import source_report
 from pipelines.recipe import Recipe
@@ -98,7 +99,7 @@ def run(
     if stage not in (None, "ingest"):
         require_inputs(storage)  # before anything is made in a folder that may be a slip of the pen
     open_dataset(storage, recipe)
-    for place in ("", "rounds", "rounds/noise"):  # run_nodes looks after folders of nodes
+    for place in ("", ROUNDS, CONFUSION):  # run_nodes looks after folders of nodes
         storage.sweep_temporaries(place)
     started = time.monotonic()
     error = ""
@@ -193,7 +194,7 @@ def _listed(runtime: Runtime) -> int:
 
 
 def require_inputs(storage: Storage) -> None:
-    if not len(Commits(storage, IMAGES).revisions()) and not len(Commits(storage, INPUTS_FOLDER).revisions()):
+    if not len(Commits(storage, IMAGES).revisions()) and not len(Commits(storage, INPUTS).revisions()):
         raise ConfigError(f"'{storage.url}' holds no images yet: run --stage ingest first, or leave --stage out.")
 
 
@@ -209,7 +210,7 @@ def require(storage: Storage, nodes: Sequence[Node], stage: str, known: Sequence
             )
 
 
-_STAGE_OF = {"judge": "filter", "survey": "filter", JUDGE_REGIONS: "filter"}
+_STAGE_OF = {JUDGE: "filter", SURVEY: "filter", JUDGE_REGIONS: "filter"}
 
 
 def all_nodes(recipe: Recipe) -> list[Node]:
@@ -279,13 +280,13 @@ def _write_run(
         ],
     }
     with contextlib.suppress(StorageError, OSError):  # the run's own error is the one to tell
-        storage.put(f"{folder}/run.json", seal(record))
+        storage.put(f"{folder}/{RUN}", seal(record))
 
 
 def _new_folder(storage: Storage) -> str:
     """Where this run leaves its record and what its workers print."""
-    numbers = [int(name[:5]) for name in storage.names("runs") if name[:5].isdigit()]
-    return f"runs/{1 + max(numbers, default=0):05d}-{uuid4().hex[:6]}"
+    numbers = [int(name[:5]) for name in storage.names(RUNS) if name[:5].isdigit()]
+    return f"{RUNS}/{1 + max(numbers, default=0):05d}-{uuid4().hex[:6]}"
 
 
 def _sweep_logs(storage: Storage, folder: str) -> bool:

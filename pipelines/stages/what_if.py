@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.errors import ConfigError
+from engine.layout import IMAGES, JUDGE_REGIONS
 from engine.reading.dataset import read_current
 from engine.records.shard import Bools, Ints, Shard, one_array
-from engine.running.graph import IMAGES, JUDGE_REGIONS, Node, split_at_judge
+from engine.running.graph import Node, split_at_judge
 from engine.running.messages import Unit
 from engine.running.plan import Plan, make_plan
 from engine.running.shard_inputs import ShardInputs

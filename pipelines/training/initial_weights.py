@@ -12,10 +12,11 @@ from pathlib import Path
 
 from engine.errors import ConfigError
 from engine.extras import FLORENCE, require
+from engine.layout import INITIAL, MADE, TRAINED
 from engine.storage.files import Storage, sha256_file
 from engine.storage.sealed import read_sealed
 from model.network.florence import check_checkpoint
-from model.network.model_folder import FINISHED, INITIAL, save_model, training_record
+from model.network.model_folder import save_model, training_record
 from model.network.presets import PRESETS, check_size, preset_of
 from pipelines.recipe import Train
 
@@ -38,7 +39,7 @@ def check_init(storage: Storage, options: Train) -> None:
 def _refuse_released(storage: Storage, options: Train) -> None:
     """What helps a network that knows nothing would spoil one that knows; our own may go on with it."""
     chosen = [name for name in ("auxiliary", "fourier_locations") if getattr(options, name)]
-    ours = training_record(storage, options.init) is not None or Path(options.init, FINISHED).is_file()
+    ours = training_record(storage, options.init) is not None or Path(options.init, TRAINED).is_file()
     if chosen and not ours:
         raise ConfigError(
             f"train.{chosen[0]} is for presets and models trained here: leave it out for '{options.init}'."
@@ -61,8 +62,8 @@ def first_weights(storage: Storage, options: Train, files: Sequence[str], folder
         ours = storage.exists(f"{options.init}/config.json")
         # A worker of Ray runs elsewhere than this command.
         return os.path.abspath(options.init) if os.path.isdir(options.init) and not ours else options.init
-    init = f"{folder}/init"
-    if storage.exists(f"{init}/{INITIAL}") and read_sealed(storage, f"{init}/{INITIAL}").get("key") == key:
+    init = f"{folder}/{INITIAL}"
+    if storage.exists(f"{init}/{MADE}") and read_sealed(storage, f"{init}/{MADE}").get("key") == key:
         return init
     from model.network.florence import build
     from model.network.tokenizer import train_tokenizer
@@ -73,7 +74,7 @@ def first_weights(storage: Storage, options: Train, files: Sequence[str], folder
     florence = build(options.init, tokenizer, size=options.size, seed=options.seed, fourier=options.fourier_locations)
     with tempfile.TemporaryDirectory(prefix="init-") as local:
         florence.save(local)
-        save_model(storage, init, Path(local), {"key": key}, name=INITIAL)
+        save_model(storage, init, Path(local), {"key": key}, name=MADE)
     return init
 
 

@@ -15,6 +15,7 @@ from engine.errors import ConfigError, DamageError
 from engine.extras import FLORENCE, require
 from engine.images.decode import Limits
 from engine.keys import stable_hash
+from engine.layout import INITIAL, MANIFEST, MODELS, PAIR_FILES, model_folder, release_folder
 from engine.running.progress import LineDrawer, Pace, Parts, clock
 from engine.storage.files import Storage
 from model.network.model_folder import training_record
@@ -28,7 +29,6 @@ from pipelines.recipe import Recipe, Train
 from pipelines.training.initial_weights import check_init, first_weights, init_digest
 
 TRAIN_VERSION = 1
-MODELS = "models"
 FROZEN = "WARNING: the vision tower is frozen. In the paper that costs most of what training gains: AP 6.9 for 19.7."
 _CHECKPOINT_RATE = 1e-5  # of a released checkpoint that goes on
 
@@ -77,7 +77,7 @@ def fit(
 
     `only` and `base`: as `model.training.pair_store.open_pairs` takes them.
     """
-    folder = f"{MODELS}/{options.name}"
+    folder = model_folder(options.name)
     key = training_key(storage, options, content, only or {})
     if (told := training_record(storage, folder)) is not None:
         if told["key"] != key:
@@ -114,7 +114,7 @@ def _tidy(storage: Storage, folder: str, key: str) -> None:
     if not storage.exists(f"{folder}/losses.png"):
         draw_curves(storage, folder)
     Checkpoints(storage, folder, key).clear()
-    for place in (folder, f"{folder}/init"):
+    for place in (folder, f"{folder}/{INITIAL}"):
         storage.sweep_temporaries(place)
 
 
@@ -131,10 +131,10 @@ def _limits(recipe: Recipe) -> Limits:
 
 def release_pairs(storage: Storage, recipe: Recipe) -> tuple[list[str], str]:
     """(pairs files, what they hold) of the release that is trained on."""
-    named = recipe.train.release or (f"releases/{recipe.emit.name}" if recipe.emit.name else "")
+    named = recipe.train.release or (release_folder(recipe.emit.name) if recipe.emit.name else "")
     if not named:
         raise ConfigError("No release to train on: give train.release, or name the recipe's own with emit.name.")
-    inside = not recipe.train.release or storage.exists(f"{named}/manifest.json")
+    inside = not recipe.train.release or storage.exists(f"{named}/{MANIFEST}")
     release = Storage(f"{storage.url}/{named}") if inside else Storage(named)
     try:
         manifest = read_manifest(release)
@@ -142,7 +142,7 @@ def release_pairs(storage: Storage, recipe: Recipe) -> tuple[list[str], str]:
         raise ConfigError(
             f"No finished release at '{release.url}': run 'engine run' first, or give train.release."
         ) from None
-    pairs = [file for file in manifest["files"] if file["name"].startswith("pairs-")]
+    pairs = [file for file in manifest["files"] if file["name"].startswith(PAIR_FILES)]
     if not pairs:
         raise ConfigError(f"The release '{release.url}' holds no pairs: emit it again with this engine.")
     for file in pairs:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal
 from engine.config.ranges import Share
 from engine.errors import ConfigError, unknown
 from engine.extras import FLORENCE
+from engine.layout import TRAINED
 from engine.schema import Answer, Region, Sample, Text
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import text_fault
@@ -46,7 +47,6 @@ _FILES = (
     *("config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json"),
     *("tokenizer.json", "model.safetensors.index.json"),
 )
-_TRAINED = "training.json"
 
 
 class Florence2:
@@ -139,7 +139,7 @@ class Florence2:
     def weights(self) -> tuple[str, ...]:
         """The files whose content decides the answers. A hub id stands for itself."""
         if "://" in self.checkpoint:
-            return (f"{self.checkpoint}/{_TRAINED}",)
+            return (f"{self.checkpoint}/{TRAINED}",)
         if not os.path.isdir(self.checkpoint):
             if self.checkpoint.startswith((".", "/")) or self.checkpoint.count("/") != 1:
                 raise ConfigError(f"No checkpoint at '{self.checkpoint}': give a folder, models/NAME, or a hub id.")

@@ -1,0 +1,71 @@
+"""Every folder and file name of a data set, and of a release in it.
+
+A node's answers are in `<node>/<first 8 digits of its key>/`, so no node may have the name of a folder listed here
+(`RESERVED`). These names are on disk in data sets that exist: changing one makes those data sets unreadable.
+"""
+
+from __future__ import annotations
+
+# --- files at the top of a data set ---
+HEADER = "dataset.json"  # schema version, shard size, audit split
+CURRENT = "current.json"  # the nodes, the judge and the rounds that make up the data set now
+
+# --- ingest ---
+INPUTS = "inputs"  # one row for each listed input
+LISTINGS = "listings"  # which inputs their sources no longer list, one file for each change
+PROBE = "probe"  # id, size and format of each input
+SPLITS = "splits"  # the split of each image
+PLACED = "placed"  # which probed inputs were assigned to shards
+IMAGES = "images"  # the shards of images; also the name under which nodes read them
+LABELS = "labels"  # the sources' labels of each image, without those of the audit split
+TRUTH = "truth"  # the labels of the audit split
+
+# --- filter ---
+SURVEY = "survey"  # what each shard contributes to rules over the whole data set
+SURVEYED = "surveyed"  # what those rules need to know about the whole data set
+JUDGE = "judge"  # verdicts on everything
+JUDGE_REGIONS = "judge-regions"  # early verdicts on images and regions, for nodes that need kept_regions
+
+# --- refine, train, evaluate ---
+ROUNDS = "rounds"  # the gate's decision on each round
+CONFUSION = "rounds/noise"  # which labels are mistaken for which
+MODELS = "models"  # one folder for each trained model
+TRAINED = "training.json"  # in a model's folder: how it was trained; written last, so it marks a finished model
+INITIAL = "init"  # in a model's folder: the weights its training starts from
+MADE = "made.json"  # in INITIAL: what these weights were made from
+CALIBRATION = "calibration"  # fitted score curves
+FUSION = "fusion"  # no folder: an entry beside the producers in a calibration file
+
+# --- runs and releases ---
+RUNS = "runs"  # one folder for each run
+RUN = "run.json"  # in a run's folder: its record
+EMIT = "emit"  # commit records of the shards of releases
+RELEASES = "releases"  # one folder for each release
+MANIFEST = "manifest.json"  # in a release: its files and digests; written last, so it marks a finished release
+CARD_FILE = "README.md"  # in a release: the data card
+SAMPLE_FILES = "train-"  # a release's tars and tables of images start so
+PAIR_FILES = "pairs-"  # a release's tables of training pairs start so
+
+# Folders whose shards are numbered in the order they came: a lost one cannot be made again on its own.
+ORDERED = (IMAGES, INPUTS, SPLITS, LABELS, TRUTH)
+
+RESERVED = frozenset((INPUTS, LISTINGS, PROBE, SPLITS, PLACED, IMAGES, LABELS, TRUTH, SURVEY, SURVEYED, JUDGE))
+RESERVED |= {JUDGE_REGIONS, ROUNDS, MODELS, CALIBRATION, FUSION, RUNS, EMIT, RELEASES}
+
+
+def release_folder(name: str) -> str:
+    return f"{RELEASES}/{name}"
+
+
+def model_folder(name: str) -> str:
+    return f"{MODELS}/{name}"
+
+
+def sample_file(shard: int, suffix: str) -> str:
+    """The tar ("tar") or the table ("parquet") with the images of one shard of a release."""
+    return f"{SAMPLE_FILES}{shard:05d}.{suffix}"
+
+
+def pair_file(shard: int) -> str:
+    """The table with the training pairs of one shard of a release."""
+    return f"{PAIR_FILES}{shard:05d}.parquet"
