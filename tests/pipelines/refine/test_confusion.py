@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-import pipelines.refine.refine
+import pipelines.refine.refine as refine_module
 from engine.errors import ConfigError
 from engine.reading.dataset import Dataset
 from engine.reading.sql import query
@@ -76,7 +76,7 @@ def as_most_say(
 @pytest.fixture(scope="module", autouse=True)
 def told_students() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipelines.refine, "_students", untrained)
+        patch.setattr(refine_module, "_students", untrained)
         patch.setattr(Propose, "load", lambda self: setattr(self, "models", [0, 1]))
         patch.setattr(Propose, "_look", as_most_say)
         yield
@@ -99,7 +99,7 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Told:
 
     told = Told(recipe_data(tmp_path_factory.mktemp("noise") / "set", gate={"max_relabelled": 0.0}), [], [], [])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipelines.refine, "_students", stop)
+        patch.setattr(refine_module, "_students", stop)
         with pytest.raises(ConfigError, match="stopped"):
             go(told.data, told.before)
     told.notes = go(told.data, told.later).notes
