@@ -23,7 +23,7 @@ from pipelines.evaluation.truth_names import Matched, match_names
 from pipelines.ingest.labels import Upright, upright
 from pipelines.ingest.sources.coco_rows import CocoRows, Photo
 from pipelines.ingest.sources.coco_values import short
-from pipelines.ingest.sources.file_names import normalised
+from pipelines.ingest.sources.source_path import resolve_source
 
 AUDIT = ("audit-fit", "audit-test", "audit")
 KINDS = ("objects", "captions", "words", "descriptions")
@@ -162,7 +162,7 @@ def coco_truth(dataset: Dataset, instances: str, captions: str = "") -> Truths:
     Labels made on an image of another size than the upright one are left out, and counted in `told`.
     """
     left_out: Counter[str] = Counter()
-    rows = CocoRows(normalised(instances)[0], captions and normalised(captions)[0], Counter(), words=True)
+    rows = CocoRows(resolve_source(instances)[0], captions and resolve_source(captions)[0], Counter(), words=True)
     photos = list(rows.photos())
     matched = match_names([photo.name for photo in photos], _placed(dataset))
     found, strange = Truths(""), 0

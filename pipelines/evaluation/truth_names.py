@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from engine.storage.uris import split_uri
 from engine.storage.web import is_web
-from pipelines.ingest.sources.coco_rows import plain_path
+from pipelines.ingest.sources.file_uris import plain_path
 
 Image = Mapping[str, Any]
 Parts = tuple[str, ...]

@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from filters import CATALOG as FILTERS
 from pipelines.explore.components import render_one, type_name
-from pipelines.ingest.sources.source import KINDS
+from pipelines.ingest.sources.open import KINDS, source_kind
 from pipelines.recipe import Recipe
 from specialists import CATALOG as SPECIALISTS
 from specialists import DOUBLES
@@ -66,9 +66,10 @@ def reference() -> str:
 def _sources() -> Iterator[str]:
     yield "| kind | option | what |"
     yield "|---|---|---|"
-    for name, kind in KINDS.items():
+    for name in KINDS:
+        kind = source_kind(name)
         for option in kind.options:
-            must = " (must be given)" if option in kind.needs else ""
+            must = " (must be given)" if option in kind.required else ""
             yield f"| `{name}` | `{option}` | {_SOURCE_OPTIONS.get(option, '')}{must} |"
 
 

@@ -30,7 +30,8 @@ from engine.storage.listings import (
 from engine.storage.uris import split_uri
 from pipelines.ingest.sources.containers import whole_containers
 from pipelines.ingest.sources.folder import Folder
-from pipelines.ingest.sources.source import Entry, Source, open_source
+from pipelines.ingest.sources.open import open_source
+from pipelines.ingest.sources.source import Entry, Source
 
 TWICE = "an input that is listed twice"
 _DETAILS = ("licence", "frame", "frame_width", "frame_height", "offset", "length", "reason")

@@ -15,8 +15,7 @@ from engine.storage.files import read_source
 from engine.storage.text_files import text_lines
 from engine.storage.uris import short_name, split_uri
 from engine.storage.urls import scheme_of
-from pipelines.ingest.sources.coco_rows import plain_path
-from pipelines.ingest.sources.file_names import locate
+from pipelines.ingest.sources.file_uris import plain_path, resolve_file
 
 TOLD = 5  # lines an error names
 _COMPARED = 20_000  # names that are searched for the nearest one
@@ -80,7 +79,7 @@ def _spellings(line: str) -> Iterator[str]:
     bare = line.strip("\"'")
     yield bare
     yield plain_path(bare)
-    located = locate(bare, "/").uri
+    located = resolve_file(bare, "/").uri
     if scheme_of(located) or located.removeprefix("/") != bare:
         yield located if scheme_of(located) or bare.startswith(("/", "file:", "local:")) else located.removeprefix("/")
 

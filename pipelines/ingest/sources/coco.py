@@ -22,8 +22,9 @@ from engine.schema import Answer, as_row
 from pipelines.ingest.labels import Frame
 from pipelines.ingest.sources.coco_rows import CocoRows, Photo, file_name
 from pipelines.ingest.sources.coco_values import short
-from pipelines.ingest.sources.file_names import Fingerprints, normalised
+from pipelines.ingest.sources.fingerprints import Fingerprints
 from pipelines.ingest.sources.source import Entry
+from pipelines.ingest.sources.source_path import resolve_source
 
 
 class CocoJson:
@@ -39,9 +40,9 @@ class CocoJson:
     ) -> None:
         if frame not in ("stored", "upright", "auto"):
             raise unknown("frame", frame, ("stored", "upright", "auto"))
-        self.name = normalised(instances)[0]
-        self.folder, fs = normalised(images)
-        self.captions, self.licence, self.frame = captions and normalised(captions)[0], licence, frame
+        self.name = resolve_source(instances)[0]
+        self.folder, fs = resolve_source(images)
+        self.captions, self.licence, self.frame = captions and resolve_source(captions)[0], licence, frame
         self.left_out: Counter[str] = Counter()
         self.notes: list[str] = []
         self._local = fs is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import ConfigError
@@ -38,13 +39,21 @@ class Findings:
             yield f"'{self.name}': {what}: {', '.join(examples)}{f' and {more:,} more' if more else ''}."
 
 
-def read_coco(
-    uri: str, lists: Mapping[str, Sequence[str]], findings: Findings, *, words: bool = False
-) -> dict[str, Any]:
-    """The json. `lists`: those it must have, and the keys that some of their objects must have ("this or that"). With
-    `words` a json without categories has an empty list of them.
+@dataclass(frozen=True, slots=True)
+class CocoFile:
+    """The lists of a COCO json, with rows of any form: read_coco checks only that some of them look right."""
 
-    ConfigError for everything that makes it another kind of file. Rows are not looked at one by one.
+    images: list[Any] = field(default_factory=list)
+    annotations: list[Any] = field(default_factory=list)
+    categories: list[Any] = field(default_factory=list)
+    licenses: Any = None  # tools write a list, one object, or nothing
+
+
+def read_coco(uri: str, lists: Mapping[str, Sequence[str]], findings: Findings, *, words: bool = False) -> CocoFile:
+    """Reads a COCO json. ConfigError if it is another kind of file; single rows are not checked.
+
+    `lists`: the lists it must have, each with keys that at least one of its objects must have ("this or that"). With
+    `words` the categories may be missing.
     """
     content = _parse(_text(uri), uri, findings)
     if words and isinstance(content, dict):
@@ -57,8 +66,8 @@ def read_coco(
         strange = [key for key in keys if not any(one in row for row in rows for one in key.split(" or "))]
         if content[name] and strange:
             raise ConfigError(f"'{uri}' is not a COCO json: none of its {name} has {' or '.join(strange)}.")
-    answer: dict[str, Any] = content
-    return answer
+    images, annotations, categories = (content.get(key, []) for key in ("images", "annotations", "categories"))
+    return CocoFile(images, annotations, categories, content.get("licenses"))
 
 
 def _text(uri: str) -> str:
@@ -79,7 +88,7 @@ def _parse(text: str, uri: str, findings: Findings) -> Any:
     """JSON with the literals NaN and Infinity, as Python and its tools write them."""
     twice: list[str] = []
 
-    def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def as_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
         answer = dict(pairs)
         if len(answer) < len(pairs):
             key = next(key for key, number in Counter(key for key, _ in pairs).items() if number > 1)

@@ -7,7 +7,6 @@ nothing fit (ids of images as texts where they are numbers).
 
 from __future__ import annotations
 
-import posixpath
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from pipelines.ingest.sources.coco_values import (
     short,
     side,
 )
+from pipelines.ingest.sources.file_uris import plain_path
 
 # Categories that name print itself: what has one, or none, and a `text`, is no object.
 PRINT = frozenset(("", "text", "word", "words", "line", "text line", "scene text", "character"))
@@ -65,14 +65,14 @@ class CocoRows:
         of_annotations = ("image_id", "bbox", "category_id or text" if words else "category_id")
         lists = {"images": ("id", "file_name"), "annotations": of_annotations, "categories": ()}
         content = read_coco(self.name, lists, self.found, words=words)
-        self.images, ids = self._images(content["images"])
-        self._categories = self._names(content["categories"])
-        self._boxes = self._with_category(self._by_image(content["annotations"], ids, self.found))
+        self.images, ids = self._images(content.images)
+        self._categories = self._names(content.categories)
+        self._boxes = self._with_category(self._by_image(content.annotations, ids, self.found))
         self._texts: dict[int, list[Numbered]] = {}
         if captions:
-            said = read_coco(captions, {"annotations": ("image_id", "caption")}, self._found_captions)
-            self._texts = self._by_image(said["annotations"], ids, self._found_captions)
-        self._licence_of = self._licences(content.get("licenses"))
+            second = read_coco(captions, {"annotations": ("image_id", "caption")}, self._found_captions)
+            self._texts = self._by_image(second.annotations, ids, self._found_captions)
+        self._licence_of = self._licences(content.licenses)
 
     def photos(self) -> Iterator[Photo]:
         """Those of `images`, one at a time: their masks may be many."""
@@ -268,11 +268,6 @@ def file_name(image: Row) -> str:
     if isinstance(name, int) and not isinstance(name, bool):
         return str(name)
     return name if isinstance(name, str) and name.strip() else ""
-
-
-def plain_path(name: str) -> str:
-    """As it would be written here: '/' between folders, no '.' and no '..' that can be resolved."""
-    return posixpath.normpath(name.replace("\\", "/")) if name else ""
 
 
 def _size(image: Row) -> tuple[int, int]:

@@ -21,16 +21,11 @@ from engine.extras import require
 from engine.keys import stable_hash
 from engine.storage.urls import scheme_of
 from engine.storage.web import is_web
-from pipelines.ingest.sources.file_names import (
-    Fingerprints,
-    local_fingerprint,
-    normalised,
-    remote_fingerprint,
-    source_errors,
-    utf8_place,
-)
+from pipelines.ingest.sources.file_uris import utf8_uri
+from pipelines.ingest.sources.fingerprints import Fingerprints, local_fingerprint, remote_fingerprint
 from pipelines.ingest.sources.folder import Folder
 from pipelines.ingest.sources.source import Entry
+from pipelines.ingest.sources.source_path import resolve_source, source_errors
 
 AHEAD = 4  # remote containers that are opened before their turn
 
@@ -46,7 +41,7 @@ def find_containers(
 
     With them what of a folder cannot be listed. What else a folder holds is counted in `source.left_out`.
     """
-    name, fs = normalised(path)
+    name, fs = resolve_source(path)
     parts, versions = _expanded(name), Fingerprints()
     found: list[Found] = []
     lost: list[Entry] = []
@@ -142,7 +137,7 @@ def list_containers(source: Reader, found: Iterable[Found], options: Any, whole:
 
 
 def _read(reader: Reader, uri: str) -> tuple[int, Iterable[Entry]]:
-    place = utf8_place(uri)
+    place = utf8_uri(uri)
     if place.reason:
         return 1, [Entry(place.uri, licence=reader.licence, reason=place.reason, error=place.error)]
     return reader.read(uri)

@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from engine.errors import ConfigError
 from engine.storage.files import storage_errors
 from engine.storage.open_uri import why_unreadable
-from pipelines.ingest.sources.file_names import (
-    local_fingerprint,
-    normalised,
-    remote_fingerprint,
-    source_errors,
-    utf8_place,
-)
+from pipelines.ingest.sources.file_uris import utf8_uri
+from pipelines.ingest.sources.fingerprints import local_fingerprint, remote_fingerprint
 from pipelines.ingest.sources.globs import Globs
 from pipelines.ingest.sources.source import Entry
+from pipelines.ingest.sources.source_path import resolve_source, source_errors
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 
@@ -60,10 +56,12 @@ class Folder:
     folder that `exclude` matches is not entered.
     """
 
+    LISTS: ClassVar = {"include": "globs such as ['*.jpg']", "exclude": "globs such as ['*.jpg']"}
+
     def __init__(
         self, path: str, licence: str = "", include: Sequence[str] = ("*",), exclude: Sequence[str] = ()
     ) -> None:
-        self.name, self._fs = normalised(path)
+        self.name, self._fs = resolve_source(path)
         self.licence, self.include, self.exclude = licence, include, exclude
         self.left_out: Counter[str] = Counter()
         self.notes: list[str] = []
@@ -136,12 +134,12 @@ class Folder:
         return False
 
     def _entry(self, item: Item) -> Entry:
-        place = utf8_place(self._uri(item))
+        place = utf8_uri(self._uri(item))
         reason, error = ("unreadable", item.error) if item.error else (place.reason, place.error)
         return Entry(place.uri, item.fingerprint or "", self.licence, reason=reason, error=error)
 
     def _unlisted(self, folder: Item, error: Exception) -> Entry:
-        uri = utf8_place(self._uri(folder)).uri
+        uri = utf8_uri(self._uri(folder)).uri
         if isinstance(error, _ABSENT):
             return Entry(uri, licence=self.licence, reason="missing", error="the folder went away during its listing")
         if not (why := why_unreadable(error)):
@@ -180,7 +178,7 @@ def _remote_items(fs: Any, folder: str) -> Iterator[Item]:
     return (item for info in listed for item in _remote_item(fs, folder, info))
 
 
-def _remote_item(fs: Any, folder: str, info: dict[str, Any]) -> Iterator[Item]:
+def _remote_item(fs: Any, folder: str, info: Mapping[str, Any]) -> Iterator[Item]:
     path, is_folder = str(info["name"]), info["type"] == "directory"
     if path.rstrip("/") != folder:
         path = path.rstrip("/") if is_folder else path
@@ -193,6 +191,6 @@ def _remote_item(fs: Any, folder: str, info: dict[str, Any]) -> Iterator[Item]:
         yield _remote_file(f"{folder}/", folder, info)
 
 
-def _remote_file(path: str, folder: str, info: dict[str, Any]) -> Item:
+def _remote_file(path: str, folder: str, info: Mapping[str, Any]) -> Item:
     error = "its key ends in '/', as the name of a file cannot: rename it" if path.endswith("/") else ""
     return Item(path.removeprefix(f"{folder}/") or "/", path, fingerprint=remote_fingerprint(info), error=error)

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import pyarrow as pa
 
@@ -22,8 +22,9 @@ from engine.storage.uris import broken_uri, parquet_uri
 from engine.storage.web import is_web
 from pipelines.ingest.sources.captions import CUSTOMARY, WEB, Captions
 from pipelines.ingest.sources.containers import UNOPENED, Reader, find_containers, list_containers
-from pipelines.ingest.sources.file_names import locate, normalised
+from pipelines.ingest.sources.file_uris import resolve_file
 from pipelines.ingest.sources.source import Entry
+from pipelines.ingest.sources.source_path import resolve_source
 
 IMAGES = ("image", "jpg", "jpeg", "png", "webp", "bytes")
 URIS = ("uri", "url", "image_url", "image_path", "file_name", "path", "image")
@@ -49,6 +50,8 @@ class ParquetRows:
     type and by the names people give them. `captions_by`: `web` for alt-text, which rules judge, or `human`.
     """
 
+    LISTS: ClassVar = {"captions": "columns such as [caption]"}
+
     def __init__(
         self,
         path: str,
@@ -58,7 +61,7 @@ class ParquetRows:
         captions_by: str = WEB,
         licence: str = "",
     ) -> None:
-        self.name = normalised(path)[0]
+        self.name = resolve_source(path)[0]
         self.image, self.uri, self.captions = image, uri, captions
         self.said, self.licence = Captions(captions_by), licence
         self.left_out, self.notes = self.said.left_out, list[str]()
@@ -199,7 +202,7 @@ class ParquetRows:
         if isinstance(image, dict) and image.get("bytes") is None:
             location = image.get("path")
         if location:
-            place = locate(location, folder)
+            place = resolve_file(location, folder)
             return Entry(place.uri, licence=self.licence, labels=labels, reason=place.reason, error=place.error)
         return Entry(parquet_uri(columns.image or columns.uri, number, uri), licence=self.licence, labels=labels)
 
@@ -221,7 +224,7 @@ def _repeats(metadata: Any, column: int) -> bool:
     return bool(metadata.schema.column(column).max_repetition_level)
 
 
-def _values(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+def _values(batch: pa.RecordBatch) -> Iterator[Mapping[str, Any]]:
     """The rows of a batch. Text that is not UTF-8 has surrogates for its bytes."""
     try:
         yield from batch.to_pylist()

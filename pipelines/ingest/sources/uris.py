@@ -17,8 +17,10 @@ from engine.schema import as_row
 from engine.storage.open_uri import shortened
 from engine.storage.text_files import encoding_of
 from pipelines.ingest.sources.captions import CUSTOMARY, WEB, Captions
-from pipelines.ingest.sources.file_names import NOT_UTF8, Fingerprints, locate, normalised, source_errors
+from pipelines.ingest.sources.file_uris import NOT_UTF8, resolve_file
+from pipelines.ingest.sources.fingerprints import Fingerprints
 from pipelines.ingest.sources.source import Entry
+from pipelines.ingest.sources.source_path import resolve_source, source_errors
 
 KEYS = ("uri", "url", "path", "file_name")
 BAD_START = 100  # lines; a list that begins with more bad ones is another kind of file
@@ -33,8 +35,8 @@ class UriList:
     """
 
     def __init__(self, path: str, base: str = "", captions_by: str = WEB, licence: str = "") -> None:
-        self.name, self._fs = normalised(path)
-        self.base = normalised(base)[0] if base else self.name.rsplit("/", 1)[0]
+        self.name, self._fs = resolve_source(path)
+        self.base = resolve_source(base)[0] if base else self.name.rsplit("/", 1)[0]
         self.said, self.licence = Captions(captions_by), licence
         self.left_out, self.notes = self.said.left_out, list[str]()
         self._json = self.name.lower().endswith((".jsonl", ".ndjson"))
@@ -62,7 +64,7 @@ class UriList:
             told = f"line {number} of '{shortened(self.name)}' {error}"
             uri, version = f"{self.name}#{number}", stable_hash(str(line))[:8]
             return Entry(uri, version, self.licence, reason=error.reason, error=told)
-        place = locate(location, self.base)
+        place = resolve_file(location, self.base)
         labels = self.said.labels(said.get(key) for key in CUSTOMARY)
         # Captions that come later make it a new input.
         texts = [stable_hash([as_row(text) for text in labels.texts])[:8]] if labels else []

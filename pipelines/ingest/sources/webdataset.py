@@ -10,9 +10,9 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from engine.errors import StorageError
 from engine.extras import require
@@ -24,14 +24,22 @@ from engine.storage.uris import NO_IMAGE, broken_uri, tar_uri
 from engine.storage.web import is_web
 from pipelines.ingest.sources.captions import WEB, Captions
 from pipelines.ingest.sources.containers import UNOPENED, Reader, find_containers, list_containers
-from pipelines.ingest.sources.file_names import normalised
 from pipelines.ingest.sources.source import Entry
+from pipelines.ingest.sources.source_path import resolve_source
 from pipelines.ingest.sources.tar_members import Contents, Member, read_contents
 
 ENDINGS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "jp2", "ppm", "jpe", "jfif")
 UNREAD = ("heic", "heif", "jxl", "tga", "psd", "svg", "ico", "dng", "cr2", "cr3", "nef", "arw", "raf", "rw2", "orf")
 COMPRESSED = (".tgz", *(f".tar.{kind}" for kind in ("gz", "bz2", "xz", "zst", "lz4")))
 CAPTIONS = ("txt", "json.caption", "json.captions")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The members of a tar that webdataset takes as one sample, by what follows the first dot of their names."""
+
+    key: str
+    members: Mapping[str, Member]
 
 
 class WebDataset:
@@ -43,10 +51,12 @@ class WebDataset:
     `human` for captions of people. What img2dataset writes needs no options.
     """
 
+    LISTS: ClassVar = {"captions": "members such as [txt, json.caption]"}
+
     def __init__(
         self, path: str, captions: Sequence[str] = CAPTIONS, captions_by: str = WEB, licence: str = ""
     ) -> None:
-        self.name, self._fs = normalised(path)
+        self.name, self._fs = resolve_source(path)
         self.captions, self.said, self.licence = tuple(captions), Captions(captions_by), licence
         self.left_out, self.notes = self.said.left_out, list[str]()
         self.found, self.opened = list[str](), dict[str, Reader]()
@@ -104,12 +114,12 @@ class WebDataset:
         return replace(broken, reason="not_a_tar", error=f"'{uri}' is no uncompressed tar: {told}") if told else broken
 
     def _unused(
-        self, contents: Contents, samples: Sequence[Mapping[str, Any]], twice: Sequence[Member], uri: str
+        self, contents: Contents, samples: Sequence[Sample], twice: Sequence[Member], uri: str
     ) -> Iterator[Entry]:
         """A quarantined input for every image that is no sample's. Members that are no images are counted."""
         second = {id(member): "a second member of the same name" for member in twice}
         used = {id(_image(sample)) for sample in samples}
-        keys = {id(member): sample["__key__"] for sample in samples for member in sample.values()}
+        keys = {id(member): sample.key for sample in samples for member in sample.members.values()}
         for member in contents.members:
             name = _named(member.name)
             if id(member) in used:
@@ -155,18 +165,18 @@ class WebDataset:
         lost = Entry(place, licence=self.licence, offset=member.offset, length=member.size)
         return replace(lost, reason=reason, error=f"{error}, in '{uri}'")
 
-    def _entry(self, sample: Mapping[str, Any], uri: str) -> Entry:
+    def _entry(self, sample: Sample, uri: str) -> Entry:
         labels = self.said.labels(map(partial(self._caption, sample), self.captions))
         image = _image(sample)
         if image is None:
-            return Entry(tar_uri(_named(sample["__key__"]) + NO_IMAGE, uri), "", self.licence, labels, length=0)
+            return Entry(tar_uri(_named(sample.key) + NO_IMAGE, uri), "", self.licence, labels, length=0)
         name = tar_uri(_named(image.name), uri)
         return Entry(name, "", self.licence, labels, offset=image.offset, length=image.size)
 
-    def _caption(self, sample: Mapping[str, Any], name: str) -> Any:
+    def _caption(self, sample: Sample, name: str) -> Any:
         """What the sample has under a name such as `txt` or `json.caption`."""
         kind, _, key = name.partition(".") if name.startswith("json.") else (name, "", "")
-        member = sample.get(kind)
+        member = sample.members.get(kind)
         if member is None or member.data is None:
             return None
         try:
@@ -186,13 +196,13 @@ class WebDataset:
         member.data = None
 
 
-def _samples(members: Sequence[Member], uri: str, twice: list[Member]) -> Iterator[dict[str, Any]]:
-    """{extension: member} and webdataset's __key__. The second of two members of one name goes to `twice`."""
+def _samples(members: Sequence[Member], uri: str, twice: list[Member]) -> Iterator[Sample]:
+    """The samples as webdataset groups them. The second of two members with the same name is added to `twice`."""
     from webdataset.tariterators import group_by_keys
 
     last: list[Member] = []
 
-    def files() -> Iterator[dict[str, Any]]:
+    def files() -> Iterator[Mapping[str, Member | str]]:
         for member in members:
             last[:] = [member]
             yield {"fname": member.name, "data": member, "__url__": uri}
@@ -201,7 +211,8 @@ def _samples(members: Sequence[Member], uri: str, twice: list[Member]) -> Iterat
         twice.extend(last)
         return True
 
-    yield from group_by_keys(files(), handler=again)
+    for group in group_by_keys(files(), handler=again):
+        yield Sample(group["__key__"], {name: file for name, file in group.items() if isinstance(file, Member)})
 
 
 def _start(file: Any) -> bytes:
@@ -214,9 +225,9 @@ def is_image(name: str) -> bool:
     return name.rsplit(".", 1)[-1].lower() in (*ENDINGS, *UNREAD) and "." in name.rsplit("/", 1)[-1]
 
 
-def _image(sample: Mapping[str, Any]) -> Member | None:
+def _image(sample: Sample) -> Member | None:
     """The first member whose extension is an image's, or else ends in one, as `seg.png` does, or in one not read."""
-    members = [(name, member) for name, member in sample.items() if isinstance(member, Member)]
+    members = sample.members.items()
     plain = (member for name, member in members if name in ENDINGS)
     ending = (member for name, member in members if name.rpartition(".")[2] in ENDINGS)
     unread = (member for name, member in members if name.rpartition(".")[2] in UNREAD)

@@ -12,7 +12,7 @@ import pytest
 from engine.errors import ConfigError
 from engine.schema import Answer
 from pipelines.ingest.sources.coco import CocoJson
-from pipelines.ingest.sources.source import open_source
+from pipelines.ingest.sources.open import open_source
 from tests.pipelines.coco_files import NAN, coco, corners, labels, note, only
 from tests.shared_data import shared
 

@@ -9,8 +9,9 @@ import pytest
 
 from engine.errors import ConfigError, ImageError
 from engine.storage.files import read_source
+from pipelines.ingest.sources.open import open_source
 from pipelines.ingest.sources.parquet import ParquetRows
-from pipelines.ingest.sources.source import Entry, open_source
+from pipelines.ingest.sources.source import Entry
 from pipelines.recipe import parse_recipe
 from pipelines.stages import run as stages
 from tests.runs import failures

@@ -11,7 +11,8 @@ from engine.errors import ConfigError
 from engine.schema import ANNOTATIONS, INPUTS, Answer, as_row
 from engine.storage.files import read_source
 from pipelines.ingest.sources.folder import Folder
-from pipelines.ingest.sources.source import World, open_source
+from pipelines.ingest.sources.open import open_source
+from pipelines.ingest.sources.world import World
 
 
 def tree(root: Path, *names: str) -> Path:

@@ -9,7 +9,8 @@ import fsspec
 import pytest
 
 from engine.errors import ConfigError
-from pipelines.ingest.sources.source import Entry, open_source
+from pipelines.ingest.sources.open import open_source
+from pipelines.ingest.sources.source import Entry
 from pipelines.recipe import parse_recipe
 from pipelines.stages import run as stages
 from tests.runs import failures

@@ -14,7 +14,8 @@ from engine.errors import ConfigError
 from engine.reading.accounting import account
 from engine.reading.dataset import Dataset
 from engine.storage.files import read_source
-from pipelines.ingest.sources.source import Entry, open_source
+from pipelines.ingest.sources.open import open_source
+from pipelines.ingest.sources.source import Entry
 from pipelines.ingest.sources.webdataset import WebDataset
 from pipelines.recipe import parse_recipe
 from pipelines.stages import run as stages

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ConfigError
-from pipelines.ingest.sources.file_names import Fingerprints, locate, normalised
+from pipelines.ingest.sources.file_uris import resolve_file
+from pipelines.ingest.sources.fingerprints import Fingerprints
+from pipelines.ingest.sources.source_path import resolve_source
 
 
 @pytest.fixture
@@ -60,7 +62,7 @@ def folder(tmp_path: Path) -> str:
     ],
 )
 def test_a_name_is_the_file_it_means(folder: str, name: str, found: str) -> None:
-    assert locate(name.format(folder), folder).uri == f"{folder}/{found}"
+    assert resolve_file(name.format(folder), folder).uri == f"{folder}/{found}"
 
 
 def test_a_path_through_a_link_keeps_its_dots(folder: str, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -68,12 +70,12 @@ def test_a_path_through_a_link_keeps_its_dots(folder: str, tmp_path_factory: pyt
     (other / "deep").mkdir()
     (other / "c.jpg").write_bytes(b"")
     Path(folder, "link").symlink_to(other / "deep")
-    assert locate("link/../c.jpg", folder).uri == f"{folder}/link/../c.jpg"
+    assert resolve_file("link/../c.jpg", folder).uri == f"{folder}/link/../c.jpg"
 
 
 def test_a_home_folder_is_found(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", f"{folder}/sub")
-    assert locate("~/b c.jpg", folder).uri == f"{folder}/sub/b c.jpg"
+    assert resolve_file("~/b c.jpg", folder).uri == f"{folder}/sub/b c.jpg"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_a_home_folder_is_found(folder: str, monkeypatch: pytest.MonkeyPatch) ->
     ],
 )
 def test_a_url_has_one_spelling(name: str, uri: str) -> None:
-    assert locate(name, "s3://bucket/dir").uri == uri
+    assert resolve_file(name, "s3://bucket/dir").uri == uri
 
 
 @pytest.mark.parametrize(
@@ -111,7 +113,7 @@ def test_a_url_has_one_spelling(name: str, uri: str) -> None:
     ],
 )
 def test_a_name_that_can_be_no_files_is_quarantined_in_few_words(name: str, reason: str, told: str) -> None:
-    place = locate(name, "/photos")
+    place = resolve_file(name, "/photos")
     assert place.reason == reason
     assert told in place.error
     assert len(place.uri) + len(place.error) < 300
@@ -119,11 +121,11 @@ def test_a_name_that_can_be_no_files_is_quarantined_in_few_words(name: str, reas
 
 
 def test_bytes_that_are_no_unicode_are_written_as_such() -> None:
-    assert locate(os.fsdecode(b"caf\xe9.jpg"), "/photos").uri == "/photos/caf\\xe9.jpg"
+    assert resolve_file(os.fsdecode(b"caf\xe9.jpg"), "/photos").uri == "/photos/caf\\xe9.jpg"
 
 
 def test_names_that_differ_in_their_middle_stay_apart() -> None:
-    places = {locate("x" * 5000 + letter + "x" * 5000, "/photos").uri for letter in "ab"}
+    places = {resolve_file("x" * 5000 + letter + "x" * 5000, "/photos").uri for letter in "ab"}
     assert len(places) == 2
 
 
@@ -137,7 +139,7 @@ def test_names_that_differ_in_their_middle_stay_apart() -> None:
 )
 def test_a_source_that_nothing_opens_is_one_sentence(name: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence) as error:
-        normalised(name)
+        resolve_source(name)
     assert len(str(error.value)) <= 500
 
 
@@ -145,9 +147,9 @@ def test_a_package_that_lacks_is_told_with_the_line_to_type(monkeypatch: pytest.
     def lacking(*_: object, **__: object) -> None:
         raise ImportError("Install s3fs to access S3")
 
-    monkeypatch.setattr("pipelines.ingest.sources.file_names.file_system", lacking)
+    monkeypatch.setattr("pipelines.ingest.sources.source_path.file_system", lacking)
     with pytest.raises(ConfigError, match=r"needs the package s3fs: .*pip install .*'fld5b-engine\[s3\]'"):
-        normalised("s3://bucket/photos")
+        resolve_source("s3://bucket/photos")
 
 
 def test_what_cannot_be_asked_has_no_fingerprint(tmp_path: Path) -> None:
