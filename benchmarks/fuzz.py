@@ -121,9 +121,9 @@ def make_recipe(folder: Path, dice: random.Random) -> Item:
 
 
 def _write(folder: Path, source: dict[str, Any], annotate: dict[str, Any], rules: list[Any]) -> None:
-    from pipelines.recipe import Run
+    from engine.running.run_options import RunOptions
 
-    run = {name: value for name, value in {"max_failed_share": 1.0}.items() if name in Run.model_fields}
+    run = {name: value for name, value in {"max_failed_share": 1.0}.items() if name in RunOptions.model_fields}
     data = {"dataset": "ds", "ingest": {"sources": [source]}, "annotate": annotate, "filter": rules, "run": run}
     (folder / "recipe.yaml").write_text(json.dumps(data | {"emit": {"name": "v1"}}))
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from benchmarks.photos import drawn
 from engine.running.messages import Done, Unit
-from engine.running.worker import Worker
+from engine.running.worker import Worker, WorkerContext
 from engine.storage.files import Storage
 from pipelines.ingest.ingest import limits_of, list_inputs, open_dataset, probe_node
 from pipelines.recipe import Recipe, parse_recipe
@@ -44,7 +44,7 @@ def ingest(dataset: Path, source: dict[str, str], clock: Clock) -> tuple[int, fl
     recipe = recipe_of(dataset, source)
     storage, node = Storage(str(dataset)), probe_node(recipe)
     open_dataset(storage, recipe)
-    worker = Worker(node, {node.name: node}, storage.url, limits_of(recipe), guarded=True)
+    worker = Worker(node, WorkerContext({node.name: node}, storage.url, limits_of(recipe)), guarded=True)
     worker.load()
     began = clock()
     listed = list_inputs(storage, recipe.ingest.sources)

@@ -16,10 +16,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.photos import drawn
-from engine.images.decode import Limits
 from engine.running.backends import KEEP_MEMORY
 from engine.running.messages import Done, Unit
-from engine.running.worker import Worker
+from engine.running.worker import Worker, WorkerContext
 from pipelines.annotate.annotate import annotation_nodes
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.stages.run import run
@@ -41,7 +40,7 @@ def work(dataset: Path, name: str, images: int) -> None:
     """One unit in this process; prints its peak in MiB, and what it was before the unit."""
     nodes = {node.name: node for node in annotation_nodes(recipe_of(dataset, dataset, images))}
     node = nodes[name]
-    worker = Worker(node, nodes, str(dataset), Limits(), guarded=True)
+    worker = Worker(node, WorkerContext(nodes, str(dataset)), guarded=True)
     worker.load()
     inputs = dict.fromkeys(("images", *node.inputs), 0)
     before = peak()

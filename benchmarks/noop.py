@@ -28,7 +28,7 @@ from engine.images.decode import Limits, decode
 from engine.running.backends import KEEP_MEMORY
 from engine.running.graph import Node
 from engine.running.messages import Done, Unit
-from engine.running.worker import Worker
+from engine.running.worker import Worker, WorkerContext
 from pipelines.annotate.annotate import annotation_nodes
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.stages.run import run
@@ -43,7 +43,7 @@ def recipe_of(dataset: Path, photos: Path, shard: int) -> Recipe:
 
 
 def through_worker(node: Node, dataset: Path) -> Work:
-    worker = Worker(node, {node.name: node}, str(dataset), Limits(), guarded=True)
+    worker = Worker(node, WorkerContext({node.name: node}, str(dataset)), guarded=True)
     worker.load()
 
     def work(shard: int) -> None:

@@ -10,19 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from engine.config.overrides import apply_setting
+from engine.config.section import Section
 from engine.config.values import OtherKind, expand, in_words, refuse_other_kinds
 from engine.config.yaml_file import Place, read_recipe_file
 from engine.errors import ConfigError, unknown
+from engine.running.run_options import RunOptions
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Audit(_Section):
+class Audit(Section):
     """Images kept apart to measure with: their human labels go to truth/, and no release holds them."""
 
     fraction: float = Field(default=0.0, ge=0, lt=1, description="share of new images, drawn by near-duplicate group")
@@ -34,7 +32,7 @@ class Audit(_Section):
         return self.fraction > 0 or self.list != ""
 
 
-class Ingest(_Section):
+class Ingest(Section):
     """Where the images come from and how they are cut into shards."""
 
     sources: list[dict[str, Any] | str] = Field(
@@ -48,22 +46,7 @@ class Ingest(_Section):
     max_seconds: float = Field(default=10.0, gt=0, description="decoding one image may take this long")
 
 
-class Run(_Section):
-    """How much may go wrong, and how much runs at once. Changes no answer."""
-
-    max_failures: int = Field(default=1000, ge=0, description="failed images of one component that end the run")
-    max_failed_share: float = Field(
-        default=0.2, ge=0, le=1, description="share of its images a component may fail on; 8 or fewer end no run"
-    )
-    missing: Literal["wait", "fail"] = Field(
-        default="wait",
-        description="images whose source cannot be read now: wait for it and make no release, or count them as failed",
-    )
-    max_workers: int = Field(default=0, ge=0, description="workers of one component at most; 0: what fits")
-    start_timeout_s: float = Field(default=600.0, gt=0, description="seconds a component may take to load")
-
-
-class Pairs(_Section):
+class Pairs(Section):
     """What is asked of each released image and what is to be answered: Florence-2's prompts and targets."""
 
     tasks: list[str] = Field(default=[], description="such as <OD>; empty: all that a record supports")
@@ -75,7 +58,7 @@ class Pairs(_Section):
     masks: bool = Field(default=False, description="outlines in open-vocabulary detection, where there are masks")
 
 
-class Emit(_Section):
+class Emit(Section):
     """The release: its folder's name, and what goes into it."""
 
     name: str = Field(
@@ -86,7 +69,7 @@ class Emit(_Section):
     pairs: Pairs = Pairs()
 
 
-class Augment(_Section):
+class Augment(Section):
     """Changes of training images whose answers are boxes alone. Captions, and prompts with locations, stay."""
 
     flip: bool = Field(default=False, description="mirror half of them")
@@ -95,7 +78,7 @@ class Augment(_Section):
     order: Literal["area", "reading"] = Field(default="area", description="of boxes in the targets, as in emit.pairs")
 
 
-class Train(_Section):
+class Train(Section):
     """Florence-2 on pairs: from nothing (a preset), or a checkpoint going on."""
 
     name: str = Field(default="florence", pattern=r"^\w[\w.-]*$", description="folder under models/")
@@ -135,7 +118,7 @@ class Train(_Section):
     seed: int = Field(default=0, ge=0, description="of first weights, order of pairs, augmentation")
 
 
-class Merge(_Section):
+class Merge(Section):
     """What the evidence must reach before a region or a text changes (refinement/options.py)."""
 
     match_iou: float = Field(default=0.4, gt=0, le=1, description="from which overlap two boxes may be the same thing")
@@ -159,7 +142,7 @@ class Merge(_Section):
     )
 
 
-class Gate(_Section):
+class Gate(Section):
     """What a round must reach to be accepted (refinement/gate.py). Shares are of the regions that could change."""
 
     min_agreement: float = Field(
@@ -184,7 +167,7 @@ class Gate(_Section):
     diversity_fall: float = Field(default=0.1, ge=0, le=1, description="alarm where captions are so much more alike")
 
 
-class Refine(_Section):
+class Refine(Section):
     """Students learn what was kept and correct it, round after round; how they are trained is said under train."""
 
     rounds: int = Field(default=0, ge=0, description="at most; 0: no refinement. Fewer than before undoes the last")
@@ -204,7 +187,7 @@ class Refine(_Section):
     gate: Gate = Gate()
 
 
-class Recipe(_Section):
+class Recipe(Section):
     dataset: str = Field(pattern=r"\S", description="folder or URL of the data set")
     ingest: Ingest = Ingest()
     annotate: dict[str, dict[str, Any]] = Field(default={}, description="node name: {use: component, option: value}")
@@ -212,7 +195,7 @@ class Recipe(_Section):
     emit: Emit = Emit()
     train: Train = Train()
     refine: Refine = Refine()
-    run: Run = Run()
+    run: RunOptions = RunOptions()
 
 
 def load_recipe(path: str | Path, settings: Sequence[str] = ()) -> Recipe:

@@ -10,16 +10,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from engine.errors import ConfigError, EngineError, StartError, StorageError
-from engine.images.decode import Limits
 from engine.running.foreign_code import DescriptorsClosed
 from engine.running.graph import Node
 from engine.running.messages import Message, Unit
 from engine.running.slots import Event, Slot
-from engine.running.worker import Worker
+from engine.running.worker import Worker, WorkerContext
 
 COUNT_AGAIN_S = 10.0  # the cluster's resources
 OBJECT_STORE_BYTES = 256 * 2**20  # only rows of split shards travel; Ray's default is 30 % of memory
@@ -35,10 +34,8 @@ KEEP_MEMORY = {
 class LocalBackend:
     """One worker at a time, in this process."""
 
-    def __init__(
-        self, nodes: Mapping[str, Node], dataset: str, limits: Limits, *, max_seconds: float = 10.0, logs: str = ""
-    ) -> None:
-        self._nodes, self._dataset, self._limits, self._max_seconds = nodes, dataset, limits, max_seconds
+    def __init__(self, context: WorkerContext, *, logs: str = "") -> None:
+        self._context = context
         self._log = LogNames(logs)
         self._workers: dict[Slot, Worker] = {}
         self._running: dict[Slot, Iterator[Message]] = {}
@@ -59,15 +56,7 @@ class LocalBackend:
     def events(self, timeout: float) -> Sequence[Event]:
         for slot in self._starting:
             self._starting.remove(slot)
-            worker = Worker(
-                slot.node,
-                self._nodes,
-                self._dataset,
-                self._limits,
-                guarded=False,
-                max_seconds=self._max_seconds,
-                log=self._log(slot.node),
-            )
+            worker = Worker(slot.node, self._context, guarded=False, log=self._log(slot.node))
             try:
                 worker.load()
             except EngineError as error:
@@ -104,19 +93,10 @@ class LocalBackend:
 class RayBackend:
     """Plain Ray actors with max_restarts=0: a worker that dies stays dead and its unit is split."""
 
-    def __init__(
-        self,
-        nodes: Mapping[str, Node],
-        dataset: str,
-        limits: Limits,
-        *,
-        address: str | None = None,
-        max_seconds: float = 10.0,
-        logs: str = "",
-    ) -> None:
+    def __init__(self, context: WorkerContext, *, address: str | None = None, logs: str = "") -> None:
         self._log = LogNames(logs)
         self._ray = start_ray(address)
-        self._arguments = (dict(nodes), dataset, limits, max_seconds, [os.getcwd(), *_paths()])
+        self._context, self._paths = context, [os.getcwd(), *_paths()]
         self._total, self._counted = self._ray.cluster_resources(), time.monotonic()
         self._actors: dict[Slot, Any] = {}
         self._creating: dict[Any, Slot] = {}
@@ -147,7 +127,6 @@ class RayBackend:
 
     def start(self, slot: Slot) -> None:
         share = self._share(slot.node)
-        nodes, dataset, limits, max_seconds, paths = self._arguments
         actor = (
             self._ray.remote(RemoteWorker)
             .options(
@@ -157,7 +136,7 @@ class RayBackend:
                 max_restarts=0,
                 max_task_retries=0,
             )
-            .remote(slot.node, nodes, dataset, limits, max_seconds, paths, self._log(slot.node))
+            .remote(slot.node, self._context, self._paths, self._log(slot.node))
         )
         self._actors[slot] = actor
         self._creating[actor.created.remote()] = slot
@@ -227,18 +206,9 @@ class RayBackend:
 class RemoteWorker:
     """The Ray side: a Worker in a process of its own."""
 
-    def __init__(
-        self,
-        node: Node,
-        nodes: Mapping[str, Node],
-        dataset: str,
-        limits: Limits,
-        max_seconds: float,
-        paths: Sequence[str],
-        log: str,
-    ) -> None:
+    def __init__(self, node: Node, context: WorkerContext, paths: Sequence[str], log: str) -> None:
         sys.path.extend(path for path in paths if path not in sys.path)
-        self.worker = Worker(node, nodes, dataset, limits, guarded=True, max_seconds=max_seconds, log=log)
+        self.worker = Worker(node, context, guarded=True, log=log)
 
     def created(self) -> None:
         """Answers as soon as the process runs."""

@@ -127,7 +127,7 @@ class ImageItems:
         """The pixels, or the failure of an image that takes longer to decode than it may."""
         while True:
             try:
-                answer = self._decoding[position].result(timeout=self.worker.max_seconds / 2)
+                answer = self._decoding[position].result(timeout=self.worker.decode_seconds / 2)
             except TimeoutError:
                 self._give_up_overdue()
             else:
@@ -136,7 +136,7 @@ class ImageItems:
 
     def _give_up_overdue(self) -> None:
         """Reading may take as long as the store takes; only decoding is the image's own time."""
-        now, seconds = time.monotonic(), self.worker.max_seconds
+        now, seconds = time.monotonic(), self.worker.decode_seconds
         left = [position for position, future in self._decoding.items() if not future.done()]
         overdue = [position for position in left if now - self._began.get(position, now) >= seconds]
         if not overdue:

@@ -20,21 +20,19 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from engine.errors import RunFailed, StorageError
-from engine.images.decode import Limits
 from engine.layout import IMAGES
 from engine.running.failure_limits import NodeCount
 from engine.running.graph import Node
 from engine.running.messages import Absent, Done, Progress, Suspect, Unit
 from engine.running.plan import Plan
+from engine.running.run_options import RunOptions
 from engine.running.shard_inputs import ShardInputs
 from engine.running.slots import Backend, Event, Slot, Watcher
-from engine.running.worker import Worker, commit_file, table_bytes, table_from_bytes
+from engine.running.worker import Worker, WorkerContext, commit_file, table_bytes, table_from_bytes
 from engine.schema import Failure
 from engine.storage.commits import Commits, TableWriter
 from engine.storage.files import Storage
 
-MAX_ATTEMPTS = 3  # a single image that fails to come back this often is quarantined
-START_ATTEMPTS = 2
 CROWDED_S = 5.0  # a worker that is not created after so long waits for what others of the cluster hold
 
 
@@ -61,17 +59,12 @@ class Scheduler:
         plan: Plan,
         backend: Backend,
         watcher: Watcher,
-        *,
-        limits: Limits,
-        max_failures: int = 1000,
-        start_timeout_s: float = 600.0,
-        give_up: bool = False,
+        options: RunOptions,
     ) -> None:
         self.storage, self.plan, self.backend, self.watcher = storage, plan, backend, watcher
-        self.limits, self.max_failures, self.start_timeout_s = limits, max_failures, start_timeout_s
+        self.options = options
         self.nodes = dict(plan.known)
         self.slots: list[Slot] = []
-        self.give_up = give_up
         self.counts: dict[str, NodeCount] = {}
         self.absent: dict[int, dict[str, tuple[str, str]]] = {}  # shard -> image -> reason and error
         self._aside: set[tuple[str, int]] = set()  # (node, shard) of which nothing is committed in this run
@@ -127,7 +120,7 @@ class Scheduler:
         inputs = {name: int(self.plan.revisions[name][shard]) for name in (IMAGES, *node.inputs)}
         self._retry.get(node.name, set()).discard(shard)
         before = int(self.plan.revisions[node.name][shard])
-        unit = Unit(node.name, shard, revision, inputs, retry_of=before, give_up=self.give_up)
+        unit = Unit(node.name, shard, revision, inputs, retry_of=before, give_up=self.options.missing == "fail")
         self._queues[node.name].append(unit)
 
     def _committed(self, node: Node, shard: int, revision: int) -> None:
@@ -284,10 +277,10 @@ class Scheduler:
     def _count_failures(self, node: Node, done: Done) -> None:
         count = self.counts.setdefault(node.name, NodeCount())
         count.add(done)
-        if count.faults > self.max_failures:
+        if count.faults > self.options.max_failures:
             raise RunFailed(
                 f"{node.name} failed on {count.faults} images, more than run.max_failures "
-                f"({self.max_failures}); the last said: {count.last}"
+                f"({self.options.max_failures}); the last said: {count.last}"
             )
 
     def _commit_job(self, node: Node, job: _Job) -> None:
@@ -311,7 +304,7 @@ class Scheduler:
         self._release(slot)
         if unit is None:
             count = self._start_failures[node.name] = self._start_failures.get(node.name, 0) + (not slot.ready)
-            if count >= START_ATTEMPTS:
+            if count >= self.options.start_attempts:
                 raise RunFailed(f"{node.name} cannot start: its process ended while loading ({cause}).")
             return
         if unit.fresh and (node.name, unit.shard, unit.lo) in self._probes:
@@ -350,7 +343,7 @@ class Scheduler:
 
     def _again(self, node: Node, unit: Unit, total: int, cause: str) -> None:
         """The same unit once more; a single image that was lost three times is quarantined."""
-        if unit.attempts < MAX_ATTEMPTS:
+        if unit.attempts < self.options.image_attempts:
             self._queues[node.name].appendleft(replace(unit, attempts=unit.attempts + 1))
         elif total != 1 or node.over == "shard":
             raise RunFailed(f"{node.name} loses its worker on shard {unit.shard} again and again ({cause}).")
@@ -358,11 +351,16 @@ class Scheduler:
             self._quarantine(node, unit, cause)
 
     def _quarantine(self, node: Node, unit: Unit, cause: str) -> None:
-        worker = Worker(node, self.nodes, self.storage.url, self.limits, guarded=False)
+        worker = Worker(node, WorkerContext(self.nodes, self.storage.url), guarded=False)
         inputs = ShardInputs(self.storage, self.nodes, node, unit)
         items = worker.items(inputs)
         reason = "timeout" if cause.startswith("no answer") else "crash"
-        failure = Failure(node.name, reason, f"the worker was lost {MAX_ATTEMPTS} times on it ({cause})", MAX_ATTEMPTS)
+        failure = Failure(
+            node.name,
+            reason,
+            f"the worker was lost {self.options.image_attempts} times on it ({cause})",
+            self.options.image_attempts,
+        )
         if unit.whole:
             self._jobs[(node.name, unit.shard)] = _Job(unit, 1)
         rows = table_bytes(items.table([failure], unit.lo))
@@ -397,7 +395,7 @@ class Scheduler:
             self._enqueue_parts(node, suspended, total, [suspended.lo, trial.lo, suspended.hi])
         else:
             attempts = suspended.attempts + 1
-            again = replace(suspended, attempts=attempts, trust=attempts > MAX_ATTEMPTS, fresh=True)
+            again = replace(suspended, attempts=attempts, trust=attempts > self.options.image_attempts, fresh=True)
             self._queues[node.name].appendleft(again)
 
     def _watch_clock(self) -> None:
@@ -412,8 +410,8 @@ class Scheduler:
                 self._release(slot)
         for slot in list(self.slots):
             silent = now - slot.sign
-            if slot.created and not slot.ready and silent > self.start_timeout_s:
-                raise RunFailed(f"{slot.node.name} did not start within {self.start_timeout_s:g} s.")
+            if slot.created and not slot.ready and silent > self.options.start_timeout_s:
+                raise RunFailed(f"{slot.node.name} did not start within {self.options.start_timeout_s:g} s.")
             limit = 2 * slot.node.resources.timeout_s + 30
             if slot.unit is not None and slot.node.over != "shard" and silent > limit:
                 self._died(slot, f"no answer for {limit:g} s")

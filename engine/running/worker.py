@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -28,27 +29,33 @@ from engine.running.interrupts import Interrupted
 from engine.running.items import EntryItems, ImageItems, Items, TextItems
 from engine.running.messages import Absent, Done, Message, Progress, Unit
 from engine.running.shard_inputs import ShardInputs
+from engine.storage import web
 from engine.storage.commits import Commits, File, Record, TableWriter
 from engine.storage.files import Storage
 
 
-class Worker:
-    """Holds one component. `load` once, then `run` unit after unit."""
+@dataclass(frozen=True, slots=True)
+class WorkerContext:
+    """What all workers of one run share: the graph, the data set, and the limits on images and hosts."""
 
-    def __init__(
-        self,
-        node: Node,
-        nodes: Mapping[str, Node],
-        dataset: str,
-        limits: Limits,
-        *,
-        guarded: bool,
-        max_seconds: float = 10.0,
-        log: str = "",
-    ) -> None:
-        self.node, self.nodes, self.limits, self.guarded = node, nodes, limits, guarded
-        self.storage = Storage(dataset)
-        self.max_seconds = max_seconds
+    nodes: Mapping[str, Node]
+    dataset: str  # folder or URL
+    limits: Limits = field(default_factory=Limits)
+    decode_seconds: float = 10.0  # an image that takes longer to decode fails with `timeout`
+    web_attempts: int = web.ATTEMPTS
+
+
+class Worker:
+    """Holds one component. Call `load` once, then `run` for each unit.
+
+    `guarded`: this process may be ended when a batch exceeds its time-out. `log`: file for what the component prints.
+    """
+
+    def __init__(self, node: Node, context: WorkerContext, *, guarded: bool, log: str = "") -> None:
+        self.node, self.nodes, self.limits, self.guarded = node, context.nodes, context.limits, guarded
+        self.storage = Storage(context.dataset)
+        self.decode_seconds = context.decode_seconds
+        web.ATTEMPTS = context.web_attempts
         self.one_huge_image = threading.Lock()
         self.component: Any = None
         self._threads: ThreadPoolExecutor | None = None

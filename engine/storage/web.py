@@ -23,7 +23,8 @@ from engine.storage.uris import split_uri
 from engine.storage.urls import scheme_of
 from engine.storage.web_connection import opener
 
-ATTEMPTS, PAUSE_S = 3, 0.25
+ATTEMPTS = 3  # requests for one image; a worker sets it to the recipe's run.web_attempts
+PAUSE_S = 0.25
 SILENCE_S = 10.0  # without a byte
 DEADLINE_S = 30.0  # for one image, all attempts: a batch of 256 by 32 threads must end within the time-out of ingest
 _AGAIN = (408, 425, 429)  # and everything from 500 on

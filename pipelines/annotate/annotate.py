@@ -20,6 +20,7 @@ from engine.running.plan import Plan, make_plan
 from engine.running.progress import LiveLine, NodeTally
 from engine.running.scheduler import Scheduler
 from engine.running.slots import Backend
+from engine.running.worker import WorkerContext
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
 from model.training.job import OnProgress
@@ -47,10 +48,16 @@ class Runtime:
     logs: str = ""  # where workers leave what they print, relative to the data set; '' for nowhere
 
     def backend(self, nodes: Mapping[str, Node]) -> Backend:
-        limits, url, seconds = limits_of(self.recipe), self.storage.url, self.recipe.ingest.max_seconds
+        context = WorkerContext(
+            nodes=dict(nodes),
+            dataset=self.storage.url,
+            limits=limits_of(self.recipe),
+            decode_seconds=self.recipe.ingest.max_seconds,
+            web_attempts=self.recipe.run.web_attempts,
+        )
         if self.runner == "local":
-            return LocalBackend(nodes, url, limits, max_seconds=seconds, logs=self.logs)
-        backend = RayBackend(nodes, url, limits, address=self.address, max_seconds=seconds, logs=self.logs)
+            return LocalBackend(context, logs=self.logs)
+        backend = RayBackend(context, address=self.address, logs=self.logs)
         arm()  # Ray has set signal handlers of its own
         return backend
 
@@ -95,16 +102,7 @@ def run_nodes(
         return plan, line
     before = {node.name: plan.revisions[node.name].copy() for node in nodes}
     backend = runtime.backend(plan.known)
-    scheduler = Scheduler(
-        runtime.storage,
-        plan,
-        backend,
-        line,
-        limits=limits_of(runtime.recipe),
-        max_failures=runtime.recipe.run.max_failures,
-        start_timeout_s=runtime.recipe.run.start_timeout_s,
-        give_up=runtime.recipe.run.missing == "fail",
-    )
+    scheduler = Scheduler(runtime.storage, plan, backend, line, runtime.recipe.run)
     try:
         scheduler.run()
     finally:

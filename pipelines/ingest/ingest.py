@@ -37,7 +37,6 @@ from pipelines.recipe import Recipe
 T = TypeVar("T")
 
 CHUNK = 2048  # inputs a listed chunk
-LOOKS = 4  # at an input that cannot be read now
 
 
 def probe_node(recipe: Recipe) -> Node:
@@ -121,8 +120,8 @@ def _draw_of(audit: Mapping[str, Any]) -> tuple[Any, ...]:
 class OutOfReach:
     """Inputs that could not be read for a reason that may pass: `chunks` to look at again unasked, `reasons` of all.
 
-    The next runs look again without being asked, `LOOKS` times in all: a host that was down costs nothing for good, and
-    one that is gone does not hold up every run.
+    The first runs (`run.read_attempts` in all) try to read it again: a host that is down for a day loses no image, and
+    one that is gone for good does not slow down every run.
     """
 
     chunks: frozenset[int]
@@ -138,7 +137,7 @@ class OutOfReach:
         return [f"{inputs} could not be read now ({told}): {who}."]
 
 
-def out_of_reach(storage: Storage, probe: Node) -> OutOfReach:
+def out_of_reach(storage: Storage, probe: Node, attempts: int) -> OutOfReach:
     commits, chunks, reasons = Commits(storage, probe.folder), set[int](), Counter[str]()
     for chunk, revision in enumerate(map(int, commits.revisions())):
         if revision < 0 or not (record := commits.record(chunk, revision)).failures:
@@ -151,7 +150,7 @@ def out_of_reach(storage: Storage, probe: Node) -> OutOfReach:
             if failure["reason"] == "unreachable" or failure["error"].startswith(NO_PERMISSION)
         )
         reasons += passing
-        if passing and revision < LOOKS - 1:
+        if passing and revision < attempts - 1:
             chunks.add(chunk)
     return OutOfReach(frozenset(chunks), reasons)
 

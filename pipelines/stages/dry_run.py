@@ -40,7 +40,7 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
     if stage in (None, "ingest"):
         check_dataset(storage, recipe)
         new, told = _would_list(storage, recipe)
-        reach = out_of_reach(storage, probe)
+        reach = out_of_reach(storage, probe, recipe.run.read_attempts)
         plan = make_plan(storage, [probe], retry_failed=retry_failed, again={probe.name: reach.chunks})
         row = _would_probe(storage, plan, probe, new)
         told = [*told, *reach.notes]

@@ -171,12 +171,12 @@ def _ingest(runtime: Runtime, nodes: Sequence[Node], retry: bool, summary: Summa
     if not runtime.recipe.ingest.sources:
         raise ConfigError(NO_SOURCES)
     node = probe_node(runtime.recipe)
-    again = {node.name: out_of_reach(runtime.storage, node).chunks}
+    again = {node.name: out_of_reach(runtime.storage, node, runtime.recipe.run.read_attempts).chunks}
     summary.listed = _listed(runtime)
     plan, _ = run_nodes(runtime, "ingest", [node], retry_failed=retry, again=again)
     summary.notes += place_images(runtime.storage, runtime.recipe, plan, node)
     found = label_report(runtime.storage, node)
-    summary.notes += out_of_reach(runtime.storage, node).notes
+    summary.notes += out_of_reach(runtime.storage, node, runtime.recipe.run.read_attempts).notes
     summary.notes += [*found.notes, *unused_labels(runtime.storage, node, nodes)]
     summary.sources = source_report(runtime.storage, found)
 

@@ -208,16 +208,15 @@ def test_two_drivers_at_once_agree_even_on_random_answers(photos: Path, tmp_path
 
 
 def test_an_orphan_worker_with_old_options_changes_nothing(photos: Path, tmp_path: Path) -> None:
-    from engine.images.decode import Limits
     from engine.running.messages import Unit
-    from engine.running.worker import Worker
+    from engine.running.worker import Worker, WorkerContext
     from pipelines.annotate.annotate import annotation_nodes
 
     old, new = recipe(tmp_path, photos, {"seed": 1}), recipe(tmp_path, photos, {"seed": 2})
     stages.run(new, runner="local")
     before = release_files(tmp_path)
     nodes = {node.name: node for node in annotation_nodes(old)}
-    orphan = Worker(nodes["boxes"], nodes, str(tmp_path), Limits(), guarded=False)
+    orphan = Worker(nodes["boxes"], WorkerContext(nodes, str(tmp_path)), guarded=False)
     orphan.load()
     messages = list(orphan.run(Unit("boxes", 0, 0, {"images": 0})))
     assert messages[-1].committed  # type: ignore[union-attr]  # under its own key

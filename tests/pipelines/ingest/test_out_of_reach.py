@@ -9,7 +9,6 @@ import pytest
 
 from engine.reading.accounting import account
 from engine.reading.dataset import Dataset
-from pipelines.ingest import ingest as ingesting
 from pipelines.recipe import parse_recipe
 from pipelines.stages import run as stages
 from pipelines.stages.dry_run import dry_run
@@ -50,15 +49,12 @@ def test_a_host_that_was_down_costs_nothing_for_good(tmp_path: Path, answers: di
         assert outcomes(tmp_path / "set") == {"kept": 4}
 
 
-def test_a_host_that_is_gone_does_not_hold_up_every_run(
-    tmp_path: Path, answers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ingesting, "LOOKS", 2)
+def test_a_host_that_is_gone_does_not_hold_up_every_run(tmp_path: Path, answers: dict[str, Any]) -> None:
     answers["/00001.png"] = 403
     with web_host(answers) as (url, asked):
         (tmp_path / "list.txt").write_text("".join(f"{url}{name}\n" for name in answers))
         ingest = {"sources": [{"uris": str(tmp_path / "list.txt")}]}
-        recipe = parse_recipe({"dataset": str(tmp_path / "set"), "ingest": ingest})
+        recipe = parse_recipe({"dataset": str(tmp_path / "set"), "ingest": ingest, "run": {"read_attempts": 2}})
         notes = [stages.run(recipe, stage="ingest", runner="local").notes for _ in range(3)]
         assert [note[0].rpartition(": ")[2] for note in notes] == [
             "the same command looks again.",
