@@ -15,7 +15,8 @@ from functools import cache
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.storage.files import read_source, sha256_file
+from engine.storage.files import sha256_file
+from engine.storage.open_uri import read_uri
 
 RUN_OPTIONS = frozenset({"batch_size", "timeout_s", "cpus", "gpus", "memory", "max_workers"})
 
@@ -70,7 +71,7 @@ def weights_digest(path: str, pinned: str) -> str:
 def _small(url: str) -> bytes:
     """Tables are small enough to be read for every plan; weights are not."""
     try:
-        return read_source(url)
+        return read_uri(url)
     except FileNotFoundError as error:
         raise ConfigError(f"No file at '{url}': correct the path in the recipe.") from error
 

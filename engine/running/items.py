@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from engine.errors import ImageError
 from engine.images.decode import decode
+from engine.images.locate import Locator, read_image
 from engine.records.answers import check_answer, number
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import (
@@ -32,7 +33,6 @@ from engine.schema import (
     table_of,
     text_key,
 )
-from engine.storage.files import read_image
 
 if TYPE_CHECKING:
     from engine.running.worker import Worker
@@ -73,9 +73,8 @@ class ImageItems:
         self._area = [
             w * h for w, h in zip(inputs.images["width"].to_pylist(), inputs.images["height"].to_pylist(), strict=True)
         ]
-        self._locators = list(
-            zip(*(inputs.images[name].to_pylist() for name in ("uri", "offset", "length")), strict=True)
-        )
+        columns = (inputs.images[name].to_pylist() for name in Locator._fields)
+        self._locators = list(map(Locator._make, zip(*columns, strict=True)))
         self._decoding: dict[int, Future[Any]] = {}
         self._began: dict[int, float] = {}  # when decoding an image began
         self._following: dict[int, int] = {}  # where a batch begins: where it ends

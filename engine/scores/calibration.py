@@ -20,7 +20,7 @@ from engine.errors import ConfigError, DamageError, StorageError
 from engine.keys import stable_hash
 from engine.layout import CALIBRATION, FUSION
 from engine.scores.fusion import CONTEXT, FittedFusion
-from engine.storage.files import read_source
+from engine.storage.open_uri import read_uri
 
 _FITTED = re.compile(rf"(?:^|/){CALIBRATION}/([0-9a-f]{{8}})\.json$")
 Floats = npt.NDArray[np.float64]
@@ -73,7 +73,7 @@ class Calibration:
 
 def _loaded(path: str) -> Any:
     try:
-        return json.loads(read_source(path))
+        return json.loads(read_uri(path))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ConfigError(f"No calibration at '{path}': correct the path, or leave it out.") from error
     except (IsADirectoryError, StorageError) as error:

@@ -13,7 +13,8 @@ import socket
 from collections.abc import Iterator
 
 from engine.errors import StorageError
-from engine.storage.open_uri import ABSENT
+
+ABSENT = (FileNotFoundError, NotADirectoryError)  # nothing is there
 
 
 def sha256_file(path: str) -> str:

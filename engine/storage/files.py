@@ -11,19 +11,15 @@ import contextlib
 import hashlib
 import os
 import socket
-from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
-from engine.errors import ConfigError, DamageError, ImageError, StorageError
+from engine.errors import ConfigError, StorageError
 from engine.extras import require
-from engine.storage.disks import alive, keep_trying, make_folder, sha256_file, storage_errors, sync_folder
-from engine.storage.open_uri import ABSENT, least, read_local, read_parquet_row, read_remote, shortened, why_unreadable
-from engine.storage.uris import check_member, split_uri
+from engine.storage.disks import ABSENT, alive, keep_trying, make_folder, sha256_file, storage_errors, sync_folder
 from engine.storage.urls import scheme_of
-from engine.storage.web import fetch
 
-__all__ = ["Storage", "read_image", "read_input", "read_source", "sha256_file", "storage_errors"]
+__all__ = ["Storage", "sha256_file", "storage_errors"]
 
 
 class Storage:
@@ -53,10 +49,6 @@ class Storage:
 
     def path(self, name: str) -> str:
         return f"{self.root}/{name}" if name else self.root
-
-    def locate(self, uri: str) -> str:
-        """Where a locator points: relative ones lie in this data set, so that it can be moved as a whole."""
-        return uri if "://" in uri or uri.startswith("/") else f"{self.url}/{uri}"
 
     def read(self, name: str) -> bytes:
         """All bytes; FileNotFoundError where nothing is."""
@@ -240,79 +232,3 @@ class Storage:
                 os.unlink(temporary)
             raise
         return temporary
-
-
-def read_source(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
-    """The encoded bytes of one image, wherever it lies; of a larger one the first `at_most`, if that is given.
-
-    `opened` is what `engine.storage.open_uri.open_ahead` gave for it; it stays open.
-
-    FileNotFoundError where it is gone; ImageError where a host of the web does not give it, or a container does not
-    hold it. Every other failure of the file system is a StorageError: no image is at fault.
-    """
-    with storage_errors(uri):
-        if not scheme_of(uri):
-            return read_local(uri, offset, least(length, at_most), opened)
-        kind, member, container = split_uri(uri)
-        if kind:
-            check_member(uri, offset)
-        if kind == "parquet":
-            return read_parquet_row(container, member)[slice(0, at_most if at_most >= 0 else None)]
-        if kind == "tar" and length >= 0:
-            return read_source(container, offset, least(length, at_most), opened=opened)
-        if scheme_of(uri) in ("http", "https"):
-            return fetch(uri, offset, least(length, at_most))
-        return read_remote(uri, offset, least(length, at_most))
-
-
-def read_input(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
-    """As `read_source`, but ImageError `unreadable` where the error is of this input alone; `missing` if it is gone."""
-    try:
-        return read_source(uri, offset, length, at_most=at_most, opened=opened)
-    except ABSENT:
-        raise ImageError("missing", f"no file at '{shortened(uri)}'") from None
-    except (OSError, ValueError, StorageError) as error:
-        if why := why_unreadable(error):
-            raise ImageError("unreadable", f"{why}: '{shortened(uri)}'") from error
-        raise
-
-
-def read_image(
-    storage: Storage, image_id: str, locator: tuple[str, int, int], elsewhere: Callable[[], Sequence[str]]
-) -> bytes:
-    """The bytes an image id was made of, from its locator or, if it was moved, from any other of its sources.
-
-    ImageError `missing`, `unreadable`, `unreachable` or `changed` if none of them gives them any more; DamageError if
-    the image was packed into the data set itself: its tar is damaged.
-    """
-    data, found = _content(storage, image_id, *locator)
-    for uri in () if data is not None else elsewhere():
-        if data is None and (uri, 0, -1) != locator:
-            data, other = _content(storage, image_id, uri, 0, -1)
-            found = max(found, other, key=list(_GONE).index) if data is None else ""
-    if data is not None:
-        return data
-    if storage.locate(locator[0]) != locator[0]:
-        raise DamageError(
-            f"'{locator[0]}' does not hold image {image_id} any more, nor does any of its sources: restore it from a "
-            "backup; 'engine check' tells what else is damaged."
-        )
-    raise ImageError(found, f"{_GONE[found]}: {locator[0]}")
-
-
-# Why no source of an image gives it any more; what tells most comes last.
-_GONE = {
-    "missing": "the file is gone since ingest",
-    "unreadable": "the file cannot be read any more",
-    "unreachable": "its host does not give it",
-    "changed": "the file is not the one that was ingested",
-}
-
-
-def _content(storage: Storage, image_id: str, uri: str, offset: int, length: int) -> tuple[bytes | None, str]:
-    try:
-        data = read_input(storage.locate(uri), offset, length)
-    except ImageError as error:
-        return None, error.reason if error.reason in _GONE else "changed"
-    right = hashlib.sha256(data).hexdigest()[: len(image_id)] == image_id
-    return (data, "") if right else (None, "changed")

@@ -12,12 +12,13 @@ import os
 import stat
 from typing import Any
 
-from engine.errors import ImageError
+from engine.errors import ImageError, StorageError
+from engine.storage.disks import ABSENT, storage_errors
 from engine.storage.parquet_rows import read_row
-from engine.storage.uris import column_and_row, split_uri
+from engine.storage.uris import check_member, column_and_row, split_uri
 from engine.storage.urls import file_system, is_chain, scheme_of
+from engine.storage.web import fetch
 
-ABSENT = (FileNotFoundError, NotADirectoryError)
 NO_FILE = "it is a pipe, a socket or a device, not a file"
 
 
@@ -41,6 +42,41 @@ _OF_ONE_NAME = {
     errno.EOPNOTSUPP: "the file system does not give it",
     getattr(errno, "EREMCHG", errno.EILSEQ): "its bucket is in another region",
 }
+
+
+def read_uri(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
+    """The encoded bytes of one image, wherever it lies; of a larger one the first `at_most`, if that is given.
+
+    `opened` is what `open_ahead` gave for it; it stays open.
+
+    FileNotFoundError where it is gone; ImageError where a host of the web does not give it, or a container does not
+    hold it. Every other failure of the file system is a StorageError: no image is at fault.
+    """
+    with storage_errors(uri):
+        if not scheme_of(uri):
+            return read_local(uri, offset, least(length, at_most), opened)
+        kind, member, container = split_uri(uri)
+        if kind:
+            check_member(uri, offset)
+        if kind == "parquet":
+            return read_parquet_row(container, member)[slice(0, at_most if at_most >= 0 else None)]
+        if kind == "tar" and length >= 0:
+            return read_uri(container, offset, least(length, at_most), opened=opened)
+        if scheme_of(uri) in ("http", "https"):
+            return fetch(uri, offset, least(length, at_most))
+        return read_remote(uri, offset, least(length, at_most))
+
+
+def read_input(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
+    """As `read_uri`, but ImageError `unreadable` where the error is of this input alone; `missing` if it is gone."""
+    try:
+        return read_uri(uri, offset, length, at_most=at_most, opened=opened)
+    except ABSENT:
+        raise ImageError("missing", f"no file at '{shortened(uri)}'") from None
+    except (OSError, ValueError, StorageError) as error:
+        if why := why_unreadable(error):
+            raise ImageError("unreadable", f"{why}: '{shortened(uri)}'") from error
+        raise
 
 
 def why_unreadable(error: BaseException) -> str:

@@ -6,7 +6,6 @@ What the network has no room for is left out, and counted: it is never cut.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,9 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from engine.errors import ConfigError, DamageError, ImageError
+from engine.errors import ConfigError, DamageError
 from engine.images.decode import Limits, decode
-from engine.storage.files import Storage, read_source
+from engine.images.locate import Locator, absolute, read_exactly
+from engine.storage.files import Storage
 from engine.storage.sealed import name_digest
 from model.network.florence import Florence, Pixels
 from model.pairs.tasks import TASKS
@@ -97,7 +97,7 @@ class _Layout:
         batch = batch.filter(pc.is_in(batch["task"], value_set=pa.array(wanted, pa.string())))
         for column, values in only.items():
             batch = batch.filter(pc.is_in(batch[column], value_set=pa.array(values, batch.schema.field(column).type)))
-        uris = [_absolute(uri, base) for uri in batch["uri"].to_pylist()]
+        uris = [absolute(uri, base) for uri in batch["uri"].to_pylist()]
         batch = batch.set_column(batch.schema.get_field_index("uri"), "uri", pa.array(uris, pa.string())).select(
             COLUMNS
         )
@@ -135,10 +135,6 @@ def _lengths(tokenizer: Any, texts: list[str]) -> npt.NDArray[np.int64]:
     return np.array([len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]], np.int64)
 
 
-def _absolute(uri: str, folder: str) -> str:
-    return uri if "://" in uri or uri.startswith("/") else f"{folder}/{uri}"
-
-
 class PixelStore:
     """Images by locator as square uint8 arrays of the network's size; those last asked for stay in memory."""
 
@@ -155,9 +151,7 @@ class PixelStore:
             if (kept := self._kept.get(key)) is not None:
                 self._kept.move_to_end(key)
                 return kept
-        data = read_source(uri, offset, length)
-        if hashlib.sha256(data).hexdigest()[: len(image_id)] != image_id:
-            raise ImageError("changed", f"the bytes at {offset} of '{uri}' are not those of image {image_id}")
+        data = read_exactly(Locator(uri, offset, length), image_id)
         pixels = stretched(decode(data, self.limits), self.size)
         with self._lock:
             self._kept[key] = pixels

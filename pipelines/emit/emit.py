@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.errors import ConfigError, DamageError, RunFailed, SourcesGone, StorageError
+from engine.images.locate import image_bytes
 from engine.keys import stable_hash
 from engine.layout import CARD_FILE, IMAGES, MANIFEST, PAIR_FILES, SAMPLE_FILES, release_folder
 from engine.reading.accounting import Account, account
@@ -24,7 +25,7 @@ from engine.running.graph import Node, Resources
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import ANNOTATIONS
 from engine.storage.commits import Commits, File, Record, record_name
-from engine.storage.files import Storage, read_image, sha256_file
+from engine.storage.files import Storage, sha256_file
 from filters.judging.apply_rules import keep
 from model.pairs.pair import Options
 from pipelines.annotate.annotate import Runtime, run_nodes
@@ -98,9 +99,7 @@ def _reader(storage: Storage, images: pa.Table) -> Callable[[str], bytes]:
     }
 
     def read(image_id: str) -> bytes:
-        row = rows[image_id]
-        locator = (row["uri"], row["offset"], row["length"])
-        return read_image(storage, image_id, locator, lambda: [source["uri"] for source in row["sources"]])
+        return image_bytes(storage, rows[image_id])
 
     return read
 

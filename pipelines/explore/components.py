@@ -18,6 +18,7 @@ from engine.config.catalog import options_of, resolve
 from engine.errors import ConfigError, EngineError, RunFailed, unknown
 from engine.extras import how_to_install, missing, require
 from engine.images.decode import decode
+from engine.images.locate import absolute
 from engine.layout import IMAGES, LABELS
 from engine.running.graph import Node
 from engine.schema import ANNOTATIONS, PARSE, Answer, Chunk, Complexity, Parse, Sample, as_row, record_table
@@ -272,7 +273,7 @@ def _copy_images(storage: Storage, trial: Storage, wanted: int) -> int:
         record = commits.record(shard, int(revision))
         reader = TableReader(storage, record.files["data"].path)
         some = reader.slice(0, min(wanted - len(rows), reader.rows)).to_pylist()
-        rows += [row | {"uri": storage.locate(row["uri"])} for row in some]
+        rows += [row | {"uri": absolute(row["uri"], storage.url)} for row in some]
         if "labels" in record.files:
             labels += TableReader(storage, record.files["labels"].path).slice(0, len(some)).to_pylist()
         else:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ConfigError, ImageError, StorageError
+from engine.images.locate import image_pixels
 from engine.reading.dataset import Dataset
 from engine.reading.sql import connect, run_query
-from engine.storage.files import Storage, read_image
+from engine.storage.files import Storage
 from engine.storage.uris import short_name
 from pipelines.drawing import (
     FAINT,
@@ -160,15 +161,11 @@ def _picture(storage: Storage, image: Mapping[str, Any]) -> tuple[Image.Image, s
     """The image scaled to the tile; grey, with the reason, if it cannot be read."""
     from PIL import Image
 
-    from engine.images.decode import decode
-
     size = (image["width"], image["height"])
     scale = TILE / max(*size, 1)
     small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-    locator = (image["uri"], image["byte_offset"], image["byte_length"])
-    uris = [source["uri"] for source in image["sources"]]
     try:
-        pixels = decode(read_image(storage, image["image_id"], locator, lambda: uris))
+        pixels = image_pixels(storage, image)
     except (ImageError, StorageError, OSError) as error:
         return Image.new("RGB", small, (215, 215, 215)), f"cannot be read: {error}"
     return Image.fromarray(pixels).resize(small, Image.Resampling.LANCZOS), ""

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.errors import DamageError, ImageError
+from engine.images.locate import is_relative, locator_of, read_image
 from engine.layout import (
     IMAGES,
     INPUTS,
@@ -34,11 +35,11 @@ from engine.running.plan import Plan
 from engine.schema import ANNOTATIONS, RECORD
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.storage.commits import Commits, File, Record, TableReader, check_order, record_name
-from engine.storage.files import Storage, read_image, storage_errors
+from engine.storage.files import Storage, storage_errors
 from engine.storage.listings import HELD, IN_FORCE, Key, Listing, read_listing
 from engine.storage.tars import TarWriter
 from pipelines.ingest.listing_changes import state_changes, told_changes
-from pipelines.ingest.placed_image import LOCATOR, Input, PlacedImage, image_of, is_packed
+from pipelines.ingest.placed_image import Input, PlacedImage, image_of
 from pipelines.ingest.probed_inputs import ProbedInputs, key_of
 from pipelines.ingest.splits import HELD as HELD_BACK
 from pipelines.ingest.splits import TRAIN, Splits, check_audit_list
@@ -217,7 +218,7 @@ class _Shards:
     def _now(self, name: str, before: PlacedImage) -> PlacedImage:
         """An image whose only file holds another one now can be read nowhere: it is held back."""
         inputs = self.probed.of(name)
-        lost = not is_packed(before.row) and not any(one.state in IN_FORCE for one in inputs)
+        lost = not is_relative(before.row["uri"]) and not any(one.state in IN_FORCE for one in inputs)
         files = {(one.row["source"], one.row["uri"]) for one in inputs}
         lost = lost and any(uri == before.row["uri"] and self.probed.now(source, uri) for source, uri in files)
         return image_of(inputs, HELD_BACK if lost else self.splits.of(name), before.row)
@@ -270,7 +271,7 @@ def _pack(commits: Commits, shard: int, images: Sequence[PlacedImage]) -> File:
 
     def read(image: PlacedImage) -> bytes | None:
         try:
-            return read_image(commits.storage, image.row["image_id"], tuple(image.row[name] for name in LOCATOR), list)
+            return read_image(commits.storage, image.row["image_id"], locator_of(image.row))
         except ImageError:
             return None
 

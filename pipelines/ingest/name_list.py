@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from itertools import islice
 
 from engine.errors import ConfigError
-from engine.storage.files import read_source
+from engine.storage.open_uri import read_uri
 from engine.storage.text_files import text_lines
 from engine.storage.uris import short_name, split_uri
 from engine.storage.urls import scheme_of
@@ -24,7 +24,7 @@ _COMPARED = 20_000  # names that are searched for the nearest one
 def read_name_list(path: str, what: str) -> list[str]:
     """The lines that hold something. ConfigError if the file cannot be read, or has none."""
     try:
-        lines = text_lines(read_source(path))
+        lines = text_lines(read_uri(path))
     except (OSError, UnicodeDecodeError):
         raise ConfigError(
             f"The {what} '{path}' cannot be read: give a text file, one image id, URI or file name a line."

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.images.locate import Locator, is_relative, locator_of
 from engine.schema import ANNOTATIONS
 from engine.storage.listings import HELD, IN_FORCE
 
-LOCATOR = ("uri", "offset", "length")
-_OWN = ("image_id", "width", "height", "format", "licence", "bytes", *LOCATOR)
+_OWN = ("image_id", "width", "height", "format", "licence", "bytes", *Locator._fields)
 
 Labels = dict[str, list[dict[str, Any]]]
 
@@ -56,7 +56,7 @@ def image_of(inputs: Sequence[Input], split: str, before: Mapping[str, Any] | No
     row["split"] = split
     sources = {(said["source"], said["uri"]): None for said in rows}
     row["sources"] = [{"source": source, "uri": uri} for source, uri in sorted(sources)]
-    if not is_packed(row):
+    if not is_relative(row["uri"]):
         held = [one for one in inputs if one.state in HELD]
         row |= _locator(row, [one.row for one in held if one.looked_at] or [one.row for one in held])
     labels: Labels = {}
@@ -65,16 +65,11 @@ def image_of(inputs: Sequence[Input], split: str, before: Mapping[str, Any] | No
     return PlacedImage(row, labels)
 
 
-def is_packed(row: Mapping[str, Any]) -> bool:
-    """Whether its bytes lie in a tar of the data set."""
-    return "://" not in row["uri"] and not row["uri"].startswith("/")
-
-
 def _locator(row: Mapping[str, Any], held: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Where it is read: where it was, if a source still gives it there."""
-    places = [{name: one[name] for name in LOCATOR} for one in held]
-    now = {name: row[name] for name in LOCATOR}
-    return now if now in places or not places else places[0]
+    places = [locator_of(one) for one in held]
+    now = locator_of(row)
+    return (now if now in places or not places else places[0])._asdict()
 
 
 def _add_labels(labels: Labels, said: Mapping[str, list[dict[str, Any]]]) -> None:

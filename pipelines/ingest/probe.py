@@ -18,8 +18,7 @@ from engine.errors import ImageError
 from engine.images.decode import Limits, decode, image_id, probe
 from engine.images.perceptual_hash import perceptual_hash
 from engine.schema import ANNOTATIONS
-from engine.storage.files import read_input
-from engine.storage.open_uri import open_ahead
+from engine.storage.open_uri import open_ahead, read_input
 from engine.storage.parquet_rows import forget
 from engine.storage.uris import split_uri
 from engine.storage.urls import scheme_of

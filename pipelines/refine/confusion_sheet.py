@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ImageError, StorageError
-from engine.images.decode import decode
+from engine.images.locate import image_pixels
 from engine.layout import IMAGES
 from engine.storage.commits import Commits, TableReader
-from engine.storage.files import Storage, read_image
+from engine.storage.files import Storage
 from pipelines.drawing import FAINT, GAP, INK, LINE, PAPER, RED, Colour, fitted, outline, write
 from pipelines.filter.kept_record import only
 
@@ -140,9 +140,7 @@ def _photo(storage: Storage, image: Mapping[str, Any] | None) -> Image.Image:
 
     if image is None:
         raise ImageError("missing", "no such image any more")
-    uris = [source["uri"] for source in image["sources"]]
-    locator = (image["uri"], image["offset"], image["length"])
-    return Image.fromarray(decode(read_image(storage, image["image_id"], locator, lambda: uris)))
+    return Image.fromarray(image_pixels(storage, image))
 
 
 def window(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -15,11 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from engine.errors import ImageError
-from engine.images.decode import Limits, decode
+from engine.images.decode import Limits
+from engine.images.locate import image_pixels
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import record_table, required
 from engine.storage.commits import Commits
-from engine.storage.files import Storage, read_image
+from engine.storage.files import Storage
 from filters.judging.apply_rules import keep
 from model.decoding.likelihood import SCORE_KIND
 from model.network.model_folder import local_copy
@@ -202,11 +203,7 @@ class Propose:
                 }
 
     def _pixels(self, image: Row, inputs: ShardInputs) -> Any:
-        locator = (image["uri"], image["offset"], image["length"])
-        data = read_image(
-            inputs.storage, image["image_id"], locator, lambda: [source["uri"] for source in image["sources"]]
-        )
-        return decode(data, self.limits)
+        return image_pixels(inputs.storage, image, self.limits)
 
     def _proposals(self, image_id: str, said: Prediction) -> tuple[Row, list[Row]]:
         regions: list[Row] = []

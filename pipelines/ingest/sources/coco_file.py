@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import ConfigError
-from engine.storage.files import read_source
+from engine.storage.open_uri import read_uri
 from engine.storage.text_files import decode_text
 
 EXAMPLES = 3  # of each kind of finding
@@ -72,7 +72,7 @@ def read_coco(uri: str, lists: Mapping[str, Sequence[str]], findings: Findings, 
 
 def _text(uri: str) -> str:
     try:
-        data = read_source(uri)
+        data = read_uri(uri)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise ConfigError(f"No file '{uri}': give the COCO json.") from None
     for mark, kind in _PACKED.items():

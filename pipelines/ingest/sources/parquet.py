@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from engine.errors import ConfigError, StorageError, unknown
 from engine.images.file_kinds import foreign
-from engine.storage.files import read_source, storage_errors
-from engine.storage.open_uri import shortened, why_unreadable
+from engine.storage.files import storage_errors
+from engine.storage.open_uri import read_uri, shortened, why_unreadable
 from engine.storage.parquet_rows import parquet_file
 from engine.storage.uris import broken_uri, parquet_uri
 from engine.storage.web import is_web
@@ -120,7 +120,7 @@ class ParquetRows:
     def _broken(self, uri: str) -> Entry:
         """With what the file is, if its first bytes tell."""
         broken = Entry(broken_uri("parquet", uri), licence=self.licence, length=0)
-        start = read_source(uri, length=2048)
+        start = read_uri(uri, length=2048)
         told = "it is encrypted" if start.startswith(b"PARE") else foreign(start, "")[1]
         if not told or start.startswith(b"PAR1"):
             return broken

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ConfigError, StorageError
-from engine.storage.files import Storage, read_source
+from engine.storage.files import Storage
+from engine.storage.open_uri import read_uri
 
 
 def test_only_the_first_create_writes(tmp_path: Path) -> None:
@@ -69,13 +70,13 @@ def test_a_place_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> No
 
 def test_a_file_that_is_gone_is_not_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        read_source(str(tmp_path / "nothing.png"))
+        read_uri(str(tmp_path / "nothing.png"))
 
 
 def test_a_member_of_a_packed_file_is_read_by_offset(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(b"0123456789")
-    assert read_source(str(tmp_path / "x.tar"), 3, 4) == b"3456"
-    assert read_source(f"file://{tmp_path}/x.tar", 3, 4) == b"3456"
+    assert read_uri(str(tmp_path / "x.tar"), 3, 4) == b"3456"
+    assert read_uri(f"file://{tmp_path}/x.tar", 3, 4) == b"3456"
 
 
 def test_a_write_whose_answer_was_lost_counts_as_made(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import fsspec
 import pytest
 
 from engine.errors import ImageError, StorageError
-from engine.storage.files import read_input
-from engine.storage.open_uri import shortened, why_unreadable
+from engine.storage.open_uri import read_input, shortened, why_unreadable
 from engine.storage.urls import file_system, scheme_of
 
 

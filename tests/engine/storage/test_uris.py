@@ -6,7 +6,7 @@ import fsspec
 import pytest
 
 from engine.errors import ImageError
-from engine.storage.files import read_source
+from engine.storage.open_uri import read_uri
 from engine.storage.uris import broken_uri, column_and_row, parquet_uri, short_name, split_uri, tar_uri
 from tests.written_sources import photographs, write_parquet, write_tars
 
@@ -36,25 +36,25 @@ def test_a_member_is_read_by_its_place_or_by_fsspec_from_its_name_alone(tmp_path
     (tar,) = write_tars(tmp_path, photos)
     uri, data = tar_uri("00002.jpg", str(tar)), photos[2].read_bytes()
     at = tar.read_bytes().index(data)
-    assert read_source(uri, at, len(data)) == data
-    assert read_source(uri) == data
+    assert read_uri(uri, at, len(data)) == data
+    assert read_uri(uri) == data
     with fsspec.open(uri) as file:
         assert file.read() == data
-    assert read_source(uri, at, len(data), at_most=7) == read_source(uri, at_most=7) == data[:7]
+    assert read_uri(uri, at, len(data), at_most=7) == read_uri(uri, at_most=7) == data[:7]
     with pytest.raises(FileNotFoundError):
-        read_source(tar_uri("00003.jpg", str(tar)))
+        read_uri(tar_uri("00003.jpg", str(tar)))
 
 
 def test_a_row_is_read_by_its_number(tmp_path: Path) -> None:
     photos = photographs(tmp_path / "photos", 3)
     file = write_parquet(tmp_path / "x.parquet", photos)
-    assert read_source(parquet_uri("image", 1, str(file))) == photos[1].read_bytes()
-    assert read_source(parquet_uri("image", 1, str(file)), at_most=5) == photos[1].read_bytes()[:5]
+    assert read_uri(parquet_uri("image", 1, str(file))) == photos[1].read_bytes()
+    assert read_uri(parquet_uri("image", 1, str(file)), at_most=5) == photos[1].read_bytes()[:5]
     for wrong in (parquet_uri("image", 3, str(file)), parquet_uri("picture", 0, str(file)), parquet_uri("a", 0, "/no")):
         with pytest.raises(FileNotFoundError):
-            read_source(wrong)
+            read_uri(wrong)
     with pytest.raises(ImageError, match="has no image") as error:
-        read_source(parquet_uri("caption", 0, str(file)))
+        read_uri(parquet_uri("caption", 0, str(file)))
     assert error.value.reason == "no_image"
 
 
@@ -69,13 +69,13 @@ def test_a_row_is_read_by_its_number(tmp_path: Path) -> None:
 )
 def test_what_stands_for_no_image_says_so_when_it_is_read(uri: str, offset: int, reason: str) -> None:
     with pytest.raises(ImageError, match=r"/x\.") as error:
-        read_source(uri, offset, 0)
+        read_uri(uri, offset, 0)
     assert error.value.reason == reason
 
 
 def test_a_scheme_nobody_knows_is_that_images_failure() -> None:
     with pytest.raises(ImageError, match="nothing here opens") as error:
-        read_source("nosuch://x/a.jpg")
+        read_uri("nosuch://x/a.jpg")
     assert error.value.reason == "unreachable"
 
 

@@ -6,14 +6,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from engine.errors import ImageError
-from engine.images.decode import image_id
 from engine.storage import web
-from engine.storage.files import Storage, read_image, read_source
+from engine.storage.open_uri import read_uri
 from engine.storage.web import fetch, is_web
 from tests.written_sources import web_host
 
@@ -51,13 +49,13 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_bytes_whole_from_the_start_and_from_the_middle() -> None:
     with web_host({"/a.jpg": b"0123456789", "/empty": b"", "/%C3%A9%20b.jpg": b"e"}) as (host, _):
-        assert fetch(f"{host}/a.jpg") == read_source(f"{host}/a.jpg") == b"0123456789"
-        assert fetch(f"{host}/a.jpg", 0, 4) == read_source(f"{host}/a.jpg", at_most=4) == b"0123"
+        assert fetch(f"{host}/a.jpg") == read_uri(f"{host}/a.jpg") == b"0123456789"
+        assert fetch(f"{host}/a.jpg", 0, 4) == read_uri(f"{host}/a.jpg", at_most=4) == b"0123"
         assert fetch(f"{host}/a.jpg", 3, 4) == b"3456"
         assert fetch(f"{host}/a.jpg", 7) == b"789"
         assert fetch(f"{host}/empty", 0, 9) == b""
         assert fetch(f"{host}/é b.jpg") == b"e"
-        assert read_source(f"tar://x.jpg::{host}/a.jpg", 2, 3) == b"234"
+        assert read_uri(f"tar://x.jpg::{host}/a.jpg", 2, 3) == b"234"
 
 
 def test_what_is_not_there_is_no_such_file() -> None:
@@ -69,7 +67,7 @@ def test_what_is_not_there_is_no_such_file() -> None:
 @pytest.mark.parametrize(("code", "times"), [(403, 1), (410, 1), (451, 1), (429, 3), (500, 3), (503, 3)])
 def test_what_a_host_refuses_is_that_images_failure(code: int, times: int) -> None:
     with web_host({"/a.jpg": code}) as (host, asked), pytest.raises(ImageError, match=f"its host says {code}") as error:
-        read_source(f"{host}/a.jpg")
+        read_uri(f"{host}/a.jpg")
     assert (error.value.reason, len(asked)) == ("unreachable", times)
 
 
@@ -100,19 +98,8 @@ def test_names_without_an_address_closed_ports_and_nonsense_are_unreachable() ->
         closed = server.getsockname()[1]
     for url in ("http://no-such-host.invalid/a.jpg", f"http://127.0.0.1:{closed}/a.jpg", "http:///a.jpg", "http://[x/"):
         with pytest.raises(ImageError) as error:
-            read_source(url)
+            read_uri(url)
         assert error.value.reason == "unreachable"
-
-
-def test_an_image_whose_host_is_gone_is_read_from_another_of_its_sources(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"a photo")
-    name, storage = image_id(b"a photo"), Storage(str(tmp_path))
-    with web_host({"/a.jpg": 410}) as (host, _):
-        place = (f"{host}/a.jpg", 0, -1)
-        assert read_image(storage, name, place, lambda: [place[0], str(tmp_path / "a.jpg")]) == b"a photo"
-        with pytest.raises(ImageError, match="its host does not give it") as error:
-            read_image(storage, name, place, list)
-    assert error.value.reason == "unreachable"
 
 
 def test_what_lies_on_a_host_of_the_web() -> None:
@@ -289,5 +276,5 @@ def test_a_host_may_be_an_address_of_version_six() -> None:
         client.close()
 
     threading.Thread(target=serve, daemon=True).start()
-    assert read_source(f"http://[::1]:{server.getsockname()[1]}/a.jpg") == b"6"
+    assert read_uri(f"http://[::1]:{server.getsockname()[1]}/a.jpg") == b"6"
     server.close()

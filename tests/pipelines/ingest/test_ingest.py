@@ -14,8 +14,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from engine.errors import ConfigError
+from engine.images.locate import image_bytes
 from engine.storage.commits import Commits
-from engine.storage.files import Storage, read_source
+from engine.storage.files import Storage
 from pipelines.cli.commands import app
 from pipelines.ingest.ingest import list_inputs
 from pipelines.recipe import parse_recipe
@@ -146,7 +147,7 @@ def test_exif_turns_size_and_boxes_and_leaves_the_bytes(tmp_path: Path) -> None:
     (region,) = pq.read_table(labels)["regions"].to_pylist()[0]
     # Clockwise by 90 degrees: x' = 20 - y, y' = x.
     assert [region[name] for name in ("x1", "y1", "x2", "y2")] == [12, 2, 17, 12]
-    assert read_source(Storage(str(dataset)).locate(row["uri"]), row["offset"], row["length"]) == before
+    assert image_bytes(Storage(str(dataset)), row) == before
 
 
 def test_what_is_no_image_is_quarantined_with_a_reason(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import fsspec
 import pytest
 
 from engine.errors import ConfigError, StorageError
-from engine.storage.files import read_input
+from engine.storage.open_uri import read_input
 from pipelines.ingest.sources import folder as folder_source
 from pipelines.ingest.sources.folder import Folder
 from pipelines.ingest.sources.globs import Globs

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.errors import ConfigError, ImageError
-from engine.storage.files import read_source
+from engine.storage.open_uri import read_uri
 from pipelines.ingest.sources.open import open_source
 from pipelines.ingest.sources.parquet import ParquetRows
 from pipelines.ingest.sources.source import Entry
@@ -44,7 +44,7 @@ def test_images_of_hugging_face_are_read_by_row(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "x.parquet", photos, {"00002": "A photo."})
     entries = listed(path)
     assert [entry.uri for entry in entries] == [f"parquet://image/{row}::{path}" for row in range(6)]
-    assert [read_source(entry.uri) for entry in entries] == [photo.read_bytes() for photo in photos]
+    assert [read_uri(entry.uri) for entry in entries] == [photo.read_bytes() for photo in photos]
     assert [texts(entry) for entry in entries] == [[], [], ["A photo."], [], [], []]
 
 
@@ -169,9 +169,9 @@ def stored(path: Path, arrays: list[Any], names: list[str]) -> Path:
 def test_bytes_of_any_type_are_read(tmp_path: Path, kind: pa.DataType, value: Any) -> None:
     path = stored(tmp_path / "x.parquet", [pa.array([value, None], kind)], ["image"])
     there, none = listed(path)
-    assert read_source(there.uri) == b"x"
+    assert read_uri(there.uri) == b"x"
     with pytest.raises(ImageError, match=r"row 1 of .* has no image"):
-        read_source(none.uri)
+        read_uri(none.uri)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_what_is_not_read_of_a_file_is_told(tmp_path: Path) -> None:
     path = stored(tmp_path / "x.parquet", columns, ["image", "caption", "a", "a", "text"])
     source = ParquetRows(str(path))
     (entry,) = source.entries()
-    assert read_source(entry.uri) == b"x"
+    assert read_uri(entry.uri) == b"x"
     assert [note.replace(str(path), "x") for note in source.notes] == [
         "'x' has several columns called 'a': none of them was read.",
         "The column 'caption' of 'x' holds int64: not read as captions.",

@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import ConfigError
 from engine.schema import ANNOTATIONS, INPUTS, Answer, as_row
-from engine.storage.files import read_source
+from engine.storage.open_uri import read_uri
 from pipelines.ingest.sources.folder import Folder
 from pipelines.ingest.sources.open import open_source
 from pipelines.ingest.sources.world import World
@@ -66,7 +66,7 @@ def test_a_remote_folder_is_walked_the_same_way() -> None:
     assert [entry.uri for entry in entries] == ["memory://walked/a/1.jpg", "memory://walked/b.jpg"] or [
         entry.uri for entry in entries
     ] == ["memory:///walked/a/1.jpg", "memory:///walked/b.jpg"]
-    assert [read_source(entry.uri) for entry in entries] == [b"a/1.jpg", b"b.jpg"]
+    assert [read_uri(entry.uri) for entry in entries] == [b"a/1.jpg", b"b.jpg"]
     assert all(entry.fingerprint for entry in entries)
 
 
@@ -84,11 +84,11 @@ def test_what_is_no_folder_is_told_in_a_sentence(tmp_path: Path) -> None:
 def test_a_world_is_read_through_its_uris() -> None:
     world = World("world://?images=3&seed=5")
     entries = list(world.entries())
-    assert [read_source(entry.uri)[:4] for entry in entries] == [b"\x89PNG"] * 3
+    assert [read_uri(entry.uri)[:4] for entry in entries] == [b"\x89PNG"] * 3
     assert len({entry.uri for entry in entries}) == 3
     assert all(entry.labels and entry.labels.texts for entry in entries)
     with pytest.raises(FileNotFoundError):
-        read_source("world://?seed=5")
+        read_uri("world://?seed=5")
 
 
 def test_a_world_that_grew_is_the_same_source() -> None:

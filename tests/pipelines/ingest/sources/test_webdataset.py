@@ -13,7 +13,7 @@ import pytest
 from engine.errors import ConfigError
 from engine.reading.accounting import account
 from engine.reading.dataset import Dataset
-from engine.storage.files import read_source
+from engine.storage.open_uri import read_uri
 from pipelines.ingest.sources.open import open_source
 from pipelines.ingest.sources.source import Entry
 from pipelines.ingest.sources.webdataset import WebDataset
@@ -58,7 +58,7 @@ def test_a_sample_is_what_webdataset_says_it_is(tmp_path: Path) -> None:
     assert names(entries) == ["./a/0.jpg", "b.PNG", "c.d.jpg", "b.jpg"]
     assert len(entries) == len(theirs)
     for entry, sample in zip(entries, theirs, strict=True):
-        assert read_source(entry.uri, entry.offset, entry.length) in sample.values()
+        assert read_uri(entry.uri, entry.offset, entry.length) in sample.values()
     assert texts(entries[0]) == ["zero"]
 
 
@@ -209,7 +209,7 @@ def test_names_that_are_no_unicode_are_written_another_way_and_read_by_place(tmp
         file.addfile(info, io.BytesIO(b"abc"))
     (entry,) = listed(path)
     assert entry.uri == f"tar://caf\\xe9.jpg::{path}"
-    assert read_source(entry.uri, entry.offset, entry.length) == b"abc"
+    assert read_uri(entry.uri, entry.offset, entry.length) == b"abc"
 
 
 def test_tars_on_a_host_of_the_web(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_what_lies_behind_the_end_of_a_tar_is_quarantined(tmp_path: Path) -> Non
     source = WebDataset(str(path))
     entries = list(source.entries())
     assert lost(entries) == [("1.png", "behind_the_end"), ("2.png", "behind_the_end")]
-    assert [read_source(entry.uri, entry.offset, entry.length) for entry in entries] == photos
+    assert [read_uri(entry.uri, entry.offset, entry.length) for entry in entries] == photos
     end = len(photos[0]) + -len(photos[0]) % 512 + 3 * 512
     assert entries[1].error.startswith(f"behind the end of the tar at byte {end}")
     assert source.left_out == {"a member behind the end of its tar": 2}
