@@ -212,13 +212,13 @@ class Answers:
         from model.decoding.predict import predict
         from model.network.encoding import ask
         from model.pairs.parsing import decode as parsed
-        from model.pairs.tasks import given_of
+        from model.pairs.tasks import input_of
 
         asks, due = [], []
         for number, one in enumerate(self.records):
             made = compile_pairs(one, width=SIZE, height=SIZE, options=Options(tasks=[GROUNDING], order="reading"))
             for pair in made.pairs:
-                asks.append(ask(number, GROUNDING, given_of(GROUNDING, pair.prompt)))
+                asks.append(ask(number, GROUNDING, input_of(GROUNDING, pair.prompt)))
                 due.append(parsed(GROUNDING, pair.target, width=SIZE, height=SIZE).found)
         said = predict(self.florence, self.images, asks, batch_size=BATCH, max_new_tokens=80, location="median")
         right = asked = 0

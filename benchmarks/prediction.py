@@ -29,7 +29,7 @@ from model.pairs.tasks import TASKS
 from specialists.synthetic.world import scenes
 
 FOUR = ("<CAPTION>", "<OD>", "<DENSE_REGION_CAPTION>", "<REGION_PROPOSAL>")
-GIVEN = {"": "", "text": "a red ball", "region": "<loc_1><loc_2><loc_500><loc_600>"}
+GIVEN = {"": "", "caption": "a red ball", "names": "a red ball", "region": "<loc_1><loc_2><loc_500><loc_600>"}
 
 
 def untrained(preset: str, seed: int = 0) -> Florence:
@@ -50,7 +50,7 @@ def world(count: int, size: int = 96) -> list[Pixels]:
 
 
 def questions(images: int, tasks: Sequence[str]) -> list[Ask]:
-    return [ask(image, task, GIVEN[TASKS[task].takes]) for image in range(images) for task in tasks]
+    return [ask(image, task, GIVEN[TASKS[task].input]) for image in range(images) for task in tasks]
 
 
 def cpu_seconds(work: Callable[[], Any]) -> float:

@@ -39,13 +39,13 @@ def _asked(answers: Answers, task: str) -> list[tuple[Any, Any]]:
     """(answer, truth) of every true pair of a task."""
     from model.decoding.predict import predict
     from model.network.encoding import ask
-    from model.pairs.tasks import given_of
+    from model.pairs.tasks import input_of
 
     asks, due = [], []
     for number, record in enumerate(answers.records):
         made = compile_pairs(record, width=SIZE, height=SIZE, options=Options(tasks=[task], order="reading"))
         for pair in made.pairs:
-            asks.append(ask(number, task, given_of(task, pair.prompt)))
+            asks.append(ask(number, task, input_of(task, pair.prompt)))
             due.append(parsed(task, pair.target, width=SIZE, height=SIZE))
     said = predict(answers.florence, answers.images, asks, batch_size=64, max_new_tokens=120, location="median")
     return [(one.parsed, true) for one, true in zip(said, due, strict=True)]

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.06  # of the image's side, to either side
 SCORE_KIND = "token_probability"
-# Their labels are sentences and printed words: with the product long ones would always be worse than short ones.
-_SPELT_OUT = ("<DENSE_REGION_CAPTION>", "<OCR_WITH_REGION>")
 
 
 class TokenScores(NamedTuple):
@@ -98,7 +96,8 @@ def _found_score(task: str, found: Found, tokens: Sequence[float], near: Sequenc
     places = [place for start, end in found.locations_at for place in range(start, end)]
     product, mean = math.exp(sum(label)), math.exp(_mean(label))
     location = math.exp(_mean([near[place] for place in places]))
-    score = (mean if task in _SPELT_OUT else product) * location
+    # By the product a sentence would always score lower than a single word.
+    score = (mean if task_of(task).has_text_labels else product) * location
     exact = _mean([*label, *(tokens[place] for place in places)])
     return FoundScore(product, mean, location, min(1.0, score), exact)
 

@@ -44,7 +44,7 @@ class _Finish:
         if len(kept) < len(items):
             self.leave(task, "too_long", len(items) - len(kept))
         given = draft.given
-        if not given and TASKS[task].takes == "text":
+        if not given and TASKS[task].input == "names":
             given = AND.join(sorted({item.label for item in kept}))  # sorted, so as not to tell which is the largest
         prompt = prompt_of(task, given)
         if (task, prompt, target) in self.seen:

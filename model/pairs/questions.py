@@ -11,8 +11,7 @@ from model.pairs.locations import location_tokens
 from model.pairs.parsing import label_fault, text_fault
 from model.pairs.record_view import Name, Said, Source, Thing
 from model.pairs.targets import Item, arranged
-
-CAPTIONS = {"<CAPTION>": "brief", "<DETAILED_CAPTION>": "detailed", "<MORE_DETAILED_CAPTION>": "more_detailed"}
+from model.pairs.tasks import TASKS, Input, Reads
 
 _DETERMINERS = frozenset(
     "a an the some both one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905
@@ -40,25 +39,25 @@ class Drafts:
 
     def of(self, task: str) -> Iterator[Draft]:
         """In the record's order."""
-        return _DRAFTS[task](self, task)
+        return _MAKERS[TASKS[task].reads, TASKS[task].input](self, task)
 
     def captions(self, task: str) -> Iterator[Draft]:
         for text in self.source.texts:
-            if text["granularity"] == CAPTIONS[task] and self._good(task, text_fault(text["text"])):
+            if text["granularity"] == TASKS[task].granularity and self._good(task, text_fault(text["text"])):
                 yield Draft(text=text["text"], ids=(text["id"],))
 
     def objects(self, task: str) -> Iterator[Draft]:
         yield from _some(self._items(task, [(thing, Said("", thing.label)) for thing in self.source.objects]))
 
     def described(self, task: str) -> Iterator[Draft]:
-        yield from _some(self._items(task, self._best(task, self.source.objects, self.source.brief)))
+        yield from _some(self._items(task, self._best(task, self.source.objects, self._region_texts(task))))
 
     def proposals(self, task: str) -> Iterator[Draft]:
         yield from _some([_item(thing, "") for thing in self.source.objects if self._good(task, _fault(thing))])
 
     def printed(self, task: str) -> Iterator[Draft]:
-        fault = text_fault if task == "<OCR>" else label_fault
-        items = self._items(task, self._best(task, self.source.printed, self.source.read, "unread"), fault)
+        fault = text_fault if TASKS[task].form == "text" else label_fault
+        items = self._items(task, self._best(task, self.source.printed, self._region_texts(task), "unread"), fault)
         yield from _some(arranged("quads", items, "reading"))
 
     def grounding(self, task: str) -> Iterator[Draft]:
@@ -107,11 +106,11 @@ class Drafts:
 
     def descriptions(self, task: str) -> Iterator[Draft]:
         for thing in self.source.objects:
-            for said in self.source.brief.get(thing.id, ()):
+            for said in self._region_texts(task).get(thing.id, ()):
                 yield from self._said(task, thing, said)
 
     def readings(self, task: str) -> Iterator[Draft]:
-        for thing, said in self._best(task, self.source.printed, self.source.read, "unread"):
+        for thing, said in self._best(task, self.source.printed, self._region_texts(task), "unread"):
             yield from self._said(task, thing, said)
 
     def _said(self, task: str, thing: Thing, said: Said) -> Iterator[Draft]:
@@ -168,26 +167,28 @@ class Drafts:
             item._replace(polygons=self.source.outline(thing)) for item, thing in zip(items, name.things, strict=True)
         ]
 
+    def _region_texts(self, task: str) -> Mapping[str, list[Said]]:
+        return self.source.region_texts(TASKS[task].granularity)
+
     def _region(self, thing: Thing) -> str:
         if thing.id not in self._regions:
             self._regions[thing.id] = location_tokens(thing.box, self.source.width, self.source.height)
         return self._regions[thing.id]
 
 
-_DRAFTS: Mapping[str, Callable[[Drafts, str], Iterator[Draft]]] = {
-    **dict.fromkeys(CAPTIONS, Drafts.captions),
-    "<OD>": Drafts.objects,
-    "<DENSE_REGION_CAPTION>": Drafts.described,
-    "<REGION_PROPOSAL>": Drafts.proposals,
-    "<OCR>": Drafts.printed,
-    "<OCR_WITH_REGION>": Drafts.printed,
-    "<CAPTION_TO_PHRASE_GROUNDING>": Drafts.grounding,
-    "<REFERRING_EXPRESSION_SEGMENTATION>": Drafts.referred,
-    "<REGION_TO_SEGMENTATION>": Drafts.segmented,
-    "<OPEN_VOCABULARY_DETECTION>": Drafts.vocabulary,
-    "<REGION_TO_CATEGORY>": Drafts.categories,
-    "<REGION_TO_DESCRIPTION>": Drafts.descriptions,
-    "<REGION_TO_OCR>": Drafts.readings,
+_MAKERS: Mapping[tuple[Reads, Input], Callable[[Drafts, str], Iterator[Draft]]] = {
+    ("texts", ""): Drafts.captions,
+    ("labels", ""): Drafts.objects,
+    ("descriptions", ""): Drafts.described,
+    ("boxes", ""): Drafts.proposals,
+    ("printed", ""): Drafts.printed,
+    ("phrases", "caption"): Drafts.grounding,
+    ("masks_of_names", "names"): Drafts.referred,
+    ("names", "names"): Drafts.vocabulary,
+    ("masks", "region"): Drafts.segmented,
+    ("labels", "region"): Drafts.categories,
+    ("descriptions", "region"): Drafts.descriptions,
+    ("printed", "region"): Drafts.readings,
 }
 
 

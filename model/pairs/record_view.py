@@ -66,12 +66,18 @@ class Source:
         self.objects = [thing for kind, thing in things if kind == "object"]
         self.printed = [thing for kind, thing in things if kind == "text"]
         self.texts: Sequence[Mapping[str, Any]] = record.get("texts", ())
-        self.brief = _best_first(record.get("region_texts", ()), "brief")
-        self.read = _best_first(record.get("region_texts", ()), "ocr")
+        self._region_texts: Sequence[Mapping[str, Any]] = record.get("region_texts", ())
+        self._by_granularity: dict[str, dict[str, list[Said]]] = {}
         self._phrases: Sequence[Mapping[str, Any]] = record.get("phrases", ())
         self._by_id = {thing.id: thing for _, thing in things}
         self._outlines: dict[str, list[list[float]]] = {}
         self._mentions: dict[str, list[Mention]] | None = None
+
+    def region_texts(self, granularity: str) -> dict[str, list[Said]]:
+        """Texts of each region, best first: human ones, then by score."""
+        if granularity not in self._by_granularity:
+            self._by_granularity[granularity] = _best_first(self._region_texts, granularity)
+        return self._by_granularity[granularity]
 
     def outline(self, thing: Thing) -> list[list[float]]:
         """Its mask as polygons; none without a mask, or with one that is not of this image."""

@@ -1,6 +1,7 @@
-"""What Florence-2 can be asked, and in which sentence. The task's name is no token: the encoder sees the sentence.
+"""The tasks of Florence-2, with everything that differs between them. A new task is a new entry of TASKS.
 
-The sentences are those the released checkpoints were trained with; another wording is another task to them.
+The prompts are the sentences that the released checkpoints were trained with: the model knows a task by its sentence,
+so a different wording is a different task to it. The name, such as <OD>, is never shown to the model.
 """
 
 from __future__ import annotations
@@ -12,78 +13,197 @@ from typing import Literal
 from engine.errors import unknown
 
 Form = Literal["text", "boxes", "labelled_boxes", "repeated_boxes", "phrases", "quads", "polygons"]
-Takes = Literal["", "text", "region"]
+Input = Literal["", "caption", "names", "region"]
+Reads = Literal["texts", "labels", "descriptions", "printed", "boxes", "masks", "phrases", "names", "masks_of_names"]
 
-GIVEN = "{input}"
-AND = "<and>"  # between the names of one prompt
+AND = "<and>"  # between the names in one prompt
+OBJECT_DETECTION = "<OD>"
+GROUNDING = "<CAPTION_TO_PHRASE_GROUNDING>"
+DESCRIPTION = "<REGION_TO_DESCRIPTION>"
+_INPUT = "{input}"
 _REGION = re.compile(r"(?:<loc_(?:0|[1-9][0-9]{0,2})>){4}")
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`form` is how the answer is written (model/pairs/parsing.py); `takes` is what stands in the place of {input}."""
+    """One task.
+
+    form: how a target is written (model/pairs/parsing.py has the grammar of each form).
+    reads: what of a record its pairs are made from. `texts`: texts of `granularity`. Objects: their `boxes`, `masks`,
+        `labels`, or `descriptions` (region texts of `granularity`). `printed`: printed text. `phrases`: captions with
+        their grounded phrases. `names`: labels and phrases that name objects; `masks_of_names` if these have masks.
+    input: what replaces {input} in the prompt: a caption, names of objects joined by <and>, or four locations.
+    granularity: of the texts and region texts that it reads, and of those that its answers become.
+    makes: the resources (engine/component.py) that its answers become as annotations; none if they cannot.
+    """
 
     name: str
     prompt: str
     form: Form
-    takes: Takes = ""
+    reads: Reads
+    input: Input = ""
+    granularity: str = ""
+    makes: tuple[str, ...] = ()
+
+    @property
+    def region_kind(self) -> Literal["object", "text"]:
+        """The kind of the regions it is about."""
+        return "text" if self.reads == "printed" else "object"
+
+    @property
+    def has_text_labels(self) -> bool:
+        """Whether the labels in a target are sentences or printed text, not names of objects."""
+        return self.reads in ("descriptions", "printed")
 
 
-TASKS: dict[str, Task] = {
-    task.name: task
-    for task in (
-        Task("<CAPTION>", "What does the image describe?", "text"),
-        Task("<DETAILED_CAPTION>", "Describe in detail what is shown in the image.", "text"),
-        Task("<MORE_DETAILED_CAPTION>", "Describe with a paragraph what is shown in the image.", "text"),
-        Task("<OD>", "Locate the objects with category name in the image.", "labelled_boxes"),
-        Task("<DENSE_REGION_CAPTION>", "Locate the objects in the image, with their descriptions.", "labelled_boxes"),
-        Task("<REGION_PROPOSAL>", "Locate the region proposals in the image.", "boxes"),
-        Task("<OCR>", "What is the text in the image?", "text"),
-        Task("<OCR_WITH_REGION>", "What is the text in the image, with regions?", "quads"),
-        Task("<CAPTION_TO_PHRASE_GROUNDING>", "Locate the phrases in the caption: {input}", "phrases", "text"),
-        Task("<REFERRING_EXPRESSION_SEGMENTATION>", "Locate {input} in the image with mask", "polygons", "text"),
-        Task("<REGION_TO_SEGMENTATION>", "What is the polygon mask of region {input}", "polygons", "region"),
-        # Also of a referring expression, which has no task of its own: one name, one box.
-        Task("<OPEN_VOCABULARY_DETECTION>", "Locate {input} in the image.", "repeated_boxes", "text"),
-        Task("<REGION_TO_CATEGORY>", "What is the region {input}?", "text", "region"),
-        Task("<REGION_TO_DESCRIPTION>", "What does the region {input} describe?", "text", "region"),
-        Task("<REGION_TO_OCR>", "What text is in the region {input}?", "text", "region"),
-    )
-}
+_ALL = (
+    Task("<CAPTION>", "What does the image describe?", "text", "texts", granularity="brief", makes=("texts",)),
+    Task(
+        "<DETAILED_CAPTION>",
+        "Describe in detail what is shown in the image.",
+        form="text",
+        reads="texts",
+        granularity="detailed",
+        makes=("texts",),
+    ),
+    Task(
+        "<MORE_DETAILED_CAPTION>",
+        "Describe with a paragraph what is shown in the image.",
+        form="text",
+        reads="texts",
+        granularity="more_detailed",
+        makes=("texts",),
+    ),
+    Task(
+        OBJECT_DETECTION,
+        "Locate the objects with category name in the image.",
+        form="labelled_boxes",
+        reads="labels",
+        makes=("boxes",),
+    ),
+    Task(
+        "<DENSE_REGION_CAPTION>",
+        "Locate the objects in the image, with their descriptions.",
+        form="labelled_boxes",
+        reads="descriptions",
+        granularity="brief",
+        makes=("boxes", "region_texts"),
+    ),
+    Task(
+        "<REGION_PROPOSAL>",
+        "Locate the region proposals in the image.",
+        form="boxes",
+        reads="boxes",
+        makes=("boxes",),
+    ),
+    # It makes nothing: a record has no printed text without a region.
+    Task("<OCR>", "What is the text in the image?", "text", "printed", granularity="ocr"),
+    Task(
+        "<OCR_WITH_REGION>",
+        "What is the text in the image, with regions?",
+        form="quads",
+        reads="printed",
+        granularity="ocr",
+        makes=("ocr",),
+    ),
+    Task(
+        GROUNDING,
+        "Locate the phrases in the caption: {input}",
+        form="phrases",
+        reads="phrases",
+        input="caption",
+        makes=("phrases", "phrase_regions"),
+    ),
+    Task(
+        "<REFERRING_EXPRESSION_SEGMENTATION>",
+        "Locate {input} in the image with mask",
+        form="polygons",
+        reads="masks_of_names",
+        input="names",
+        makes=("boxes",),
+    ),
+    Task(
+        "<REGION_TO_SEGMENTATION>",
+        "What is the polygon mask of region {input}",
+        form="polygons",
+        reads="masks",
+        input="region",
+        makes=("masks",),
+    ),
+    # Referring expression comprehension has no task of its own: it is this one with one name and one box.
+    Task(
+        "<OPEN_VOCABULARY_DETECTION>",
+        "Locate {input} in the image.",
+        form="repeated_boxes",
+        reads="names",
+        input="names",
+        makes=("boxes",),
+    ),
+    Task(
+        "<REGION_TO_CATEGORY>",
+        "What is the region {input}?",
+        form="text",
+        reads="labels",
+        input="region",
+        granularity="candidate",
+        makes=("region_texts",),
+    ),
+    Task(
+        DESCRIPTION,
+        "What does the region {input} describe?",
+        form="text",
+        reads="descriptions",
+        input="region",
+        granularity="brief",
+        makes=("region_texts",),
+    ),
+    Task(
+        "<REGION_TO_OCR>",
+        "What text is in the region {input}?",
+        form="text",
+        reads="printed",
+        input="region",
+        granularity="ocr",
+        makes=("region_texts",),
+    ),
+)
+
+TASKS: dict[str, Task] = {task.name: task for task in _ALL}
+CAPTIONS: dict[str, str] = {task.name: task.granularity for task in _ALL if task.reads == "texts"}
 
 
 def task_of(name: str) -> Task:
-    """ConfigError with the nearest right name."""
+    """The task of this name. ConfigError with the nearest right name."""
     try:
         return TASKS[name]
     except KeyError:
         raise unknown("task", name, TASKS) from None
 
 
-def prompt_of(name: str, given: str = "") -> str:
-    """The sentence sent to the encoder. `given`: a caption, names joined by <and>, or a region as its four locations.
-
-    ValueError where something is given and none is taken, where it lacks, or is no region where one is due.
-    """
+def prompt_of(name: str, input_: str = "") -> str:
+    """The sentence for the encoder. ValueError if `input_` is not what the task takes (Task.input)."""
     task = task_of(name)
-    if not task.takes:
-        if given:
-            raise ValueError(f"{name} takes no input, but was given '{given}'.")
+    if not task.input:
+        if input_:
+            raise ValueError(f"{name} takes no input, but was given '{input_}'.")
         return task.prompt
-    if not given:
-        raise ValueError(f"{name} takes a {task.takes}, but was given none.")
-    if task.takes == "region" and not _REGION.fullmatch(given):
-        raise ValueError(f"{name} takes a region as four <loc_0>..<loc_999>, but was given '{given}'.")
-    return task.prompt.replace(GIVEN, given)
+    if not input_:
+        raise ValueError(f"{name} takes {_ARTICLES[task.input]} as input, but was given none.")
+    if task.input == "region" and not _REGION.fullmatch(input_):
+        raise ValueError(f"{name} takes a region as four <loc_0>..<loc_999>, but was given '{input_}'.")
+    return task.prompt.replace(_INPUT, input_)
 
 
-def given_of(name: str, prompt: str) -> str:
-    """What `prompt_of` was given. ValueError for a sentence that is not the task's."""
+def input_of(name: str, prompt: str) -> str:
+    """The input that `prompt_of` made this prompt from. ValueError if it is not a prompt of the task."""
     task = task_of(name)
-    before, _, after = task.prompt.partition(GIVEN)
-    given = prompt[len(before) : len(prompt) - len(after)] if task.takes else ""
-    if prompt != (before + given + after) or bool(given) != bool(task.takes):
-        raise ValueError(f"'{prompt}' is not what {name} asks: '{task.prompt}'.")
-    if task.takes == "region" and not _REGION.fullmatch(given):
-        raise ValueError(f"{name} takes a region as four <loc_0>..<loc_999>, but '{prompt}' names none.")
-    return given
+    before, _, after = task.prompt.partition(_INPUT)
+    input_ = prompt[len(before) : len(prompt) - len(after)] if task.input else ""
+    if prompt != (before + input_ + after) or bool(input_) != bool(task.input):
+        raise ValueError(f"'{prompt}' is not a prompt of {name}, which is '{task.prompt}'.")
+    if task.input == "region" and not _REGION.fullmatch(input_):
+        raise ValueError(f"{name} takes a region as four <loc_0>..<loc_999>, but '{prompt}' has none.")
+    return input_
+
+
+_ARTICLES: dict[Input, str] = {"caption": "a caption", "names": "names of objects", "region": "a region"}

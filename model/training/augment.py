@@ -42,8 +42,8 @@ class Augment:
 
     def __call__(self, image: Pixels, pair: dict[str, Any], position: int) -> tuple[Pixels, str]:
         """size x size x 3 and a target, as different as they may be."""
-        form = task_of(pair["task"]).form
-        if form not in ("boxes", "labelled_boxes") or task_of(pair["task"]).takes:
+        task = task_of(pair["task"])
+        if task.form not in ("boxes", "labelled_boxes") or task.input:
             return image, pair["target"]
         random = np.random.default_rng(key_of(self.seed, position, 17))
         flip = self.flip and bool(random.integers(2))
@@ -51,7 +51,7 @@ class Augment:
         dx, dy = (self.shift * float(value) for value in random.uniform(-1, 1, 2))
         moved = (_moved(entry, flip, scale, dx, dy) for entry in entries(pair["target"]))
         left = [entry for entry in moved if entry is not None]
-        return _drawn(image, flip, scale, dx, dy), _target(left, form, self.order)
+        return _drawn(image, flip, scale, dx, dy), _target(left, task.form, self.order)
 
 
 def entries(target: str) -> list[Entry]:

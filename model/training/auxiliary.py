@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from engine.errors import ConfigError
 from model.pairs.locations import to_bins
+from model.pairs.tasks import OBJECT_DETECTION
 from model.training.augment import area, entries
 from model.training.objective import IGNORED
 from model.training.pair_store import PairStore
 
-TASK = "<OD>"
 _BACKGROUND = 0  # its class; labels count from 1
 _BACKGROUND_WEIGHT = 0.4  # of objects: 1
 _PLACES_WEIGHT = 0.5  # of classes: 1
@@ -36,11 +36,13 @@ Ints = npt.NDArray[np.int64]
 def classes_of(store: PairStore) -> dict[str, int]:
     """{label: class} of the most frequent labels of object detection. ConfigError where there are none."""
     counts: Counter[str] = Counter()
-    if TASK in store.tables:
-        for target in store.tables[TASK]["target"].slice(0, _READ).to_pylist():
+    if OBJECT_DETECTION in store.tables:
+        for target in store.tables[OBJECT_DETECTION]["target"].slice(0, _READ).to_pylist():
             counts.update(label for label, _ in entries(target))
     if not counts:
-        raise ConfigError(f"train.auxiliary learns from boxes of {TASK}, and these pairs hold none: leave it at 0.")
+        raise ConfigError(
+            f"train.auxiliary learns from boxes of {OBJECT_DETECTION}, and these pairs hold none: leave it at 0."
+        )
     first = sorted(counts, key=lambda label: (-counts[label], label))[:_CLASSES]
     return {label: number for number, label in enumerate(sorted(first), start=1)}
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from engine.errors import ConfigError, ImageError
 from model.network.florence import MEAN, STD, Florence, Pixels
+from model.pairs.tasks import OBJECT_DETECTION
 from model.training.augment import Augment
-from model.training.auxiliary import TASK, Cells
+from model.training.auxiliary import Cells
 from model.training.objective import IGNORED
 from model.training.pair_store import PairStore, PixelStore
 from model.training.sampling import Schedule
@@ -108,7 +109,10 @@ class Batches:
             return {}
         import torch
 
-        due = [self.cells(target if name == TASK else None) for name, target in zip(names, targets, strict=True)]
+        due = [
+            self.cells(target if name == OBJECT_DETECTION else None)
+            for name, target in zip(names, targets, strict=True)
+        ]
         classes, places = (torch.from_numpy(np.stack(part)) for part in zip(*due, strict=True))
         return {"cell_classes": classes, "cell_places": places}
 

@@ -22,12 +22,10 @@ from model.pairs.locations import location_tokens
 from model.pairs.pair import PAIRS, estimated_tokens
 from model.pairs.parsing import Found, decode
 from model.pairs.polygons import outline
-from model.pairs.tasks import AND, TASKS, given_of
+from model.pairs.tasks import AND, TASKS, Task, input_of
 from pipelines.emit.pairs import PAIR
 
 Row = Mapping[str, Any]
-_GRANULARITY = {"<CAPTION>": "brief", "<DETAILED_CAPTION>": "detailed", "<MORE_DETAILED_CAPTION>": "more_detailed"}
-_REGION_SAID_AS = {"<REGION_TO_DESCRIPTION>": "brief", "<REGION_TO_OCR>": "ocr"}
 
 # What a target says of one region: its label, and its shape as locations.
 Saying = tuple[str, str]
@@ -101,7 +99,7 @@ def pair_fault(record: Row, pair: Row, max_points: int = 50) -> str:
     if pair["tokens"] != estimated_tokens(pair["target"]):
         return f"is said to be {pair['tokens']} tokens, and is {estimated_tokens(pair['target'])}"
     try:
-        given = given_of(pair["task"], pair["prompt"])
+        given = input_of(pair["task"], pair["prompt"])
         return _answer_fault(_Asked(record, pair, given, max_points))
     except ValueError as error:
         return f"asks otherwise than its task does: {error}"
@@ -139,9 +137,11 @@ class _Asked:
     pair: Row
     given: str
     max_points: int
+    task: Task = field(init=False)
     named: dict[str, dict[str, Row]] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.task = TASKS[self.pair["task"]]
         there = {item["id"]: (name, item) for name in ANNOTATIONS for item in self.record[name]}
         self.named = {name: {} for name in ANNOTATIONS}
         for annotation in self.pair["annotation_ids"]:
@@ -150,36 +150,38 @@ class _Asked:
 
     def texts(self) -> Iterator[str]:
         """What a text task may answer."""
-        task = self.pair["task"]
-        if task in _GRANULARITY:
-            granularity = _GRANULARITY[task]
-            yield from (one["text"] for one in self.named["texts"].values() if one["granularity"] == granularity)
-        elif task == "<OCR>":
-            lines = sorted(self._region_texts("ocr"), key=lambda line: (line[0]["y1"], line[0]["x1"]))
+        if self.task.reads == "texts":
+            texts = self.named["texts"].values()
+            yield from (one["text"] for one in texts if one["granularity"] == self.task.granularity)
+        elif self.task.input != "region":
+            lines = sorted(self._region_texts(), key=lambda line: (line[0]["y1"], line[0]["x1"]))
             yield "\n".join(text for _, text in lines)
-        elif task == "<REGION_TO_CATEGORY>":
+        elif self.task.reads == "labels":
             yield from (one["label"] for one in self._given_regions())
         else:
             given = [one["id"] for one in self._given_regions()]
-            yield from (text for one, text in self._region_texts(_REGION_SAID_AS[task]) if one["id"] in given)
+            yield from (text for one, text in self._region_texts() if one["id"] in given)
 
     def sayings(self) -> Iterator[Saying]:
         """What the annotations say of regions, in the words of the task."""
-        task, regions = self.pair["task"], self.named["regions"]
-        if task in ("<OD>", "<REGION_PROPOSAL>"):
-            yield from ((one["label"] if task == "<OD>" else "", self._box(one)) for one in regions.values())
-        elif task == "<DENSE_REGION_CAPTION>":
-            yield from ((text, self._box(one)) for one, text in self._region_texts("brief"))
-        elif task == "<OCR_WITH_REGION>":
-            yield from ((text, self._quad(one)) for one, text in self._region_texts("ocr"))
-        elif task == "<CAPTION_TO_PHRASE_GROUNDING>":
-            yield from self._grounded()
-        elif task == "<REGION_TO_SEGMENTATION>":
-            yield from (("", self._outline(one)) for one in self._given_regions())
-        elif task == "<REFERRING_EXPRESSION_SEGMENTATION>":
-            yield from (("", self._outline(one)) for one in regions.values())
-        else:
-            yield from ((self._name_of(one), self._shape(one)) for one in regions.values())
+        regions = self.named["regions"].values()
+        match self.task.reads:
+            case "labels":
+                yield from ((one["label"], self._box(one)) for one in regions)
+            case "boxes":
+                yield from (("", self._box(one)) for one in regions)
+            case "descriptions":
+                yield from ((text, self._box(one)) for one, text in self._region_texts())
+            case "printed":
+                yield from ((text, self._quad(one)) for one, text in self._region_texts())
+            case "phrases":
+                yield from self._grounded()
+            case "masks":
+                yield from (("", self._outline(one)) for one in self._given_regions())
+            case "masks_of_names":
+                yield from (("", self._outline(one)) for one in regions)
+            case _:
+                yield from ((self._name_of(one), self._shape(one)) for one in regions)
 
     def read(self, found: Found) -> Saying:
         """The same of what was parsed."""
@@ -190,9 +192,9 @@ class _Asked:
 
     def prompt_fault(self, found: Sequence[Found]) -> str:
         """Whether what was given is what the annotations call it."""
-        if TASKS[self.pair["task"]].takes != "text":
+        if self.task.input not in ("caption", "names"):
             return ""
-        if self.pair["task"] == "<CAPTION_TO_PHRASE_GROUNDING>":
+        if self.task.input == "caption":
             due = {one["text"] for one in self.named["texts"].values()}
             return "" if self.given in due else f"asks of '{self.given[:80]}', which is not its text"
         names = set(self.given.split(AND))
@@ -205,8 +207,8 @@ class _Asked:
         """Those whose box is the one the prompt asks of."""
         return [one for one in self.named["regions"].values() if self._box(one) == self.given]
 
-    def _region_texts(self, granularity: str) -> list[tuple[Row, str]]:
-        own = [one for one in self.named["region_texts"].values() if one["granularity"] == granularity]
+    def _region_texts(self) -> list[tuple[Row, str]]:
+        own = [one for one in self.named["region_texts"].values() if one["granularity"] == self.task.granularity]
         return [(self.named["regions"][one["region_id"]], one["text"]) for one in own]
 
     def _grounded(self) -> Iterator[Saying]:

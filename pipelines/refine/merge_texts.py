@@ -13,8 +13,8 @@ from typing import Any
 
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import Phrase, Region, Sample, Text, as_row
-from model.pairs.questions import CAPTIONS
-from pipelines.refine.propose_texts import DESCRIPTION, Row, made_by, region_text_row, text_row
+from model.pairs.tasks import CAPTIONS, DESCRIPTION
+from pipelines.refine.propose_texts import Row, made_by, region_text_row, text_row
 from refinement.measures import distinct_share
 from refinement.merge_texts import GivenText, ProposedText, TextChange, merge_texts
 from refinement.options import MergeOptions

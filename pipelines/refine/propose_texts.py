@@ -16,8 +16,8 @@ from engine.schema import required, text_key
 from model.decoding.likelihood import SCORE_KIND
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import text_fault
-from model.pairs.questions import CAPTIONS
 from model.pairs.record_view import Source
+from model.pairs.tasks import CAPTIONS, DESCRIPTION
 
 if TYPE_CHECKING:
     from model.decoding.predict import Prediction
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-DESCRIPTION = "<REGION_TO_DESCRIPTION>"
 WRITTEN = (*CAPTIONS, DESCRIPTION)
 
 # What a student thinks of a text, teacher-forced: of its own, and of those that are there.

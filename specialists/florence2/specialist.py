@@ -14,35 +14,16 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from engine.config.ranges import Share
-from engine.errors import ConfigError, unknown
+from engine.errors import ConfigError
 from engine.extras import FLORENCE
 from engine.layout import TRAINED
 from engine.schema import Answer, Region, Sample, Text
+from model.network.model_folder import local_copy
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import text_fault
-from model.pairs.tasks import task_of
-from specialists.florence2.answers import Reply
+from model.pairs.tasks import TASKS, Task, task_of
+from specialists.florence2.answers import AnswerBuilder
 
-GROUNDING = "<CAPTION_TO_PHRASE_GROUNDING>"
-_CAPTIONS = ("<CAPTION>", "<DETAILED_CAPTION>", "<MORE_DETAILED_CAPTION>")
-_NAMED = ("<OPEN_VOCABULARY_DETECTION>", "<REFERRING_EXPRESSION_SEGMENTATION>")
-_OF_REGIONS = ("<REGION_TO_SEGMENTATION>", "<REGION_TO_CATEGORY>", "<REGION_TO_DESCRIPTION>")
-
-# What each task makes (engine/component.py). <OCR> is not here: words without a place have none in a record.
-MAKES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(_CAPTIONS, ("texts",)),
-    "<OD>": ("boxes",),
-    "<REGION_PROPOSAL>": ("boxes",),
-    **dict.fromkeys(_NAMED, ("boxes",)),
-    "<DENSE_REGION_CAPTION>": ("boxes", "region_texts"),
-    "<OCR_WITH_REGION>": ("ocr",),
-    GROUNDING: ("phrases", "phrase_regions"),
-    "<REGION_TO_SEGMENTATION>": ("masks",),
-    "<REGION_TO_CATEGORY>": ("region_texts",),
-    "<REGION_TO_DESCRIPTION>": ("region_texts",),
-    "<REGION_TO_OCR>": ("region_texts",),
-}
-_READS = dict.fromkeys(_OF_REGIONS, "regions") | {"<REGION_TO_OCR>": "ocr", GROUNDING: "texts"}
 _FILES = (
     *("config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json"),
     *("tokenizer.json", "model.safetensors.index.json"),
@@ -76,7 +57,7 @@ class Florence2:
     deterministic: ClassVar[bool] = False  # the last digits of a score depend on who else is in the batch
     needs: tuple[str, ...] = ("pixels",)
     uses: tuple[str, ...] = ()
-    gives: tuple[str, ...] = tuple(dict.fromkeys(kind for kinds in MAKES.values() for kind in kinds))
+    gives: tuple[str, ...] = tuple(dict.fromkeys(kind for task in TASKS.values() for kind in task.makes))
     gives += ("image_scores",)
 
     def __init__(
@@ -108,31 +89,36 @@ class Florence2:
 
     def _check(self) -> None:
         if not self.tasks:
-            raise ConfigError(f"florence2 was given no tasks: give some of {', '.join(MAKES)}.")
+            raise ConfigError(f"florence2 has no tasks: give some of {', '.join(_answerable())}.")
         for task in self.tasks:
-            if task == "<OCR>":
-                raise ConfigError("florence2 cannot keep what <OCR> answers, words without a place: <OCR_WITH_REGION>.")
-            if task not in MAKES:
-                raise unknown("task", task, MAKES)
-        named = [task for task in self.tasks if task in _NAMED]
-        if bool(named) != bool(self.names):
-            wrong = f"{named[0]} needs `names`" if named else f"`names` are for {' and '.join(_NAMED)}"
-            raise ConfigError(f"florence2's {wrong}: give both or neither.")
+            if not task_of(task).makes:
+                raise ConfigError(
+                    f"florence2 cannot keep answers to {task} as annotations: give another task, for printed text "
+                    "<OCR_WITH_REGION>."
+                )
+        asking = [name for name in self.tasks if task_of(name).input == "names"]
+        if asking and not self.names:
+            raise ConfigError(f"florence2's task {asking[0]} needs `names`: give the names of what to look for.")
+        if self.names and not asking:
+            every = " or ".join(task.name for task in TASKS.values() if task.input == "names")
+            raise ConfigError(f"florence2 has `names` but no task that takes any: leave them out, or add {every}.")
         if bad := [name for name in self.names if text_fault(name)]:
-            raise ConfigError(f"florence2 cannot be asked for the name '{bad[0]}': {text_fault(bad[0])}.")
+            raise ConfigError(f"florence2 cannot put this name into a prompt, '{bad[0]}': {text_fault(bad[0])}.")
         if self.decoding["max_new_tokens"] < 4:
             raise ConfigError(
                 f"florence2's max_new_tokens is {self.decoding['max_new_tokens']}: an answer takes 4 at least."
             )
 
     def _declare(self) -> None:
-        self.grounds_own = any(task in _CAPTIONS for task in self.tasks)
-        read = [_READS[task] for task in self.tasks if task in _READS and not (task == GROUNDING and self.grounds_own)]
-        made = [kind for task in self.tasks for kind in MAKES[task]]
-        self.needs = tuple(dict.fromkeys(["pixels", *read]))
+        """Set needs, uses and gives by the tasks."""
+        tasks = [task_of(name) for name in self.tasks]
+        self.grounds_own_captions = any(task.reads == "texts" for task in tasks)
+        inputs = [_needed(task) for task in tasks if not (task.input == "caption" and self.grounds_own_captions)]
+        made = [kind for task in tasks for kind in task.makes]
+        self.needs = tuple(dict.fromkeys(["pixels", *filter(None, inputs)]))
         self.gives = tuple(dict.fromkeys([*made, "image_scores"]))
-        # What a phrase names may be there already.
-        matches = GROUNDING in self.tasks and "boxes" not in made and "regions" not in read
+        # A phrase may name a region that exists already.
+        matches = any(task.input == "caption" for task in tasks) and "boxes" not in made and "regions" not in inputs
         self.uses = ("regions",) if matches else ()
 
     @cached_property
@@ -164,65 +150,75 @@ class Florence2:
         import tempfile
 
         from engine.storage.files import Storage
-        from model.network.model_folder import local_copy
 
         parent, _, name = self.checkpoint.rpartition("/")
         return local_copy(Storage(parent), name, Path(tempfile.mkdtemp(prefix="florence2-")))
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order. Its own captions are grounded after they are written."""
+        """One answer for each sample, same order. Captions come first, as grounding may read them."""
         from model.network.encoding import see
 
-        replies = [Reply(sample) for sample in batch]
+        builders = [AnswerBuilder(sample) for sample in batch]
         seen = see(self.florence, [_pixels(sample) for sample in batch])
-        first = [task for task in self.tasks if task != GROUNDING]
-        for tasks in (first, [GROUNDING] if GROUNDING in self.tasks else []):
-            self._ask(seen, replies, tasks)
-        return [reply.finished() for reply in replies]
+        tasks = [task_of(name) for name in self.tasks]
+        self._ask(seen, builders, [task for task in tasks if task.input != "caption"])
+        self._ask(seen, builders, [task for task in tasks if task.input == "caption"])
+        return [builder.finish() for builder in builders]
 
-    def _ask(self, seen: Any, replies: Sequence[Reply], tasks: Sequence[str]) -> None:
+    def _ask(self, seen: Any, builders: Sequence[AnswerBuilder], tasks: Sequence[Task]) -> None:
         from model.decoding.predict import predict
         from model.network.encoding import ask, prompt_tokens
 
-        asks, about = [], []
-        for number, reply in enumerate(replies):
-            for task, given, subject in self._questions(tasks, reply):
-                asking = ask(number, task, given)
+        asks, subjects = [], []
+        for number, builder in enumerate(builders):
+            for task, input_, subject in self._questions(tasks, builder):
+                question = ask(number, task, input_)
                 try:
-                    prompt_tokens(self.florence, asking.prompt)
+                    prompt_tokens(self.florence, question.prompt)
                 except ValueError:
-                    reply.fault(task, "prompt_too_long")
+                    builder.count_malformed(task, "prompt_too_long")
                 else:
-                    asks.append(asking)
-                    about.append(subject)
+                    asks.append(question)
+                    subjects.append(subject)
         predictions = predict(self.florence, seen, asks, batch_size=self.batch_size, **self.decoding)
-        for asking, subject, prediction in zip(asks, about, predictions, strict=True):
-            replies[asking.image].take(asking.task, prediction, subject)
+        for question, subject, prediction in zip(asks, subjects, predictions, strict=True):
+            builders[question.image].add(question.task, prediction, subject)
 
-    def _questions(self, tasks: Sequence[str], reply: Reply) -> Iterator[tuple[str, str, Any]]:
-        """Task, what it is given, and what the answer is about."""
+    def _questions(self, tasks: Sequence[Task], builder: AnswerBuilder) -> Iterator[tuple[str, str, Any]]:
+        """(task, input of its prompt, subject of its answer) of every question about one image."""
         for task in tasks:
-            if not task_of(task).takes:
-                yield task, "", None
-            elif task in _NAMED:
-                yield from ((task, name, name) for name in self.names)
-            elif task == GROUNDING:
-                yield from ((task, text.text, text) for text in self._texts(reply))
+            if task.input == "caption":
+                yield from ((task.name, text.text, text) for text in self._captions(task, builder))
+            elif task.input == "names":
+                yield from ((task.name, name, name) for name in self.names)
+            elif task.input == "region":
+                regions = [region for region in builder.sample.regions if region.kind == task.region_kind]
+                trusted = [region for region in regions if self._trusted(region)]
+                yield from ((task.name, _locations(region, builder.sample), region) for region in trusted)
             else:
-                kind = "text" if task == "<REGION_TO_OCR>" else "object"
-                of_kind = [region for region in reply.sample.regions if region.kind == kind and self._trusted(region)]
-                yield from ((task, _locations(region, reply.sample), region) for region in of_kind)
+                yield task.name, "", None
 
     def _trusted(self, region: Region) -> bool:
         return region.score is None or region.score >= self.min_score
 
-    def _texts(self, reply: Reply) -> Iterator[Text]:
-        """To be grounded; a prompt cannot hold what a tokenizer would take for a location."""
-        for text in reply.answer.texts if self.grounds_own else reply.sample.texts:
+    def _captions(self, task: Task, builder: AnswerBuilder) -> Iterator[Text]:
+        """The texts to ground. Those that a prompt cannot hold are counted."""
+        for text in builder.answer.texts if self.grounds_own_captions else builder.sample.texts:
             if reason := text_fault(text.text):
-                reply.fault(GROUNDING, reason)
+                builder.count_malformed(task.name, reason)
             else:
                 yield text
+
+
+def _answerable() -> list[str]:
+    return [task.name for task in TASKS.values() if task.makes]
+
+
+def _needed(task: Task) -> str:
+    """The resource (engine/component.py) that the input of its prompt comes from; '' if it is not a resource."""
+    if task.input == "region":
+        return "ocr" if task.region_kind == "text" else "regions"
+    return "texts" if task.input == "caption" else ""
 
 
 def _locations(region: Region, sample: Sample) -> str:

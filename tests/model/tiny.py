@@ -15,9 +15,14 @@ import torch
 from model.network.encoding import Ask, ask
 from model.network.florence import Florence, Pixels, build, load
 from model.network.tokenizer import train_tokenizer
-from model.pairs.tasks import TASKS, Takes
+from model.pairs.tasks import TASKS, Input
 
-GIVEN: dict[Takes, str] = {"": "", "text": "a red ball", "region": "<loc_1><loc_2><loc_500><loc_600>"}
+GIVEN: dict[Input, str] = {
+    "": "",
+    "caption": "a red ball",
+    "names": "a red ball",
+    "region": "<loc_1><loc_2><loc_500><loc_600>",
+}
 
 
 @functools.cache
@@ -70,4 +75,4 @@ def noise(count: int, *, seed: int = 0) -> list[Pixels]:
 
 
 def asked(images: int, tasks: Sequence[str] = tuple(TASKS)) -> list[Ask]:
-    return [ask(image, task, GIVEN[TASKS[task].takes]) for image in range(images) for task in tasks]
+    return [ask(image, task, GIVEN[TASKS[task].input]) for image in range(images) for task in tasks]

@@ -107,7 +107,7 @@ def test_a_checkpoint_written_by_plain_transformers_loads_and_generates_the_same
     florence = load(folder)
     assert (florence.size, florence.image_tokens, florence.places) == (64, 5, 64)
     assert same(theirs(folder, noise(3), "<OD>"), ours(folder, noise(3), "<OD>"))
-    asks = [Ask(0, task.name, task.prompt) for task in TASKS.values() if not task.takes]
+    asks = [Ask(0, task.name, task.prompt) for task in TASKS.values() if not task.input]
     said = predict(florence, noise(1), asks)
     assert not any(answer.parsed.faults for answer in said)
     assert max(len(answer.ids) for answer in said) <= 64

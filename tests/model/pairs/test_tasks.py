@@ -5,22 +5,22 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import ConfigError
-from model.pairs.tasks import TASKS, given_of, prompt_of, task_of
+from model.pairs.tasks import TASKS, input_of, prompt_of, task_of
 from tests.model.golden import golden
 
 REGION = "<loc_0><loc_10><loc_999><loc_20>"
-GIVEN = {"": "", "text": "a cat and {a} dog", "region": REGION}
+GIVEN = {"": "", "caption": "a cat and {a} dog", "names": "a cat and {a} dog", "region": REGION}
 
 
 def test_the_prompts_are_the_golden_ones() -> None:
-    found = "".join(f"{name}\t{prompt_of(name, GIVEN[task.takes])}\n" for name, task in TASKS.items())
+    found = "".join(f"{name}\t{prompt_of(name, GIVEN[task.input])}\n" for name, task in TASKS.items())
     assert found == golden("prompts.tsv", found)
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_what_a_prompt_was_given_is_read_back(name: str) -> None:
-    given = GIVEN[TASKS[name].takes]
-    assert given_of(name, prompt_of(name, given)) == given
+    given = GIVEN[TASKS[name].input]
+    assert input_of(name, prompt_of(name, given)) == given
 
 
 def test_an_unknown_task_is_told_the_nearest_right_name() -> None:
@@ -33,7 +33,7 @@ def test_what_is_given_to_a_task_that_takes_nothing_is_refused() -> None:
         prompt_of("<OD>", "a cat")
 
 
-@pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.takes])
+@pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.input])
 def test_a_task_that_lacks_its_input_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="was given none"):
         prompt_of(name)
@@ -45,11 +45,11 @@ def test_a_task_that_lacks_its_input_is_refused(name: str) -> None:
 def test_a_region_is_four_locations_and_nothing_else(region: str) -> None:
     with pytest.raises(ValueError, match="as four"):
         prompt_of("<REGION_TO_CATEGORY>", region)
-    with pytest.raises(ValueError, match="names none"):
-        given_of("<REGION_TO_CATEGORY>", f"What is the region {region}?")
+    with pytest.raises(ValueError, match="has none"):
+        input_of("<REGION_TO_CATEGORY>", f"What is the region {region}?")
 
 
 @pytest.mark.parametrize("prompt", ["Locate in the image.", "Locate  in the image.", "Locate a cat", "locate a cat in"])
 def test_a_sentence_of_another_task_is_refused(prompt: str) -> None:
-    with pytest.raises(ValueError, match="is not what"):
-        given_of("<OPEN_VOCABULARY_DETECTION>", prompt)
+    with pytest.raises(ValueError, match="is not a prompt of"):
+        input_of("<OPEN_VOCABULARY_DETECTION>", prompt)

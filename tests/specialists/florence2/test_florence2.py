@@ -16,8 +16,8 @@ from model.decoding.score import score
 from model.network.encoding import ask
 from model.pairs.tasks import TASKS
 from specialists import CATALOG
-from specialists.florence2.answers import Reply
-from specialists.florence2.specialist import MAKES, Florence2
+from specialists.florence2.answers import AnswerBuilder
+from specialists.florence2.specialist import Florence2
 from tests.model.tiny import GIVEN, saved, tiny
 
 BOX = "<loc_100><loc_200><loc_500><loc_600>"  # 10, 10, 50, 30 of 100 x 50, but for half a bin
@@ -38,14 +38,14 @@ def sample(**annotations: Any) -> Sample:
 def said(task: str, target: str) -> Prediction:
     """As if the model had answered this, with the scores it has for it."""
     pixels = np.zeros((50, 100, 3), np.uint8)
-    return score(tiny(), [pixels], [ask(0, task, GIVEN[TASKS[task].takes])], [target])[0]
+    return score(tiny(), [pixels], [ask(0, task, GIVEN[TASKS[task].input])], [target])[0]
 
 
 def reply(task: str, target: str, subject: Any = None, **annotations: Any) -> Answer:
-    reply = Reply(sample(**annotations))
-    reply.take(task, said(task, target), subject)
-    answer = reply.finished()
-    gives = (*MAKES[task], "image_scores")
+    reply = AnswerBuilder(sample(**annotations))
+    reply.add(task, said(task, target), subject)
+    answer = reply.finish()
+    gives = (*TASKS[task].makes, "image_scores")
     assert check_answer(answer, reply.sample, gives) == ""
     return answer
 
@@ -142,9 +142,9 @@ def test_what_is_malformed_is_counted_and_the_rest_is_given() -> None:
 def test_a_text_that_was_cut_off_is_not_given() -> None:
     whole = said("<CAPTION>", "a red ball")
     cut = Prediction(whole.ids, whole.parsed, whole.likelihood, cut=True)
-    reply = Reply(sample())
-    reply.take("<CAPTION>", cut)
-    answer = reply.finished()
+    reply = AnswerBuilder(sample())
+    reply.add("<CAPTION>", cut)
+    answer = reply.finish()
     assert not answer.texts
     assert faults(answer) == {"<CAPTION> cut": 1}
 
@@ -179,7 +179,7 @@ def test_what_it_needs_and_gives_follows_from_its_tasks(
         ({"tasks": ["<ODD>"]}, "Unknown task '<ODD>': did you mean '<OD>'?"),
         ({"tasks": ["<OCR>"]}, "<OCR_WITH_REGION>"),
         ({"tasks": ["<OPEN_VOCABULARY_DETECTION>"]}, "<OPEN_VOCABULARY_DETECTION> needs `names`"),
-        ({"tasks": ["<OD>"], "names": ["cat"]}, "`names` are for <OPEN_VOCABULARY_DETECTION>"),
+        ({"tasks": ["<OD>"], "names": ["cat"]}, "`names` but no task that takes any"),
         ({"tasks": ["<OPEN_VOCABULARY_DETECTION>"], "names": ["a<loc_1>"]}, "'a<loc_1>': reserved_token"),
         ({"tasks": ["<OD>"], "max_new_tokens": 2}, "max_new_tokens is 2"),
     ],
@@ -210,7 +210,7 @@ def test_a_folder_that_is_no_checkpoint_is_told(tmp_path: Path) -> None:
 
 
 def test_every_task_is_answered_by_a_random_model_and_the_tower_sees_each_image_once(checkpoint: str) -> None:
-    tasks = list(MAKES)
+    tasks = [task.name for task in TASKS.values() if task.makes]
     made = Florence2(checkpoint=checkpoint, tasks=tasks, names=["red ball", "ring"], max_new_tokens=24)
     made.load()
     seen: list[int] = []
