@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.evaluate.detections import plain_label
+from engine.records.labels import plain_label
 from model.evaluate.resampling import Ints
 from refinement.measures import Named
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model.evaluate.detections import Box, plain_label
+from engine.records.labels import plain_label
+from model.evaluate.detections import Box
 from model.evaluate.matching import box_overlaps
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.evaluate.detections import Detection, Truth, TruthImage, in_known_images, plain_label
+from engine.records.labels import plain_label
+from model.evaluate.detections import Detection, Truth, TruthImage, in_known_images
 from model.evaluate.matching import matched
 from model.evaluate.resampling import Bools, Floats, Ints, of_totals
 from model.evaluate.tokens import tokens

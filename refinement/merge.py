@@ -13,8 +13,9 @@ from typing import Literal
 
 import numpy as np
 
+from engine.records.labels import plain_label
 from engine.records.overlaps import iou_pairs, suppressors
-from model.evaluate.detections import Box, plain_label
+from model.evaluate.detections import Box
 from refinement.match import overlap, paired
 from refinement.options import MergeOptions
 

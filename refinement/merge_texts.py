@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from engine.records.labels import without_case
 from refinement.options import MergeOptions
 
 
@@ -97,7 +98,7 @@ def _seen(one: ProposedText) -> float:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.casefold().split()).rstrip(".")
+    return without_case(text).rstrip(".")
 
 
 def _competed(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from engine.errors import ConfigError
-from model.evaluate.detections import plain_label
+from engine.records.labels import plain_label
 
 Held = frozenset[frozenset[str]]
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from engine.config.ranges import Share
 from engine.errors import ConfigError
+from engine.records.labels import without_case
 from engine.records.overlaps import iou_pairs, suppressors
 from engine.schema import Answer, Region, Sample
 from engine.scores.calibration import Calibration
@@ -176,9 +177,9 @@ class _Candidates:
         def number(key: tuple[int, str]) -> int:
             return numbers.setdefault(key, len(numbers))
 
-        labels = [number((i, _plain(r.label))) for i, r in zip(image, self.regions, strict=True)]
+        labels = [number((i, without_case(r.label))) for i, r in zip(image, self.regions, strict=True)]
         self.within_label = np.array(labels, np.int64)
-        people = [number((i, _plain(r.label))) for i, r in zip(self.human_image, self.human, strict=True)]
+        people = [number((i, without_case(r.label))) for i, r in zip(self.human_image, self.human, strict=True)]
         self.human_label = np.array(people, np.int64)
         by_producer = [number((-1 - label, p)) for label, p in zip(labels, self.producers, strict=True)]
         self.within_producer = np.array(by_producer, np.int64)
@@ -295,7 +296,3 @@ def _clipped(regions: Sequence[Region], sample: Sample) -> Floats:
     boxes = np.array([(r.x1, r.y1, r.x2, r.y2) for r in regions], np.float64).reshape(-1, 4)
     edge = np.array([sample.width, sample.height] * 2, np.float64)
     return np.asarray(np.where(np.isfinite(boxes).all(axis=1, keepdims=True), np.clip(boxes, 0, edge), 0.0))
-
-
-def _plain(label: str) -> str:
-    return " ".join(label.casefold().split())

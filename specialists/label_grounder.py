@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
-from engine.records.accents import without_accents
+from engine.records.labels import plain_words
 from engine.schema import Answer, Chunk, Phrase, Region, Sample, Text
 from specialists.english import COLLECTIVE, LOOKALIKES, NUMBERS, SYNONYMS, noun, plural, spaced
 
@@ -85,7 +85,7 @@ class LabelGrounder:
         regions: dict[str, list[Region]] = {}
         for region in sample.regions:
             if region.kind == "object" and region.label:
-                regions.setdefault(folded(region.label), []).append(region)
+                regions.setdefault(plain_words(region.label), []).append(region)
         for same in regions.values():
             same.sort(key=lambda region: (-certainty(region), -area(region), region.id))
         names = self.names(frozenset(regions))
@@ -128,7 +128,7 @@ def add(names: dict[str, Name], one: str, label: str) -> None:
 
 def named(chunk: Chunk, names: dict[str, Name], regions: dict[str, list[Region]]) -> Named:
     """The regions a chunk names: the longest name it ends in decides, and "hot dog" is no dog."""
-    words = folded(chunk.text).split()
+    words = plain_words(chunk.text).split()
     found = ending(words, names)
     if found is None and len(words) > 1 and words[-1] in VERBS:
         words.pop()
@@ -186,7 +186,3 @@ def certainty(region: Region) -> float:
 
 def area(region: Region) -> float:
     return (region.x2 - region.x1) * (region.y2 - region.y1)
-
-
-def folded(words: str) -> str:
-    return " ".join(without_accents(words.replace("_", " ").replace("-", " ")).casefold().split())

@@ -16,6 +16,7 @@ from pydantic import Field
 from engine.config.ranges import Amount, Share
 from engine.errors import ConfigError, unknown
 from engine.records.columns import Phrases, View
+from engine.records.labels import without_case
 from engine.records.shard import Floats, Numbers
 from engine.schema import GRANULARITIES
 
@@ -72,9 +73,9 @@ def row_bounds(
     bounds = rows.lookup("producer", _numbers(f"{option} by producer", by_producer), _number(option, given))
     if not by_label:
         return bounds
-    own = {_plain(label): number for label, number in _numbers(f"{option} by label", by_label).items()}
+    own = {without_case(label): number for label, number in _numbers(f"{option} by label", by_label).items()}
     codes, words = rows.codes("label")
-    of_label = np.array([*(own.get(_plain(word), np.nan) for word in words), np.nan])[codes]
+    of_label = np.array([*(own.get(without_case(word), np.nan) for word in words), np.nan])[codes]
     return np.where(np.isnan(of_label), bounds, of_label)
 
 
@@ -120,7 +121,3 @@ def _granularities(texts: View) -> tuple[Numbers, list[str]]:
 def _along(bounds: Mapping[str, float], words: list[str]) -> Floats:
     """One a word, and one more for no word. What '' has holds for words nobody knows."""
     return np.array([bounds.get(word, bounds[""]) for word in (*words, "")], np.float64)
-
-
-def _plain(label: str) -> str:
-    return " ".join(label.casefold().split())

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from engine.records import masks as rle_masks
-from model.evaluate.detections import Detection, Truth, TruthImage, in_known_images, plain_label
+from engine.records.labels import plain_label
+from model.evaluate.detections import Detection, Truth, TruthImage, in_known_images
 from model.evaluate.resampling import Bools, Floats, Ints
 
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")

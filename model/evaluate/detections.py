@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.errors import EngineError
-from engine.records.accents import without_accents
 
 Box = tuple[float, float, float, float]
 
@@ -43,10 +42,6 @@ class TruthImage:
     width: int
     height: int
     objects: Sequence[Truth] = ()
-
-
-def plain_label(label: str) -> str:
-    return " ".join(without_accents(label).casefold().split())
 
 
 def in_known_images(truth: Iterable[str], found: Mapping[str, object]) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from model.evaluate.detections import Detection, Truth, TruthImage, in_known_images, plain_label
+from engine.records.labels import plain_label
+from model.evaluate.detections import Detection, Truth, TruthImage, in_known_images
 from model.evaluate.resampling import Bools, Floats, Ints
 
 

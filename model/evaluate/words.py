@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.records.accents import without_accents
+from engine.records.labels import without_accents
 from model.evaluate.detections import Box, in_known_images
 from model.evaluate.resampling import Floats, Ints, of_totals
 

@@ -10,9 +10,9 @@ import difflib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from model.evaluate.detections import Detection, TruthImage, plain_label
+from engine.records.labels import plain_label, plain_words
+from model.evaluate.detections import Detection, TruthImage
 from specialists.english import SYNONYMS
-from specialists.label_grounder import folded
 
 EXAMPLES = 5
 
@@ -39,9 +39,9 @@ def label_gaps(truth: Mapping[str, TruthImage], given: Iterable[Mapping[str, Seq
 
 def nearest(label: str, among: Collection[str]) -> str:
     """The name that means the same, or is written nearly the same; '' for none."""
-    same = {folded(label), *SYNONYMS.get(folded(label), ())}
+    same = {plain_words(label), *SYNONYMS.get(plain_words(label), ())}
     for other in among:
-        if folded(other) in same or folded(label) in SYNONYMS.get(folded(other), ()):
+        if plain_words(other) in same or plain_words(label) in SYNONYMS.get(plain_words(other), ()):
             return other
     return next(iter(difflib.get_close_matches(label, sorted(among), n=1, cutoff=0.7)), "")
 

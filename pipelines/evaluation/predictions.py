@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.reading.dataset import CurrentNode, Dataset
+from engine.records.labels import plain_words
 from engine.records.overlaps import iou_pairs, suppress
 from engine.schema import Chunk, Region
 from engine.storage.commits import TableReader
@@ -16,7 +17,7 @@ from model.evaluate.dense import Described
 from model.evaluate.detections import Detection, Truth, TruthImage
 from pipelines.evaluation.truth import Row, box_of
 from pipelines.filter.kept_record import Rows, only
-from specialists.label_grounder import all_names, folded, named
+from specialists.label_grounder import all_names, named
 
 NMS_IOU = 0.5
 
@@ -70,7 +71,7 @@ def without_duplicates(found: Mapping[str, list[Detection]], iou: float = NMS_IO
     """The boxes as consensus takes them up: of one label and image, the best of those that overlap."""
     flat = [(image, one) for image in sorted(found) for one in found[image]]
     numbers: dict[tuple[str, str], int] = {}
-    group = np.array([numbers.setdefault((i, folded(one.label)), len(numbers)) for i, one in flat], np.int64)
+    group = np.array([numbers.setdefault((i, plain_words(one.label)), len(numbers)) for i, one in flat], np.int64)
     boxes = np.array([one.box for _, one in flat], np.float64).reshape(-1, 4)
     i, j, _ = iou_pairs(group, boxes, min_iou=iou)
     stays = suppress(i, j, np.array([one.score for _, one in flat], np.float64))
@@ -106,7 +107,7 @@ def phrases_of_labels(truth: TruthImage, row: Row) -> Iterator[Meant]:
     objects: dict[str, list[Region]] = defaultdict(list)
     for thing in truth.objects:
         if not thing.crowd:
-            objects[folded(thing.label)].append(Region(*thing.box, thing.label))
+            objects[plain_words(thing.label)].append(Region(*thing.box, thing.label))
     names = all_names(frozenset(objects), True)
     texts = {text["id"]: text["text"] for text in row["texts"]}
     regions = {region["id"]: region for region in row["regions"]}
@@ -114,7 +115,7 @@ def phrases_of_labels(truth: TruthImage, row: Row) -> Iterator[Meant]:
         words = texts.get(phrase["text_id"], "")[phrase["char_start"] : phrase["char_end"]]
         meant = named(Chunk(0, len(words), "", False, words), names, objects).regions
         if meant:
-            label = folded(meant[0].label)
+            label = plain_words(meant[0].label)
             found = [regions[name] for name in phrase["region_ids"] if name in regions]
             found.sort(key=lambda region: -certainty(region))
-            yield Meant(found, [thing for thing in truth.objects if folded(thing.label) == label])
+            yield Meant(found, [thing for thing in truth.objects if plain_words(thing.label) == label])

@@ -15,11 +15,12 @@ from engine.errors import ConfigError
 from engine.keys import stable_hash
 from engine.layout import CONFUSION, IMAGES
 from engine.reading.dataset import Dataset
+from engine.records.labels import plain_label
 from engine.running.graph import Node
 from engine.storage.commits import Commits, TableReader
 from engine.storage.files import Storage
 from engine.storage.sealed import read_sealed, seal
-from model.evaluate.detections import Box, Detection, plain_label
+from model.evaluate.detections import Box, Detection
 from pipelines.evaluation.truth import audit_truth, box_of
 from pipelines.filter.kept_record import records, records_of
 from pipelines.refine.audit import Side, dataset_of

@@ -1,4 +1,4 @@
-"""without_accents: Latin and Greek letters lose their marks, other scripts keep theirs."""
+"""Labels are compared in three degrees; only Latin and Greek letters lose their accents."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from engine.records.accents import without_accents
+from engine.records.labels import plain_label, plain_words, without_accents, without_case
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,10 @@ from engine.records.accents import without_accents
 def test_only_latin_and_greek_letters_lose_their_marks(text: str, plain: str) -> None:
     assert without_accents(text) == plain
     assert without_accents(unicodedata.normalize("NFD", text)) == plain
+
+
+def test_each_degree_of_folding_folds_what_it_says_and_no_more() -> None:
+    label = " Déjà_vu  Traffic-Light"
+    assert without_case(label) == "déjà_vu traffic-light"
+    assert plain_label(label) == "deja_vu traffic-light"
+    assert plain_words(label) == "deja vu traffic light"

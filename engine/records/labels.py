@@ -1,0 +1,41 @@
+"""How labels are compared: three degrees of folding, each a function.
+
+Consensus and the bounds by label fold case alone, as the data sets made with them did; measuring and merging fold
+accents too; the grounder, which looks for labels in sentences, also reads '_' and '-' as spaces.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_ACCENTED = re.compile(r"([a-zA-Z\u0370-\u03ff])[\u0300-\u036f]+")
+# Unicode knows these as letters of their own; people without the key write them so.
+_PLAIN = str.maketrans({"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ı": "i", "æ": "ae", "Æ": "AE"})
+_PLAIN |= str.maketrans({"œ": "oe", "Œ": "OE", "ß": "ss"})
+
+
+def without_case(label: str) -> str:
+    """Case and white space folded: "Traffic  Light" becomes "traffic light"."""
+    return " ".join(label.casefold().split())
+
+
+def plain_label(label: str) -> str:
+    """Case, white space and accents folded: "Café" becomes "cafe"."""
+    return without_case(without_accents(label))
+
+
+def plain_words(words: str) -> str:
+    """As `plain_label`, with '_' and '-' as spaces: "traffic_light" becomes "traffic light"."""
+    return plain_label(words.replace("_", " ").replace("-", " "))
+
+
+def without_accents(text: str) -> str:
+    """Latin and Greek letters without their accents, composed or decomposed: "CAFÉ" becomes "CAFE".
+
+    In other scripts a mark makes another letter (Cyrillic й, Japanese が, vowels of Hindi), so it stays.
+    """
+    if text.isascii():
+        return text
+    plain = _ACCENTED.sub(r"\1", unicodedata.normalize("NFD", text))
+    return unicodedata.normalize("NFC", plain).translate(_PLAIN)
