@@ -99,34 +99,6 @@ class Grammar:
         return self.table[states, tokens].long().clamp(min=0)
 
 
-class Constraint:
-    """For `generate` of transformers: a logits processor, of one answer a row or of several beams for each.
-
-    `tasks`: of each prompt. `limit`: the number of new tokens that `generate` is given.
-    """
-
-    def __init__(self, grammar: Grammar, tasks: Sequence[str], limit: int) -> None:
-        self.grammar, self.limit = grammar, limit
-        self._starts = grammar.start(tasks, limit)
-        self._read = torch.zeros(0, 0)
-        self._states = self._starts
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        self._follow(input_ids)
-        remaining = self.limit - (input_ids.shape[1] - 1)
-        before_last = input_ids[:, -2] if input_ids.shape[1] > 1 else input_ids[:, -1]
-        return self.grammar.allowed(scores, self._states, before_last, remaining)
-
-    def _follow(self, input_ids: Tensor) -> None:
-        """One token further than before; from the beginning where beams changed places."""
-        known = self._read.shape[1]
-        if known + 1 != input_ids.shape[1] or not known or not torch.equal(self._read, input_ids[:, :-1]):
-            self._states, known = self._starts.repeat_interleave(len(input_ids) // len(self._starts)), 1
-        for place in range(known, input_ids.shape[1]):  # place 0 holds the token a decoder starts with
-            self._states = self.grammar.after(self._states, input_ids[:, place])
-        self._read = input_ids.clone()
-
-
 _MADE: WeakKeyDictionary[Vocabulary, dict[tuple[int, str], Grammar]] = WeakKeyDictionary()
 
 

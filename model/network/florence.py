@@ -168,9 +168,25 @@ def build(preset: str, tokenizer: Any, *, size: int = 0, seed: int = 0, fourier:
 
 
 def _network(shape: Preset, vocabulary: Vocabulary) -> Any:
-    from transformers import BartConfig, Florence2Config, Florence2ForConditionalGeneration, Florence2VisionConfig
+    from transformers import Florence2Config, Florence2ForConditionalGeneration
 
-    vision = Florence2VisionConfig(
+    ids: dict[str, Any] = {
+        "pad_token_id": vocabulary.pad,
+        "bos_token_id": vocabulary.bos,
+        "eos_token_id": vocabulary.eos,
+    }
+    text = _text_config(shape, vocabulary, ids)
+    vision = _vision_config(shape)
+    config = Florence2Config(
+        text_config=text.to_dict(), vision_config=vision.to_dict(), image_token_id=vocabulary.image, **ids
+    )
+    return Florence2ForConditionalGeneration(config)
+
+
+def _vision_config(shape: Preset) -> Any:
+    from transformers import Florence2VisionConfig
+
+    return Florence2VisionConfig(
         depths=list(shape.depths),
         embed_dim=list(shape.widths),
         num_heads=list(shape.heads),
@@ -185,12 +201,12 @@ def _network(shape: Preset, vocabulary: Vocabulary) -> Any:
         projection_dim=shape.d_model,
         initializer_range=shape.vision_std,
     )
-    ids: dict[str, Any] = {
-        "pad_token_id": vocabulary.pad,
-        "bos_token_id": vocabulary.bos,
-        "eos_token_id": vocabulary.eos,
-    }
-    text = BartConfig(
+
+
+def _text_config(shape: Preset, vocabulary: Vocabulary, ids: dict[str, Any]) -> Any:
+    from transformers import BartConfig
+
+    return BartConfig(
         vocab_size=-(-vocabulary.size // 64) * 64,  # as released: whole tiles for a GPU
         d_model=shape.d_model,
         encoder_layers=shape.encoder_layers,
@@ -208,10 +224,6 @@ def _network(shape: Preset, vocabulary: Vocabulary) -> Any:
         forced_eos_token_id=vocabulary.eos,
         **ids,
     )
-    config = Florence2Config(
-        text_config=text.to_dict(), vision_config=vision.to_dict(), image_token_id=vocabulary.image, **ids
-    )
-    return Florence2ForConditionalGeneration(config)
 
 
 def _processor(tokenizer: Any, size: int, image_tokens: int) -> Any:

@@ -54,9 +54,6 @@ class Vocabulary:
         self._silent = frozenset((self.bos, self.eos, self.pad))
         self._mark_of = {number: mark for mark, number in self.marks.items()}
 
-    def location(self, number: int) -> int:
-        return self.first_location + number
-
     def is_location(self, token: int) -> bool:
         return self.first_location <= token < self.first_location + BINS
 

@@ -23,11 +23,6 @@ def to_bins(values: npt.ArrayLike, side: float) -> npt.NDArray[np.int64]:
     return np.clip(bins, 0, BINS - 1).astype(np.int64)
 
 
-def from_bins(bins: npt.ArrayLike, side: float) -> npt.NDArray[np.float64]:
-    """The middles of bins, in pixels: never more than half a bin from what was inside the image."""
-    return (np.asarray(bins, np.float64) + 0.5) * side / BINS
-
-
 def location_tokens(points: Sequence[float] | npt.NDArray[np.floating], width: float, height: float) -> str:
     """x, y, x, y, ... in pixels as the locations of a target."""
     if len(points) <= 8:  # NumPy takes longer to start than a box takes

@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 
 from engine.errors import unknown
 from model.pairs.locations import location_tokens
-from model.pairs.parsing import END_POLY, POLY, SEP, Box, label_fault, text_fault
-from model.pairs.tasks import Form, task_of
+from model.pairs.parsing import END_POLY, POLY, SEP, Box, label_fault
+from model.pairs.tasks import Form
 
 Order = Literal["area", "reading"]
 ORDERS: tuple[Order, ...] = ("area", "reading")
@@ -31,21 +31,6 @@ class Item(NamedTuple):
     polygons: Sequence[Sequence[float]] = ()  # the parts of one thing, each x, y, x, y, ...
     at: int = 0
     ids: tuple[str, ...] = ()
-
-
-def encode(
-    task: str, items: Sequence[Item] = (), text: str = "", *, width: float, height: float, order: Order = "area"
-) -> str:
-    """The target of a task: of `text` or of `items`. ValueError for what the grammar cannot carry."""
-    form = task_of(task).form
-    if form == "text":
-        if reason := text_fault(text):
-            raise ValueError(f"{task} cannot answer '{text}': {reason}.")
-        return text
-    for item in items:
-        if reason := item_fault(form, item):
-            raise ValueError(f"{task} cannot answer '{item.label}' at {item.box}: {reason}.")
-    return write(form, arranged(form, items, order), width=width, height=height, order=order)
 
 
 def item_fault(form: Form, item: Item) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from engine.errors import ConfigError
-from model.decoding.grammar import Constraint, grammar_of
+from model.decoding.grammar import Grammar, grammar_of
 from model.decoding.predict import predict
 from model.network.encoding import padded
 from model.pairs.compile import compile_pairs
@@ -72,7 +75,7 @@ def test_every_target_of_every_task_may_be_written() -> None:
 @given(st.text(max_size=6))
 def test_a_label_may_be_written_where_the_grammar_can_carry_it(label: str) -> None:
     ids = tiny().tokenizer(label, add_special_tokens=False)["input_ids"]
-    four = [tiny().vocabulary.location(5)] * 4
+    four = [tiny().vocabulary.first_location + 5] * 4
     assert accepts("<OD>", ids + four) == (label_fault(label) == "")
 
 
@@ -118,6 +121,34 @@ def test_where_free_decoding_is_valid_constrained_decoding_says_the_same(task: s
                 same += one.ids == other.ids
     assert same == valid
     assert 4 <= valid < 36  # of 36: some were learned, some were not
+
+
+class Constraint:
+    """For `generate` of transformers: a logits processor, of one answer a row or of several beams for each.
+
+    `tasks`: of each prompt. `limit`: the number of new tokens that `generate` is given.
+    """
+
+    def __init__(self, grammar: Grammar, tasks: Sequence[str], limit: int) -> None:
+        self.grammar, self.limit = grammar, limit
+        self._starts = grammar.start(tasks, limit)
+        self._read = torch.zeros(0, 0)
+        self._states = self._starts
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self._follow(input_ids)
+        remaining = self.limit - (input_ids.shape[1] - 1)
+        before_last = input_ids[:, -2] if input_ids.shape[1] > 1 else input_ids[:, -1]
+        return self.grammar.allowed(scores, self._states, before_last, remaining)
+
+    def _follow(self, input_ids: Tensor) -> None:
+        """One token further than before; from the beginning where beams changed places."""
+        known = self._read.shape[1]
+        if known + 1 != input_ids.shape[1] or not known or not torch.equal(self._read, input_ids[:, :-1]):
+            self._states, known = self._starts.repeat_interleave(len(input_ids) // len(self._starts)), 1
+        for place in range(known, input_ids.shape[1]):  # place 0 holds the token a decoder starts with
+            self._states = self.grammar.after(self._states, input_ids[:, place])
+        self._read = input_ids.clone()
 
 
 def test_generate_of_transformers_under_the_same_rules_writes_the_same() -> None:

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from model.pairs.compile import compile_pairs
 from model.pairs.pair import Options, Pair
 from model.pairs.parsing import Found, decode, label_fault
-from model.pairs.targets import ORDERS, Item, Order, encode
+from model.pairs.targets import ORDERS, Item, Order
 from model.pairs.tasks import TASKS
 from tests.builders import Row
 from tests.model import real
+from tests.model.encoded import encode
 from tests.model.pictured import HEIGHT, WIDTH, pictured
 
 Answers = Callable[[str, str, int, int], Any]

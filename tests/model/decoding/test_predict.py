@@ -102,7 +102,7 @@ def test_the_median_of_locations_is_taken_where_half_the_probability_lies_before
         """One location is the most probable, and most of the probability lies beyond it."""
         logits[:] = -30.0
         for bin_, share in {100: 0.4, 600: 0.35, 650: 0.25}.items():
-            logits[..., words.location(bin_)] = torch.tensor(share).log()
+            logits[..., words.first_location + bin_] = torch.tensor(share).log()
         return logits
 
     hook = tiny().model.lm_head.register_forward_hook(spread)
@@ -120,7 +120,7 @@ def test_the_median_of_locations_is_taken_where_half_the_probability_lies_before
         }
     finally:
         hook.remove()
-    assert bins == {"argmax": [words.location(100)] * 2, "median": [words.location(600)] * 2}
+    assert bins == {"argmax": [words.first_location + 100] * 2, "median": [words.first_location + 600] * 2}
 
 
 def test_a_prompt_that_is_too_long_is_refused() -> None:

@@ -48,14 +48,24 @@ def ours(folder: str, images: list[Pixels], task: str) -> list[list[int]]:
     return [answer.ids for answer in said]
 
 
-def written_there(folder: Path) -> str:
-    """A random checkpoint of another shape, by transformers alone but for its tokenizer."""
+def save_by_transformers(folder: Path) -> str:
+    """Save a random checkpoint of a different shape, without our code except for the tokenizer."""
     tokenizer = train_tokenizer(["a red square", *(task.prompt for task in TASKS.values())], size=300)
+    torch.manual_seed(0)
+    model = Florence2ForConditionalGeneration(small_config(tokenizer))
+    with torch.no_grad():
+        model.get_input_embeddings().weight[2] = 0  # otherwise it only writes </s>, its start token
+    model.save_pretrained(folder)
     images: Any = CLIPImageProcessor(size={"height": 64, "width": 64}, do_center_crop=False, resample=3)
     images.image_seq_length = 5
     kinds = ("ocr", "pure_text", "description_with_bboxes", "description_with_polygons", "polygons", "bboxes")
     kinds += ("description_with_bboxes_or_polygons", "phrase_grounding")
     rules: dict[str, Any] = {kind: {} for kind in kinds}
+    Florence2Processor(image_processor=images, tokenizer=tokenizer, post_processor_config=rules).save_pretrained(folder)
+    return str(folder)
+
+
+def small_config(tokenizer: Any) -> Florence2Config:
     ids = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
     vision = Florence2VisionConfig(
         depths=[1] * 4,
@@ -81,17 +91,9 @@ def written_there(folder: Path) -> str:
         forced_eos_token_id=2,
         **ids,
     )
-    torch.manual_seed(0)
-    model = Florence2ForConditionalGeneration(
-        Florence2Config(
-            text_config=text.to_dict(), vision_config=vision.to_dict(), image_token_id=tokenizer.image_token_id, **ids
-        )
+    return Florence2Config(
+        text_config=text.to_dict(), vision_config=vision.to_dict(), image_token_id=tokenizer.image_token_id, **ids
     )
-    with torch.no_grad():
-        model.get_input_embeddings().weight[2] = 0  # otherwise </s>, which it starts with, is all it says
-    model.save_pretrained(folder)
-    Florence2Processor(image_processor=images, tokenizer=tokenizer, post_processor_config=rules).save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.mark.parametrize("task", ["<OD>", "<CAPTION>"])
@@ -103,7 +105,7 @@ def test_a_checkpoint_saved_here_generates_the_same_in_plain_transformers(tmp_pa
 
 
 def test_a_checkpoint_written_by_plain_transformers_loads_and_generates_the_same(tmp_path: Path) -> None:
-    folder = written_there(tmp_path)
+    folder = save_by_transformers(tmp_path)
     florence = load(folder)
     assert (florence.size, florence.image_tokens, florence.places) == (64, 5, 64)
     assert same(theirs(folder, noise(3), "<OD>"), ours(folder, noise(3), "<OD>"))

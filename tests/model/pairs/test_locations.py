@@ -1,13 +1,24 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.pairs.locations import BINS, from_bins, location_tokens, to_bins
+from model.pairs.locations import BINS, location_tokens, to_bins
+from model.pairs.parsing import decode
 
 sides = st.integers(1, 20_000)
+
+
+def from_bins(bins: Sequence[int], side: int) -> npt.NDArray[np.float64]:
+    """The pixels that the parser reads bins of one axis as."""
+    boxes = "".join(f"<loc_{bin_}><loc_0>" * 2 for bin_ in bins)
+    parsed = decode("<REGION_PROPOSAL>", boxes, width=side, height=side)
+    return np.array([found.box[0] for found in parsed.found if found.box])
 
 
 def test_the_right_border_is_in_the_last_bin() -> None:
@@ -34,7 +45,7 @@ def test_the_middle_of_a_bin_is_in_it(bins: list[int], side: int) -> None:
 @given(sides, st.lists(st.floats(0, 1), max_size=20))
 def test_a_pixel_is_read_back_within_half_a_bin(side: int, shares: list[float]) -> None:
     pixels = np.array(shares) * side
-    assert np.all(np.abs(from_bins(to_bins(pixels, side), side) - pixels) <= side / (2 * BINS) + 1e-6)
+    assert np.all(np.abs(from_bins(to_bins(pixels, side).tolist(), side) - pixels) <= side / (2 * BINS) + 1e-6)
 
 
 @given(sides, sides, st.lists(st.tuples(st.floats(-10, 30_000), st.floats(-10, 30_000)), max_size=9))

@@ -13,8 +13,9 @@ from model.pairs.compile import compile_pairs
 from model.pairs.pair import Options
 from model.pairs.parsing import decode, label_fault, text_fault
 from model.pairs.proof import proven
-from model.pairs.targets import ORDERS, Item, Order, arranged, encode
+from model.pairs.targets import ORDERS, Item, Order, arranged
 from model.pairs.tasks import TASKS, task_of
+from tests.model.encoded import encode
 from tests.model.golden import golden
 from tests.model.pictured import HEIGHT, WIDTH, pictured
 

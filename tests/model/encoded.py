@@ -1,0 +1,24 @@
+"""A target from annotations, checked: what compiling does for a record, for items written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from model.pairs.parsing import text_fault
+from model.pairs.targets import Item, Order, arranged, item_fault, write
+from model.pairs.tasks import task_of
+
+
+def encode(
+    task: str, items: Sequence[Item] = (), text: str = "", *, width: float, height: float, order: Order = "area"
+) -> str:
+    """The target of a task: of `text` or of `items`. ValueError for what the grammar cannot carry."""
+    form = task_of(task).form
+    if form == "text":
+        if reason := text_fault(text):
+            raise ValueError(f"{task} cannot answer '{text}': {reason}.")
+        return text
+    for item in items:
+        if reason := item_fault(form, item):
+            raise ValueError(f"{task} cannot answer '{item.label}' at {item.box}: {reason}.")
+    return write(form, arranged(form, items, order), width=width, height=height, order=order)
