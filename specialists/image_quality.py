@@ -1,7 +1,8 @@
-"""Measures of a photo that need no model: how sharp, bright, contrasted, rich and clipped it is, and its fingerprint.
+"""Measures of a photo that need no model: sharpness, brightness, contrast, entropy, clipping and a perceptual hash.
 
-All are of luma. Noise counts as sharpness: no second difference tells the two apart. Sharpness is measured on a copy
-whose long side is 512, so photos from that size on compare; a smaller one is measured as it is and seems sharper.
+All but the hash are measured on luma. Noise counts as sharpness: the Laplacian cannot separate the two. Sharpness is
+measured at a long side of 512 pixels, so it is comparable between photos of that size or more; smaller photos are not
+enlarged and seem sharper.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import ConfigError
 from engine.images.perceptual_hash import perceptual_hash
 from engine.schema import Answer, ImageScore, Sample
+from specialists.pixels import pixels_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,11 +27,11 @@ LONG_SIDE = 512
 class ImageQuality:
     """No options. Each image gets these scores:
 
-    sharpness: variance of the Laplacian, in squared grey levels of 0 to 255 (COCO: 1 % are below 116; the same
-    photos blurred by 2 pixels: 1 % are above 36).
+    sharpness: variance of the Laplacian, in squared grey levels of 0 to 255 (1 % of COCO photos are below 116; of the
+    same photos blurred by 2 pixels 1 % are above 36).
     brightness: mean luma, 0 to 1. contrast: standard deviation of luma, 0 to 0.5.
-    entropy: bits of the luma histogram, 0 to 8. clipped: share of pixels that are quite black or quite white.
-    phash: value 0, the perceptual hash is its code; not given for an image without one.
+    entropy: bits of the luma histogram, 0 to 8. clipped: share of pixels that are fully black or fully white.
+    phash: its code is the perceptual hash, its value 0; missing for an image that has no hash.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -47,22 +48,21 @@ class ImageQuality:
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
         """One answer for each sample, same order."""
-        return [self._one(sample) for sample in batch]
+        return [self._measure(sample) for sample in batch]
 
-    def _one(self, sample: Sample) -> Answer:
+    def _measure(self, sample: Sample) -> Answer:
         from PIL import Image
 
-        if sample.pixels is None:
-            raise ConfigError("ImageQuality was given a sample without pixels.")
-        luma = Image.fromarray(sample.pixels).convert("L")
-        values = {"sharpness": sharpness(luma)} | of_histogram(np.array(luma.histogram()))
+        pixels = pixels_of(sample)
+        luma = Image.fromarray(pixels).convert("L")
+        values = {"sharpness": sharpness(luma)} | histogram_measures(np.array(luma.histogram()))
         scores = [_measured(name, value) for name, value in values.items()]
-        code = perceptual_hash(sample.pixels)
+        code = perceptual_hash(pixels)
         return Answer(image_scores=[*scores, _measured("phash", 0.0, code)] if code else scores)
 
 
 def sharpness(luma: Image.Image) -> float:
-    """Variance of the Laplacian of the copy; 0 for an image too small to have one."""
+    """Variance of the Laplacian at a long side of at most 512; 0 for an image below 3 pixels a side."""
     from PIL import Image
 
     scale = LONG_SIDE / max(luma.size)
@@ -76,8 +76,8 @@ def sharpness(luma: Image.Image) -> float:
     return float(np.var(around - 4 * grey[1:-1, 1:-1]))
 
 
-def of_histogram(counts: npt.NDArray[np.int64]) -> dict[str, float]:
-    """What the 256 counts of luma tell."""
+def histogram_measures(counts: npt.NDArray[np.int64]) -> dict[str, float]:
+    """The measures that follow from the 256 counts of a luma histogram."""
     share = counts / counts.sum()
     levels = np.arange(256) / 255
     mean = float(share @ levels)

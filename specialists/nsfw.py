@@ -1,7 +1,7 @@
-"""How probable it is that a photo is pornographic, by Yahoo's Open-NSFW, which comes inside a package.
+"""The probability that a photo is pornographic, by Yahoo's Open-NSFW, which is part of a package.
 
-It knows nudity alone, no violence, and takes large areas of skin colour for it. On safe photos it was tried here, on
-unsafe ones never. The network was trained on JPEG files of 256 pixels, so a photo becomes one before it is shown.
+It detects nudity only, not violence, and is misled by large skin-coloured areas. We tested it on safe photos, never
+on unsafe ones. It was trained on JPEG files of 256 pixels, so each photo is saved as one first.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import ConfigError, StartError
+from engine.errors import ConfigError
 from engine.extras import folder_of
 from engine.schema import Answer, ImageScore, Sample
+from specialists.onnx.session import open_session
+from specialists.pixels import Pixels, pixels_of
 
 _FILE = "open_nsfw.onnx"
 _SIDE, _CROP = 256, 224
@@ -29,8 +31,8 @@ class Nsfw:
 
     path: the ONNX file; '': the packaged one.
 
-    The score is named `unsafe`, its value the probability. Its makers call photos below 0.2 safe and above 0.8 unsafe;
-    two of 90 everyday photos of COCO got 0.21 and 0.22, the others less than 0.15.
+    The score is named `unsafe`; its value is the probability. The authors call photos below 0.2 safe and above 0.8
+    unsafe. Of 90 everyday photos of COCO two got 0.21 and 0.22, the others less than 0.15.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -47,43 +49,28 @@ class Nsfw:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """The network, found without importing the package that holds it."""
+        """Path of the network. The package that contains it is not imported."""
         file = Path(self.path) if self.path else _packaged()
         if not file.is_file():
-            raise ConfigError(f"No file '{file}': nsfw's `path` is the ONNX file of Open-NSFW.")
+            raise ConfigError(f"No file '{file}': `path` of nsfw must be the ONNX file of Open-NSFW.")
         return (str(file),)
 
     def load(self) -> None:
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-        # Its errors have no common parent.
-        refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        try:
-            self.session: Any = onnxruntime.InferenceSession(
-                self.weights[0], options, providers=["CPUExecutionProvider"]
-            )
-        except (*refusals, state.RuntimeException, RuntimeError) as error:
-            raise StartError(f"'{self.weights[0]}' is no network onnxruntime can run: {error}.") from error
+        self.session: Any = open_session(self.weights[0], self.weights[0])
         self.input_name: str = self.session.get_inputs()[0].name
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order; an image at a time, so that a batch changes no answer."""
-        return [self._one(sample) for sample in batch]
+        """One answer for each sample, same order. Runs one image at a time, so answers do not depend on the batch."""
+        return [self._score(sample) for sample in batch]
 
-    def _one(self, sample: Sample) -> Answer:
-        if sample.pixels is None:
-            raise ConfigError("Nsfw was given a sample without pixels.")
-        (safe_unsafe,) = self.session.run(None, {self.input_name: as_seen(sample.pixels)[None]})
+    def _score(self, sample: Sample) -> Answer:
+        (safe_unsafe,) = self.session.run(None, {self.input_name: network_input(pixels_of(sample))[None]})
         value = min(1.0, max(0.0, float(safe_unsafe[0, 1])))
         return Answer(image_scores=[ImageScore("unsafe", value, score=1.0, score_kind="measured")])
 
 
-def as_seen(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """The middle 224 of 256 pixels squared, through JPEG, as blue, green, red less their means."""
+def network_input(pixels: Pixels) -> npt.NDArray[np.float32]:
+    """224 x 224 x BGR less the means: the centre of the photo at 256 x 256, after a round trip through JPEG."""
     from PIL import Image
 
     file = io.BytesIO()

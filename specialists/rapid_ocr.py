@@ -1,7 +1,7 @@
-"""Printed text by the PP-OCR models that come inside the rapidocr package: lines with quads, strings, scores.
+"""Printed text by the PP-OCR models that are part of the rapidocr package: each line with its quad, string and score.
 
-Nothing is ever downloaded: every model is named by its packaged path. A line is a text region (without a
-label) and a region text with its string.
+Nothing is downloaded: all models are loaded from the package. Each line becomes a text region, without a label, and a
+region text with the string.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from engine.config.ranges import Number, Share
 from engine.errors import ConfigError, StartError
 from engine.extras import folder_of
 from engine.schema import Answer, Region, RegionText, Sample
+from specialists.pixels import Pixels, pixels_of
 
 _MODELS = {
     "Det": "PP-OCRv6_det_small.onnx",
     "Cls": "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
     "Rec": "PP-OCRv6_rec_small.onnx",
 }
-# The detector enlarges the short side to 736 pixels: a sliver of 30 x 5000 would become 736 x 120,000.
+# The detector enlarges the short side to 736 pixels, so 30 x 5000 pixels would become 736 x 120,000.
 _MOST_ELONGATED = 4.0
 
 
 class RapidOcr:
     """Options.
 
-    min_score: lines the recogniser is less sure of are not given.
-    max_side: larger images are made smaller before they are searched, to this many pixels a side.
-    upside_down: also read lines that stand on their head.
+    min_score: lines with a lower score of the recogniser are left out.
+    max_side: larger images are reduced to this many pixels a side before detection.
+    upside_down: also read lines that are upside down.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -50,7 +51,7 @@ class RapidOcr:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """The packaged models, found without importing the package."""
+        """Paths of the packaged models. The package is not imported."""
         folder = folder_of("rapidocr", "rapidocr", "ocr") / "models"
         for name in _MODELS.values():
             if not (folder / name).is_file():
@@ -71,7 +72,8 @@ class RapidOcr:
         }
         params |= {f"{part}.model_path": path for part, path in zip(_MODELS, self.weights, strict=True)}
         self.engine = self._engine(params)
-        # It opens each model when it first needs it; no image shall be blamed for a broken one.
+        # rapidocr opens each model at its first use. Use all of them here, so that a broken model fails the start and
+        # not an image.
         board = np.full((64, 256, 3), 255, np.uint8)
         self.engine(cv2.putText(board, "words", (40, 44), cv2.FONT_HERSHEY_SIMPLEX, 1.4, (0, 0, 0), 3))
 
@@ -85,12 +87,10 @@ class RapidOcr:
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
         """One answer for each sample, same order. Quads run clockwise from the text's own top left."""
-        return [self._one(sample) for sample in batch]
+        return [self._read(sample) for sample in batch]
 
-    def _one(self, sample: Sample) -> Answer:
-        if sample.pixels is None:
-            raise ConfigError("RapidOcr was given a sample without pixels.")
-        found = self.engine(_stout(sample.pixels[:, :, ::-1]))
+    def _read(self, sample: Sample) -> Answer:
+        found = self.engine(_padded(pixels_of(sample)[:, :, ::-1]))
         answer = Answer()
         if found.boxes is None or found.txts is None:
             return answer
@@ -100,8 +100,8 @@ class RapidOcr:
         return answer
 
 
-def _stout(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Contiguous, and with a white margin right or below where the image is a sliver."""
+def _padded(pixels: Pixels) -> Pixels:
+    """The pixels as a contiguous array. A very long and narrow image gets a white margin on the right or below."""
     height, width = pixels.shape[:2]
     short = int(np.ceil(max(height, width) / _MOST_ELONGATED))
     margin = ((0, max(0, short - height)), (0, max(0, short - width)), (0, 0))
@@ -115,12 +115,12 @@ def _add_line(answer: Answer, quad: npt.NDArray[np.float32], text: str, score: f
     x2, y2 = quad.max(axis=0).tolist()
     if not text or not (x1 < x2 and y1 < y2):
         return
-    region, string = str(2 * len(answer.regions)), str(2 * len(answer.regions) + 1)
+    region_id, text_id = str(2 * len(answer.regions)), str(2 * len(answer.regions) + 1)
     score = min(1.0, max(0.0, score))
     corners = quad.reshape(-1).tolist()
     answer.regions.append(
-        Region(x1, y1, x2, y2, kind="text", quad=corners, id=region, score=score, score_kind="confidence")
+        Region(x1, y1, x2, y2, kind="text", quad=corners, id=region_id, score=score, score_kind="confidence")
     )
     answer.region_texts.append(
-        RegionText(region, text, "ocr", id=string, score=score, score_kind="confidence", parents=[region])
+        RegionText(region_id, text, "ocr", id=text_id, score=score, score_kind="confidence", parents=[region_id])
     )

@@ -1,7 +1,7 @@
-"""Objects of 80 COCO classes by the SSD MobileNetV2 that comes inside a package: real, small, without a hub.
+"""Objects of the 80 COCO classes by an SSD MobileNetV2 that is part of a package: small, and needs no download.
 
-The package is found, never imported (its __init__ needs pkg_resources). Class numbers are COCO's 90 with
-gaps; the network scales its input itself and wants RGB.
+The package is located but never imported (its __init__ needs pkg_resources). Class numbers are COCO's category ids, 1
+to 90 with gaps. The network takes RGB and scales its input itself.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from engine.errors import ConfigError, StartError
 from engine.extras import folder_of
 from engine.schema import Answer, Region, Sample
 from specialists.onnx.coco_labels import COCO_90
+from specialists.pixels import pixels_of
 
 _GRAPH = "frozen_inference_graph.pb"
 _CONFIG = "ssd_mobilenet_v2_coco_2018_03_29.pbtxt"
@@ -27,8 +28,8 @@ _SIZE = (300, 300)
 class SsdMobilenet:
     """Options.
 
-    min_score: the lowest score given (the network itself gives none below 0.01).
-    path: folder with frozen_inference_graph.pb and ssd_mobilenet_v2_coco_2018_03_29.pbtxt; '': the packaged ones.
+    min_score: boxes with a lower score are left out (the network itself gives none below 0.01).
+    path: folder with frozen_inference_graph.pb and ssd_mobilenet_v2_coco_2018_03_29.pbtxt; '': the packaged files.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -42,12 +43,12 @@ class SsdMobilenet:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """Graph and its description, found without importing the package that holds them."""
+        """Paths of the graph and its description. The package that contains them is not imported."""
         folder = Path(self.path) if self.path else _packaged()
         for name in (_GRAPH, _CONFIG):
             if not (folder / name).is_file():
                 raise ConfigError(
-                    f"No '{name}' in '{folder}': ssd_mobilenet's `path` is the folder with its two files."
+                    f"No '{name}' in '{folder}': `path` of ssd_mobilenet must be the folder with its two files."
                 )
         return (str(folder / _GRAPH), str(folder / _CONFIG))
 
@@ -59,19 +60,17 @@ class SsdMobilenet:
         try:
             self.net = cv2.dnn.readNetFromTensorflow(graph, config)
         except cv2.error as error:
-            raise StartError(f"'{graph}' is no graph OpenCV can run: {error.err}.") from error
+            raise StartError(f"'{graph}' is not a graph that OpenCV can run: {error.err}.") from error
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order; an image at a time, so that a batch changes no answer."""
-        return [self._one(sample) for sample in batch]
+        """One answer for each sample, same order. Runs one image at a time, so answers do not depend on the batch."""
+        return [self._detect(sample) for sample in batch]
 
-    def _one(self, sample: Sample) -> Answer:
+    def _detect(self, sample: Sample) -> Answer:
         import cv2
 
-        if sample.pixels is None:
-            raise ConfigError("SsdMobilenet was given a sample without pixels.")
-        self.net.setInput(cv2.dnn.blobFromImage(sample.pixels, size=_SIZE))
-        rows = self.net.forward()[0, 0]  # image, class, score, x1, y1, x2, y2 as fractions of the image
+        self.net.setInput(cv2.dnn.blobFromImage(pixels_of(sample), size=_SIZE))
+        rows = self.net.forward()[0, 0]  # image, class, score, x1, y1, x2, y2 as shares of the image
         rows = rows[(rows[:, 2] >= self.min_score) & np.isfinite(rows).all(axis=1)]
         rows = rows[np.argsort(-rows[:, 2], kind="stable")]
         scale = np.array([sample.width, sample.height] * 2, np.float32)

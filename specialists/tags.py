@@ -1,7 +1,7 @@
-"""What a photo shows as a whole, in the 1,000 classes of ImageNet, by the EfficientNet that comes inside a package.
+"""Tags for a whole photo from the 1,000 classes of ImageNet, by an EfficientNet that is part of a package.
 
-The package is found, never imported (its __init__ needs pkg_resources). The network wants levels less 127, over
-128, in its own quantised form, and sees the middle square alone: what stands at the ends of a panorama gets no tag.
+The package is located but never imported (its __init__ needs pkg_resources). The network takes (level - 127) / 128 in
+its own quantised form. It sees the centre square only: things at the ends of a panorama get no tag.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from engine.config.ranges import Share
 from engine.errors import ConfigError, StartError
 from engine.extras import folder_of
 from engine.schema import Answer, Sample, Tag
+from specialists.pixels import Pixels, pixels_of
 
 _NETWORK = "efficientnet_lite3.tflite"
 _LABELS = "efficientnet_labels.txt"
@@ -29,8 +30,8 @@ class Tags:
     """Options.
 
     max_tags: at most so many tags an image, best first.
-    min_score: the lowest softmax score given. Scores come in steps of 1/256.
-    path: folder with efficientnet_lite3.tflite and efficientnet_labels.txt; '': the packaged ones.
+    min_score: tags with a lower softmax score are left out. Scores are multiples of 1/256.
+    path: folder with efficientnet_lite3.tflite and efficientnet_labels.txt; '': the packaged files.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -42,17 +43,17 @@ class Tags:
 
     def __init__(self, *, max_tags: int = 5, min_score: Share = 0.1, path: str = "", batch_size: int = 16) -> None:
         if max_tags < 1:
-            raise ConfigError(f"tags needs `max_tags` of at least 1, not {max_tags}.")
+            raise ConfigError(f"tags has max_tags={max_tags}: give at least 1.")
         self.max_tags, self.min_score, self.path = max_tags, min_score, path
         self.batch_size = batch_size
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """Network and labels, found without importing the package that holds them."""
+        """Paths of the network and its labels. The package that contains them is not imported."""
         folder = Path(self.path) if self.path else _packaged()
         for name in (_NETWORK, _LABELS):
             if not (folder / name).is_file():
-                raise ConfigError(f"No '{name}' in '{folder}': tags' `path` is the folder with its two files.")
+                raise ConfigError(f"No '{name}' in '{folder}': `path` of tags must be the folder with its two files.")
         return (str(folder / _NETWORK), str(folder / _LABELS))
 
     def load(self) -> None:
@@ -64,22 +65,22 @@ class Tags:
             self.network: Any = Interpreter(network, num_threads=1)
             self.network.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise StartError(f"'{network}' is no network LiteRT can run: {error}.") from error
+            raise StartError(f"'{network}' is not a network that LiteRT can run: {error}.") from error
         self.input, self.output = self.network.get_input_details()[0], self.network.get_output_details()[0]
         classes = int(self.output["shape"][-1])
         if classes != len(self.names):
-            raise StartError(f"'{network}' knows {classes} classes, '{labels}' names {len(self.names)}: use a pair.")
+            raise StartError(
+                f"'{network}' has {classes} classes, but '{labels}' has {len(self.names)} names: use files that match."
+            )
         self.levels = _quantised(*self.input["quantization"])
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order; an image at a time, the network being made for one."""
-        return [self._one(sample) for sample in batch]
+        """One answer for each sample, same order. Runs one image at a time: the network takes one."""
+        return [self._classify(sample) for sample in batch]
 
-    def _one(self, sample: Sample) -> Answer:
-        if sample.pixels is None:
-            raise ConfigError("Tags was given a sample without pixels.")
-        seen = middle_square(sample.pixels, int(self.input["shape"][1]))
-        self.network.set_tensor(self.input["index"], self.levels[seen][None])
+    def _classify(self, sample: Sample) -> Answer:
+        square = centre_square(pixels_of(sample), int(self.input["shape"][1]))
+        self.network.set_tensor(self.input["index"], self.levels[square][None])
         self.network.invoke()
         scale, zero = self.output["quantization"]
         steps = self.network.get_tensor(self.output["index"])[0].astype(np.float64)
@@ -95,16 +96,16 @@ class Tags:
 
 
 def class_names(lines: Sequence[str]) -> list[str]:
-    """The first synonym of each class, or the whole line where another class has the same one.
+    """The first synonym of each class, or the whole line where several classes share that synonym.
 
-    Two classes are just "crane", bird and machine: nothing in the file tells them apart.
+    Both classes named "crane" alone (the bird and the machine) keep that name.
     """
     first = [line.split(",")[0].strip() for line in lines]
-    times = Counter(first)
-    return [name if times[name] == 1 else line.strip() for name, line in zip(first, lines, strict=True)]
+    count = Counter(first)
+    return [name if count[name] == 1 else line.strip() for name, line in zip(first, lines, strict=True)]
 
 
-def middle_square(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.uint8]:
+def centre_square(pixels: Pixels, side: int) -> Pixels:
     from PIL import Image
 
     height, width = pixels.shape[:2]
@@ -114,8 +115,8 @@ def middle_square(pixels: npt.NDArray[np.uint8], side: int) -> npt.NDArray[np.ui
     return np.asarray(square.resize((side, side), Image.Resampling.BICUBIC))
 
 
-def _quantised(scale: float, zero: int) -> npt.NDArray[np.uint8]:
-    """What the network wants for each level of 0 to 255."""
+def _quantised(scale: float, zero: int) -> Pixels:
+    """The network's quantised input for each level from 0 to 255."""
     real = (np.arange(256) - _MEAN) / _SPREAD
     levels: npt.NDArray[np.float64] = np.clip(np.round(real / scale) + zero, 0, 255)
     return levels.astype(np.uint8)

@@ -1,1 +1,1 @@
-"""Masks from boxes."""
+"""Masks for regions that have a box only."""

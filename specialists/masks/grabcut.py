@@ -1,7 +1,7 @@
-"""Masks from boxes by GrabCut, without weights: fair where an object contrasts with what surrounds it.
+"""Masks from boxes by GrabCut, which needs no weights. Fair where an object contrasts with its surroundings.
 
-GrabCut learns the background from the margin around a box: a box that fills its image has none and gets no mask. How
-well masks fit is measured by benchmarks/masks.py.
+GrabCut learns the background from the margin around a box, so a box that fills its image gets no mask.
+benchmarks/masks.py measures how well the masks fit.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from engine.config.ranges import Amount, Count, Number, Share
-from engine.errors import ConfigError
 from engine.schema import Answer, Region, Sample
-from specialists.masks.crops import Pixels, chosen, cut_by_colour, cut_out, outlined, spanned
+from specialists.masks.crops import Outline, Selection, add_masks, crop, grabcut, span
+from specialists.pixels import Pixels
 
 
 class Grabcut:
-    """A mask takes the label of the region it outlines. Its score is the region's (1 for a human one) times the IoU
-    that a mask which spans so much of its box has on human boxes of COCO.
+    """A mask has the label of its region. Its score is the region's score (1 for a human region) times the IoU that
+    masks covering as much of their box reached on human boxes of COCO.
 
-    Options. max_regions: masks an image, best regions first, human before all. min_score: regions scored lower are
-    left alone, whatever the rules keep. min_side: those with a side of fewer pixels are. max_area: those that take more
-    of the image. side: pixels the cut-out's longer side is reduced to. margin: what is seen around the box, in its own
-    sides. iterations: of GrabCut. min_quality: a mask whose expected IoU is lower is not given.
+    Options. max_regions: masks an image, best regions first, human ones before all. min_score, min_side, max_area:
+    regions with a lower score, with a side of fewer pixels, or that cover more of the image get no mask. side: the
+    crop's longer side is reduced to so many pixels. margin: how much around the box the crop shows, in sides of the
+    box. iterations: of GrabCut. min_quality: masks with a lower expected IoU are left out.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels", "regions")
@@ -44,8 +44,7 @@ class Grabcut:
         min_quality: Share = 0.55,
         batch_size: int = 8,
     ) -> None:
-        self.max_regions, self.min_side, self.max_area = max_regions, min_side, max_area
-        self.min_score = min_score
+        self.selection = Selection(max_regions, min_score, min_side, max_area)
         self.side, self.margin, self.iterations, self.min_quality = side, margin, iterations, min_quality
         self.batch_size = batch_size
 
@@ -55,29 +54,16 @@ class Grabcut:
         cv2.setNumThreads(1)
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order: a region with the same box and an rle for each it could cut out."""
-        return [self._one(sample) for sample in batch]
+        return add_masks(batch, self.selection, self._outline)
 
-    def _one(self, sample: Sample) -> Answer:
-        if sample.pixels is None:
-            raise ConfigError("Grabcut was given a sample without pixels.")
-        answer = Answer()
-        options = {"min_score": self.min_score, "min_side": self.min_side, "max_area": self.max_area}
-        for region in chosen(sample, max_regions=self.max_regions, **options):
-            rle, quality = self._outline(sample.pixels, region)
-            if rle:
-                answer.regions.append(outlined(region, rle, quality, str(len(answer.regions))))
-        return answer
-
-    def _outline(self, pixels: Pixels, region: Region) -> tuple[str, float]:
-        """'' if GrabCut finds nothing good, or no background to learn from."""
-        cut = cut_out(pixels, region, self.margin).smaller(self.side)
-        inside = cut_by_colour(cut, self.iterations)
-        if inside is None or (quality := _expected_iou(spanned(inside))) < self.min_quality:
-            return "", 0.0
-        return cut.rle(inside, width=pixels.shape[1], height=pixels.shape[0]), quality
+    def _outline(self, pixels: Pixels, region: Region) -> Outline | None:
+        small = crop(pixels, region, self.margin).shrink(self.side)
+        mask = grabcut(small, self.iterations)
+        if mask is None or (quality := _expected_iou(span(mask))) < self.min_quality:
+            return None
+        return Outline(small.rle(mask, width=pixels.shape[1], height=pixels.shape[0]), quality)
 
 
-def _expected_iou(span: float) -> float:
-    """Fitted to 512 human boxes of COCO; cross-validated by photo it correlates with the true IoU at .82."""
-    return 0.07 + 0.75 * span
+def _expected_iou(covered: float) -> float:
+    """Fitted to 512 human boxes of COCO. Cross-validated by photo, it correlates with the true IoU at .82."""
+    return 0.07 + 0.75 * covered

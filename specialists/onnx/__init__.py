@@ -1,1 +1,1 @@
-"""ONNX detectors and their label sets."""
+"""Detectors that run an ONNX file, the label sets of COCO, and how a specialist opens an ONNX file."""

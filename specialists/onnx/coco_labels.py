@@ -1,7 +1,7 @@
-"""The names of the COCO classes, and their two numberings.
+"""The names of the COCO classes in their two numberings.
 
-Models trained by the TensorFlow zoo count to 90 with gaps (category ids); most others count the 80 used
-classes from 0. A name taken from the wrong one is plausible and wrong.
+Models of the TensorFlow zoo use the category ids, 1 to 90 with gaps; most others number the 80 used classes from 0.
+The wrong numbering gives plausible but wrong names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COCO_80: tuple[str, ...] = (
     *("scissors", "teddy bear", "hair drier", "toothbrush"),
 )
 
-# Category ids COCO planned and never annotated.
+# Category ids that COCO planned but never annotated.
 _UNUSED = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 
 COCO_90: dict[int, str] = dict(zip((i for i in range(1, 91) if i not in _UNUSED), COCO_80, strict=True))

@@ -1,7 +1,7 @@
-"""Objects by a small ONNX detector whose weights lie on any path or URL.
+"""Objects by a small ONNX detector. Its weights may be at any path or URL.
 
-Scores are the model's own, not on one scale with another model's. Boxes below `min_score` are not given,
-so keep it low where consensus follows: cutting first costs most of what consensus gains.
+Scores are the model's own and not comparable with another model's. Keep `min_score` low if a consensus follows:
+it gains most from weak boxes that another detector confirms.
 """
 
 from __future__ import annotations
@@ -14,23 +14,25 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.config.ranges import Count, Number, Share
-from engine.errors import ConfigError, StartError
+from engine.errors import StartError
 from engine.records.overlaps import iou_pairs, suppress
 from engine.schema import Answer, Region, Sample
 from engine.storage.text_files import text_lines
 from specialists.onnx.coco_labels import COCO_80
 from specialists.onnx.heads import HEADS, Floats
+from specialists.onnx.session import open_session
+from specialists.pixels import pixels_of
 
 
 class OnnxDetector:
     """Options.
 
-    weights: path or fsspec URL of the ONNX file. sha256: what it must be ('': not checked; a URL needs it).
-    head: the family that says what goes in and comes out.
-    size: side of the square input (0: the family's own). labels: class names in the model's order, or a
-    path of a file with one name a line ([]: the 80 of COCO).
-    min_score: the lowest score given. nms_iou: of two boxes of one class that overlap more, the better stays.
-    max_boxes: at most so many boxes an image, best first.
+    weights: path or fsspec URL of the ONNX file. sha256: its expected digest ('': not checked; a URL needs one).
+    head: the model family, which defines the input and the outputs.
+    size: side of the square input (0: the family's own). labels: class names in the model's order, or the path of a
+    file with one name a line ([]: the 80 classes of COCO).
+    min_score: boxes with a lower score are left out. nms_iou: of two boxes of one class that overlap more, only the
+    better is kept. max_boxes: at most so many boxes an image, best first.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -48,7 +50,7 @@ class OnnxDetector:
         head: Literal["yolox", "nanodet", "fastestdet"],
         sha256: str = "",
         size: Count = 0,
-        labels: str | list[str] = [],  # noqa: B006 - never changed, and YAML's own type
+        labels: str | list[str] = [],  # noqa: B006 - never changed, and the type that YAML gives
         min_score: Share = 0.05,
         nms_iou: Share = 0.5,
         max_boxes: Number = 100,
@@ -67,7 +69,8 @@ class OnnxDetector:
 
         cv2.setNumThreads(1)
         self.names = self._names()
-        self.session = self._session(self._checked_weights())
+        self.session: Any = open_session(self._checked_weights(), self.path)
+        self._check_shapes()
         self.input_name: str = self.session.get_inputs()[0].name
         self._check_names()
 
@@ -76,18 +79,18 @@ class OnnxDetector:
             try:
                 return tuple(text_lines(_read(self.labels)))
             except UnicodeDecodeError as error:
-                raise StartError(f"The labels '{self.labels}' are no text: {error}.") from error
+                raise StartError(f"The labels '{self.labels}' are not a text file: {error}.") from error
         return tuple(self.labels) or COCO_80
 
     def _check_names(self) -> None:
-        """One name for each class: with one too few all that follow would be called by another's name."""
+        """Check that there is one name for each class. One missing name would shift all that follow it."""
         grey = np.full((self.size, self.size, 3), 114, np.uint8)
         blob, _ = self.head.prepare(grey, self.size)
         _, scores = self.head.decode(self.session.run(None, {self.input_name: blob}), self.size)
         if scores.shape[1] != len(self.names):
             given = "" if self.labels else ", those of COCO"
             raise StartError(
-                f"'{self.path}' tells {scores.shape[1]} classes apart, but has {len(self.names)} names{given}: "
+                f"'{self.path}' has {scores.shape[1]} classes, but there are {len(self.names)} names{given}: "
                 "give `labels` with one name for each class, in the model's order."
             )
 
@@ -97,48 +100,30 @@ class OnnxDetector:
         if self.sha256 and found != self.sha256:
             raise StartError(
                 f"The weights '{self.path}' have sha256 {found}, expected {self.sha256}: "
-                "fetch the right file, or correct `sha256` in the recipe if the change is meant."
+                "get the right file, or correct `sha256` in the recipe if you changed the weights."
             )
         return data
 
-    def _session(self, data: bytes) -> Any:
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-        # Its errors have no common parent.
-        refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # exporters leave thousands of harmless warnings
-        try:
-            session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except (*refusals, state.RuntimeException, RuntimeError) as error:
-            raise StartError(f"The weights '{self.path}' are no ONNX model onnxruntime can run: {error}.") from error
-        self._check_shapes(session)
-        return session
-
-    def _check_shapes(self, session: Any) -> None:
-        found = [output.shape for output in session.get_outputs()]
-        shape = session.get_inputs()[0].shape
-        if len(found) != self.head.outputs:
+    def _check_shapes(self) -> None:
+        outputs = len(self.session.get_outputs())
+        shape = self.session.get_inputs()[0].shape
+        if outputs != self.head.outputs:
             raise StartError(
-                f"'{self.path}' has {len(found)} outputs, a {self.head_name} head reads {self.head.outputs}: "
-                "give the `head` the weights were exported with."
+                f"'{self.path}' has {outputs} outputs, but the head {self.head_name} needs {self.head.outputs}: "
+                "give the `head` that the weights were exported with."
             )
         if isinstance(shape[-1], int) and shape[-2:] != [self.size, self.size]:
             raise StartError(
-                f"'{self.path}' takes {shape[-1]} x {shape[-2]} pixels, not {self.size} x {self.size}: "
+                f"'{self.path}' needs {shape[-1]} x {shape[-2]} pixels, not {self.size} x {self.size}: "
                 f"set `size: {shape[-1]}`."
             )
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order; an image at a time, the networks being exported for one."""
-        return [self._one(sample) for sample in batch]
+        """One answer for each sample, same order. Runs one image at a time: the networks are exported for one."""
+        return [self._detect(sample) for sample in batch]
 
-    def _one(self, sample: Sample) -> Answer:
-        if sample.pixels is None:
-            raise ConfigError("OnnxDetector was given a sample without pixels.")
-        blob, fit = self.head.prepare(sample.pixels, self.size)
+    def _detect(self, sample: Sample) -> Answer:
+        blob, fit = self.head.prepare(pixels_of(sample), self.size)
         boxes, scores = self.head.decode(self.session.run(None, {self.input_name: blob}), self.size)
         rows, classes = np.nonzero(scores >= self.min_score)
         corners = _clipped(fit.to_image(boxes[rows]), sample.width, sample.height)
@@ -152,10 +137,10 @@ class OnnxDetector:
         return answer
 
     def _suppress(self, boxes: Floats, scores: Floats, classes: npt.NDArray[np.int64]) -> list[int]:
-        """Indices of the boxes that stay, best first. Equal scores go by position, so answers are repeatable.
+        """Indices of the boxes that are kept, best first. Equal scores are ordered by position, for repeatable answers.
 
-        What a box suppresses is worse than itself, so the best `most` candidates alone decide their own fate:
-        most images are done without looking at the thousands of others.
+        A box only suppresses worse ones, so the best `most` candidates can be decided without the rest. For most
+        images the first few are enough and the thousands of others are never compared.
         """
         solid = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]) & np.isfinite(scores))
         order = solid[np.argsort(-scores[solid], kind="stable")]
@@ -172,7 +157,7 @@ class OnnxDetector:
 
 
 def _clipped(boxes: Floats, width: int, height: int) -> Floats:
-    """Inside the image; what is not finite becomes a box without area, which `_suppress` leaves out."""
+    """The boxes cut at the edges of the image. A box that is not finite gets no area, and `_suppress` drops it."""
     edge = np.array([width, height, width, height], np.float32)
     return np.nan_to_num(np.clip(boxes, 0, edge), nan=0.0)
 

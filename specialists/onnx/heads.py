@@ -1,8 +1,8 @@
-"""What three families of small ONNX detectors want as input and what their outputs mean.
+"""The input and output formats of three families of small ONNX detectors.
 
-A head turns RGB pixels into a blob and raw outputs into boxes in pixels of the image. The traps: channel
-order is BGR, each family scales and letterboxes in its own way, and NanoDet's cells are centred half a
-cell off everybody else's.
+A head turns RGB pixels into an input blob, and raw outputs into boxes in pixels of the input. Easy to get wrong: the
+channel order is BGR, each family scales and letterboxes in its own way, and NanoDet's cell centres are offset by half
+a cell.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How the image lies in the network's input: input = image * scale + pad."""
+    """Position of the image in the network's input: input = image * scale + pad."""
 
     scale_x: float
     scale_y: float
@@ -35,7 +35,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """`outputs` is how many the network must have; `decode` gives (boxes n x 4 in input pixels, scores n x classes)."""
+    """`outputs`: how many the network must have. `decode`: boxes (n x 4, input pixels) and scores (n x classes)."""
 
     size: int
     outputs: int
@@ -44,7 +44,7 @@ class Head:
 
 
 def _blob(canvas: Pixels) -> Floats:
-    """height x width x RGB to 1 x BGR x height x width."""
+    """From height x width x RGB to 1 x BGR x height x width."""
     return np.ascontiguousarray(canvas[None, :, :, ::-1].transpose(0, 3, 1, 2), np.float32)
 
 
@@ -62,7 +62,7 @@ _YOLOX_GREY = np.full(3, 114, np.uint8)
 
 
 def _prepare_yolox(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
-    """In the top left corner, whole pixels cut off."""
+    """Letterboxed at the top left; sides rounded down to whole pixels."""
     height, width = pixels.shape[:2]
     scale = min(size / width, size / height)
     inner = (max(1, int(width * scale)), max(1, int(height * scale)))
@@ -72,7 +72,7 @@ def _prepare_yolox(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
 
 @cache
 def _grid(size: int, strides: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Top-left corner of every cell, in cells, and its stride: (n x 2, n x 1), row by row, fine to coarse."""
+    """Top left corner of each cell, in cells (n x 2), and its stride (n x 1): row by row, finest stride first."""
     cells, steps = [], []
     for stride in strides:
         side = -(-size // stride)
@@ -92,13 +92,11 @@ def _decode_yolox(outputs: Sequence[Floats], size: int) -> tuple[Floats, Floats]
 
 _NANODET_MEAN = np.array([103.53, 116.28, 123.675], np.float32).reshape(1, 3, 1, 1)
 _NANODET_STD = np.array([57.375, 57.12, 58.395], np.float32).reshape(1, 3, 1, 1)
-
-
-_NANODET_FILL = np.array([124, 116, 104], np.uint8)  # RGB: the mean, so that the margin is nearly zero
+_NANODET_FILL = np.array([124, 116, 104], np.uint8)  # the mean as RGB: the margin becomes nearly zero
 
 
 def _prepare_nanodet(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
-    """In the middle, to the nearest whole pixel."""
+    """Letterboxed in the centre; sides rounded to the nearest pixel."""
     height, width = pixels.shape[:2]
     scale = min(size / width, size / height)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -110,7 +108,7 @@ def _prepare_nanodet(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
 
 
 def _decode_nanodet(outputs: Sequence[Floats], size: int) -> tuple[Floats, Floats]:
-    """Each side of a box is the mean of a distribution over whole multiples of the stride."""
+    """The network gives, for each side of a box, a distribution over multiples of the stride; its mean is the side."""
     scores = np.concatenate([output[0] for output in outputs[:3]])
     sides = np.concatenate([output[0] for output in outputs[3:]])
     bins = sides.reshape(len(sides), 4, -1)
@@ -133,7 +131,7 @@ def _prepare_fastestdet(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
 
 
 def _decode_fastestdet(outputs: Sequence[Floats], size: int) -> tuple[Floats, Floats]:
-    """One map: objectness, offset of the centre, width and height as fractions of the input, classes."""
+    """Channels: objectness, offset of the centre (2), width and height as shares of the input (2), classes."""
     channels, rows, columns = outputs[0][0].shape
     raw = outputs[0][0].reshape(channels, rows * columns).T
     cells, _ = _grid(rows, (1,))

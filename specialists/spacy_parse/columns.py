@@ -1,6 +1,6 @@
-"""The tokens of many spaCy Docs as columns, and what the parse corrects in them.
+"""The tokens of many spaCy Docs as columns, and a correction of the tagger's most common mistake.
 
-Offsets are code points; `head` is a position among all tokens, not within one text.
+Offsets are code points. `head` is a position among all tokens of the batch, not within one text.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Columns:
         self.punct, self.space = rows[7].astype(bool), rows[8].astype(bool)
         self.word: Bools = ~(self.punct | self.space)
         self.position = np.arange(len(self.tag))
-        self.head: Ints = self.position + head.view(np.int64)  # spaCy gives it relative, wrapped into uint64
+        self.head: Ints = self.position + head.view(np.int64)  # spaCy stores it relative to the token, as uint64
         self._sentences(rows[9])
 
     def _sentences(self, starts: npt.NDArray[np.uint64]) -> None:
-        """Sentences without a word (a line break, dots) are none."""
+        """Find the sentences. One without a word (a line break, dots) does not count."""
         begins = starts == 1
         begins[self.bounds[:-1]] = True
         self.sentence_starts = np.flatnonzero(begins)
@@ -57,13 +57,13 @@ class Columns:
         return list(np.add.reduceat(mask.astype(np.int64), self.bounds[:-1]).tolist())
 
     def split(self, forms: Sequence[str], mask: Bools) -> list[list[str]]:
-        """The forms under a mask, a list for each text."""
+        """The forms where the mask is true, as one list for each text."""
         at = np.flatnonzero(mask)
         chosen = [forms[n] for n in at.tolist()]
         return [chosen[a:b] for a, b in pairwise(np.searchsorted(at, self.bounds).tolist())]
 
     def degrees(self, *, punct_edges: bool) -> Ints:
-        """Neighbours of each word in the undirected tree: its children, and its head unless it is the root."""
+        """Number of neighbours of each word in the tree: its children, and its head unless it is the root."""
         child = (self.head != self.position) & ~self.space
         if not punct_edges:
             child &= ~self.punct
@@ -71,7 +71,10 @@ class Columns:
         return degrees
 
     def complexities(self, degree: Ints, mask: Bools) -> list[Complexity]:
-        """Paper: the maximum of each sentence (0 if it has no such word), averaged over the text's sentences."""
+        """For each text: the paper's measure, the mean and the maximum of the degree over the words in the mask.
+
+        The paper takes the maximum of each sentence (0 without such a word) and averages over the text's sentences.
+        """
         counted = np.where(mask, degree, 0)
         peaks = np.maximum.reduceat(counted, self.sentence_starts)[self.real_sentence]
         paper = self._per_text(self.sentence_text, peaks) / np.maximum(self.sentence_counts, 1)
@@ -81,14 +84,14 @@ class Columns:
         return list(map(Complexity, paper.tolist(), mean.tolist(), top.tolist()))
 
     def first_conjuncts(self, conjunct: Bools) -> Ints:
-        """For each word, the first member of the list its head stands in (its head, if that is in none)."""
+        """For each word the first member of the enumeration that its head is part of; the head itself if of none."""
         first = self.head.copy()
         while (back := conjunct[first] & (self.head[first] < first)).any():
             first[back] = self.head[first[back]]
         return first
 
     def left_edges(self) -> Ints:
-        """The leftmost word under each word. Reaches double, so that a run of a thousand heads takes ten steps."""
+        """The leftmost word under each word. Each step doubles the distance, so a chain of 1,000 heads takes ten."""
         edges, reach = self.position.copy(), self.head
         while True:
             np.minimum.at(edges, reach, edges.copy())
@@ -97,19 +100,20 @@ class Columns:
             reach = further
 
 
-def verbs_read_as_nouns(
-    t: Columns, edges: Ints, plural: Bools, singular: Bools, article: Bools, broken: Bools, verb_form: Bools
+def verbs_tagged_as_nouns(
+    t: Columns, edges: Ints, plural: Bools, singular: Bools, article: Bools, of_plural: Bools, verb_form: Bools
 ) -> Ints:
-    """Plural nouns under "a" that are verbs: "a dog watches", "a remote spans the table", "A man skis down a hill".
+    """Positions of verbs that were tagged as plural nouns: "a dog watches", "a remote spans the table".
 
-    "a" and a plural do not agree, so the tagger took the verb for the head of its subject. Of captions of COCO this
-    finds 100, and 85 are verbs; the others are slips of the pen ("a khaki pants"). Behind an adjective it takes a word
-    that is no plural noun (`verb_form`). `broken`: words between the two that go with a plural ("a few", "and").
+    "a" cannot belong to a plural noun, so a plural whose leftmost word is "a" must be a verb and the word before it
+    its subject. After an adjective only `verb_form` words count. `of_plural`: words that may stand between "a" and a
+    plural ("a few", "and"). In captions of COCO this finds 100 words: 85 are verbs, the others are mistakes of the
+    authors ("a khaki pants").
     """
     at = np.flatnonzero(plural)
     left = edges[at]
     at, left = at[at - left > 1], left[at - left > 1]
-    passed = np.append(0, np.cumsum(broken))
+    passed = np.append(0, np.cumsum(of_plural))
     before = at - 1
     under = (t.head[left] == at) | (t.head[left] == before)
     agreed = article[left] & under & (passed[at] == passed[left])

@@ -1,6 +1,6 @@
-"""Weightless specialists for tests, the guide and a first run. Answers come from a hash of the image's id.
+"""Specialists without weights, for tests, the guide and a first run. Answers depend on a hash of the image's id.
 
-`Faulty` breaks in every way a component breaks in practice: use it in a process you can spare.
+`Faulty` fails in all the ways that components fail in practice, crashes included: run it in a process of its own.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import ClassVar
 import numpy as np
 
 from engine.schema import Answer, Region, Sample, Text
+from specialists.english import NUMBERS
 
 _LABELS = ("cat", "dog", "cup", "car", "tree", "boat")
-_COUNTS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def _random(image_id: str, seed: int) -> np.random.Generator:
@@ -25,12 +25,12 @@ def _random(image_id: str, seed: int) -> np.random.Generator:
 
 
 class FakeDetector:
-    """Boxes that depend on the image's id alone.
+    """Boxes that depend only on the image's id.
 
     Options:
-        objects: boxes an image.
-        seed: another seed, other boxes.
-        labels: what they are called; [] for six everyday things.
+        objects: number of boxes an image.
+        seed: another seed gives other boxes.
+        labels: the class names; [] for six everyday objects.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -75,7 +75,7 @@ class FakeDetector:
 
 
 class NoOp:
-    """Looks at the pixels and says nothing: what is left is the cost of the engine."""
+    """Needs pixels and gives empty answers, to measure the cost of decoding and of the engine itself."""
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
     uses: ClassVar[tuple[str, ...]] = ()
@@ -95,10 +95,10 @@ class NoOp:
 
 
 class FakeCaptioner:
-    """A text of each granularity, by the image's id alone.
+    """One text of each granularity. Texts depend only on the image's id.
 
     Options:
-        seed: another seed, other texts.
+        seed: another seed gives other texts.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -119,29 +119,30 @@ class FakeCaptioner:
 
     def _answer(self, random: np.random.Generator) -> Answer:
         first, second = (_LABELS[int(number)] for number in random.choice(len(_LABELS), 2, replace=False))
-        count = _COUNTS[int(random.integers(1, len(_COUNTS)))]
+        count = NUMBERS[1 + int(random.integers(1, 10))]
         brief = f"A {first} and {count} {second}s."
         detailed = f"{brief} The {first} stands before the {second}s."
         texts = (brief, detailed, f"{detailed} Behind them lies an open field under a grey sky.")
         kinds = ("brief", "detailed", "more_detailed")
-        made = [
-            Text(text, kind, id=str(number), score=float(random.uniform(0.5, 1.0)), score_kind="confidence")
-            for number, (text, kind) in enumerate(zip(texts, kinds, strict=True))
-        ]
-        return Answer(texts=made)
+        return Answer(
+            texts=[
+                Text(text, kind, id=str(number), score=float(random.uniform(0.5, 1.0)), score_kind="confidence")
+                for number, (text, kind) in enumerate(zip(texts, kinds, strict=True))
+            ]
+        )
 
 
 class Faulty(FakeDetector):
-    """A FakeDetector with faults.
+    """A FakeDetector that fails on request.
 
-    Options (beside FakeDetector's):
-        segfault_on, raise_on, hang_on: beginnings of image ids; a batch that holds one of these images ends so.
-        out_of_memory_above: batches of more images raise MemoryError; 0 never.
-        sick_from: after so many images this object raises on every one; -1 never.
-        random_answers: other boxes each time it is asked, though it still calls itself deterministic.
+    Options (in addition to FakeDetector's):
+        segfault_on, raise_on, hang_on: prefixes of image ids; a batch with such an image crashes, raises or hangs.
+        out_of_memory_above: batches of more images raise MemoryError; 0: never.
+        sick_from: after so many images this object raises on every image; -1: never.
+        random_answers: gives other boxes on every call, although it declares itself deterministic.
         start_fails: `load` raises.
         slow_s: seconds each image takes.
-        journal: a file that gets a line "<process id> <image id>" for each image that was answered.
+        journal: a file that gets a line "<process id> <image id>" for each answered image.
     """
 
     key_name: ClassVar[str] = "specialists.fakes:Faulty"
@@ -183,7 +184,7 @@ class Faulty(FakeDetector):
 
     def load(self) -> None:
         if self.start_fails:
-            raise RuntimeError("this component was told not to start")
+            raise RuntimeError("start_fails is set")
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
         self._fail(batch)
@@ -202,17 +203,17 @@ class Faulty(FakeDetector):
         if 0 < self.out_of_memory_above < len(batch):
             raise MemoryError(f"{len(batch)} images at once")
         if 0 <= self.sick_from <= self._answered:
-            raise RuntimeError("this worker is sick")
+            raise RuntimeError("this worker fails on every image")
         if _any(batch, self.segfault_on):
             _segfault()
         if _any(batch, self.hang_on):
             _hang()
         if _any(batch, self.raise_on):
-            raise ValueError("this image was to raise")
+            raise ValueError("raise_on names this image")
 
 
-def _any(batch: Sequence[Sample], beginnings: tuple[str, ...]) -> bool:
-    return any(sample.image_id.startswith(beginnings) for sample in batch) if beginnings else False
+def _any(batch: Sequence[Sample], prefixes: tuple[str, ...]) -> bool:
+    return any(sample.image_id.startswith(prefixes) for sample in batch) if prefixes else False
 
 
 def _segfault() -> None:
@@ -222,9 +223,9 @@ def _segfault() -> None:
 
 
 def _hang() -> None:
-    """For ever, and without giving the GIL back: no thread and no Python signal handler runs meanwhile."""
+    """Hang forever while holding the GIL, so that no thread and no Python signal handler can run."""
     import ctypes
 
-    library = ctypes.PyDLL(None)  # which, unlike CDLL, keeps the GIL
+    library = ctypes.PyDLL(None)  # unlike CDLL it keeps the GIL
     while True:
         library.sleep(10**6)

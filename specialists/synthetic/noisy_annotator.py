@@ -1,7 +1,7 @@
-"""An annotator that knows the truth and gets it wrong, as much and in the ways it is told to.
+"""An annotator that starts from the true labels and adds errors of given kinds and rates.
 
-Random errors differ from image to image and can be learned away; `confuse` and `miss_small` are systematic: a
-student trained on them agrees with them, and only trusted labels tell.
+Random errors differ from image to image, so a student averages them out. `confuse` and `miss_small` are systematic
+errors: a student learns them, and only trusted labels reveal them.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from specialists.synthetic.shapes import CLASSES
 
 
 class NoisyAnnotator:
-    """Boxes made of the labels that came with the image. Same seed and image, same errors.
+    """Boxes from the image's own labels, with errors. The same seed and image give the same errors.
 
     Options:
-        seed: another seed makes another annotator, whose errors are independent of this one's.
-        miss: share of objects not seen.
-        flip: share of seen objects called something else, any other class alike.
+        seed: another seed gives another annotator with independent errors.
+        miss: share of objects that get no box.
+        flip: share of boxes with a wrong label; all other classes are equally likely.
         jitter: standard deviation of each coordinate, as a share of the box's side.
-        false_positive: boxes around nothing, on average an image (Poisson).
-        duplicate: share of seen objects boxed twice.
-        auc: how well scores tell real boxes from those around nothing: 0.5 not at all, 0.99 nearly always.
-        confuse: {class: other class}, a systematic mistake.
-        confuse_share: share of such objects it is made on.
-        miss_small: share of small objects not seen, beside `miss`.
+        false_positive: mean number of boxes an image that contain no object (Poisson).
+        duplicate: share of objects that get two boxes.
+        auc: how well the scores separate correct boxes from false positives: 0.5 not at all, 0.99 nearly always.
+        confuse: {class: other class}, a systematic error.
+        confuse_share: share of the objects of such a class that get the other label.
+        miss_small: share of small objects that get no box, in addition to `miss`.
         small_side: an object is small below this share of the image's side.
-        classes: what flips and false positives are called; [] for the synthetic world's ten.
+        classes: labels for flips and false positives; [] for the ten of the synthetic world.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("scene",)
@@ -75,8 +75,8 @@ class NoisyAnnotator:
         self.miss_small, self.small_side = miss_small, small_side
         self.classes = tuple(classes) or CLASSES
         self.batch_size = batch_size
-        # Scores are a logistic of a normal whose mean moves by this much when the box is real.
-        self._informed = math.sqrt(2.0) * NormalDist().inv_cdf(auc)
+        # Scores are the logistic of a normal variable whose mean is higher by this much for a correct box.
+        self._score_shift = math.sqrt(2.0) * NormalDist().inv_cdf(auc)
 
     def load(self) -> None:
         return None
@@ -90,7 +90,7 @@ class NoisyAnnotator:
         answer = Answer()
         for region in sample.regions:
             if region.kind == "object":
-                self._see(region, sample, random, answer)
+                self._add_object(region, sample, random, answer)
         for _ in range(int(random.poisson(self.false_positive))):
             side = random.uniform(0.19, 0.38) * min(sample.width, sample.height)
             x, y = random.uniform(0, sample.width - side), random.uniform(0, sample.height - side)
@@ -98,16 +98,16 @@ class NoisyAnnotator:
             self._add(answer, sample, (x, y, x + side, y + side), label, self._score(random, real=False))
         return answer
 
-    def _see(self, region: Region, sample: Sample, random: np.random.Generator, answer: Answer) -> None:
-        # All is drawn whether used or not: another `miss` then changes nothing of the objects still seen.
-        unseen, too_small, flipped, confused, twice = random.uniform(size=5)
+    def _add_object(self, region: Region, sample: Sample, random: np.random.Generator, answer: Answer) -> None:
+        # Draw all random numbers even if unused, so that another `miss` does not change the boxes that remain.
+        missed, too_small, flipped, confused, twice = random.uniform(size=5)
         label = region.label
         others = [name for name in self.classes if name != label] or [label]
         flip_to = others[int(random.integers(len(others)))]
         small = max(region.x2 - region.x1, region.y2 - region.y1) < self.small_side * min(sample.width, sample.height)
         first, second = self._shifted(region, random), self._shifted(region, random)
         scores = self._score(random, real=True), self._score(random, real=True)
-        if unseen < self.miss or (small and too_small < self.miss_small):
+        if missed < self.miss or (small and too_small < self.miss_small):
             return
         if label in self.confuse and confused < self.confuse_share:
             label = self.confuse[label]
@@ -124,7 +124,7 @@ class NoisyAnnotator:
         return min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)
 
     def _score(self, random: np.random.Generator, *, real: bool) -> float:
-        return 1.0 / (1.0 + math.exp(-(0.2 + float(random.normal()) + (self._informed if real else 0.0))))
+        return 1.0 / (1.0 + math.exp(-(0.2 + float(random.normal()) + (self._score_shift if real else 0.0))))
 
     def _add(
         self, answer: Answer, sample: Sample, box: tuple[float, float, float, float], label: str, score: float

@@ -1,6 +1,6 @@
-"""What the synthetic world is made of: ten classes (name, colour, outline), grounds and printed words.
+"""The parts of the synthetic world: ten classes (name, colour, outline), grounds and printed words.
 
-Shape and colour go together, and no two classes share either: a small model can learn them in minutes.
+Each class has one shape and one colour that no other class has, so a small model can learn them in minutes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Draw = Callable[["ImageDraw.ImageDraw", float], None]
 
 
 def _regular(corners: int, *, inner: float = 1.0, turn: float = -90.0) -> Draw:
-    """A polygon, or with `inner` a star, in the unit square."""
+    """A regular polygon in the unit square; with `inner` below 1 a star."""
 
     def draw(pen: ImageDraw.ImageDraw, side: float) -> None:
         count = corners * (1 if inner == 1.0 else 2)
@@ -59,7 +59,7 @@ def _heart(pen: ImageDraw.ImageDraw, side: float) -> None:
     pen.polygon([(side * 0.04, side * 0.4), (side * 0.96, side * 0.4), (side * 0.5, side)], fill=255)
 
 
-# label: colour word, colour, how it is drawn
+# {label: (colour word, colour, drawing function)}
 THINGS: dict[str, tuple[str, tuple[int, int, int], Draw]] = {
     "ball": ("red", (214, 32, 38), _ball),
     "ring": ("orange", (250, 140, 10), _ring),

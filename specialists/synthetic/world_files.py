@@ -1,6 +1,6 @@
-"""The scenes of the synthetic world as files, so that whatever reads images by URL reads them too.
+"""The scenes of the synthetic world as an fsspec file system, so that code that reads images by URL can read them.
 
-fsspec finds this class by the entry point "world" of the installed project; `register` does the same in a checkout.
+fsspec finds this class by the entry point "world" of the installed project; in a checkout call `register`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from specialists.synthetic.world import scene_at
 
 
 def register() -> None:
-    """Known from now on to this process."""
+    """Register the file system "world" in this process."""
     register_implementation("world", "specialists.synthetic.world_files.WorldFiles", clobber=True)
 
 
 class WorldFiles(AbstractFileSystem):  # type: ignore[misc]
-    """Read only. A path is a scene_uri; nothing can be listed."""
+    """Read only. Paths are scene URIs; listing is not supported."""
 
     protocol = "world"
 

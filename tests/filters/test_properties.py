@@ -53,36 +53,13 @@ granularity = st.sampled_from(["brief", "detailed", "more_detailed"])
 bound = st.sampled_from([-1.0, 0.0, 0.3, 0.5, 1.0, 2.0, 1e9])
 
 
+REGION_IDS = [f"r/{k}" for k in range(6)]
+
+
 @st.composite
 def image_rows(draw: st.DrawFn, image_id: str) -> Row:
-    names = [f"r/{k}" for k in range(6)]
-    regions = [
-        region(
-            (0, 0, draw(side), draw(side)),
-            id=f"r/{k}",
-            score=draw(score),
-            producer=draw(producer),
-            label=draw(st.sampled_from("ab")),
-            support=draw(st.sampled_from([[], ["ssd/1"], ["ssd/1", "yolo/2"]])),
-        )
-        for k in range(draw(st.integers(0, 5)))
-    ]
-    for k, item in enumerate(regions[1:]):
-        item["merged_into"] = draw(st.sampled_from(["", "", "", f"r/{k}"]))
     texts = [
         text(draw(st.sampled_from(WORDS)), draw(granularity), id=f"t/{k}", score=draw(score), producer=draw(producer))
-        for k in range(draw(st.integers(0, 3)))
-    ]
-    phrases = [
-        phrase(
-            draw(st.sampled_from(["t/0", "t/1"])),
-            draw(st.integers(0, 2)),
-            draw(st.integers(1, 4)),
-            draw(st.lists(st.sampled_from(names), max_size=3)),
-            id=f"p/{k}",
-            score=draw(score),
-            producer=draw(producer),
-        )
         for k in range(draw(st.integers(0, 3)))
     ]
     measured = [
@@ -93,13 +70,47 @@ def image_rows(draw: st.DrawFn, image_id: str) -> Row:
         measured += [image_score(name, draw(bound), id=f"s/{name}", producer=draw(producer))]
     return row(
         image_id,
-        regions=regions,
+        regions=draw(regions()),
         texts=texts,
-        phrases=phrases,
-        region_texts=[region_text(draw(st.sampled_from(names)), id=f"x/{k}", score=draw(score)) for k in range(2)],
+        phrases=draw(phrases()),
+        region_texts=[region_text(draw(st.sampled_from(REGION_IDS)), id=f"x/{k}", score=draw(score)) for k in range(2)],
         tags=[tag(id="g", score=draw(score))],
         image_scores=measured,
     )
+
+
+@st.composite
+def regions(draw: st.DrawFn) -> list[Row]:
+    made = [
+        region(
+            (0, 0, draw(side), draw(side)),
+            id=f"r/{k}",
+            score=draw(score),
+            producer=draw(producer),
+            label=draw(st.sampled_from("ab")),
+            support=draw(st.sampled_from([[], ["ssd/1"], ["ssd/1", "yolo/2"]])),
+        )
+        for k in range(draw(st.integers(0, 5)))
+    ]
+    for k, item in enumerate(made[1:]):
+        item["merged_into"] = draw(st.sampled_from(["", "", "", f"r/{k}"]))
+    return made
+
+
+@st.composite
+def phrases(draw: st.DrawFn) -> list[Row]:
+    return [
+        phrase(
+            draw(st.sampled_from(["t/0", "t/1"])),
+            draw(st.integers(0, 2)),
+            draw(st.integers(1, 4)),
+            draw(st.lists(st.sampled_from(REGION_IDS), max_size=3)),
+            id=f"p/{k}",
+            score=draw(score),
+            producer=draw(producer),
+        )
+        for k in range(draw(st.integers(0, 3)))
+    ]
 
 
 shards = st.tuples(image_rows("a"), image_rows("b")).map(lambda rows: record(*rows))

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from engine.images.perceptual_hash import perceptual_hash
 from engine.records.answers import check_answer
 from engine.schema import Sample
-from specialists.image_quality import ImageQuality, of_histogram
+from specialists.image_quality import ImageQuality, histogram_measures
 
 skimage = pytest.importorskip("skimage")
 PHOTOS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
@@ -98,7 +98,7 @@ def test_brightness_is_of_luma_not_of_the_mean_channel() -> None:
 
 
 def test_every_level_once_is_eight_bits() -> None:
-    assert of_histogram(np.ones(256, np.int64))["entropy"] == pytest.approx(8)
+    assert histogram_measures(np.ones(256, np.int64))["entropy"] == pytest.approx(8)
 
 
 @pytest.mark.parametrize("level", [0, 100, 255])

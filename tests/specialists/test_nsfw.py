@@ -7,7 +7,7 @@ from benchmarks.detectors import sample
 from engine.errors import ConfigError, StartError
 from engine.records.answers import check_answer
 from engine.schema import Sample
-from specialists.nsfw import Nsfw, as_seen
+from specialists.nsfw import Nsfw, network_input
 from tests.shared_data import shared
 
 skimage = pytest.importorskip("skimage")
@@ -58,7 +58,7 @@ def test_it_is_the_probability_that_the_package_itself_gives(nsfw: Nsfw, name: s
 def test_the_network_sees_blue_first_and_less_its_mean() -> None:
     red = np.zeros((300, 200, 3), np.uint8)
     red[:, :, 0] = 255
-    seen = as_seen(red)
+    seen = network_input(red)
     assert (seen.shape, seen.dtype) == ((224, 224, 3), np.float32)
     assert seen.mean(axis=(0, 1)).tolist() == pytest.approx([-104, -117, 255 - 123], abs=2)  # JPEG is not exact
 
@@ -92,5 +92,5 @@ def test_a_path_without_a_file_is_told() -> None:
 
 def test_a_file_that_is_no_network_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"no network")
-    with pytest.raises(StartError, match="no network onnxruntime can run"):
+    with pytest.raises(StartError, match="is not an ONNX network that onnxruntime can run"):
         Nsfw(path=str(tmp_path / "a.onnx")).load()

@@ -141,7 +141,7 @@ def test_a_component_that_fails_on_everything_ends_the_run(photos: Path, tmp_pat
 
 
 def test_a_component_that_cannot_start_ends_the_run(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"boxes cannot start: .*told not to start"):
+    with pytest.raises(EngineError, match=r"boxes cannot start: .*start_fails is set"):
         stages.run(recipe(tmp_path, photos, {"start_fails": True}))
 
 

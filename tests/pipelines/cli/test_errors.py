@@ -271,9 +271,7 @@ def test_a_data_set_of_another_schema_says_so(data: Data, tmp_path: Path) -> Non
 
 def test_a_component_that_cannot_start_fails_the_run(data: Data, tmp_path: Path) -> None:
     data["annotate"]["boxes"]["start_fails"] = True
-    assert "boxes cannot start: RuntimeError: this component was told not to start (fakes.py:" in run(
-        data, tmp_path, code=FAILED
-    )
+    assert "boxes cannot start: RuntimeError: start_fails is set (fakes.py:" in run(data, tmp_path, code=FAILED)
 
 
 def test_too_many_failures_fail_the_run(data: Data, tmp_path: Path) -> None:

@@ -198,4 +198,4 @@ def test_a_probe_before_ingest_says_what_to_do(tmp_path: Path) -> None:
 def test_a_probe_of_what_cannot_start_says_so(ingested: Path) -> None:
     broken = {"boxes": {"use": "faulty", "start_fails": True}}
     said = render_probe(parse_recipe(_data(ingested, annotate=broken)), 3)
-    assert said.startswith("probe: boxes cannot start: RuntimeError: this component was told not to start (fakes.py:")
+    assert said.startswith("probe: boxes cannot start: RuntimeError: start_fails is set (fakes.py:")

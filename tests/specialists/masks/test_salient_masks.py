@@ -9,7 +9,7 @@ from engine.errors import ConfigError, StartError
 from engine.records import masks
 from engine.records.answers import check_answer
 from engine.schema import Region, Sample
-from specialists.masks.salient_masks import INSTALL, SalientMasks, as_seen
+from specialists.masks.salient_masks import INSTALL, SalientMasks, network_input
 from tests.shared_data import shared
 from tests.specialists.masks.test_grabcut import around, disc, inside
 
@@ -73,7 +73,7 @@ def test_images_of_any_size_are_done(width: int, height: int) -> None:
 def test_the_network_sees_red_first_and_of_the_brightest_value() -> None:
     red = np.zeros((30, 20, 3), np.uint8)
     red[:, :, 0] = 100
-    seen = as_seen(red)
+    seen = network_input(red)
     assert (seen.shape, seen.dtype) == ((3, 320, 320), np.float32)
     assert seen.mean(axis=(1, 2)).tolist() == pytest.approx([(1 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225])
 
@@ -87,7 +87,7 @@ def test_without_the_package_the_line_to_type_is_told(monkeypatch: pytest.Monkey
 
 def test_a_file_that_is_no_network_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "u2netp.onnx").write_bytes(b"no network")
-    with pytest.raises(StartError, match="is no network onnxruntime can run"):
+    with pytest.raises(StartError, match="is not an ONNX network that onnxruntime can run"):
         SalientMasks(path=str(tmp_path / "u2netp.onnx")).load()
     with pytest.raises(ConfigError, match="No file"):
         _ = SalientMasks(path=str(tmp_path / "other.onnx")).weights

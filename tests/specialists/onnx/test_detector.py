@@ -97,7 +97,7 @@ def test_other_weights_than_pinned_are_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_model_is_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "x.onnx"
     file.write_bytes(b"no model")
-    with pytest.raises(StartError, match="no ONNX model"):
+    with pytest.raises(StartError, match="is not an ONNX network that onnxruntime can run"):
         OnnxDetector(weights=str(file), head="yolox").load()
 
 
@@ -115,12 +115,12 @@ def test_class_names_are_counted_against_the_model(tmp_path: Path) -> None:
     saying(labels=str(names))._check_names()  # type: ignore[arg-type]
     for number in (79, 81):
         names.write_text("\n".join(map(str, range(number))))
-        with pytest.raises(StartError, match=rf"'none.onnx' tells 80 classes apart, but has {number} names: give"):
+        with pytest.raises(StartError, match=rf"'none.onnx' has 80 classes, but there are {number} names: give"):
             saying(labels=str(names))._check_names()  # type: ignore[arg-type]
 
 
 def test_weights_of_another_head_are_refused() -> None:
-    with pytest.raises(StartError, match="has 1 outputs, a nanodet head reads 6"):
+    with pytest.raises(StartError, match="has 1 outputs, but the head nanodet needs 6"):
         OnnxDetector(weights=str(shared(YOLOX)), head="nanodet").load()
 
 

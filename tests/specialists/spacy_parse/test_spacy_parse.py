@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from engine.errors import ImageError, StartError
 from engine.schema import Complexity, Parse
-from specialists.spacy_parse.specialist import MAX_UNBROKEN, PACKAGED_PIPELINE, Rules, SpacyParse
+from specialists.spacy_parse.rules import Rules
+from specialists.spacy_parse.specialist import MAX_UNBROKEN, PACKAGED_PIPELINE, SpacyParse
 
 spacy = pytest.importorskip("spacy")
 
