@@ -26,7 +26,9 @@ from benchmarks.photos import drawn
 from engine.running.messages import Done, Unit
 from engine.running.worker import Worker, WorkerContext
 from engine.storage.files import Storage
-from pipelines.ingest.ingest import limits_of, list_inputs, open_dataset, probe_node
+from pipelines.ingest.header import open_dataset
+from pipelines.ingest.list_inputs import list_inputs
+from pipelines.ingest.probe_node import limits_of, probe_node
 from pipelines.recipe import Recipe, parse_recipe
 
 Clock = Callable[[], float]

@@ -25,7 +25,7 @@ from engine.running.plan import make_plan
 from engine.storage.commits import Commits, record_name
 from engine.storage.files import Storage
 from pipelines.filter.judge import judge_node
-from pipelines.ingest.ingest import open_dataset
+from pipelines.ingest.header import open_dataset
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.stages.run import all_nodes
 

@@ -14,7 +14,7 @@ from engine.layout import IMAGES, INPUTS
 from engine.reading.dataset import Dataset
 from engine.reading.sql import connect, damage_told
 from engine.schema import ANNOTATIONS
-from engine.storage.listings import HELD, SourceReport, read_listing
+from engine.storage.listings import HELD, SourceCounts, SourceReport, read_listing
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -54,7 +54,7 @@ class Account:
     splits: Mapping[str, int] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
     last_run: Mapping[str, Any] = field(default_factory=dict)
-    sources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sources: Mapping[str, SourceCounts] = field(default_factory=dict)
     ungiven: int = 0
 
     @property
@@ -122,9 +122,9 @@ def _images(con: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
     return outcomes, dict(sorted(filtered_by.items()))
 
 
-def _sources(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, dict[str, Any]]:
+def _sources(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, SourceCounts]:
     """What each source said of itself, and what the probe left out of its labels."""
-    answer = {name: report.told() for name, report in read_listing(dataset.storage).sources.items()}
+    answer = {name: report.counts() for name, report in read_listing(dataset.storage).sources.items()}
     columns = {row[0] for row in con.execute("DESCRIBE raw.probe").fetchall()}
     if "left_out" not in columns:  # probed by an earlier version
         return answer
@@ -135,7 +135,7 @@ def _sources(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, dict[str, A
             GROUP BY ALL ORDER BY ALL"""
     ).fetchall()
     for source, reason, number in rows:
-        left_out = answer.setdefault(source, SourceReport().told())["left_out"]
+        left_out = answer.setdefault(source, SourceReport().counts())["left_out"]
         left_out[reason] = left_out.get(reason, 0) + number
     return answer
 

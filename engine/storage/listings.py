@@ -7,8 +7,8 @@ input that the latest record does not name is current; so is every input of a da
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
 
 import pyarrow as pa
 
@@ -31,9 +31,22 @@ STATES = pa.schema([required(name, pa.string()) for name in ("source", "uri", "f
 Key = tuple[str, str, str]  # source, uri and fingerprint: an input
 
 
+class SourceCounts(TypedDict):
+    """A report on a source in the run record and in `status`. `left_out`: {reason: number}."""
+
+    inputs: int
+    missing: int
+    gone: int
+    left_out: dict[str, int]
+    notes: list[str]
+
+
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """`inputs` are those it holds, `missing` among them, `gone` not. `containers`: what was counted in each of them."""
+    """`inputs` includes those that are `missing` but not those that are `gone`.
+
+    `containers`: {container: its left_out and notes}, so that an unchanged container need not be opened again.
+    """
 
     inputs: int = 0
     missing: int = 0
@@ -42,11 +55,14 @@ class SourceReport:
     notes: tuple[str, ...] = ()
     containers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def told(self) -> dict[str, Any]:
-        """As the run record and `status` hold it."""
-        found = asdict(self)
-        del found["containers"]
-        return found | {"notes": list(self.notes)}
+    def counts(self) -> SourceCounts:
+        return {
+            "inputs": self.inputs,
+            "missing": self.missing,
+            "gone": self.gone,
+            "left_out": dict(self.left_out),
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +91,10 @@ def read_listing(storage: Storage, number: int | None = None) -> Listing:
     table = TableReader(storage, record.files["data"].path).read()
     source, uri, fingerprint, state = (table[name].to_pylist() for name in STATES.names)
     states = dict(zip(zip(source, uri, fingerprint, strict=True), state, strict=True))
-    sources = {name: _report(told) for name, told in record.counts["sources"].items()}
+    sources = {name: _report(stored) for name, stored in record.counts["sources"].items()}
     counts, file = record.counts, record.files["data"]
     return Listing(number, counts["chunks"], states, sources, tuple(counts["looked_at"]), {file.path: file.sha256})
 
 
-def _report(told: Mapping[str, Any]) -> SourceReport:
-    return SourceReport(**{**told, "notes": tuple(told["notes"])})
+def _report(stored: Mapping[str, Any]) -> SourceReport:
+    return SourceReport(**{**stored, "notes": tuple(stored["notes"])})

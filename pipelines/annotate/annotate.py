@@ -25,7 +25,7 @@ from engine.storage.commits import Commits
 from engine.storage.files import Storage
 from model.training.job import OnProgress
 from pipelines.filter.judge_regions import region_judge
-from pipelines.ingest.ingest import limits_of
+from pipelines.ingest.probe_node import limits_of
 from pipelines.recipe import Recipe
 from specialists import CATALOG
 

@@ -223,7 +223,7 @@ def _last_recipe(storage: Storage) -> Recipe | None:
 
 def _write_header(storage: Storage, recipe: Recipe) -> str:
     """'' once it is written; else why the recipe cannot be the one that made this data set."""
-    from pipelines.ingest.ingest import open_dataset
+    from pipelines.ingest.header import open_dataset
 
     commits = Commits(storage, IMAGES)
     rows = [commits.record(shard, int(r)).files["data"].rows for shard, r in enumerate(commits.revisions()) if r >= 0]

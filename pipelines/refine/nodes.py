@@ -15,7 +15,7 @@ from engine.running.graph import Node, Resources
 from engine.storage.files import Storage
 from engine.storage.sealed import read_sealed
 from pipelines.filter.judge import shard_options
-from pipelines.ingest.ingest import limits_of
+from pipelines.ingest.probe_node import limits_of
 from pipelines.recipe import Recipe
 from pipelines.refine.propose_texts import WRITTEN
 

@@ -27,7 +27,7 @@ from model.network.presets import PRESETS, preset_of
 from model.pairs.tasks import task_of
 from pipelines.annotate.annotate import Runtime, run_nodes
 from pipelines.filter.judge import judge_node
-from pipelines.ingest.ingest import limits_of
+from pipelines.ingest.probe_node import limits_of
 from pipelines.recipe import Recipe, Train
 from pipelines.refine.audit import audited
 from pipelines.refine.confusion import Report, by_people, by_students, notes, pairs_of

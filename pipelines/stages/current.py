@@ -18,7 +18,7 @@ from engine.schema import SCHEMA_VERSION
 from engine.storage.files import Storage
 from engine.storage.sealed import read_sealed, seal
 from pipelines.filter.judge import record_columns
-from pipelines.ingest.ingest import probe_node
+from pipelines.ingest.probe_node import probe_node
 from pipelines.recipe import Recipe
 from pipelines.refine.standing import Standing
 

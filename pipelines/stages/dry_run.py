@@ -14,8 +14,11 @@ from engine.running.graph import Node, split_at_judge
 from engine.running.plan import Plan, make_plan
 from engine.storage.files import Storage
 from engine.storage.listings import read_listing
-from pipelines.ingest.ingest import CHUNK, check_dataset, out_of_reach, probe_node, would_list
+from pipelines.ingest.header import check_dataset
+from pipelines.ingest.list_inputs import CHUNK, preview_listing
 from pipelines.ingest.listing_changes import state_changes, would_tell
+from pipelines.ingest.probe_node import probe_node
+from pipelines.ingest.unreachable import find_unreachable
 from pipelines.recipe import Recipe
 from pipelines.refine.refine import standing
 from pipelines.refine.standing import Standing
@@ -40,8 +43,8 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
     if stage in (None, "ingest"):
         check_dataset(storage, recipe)
         new, told = _would_list(storage, recipe)
-        reach = out_of_reach(storage, probe, recipe.run.read_attempts)
-        plan = make_plan(storage, [probe], retry_failed=retry_failed, again={probe.name: reach.chunks})
+        reach = find_unreachable(storage, probe, recipe.run.read_attempts)
+        plan = make_plan(storage, [probe], retry_failed=retry_failed, again={probe.name: reach.retry})
         row = _would_probe(storage, plan, probe, new)
         told = [*told, *reach.notes]
         rows.append(row | {"why": "; ".join([row["why"], *told])})
@@ -76,7 +79,7 @@ def _would_list(storage: Storage, recipe: Recipe) -> tuple[int, list[str]]:
     """How many new inputs the sources have; what became of those listed before, and what is left out."""
     if not recipe.ingest.sources:
         raise ConfigError(NO_SOURCES)
-    new, listing = would_list(storage, recipe.ingest.sources)
+    new, listing = preview_listing(storage, recipe.ingest.sources)
     told = list(would_tell(state_changes(read_listing(storage), listing)))
     left_out: Counter[str] = Counter()
     for name in listing.looked_at:

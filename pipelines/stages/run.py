@@ -25,6 +25,7 @@ from engine.running.plan import make_plan
 from engine.running.progress import LineDrawer, LiveLine, NodeTally
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
+from engine.storage.listings import SourceCounts
 from engine.storage.sealed import seal
 from model.training.job import OnProgress
 from pipelines.annotate.annotate import Runtime, annotation_nodes, run_nodes
@@ -33,9 +34,12 @@ from pipelines.filter.judge import judge_node, rules_of
 from pipelines.filter.rule_needs import check_rules
 from pipelines.filter.whole_set import put_together, survey_node, surveyed_folder
 from pipelines.ingest.assign_shards import place_images
-from pipelines.ingest.ingest import list_inputs, open_dataset, out_of_reach, probe_node
+from pipelines.ingest.header import open_dataset
 from pipelines.ingest.label_report import label_report, unused_labels
+from pipelines.ingest.list_inputs import list_inputs
+from pipelines.ingest.probe_node import probe_node
 from pipelines.ingest.source_report import source_report
+from pipelines.ingest.unreachable import find_unreachable
 from pipelines.recipe import Recipe
 from pipelines.refine.refine import check as check_rounds
 from pipelines.refine.refine import refine, standing
@@ -60,7 +64,7 @@ class Summary:
     release: str = ""
     manifest: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    sources: dict[str, dict[str, Any]] = field(default_factory=dict)  # what each holds and leaves out, of this listing
+    sources: dict[str, SourceCounts] = field(default_factory=dict)  # what each holds and leaves out, of this listing
     logs: str = ""  # where workers left what they printed, if they did
 
 
@@ -171,12 +175,12 @@ def _ingest(runtime: Runtime, nodes: Sequence[Node], retry: bool, summary: Summa
     if not runtime.recipe.ingest.sources:
         raise ConfigError(NO_SOURCES)
     node = probe_node(runtime.recipe)
-    again = {node.name: out_of_reach(runtime.storage, node, runtime.recipe.run.read_attempts).chunks}
+    again = {node.name: find_unreachable(runtime.storage, node, runtime.recipe.run.read_attempts).retry}
     summary.listed = _listed(runtime)
     plan, _ = run_nodes(runtime, "ingest", [node], retry_failed=retry, again=again)
     summary.notes += place_images(runtime.storage, runtime.recipe, plan, node)
     found = label_report(runtime.storage, node)
-    summary.notes += out_of_reach(runtime.storage, node, runtime.recipe.run.read_attempts).notes
+    summary.notes += find_unreachable(runtime.storage, node, runtime.recipe.run.read_attempts).notes
     summary.notes += [*found.notes, *unused_labels(runtime.storage, node, nodes)]
     summary.sources = source_report(runtime.storage, found)
 
@@ -263,7 +267,7 @@ def _write_run(
         "shards": summary.shards,
         "error": error,
         "release": summary.release,
-        "sources": [{"source": name, **told} for name, told in summary.sources.items()],
+        "sources": [{"source": name, **counts} for name, counts in summary.sources.items()],
         "notes": summary.notes,
         "nodes": [
             {

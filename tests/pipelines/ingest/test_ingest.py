@@ -18,7 +18,7 @@ from engine.images.locate import image_bytes
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
 from pipelines.cli.commands import app
-from pipelines.ingest.ingest import list_inputs
+from pipelines.ingest.list_inputs import list_inputs
 from pipelines.recipe import parse_recipe
 from pipelines.stages import run as stages
 from tests.runs import draw_photos, failures, journal
@@ -229,21 +229,21 @@ def test_a_data_set_inside_its_source_is_refused(tmp_path: Path) -> None:
 
 
 def test_two_listings_at_once_list_every_input_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipelines.ingest import ingest as module
+    from pipelines.ingest import list_inputs as module
 
     folder, dataset = tmp_path / "photos", tmp_path / "set"
     draw_photos(folder, 5)
-    storage, real = Storage(str(dataset)), module.Known
+    storage, real = Storage(str(dataset)), module.KnownInputs
     sources = [{"folder": str(folder)}]
     other = iter([True])
 
     def known(commits: Commits) -> Any:
         answer = real(commits)
-        if next(other, False):  # a second driver lists everything between our two looks
+        if next(other, False):  # a second driver lists everything between our two reads
             module.list_inputs(storage, sources)
         return answer
 
-    monkeypatch.setattr(module, "Known", known)
+    monkeypatch.setattr(module, "KnownInputs", known)
     module.list_inputs(storage, sources)
     assert sum(pq.read_table(path).num_rows for path in (dataset / "inputs").glob("*.parquet")) == 5
 
@@ -284,7 +284,7 @@ def test_a_source_that_fails_in_mid_listing_keeps_what_was_listed_and_is_gone_on
 ) -> None:
     draw_photos(tmp_path / "photos", 5)
     source = {"folder": str(tmp_path / "photos")}
-    monkeypatch.setattr("pipelines.ingest.ingest.CHUNK", 2)
+    monkeypatch.setattr("pipelines.ingest.list_inputs.CHUNK", 2)
     storage = Storage(str(tmp_path / "set"))
 
     def fail(looked: int) -> None:

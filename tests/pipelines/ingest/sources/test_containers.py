@@ -14,8 +14,8 @@ import pytest
 
 from engine.errors import ConfigError
 from engine.storage.files import Storage
-from pipelines.ingest import ingest as module
-from pipelines.ingest.ingest import count_new, list_inputs
+from pipelines.ingest import list_inputs as module
+from pipelines.ingest.list_inputs import list_inputs, preview_listing
 from pipelines.ingest.sources.containers import AHEAD, Reader, list_containers, whole_containers
 from pipelines.ingest.sources.parquet import ParquetRows
 from pipelines.ingest.sources.source import Entry
@@ -61,7 +61,7 @@ def test_containers_that_did_not_change_are_not_opened_again(home: Path, opened:
     sources: list[Any] = [{"webdataset": f"{home}/tars"}, {"parquet": f"{home}/parquet"}]
     assert list_inputs(storage, sources) == 18
     assert taken(opened) == ["0.parquet", "00000.tar", "00001.tar", "00002.tar"]
-    assert list_inputs(storage, sources) == count_new(storage, sources) == 0
+    assert list_inputs(storage, sources) == preview_listing(storage, sources)[0] == 0
     assert taken(opened) == []
     write_tars(home / "more", photographs(home / "other", 2, size=40))
     shutil.copy(home / "more" / "00000.tar", home / "tars" / "00001.tar")

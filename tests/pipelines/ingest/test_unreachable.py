@@ -1,4 +1,4 @@
-"""Inputs that a host does not give at their first look: told, and looked at again by the same command."""
+"""Inputs whose host does not answer at first: reported, and read again by the same command."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_host_that_was_down_costs_nothing_for_good(tmp_path: Path, answers: di
             recipe_data(tmp_path / "set", "", {}, ingest={"sources": [{"uris": str(tmp_path / "list.txt")}]})
         )
         first = stages.run(recipe, runner="local")
-        told = "1 input could not be read now (1 unreachable): the same command looks again."
+        told = "1 input could not be read now (1 unreachable): the same command tries again."
         assert told in first.notes
         assert outcomes(tmp_path / "set") == {"kept": 2, "quarantined": 2}
         row = dry_run(recipe, stage="ingest")[0]
@@ -57,9 +57,9 @@ def test_a_host_that_is_gone_does_not_hold_up_every_run(tmp_path: Path, answers:
         recipe = parse_recipe({"dataset": str(tmp_path / "set"), "ingest": ingest, "run": {"read_attempts": 2}})
         notes = [stages.run(recipe, stage="ingest", runner="local").notes for _ in range(3)]
         assert [note[0].rpartition(": ")[2] for note in notes] == [
-            "the same command looks again.",
-            "look again with --retry-failed.",
-            "look again with --retry-failed.",
+            "the same command tries again.",
+            "try again with --retry-failed.",
+            "try again with --retry-failed.",
         ]
         assert asked.count("/00001.png") == 2
         assert asked.count("/00000.jpg") == 1

@@ -1,0 +1,34 @@
+"""The node that runs the probe over listed inputs."""
+
+from __future__ import annotations
+
+from engine.images.decode import Limits
+from engine.keys import stable_hash
+from engine.layout import INPUTS, PROBE
+from engine.running.graph import Node, Resources
+from pipelines.ingest.probe import Probe
+from pipelines.recipe import Recipe
+
+
+def probe_node(recipe: Recipe) -> Node:
+    phash = recipe.ingest.audit.wanted  # an audit split is drawn by groups of near-duplicates
+    options = {"max_pixels": recipe.ingest.max_pixels, "max_bytes": recipe.ingest.max_bytes}
+    return Node(
+        name=PROBE,
+        target="pipelines.ingest.probe:Probe",
+        options=options | ({"phash": True} if phash else {}),
+        needs=(),
+        gives=(),
+        # Limits are not part of the key, so images stay in their shards. --retry-failed applies a raised limit.
+        key=stable_hash(["probe", Probe.version, *(["phash"] if phash else [])]),
+        inputs={},
+        over="entries",
+        base=INPUTS,
+        resources=Resources(batch_size=256, timeout_s=300.0),
+        component="ingest",
+        version=Probe.version,
+    )
+
+
+def limits_of(recipe: Recipe) -> Limits:
+    return Limits(max_pixels=recipe.ingest.max_pixels, max_bytes=recipe.ingest.max_bytes)

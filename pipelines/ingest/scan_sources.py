@@ -1,0 +1,224 @@
+"""One scan of the sources: which inputs are new, and which known ones a source no longer lists. Writes nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.errors import ConfigError
+from engine.storage.files import Storage
+from engine.storage.listings import CURRENT, GONE, HELD, IN_FORCE, MISSING, REPLACED, WITHDRAWN, Key, SourceReport
+from engine.storage.uris import split_uri
+from pipelines.ingest.known_inputs import (
+    IN_CONTAINER,
+    NO_FILE,
+    Counts,
+    KnownInputs,
+    container_of,
+    details_of,
+    without_mark,
+)
+from pipelines.ingest.sources.containers import Reader
+from pipelines.ingest.sources.folder import Folder
+from pipelines.ingest.sources.open import open_source
+from pipelines.ingest.sources.source import Entry, Source
+
+TWICE = "an input that is listed twice"
+
+
+@dataclass(slots=True)
+class _Found:
+    """What one source listed in this scan."""
+
+    has_rows: bool = False  # a json or a list has rows, which can be taken out; a folder has files
+    missing: set[int] = field(default_factory=set)  # positions of inputs whose file does not exist now
+    containers: set[str] = field(default_factory=set)  # hashes of URI and options
+    unopened: set[str] = field(default_factory=set)  # the same, of containers that could not be opened
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    counts: dict[str, Counts] = field(default_factory=dict)  # by version of a container
+
+
+class Scan:
+    """`new_entries` must be exhausted before `states` and `reports` are called.
+
+    `on_progress` is called with the number of inputs seen so far, known ones included.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        sources: Sequence[Mapping[str, Any] | str],
+        known: KnownInputs,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> None:
+        self.storage, self.sources, self.known, self.on_progress = storage, sources, known, on_progress
+        self._seen = 0
+        self._found: dict[str, _Found] = {}
+        self._reading: Source | None = None
+        self._reported: dict[tuple[str, str], Counts] = {}
+
+    def new_entries(self) -> Iterator[tuple[str, Entry]]:
+        """(source name, entry) for each input that was not listed before."""
+        done: list[Mapping[str, Any] | str] = []
+        for spec in self.sources:
+            source = open_source(spec)
+            _check_apart(self.storage, source.name)
+            found = self._found.setdefault(source.name, _Found(has_rows=not isinstance(source, Folder)))
+            if spec in done:
+                found.notes.append(f"The recipe names '{source.name}' twice: it was read once.")
+                continue
+            done.append(spec)
+            self._reading = source
+            yield from self._new_of(source, found)
+
+    def new_container_counts(self) -> dict[str, dict[str, Counts]]:
+        """{source: {container: counts}} of the containers whose counts changed since the last call."""
+        now = {name: dict(found.counts) for name, found in self._found.items()}
+        if self._reading:
+            now[self._reading.name] |= _counts_of(_opened(self._reading))
+        fresh = {
+            name: {version: one for version, one in counts.items() if self._reported.get((name, version)) != one}
+            for name, counts in now.items()
+        }
+        self._reported |= {(name, version): one for name, counts in fresh.items() for version, one in counts.items()}
+        return {name: counts for name, counts in fresh.items() if counts}
+
+    def any_in_container(self, entries: Sequence[tuple[str, Entry]]) -> bool:
+        return any(container_of(entry.fingerprint) for _, entry in entries)
+
+    def _new_of(self, source: Source, found: _Found) -> Iterator[tuple[str, Entry]]:
+        name, known = source.name, self.known
+        whole = known.whole(name, getattr(source, "licence", ""))
+        seen_before = self._seen
+        for entry in source.entries(whole):
+            self._seen += 1
+            if self.on_progress:
+                self.on_progress(self._seen)
+            _check_apart(self.storage, name, split_uri(entry.uri)[2])
+            match = IN_CONTAINER.fullmatch(entry.fingerprint)
+            if match and match[3] == "0":
+                found.unopened.add(match[2])
+            if NO_FILE.fullmatch(entry.fingerprint) and (versions := known.existing_versions(name, entry.uri)):
+                found.missing.update(versions)
+                continue
+            position, entry = known.find(name, entry)
+            if position < 0:
+                position = known.add((name, entry.uri, entry.fingerprint), details_of(entry))
+                known.given[position] = 1
+                yield name, entry
+            elif known.given[position]:
+                found.left_out[TWICE] += 1
+            else:
+                known.given[position] = 1
+        unchanged = {whole[version] for version in getattr(source, "found", ()) if version in whole}
+        if self._seen == seen_before and not unchanged:
+            raise ConfigError(_nothing_in(source))
+        self._finish(source, found, unchanged)
+
+    def _finish(self, source: Source, found: _Found, unchanged: set[str]) -> None:
+        """Adds what the source left out, and the inputs of unchanged containers, which were not opened."""
+        known, opened = self.known, _opened(source)
+        for position in known.of_source.get(source.name, ()) if unchanged else ():
+            if container_of(known.keys[position][2]) in unchanged:
+                known.given[position] = 1
+        found.containers |= {version[:12] for version in getattr(source, "found", ())}
+        before = known.counts.get(source.name, {})
+        found.counts |= {v: before[without_mark(v)] for v in sorted(unchanged) if without_mark(v) in before}
+        found.counts |= _counts_of(opened)
+        in_containers: Counter[str] = Counter()
+        for reader in opened.values():
+            in_containers.update(reader.left_out)
+        found.left_out.update(source.left_out - in_containers)
+        of_containers = {note for reader in opened.values() for note in reader.notes}
+        found.notes += [note for note in source.notes if note not in of_containers]
+
+    # --- results ---
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The sources of this scan."""
+        return tuple(self._found)
+
+    def states(self) -> dict[Key, str]:
+        """The state of every known input that is not current, in order of listing.
+
+        Inputs of sources that are not part of this scan keep their state.
+        """
+        known = self.known
+        states = [*known.states, *[CURRENT] * (len(known.keys) - len(known.states))]
+        for name, found in self._found.items():
+            positions = known.of_source.get(name, ())
+            left = [p for p in positions if not known.given[p]]
+            uris = {known.keys[p][1] for p in positions if known.given[p]} if left else set()
+            for position in positions:
+                states[position] = CURRENT
+            for position in left:
+                before = known.states[position]
+                states[position] = _state(known.keys[position], before, found, uris, missing=position in found.missing)
+        return {key: state for key, state in zip(known.keys, states, strict=True) if state}
+
+    def reports(self, states: Mapping[Key, str]) -> dict[str, SourceReport]:
+        """A report for each source. Sources that are not part of this scan keep their latest report."""
+        answer = dict(self.known.listing.sources)
+        for name, found in self._found.items():
+            inputs = Counter(states.get(self.known.keys[p], CURRENT) for p in self.known.of_source.get(name, ()))
+            left_out, notes = Counter(found.left_out), list(found.notes)
+            for counts in found.counts.values():
+                left_out.update(counts["left_out"])
+                notes += counts["notes"]
+            answer[name] = SourceReport(
+                inputs=sum(inputs[state] for state in HELD),
+                missing=inputs[MISSING],
+                gone=inputs[GONE],
+                left_out=dict(sorted(left_out.items())),
+                notes=tuple(dict.fromkeys(notes)),
+                containers=found.counts,
+            )
+        return answer
+
+
+def _state(key: Key, before: str, found: _Found, uris: set[str], *, missing: bool) -> str:
+    """The new state of an input that its source did not list in this scan. `uris`: those that it did list."""
+    if missing:
+        return MISSING
+    container = IN_CONTAINER.fullmatch(key[2])
+    if container and (container[2] in found.unopened or (container[2] not in found.containers and key[1] not in uris)):
+        return GONE if before in IN_FORCE else before
+    if key[1] in uris:
+        return REPLACED
+    if not found.has_rows:
+        return GONE if before in IN_FORCE else before
+    return WITHDRAWN if before in IN_FORCE else before
+
+
+def _opened(source: Source) -> Mapping[str, Reader]:
+    """The readers of the containers that were opened; empty for a source without containers."""
+    return getattr(source, "opened", {})
+
+
+def _counts_of(opened: Mapping[str, Reader]) -> dict[str, Counts]:
+    """Counts of the containers that left anything out or have a note."""
+    return {
+        version: {"left_out": dict(sorted(reader.left_out.items())), "notes": list(reader.notes)}
+        for version, reader in opened.items()
+        if reader.left_out or reader.notes
+    }
+
+
+def _nothing_in(source: Source) -> str:
+    left_out = ", ".join(f"{number} x {reason}" for reason, number in source.left_out.items())
+    found = f" (left out: {left_out})" if left_out else ""
+    if isinstance(source, Folder):
+        advice = "correct include: and exclude:" if left_out else "give a folder that holds photos"
+        return f"No files in '{source.name}'{found}: {advice}."
+    return f"'{source.name}' lists no image{found}: give a source that does, or take it out of ingest.sources."
+
+
+def _check_apart(storage: Storage, source: str, file: str = "") -> None:
+    """ConfigError if the data set lies inside its own source: ingest would list the data set's files."""
+    inside = file.startswith(f"{storage.url}/") if file else f"{storage.url}/".startswith(f"{source}/")
+    if storage.local and inside:
+        raise ConfigError(f"The data set '{storage.url}' lies inside its source '{source}': keep them apart.")
