@@ -16,8 +16,8 @@ from pipelines.evaluation.truth import box_of
 from pipelines.filter.kept_record import records
 from pipelines.recipe import Recipe
 from pipelines.refine.audit import dataset_of
-from pipelines.refine.refine import standing, with_round
-from pipelines.refine.standing import Standing, Told
+from pipelines.refine.round_record import RoundRecord
+from pipelines.refine.standing import Standing, standing, with_round
 from pipelines.stages.run import all_nodes, judging
 from refinement.measures import agreement, named
 from specialists.synthetic.world import scene_at
@@ -48,10 +48,10 @@ def stages(recipe: Recipe, biased: Collection[str] = ()) -> dict[str, Figures]:
     return answer
 
 
-def believed(recipe: Recipe, told: Told) -> Figures:
+def believed(recipe: Recipe, record: RoundRecord) -> Figures:
     """What a first round would have made of the labels, had the gate let it pass."""
     storage, nodes = Storage(recipe.dataset), all_nodes(recipe)
-    now = with_round(recipe, Standing(nodes, judging(storage, recipe, nodes)[1]), told)
+    now = with_round(recipe, Standing(nodes, judging(storage, recipe, nodes)[1]), record)
     truth = truth_of(Dataset.open(recipe.dataset))
     return figures(truth, kept(storage, now.nodes, now.judge, set(truth)))
 

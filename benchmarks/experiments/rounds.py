@@ -12,7 +12,7 @@ from benchmarks.experiments.labels import believed, stages
 from benchmarks.experiments.students import Oracle, Shuffled, instead
 from engine.storage.files import sha256_file
 from pipelines.recipe import Recipe, load_recipe
-from pipelines.refine.standing import Told
+from pipelines.refine.round_record import RoundRecord
 from pipelines.stages.run import Summary, run
 
 RECIPE = Path(__file__).parents[2] / "pipelines" / "recipes" / "world-refine.yaml"
@@ -88,20 +88,19 @@ def systematic(folder: Path, given: Settings) -> Outcome:
 
 
 def _pairs_to_hold(recipe: Recipe) -> list[list[str]]:
-    from refinement.confusion import ConfusedPair, to_hold
+    from refinement.confusion import to_hold
 
-    told = decisions(recipe)[0]
-    return to_hold(ConfusedPair(**pair) for pair in told["confused"]["people"])
+    return to_hold(decisions(recipe)[0].confused["people"])
 
 
-def decisions(recipe: Recipe) -> list[Told]:
+def decisions(recipe: Recipe) -> list[RoundRecord]:
     """What stands, and a last decision that refused."""
     from engine.storage.files import Storage
-    from pipelines.refine.refine import standing
+    from pipelines.refine.standing import standing
     from pipelines.stages.run import all_nodes, judging
 
     storage, nodes = Storage(recipe.dataset), all_nodes(recipe)
-    return standing(storage, recipe, nodes, judging(storage, recipe, nodes)[1]).told
+    return standing(storage, recipe, nodes, judging(storage, recipe, nodes)[1]).decisions
 
 
 # --- the gate --------------------------------------------------------------------------------
@@ -126,12 +125,12 @@ def gate(folder: Path, given: Settings) -> Outcome:
         with instead(student):
             before = released(recipe, "before")
             notes += [f"{name}: {note}" for note in refined(recipe).notes]
-            (told,) = decisions(recipe)
+            (record,) = decisions(recipe)
             same = released(recipe, "after") == before
-        measures, filtered = told["measures"], stages(recipe)["filtered"]
-        table[name] = {"accepted": "yes" if told["accepted"] else "no", "data set as before": "yes" if same else "no"}
+        measures, filtered = record.measures, stages(recipe)["filtered"]
+        table[name] = {"accepted": "yes" if record.accepted else "no", "data set as before": "yes" if same else "no"}
         table[name] |= {key: measures[key] for key in ("agreement", "dropped", "relabelled", "added")}
-        table[name] |= {"F1 before": filtered["F1@.5"], "F1, were it believed": believed(recipe, told)["F1@.5"]}
+        table[name] |= {"F1 before": filtered["F1@.5"], "F1, were it believed": believed(recipe, record)["F1@.5"]}
     return Outcome({"students at the gate": table}, notes)
 
 

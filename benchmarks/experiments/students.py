@@ -14,7 +14,8 @@ from unittest import mock
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import as_row
 from model.decoding.likelihood import SCORE_KIND
-from pipelines.refine.propose import Kept, Propose, Row, box_of, region_row
+from pipelines.refine.propose import Propose
+from pipelines.refine.rows import KeptShard, Row, box_of, region_row
 from refinement.match import overlap
 from specialists.synthetic.world import scene_at
 
@@ -28,7 +29,7 @@ class Oracle(Propose):
         self,
         model: Any,
         rows: Sequence[Row],
-        kept: Kept,
+        kept: KeptShard,
         inputs: ShardInputs,
         answers: dict[str, Row],
         evidence: list[Row],

@@ -22,7 +22,7 @@ from model.evaluate.texts import measure_captions
 from pipelines.filter.kept_record import records
 from pipelines.recipe import Recipe
 from pipelines.refine.audit import dataset_of
-from pipelines.refine.refine import standing
+from pipelines.refine.standing import standing
 from pipelines.stages.run import all_nodes, judging
 from specialists.synthetic.world import scene_at
 
@@ -133,10 +133,10 @@ def nonsense(folder: Path, given: Settings) -> Outcome:
         with instead(student):
             before = released(recipe, "before")
             notes += [f"{name}: {note}" for note in refined(recipe).notes]
-            (told,) = decisions(recipe)
+            (record,) = decisions(recipe)
             same = released(recipe, "after") == before
-        table[name] = {"accepted": "yes" if told["accepted"] else "no", "data set as before": "yes" if same else "no"}
-        table[name] |= {key: told["measures"].get(key) for key in _MEASURES}
+        table[name] = {"accepted": "yes" if record.accepted else "no", "data set as before": "yes" if same else "no"}
+        table[name] |= {key: record.measures.get(key) for key in _MEASURES}
         now = captions(recipe)
         table[name] |= {"all facts right before": now["captioner"]["all facts right"]}
         table[name] |= {"after": now.get("round 1", now["captioner"])["all facts right"]}

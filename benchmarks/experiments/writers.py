@@ -15,7 +15,8 @@ import numpy as np
 
 from engine.schema import Answer, Sample, Text
 from pipelines.refine.propose import Propose
-from pipelines.refine.propose_texts import Row, Writing
+from pipelines.refine.propose_texts import Writing
+from pipelines.refine.rows import Row
 from specialists.synthetic.shapes import CLASSES, THINGS
 
 _NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5}

@@ -102,8 +102,5 @@ def truth_view(con: DuckDBPyConnection, dataset: Dataset) -> str:
 
 def _truth_files(dataset: Dataset) -> list[str]:
     """Records of images name them: every one of them is read, which is why this view is made only where it is asked."""
-    commits = Commits(dataset.storage, IMAGES)
-    records = [
-        commits.record(shard, int(revision)) for shard, revision in enumerate(commits.revisions()) if revision >= 0
-    ]
+    records = Commits(dataset.storage, IMAGES).latest_records()
     return [record.files["truth"].path for record in records if "truth" in record.files]

@@ -121,6 +121,12 @@ class Commits:
             raise damaged(self.storage, name, f"the record of another folder, it names '{data.path}'")
         return record
 
+    def latest_records(self) -> Iterator[Record]:
+        """The latest record of each shard that has one, in the order of the shards."""
+        for shard, revision in enumerate(self.revisions()):
+            if revision >= 0:
+                yield self.record(shard, int(revision))
+
     def commit(self, record: Record) -> bool:
         """True if this was the first record of that shard and revision; else its files are given up."""
         name = f"{self.folder}/{record_name(record.shard, record.revision)}"

@@ -244,7 +244,7 @@ def _split_names(storage: Storage, path: str) -> list[str]:
 
 
 def _write_current(storage: Storage, recipe: Recipe) -> str:
-    from pipelines.refine.refine import standing
+    from pipelines.refine.standing import standing
     from pipelines.stages.current import write_current
     from pipelines.stages.run import all_nodes, judging
 

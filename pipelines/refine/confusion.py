@@ -124,10 +124,10 @@ def notes(report: Report, url: str, hold_labels: Sequence[Sequence[str]]) -> lis
     return lines
 
 
-def pairs_of(report: Report | None) -> list[dict[str, Any]]:
-    """The pairs alone, as a decision has them."""
+def pairs_of(report: Report | None) -> list[ConfusedPair]:
+    """The pairs without their boxes, for the decision."""
     pairs = report["pairs"] if report else ()
-    return [{name: value for name, value in pair.items() if name != "boxes"} for pair in pairs]
+    return [ConfusedPair(**{name: value for name, value in pair.items() if name != "boxes"}) for pair in pairs]
 
 
 def recipe_line(pairs: Sequence[Sequence[str]]) -> str:

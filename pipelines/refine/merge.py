@@ -22,7 +22,7 @@ from model.evaluate.detections import Detection, Truth
 from model.evaluate.matching import matched
 from pipelines.filter.judge import Output
 from pipelines.refine.merge_texts import Happened, TextMerge
-from pipelines.refine.propose import Kept, Row, box_of, region_row
+from pipelines.refine.rows import KeptShard, Row, box_of, region_row
 from refinement.folds import fold_of
 from refinement.match import overlap, paired
 from refinement.merge import Change, Given, Proposed, merge_regions
@@ -72,7 +72,7 @@ class Merge:
         self.options = merge_options(self.given, self.held)
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
-        kept = Kept(inputs, self.record, self.judge)
+        kept = KeptShard(inputs, self.record, self.judge)
         proposals = {row["image_id"]: row for row in inputs.table(self.propose).to_pylist()}
         evidence = _evidence(inputs, self.propose)
         kept_rows = {row["image_id"]: row for row in kept.rows}
@@ -241,7 +241,7 @@ def _evidence(inputs: ShardInputs, propose: str) -> dict[tuple[str, str], Row]:
     return {(row["image_id"], row["region_id"]): row for row in rows}
 
 
-def _decided_before(kept: Kept, columns: Sequence[str]) -> Iterator[Row]:
+def _decided_before(kept: KeptShard, columns: Sequence[str]) -> Iterator[Row]:
     """What the rules of the round before dropped stays dropped, by the rule that did it: nobody asked again."""
     names = kept.record["image_id"].to_pylist()
     for column in columns:

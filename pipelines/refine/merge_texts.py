@@ -14,7 +14,7 @@ from typing import Any
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import Phrase, Region, Sample, Text, as_row
 from model.pairs.tasks import CAPTIONS, DESCRIPTION
-from pipelines.refine.propose_texts import Row, made_by, region_text_row, text_row
+from pipelines.refine.rows import Row, provenance, region_text_row, text_row
 from refinement.measures import distinct_share
 from refinement.merge_texts import GivenText, ProposedText, TextChange, merge_texts
 from refinement.options import MergeOptions
@@ -166,7 +166,7 @@ class TextMerge:
         rule, name, words = RULES[change.rule], "", ""
         if change.new is not None:
             name, words = self._name(made), change.new.text
-            told = made_by(name, self.name, self.round, score, [change.by])  # what it replaces is told by the change
+            told = provenance(name, self.name, self.round, score, [change.by])  # what it replaces is told by the change
             if change.new.about:
                 made.region_texts.append(region_text_row(told, change.new.about, words))
             else:

@@ -1,12 +1,12 @@
-"""The nodes of a refinement round (pipelines/refine/propose.py, round_merge.py and round_texts.py have what they do).
+"""The nodes of a refinement round. What they do is in training_pairs.py, propose.py and merge.py.
 
-Texts take part where refine.tasks asks for them; options of theirs are part of no key where it does not.
+Texts take part only if refine.tasks names a task that writes texts; otherwise their options are not part of any key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.keys import stable_hash
@@ -17,27 +17,51 @@ from engine.storage.sealed import read_sealed
 from pipelines.filter.judge import shard_options
 from pipelines.ingest.probe_node import limits_of
 from pipelines.recipe import Recipe
-from pipelines.refine.propose_texts import WRITTEN
+from pipelines.refine.propose_texts import TEXT_TASKS
 
 REFINE_VERSION = 1
 TEXTS_VERSION = 2  # 1: a text named the one it replaced among its parents
 REPLACES = ("boxes", "drafts", "regions", "ocr", "masks", "phrase_regions", "region_texts")
 _BATCH = 64
-_OF_TEXTS = frozenset(("max_briefs", "text_margin"))  # of refine.merge
+_TEXT_OPTIONS = frozenset(("max_briefs", "text_margin"))  # of refine.merge
 
 
-def written(recipe: Recipe) -> list[str]:
-    """The tasks of a round whose answers are texts it may change."""
-    return [task for task in recipe.refine.tasks if task in WRITTEN]
+@dataclass(frozen=True, slots=True)
+class RoundNodes:
+    """The nodes of one round. given: the judge whose kept annotations it starts from. parse: parses the new texts."""
+
+    number: int
+    given: Node
+    propose: Node
+    parse: Node | None
+    merge: Node
+
+    @property
+    def made(self) -> list[Node]:
+        """The nodes that become part of the data set."""
+        return [self.propose, *([self.parse] if self.parse else []), self.merge]
+
+
+def round_nodes(recipe: Recipe, nodes: Sequence[Node], judge: Node, number: int, students: Sequence[str]) -> RoundNodes:
+    """`nodes` and `judge`: the data set before the round. `students`: folders of the models, one per fold."""
+    given = given_node(judge, number)
+    propose = propose_node(recipe, nodes, given, number, students)
+    parse = parse_node(recipe, nodes, propose, number)
+    return RoundNodes(number, given, propose, parse, merge_node(recipe, nodes, given, propose, parse, number))
+
+
+def text_tasks(recipe: Recipe) -> list[str]:
+    """The tasks in refine.tasks whose answers are texts."""
+    return [task for task in recipe.refine.tasks if task in TEXT_TASKS]
 
 
 def merge_keys(recipe: Recipe) -> dict[str, Any]:
-    """refine.merge as far as it decides anything."""
-    return recipe.refine.merge.model_dump(mode="json", exclude=set() if written(recipe) else set(_OF_TEXTS))
+    """The options of refine.merge that affect the result of a round."""
+    return recipe.refine.merge.model_dump(mode="json", exclude=set() if text_tasks(recipe) else set(_TEXT_OPTIONS))
 
 
 def given_node(judge: Node, number: int) -> Node:
-    """The judge whose kept record a round starts from, under a name of its own, where its verdicts lie already."""
+    """The judge whose kept annotations a round starts from, renamed. Its verdicts stay in the folder of `judge`."""
     return replace(judge, name=f"round-{number}-given", place=judge.place or judge.name)
 
 
@@ -46,8 +70,8 @@ def pairs_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int) 
     folds = recipe.refine.folds
     return Node(
         name=f"round-{number}-pairs",
-        target="pipelines.refine.propose:RoundPairs",
-        options=_record(nodes, given) | {"pairs": pairs, "folds": folds},
+        target="pipelines.refine.training_pairs:RoundPairs",
+        options=_record_options(nodes, given) | {"pairs": pairs, "folds": folds},
         gives=(),
         key=stable_hash(["round-pairs", REFINE_VERSION, given.key, pairs, folds]),
         inputs=_inputs(nodes, given),
@@ -57,21 +81,24 @@ def pairs_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int) 
 
 
 def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int, students: Sequence[str]) -> Node:
-    """`students`: folders of the data set, one a fold."""
     storage, name, limits = Storage(recipe.dataset), f"round-{number}-propose", limits_of(recipe)
     keys = [read_sealed(storage, f"{student}/{TRAINED}")["key"] for student in students]
-    look: dict[str, Any] = {"order": recipe.emit.pairs.order, "location": recipe.refine.location}
-    look["max_new_tokens"] = recipe.refine.max_new_tokens
-    look |= {"written": texts} if (texts := written(recipe)) else {}
+    texts = text_tasks(recipe)
+    asked: Mapping[str, Any] = {
+        "order": recipe.emit.pairs.order,
+        "location": recipe.refine.location,
+        "max_new_tokens": recipe.refine.max_new_tokens,
+        **({"written": texts} if texts else {}),
+    }
     return Node(
         name=name,
         target="pipelines.refine.propose:Propose",
-        options=_record(nodes, given)
-        | {"name": name, "round_number": number, "dataset": recipe.dataset, "students": list(students), **look}
+        options=_record_options(nodes, given)
+        | {"name": name, "round_number": number, "dataset": recipe.dataset, "students": list(students), **asked}
         | {"batch_size": _BATCH, "limits": {"max_pixels": limits.max_pixels, "max_bytes": limits.max_bytes}}
         | {"device": "cuda" if recipe.train.gpus else "cpu"},
         gives=("boxes", "drafts") if texts else ("boxes",),
-        key=stable_hash(["round-propose", REFINE_VERSION, given.key, keys, look]),
+        key=stable_hash(["round-propose", REFINE_VERSION, given.key, keys, asked]),
         inputs=_inputs(nodes, given),
         component="florence2",
         resources=Resources(cpus=1.0, gpus=recipe.train.gpus),
@@ -80,9 +107,9 @@ def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int
 
 
 def parse_node(recipe: Recipe, nodes: Sequence[Node], propose: Node, number: int) -> Node | None:
-    """The recipe's own parser over what students wrote; None if it has none, or they write nothing."""
+    """The recipe's parser on the texts of the students. None if the recipe has no parser or no task writes texts."""
     parser = next((node for node in nodes if node.over == "texts"), None)
-    if parser is None or not written(recipe):
+    if parser is None or not text_tasks(recipe):
         return None
     key = stable_hash(["round-parse", parser.key, propose.key])
     return replace(parser, name=f"round-{number}-parse", key=key, inputs={propose.name: ("drafts",)})
@@ -91,9 +118,9 @@ def parse_node(recipe: Recipe, nodes: Sequence[Node], propose: Node, number: int
 def merge_node(
     recipe: Recipe, nodes: Sequence[Node], given: Node, propose: Node, parse: Node | None, number: int
 ) -> Node:
-    """Re-emits every region, so that the record takes them from here; of texts it gives only what is new."""
+    """Gives every region again, so the record takes all regions from this node. Of texts it gives only the new ones."""
     options, held = merge_keys(recipe), recipe.refine.hold_labels
-    name, texts = f"round-{number}-merge", written(recipe)
+    name, texts = f"round-{number}-merge", text_tasks(recipe)
     reads = {**_inputs(nodes, given), propose.name: propose.gives}
     gives: tuple[str, ...] = ("regions", "region_texts")
     more: dict[str, Any] = {}
@@ -102,11 +129,11 @@ def merge_node(
         reads |= {node.name: node.gives for node in parsers}
         phrases = any("phrases" in node.gives for node in nodes)
         gives += ("texts", *(("phrases",) if phrases else ()))
-        more["written"] = {"tasks": texts, "phrases": phrases, "synonyms": _synonyms(nodes)}
+        more["written"] = {"tasks": texts, "phrases": phrases, "synonyms": _uses_synonyms(nodes)}
     return Node(
         name=name,
         target="pipelines.refine.merge:Merge",
-        options=_record(nodes, given)
+        options=_record_options(nodes, given)
         | {"name": name, "round_number": number, "propose": propose.name, "folds": recipe.refine.folds}
         | {"options": options, "held": held, **more},
         gives=gives,
@@ -118,15 +145,15 @@ def merge_node(
     )
 
 
-def _synonyms(nodes: Sequence[Node]) -> bool:
-    """Whether names are matched with synonyms: as the recipe's label grounder does it."""
+def _uses_synonyms(nodes: Sequence[Node]) -> bool:
+    """Whether the recipe's label grounder matches names with synonyms; True if there is none."""
     return all(node.options.get("synonyms", True) for node in nodes if node.target.endswith(":LabelGrounder"))
 
 
 _COMMON: Mapping[str, Any] = {"needs": (), "over": "shard", "version": REFINE_VERSION}
 
 
-def _record(nodes: Sequence[Node], given: Node) -> dict[str, Any]:
+def _record_options(nodes: Sequence[Node], given: Node) -> dict[str, Any]:
     return {"record": shard_options(nodes)["record"], "judge": given.name}
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+
+from pipelines.refine.round_record import RoundRecord
 
 
-def round_notes(told: Mapping[str, Any]) -> list[str]:
-    number = told["round"]
-    changes = ", ".join(f"{count:,} {rule}" for rule, count in told["changes"].items()) or "nothing"
-    if told["accepted"]:
+def round_notes(record: RoundRecord) -> list[str]:
+    number = record.round
+    changes = ", ".join(f"{count:,} {rule}" for rule, count in record.changes.items()) or "nothing"
+    if record.accepted:
         lines = [f"round {number} accepted: {changes}"]
     else:
-        lines = [f"round {number} REFUSED, the data set stays as it was: {reason}" for reason in told["reasons"]]
-    if figures := list(_figures(told["measures"])):
+        lines = [f"round {number} REFUSED, the data set stays as it was: {reason}" for reason in record.reasons]
+    if figures := list(_figures(record.measures)):
         lines.append(f"round {number} on audit-fit images, before and after: {', '.join(figures)}")
-    return lines + [f"round {number} ALARM: {alarm}" for alarm in told["alarms"]]
+    return lines + [f"round {number} ALARM: {alarm}" for alarm in record.alarms]
 
 
 def _figures(measures: Mapping[str, float | None]) -> Iterator[str]:

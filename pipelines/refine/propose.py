@@ -1,7 +1,6 @@
-"""What a round of refinement asks of a shard: pairs to learn from, what the students say; round_merge.py has the rest.
+"""The proposals of a round: the regions and texts that the students predict, and their evidence for what is there.
 
-Each is a node over shards, committed and resumed like any other. Students look only at images of the fold that they
-were not trained on.
+A node over shards. Each student looks only at images of the fold that it was not trained on.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from engine.errors import ImageError
@@ -21,14 +19,12 @@ from engine.running.shard_inputs import ShardInputs
 from engine.schema import record_table, required
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
-from filters.judging.apply_rules import keep
 from model.decoding.likelihood import SCORE_KIND
 from model.network.model_folder import local_copy
-from model.pairs.compile import compile_pairs
-from model.pairs.pair import PAIRS, Options, pair_row
 from model.pairs.targets import Item, Order, arranged, item_fault, write
-from pipelines.filter.judge import Output, shard_record
+from pipelines.filter.judge import Output
 from pipelines.refine.propose_texts import TEXT_EVIDENCE, Writing
+from pipelines.refine.rows import KeptShard, Row, box_of, region_row
 from refinement.folds import fold_of
 
 if TYPE_CHECKING:
@@ -37,9 +33,7 @@ if TYPE_CHECKING:
     from model.network.florence import Florence
 
 OD = "<OD>"
-Row = dict[str, Any]
 
-ROUND_PAIRS = PAIRS.append(required("fold", pa.int32()))
 # What a student thinks: of a region that was given, teacher-forced; of one it proposed, its own.
 EVIDENCE = pa.schema(
     [
@@ -50,39 +44,6 @@ EVIDENCE = pa.schema(
         required("location", pa.float64()),  # geometric mean of what lies near each location
     ]
 )
-
-
-class Kept:
-    """What was kept of a shard: the record of `record`, judged by the node `judge`."""
-
-    def __init__(self, inputs: ShardInputs, record: Sequence[Any], judge: str) -> None:
-        self.record, _ = shard_record(inputs, record, ())
-        self.verdicts = inputs.table(judge)
-        self.rows: list[Row] = keep(self.record, self.verdicts).to_pylist()
-        self.images: dict[str, Row] = {row["image_id"]: row for row in inputs.images.to_pylist()}
-
-
-class RoundPairs:
-    """Pairs of the kept images that are for training, each with its fold."""
-
-    def __init__(self, *, record: list[Any], judge: str, pairs: Mapping[str, Any], folds: int) -> None:
-        self.record, self.judge, self.pairs, self.folds = record, judge, pairs, folds
-
-    def load(self) -> None:
-        self.options = Options(**self.pairs)
-
-    def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
-        kept = Kept(inputs, self.record, self.judge)
-        rows: list[Row] = []
-        for row in kept.rows:
-            image = kept.images[row["image_id"]]
-            if image["split"] != "train":
-                continue
-            made = compile_pairs(row, width=image["width"], height=image["height"], options=self.options)
-            fold = fold_of(row["image_id"], self.folds)
-            rows += [pair_row(pair, image) | {"fold": fold} for pair in made.pairs]
-        file = commits.put_table(shard, pa.Table.from_pylist(rows, ROUND_PAIRS), inputs.unit.revision)
-        return Output({"data": file}, len(rows), counts={"pairs": len(rows)})
 
 
 class Propose:
@@ -123,7 +84,7 @@ class Propose:
             self.models = [load(path, device=self.device) for path in paths]
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
-        kept = Kept(inputs, self.record, self.judge)
+        kept = KeptShard(inputs, self.record, self.judge)
         answers: dict[str, Row] = {}
         evidence: list[Row] = []
         if self.writing:
@@ -149,7 +110,7 @@ class Propose:
         self,
         model: Florence,
         rows: Sequence[Row],
-        kept: Kept,
+        kept: KeptShard,
         inputs: ShardInputs,
         answers: dict[str, Row],
         evidence: list[Row],
@@ -181,7 +142,7 @@ class Propose:
         if self.writing:
             self.writing.look(model, seen, seen_rows, answers)
 
-    def _of_given(self, model: Florence, seen: Seen, rows: Sequence[Row], kept: Kept) -> Iterator[Row]:
+    def _of_given(self, model: Florence, seen: Seen, rows: Sequence[Row], kept: KeptShard) -> Iterator[Row]:
         """How likely the student finds what is there. What a target cannot hold it is not asked about."""
         from model.decoding.score import score
         from model.network.encoding import ask
@@ -228,23 +189,3 @@ class Propose:
         ]
         items = [item for item in items if not item_fault("labelled_boxes", item)]
         return list(arranged("labelled_boxes", items, self.order))
-
-
-def region_row(
-    name: str,
-    producer: str,
-    round_number: int,
-    label: str,
-    box: Sequence[float],
-    score: float | None,
-    kind: str,
-    parents: Sequence[str],
-) -> Row:
-    edges = dict(zip(("x1", "y1", "x2", "y2"), (float(np.float32(edge)) for edge in box), strict=True))
-    row = {"id": name, "kind": "object", "label": label, **edges, "quad": [], "rle": "", "merged_into": ""}
-    row |= {"support": [], "producer": producer, "round": round_number, "score": score, "score_kind": kind}
-    return row | {"parents": list(parents)}
-
-
-def box_of(region: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    return (region["x1"], region["y1"], region["x2"], region["y2"])

@@ -8,25 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from engine.schema import required, text_key
-from model.decoding.likelihood import SCORE_KIND
+from engine.schema import required
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import text_fault
 from model.pairs.record_view import Source
 from model.pairs.tasks import CAPTIONS, DESCRIPTION
+from pipelines.refine.rows import Row, provenance, region_text_row, text_row
 
 if TYPE_CHECKING:
     from model.decoding.predict import Prediction
     from model.network.encoding import Ask, Seen
     from model.network.florence import Florence
 
-Row = dict[str, Any]
-
-WRITTEN = (*CAPTIONS, DESCRIPTION)
+TEXT_TASKS = (*CAPTIONS, DESCRIPTION)
 
 # What a student thinks of a text, teacher-forced: of its own, and of those that are there.
 TEXT_EVIDENCE = pa.schema(
@@ -96,7 +94,7 @@ class Writing:
             return None
         texts, described = answer.setdefault("texts", []), answer.setdefault("region_texts", [])
         name = f"{self.name}/{len(answer['regions']) + len(texts) + len(described)}"
-        told = made_by(name, self.name, self.round, said.likelihood.text, [])
+        told = provenance(name, self.name, self.round, said.likelihood.text, [])
         new = text_row(told, one.granularity, text) if not one.about else region_text_row(told, one.about, text)
         (described if one.about else texts).append(new)
         return new
@@ -126,16 +124,3 @@ def _texts_of(row: Row, one: Wanted) -> list[Row]:
 def _told(image_id: str, text_id: str, said: Prediction, *, proposed: bool) -> Row:
     row = {"image_id": image_id, "text_id": text_id, "proposed": proposed}
     return row | {"mean_log_prob": said.likelihood.mean_log_prob}
-
-
-def made_by(name: str, producer: str, round_number: int, score: float | None, parents: Sequence[str]) -> Row:
-    row = {"id": name, "producer": producer, "round": round_number, "score": score, "score_kind": SCORE_KIND}
-    return row | {"parents": list(parents)}
-
-
-def text_row(common: Row, granularity: str, text: str) -> Row:
-    return common | {"granularity": granularity, "text": text, "text_key": text_key(text)}
-
-
-def region_text_row(common: Row, region_id: str, text: str) -> Row:
-    return common | {"region_id": region_id, "granularity": "brief", "text": text}

@@ -57,7 +57,7 @@ def write_current(storage: Storage, now: Standing, recipe: Recipe, *, settled: b
         "nodes": described,
         "judge": {"folder": judge.folder, "key": judge.key},
         "probe": {"folder": probe_node(recipe).folder},
-        "rounds": [told["name"] for told in now.told],
+        "rounds": [record.name for record in now.decisions],
         "settled": settled,
         "recipe": recipe_digest(recipe.model_dump(mode="json")),
     }
@@ -115,7 +115,7 @@ def made_by_another(storage: Storage, recipe: Recipe, path: str) -> str:
 
 def _same_nodes(storage: Storage, recipe: Recipe, current: Mapping[str, Any]) -> bool:
     """Recipes may differ in what changes no answer, such as a batch size. False where the nodes cannot be made here."""
-    from pipelines.refine.refine import standing
+    from pipelines.refine.standing import standing
     from pipelines.stages.run import all_nodes, judging
 
     try:

@@ -20,8 +20,7 @@ from pipelines.ingest.listing_changes import state_changes, would_tell
 from pipelines.ingest.probe_node import probe_node
 from pipelines.ingest.unreachable import find_unreachable
 from pipelines.recipe import Recipe
-from pipelines.refine.refine import standing
-from pipelines.refine.standing import Standing
+from pipelines.refine.standing import Standing, standing
 from pipelines.stages.current import current_nodes
 from pipelines.stages.run import NO_SOURCES, all_nodes, judging, require, require_inputs
 from pipelines.training.initial_weights import check_init
@@ -36,7 +35,7 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
     storage = Storage(recipe.dataset)
     survey, judge = judging(storage, recipe, nodes)
     now = standing(storage, recipe, nodes, judge)
-    judges = [*([survey] if survey else []), *now.rest]
+    judges = [*([survey] if survey else []), *now.after_annotation]
     probe = probe_node(recipe)
     rows: list[dict[str, Any]] = []
     new = 0

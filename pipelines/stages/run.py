@@ -41,9 +41,9 @@ from pipelines.ingest.probe_node import probe_node
 from pipelines.ingest.source_report import source_report
 from pipelines.ingest.unreachable import find_unreachable
 from pipelines.recipe import Recipe
-from pipelines.refine.refine import check as check_rounds
-from pipelines.refine.refine import refine, standing
-from pipelines.refine.standing import Standing
+from pipelines.refine.rounds import check_options as check_rounds
+from pipelines.refine.rounds import run_rounds
+from pipelines.refine.standing import Standing, standing
 from pipelines.stages.current import forget_damaged_current, settled_before, write_current
 from pipelines.training.initial_weights import check_init
 
@@ -136,10 +136,10 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
     elif stage == "refine":
         require(storage, [*nodes, *surveys, judge], stage)
     elif stage == "emit":
-        require(storage, [*now.nodes, *surveys, now.judge], stage, now.known)
+        require(storage, [*now.nodes, *surveys, now.judge], stage, now.earlier_judges)
     if not settled_before(storage):  # there is no earlier state to keep: the first run can be watched
         write_current(storage, now, recipe, settled=False)
-    after = surveys or now.rest  # what can be done shard by shard
+    after = surveys or now.after_annotation  # what can be done shard by shard
     if stage is None:
         run_nodes(runtime, "annotate", [*nodes, *after], retry_failed=retry)
     elif stage == "annotate":
@@ -150,13 +150,13 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
         put_together(storage, survey, recipe)
         _, judge = judging(storage, recipe, nodes)
         now = standing(storage, recipe, nodes, judge)
-        run_nodes(runtime, "filter", now.rest, nodes)
+        run_nodes(runtime, "filter", now.after_annotation, nodes)
     if stage != "ingest":
         write_current(storage, now, recipe)
     if _refines(stage, recipe, now):
-        if now.told and stage is None:  # the rules of now on what there was before any round
+        if now.decisions and stage is None:  # the rules of now on what there was before any round
             run_nodes(runtime, "filter", [judge], nodes)
-        now = refine(runtime, nodes, judge)
+        now = run_rounds(runtime, nodes, judge)
         summary.notes += now.notes
         summary.tallies |= now.tallies
         write_current(storage, now, recipe)

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image
 
-import pipelines.refine.refine as refine_module
+import pipelines.refine.rounds
 from engine.errors import ConfigError
 from engine.reading.dataset import Dataset
 from engine.reading.sql import query
@@ -22,7 +22,8 @@ from pipelines.annotate.annotate import Runtime
 from pipelines.recipe import parse_recipe
 from pipelines.refine.confusion import notes, recipe_line
 from pipelines.refine.confusion_sheet import TILE, drawn, window
-from pipelines.refine.propose import Propose, box_of, region_row
+from pipelines.refine.propose import Propose
+from pipelines.refine.rows import box_of, region_row
 from pipelines.stages.run import Summary, run
 from tests.handmade import handmade
 
@@ -76,7 +77,7 @@ def as_most_say(
 @pytest.fixture(scope="module", autouse=True)
 def told_students() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refine_module, "_students", untrained)
+        patch.setattr(pipelines.refine.rounds, "train_students", untrained)
         patch.setattr(Propose, "load", lambda self: setattr(self, "models", [0, 1]))
         patch.setattr(Propose, "_look", as_most_say)
         yield
@@ -99,7 +100,7 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> Told:
 
     told = Told(recipe_data(tmp_path_factory.mktemp("noise") / "set", gate={"max_relabelled": 0.0}), [], [], [])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refine_module, "_students", stop)
+        patch.setattr(pipelines.refine.rounds, "train_students", stop)
         with pytest.raises(ConfigError, match="stopped"):
             go(told.data, told.before)
     told.notes = go(told.data, told.later).notes

@@ -1,18 +1,17 @@
-"""What is printed of a round."""
+"""The notes that a run prints about a round."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from pipelines.refine.notes import round_notes
+from tests.pipelines.refine.records import round_record
 
-TOLD: dict[str, Any] = {
-    "round": 2,
-    "accepted": True,
-    "reasons": [],
-    "alarms": ["look at cups."],
-    "changes": {"relabelled": 1200},
-    "measures": {
+ACCEPTED = round_record(
+    round=2,
+    alarms=["look at cups."],
+    changes={"relabelled": 1200},
+    measures={
         "agreement": 0.7,
         "F1@0.5 before": 0.61,
         "F1@0.5 after": 0.655,
@@ -23,11 +22,11 @@ TOLD: dict[str, Any] = {
         "brief CIDEr-D before": None,
         "brief CIDEr-D after": None,
     },
-}
+)
 
 
 def test_a_round_prints_f1_before_and_after() -> None:
-    assert round_notes(TOLD) == [
+    assert round_notes(ACCEPTED) == [
         "round 2 accepted: 1,200 relabelled",
         "round 2 on audit-fit images, before and after: F1@0.5 0.610 -> 0.655 (95 %: +0.010 to +0.080)",
         "round 2 ALARM: look at cups.",
@@ -35,7 +34,7 @@ def test_a_round_prints_f1_before_and_after() -> None:
 
 
 def test_a_refused_round_prints_it_too_and_one_without_audit_images_does_not() -> None:
-    refused = TOLD | {"accepted": False, "reasons": ["F1 falls."]}
+    refused = replace(ACCEPTED, accepted=False, reasons=["F1 falls."])
     assert "F1@0.5 0.610 -> 0.655" in round_notes(refused)[1]
-    bare = refused | {"measures": {"agreement": 0.1}, "alarms": []}
+    bare = replace(refused, measures={"agreement": 0.1}, alarms=[])
     assert round_notes(bare) == ["round 2 REFUSED, the data set stays as it was: F1 falls."]

@@ -28,7 +28,7 @@ from pipelines.cli.commands import app
 from pipelines.emit.verify import verify
 from pipelines.explore.why import why
 from pipelines.recipe import parse_recipe
-from pipelines.refine.propose import Kept
+from pipelines.refine.rows import KeptShard
 from pipelines.stages.dry_run import dry_run
 from pipelines.stages.run import Summary, run
 from tests.runs import engine_in_background, release_files, wait_until, write_recipe
@@ -239,7 +239,7 @@ def test_a_round_that_is_refused_changes_nothing_and_says_why(refined: Data, tmp
 class LooksElsewhere(Oracle):
     """Knows the truth, of the next image of the shard."""
 
-    def _look(self, model: Any, rows: Any, kept: Kept, *rest: Any) -> None:
+    def _look(self, model: Any, rows: Any, kept: KeptShard, *rest: Any) -> None:
         ids = list(kept.images)
         elsewhere = copy.copy(kept)
         elsewhere.images = {ids[place - 1]: kept.images[image_id] for place, image_id in enumerate(ids)}

@@ -22,7 +22,7 @@ from pipelines.explore.why import why
 from pipelines.filter.judge import judge_node
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.refine.nodes import given_node, merge_node, propose_node
-from pipelines.refine.refine import _options
+from pipelines.refine.standing import options_digest
 from tests.pipelines.refine.test_refine import BELIEVE, OPEN, Data, asked, decisions, go, recipe_data
 
 TEXTS = "SELECT image_id, annotation_id, text, kept FROM texts WHERE score IS NULL ORDER BY ALL"
@@ -167,7 +167,7 @@ def keys(recipe: Recipe, student: Path) -> list[str]:
     nodes = annotation_nodes(recipe)
     given = given_node(judge_node(recipe, nodes), 1)
     propose = propose_node(recipe, nodes, given, 1, [student.name])
-    return [propose.key, merge_node(recipe, nodes, given, propose, None, 1).key, _options(recipe)]
+    return [propose.key, merge_node(recipe, nodes, given, propose, None, 1).key, options_digest(recipe)]
 
 
 def test_options_of_texts_are_part_of_a_key_only_where_texts_take_part(tmp_path: Path) -> None:

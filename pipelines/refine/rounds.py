@@ -1,0 +1,91 @@
+"""Rounds of refinement: students train on the kept annotations, look at the same images again, and correct the labels.
+
+A round is pairs -> one student per fold -> propose -> merge -> judge -> gate. Every step is committed, and so is the
+decision (round_record.py), so the same command resumes. A refused round changes nothing, and its reasons stay on
+record. current.json names the rounds that are part of the data set; lowering refine.rounds undoes the latest ones.
+Changed rules judge what the rounds made; students train again only with --stage refine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.errors import ConfigError
+from engine.running.graph import Node
+from model.pairs.tasks import task_of
+from pipelines.annotate.annotate import Runtime, run_nodes
+from pipelines.filter.judge import judge_node
+from pipelines.recipe import Recipe
+from pipelines.refine.confusion import Report, by_people, by_students, notes
+from pipelines.refine.decide import decide
+from pipelines.refine.merge import merge_options
+from pipelines.refine.nodes import RoundNodes, round_nodes, text_tasks
+from pipelines.refine.notes import round_notes
+from pipelines.refine.propose import OD
+from pipelines.refine.standing import Standing, with_rewritten_texts
+from pipelines.refine.students import train_students
+from refinement.gate import GateOptions
+
+
+def run_rounds(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing:
+    """Runs every round of the recipe from the first; what is committed is not done again.
+
+    Stops early after a round that is refused or changes less than `stop_when_changed_below`.
+    """
+    recipe = runtime.recipe
+    check_options(recipe)
+    now, students = Standing(nodes, judge), list[str]()
+    for number in range(1, recipe.refine.rounds + 1):
+        people = by_people(runtime.storage, (now.nodes, now.judge), number)
+        _note_confusion(runtime, now, people)
+        students = train_students(runtime, now, number, students)
+        now = _run_round(runtime, now, round_nodes(recipe, now.nodes, now.judge, number, students), students, people)
+        last = now.decisions[-1]
+        if not last.accepted:
+            break
+        if last.changed_share < recipe.refine.stop_when_changed_below:
+            what = "regions and texts" if text_tasks(recipe) else "regions"
+            now.notes.append(f"round {number} changed {last.changed_share:.1%} of the {what}: no other is needed.")
+            break
+    done = with_rewritten_texts(recipe, now)
+    added = done.after_annotation[len(now.round_nodes) :]
+    run_nodes(runtime, "refine", added, [*now.nodes, *now.earlier_judges])
+    return done
+
+
+def _run_round(
+    runtime: Runtime, now: Standing, nodes: RoundNodes, students: Sequence[str], people: Report | None
+) -> Standing:
+    """Runs the nodes of one round and decides on it. Returns `now` with the decision, and the round if accepted."""
+    recipe, storage = runtime.recipe, runtime.storage
+    judge = judge_node(recipe, [*now.nodes, *nodes.made], str(now.judge.options["surveyed"]), nodes.merge.name)
+    _, line = run_nodes(runtime, "refine", [*nodes.made, judge], [*now.nodes, *now.earlier_judges, nodes.given])
+    now.tallies |= {name: tally for name, tally in line.tallies.items() if tally.units}
+    options = merge_options(recipe.refine.merge.model_dump(), recipe.refine.hold_labels)
+    seen = by_students(storage, (now.nodes, now.judge), nodes.propose, nodes.merge, nodes.number, options)
+    _note_confusion(runtime, now, seen)
+    record = decide(storage, recipe, now, nodes, judge, students, {"students": seen, "people": people})
+    if record.accepted:
+        now = now.with_nodes(nodes, judge)
+    now.decisions.append(record)
+    now.notes += round_notes(record)
+    return now
+
+
+def check_options(recipe: Recipe) -> None:
+    """ConfigError for options that cannot work, before anything is trained."""
+    merge_options(recipe.refine.merge.model_dump(), recipe.refine.hold_labels)
+    GateOptions(**recipe.refine.gate.model_dump())
+    if OD not in recipe.refine.tasks:
+        raise ConfigError(f"refine.tasks is {recipe.refine.tasks}: rounds correct boxes, so {OD} must be among them.")
+    for task in recipe.refine.tasks:
+        task_of(task)
+
+
+def _note_confusion(runtime: Runtime, now: Standing, report: Report | None) -> None:
+    """Adds the notes of a report. If it is new they are also printed at once: the run may go on for hours."""
+    lines = notes(report, runtime.storage.url, runtime.recipe.refine.hold_labels) if report else []
+    now.notes += lines
+    if report and report["new"] and runtime.tell:
+        for line in lines:
+            runtime.tell(line)

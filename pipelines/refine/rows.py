@@ -1,0 +1,62 @@
+"""The rows that rounds read and write: the kept annotations of a shard, and new regions and texts as record rows.
+
+Boxes are in pixels of the upright image. A score of None means that people made the annotation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.running.shard_inputs import ShardInputs
+from engine.schema import text_key
+from filters.judging.apply_rules import keep
+from model.decoding.likelihood import SCORE_KIND
+from pipelines.filter.judge import shard_record
+
+Row = dict[str, Any]  # of an Arrow table; the schemas are in engine/schema.py
+
+
+class KeptShard:
+    """The kept annotations of a shard. record: [[node, columns], ..], as `shard_record` takes it. judge: node name."""
+
+    def __init__(self, inputs: ShardInputs, record: Sequence[Any], judge: str) -> None:
+        self.record, _ = shard_record(inputs, record, ())
+        self.verdicts = inputs.table(judge)
+        self.rows: list[Row] = keep(self.record, self.verdicts).to_pylist()
+        self.images: dict[str, Row] = {row["image_id"]: row for row in inputs.images.to_pylist()}
+
+
+def region_row(
+    name: str,
+    producer: str,
+    round_number: int,
+    label: str,
+    box: Sequence[float],
+    score: float | None,
+    kind: str,
+    parents: Sequence[str],
+) -> Row:
+    edges = dict(zip(("x1", "y1", "x2", "y2"), (float(np.float32(edge)) for edge in box), strict=True))
+    row = {"id": name, "kind": "object", "label": label, **edges, "quad": [], "rle": "", "merged_into": ""}
+    row |= {"support": [], "producer": producer, "round": round_number, "score": score, "score_kind": kind}
+    return row | {"parents": list(parents)}
+
+
+def box_of(region: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    return (region["x1"], region["y1"], region["x2"], region["y2"])
+
+
+def provenance(name: str, producer: str, round_number: int, score: float | None, parents: Sequence[str]) -> Row:
+    row = {"id": name, "producer": producer, "round": round_number, "score": score, "score_kind": SCORE_KIND}
+    return row | {"parents": list(parents)}
+
+
+def text_row(common: Row, granularity: str, text: str) -> Row:
+    return common | {"granularity": granularity, "text": text, "text_key": text_key(text)}
+
+
+def region_text_row(common: Row, region_id: str, text: str) -> Row:
+    return common | {"region_id": region_id, "granularity": "brief", "text": text}
