@@ -139,7 +139,7 @@ class _Line:
 
 
 @dataclass(slots=True)
-class Found:
+class ParsedRegion:
     truth: dict[str, TruthImage]
     boxes: dict[str, list[Detection]]
 
@@ -171,21 +171,21 @@ class Answers:
         regions = [region for region in self.records[number]["regions"] if region["kind"] == "object"]
         return [Truth(r["label"], (r["x1"], r["y1"], r["x2"], r["y2"])) for r in regions]
 
-    def detections(self, location: Any = "median") -> Found:
+    def detections(self, location: Any = "median") -> ParsedRegion:
         from model.decoding.predict import predict
-        from model.network.encoding import ask
+        from model.network.encoding import make_question
 
-        asks = [ask(number, OD) for number in range(len(self.images))]
-        said = predict(self.florence, self.images, asks, batch_size=BATCH, max_new_tokens=60, location=location)
+        questions = [make_question(number, OD) for number in range(len(self.images))]
+        said = predict(self.florence, self.images, questions, batch_size=BATCH, max_new_tokens=60, location=location)
         boxes = {
             name: [
                 Detection(found.label, found.box, score.score)
-                for found, score in zip(one.parsed.found, one.likelihood.found, strict=True)
+                for found, score in zip(one.parsed.regions, one.likelihood.regions, strict=True)
                 if found.box
             ]
             for name, one in zip(self.names, said, strict=True)
         }
-        return Found(self.truth, boxes)
+        return ParsedRegion(self.truth, boxes)
 
     def report(self, tasks: Sequence[str]) -> dict[str, Any]:
         found = {location: self.detections(location) for location in ("median", "argmax")}
@@ -200,31 +200,31 @@ class Answers:
     def captions(self) -> float:
         """The share that is the true one, word for word."""
         from model.decoding.predict import predict
-        from model.network.encoding import ask
+        from model.network.encoding import make_question
 
-        asks = [ask(number, CAPTION) for number in range(len(self.images))]
-        said = predict(self.florence, self.images, asks, batch_size=BATCH, max_new_tokens=60)
+        questions = [make_question(number, CAPTION) for number in range(len(self.images))]
+        said = predict(self.florence, self.images, questions, batch_size=BATCH, max_new_tokens=60)
         brief = [[text["text"] for text in one["texts"] if text["granularity"] == "brief"] for one in self.records]
         return float(np.mean([one.parsed.text in true for one, true in zip(said, brief, strict=True)]))
 
     def grounding(self) -> float:
         """Of the true pairs' phrase and box, the share that is answered with IoU .5 or more."""
         from model.decoding.predict import predict
-        from model.network.encoding import ask
-        from model.pairs.parsing import decode as parsed
+        from model.network.encoding import make_question
+        from model.pairs.parsing import parse_target as parsed
         from model.pairs.tasks import input_of
 
-        asks, due = [], []
+        questions, due = [], []
         for number, one in enumerate(self.records):
             made = compile_pairs(one, width=SIZE, height=SIZE, options=Options(tasks=[GROUNDING], order="reading"))
             for pair in made.pairs:
-                asks.append(ask(number, GROUNDING, input_of(GROUNDING, pair.prompt)))
-                due.append(parsed(GROUNDING, pair.target, width=SIZE, height=SIZE).found)
-        said = predict(self.florence, self.images, asks, batch_size=BATCH, max_new_tokens=80, location="median")
+                questions.append(make_question(number, GROUNDING, input_of(GROUNDING, pair.prompt)))
+                due.append(parsed(GROUNDING, pair.target, width=SIZE, height=SIZE).regions)
+        said = predict(self.florence, self.images, questions, batch_size=BATCH, max_new_tokens=80, location="median")
         right = asked = 0
         for answer, true in zip(said, due, strict=True):
             truth = [Truth(found.label, found.box) for found in true if found.box]
-            boxes = [Detection(found.label, found.box, 1.0) for found in answer.parsed.found if found.box]
+            boxes = [Detection(found.label, found.box, 1.0) for found in answer.parsed.regions if found.box]
             right, asked = right + int(matched(truth, boxes)[0].sum()), asked + len(truth)
         return right / asked
 
@@ -253,12 +253,12 @@ def honesty(fit: Answers, test: Answers) -> dict[str, Any]:
 def corrupted(answers: Answers) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Scores of the annotations of each scene as they are; and of one of them with another label or place."""
     from model.decoding.score import score
-    from model.network.encoding import ask
-    from model.pairs.targets import Item, arranged, write
+    from model.network.encoding import make_question
+    from model.pairs.targets import Item, in_target_order, write_target
     from specialists.synthetic.shapes import CLASSES
 
     random = np.random.default_rng(0)
-    asks, targets, wrong_at = [], [], []
+    questions, targets, wrong_at = [], [], []
     for number in range(len(answers.images)):
         items = [Item(thing.label, thing.box) for thing in answers.objects(number)]
         place = int(random.integers(len(items)))
@@ -266,12 +266,12 @@ def corrupted(answers: Answers) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, A
             own = list(items)
             if broken:
                 own[place] = _broken(items[place], random, CLASSES)
-            order = arranged("labelled_boxes", own, "reading")
-            asks.append(ask(number, OD))
-            targets.append(write("labelled_boxes", order, width=SIZE, height=SIZE, order="reading"))
+            order = in_target_order("labelled_boxes", own, "reading")
+            questions.append(make_question(number, OD))
+            targets.append(write_target("labelled_boxes", order, width=SIZE, height=SIZE, order="reading"))
             wrong_at.append((order.index(own[place]), broken))
-    told = score(answers.florence, answers.images, asks, targets, batch_size=BATCH)
-    values = [(one.likelihood.found[at].score, broken) for one, (at, broken) in zip(told, wrong_at, strict=True)]
+    told = score(answers.florence, answers.images, questions, targets, batch_size=BATCH)
+    values = [(one.likelihood.regions[at].score, broken) for one, (at, broken) in zip(told, wrong_at, strict=True)]
     return tuple(np.array([value for value, broken in values if broken is is_broken]) for is_broken in (False, True))  # type: ignore[return-value]
 
 

@@ -21,7 +21,7 @@ import torch
 
 from engine.images.decode import decode
 from model.decoding.predict import Prediction, predict
-from model.network.encoding import Ask, ask, padded
+from model.network.encoding import Question, make_question, padded
 from model.network.florence import Florence, Pixels, build, load
 from model.network.presets import preset_of
 from model.network.tokenizer import train_tokenizer
@@ -49,8 +49,8 @@ def world(count: int, size: int = 96) -> list[Pixels]:
     return [decode(scene.data) for scene in scenes(f"world://?images={count}&size={size}&seed=4000&words=0")]
 
 
-def questions(images: int, tasks: Sequence[str]) -> list[Ask]:
-    return [ask(image, task, GIVEN[TASKS[task].input]) for image in range(images) for task in tasks]
+def make_questions(images: int, tasks: Sequence[str]) -> list[Question]:
+    return [make_question(image, task, GIVEN[TASKS[task].input]) for image in range(images) for task in tasks]
 
 
 def cpu_seconds(work: Callable[[], Any]) -> float:
@@ -81,13 +81,13 @@ def told(found: dict[str, list[float]], images: int, against: str) -> None:
 
 
 def grammar(florence: Florence, images: list[Pixels], tokens: int, rounds: int) -> None:
-    asks = questions(len(images), ["<OD>"])
+    questions = make_questions(len(images), ["<OD>"])
     answers: dict[str, list[Prediction]] = {}
 
     def side(name: str, *, constrained: bool) -> Callable[[], None]:
         def work() -> None:
             answers[name] = predict(
-                florence, images, asks, batch_size=len(images), max_new_tokens=tokens, constrained=constrained
+                florence, images, questions, batch_size=len(images), max_new_tokens=tokens, constrained=constrained
             )
 
         return work
@@ -95,7 +95,7 @@ def grammar(florence: Florence, images: list[Pixels], tokens: int, rounds: int) 
     sides: dict[str, Callable[[], Any]] = {
         "free": side("free", constrained=False),
         "constrained": side("constrained", constrained=True),
-        "generate of transformers, free": lambda: generate(florence, images, asks, tokens),
+        "generate of transformers, free": lambda: generate(florence, images, questions, tokens),
     }
     found = in_turns(sides, rounds)
     written = {name: sum(len(answer.ids) for answer in some) for name, some in answers.items()}
@@ -112,8 +112,8 @@ def whole(answer: Prediction, florence: Florence) -> bool:
     return not answer.parsed.faults and ends == (florence.vocabulary.bos, florence.vocabulary.eos)
 
 
-def generate(florence: Florence, images: list[Pixels], asks: Sequence[Ask], tokens: int) -> Any:
-    ids, mask = padded([florence.prompt_ids(one.prompt) for one in asks], florence.vocabulary.pad, "cpu")
+def generate(florence: Florence, images: list[Pixels], questions: Sequence[Question], tokens: int) -> Any:
+    ids, mask = padded([florence.prompt_ids(one.prompt) for one in questions], florence.vocabulary.pad, "cpu")
     with torch.inference_mode():
         return florence.model.generate(
             input_ids=ids,
@@ -131,11 +131,13 @@ def generate(florence: Florence, images: list[Pixels], asks: Sequence[Ask], toke
 
 def together(florence: Florence, images: list[Pixels], tokens: int, rounds: int) -> None:
     def at_once() -> None:
-        predict(florence, images, questions(len(images), FOUR), batch_size=len(images), max_new_tokens=tokens)
+        predict(florence, images, make_questions(len(images), FOUR), batch_size=len(images), max_new_tokens=tokens)
 
     def one_by_one() -> None:
         for task in FOUR:
-            predict(florence, images, questions(len(images), [task]), batch_size=len(images), max_new_tokens=tokens)
+            predict(
+                florence, images, make_questions(len(images), [task]), batch_size=len(images), max_new_tokens=tokens
+            )
 
     print(f"{len(images)} images, {len(FOUR)} tasks of {tokens} tokens at most")
     told(in_turns({"one by one": one_by_one, "on one encoding": at_once}, rounds), len(images), "one by one")
@@ -153,7 +155,7 @@ def malformed(images: int, tokens: int, models: int = 5) -> None:
             said = predict(
                 florence,
                 some,
-                questions(len(some), list(TASKS)),
+                make_questions(len(some), list(TASKS)),
                 batch_size=64,
                 max_new_tokens=tokens,
                 constrained=constrained,

@@ -11,8 +11,8 @@ from benchmarks.learn import CAPTION, OD, SIZE, Answers, world
 from engine.records import masks
 from model.pairs.compile import compile_pairs
 from model.pairs.pair import Options
-from model.pairs.parsing import Found
-from model.pairs.parsing import decode as parsed
+from model.pairs.parsing import ParsedRegion
+from model.pairs.parsing import parse_target as parsed
 
 CATEGORY, OUTLINE = "<REGION_TO_CATEGORY>", "<REGION_TO_SEGMENTATION>"
 TESTED = 400  # scenes
@@ -38,20 +38,20 @@ def abilities(model: str, tasks: Sequence[str], seed: int = 0) -> dict[str, floa
 def _asked(answers: Answers, task: str) -> list[tuple[Any, Any]]:
     """(answer, truth) of every true pair of a task."""
     from model.decoding.predict import predict
-    from model.network.encoding import ask
+    from model.network.encoding import make_question
     from model.pairs.tasks import input_of
 
-    asks, due = [], []
+    questions, due = [], []
     for number, record in enumerate(answers.records):
         made = compile_pairs(record, width=SIZE, height=SIZE, options=Options(tasks=[task], order="reading"))
         for pair in made.pairs:
-            asks.append(ask(number, task, input_of(task, pair.prompt)))
+            questions.append(make_question(number, task, input_of(task, pair.prompt)))
             due.append(parsed(task, pair.target, width=SIZE, height=SIZE))
-    said = predict(answers.florence, answers.images, asks, batch_size=64, max_new_tokens=120, location="median")
+    said = predict(answers.florence, answers.images, questions, batch_size=64, max_new_tokens=120, location="median")
     return [(one.parsed, true) for one, true in zip(said, due, strict=True)]
 
 
-def _iou(found: Sequence[Found], true: Sequence[Found]) -> float:
+def _iou(found: Sequence[ParsedRegion], true: Sequence[ParsedRegion]) -> float:
     first, second = (
         masks.from_polygons([polygon for one in some for polygon in one.polygons], width=SIZE, height=SIZE)
         for some in (found, true)

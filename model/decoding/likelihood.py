@@ -1,8 +1,8 @@
-"""How probable a model finds what is written: of each token, and of each region and text that tokens make up.
+"""Scores of an answer: the probability of each token, and of each region and text that the tokens form.
 
-Probabilities are those of the plain softmax over the whole vocabulary, whatever decoding let through: so they mean the
-same of free and of constrained answers, and of annotations that nobody generated. A location counts with all that lies
-within a tolerance of it: a box one bin off is the same box.
+Probabilities are of the plain softmax over the whole vocabulary, even if decoding was constrained. So scores of free
+answers, constrained answers and given annotations are comparable. A location counts with all locations within a
+tolerance of it, because a box that is one bin off is as good as the same box.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from model.network.vocabulary import Vocabulary
 from model.pairs.locations import BINS
-from model.pairs.parsing import Found, Parsed
+from model.pairs.parsing import ParsedRegion, ParsedTarget
 from model.pairs.tasks import task_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-TOLERANCE = 0.06  # of the image's side, to either side
+TOLERANCE = 0.06  # to either side, as a share of the image's side
 SCORE_KIND = "token_probability"
 
 
 class TokenScores(NamedTuple):
-    """Natural logarithms, one a token: of its probability, and of that of what lies near it (0 of no location)."""
+    """Log-probabilities, one for each token: of itself, and of all locations near it (0 if it is no location)."""
 
     tokens: Tensor
     near: Tensor
 
 
 def token_scores(logits: Tensor, chosen: Tensor, first_location: int, tolerance: float = TOLERANCE) -> TokenScores:
-    """`logits`: tokens x vocabulary, float32; `chosen`: what was written there."""
+    """`logits`: tokens x vocabulary, float32; `chosen`: the token ids that were written."""
     import torch
 
     whole = logits.logsumexp(dim=-1)
@@ -49,13 +49,13 @@ def token_scores(logits: Tensor, chosen: Tensor, first_location: int, tolerance:
     return TokenScores(tokens, torch.where(is_location, near.to(tokens.dtype), 0.0))
 
 
-class FoundScore(NamedTuple):
-    """Of one region, each 0 to 1 but for the logarithm.
+class RegionScore(NamedTuple):
+    """Scores of one region, from 0 to 1 except for the logarithm.
 
-    label: the product of its label's tokens, 1 without a label; label_mean: their geometric mean.
-    location: the geometric mean of what lies within the tolerance of each of its locations.
-    score: label * location; of labels that are sentences or printed words label_mean * location.
-    mean_log_prob: the mean over its label's and its locations' tokens, each location exactly as it is.
+    label: product of the probabilities of its label's tokens, 1 without a label. label_mean: their geometric mean.
+    location: geometric mean over its locations of the probability near each.
+    score: label * location; label_mean * location if labels are sentences or printed text.
+    mean_log_prob: mean log-probability of the tokens of its label and its locations, without tolerance.
     """
 
     label: float
@@ -67,39 +67,44 @@ class FoundScore(NamedTuple):
 
 @dataclass(slots=True)
 class Likelihood:
-    """`found`: of each region of the answer. `text`: the geometric mean of a text's tokens, 0 of none.
+    """`regions`: for each region of the answer. `text`: geometric mean of the tokens of a text; 0 if there is none.
 
-    `mean_log_prob`: over all tokens but <s>, its end among them.
+    `mean_log_prob`: over all tokens except <s>, including </s>.
     """
 
-    found: list[FoundScore] = field(default_factory=list)
+    regions: list[RegionScore] = field(default_factory=list)
     text: float = 0.0
     mean_log_prob: float = 0.0
 
 
 def likelihood(
-    task: str, parsed: Parsed, ids: Sequence[int], tokens: Sequence[float], near: Sequence[float], words: Vocabulary
+    task: str,
+    parsed: ParsedTarget,
+    ids: Sequence[int],
+    tokens: Sequence[float],
+    near: Sequence[float],
+    words: Vocabulary,
 ) -> Likelihood:
-    """`tokens` and `near`: of each of `ids`, as `token_scores` gives them. `parsed`: what `ids` say."""
-    said = [token for token, number in zip(tokens, ids, strict=True) if number not in (words.bos, words.pad)]
+    """`ids`: tokens of the answer; `tokens`, `near`: their TokenScores; `parsed`: what the parser read from them."""
+    written = [token for token, number in zip(tokens, ids, strict=True) if number not in (words.bos, words.pad)]
     text = [token for token, number in zip(tokens, ids, strict=True) if number not in (words.bos, words.pad, words.eos)]
     is_text = task_of(task).form == "text" and text
     return Likelihood(
-        [_found_score(task, found, tokens, near) for found in parsed.found],
+        [_region_score(task, region, tokens, near) for region in parsed.regions],
         math.exp(_mean(text)) if is_text else 0.0,
-        _mean(said),
+        _mean(written),
     )
 
 
-def _found_score(task: str, found: Found, tokens: Sequence[float], near: Sequence[float]) -> FoundScore:
-    label = list(tokens[slice(*found.label_at)]) if found.label_at else []
-    places = [place for start, end in found.locations_at for place in range(start, end)]
+def _region_score(task: str, region: ParsedRegion, tokens: Sequence[float], near: Sequence[float]) -> RegionScore:
+    label = list(tokens[slice(*region.label_at)]) if region.label_at else []
+    places = [place for start, end in region.locations_at for place in range(start, end)]
     product, mean = math.exp(sum(label)), math.exp(_mean(label))
     location = math.exp(_mean([near[place] for place in places]))
     # By the product a sentence would always score lower than a single word.
     score = (mean if task_of(task).has_text_labels else product) * location
     exact = _mean([*label, *(tokens[place] for place in places)])
-    return FoundScore(product, mean, location, min(1.0, score), exact)
+    return RegionScore(product, mean, location, min(1.0, score), exact)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,8 +1,8 @@
-"""What a Florence-2 answers: greedy, many questions at a time, with a score for every region and text.
+"""Answers of a Florence-2 by greedy decoding, many questions in a batch, with a score for every region and text.
 
-The vision tower sees an image once for all its questions. Decoding is held to the grammar of targets unless told
-otherwise, so that nothing is malformed; free answers are parsed as strictly, and what is wrong with them is told.
-Beams and n-gram bans of a checkpoint's generation config are not used: they cut answers short and forbid locations.
+By default decoding is constrained to the grammar of targets, so no answer is malformed. Unconstrained answers are
+parsed by the same grammar, and their faults reported. The beam search and the ban of repeated n-grams in a checkpoint's
+generation config are ignored: they cut answers short and forbid locations.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from torch import Tensor
 
 from model.decoding.grammar import Grammar, grammar_of
 from model.decoding.likelihood import Likelihood, likelihood, token_scores
-from model.network.encoding import Ask, Encoded, Seen, encode, prompt_tokens, windows
+from model.network.encoding import (
+    EncodedImages,
+    EncodedQuestions,
+    Question,
+    encode_questions,
+    encoded_batches,
+    prompt_tokens,
+)
 from model.network.florence import Florence, Pixels
 from model.network.vocabulary import Vocabulary
 from model.pairs.locations import BINS
-from model.pairs.parsing import Parsed, parse
+from model.pairs.parsing import ParsedTarget, parse_lexemes
 from model.pairs.tasks import TASKS
 
 Location = Literal["argmax", "median"]
@@ -28,47 +35,46 @@ Location = Literal["argmax", "median"]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """`ids`: the answer's tokens, its end among them; places in `parsed` are places among `ids`.
+    """`ids`: the answer's tokens including </s>; positions in `parsed` are positions in `ids`.
 
-    `cut`: it ran into the limit, where constrained answers close in time: more may have been meant.
+    `cut`: the answer reached the token limit. Constrained ones are closed in time, but the model may have had more.
     """
 
     ids: list[int]
-    parsed: Parsed
+    parsed: ParsedTarget
     likelihood: Likelihood
     cut: bool = False
 
 
 def predict(
     florence: Florence,
-    images: Sequence[Pixels] | Seen,
-    asks: Sequence[Ask],
+    images: Sequence[Pixels] | EncodedImages,
+    questions: Sequence[Question],
     *,
     batch_size: int = 16,
     max_new_tokens: int = 1024,
     constrained: bool = True,
     location: Location = "argmax",
 ) -> list[Prediction]:
-    """One prediction for each ask, in the same order; coordinates in pixels of the images as given.
+    """One prediction for each question, same order. Coordinates are pixels of the images as given.
 
-    `batch_size`: of images in the vision tower, and of questions in the decoder. `max_new_tokens`: at most as many as
-    the decoder holds. `location`: the most probable one, or the weighted median of all, which is far better of
-    small models. ValueError for a prompt that is too long.
+    `batch_size`: images in the vision tower, and questions in the decoder, at a time. `max_new_tokens`: limited by
+    the decoder's own maximum. `location`: write the most probable location, or the weighted median of all locations,
+    which is much more accurate for small models. ValueError for a prompt that is too long.
     """
-    writer = _Writer(florence, min(max_new_tokens, florence.places), constrained, location)
+    decoder = _GreedyDecoder(florence, min(max_new_tokens, florence.max_tokens), constrained, location)
     answers: dict[int, Prediction] = {}
-    for seen, first, batch in batches(florence, images, asks, batch_size):
-        encoded = encode(florence, seen, [(ask.image - first, tokens) for _, ask, tokens in batch])
-        tasks = [ask.task for _, ask, _ in batch]
-        sizes = [seen.sizes[ask.image - first] for _, ask, _ in batch]
-        for (number, _, _), task, size, written in zip(batch, tasks, sizes, writer.write(encoded, tasks), strict=True):
-            ids, tokens, near = written
-            cut = len(ids) == writer.limit
-            answers[number] = judged(florence.vocabulary, task, size, ids, tokens, near, cut=cut)
-    return [answers[number] for number in range(len(asks))]
+    for batch in question_batches(florence, images, questions, batch_size):
+        written = decoder.write(batch.encode(florence), [question.task for question in batch.questions])
+        for number, question, size, (ids, tokens, near) in zip(
+            batch.numbers, batch.questions, batch.sizes, written, strict=True
+        ):
+            cut = len(ids) == decoder.limit
+            answers[number] = read_answer(florence.vocabulary, question.task, size, ids, tokens, near, cut=cut)
+    return [answers[number] for number in range(len(questions))]
 
 
-def judged(
+def read_answer(
     words: Vocabulary,
     task: str,
     size: tuple[int, int],
@@ -78,40 +84,60 @@ def judged(
     *,
     cut: bool = False,
 ) -> Prediction:
-    """What `ids` say, and how probable each part of it is. `size`: width and height of the image."""
-    parsed = parse(task, words.lex_ids(ids), width=size[0], height=size[1])
+    """Parse the tokens of an answer and score its parts.
+
+    `size`: width and height of the image; `tokens` and `near`: of each token, as TokenScores.
+    """
+    parsed = parse_lexemes(task, words.lex_ids(ids), width=size[0], height=size[1])
     return Prediction(ids, parsed, likelihood(task, parsed, ids, tokens, near, words), cut)
 
 
-Numbered = tuple[int, Ask, list[int]]  # its place among the asks; the tokens of its prompt
+@dataclass(frozen=True, slots=True)
+class QuestionBatch:
+    """Questions to decode together. `numbers`: their positions in the whole list; `sizes`: of their images."""
+
+    images: EncodedImages
+    numbers: list[int]
+    questions: list[Question]
+    inputs: list[tuple[int, list[int]]]  # (index in `images`, tokens of the prompt)
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        return [self.images.sizes[image] for image, _ in self.inputs]
+
+    def encode(self, florence: Florence) -> EncodedQuestions:
+        return encode_questions(florence, self.images, self.inputs)
 
 
-def batches(
-    florence: Florence, images: Sequence[Pixels] | Seen, asks: Sequence[Ask], size: int
-) -> Iterator[tuple[Seen, int, list[Numbered]]]:
-    """Questions to some images that have been seen, the number of the first of these, and alike questions together.
+def question_batches(
+    florence: Florence, images: Sequence[Pixels] | EncodedImages, questions: Sequence[Question], size: int
+) -> Iterator[QuestionBatch]:
+    """Batches of at most `size` questions, in which similar questions are together.
 
-    Answers of one task are about as long, so that few wait for the longest.
+    Answers to one task have similar lengths, so little time is lost waiting for the longest one of a batch.
     """
     order = {task: number for number, task in enumerate(TASKS)}
-    by_image: dict[int, list[Numbered]] = {}
+    by_image: dict[int, list[int]] = {}
     prompts: dict[str, list[int]] = {}
-    for number, ask in enumerate(asks):
-        if ask.prompt not in prompts:
-            prompts[ask.prompt] = prompt_tokens(florence, ask.prompt)
-        by_image.setdefault(ask.image, []).append((number, ask, prompts[ask.prompt]))
-    for first, seen in windows(florence, images, size):
-        own = [entry for image in range(first, first + len(seen.sizes)) for entry in by_image.get(image, ())]
-        own.sort(key=lambda entry: (order[entry[1].task], len(entry[2])))
+    for number, question in enumerate(questions):
+        if question.prompt not in prompts:
+            prompts[question.prompt] = prompt_tokens(florence, question.prompt)
+        by_image.setdefault(question.image, []).append(number)
+    for first, encoded in encoded_batches(florence, images, size):
+        own = [number for image in range(first, first + len(encoded.sizes)) for number in by_image.get(image, ())]
+        own.sort(key=lambda number: (order[questions[number].task], len(prompts[questions[number].prompt])))
         for start in range(0, len(own), size):
-            yield seen, first, own[start : start + size]
+            numbers = own[start : start + size]
+            some = [questions[number] for number in numbers]
+            inputs = [(question.image - first, prompts[question.prompt]) for question in some]
+            yield QuestionBatch(encoded, numbers, some, inputs)
 
 
-Written = tuple[list[int], list[float], list[float]]  # tokens, and as TokenScores of each
+Written = tuple[list[int], list[float], list[float]]  # token ids, and TokenScores of each
 
 
-class _Writer:
-    """The greedy decoder. `limit`: tokens of an answer at most."""
+class _GreedyDecoder:
+    """`limit`: most tokens of an answer."""
 
     def __init__(self, florence: Florence, limit: int, constrained: bool, location: Location) -> None:
         self.florence, self.limit, self.location = florence, limit, location
@@ -122,8 +148,8 @@ class _Writer:
         self.start = int(florence.model.config.text_config.decoder_start_token_id)
 
     @torch.inference_mode()
-    def write(self, encoded: Encoded, tasks: Sequence[str]) -> list[Written]:
-        rows = _Rows(self.florence.model, encoded, self.start)
+    def write(self, encoded: EncodedQuestions, tasks: Sequence[str]) -> list[Written]:
+        rows = _OpenAnswers(self.florence.model, encoded, self.start)
         states = self.grammar.start(tasks, self.limit) if self.grammar else rows.number
         answers: list[Written] = [([], [], []) for _ in tasks]
         for place in range(self.limit):
@@ -133,13 +159,13 @@ class _Writer:
             _record(answers, rows, chosen, scores.tokens, scores.near)
             if self.grammar:
                 states = self.grammar.after(states, chosen)
-            going = rows.add(chosen, chosen != self.words.eos)
-            if not len(going):
+            left = rows.append(chosen, chosen != self.words.eos)
+            if not len(left):
                 break
-            states = states[going]
+            states = states[left]
         return answers
 
-    def _chosen(self, logits: Tensor, states: Tensor, rows: _Rows, place: int) -> Tensor:
+    def _chosen(self, logits: Tensor, states: Tensor, rows: _OpenAnswers, place: int) -> Tensor:
         if self.grammar:
             logits = self.grammar.allowed(logits, states, rows.before_last, self.limit - place)
         elif place == self.limit - 1 and self.last is not None:
@@ -150,7 +176,7 @@ class _Writer:
         return chosen if self.location == "argmax" else self._medians(logits, chosen)
 
     def _medians(self, logits: Tensor, chosen: Tensor) -> Tensor:
-        """Locations replaced by the median of what the model thinks of all that may stand there."""
+        """Replace each location by the median of the model's distribution over all locations."""
         first = self.words.first_location
         is_location = (chosen >= first) & (chosen < first + BINS)
         below = logits[:, first : first + BINS].double().softmax(dim=1).cumsum(dim=1)
@@ -158,10 +184,10 @@ class _Writer:
         return torch.where(is_location, first + median, chosen)
 
 
-class _Rows:
-    """The answers that are not finished, and what the decoder remembers of them. `number`: which they are."""
+class _OpenAnswers:
+    """The unfinished answers of a batch and their decoder cache. `number`: position in the batch of each row."""
 
-    def __init__(self, model: Any, encoded: Encoded, start: int) -> None:
+    def __init__(self, model: Any, encoded: EncodedQuestions, start: int) -> None:
         from transformers import DynamicCache, EncoderDecoderCache
 
         self.decoder, self.head = model.model.language_model.decoder, model.lm_head
@@ -171,7 +197,7 @@ class _Rows:
         self.cache: Any = EncoderDecoderCache(DynamicCache(), DynamicCache())
 
     def logits(self) -> Tensor:
-        """Rows x vocabulary, float32, of the token that comes next."""
+        """For the next token: rows x vocabulary, float32."""
         outputs = self.decoder(
             input_ids=self.last[:, None],
             encoder_hidden_states=self.states,
@@ -182,18 +208,18 @@ class _Rows:
         logits: Tensor = self.head(outputs.last_hidden_state[:, -1]).float()
         return logits
 
-    def add(self, chosen: Tensor, going: Tensor) -> Tensor:
-        """One token further; the rows that are finished are forgotten. Which of the rows stay."""
-        stay = going.nonzero()[:, 0]
+    def append(self, chosen: Tensor, unfinished: Tensor) -> Tensor:
+        """Append a token to each row and drop the finished rows. Returns the indices of the rows that are left."""
+        left = unfinished.nonzero()[:, 0]
         self.before_last, self.last = self.last, chosen
-        if 0 < len(stay) < len(self.number):
-            self.states, self.mask, self.number = self.states[stay], self.mask[stay], self.number[stay]
-            self.before_last, self.last = self.before_last[stay], self.last[stay]
-            self.cache.batch_select_indices(stay)
-        return stay
+        if 0 < len(left) < len(self.number):
+            self.states, self.mask, self.number = self.states[left], self.mask[left], self.number[left]
+            self.before_last, self.last = self.before_last[left], self.last[left]
+            self.cache.batch_select_indices(left)
+        return left
 
 
-def _record(answers: list[Written], rows: _Rows, chosen: Tensor, tokens: Tensor, near: Tensor) -> None:
+def _record(answers: list[Written], rows: _OpenAnswers, chosen: Tensor, tokens: Tensor, near: Tensor) -> None:
     for number, *values in zip(*(part.tolist() for part in (rows.number, chosen, tokens, near)), strict=True):
         for kept, value in zip(answers[number], values, strict=True):
             kept.append(value)

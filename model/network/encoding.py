@@ -1,6 +1,7 @@
-"""Images and prompts as what the decoder reads: the vision tower sees an image once, however much is asked of it.
+"""Images and questions as the encoder states that the decoder reads.
 
-The encoder reads an image together with a prompt, so that part runs for each question.
+The vision tower runs once for each image, however many questions there are about it. The text encoder reads an image
+together with a prompt, so it runs once for each question.
 """
 
 from __future__ import annotations
@@ -16,79 +17,83 @@ from model.network.florence import Florence, Pixels
 from model.pairs.tasks import prompt_of
 
 
-class Ask(NamedTuple):
-    """A question to one of the images that are given along. `prompt`: the sentence, as `prompt_of` makes it."""
+class Question(NamedTuple):
+    """A question about one image. `image`: its index in the images given along; `prompt`: as `prompt_of` makes it."""
 
     image: int
     task: str
     prompt: str
 
 
-def ask(image: int, task: str, given: str = "") -> Ask:
-    """`given`: a caption, names joined by <and>, or a region as its four locations. ValueError if that is not due."""
-    return Ask(image, task, prompt_of(task, given))
+def make_question(image: int, task: str, input_: str = "") -> Question:
+    """`input_`: a caption, names joined by <and>, or a region as four locations (Task.input). ValueError if wrong."""
+    return Question(image, task, prompt_of(task, input_))
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Images after the vision tower: images x image tokens x width; and their sizes as (width, height)."""
+class EncodedImages:
+    """Output of the vision tower, images x image tokens x width, and the (width, height) of each image in pixels."""
 
     features: Tensor
     sizes: list[tuple[int, int]]
 
 
 @torch.inference_mode()
-def see(florence: Florence, images: Sequence[Pixels]) -> Seen:
-    """All at once: give no more of them than the device holds."""
+def encode_images(florence: Florence, images: Sequence[Pixels]) -> EncodedImages:
+    """Run the vision tower on all images in one batch, which must fit the device."""
     pixels = florence.pixel_values(images).to(florence.device, florence.model.dtype)
     features = florence.model.get_image_features(pixels).pooler_output
-    return Seen(features, [(pixels.shape[1], pixels.shape[0]) for pixels in images])
+    return EncodedImages(features, [(pixels.shape[1], pixels.shape[0]) for pixels in images])
+
+
+def encoded_batches(
+    florence: Florence, images: Sequence[Pixels] | EncodedImages, size: int
+) -> Iterator[tuple[int, EncodedImages]]:
+    """(index of the first image, images) in batches of `size`. Images that are encoded already are one batch."""
+    if isinstance(images, EncodedImages):
+        yield 0, images
+        return
+    for start in range(0, len(images), size):
+        yield start, encode_images(florence, images[start : start + size])
 
 
 def prompt_tokens(florence: Florence, prompt: str) -> list[int]:
-    """<s> prompt </s>. ValueError where image and prompt together are more than the encoder reads."""
+    """<s> prompt </s>. ValueError if the image and the prompt together are longer than the encoder's input."""
     ids = florence.prompt_ids(prompt)[florence.image_tokens :]
-    if len(ids) + florence.image_tokens > florence.places:
+    if len(ids) + florence.image_tokens > florence.max_tokens:
         raise ValueError(
-            f"A prompt of {len(ids)} tokens behind an image of {florence.image_tokens}: "
-            f"the encoder reads {florence.places}."
+            f"A prompt of {len(ids)} tokens after {florence.image_tokens} image tokens is too long: the encoder reads "
+            f"{florence.max_tokens}."
         )
     return ids
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """Encoder states, questions x tokens x width, and which of them are no padding."""
+class EncodedQuestions:
+    """Encoder states, questions x tokens x width, and a mask that is 0 for padding."""
 
     states: Tensor
     mask: Tensor
 
 
 @torch.inference_mode()
-def encode(florence: Florence, seen: Seen, asks: Sequence[tuple[int, Sequence[int]]]) -> Encoded:
-    """`asks`: of each question the image's place in `seen`, and the tokens of its prompt."""
+def encode_questions(
+    florence: Florence, images: EncodedImages, questions: Sequence[tuple[int, Sequence[int]]]
+) -> EncodedQuestions:
+    """`questions`: (index of the image, tokens of the prompt) of each."""
     model, vocabulary = florence.model, florence.vocabulary
-    ids, mask = padded([tokens for _, tokens in asks], vocabulary.pad, florence.device)
-    features = seen.features[[image for image, _ in asks]]
+    ids, mask = padded([tokens for _, tokens in questions], vocabulary.pad, florence.device)
+    features = images.features[[image for image, _ in questions]]
     words = model.get_input_embeddings()(ids)
     inputs = torch.cat([features.to(words.dtype), words], dim=1)
     mask = torch.cat([mask.new_ones(features.shape[:2]), mask], dim=1)
     states = model.model.language_model.encoder(inputs_embeds=inputs, attention_mask=mask).last_hidden_state
-    return Encoded(states, mask)
+    return EncodedQuestions(states, mask)
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int, device: Any) -> tuple[Tensor, Tensor]:
-    """Rows x longest row of ids, and 1 where they are no padding, which is on the right."""
+    """Token ids, rows x longest row, padded on the right; and a mask that is 0 for padding."""
     longest = max(map(len, rows))
     ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)
     return ids, (torch.arange(longest, device=device) < lengths[:, None]).long()
-
-
-def windows(florence: Florence, images: Sequence[Pixels] | Seen, size: int) -> Iterator[tuple[int, Seen]]:
-    """Some images at a time through the vision tower, with the place of the first of them."""
-    if isinstance(images, Seen):
-        yield 0, images
-        return
-    for start in range(0, len(images), size):
-        yield start, see(florence, images[start : start + size])

@@ -51,7 +51,7 @@ class Florence:
         return self.model.device
 
     @property
-    def places(self) -> int:
+    def max_tokens(self) -> int:
         """Tokens that encoder and decoder may hold: image and prompt, or a target with its ends."""
         return int(self.model.config.text_config.max_position_embeddings)
 

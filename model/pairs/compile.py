@@ -1,4 +1,4 @@
-"""From one image's record to its pairs: a draft is arranged, made to fit, proven, and then a pair."""
+"""From one image's record to its pairs: a draft is in_target_order, made to fit, proven, and then a pair."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from model.pairs.pair import Compiled, Options, Pair
-from model.pairs.proof import proven
-from model.pairs.questions import Draft, Drafts
-from model.pairs.record_view import Source
-from model.pairs.targets import Item, arranged, write
+from model.pairs.proof import is_proven
+from model.pairs.questions import DraftMaker, PairDraft
+from model.pairs.record_view import RecordView
+from model.pairs.targets import Item, in_target_order, write_target
 from model.pairs.tasks import AND, TASKS, prompt_of
 
 
 def compile_pairs(record: Mapping[str, Any], *, width: int, height: int, options: Options | None = None) -> Compiled:
     """Every pair that a record supports, in the order of TASKS. `record`: a row of RECORD's columns, kept as it is."""
     options = options or Options()
-    source = Source(record, width=width, height=height, max_points=options.max_points)
+    source = RecordView(record, width=width, height=height, max_points=options.max_points)
     made = Compiled()
-    drafts = Drafts(source, made.left_out, masks=options.masks)
+    drafts = DraftMaker(source, made.left_out, masks=options.masks)
     finish = _Finish(source, options, made)
     for task in TASKS:
         if task in options.tasks:
@@ -28,15 +28,15 @@ def compile_pairs(record: Mapping[str, Any], *, width: int, height: int, options
 
 
 class _Finish:
-    def __init__(self, source: Source, options: Options, made: Compiled) -> None:
+    def __init__(self, source: RecordView, options: Options, made: Compiled) -> None:
         self.options, self.made = options, made
         self.width, self.height = source.width, source.height
         self.seen: set[tuple[str, str, str]] = set()
 
-    def pair(self, task: str, draft: Draft) -> None:
+    def pair(self, task: str, draft: PairDraft) -> None:
         items = draft.items
         if TASKS[task].form != "text":
-            items = arranged(TASKS[task].form, items, self.options.order)
+            items = in_target_order(TASKS[task].form, items, self.options.order)
         target, kept, tokens = self.fitted(task, items, draft.text)
         if not target:
             self.leave(task, "too_long", max(1, len(items)))
@@ -62,7 +62,7 @@ class _Finish:
     def holds(self, task: str, target: str, items: Sequence[Item]) -> bool:
         is_text = TASKS[task].form == "text"
         regions, text = ((), target) if is_text else (items, "")
-        return proven(task, target, regions, text, width=self.width, height=self.height)
+        return is_proven(task, target, regions, text, width=self.width, height=self.height)
 
     def fitted(self, task: str, items: Sequence[Item], text: str) -> tuple[str, Sequence[Item], int]:
         """The target, its items and its tokens: of all, or of as many of the largest as fit; '' if not one does."""
@@ -97,7 +97,9 @@ class _Finish:
         form = TASKS[task].form
         if form == "text":
             return "\n".join([item.label for item in items]) if items else text
-        return write(form, items, width=self.width, height=self.height, order=self.options.order) if items else ""
+        return (
+            write_target(form, items, width=self.width, height=self.height, order=self.options.order) if items else ""
+        )
 
 
 def _area(item: Item) -> float:

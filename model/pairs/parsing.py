@@ -48,7 +48,7 @@ class Lexeme(NamedTuple):
 
 
 @dataclass(slots=True)
-class Found:
+class ParsedRegion:
     """One region of an answer. Several boxes behind one label are several of these with the same `label_at`."""
 
     label: str
@@ -75,9 +75,9 @@ class Fault:
 
 
 @dataclass(slots=True)
-class Parsed:
+class ParsedTarget:
     text: str = ""  # of text tasks; '' where it has a fault
-    found: list[Found] = field(default_factory=list)
+    regions: list[ParsedRegion] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
 
@@ -109,12 +109,12 @@ def _inside(target: str) -> tuple[int, int]:
     return start, end
 
 
-def decode(task: str, target: str, *, width: float, height: float) -> Parsed:
+def parse_target(task: str, target: str, *, width: float, height: float) -> ParsedTarget:
     """What a target says of an image of this size (upright, in pixels)."""
-    return parse(task, lex(target), width=width, height=height)
+    return parse_lexemes(task, lex(target), width=width, height=height)
 
 
-def parse(task: str, lexemes: Sequence[Lexeme], *, width: float, height: float) -> Parsed:
+def parse_lexemes(task: str, lexemes: Sequence[Lexeme], *, width: float, height: float) -> ParsedTarget:
     """What lexemes say; of ids of tokens they come from a vocabulary."""
     form = task_of(task).form
     reader = _Reader(width, height)
@@ -176,7 +176,7 @@ class _Reader:
 
     def __init__(self, width: float, height: float) -> None:
         self.across, self.down = width, height
-        self.parsed = Parsed()
+        self.parsed = ParsedTarget()
 
     def fault(self, reason: str, lexemes: Sequence[Lexeme]) -> None:
         self.parsed.faults.append(Fault(reason, lexemes[0].start, lexemes[-1].end))
@@ -229,7 +229,7 @@ class _Reader:
             else:
                 x1, y1, x2, y2 = self.pixels(four)
                 places = [(lexeme.start, lexeme.end) for lexeme in four]
-                self.parsed.found.append(Found(label, at, (x1, y1, x2, y2), None, [], places))
+                self.parsed.regions.append(ParsedRegion(label, at, (x1, y1, x2, y2), None, [], places))
 
     def quad(self, label: str, at: tuple[int, int], tail: list[Lexeme]) -> None:
         if not self.are_locations(tail):
@@ -239,7 +239,7 @@ class _Reader:
             return
         x1, y1, x2, y2, x3, y3, x4, y4 = self.pixels(tail)
         places = [(lexeme.start, lexeme.end) for lexeme in tail]
-        self.parsed.found.append(Found(label, at, None, (x1, y1, x2, y2, x3, y3, x4, y4), [], places))
+        self.parsed.regions.append(ParsedRegion(label, at, None, (x1, y1, x2, y2, x3, y3, x4, y4), [], places))
 
     def are_locations(self, tail: list[Lexeme]) -> bool:
         for lexeme in tail:
@@ -290,7 +290,7 @@ class _Reader:
             self.fault("location_count", lexemes)
             return
         places = [(lexeme.start, lexeme.end) for part in parts for lexeme in part]
-        self.parsed.found.append(Found(label, at, None, None, [self.pixels(part) for part in parts], places))
+        self.parsed.regions.append(ParsedRegion(label, at, None, None, [self.pixels(part) for part in parts], places))
 
     def pixels(self, locations: Sequence[Lexeme]) -> list[float]:
         """As locations.from_bins, without NumPy, which would take longer than a few numbers are worth."""

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import label_fault, text_fault
-from model.pairs.record_view import Name, Said, Source, Thing
-from model.pairs.targets import Item, arranged
+from model.pairs.record_view import Expression, RecordView, SourceText, ViewedRegion
+from model.pairs.targets import Item, in_target_order
 from model.pairs.tasks import TASKS, Input, Reads
 
 _DETERMINERS = frozenset(
@@ -18,7 +18,7 @@ _DETERMINERS = frozenset(
 )
 
 
-class Draft(NamedTuple):
+class PairDraft(NamedTuple):
     """The makings of a pair. A text task with items answers their labels, a line each.
 
     Without `given` a task that takes words is given the labels of the items that are left in the end.
@@ -30,37 +30,37 @@ class Draft(NamedTuple):
     ids: tuple[str, ...] = ()
 
 
-class Drafts:
+class DraftMaker:
     """`left_out` counts what no draft holds, by (task, reason). `masks`: outlines in open-vocabulary detection."""
 
-    def __init__(self, source: Source, left_out: Counter[tuple[str, str]], *, masks: bool) -> None:
+    def __init__(self, source: RecordView, left_out: Counter[tuple[str, str]], *, masks: bool) -> None:
         self.source, self.left_out, self.masks = source, left_out, masks
         self._regions: dict[str, str] = {}
 
-    def of(self, task: str) -> Iterator[Draft]:
+    def of(self, task: str) -> Iterator[PairDraft]:
         """In the record's order."""
         return _MAKERS[TASKS[task].reads, TASKS[task].input](self, task)
 
-    def captions(self, task: str) -> Iterator[Draft]:
+    def captions(self, task: str) -> Iterator[PairDraft]:
         for text in self.source.texts:
             if text["granularity"] == TASKS[task].granularity and self._good(task, text_fault(text["text"])):
-                yield Draft(text=text["text"], ids=(text["id"],))
+                yield PairDraft(text=text["text"], ids=(text["id"],))
 
-    def objects(self, task: str) -> Iterator[Draft]:
-        yield from _some(self._items(task, [(thing, Said("", thing.label)) for thing in self.source.objects]))
+    def objects(self, task: str) -> Iterator[PairDraft]:
+        yield from _some(self._items(task, [(thing, SourceText("", thing.label)) for thing in self.source.objects]))
 
-    def described(self, task: str) -> Iterator[Draft]:
+    def described(self, task: str) -> Iterator[PairDraft]:
         yield from _some(self._items(task, self._best(task, self.source.objects, self._region_texts(task))))
 
-    def proposals(self, task: str) -> Iterator[Draft]:
+    def proposals(self, task: str) -> Iterator[PairDraft]:
         yield from _some([_item(thing, "") for thing in self.source.objects if self._good(task, _fault(thing))])
 
-    def printed(self, task: str) -> Iterator[Draft]:
+    def printed(self, task: str) -> Iterator[PairDraft]:
         fault = text_fault if TASKS[task].form == "text" else label_fault
         items = self._items(task, self._best(task, self.source.printed, self._region_texts(task), "unread"), fault)
-        yield from _some(arranged("quads", items, "reading"))
+        yield from _some(in_target_order("quads", items, "reading"))
 
-    def grounding(self, task: str) -> Iterator[Draft]:
+    def grounding(self, task: str) -> Iterator[PairDraft]:
         for text in self.source.texts:
             mentions = self.source.mentions(text["id"])
             if not mentions or not self._good(task, text_fault(text["text"])):
@@ -73,49 +73,49 @@ class Drafts:
                 if self._good(task, "outside_image" if thing.outside else "")
             ]
             if items:
-                yield Draft(items, given=text["text"], ids=(text["id"],))
+                yield PairDraft(items, given=text["text"], ids=(text["id"],))
 
-    def referred(self, task: str) -> Iterator[Draft]:
+    def referred(self, task: str) -> Iterator[PairDraft]:
         masked = (name for name in self._names(task) if any(thing.rle for thing in name.things))
         for name in self._distinct(task, masked):
             items = self._named(name, masks=True)
             if self._good(task, "" if all(item.polygons for item in items) else "no_outline"):
-                yield Draft(items)
+                yield PairDraft(items)
 
-    def segmented(self, task: str) -> Iterator[Draft]:
+    def segmented(self, task: str) -> Iterator[PairDraft]:
         for thing in self.source.objects:
             if thing.rle and self._good(task, _fault(thing)):
                 outline = self.source.outline(thing)
                 if self._good(task, "" if outline else "no_outline"):
-                    yield Draft([_item(thing, "")._replace(polygons=outline)], given=self._region(thing))
+                    yield PairDraft([_item(thing, "")._replace(polygons=outline)], given=self._region(thing))
 
-    def vocabulary(self, task: str) -> Iterator[Draft]:
+    def vocabulary(self, task: str) -> Iterator[PairDraft]:
         """All labels at once, each by itself, and each phrase that names one region: a referring expression."""
         asked = (name for name in self._names(task) if name.is_label or len(name.things) == 1)
         names = list(self._distinct(task, asked))
         items = [self._named(name, masks=self.masks) for name in names]
         labels = [own for name, own in zip(names, items, strict=True) if name.is_label]
         if len(labels) > 1:
-            yield Draft([item for own in labels for item in own])
-        yield from (Draft(own) for own in items)
+            yield PairDraft([item for own in labels for item in own])
+        yield from (PairDraft(own) for own in items)
 
-    def categories(self, task: str) -> Iterator[Draft]:
+    def categories(self, task: str) -> Iterator[PairDraft]:
         for thing in self.source.objects:
             if self._good(task, _fault(thing) or label_fault(thing.label)):
-                yield Draft(text=thing.label, given=self._region(thing), ids=(thing.id,))
+                yield PairDraft(text=thing.label, given=self._region(thing), ids=(thing.id,))
 
-    def descriptions(self, task: str) -> Iterator[Draft]:
+    def descriptions(self, task: str) -> Iterator[PairDraft]:
         for thing in self.source.objects:
             for said in self._region_texts(task).get(thing.id, ()):
                 yield from self._said(task, thing, said)
 
-    def readings(self, task: str) -> Iterator[Draft]:
+    def readings(self, task: str) -> Iterator[PairDraft]:
         for thing, said in self._best(task, self.source.printed, self._region_texts(task), "unread"):
             yield from self._said(task, thing, said)
 
-    def _said(self, task: str, thing: Thing, said: Said) -> Iterator[Draft]:
+    def _said(self, task: str, thing: ViewedRegion, said: SourceText) -> Iterator[PairDraft]:
         if self._good(task, _fault(thing) or text_fault(said.text)):
-            yield Draft(text=said.text, given=self._region(thing), ids=(thing.id, said.id))
+            yield PairDraft(text=said.text, given=self._region(thing), ids=(thing.id, said.id))
 
     def _good(self, task: str, reason: str) -> bool:
         """Whether there is no reason to leave it out; counted if there is."""
@@ -124,8 +124,8 @@ class Drafts:
         return not reason
 
     def _best(
-        self, task: str, things: Iterable[Thing], texts: Mapping[str, list[Said]], without: str = ""
-    ) -> Iterator[tuple[Thing, Said]]:
+        self, task: str, things: Iterable[ViewedRegion], texts: Mapping[str, list[SourceText]], without: str = ""
+    ) -> Iterator[tuple[ViewedRegion, SourceText]]:
         """One text for each region that has any; those that have none are counted by the reason `without`."""
         for thing in things:
             if own := texts.get(thing.id):
@@ -136,7 +136,7 @@ class Drafts:
                 self.left_out[task, without] += 1
 
     def _items(
-        self, task: str, labelled: Iterable[tuple[Thing, Said]], fault: Callable[[str], str] = label_fault
+        self, task: str, labelled: Iterable[tuple[ViewedRegion, SourceText]], fault: Callable[[str], str] = label_fault
     ) -> list[Item]:
         return [
             _item(thing, said.text, *([said.id] if said.id else ()))
@@ -144,13 +144,13 @@ class Drafts:
             if self._good(task, _fault(thing) or fault(said.text))
         ]
 
-    def _names(self, task: str) -> Iterator[Name]:
+    def _names(self, task: str) -> Iterator[Expression]:
         for name in self.source.names():
             reason = "ambiguous" if name.ambiguous else "outside_image" if any(t.outside for t in name.things) else ""
             if self._good(task, label_fault(name.words) or reason):
                 yield name
 
-    def _distinct(self, task: str, names: Iterable[Name]) -> Iterator[Name]:
+    def _distinct(self, task: str, names: Iterable[Expression]) -> Iterator[Expression]:
         """Of names that say the same of the same regions the first: labels come before phrases."""
         seen: set[tuple[str, frozenset[str]]] = set()
         for name in names:
@@ -159,7 +159,7 @@ class Drafts:
                 seen.add(key)
                 yield name
 
-    def _named(self, name: Name, *, masks: bool) -> list[Item]:
+    def _named(self, name: Expression, *, masks: bool) -> list[Item]:
         items = [_item(thing, name.words, *name.ids) for thing in name.things]
         if not masks:
             return items
@@ -167,28 +167,28 @@ class Drafts:
             item._replace(polygons=self.source.outline(thing)) for item, thing in zip(items, name.things, strict=True)
         ]
 
-    def _region_texts(self, task: str) -> Mapping[str, list[Said]]:
+    def _region_texts(self, task: str) -> Mapping[str, list[SourceText]]:
         return self.source.region_texts(TASKS[task].granularity)
 
-    def _region(self, thing: Thing) -> str:
+    def _region(self, thing: ViewedRegion) -> str:
         if thing.id not in self._regions:
             self._regions[thing.id] = location_tokens(thing.box, self.source.width, self.source.height)
         return self._regions[thing.id]
 
 
-_MAKERS: Mapping[tuple[Reads, Input], Callable[[Drafts, str], Iterator[Draft]]] = {
-    ("texts", ""): Drafts.captions,
-    ("labels", ""): Drafts.objects,
-    ("descriptions", ""): Drafts.described,
-    ("boxes", ""): Drafts.proposals,
-    ("printed", ""): Drafts.printed,
-    ("phrases", "caption"): Drafts.grounding,
-    ("masks_of_names", "names"): Drafts.referred,
-    ("names", "names"): Drafts.vocabulary,
-    ("masks", "region"): Drafts.segmented,
-    ("labels", "region"): Drafts.categories,
-    ("descriptions", "region"): Drafts.descriptions,
-    ("printed", "region"): Drafts.readings,
+_MAKERS: Mapping[tuple[Reads, Input], Callable[[DraftMaker, str], Iterator[PairDraft]]] = {
+    ("texts", ""): DraftMaker.captions,
+    ("labels", ""): DraftMaker.objects,
+    ("descriptions", ""): DraftMaker.described,
+    ("boxes", ""): DraftMaker.proposals,
+    ("printed", ""): DraftMaker.printed,
+    ("phrases", "caption"): DraftMaker.grounding,
+    ("masks_of_names", "names"): DraftMaker.referred,
+    ("names", "names"): DraftMaker.vocabulary,
+    ("masks", "region"): DraftMaker.segmented,
+    ("labels", "region"): DraftMaker.categories,
+    ("descriptions", "region"): DraftMaker.descriptions,
+    ("printed", "region"): DraftMaker.readings,
 }
 
 
@@ -202,15 +202,15 @@ def plain_expression(words: str) -> str:
     return " ".join(rest or plain)
 
 
-def _fault(thing: Thing) -> str:
+def _fault(thing: ViewedRegion) -> str:
     return "crowd" if thing.crowd else "outside_image" if thing.outside else ""
 
 
-def _item(thing: Thing, label: str, *ids: str, at: int = 0) -> Item:
+def _item(thing: ViewedRegion, label: str, *ids: str, at: int = 0) -> Item:
     return Item(label, thing.box, thing.quad, (), at, (*ids, thing.id))
 
 
-def _some(items: Sequence[Item]) -> Iterator[Draft]:
+def _some(items: Sequence[Item]) -> Iterator[PairDraft]:
     """Of nothing nothing is asked."""
     if items:
-        yield Draft(items)
+        yield PairDraft(items)

@@ -15,7 +15,7 @@ from model.pairs.parsing import Box
 from model.pairs.polygons import outline
 
 
-class Thing(NamedTuple):
+class ViewedRegion(NamedTuple):
     """A region. A crowd (people's label for many at once) is not to be found as one, but may be what a phrase says."""
 
     id: str
@@ -27,7 +27,7 @@ class Thing(NamedTuple):
     outside: bool
 
 
-class Said(NamedTuple):
+class SourceText(NamedTuple):
     """A text and the annotation it is from."""
 
     id: str
@@ -41,23 +41,23 @@ class Mention:
     phrase: str
     at: int
     ids: list[str] = field(default_factory=list)
-    things: dict[str, Thing] = field(default_factory=dict)
+    things: dict[str, ViewedRegion] = field(default_factory=dict)
 
 
-class Name(NamedTuple):
+class Expression(NamedTuple):
     """Words that name regions of the image: a label names all that have it, a phrase what it is grounded in.
 
     Ambiguous are words that name other regions in another place; they have none here.
     """
 
     words: str
-    things: Sequence[Thing]
+    things: Sequence[ViewedRegion]
     ids: tuple[str, ...]  # of phrases
     is_label: bool
     ambiguous: bool = False
 
 
-class Source:
+class RecordView:
     """`record`: a row of RECORD's columns; those that lack are empty. Width and height are the upright image's."""
 
     def __init__(self, record: Mapping[str, Any], *, width: int, height: int, max_points: int = 50) -> None:
@@ -67,19 +67,19 @@ class Source:
         self.printed = [thing for kind, thing in things if kind == "text"]
         self.texts: Sequence[Mapping[str, Any]] = record.get("texts", ())
         self._region_texts: Sequence[Mapping[str, Any]] = record.get("region_texts", ())
-        self._by_granularity: dict[str, dict[str, list[Said]]] = {}
+        self._by_granularity: dict[str, dict[str, list[SourceText]]] = {}
         self._phrases: Sequence[Mapping[str, Any]] = record.get("phrases", ())
         self._by_id = {thing.id: thing for _, thing in things}
         self._outlines: dict[str, list[list[float]]] = {}
         self._mentions: dict[str, list[Mention]] | None = None
 
-    def region_texts(self, granularity: str) -> dict[str, list[Said]]:
+    def region_texts(self, granularity: str) -> dict[str, list[SourceText]]:
         """Texts of each region, best first: human ones, then by score."""
         if granularity not in self._by_granularity:
             self._by_granularity[granularity] = _best_first(self._region_texts, granularity)
         return self._by_granularity[granularity]
 
-    def outline(self, thing: Thing) -> list[list[float]]:
+    def outline(self, thing: ViewedRegion) -> list[list[float]]:
         """Its mask as polygons; none without a mask, or with one that is not of this image."""
         if not thing.rle:
             return []
@@ -112,9 +112,9 @@ class Source:
         mention.ids.append(phrase["id"])
         mention.things |= things
 
-    def names(self) -> list[Name]:
+    def names(self) -> list[Expression]:
         """Labels, then phrases that are no label."""
-        labels: dict[str, list[Thing]] = {}
+        labels: dict[str, list[ViewedRegion]] = {}
         for thing in self.objects:
             if thing.label and not thing.crowd and not thing.outside:
                 labels.setdefault(thing.label, []).append(thing)
@@ -122,30 +122,30 @@ class Source:
         for text in self.texts:
             for mention in self.mentions(text["id"]):
                 phrases.setdefault(mention.phrase, []).append(mention)
-        names = [Name(label, things, (), is_label=True) for label, things in labels.items()]
+        names = [Expression(label, things, (), is_label=True) for label, things in labels.items()]
         return names + [name for words, own in phrases.items() for name in _named(words, own, labels.get(words))]
 
 
-def _named(words: str, mentions: Sequence[Mention], labelled: Sequence[Thing] | None) -> Iterator[Name]:
+def _named(words: str, mentions: Sequence[Mention], labelled: Sequence[ViewedRegion] | None) -> Iterator[Expression]:
     meant = {frozenset(mention.things) for mention in mentions}
     if labelled is not None:
         meant.add(frozenset(thing.id for thing in labelled))
     if len(meant) > 1:
-        yield Name(words, (), (), is_label=False, ambiguous=True)
+        yield Expression(words, (), (), is_label=False, ambiguous=True)
     elif labelled is None:
         ids = tuple(name for mention in mentions for name in mention.ids)
-        yield Name(words, list(mentions[0].things.values()), ids, is_label=False)
+        yield Expression(words, list(mentions[0].things.values()), ids, is_label=False)
 
 
-def _thing(region: Mapping[str, Any], width: int, height: int) -> Thing:
+def _thing(region: Mapping[str, Any], width: int, height: int) -> ViewedRegion:
     x1, y1, x2, y2 = box = (region["x1"], region["y1"], region["x2"], region["y2"])
     quad = tuple(region["quad"]) or (x1, y1, x2, y1, x2, y2, x1, y2)
     outside = not (x1 < width and y1 < height and x2 > 0 and y2 > 0)
     crowd = region["score_kind"] == "crowd"
-    return Thing(region["id"], region["label"], box, quad, region["rle"], crowd, outside)
+    return ViewedRegion(region["id"], region["label"], box, quad, region["rle"], crowd, outside)
 
 
-def _best_first(region_texts: Sequence[Mapping[str, Any]], granularity: str) -> dict[str, list[Said]]:
+def _best_first(region_texts: Sequence[Mapping[str, Any]], granularity: str) -> dict[str, list[SourceText]]:
     """Texts of each region: people's, then by score."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for item in region_texts:
@@ -154,4 +154,4 @@ def _best_first(region_texts: Sequence[Mapping[str, Any]], granularity: str) -> 
     for items in found.values():
         if len(items) > 1:
             items.sort(key=lambda item: (item["score"] is not None, -(item["score"] or 0.0)))
-    return {region: [Said(item["id"], item["text"]) for item in items] for region, items in found.items()}
+    return {region: [SourceText(item["id"], item["text"]) for item in items] for region, items in found.items()}

@@ -43,7 +43,7 @@ def item_fault(form: Form, item: Item) -> str:
     return "" if form in ("boxes", "polygons") else label_fault(item.label)
 
 
-def arranged(form: Form, items: Sequence[Item], order: Order) -> list[Item]:
+def in_target_order(form: Form, items: Sequence[Item], order: Order) -> list[Item]:
     """Items in the order of a target. By area, those of one label stand where the first of them does."""
     if order not in ORDERS:
         raise unknown("order", order, ORDERS)
@@ -60,8 +60,8 @@ def arranged(form: Form, items: Sequence[Item], order: Order) -> list[Item]:
     return placed
 
 
-def write(form: Form, items: Sequence[Item], *, width: float, height: float, order: Order) -> str:
-    """Items as they are given, already arranged; nothing is checked."""
+def write_target(form: Form, items: Sequence[Item], *, width: float, height: float, order: Order) -> str:
+    """Items as they are given, already in_target_order; nothing is checked."""
     if form == "polygons":
         shapes = [_outline(item, width, height) for item in items]
         return shapes[0] if len(shapes) == 1 else "".join(f"{POLY}{shape}{END_POLY}" for shape in shapes)

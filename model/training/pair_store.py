@@ -110,7 +110,7 @@ class _Layout:
             return table
         prompts = _lengths(self.florence.tokenizer, table["prompt"].to_pylist()) + self.florence.image_tokens + 2
         targets = _lengths(self.florence.tokenizer, table["target"].to_pylist()) + 2
-        long_prompt, long_target = prompts > self.florence.places, targets > self.florence.places
+        long_prompt, long_target = prompts > self.florence.max_tokens, targets > self.florence.max_tokens
         self.left_out["prompt_too_long"] += int(long_prompt.sum())
         self.left_out["target_too_long"] += int((long_target & ~long_prompt).sum())
         return table.filter(pa.array(~(long_prompt | long_target)))

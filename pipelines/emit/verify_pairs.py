@@ -20,7 +20,7 @@ from engine.layout import PAIR_FILES, SAMPLE_FILES
 from engine.schema import ANNOTATIONS
 from model.pairs.locations import location_tokens
 from model.pairs.pair import PAIRS, estimated_tokens
-from model.pairs.parsing import Found, decode
+from model.pairs.parsing import ParsedRegion, parse_target
 from model.pairs.polygons import outline
 from model.pairs.tasks import AND, TASKS, Task, input_of
 from pipelines.emit.pairs import PAIR
@@ -109,14 +109,14 @@ def pair_fault(record: Row, pair: Row, max_points: int = 50) -> str:
 
 def _answer_fault(asked: _Asked) -> str:
     record, pair = asked.record, asked.pair
-    parsed = decode(pair["task"], pair["target"], width=record["width"], height=record["height"])
+    parsed = parse_target(pair["task"], pair["target"], width=record["width"], height=record["height"])
     if parsed.faults:
         fault = parsed.faults[0]
         return f"has a target that does not parse, {fault.reason} at {fault.start}: '{pair['target'][:80]}'"
     if TASKS[pair["task"]].form == "text":
         return "" if parsed.text in asked.texts() else f"answers '{parsed.text[:80]}', and its annotations do not"
-    found, due = Counter(map(asked.read, parsed.found)), Counter(asked.sayings())
-    return _difference(found, due, truncated=pair["truncated"]) or asked.prompt_fault(parsed.found)
+    found, due = Counter(map(asked.read, parsed.regions)), Counter(asked.sayings())
+    return _difference(found, due, truncated=pair["truncated"]) or asked.prompt_fault(parsed.regions)
 
 
 def _difference(found: Counter[Saying], due: Counter[Saying], *, truncated: bool) -> str:
@@ -183,14 +183,14 @@ class _Asked:
             case _:
                 yield from ((self._name_of(one), self._shape(one)) for one in regions)
 
-    def read(self, found: Found) -> Saying:
+    def read(self, found: ParsedRegion) -> Saying:
         """The same of what was parsed."""
         size = (self.record["width"], self.record["height"])
         if found.polygons:
             return found.label, "<sep>".join(location_tokens(part, *size) for part in found.polygons)
         return found.label, location_tokens(found.quad or found.box or (), *size)
 
-    def prompt_fault(self, found: Sequence[Found]) -> str:
+    def prompt_fault(self, found: Sequence[ParsedRegion]) -> str:
         """Whether what was given is what the annotations call it."""
         if self.task.input not in ("caption", "names"):
             return ""

@@ -21,7 +21,7 @@ from engine.storage.commits import Commits
 from engine.storage.files import Storage
 from model.decoding.likelihood import SCORE_KIND
 from model.network.model_folder import local_copy
-from model.pairs.targets import Item, Order, arranged, item_fault, write
+from model.pairs.targets import Item, Order, in_target_order, item_fault, write_target
 from pipelines.filter.judge import Output
 from pipelines.refine.propose_texts import TEXT_EVIDENCE, Writing
 from pipelines.refine.rows import KeptShard, Row, box_of, region_row
@@ -29,7 +29,7 @@ from refinement.folds import fold_of
 
 if TYPE_CHECKING:
     from model.decoding.predict import Location, Prediction
-    from model.network.encoding import Seen
+    from model.network.encoding import EncodedImages
     from model.network.florence import Florence
 
 OD = "<OD>"
@@ -117,7 +117,7 @@ class Propose:
     ) -> None:
         """One batch: one look at each image for what the student says and for what it thinks of what was said."""
         from model.decoding.predict import predict
-        from model.network.encoding import ask, see
+        from model.network.encoding import encode_images, make_question
 
         seen_rows, pixels = [], []
         for row in rows:
@@ -130,10 +130,10 @@ class Propose:
                 answers[row["image_id"]] = {"image_id": row["image_id"], "failures": [failure]}
         if not seen_rows:
             return
-        seen = see(model, pixels)
-        asks = [ask(number, OD) for number in range(len(seen_rows))]
+        seen = encode_images(model, pixels)
+        questions = [make_question(number, OD) for number in range(len(seen_rows))]
         said = predict(
-            model, seen, asks, batch_size=self.batch, location=self.location, max_new_tokens=self.max_new_tokens
+            model, seen, questions, batch_size=self.batch, location=self.location, max_new_tokens=self.max_new_tokens
         )
         for row, one in zip(seen_rows, said, strict=True):
             answers[row["image_id"]], own = self._proposals(row["image_id"], one)
@@ -142,23 +142,25 @@ class Propose:
         if self.writing:
             self.writing.look(model, seen, seen_rows, answers)
 
-    def _of_given(self, model: Florence, seen: Seen, rows: Sequence[Row], kept: KeptShard) -> Iterator[Row]:
+    def _of_given(self, model: Florence, seen: EncodedImages, rows: Sequence[Row], kept: KeptShard) -> Iterator[Row]:
         """How likely the student finds what is there. What a target cannot hold it is not asked about."""
         from model.decoding.score import score
-        from model.network.encoding import ask
+        from model.network.encoding import make_question
 
-        asks, targets, asked = [], [], []
+        questions, targets, asked = [], [], []
         for number, row in enumerate(rows):
             image = kept.images[row["image_id"]]
             items = self._items(row)
-            target = write("labelled_boxes", items, width=image["width"], height=image["height"], order=self.order)
-            if items and len(model.target_ids(target)) <= model.places:
-                asks.append(ask(number, OD))
+            target = write_target(
+                "labelled_boxes", items, width=image["width"], height=image["height"], order=self.order
+            )
+            if items and len(model.target_ids(target)) <= model.max_tokens:
+                questions.append(make_question(number, OD))
                 targets.append(target)
                 asked.append((row["image_id"], items))
-        told = score(model, seen, asks, targets, batch_size=self.batch)
+        told = score(model, seen, questions, targets, batch_size=self.batch)
         for (image_id, items), one in zip(asked, told, strict=True):
-            for item, found in zip(items, one.likelihood.found, strict=True):
+            for item, found in zip(items, one.likelihood.regions, strict=True):
                 yield {"image_id": image_id, "region_id": item.ids[0], "proposed": False, "label": found.label} | {
                     "location": found.location
                 }
@@ -169,7 +171,7 @@ class Propose:
     def _proposals(self, image_id: str, said: Prediction) -> tuple[Row, list[Row]]:
         regions: list[Row] = []
         evidence: list[Row] = []
-        for found, told in zip(said.parsed.found, said.likelihood.found, strict=True):
+        for found, told in zip(said.parsed.regions, said.likelihood.regions, strict=True):
             if found.box is None or found.box[2] <= found.box[0] or found.box[3] <= found.box[1]:
                 continue  # nothing is left of it on the grid
             name = f"{self.name}/{len(regions)}"
@@ -188,4 +190,4 @@ class Propose:
             if region["kind"] == "object"
         ]
         items = [item for item in items if not item_fault("labelled_boxes", item)]
-        return list(arranged("labelled_boxes", items, self.order))
+        return list(in_target_order("labelled_boxes", items, self.order))

@@ -15,13 +15,13 @@ import pyarrow as pa
 from engine.schema import required
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import text_fault
-from model.pairs.record_view import Source
+from model.pairs.record_view import RecordView
 from model.pairs.tasks import CAPTIONS, DESCRIPTION
 from pipelines.refine.rows import Row, provenance, region_text_row, text_row
 
 if TYPE_CHECKING:
     from model.decoding.predict import Prediction
-    from model.network.encoding import Ask, Seen
+    from model.network.encoding import EncodedImages, Question
     from model.network.florence import Florence
 
 TEXT_TASKS = (*CAPTIONS, DESCRIPTION)
@@ -41,7 +41,7 @@ TEXT_EVIDENCE = pa.schema(
 class Wanted:
     """A question whose answer is a text. `about`: the region it tells of, '' for the image."""
 
-    ask: Ask
+    question: Question
     granularity: str
     about: str = ""
 
@@ -59,33 +59,33 @@ class Writing:
         taken, self._evidence = self._evidence, []
         return taken
 
-    def look(self, model: Florence, seen: Seen, rows: Sequence[Row], answers: Mapping[str, Row]) -> None:
+    def look(self, model: Florence, seen: EncodedImages, rows: Sequence[Row], answers: Mapping[str, Row]) -> None:
         """The rows' answers get its texts."""
         from model.decoding.predict import predict
 
         wanted = list(self._wanted(seen, rows))
         said = predict(
-            model, seen, [one.ask for one in wanted], batch_size=self.batch, max_new_tokens=self.max_new_tokens
+            model, seen, [one.question for one in wanted], batch_size=self.batch, max_new_tokens=self.max_new_tokens
         )
         for one, prediction in zip(wanted, said, strict=True):
-            answer = answers[rows[one.ask.image]["image_id"]]
+            answer = answers[rows[one.question.image]["image_id"]]
             if (new := self._proposed(one, prediction, answer)) is not None:
                 self._evidence.append(_told(answer["image_id"], new["id"], prediction, proposed=True))
         self._evidence += self._of_given(model, seen, rows, wanted)
 
-    def _wanted(self, seen: Seen, rows: Sequence[Row]) -> Iterator[Wanted]:
-        from model.network.encoding import ask
+    def _wanted(self, seen: EncodedImages, rows: Sequence[Row]) -> Iterator[Wanted]:
+        from model.network.encoding import make_question
 
         for number, row in enumerate(rows):
             for task in self.tasks:
                 if task in CAPTIONS:
-                    yield Wanted(ask(number, task), CAPTIONS[task])
+                    yield Wanted(make_question(number, task), CAPTIONS[task])
             if DESCRIPTION in self.tasks:
                 width, height = seen.sizes[number]
-                for thing in Source(row, width=width, height=height).objects:
+                for thing in RecordView(row, width=width, height=height).objects:
                     if not thing.crowd and not thing.outside:
                         place = location_tokens(thing.box, width, height)
-                        yield Wanted(ask(number, DESCRIPTION, place), "brief", thing.id)
+                        yield Wanted(make_question(number, DESCRIPTION, place), "brief", thing.id)
 
     def _proposed(self, one: Wanted, said: Prediction, answer: Row) -> Row | None:
         """None of what was cut off, or is no text."""
@@ -99,19 +99,21 @@ class Writing:
         (described if one.about else texts).append(new)
         return new
 
-    def _of_given(self, model: Florence, seen: Seen, rows: Sequence[Row], wanted: Sequence[Wanted]) -> Iterator[Row]:
+    def _of_given(
+        self, model: Florence, seen: EncodedImages, rows: Sequence[Row], wanted: Sequence[Wanted]
+    ) -> Iterator[Row]:
         """What no target can hold the student is not asked about, nor what people wrote: it stays in any case."""
         from model.decoding.score import score
 
-        asks, items = [], []
+        questions, items = [], []
         for one in wanted:
-            for item in _texts_of(rows[one.ask.image], one):
-                fits = not text_fault(item["text"]) and len(model.target_ids(item["text"])) <= model.places
+            for item in _texts_of(rows[one.question.image], one):
+                fits = not text_fault(item["text"]) and len(model.target_ids(item["text"])) <= model.max_tokens
                 if fits and item["score"] is not None:
-                    asks.append(one.ask)
+                    questions.append(one.question)
                     items.append(item)
-        told = score(model, seen, asks, [item["text"] for item in items], batch_size=self.batch)
-        for asked, item, said in zip(asks, items, told, strict=True):
+        told = score(model, seen, questions, [item["text"] for item in items], batch_size=self.batch)
+        for asked, item, said in zip(questions, items, told, strict=True):
             yield _told(rows[asked.image]["image_id"], item["id"], said, proposed=False)
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from engine.records import masks
 from engine.schema import Answer, ImageScore, Phrase, Region, RegionText, Sample, Text
-from model.decoding.likelihood import SCORE_KIND, FoundScore
+from model.decoding.likelihood import SCORE_KIND, RegionScore
 from model.pairs.locations import BINS
-from model.pairs.parsing import Box, Found
+from model.pairs.parsing import Box, ParsedRegion
 from model.pairs.tasks import Task, task_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SAME_REGION = 0.5  # IoU from which the box of a phrase is taken for a region that exists already
 
-Scored = tuple[Found, FoundScore]
+Scored = tuple[ParsedRegion, RegionScore]
 
 
 class AnswerBuilder:
@@ -47,7 +47,7 @@ class AnswerBuilder:
         if task.form == "text":
             self._add_text(task, prediction, subject)
             return
-        found = list(zip(prediction.parsed.found, prediction.likelihood.found, strict=True))
+        found = list(zip(prediction.parsed.regions, prediction.likelihood.regions, strict=True))
         if task.form == "phrases":
             self._add_phrases(task, found, subject)
         elif task.form == "quads":
@@ -92,7 +92,7 @@ class AnswerBuilder:
             else:
                 self.answer.regions.append(self._region(_box(thing), thing.label, scores.score))
 
-    def _add_outlined(self, task: Task, thing: Found, scores: FoundScore, label: str) -> None:
+    def _add_outlined(self, task: Task, thing: ParsedRegion, scores: RegionScore, label: str) -> None:
         rle, box = self._rle(thing)
         if rle:
             region = self._region(box, label, scores.score)
@@ -116,7 +116,7 @@ class AnswerBuilder:
 
     def _add_mask(self, task: Task, found: Sequence[Scored], of: Region) -> None:
         """One mask of all outlines in the answer, as the mask of the region that was asked about."""
-        whole = Found("", None, polygons=[part for thing, _ in found for part in thing.polygons])
+        whole = ParsedRegion("", None, polygons=[part for thing, _ in found for part in thing.polygons])
         rle, _ = self._rle(whole)
         if not rle:
             self.count_malformed(task.name, "empty_mask")
@@ -144,7 +144,7 @@ class AnswerBuilder:
             phrase.score, phrase.score_kind = min(scores.score for _, scores in same), SCORE_KIND
             self.answer.phrases.append(phrase)
 
-    def _region_of_phrase(self, thing: Found, scores: FoundScore, existing: Sequence[Region]) -> Region:
+    def _region_of_phrase(self, thing: ParsedRegion, scores: RegionScore, existing: Sequence[Region]) -> Region:
         """The existing region that the box overlaps most, from SAME_REGION on; else a new region without a label."""
         region = self._region(_box(thing), "", scores.location)
         best = max(existing, key=lambda other: _iou(region, other), default=None)
@@ -164,7 +164,7 @@ class AnswerBuilder:
             )
         )
 
-    def _rle(self, thing: Found) -> tuple[str, Box]:
+    def _rle(self, thing: ParsedRegion) -> tuple[str, Box]:
         """The mask of an outline, and the box around it. The mask is '' if it has no pixel."""
         size = {"width": self.sample.width, "height": self.sample.height}
         rle = masks.from_polygons(thing.polygons, **size)
@@ -172,7 +172,7 @@ class AnswerBuilder:
         return (rle if box[0] < box[2] and box[1] < box[3] else ""), box
 
 
-def _box(thing: Found) -> Box:
+def _box(thing: ParsedRegion) -> Box:
     """Its box, or the box around its quad."""
     if thing.box:
         return thing.box

@@ -156,10 +156,10 @@ class Florence2:
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
         """One answer for each sample, same order. Captions come first, as grounding may read them."""
-        from model.network.encoding import see
+        from model.network.encoding import encode_images
 
         builders = [AnswerBuilder(sample) for sample in batch]
-        seen = see(self.florence, [_pixels(sample) for sample in batch])
+        seen = encode_images(self.florence, [_pixels(sample) for sample in batch])
         tasks = [task_of(name) for name in self.tasks]
         self._ask(seen, builders, [task for task in tasks if task.input != "caption"])
         self._ask(seen, builders, [task for task in tasks if task.input == "caption"])
@@ -167,21 +167,21 @@ class Florence2:
 
     def _ask(self, seen: Any, builders: Sequence[AnswerBuilder], tasks: Sequence[Task]) -> None:
         from model.decoding.predict import predict
-        from model.network.encoding import ask, prompt_tokens
+        from model.network.encoding import make_question, prompt_tokens
 
-        asks, subjects = [], []
+        questions, subjects = [], []
         for number, builder in enumerate(builders):
             for task, input_, subject in self._questions(tasks, builder):
-                question = ask(number, task, input_)
+                question = make_question(number, task, input_)
                 try:
                     prompt_tokens(self.florence, question.prompt)
                 except ValueError:
                     builder.count_malformed(task, "prompt_too_long")
                 else:
-                    asks.append(question)
+                    questions.append(question)
                     subjects.append(subject)
-        predictions = predict(self.florence, seen, asks, batch_size=self.batch_size, **self.decoding)
-        for question, subject, prediction in zip(asks, subjects, predictions, strict=True):
+        predictions = predict(self.florence, seen, questions, batch_size=self.batch_size, **self.decoding)
+        for question, subject, prediction in zip(questions, subjects, predictions, strict=True):
             builders[question.image].add(question.task, prediction, subject)
 
     def _questions(self, tasks: Sequence[Task], builder: AnswerBuilder) -> Iterator[tuple[str, str, Any]]:

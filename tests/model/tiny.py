@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from model.network.encoding import Ask, ask
+from model.network.encoding import Question, make_question
 from model.network.florence import Florence, Pixels, build, load
 from model.network.tokenizer import train_tokenizer
 from model.pairs.tasks import TASKS, Input
@@ -74,5 +74,5 @@ def noise(count: int, *, seed: int = 0) -> list[Pixels]:
     return [random.integers(0, 256, (50 + 7 * place, 90, 3), dtype=np.uint8) for place in range(count)]
 
 
-def asked(images: int, tasks: Sequence[str] = tuple(TASKS)) -> list[Ask]:
-    return [ask(image, task, GIVEN[TASKS[task].input]) for image in range(images) for task in tasks]
+def all_questions(images: int, tasks: Sequence[str] = tuple(TASKS)) -> list[Question]:
+    return [make_question(image, task, GIVEN[TASKS[task].input]) for image in range(images) for task in tasks]

@@ -16,10 +16,10 @@ from model.decoding.grammar import Grammar, grammar_of
 from model.decoding.predict import predict
 from model.network.encoding import padded
 from model.pairs.compile import compile_pairs
-from model.pairs.parsing import label_fault, parse, text_fault
+from model.pairs.parsing import label_fault, parse_lexemes, text_fault
 from model.pairs.tasks import TASKS
 from tests.model.pictured import HEIGHT, WIDTH, pictured
-from tests.model.tiny import asked, led, noise, tiny
+from tests.model.tiny import all_questions, led, noise, tiny
 
 KINDS = {
     "words": lambda words: torch.arange(words.first_location),
@@ -47,7 +47,7 @@ def test_whatever_it_lets_through_is_read_without_a_fault_and_ends_in_time(kind:
         assert words.eos in row
         answer = row[: row.index(words.eos)]
         assert set(row[len(answer) + 1 :]) <= {words.pad}
-        assert parse(task, words.lex_ids(answer), width=100, height=100).faults == [], (task, answer)
+        assert parse_lexemes(task, words.lex_ids(answer), width=100, height=100).faults == [], (task, answer)
 
 
 def accepts(task: str, ids: list[int]) -> bool:
@@ -108,12 +108,12 @@ TARGETS = {
 @pytest.mark.parametrize("task", TARGETS)
 def test_where_free_decoding_is_valid_constrained_decoding_says_the_same(task: str) -> None:
     """Of a model that has learned its targets a little, more, and well."""
-    images, asks = noise(4, seed=3), asked(4, [task])
+    images, questions = noise(4, seed=3), all_questions(4, [task])
     same = valid = 0
     for strength in np.linspace(0, 40, 9):
         with led(tiny(), tiny().target_ids(TARGETS[task]), float(strength)):
-            free = predict(tiny(), images, asks, constrained=False, max_new_tokens=24)
-            held = predict(tiny(), images, asks, max_new_tokens=24)
+            free = predict(tiny(), images, questions, constrained=False, max_new_tokens=24)
+            held = predict(tiny(), images, questions, max_new_tokens=24)
         assert not any(answer.parsed.faults for answer in held)
         for one, other in zip(free, held, strict=True):
             if one.ids[0] == tiny().vocabulary.bos and not one.parsed.faults and not one.cut:
@@ -152,14 +152,14 @@ class Constraint:
 
 
 def test_generate_of_transformers_under_the_same_rules_writes_the_same() -> None:
-    florence, asks = tiny(), asked(1)
-    ours = predict(florence, noise(1), asks, max_new_tokens=24)
-    ids, mask = padded([florence.prompt_ids(ask.prompt) for ask in asks], florence.vocabulary.pad, "cpu")
+    florence, questions = tiny(), all_questions(1)
+    ours = predict(florence, noise(1), questions, max_new_tokens=24)
+    ids, mask = padded([florence.prompt_ids(question.prompt) for question in questions], florence.vocabulary.pad, "cpu")
     theirs = florence.model.generate(
         input_ids=ids,
         attention_mask=mask,
-        pixel_values=florence.pixel_values(noise(1) * len(asks)),
-        logits_processor=[Constraint(grammar_of(florence), [ask.task for ask in asks], 24)],
+        pixel_values=florence.pixel_values(noise(1) * len(questions)),
+        logits_processor=[Constraint(grammar_of(florence), [question.task for question in questions], 24)],
         max_new_tokens=24,
         num_beams=1,
         do_sample=False,
@@ -171,11 +171,11 @@ def test_generate_of_transformers_under_the_same_rules_writes_the_same() -> None
 
 def test_a_beam_search_under_the_rules_writes_nothing_malformed() -> None:
     florence, words = tiny(), tiny().vocabulary
-    (ask,) = asked(1, ["<OD>"])
+    (question,) = all_questions(1, ["<OD>"])
     written = florence.model.generate(
-        input_ids=torch.tensor([florence.prompt_ids(ask.prompt)]),
+        input_ids=torch.tensor([florence.prompt_ids(question.prompt)]),
         pixel_values=florence.pixel_values(noise(1)),
-        logits_processor=[Constraint(grammar_of(florence), [ask.task], 20)],
+        logits_processor=[Constraint(grammar_of(florence), [question.task], 20)],
         max_new_tokens=20,
         num_beams=3,
         num_return_sequences=3,
@@ -184,9 +184,9 @@ def test_a_beam_search_under_the_rules_writes_nothing_malformed() -> None:
     assert len({tuple(row) for row in written.tolist()}) == 3
     for row in written[:, 1:].tolist():
         assert words.eos in row
-        assert parse(ask.task, words.lex_ids(row), width=9, height=9).faults == []
+        assert parse_lexemes(question.task, words.lex_ids(row), width=9, height=9).faults == []
 
 
 def test_an_answer_without_room_for_its_ends_is_refused() -> None:
     with pytest.raises(ConfigError, match="An answer of 1 tokens has no room"):
-        predict(tiny(), noise(1), asked(1, ["<OD>"]), max_new_tokens=1)
+        predict(tiny(), noise(1), all_questions(1, ["<OD>"]), max_new_tokens=1)

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from model.pairs.compile import compile_pairs
 from model.pairs.pair import Options, Pair
-from model.pairs.parsing import Found, decode, label_fault
+from model.pairs.parsing import ParsedRegion, label_fault, parse_target
 from model.pairs.targets import ORDERS, Item, Order
 from model.pairs.tasks import TASKS
 from tests.builders import Row
 from tests.model import real
-from tests.model.encoded import encode
+from tests.model.checked_target import checked_target
 from tests.model.pictured import HEIGHT, WIDTH, pictured
 
 Answers = Callable[[str, str, int, int], Any]
@@ -62,22 +62,22 @@ def oracle(processor: Any) -> Answers:
 
 def ours(task: str, target: str, width: int, height: int) -> Any:
     """What we read, in the form of theirs."""
-    parsed = decode(task, target, width=width, height=height)
+    parsed = parse_target(task, target, width=width, height=height)
     assert parsed.faults == []
-    labels = [found.label for found in parsed.found]
+    labels = [found.label for found in parsed.regions]
     form = TASKS[task].form
     if form == "text":
         return parsed.text.strip()
     if form == "quads":
-        return {"quad_boxes": [found.quad for found in parsed.found], "labels": labels}
+        return {"quad_boxes": [found.quad for found in parsed.regions], "labels": labels}
     if form == "polygons":
-        return {"polygons": [found.polygons for found in parsed.found], "labels": labels}
+        return {"polygons": [found.polygons for found in parsed.regions], "labels": labels}
     if form == "repeated_boxes":
-        return _of_vocabulary(parsed.found)
-    return {"bboxes": [found.box for found in parsed.found], "labels": labels}
+        return _of_vocabulary(parsed.regions)
+    return {"bboxes": [found.box for found in parsed.regions], "labels": labels}
 
 
-def _of_vocabulary(found: list[Found]) -> dict[str, Any]:
+def _of_vocabulary(found: list[ParsedRegion]) -> dict[str, Any]:
     boxed, outlined = [one for one in found if one.box], [one for one in found if one.polygons]
     return {
         "bboxes": [one.box for one in boxed],
@@ -159,7 +159,7 @@ def test_it_reads_any_boxes_with_ascii_labels_as_we_do(
         items.append(Item(label, (x1, y1, x2, y2), corners, [], at))
     for name, task in TASKS.items():
         if task.form not in ("text", "polygons"):
-            target = encode(name, items, width=width, height=height, order=order)
+            target = checked_target(name, items, width=width, height=height, order=order)
             assert same(ours(name, target, width, height), oracle(name, target, width, height)), (name, target)
 
 

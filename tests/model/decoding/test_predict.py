@@ -7,9 +7,9 @@ import torch
 
 from model.decoding.predict import Location, Prediction, predict
 from model.decoding.score import score
-from model.network.encoding import ask, see
+from model.network.encoding import encode_images, make_question
 from model.pairs.tasks import TASKS
-from tests.model.tiny import asked, led, noise, tiny
+from tests.model.tiny import all_questions, led, noise, tiny
 
 TWO_BOXES = "ball<loc_10><loc_20><loc_300><loc_400>ring<loc_500><loc_6><loc_700><loc_80>"
 
@@ -17,12 +17,12 @@ TWO_BOXES = "ball<loc_10><loc_20><loc_300><loc_400>ring<loc_500><loc_6><loc_700>
 def same(one: Prediction, other: Prediction) -> bool:
     """But for the last digits, which depend on how many are computed at once."""
     close = one.likelihood.mean_log_prob == pytest.approx(other.likelihood.mean_log_prob, abs=1e-4)
-    pairs = list(zip(one.likelihood.found, other.likelihood.found, strict=False))
+    pairs = list(zip(one.likelihood.regions, other.likelihood.regions, strict=False))
     return bool(
         (one.ids, one.parsed, one.cut) == (other.ids, other.parsed, other.cut)
         and close
         and one.likelihood.text == pytest.approx(other.likelihood.text, abs=1e-4)
-        and len(one.likelihood.found) == len(other.likelihood.found)
+        and len(one.likelihood.regions) == len(other.likelihood.regions)
         and all(found == pytest.approx(again, abs=1e-4) for found, again in pairs)
     )
 
@@ -30,38 +30,43 @@ def same(one: Prediction, other: Prediction) -> bool:
 @pytest.mark.parametrize("constrained", [True, False])
 @pytest.mark.parametrize("location", ["argmax", "median"])
 def test_scores_of_answers_are_those_of_teacher_forcing(location: Location, constrained: bool) -> None:
-    images, asks = noise(4), asked(4)
-    said = predict(tiny(), images, asks, max_new_tokens=24, location=location, constrained=constrained)
-    forced = score(tiny(), images, asks, [answer.ids for answer in said])
+    images, questions = noise(4), all_questions(4)
+    said = predict(tiny(), images, questions, max_new_tokens=24, location=location, constrained=constrained)
+    forced = score(tiny(), images, questions, [answer.ids for answer in said])
     assert sum(len(answer.ids) for answer in said) > 600
     for answer, again in zip(said, forced, strict=True):
         assert same(answer, Prediction(again.ids, again.parsed, again.likelihood, answer.cut))
 
 
 def test_every_task_is_answered_without_a_fault_and_within_the_limit() -> None:
-    said = predict(tiny(), noise(2), asked(2), max_new_tokens=24)
+    said = predict(tiny(), noise(2), all_questions(2), max_new_tokens=24)
     assert len(said) == 2 * len(TASKS)
     for answer in said:
         assert not answer.parsed.faults
         assert len(answer.ids) <= 24
         assert answer.ids[-1] == tiny().vocabulary.eos
         assert answer.cut == (len(answer.ids) == 24)
-    assert sum(len(answer.parsed.found) for answer in said) > 10
+    assert sum(len(answer.parsed.regions) for answer in said) > 10
 
 
 def test_an_answer_is_the_same_alone_and_among_others_of_other_lengths() -> None:
-    images, asks = noise(3), asked(3)
-    together = predict(tiny(), images, asks, max_new_tokens=16)
-    for number in range(0, len(asks), 4):
-        (alone,) = predict(tiny(), [images[asks[number].image]], [asks[number]._replace(image=0)], max_new_tokens=16)
+    images, questions = noise(3), all_questions(3)
+    together = predict(tiny(), images, questions, max_new_tokens=16)
+    for number in range(0, len(questions), 4):
+        (alone,) = predict(
+            tiny(), [images[questions[number].image]], [questions[number]._replace(image=0)], max_new_tokens=16
+        )
         assert same(alone, together[number])
 
 
 def test_answers_come_in_the_order_of_the_questions_whatever_the_batches() -> None:
-    images, asks = noise(3), asked(3)
-    asks = [asks[number] for number in torch.randperm(len(asks), generator=torch.Generator().manual_seed(0)).tolist()]
-    small = predict(tiny(), images, asks, max_new_tokens=12, batch_size=2)
-    large = predict(tiny(), images, asks, max_new_tokens=12, batch_size=64)
+    images, questions = noise(3), all_questions(3)
+    questions = [
+        questions[number]
+        for number in torch.randperm(len(questions), generator=torch.Generator().manual_seed(0)).tolist()
+    ]
+    small = predict(tiny(), images, questions, max_new_tokens=12, batch_size=2)
+    large = predict(tiny(), images, questions, max_new_tokens=12, batch_size=64)
     assert all(same(one, other) for one, other in zip(small, large, strict=True))
 
 
@@ -70,11 +75,11 @@ def test_the_vision_tower_sees_an_image_once_for_all_questions() -> None:
     tower = tiny().model.model.vision_tower
     hook = tower.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     try:
-        images = see(tiny(), noise(3))
-        predict(tiny(), images, asked(3), max_new_tokens=4)
-        score(tiny(), images, asked(3), ["a"] * 3 * len(TASKS))
+        images = encode_images(tiny(), noise(3))
+        predict(tiny(), images, all_questions(3), max_new_tokens=4)
+        score(tiny(), images, all_questions(3), ["a"] * 3 * len(TASKS))
         assert seen == [3]
-        predict(tiny(), noise(5), asked(5), max_new_tokens=4, batch_size=2)
+        predict(tiny(), noise(5), all_questions(5), max_new_tokens=4, batch_size=2)
         assert seen == [3, 2, 2, 1]
     finally:
         hook.remove()
@@ -82,16 +87,16 @@ def test_the_vision_tower_sees_an_image_once_for_all_questions() -> None:
 
 def test_boxes_are_in_pixels_of_the_image_as_given() -> None:
     image = noise(1)  # 90 x 50
-    (answer,) = score(tiny(), image, asked(1, ["<OD>"]), [TWO_BOXES])
-    assert answer.parsed.found[0].box == pytest.approx((0.945, 1.025, 27.045, 20.025))
+    (answer,) = score(tiny(), image, all_questions(1, ["<OD>"]), [TWO_BOXES])
+    assert answer.parsed.regions[0].box == pytest.approx((0.945, 1.025, 27.045, 20.025))
 
 
 def test_a_malformed_answer_of_free_decoding_is_told_and_not_mended() -> None:
     broken = tiny().target_ids("ball<loc_9><loc_9><loc_1><loc_1>ring<loc_5>")
     with led(tiny(), broken, 100):
-        (answer,) = predict(tiny(), noise(1), asked(1, ["<OD>"]), constrained=False, max_new_tokens=24)
+        (answer,) = predict(tiny(), noise(1), all_questions(1, ["<OD>"]), constrained=False, max_new_tokens=24)
     assert answer.ids == broken
-    assert not answer.parsed.found
+    assert not answer.parsed.regions
     assert [fault.reason for fault in answer.parsed.faults] == ["inverted_box", "location_count"]
 
 
@@ -111,7 +116,7 @@ def test_the_median_of_locations_is_taken_where_half_the_probability_lies_before
             location: predict(
                 tiny(),
                 noise(1),
-                asked(1, ["<REGION_PROPOSAL>"]),
+                all_questions(1, ["<REGION_PROPOSAL>"]),
                 location=location,
                 constrained=False,
                 max_new_tokens=3,
@@ -124,5 +129,5 @@ def test_the_median_of_locations_is_taken_where_half_the_probability_lies_before
 
 
 def test_a_prompt_that_is_too_long_is_refused() -> None:
-    with pytest.raises(ValueError, match="behind an image of 17: the encoder reads 1024"):
-        predict(tiny(), noise(1), [ask(0, "<CAPTION_TO_PHRASE_GROUNDING>", "a b " * 1024)])
+    with pytest.raises(ValueError, match="after 17 image tokens is too long: the encoder reads 1024"):
+        predict(tiny(), noise(1), [make_question(0, "<CAPTION_TO_PHRASE_GROUNDING>", "a b " * 1024)])

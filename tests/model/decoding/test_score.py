@@ -9,7 +9,7 @@ import torch
 
 from model.decoding.likelihood import TOLERANCE
 from model.decoding.score import score
-from tests.model.tiny import asked, noise, tiny
+from tests.model.tiny import all_questions, noise, tiny
 
 TARGET = "ball<loc_10><loc_20><loc_300><loc_400>red ring<loc_500><loc_6><loc_990><loc_80>"
 
@@ -17,7 +17,7 @@ TARGET = "ball<loc_10><loc_20><loc_300><loc_400>red ring<loc_500><loc_6><loc_990
 def probabilities(task: str, target: str) -> torch.Tensor:
     """tokens x vocabulary, by transformers alone."""
     florence = tiny()
-    (asking,) = asked(1, [task])
+    (asking,) = all_questions(1, [task])
     with torch.inference_mode():
         logits = florence.model(
             input_ids=torch.tensor([florence.prompt_ids(asking.prompt)]),
@@ -28,10 +28,10 @@ def probabilities(task: str, target: str) -> torch.Tensor:
 
 
 def test_a_region_is_as_probable_as_its_label_and_the_neighbourhood_of_its_locations() -> None:
-    (answer,) = score(tiny(), noise(1), asked(1, ["<OD>"]), [TARGET])
+    (answer,) = score(tiny(), noise(1), all_questions(1, ["<OD>"]), [TARGET])
     table, ids = probabilities("<OD>", TARGET), tiny().target_ids(TARGET)
     first, reach = tiny().vocabulary.first_location, round(TOLERANCE * 1000)
-    for found, scores in zip(answer.parsed.found, answer.likelihood.found, strict=True):
+    for found, scores in zip(answer.parsed.regions, answer.likelihood.regions, strict=True):
         assert found.label_at
         label = [float(table[place, ids[place]]) for place in range(*found.label_at)]
         near, exact = [], []
@@ -48,7 +48,7 @@ def test_a_region_is_as_probable_as_its_label_and_the_neighbourhood_of_its_locat
 
 
 def test_the_logarithm_of_a_whole_target_is_the_loss_a_training_would_have() -> None:
-    (answer,) = score(tiny(), noise(1), asked(1, ["<CAPTION>"]), ["a red ball"])
+    (answer,) = score(tiny(), noise(1), all_questions(1, ["<CAPTION>"]), ["a red ball"])
     table, ids = probabilities("<CAPTION>", "a red ball"), tiny().target_ids("a red ball")
     due = [math.log(float(table[place, token])) for place, token in enumerate(ids)]
     assert answer.likelihood.mean_log_prob == pytest.approx(sum(due[1:]) / len(due[1:]), rel=1e-3, abs=0)
@@ -57,38 +57,38 @@ def test_the_logarithm_of_a_whole_target_is_the_loss_a_training_would_have() -> 
 
 def test_a_described_region_is_scored_by_the_mean_of_its_words_so_that_long_ones_are_no_worse() -> None:
     box = "<loc_10><loc_20><loc_300><loc_400>"
-    (answer,) = score(tiny(), noise(1), asked(1, ["<DENSE_REGION_CAPTION>"]), [f"a small red ball{box}"])
-    (scores,) = answer.likelihood.found
+    (answer,) = score(tiny(), noise(1), all_questions(1, ["<DENSE_REGION_CAPTION>"]), [f"a small red ball{box}"])
+    (scores,) = answer.likelihood.regions
     assert scores.score == pytest.approx(scores.label_mean * scores.location, abs=0)
     assert scores.label < scores.label_mean
 
 
 def test_what_comes_later_in_a_target_does_not_change_what_is_before_it() -> None:
     other = TARGET.replace("red ring", "blue ring").replace("<loc_990>", "<loc_700>")
-    one, two = score(tiny(), noise(1), asked(1, ["<OD>"]) * 2, [TARGET, other])
-    assert two.likelihood.found[0] == pytest.approx(one.likelihood.found[0], rel=1e-3, abs=0)
-    assert two.likelihood.found[1].label != pytest.approx(one.likelihood.found[1].label, rel=1e-2, abs=0)
+    one, two = score(tiny(), noise(1), all_questions(1, ["<OD>"]) * 2, [TARGET, other])
+    assert two.likelihood.regions[0] == pytest.approx(one.likelihood.regions[0], rel=1e-3, abs=0)
+    assert two.likelihood.regions[1].label != pytest.approx(one.likelihood.regions[1].label, rel=1e-2, abs=0)
 
 
 def test_targets_of_many_lengths_score_as_each_does_alone() -> None:
     targets = ["a", TARGET, "a red ball and two blue rings", "ball<loc_1><loc_2><loc_3><loc_4>"]
     tasks = ["<CAPTION>", "<OD>", "<DETAILED_CAPTION>", "<OD>"]
-    asks = [asked(1, [task])[0] for task in tasks]
-    together = score(tiny(), noise(1), asks, targets)
-    for asking, target, answer in zip(asks, targets, together, strict=True):
+    questions = [all_questions(1, [task])[0] for task in tasks]
+    together = score(tiny(), noise(1), questions, targets)
+    for asking, target, answer in zip(questions, targets, together, strict=True):
         (alone,) = score(tiny(), noise(1), [asking], [target])
         assert alone.likelihood.mean_log_prob == pytest.approx(answer.likelihood.mean_log_prob, abs=1e-4)
         assert alone.parsed == answer.parsed
 
 
 def test_a_malformed_target_is_told_and_what_is_whole_in_it_is_scored() -> None:
-    (answer,) = score(tiny(), noise(1), asked(1, ["<OD>"]), ["ball<loc_9>ring<loc_1><loc_2><loc_3><loc_4>"])
+    (answer,) = score(tiny(), noise(1), all_questions(1, ["<OD>"]), ["ball<loc_9>ring<loc_1><loc_2><loc_3><loc_4>"])
     assert [fault.reason for fault in answer.parsed.faults] == ["location_count"]
-    assert len(answer.likelihood.found) == 1
+    assert len(answer.likelihood.regions) == 1
 
 
 def test_a_target_longer_than_the_decoder_is_refused_and_so_is_a_missing_one() -> None:
     with pytest.raises(ValueError, match="the decoder holds 1024"):
-        score(tiny(), noise(1), asked(1, ["<CAPTION>"]), ["a b " * 1024])
-    with pytest.raises(ValueError, match="1 targets of 15 questions"):
-        score(tiny(), noise(1), asked(1), ["a"])
+        score(tiny(), noise(1), all_questions(1, ["<CAPTION>"]), ["a b " * 1024])
+    with pytest.raises(ValueError, match="1 targets for 15 questions"):
+        score(tiny(), noise(1), all_questions(1), ["a"])

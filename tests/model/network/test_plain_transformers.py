@@ -18,14 +18,14 @@ from transformers import (
 )
 
 from model.decoding.predict import predict
-from model.network.encoding import Ask
+from model.network.encoding import Question
 from model.network.florence import Pixels, load
 from model.network.tokenizer import train_tokenizer
 from model.pairs.tasks import TASKS
 from tests.model.tiny import noise, saved
 
 TOKENS = 20
-# What the config of released checkpoints asks for, and what is asked of them here.
+# What the config of released checkpoints sets, and what we set instead.
 RELEASED = {"num_beams": 3, "no_repeat_ngram_size": 3, "early_stopping": False, "forced_bos_token_id": 0}
 GREEDY = {"num_beams": 1, "no_repeat_ngram_size": 0, "do_sample": False, "max_new_tokens": TOKENS}
 
@@ -42,9 +42,9 @@ def theirs(folder: str, images: list[Pixels], task: str) -> list[list[int]]:
 
 
 def ours(folder: str, images: list[Pixels], task: str) -> list[list[int]]:
-    asks = [Ask(number, task, TASKS[task].prompt) for number in range(len(images))]
+    questions = [Question(number, task, TASKS[task].prompt) for number in range(len(images))]
     florence = load(folder)
-    said = predict(florence, images, asks, constrained=False, max_new_tokens=TOKENS)
+    said = predict(florence, images, questions, constrained=False, max_new_tokens=TOKENS)
     return [answer.ids for answer in said]
 
 
@@ -107,10 +107,10 @@ def test_a_checkpoint_saved_here_generates_the_same_in_plain_transformers(tmp_pa
 def test_a_checkpoint_written_by_plain_transformers_loads_and_generates_the_same(tmp_path: Path) -> None:
     folder = save_by_transformers(tmp_path)
     florence = load(folder)
-    assert (florence.size, florence.image_tokens, florence.places) == (64, 5, 64)
+    assert (florence.size, florence.image_tokens, florence.max_tokens) == (64, 5, 64)
     assert same(theirs(folder, noise(3), "<OD>"), ours(folder, noise(3), "<OD>"))
-    asks = [Ask(0, task.name, task.prompt) for task in TASKS.values() if not task.input]
-    said = predict(florence, noise(1), asks)
+    questions = [Question(0, task.name, task.prompt) for task in TASKS.values() if not task.input]
+    said = predict(florence, noise(1), questions)
     assert not any(answer.parsed.faults for answer in said)
     assert max(len(answer.ids) for answer in said) <= 64
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.pairs.locations import BINS, location_tokens, to_bins
-from model.pairs.parsing import decode
+from model.pairs.parsing import parse_target
 
 sides = st.integers(1, 20_000)
 
@@ -17,8 +17,8 @@ sides = st.integers(1, 20_000)
 def from_bins(bins: Sequence[int], side: int) -> npt.NDArray[np.float64]:
     """The pixels that the parser reads bins of one axis as."""
     boxes = "".join(f"<loc_{bin_}><loc_0>" * 2 for bin_ in bins)
-    parsed = decode("<REGION_PROPOSAL>", boxes, width=side, height=side)
-    return np.array([found.box[0] for found in parsed.found if found.box])
+    parsed = parse_target("<REGION_PROPOSAL>", boxes, width=side, height=side)
+    return np.array([found.box[0] for found in parsed.regions if found.box])
 
 
 def test_the_right_border_is_in_the_last_bin() -> None:

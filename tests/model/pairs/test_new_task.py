@@ -8,10 +8,10 @@ import pytest
 from engine.records.answers import check_answer
 from engine.schema import ANNOTATIONS, Region, Sample
 from model.decoding.score import score
-from model.network.encoding import ask
+from model.network.encoding import make_question
 from model.pairs.compile import compile_pairs
 from model.pairs.pair import PAIRS, Options, pair_row
-from model.pairs.parsing import decode
+from model.pairs.parsing import parse_target
 from model.pairs.tasks import TASKS, Task, input_of
 from pipelines.emit.verify_pairs import pair_fault
 from specialists.florence2.answers import AnswerBuilder
@@ -36,9 +36,9 @@ def test_a_task_of_an_existing_form_needs_its_entry_alone(task: Task, monkeypatc
 
     assert pairs
     for pair in pairs:
-        parsed = decode(task.name, pair.target, width=WIDTH, height=HEIGHT)
+        parsed = parse_target(task.name, pair.target, width=WIDTH, height=HEIGHT)
         assert parsed.faults == []
-        assert parsed.text or parsed.found
+        assert parsed.text or parsed.regions
         image = {name: record.get(name, 0) for name in PAIRS.names[:7]}
         assert pair_fault(whole, pair_row(pair, image)) == ""
 
@@ -46,7 +46,7 @@ def test_a_task_of_an_existing_form_needs_its_entry_alone(task: Task, monkeypatc
     assert set(component.gives) == {*task.makes, "image_scores"}
 
     builder = AnswerBuilder(Sample("0" * 32, WIDTH, HEIGHT, np.zeros((HEIGHT, WIDTH, 3), np.uint8)))
-    question = ask(0, task.name, input_of(task.name, pairs[0].prompt))
+    question = make_question(0, task.name, input_of(task.name, pairs[0].prompt))
     (prediction,) = score(tiny(), [np.zeros((HEIGHT, WIDTH, 3), np.uint8)], [question], [pairs[0].target])
     subject = Region(0, 0, 9, 9, kind="text", id="ocr/0") if task.input == "region" else None
     builder.add(task.name, prediction, subject)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.errors import ConfigError
 from model.pairs.pair import PAIRS, Compiled, Options, pair_row
-from model.pairs.parsing import decode
+from model.pairs.parsing import parse_target
 from model.pairs.questions import plain_expression
 from model.pairs.targets import ORDERS, Order
 from tests.builders import Row, phrase, region, region_text, row, text
@@ -188,7 +188,7 @@ def test_every_pair_of_any_record_is_read_without_a_fault_and_nothing_is_unprove
     compiled = made(record, order=order, max_tokens=limit)
     assert not [reason for _, reason in compiled.left_out if reason == "unproven"]
     for pair in compiled.pairs:
-        assert decode(pair.task, pair.target, width=WIDTH, height=HEIGHT).faults == []
+        assert parse_target(pair.task, pair.target, width=WIDTH, height=HEIGHT).faults == []
         assert pair.tokens <= limit
         assert pair.target.encode()
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import ConfigError
-from model.pairs.parsing import Fault, Found, Lexeme, Parsed, decode, label_fault, lex, parse
+from model.pairs.parsing import Fault, Lexeme, ParsedRegion, ParsedTarget, label_fault, lex, parse_lexemes, parse_target
 from model.pairs.tasks import TASKS
 
 BOX = "<loc_1><loc_2><loc_3><loc_4>"
@@ -18,9 +18,9 @@ SHAPE = "<loc_0><loc_0><loc_9><loc_0><loc_9><loc_9>"
 LABELLED = ("<OD>", "<DENSE_REGION_CAPTION>", "<CAPTION_TO_PHRASE_GROUNDING>", "<OPEN_VOCABULARY_DETECTION>")
 
 
-def said(task: str, target: str) -> Parsed:
+def said(task: str, target: str) -> ParsedTarget:
     """On 1,000 x 1,000 pixels location n is read as n + 0.5."""
-    return decode(task, target, width=1000, height=1000)
+    return parse_target(task, target, width=1000, height=1000)
 
 
 def faults(task: str, target: str) -> list[str]:
@@ -28,7 +28,7 @@ def faults(task: str, target: str) -> list[str]:
 
 
 def labels(task: str, target: str) -> list[str]:
-    return [found.label for found in said(task, target).found]
+    return [found.label for found in said(task, target).regions]
 
 
 # --- lexemes ---------------------------------------------------------------------------------------
@@ -69,10 +69,10 @@ def test_lexemes_cover_what_they_are_read_from(target: str) -> None:
 def test_several_boxes_behind_one_label_are_several_regions_of_one_place() -> None:
     parsed = said("<OD>", f"car{BOX}wheel{BOX}<loc_5><loc_6><loc_7><loc_8>")
     assert parsed.faults == []
-    assert parsed.found == [
-        Found("car", (0, 3), (1.5, 2.5, 3.5, 4.5), None, [], [(3, 10), (10, 17), (17, 24), (24, 31)]),
-        Found("wheel", (31, 36), (1.5, 2.5, 3.5, 4.5), None, [], [(36, 43), (43, 50), (50, 57), (57, 64)]),
-        Found("wheel", (31, 36), (5.5, 6.5, 7.5, 8.5), None, [], [(64, 71), (71, 78), (78, 85), (85, 92)]),
+    assert parsed.regions == [
+        ParsedRegion("car", (0, 3), (1.5, 2.5, 3.5, 4.5), None, [], [(3, 10), (10, 17), (17, 24), (24, 31)]),
+        ParsedRegion("wheel", (31, 36), (1.5, 2.5, 3.5, 4.5), None, [], [(36, 43), (43, 50), (50, 57), (57, 64)]),
+        ParsedRegion("wheel", (31, 36), (5.5, 6.5, 7.5, 8.5), None, [], [(64, 71), (71, 78), (78, 85), (85, 92)]),
     ]
 
 
@@ -82,37 +82,37 @@ def test_what_a_released_checkpoint_writes_is_read() -> None:
         "</s><s>car<loc_53><loc_334><loc_933><loc_775>door handle<loc_425><loc_504><loc_474><loc_516>"
         "wheel<loc_708><loc_577><loc_865><loc_773><loc_147><loc_576><loc_304><loc_772></s>"
     )
-    parsed = decode("<OD>", target, width=640, height=480)
-    assert [found.label for found in parsed.found] == ["car", "door handle", "wheel", "wheel"]
-    assert parsed.found[0].box == pytest.approx((34.24, 160.56, 597.44, 372.24))
+    parsed = parse_target("<OD>", target, width=640, height=480)
+    assert [found.label for found in parsed.regions] == ["car", "door handle", "wheel", "wheel"]
+    assert parsed.regions[0].box == pytest.approx((34.24, 160.56, 597.44, 372.24))
     assert parsed.faults == []
 
 
 def test_boxes_without_labels_are_read() -> None:
     parsed = said("<REGION_PROPOSAL>", BOX + BOX)
-    assert [(found.label, found.label_at, found.box) for found in parsed.found] == [
+    assert [(found.label, found.label_at, found.box) for found in parsed.regions] == [
         ("", None, (1.5, 2.5, 3.5, 4.5))
     ] * 2
 
 
 def test_a_quad_is_eight_locations_behind_its_words() -> None:
-    found = said("<OCR_WITH_REGION>", f"24 h, café{QUAD}").found
+    found = said("<OCR_WITH_REGION>", f"24 h, café{QUAD}").regions
     assert [(one.label, one.quad) for one in found] == [("24 h, café", (1.5, 2.5, 9.5, 2.5, 9.5, 4.5, 1.5, 4.5))]
 
 
 def test_a_bare_outline_is_one_thing_of_several_parts() -> None:
-    found = said("<REGION_TO_SEGMENTATION>", f"{SHAPE}<sep>{SHAPE}").found
+    found = said("<REGION_TO_SEGMENTATION>", f"{SHAPE}<sep>{SHAPE}").regions
     assert [found.polygons for found in found] == [[[0.5, 0.5, 9.5, 0.5, 9.5, 9.5]] * 2]
 
 
 def test_wrapped_outlines_are_several_things() -> None:
     target = f"<poly>{SHAPE}<sep>{SHAPE}</poly><poly>{SHAPE}</poly>"
-    assert [len(found.polygons) for found in said("<REFERRING_EXPRESSION_SEGMENTATION>", target).found] == [2, 1]
+    assert [len(found.polygons) for found in said("<REFERRING_EXPRESSION_SEGMENTATION>", target).regions] == [2, 1]
 
 
 def test_open_vocabulary_detection_takes_boxes_and_outlines() -> None:
     parsed = said("<OPEN_VOCABULARY_DETECTION>", f"cat{BOX}cat<poly>{SHAPE}</poly>")
-    assert [(found.label, found.box is None, len(found.polygons)) for found in parsed.found] == [
+    assert [(found.label, found.box is None, len(found.polygons)) for found in parsed.regions] == [
         ("cat", False, 0),
         ("cat", True, 1),
     ]
@@ -121,22 +121,24 @@ def test_open_vocabulary_detection_takes_boxes_and_outlines() -> None:
 
 @pytest.mark.parametrize("text", ["A cat.", "Two\nlines.", " spaces ", "1 < 2 > 0", "<b>", "猫 🐈", "<|im|> a_b"])
 def test_a_text_is_read_as_it_is(text: str) -> None:
-    assert said("<CAPTION>", text) == Parsed(text)
+    assert said("<CAPTION>", text) == ParsedTarget(text)
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_nothing_is_no_fault(task: str) -> None:
-    assert said(task, "") == Parsed()
+    assert said(task, "") == ParsedTarget()
 
 
 def test_a_box_may_have_no_width() -> None:
-    assert said("<OD>", "hair<loc_5><loc_0><loc_5><loc_9>").found[0].box == (5.5, 0.5, 5.5, 9.5)
+    assert said("<OD>", "hair<loc_5><loc_0><loc_5><loc_9>").regions[0].box == (5.5, 0.5, 5.5, 9.5)
 
 
 def test_ids_of_tokens_are_parsed_as_characters_are() -> None:
     lexemes = [Lexeme("text", "cat", -1, 1, 3), *(Lexeme("loc", f"<loc_{n}>", n, n + 2, n + 3) for n in range(1, 5))]
-    parsed = parse("<OD>", lexemes, width=1000, height=1000)
-    assert parsed.found == [Found("cat", (1, 3), (1.5, 2.5, 3.5, 4.5), None, [], [(3, 4), (4, 5), (5, 6), (6, 7)])]
+    parsed = parse_lexemes("<OD>", lexemes, width=1000, height=1000)
+    assert parsed.regions == [
+        ParsedRegion("cat", (1, 3), (1.5, 2.5, 3.5, 4.5), None, [], [(3, 4), (4, 5), (5, 6), (6, 7)])
+    ]
 
 
 # --- what is malformed ----------------------------------------------------------------------------------
@@ -169,7 +171,7 @@ def test_a_quad_of_another_number_of_locations_is_none(count: int) -> None:
 @pytest.mark.parametrize("box", ["<loc_5><loc_0><loc_4><loc_9>", "<loc_0><loc_5><loc_9><loc_4>"])
 def test_an_inverted_box_is_refused_and_its_neighbours_are_not(box: str) -> None:
     parsed = said("<OD>", f"cat{BOX}{box}{BOX}")
-    assert (len(parsed.found), [fault.reason for fault in parsed.faults]) == (2, ["inverted_box"])
+    assert (len(parsed.regions), [fault.reason for fault in parsed.faults]) == (2, ["inverted_box"])
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,7 @@ def test_a_label_that_cannot_be_written_is_refused(task: str, label: str, reason
     target = f"dog{BOX}{label}{BOX}" if label else BOX
     parsed = said(task, target)
     assert [fault.reason for fault in parsed.faults] == [reason]
-    assert [found.label for found in parsed.found] == (["dog"] if label else [])
+    assert [found.label for found in parsed.regions] == (["dog"] if label else [])
 
 
 @pytest.mark.parametrize("task", LABELLED)
@@ -207,13 +209,13 @@ def test_a_mark_among_the_locations_of_a_box_is_told(mark: str) -> None:
     for task in ("<OD>", "<REGION_PROPOSAL>", "<OCR_WITH_REGION>", "<CAPTION_TO_PHRASE_GROUNDING>"):
         target = f"cat<loc_1>{mark}<loc_2><loc_3><loc_4>"
         parsed = said(task, target.removeprefix("cat") if task == "<REGION_PROPOSAL>" else target)
-        assert ([fault.reason for fault in parsed.faults], parsed.found) == (["unexpected_mark"], [])
+        assert ([fault.reason for fault in parsed.faults], parsed.regions) == (["unexpected_mark"], [])
 
 
 def test_text_among_boxes_is_told_and_the_boxes_are_read() -> None:
     parsed = said("<REGION_PROPOSAL>", f"{BOX}cat{BOX}dog")
     assert [fault.reason for fault in parsed.faults] == ["unexpected_text", "unexpected_text"]
-    assert len(parsed.found) == 2
+    assert len(parsed.regions) == 2
 
 
 @pytest.mark.parametrize(
@@ -233,13 +235,13 @@ def test_text_among_boxes_is_told_and_the_boxes_are_read() -> None:
 def test_an_outline_that_is_none_is_refused(target: str, reason: str) -> None:
     parsed = said("<REFERRING_EXPRESSION_SEGMENTATION>", target)
     assert {fault.reason for fault in parsed.faults} == {reason}
-    assert parsed.found == []
+    assert parsed.regions == []
 
 
 def test_an_outline_that_was_not_closed_costs_itself_alone() -> None:
     parsed = said("<REFERRING_EXPRESSION_SEGMENTATION>", f"<poly>{SHAPE}<poly>{SHAPE}</poly>{SHAPE}")
     assert {fault.reason for fault in parsed.faults} == {"unclosed_polygon", "outside_polygon"}
-    assert len(parsed.found) == 1
+    assert len(parsed.regions) == 1
 
 
 @pytest.mark.parametrize(
@@ -272,10 +274,10 @@ def test_whatever_is_written_is_read_or_told(task: str, tokens: list[str]) -> No
     """Nothing raises; each location is of one region, or something is told; labels are ones the grammar has."""
     lexemes = lex("".join(tokens))
     parsed = said(task, "".join(tokens))
-    used = [place for found in parsed.found for place in found.locations_at]
+    used = [place for found in parsed.regions for place in found.locations_at]
     assert len(used) == len(set(used))
     assert parsed.faults or len(used) == sum(lexeme.kind == "loc" for lexeme in lexemes)
     if TASKS[task].form == "text":
         assert parsed.text == ("" if parsed.faults else "".join(lexeme.text for lexeme in lexemes))
     elif TASKS[task].form not in ("boxes", "polygons"):
-        assert all(label_fault(found.label) == "" for found in parsed.found)
+        assert all(label_fault(found.label) == "" for found in parsed.regions)

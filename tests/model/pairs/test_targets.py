@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from engine.errors import ConfigError
 from model.pairs.compile import compile_pairs
 from model.pairs.pair import Options
-from model.pairs.parsing import decode, label_fault, text_fault
-from model.pairs.proof import proven
-from model.pairs.targets import ORDERS, Item, Order, arranged
+from model.pairs.parsing import label_fault, parse_target, text_fault
+from model.pairs.proof import is_proven
+from model.pairs.targets import ORDERS, Item, Order, in_target_order
 from model.pairs.tasks import TASKS, task_of
-from tests.model.encoded import encode
+from tests.model.checked_target import checked_target
 from tests.model.golden import golden
 from tests.model.pictured import HEIGHT, WIDTH, pictured
 
@@ -29,7 +29,7 @@ def item(label: str, *box: float, at: int = 0, **given: Any) -> Item:
 
 def written(task: str, *items: Item, order: Order = "area") -> str:
     """On 1,000 x 1,000 pixels, with locations as bare numbers."""
-    target = encode(task, items, width=1000, height=1000, order=order)
+    target = checked_target(task, items, width=1000, height=1000, order=order)
     return target.replace("<loc_", " ").replace(">", "").strip()
 
 
@@ -89,12 +89,12 @@ def test_the_same_words_in_two_places_of_a_text_are_two_phrases() -> None:
 @pytest.mark.parametrize("order", ORDERS)
 def test_printed_words_are_read_from_the_top(order: Order) -> None:
     items = item("c", 0, 9, 9, 19), item("b", 5, 0, 9, 2), item("a", 0, 0, 4, 2)
-    assert [one.label for one in arranged("quads", items, order)] == ["a", "b", "c"]
+    assert [one.label for one in in_target_order("quads", items, order)] == ["a", "b", "c"]
 
 
 def test_an_unknown_order_is_refused() -> None:
     with pytest.raises(ConfigError, match="Unknown order 'size'"):
-        encode("<OD>", [item("cat", 0, 0, 1, 1)], width=9, height=9, order="size")  # type: ignore[arg-type]
+        checked_target("<OD>", [item("cat", 0, 0, 1, 1)], width=9, height=9, order="size")  # type: ignore[arg-type]
 
 
 # --- what cannot be written ------------------------------------------------------------------------------
@@ -106,19 +106,19 @@ def test_an_unknown_order_is_refused() -> None:
 def test_a_label_that_the_grammar_cannot_carry_is_refused(label: str) -> None:
     for task in set(BOXES) - {"<REGION_PROPOSAL>"}:
         with pytest.raises(ValueError, match=label_fault(label)):
-            encode(task, [item(label, 0, 0, 1, 1)], width=9, height=9)
+            checked_target(task, [item(label, 0, 0, 1, 1)], width=9, height=9)
 
 
 @pytest.mark.parametrize("text", ["", " \n", "</s>", "a <loc_5>", "<sep>", "\udc00"])
 def test_a_text_that_the_grammar_cannot_carry_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=text_fault(text)):
-        encode("<CAPTION>", text=text, width=9, height=9)
+        checked_target("<CAPTION>", text=text, width=9, height=9)
 
 
 @pytest.mark.parametrize("polygons", [[], [[1.0, 2.0, 3.0, 4.0]], [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]]])
 def test_what_has_no_outline_is_refused(polygons: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="no_outline"):
-        encode("<REGION_TO_SEGMENTATION>", [item("", 0, 0, 9, 9, polygons=polygons)], width=9, height=9)
+        checked_target("<REGION_TO_SEGMENTATION>", [item("", 0, 0, 9, 9, polygons=polygons)], width=9, height=9)
 
 
 # --- what is proven ----------------------------------------------------------------------------------------
@@ -133,33 +133,33 @@ def test_what_has_no_outline_is_refused(polygons: list[list[float]]) -> None:
     ],
 )
 def test_a_target_that_says_something_else_is_not_proven(other: Item) -> None:
-    target = encode("<OD>", [item("cat", 0, 0, 9, 9)], width=10, height=10)
-    assert proven("<OD>", target, [item("cat", 0, 0, 9, 9)], width=10, height=10)
-    assert not proven("<OD>", target, [other], width=10, height=10)
-    assert not proven("<OD>", target, [], width=10, height=10)
-    assert not proven("<OD>", target + target, [item("cat", 0, 0, 9, 9)], width=10, height=10)
+    target = checked_target("<OD>", [item("cat", 0, 0, 9, 9)], width=10, height=10)
+    assert is_proven("<OD>", target, [item("cat", 0, 0, 9, 9)], width=10, height=10)
+    assert not is_proven("<OD>", target, [other], width=10, height=10)
+    assert not is_proven("<OD>", target, [], width=10, height=10)
+    assert not is_proven("<OD>", target + target, [item("cat", 0, 0, 9, 9)], width=10, height=10)
 
 
 def test_a_target_with_a_fault_is_not_proven() -> None:
-    target = encode("<OD>", [item("cat", 0, 0, 9, 9)], width=10, height=10)
-    assert not proven("<OD>", target + "dog", [item("cat", 0, 0, 9, 9)], width=10, height=10)
+    target = checked_target("<OD>", [item("cat", 0, 0, 9, 9)], width=10, height=10)
+    assert not is_proven("<OD>", target + "dog", [item("cat", 0, 0, 9, 9)], width=10, height=10)
 
 
 def test_an_outline_of_other_parts_is_not_proven() -> None:
     part = [0.0, 0.0, 9.0, 0.0, 9.0, 9.0]
     own = item("", 0, 0, 9, 9, polygons=[part])
-    target = encode("<REGION_TO_SEGMENTATION>", [own], width=10, height=10)
-    assert proven("<REGION_TO_SEGMENTATION>", target, [own], width=10, height=10)
+    target = checked_target("<REGION_TO_SEGMENTATION>", [own], width=10, height=10)
+    assert is_proven("<REGION_TO_SEGMENTATION>", target, [own], width=10, height=10)
     for polygons in ([part, part], [part[2:] + part[:2]], [part[:-1]]):
         other = item("", 0, 0, 9, 9, polygons=polygons)
-        assert not proven("<REGION_TO_SEGMENTATION>", target, [other], width=10, height=10)
+        assert not is_proven("<REGION_TO_SEGMENTATION>", target, [other], width=10, height=10)
 
 
 def test_a_box_that_leaves_the_image_is_proven_where_it_is_inside() -> None:
     beyond = item("cat", -5, 2, 12, 8)
-    target = encode("<OD>", [beyond], width=10, height=10)
-    assert proven("<OD>", target, [beyond], width=10, height=10)
-    assert decode("<OD>", target, width=10, height=10).found[0].box == pytest.approx((0, 2, 10, 8), abs=0.0051)
+    target = checked_target("<OD>", [beyond], width=10, height=10)
+    assert is_proven("<OD>", target, [beyond], width=10, height=10)
+    assert parse_target("<OD>", target, width=10, height=10).regions[0].box == pytest.approx((0, 2, 10, 8), abs=0.0051)
 
 
 # --- whatever the annotations ---------------------------------------------------------------------------
@@ -191,8 +191,8 @@ def test_every_target_is_read_back_to_what_it_was_made_of(image: tuple[int, int,
     width, height, items = image
     for name, task in TASKS.items():
         if task.form != "text":
-            target = encode(name, items, width=width, height=height, order=order)
-            assert proven(name, target, arranged(task.form, items, order), width=width, height=height), name
+            target = checked_target(name, items, width=width, height=height, order=order)
+            assert is_proven(name, target, in_target_order(task.form, items, order), width=width, height=height), name
 
 
 @settings(max_examples=200, deadline=None)
@@ -200,22 +200,22 @@ def test_every_target_is_read_back_to_what_it_was_made_of(image: tuple[int, int,
 def test_every_text_is_read_back_or_refused(text: str) -> None:
     if text_fault(text):
         with pytest.raises(ValueError, match="cannot answer"):
-            encode("<CAPTION>", text=text, width=1, height=1)
+            checked_target("<CAPTION>", text=text, width=1, height=1)
     else:
-        target = encode("<CAPTION>", text=text, width=1, height=1)
-        assert proven("<CAPTION>", target, [], text, width=1, height=1)
+        target = checked_target("<CAPTION>", text=text, width=1, height=1)
+        assert is_proven("<CAPTION>", target, [], text, width=1, height=1)
 
 
 def test_a_box_of_one_pixel_on_4000_is_read_back_to_half_a_location() -> None:
     """A location is four pixels there: the box has no width after it, and is still one."""
     one = item("bird", 2001, 2001, 2002, 2002)
-    target = encode("<OD>", [one], width=4000, height=4000)
+    target = checked_target("<OD>", [one], width=4000, height=4000)
     assert target == "bird<loc_500><loc_500><loc_500><loc_500>"
-    assert proven("<OD>", target, [one], width=4000, height=4000)
+    assert is_proven("<OD>", target, [one], width=4000, height=4000)
 
 
 @pytest.mark.parametrize("task", BOXES)
 def test_two_thousand_regions_are_written_and_read_back(task: str) -> None:
     items = [item(f"thing {n % 7}", n % 50, n // 50, n % 50 + 9, n // 50 + 9, at=n) for n in range(2000)]
-    target = encode(task, items, width=60, height=60)
-    assert proven(task, target, arranged(task_of(task).form, items, "area"), width=60, height=60)
+    target = checked_target(task, items, width=60, height=60)
+    assert is_proven(task, target, in_target_order(task_of(task).form, items, "area"), width=60, height=60)

@@ -5,7 +5,7 @@ import pytest
 
 from engine.errors import ConfigError
 from model.network.florence import Pixels
-from model.pairs.parsing import decode
+from model.pairs.parsing import parse_target
 from model.training.augment import Augment
 
 SIZE = 100
@@ -28,7 +28,7 @@ def test_boxes_go_where_the_pixels_go() -> None:
     for position in range(50):
         image, target = augment(drawn(), pair(), position)
 
-        (found,) = decode("<OD>", target, width=SIZE, height=SIZE).found
+        (found,) = parse_target("<OD>", target, width=SIZE, height=SIZE).regions
         ys, xs = np.nonzero(image.min(axis=2) > 200)
         seen = (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1)
         assert np.abs(np.array(found.box) - seen).max() <= 1.5  # a pixel of interpolation and half a bin

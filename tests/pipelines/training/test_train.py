@@ -99,7 +99,7 @@ def test_plain_transformers_loads_it_and_says_the_same(released: Data, trained: 
 
     from engine.images.decode import decode
     from model.decoding.predict import predict
-    from model.network.encoding import ask
+    from model.network.encoding import make_question
     from model.network.florence import load
     from specialists.synthetic.world import scenes
 
@@ -113,7 +113,7 @@ def test_plain_transformers_loads_it_and_says_the_same(released: Data, trained: 
     with torch.no_grad():
         theirs = model.generate(**inputs, max_new_tokens=20, num_beams=1, do_sample=False)
 
-    (ours,) = predict(load(folder), [image], [ask(0, "<CAPTION>")], max_new_tokens=20, constrained=False)
+    (ours,) = predict(load(folder), [image], [make_question(0, "<CAPTION>")], max_new_tokens=20, constrained=False)
 
     assert theirs[0, 1:].tolist() == ours.ids
 

@@ -13,7 +13,7 @@ from engine.running.graph import build
 from engine.schema import Answer, Region, Sample, Text
 from model.decoding.predict import Prediction
 from model.decoding.score import score
-from model.network.encoding import ask
+from model.network.encoding import make_question
 from model.pairs.tasks import TASKS
 from specialists import CATALOG
 from specialists.florence2.answers import AnswerBuilder
@@ -38,7 +38,7 @@ def sample(**annotations: Any) -> Sample:
 def said(task: str, target: str) -> Prediction:
     """As if the model had answered this, with the scores it has for it."""
     pixels = np.zeros((50, 100, 3), np.uint8)
-    return score(tiny(), [pixels], [ask(0, task, GIVEN[TASKS[task].input])], [target])[0]
+    return score(tiny(), [pixels], [make_question(0, task, GIVEN[TASKS[task].input])], [target])[0]
 
 
 def reply(task: str, target: str, subject: Any = None, **annotations: Any) -> Answer:
@@ -65,7 +65,7 @@ def test_a_detected_object_is_a_box_with_the_probability_of_its_label_and_place(
     answer = reply("<OD>", f"ball{BOX}ring{BOX}")
     assert [region.label for region in answer.regions] == ["ball", "ring"]
     assert (answer.regions[0].x1, answer.regions[0].y2) == pytest.approx((10.05, 30.025))
-    scores = said("<OD>", f"ball{BOX}ring{BOX}").likelihood.found
+    scores = said("<OD>", f"ball{BOX}ring{BOX}").likelihood.regions
     assert [region.score for region in answer.regions] == [found.score for found in scores]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from model.pairs.parsing import text_fault
-from model.pairs.targets import Item, Order, arranged, item_fault, write
+from model.pairs.targets import Item, Order, in_target_order, item_fault, write_target
 from model.pairs.tasks import task_of
 
 
-def encode(
+def checked_target(
     task: str, items: Sequence[Item] = (), text: str = "", *, width: float, height: float, order: Order = "area"
 ) -> str:
     """The target of a task: of `text` or of `items`. ValueError for what the grammar cannot carry."""
@@ -21,4 +21,4 @@ def encode(
     for item in items:
         if reason := item_fault(form, item):
             raise ValueError(f"{task} cannot answer '{item.label}' at {item.box}: {reason}.")
-    return write(form, arranged(form, items, order), width=width, height=height, order=order)
+    return write_target(form, in_target_order(form, items, order), width=width, height=height, order=order)
