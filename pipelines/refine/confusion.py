@@ -1,15 +1,16 @@
-"""Which pairs of labels look systematically confused: said before labels change, with boxes to look at.
+"""Reports which pairs of labels look systematically confused, with example boxes, before any label changes.
 
-A round has two reports in `rounds/noise`, each a json and a contact sheet (noise_sheet.py). Before anything is trained
-by people, of the audit images they labelled; before the gate decides by students, of images that they had not learned.
-Both are for a person to read. No node reads them: people's labels of audit images are in one, and stay out of training.
+A round has two reports in `rounds/noise`, each a JSON file and a contact sheet (confusion_sheet.py). The one by people
+is made before training, from the audit images they labelled. The one by students is made before the gate decides, from
+images they were not trained on. Both are for the user: no node may read them, because the first one holds people's
+labels of audit images, which must stay out of training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from engine.errors import ConfigError
 from engine.keys import stable_hash
@@ -19,12 +20,19 @@ from engine.records.labels import plain_label
 from engine.running.graph import Node
 from engine.storage.commits import Commits, TableReader
 from engine.storage.files import Storage
-from engine.storage.sealed import read_sealed, seal
-from model.evaluate.detections import Box, Detection
-from pipelines.evaluation.truth import audit_truth, box_of
+from model.evaluate.detections import Box, Detection, Truth
+from pipelines.evaluation.truth import audit_truth
 from pipelines.filter.kept_record import records, records_of
 from pipelines.refine.audit import Side, dataset_of
-from pipelines.refine.confusion_sheet import drawn
+from pipelines.refine.confusion_report import (
+    ConfusionReport,
+    ExampleBox,
+    ReportedPair,
+    read_report,
+    write_report,
+)
+from pipelines.refine.confusion_sheet import draw_sheet
+from pipelines.refine.rows import Row, box_of
 from refinement.confusion import (
     Called,
     ConfusedPair,
@@ -33,28 +41,43 @@ from refinement.confusion import (
     confused_by_people,
     confused_pairs,
     doubts,
-    to_hold,
 )
 from refinement.match import paired
 from refinement.measures import named
-from refinement.options import MergeOptions, held
+from refinement.options import MergeOptions
 
 NOISE_VERSION = 1
 SPLIT = "audit-fit"
-EXAMPLES = 8  # boxes to show of a pair
-_PEOPLE_IOU = 0.5  # as refinement.measures.named has it
-_TOLD = 5  # pairs that a note names
-Report = dict[str, Any]  # as the json has it, and `name`, its path without an ending
-Found = dict[tuple[str, str], list[dict[str, Any]]]  # by pair, the boxes that are such
-Seen = Sequence[tuple[str, Box, float | None]]  # label, place, how sure of the label; people give no number
+EXAMPLES = 8  # boxes shown for each pair
+_PEOPLE_IOU = 0.5  # the default of refinement.measures.named
 
 
-def by_people(storage: Storage, side: Side, number: int) -> Report | None:
-    """None where nobody labelled audit images. No student is needed."""
+class OtherBox(NamedTuple):
+    """A box by people or by a student. score: the student's probability of the label, None for people."""
+
+    label: str
+    box: Box
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommittedReport:
+    """stem: path of the file without its ending. new: whether it was written just now."""
+
+    report: ConfusionReport
+    stem: str
+    new: bool
+
+
+Examples = Mapping[tuple[str, str], list[ExampleBox]]  # by the two labels of a pair
+
+
+def people_report(storage: Storage, side: Side, number: int) -> CommittedReport | None:
+    """Compares the kept labels of audit images with people's. None if nobody labelled objects in them."""
     judge = side[1]
     key = [judge.key, _revisions(storage, judge.folder), _revisions(storage, IMAGES)]
 
-    def made() -> Report | None:
+    def make() -> ConfusionReport | None:
         dataset = dataset_of(storage, *side)
         try:
             truth = audit_truth(dataset, SPLIT).objects
@@ -64,149 +87,123 @@ def by_people(storage: Storage, side: Side, number: int) -> Report | None:
             return None
         _, kept = records(dataset, set(truth))
         own = {name: _objects(kept.get(name)) for name in truth}
-        said = named(
-            truth, {name: [Detection(one["label"], box_of(one), 1.0) for one in some] for name, some in own.items()}
-        )
-        pairs = confused_by_people(said)
-        found = _nothing_of(pairs)
+        compared = named(truth, {name: [_detection(region) for region in some] for name, some in own.items()})
+        pairs = confused_by_people(compared)
+        examples = _no_examples(pairs)
         for name in sorted(truth) if pairs else ():
-            people: Seen = [(one.label, one.box, None) for one in truth[name].objects if not one.crowd]
-            _find(found, name, own[name], people, iou=_PEOPLE_IOU)
-        told = f"of {len(truth)} {SPLIT} images, by what people said of them; not to train on"
-        return _report(number, "people", told, called_by_people(said), pairs, found)
+            _add_examples(examples, name, own[name], _by_people(truth[name].objects), iou=_PEOPLE_IOU)
+        of = f"of {len(truth)} {SPLIT} images, compared with the labels of people; not used for training"
+        return _report(number, "people", of, called_by_people(compared), pairs, examples)
 
-    return _once(storage, f"{CONFUSION}/{number}-people", key, made)
+    return _committed(storage, f"{CONFUSION}/{number}-people", key, make)
 
 
-def by_students(
+def students_report(
     storage: Storage, side: Side, propose: Node, merge: Node, number: int, options: MergeOptions
-) -> Report | None:
-    """Of what `merge` has counted; boxes to show are of the first shards that have enough."""
-    revisions = _revisions(storage, merge.folder)
+) -> CommittedReport | None:
+    """Compares the kept labels with the students', as counted by `merge`.
 
-    def made() -> Report:
-        commits = Commits(storage, merge.folder)
-        counted: list[Called] = [commits.record(n, revision).counts["called"] for n, revision in enumerate(revisions)]
+    The example boxes are from the first shards that have enough of them.
+    """
+
+    def make() -> ConfusionReport:
+        counted: list[Called] = [record.counts["called"] for record in Commits(storage, merge.folder).latest_records()]
         called = added(counted)
         pairs = confused_pairs(called)
-        found = _nothing_of(pairs)
-        shards = _Proposals(storage, side, propose)
+        examples = _no_examples(pairs)
+        shards = _Shards(storage, side, propose)
         for shard, own in enumerate(counted):
-            wanted = {pair for pair, boxes in found.items() if len(boxes) < EXAMPLES}
-            if wanted & _surely(own):
-                for image_id, regions, proposed in shards.of(shard):
-                    _find(found, image_id, regions, proposed, iou=options.match_iou, sure=options.relabel)
-        told = "of the kept boxes, by students that have not learned these images"
-        return _report(number, "students", told, called, pairs, found)
+            wanted = {pair for pair, boxes in examples.items() if len(boxes) < EXAMPLES}
+            if wanted & _sure_pairs(own):
+                for image_id, regions, proposed in shards.images(shard):
+                    _add_examples(
+                        examples, image_id, regions, proposed, iou=options.match_iou, min_score=options.relabel
+                    )
+        of = "of the kept boxes, compared with students that were not trained on these images"
+        return _report(number, "students", of, called, pairs, examples)
 
-    return _once(storage, f"{CONFUSION}/{number}-students", [merge.key, revisions], made)
-
-
-def notes(report: Report, url: str, hold_labels: Sequence[Sequence[str]]) -> list[str]:
-    """What a run says of it: nothing where no pair is confused. `hold_labels` are what the recipe holds already."""
-    number, by, pairs = report["round"], report["by"], report["pairs"]
-    already = held(hold_labels)
-    lines = []
-    for pair in pairs[:_TOLD]:
-        whole = f"what is '{pair['likely']}'" if by == "people" else f"what annotators call '{pair['given']}'"
-        out = ", held out" if _is_held(pair, already) else ""
-        lines.append(
-            f"round {number} CONFUSED: '{pair['given']}' is '{pair['likely']}' to {by} in {pair['count']:,} boxes "
-            f"({pair['share']:.0%} of {whole}){out}"
-        )
-    if more := len(pairs) - _TOLD:
-        lines += [f"round {number} CONFUSED: {more} more pairs to {by}, in {url}/{report['name']}.json"] * (more > 0)
-    if pairs:
-        lines.append(f"  the boxes: {url}/{report['name']}.png")
-    if any(not _is_held(pair, already) for pair in pairs):
-        new = [pair for pair in report["hold"] if frozenset(map(plain_label, pair)) not in already]
-        lines.append(f"  to hold such pairs out: {recipe_line([*map(list, hold_labels), *new])}")
-    return lines
-
-
-def pairs_of(report: Report | None) -> list[ConfusedPair]:
-    """The pairs without their boxes, for the decision."""
-    pairs = report["pairs"] if report else ()
-    return [ConfusedPair(**{name: value for name, value in pair.items() if name != "boxes"}) for pair in pairs]
-
-
-def recipe_line(pairs: Sequence[Sequence[str]]) -> str:
-    """To paste into a recipe."""
-    import yaml
-
-    told = yaml.safe_dump({"hold_labels": [list(pair) for pair in pairs]}, default_flow_style=True, width=10**6)
-    return f"refine: {told.strip()}"
-
-
-def _is_held(pair: Mapping[str, Any], already: frozenset[frozenset[str]]) -> bool:
-    return frozenset((pair["given"], pair["likely"])) in already
+    key = [merge.key, _revisions(storage, merge.folder)]
+    return _committed(storage, f"{CONFUSION}/{number}-students", key, make)
 
 
 # --- a report ----------------------------------------------------------------------------------
 
 
-def _once(storage: Storage, stem: str, key: Sequence[Any], made: Callable[[], Report | None]) -> Report | None:
-    """The committed report, made now if there is none (`new` tells), and its sheet if that is not there."""
+def _committed(
+    storage: Storage, stem: str, key: Sequence[object], make: Callable[[], ConfusionReport | None]
+) -> CommittedReport | None:
+    """The committed report, made if there is none, and its sheet, drawn again if it is missing."""
     name = f"{stem}-{stable_hash(['noise', NOISE_VERSION, *key])[:8]}"
     new = not storage.exists(f"{name}.json")
     if new:
-        report = made()
-        if report is None:
+        made = make()
+        if made is None:
             return None
-        storage.create(f"{name}.json", seal(report))
-    found: Report = read_sealed(storage, f"{name}.json")
-    if found["pairs"] and not storage.exists(f"{name}.png"):
-        storage.create(f"{name}.png", drawn(storage, found))
-    return found | {"name": name, "new": new}
+        write_report(storage, f"{name}.json", made)
+    report = read_report(storage, f"{name}.json")
+    if report.pairs and not storage.exists(f"{name}.png"):
+        storage.create(f"{name}.png", draw_sheet(storage, report))
+    return CommittedReport(report, name, new)
 
 
-def _report(number: int, by: str, told: str, called: Called, pairs: Sequence[ConfusedPair], found: Found) -> Report:
-    return {
-        "round": number,
-        "by": by,
-        "of": told,
-        "pairs": [asdict(pair) | {"boxes": _surest(found[pair.given, pair.likely])[:EXAMPLES]} for pair in pairs],
-        "hold": to_hold(pairs),
-        "recipe": recipe_line(to_hold(pairs)) if pairs else "",
-        "labels": [asdict(doubt) for doubt in doubts(called)],
-    }
+def _report(
+    number: int, by: str, of: str, called: Called, pairs: Sequence[ConfusedPair], examples: Examples
+) -> ConfusionReport:
+    shown = [ReportedPair(pair, _surest(examples[pair.given, pair.likely])[:EXAMPLES]) for pair in pairs]
+    return ConfusionReport(number, by, of, shown, doubts(called))
 
 
-def _surest(boxes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return sorted(boxes, key=lambda one: (-(one["score"] or 0.0), one["image_id"], one["region_id"]))
+def _surest(boxes: Iterable[ExampleBox]) -> list[ExampleBox]:
+    return sorted(boxes, key=lambda one: (-(one.score or 0.0), one.image_id, one.region_id))
 
 
 def _revisions(storage: Storage, folder: str) -> list[int]:
     return [int(revision) for revision in Commits(storage, folder).revisions()]
 
 
-# --- boxes to look at --------------------------------------------------------------------------
+# --- example boxes -----------------------------------------------------------------------------
 
 
-def _nothing_of(pairs: Iterable[ConfusedPair]) -> Found:
+def _no_examples(pairs: Iterable[ConfusedPair]) -> Examples:
     return {(pair.given, pair.likely): [] for pair in pairs}
 
 
-def _find(
-    found: Found, image_id: str, regions: Sequence[Mapping[str, Any]], others: Seen, *, iou: float, sure: float = 0.0
+def _add_examples(
+    examples: Examples,
+    image_id: str,
+    regions: Sequence[Row],
+    others: Sequence[OtherBox],
+    *,
+    iou: float,
+    min_score: float = 0.0,
 ) -> None:
-    """Add the boxes of an image that are of a pair: called one thing by annotators and surely the other by others."""
-    names = [plain_label(one["label"]) for one in regions], [plain_label(label) for label, _, _ in others]
-    rows = paired([box_of(one) for one in regions], [box for _, box, _ in others], names, iou=iou)
+    """Adds the boxes of one image that annotators call by the first label of a pair and others by the second.
+
+    A student's box counts from `min_score` on.
+    """
+    names = [plain_label(region["label"]) for region in regions], [plain_label(other.label) for other in others]
+    rows = paired([box_of(region) for region in regions], [other.box for other in others], names, iou=iou)
     for a, b in rows.items():
-        score = others[b][2]
-        boxes = found.get((names[0][a], names[1][b]))
-        if boxes is not None and (score is None or score >= sure):
-            region = regions[a]
-            boxes.append({"image_id": image_id, "region_id": region["id"], "box": box_of(region), "score": score})
+        score = others[b].score
+        boxes = examples.get((names[0][a], names[1][b]))
+        if boxes is not None and (score is None or score >= min_score):
+            boxes.append(ExampleBox(image_id, regions[a]["id"], box_of(regions[a]), score))
 
 
-def _objects(row: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+def _objects(row: Mapping[str, Any] | None) -> list[Row]:
     return [region for region in (row["regions"] if row else ()) if region["kind"] == "object"]
 
 
-def _surely(called: Called) -> set[tuple[str, str]]:
-    """The pairs of which students are sure anywhere in a shard."""
+def _detection(region: Row) -> Detection:
+    return Detection(region["label"], box_of(region), 1.0)
+
+
+def _by_people(objects: Iterable[Truth]) -> list[OtherBox]:
+    return [OtherBox(one.label, one.box, None) for one in objects if not one.crowd]
+
+
+def _sure_pairs(called: Called) -> set[tuple[str, str]]:
+    """(annotators' label, students' label) of the boxes in a shard on which a student is sure."""
     return {
         (plain_label(label), plain_label(other))
         for label, others in called.items()
@@ -215,8 +212,8 @@ def _surely(called: Called) -> set[tuple[str, str]]:
     }
 
 
-class _Proposals:
-    """What annotators and students say of the images of a shard, as the merge saw it."""
+class _Shards:
+    """Reads the kept boxes and the students' boxes of a shard, as the merge read them."""
 
     def __init__(self, storage: Storage, side: Side, propose: Node) -> None:
         self.storage = storage
@@ -225,15 +222,16 @@ class _Proposals:
         commits = Commits(storage, propose.folder)
         self.proposed, self.evidence = commits.data_files(), commits.data_files("evidence")
 
-    def of(self, shard: int) -> Iterator[tuple[str, list[Mapping[str, Any]], Seen]]:
-        said = [row for row in self._rows(self.proposed[shard]) if row["regions"] and not row["failures"]]
+    def images(self, shard: int) -> Iterator[tuple[str, list[Row], list[OtherBox]]]:
+        """(image id, kept objects, students' boxes) of each image in which a student found something."""
+        found = [row for row in self._rows(self.proposed[shard]) if row["regions"] and not row["failures"]]
         sure = {(row["image_id"], row["region_id"]): row["label"] for row in self._rows(self.evidence[shard])}
-        _, kept = records_of(self.dataset, shard, self.judged.get(shard), {row["image_id"] for row in said})
-        for row in said:
+        _, kept = records_of(self.dataset, shard, self.judged.get(shard), {row["image_id"] for row in found})
+        for row in found:
             name = row["image_id"]
-            proposed: Seen = [(one["label"], box_of(one), sure[name, one["id"]]) for one in row["regions"]]
+            proposed = [OtherBox(one["label"], box_of(one), sure[name, one["id"]]) for one in row["regions"]]
             yield name, _objects(kept.get(name)), proposed
 
-    def _rows(self, path: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = TableReader(self.storage, path).read().to_pylist()
+    def _rows(self, path: str) -> list[Row]:
+        rows: list[Row] = TableReader(self.storage, path).read().to_pylist()
         return rows

@@ -1,13 +1,13 @@
-"""The contact sheet of a label-noise report: of each confused pair some boxes, cut out with what surrounds them.
+"""Draws the contact sheet of a report on confused labels: crops of example boxes for each pair.
 
-The same report draws the same picture. A photo that cannot be read is grey and says why.
+The same report gives the same picture. A photo that cannot be read becomes a grey tile with the reason on it.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from engine.errors import ImageError, StorageError
 from engine.images.locate import image_pixels
@@ -16,36 +16,39 @@ from engine.storage.commits import Commits, TableReader
 from engine.storage.files import Storage
 from pipelines.drawing import FAINT, GAP, INK, LINE, PAPER, RED, Colour, fitted, outline, write
 from pipelines.filter.kept_record import only
+from pipelines.refine.confusion_report import ConfusionReport, ExampleBox, ReportedPair
+from pipelines.refine.rows import Row
+from refinement.confusion import ConfusedPair
 
 if TYPE_CHECKING:
     from PIL import Image
 
 PAIRS = 12  # on the sheet, most boxes first
-TILE = 210  # side of a cut-out on the sheet
+TILE = 210  # side of a crop on the sheet
 _COLUMNS = 4
-_AROUND = 2.0  # side of what is cut out, in the longer side of the box
-_LEAST = 32  # and at least so many pixels of the image
+_AROUND = 2.0  # side of a crop, as a multiple of the box's longer side
+_LEAST = 32  # smallest side of a crop, in pixels of the image
 _GREY, _MARK = (215, 215, 215), (0, 90, 220)
-_WHAT = {
-    "people": "what annotators call one thing and people another",
-    "students": "what annotators call one thing and students another; it does not tell who is right",
+_TITLES = {
+    "people": "boxes that annotators and people label differently",
+    "students": "boxes that annotators and students label differently; either side may be right",
 }
 
 
-def drawn(storage: Storage, report: Mapping[str, Any]) -> bytes:
-    """A PNG."""
-    pairs = report["pairs"][:PAIRS]
-    images = _images(storage, {box["image_id"] for pair in pairs for box in pair["boxes"]})
-    sections = [_section(storage, report["by"], pair, images) for pair in pairs]
+def draw_sheet(storage: Storage, report: ConfusionReport) -> bytes:
+    """Returns a PNG."""
+    pairs = report.pairs[:PAIRS]
+    images = _image_rows(storage, {box.image_id for one in pairs for box in one.boxes})
+    sections = [_section(storage, report.by, one, images) for one in pairs]
     sheet = _sheet(_head(report, len(pairs)), sections)
     data = io.BytesIO()
     sheet.save(data, "PNG")
     return data.getvalue()
 
 
-def _images(storage: Storage, wanted: set[str]) -> dict[str, Mapping[str, Any]]:
-    """Where these images lie."""
-    found: dict[str, Mapping[str, Any]] = {}
+def _image_rows(storage: Storage, wanted: set[str]) -> dict[str, Row]:
+    """The rows that locate these images, by id."""
+    found: dict[str, Row] = {}
     for _, path in sorted(Commits(storage, IMAGES).data_files().items()):
         if len(found) == len(wanted):
             break
@@ -54,54 +57,51 @@ def _images(storage: Storage, wanted: set[str]) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _head(report: Mapping[str, Any], shown: int) -> list[tuple[str, Colour]]:
-    pairs = len(report["pairs"])
+def _head(report: ConfusionReport, shown: int) -> list[tuple[str, Colour]]:
+    more = len(report.pairs) - shown
     lines = [
-        (f"Round {report['round']}: {_WHAT[report['by']]}", INK),
-        (report["of"], FAINT),
-        (f"To hold such pairs out of relabelling: {report['recipe']}", INK),
+        (f"Round {report.round}: {_TITLES[report.by]}", INK),
+        (report.of, FAINT),
+        (f"To hold such pairs out of relabelling: {report.recipe}", INK),
     ]
-    return lines + [(f"{pairs - shown} more pairs are in the json beside this picture", FAINT)] * (pairs > shown)
+    return lines + ([(f"{more} more pairs are in the JSON file next to this picture", FAINT)] if more > 0 else [])
 
 
-def _section(
-    storage: Storage, by: str, pair: Mapping[str, Any], images: Mapping[str, Mapping[str, Any]]
-) -> Image.Image:
+def _section(storage: Storage, by: str, reported: ReportedPair, images: Mapping[str, Row]) -> Image.Image:
     from PIL import Image, ImageDraw
 
-    tiles = [_tile(storage, by, pair, box, images.get(box["image_id"])) for box in pair["boxes"]]
+    tiles = [_tile(storage, by, reported.pair, box, images.get(box.image_id)) for box in reported.boxes]
     rows = -(-len(tiles) // _COLUMNS)
     top = 2 * LINE + 6
     high = TILE + 3 * LINE + GAP
     answer = Image.new("RGB", (_COLUMNS * (TILE + GAP) - GAP, top + rows * high), PAPER)
     pen = ImageDraw.Draw(answer)
-    for n, line in enumerate(_told(by, pair)):
+    for n, line in enumerate(_captions(by, reported.pair)):
         write(pen, (0, n * LINE), fitted(line, answer.width), (INK, FAINT)[n])
     for n, tile in enumerate(tiles):
         answer.paste(tile, (n % _COLUMNS * (TILE + GAP), top + n // _COLUMNS * high))
     return answer
 
 
-def _told(by: str, pair: Mapping[str, Any]) -> tuple[str, str]:
-    given, likely, back = pair["given"], pair["likely"], pair["back"]
-    whole = f"of all that is '{likely}'" if by == "people" else f"of all that annotators call '{given}'"
+def _captions(by: str, pair: ConfusedPair) -> tuple[str, str]:
+    given, likely = pair.given, pair.likely
+    whole = f"people call '{likely}'" if by == "people" else f"annotators call '{given}'"
     return (
-        f"'{given}' to annotators, '{likely}' to {by}: {pair['count']:,} boxes",
-        f"{pair['share']:.0%} {whole}; by chance there would be {pair['expected']:.0f}; the other way round: {back:,}",
+        f"annotators: '{given}', {by}: '{likely}': {pair.count:,} boxes",
+        f"{pair.share:.0%} of all that {whole}; expected by chance: {pair.expected:.0f}; "
+        f"the other way round: {pair.back:,}",
     )
 
 
-def _tile(
-    storage: Storage, by: str, pair: Mapping[str, Any], box: Mapping[str, Any], image: Mapping[str, Any] | None
-) -> Image.Image:
+def _tile(storage: Storage, by: str, pair: ConfusedPair, box: ExampleBox, image: Row | None) -> Image.Image:
     from PIL import Image, ImageDraw
 
-    picture = _cut(storage, box["box"], image)
+    picture = _crop(storage, box.box, image)
     answer = Image.new("RGB", (TILE, TILE + 3 * LINE), PAPER)
     answer.paste(picture, (0, 0))
-    sure = "" if box["score"] is None else f" {box['score']:.2f}"
-    where = f"{box['image_id'][:8]} {box['region_id']}"  # as `engine why` takes them
-    lines = [(f"annotators: {pair['given']}", INK), (f"{by}: {pair['likely']}{sure}", _MARK)]
+    score = "" if box.score is None else f" {box.score:.2f}"
+    where = f"{box.image_id[:8]} {box.region_id}"  # the arguments of `engine why`
+    lines = [(f"annotators: {pair.given}", INK), (f"{by}: {pair.likely}{score}", _MARK)]
     lines.append((where, FAINT))
     pen = ImageDraw.Draw(answer)
     for n, (line, colour) in enumerate(lines):
@@ -109,8 +109,8 @@ def _tile(
     return answer
 
 
-def _cut(storage: Storage, box: Sequence[float], image: Mapping[str, Any] | None) -> Image.Image:
-    """A square of the sheet with the box in it; grey, with the reason, if the photo cannot be read."""
+def _crop(storage: Storage, box: Sequence[float], image: Row | None) -> Image.Image:
+    """A square tile with the box drawn in it; grey with the reason if the photo cannot be read."""
     from PIL import Image, ImageDraw
 
     answer = Image.new("RGB", (TILE, TILE), _GREY)
@@ -118,7 +118,7 @@ def _cut(storage: Storage, box: Sequence[float], image: Mapping[str, Any] | None
     try:
         photo = _photo(storage, image)
     except (ImageError, StorageError, OSError) as error:
-        why = str(error).partition(": ")[0]  # without the path, which the picture would then hang on
+        why = str(error).partition(": ")[0]  # without the path, so that the picture is the same everywhere
         write(pen, (6, 6), fitted(why, TILE - 12), RED)
         return answer
     x1, y1, x2, y2 = window(box, photo.size)
@@ -130,12 +130,12 @@ def _cut(storage: Storage, box: Sequence[float], image: Mapping[str, Any] | None
         place + (edge - start) * scale for edge, start, place in zip(box, (x1, y1) * 2, (left, top) * 2, strict=True)
     ]
     corners = [(flat[0], flat[1]), (flat[2], flat[1]), (flat[2], flat[3]), (flat[0], flat[3])]
-    outline(pen, corners, PAPER, width=4, dashed=False)  # seen on dark and on light
+    outline(pen, corners, PAPER, width=4, dashed=False)  # visible on dark and on light
     outline(pen, corners, _MARK, width=2, dashed=False)
     return answer
 
 
-def _photo(storage: Storage, image: Mapping[str, Any] | None) -> Image.Image:
+def _photo(storage: Storage, image: Row | None) -> Image.Image:
     from PIL import Image
 
     if image is None:
@@ -144,7 +144,7 @@ def _photo(storage: Storage, image: Mapping[str, Any] | None) -> Image.Image:
 
 
 def window(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """What is cut out: the box in the middle, moved where the image ends, never more than the image."""
+    """The crop around a box, in pixels: the box in the middle, shifted at the edges and never larger than the image."""
     side = max(_LEAST, _AROUND * max(box[2] - box[0], box[3] - box[1]))
     answer = []
     for low, high, whole in ((box[0], box[2], size[0]), (box[1], box[3], size[1])):

@@ -17,11 +17,11 @@ from engine.storage.commits import Commits, Record
 from engine.storage.files import Storage
 from pipelines.recipe import Recipe
 from pipelines.refine.audit import audited
-from pipelines.refine.confusion import Report, pairs_of
 from pipelines.refine.merge_texts import diversity
 from pipelines.refine.nodes import REFINE_VERSION, RoundNodes
 from pipelines.refine.round_record import RoundRecord, read_round, write_round
 from pipelines.refine.standing import Standing, annotator_keys, options_digest
+from refinement.confusion import ConfusedPair
 from refinement.gate import GateOptions, RoundMeasures, judge_round
 from refinement.measures import Counted
 
@@ -33,11 +33,11 @@ def decide(
     nodes: RoundNodes,
     judge: Node,
     students: Sequence[str],
-    confused: Mapping[str, Report | None],
+    confused: Mapping[str, list[ConfusedPair]],
 ) -> RoundRecord:
     """The committed decision on a round; measures and decides if there is none.
 
-    `now`: the data set before the round. `judge`: judges what the round made.
+    now: the data set before the round. judge: of what the round made. confused: pairs of labels, by who found them.
     """
     gate = recipe.refine.gate.model_dump(mode="json")
     revisions = Commits(storage, nodes.merge.folder).revisions().tolist()
@@ -53,7 +53,7 @@ def decide(
             alarms=decision.alarms,
             measures=decision.measures,
             changes=dict(measures.changes),
-            confused={by: pairs_of(report) for by, report in confused.items()},
+            confused=dict(confused),
             students=list(students),
             propose=nodes.propose.name,
             merge=nodes.merge.name,

@@ -1,10 +1,16 @@
-"""What a person reads of a round: whether it was accepted, what it changed, and F1 of audit images before and after."""
+"""The notes that a run prints about a round: confused labels, the gate's decision, and figures before and after."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from engine.records.labels import plain_label
+from pipelines.refine.confusion_report import ConfusionReport, recipe_line
 from pipelines.refine.round_record import RoundRecord
+from refinement.confusion import ConfusedPair, to_hold
+from refinement.options import held
+
+_PAIRS = 5  # pairs that get a line of their own
 
 
 def round_notes(record: RoundRecord) -> list[str]:
@@ -20,8 +26,8 @@ def round_notes(record: RoundRecord) -> list[str]:
 
 
 def _figures(measures: Mapping[str, float | None]) -> Iterator[str]:
-    """F1 and what was measured of texts, each with the interval that other images would give. Labels one by one are
-    on record, not here."""
+    """F1 and the figures of texts before and after, each with its 95 % interval. The accuracy of single labels is only
+    on record."""
     for name, before in measures.items():
         figure = name.removesuffix(" before")
         after = measures.get(f"{figure} after")
@@ -30,3 +36,28 @@ def _figures(measures: Mapping[str, float | None]) -> Iterator[str]:
         low, high = measures.get(f"{figure} change low"), measures.get(f"{figure} change high")
         range_ = "" if low is None or high is None else f" (95 %: {low:+.3f} to {high:+.3f})"
         yield f"{figure} {before:.3f} -> {after:.3f}{range_}"
+
+
+def confusion_notes(report: ConfusionReport, path: str, hold_labels: Sequence[Sequence[str]]) -> list[str]:
+    """[] if no pair is confused. path: of the report, without its ending. hold_labels: the pairs the recipe holds."""
+    held_already, pairs, prefix = held(hold_labels), report.confused, f"round {report.round} CONFUSED:"
+    if not pairs:
+        return []
+    lines = []
+    for pair in pairs[:_PAIRS]:
+        who, label = ("people", pair.likely) if report.by == "people" else ("annotators", pair.given)
+        end = "; already in refine.hold_labels" if frozenset((pair.given, pair.likely)) in held_already else ""
+        lines.append(
+            f"{prefix} annotators call {pair.count:,} boxes '{pair.given}' that {report.by} call '{pair.likely}' "
+            f"({pair.share:.0%} of all that {who} call '{label}'){end}"
+        )
+    if (more := len(pairs) - _PAIRS) > 0:
+        lines.append(f"{prefix} {more} more pairs by {report.by} are in {path}.json")
+    lines.append(f"  example boxes: {path}.png")
+    if new := _not_held(pairs, held_already):
+        lines.append(f"  to hold such pairs out of relabelling: {recipe_line([*hold_labels, *new])}")
+    return lines
+
+
+def _not_held(pairs: Sequence[ConfusedPair], held_already: frozenset[frozenset[str]]) -> list[list[str]]:
+    return [pair for pair in to_hold(pairs) if frozenset(map(plain_label, pair)) not in held_already]

@@ -16,11 +16,11 @@ from model.pairs.tasks import task_of
 from pipelines.annotate.annotate import Runtime, run_nodes
 from pipelines.filter.judge import judge_node
 from pipelines.recipe import Recipe
-from pipelines.refine.confusion import Report, by_people, by_students, notes
+from pipelines.refine.confusion import CommittedReport, people_report, students_report
 from pipelines.refine.decide import decide
 from pipelines.refine.merge import merge_options
 from pipelines.refine.nodes import RoundNodes, round_nodes, text_tasks
-from pipelines.refine.notes import round_notes
+from pipelines.refine.notes import confusion_notes, round_notes
 from pipelines.refine.propose import OD
 from pipelines.refine.standing import Standing, with_rewritten_texts
 from pipelines.refine.students import train_students
@@ -36,7 +36,7 @@ def run_rounds(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing
     check_options(recipe)
     now, students = Standing(nodes, judge), list[str]()
     for number in range(1, recipe.refine.rounds + 1):
-        people = by_people(runtime.storage, (now.nodes, now.judge), number)
+        people = people_report(runtime.storage, (now.nodes, now.judge), number)
         _note_confusion(runtime, now, people)
         students = train_students(runtime, now, number, students)
         now = _run_round(runtime, now, round_nodes(recipe, now.nodes, now.judge, number, students), students, people)
@@ -54,7 +54,7 @@ def run_rounds(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing
 
 
 def _run_round(
-    runtime: Runtime, now: Standing, nodes: RoundNodes, students: Sequence[str], people: Report | None
+    runtime: Runtime, now: Standing, nodes: RoundNodes, students: Sequence[str], people: CommittedReport | None
 ) -> Standing:
     """Runs the nodes of one round and decides on it. Returns `now` with the decision, and the round if accepted."""
     recipe, storage = runtime.recipe, runtime.storage
@@ -62,9 +62,10 @@ def _run_round(
     _, line = run_nodes(runtime, "refine", [*nodes.made, judge], [*now.nodes, *now.earlier_judges, nodes.given])
     now.tallies |= {name: tally for name, tally in line.tallies.items() if tally.units}
     options = merge_options(recipe.refine.merge.model_dump(), recipe.refine.hold_labels)
-    seen = by_students(storage, (now.nodes, now.judge), nodes.propose, nodes.merge, nodes.number, options)
+    seen = students_report(storage, (now.nodes, now.judge), nodes.propose, nodes.merge, nodes.number, options)
     _note_confusion(runtime, now, seen)
-    record = decide(storage, recipe, now, nodes, judge, students, {"students": seen, "people": people})
+    confused = {by: found.report.confused if found else [] for by, found in (("students", seen), ("people", people))}
+    record = decide(storage, recipe, now, nodes, judge, students, confused)
     if record.accepted:
         now = now.with_nodes(nodes, judge)
     now.decisions.append(record)
@@ -82,10 +83,13 @@ def check_options(recipe: Recipe) -> None:
         task_of(task)
 
 
-def _note_confusion(runtime: Runtime, now: Standing, report: Report | None) -> None:
+def _note_confusion(runtime: Runtime, now: Standing, found: CommittedReport | None) -> None:
     """Adds the notes of a report. If it is new they are also printed at once: the run may go on for hours."""
-    lines = notes(report, runtime.storage.url, runtime.recipe.refine.hold_labels) if report else []
+    if found is None:
+        return
+    path = f"{runtime.storage.url}/{found.stem}"
+    lines = confusion_notes(found.report, path, runtime.recipe.refine.hold_labels)
     now.notes += lines
-    if report and report["new"] and runtime.tell:
+    if found.new and runtime.tell:
         for line in lines:
             runtime.tell(line)
