@@ -1,4 +1,7 @@
-"""From one image's record to its pairs: a draft is in_target_order, made to fit, proven, and then a pair."""
+"""From one image's record to its training pairs.
+
+Each draft is put in order, cut to the token limit, parsed back to check it, and then becomes a pair.
+"""
 
 from __future__ import annotations
 
@@ -14,92 +17,97 @@ from model.pairs.tasks import AND, TASKS, prompt_of
 
 
 def compile_pairs(record: Mapping[str, Any], *, width: int, height: int, options: Options | None = None) -> Compiled:
-    """Every pair that a record supports, in the order of TASKS. `record`: a row of RECORD's columns, kept as it is."""
+    """All pairs of a record (a row with RECORD's columns, kept annotations only), in the order of TASKS."""
     options = options or Options()
-    source = RecordView(record, width=width, height=height, max_points=options.max_points)
-    made = Compiled()
-    drafts = DraftMaker(source, made.left_out, masks=options.masks)
-    finish = _Finish(source, options, made)
+    view = RecordView(record, width=width, height=height, max_points=options.max_points)
+    compiled = Compiled()
+    maker = DraftMaker(view, compiled.left_out, masks=options.masks)
+    finisher = _Finisher(view, options, compiled)
     for task in TASKS:
         if task in options.tasks:
-            for draft in drafts.of(task):
-                finish.pair(task, draft)
-    return made
+            for draft in maker.drafts(task):
+                finisher.add_pair(task, draft)
+    return compiled
 
 
-class _Finish:
-    def __init__(self, source: RecordView, options: Options, made: Compiled) -> None:
-        self.options, self.made = options, made
-        self.width, self.height = source.width, source.height
+class _Finisher:
+    """Turns drafts into pairs of `compiled`."""
+
+    def __init__(self, view: RecordView, options: Options, compiled: Compiled) -> None:
+        self.options, self.compiled = options, compiled
+        self.width, self.height = view.width, view.height
         self.seen: set[tuple[str, str, str]] = set()
 
-    def pair(self, task: str, draft: PairDraft) -> None:
+    def add_pair(self, task: str, draft: PairDraft) -> None:
+        """Add the pair of a draft, or count why there is none."""
         items = draft.items
         if TASKS[task].form != "text":
             items = in_target_order(TASKS[task].form, items, self.options.order)
-        target, kept, tokens = self.fitted(task, items, draft.text)
+        target, fitting, tokens = self.fit(task, items, draft.text)
         if not target:
-            self.leave(task, "too_long", max(1, len(items)))
+            self.leave_out(task, "too_long", max(1, len(items)))
             return
-        if len(kept) < len(items):
-            self.leave(task, "too_long", len(items) - len(kept))
-        given = draft.given
-        if not given and TASKS[task].input == "names":
-            given = AND.join(sorted({item.label for item in kept}))  # sorted, so as not to tell which is the largest
-        prompt = prompt_of(task, given)
+        if len(fitting) < len(items):
+            self.leave_out(task, "too_long", len(items) - len(fitting))
+        input_ = draft.input
+        if not input_ and TASKS[task].input == "names":
+            input_ = AND.join(sorted({item.label for item in fitting}))  # sorted, not to reveal the largest
+        prompt = prompt_of(task, input_)
         if (task, prompt, target) in self.seen:
-            self.leave(task, "duplicate")
-        elif not self.holds(task, target, kept):
-            self.leave(task, "unproven")
+            self.leave_out(task, "duplicate")
+        elif not self.is_proven(task, target, fitting):
+            self.leave_out(task, "unproven")
         else:
-            ids = list(dict.fromkeys([*draft.ids, *(name for item in kept for name in item.ids)]))
-            self.made.pairs.append(Pair(task, prompt, target, ids, tokens, kept is not items))
+            ids = list(dict.fromkeys([*draft.ids, *(name for item in fitting for name in item.ids)]))
+            self.compiled.pairs.append(Pair(task, prompt, target, ids, tokens, fitting is not items))
         self.seen.add((task, prompt, target))
 
-    def leave(self, task: str, reason: str, number: int = 1) -> None:
-        self.made.left_out[task, reason] += number
+    def leave_out(self, task: str, reason: str, count: int = 1) -> None:
+        self.compiled.left_out[task, reason] += count
 
-    def holds(self, task: str, target: str, items: Sequence[Item]) -> bool:
+    def is_proven(self, task: str, target: str, items: Sequence[Item]) -> bool:
         is_text = TASKS[task].form == "text"
         regions, text = ((), target) if is_text else (items, "")
         return is_proven(task, target, regions, text, width=self.width, height=self.height)
 
-    def fitted(self, task: str, items: Sequence[Item], text: str) -> tuple[str, Sequence[Item], int]:
-        """The target, its items and its tokens: of all, or of as many of the largest as fit; '' if not one does."""
-        target = self.written(task, items, text)
+    def fit(self, task: str, items: Sequence[Item], text: str) -> tuple[str, Sequence[Item], int]:
+        """(target, its items, its tokens) with as many of the largest items as fit; '' if not even one fits."""
+        target = self.write(task, items, text)
         tokens = self.options.count(target)
         if tokens <= self.options.max_tokens:
             return target, items, tokens
-        ranked = sorted(range(len(items)), key=lambda number: -_area(items[number]))
-        least, most = 0, len(items)  # as many fit, or are none; as many do not
-        while most - least > 1:
-            half = (least + most) // 2
-            fits = self.fits(task, _chosen(items, ranked[:half]))
-            least, most = (half, most) if fits else (least, half)
-        kept = _chosen(items, ranked[:least])
-        if not kept and items and TASKS[task].form == "polygons":
-            kept = self.fewer_parts(task, items[ranked[0]])
-        target = self.written(task, kept, "")
-        return target, kept, self.options.count(target)
+        by_area = sorted(range(len(items)), key=lambda number: -_area(items[number]))
+        fitting, too_many = 0, len(items)
+        while too_many - fitting > 1:
+            half = (fitting + too_many) // 2
+            if self.fits(task, _select(items, by_area[:half])):
+                fitting = half
+            else:
+                too_many = half
+        selected = _select(items, by_area[:fitting])
+        if not selected and items and TASKS[task].form == "polygons":
+            selected = self.fewer_parts(task, items[by_area[0]])
+        target = self.write(task, selected, "")
+        return target, selected, self.options.count(target)
 
     def fewer_parts(self, task: str, item: Item) -> list[Item]:
-        """The largest parts of one outline."""
-        for number in range(len(item.polygons) - 1, 0, -1):
-            less = [item._replace(polygons=item.polygons[:number])]
-            if self.fits(task, less):
-                return less
+        """An item with as many of the largest parts of its outline as fit; empty if not even one fits."""
+        for count in range(len(item.polygons) - 1, 0, -1):
+            shorter = [item._replace(polygons=item.polygons[:count])]
+            if self.fits(task, shorter):
+                return shorter
         return []
 
     def fits(self, task: str, items: Sequence[Item]) -> bool:
-        return self.options.count(self.written(task, items, "")) <= self.options.max_tokens
+        return self.options.count(self.write(task, items, "")) <= self.options.max_tokens
 
-    def written(self, task: str, items: Sequence[Item], text: str) -> str:
+    def write(self, task: str, items: Sequence[Item], text: str) -> str:
         form = TASKS[task].form
         if form == "text":
             return "\n".join([item.label for item in items]) if items else text
-        return (
-            write_target(form, items, width=self.width, height=self.height, order=self.options.order) if items else ""
-        )
+        if not items:
+            return ""
+        return write_target(form, items, width=self.width, height=self.height, order=self.options.order)
 
 
 def _area(item: Item) -> float:
@@ -107,5 +115,5 @@ def _area(item: Item) -> float:
     return (x2 - x1) * (y2 - y1)
 
 
-def _chosen(items: Sequence[Item], numbers: Sequence[int]) -> list[Item]:
+def _select(items: Sequence[Item], numbers: Sequence[int]) -> list[Item]:
     return [items[number] for number in sorted(numbers)]

@@ -1,21 +1,21 @@
-"""Pairs to train on: what is asked of an image and what is to be answered, from one image's kept record.
+"""A training pair: the prompt and the target of one task for one image.
 
-Nothing is changed to fit: what a target cannot hold is left out and counted by (task, reason), and a pair is given
-only where its target, parsed back, says what its source says (model/pairs/proof.py).
+Annotations are never changed to fit. What a target cannot hold is left out and counted by (task, reason), and a pair
+is only made if its target parses back to the annotations it was made from (model/pairs/proof.py).
 
-left out            what is counted
+reason              what was left out
 empty, angle_bracket, new_line, white_space, not_unicode, reserved_token
-                    a label, phrase or text that the grammar cannot carry (model/pairs/parsing.py)
-outside_image       a region of which nothing lies in the image
-crowd               a region that stands for many objects
-unread              a printed region whose words nobody gave
-no_outline          a mask of nothing, or a name of which some regions have masks and others none
-ambiguous           words that name other regions elsewhere in the same image
-outvoted            a second text of a region where there is room for one: people's, then the highest score, stays
-too_long            a region dropped from a target over the limit, the smallest first; or a text over it
-duplicate           the same question with the same answer
-same_as             words that differ from others by case, article or number word alone and name the same regions
-unproven            a pair that does not parse back to its source
+                    a label, phrase or text that cannot be written in a target (model/pairs/parsing.py)
+outside_image       a region that lies outside the image
+crowd               a region that covers many objects
+unread              a region of printed text without its text
+no_outline          an empty mask, or a name of several regions that do not all have masks
+ambiguous           words that name different regions in different places of the record
+outvoted            all but the best text of a region, where a task takes only one: human first, then by score
+too_long            a region, the smallest first, or a text that does not fit into the token limit
+duplicate           a pair equal to an earlier one
+same_as             a name that differs from another name of the same regions only by case, article or number word
+unproven            a pair that does not parse back to its annotations
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ from engine.schema import STRINGS, required
 from model.pairs.targets import ORDERS, Order
 from model.pairs.tasks import TASKS, task_of
 
-# One row a pair, in the order of TASKS inside an image.
+# One row for each pair. Pairs of an image are in the order of TASKS.
 PAIRS = pa.schema(
     [
         required("image_id", pa.string()),
         required("width", pa.int32()),  # upright, after EXIF
         required("height", pa.int32()),
-        required("uri", pa.string()),  # of a release the tar's name, relative to the folder of the pairs
+        required("uri", pa.string()),  # in a release: the name of the tar, relative to the folder of the pairs
         required("offset", pa.int64()),
         required("length", pa.int64()),  # -1: the whole file
         required("split", pa.string()),
         required("task", pa.string()),
         required("prompt", pa.string()),
         required("target", pa.string()),
-        required("annotation_ids", STRINGS),  # every annotation that prompt and target are made of
-        required("tokens", pa.int32()),  # of the target, by whatever counted them
-        required("truncated", pa.bool_()),  # regions are missing, for it would have been too long
+        required("annotation_ids", STRINGS),  # every annotation that the prompt and the target were made from
+        required("tokens", pa.int32()),  # of the target, by Options.count
+        required("truncated", pa.bool_()),  # some regions did not fit into the token limit
     ]
 )
 
-_NO_WORD = re.compile(r"<loc_[0-9]+>|<sep>|</?poly>")
+_MARK = re.compile(r"<loc_[0-9]+>|<sep>|</?poly>")
 
 
 def estimated_tokens(target: str) -> int:
-    """An estimate that needs no tokenizer: right for locations and marks; a word is a token for every four bytes.
+    """Estimate the tokens of a target without a tokenizer: exact for locations and marks, 4 bytes a token for words.
 
-    English and most labels need fewer (a BART vocabulary has `photograph` as one); strings of digits, rare scripts
-    and runs of punctuation can need more, so leave room under the model's own limit where there are many.
+    English text needs fewer tokens (`photograph` is a single one for BART). Digits, rare scripts and runs of
+    punctuation can need more, so use a lower limit than the model's if there are many of them.
     """
     if "<" not in target:
         return 2 + sum([_tokens_of(word) for word in target.split(" ")])
-    words, marks = _NO_WORD.subn(" ", target)
+    words, marks = _MARK.subn(" ", target)
     return 2 + marks + sum([_tokens_of(word) for word in words.split(" ") if word])
 
 
@@ -73,13 +73,13 @@ def _tokens_of(word: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is asked for. ConfigError for what is no task, no order, or no limit."""
+    """How pairs are made. ConfigError for an unknown task or order, or a limit that is too low."""
 
     tasks: Sequence[str] = tuple(TASKS)
     order: Order = "area"
     max_tokens: int = 1024
-    max_points: int = 50  # corners of each part of an outline
-    masks: bool = False  # open-vocabulary detection answers with outlines where there are masks, instead of boxes
+    max_points: int = 50  # most corners of each part of an outline
+    masks: bool = False  # outlines instead of boxes in open-vocabulary detection, for regions with masks
     count: Callable[[str], int] = estimated_tokens
 
     def __post_init__(self) -> None:
@@ -88,7 +88,9 @@ class Options:
         if self.order not in ORDERS:
             raise unknown("order", self.order, ORDERS)
         if self.max_tokens < 8 or self.max_points < 4:
-            raise ConfigError(f"A target of {self.max_tokens} tokens, an outline of {self.max_points} points: too few.")
+            raise ConfigError(
+                f"max_tokens is {self.max_tokens} and max_points is {self.max_points}: expected 8 and 4 at least."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +105,19 @@ class Pair:
 
 @dataclass(slots=True)
 class Compiled:
-    """`left_out` counts by (task, reason)."""
+    """The pairs of one record. `left_out`: counts by (task, reason)."""
 
     pairs: list[Pair] = field(default_factory=list)
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @property
     def proven(self) -> Counter[str]:
-        """How many there are of each task: whatever is here is proven."""
+        """The number of pairs of each task. All pairs are proven when they are made."""
         return Counter(pair.task for pair in self.pairs)
 
 
 def pair_row(pair: Pair, image: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of PAIRS. `image`: its image_id, width, height, uri, offset, length and split."""
-    place = {name: image[name] for name in PAIRS.names[:7]}
+    """A row of PAIRS. `image`: has image_id, width, height, uri, offset, length and split."""
+    locator = {name: image[name] for name in PAIRS.names[:7]}
     answer = {name: getattr(pair, name) for name in PAIRS.names[7:]}
-    return place | answer
+    return locator | answer

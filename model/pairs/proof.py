@@ -1,7 +1,7 @@
-"""Whether a target says what its source says: it is parsed back, and every number is within half a location.
+"""Check a target: parsed back, it must give the items it was written from, to within half a location.
 
-Only what lies inside the image can be said, so a source is compared where it is clipped to the image. An outline
-is compared as it was simplified, not with its mask.
+Coordinates outside the image are clipped to it before they are compared, because a target cannot express them. An
+outline is compared after simplification, not with its mask.
 """
 
 from __future__ import annotations
@@ -13,41 +13,40 @@ from model.pairs.parsing import ParsedRegion, parse_target
 from model.pairs.targets import Item
 from model.pairs.tasks import task_of
 
-_SLACK = 1e-6  # pixels: what floating point loses
+_SLACK = 1e-6  # pixels, for rounding errors
 
 
 def is_proven(task: str, target: str, items: Sequence[Item], text: str = "", *, width: float, height: float) -> bool:
-    """`items` in the order of the target."""
+    """Whether the target parses back to `items` (in the order of the target), or to `text` for a text task."""
     parsed = parse_target(task, target, width=width, height=height)
     if parsed.faults or parsed.text != text or len(parsed.regions) != len(items):
         return False
     form = task_of(task).form
     labelled = form not in ("boxes", "polygons")
-    for found, item in zip(parsed.regions, items, strict=True):
-        if (labelled and found.label != item.label) or not _same_place(form, found, item, width, height):
+    for region, item in zip(parsed.regions, items, strict=True):
+        if (labelled and region.label != item.label) or not _same_shape(form, region, item, width, height):
             return False
     return True
 
 
-def _same_place(form: str, found: ParsedRegion, item: Item, width: float, height: float) -> bool:
+def _same_shape(form: str, region: ParsedRegion, item: Item, width: float, height: float) -> bool:
     if form == "quads":
-        return found.quad is not None and is_near(found.quad, item.quad, width, height)
+        return region.quad is not None and is_near(region.quad, item.quad, width, height)
     if form == "polygons" or (form == "repeated_boxes" and item.polygons):
-        pairs = zip(found.polygons, item.polygons, strict=False)
-        return len(found.polygons) == len(item.polygons) and all(is_near(*pair, width, height) for pair in pairs)
-    return found.box is not None and is_near(found.box, item.box, width, height)
+        pairs = zip(region.polygons, item.polygons, strict=False)
+        return len(region.polygons) == len(item.polygons) and all(is_near(*pair, width, height) for pair in pairs)
+    return region.box is not None and is_near(region.box, item.box, width, height)
 
 
 def is_near(read: Sequence[float], source: Sequence[float], width: float, height: float) -> bool:
-    """x, y, x, y, ... of both: as many, and none further than half a location from its source inside the image."""
+    """Whether two lists of points (x, y, x, y, ...) have equal length and differ by at most half a location each."""
     if len(read) != len(source):
         return False
     sides = (width, height)
     most = (width / (2 * BINS) + _SLACK, height / (2 * BINS) + _SLACK)
     for number, value in enumerate(read):
         axis = number & 1
-        apart = value - source[number]
-        if not -most[axis] <= apart <= most[axis]:
+        if not -most[axis] <= value - source[number] <= most[axis]:
             inside = min(max(source[number], 0.0), sides[axis])
             if not -most[axis] <= value - inside <= most[axis]:
                 return False

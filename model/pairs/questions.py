@@ -1,4 +1,8 @@
-"""What each task can ask of one image. Whether it fits and holds, model/pairs/compile.py decides."""
+"""For each task, the pairs that a record supports, as drafts. model/pairs/compile.py finishes them.
+
+What a target or prompt cannot hold gets no draft and is counted by (task, reason); model/pairs/pair.py lists the
+reasons.
+"""
 
 from __future__ import annotations
 
@@ -19,198 +23,210 @@ _DETERMINERS = frozenset(
 
 
 class PairDraft(NamedTuple):
-    """The makings of a pair. A text task with items answers their labels, a line each.
+    """What a pair is made from: `items` or `text` for the target, `input` for the prompt.
 
-    Without `given` a task that takes words is given the labels of the items that are left in the end.
+    A text task with items answers with their labels, one a line. If a task takes names and `input` is empty, the
+    input becomes the labels of the items that fit into the target.
     """
 
     items: Sequence[Item] = ()
     text: str = ""
-    given: str = ""
-    ids: tuple[str, ...] = ()
+    input: str = ""
+    ids: tuple[str, ...] = ()  # of annotations, beside those of the items
 
 
 class DraftMaker:
-    """`left_out` counts what no draft holds, by (task, reason). `masks`: outlines in open-vocabulary detection."""
+    """Makes the drafts of one record.
 
-    def __init__(self, source: RecordView, left_out: Counter[tuple[str, str]], *, masks: bool) -> None:
-        self.source, self.left_out, self.masks = source, left_out, masks
+    `left_out`: the counter of what gets no draft. `masks`: outlines instead of boxes in open-vocabulary detection.
+    """
+
+    def __init__(self, record: RecordView, left_out: Counter[tuple[str, str]], *, masks: bool) -> None:
+        self.record, self.left_out, self.masks = record, left_out, masks
         self._regions: dict[str, str] = {}
 
-    def of(self, task: str) -> Iterator[PairDraft]:
-        """In the record's order."""
+    def drafts(self, task: str) -> Iterator[PairDraft]:
+        """The drafts of a task, in the order of the record."""
         return _MAKERS[TASKS[task].reads, TASKS[task].input](self, task)
 
     def captions(self, task: str) -> Iterator[PairDraft]:
-        for text in self.source.texts:
-            if text["granularity"] == TASKS[task].granularity and self._good(task, text_fault(text["text"])):
+        for text in self.record.texts:
+            if text["granularity"] == TASKS[task].granularity and self._accept(task, text_fault(text["text"])):
                 yield PairDraft(text=text["text"], ids=(text["id"],))
 
-    def objects(self, task: str) -> Iterator[PairDraft]:
-        yield from _some(self._items(task, [(thing, SourceText("", thing.label)) for thing in self.source.objects]))
+    def labelled_objects(self, task: str) -> Iterator[PairDraft]:
+        labelled = [(region, SourceText("", region.label)) for region in self.record.objects]
+        yield from _draft_of(self._items(task, labelled))
 
-    def described(self, task: str) -> Iterator[PairDraft]:
-        yield from _some(self._items(task, self._best(task, self.source.objects, self._region_texts(task))))
+    def described_objects(self, task: str) -> Iterator[PairDraft]:
+        yield from _draft_of(self._items(task, self._best_texts(task, self.record.objects)))
 
-    def proposals(self, task: str) -> Iterator[PairDraft]:
-        yield from _some([_item(thing, "") for thing in self.source.objects if self._good(task, _fault(thing))])
+    def object_boxes(self, task: str) -> Iterator[PairDraft]:
+        yield from _draft_of([_item(region) for region in self.record.objects if self._accept(task, _fault(region))])
 
-    def printed(self, task: str) -> Iterator[PairDraft]:
+    def printed_text(self, task: str) -> Iterator[PairDraft]:
         fault = text_fault if TASKS[task].form == "text" else label_fault
-        items = self._items(task, self._best(task, self.source.printed, self._region_texts(task), "unread"), fault)
-        yield from _some(in_target_order("quads", items, "reading"))
+        items = self._items(task, self._best_texts(task, self.record.printed, "unread"), fault)
+        yield from _draft_of(in_target_order("quads", items, "reading"))
 
-    def grounding(self, task: str) -> Iterator[PairDraft]:
-        for text in self.source.texts:
-            mentions = self.source.mentions(text["id"])
-            if not mentions or not self._good(task, text_fault(text["text"])):
+    def grounded_captions(self, task: str) -> Iterator[PairDraft]:
+        for text in self.record.texts:
+            mentions = self.record.mentions(text["id"])
+            if not mentions or not self._accept(task, text_fault(text["text"])):
                 continue
             items = [
-                _item(thing, mention.phrase, *mention.ids, at=mention.at)
+                _item(region, mention.phrase, *mention.ids, start=mention.start)
                 for mention in mentions
-                if self._good(task, label_fault(mention.phrase))
-                for thing in mention.things.values()
-                if self._good(task, "outside_image" if thing.outside else "")
+                if self._accept(task, label_fault(mention.phrase))
+                for region in mention.regions.values()
+                if self._accept(task, "outside_image" if region.outside else "")
             ]
             if items:
-                yield PairDraft(items, given=text["text"], ids=(text["id"],))
+                yield PairDraft(items, input=text["text"], ids=(text["id"],))
 
-    def referred(self, task: str) -> Iterator[PairDraft]:
-        masked = (name for name in self._names(task) if any(thing.rle for thing in name.things))
+    def masks_of_names(self, task: str) -> Iterator[PairDraft]:
+        """For each label or phrase, the masks of all its regions."""
+        masked = (name for name in self._expressions(task) if any(region.rle for region in name.regions))
         for name in self._distinct(task, masked):
-            items = self._named(name, masks=True)
-            if self._good(task, "" if all(item.polygons for item in items) else "no_outline"):
+            items = self._items_of(name, masks=True)
+            if self._accept(task, "" if all(item.polygons for item in items) else "no_outline"):
                 yield PairDraft(items)
 
-    def segmented(self, task: str) -> Iterator[PairDraft]:
-        for thing in self.source.objects:
-            if thing.rle and self._good(task, _fault(thing)):
-                outline = self.source.outline(thing)
-                if self._good(task, "" if outline else "no_outline"):
-                    yield PairDraft([_item(thing, "")._replace(polygons=outline)], given=self._region(thing))
+    def mask_of_region(self, task: str) -> Iterator[PairDraft]:
+        for region in self.record.objects:
+            if region.rle and self._accept(task, _fault(region)):
+                outline = self.record.outline(region)
+                if self._accept(task, "" if outline else "no_outline"):
+                    yield PairDraft([_item(region)._replace(polygons=outline)], input=self._locations(region))
 
-    def vocabulary(self, task: str) -> Iterator[PairDraft]:
-        """All labels at once, each by itself, and each phrase that names one region: a referring expression."""
-        asked = (name for name in self._names(task) if name.is_label or len(name.things) == 1)
-        names = list(self._distinct(task, asked))
-        items = [self._named(name, masks=self.masks) for name in names]
+    def named_objects(self, task: str) -> Iterator[PairDraft]:
+        """All labels in one draft, then a draft for each label and for each phrase that names a single region."""
+        single = (name for name in self._expressions(task) if name.is_label or len(name.regions) == 1)
+        names = list(self._distinct(task, single))
+        items = [self._items_of(name, masks=self.masks) for name in names]
         labels = [own for name, own in zip(names, items, strict=True) if name.is_label]
         if len(labels) > 1:
             yield PairDraft([item for own in labels for item in own])
         yield from (PairDraft(own) for own in items)
 
-    def categories(self, task: str) -> Iterator[PairDraft]:
-        for thing in self.source.objects:
-            if self._good(task, _fault(thing) or label_fault(thing.label)):
-                yield PairDraft(text=thing.label, given=self._region(thing), ids=(thing.id,))
+    def label_of_region(self, task: str) -> Iterator[PairDraft]:
+        for region in self.record.objects:
+            if self._accept(task, _fault(region) or label_fault(region.label)):
+                yield PairDraft(text=region.label, input=self._locations(region), ids=(region.id,))
 
-    def descriptions(self, task: str) -> Iterator[PairDraft]:
-        for thing in self.source.objects:
-            for said in self._region_texts(task).get(thing.id, ()):
-                yield from self._said(task, thing, said)
+    def descriptions_of_region(self, task: str) -> Iterator[PairDraft]:
+        """A draft for each text of each object."""
+        texts = self.record.region_texts(TASKS[task].granularity)
+        for region in self.record.objects:
+            for text in texts.get(region.id, ()):
+                yield from self._text_of_region(task, region, text)
 
-    def readings(self, task: str) -> Iterator[PairDraft]:
-        for thing, said in self._best(task, self.source.printed, self._region_texts(task), "unread"):
-            yield from self._said(task, thing, said)
+    def print_in_region(self, task: str) -> Iterator[PairDraft]:
+        for region, text in self._best_texts(task, self.record.printed, "unread"):
+            yield from self._text_of_region(task, region, text)
 
-    def _said(self, task: str, thing: ViewedRegion, said: SourceText) -> Iterator[PairDraft]:
-        if self._good(task, _fault(thing) or text_fault(said.text)):
-            yield PairDraft(text=said.text, given=self._region(thing), ids=(thing.id, said.id))
+    def _text_of_region(self, task: str, region: ViewedRegion, text: SourceText) -> Iterator[PairDraft]:
+        if self._accept(task, _fault(region) or text_fault(text.text)):
+            yield PairDraft(text=text.text, input=self._locations(region), ids=(region.id, text.id))
 
-    def _good(self, task: str, reason: str) -> bool:
-        """Whether there is no reason to leave it out; counted if there is."""
+    def _accept(self, task: str, reason: str) -> bool:
+        """True if there is no reason to leave something out; otherwise count the reason."""
         if reason:
             self.left_out[task, reason] += 1
         return not reason
 
-    def _best(
-        self, task: str, things: Iterable[ViewedRegion], texts: Mapping[str, list[SourceText]], without: str = ""
+    def _best_texts(
+        self, task: str, regions: Iterable[ViewedRegion], missing: str = ""
     ) -> Iterator[tuple[ViewedRegion, SourceText]]:
-        """One text for each region that has any; those that have none are counted by the reason `without`."""
-        for thing in things:
-            if own := texts.get(thing.id):
-                yield thing, own[0]
+        """The best text of each region that has any. Regions without text are counted by the reason `missing`."""
+        texts = self.record.region_texts(TASKS[task].granularity)
+        for region in regions:
+            if own := texts.get(region.id):
+                yield region, own[0]
                 if len(own) > 1:
                     self.left_out[task, "outvoted"] += len(own) - 1
-            elif without:
-                self.left_out[task, without] += 1
+            elif missing:
+                self.left_out[task, missing] += 1
 
     def _items(
-        self, task: str, labelled: Iterable[tuple[ViewedRegion, SourceText]], fault: Callable[[str], str] = label_fault
+        self,
+        task: str,
+        labelled: Iterable[tuple[ViewedRegion, SourceText]],
+        fault: Callable[[str], str] = label_fault,
     ) -> list[Item]:
+        """An item for each region with its text as the label."""
         return [
-            _item(thing, said.text, *([said.id] if said.id else ()))
-            for thing, said in labelled
-            if self._good(task, _fault(thing) or fault(said.text))
+            _item(region, text.text, *([text.id] if text.id else ()))
+            for region, text in labelled
+            if self._accept(task, _fault(region) or fault(text.text))
         ]
 
-    def _names(self, task: str) -> Iterator[Expression]:
-        for name in self.source.names():
-            reason = "ambiguous" if name.ambiguous else "outside_image" if any(t.outside for t in name.things) else ""
-            if self._good(task, label_fault(name.words) or reason):
+    def _expressions(self, task: str) -> Iterator[Expression]:
+        """Labels and phrases that a prompt can hold and that name regions without ambiguity."""
+        for name in self.record.expressions():
+            outside = any(region.outside for region in name.regions)
+            reason = "ambiguous" if name.ambiguous else "outside_image" if outside else ""
+            if self._accept(task, label_fault(name.words) or reason):
                 yield name
 
     def _distinct(self, task: str, names: Iterable[Expression]) -> Iterator[Expression]:
-        """Of names that say the same of the same regions the first: labels come before phrases."""
+        """The first of those that differ only by article, case or number word and name the same regions."""
         seen: set[tuple[str, frozenset[str]]] = set()
         for name in names:
-            key = (plain_expression(name.words), frozenset(thing.id for thing in name.things))
-            if self._good(task, "same_as" if key in seen else ""):
+            key = (plain_expression(name.words), frozenset(region.id for region in name.regions))
+            if self._accept(task, "same_as" if key in seen else ""):
                 seen.add(key)
                 yield name
 
-    def _named(self, name: Expression, *, masks: bool) -> list[Item]:
-        items = [_item(thing, name.words, *name.ids) for thing in name.things]
+    def _items_of(self, name: Expression, *, masks: bool) -> list[Item]:
+        items = [_item(region, name.words, *name.phrase_ids) for region in name.regions]
         if not masks:
             return items
-        return [
-            item._replace(polygons=self.source.outline(thing)) for item, thing in zip(items, name.things, strict=True)
-        ]
+        outlines = [self.record.outline(region) for region in name.regions]
+        return [item._replace(polygons=outline) for item, outline in zip(items, outlines, strict=True)]
 
-    def _region_texts(self, task: str) -> Mapping[str, list[SourceText]]:
-        return self.source.region_texts(TASKS[task].granularity)
-
-    def _region(self, thing: ViewedRegion) -> str:
-        if thing.id not in self._regions:
-            self._regions[thing.id] = location_tokens(thing.box, self.source.width, self.source.height)
-        return self._regions[thing.id]
+    def _locations(self, region: ViewedRegion) -> str:
+        if region.id not in self._regions:
+            self._regions[region.id] = location_tokens(region.box, self.record.width, self.record.height)
+        return self._regions[region.id]
 
 
+# By what a task reads and what its prompt takes. A task that combines them in a new way needs a method above.
 _MAKERS: Mapping[tuple[Reads, Input], Callable[[DraftMaker, str], Iterator[PairDraft]]] = {
     ("texts", ""): DraftMaker.captions,
-    ("labels", ""): DraftMaker.objects,
-    ("descriptions", ""): DraftMaker.described,
-    ("boxes", ""): DraftMaker.proposals,
-    ("printed", ""): DraftMaker.printed,
-    ("phrases", "caption"): DraftMaker.grounding,
-    ("masks_of_names", "names"): DraftMaker.referred,
-    ("names", "names"): DraftMaker.vocabulary,
-    ("masks", "region"): DraftMaker.segmented,
-    ("labels", "region"): DraftMaker.categories,
-    ("descriptions", "region"): DraftMaker.descriptions,
-    ("printed", "region"): DraftMaker.readings,
+    ("labels", ""): DraftMaker.labelled_objects,
+    ("descriptions", ""): DraftMaker.described_objects,
+    ("boxes", ""): DraftMaker.object_boxes,
+    ("printed", ""): DraftMaker.printed_text,
+    ("phrases", "caption"): DraftMaker.grounded_captions,
+    ("masks_of_names", "names"): DraftMaker.masks_of_names,
+    ("names", "names"): DraftMaker.named_objects,
+    ("masks", "region"): DraftMaker.mask_of_region,
+    ("labels", "region"): DraftMaker.label_of_region,
+    ("descriptions", "region"): DraftMaker.descriptions_of_region,
+    ("printed", "region"): DraftMaker.print_in_region,
 }
 
 
 def plain_expression(words: str) -> str:
-    """An expression without case and without the articles and number words before it; as it is if there is no more.
+    """An expression in lower case, without leading articles and number words. One that is only these stays whole.
 
-    "The two cats", "both cats" and "cats" are one expression, "cat" is another.
+    "The two cats", "both cats" and "cats" give "cats"; "a cat" gives "cat".
     """
     plain = words.casefold().split()
     rest = list(dropwhile(lambda word: word in _DETERMINERS or word.isdigit(), plain))
     return " ".join(rest or plain)
 
 
-def _fault(thing: ViewedRegion) -> str:
-    return "crowd" if thing.crowd else "outside_image" if thing.outside else ""
+def _fault(region: ViewedRegion) -> str:
+    return "crowd" if region.crowd else "outside_image" if region.outside else ""
 
 
-def _item(thing: ViewedRegion, label: str, *ids: str, at: int = 0) -> Item:
-    return Item(label, thing.box, thing.quad, (), at, (*ids, thing.id))
+def _item(region: ViewedRegion, label: str = "", *ids: str, start: int = 0) -> Item:
+    return Item(label, region.box, region.quad, (), start, (*ids, region.id))
 
 
-def _some(items: Sequence[Item]) -> Iterator[PairDraft]:
-    """Of nothing nothing is asked."""
+def _draft_of(items: Sequence[Item]) -> Iterator[PairDraft]:
+    """One draft of all items; none without items."""
     if items:
         yield PairDraft(items)

@@ -1,7 +1,7 @@
-"""One image's kept record as what can be asked of it: objects, printed words, texts, phrases, names.
+"""One image's record, arranged for making pairs: objects, printed text, captions, phrases, and names of regions.
 
-It takes what is passed: regions that were dropped or merged are not among them, and a phrase's references to them
-are passed over.
+`record` holds kept annotations only: regions that were dropped or merged are not in it, and references of phrases to
+them are ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from model.pairs.polygons import outline
 
 
 class ViewedRegion(NamedTuple):
-    """A region. A crowd (people's label for many at once) is not to be found as one, but may be what a phrase says."""
+    """A region. `crowd`: it covers many objects at once, so it is no object to detect, but a phrase may name it."""
 
     id: str
     label: str
@@ -24,11 +24,11 @@ class ViewedRegion(NamedTuple):
     quad: tuple[float, ...]  # its own, or the corners of its box
     rle: str
     crowd: bool
-    outside: bool
+    outside: bool  # no part of it lies in the image
 
 
 class SourceText(NamedTuple):
-    """A text and the annotation it is from."""
+    """A text, and the id of its annotation."""
 
     id: str
     text: str
@@ -36,40 +36,40 @@ class SourceText(NamedTuple):
 
 @dataclass(slots=True)
 class Mention:
-    """A phrase of a text, and the regions it names; phrases of several producers on the same words are one."""
+    """A phrase at one position of a text, and the regions it names. Phrases of several producers there are merged."""
 
     phrase: str
-    at: int
+    start: int  # position in the text
     ids: list[str] = field(default_factory=list)
-    things: dict[str, ViewedRegion] = field(default_factory=dict)
+    regions: dict[str, ViewedRegion] = field(default_factory=dict)
 
 
 class Expression(NamedTuple):
-    """Words that name regions of the image: a label names all that have it, a phrase what it is grounded in.
+    """Words that name regions: a label names all regions that have it, a phrase the regions it is grounded in.
 
-    Ambiguous are words that name other regions in another place; they have none here.
+    `ambiguous`: the words name different regions in different places of the record. Then `regions` is empty.
     """
 
     words: str
-    things: Sequence[ViewedRegion]
-    ids: tuple[str, ...]  # of phrases
+    regions: Sequence[ViewedRegion]
+    phrase_ids: tuple[str, ...]
     is_label: bool
     ambiguous: bool = False
 
 
 class RecordView:
-    """`record`: a row of RECORD's columns; those that lack are empty. Width and height are the upright image's."""
+    """`record`: a row with the columns of RECORD, each optional. `width`, `height`: of the upright image, in pixels."""
 
     def __init__(self, record: Mapping[str, Any], *, width: int, height: int, max_points: int = 50) -> None:
         self.width, self.height, self._max_points = width, height, max_points
-        things = [(region["kind"], _thing(region, width, height)) for region in record.get("regions", ())]
-        self.objects = [thing for kind, thing in things if kind == "object"]
-        self.printed = [thing for kind, thing in things if kind == "text"]
+        regions = [(region["kind"], _viewed(region, width, height)) for region in record.get("regions", ())]
+        self.objects = [region for kind, region in regions if kind == "object"]
+        self.printed = [region for kind, region in regions if kind == "text"]
         self.texts: Sequence[Mapping[str, Any]] = record.get("texts", ())
         self._region_texts: Sequence[Mapping[str, Any]] = record.get("region_texts", ())
         self._by_granularity: dict[str, dict[str, list[SourceText]]] = {}
         self._phrases: Sequence[Mapping[str, Any]] = record.get("phrases", ())
-        self._by_id = {thing.id: thing for _, thing in things}
+        self._by_id = {region.id: region for _, region in regions}
         self._outlines: dict[str, list[list[float]]] = {}
         self._mentions: dict[str, list[Mention]] | None = None
 
@@ -79,20 +79,20 @@ class RecordView:
             self._by_granularity[granularity] = _best_first(self._region_texts, granularity)
         return self._by_granularity[granularity]
 
-    def outline(self, thing: ViewedRegion) -> list[list[float]]:
-        """Its mask as polygons; none without a mask, or with one that is not of this image."""
-        if not thing.rle:
+    def outline(self, region: ViewedRegion) -> list[list[float]]:
+        """The mask of a region as polygons. Empty if it has no mask, or a mask of another image size."""
+        if not region.rle:
             return []
-        if thing.id not in self._outlines:
+        if region.id not in self._outlines:
             try:
                 size = {"width": self.width, "height": self.height, "max_points": self._max_points}
-                self._outlines[thing.id] = outline(thing.rle, **size)
+                self._outlines[region.id] = outline(region.rle, **size)
             except EngineError:
-                self._outlines[thing.id] = []
-        return self._outlines[thing.id]
+                self._outlines[region.id] = []
+        return self._outlines[region.id]
 
     def mentions(self, text_id: str) -> list[Mention]:
-        """The grounded phrases of a text, in its order."""
+        """The grounded phrases of a text, by position."""
         if self._mentions is None:
             texts = {text["id"]: text["text"] for text in self.texts}
             spans: dict[tuple[str, int, int], Mention] = {}
@@ -104,40 +104,45 @@ class RecordView:
         return self._mentions.get(text_id, [])
 
     def _mention(self, spans: dict[tuple[str, int, int], Mention], phrase: Mapping[str, Any], text: str) -> None:
-        things = {name: self._by_id[name] for name in phrase["region_ids"] if name in self._by_id}
-        if not things:
+        regions = {name: self._by_id[name] for name in phrase["region_ids"] if name in self._by_id}
+        if not regions:
             return
         start, end = phrase["char_start"], phrase["char_end"]
         mention = spans.setdefault((phrase["text_id"], start, end), Mention(text[start:end], start))
         mention.ids.append(phrase["id"])
-        mention.things |= things
+        mention.regions |= regions
 
-    def names(self) -> list[Expression]:
-        """Labels, then phrases that are no label."""
+    def expressions(self) -> list[Expression]:
+        """All labels, then all phrases that are not a label too."""
         labels: dict[str, list[ViewedRegion]] = {}
-        for thing in self.objects:
-            if thing.label and not thing.crowd and not thing.outside:
-                labels.setdefault(thing.label, []).append(thing)
+        for region in self.objects:
+            if region.label and not region.crowd and not region.outside:
+                labels.setdefault(region.label, []).append(region)
         phrases: dict[str, list[Mention]] = {}
         for text in self.texts:
             for mention in self.mentions(text["id"]):
                 phrases.setdefault(mention.phrase, []).append(mention)
-        names = [Expression(label, things, (), is_label=True) for label, things in labels.items()]
-        return names + [name for words, own in phrases.items() for name in _named(words, own, labels.get(words))]
+        expressions = [Expression(label, regions, (), is_label=True) for label, regions in labels.items()]
+        for words, mentions in phrases.items():
+            expressions += _phrase_expressions(words, mentions, labels.get(words))
+        return expressions
 
 
-def _named(words: str, mentions: Sequence[Mention], labelled: Sequence[ViewedRegion] | None) -> Iterator[Expression]:
-    meant = {frozenset(mention.things) for mention in mentions}
+def _phrase_expressions(
+    words: str, mentions: Sequence[Mention], labelled: Sequence[ViewedRegion] | None
+) -> Iterator[Expression]:
+    """`labelled`: the regions that have the same words as their label; None if there are none."""
+    meanings = {frozenset(mention.regions) for mention in mentions}
     if labelled is not None:
-        meant.add(frozenset(thing.id for thing in labelled))
-    if len(meant) > 1:
+        meanings.add(frozenset(region.id for region in labelled))
+    if len(meanings) > 1:
         yield Expression(words, (), (), is_label=False, ambiguous=True)
     elif labelled is None:
         ids = tuple(name for mention in mentions for name in mention.ids)
-        yield Expression(words, list(mentions[0].things.values()), ids, is_label=False)
+        yield Expression(words, list(mentions[0].regions.values()), ids, is_label=False)
 
 
-def _thing(region: Mapping[str, Any], width: int, height: int) -> ViewedRegion:
+def _viewed(region: Mapping[str, Any], width: int, height: int) -> ViewedRegion:
     x1, y1, x2, y2 = box = (region["x1"], region["y1"], region["x2"], region["y2"])
     quad = tuple(region["quad"]) or (x1, y1, x2, y1, x2, y2, x1, y2)
     outside = not (x1 < width and y1 < height and x2 > 0 and y2 > 0)
@@ -146,7 +151,7 @@ def _thing(region: Mapping[str, Any], width: int, height: int) -> ViewedRegion:
 
 
 def _best_first(region_texts: Sequence[Mapping[str, Any]], granularity: str) -> dict[str, list[SourceText]]:
-    """Texts of each region: people's, then by score."""
+    """{region id: its texts}: human ones first, which have no score, then by score."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for item in region_texts:
         if item["granularity"] == granularity:

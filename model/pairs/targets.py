@@ -1,7 +1,7 @@
-"""Annotations as the target a model is taught to write; model/pairs/parsing.py has the grammar and reads it back.
+"""Writes annotations as the target text that a model learns. model/pairs/parsing.py has the grammar and parses it.
 
-The order of regions is a choice (`area` as the released checkpoints write, `reading` for models trained from scratch),
-but for phrases, which follow their text, and printed text, which is read from top to bottom.
+Regions are in one of two orders: `area` (largest first), as the released checkpoints write them, or `reading` (left to
+right), for models trained from scratch. Phrases are always in the order of their caption, printed text from the top.
 """
 
 from __future__ import annotations
@@ -20,21 +20,18 @@ ORDERS: tuple[Order, ...] = ("area", "reading")
 
 
 class Item(NamedTuple):
-    """One region to be written, in pixels of the upright image: its box always, its corners or outline where due.
-
-    `at` is the place of a phrase in its caption; items of one phrase share it. `ids` are the annotations it is from.
-    """
+    """One region to write, in pixels of the upright image. `quad` and `polygons` are needed only by some forms."""
 
     label: str
     box: Box
-    quad: tuple[float, ...] = ()  # x, y of four corners, clockwise from the text's own top left
-    polygons: Sequence[Sequence[float]] = ()  # the parts of one thing, each x, y, x, y, ...
-    at: int = 0
-    ids: tuple[str, ...] = ()
+    quad: tuple[float, ...] = ()  # x, y of four corners, clockwise from the top left of the text
+    polygons: Sequence[Sequence[float]] = ()  # the parts of one outline, each x, y, x, y, ...
+    start: int = 0  # of its phrase in the caption: items of one phrase have the same
+    ids: tuple[str, ...] = ()  # of the annotations it was made from
 
 
 def item_fault(form: Form, item: Item) -> str:
-    """Why a target of this form cannot hold an item; '' if it can."""
+    """The reason why a target of this form cannot hold an item; '' if it can."""
     if form == "polygons" or (form == "repeated_boxes" and item.polygons):
         if not item.polygons or any(len(part) < 6 or len(part) % 2 for part in item.polygons):
             return "no_outline"
@@ -44,14 +41,14 @@ def item_fault(form: Form, item: Item) -> str:
 
 
 def in_target_order(form: Form, items: Sequence[Item], order: Order) -> list[Item]:
-    """Items in the order of a target. By area, those of one label stand where the first of them does."""
+    """Sort items for a target. By area, items of one label are together, at the position of the largest of them."""
     if order not in ORDERS:
         raise unknown("order", order, ORDERS)
     if form == "quads":
-        return sorted(items, key=_from_the_top)
-    placed = sorted(items, key=_by_area if order == "area" else _from_the_left)
+        return sorted(items, key=_top_first)
+    placed = sorted(items, key=_largest_first if order == "area" else _left_first)
     if form == "phrases":
-        return sorted(placed, key=lambda item: (item.at, item.label))
+        return sorted(placed, key=lambda item: (item.start, item.label))
     if form == "labelled_boxes" and order == "area":
         first: dict[str, int] = {}
         for number, item in enumerate(placed):
@@ -61,7 +58,7 @@ def in_target_order(form: Form, items: Sequence[Item], order: Order) -> list[Ite
 
 
 def write_target(form: Form, items: Sequence[Item], *, width: float, height: float, order: Order) -> str:
-    """Items as they are given, already in_target_order; nothing is checked."""
+    """Write items in the order given. They are not checked: see `item_fault`."""
     if form == "polygons":
         shapes = [_outline(item, width, height) for item in items]
         return shapes[0] if len(shapes) == 1 else "".join(f"{POLY}{shape}{END_POLY}" for shape in shapes)
@@ -75,12 +72,12 @@ def write_target(form: Form, items: Sequence[Item], *, width: float, height: flo
 
 
 def _labelled(items: Sequence[Item], width: float, height: float, *, repeated: bool) -> Iterator[str]:
-    """A label, and the boxes of all items in a row that it is the label of."""
+    """Label, then boxes: consecutive items with the same label share it, unless `repeated`."""
     before: tuple[str, int] | None = None
     for item in items:
-        if repeated or (item.label, item.at) != before:
+        if repeated or (item.label, item.start) != before:
             yield item.label
-        before = item.label, item.at
+        before = item.label, item.start
         yield _box(item.box, width, height)
 
 
@@ -94,20 +91,20 @@ def _outline(item: Item, width: float, height: float) -> str:
     return SEP.join([location_tokens(part, width, height) for part in item.polygons])
 
 
-@functools.lru_cache(8192)  # a box is written for five tasks
+@functools.lru_cache(8192)  # up to five tasks write the same box
 def _box(box: Box, width: float, height: float) -> str:
     return location_tokens(box, width, height)
 
 
-def _by_area(item: Item) -> tuple[float, float, float]:
+def _largest_first(item: Item) -> tuple[float, float, float]:
     x1, y1, x2, y2 = item.box
     return (-(x2 - x1) * (y2 - y1), y1, x1)
 
 
-def _from_the_left(item: Item) -> tuple[float, float, float]:
+def _left_first(item: Item) -> tuple[float, float, float]:
     x1, y1, x2, _ = item.box
     return (x1 + x2, y1, x1)
 
 
-def _from_the_top(item: Item) -> tuple[float, float]:
+def _top_first(item: Item) -> tuple[float, float]:
     return (item.box[1], item.box[0])

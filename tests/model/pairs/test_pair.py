@@ -151,7 +151,11 @@ def test_pairs_are_rows_of_the_schema() -> None:
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"tasks": ["<ODD>"]}, "did you mean '<OD>'"), ({"order": "size"}, "Unknown order"), ({"max_tokens": 3}, "few")],
+    [
+        ({"tasks": ["<ODD>"]}, "did you mean '<OD>'"),
+        ({"order": "size"}, "Unknown order"),
+        ({"max_tokens": 3}, "max_tokens is 3"),
+    ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):

@@ -22,9 +22,9 @@ from tests.model.pictured import HEIGHT, WIDTH, pictured
 BOXES = [name for name, task in TASKS.items() if task.form not in ("text", "polygons")]
 
 
-def item(label: str, *box: float, at: int = 0, **given: Any) -> Item:
+def item(label: str, *box: float, start: int = 0, **given: Any) -> Item:
     x1, y1, x2, y2 = box
-    return Item(label, (x1, y1, x2, y2), (x1, y1, x2, y1, x2, y2, x1, y2), at=at, **given)
+    return Item(label, (x1, y1, x2, y2), (x1, y1, x2, y1, x2, y2, x1, y2), start=start, **given)
 
 
 def written(task: str, *items: Item, order: Order = "area") -> str:
@@ -76,13 +76,17 @@ def test_an_open_vocabulary_repeats_the_label_and_gathers_nothing() -> None:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_phrases_follow_their_text_and_own_several_boxes(order: Order) -> None:
-    items = item("a dog", 0, 0, 9, 9, at=20), item("two cats", 8, 0, 9, 1, at=3), item("two cats", 0, 0, 1, 1, at=3)
+    items = (
+        item("a dog", 0, 0, 9, 9, start=20),
+        item("two cats", 8, 0, 9, 1, start=3),
+        item("two cats", 0, 0, 1, 1, start=3),
+    )
     target = "two cats 0 0 1 1 8 0 9 1a dog 0 0 9 9"
     assert written("<CAPTION_TO_PHRASE_GROUNDING>", *items, order=order) == target
 
 
 def test_the_same_words_in_two_places_of_a_text_are_two_phrases() -> None:
-    items = item("a cat", 0, 0, 9, 9, at=20), item("a cat", 0, 0, 2, 2, at=3)
+    items = item("a cat", 0, 0, 9, 9, start=20), item("a cat", 0, 0, 2, 2, start=3)
     assert written("<CAPTION_TO_PHRASE_GROUNDING>", *items) == "a cat 0 0 2 2a cat 0 0 9 9"
 
 
@@ -216,6 +220,6 @@ def test_a_box_of_one_pixel_on_4000_is_read_back_to_half_a_location() -> None:
 
 @pytest.mark.parametrize("task", BOXES)
 def test_two_thousand_regions_are_written_and_read_back(task: str) -> None:
-    items = [item(f"thing {n % 7}", n % 50, n // 50, n % 50 + 9, n // 50 + 9, at=n) for n in range(2000)]
+    items = [item(f"thing {n % 7}", n % 50, n // 50, n % 50 + 9, n // 50 + 9, start=n) for n in range(2000)]
     target = checked_target(task, items, width=60, height=60)
     assert is_proven(task, target, in_target_order(task_of(task).form, items, "area"), width=60, height=60)
