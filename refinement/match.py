@@ -6,18 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from engine.records.boxes import Box
 from engine.records.labels import plain_label
-from model.evaluate.detections import Box
 from model.evaluate.matching import box_overlaps
-
-
-def overlap(a: Box, b: Box) -> float:
-    """IoU of two boxes; 0 if either has no area."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if not (width > 0 and height > 0):
-        return 0.0
-    shared = width * height
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
 def paired(

@@ -13,10 +13,10 @@ from typing import Literal
 
 import numpy as np
 
+from engine.records.boxes import Box, iou
 from engine.records.labels import plain_label
 from engine.records.overlaps import iou_pairs, suppressors
-from model.evaluate.detections import Box
-from refinement.match import overlap, paired
+from refinement.match import paired
 from refinement.options import MergeOptions
 
 Rule = Literal["moved", "relabelled", "added", "dropped", "duplicate"]
@@ -167,7 +167,7 @@ def _dropped(one: Given, options: MergeOptions) -> Change | None:
 
 def _improved(one: Given, proposal: Proposed, options: MergeOptions) -> Change | None:
     box = _between(one.box, proposal.box, options.geometry_weight)
-    moved = overlap(one.box, box)
+    moved = iou(one.box, box)
     stays = moved > SAME_PLACE or (one.has_mask and moved >= options.mask_iou)
     box = one.box if stays else box
     if _relabels(one, proposal, options):

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from engine.config.ranges import Share
 from engine.errors import ConfigError
+from engine.records.boxes import clipped_boxes
 from engine.records.labels import without_case
 from engine.records.overlaps import iou_pairs, suppressors
 from engine.schema import Answer, Region, Sample
@@ -294,5 +295,5 @@ def _copy(r: Region, merged_into: str, support: list[str]) -> Region:
 def _clipped(regions: Sequence[Region], sample: Sample) -> Floats:
     """What is not finite becomes a box without area."""
     boxes = np.array([(r.x1, r.y1, r.x2, r.y2) for r in regions], np.float64).reshape(-1, 4)
-    edge = np.array([sample.width, sample.height] * 2, np.float64)
-    return np.asarray(np.where(np.isfinite(boxes).all(axis=1, keepdims=True), np.clip(boxes, 0, edge), 0.0))
+    inside = clipped_boxes(boxes, sample.width, sample.height)
+    return np.asarray(np.where(np.isfinite(boxes).all(axis=1, keepdims=True), inside, 0.0))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import ClassVar
 
+from engine.records.boxes import area, box_of
 from engine.records.labels import plain_words
 from engine.schema import Answer, Chunk, Phrase, Region, Sample, Text
 from specialists.english import COLLECTIVE, LOOKALIKES, NUMBERS, SYNONYMS, noun, plural, spaced
@@ -87,7 +88,7 @@ class LabelGrounder:
             if region.kind == "object" and region.label:
                 regions.setdefault(plain_words(region.label), []).append(region)
         for same in regions.values():
-            same.sort(key=lambda region: (-certainty(region), -area(region), region.id))
+            same.sort(key=lambda region: (-certainty(region), -area(box_of(region)), region.id))
         names = self.names(frozenset(regions))
         return [
             phrase(text, chunk, named(chunk, names, regions))
@@ -182,7 +183,3 @@ def phrase(text: Text, chunk: Chunk, meant: Named) -> Phrase:
 def certainty(region: Region) -> float:
     """Human regions carry no score and are certain."""
     return 1.0 if region.score is None else region.score
-
-
-def area(region: Region) -> float:
-    return (region.x2 - region.x1) * (region.y2 - region.y1)

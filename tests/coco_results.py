@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.records import masks
+from engine.records.boxes import Box
 from engine.schema import Region
-from model.evaluate.detections import Box, Detection, Truth, TruthImage
+from model.evaluate.detections import Detection, Truth, TruthImage
 
 DETECTORS = ("yolox_nano", "nanodet_m", "fastestdet")
 

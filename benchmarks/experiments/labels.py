@@ -7,12 +7,12 @@ from typing import Any
 
 from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
+from engine.records.boxes import row_box
 from engine.running.graph import Node
 from engine.schema import as_row
 from engine.storage.commits import TableReader
 from engine.storage.files import Storage
 from model.evaluate.detections import Detection, Truth, TruthImage
-from pipelines.evaluation.truth import box_of
 from pipelines.filter.kept_record import records
 from pipelines.recipe import Recipe
 from pipelines.refine.audit import dataset_of
@@ -63,7 +63,7 @@ def truth_of(dataset: Dataset) -> dict[str, TruthImage]:
         for row in TableReader(dataset.storage, path).read().to_pylist():
             if row["split"] == "train":
                 drawn = [as_row(region) for region in scene_at(row["sources"][0]["uri"]).truth.regions]
-                objects = [Truth(one["label"], box_of(one)) for one in drawn if one["kind"] == "object"]
+                objects = [Truth(one["label"], row_box(one)) for one in drawn if one["kind"] == "object"]
                 answer[row["image_id"]] = TruthImage(row["width"], row["height"], objects)
     return answer
 
@@ -92,7 +92,7 @@ def said_by(
 def _detections(rows: Mapping[str, Any], wanted: set[str]) -> Boxes:
     return {
         image_id: [
-            Detection(region["label"], box_of(region), region["score"] or 0.0)
+            Detection(region["label"], row_box(region), region["score"] or 0.0)
             for region in rows.get(image_id, {}).get("regions", ())
         ]
         for image_id in wanted

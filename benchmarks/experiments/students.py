@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+from engine.records.boxes import iou, row_box
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import as_row
 from model.decoding.likelihood import SCORE_KIND
 from pipelines.refine.propose import Propose
-from pipelines.refine.rows import KeptShard, Row, box_of, region_row
-from refinement.match import overlap
+from pipelines.refine.rows import KeptShard, Row, region_row
 from specialists.synthetic.world import scene_at
 
 _SURE, _UNSURE = 0.95, 0.02
@@ -42,7 +42,7 @@ class Oracle(Propose):
             ids = [region["id"] for region in answers[image_id]["regions"]]
             evidence += [_thinks(image_id, name, True, _SURE, _SURE) for name in ids]
             for given in row["regions"]:
-                near = [one for one in objects if overlap(box_of(one), box_of(given)) >= 0.4]
+                near = [one for one in objects if iou(row_box(one), row_box(given)) >= 0.4]
                 named = any(one["label"] == given["label"] for one in near)
                 evidence.append(
                     _thinks(image_id, given["id"], False, _SURE if named else _UNSURE, _SURE if near else _UNSURE)
@@ -51,7 +51,7 @@ class Oracle(Propose):
     def _said(self, objects: Sequence[Row]) -> Iterator[Row]:
         for number, one in enumerate(objects):
             name = f"{self.name}/{number}"
-            yield region_row(name, self.name, self.round, one["label"], box_of(one), _SURE, SCORE_KIND, [])
+            yield region_row(name, self.name, self.round, one["label"], row_box(one), _SURE, SCORE_KIND, [])
 
 
 class Shuffled(Propose):

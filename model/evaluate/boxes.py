@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from engine.records import masks as rle_masks
+from engine.records.boxes import area, corners_of
 from engine.records.labels import plain_label
 from model.evaluate.detections import Detection, Truth, TruthImage, in_known_images
 from model.evaluate.resampling import Bools, Floats, Ints
@@ -171,28 +172,26 @@ class _Coco:
 def _truth_row(thing: Truth, image: TruthImage, masks: bool) -> dict[str, Any]:
     x1, y1, x2, y2 = thing.box
     row: dict[str, Any] = {"bbox": [x1, y1, x2 - x1, y2 - y1], "iscrowd": int(thing.crowd)}
-    area = thing.area
-    if area is None:
-        box = (x2 - x1) * (y2 - y1)
-        area = rle_masks.area(thing.rle, width=image.width, height=image.height) if thing.rle else box
+    size = thing.area
+    if size is None:
+        size = rle_masks.area(thing.rle, width=image.width, height=image.height) if thing.rle else area(thing.box)
     if masks:
         row["segmentation"] = {"size": [image.height, image.width], "counts": thing.rle or _box_mask(thing, image)}
         row["iscrowd"] = int(thing.crowd or not thing.rle)
-    return row | {"area": area}
+    return row | {"area": size}
 
 
 def _result_row(one: Detection, image: TruthImage, masks: bool) -> dict[str, Any]:
     x1, y1, x2, y2 = one.box
     row: dict[str, Any] = {"bbox": [x1, y1, x2 - x1, y2 - y1], "score": one.score, "iscrowd": 0}
     if not masks:
-        return row | {"area": (x2 - x1) * (y2 - y1)}
-    area = rle_masks.area(one.rle, width=image.width, height=image.height)
-    return row | {"area": area, "segmentation": {"size": [image.height, image.width], "counts": one.rle}}
+        return row | {"area": area(one.box)}
+    size = rle_masks.area(one.rle, width=image.width, height=image.height)
+    return row | {"area": size, "segmentation": {"size": [image.height, image.width], "counts": one.rle}}
 
 
 def _box_mask(thing: Truth, image: TruthImage) -> str:
-    x1, y1, x2, y2 = thing.box
-    return rle_masks.from_polygons([[x1, y1, x2, y1, x2, y2, x1, y2]], width=image.width, height=image.height)
+    return rle_masks.from_polygons([corners_of(thing.box)], width=image.width, height=image.height)
 
 
 def _evaluated(data: _Coco, masks: bool) -> Any:

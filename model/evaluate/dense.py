@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.records.boxes import Box
 from model.evaluate.boxes import Ranked
-from model.evaluate.detections import Box, in_known_images
+from model.evaluate.detections import in_known_images
 from model.evaluate.matching import box_overlaps
 from model.evaluate.resampling import Floats, Ints, of_totals
 from model.evaluate.tokens import tokens

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.errors import EngineError
-
-Box = tuple[float, float, float, float]
+from engine.records.boxes import Box
 
 
 @dataclass(frozen=True, slots=True)

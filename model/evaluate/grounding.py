@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.evaluate.detections import Box
+from engine.records.boxes import Box
 from model.evaluate.matching import box_overlaps
 from model.evaluate.resampling import Floats, Ints, of_totals
 

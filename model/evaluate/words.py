@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.records.boxes import Box
 from engine.records.labels import without_accents
-from model.evaluate.detections import Box, in_known_images
+from model.evaluate.detections import in_known_images
 from model.evaluate.resampling import Floats, Ints, of_totals
 
 _FIGURES = ("recall", "precision", "F1")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.records.boxes import area
 from model.pairs.pair import Compiled, Options, Pair
 from model.pairs.proof import is_proven
 from model.pairs.questions import DraftMaker, PairDraft
@@ -76,7 +77,7 @@ class _Finisher:
         tokens = self.options.count(target)
         if tokens <= self.options.max_tokens:
             return target, items, tokens
-        by_area = sorted(range(len(items)), key=lambda number: -_area(items[number]))
+        by_area = sorted(range(len(items)), key=lambda number: -area(items[number].box))
         fitting, too_many = 0, len(items)
         while too_many - fitting > 1:
             half = (fitting + too_many) // 2
@@ -108,11 +109,6 @@ class _Finisher:
         if not items:
             return ""
         return write_target(form, items, width=self.width, height=self.height, order=self.options.order)
-
-
-def _area(item: Item) -> float:
-    x1, y1, x2, y2 = item.box
-    return (x2 - x1) * (y2 - y1)
 
 
 def _select(items: Sequence[Item], numbers: Sequence[int]) -> list[Item]:

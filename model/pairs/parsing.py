@@ -20,11 +20,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from engine.records.boxes import Box
 from model.pairs.locations import BINS, LOCATIONS
 from model.pairs.tasks import AND, task_of
 
 SEP, POLY, END_POLY = "<sep>", "<poly>", "</poly>"
-Box = tuple[float, float, float, float]
 Quad = tuple[float, float, float, float, float, float, float, float]
 
 _LEXEME = re.compile(r"(<loc_(?:0|[1-9][0-9]{0,2})>|<sep>|</?poly>|<and>)")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from engine.errors import EngineError
-from model.pairs.parsing import Box
+from engine.records.boxes import Box, corners_of, row_box
 from model.pairs.polygons import outline
 
 
@@ -143,8 +143,8 @@ def _phrase_expressions(
 
 
 def _viewed(region: Mapping[str, Any], width: int, height: int) -> ViewedRegion:
-    x1, y1, x2, y2 = box = (region["x1"], region["y1"], region["x2"], region["y2"])
-    quad = tuple(region["quad"]) or (x1, y1, x2, y1, x2, y2, x1, y2)
+    x1, y1, x2, y2 = box = row_box(region)
+    quad = tuple(region["quad"]) or tuple(corners_of(box))
     outside = not (x1 < width and y1 < height and x2 > 0 and y2 > 0)
     crowd = region["score_kind"] == "crowd"
     return ViewedRegion(region["id"], region["label"], box, quad, region["rle"], crowd, outside)

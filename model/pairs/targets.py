@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from engine.errors import unknown
+from engine.records.boxes import Box, area
 from model.pairs.locations import location_tokens
-from model.pairs.parsing import END_POLY, POLY, SEP, Box, label_fault
+from model.pairs.parsing import END_POLY, POLY, SEP, label_fault
 from model.pairs.tasks import Form
 
 Order = Literal["area", "reading"]
@@ -97,8 +98,7 @@ def _box(box: Box, width: float, height: float) -> str:
 
 
 def _largest_first(item: Item) -> tuple[float, float, float]:
-    x1, y1, x2, y2 = item.box
-    return (-(x2 - x1) * (y2 - y1), y1, x1)
+    return (-area(item.box), item.box[1], item.box[0])
 
 
 def _left_first(item: Item) -> tuple[float, float, float]:

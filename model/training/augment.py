@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from engine.errors import ConfigError
+from engine.records.boxes import Box, area
 from model.network.florence import MEAN, Pixels
 from model.pairs.locations import BINS, LOCATIONS
 from model.pairs.parsing import lex
@@ -20,7 +21,7 @@ from model.training.sampling import key_of
 
 _VISIBLE = 0.25  # of a box's area; less of it is not asked for
 _FILL = tuple(round(255 * value) for value in MEAN)
-Entry = tuple[str, tuple[float, float, float, float]]  # label; x1, y1, x2, y2 as shares of the image's sides
+Entry = tuple[str, Box]  # label; x1, y1, x2, y2 as shares of the image's sides
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,7 @@ def _target(found: list[Entry], form: str, order: str) -> str:
     return "".join(label + "".join(boxes) for label, boxes in groups.items())
 
 
-def area(box: tuple[float, float, float, float]) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def _locations(box: tuple[float, float, float, float]) -> str:
+def _locations(box: Box) -> str:
     return "".join(LOCATIONS[min(int(value * BINS), BINS - 1)] for value in box)
 
 

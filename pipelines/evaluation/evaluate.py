@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from engine.extras import require
 from engine.reading.dataset import Dataset
+from engine.records.boxes import row_box
 from model.evaluate.boxes import measure_boxes
 from model.evaluate.calibration import calibration_error, calibration_errors, reliability
 from model.evaluate.dense import measure_dense
@@ -34,7 +35,7 @@ from pipelines.evaluation.predictions import (
     with_what_it_names,
     without_duplicates,
 )
-from pipelines.evaluation.truth import Truths, box_of
+from pipelines.evaluation.truth import Truths
 from pipelines.filter.kept_record import Rows, records
 
 KEPT = "kept"
@@ -139,7 +140,7 @@ def _words(answer: Evaluation, part: str, name: str, truth: Truths, rows: Rows) 
         return
     read = {}
     for image_id, row in _asked(rows, truth.words).items():
-        boxes = {region["id"]: box_of(region) for region in row["regions"] if region["kind"] == "text"}
+        boxes = {region["id"]: row_box(region) for region in row["regions"] if region["kind"] == "text"}
         read[image_id] = [
             Line(t["text"], boxes[t["region_id"]]) for t in row["region_texts"] if t["region_id"] in boxes
         ]
@@ -150,7 +151,7 @@ def _words(answer: Evaluation, part: str, name: str, truth: Truths, rows: Rows) 
 def _grounding(answer: Evaluation, part: str, name: str, truth: Truths, rows: Rows) -> None:
     place = {image_id: number for number, image_id in enumerate(sorted(truth.objects))}
     phrases = [
-        GroundedPhrase(place[image_id], [box_of(region) for region in meant.regions], [t.box for t in meant.things])
+        GroundedPhrase(place[image_id], [row_box(region) for region in meant.regions], [t.box for t in meant.things])
         for image_id, row in _asked(rows, truth.objects).items()
         for meant in phrases_of_labels(truth.objects[image_id], row)
     ]

@@ -9,13 +9,14 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.reading.dataset import CurrentNode, Dataset
+from engine.records.boxes import row_box
 from engine.records.labels import plain_words
 from engine.records.overlaps import iou_pairs, suppress
 from engine.schema import Chunk, Region
 from engine.storage.commits import TableReader
 from model.evaluate.dense import Described
 from model.evaluate.detections import Detection, Truth, TruthImage
-from pipelines.evaluation.truth import Row, box_of
+from pipelines.evaluation.truth import Row
 from pipelines.filter.kept_record import Rows, only
 from specialists.label_grounder import all_names, named
 
@@ -59,7 +60,7 @@ def detections(rows: Rows, node: CurrentNode | None = None) -> dict[str, list[De
     detector = node is not None and "regions" not in node.gives
     return {
         image_id: [
-            Detection(r["label"], box_of(r), certainty(r), r["rle"])
+            Detection(r["label"], row_box(r), certainty(r), r["rle"])
             for r in row["regions"]
             if r["kind"] == "object" and (detector or not r["merged_into"])
         ]
@@ -89,7 +90,7 @@ def descriptions(row: Row) -> list[Described]:
     """Brief texts machines wrote of objects, each with its region's box and score."""
     regions = {region["id"]: region for region in row["regions"] if region["kind"] == "object"}
     return [
-        Described(box_of(regions[text["region_id"]]), text["text"], certainty(regions[text["region_id"]]))
+        Described(row_box(regions[text["region_id"]]), text["text"], certainty(regions[text["region_id"]]))
         for text in row["region_texts"]
         if text["region_id"] in regions and text["granularity"] == "brief" and text["score"] is not None
     ]

@@ -14,6 +14,7 @@ from engine.errors import ConfigError, ImageError, unknown
 from engine.images.decode import Header
 from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
+from engine.records.boxes import row_box
 from engine.schema import ANNOTATIONS, as_row
 from engine.storage.commits import Commits, TableReader
 from model.evaluate.dense import Described
@@ -72,7 +73,7 @@ def _captions(said: Row) -> list[str]:
 
 def _words(said: Row) -> list[Word]:
     """Print that nobody read is a word nobody is asked for."""
-    boxes = {region["id"]: box_of(region) for region in said["regions"] if region["kind"] == "text"}
+    boxes = {region["id"]: row_box(region) for region in said["regions"] if region["kind"] == "text"}
     read = [item for item in said["region_texts"] if item["region_id"] in boxes]
     words = [Word(item["text"], boxes[item["region_id"]]) for item in read]
     unread = boxes.keys() - {item["region_id"] for item in read}
@@ -80,17 +81,13 @@ def _words(said: Row) -> list[Word]:
 
 
 def _descriptions(said: Row) -> list[Described]:
-    boxes = {region["id"]: box_of(region) for region in _objects(said)}
+    boxes = {region["id"]: row_box(region) for region in _objects(said)}
     brief = [text for text in said["region_texts"] if text["granularity"] == "brief"]
     return [Described(boxes[text["region_id"]], text["text"]) for text in brief if text["region_id"] in boxes]
 
 
 def _truth(region: Row) -> Truth:
-    return Truth(region["label"], box_of(region), region["rle"], region["score_kind"] == "crowd")
-
-
-def box_of(region: Row) -> tuple[float, float, float, float]:
-    return (region["x1"], region["y1"], region["x2"], region["y2"])
+    return Truth(region["label"], row_box(region), region["rle"], region["score_kind"] == "crowd")
 
 
 def find_truth(dataset: Dataset, instances: str = "", captions: str = "", split: str = "audit-test") -> Truths:

@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from engine.errors import ConfigError
 from engine.reading.dataset import CurrentNode, Dataset
+from engine.records.boxes import row_box
 from engine.running.graph import Node
 from engine.storage.files import Storage
 from model.evaluate.detections import Detection
 from model.evaluate.texts import measure_captions
-from pipelines.evaluation.truth import Truths, audit_truth, box_of
+from pipelines.evaluation.truth import Truths, audit_truth
 from pipelines.filter.judge import record_columns
 from pipelines.filter.kept_record import Rows, records
 from refinement.measures import Audit, audit
@@ -57,7 +58,7 @@ def _objects(kept: Rows, wanted: Mapping[str, object]) -> Mapping[str, list[Dete
     """Kept boxes of each image; none of an image that was dropped."""
     return {
         image_id: [
-            Detection(region["label"], box_of(region), 1.0 if region["score"] is None else region["score"])
+            Detection(region["label"], row_box(region), 1.0 if region["score"] is None else region["score"])
             for region in kept.get(image_id, {}).get("regions", ())
             if region["kind"] == "object"
         ]

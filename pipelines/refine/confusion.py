@@ -16,11 +16,12 @@ from engine.errors import ConfigError
 from engine.keys import stable_hash
 from engine.layout import CONFUSION, IMAGES
 from engine.reading.dataset import Dataset
+from engine.records.boxes import Box, row_box
 from engine.records.labels import plain_label
 from engine.running.graph import Node
 from engine.storage.commits import Commits, TableReader
 from engine.storage.files import Storage
-from model.evaluate.detections import Box, Detection, Truth
+from model.evaluate.detections import Detection, Truth
 from pipelines.evaluation.truth import audit_truth
 from pipelines.filter.kept_record import records, records_of
 from pipelines.refine.audit import Side, dataset_of
@@ -32,7 +33,7 @@ from pipelines.refine.confusion_report import (
     write_report,
 )
 from pipelines.refine.confusion_sheet import draw_sheet
-from pipelines.refine.rows import Row, box_of
+from pipelines.refine.rows import Row
 from refinement.confusion import (
     Called,
     ConfusedPair,
@@ -182,12 +183,12 @@ def _add_examples(
     A student's box counts from `min_score` on.
     """
     names = [plain_label(region["label"]) for region in regions], [plain_label(other.label) for other in others]
-    rows = paired([box_of(region) for region in regions], [other.box for other in others], names, iou=iou)
+    rows = paired([row_box(region) for region in regions], [other.box for other in others], names, iou=iou)
     for a, b in rows.items():
         score = others[b].score
         boxes = examples.get((names[0][a], names[1][b]))
         if boxes is not None and (score is None or score >= min_score):
-            boxes.append(ExampleBox(image_id, regions[a]["id"], box_of(regions[a]), score))
+            boxes.append(ExampleBox(image_id, regions[a]["id"], row_box(regions[a]), score))
 
 
 def _objects(row: Mapping[str, Any] | None) -> list[Row]:
@@ -195,7 +196,7 @@ def _objects(row: Mapping[str, Any] | None) -> list[Row]:
 
 
 def _detection(region: Row) -> Detection:
-    return Detection(region["label"], box_of(region), 1.0)
+    return Detection(region["label"], row_box(region), 1.0)
 
 
 def _by_people(objects: Iterable[Truth]) -> list[OtherBox]:
@@ -229,7 +230,7 @@ class _Shards:
         _, kept = records_of(self.dataset, shard, self.judged.get(shard), {row["image_id"] for row in found})
         for row in found:
             name = row["image_id"]
-            proposed = [OtherBox(one["label"], box_of(one), sure[name, one["id"]]) for one in row["regions"]]
+            proposed = [OtherBox(one["label"], row_box(one), sure[name, one["id"]]) for one in row["regions"]]
             yield name, _objects(kept.get(name)), proposed
 
     def _rows(self, path: str) -> list[Row]:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from engine.records.boxes import Box
 from engine.storage.files import Storage
 from engine.storage.sealed import read_sealed, seal
-from model.evaluate.detections import Box
 from refinement.confusion import ConfusedPair, Doubt, to_hold
 
 

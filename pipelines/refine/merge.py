@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.records.boxes import iou, row_box
 from engine.records.shard import one_array
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import CHANGES, record_table, required
@@ -22,9 +23,9 @@ from model.evaluate.detections import Detection, Truth
 from model.evaluate.matching import matched
 from pipelines.filter.judge import Output
 from pipelines.refine.merge_texts import Happened, TextMerge
-from pipelines.refine.rows import KeptShard, Row, box_of, region_row
+from pipelines.refine.rows import KeptShard, Row, region_row
 from refinement.folds import fold_of
-from refinement.match import overlap, paired
+from refinement.match import paired
 from refinement.merge import Change, Given, Proposed, merge_regions
 from refinement.options import MergeOptions, held
 
@@ -141,7 +142,7 @@ class Merge:
             }
             changes.append(told_of | {"rule": change.rule, "value": change.value, "threshold": change.threshold})
             if old is not None and new and old["rle"] and not standing[new]["rle"]:
-                moved = overlap(box_of(old), box_of(standing[new]))
+                moved = iou(row_box(old), row_box(standing[new]))
                 changes.append(told_of | {"rule": MASK_LOST, "value": moved, "threshold": self.options.mask_iou})
         return happened
 
@@ -216,7 +217,7 @@ def _given(kept: Row, evidence: Mapping[tuple[str, str], Row]) -> Iterator[Given
             id=region["id"],
             kind=region["kind"],
             label=region["label"],
-            box=box_of(region),
+            box=row_box(region),
             score=region["score"],
             human=region["score"] is None or region["id"] in spoken_of,
             likelihood=told["location"] if told else None,
@@ -229,7 +230,7 @@ def _proposed(region: Row, told: Row) -> Proposed:
     return Proposed(
         id=region["id"],
         label=region["label"],
-        box=box_of(region),
+        box=row_box(region),
         score=region["score"],
         label_score=told["label"],
         location=told["location"],

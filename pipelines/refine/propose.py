@@ -15,6 +15,7 @@ import pyarrow as pa
 from engine.errors import ImageError
 from engine.images.decode import Limits
 from engine.images.locate import image_pixels
+from engine.records.boxes import row_box
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import record_table, required
 from engine.storage.commits import Commits
@@ -24,7 +25,7 @@ from model.network.model_folder import local_copy
 from model.pairs.targets import Item, Order, in_target_order, item_fault, write_target
 from pipelines.filter.judge import Output
 from pipelines.refine.propose_texts import TEXT_EVIDENCE, Writing
-from pipelines.refine.rows import KeptShard, Row, box_of, region_row
+from pipelines.refine.rows import KeptShard, Row, region_row
 from refinement.folds import fold_of
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class Propose:
     def _items(self, row: Row) -> list[Item]:
         """The kept objects in the order in which a target lists them; what the grammar cannot carry is not asked."""
         items = [
-            Item(region["label"], box_of(region), ids=(region["id"],))
+            Item(region["label"], row_box(region), ids=(region["id"],))
             for region in row["regions"]
             if region["kind"] == "object"
         ]

@@ -5,7 +5,7 @@ Boxes are in pixels of the upright image. A score of None means that people made
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -43,10 +43,6 @@ def region_row(
     row = {"id": name, "kind": "object", "label": label, **edges, "quad": [], "rle": "", "merged_into": ""}
     row |= {"support": [], "producer": producer, "round": round_number, "score": score, "score_kind": kind}
     return row | {"parents": list(parents)}
-
-
-def box_of(region: Mapping[str, Any]) -> tuple[float, float, float, float]:
-    return (region["x1"], region["y1"], region["x2"], region["y2"])
 
 
 def provenance(name: str, producer: str, round_number: int, score: float | None, parents: Sequence[str]) -> Row:

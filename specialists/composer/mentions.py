@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.records.boxes import area, box_of, share_inside
 from engine.records.overlaps import iou_pairs, suppressors
 from engine.schema import Region, RegionText, Sample
-from specialists.composer.picture_plane import area, inside
 from specialists.english import Noun, noun
 
 SAME, OTHER = 0.5, 0.6  # IoU with a better box of the same label, or of another, that makes a box its duplicate
@@ -38,7 +38,7 @@ class Mention:
     plural: bool
 
     def area(self) -> float:
-        return sum(map(area, self.members))
+        return sum(area(box_of(member)) for member in self.members)
 
     def definite(self) -> str:
         name = self.noun
@@ -76,7 +76,7 @@ def mentions(sample: Sample, min_score: float, max_classes: int) -> list[Mention
 
 def one_each(regions: Sequence[Region]) -> list[Region]:
     """Without duplicates, largest first. A person's box stands before a machine's, then the better score."""
-    regions = sorted(regions, key=lambda r: (-area(r), r.x1, r.y1, r.id))
+    regions = sorted(regions, key=lambda r: (-area(box_of(r)), r.x1, r.y1, r.id))
     boxes = np.array([(r.x1, r.y1, r.x2, r.y2) for r in regions], np.float64).reshape(-1, 4)
     score = np.array([2.0 if r.score is None else r.score for r in regions])
     label = np.array([r.label for r in regions])
@@ -106,7 +106,10 @@ def mention(name: Noun, regions: Sequence[Region], min_score: float) -> Mention 
 
 def _is_part(region: Region, others: Sequence[Region]) -> bool:
     return any(
-        other is not region and other.score is not None and area(other) > area(region) and inside(region, other) >= PART
+        other is not region
+        and other.score is not None
+        and area(box_of(other)) > area(box_of(region))
+        and share_inside(box_of(region), box_of(other)) >= PART
         for other in others
     )
 
@@ -137,4 +140,4 @@ def can_be_words(text: str) -> bool:
 
 
 def _is_line(region: Region, sample: Sample) -> bool:
-    return region.score is None or area(region) <= WIDEST_LINE * sample.width * sample.height
+    return region.score is None or area(box_of(region)) <= WIDEST_LINE * sample.width * sample.height

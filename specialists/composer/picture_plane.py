@@ -72,16 +72,6 @@ def relation(one: Region, other: Region) -> str:
     return ""
 
 
-def inside(one: Region, other: Region) -> float:
-    """The share of the first box that lies in the second."""
-    across, down = _overlap(one.x1, one.x2, other.x1, other.x2), _overlap(one.y1, one.y2, other.y1, other.y2)
-    return across * down / max(area(one), 1e-9)
-
-
-def area(region: Region) -> float:
-    return (region.x2 - region.x1) * (region.y2 - region.y1)
-
-
 def _overlap(a1: float, a2: float, b1: float, b2: float) -> float:
     return max(0.0, min(a2, b2) - max(a1, b1))
 

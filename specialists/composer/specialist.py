@@ -12,9 +12,10 @@ from typing import ClassVar
 
 from engine.config.ranges import Share
 from engine.errors import ConfigError
+from engine.records.boxes import area, box_of
 from engine.schema import GRANULARITIES, Answer, Region, RegionText, Sample, Text
 from specialists.composer.mentions import Mention, Printed, mentions, printed
-from specialists.composer.picture_plane import Picture, area, relation
+from specialists.composer.picture_plane import Picture, relation
 from specialists.english import listed
 
 BRIEF_CLASSES = 3
@@ -103,7 +104,7 @@ class Draft:
 
 
 def is_page(quoted: list[Printed], picture: Picture) -> bool:
-    covered = sum(area(item.region) for item in quoted)
+    covered = sum(area(box_of(item.region)) for item in quoted)
     return len(quoted) >= PAGE_LINES and covered >= PAGE_COVER * picture.width * picture.height
 
 

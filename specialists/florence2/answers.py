@@ -12,10 +12,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from engine.records import masks
+from engine.records.boxes import Box, around, box_of, iou
 from engine.schema import Answer, ImageScore, Phrase, Region, RegionText, Sample, Text
 from model.decoding.likelihood import SCORE_KIND, RegionScore
 from model.pairs.locations import BINS
-from model.pairs.parsing import Box, ParsedRegion
+from model.pairs.parsing import ParsedRegion
 from model.pairs.tasks import Task, task_of
 
 if TYPE_CHECKING:
@@ -147,8 +148,9 @@ class AnswerBuilder:
     def _region_of_phrase(self, thing: ParsedRegion, scores: RegionScore, existing: Sequence[Region]) -> Region:
         """The existing region that the box overlaps most, from SAME_REGION on; else a new region without a label."""
         region = self._region(_box(thing), "", scores.location)
-        best = max(existing, key=lambda other: _iou(region, other), default=None)
-        if best is not None and _iou(region, best) >= SAME_REGION:
+        own = box_of(region)
+        best = max(existing, key=lambda other: iou(own, box_of(other)), default=None)
+        if best is not None and iou(own, box_of(best)) >= SAME_REGION:
             return best
         self.answer.regions.append(region)
         return region
@@ -177,19 +179,10 @@ def _box(thing: ParsedRegion) -> Box:
     if thing.box:
         return thing.box
     assert thing.quad
-    xs, ys = thing.quad[::2], thing.quad[1::2]
-    return min(xs), min(ys), max(xs), max(ys)
+    return around(thing.quad)
 
 
 def _with_area(box: Box, width: int, height: int) -> Box:
     x1, y1, x2, y2 = box
     across, down = (width / BINS / 2 if x1 == x2 else 0.0), (height / BINS / 2 if y1 == y2 else 0.0)
     return x1 - across, y1 - down, x2 + across, y2 + down
-
-
-def _iou(a: Region, b: Region) -> float:
-    wide, high = min(a.x2, b.x2) - max(a.x1, b.x1), min(a.y2, b.y2) - max(a.y1, b.y1)
-    if wide <= 0 or high <= 0:
-        return 0.0
-    both = (a.x2 - a.x1) * (a.y2 - a.y1) + (b.x2 - b.x1) * (b.y2 - b.y1)
-    return wide * high / (both - wide * high)

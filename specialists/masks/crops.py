@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.records import masks
+from engine.records.boxes import area, box_of
 from engine.schema import Answer, Region, Sample
 from specialists.pixels import Pixels, pixels_of
 
@@ -44,7 +45,7 @@ class Selection:
             and not region.merged_into
             and (region.score is None or region.score >= self.min_score)
             and min(region.x2 - region.x1, region.y2 - region.y1) >= self.min_side
-            and (region.x2 - region.x1) * (region.y2 - region.y1) <= largest
+            and area(box_of(region)) <= largest
         ]
         return sorted(fit, key=lambda region: -2.0 if region.score is None else -region.score)[: self.max_regions]
 

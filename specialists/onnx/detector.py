@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from engine.config.ranges import Count, Number, Share
 from engine.errors import StartError
+from engine.records.boxes import clipped_boxes
 from engine.records.overlaps import iou_pairs, suppress
 from engine.schema import Answer, Region, Sample
 from engine.storage.text_files import text_lines
@@ -158,8 +159,8 @@ class OnnxDetector:
 
 def _clipped(boxes: Floats, width: int, height: int) -> Floats:
     """The boxes cut at the edges of the image. A box that is not finite gets no area, and `_suppress` drops it."""
-    edge = np.array([width, height, width, height], np.float32)
-    return np.nan_to_num(np.clip(boxes, 0, edge), nan=0.0)
+    inside: Floats = np.nan_to_num(clipped_boxes(boxes, width, height), nan=0.0)
+    return inside
 
 
 def _read(path: str) -> bytes:

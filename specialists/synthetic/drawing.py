@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from engine.records.boxes import Box, iou
 from specialists.synthetic.shapes import CLASSES, GROUNDS, THINGS, WORDS
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 Random = np.random.Generator
 Mask = npt.NDArray[np.bool_]
-Box = tuple[float, float, float, float]
 
 _SHARPER = 4  # outlines are drawn this many times larger, then reduced
 
@@ -59,7 +59,7 @@ def draw_objects(random: Random, canvas: Image.Image, *, at_least: int, at_most:
         side = float(random.uniform(0.19, 0.38)) * size
         x, y = (float(value) for value in random.uniform(1, size - side - 1, 2))
         label = str(random.choice(CLASSES))
-        if any(_iou((x, y, x + side, y + side), thing.box) >= 0.05 for thing in things):
+        if any(iou((x, y, x + side, y + side), thing.box) >= 0.05 for thing in things):
             continue
         mask = _paint(random, canvas, label, x, y, side)
         for thing in things:
@@ -128,11 +128,6 @@ def _free_place(random: Random, size: int, width: int, height: int, taken: list[
         if all(left + width <= x1 or x2 <= left or top + height <= y1 or y2 <= top for x1, y1, x2, y2 in taken):
             return left, top
     return None
-
-
-def _iou(a: Box, b: Box) -> float:
-    shared = max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
 def _bounds(mask: Mask) -> Box:

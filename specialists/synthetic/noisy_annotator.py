@@ -15,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from engine.errors import ConfigError
+from engine.records.boxes import clipped
 from engine.schema import Answer, Region, Sample
 from specialists.synthetic.shapes import CLASSES
 
@@ -129,8 +130,7 @@ class NoisyAnnotator:
     def _add(
         self, answer: Answer, sample: Sample, box: tuple[float, float, float, float], label: str, score: float
     ) -> None:
-        x1, y1 = max(box[0], 0.0), max(box[1], 0.0)
-        x2, y2 = min(box[2], float(sample.width)), min(box[3], float(sample.height))
+        x1, y1, x2, y2 = clipped(box, float(sample.width), float(sample.height))
         if x2 - x1 >= 1.0 and y2 - y1 >= 1.0:
             region = Region(x1, y1, x2, y2, label, id=str(len(answer.regions)), score=score, score_kind="confidence")
             answer.regions.append(region)

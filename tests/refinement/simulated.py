@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from engine.records.boxes import Box, iou
 from engine.records.overlaps import iou_pairs, suppress
 from engine.schema import Region, Sample
-from model.evaluate.detections import Box, Detection, Truth, TruthImage
+from model.evaluate.detections import Detection, Truth, TruthImage
 from refinement.gate import RoundMeasures
-from refinement.match import overlap
 from refinement.measures import agreement, audit
 from refinement.merge import Change, Given, Proposed, merge_regions
 from refinement.options import MergeOptions
@@ -102,7 +102,7 @@ class Oracle:
         """A box on an object is mostly likely and one on nothing mostly is not: AUC about .96, as in the study."""
         answer = []
         for one in some:
-            real = any(overlap(one.box, other.box) >= 0.4 for other in self.world[name].objects)
+            real = any(iou(one.box, other.box) >= 0.4 for other in self.world[name].objects)
             answer.append(dataclasses.replace(one, likelihood=float(random.beta(*((7, 3) if real else (2, 7))))))
         return answer
 

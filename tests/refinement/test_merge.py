@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from engine.errors import ConfigError
-from refinement.match import overlap, paired
+from engine.records.boxes import iou
+from refinement.match import paired
 from refinement.merge import SAME_PLACE, Change, Given, Proposed, merge_regions
 from refinement.options import MergeOptions, held
 from tests.refinement.simulated import applied
@@ -261,7 +262,7 @@ def test_what_stands_for_a_duplicate_is_there_and_nothing_overlaps_but_what_peop
     for number, one in enumerate(after):
         for other in after[:number]:
             if one.kind == other.kind and not (one.human and other.human):
-                assert overlap(one.box, other.box) < options.nms
+                assert iou(one.box, other.box) < options.nms
 
 
 @settings(deadline=None, max_examples=60)
@@ -276,11 +277,11 @@ def test_a_student_that_repeats_what_came_out_changes_nothing(
 @settings(deadline=None, max_examples=60)
 @over(st.lists(boxes, max_size=7), st.lists(boxes, max_size=7), st.sampled_from([0.3, 0.5]))
 def test_pairs_are_one_to_one_and_none_that_could_be_made_is_left(
-    first: list[Any], second: list[Any], iou: float
+    first: list[Any], second: list[Any], least: float
 ) -> None:
-    pairs = paired(first, second, (["a"] * len(first), ["a"] * len(second)), iou=iou)
+    pairs = paired(first, second, (["a"] * len(first), ["a"] * len(second)), iou=least)
     assert len(set(pairs.values())) == len(pairs)
     for row, one in enumerate(first):
         for column, other in enumerate(second):
             if row not in pairs and column not in pairs.values():
-                assert overlap(one, other) < iou
+                assert iou(one, other) < least

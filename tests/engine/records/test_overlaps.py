@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import ConfigError
+from engine.records.boxes import Box
 from engine.records.overlaps import iou_pairs, suppress, suppressors
-
-Box = tuple[float, float, float, float]
 
 coordinate = st.integers(0, 6)
 box = st.builds(lambda x, y, w, h: (float(x), float(y), float(x + w), float(y + h)), *(coordinate,) * 4)

@@ -19,13 +19,14 @@ import pipelines.refine.rounds
 from engine.errors import ConfigError
 from engine.reading.dataset import Dataset
 from engine.reading.sql import query
+from engine.records.boxes import row_box
 from pipelines.annotate.annotate import Runtime
 from pipelines.recipe import parse_recipe
 from pipelines.refine.confusion_report import ConfusionReport, ExampleBox, ReportedPair, recipe_line
 from pipelines.refine.confusion_sheet import TILE, draw_sheet, window
 from pipelines.refine.notes import confusion_notes
 from pipelines.refine.propose import Propose
-from pipelines.refine.rows import box_of, region_row
+from pipelines.refine.rows import region_row
 from pipelines.stages.run import Summary, run
 from refinement.confusion import ConfusedPair
 from tests.handmade import handmade
@@ -69,7 +70,7 @@ def answers_like_annotators(
         for region in row["regions"]:
             label = "ring" if region["label"] == "ball" else region["label"]
             name, sure = f"{self.name}/{len(made)}", max(0.0, 0.95 - region["x1"] / 45)
-            made.append(region_row(name, self.name, self.round, label, box_of(region), sure, "label_probability", []))
+            made.append(region_row(name, self.name, self.round, label, row_box(region), sure, "label_probability", []))
             common = {"image_id": row["image_id"], "location": 0.9}
             own = sure if label == region["label"] else 1 - sure
             evidence += [common | {"region_id": region["id"], "proposed": False, "label": own}]

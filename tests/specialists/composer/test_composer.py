@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.captions_true import Thing, claims, is_true, sentences_of
+from engine.records.boxes import Box
 from engine.schema import Region, RegionText, Sample
 from specialists.composer.specialist import Composer
 from specialists.english import SYNONYMS, listed, noun
 from specialists.onnx.coco_labels import COCO_80
-
-Box = tuple[float, float, float, float]
 
 
 def sample(*regions: Region, words: dict[str, str] | None = None, certain: bool = False) -> Sample:

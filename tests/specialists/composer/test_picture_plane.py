@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from engine.records.boxes import Box
 from engine.schema import Region
-from specialists.composer.picture_plane import Picture, inside, relation
-
-Box = tuple[float, float, float, float]
+from specialists.composer.picture_plane import Picture, relation
 
 
 def thing(*box: float) -> Region:
@@ -51,7 +50,3 @@ def test_several_boxes_have_the_place_they_share() -> None:
 )
 def test_relations_of_the_picture_plane(box: Box, expected: str) -> None:
     assert relation(thing(*box), thing(100, 100, 200, 200)) == expected
-
-
-def test_a_share_of_a_box_lies_in_another() -> None:
-    assert inside(thing(0, 0, 10, 10), thing(5, 0, 30, 10)) == pytest.approx(0.5)
