@@ -1,7 +1,7 @@
-"""A Florence-2: the network, its tokenizer, and how an image and a prompt become its input.
+"""A Florence-2: the network with its tokenizer and image processor.
 
-One way in for all of them: a released checkpoint by path or hub id, a checkpoint trained here, one built from a
-preset. Native transformers classes; weights are safetensors. Encoder input is [image tokens ; <s> prompt </s>].
+`load` reads any checkpoint, released or trained here; `build` makes a random one from a preset. The classes are those
+of plain transformers, weights are safetensors. The encoder's input is [image tokens, <s> prompt </s>].
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError
-from model.network.fourier import begin_with_waves
+from model.network.fourier import use_fourier_features
 from model.network.model_folder import check_model
 from model.network.presets import Preset, check_size, preset_of
 from model.network.vocabulary import Vocabulary
@@ -33,7 +33,7 @@ _PARSE_TYPES = (
 
 @dataclass(slots=True)
 class Florence:
-    """`model` is in eval mode after `load` and `build`. `size`: the side in pixels of the square it sees."""
+    """A loaded model, in eval mode. `size`: images are resized to size x size pixels. `name`: checkpoint or preset."""
 
     model: Any  # Florence2ForConditionalGeneration
     processor: Any  # Florence2Processor
@@ -52,7 +52,7 @@ class Florence:
 
     @property
     def max_tokens(self) -> int:
-        """Tokens that encoder and decoder may hold: image and prompt, or a target with its ends."""
+        """The longest input of the encoder (image and prompt) and of the decoder (a target with <s> and </s>)."""
         return int(self.model.config.text_config.max_position_embeddings)
 
     def parameters(self) -> int:
@@ -63,19 +63,19 @@ class Florence:
         return self
 
     def pixel_values(self, images: Sequence[Pixels]) -> Any:
-        """n x 3 x size x size float32, as the checkpoint's own image processor makes them: stretched to a square."""
+        """n x 3 x size x size float32, by the checkpoint's own image processor. Images are stretched to a square."""
         values = self.processor.image_processor(
             images=list(images), return_tensors="pt", input_data_format="channels_last"
         )
         return values["pixel_values"]
 
     def prompt_ids(self, prompt: str) -> list[int]:
-        """Image places, then <s> prompt </s>."""
+        """Placeholders for the image tokens, then <s> prompt </s>."""
         ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
         return [self.vocabulary.image] * self.image_tokens + [self.vocabulary.bos, *ids, self.vocabulary.eos]
 
     def target_ids(self, target: str) -> list[int]:
-        """<s> target </s>; the start token that the decoder is given before it is not part of it."""
+        """<s> target </s>, without the start token that the decoder is given first."""
         ids = self.tokenizer(target, add_special_tokens=False)["input_ids"]
         return [self.vocabulary.bos, *ids, self.vocabulary.eos]
 
@@ -86,7 +86,7 @@ class Florence:
 
 
 def load(checkpoint: str, *, device: str = "cpu", dtype: str = "float32") -> Florence:
-    """A checkpoint by folder or hub id. ConfigError, in one sentence, for what is none."""
+    """Load a checkpoint by folder or hub id. ConfigError if it cannot be loaded; DamageError as `check_model`."""
     import torch
     from transformers import AutoConfig, AutoProcessor, Florence2ForConditionalGeneration
 
@@ -99,13 +99,15 @@ def load(checkpoint: str, *, device: str = "cpu", dtype: str = "float32") -> Flo
         model = Florence2ForConditionalGeneration.from_pretrained(checkpoint, dtype=getattr(torch, dtype))
         processor = processors.from_pretrained(checkpoint)
     except (OSError, ValueError, KeyError) as error:
-        where = f"'{checkpoint}'" + ("" if os.path.isdir(checkpoint) else " (no such folder, so the hub was asked)")
-        raise ConfigError(f"The checkpoint {where} cannot be loaded: {_first_line(error)}") from error
+        where = f"'{checkpoint}'" + (
+            "" if os.path.isdir(checkpoint) else " (there is no such folder, so it was looked up on the hub)"
+        )
+        raise ConfigError(f"The checkpoint '{checkpoint}'{hub} cannot be loaded: {_first_line(error)}") from error
     return _ready(model, processor, checkpoint).to(device)
 
 
 def check_checkpoint(checkpoint: str) -> None:
-    """ConfigError for what cannot be one, by its name and config.json alone. A hub is not asked."""
+    """ConfigError if this cannot be a checkpoint, by its name and config.json alone. The hub is not contacted."""
     if os.path.isdir(checkpoint):
         try:
             kind = json.loads(Path(checkpoint, "config.json").read_bytes()).get("model_type")
@@ -135,7 +137,7 @@ def _ready(model: Any, processor: Any, name: str) -> Florence:
 
 
 def _quiet() -> None:
-    """No bars, and no advice to install torchvision, which does not import beside this torch."""
+    """No progress bars, and no advice to install torchvision, which cannot be imported with this torch."""
     from transformers import utils
 
     logging: Any = utils.logging
@@ -148,9 +150,9 @@ def _first_line(error: Exception) -> str:
 
 
 def build(preset: str, tokenizer: Any, *, size: int = 0, seed: int = 0, fourier: bool = False) -> Florence:
-    """A random one of a preset (see presets.py), for images of `size` pixels a side; 0: the preset's own.
+    """A model with random weights, of a preset's shape (presets.py). `size`: side of its images; 0: the preset's.
 
-    `fourier`: locations and places of the image begin with waves of their coordinates (see fourier.py).
+    `fourier`: start the embeddings of locations and image positions as Fourier features (fourier.py).
     """
     import torch
 
@@ -163,7 +165,7 @@ def build(preset: str, tokenizer: Any, *, size: int = 0, seed: int = 0, fourier:
         vocabulary = Vocabulary(tokenizer)
         model = _network(shape, vocabulary)
         if fourier:
-            begin_with_waves(model, vocabulary.first_location, shape.grid(side))
+            use_fourier_features(model, vocabulary.first_location, shape.grid(side))
     return _ready(model, _processor(tokenizer, side, shape.image_tokens(side)), preset)
 
 
@@ -207,7 +209,7 @@ def _text_config(shape: Preset, vocabulary: Vocabulary, ids: dict[str, Any]) -> 
     from transformers import BartConfig
 
     return BartConfig(
-        vocab_size=-(-vocabulary.size // 64) * 64,  # as released: whole tiles for a GPU
+        vocab_size=-(-vocabulary.size // 64) * 64,  # a multiple of 64, as released: faster on a GPU
         d_model=shape.d_model,
         encoder_layers=shape.encoder_layers,
         decoder_layers=shape.decoder_layers,

@@ -1,7 +1,7 @@
-"""First embeddings that know which locations are near each other: waves of the coordinate, of 8 frequencies.
+"""Initial embeddings of locations and image positions as Fourier features: nearby coordinates get similar embeddings.
 
-A network that learns from nothing else has to find out from noisy boxes that <loc_500> lies beside <loc_501>. They
-are as trainable as random ones. Decoder and image places get the same waves, each in a random subspace of its own.
+A network trained from scratch otherwise has to learn from noisy boxes that <loc_500> is next to <loc_501>. The
+embeddings stay trainable. Locations and image positions get the same features, each in its own random subspace.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from typing import Any
 from model.pairs.locations import BINS
 
 FREQUENCIES = tuple(math.pi * 0.5 * 24 ** (number / 7) for number in range(8))  # .5 pi to 12 pi
-_NORM = 1.2  # of a location's embedding; that of other words is as wide as the preset's text_std makes it
+_NORM = 1.2  # norm of a location's embedding; the norm of other words follows from the preset's text_std
 _NOISE = 0.02
-_PLACES = 0.7  # height of the waves in the tables of rows and columns
+_POSITIONS = 0.7  # scale of the features in the tables of rows and columns
 
 
-def begin_with_waves(model: Any, first_location: int, grid: int) -> None:
-    """Overwrite the location embeddings and the projector's tables of a model for images of grid x grid places."""
+def use_fourier_features(model: Any, first_location: int, grid: int) -> None:
+    """Overwrite the location embeddings and the projector's position tables, for grid x grid image tokens."""
     import torch
 
     words = model.get_input_embeddings().weight
     tables = model.model.multi_modal_projector.image_position_embed
     with torch.no_grad():
         bins = (torch.arange(BINS) + 0.5) / BINS
-        locations = _waves(bins) * (_NORM / math.sqrt(len(FREQUENCIES))) @ _subspace(words.shape[1])
+        locations = _features(bins) * (_NORM / math.sqrt(len(FREQUENCIES))) @ _subspace(words.shape[1])
         words[first_location : first_location + BINS] = locations + _NOISE * torch.randn_like(locations)
         for table in (tables.column_embeddings.weight, tables.row_embeddings.weight):
-            places = (torch.arange(table.shape[0]) + 0.5) / grid
-            table.copy_(_PLACES * _waves(places) @ _subspace(table.shape[1]))
+            positions = (torch.arange(table.shape[0]) + 0.5) / grid
+            table.copy_(_POSITIONS * _features(positions) @ _subspace(table.shape[1]))
 
 
-def _waves(coordinates: Any) -> Any:
-    """n x 16: cosines and sines of coordinates, 0 to 1 along the image. All of the same norm, the root of 8."""
+def _features(coordinates: Any) -> Any:
+    """n x 16: cosines and sines of coordinates from 0 to 1. Every row has the norm sqrt(8)."""
     import torch
 
     angles = coordinates[:, None] * torch.tensor(FREQUENCIES)
@@ -41,7 +41,7 @@ def _waves(coordinates: Any) -> Any:
 
 
 def _subspace(width: int) -> Any:
-    """16 x width: orthonormal rows, random."""
+    """16 x width: random orthonormal rows."""
     import torch
 
     return torch.linalg.qr(torch.randn(width, 2 * len(FREQUENCIES)))[0].t()

@@ -1,7 +1,7 @@
-"""Sizes of Florence-2 built from nothing: `base` and `large` are the paper's (table 15), `tiny` and `small` fit a CPU.
+"""Shapes of Florence-2 for training from scratch: `base` and `large` are the paper's, `tiny` and `small` fit a CPU.
 
-A vision tower of `strides` 16 sees a 96-pixel image as 6 x 6 places, one of 32 a 768-pixel one as 24 x 24; one token
-for their mean comes before them. Widths must divide by heads and by groups, and the last one by two.
+The vision tower divides an image by the product of its strides: with 16, a 96-pixel image gives 6 x 6 image tokens,
+and one more token for their mean. Widths must be divisible by heads, and the last width by two.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from engine.errors import ConfigError, unknown
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One size. `size`: the side of the square image it is meant for; any other multiple works as well."""
+    """The shape of one model. `size`: side of the square images it is made for; other sizes work too."""
 
     size: int
     widths: tuple[int, ...]
@@ -33,13 +33,13 @@ class Preset:
     attention_heads: int
     dropout: float
     drop_path: float
-    vocabulary: int  # words of a tokenizer trained with it, without the 1,025 of Florence-2
+    vocabulary: int  # tokens of its tokenizer, without the 1,025 that Florence-2 adds
     learning_rate: float
-    text_std: float  # spread of initial weights: the library's .02 is far too narrow for small widths
+    text_std: float  # standard deviation of initial weights: the default .02 is too small for narrow models
     vision_std: float
 
     def grid(self, size: int) -> int:
-        """Places along a side: each stage rounds up."""
+        """Image tokens along a side. Each stage of the tower rounds up."""
         side = size
         for stride in self.strides:
             side = math.ceil(side / stride)
@@ -141,9 +141,15 @@ def preset_of(name: str) -> Preset:
 
 
 def check_size(preset: Preset, size: int) -> None:
-    """ConfigError where the image is too small or its places outnumber what the decoder may read."""
+    """ConfigError if images of this size are too small, or have more image tokens than the encoder can read."""
     tokens = preset.image_tokens(size)
     if preset.grid(size) < 1 or size < 16 or preset.grid(size) > 50:
-        raise ConfigError(f"Images of {size} pixels make {preset.grid(size)} places a side: expected 1 to 50.")
+        raise ConfigError(
+            f"Images of {size} pixels have {preset.grid(size)} image tokens on a side: expected a size of 16 or more "
+            "with 1 to 50."
+        )
     if tokens > 900:
-        raise ConfigError(f"Images of {size} pixels take {tokens} of 1,024 places: give a smaller size.")
+        raise ConfigError(
+            f"Images of {size} pixels have {tokens} image tokens, the encoder reads 1,024 with the prompt: give a "
+            "smaller size."
+        )

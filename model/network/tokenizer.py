@@ -1,6 +1,7 @@
-"""A tokenizer of Florence-2's kind without a hub: a byte-level BPE trained on the texts it will write.
+"""Trains a tokenizer of Florence-2's kind: byte-level BPE, with the tokens that Florence-2 adds.
 
-The four specials come first, as in BART (<s> 0, <pad> 1, </s> 2, <unk> 3); every byte is a word, so no text is unknown.
+The four special tokens come first, as in BART (<s> 0, <pad> 1, </s> 2, <unk> 3). Every byte is a token, so there are no
+unknown words.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ MAX_LENGTH = 1024
 
 
 def train_tokenizer(texts: Iterable[str], *, size: int = 2000) -> Any:
-    """A PreTrainedTokenizerFast of about `size` words (261 at least) and Florence-2's 1,025 behind them."""
+    """A PreTrainedTokenizerFast of about `size` tokens (261 at least), followed by the 1,025 that Florence-2 adds."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -53,7 +54,7 @@ def train_tokenizer(texts: Iterable[str], *, size: int = 2000) -> Any:
 
 
 def _words_only(texts: Iterable[str]) -> Iterable[str]:
-    """Without locations and marks, which are words of their own and no matter for pairs of bytes."""
+    """The texts without locations and marks, which are tokens already and must not be merged with others."""
     import re
 
     added = re.compile("<loc_[0-9]+>|" + "|".join(re.escape(token) for token in ADDED if not token.startswith("<loc_")))

@@ -1,7 +1,7 @@
-"""The words Florence-2 adds to a tokenizer, and token ids as the parser reads them.
+"""The tokens that Florence-2 adds to a tokenizer, and token ids as lexemes for the parser.
 
-Released checkpoints are BART's 50,265 words with these 1,024 behind them (ids 50265 to 51288), then <image>. Order
-matters to nobody but a checkpoint; what matters here is that the thousand locations have consecutive ids.
+Released checkpoints have BART's 50,265 tokens, then these 1,024 (ids 50265 to 51288), then <image>. This code relies on
+consecutive ids of the 1,000 locations, and on no other order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from engine.errors import ConfigError
 from model.pairs.locations import BINS
 from model.pairs.parsing import Lexeme
 
-# As released, a misspelt pair included.
+# As released, including a misspelt pair.
 ADDED: tuple[str, ...] = (
     *("<od>", "</od>", "<ocr>", "</ocr>"),
     *(f"<loc_{number}>" for number in range(BINS)),
@@ -27,7 +27,7 @@ MARKS = ("<sep>", "<poly>", "</poly>", "<and>")
 
 
 class Vocabulary:
-    """What the ids of one tokenizer mean. ConfigError if it is none of Florence-2's."""
+    """The special ids of a tokenizer. ConfigError if it lacks tokens of Florence-2."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
@@ -35,12 +35,13 @@ class Vocabulary:
         lacking = [token for token in (*ADDED, IMAGE) if token not in known]
         if lacking:
             raise ConfigError(
-                f"This tokenizer lacks {len(lacking)} words of Florence-2, {lacking[0]} first: give its own."
+                f"The tokenizer lacks {len(lacking)} tokens of Florence-2, such as {lacking[0]}: "
+                "give one of a Florence-2 checkpoint."
             )
         self.first_location = known["<loc_0>"]
         if known[f"<loc_{BINS - 1}>"] != self.first_location + BINS - 1:
             raise ConfigError(
-                "The locations of this tokenizer have no consecutive ids: give a checkpoint of Florence-2."
+                "The locations of the tokenizer do not have consecutive ids: give one of a Florence-2 checkpoint."
             )
         self.marks = {mark: known[mark] for mark in MARKS}
         self.bos, self.eos, self.pad = (
@@ -51,16 +52,16 @@ class Vocabulary:
         self.image = known[IMAGE]
         self.added = frozenset(known[token] for token in (*ADDED, IMAGE))
         self.size = len(tokenizer)
-        self._silent = frozenset((self.bos, self.eos, self.pad))
+        self._skipped = frozenset((self.bos, self.eos, self.pad))
         self._mark_of = {number: mark for mark, number in self.marks.items()}
 
     def is_location(self, token: int) -> bool:
         return self.first_location <= token < self.first_location + BINS
 
     def lex_ids(self, ids: Sequence[int]) -> list[Lexeme]:
-        """As `model.pairs.parsing.lex`, of generated ids; `start` and `end` are positions among them.
+        """As `model.pairs.parsing.lex`, for generated ids; `start` and `end` are positions in `ids`.
 
-        Ends and padding are left out: released checkpoints write <s> more than once.
+        <s>, </s> and padding are skipped anywhere: released checkpoints write <s> more than once.
         """
         return list(self._lexemes(list(ids)))
 
@@ -68,7 +69,7 @@ class Vocabulary:
         position = 0
         while position < len(ids):
             token = ids[position]
-            if token in self._silent:
+            if token in self._skipped:
                 position += 1
             elif self.is_location(token):
                 yield Lexeme(
@@ -80,13 +81,13 @@ class Vocabulary:
                 position += 1
             else:
                 end = position
-                while end < len(ids) and not self._breaks(ids[end]):
+                while end < len(ids) and not self._ends_text(ids[end]):
                     end += 1
                 yield Lexeme("text", self._text(ids[position:end]), -1, position, end)
                 position = end
 
-    def _breaks(self, token: int) -> bool:
-        return token in self._silent or token in self._mark_of or self.is_location(token)
+    def _ends_text(self, token: int) -> bool:
+        return token in self._skipped or token in self._mark_of or self.is_location(token)
 
     def _text(self, ids: list[int]) -> str:
         text: str = self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)

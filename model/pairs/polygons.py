@@ -19,7 +19,7 @@ _SPECK = 0.01  # of the largest part's area: smaller parts are noise in the mask
 
 
 def outline(rle: str, *, width: int, height: int, max_points: int = 50) -> list[list[float]]:
-    """The parts of a mask as x, y, x, y, ... in pixels, with 3 to `max_points` corners each. Empty for an empty mask."""
+    """The parts of a mask as x, y, x, y, ... in pixels, with 3 to `max_points` corners each; [] for an empty mask."""
     mask = masks.decode(rle, width=width, height=height)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):

@@ -154,7 +154,7 @@ def test_pairs_are_rows_of_the_schema() -> None:
     [
         ({"tasks": ["<ODD>"]}, "did you mean '<OD>'"),
         ({"order": "size"}, "Unknown order"),
-        ({"max_tokens": 3}, "max_tokens is 3"),
+        ({"max_tokens": 3}, "expected 8 and 4"),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], said: str) -> None:
