@@ -49,7 +49,7 @@ from engine.storage.files import Storage
 from filters.judging.apply_rules import judge
 from filters.min_score import min_score
 from filters.ungrounded_phrase import ungrounded_phrase
-from pipelines.explore.query import render_query
+from pipelines.explore.query_text import query_lines
 
 IMAGES_A_SHARD = 1000
 TARGET = 2.0
@@ -266,7 +266,7 @@ def main() -> None:
         place = Path(given.keep or scratch)
         if given.captions:
             captioned(place, given.captions, given.granularity)
-            print(render_query(lambda: Dataset.open(str(place)), "", "semantic_coverage", "table"))
+            print("\n".join(query_lines(lambda: Dataset.open(str(place)), "", "semantic_coverage", "table")))
             return
         if not (place / "current.json").exists():
             simulate(place, given.images)

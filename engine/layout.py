@@ -59,13 +59,3 @@ def release_folder(name: str) -> str:
 
 def model_folder(name: str) -> str:
     return f"{MODELS}/{name}"
-
-
-def sample_file(shard: int, suffix: str) -> str:
-    """The tar ("tar") or the table ("parquet") with the images of one shard of a release."""
-    return f"{SAMPLE_FILES}{shard:05d}.{suffix}"
-
-
-def pair_file(shard: int) -> str:
-    """The table with the training pairs of one shard of a release."""
-    return f"{PAIR_FILES}{shard:05d}.parquet"

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.errors import DamageError
-from engine.layout import IMAGES, MANIFEST, PAIR_FILES
+from engine.layout import IMAGES, PAIR_FILES
 from engine.reading.dataset import Dataset
 from engine.reading.raw_views import identifier, quoted
+from engine.reading.release_manifest import read_manifest
 from engine.schema import ANNOTATIONS, RECORD
 from engine.storage.commits import Commits
-from engine.storage.sealed import read_sealed
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -68,9 +68,7 @@ def last_release(dataset: Dataset) -> str:
 
 
 def _pairs_files(dataset: Dataset, folder: str) -> list[str]:
-    files = read_sealed(dataset.storage, f"{folder}/{MANIFEST}").get("files", [])
-    if not isinstance(files, list) or not all(isinstance(file, dict) and "name" in file for file in files):
-        raise DamageError(f"'{folder}/manifest.json' names no files: it is not one of a release.")
+    files = read_manifest(dataset.storage, folder)["files"]
     digests = {f"{folder}/{file['name']}": str(file.get("sha256", "")) for file in files}
     paths = sorted(path for path in digests if path.startswith(f"{folder}/{PAIR_FILES}"))
     dataset.hold(paths, digests)

@@ -31,6 +31,7 @@ from engine.layout import (
     TRAINED,
 )
 from engine.reading.dataset import read_current, read_header
+from engine.reading.release_manifest import read_manifest
 from engine.scores.calibration import Calibration
 from engine.storage.commits import TableReader, record_name, shard_of_data
 from engine.storage.files import Storage
@@ -38,7 +39,6 @@ from engine.storage.listings import HELD, Listing, read_listing
 from engine.storage.sealed import read_sealed
 from model.network.model_folder import FILES
 from pipelines.check.commits import Walk
-from pipelines.emit.shard import CARD, read_manifest
 
 
 def check_parts(found: Walk) -> None:
@@ -209,8 +209,8 @@ def _release(found: Walk, folder: str) -> None:
     found.sizes[folder] = sum(int(file["bytes"]) for file in manifest["files"])
     for file in manifest["files"]:
         _hold(found, f"{folder}/{file['name']}", file["sha256"], "the manifest")
-    if CARD in manifest:
-        _hold(found, f"{folder}/{CARD_FILE}", manifest[CARD], "the manifest")
+    if "card_sha256" in manifest:
+        _hold(found, f"{folder}/{CARD_FILE}", manifest["card_sha256"], "the manifest")
     named = {file["name"] for file in manifest["files"]}
     for name in storage.names(folder):
         if name.startswith((SAMPLE_FILES, PAIR_FILES)) and name not in named:

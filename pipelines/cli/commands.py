@@ -124,9 +124,9 @@ def _print_dry_run(recipe: Any, stage: str, probe: int, retry: bool) -> None:
         return
     say(render_dry_run(dry_run(recipe, stage=stage or None, retry_failed=retry)))
     if probe:
-        from pipelines.explore.components import render_probe
+        from pipelines.explore.time_nodes import time_nodes
 
-        say(render_probe(recipe, probe))
+        say(str(time_nodes(recipe, probe)))
 
 
 @app.command()
@@ -135,13 +135,13 @@ def status(form: FormOption = "table", recipe: RecipeOption = "recipe.yaml", dat
 
     def work() -> None:
         from engine.errors import unknown
-        from engine.reading.accounting import account
-        from pipelines.explore.status import render_status, status_json
+        from pipelines.explore.status import status as count
+        from pipelines.explore.status import status_json
 
         if form not in ("table", "json"):
             raise unknown("format", form, ("table", "json"))
-        found = account(open_dataset(recipe, dataset))
-        give(status_json(found)) if form == "json" else say(render_status(found))
+        found = count(open_dataset(recipe, dataset))
+        give(status_json(found)) if form == "json" else say(str(found))
         if not found.balanced:
             raise typer.Exit(FAILED)
 
@@ -161,12 +161,12 @@ def query(
     """DuckDB, read-only, over views: images texts regions region_texts phrases tags parse failures inputs runs ..."""
 
     def work() -> None:
-        from pipelines.explore.query import answer, render_schema
+        from pipelines.explore.query_text import query_lines, schema_text
 
         if schema:
-            give(render_schema(form))
+            give(schema_text(form))
             return
-        for lines in answer(lambda: open_dataset(recipe, dataset), typed(sql), named, form, of):
+        for lines in query_lines(lambda: open_dataset(recipe, dataset), typed(sql), named, form, of):
             give(lines)
 
     guarded(work)
@@ -185,7 +185,7 @@ def why(
     def work() -> None:
         from pipelines.explore.why import why as explain
 
-        say(explain(open_dataset(recipe, dataset), typed(image), typed(annotation) or None, depth=depth))
+        say(str(explain(open_dataset(recipe, dataset), typed(image), typed(annotation) or None, depth=depth)))
 
     guarded(work)
 
@@ -211,12 +211,13 @@ def show(
         from pathlib import Path
 
         from pipelines.drawing import missing_glyphs
+        from pipelines.explore.show import save_sheet
         from pipelines.explore.show import show as draw
 
         chance = random.randrange(10_000) if at_random and seed is None else seed
         data, condition = open_dataset(recipe, dataset), typed(where)
-        made = draw(data, Path(out), condition, rule=rule or None, disagreement=disagreement, seed=chance, limit=limit)
-        say(str(made))
+        sheet = draw(data, condition, rule=rule or None, disagreement=disagreement, seed=chance, limit=limit)
+        say(str(save_sheet(sheet, Path(out))))
         if chance is not None:
             say(f"Drawn with --seed {chance}: the same seed draws the same images.", err=True)
         if lacking := missing_glyphs():
@@ -233,13 +234,15 @@ def components(
     """What a recipe may name: specialists and filters, their options and defaults."""
 
     def work() -> None:
-        from pipelines.explore.components import render_check, render_components
+        from pipelines.explore.components import components as list_components
 
-        say(render_components(name))
+        say(str(list_components(name)))
         if check:
-            text, ok = render_check(name)
-            say(text)
-            if not ok:
+            from pipelines.explore.check_components import check_components
+
+            checks = check_components(name)
+            say(str(checks))
+            if not checks.ok:
                 raise typer.Exit(FAILED)
 
     guarded(work)
@@ -311,7 +314,7 @@ def verify(release: Annotated[str, typer.Argument(help="A release folder.")]) ->
     """Open a release with webdataset, pyarrow and datasets, and check every promise it makes."""
 
     def work() -> None:
-        from pipelines.emit.verify import render_checks
+        from pipelines.emit.verifiers.check import render_checks
         from pipelines.emit.verify import verify as check
 
         checks = check(release)

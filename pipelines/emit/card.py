@@ -7,25 +7,26 @@ empty list for a list of nothing, and would refuse a shard that holds a jpg and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 import yaml
 
-from pipelines.emit.shard import MEMBER
+from engine.reading.release_manifest import Manifest
+from pipelines.emit.writers.webdataset import MEMBER
 
 # The Hub knows a licence by these names; any other is "other" and told by its own name.
 _HUB_LICENCES = ("apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "odc-by", "odbl", "pddl")
 
 
-def card(written: Mapping[str, Any]) -> str:
+def card(written: Manifest) -> str:
     """README.md of a release: a front matter that `datasets` reads, and a page for people."""
     front = yaml.safe_dump(front_matter(written), sort_keys=False, allow_unicode=True)
     return f"---\n{front}---\n\n{_body(written)}"
 
 
-def front_matter(written: Mapping[str, Any]) -> dict[str, Any]:
+def front_matter(written: Manifest) -> dict[str, Any]:
     """One configuration, the tars: `datasets` takes one builder a folder, so Parquet beside them cannot be another."""
     images = [{"name": extension, "dtype": "image"} for extension in written["image_extensions"]]
     keys = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
@@ -40,7 +41,7 @@ def front_matter(written: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _licence(written: Mapping[str, Any]) -> dict[str, str]:
+def _licence(written: Manifest) -> dict[str, str]:
     stated = written["recipe"].get("emit", {}).get("licence", "")
     if stated.lower() in _HUB_LICENCES:
         return {"license": stated.lower()}
@@ -62,7 +63,7 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
     return {"dtype": names.get(str(kind), str(kind))}
 
 
-def _body(written: Mapping[str, Any]) -> str:
+def _body(written: Manifest) -> str:
     extensions = written["image_extensions"] or ["jpg"]
     return _PAGE.format(
         name=written["name"],
@@ -82,7 +83,7 @@ def _body(written: Mapping[str, Any]) -> str:
     )
 
 
-def _pairs(written: Mapping[str, Any]) -> str:
+def _pairs(written: Manifest) -> str:
     proven = written["pairs"]["proven"]
     if not proven:
         return "None of these records supports a pair of a question and an answer."

@@ -1,192 +1,82 @@
-"""Write what is kept as a release: tars of original bytes and json, Parquet, pairs, a manifest, a card.
+"""Stage emit: write what is kept as a release, a folder of tars, tables, training pairs, a card and a manifest.
 
-A release never changes once its manifest is there. Its shards are committed like any node's, so a run that was
-killed goes on where it stopped; the manifest is written last, so its existence means complete.
+A release never changes once its manifest exists. Its shards are committed like those of a node, so a run that was
+killed continues where it stopped; the manifest is written last, so a release that has one is complete.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from engine.errors import ConfigError, DamageError, RunFailed, SourcesGone, StorageError
-from engine.images.locate import image_bytes
+from engine.errors import ConfigError, DamageError, RunFailed
 from engine.keys import stable_hash
-from engine.layout import CARD_FILE, IMAGES, MANIFEST, PAIR_FILES, SAMPLE_FILES, release_folder
+from engine.layout import CARD_FILE, IMAGES, MANIFEST, release_folder
 from engine.reading.accounting import Account, account
 from engine.reading.dataset import Dataset
+from engine.reading.release_manifest import Manifest, read_manifest, sealed_manifest
 from engine.running.failure_limits import COMPONENT_FAULTS, NodeCount, too_many
 from engine.running.graph import Node, Resources
-from engine.running.shard_inputs import ShardInputs
-from engine.schema import ANNOTATIONS
 from engine.storage.commits import Commits, File, Record, record_name
-from engine.storage.files import Storage, sha256_file
-from filters.judging.apply_rules import keep
-from model.pairs.pair import Options
+from engine.storage.files import Storage
 from pipelines.annotate.annotate import Runtime, run_nodes
 from pipelines.emit.card import card
-from pipelines.emit.pairs import pair_options, sum_of_told
-from pipelines.emit.shard import (
-    ShardFiles,
-    Written,
-    extension_of,
-    manifest,
-    read_manifest,
-    release_rows,
-    sealed_manifest,
-    shard_names,
-    write_shard,
-)
-from pipelines.filter.judge import Output, shard_options, shard_record
+from pipelines.emit.manifest import release_manifest
+from pipelines.emit.writers import FORMATS
+from pipelines.filter.judge import shard_options
 from pipelines.ingest.splits import FIT, HELD, TEST
-from pipelines.recipe import Pairs, Recipe
+from pipelines.recipe import Recipe
 
 EMIT_VERSION = 2
 
 
-class Release:
-    """The component that writes the release shard of one shard."""
-
-    def __init__(
-        self, *, folder: str, numbers: dict[int, int], record: list[Any], parses: list[str], pairs: dict[str, Any]
-    ) -> None:
-        self.folder, self.numbers, self.record, self.parses = folder, numbers, record, parses
-        self.options = pair_options(Pairs(**pairs))
-
-    def load(self) -> None:
-        return None
-
-    def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
-        """The tar and the Parquet files of what is kept; images whose bytes are gone are counted as lost."""
-        record, _ = shard_record(inputs, self.record, self.parses)
-        kept = _for_training(keep(record, inputs.table("judge")), inputs.images)
-        if not kept.num_rows:
-            return Output({}, 0, counts={})
-        images = _rows_of(inputs.images, kept["image_id"].to_pylist())
-        rows, read = release_rows(kept, images), _reader(inputs.storage, images)
-        give_up = inputs.unit.give_up
-        files, written = _write(inputs.storage, self.folder, self.numbers[shard], rows, read, self.options, give_up)
-        lost = written.lost
-        if lost:
-            gone = {image_id for image_id, _, _ in lost}
-            there = pa.array([image_id not in gone for image_id in images["image_id"].to_pylist()])
-            kept, images = kept.filter(there), images.filter(there)
-        counts = _counts(kept, images) if kept.num_rows else {}
-        counts |= {"lost": [list(item[:2]) for item in lost], "pairs": written.pairs.told()}
-        return Output(files, kept.num_rows, len(lost), counts)
-
-
-def _for_training(kept: pa.Table, images: pa.Table) -> pa.Table:
-    """Without images of the audit split: they are measured with, never trained on."""
-    training = images.filter(pc.equal(images["split"], "train"))["image_id"]
-    return kept.filter(pc.is_in(kept["image_id"], value_set=training.combine_chunks()))
-
-
-def _rows_of(images: pa.Table, wanted: Sequence[str]) -> pa.Table:
-    position = {image_id: row for row, image_id in enumerate(images["image_id"].to_pylist())}
-    return images.take([position[image_id] for image_id in wanted])
-
-
-def _reader(storage: Storage, images: pa.Table) -> Callable[[str], bytes]:
-    """Original bytes by image id; ImageError where they are gone."""
-    rows = {
-        row["image_id"]: row for row in images.select(["image_id", "uri", "offset", "length", "sources"]).to_pylist()
-    }
-
-    def read(image_id: str) -> bytes:
-        return image_bytes(storage, rows[image_id])
-
-    return read
-
-
-def _write(
-    storage: Storage,
-    folder: str,
-    number: int,
-    rows: pa.Table,
-    read: Callable[[str], bytes],
-    options: Options,
-    give_up: bool,
-) -> tuple[dict[str, File], Written]:
-    """The files of a shard. SourcesGone where images cannot be read now, unless they are given up."""
-    names = shard_names(number)
-    local = ShardFiles(*(storage.scratch(f"{folder}/{name}") for name in names))
-    try:
-        written = write_shard(local, rows, read, names.tar, options)
-        kept = rows.num_rows - len(written.lost)
-        if not kept or (written.lost and not give_up):  # loaders refuse empty shards
-            for path in local:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
-            if not give_up:
-                raise SourcesGone(written.lost)
-            return {}, written
-        held = {"tar": kept, "parquet": kept, "pairs": written.pairs.proven.total()}
-        files = {}
-        for part, path, name in zip(ShardFiles._fields, local, names, strict=True):
-            if held[part]:
-                size, digest = os.path.getsize(path), sha256_file(path)
-                storage.upload(path, f"{folder}/{name}")
-                files[part] = File(f"{folder}/{name}", digest, held[part], size)
-        return files, written
-    except OSError as error:
-        raise StorageError(f"The release shard '{folder}/{names.tar}' could not be written: {error}") from error
-
-
-def _counts(kept: pa.Table, images: pa.Table) -> dict[str, Any]:
-    """Images (also by file extension), annotations of each column, and those of each granularity or kind."""
-    counts: dict[str, Any] = {"images": kept.num_rows}
-    for item in images["format"].combine_chunks().value_counts().to_pylist():
-        counts[f"images.{extension_of(item['values'])}"] = item["counts"]
-    for column in ANNOTATIONS:
-        values = kept[column].combine_chunks().flatten()
-        counts[column] = len(values)
-        for field in ("granularity", "kind"):
-            if values.type.get_field_index(field) >= 0:
-                for item in values.field(field).value_counts().to_pylist():
-                    counts[f"{column}.{item['values']}"] = item["counts"]
-    return counts
-
-
-# --- driving ---------------------------------------------------------------------------------
-
-
-def emit(
-    runtime: Runtime, nodes: Sequence[Node], judge: Node, run_info: Mapping[str, Any]
-) -> tuple[str, dict[str, Any]]:
-    """Make the release, or find it made. (folder, manifest); ConfigError if its name is taken by other content."""
+def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping[str, str]) -> tuple[str, Manifest]:
+    """Write the release, unless it is finished: (folder, manifest). ConfigError if its name has other content."""
     storage, recipe = runtime.storage, runtime.recipe
-    records = _judged(storage, judge)
+    verdicts = _verdict_records(storage, judge)
     content = content_key(storage, [*nodes, judge], recipe)
     name = recipe.emit.name or f"r-{content[:8]}"
     folder = release_folder(name)
-    node = _emit_node(nodes, judge, folder, _numbers(records), content, recipe)
+    node = _emit_node(nodes, judge, folder, _numbers(verdicts), content, recipe)
     commits = Commits(storage, node.folder)
-    if (existing := _existing(storage, folder, commits, len(records))) is not None:
-        if existing["content"] == content and not (damage := altered(storage, folder, existing)):
+    existing = _existing(storage, folder, commits, len(verdicts))
+    if existing is not None:
+        if _is_finished(runtime, folder, existing, content):
             return folder, existing
-        if existing["content"] == content and runtime.tell:
-            runtime.tell(f"{damage}: the release is made again.")
-        if existing["content"] != content and existing["counts"].get("images"):
-            raise ConfigError(
-                f"The release '{name}' exists and holds other content: choose another name with --set emit.name=NAME."
-            )
-        storage.remove(f"{folder}/{MANIFEST}")  # a release of no image keeps no name, a damaged one is made again
-    told = account(Dataset.open(storage.url))
-    _check_share(told, records, recipe)
+        storage.remove(f"{folder}/{MANIFEST}")  # an empty or damaged release is written again
+    now = account(Dataset.open(storage.url))
+    _check_failures(now, verdicts, recipe)
     _forget_damaged(commits, folder)
     run_nodes(runtime, "emit", [node], [*nodes, judge])
-    made = [commits.record(shard, int(revision)) for shard, revision in enumerate(commits.revisions(len(records)))]
-    if not any(record.files for record in made) and not recipe.emit.allow_empty:
-        raise RunFailed(_nothing_to_release(told))
-    written = _manifest(runtime, nodes, judge, made, content, name, run_info, told)
-    _finish(storage, folder, made, written)
+    records = [commits.record(shard, int(revision)) for shard, revision in enumerate(commits.revisions(len(verdicts)))]
+    if not any(record.files for record in records) and not recipe.emit.allow_empty:
+        raise RunFailed(_nothing_to_release(now))
+    manifest = release_manifest(
+        name,
+        content,
+        records,
+        _finish_formats(storage, folder, records),
+        recipe=recipe.model_dump(mode="json"),
+        nodes=[*nodes, judge],
+        versions=versions,
+        account=now,
+    )
+    _finish(storage, folder, manifest)
     return folder, read_manifest(storage, folder)
+
+
+def _is_finished(runtime: Runtime, folder: str, existing: Manifest, content: str) -> bool:
+    """False for a release that is to be written again: of the same content and damaged, or of no images."""
+    if existing["content"] == content:
+        damage = altered(runtime.storage, folder, existing)
+        if damage and runtime.tell:
+            runtime.tell(f"{damage}: the release is made again.")
+        return not damage
+    if existing["counts"].get("images"):
+        name = folder.rpartition("/")[2]
+        raise ConfigError(
+            f"The release '{name}' exists and holds other content: choose another name with --set emit.name=NAME."
+        )
+    return False
 
 
 def _numbers(judged: Sequence[Record]) -> dict[int, int]:
@@ -195,7 +85,7 @@ def _numbers(judged: Sequence[Record]) -> dict[int, int]:
     return {shard: number for number, shard in enumerate(filled)}
 
 
-def _existing(storage: Storage, folder: str, commits: Commits, shards: int) -> dict[str, Any] | None:
+def _existing(storage: Storage, folder: str, commits: Commits, shards: int) -> Manifest | None:
     """The manifest of the finished release; a damaged one of the release that is to be made is written again."""
     try:
         return existing_manifest(storage, folder)
@@ -206,7 +96,7 @@ def _existing(storage: Storage, folder: str, commits: Commits, shards: int) -> d
         return None
 
 
-def altered(storage: Storage, folder: str, manifest: Mapping[str, Any]) -> str:
+def altered(storage: Storage, folder: str, manifest: Manifest) -> str:
     """Which file of a finished release is gone, or has another size; '' for none. What is in them `verify` reads."""
     names = set(storage.names(folder))
     for file in manifest["files"]:
@@ -218,11 +108,11 @@ def altered(storage: Storage, folder: str, manifest: Mapping[str, Any]) -> str:
     return ""
 
 
-def _check_share(told: Account, judged: Sequence[Record], recipe: Recipe) -> None:
+def _check_failures(now: Account, judged: Sequence[Record], recipe: Recipe) -> None:
     """RunFailed where a component failed on too many of the data set: the run that committed them has failed too."""
     images = sum(record.files["data"].rows for record in judged)
     found: dict[str, NodeCount] = {}
-    for component, reason, number in told.failures:
+    for component, reason, number in now.failures:
         if reason in COMPONENT_FAULTS:
             count = found.setdefault(component, NodeCount(asked=images, first=reason))
             count.faults += number
@@ -246,7 +136,7 @@ def _nothing_to_release(told: Account) -> str:
     )
 
 
-def _judged(storage: Storage, judge: Node) -> list[Record]:
+def _verdict_records(storage: Storage, judge: Node) -> list[Record]:
     commits = Commits(storage, judge.folder)
     revisions = commits.revisions(len(Commits(storage, IMAGES).revisions()))
     if (revisions < 0).any():
@@ -265,8 +155,8 @@ def content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe) -> str:
     return stable_hash([EMIT_VERSION, state, [node.key for node in nodes], recipe.emit.licence, pairs])
 
 
-def existing_manifest(storage: Storage, folder: str) -> dict[str, Any] | None:
-    """What the manifest of a finished release says; DamageError where it is not as it was written."""
+def existing_manifest(storage: Storage, folder: str) -> Manifest | None:
+    """None if no release is finished there; DamageError if its manifest was changed."""
     try:
         return read_manifest(storage, folder)
     except FileNotFoundError:
@@ -278,7 +168,7 @@ def _emit_node(
 ) -> Node:
     return Node(
         name="emit",
-        target="pipelines.emit.emit:Release",
+        target="pipelines.emit.shard:Release",
         options=shard_options(nodes)
         | {"folder": folder, "numbers": dict(numbers), "pairs": recipe.emit.pairs.model_dump(mode="json")},
         needs=(),
@@ -309,51 +199,19 @@ def _is_whole(commits: Commits, shard: int, revision: int, folder: str) -> bool:
         return False
 
 
-def _manifest(
-    runtime: Runtime,
-    nodes: Sequence[Node],
-    judge: Node,
-    records: Sequence[Record],
-    content: str,
-    name: str,
-    run_info: Mapping[str, Any],
-    told: Account,
-) -> dict[str, Any]:
-    counts: dict[str, int] = {}
-    lost: list[list[str]] = []
-    for record in records:
-        lost += record.counts.get("lost", [])
-        for key, count in record.counts.items():
-            if key not in ("lost", "pairs"):
-                counts[key] = counts.get(key, 0) + count
-    return manifest(
-        name=name,
-        content=content,
-        counts={"images": 0, **dict.fromkeys(ANNOTATIONS, 0)}
-        | {key: count for key, count in sorted(counts.items()) if not key.startswith("images.")},
-        files=[file for record in records for _, file in sorted(record.files.items())],
-        recipe=runtime.recipe.model_dump(mode="json"),
-        nodes=[*nodes, judge],
-        lost=lost,
-        versions=run_info["versions"],
-        accounting={"inputs": told.inputs, **told.outcomes, "kept_to_measure": _to_measure(told.splits)},
-        extensions=sorted({name.split(".", 1)[1] for name in counts if name.startswith("images.")}),
-        pairs=sum_of_told(record.counts["pairs"] for record in records if "pairs" in record.counts),
-    )
+def _finish_formats(storage: Storage, folder: str, records: Sequence[Record]) -> list[File]:
+    """The files of formats that have some over all shards."""
+    written = [file for record in records for file in record.files.values()]
+    return [file for form in FORMATS.values() if form.finish for file in form.finish(storage, folder, written)]
 
 
-def _to_measure(splits: Mapping[str, int]) -> int:
-    """How many kept images are not released because they are measured with."""
-    return sum(number for split, number in splits.items() if split != "train")
-
-
-def _finish(storage: Storage, folder: str, records: Iterable[Record], written: Mapping[str, Any]) -> None:
-    """Card first, manifest last; files of an abandoned attempt under the same name go."""
+def _finish(storage: Storage, folder: str, manifest: Manifest) -> None:
+    """Removes files of an abandoned attempt under the same name, then writes the card, and the manifest last."""
     storage.sweep_temporaries(folder)
-    named = {file.path.rsplit("/", 1)[-1] for record in records for file in record.files.values()}
+    named = {file["name"] for file in manifest["files"]}
     for name in storage.names(folder):
-        if name.startswith((SAMPLE_FILES, PAIR_FILES)) and name not in named:
+        if name.startswith(tuple(form.prefix for form in FORMATS.values())) and name not in named:
             storage.remove(f"{folder}/{name}")
-    text = card(written).encode()
+    text = card(manifest).encode()
     storage.put(f"{folder}/{CARD_FILE}", text)
-    storage.create(f"{folder}/{MANIFEST}", sealed_manifest(written, text))
+    storage.create(f"{folder}/{MANIFEST}", sealed_manifest(manifest, text))

@@ -1,178 +1,176 @@
-"""What a release is made of: samples, tables, pairs, manifest. Pure functions; pipelines/emit/emit.py drives them.
+"""One shard of a release: which rows are in it, and its files, one for each format.
 
-A tar sample is <image_id>.<jpg|png|...> (the original bytes) and <image_id>.json: its record, and the pairs made of
-it, which lie in pairs-*.parquet too (docs/decisions/003-release-format.md).
+The component `Release` runs in a worker. An image whose bytes cannot be read is an error of the shard at first; when
+the run gives up on it, it is left out and listed in the manifest as lost.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
-from engine.errors import DamageError, ImageError
+from engine.errors import ImageError, SourcesGone, StorageError
 from engine.images.decode import EXTENSIONS
-from engine.layout import MANIFEST, pair_file, sample_file
-from engine.running.graph import Node
-from engine.schema import ANNOTATIONS, IMAGES, RECORD, SCHEMA_VERSION, required
-from engine.storage.commits import PARQUET, File
-from engine.storage.files import Storage
-from engine.storage.sealed import read_sealed, seal
-from engine.storage.tars import TarWriter
+from engine.images.locate import image_bytes
+from engine.running.shard_inputs import ShardInputs
+from engine.schema import ANNOTATIONS
+from engine.storage.commits import Commits, File
+from engine.storage.files import Storage, sha256_file
+from filters.judging.apply_rules import keep
+from model.pairs.compile import compile_pairs
 from model.pairs.pair import Options
-from pipelines.emit.pairs import PAIR, PairCounts, PairWriter
-from pipelines.emit.source_names import released_recipe, released_sources
-
-_IMAGE_COLUMNS = ("image_id", "width", "height", "format", "licence", "split", "sources")
-
-# The record of a sample: with the place in the tar a row of train-*.parquet, with its pairs what the json holds.
-SAMPLE = pa.schema([*(IMAGES.field(name) for name in _IMAGE_COLUMNS), *(RECORD.field(name) for name in ANNOTATIONS)])
-MEMBER = pa.schema([*SAMPLE, required("pairs", pa.list_(pa.field("element", PAIR, nullable=False)))])
-RELEASE = pa.schema(
-    [
-        *SAMPLE,
-        pa.field("tar", pa.string(), nullable=False),
-        pa.field("offset", pa.int64(), nullable=False),
-        pa.field("length", pa.int64(), nullable=False),
-    ]
-)
+from pipelines.emit.pairs import PairCounts, pair_options
+from pipelines.emit.source_names import released_sources
+from pipelines.emit.writers import FORMATS
+from pipelines.emit.writers.format import IMAGE_COLUMNS, SAMPLE, Sample, Shard
+from pipelines.filter.judge import Output, shard_record
+from pipelines.recipe import Pairs
 
 
-class ShardFiles(NamedTuple):
-    """Local files of one release shard, as they are called in its folder or by any other names."""
+class Release:
+    """Writes the files of one shard of a release."""
 
-    tar: str
-    parquet: str
-    pairs: str
+    def __init__(
+        self, *, folder: str, numbers: dict[int, int], record: list[Any], parses: list[str], pairs: Mapping[str, Any]
+    ) -> None:
+        self.folder, self.numbers, self.record, self.parses = folder, numbers, record, parses
+        self.options = pair_options(Pairs(**pairs))
+
+    def load(self) -> None:
+        return None
+
+    def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
+        record, _ = shard_record(inputs, self.record, self.parses)
+        kept = _without_audit(keep(record, inputs.table("judge")), inputs.images)
+        if not kept.num_rows:
+            return Output({}, 0, counts={})
+        images = _rows_of(inputs.images, kept["image_id"].to_pylist())
+        rows, read = release_rows(kept, images), _reader(inputs.storage, images)
+        files, written = self._write(inputs.storage, self.numbers[shard], rows, read, give_up=inputs.unit.give_up)
+        if written.lost:
+            lost = {image_id for image_id, _, _ in written.lost}
+            there = pa.array([image_id not in lost for image_id in images["image_id"].to_pylist()])
+            kept, images = kept.filter(there), images.filter(there)
+        counts: dict[str, Any] = {**(_counts(kept, images) if kept.num_rows else {})}
+        counts |= {"lost": [list(item[:2]) for item in written.lost], "pairs": written.pairs.totals()}
+        return Output(files, kept.num_rows, len(written.lost), counts)
+
+    def _write(
+        self, storage: Storage, number: int, rows: pa.Table, read: Callable[[str], bytes], *, give_up: bool
+    ) -> tuple[dict[str, File], Written]:
+        """The files of a shard. SourcesGone if images cannot be read and the run has not given up on them."""
+        names = {part: form.file_name(number) for part, form in FORMATS.items()}
+        paths = {part: storage.scratch(f"{self.folder}/{name}") for part, name in names.items()}
+        try:
+            written = write_shard(paths, Shard(rows, names["tar"]), read, self.options)
+            if written.lost and not give_up:
+                _remove(paths.values())
+                raise SourcesGone(written.lost)
+            if not written.rows["tar"]:  # loaders refuse a shard without images
+                _remove(paths.values())
+                return {}, written
+            files = {}
+            for part, count in written.rows.items():
+                if count:
+                    path, target = paths[part], f"{self.folder}/{names[part]}"
+                    size, digest = os.path.getsize(path), sha256_file(path)
+                    storage.upload(path, target)
+                    files[part] = File(target, digest, count, size)
+            return files, written
+        except OSError as error:
+            target = f"{self.folder}/{names['tar']}"
+            raise StorageError(f"The release shard '{target}' could not be written: {error}") from error
 
 
-def shard_names(number: int) -> ShardFiles:
-    return ShardFiles(sample_file(number, "tar"), sample_file(number, "parquet"), pair_file(number))
+def _without_audit(kept: pa.Table, images: pa.Table) -> pa.Table:
+    """Only images of the split "train": those of the audit split are measured with, never trained on."""
+    training = images.filter(pc.equal(images["split"], "train"))["image_id"]
+    return kept.filter(pc.is_in(kept["image_id"], value_set=training.combine_chunks()))
+
+
+def _rows_of(images: pa.Table, wanted: Sequence[str]) -> pa.Table:
+    position = {image_id: row for row, image_id in enumerate(images["image_id"].to_pylist())}
+    return images.take([position[image_id] for image_id in wanted])
+
+
+def _reader(storage: Storage, images: pa.Table) -> Callable[[str], bytes]:
+    """A function from image id to original bytes, which raises ImageError if they cannot be read."""
+    located = images.select(["image_id", "uri", "offset", "length", "sources"])
+    rows = {row["image_id"]: row for row in located.to_pylist()}
+    return lambda image_id: image_bytes(storage, rows[image_id])
 
 
 def release_rows(kept: pa.Table, images: pa.Table) -> pa.Table:
-    """Kept RECORD rows and the IMAGES rows of the same images, as SAMPLE."""
+    """Rows of SAMPLE, from RECORD rows and the IMAGES rows of the same images."""
     if not kept["image_id"].equals(images["image_id"]):
         raise ValueError("kept annotations and images are of different images")
     sources = released_sources(images["sources"], SAMPLE.field("sources"))
-    own = [sources if name == "sources" else images[name] for name in _IMAGE_COLUMNS]
+    own = [sources if name == "sources" else images[name] for name in IMAGE_COLUMNS]
     columns = own + [kept[name] for name in ANNOTATIONS]
     return pa.table(columns, names=SAMPLE.names).cast(SAMPLE)
 
 
-def sample_json(row: Mapping[str, Any]) -> bytes:
-    """Every field always there, in schema order; a human score is null. ValueError for what JSON has no word for."""
-    record = {name: row[name] for name in MEMBER.names}
-    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-
-
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a shard's rows: images that were gone (id, reason, error), and their pairs."""
+    """The result of `write_shard`: rows of each file, lost images (id, reason, error), and counts of pairs."""
 
+    rows: dict[str, int]
     lost: list[tuple[str, str, str]]
     pairs: PairCounts
 
 
 def write_shard(
-    files: ShardFiles, rows: pa.Table, read: Callable[[str], bytes], tar_name: str, options: Options | None = None
+    paths: Mapping[str, str], shard: Shard, read: Callable[[str], bytes], options: Options | None = None
 ) -> Written:
-    """One tar, its table and its pairs, also of no rows. The same rows and bytes give the same files.
+    """Writes one local file for each format in `paths`. The same rows and bytes give the same files.
 
-    `read` takes an image id; one image is in memory at a time. Where it raises ImageError, the image is left out.
+    `read` takes an image id; if it raises ImageError, the image is left out. A file to which nothing was written is
+    removed.
     """
-    places: dict[int, tuple[int, int]] = {}
     lost: list[tuple[str, str, str]] = []
-    pairs = PairWriter(files.pairs, tar_name, options or Options())
-    with open(files.tar, "wb") as file, TarWriter(file) as tar, pairs:
-        for number, row in enumerate(rows.to_pylist()):
+    pairs = PairCounts()
+    with contextlib.ExitStack() as opened:
+        writers = {
+            part: FORMATS[part].writer(opened.enter_context(open(path, "wb")), shard) for part, path in paths.items()
+        }
+        for number, row in enumerate(shard.rows.to_pylist()):
             try:
                 data = read(row["image_id"])
             except ImageError as error:
                 lost.append((row["image_id"], error.reason, str(error)))
                 continue
-            places[number] = tar.add(row["image_id"], extension_of(row["format"]), data)
-            row["pairs"] = pairs.add(row, places[number])
-            tar.add(row["image_id"], "json", sample_json(row))
-    kept = rows.take(pa.array(list(places), pa.int64())) if lost else rows
-    located = [[tar_name] * len(places), *([place[part] for place in places.values()] for part in (0, 1))]
-    columns = [pa.array(values, field.type) for values, field in zip(located, list(RELEASE)[-3:], strict=True)]
-    table = pa.table([*kept.columns, *columns], schema=RELEASE)
-    pq.write_table(table, files.parquet, row_group_size=500, **PARQUET)
-    return Written(lost, pairs.counts)
+            compiled = compile_pairs(row, width=row["width"], height=row["height"], options=options or Options())
+            pairs.add(compiled)
+            sample = Sample(number, row, data, compiled.pairs)
+            for writer in writers.values():
+                writer.add(sample)
+        rows = {part: writer.finish() for part, writer in writers.items()}
+    _remove(path for path in paths.values() if not os.path.getsize(path))
+    return Written(rows, lost, pairs)
 
 
-def extension_of(image_format: str) -> str:
-    return EXTENSIONS[image_format]
+def _remove(paths: Iterable[str]) -> None:
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
 
 
-CARD = "card_sha256"  # of the manifest: the digest of README.md, which is written from the manifest
-
-
-def sealed_manifest(written: Mapping[str, Any], card: bytes) -> bytes:
-    """As it lies in the release: with the digest of the card, and one of itself."""
-    return seal({**written, CARD: hashlib.sha256(card).hexdigest()})
-
-
-def read_manifest(storage: Storage, folder: str = "") -> dict[str, Any]:
-    """FileNotFoundError where no release is finished; DamageError for a manifest that is not as it was written."""
-    name = f"{folder}/{MANIFEST}" if folder else MANIFEST
-    found = read_sealed(storage, name, "restore it from a backup, or make the release again under another name.")
-    files = found.get("files")
-    named = isinstance(files, list) and all(isinstance(file, dict) and "name" in file for file in files)
-    if not named or not isinstance(found.get("content"), str):
-        raise DamageError(f"The manifest '{storage.url}/{name}' names no files: it is not one of a release.")
-    return found
-
-
-def manifest(
-    *,
-    name: str,
-    content: str,
-    counts: Mapping[str, int],
-    files: Sequence[File],
-    recipe: Mapping[str, Any],
-    nodes: Sequence[Node],
-    lost: Sequence[Sequence[str]],
-    versions: Mapping[str, str],
-    extensions: Sequence[str],
-    accounting: Mapping[str, Any] | None = None,
-    pairs: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """What manifest.json says. `content` is the key of all it was made from; `lost`: images that were gone at emit.
-
-    `counts` holds images, each annotation column, and "<column>.<granularity or kind>"; `pairs` is as PairCounts
-    tells it.
-    """
-    return {
-        "name": name,
-        "content": content,
-        "schema_version": SCHEMA_VERSION,
-        "counts": dict(counts),
-        "pairs": dict(pairs or PairCounts().told()),
-        "accounting": dict(accounting or {}),
-        "files": [
-            {"name": file.path.rsplit("/", 1)[-1], "sha256": file.sha256, "bytes": file.size, "rows": file.rows}
-            for file in files
-        ],
-        "image_extensions": sorted(extensions),
-        "schema": [{"name": field.name, "type": str(field.type)} for field in RELEASE],
-        "lost": [list(item) for item in lost],
-        "recipe": released_recipe(dict(recipe)),
-        "nodes": [
-            {
-                "name": node.name,
-                "component": node.component,
-                "version": node.version,
-                "key": node.key,
-                "deterministic": node.deterministic,
-            }
-            for node in nodes
-        ],
-        "versions": dict(versions),
-    }
+def _counts(kept: pa.Table, images: pa.Table) -> dict[str, int]:
+    """Images (also by file extension), annotations of each column, and those of each granularity or kind."""
+    counts = {"images": kept.num_rows}
+    for item in images["format"].combine_chunks().value_counts().to_pylist():
+        counts[f"images.{EXTENSIONS[item['values']]}"] = item["counts"]
+    for column in ANNOTATIONS:
+        values = kept[column].combine_chunks().flatten()
+        counts[column] = len(values)
+        for field in ("granularity", "kind"):
+            if values.type.get_field_index(field) >= 0:
+                for item in values.field(field).value_counts().to_pylist():
+                    counts[f"{column}.{item['values']}"] = item["counts"]
+    return counts

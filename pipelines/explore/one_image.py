@@ -1,7 +1,7 @@
-"""Everything a data set knows of one image, read for `engine why`. One image is read, never a whole data set.
+"""Everything a data set holds about one image: which nodes annotated it, verdicts, failures, changes by rounds.
 
-The record is not enough for it: what a detector proposed and consensus left out is in the detector's own file
-only, so every current node's file is asked.
+Reads one image, never a whole data set. It reads the file of every current node, because the record alone does not
+have the candidates that consensus left out.
 """
 
 from __future__ import annotations
@@ -20,115 +20,125 @@ from pipelines.filter.whole_set import read_surveyed
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+Row = Mapping[str, Any]
 _HEX = frozenset("0123456789abcdef")
-# A file's path, or that of the member of a tar; of a Parquet file, its row.
+# The path of a file or of a tar's member; for a row of a Parquet file, its number.
 _NAME = "CASE WHEN contains(uri, '::') THEN regexp_extract(uri, '^[a-z]+://(.*)::', 1) ELSE uri END"
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """One annotation as one node wrote it. A candidate that consensus re-emits was said twice."""
+class Written:
+    """One annotation as one node wrote it. Consensus writes a candidate again under the same id."""
 
     node: CurrentNode
     column: str
-    item: Mapping[str, Any]
+    item: Row
 
 
 @dataclass(slots=True)
-class Story:
-    """Everything the data set knows of one image. `verdicts` is None while it is not judged."""
+class OneImage:
+    """`annotations`: by id, each as every node wrote it. `verdicts`: by annotation id; None if not judged yet."""
 
-    image: Mapping[str, Any]
+    row: Row  # of the images table
     shard: int
-    said: dict[str, list[Said]] = field(default_factory=dict)
-    verdict: Mapping[str, Any] | None = None
-    verdicts: dict[str, Mapping[str, Any]] | None = None
-    failures: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)  # nodes that have not answered
-    same_as: str = ""  # the image that stands for this one
-    changes: list[Mapping[str, Any]] = field(default_factory=list)  # of refinement rounds, in order
+    annotations: dict[str, list[Written]] = field(default_factory=dict)
+    verdict: Row | None = None
+    verdicts: dict[str, Row] | None = None
+    failures: list[tuple[str, Row]] = field(default_factory=list)  # (node, failure)
+    unfinished: list[str] = field(default_factory=list)  # nodes that have not annotated it yet
+    same_as: str = ""  # the image that was kept in place of this near duplicate
+    changes: list[Row] = field(default_factory=list)  # by refinement rounds, in order
 
-    def record(self, name: str) -> Said:
-        """The annotation as it stands in the record, or as its own node wrote it if it is not part of that."""
-        said = self.said[name]
-        return next((one for one in said if one.column in one.node.columns), said[0])
+    def annotation(self, name: str) -> Written:
+        """As it is in the record; if it is not part of the record, as its own node wrote it."""
+        written = self.annotations[name]
+        return next((one for one in written if one.column in one.node.columns), written[0])
 
 
 # --- finding the image ---------------------------------------------------------------------------
 
 
-def find(con: DuckDBPyConnection, name: str) -> dict[str, Any]:
-    """The one input or image that goes by this name, with the file and row of its image."""
+@dataclass(frozen=True, slots=True)
+class FoundInput:
+    """An input, and the file and row of its image; no file if it has no image in the data set."""
+
+    uri: str
+    image_id: str
+    outcome: str
+    reason: str
+    error: str
+    file: str = ""
+    row: int = -1
+
+
+def find_input(con: DuckDBPyConnection, name: str) -> FoundInput:
+    """The input with this uri, file name, image id or beginning of an id. ConfigError if there are none or several."""
     name = name.removeprefix("./")
-    rows: list[dict[str, Any]] = []
+    columns = "image_id, uri, outcome, reason, error"
+    rows: list[tuple[Any, ...]] = []
     if len(name) >= 4 and set(name.lower()) <= _HEX:
-        rows = _rows(con, "SELECT image_id, uri FROM raw.images WHERE starts_with(image_id, ?)", name.lower())
+        by_id = "SELECT image_id, uri, '', '', '' FROM raw.images WHERE starts_with(image_id, ?)"
+        rows = con.execute(by_id, [name.lower()]).fetchall()
     if not rows:
-        rows = _rows(
-            con,
-            f"""SELECT DISTINCT ON (coalesce(image_id, uri)) image_id, uri, outcome, reason, error FROM inputs
+        rows = con.execute(
+            f"""SELECT DISTINCT ON (coalesce(image_id, uri)) {columns} FROM inputs
                WHERE uri = $1 OR ends_with('/' || {_NAME}, '/' || $1)
                   OR regexp_replace(parse_filename({_NAME}), '[.][^.]*$', '') = $1""",
-            name,
-        )
+            [name],
+        ).fetchall()
     if not rows:
         raise ConfigError(f"No image '{name}' in this data set: {_nearest(con, name)}")
     if len(rows) > 1:
-        told = ", ".join(sorted(f"{(row['image_id'] or '')[:12]} ({row['uri']})" for row in rows)[:4])
+        some = ", ".join(sorted(f"{(image_id or '')[:12]} ({uri})" for image_id, uri, *_ in rows)[:4])
         more = f" and {len(rows) - 4} more" if len(rows) > 4 else ""
-        raise ConfigError(f"'{name}' names {len(rows)} images: give more of the id or path of one of {told}{more}.")
-    places = _rows(
-        con, "SELECT filename AS place, file_row_number AS row FROM raw.images WHERE image_id = ?", rows[0]["image_id"]
-    )
-    return rows[0] | (places[0] if places else {"place": None, "row": -1})
+        raise ConfigError(f"'{name}' names {len(rows)} images: give more of the id or path of one of {some}{more}.")
+    image_id, uri, outcome, reason, error = (value or "" for value in rows[0])
+    located = con.execute("SELECT filename, file_row_number FROM raw.images WHERE image_id = ?", [image_id]).fetchone()
+    return FoundInput(uri, image_id, outcome, reason, error, *(located or ()))
 
 
 def _nearest(con: DuckDBPyConnection, name: str) -> str:
-    rows = _rows(
-        con,
+    rows = con.execute(
         f"""SELECT parse_filename({_NAME}) AS name FROM raw.inputs GROUP BY name
            ORDER BY jaro_winkler_similarity(lower(name), lower(parse_filename(?))) DESC, name LIMIT 3""",
-        name,
-    )
-    names = ", ".join(str(row["name"]) for row in rows)
+        [name],
+    ).fetchall()
+    names = ", ".join(str(row[0]) for row in rows)
     return f"the nearest file names are {names}." if names else "it has no inputs yet."
 
 
-def _rows(con: DuckDBPyConnection, sql: str, *values: Any) -> list[dict[str, Any]]:
-    found = con.execute(sql, list(values))
-    names = [str(column[0]) for column in found.description or []]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+# --- reading it ------------------------------------------------------------------------------------
 
 
-# --- reading what is known of it -------------------------------------------------------------------
-
-
-def read_story(dataset: Dataset, place: str, row: int) -> Story:
-    shard = next(shard for shard, path in dataset.files(IMAGES).items() if dataset.location(path) == place)
-    story = Story(_row(dataset, dataset.files(IMAGES)[shard], row), shard)
+def read_image(dataset: Dataset, found: FoundInput) -> OneImage:
+    shards = dataset.files(IMAGES)
+    shard = next(shard for shard, path in shards.items() if dataset.location(path) == found.file)
+    image = OneImage(_row(dataset, shards[shard], found.row), shard)
     for node in dataset.nodes:
         path = dataset.files(node.folder).get(shard)
         if path is None:
-            story.waiting.append(node.name)
-        if path is None or node.over == "texts":
-            continue
-        answer = _row(dataset, path, row)
-        story.failures += [(node.name, failure) for failure in answer["failures"]]
-        for column in ANNOTATIONS:
-            for item in answer[column]:
-                story.said.setdefault(item["id"], []).append(Said(node, column, item))
+            image.unfinished.append(node.name)
+        elif node.over != "texts":
+            _add_answer(image, node, _row(dataset, path, found.row))
     for (_, changed), path in dataset.changes().items():
         if changed == shard:
             rows = TableReader(dataset.storage, path).read().to_pylist()
-            story.changes += [row for row in rows if row["image_id"] == story.image["image_id"]]
+            image.changes += [row for row in rows if row["image_id"] == image.row["image_id"]]
     if path := dataset.judged_files().get(shard):
-        story.same_as = read_surveyed(dataset.storage, dataset.surveyed).same_as(story.image["image_id"])
-        verdicts = _row(dataset, path, row)
-        story.verdict = verdicts["image"]
-        story.verdicts = {verdict["id"]: verdict for column in ANNOTATIONS for verdict in verdicts[column]}
-    return story
+        image.same_as = read_surveyed(dataset.storage, dataset.surveyed).same_as(image.row["image_id"])
+        verdicts = _row(dataset, path, found.row)
+        image.verdict = verdicts["image"]
+        image.verdicts = {verdict["id"]: verdict for column in ANNOTATIONS for verdict in verdicts[column]}
+    return image
 
 
-def _row(dataset: Dataset, path: str, row: int) -> dict[str, Any]:
-    found: dict[str, Any] = TableReader(dataset.storage, path).slice(row, row + 1).to_pylist()[0]
-    return found
+def _add_answer(image: OneImage, node: CurrentNode, answer: Row) -> None:
+    image.failures += [(node.name, failure) for failure in answer["failures"]]
+    for column in ANNOTATIONS:
+        for item in answer[column]:
+            image.annotations.setdefault(item["id"], []).append(Written(node, column, item))
+
+
+def _row(dataset: Dataset, path: str, number: int) -> Row:
+    row: Row = TableReader(dataset.storage, path).slice(number, number + 1).to_pylist()[0]
+    return row

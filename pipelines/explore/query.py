@@ -1,168 +1,33 @@
-"""A query's answer as a table for people, or as csv or json for programs.
-
-The data set is opened only if it is needed: `--named list` works without one.
-"""
+"""SQL over a data set, as an Arrow table."""
 
 from __future__ import annotations
 
-import csv
-import io
-import itertools
-import json
-import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
-
 import pyarrow as pa
 
-from engine.errors import ConfigError, unknown
+from engine.errors import ConfigError
 from engine.reading.dataset import Dataset
-from engine.reading.sql import connect, named_queries, named_query, stream_query
-from engine.reading.view_meanings import MEANINGS, Described, described
-from engine.running.terminal_text import cut, padded, shown, width
-
-FORMATS = ("table", "csv", "json")
-CELL = 60  # columns of a cell that are shown
-ROWS = 100
-COUNTED = 1_000_000  # rows behind those that are still counted
-Row = Sequence[Any]
+from engine.reading.sql import connect, named_query, run_query
 
 
-def render_query(open_dataset: Callable[[], Dataset], sql: str, named: str, form: str, of: str = "") -> str:
-    """All of `answer` as one text."""
-    return "\n".join(answer(open_dataset, sql, named, form, of))
+def query(dataset: Dataset, sql: str = "", *, named: str = "", of: str = "") -> pa.Table:
+    """The rows of one statement that reads: `query(data, "SELECT label, count(*) FROM regions GROUP BY label")`.
 
-
-def answer(open_dataset: Callable[[], Dataset], sql: str, named: str, form: str, of: str = "") -> Iterator[str]:
-    """Lines of the answer, while it is computed: an answer may be larger than the memory.
-
-    ConfigError unless exactly one of `sql` and `named` is given. `of`: "judge/<key>" or "releases/<name>".
+    `named`: a query of docs/queries instead. `of`: "judge/<key>" or "releases/<name>" instead of the current verdicts.
+    ConfigError if the statement is not exactly one SELECT, or DuckDB refuses it.
     """
-    if form not in FORMATS:
-        raise unknown("format", form, FORMATS)
+    statement = statement_of(sql, named)
+    with connect(dataset, of=of, measuring=reads_truth(statement)) as con:
+        return run_query(con, statement)
+
+
+def statement_of(sql: str, named: str) -> str:
+    """The statement to run. ConfigError unless exactly one of the two is given."""
     if bool(sql.strip()) == bool(named):
         found = "both" if named else "neither"
         raise ConfigError(f'Give either a query or --named, found {found}: engine query "SELECT ..." or --named list.')
-    if named == "list":
-        yield _listed()
-        return
-    text = named_query(named) if named else sql
-    with connect(open_dataset(), of=of, measuring="truth" in text.lower()) as con:
-        schema, batches = stream_query(con, text)
-        yield from _FORMS[form](schema.names, _rows(batches))
+    return named_query(named) if named else sql
 
 
-def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
-    for batch in batches:
-        try:
-            columns = [column.to_pylist() for column in batch.columns]
-        except (ValueError, OverflowError, pa.ArrowException) as error:  # a date that Python has no word for
-            raise ConfigError(f"The answer cannot be shown: {error}; cast that column to VARCHAR.") from None
-        yield from zip(*columns, strict=True)
-
-
-def render_schema(form: str) -> str:
-    """The views, their columns, and what they mean; of no data set in particular."""
-    if form not in FORMATS:
-        raise unknown("format", form, FORMATS)
-    rows = described()
-    if form != "table":
-        return "\n".join(_FORMS[form](list(Described._fields), iter(rows)))
-    wide = max(len(row.column) for row in rows) + 2
-    lines: list[str] = []
-    for view, columns in itertools.groupby(rows, key=lambda row: row.view):
-        lines += ["", f"{view}: {MEANINGS[view]}"]
-        lines += [f"  {row.column:<{wide}}{_type(row.type):<12}{row.meaning}" for row in columns]
-    return "\n".join(lines[1:])
-
-
-def _type(kind: str) -> str:
-    """Types of structs are long: their fields are what the meaning tells."""
-    return re.sub(r"STRUCT\(.*\)", "STRUCT", kind)
-
-
-def _listed() -> str:
-    known = named_queries()
-    width = max(map(len, known), default=0) + 2
-    return "\n".join(f"{name:<{width}}{_comment(name)}" for name in known) or "There are no named queries."
-
-
-def _comment(name: str) -> str:
-    """What a query's first lines say of it."""
-    lines = []
-    for line in named_query(name).splitlines():
-        if not line.startswith("--"):
-            break
-        lines.append(line.lstrip("- ").strip())
-    return " ".join(lines)
-
-
-def _table(names: Sequence[str], rows: Iterator[Row]) -> Iterator[str]:
-    first = list(itertools.islice(rows, ROWS))
-    cells = [[_cell(value) for value in row] for row in first]
-    heads = [_cut(name) for name in names]
-    widths = [max(width(row[at]) for row in [heads, *cells]) for at in range(len(names))]
-    right = [all(isinstance(row[at], int | float | None) for row in first) for at in range(len(names))]
-    for row in [heads, ["-" * w for w in widths], *cells]:
-        yield "  ".join(padded(cell, w, right=end) for cell, w, end in zip(row, widths, right, strict=True)).rstrip()
-    if more := sum(1 for _ in itertools.islice(rows, COUNTED)):
-        told = f"{more} more of {len(first) + more} rows" if more < COUNTED else f"more than {COUNTED:,} more rows"
-        yield f"... {told}: add a LIMIT, or --format csv for all."
-    elif not first:
-        yield "(no rows)"
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float) and not isinstance(value, bool):
-        return f"{value:.6g}"
-    return _cut(_word(value))
-
-
-def _cut(text: str) -> str:
-    return cut(shown(text[: 10 * CELL]), CELL)
-
-
-def _word(value: Any) -> str:
-    """'' for null; nested values as JSON."""
-    if value is None:
-        return ""
-    return (
-        json.dumps(_plain(value), ensure_ascii=False, default=str) if isinstance(value, list | Mapping) else str(value)
-    )
-
-
-def _csv(names: Sequence[str], rows: Iterator[Row]) -> Iterator[str]:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    for row in itertools.chain([names], ([_word(value) for value in row] for row in rows)):
-        writer.writerow(row)
-        yield out.getvalue().removesuffix("\n")
-        out.seek(0)
-        out.truncate()
-
-
-def _json(names: Sequence[str], rows: Iterator[Row]) -> Iterator[str]:
-    """One row a line, and brackets around them."""
-    before = "["
-    for row in rows:
-        found = {name: _plain(value) for name, value in zip(names, row, strict=True)}
-        yield before + json.dumps(found, ensure_ascii=False, default=str)
-        before = ","
-    yield "]" if before == "," else "[]"
-
-
-_FORMS: dict[str, Callable[[Sequence[str], Iterator[Row]], Iterator[str]]] = {
-    "table": _table,
-    "csv": _csv,
-    "json": _json,
-}
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return {key: _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+def reads_truth(statement: str) -> bool:
+    """Whether it may read the view `truth`, which is made only for statements that name it."""
+    return "truth" in statement.lower()

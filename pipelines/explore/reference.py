@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from filters import CATALOG as FILTERS
-from pipelines.explore.components import render_one, type_name
+from pipelines.explore.components import describe, type_name
 from pipelines.ingest.sources.open import KINDS, source_kind
 from pipelines.recipe import Recipe
 from specialists import CATALOG as SPECIALISTS
@@ -57,9 +57,9 @@ _SOURCE_OPTIONS = {
 
 def reference() -> str:
     parts = ["\n".join([_HEAD, *_keys(Recipe, "")]), "\n".join([f"{_SOURCES}\n", *_sources()])]
-    for title, kind, names in (("Specialists", "component", SPECIALISTS), ("Filters", "filter", FILTERS)):
+    for title, kind, names in (("Specialists", "specialist", SPECIALISTS), ("Filters", "filter", FILTERS)):
         parts.append(f"## {title}")
-        parts += [f"### {name}\n\n```\n{render_one(kind, name)}\n```" for name in names if name not in DOUBLES]
+        parts += [f"### {name}\n\n```\n{describe(kind, name)}\n```" for name in names if name not in DOUBLES]
     return "\n\n".join(parts) + "\n"
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _AS_LISTED = "len(filename), filename, file_row_number"
 
 
-def choose(
+def select_images(
     con: DuckDBPyConnection,
     where: str = "",
     *,

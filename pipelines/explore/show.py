@@ -1,84 +1,51 @@
-"""A contact sheet: some images of a data set with what was said of them, kept and dropped, as one PNG.
-
-Boxes are drawn in pixels of the sheet: the upright image's, times the tile's scale. Dropped is dashed and red,
-merged candidates are left out unless the rule asked for is `merged`.
-"""
+"""The images of a contact sheet and what is drawn on each (contact_sheet.py draws it)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from engine.errors import ConfigError, ImageError, StorageError
-from engine.images.locate import image_pixels
+from engine.errors import ConfigError
 from engine.reading.dataset import Dataset
 from engine.reading.sql import connect, run_query
-from engine.storage.files import Storage
-from engine.storage.uris import short_name
-from pipelines.drawing import (
-    FAINT,
-    GAP,
-    INK,
-    LINE,
-    PAPER,
-    RED,
-    Colour,
-    Point,
-    colour_of,
-    fitted,
-    length,
-    outline,
-    write,
-)
-from pipelines.explore.select_images import choose
+from pipelines.explore.contact_sheet import Row, Tile, draw_sheet
+from pipelines.explore.select_images import select_images
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-    from PIL import Image, ImageDraw
-
-TILE = 420  # the longer side of an image on the sheet
-_COLUMNS = 3
-_DROPPED, _DROPPED_BY_RULE = 4, 12  # dropped regions drawn on an image, the best scored
-
-
-@dataclass(slots=True)
-class Tile:
-    """What is drawn of one image. `regions` are dictionaries with the columns of the view."""
-
-    image: Mapping[str, Any]
-    regions: list[dict[str, Any]] = field(default_factory=list)
-    words: dict[str, str] = field(default_factory=dict)  # region id: what is written in it
-    outlines: dict[str, str] = field(default_factory=dict)  # region id: mask
-    captions: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
+    from PIL import Image
 
 
 def show(
     dataset: Dataset,
-    out: Path,
     where: str = "",
     *,
     rule: str | None = None,
     disagreement: bool = False,
     seed: int | None = None,
     limit: int = 24,
-) -> Path:
-    """`where`: a condition on the view `images`, or a SELECT that has image_id. Nothing asked: images as they came.
+) -> Image.Image:
+    """A contact sheet of images with their annotations, kept and dropped: `show(data, rule="min_score")`.
 
-    `rule`: images that have annotations dropped by it (or are themselves), those drawn thick. `disagreement`:
-    images whose regions the fewest of the detectors support come first. `seed`: a random choice of those that fit.
+    `where`: a condition on the view `images`, or a SELECT with a column image_id. `rule`: images from which this rule
+    dropped something, which is drawn thick. `disagreement`: first the images whose regions the fewest detectors
+    support. `seed`: a random choice. Without any of them: images in the order they were listed. ConfigError if no
+    image fits.
     """
     with connect(dataset) as con:
-        ids = choose(con, where, rule=rule, disagreement=disagreement, seed=seed, limit=limit)
+        ids = select_images(con, where, rule=rule, disagreement=disagreement, seed=seed, limit=limit)
         tiles = _tiles(con, ids)
-        if not tiles:
-            raise ConfigError("No image fits: nothing to show. Ask for less, or look at 'engine status'.")
-    asked = [f"rule {rule}"] * bool(rule) + ["disagreement"] * disagreement
-    asked += [f"seed {seed}"] * (seed is not None) + [" ".join(where.split())] * bool(where)
-    title = f"{dataset.url}   {len(tiles)} images" + (f", {'; '.join(asked)}" if asked else "")
-    sheet = _sheet(title, [_draw(dataset.storage, tile, rule) for tile in tiles])
+    if not tiles:
+        raise ConfigError("No image fits: nothing to show. Give fewer conditions, or look at 'engine status'.")
+    conditions = [f"rule {rule}"] * bool(rule) + ["disagreement"] * disagreement
+    conditions += [f"seed {seed}"] * (seed is not None) + [" ".join(where.split())] * bool(where)
+    title = f"{dataset.url}   {len(tiles)} images" + (f", {'; '.join(conditions)}" if conditions else "")
+    return draw_sheet(dataset.storage, title, tiles, rule)
+
+
+def save_sheet(sheet: Image.Image, out: Path) -> Path:
+    """Writes a PNG, in a new folder if need be; adds ".png" to a name without it. The path that was written."""
     if out.suffix.lower() != ".png":
         out = out.with_name(f"{out.name}.png")
     try:
@@ -89,14 +56,11 @@ def show(
     return out
 
 
-# --- what to draw --------------------------------------------------------------------------------
-
-
 def _tiles(con: DuckDBPyConnection, ids: Sequence[str]) -> list[Tile]:
     named = ", ".join(f"'{name}'" for name in ids)
 
-    def rows(view: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = run_query(con, f"SELECT * FROM {view} WHERE image_id IN ({named})").to_pylist()
+    def rows(view: str) -> list[Row]:
+        found: list[Row] = run_query(con, f"SELECT * FROM {view} WHERE image_id IN ({named})").to_pylist()
         return found
 
     tiles = {row["image_id"]: Tile(row) for row in rows("images")}
@@ -114,145 +78,3 @@ def _tiles(con: DuckDBPyConnection, ids: Sequence[str]) -> list[Tile]:
         if row["reason"] != "skipped":
             tiles[row["image_id"]].failures.append(f"{row['component']}: {row['reason']}")
     return [tiles[name] for name in ids if name in tiles]
-
-
-def _drawn(tile: Tile, rule: str | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]], int]:
-    """Kept (or not judged yet), dropped that are drawn, and how many dropped are not."""
-    alive = [r for r in tile.regions if r["kept"] is not False and not r["merged_into"]]
-    dropped = [r for r in tile.regions if r["kept"] is False and (r["rule"] == rule if rule else r["rule"] != "merged")]
-    dropped.sort(key=lambda r: -(r["score"] or 0))
-    shown = dropped[: _DROPPED_BY_RULE if rule else _DROPPED]
-    return alive, shown, len(dropped) - len(shown)
-
-
-# --- drawing ---------------------------------------------------------------------------------------
-
-
-def _draw(storage: Storage, tile: Tile, rule: str | None) -> Image.Image:
-    from PIL import Image, ImageDraw
-
-    picture, note = _picture(storage, tile.image)
-    scale = picture.width / max(tile.image["width"], 1)
-    kept, dropped, more = _drawn(tile, rule)
-    for region in kept:
-        if rle := tile.outlines.get(region["annotation_id"]):
-            picture = _with_mask(picture, tile.image, rle, colour_of(region["label"]))
-    pen = ImageDraw.Draw(picture)
-    tags: list[tuple[list[Point], str, Colour]] = []
-    for region in dropped:
-        corners = _corners(region, scale)
-        outline(pen, corners, RED, width=3 if rule else 1, dashed=True)
-        tags.append((corners, _label(tile, region) + ("" if rule else f" {region['rule']}"), RED))
-    for region in kept:
-        corners, colour = _corners(region, scale), colour_of(region["label"] or region["kind"])
-        outline(pen, corners, colour, width=1 if rule else 2, dashed=False)
-        tags.append((corners, _label(tile, region), colour))
-    _label_all(pen, tags, picture.size)
-    lines = _lines(tile, more, note)
-    answer = Image.new("RGB", (TILE, picture.height + 4 + LINE * len(lines)), PAPER)
-    answer.paste(picture, (0, 0))
-    pen = ImageDraw.Draw(answer)
-    for n, (line, colour) in enumerate(lines):
-        write(pen, (0, picture.height + 4 + n * LINE), line, colour)
-    return answer
-
-
-def _picture(storage: Storage, image: Mapping[str, Any]) -> tuple[Image.Image, str]:
-    """The image scaled to the tile; grey, with the reason, if it cannot be read."""
-    from PIL import Image
-
-    size = (image["width"], image["height"])
-    scale = TILE / max(*size, 1)
-    small = (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
-    try:
-        pixels = image_pixels(storage, image)
-    except (ImageError, StorageError, OSError) as error:
-        return Image.new("RGB", small, (215, 215, 215)), f"cannot be read: {error}"
-    return Image.fromarray(pixels).resize(small, Image.Resampling.LANCZOS), ""
-
-
-def _with_mask(picture: Image.Image, image: Mapping[str, Any], rle: str, colour: Colour) -> Image.Image:
-    from PIL import Image
-
-    from engine.records.masks import decode
-
-    mask = Image.fromarray(decode(rle, width=image["width"], height=image["height"])).convert("L")
-    veil = mask.resize(picture.size).point(lambda value: 110 if value > 127 else 0)
-    return Image.composite(
-        Image.blend(picture, Image.new("RGB", picture.size, colour), 0.55), picture, veil.point(bool, "1")
-    )
-
-
-def _corners(region: Mapping[str, Any], scale: float) -> list[Point]:
-    """The quad of a text, or the corners of the box, clockwise from the top left."""
-    if len(region["quad"]) == 8:
-        flat = [value * scale for value in region["quad"]]
-        return list(zip(flat[::2], flat[1::2], strict=True))
-    x1, y1, x2, y2 = (region[edge] * scale for edge in ("x1", "y1", "x2", "y2"))
-    return [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
-
-
-def _label_all(
-    pen: ImageDraw.ImageDraw, tags: Sequence[tuple[list[Point], str, Colour]], size: tuple[int, int]
-) -> None:
-    """Kept ones last in `tags` are placed first; no label covers another while there is room."""
-    taken: list[tuple[float, float, float, float]] = []
-    for corners, label, colour in reversed(tags):
-        wide, high = round(length(label)) + 4, LINE - 2
-        x = max(0, min(round(min(x for x, _ in corners)), size[0] - wide))
-        box_top, box_bottom = (round(edge) for edge in (min(y for _, y in corners), max(y for _, y in corners)))
-        tries = [box_top - high, box_top, box_bottom, box_bottom - high, *(box_top + n * high for n in range(1, 9))]
-        inside = [y for y in tries if 0 <= y <= size[1] - high] or [0]
-        free = [y for y in inside if not any(_overlap((x, y, x + wide, y + high), other) for other in taken)]
-        y = (free or inside)[0]
-        taken.append((x, y, x + wide, y + high))
-        pen.rectangle(taken[-1], fill=colour)
-        write(pen, (x + 2, y), label, PAPER)
-
-
-def _overlap(a: tuple[float, float, float, float], b: tuple[float, float, float, float]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
-
-
-def _label(tile: Tile, region: Mapping[str, Any]) -> str:
-    words = region["label"] or tile.words.get(region["annotation_id"], "") or region["kind"]
-    score = "" if region["score"] is None else f" {region['score']:.2f}"
-    return fitted(words, 150) + score
-
-
-def _lines(tile: Tile, more: int, note: str) -> list[tuple[str, Colour]]:
-    """Beneath a picture: what it is, what was done with it, its brief texts (or the first one)."""
-    image = tile.image
-    name = short_name(str(image["uri"]))
-    lines = [(f"{image['image_id'][:8]}  {name}", INK)]
-    if image["kept"] is False and not tile.failures:
-        limits = "" if image["threshold"] is None else f" ({image['value']:.4g}, threshold {image['threshold']:.4g})"
-        lines.append((f"dropped by {image['rule']}{limits}", RED))
-    lines += [(line, RED) for line in [*dict.fromkeys(tile.failures), *([note] if note else [])]]
-    brief = [text for text in tile.captions if text["granularity"] == "brief"] or tile.captions[:1]
-    for text in brief[:3]:
-        dropped = text["kept"] is False
-        lines.append((f"{text['text']}  ({text['rule']})" if dropped else text["text"], RED if dropped else FAINT))
-    if more:
-        lines.append((f"+ {more} more dropped regions", RED))
-    return [(fitted(line, TILE), colour) for line, colour in lines]
-
-
-def _sheet(title: str, tiles: Sequence[Image.Image]) -> Image.Image:
-    from PIL import Image, ImageDraw
-
-    columns = min(_COLUMNS, len(tiles))
-    rows = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
-    heights = [max(tile.height for tile in row) for row in rows]
-    top = GAP + 2 * LINE + GAP
-    size = (GAP + columns * (TILE + GAP), top + sum(heights) + GAP * len(rows))
-    sheet = Image.new("RGB", size, PAPER)
-    pen = ImageDraw.Draw(sheet)
-    write(pen, (GAP, GAP), fitted(title, size[0] - 2 * GAP), INK)
-    write(pen, (GAP, GAP + LINE), "solid: kept   dashed red: dropped, with its rule", FAINT)
-    y = top
-    for row, height in zip(rows, heights, strict=True):
-        for n, tile in enumerate(row):
-            sheet.paste(tile, (GAP + n * (TILE + GAP), y))
-        y += height + GAP
-    return sheet

@@ -1,4 +1,4 @@
-"""What `engine status` prints: the account of a data set as plain text, its sums in full."""
+"""Where every input and every annotation of a data set ended, as data and as the text of `engine status`."""
 
 from __future__ import annotations
 
@@ -6,35 +6,49 @@ import dataclasses
 import json
 from collections.abc import Mapping
 
-from engine.reading.accounting import Account
+from engine.reading.accounting import Account, account
+from engine.reading.dataset import Dataset
 from engine.running.terminal_text import padded, shown, width
 from pipelines.ingest.source_report import source_lines
 
 _RATE_COLUMN = "items/s a worker"
 
 
-def render_status(found: Account) -> str:
+class Status(Account):
+    """An account whose str() is what `engine status` prints."""
+
+    def __str__(self) -> str:
+        return _status_text(self)
+
+
+def status(dataset: Dataset) -> Status:
+    """Counts everything in the data set: `print(status(data))`."""
+    found = account(dataset)
+    return Status(**{field.name: getattr(found, field.name) for field in dataclasses.fields(found)})
+
+
+def _status_text(found: Account) -> str:
     parts = [_inputs(found), _sources(found), _annotations(found), _shards(found), _failures(found), _last_run(found)]
     return "\n\n".join(part for part in parts if part)
 
 
 def status_json(found: Account) -> str:
-    """Every count by name, for programs. The keys are the fields of `Account`; docs/guide tells what they mean."""
-    told = {"balanced": found.balanced, "images_balanced": found.images_balanced, **dataclasses.asdict(found)}
-    told["annotations"] = {
+    """JSON for programs. The keys are the fields of `Account`, explained in docs/guide/1-my-own-photos.md."""
+    fields = {"balanced": found.balanced, "images_balanced": found.images_balanced, **dataclasses.asdict(found)}
+    fields["annotations"] = {
         name: {"given": column.given, "outcomes": dict(column.outcomes), "balanced": column.balanced}
         for name, column in found.annotations.items()
     }
-    told["shards"] = {name: {"done": done, "of": of} for name, (done, of) in found.shards.items()}
-    told["failures"] = [dict(zip(("component", "reason", "number"), row, strict=True)) for row in found.failures]
-    return json.dumps(told, indent=1, default=str)
+    fields["shards"] = {name: {"done": done, "of": of} for name, (done, of) in found.shards.items()}
+    fields["failures"] = [dict(zip(("component", "reason", "number"), row, strict=True)) for row in found.failures]
+    return json.dumps(fields, indent=1, default=str)
 
 
 def _inputs(found: Account) -> str:
     lines = [f"inputs  {_equation(found.inputs, found.outcomes)}  {_verdict(balanced=found.images_balanced)}"]
     lines += [f"        filtered by {name}: {number}" for name, number in found.filtered_by.items()]
     if found.ungiven:
-        lines.append(f"        {found.ungiven:,} of them: no source gives it any more, or its file is gone")
+        lines.append(f"        {found.ungiven:,} of them: no source lists it any more, or its file is gone")
     if set(found.splits) - {"train"}:
         parts = ", ".join(f"{number:,} {split}" for split, number in found.splits.items())
         lines.append(f"        kept: {parts}; only train is released")
@@ -93,7 +107,7 @@ def _last_run(found: Account) -> str:
     if not run:
         return ""
     stage, seconds = run.get("stage", "all"), float(run.get("seconds") or 0)
-    told = f"last run  stage {stage}, {seconds:,.1f} s"
+    text = f"last run  stage {stage}, {seconds:,.1f} s"
     if run.get("release"):
-        told += f", release {run['release']}"
-    return f"{told}, ended with {run['error']}" if run.get("error") else told
+        text += f", release {run['release']}"
+    return f"{text}, ended with {run['error']}" if run.get("error") else text

@@ -18,6 +18,7 @@ from uuid import uuid4
 
 from engine.errors import ConfigError, StorageError
 from engine.layout import CONFUSION, IMAGES, INPUTS, JUDGE, JUDGE_REGIONS, ROUNDS, RUN, RUNS, SURVEY
+from engine.reading.release_manifest import Manifest
 from engine.running.component_source import changed_source
 from engine.running.graph import Node, split_at_judge
 from engine.running.interrupts import interruptible
@@ -62,7 +63,7 @@ class Summary:
     shards: int = 0
     tallies: dict[str, NodeTally] = field(default_factory=dict)
     release: str = ""
-    manifest: dict[str, Any] = field(default_factory=dict)
+    manifest: Manifest | None = None
     notes: list[str] = field(default_factory=list)
     sources: dict[str, SourceCounts] = field(default_factory=dict)  # what each holds and leaves out, of this listing
     logs: str = ""  # where workers left what they printed, if they did
@@ -163,8 +164,7 @@ def _stages(runtime: Runtime, nodes: Sequence[Node], stage: str | None, retry: b
     if stage in (None, "emit"):
         from pipelines.emit.emit import emit
 
-        info = {"versions": versions()}
-        summary.release, summary.manifest = emit(runtime, now.nodes, now.judge, info)
+        summary.release, summary.manifest = emit(runtime, now.nodes, now.judge, versions())
 
 
 def _refines(stage: str | None, recipe: Recipe, now: Standing) -> bool:

@@ -29,14 +29,14 @@ def render_summary(summary: Summary) -> str:
     if summary.logs and any(tally.failed for tally in worked.values()):
         lines.append(f"  what components printed, and where they failed: {summary.logs}")
     lines += summary.notes
-    if summary.release:
-        counts = summary.manifest.get("counts", {})
+    if summary.manifest:
+        counts = summary.manifest["counts"]
         lines.append(
             f"release {summary.release}: {counts.get('images', 0)} images, {counts.get('regions', 0)} regions, "
             f"{counts.get('texts', 0)} texts, {counts.get('phrases', 0)} phrases, "
-            f"{sum(summary.manifest.get('pairs', {}).get('proven', {}).values())} pairs"
+            f"{sum(summary.manifest['pairs']['proven'].values())} pairs"
         )
-        if lost := summary.manifest.get("lost"):
+        if lost := summary.manifest["lost"]:
             lines.append(f"  {len(lost)} images could not be read again and are not in it: {lost[:3]}")
     return "\n".join(lines)
 

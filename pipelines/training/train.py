@@ -16,6 +16,7 @@ from engine.extras import FLORENCE, require
 from engine.images.decode import Limits
 from engine.keys import stable_hash
 from engine.layout import INITIAL, MANIFEST, MODELS, PAIR_FILES, model_folder, release_folder
+from engine.reading.release_manifest import read_manifest
 from engine.running.progress import LineDrawer, Pace, Parts, clock
 from engine.storage.files import Storage
 from model.network.model_folder import training_record
@@ -24,7 +25,6 @@ from model.pairs.tasks import task_of
 from model.training.checkpoints import Checkpoints, losses
 from model.training.job import OnProgress, Progress, TrainingJob, run_worker
 from model.training.on_ray import run_on_ray
-from pipelines.emit.shard import read_manifest
 from pipelines.recipe import Recipe, Train
 from pipelines.training.initial_weights import check_init, first_weights, init_digest
 

@@ -290,6 +290,7 @@ def test_failed_images_are_looked_at_again_on_request(
     assert journal(diary) == [], "a committed failure is not looked at again unasked"
     summary = stages.run(wanted, runner="local", retry_failed=True)
     assert journal(diary) == [image_id(data)]
+    assert summary.manifest
     assert summary.manifest["counts"]["images"] == 20
 
 
@@ -307,4 +308,5 @@ def test_components_that_want_a_part_of_the_gpu_or_all_of_it_share_one(tmp_path:
     assert {name: tally.units for name, tally in summary.tallies.items() if name.startswith("d")} == dict.fromkeys(
         ["d0", "d1", "d2", "d3"], 3
     )
+    assert summary.manifest
     assert summary.manifest["counts"]["images"] == 12

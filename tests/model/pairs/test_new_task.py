@@ -13,7 +13,7 @@ from model.pairs.compile import compile_pairs
 from model.pairs.pair import PAIRS, Options, pair_row
 from model.pairs.parsing import parse_target
 from model.pairs.tasks import TASKS, Task, input_of
-from pipelines.emit.verify_pairs import pair_fault
+from pipelines.emit.verifiers.one_pair import pair_fault
 from specialists.florence2.answers import AnswerBuilder
 from specialists.florence2.specialist import Florence2
 from tests.model.pictured import HEIGHT, WIDTH, pictured

@@ -340,6 +340,7 @@ def test_a_data_set_from_before_there_were_digests_is_read_and_nothing_is_done_a
     assert check(str(dataset)).sound
     summary = stages.run(_recipe(made), runner="local")
     assert not any(tally.units for tally in summary.tallies.values())
+    assert summary.manifest
     assert summary.manifest["name"] == "v1"
 
 

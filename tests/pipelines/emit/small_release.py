@@ -1,6 +1,7 @@
 """A finished release of drawn images in one line; the first image has no annotation at all, unless told otherwise.
 
-Only pipelines/emit/shard.py and card.py are used, so that a test can write what the engine itself would never emit.
+It uses only shard.py, manifest.py and card.py of pipelines/emit, so that a test can write what the engine itself
+would never emit.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine.images.decode import image_id
+from engine.images.decode import EXTENSIONS, image_id
+from engine.reading.accounting import Account
+from engine.reading.release_manifest import Manifest
 from engine.schema import IMAGES
-from engine.storage.commits import File
+from engine.storage.commits import File, Record
 from engine.storage.files import sha256_file
 from model.pairs.pair import Options
 from pipelines.emit.card import card
-from pipelines.emit.pairs import sum_of_told
-from pipelines.emit.shard import ShardFiles, extension_of, manifest, release_rows, shard_names, write_shard
-from pipelines.emit.verify import count_annotations
+from pipelines.emit.manifest import release_manifest
+from pipelines.emit.shard import release_rows, write_shard
+from pipelines.emit.verifiers.records import count_annotations
+from pipelines.emit.writers import FORMATS
+from pipelines.emit.writers.format import Shard
 from tests.builders import Row, image_score, phrase, record, region, region_text, row, tag, text
 
 Item = tuple[bytes, Row]
@@ -82,32 +87,35 @@ def write(
 ) -> Path:
     """Shards, manifest and card of a release that is as its manifest says."""
     folder.mkdir(parents=True, exist_ok=True)
-    files, rows, told = [], [], []
+    records = []
     for number, items in enumerate(shards):
         content = {image_id(data): data for data, _ in items}
-        paths = [folder / name for name in shard_names(number)]
-        made = table(items)
-        rows += made.to_pylist()
-        written = write_shard(ShardFiles(*map(str, paths)), made, content.__getitem__, paths[0].name, options)
-        told.append(written.pairs.told())
-        held = (len(items), len(items), written.pairs.proven.total())
-        files += [
-            File(str(path), sha256_file(str(path)), rows_of, path.stat().st_size)
-            for path, rows_of in zip(paths, held, strict=True)
-            if rows_of
-        ]
-    said = manifest(
-        name=folder.name,
-        content="c0ffee",
-        counts={"images": 0} | dict(count_annotations(rows)),
-        files=files,
-        recipe=recipe or {},
-        nodes=[],
-        lost=[],
-        versions={"pillow": "13.0.0"},
-        extensions=sorted({extension_of(image["format"]) for image in rows}),
-        pairs=sum_of_told(told),
-    )
+        names = shard_names(number)
+        paths = {part: str(folder / name) for part, name in names.items()}
+        rows = table(items)
+        written = write_shard(paths, Shard(rows, names["tar"]), content.__getitem__, options)
+        files = {
+            part: File(path, sha256_file(path), written.rows[part], Path(path).stat().st_size)
+            for part, path in paths.items()
+            if written.rows[part]
+        }
+        counts = count_annotations(rows.to_pylist())
+        counts.update(f"images.{EXTENSIONS[image['format']]}" for image in rows.to_pylist())
+        records.append(Record(number, 0, files, counts={**counts, "lost": [], "pairs": written.pairs.totals()}))
+    said = manifest_of(records, folder.name, recipe)
     (folder / "README.md").write_text(card(said), encoding="utf-8")
     (folder / "manifest.json").write_text(json.dumps(said))
     return folder
+
+
+def shard_names(number: int) -> dict[str, str]:
+    return {part: form.file_name(number) for part, form in FORMATS.items()}
+
+
+def manifest_of(records: Sequence[Record], name: str = "v1", recipe: Mapping[str, Any] | None = None) -> Manifest:
+    """The manifest of a release with these shards, without nodes or an account."""
+    nothing = Account(inputs=0, outcomes={}, filtered_by={}, annotations={}, shards={}, failures=[])
+    versions = {"pillow": "13.0.0"}
+    return release_manifest(
+        name, "c0ffee", records, [], recipe=recipe or {}, nodes=[], versions=versions, account=nothing
+    )

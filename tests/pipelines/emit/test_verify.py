@@ -16,20 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.errors import ConfigError, DamageError
+from engine.reading.release_manifest import sealed_manifest
 from engine.storage.files import sha256_file
-from pipelines.emit.shard import sealed_manifest
-from pipelines.emit.verify import Check, render_checks, verify
+from pipelines.emit.verifiers.check import Check, render_checks
+from pipelines.emit.verify import verify
 from tests.builders import image_score, phrase, region, region_text, tag, text
 from tests.pipelines.emit.small_release import Item, annotated, drawn, full, mixed, write
 
 FILES, TARS, TABLES, RECORDS = "files are", "webdataset reads", "pyarrow reads", "annotations refer"
 DATASETS = "datasets reads the tars"
-
-
-@pytest.fixture
-def unheard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without `datasets`, which takes seconds: for tests that are not about it."""
-    monkeypatch.setattr("pipelines.emit.verify.ask", lambda *_: {"error": "not asked"})
 
 
 def faults(checks: list[Check]) -> dict[str, list[str]]:
@@ -109,7 +104,7 @@ def test_datasets_without_the_card_is_told(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.usefixtures("unheard")
+@pytest.mark.usefixtures("without_datasets")
 class TestFiles:
     def test_a_flipped_byte_of_an_image_is_told_by_file_and_by_image(self, tmp_path: Path) -> None:
         folder = write(tmp_path / "v1", [full(drawn("BMP"))])
@@ -227,7 +222,7 @@ def rename(path: Path, name: Callable[[str], str]) -> int:
     return len(rewrite(path, renamed))
 
 
-@pytest.mark.usefixtures("unheard")
+@pytest.mark.usefixtures("without_datasets")
 class TestRecords:
     def test_a_phrase_beyond_its_text_is_told(self, tmp_path: Path) -> None:
         checks = broken(tmp_path, texts=[text("A cat.", id="m/0")], phrases=[phrase("m/0", 2, 9, id="m/1")])
@@ -271,7 +266,7 @@ def test_a_flipped_bit_anywhere_in_a_manifest_is_told(tmp_path: Path) -> None:
             verify(str(path.parent))
 
 
-def test_a_card_of_another_release_is_told(tmp_path: Path, unheard: None) -> None:
+def test_a_card_of_another_release_is_told(tmp_path: Path, without_datasets: None) -> None:
     folder = write(tmp_path / "v1", [full(drawn())])
     written = json.loads((folder / "manifest.json").read_bytes())
     (folder / "manifest.json").write_bytes(sealed_manifest(written, b"another card"))
@@ -282,7 +277,7 @@ def test_a_card_of_another_release_is_told(tmp_path: Path, unheard: None) -> Non
 
 class TestMissing:
     def test_without_webdataset_one_sentence_says_what_to_install(
-        self, tmp_path: Path, unheard: None, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, without_datasets: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "webdataset", None)
         checks = verify(str(write(tmp_path / "v1", [full(drawn())])))
@@ -317,12 +312,12 @@ def test_a_release_too_large_to_copy_is_streamed_whole_and_loaded_by_one_shard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("datasets")
-    monkeypatch.setattr("pipelines.emit.verify._COPIED", 0)
+    monkeypatch.setattr("pipelines.emit.verifiers.datasets.COPIED", 0)
     checks = verify(str(write(tmp_path / "v1", mixed(), [full(drawn("JPEG", 9))])))
     assert {check.name: (check.ok, check.detail) for check in checks}[DATASETS] == (True, "4 streamed, 3 loaded")
 
 
-def test_a_remote_release_is_copied_first(tmp_path: Path, unheard: None) -> None:
+def test_a_remote_release_is_copied_first(tmp_path: Path, without_datasets: None) -> None:
     import fsspec
 
     folder = write(tmp_path / "v1", mixed())
@@ -333,7 +328,7 @@ def test_a_remote_release_is_copied_first(tmp_path: Path, unheard: None) -> None
     assert checks[1].detail == "3 samples"
 
 
-def test_an_image_with_broken_exif_is_upright_as_it_is_stored(tmp_path: Path, unheard: None) -> None:
+def test_an_image_with_broken_exif_is_upright_as_it_is_stored(tmp_path: Path, without_datasets: None) -> None:
     good = drawn("JPEG", orientation=6)
     data = good.replace(b"Exif\0\0MM\0*", b"Exif\0\0\xff\xff\xff\xff")
     assert data != good

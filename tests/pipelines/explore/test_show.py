@@ -14,8 +14,9 @@ from engine.errors import ConfigError
 from engine.reading.dataset import Dataset
 from engine.reading.sql import connect
 from pipelines import drawing
-from pipelines.explore.select_images import choose
-from pipelines.explore.show import TILE, show
+from pipelines.explore.contact_sheet import TILE
+from pipelines.explore.select_images import select_images
+from pipelines.explore.show import save_sheet, show
 from pipelines.recipe import parse_recipe
 from pipelines.stages import run as stages
 from tests.handmade import handmade
@@ -31,11 +32,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture
 def chosen(dataset: Dataset) -> Iterator[Any]:
-    """choose, its ids turned into the file names of the images."""
+    """select_images, its ids turned into the file names of the images."""
     with connect(dataset) as con:
         rows = con.execute("SELECT image_id, parse_filename(uri, true) FROM images").fetchall()
         names = dict(rows)
-        yield lambda *args, **options: [names[image_id] for image_id in choose(con, *args, **options)]
+        yield lambda *args, **options: [names[image_id] for image_id in select_images(con, *args, **options)]
 
 
 def test_without_a_question_images_come_as_they_were_listed(chosen: Any) -> None:
@@ -77,11 +78,11 @@ def test_a_question_that_cannot_be_answered_is_one_sentence(
     dataset: Dataset, tmp_path: Path, options: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(ConfigError, match=sentence):
-        show(dataset, tmp_path / "sheet.png", **options)
+        show(dataset, **options)
 
 
-def pixels(path: Path) -> Any:
-    return np.asarray(Image.open(path).convert("RGB"))
+def pixels(sheet: Image.Image) -> Any:
+    return np.asarray(sheet.convert("RGB"))
 
 
 def count(sheet: Any, colour: tuple[int, int, int]) -> int:
@@ -89,21 +90,21 @@ def count(sheet: Any, colour: tuple[int, int, int]) -> int:
 
 
 def test_the_sheet_is_a_png_of_tiles(dataset: Dataset, tmp_path: Path) -> None:
-    path = show(dataset, tmp_path / "new" / "sheet", "width >= 100")
+    path = save_sheet(show(dataset, "width >= 100"), tmp_path / "new" / "sheet")
     assert path == tmp_path / "new" / "sheet.png"
-    assert pixels(path).shape[1] > 3 * TILE
+    assert pixels(Image.open(path)).shape[1] > 3 * TILE
 
 
 def test_dropped_regions_are_red_and_kept_ones_are_not(dataset: Dataset, tmp_path: Path) -> None:
-    cat = pixels(show(dataset, tmp_path / "cat.png", "uri LIKE '%/cat.png'"))
-    cup = pixels(show(dataset, tmp_path / "cup.png", "uri LIKE '%/cup.png'"))
+    cat = pixels(show(dataset, "uri LIKE '%/cat.png'"))
+    cup = pixels(show(dataset, "uri LIKE '%/cup.png'"))
     assert count(cat, RED) > 300  # the dog that min_score dropped, with its label
     assert count(cup, RED) == 0
 
 
 def test_a_mask_veils_the_pixels_of_its_region(dataset: Dataset, tmp_path: Path) -> None:
     """The mask covers 20 to 50 of the cat's 120 x 80; at (24, 24) the background shows through it, elsewhere not."""
-    sheet = pixels(show(dataset, tmp_path / "cat.png", "uri LIKE '%/cat.png'"))
+    sheet = pixels(show(dataset, "uri LIKE '%/cat.png'"))
     plain = (200, 190, 180)
     scale, left, top = TILE / 120, 14, 14 + 2 * 17 + 14
     assert tuple(sheet[top + round(22 * scale), left + round(22 * scale)]) != plain
@@ -113,13 +114,13 @@ def test_a_mask_veils_the_pixels_of_its_region(dataset: Dataset, tmp_path: Path)
 def test_an_image_that_is_gone_is_grey_and_says_so(tmp_path: Path) -> None:
     dataset = handmade(tmp_path)
     (tmp_path / "photos" / "cup.png").unlink()
-    sheet = pixels(show(dataset, tmp_path / "sheet.png", "uri LIKE '%/cup.png'"))
+    sheet = pixels(show(dataset, "uri LIKE '%/cup.png'"))
     assert count(sheet, (215, 215, 215)) > 10_000
 
 
 def test_before_the_filters_everything_said_is_drawn(tmp_path: Path) -> None:
     dataset = handmade(tmp_path, judged=False)
-    assert count(pixels(show(dataset, tmp_path / "sheet.png", "width > 50")), RED) == 0
+    assert count(pixels(show(dataset, "width > 50")), RED) == 0
 
 
 def test_a_random_choice_is_the_same_for_the_same_seed(chosen: Any) -> None:
@@ -131,7 +132,7 @@ def test_a_random_choice_is_the_same_for_the_same_seed(chosen: Any) -> None:
 
 def test_a_select_of_images_that_are_not_there_is_one_sentence(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No image fits"):
-        show(dataset, tmp_path / "sheet.png", "SELECT 'nothing' AS image_id")
+        show(dataset, "SELECT 'nothing' AS image_id")
 
 
 def test_a_packed_data_set_is_drawn_from_its_own_tars(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_packed_data_set_is_drawn_from_its_own_tars(tmp_path: Path) -> None:
     for photo in (tmp_path / "photos").iterdir():
         photo.unlink()
     (tmp_path / "set").rename(tmp_path / "moved")
-    sheet = pixels(show(Dataset.open(str(tmp_path / "moved")), tmp_path / "sheet.png"))
+    sheet = pixels(show(Dataset.open(str(tmp_path / "moved"))))
     assert count(sheet, (215, 215, 215)) < 100
     assert count(sheet, (2, 0, 99)) > 10_000
 
@@ -150,7 +151,7 @@ def test_a_packed_data_set_is_drawn_from_its_own_tars(tmp_path: Path) -> None:
 def test_a_damaged_file_is_a_grey_tile(tmp_path: Path) -> None:
     dataset = handmade(tmp_path)
     (tmp_path / "photos" / "cup.png").write_bytes(b"other bytes")
-    sheet = pixels(show(dataset, tmp_path / "sheet.png", "uri LIKE '%/cup.png'"))
+    sheet = pixels(show(dataset, "uri LIKE '%/cup.png'"))
     assert count(sheet, (215, 215, 215)) > 10_000
 
 

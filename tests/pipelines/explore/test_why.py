@@ -12,7 +12,7 @@ from engine.errors import ConfigError
 from engine.reading.dataset import Dataset
 from engine.schema import IMAGES, INPUTS, PROBE
 from engine.storage.commits import TableReader
-from pipelines.explore.why import why
+from pipelines.explore.why import Why, why
 from tests.handmade import commit, handmade
 
 
@@ -21,8 +21,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return handmade(tmp_path_factory.mktemp("hand"))
 
 
-def lines(text: str) -> list[str]:
-    return [" ".join(line.split()) for line in text.splitlines()]
+def lines(answer: Why) -> list[str]:
+    return [" ".join(line.split()) for line in str(answer).splitlines()]
 
 
 def test_a_kept_region_tells_who_proposed_it_from_what_and_its_mask(dataset: Dataset) -> None:
@@ -58,11 +58,11 @@ def test_a_phrase_leads_back_through_its_regions_to_the_detector(dataset: Datase
 def test_a_chain_is_followed_as_far_as_asked_and_tells_what_lies_behind(dataset: Dataset) -> None:
     short = lines(why(dataset, "cat.png", "grounder/1"))
     assert not any(line.startswith("from ssd/1") for line in short)
-    assert "further 1 more annotations lie behind these: --depth 2 tells of them" in short
+    assert "further 1 more annotations behind these: --depth 2 shows them" in short
     none = lines(why(dataset, "cat.png", "grounder/1", depth=0))
     assert not any(line.startswith("from objects/1") for line in none)
-    assert "further 3 more annotations lie behind these: --depth 1 tells of them" in none
-    with pytest.raises(ConfigError, match="depth of -1"):
+    assert "further 3 more annotations behind these: --depth 1 shows them" in none
+    with pytest.raises(ConfigError, match="depth is -1"):
         why(dataset, "cat.png", "grounder/1", depth=-1)
 
 
@@ -80,23 +80,23 @@ def test_a_human_region_has_no_score_and_knows_who_agreed(dataset: Dataset) -> N
 
 
 def test_an_image_tells_its_sources_and_every_annotation(dataset: Dataset) -> None:
-    text = why(dataset, "cat.png")
+    text = str(why(dataset, "cat.png"))
     assert "cat-copy.png" in text
     assert "regions: 6 proposed, 1 kept" in text
     assert all(name in text for name in ("ssd/0", "ssd/1", "yolo/0", "outline/0", "captions/1", "grounder/0"))
 
 
 def test_an_image_is_found_by_id_prefix_uri_copy_and_bare_name(dataset: Dataset) -> None:
-    whole = why(dataset, "cat.png")
+    whole = str(why(dataset, "cat.png"))
     found = re.search(r"image (\w{32})", whole)
     assert found
     uri = str(Path(dataset.url).parent / "photos" / "cat-copy.png")
-    assert {why(dataset, name) for name in (found[1], found[1][:8], uri, "cat-copy.png", "cat")} == {whole}
+    assert {str(why(dataset, name)) for name in (found[1], found[1][:8], uri, "cat-copy.png", "cat")} == {whole}
 
 
 def test_a_quarantined_image_or_input_tells_its_reason(dataset: Dataset) -> None:
-    assert "yolo: worker_lost" in why(dataset, "crash.png")
-    assert "quarantined: not_an_image" in why(dataset, "broken.png")
+    assert "yolo: worker_lost" in str(why(dataset, "crash.png"))
+    assert "quarantined: not_an_image" in str(why(dataset, "broken.png"))
 
 
 def test_before_the_filters_nothing_is_judged(tmp_path: Path) -> None:
@@ -127,3 +127,11 @@ def test_a_name_of_several_images_is_asked_back(tmp_path: Path) -> None:
     copied("images", IMAGES, image_id="0" * 32)
     with pytest.raises(ConfigError, match=r"'cat\.png' names 2 images: give more of the id"):
         why(Dataset.open(dataset.url), "cat.png")
+
+
+def test_the_answer_holds_the_verdict_and_the_image_as_data(dataset: Dataset) -> None:
+    dropped, kept = why(dataset, "cat.png", "objects/1"), why(dataset, "cat.png", "objects/0")
+    assert (dropped.kept, dropped.rule, kept.kept, kept.rule) == (False, "min_score", True, "")
+    assert kept.image is not None
+    assert kept.image.annotation("objects/0").node.component == "consensus"
+    assert (why(dataset, "tiny.png").rule, why(dataset, "broken.png").image) == ("min_side", None)

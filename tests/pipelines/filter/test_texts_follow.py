@@ -112,7 +112,7 @@ def test_a_rule_over_the_whole_set_takes_with_it_what_names_its_regions(again: P
     assert number(again, "SELECT count(*) AS n FROM phrases WHERE rule = 'parent_dropped'") > 0
     dataset = Dataset.open(str(again))
     text = query(dataset, "SELECT * FROM texts WHERE rule = 'parent_dropped' ORDER BY ALL").to_pylist()[0]
-    told = why(dataset, text["image_id"], text["annotation_id"])
+    told = str(why(dataset, text["image_id"], text["annotation_id"]))
     assert "parent_dropped" in told.splitlines()[0]
     assert "because      objects/" in told
     assert "dropped by min_score" in told

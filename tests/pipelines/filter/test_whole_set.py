@@ -72,7 +72,7 @@ def test_of_photos_that_are_the_same_the_largest_is_kept(tmp_path: Path) -> None
     assert all(0 <= row["value"] <= row["threshold"] for row in verdicts(tmp_path, "near_duplicate"))
     assert len(verdicts(tmp_path, "near_duplicate")) == 4
     dataset = Dataset.open(str(tmp_path / "set"))
-    assert f"same as   image {image_id((tmp_path / 'photos' / '3.jpg').read_bytes())}" in why(dataset, "0.jpg")
+    assert f"same as   image {image_id((tmp_path / 'photos' / '3.jpg').read_bytes())}" in str(why(dataset, "0.jpg"))
 
 
 def distinct(folder: Path) -> list[str]:

@@ -142,7 +142,7 @@ def asked_of(data: Data, folder: str) -> list[dict[str, Any]]:
 def test_why_tells_the_round_its_student_and_its_rule(refined: Data) -> None:
     (row,) = asked(refined, "SELECT * FROM changes WHERE rule = 'moved' ORDER BY round LIMIT 1")
 
-    told = why(Dataset.open(refined["dataset"]), row["image_id"], row["new"])
+    told = str(why(Dataset.open(refined["dataset"]), row["image_id"], row["new"]))
 
     assert "proposed by  node 'round-" in told
     assert f"from         {row['old']}: object" in told

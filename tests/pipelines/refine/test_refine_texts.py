@@ -92,11 +92,11 @@ def test_why_tells_the_round_its_student_and_its_rule(rewritten: Data) -> None:
     change = changes(rewritten, "rewritten")[0]
     dataset = Dataset.open(rewritten["dataset"])
 
-    told = why(dataset, change["image_id"], change["new"])
+    told = str(why(dataset, change["image_id"], change["new"]))
     assert f"{change['old']} became {change['new']}, rewritten" in told
     assert "proposed by  node 'round-1-propose'" in told
     assert f"changed in   round 1: {change['old']} became {change['new']}, rewritten" in told
-    assert "dropped by refine.rewritten" in why(dataset, change["image_id"], change["old"])
+    assert "dropped by refine.rewritten" in str(why(dataset, change["image_id"], change["old"]))
 
 
 def test_what_people_wrote_is_as_before(rewritten: Data) -> None:

@@ -18,21 +18,17 @@ from engine.records import masks
 from model.pairs.compile import compile_pairs
 from model.pairs.pair import PAIRS, Compiled, Options, Pair
 from model.pairs.tasks import TASKS
-from pipelines.emit import pairs as release_pairs
-from pipelines.emit.verify import Check, verify
+from pipelines.emit import shard
+from pipelines.emit.verifiers.check import Check
+from pipelines.emit.verify import verify
 from tests.builders import phrase, region, region_text, text
 from tests.pipelines.emit.small_release import Item, annotated, drawn, full, write
 from tests.pipelines.emit.test_verify import faults, restate
 
 FILES = "files are those of the manifest"
 PAIRS_CHECK = "every pair asks what its task asks, and parses back to its annotations"
+pytestmark = pytest.mark.usefixtures("without_datasets")
 LOCATION = re.compile(r"<loc_(\d+)>")
-
-
-@pytest.fixture(autouse=True)
-def _unheard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without `datasets`, which takes seconds."""
-    monkeypatch.setattr("pipelines.emit.verify.ask", lambda *_: {"error": "not asked"})
 
 
 def mask(*boxes: tuple[int, int, int, int]) -> str:
@@ -75,7 +71,7 @@ def released(folder: Path, monkeypatch: pytest.MonkeyPatch, task: str, forge: Ca
         made.pairs[at] = forge(made.pairs[at])
         return made
 
-    monkeypatch.setattr(release_pairs, "compile_pairs", compiled)
+    monkeypatch.setattr(shard, "compile_pairs", compiled)
     return found(verify(str(write(folder, [everything()]))))
 
 
@@ -118,12 +114,12 @@ def test_another_annotation_than_the_target_is_of_is_told(tmp_path: Path, monkey
         return replace(pair, annotation_ids=["m/11"])
 
     told = released(tmp_path / "v1", monkeypatch, "<REGION_TO_CATEGORY>", of_the_dog)
-    assert told[0].endswith("<REGION_TO_CATEGORY> answers 'cat', and its annotations do not")
+    assert told[0].endswith("<REGION_TO_CATEGORY> answers 'cat', its annotations do not")
 
 
 def test_a_task_that_is_none_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = released(tmp_path / "v1", monkeypatch, "<OD>", lambda pair: replace(pair, task="<ODD>"))
-    assert told[0].endswith(": <ODD> is no task")
+    assert told[0].endswith(": <ODD> is not a task of Florence-2")
 
 
 # --- the files -----------------------------------------------------------------------------------------------

@@ -1,0 +1,65 @@
+"""Whether `datasets` reads the tars, the tables and the pairs, streamed and loaded whole.
+
+It is run in a process of its own (datasets_program.py), without a network and with a cache that is removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from engine.layout import CARD_FILE, PAIR_FILES, SAMPLE_FILES
+from engine.reading.release_manifest import Manifest
+from engine.schema import ANNOTATIONS
+from pipelines.emit.verifiers.check import Check, Row, not_installed, one_line
+from pipelines.emit.verifiers.datasets_program import ask
+
+COPIED = 1 << 30  # bytes of tars that `datasets` may copy into its cache; of a larger release it loads one shard
+
+# What `datasets` loads, the name of its rows, and what is counted in it.
+_UNITS = {"tars": "images", "tables": "images", "pairs": "pairs"}
+_COLUMNS = {"tars": ("images", *ANNOTATIONS, "pairs"), "tables": ("images", *ANNOTATIONS), "pairs": ("pairs",)}
+
+
+def datasets_checks(
+    folder: Path, manifest: Manifest, counts: Mapping[str, Mapping[str, int]], scratch: Path
+) -> list[Check]:
+    """`counts`: what each shard holds, by the stem of its files. `scratch`: a folder for the cache."""
+    if not manifest["counts"].get("images"):  # `datasets` refuses empty shards and empty folders alike
+        return [Check(f"datasets reads the {kind}", "no images, nothing to load") for kind in _UNITS]
+    checks = [Check(f"datasets reads the {kind}") for kind in _UNITS]
+    stems = sorted(counts)
+    size = sum(file["bytes"] for file in manifest["files"] if file["name"].endswith(".tar"))
+    part, loaded = (folder, stems) if size <= COPIED else (_part(folder, stems[0], scratch / "part"), stems[:1])
+    answers = ask(folder, part, scratch / "cache")
+    for check, (kind, unit) in zip(checks, _UNITS.items(), strict=True):
+        if kind == "pairs" and not manifest["pairs"]["proven"]:
+            check.detail = "no pairs, nothing to load"
+            continue
+        for way, read in (("streamed", stems), ("loaded", loaded)):
+            expected = {name: sum(counts[stem][name] for stem in read) for name in _COLUMNS[kind]}
+            check.faults += _answer_faults(way, answers.get(f"{kind} {way}", answers), expected)
+        check.detail = f"{sum(counts[stem][unit] for stem in stems)} streamed, "
+        check.detail += f"{sum(counts[stem][unit] for stem in loaded)} loaded"
+    return checks
+
+
+def _part(folder: Path, stem: str, part: Path) -> Path:
+    """A release of one shard, by links."""
+    part.mkdir()
+    pairs = stem.replace(SAMPLE_FILES, PAIR_FILES, 1)
+    for name in (CARD_FILE, f"{stem}.tar", f"{stem}.parquet", f"{pairs}.parquet"):
+        if (folder / name).exists():
+            (part / name).symlink_to(folder / name)
+    return part
+
+
+def _answer_faults(way: str, answer: Row, expected: Mapping[str, int]) -> Iterator[str]:
+    if "missing" in answer:
+        yield not_installed(answer["missing"])
+    elif "error" in answer:
+        yield f"{way}: {one_line(answer['error'])}"
+    else:
+        for name, number in expected.items():
+            if answer.get(name, 0) != number:
+                yield f"{answer.get(name, 0)} {name} {way}, {number} are there"

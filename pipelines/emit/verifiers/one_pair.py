@@ -1,0 +1,187 @@
+"""What is wrong with one training pair: its target is parsed and compared with the annotations that the pair names.
+
+Independent of the code that compiles pairs, except for the location tokens of a point and the outline of a mask. Two
+regions are equal if all their location tokens are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from engine.errors import EngineError
+from engine.schema import ANNOTATIONS
+from model.pairs.locations import location_tokens
+from model.pairs.pair import estimated_tokens
+from model.pairs.parsing import ParsedRegion, parse_target
+from model.pairs.polygons import outline
+from model.pairs.tasks import AND, TASKS, Task, input_of
+from pipelines.emit.verifiers.check import Row
+
+RegionAnswer = tuple[str, str]  # what a target states of one region: its label, and its shape in location tokens
+
+
+def pair_fault(record: Row, pair: Row, max_points: int = 50) -> str:
+    """The fault of a pair (a row of PAIRS) as the end of a sentence, or ''."""
+    if pair["task"] not in TASKS:
+        return "is not a task of Florence-2"
+    if pair["tokens"] != estimated_tokens(pair["target"]):
+        return f"states {pair['tokens']} tokens, its target has {estimated_tokens(pair['target'])}"
+    try:
+        given = input_of(pair["task"], pair["prompt"])
+        return _answer_fault(_Question(record, pair, given, max_points))
+    except ValueError as error:
+        return f"has a prompt that does not fit its task: {error}"
+    except KeyError as error:
+        return f"needs the annotation {error}, which it does not name or which does not exist"
+
+
+def _answer_fault(question: _Question) -> str:
+    record, pair = question.record, question.pair
+    parsed = parse_target(pair["task"], pair["target"], width=record["width"], height=record["height"])
+    if parsed.faults:
+        fault = parsed.faults[0]
+        return f"has a target that does not parse, {fault.reason} at {fault.start}: '{pair['target'][:80]}'"
+    if TASKS[pair["task"]].form == "text":
+        return "" if parsed.text in question.texts() else f"answers '{parsed.text[:80]}', its annotations do not"
+    found, expected = Counter(map(question.answer_of, parsed.regions)), Counter(question.expected())
+    return _difference(found, expected, truncated=pair["truncated"]) or question.prompt_fault(parsed.regions)
+
+
+def _difference(found: Counter[RegionAnswer], expected: Counter[RegionAnswer], *, truncated: bool) -> str:
+    """A truncated target may lack regions, or the last parts of its only outline."""
+    for label, shape in found - expected:
+        cut = truncated and any(other == label and whole.startswith(f"{shape}<sep>") for other, whole in expected)
+        if not cut:
+            return f"has '{label}{shape[:80]}' in its target, its annotations have not"
+    lacking = expected - found
+    return (
+        f"has an annotation '{next(iter(lacking))[0]}' that its target lacks"
+        if lacking and not (truncated and found)
+        else ""
+    )
+
+
+@dataclass(slots=True)
+class _Question:
+    """A pair with the annotations it names, looked up in its record. KeyError for an id that does not exist."""
+
+    record: Row
+    pair: Row
+    given: str  # what the prompt adds to the question of the task: a text, or a region
+    max_points: int
+    task: Task = field(init=False)
+    named: dict[str, dict[str, Row]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.task = TASKS[self.pair["task"]]
+        by_id = {item["id"]: (name, item) for name in ANNOTATIONS for item in self.record[name]}
+        self.named = {name: {} for name in ANNOTATIONS}
+        for annotation in self.pair["annotation_ids"]:
+            name, item = by_id[annotation]
+            self.named[name][annotation] = item
+
+    def texts(self) -> Iterator[str]:
+        """Correct answers of a task whose answer is a text."""
+        if self.task.reads == "texts":
+            texts = self.named["texts"].values()
+            yield from (one["text"] for one in texts if one["granularity"] == self.task.granularity)
+        elif self.task.input != "region":
+            lines = sorted(self._region_texts(), key=lambda line: (line[0]["y1"], line[0]["x1"]))
+            yield "\n".join(text for _, text in lines)
+        elif self.task.reads == "labels":
+            yield from (one["label"] for one in self._given_regions())
+        else:
+            given = [one["id"] for one in self._given_regions()]
+            yield from (text for one, text in self._region_texts() if one["id"] in given)
+
+    def expected(self) -> Iterator[RegionAnswer]:
+        """What the target of a task about regions must state, by the annotations."""
+        regions = self.named["regions"].values()
+        match self.task.reads:
+            case "labels":
+                yield from ((one["label"], self._box(one)) for one in regions)
+            case "boxes":
+                yield from (("", self._box(one)) for one in regions)
+            case "descriptions":
+                yield from ((text, self._box(one)) for one, text in self._region_texts())
+            case "printed":
+                yield from ((text, self._quad(one)) for one, text in self._region_texts())
+            case "phrases":
+                yield from self._grounded()
+            case "masks":
+                yield from (("", self._outline(one)) for one in self._given_regions())
+            case "masks_of_names":
+                yield from (("", self._outline(one)) for one in regions)
+            case _:
+                yield from ((self._name_of(one), self._shape(one)) for one in regions)
+
+    def answer_of(self, found: ParsedRegion) -> RegionAnswer:
+        """What the target states, from one parsed part of it."""
+        size = (self.record["width"], self.record["height"])
+        if found.polygons:
+            return found.label, "<sep>".join(location_tokens(part, *size) for part in found.polygons)
+        return found.label, location_tokens(found.quad or found.box or (), *size)
+
+    def prompt_fault(self, found: Sequence[ParsedRegion]) -> str:
+        """Whether the prompt asks for a text or for names that the annotations do not have."""
+        if self.task.input not in ("caption", "names"):
+            return ""
+        if self.task.input == "caption":
+            texts = {one["text"] for one in self.named["texts"].values()}
+            return "" if self.given in texts else f"asks about '{self.given[:80]}', which is not its text"
+        asked = set(self.given.split(AND))
+        names = {one.label for one in found if one.label} or {
+            self._name_of(one) for one in self.named["regions"].values()
+        }
+        return "" if asked == names else f"asks for {sorted(asked)}, its annotations are {sorted(names)}"
+
+    def _given_regions(self) -> list[Row]:
+        """The named regions with the box in the prompt."""
+        return [one for one in self.named["regions"].values() if self._box(one) == self.given]
+
+    def _region_texts(self) -> list[tuple[Row, str]]:
+        own = [one for one in self.named["region_texts"].values() if one["granularity"] == self.task.granularity]
+        return [(self.named["regions"][one["region_id"]], one["text"]) for one in own]
+
+    def _grounded(self) -> Iterator[RegionAnswer]:
+        texts, spans = self.named["texts"], set()
+        for phrase in self.named["phrases"].values():
+            for region in phrase["region_ids"]:
+                if region in self.named["regions"]:
+                    spans.add((phrase["text_id"], phrase["char_start"], phrase["char_end"], region))
+        for text, start, end, region in spans:
+            yield texts[text]["text"][start:end], self._box(self.named["regions"][region])
+
+    def _name_of(self, region: Row) -> str:
+        """The phrase for the region if the pair is made from one, else its label."""
+        texts = {one["id"]: one["text"] for one in self.record["texts"]}
+        for phrase in self.named["phrases"].values():
+            if region["id"] in phrase["region_ids"]:
+                words: str = texts[phrase["text_id"]][phrase["char_start"] : phrase["char_end"]]
+                return words
+        label: str = region["label"]
+        return label
+
+    def _box(self, region: Row) -> str:
+        corners = [region[name] for name in ("x1", "y1", "x2", "y2")]
+        return location_tokens(corners, self.record["width"], self.record["height"])
+
+    def _quad(self, region: Row) -> str:
+        x1, y1, x2, y2 = (region[name] for name in ("x1", "y1", "x2", "y2"))
+        corners = region["quad"] or [x1, y1, x2, y1, x2, y2, x1, y2]
+        return location_tokens(corners, self.record["width"], self.record["height"])
+
+    def _shape(self, region: Row) -> str:
+        """For tasks that answer with boxes or polygons: the outline if the target has polygons, else the box."""
+        outlined = region["rle"] and "<poly>" in self.pair["target"]
+        return (self._outline(region) if outlined else "") or self._box(region)
+
+    def _outline(self, region: Row) -> str:
+        size = {"width": self.record["width"], "height": self.record["height"]}
+        try:
+            parts = outline(region["rle"], max_points=self.max_points, **size)
+        except EngineError:
+            parts = []
+        return "<sep>".join(location_tokens(part, **size) for part in parts)

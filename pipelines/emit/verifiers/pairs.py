@@ -1,0 +1,91 @@
+"""Whether every training pair fits its task, and its target parses back to the annotations of its record.
+
+The pairs in the json of a sample, in pairs-*.parquet and in the counts of the manifest must be the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from engine.layout import PAIR_FILES, SAMPLE_FILES
+from engine.reading.release_manifest import Manifest
+from model.pairs.pair import PAIRS
+from pipelines.emit.verifiers.check import Check, Row
+from pipelines.emit.verifiers.one_pair import pair_fault
+from pipelines.emit.writers.webdataset import PAIR
+
+
+class PairVerifier:
+    """Reads pairs-*.parquet shard by shard."""
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder, self.manifest = folder, manifest
+        self.check = Check("every pair asks what its task asks, and parses back to its annotations")
+        self._files = {file["name"] for file in manifest["files"]}
+        self._max_points = manifest["recipe"].get("emit", {}).get("pairs", {}).get("max_points", 50)
+        self._proven: Counter[str] = Counter()
+        self._truncated = 0
+
+    def read(self, stem: str, samples: Sequence[Row] | None, rows: Sequence[Row] | None) -> int:
+        """Number of pairs of a shard, such as "train-00000". `samples`, `rows`: its tar and table, if readable."""
+        return self.check.attempt(stem, lambda: self._read(stem, samples, rows)) or 0
+
+    def finish(self, pairs: int) -> None:
+        """Compares the counts of all shards with those of the manifest."""
+        stated, faults = self.manifest["pairs"], self.check.faults
+        for task in sorted({*self._proven, *stated["proven"]}):
+            found, expected = self._proven[task], stated["proven"].get(task, 0)
+            if found != expected:
+                faults.append(f"{found} pairs of {task} hold, the manifest says {expected}")
+        if self._truncated != stated["truncated"]:
+            faults.append(f"{self._truncated} pairs are truncated, the manifest says {stated['truncated']}")
+        self.check.detail = f"{pairs} pairs of {len(self._proven)} tasks"
+
+    def _read(self, stem: str, samples: Sequence[Row] | None, rows: Sequence[Row] | None) -> int:
+        name = f"{stem.replace(SAMPLE_FILES, PAIR_FILES, 1)}.parquet"
+        pairs = self._table(name)
+        count = sum(map(len, pairs.values()))
+        for sample in samples or ():
+            own = [{name: pair[name] for name in PAIR.names} for pair in pairs.get(sample["image_id"], ())]
+            if own != sample["pairs"]:
+                self.check.faults.append(f"{sample['image_id']} has other pairs in its json than in {name}")
+        located = {row["image_id"]: row for row in rows or ()}
+        for record in samples or rows or ():
+            for pair in pairs.pop(record["image_id"], ()):
+                self._check_pair(record, pair, located.get(record["image_id"]))
+        self.check.faults += [f"{name} has pairs of {image}, which is not in {stem}" for image in pairs]
+        return count
+
+    def _table(self, name: str) -> dict[str, list[Row]]:
+        """The pairs of a file by image; none if the manifest lists no such file."""
+        if name not in self._files:
+            return {}
+        table = pq.read_table(self.folder / name, page_checksum_verification=True)
+        if not table.schema.equals(PAIRS):
+            raise ValueError("its columns are not those of pairs")
+        pairs: dict[str, list[Row]] = {}
+        for pair in table.to_pylist():
+            pairs.setdefault(pair["image_id"], []).append(pair)
+        return pairs
+
+    def _check_pair(self, record: Row, pair: Row, located: Row | None) -> None:
+        fault = pair_fault(record, pair, self._max_points) or _locator_fault(pair, located)
+        if fault:
+            self.check.faults.append(f"{record['image_id']}: {pair['task']} {fault}")
+        else:
+            self._proven[pair["task"]] += 1
+            self._truncated += pair["truncated"]
+
+
+def _locator_fault(pair: Row, located: Row | None) -> str:
+    """Whether a pair finds its image elsewhere than the row of train-*.parquet; '' if there is no such row."""
+    if located is None:
+        return ""
+    expected = {"uri": located["tar"]}
+    expected |= {name: located[name] for name in ("offset", "length", "width", "height", "split")}
+    other = [name for name, value in expected.items() if pair[name] != value]
+    return f"has another {', '.join(other)} than its record" if other else ""

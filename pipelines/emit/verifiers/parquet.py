@@ -1,0 +1,59 @@
+"""Whether pyarrow reads the same records as the tars hold, and finds every image where the table says it lies."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from pipelines.emit.verifiers.check import Check, Row
+from pipelines.emit.writers.format import SAMPLE
+from pipelines.emit.writers.parquet import RELEASE
+
+
+class ParquetVerifier:
+    """Reads one table after the other and compares it with its tar."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.check = Check("pyarrow reads the same records, and finds every image")
+        self._rows = 0
+
+    def read(self, stem: str, samples: Sequence[Row] | None) -> list[Row] | None:
+        """The rows; None if they cannot be read. `samples`: those of the tar, if it could be read."""
+        return self.check.attempt(f"{stem}.parquet", lambda: self._table(stem, samples))
+
+    def finish(self) -> None:
+        self.check.detail = f"{self._rows} rows"
+
+    def _table(self, stem: str, samples: Sequence[Row] | None) -> list[Row]:
+        table = pq.read_table(self.folder / f"{stem}.parquet", page_checksum_verification=True)
+        if not table.schema.equals(RELEASE):
+            raise ValueError("its columns are not those of a release")
+        rows: list[Row] = table.to_pylist()
+        self._rows += len(rows)
+        if samples is not None:
+            self.check.faults += _differences(stem, samples, rows)
+        self.check.faults += _locator_faults(self.folder, f"{stem}.tar", rows)
+        return rows
+
+
+def _differences(stem: str, samples: Sequence[Row], rows: Sequence[Row]) -> Iterator[str]:
+    if [row["image_id"] for row in rows] != [sample["image_id"] for sample in samples]:
+        yield f"{stem}.parquet has other images than {stem}.tar, or in another order"
+        return
+    for row, sample in zip(rows, samples, strict=True):
+        other = [name for name in SAMPLE.names if row[name] != sample[name]]
+        if other:
+            yield f"{row['image_id']} has other {', '.join(other)} in {stem}.parquet than in {stem}.tar"
+
+
+def _locator_faults(folder: Path, tar: str, rows: Sequence[Row]) -> Iterator[str]:
+    with (folder / tar).open("rb") as file:
+        for row in rows:
+            file.seek(row["offset"])
+            digest = hashlib.sha256(file.read(row["length"])).hexdigest()
+            if row["tar"] != tar or digest[:32] != row["image_id"]:
+                yield f"the bytes of {row['image_id']} are not in {row['tar']} at {row['offset']}"

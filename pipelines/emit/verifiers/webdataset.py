@@ -1,0 +1,80 @@
+"""Whether webdataset reads every sample of the tars and decodes its image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipelines.emit.verifiers.check import Check, Row, one_line
+from pipelines.emit.writers.webdataset import MEMBER
+
+_KEY = re.compile(r"[0-9a-f]{32}")
+
+
+class WebdatasetVerifier:
+    """Reads one tar after the other, with webdataset's own image decoder."""
+
+    def __init__(self, folder: Path, extensions: Sequence[str]) -> None:
+        self.folder, self.extensions = folder, extensions
+        self.check = Check("webdataset reads every sample and decodes its image")
+        self._keys: set[str] = set()
+
+    def read(self, stem: str) -> list[Row] | None:
+        """The json of every whole sample; None if webdataset fails."""
+        return self.check.attempt(f"{stem}.tar", lambda: list(self._samples(f"{stem}.tar")))
+
+    def finish(self) -> None:
+        self.check.detail = f"{len(self._keys)} samples"
+
+    def _samples(self, name: str) -> Iterator[Row]:
+        import webdataset
+
+        faults = self.check.faults
+
+        def undecodable(error: Exception) -> bool:
+            faults.append(f"{name}: {type(error).__name__}: {getattr(error, 'key', '')} {one_line(error)}")
+            return True
+
+        decoder = webdataset.imagehandler("pil", extensions=self.extensions)
+        # A list, because braces in a string would be expanded.
+        tar = webdataset.WebDataset([str(self.folder / name)], shardshuffle=False, empty_check=False)
+        for sample in tar.decode(decoder, handler=undecodable):
+            key = sample["__key__"]
+            parts = sorted(part for part in sample if not part.startswith("__"))
+            if not self._is_whole(key, parts):
+                faults.append(f"{name} holds '{key}' with {' and '.join(parts)}, not one image and its json")
+                continue
+            if key in self._keys:
+                faults.append(f"{name}: the key {key} occurs twice")
+            self._keys.add(key)
+            image = sample[next(part for part in parts if part != "json")]
+            faults += [f"{name}: {key} {fault}" for fault in _sample_faults(key, image, sample["json"])]
+            yield sample["json"]
+
+    def _is_whole(self, key: str, parts: Sequence[str]) -> bool:
+        """Whether a sample has an image id as its key, one image and one json."""
+        known = set(parts) <= {"json", *self.extensions}
+        return bool(_KEY.fullmatch(key)) and len(parts) == 2 and "json" in parts and known
+
+
+def _sample_faults(key: str, image: Any, record: Row) -> Iterator[str]:
+    if list(record) != MEMBER.names:
+        yield "has a json with other fields than a release has"
+    elif record["image_id"] != key:
+        yield f"has the json of {record['image_id']}"
+    else:
+        width, height = _upright(image).size
+        if (width, height) != (record["width"], record["height"]):
+            yield f"decodes to {width}x{height} upright, its json says {record['width']}x{record['height']}"
+
+
+def _upright(image: Any) -> Any:
+    """Turned as the code on the card turns it."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001  # broken EXIF raises anything, and counts as no EXIF
+        return image

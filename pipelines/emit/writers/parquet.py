@@ -1,0 +1,40 @@
+"""train-*.parquet: the records of a tar in the same order, and where the bytes of each image lie in it."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.layout import SAMPLE_FILES
+from engine.schema import required
+from engine.storage.commits import PARQUET, ROW_GROUP
+from pipelines.emit.writers.format import SAMPLE, Format, Sample, Shard
+
+RELEASE = pa.schema([*SAMPLE, required("tar", pa.string()), *(required(n, pa.int64()) for n in ("offset", "length"))])
+
+
+class ParquetWriter:
+    """Takes the records from the shard's table; of a sample it needs only its number and its place in the tar."""
+
+    def __init__(self, file: BinaryIO, shard: Shard) -> None:
+        self._file, self._shard = file, shard
+        self._places: list[tuple[int, int, int]] = []
+
+    def add(self, sample: Sample) -> None:
+        self._places.append((sample.number, sample.offset, sample.length))
+
+    def finish(self) -> int:
+        rows, count = self._shard.rows, len(self._places)
+        numbers, offsets, lengths = zip(*self._places, strict=True) if count else ((), (), ())
+        if count < rows.num_rows:
+            rows = rows.take(pa.array(numbers, pa.int64()))
+        places = [[self._shard.tar_name] * count, offsets, lengths]
+        columns = [pa.array(values, field.type) for values, field in zip(places, list(RELEASE)[-3:], strict=True)]
+        table = pa.table([*rows.columns, *columns], schema=RELEASE)
+        pq.write_table(table, self._file, row_group_size=ROW_GROUP, **PARQUET)
+        return count
+
+
+PARQUET_TABLE = Format(SAMPLE_FILES, "parquet", ParquetWriter)

@@ -1,0 +1,48 @@
+"""train-*.tar, for webdataset and `datasets`: two members for each image, its original bytes and <image_id>.json.
+
+The json holds the record and the training pairs made of it (docs/decisions/003-release-format.md).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from engine.images.decode import EXTENSIONS
+from engine.layout import SAMPLE_FILES
+from engine.schema import STRINGS, required
+from engine.storage.tars import TarWriter
+from model.pairs.pair import PAIRS
+from pipelines.emit.writers.format import SAMPLE, Format, Sample, Shard
+
+# A pair in the json: its annotations are in the same record, so their ids are enough.
+PAIR = pa.struct([PAIRS.field(name) for name in ("task", "prompt", "target")] + [required("annotation_ids", STRINGS)])
+MEMBER = pa.schema([*SAMPLE, required("pairs", pa.list_(pa.field("element", PAIR, nullable=False)))])
+
+
+class WebdatasetWriter:
+    def __init__(self, file: BinaryIO, shard: Shard) -> None:
+        self._tar, self._rows = TarWriter(file), 0
+
+    def add(self, sample: Sample) -> None:
+        image_id = sample.row["image_id"]
+        sample.offset, sample.length = self._tar.add(image_id, EXTENSIONS[sample.row["format"]], sample.data)
+        pairs = [{name: getattr(pair, name) for name in PAIR.names} for pair in sample.pairs]
+        self._tar.add(image_id, "json", sample_json({**sample.row, "pairs": pairs}))
+        self._rows += 1
+
+    def finish(self) -> int:
+        self._tar.close()
+        return self._rows
+
+
+WEBDATASET = Format(SAMPLE_FILES, "tar", WebdatasetWriter)
+
+
+def sample_json(row: Mapping[str, Any]) -> bytes:
+    """A row of MEMBER as JSON: every field in schema order. ValueError for NaN and infinity, which JSON lacks."""
+    record = {name: row[name] for name in MEMBER.names}
+    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

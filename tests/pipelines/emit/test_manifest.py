@@ -1,0 +1,12 @@
+"""The manifest of a release."""
+
+from __future__ import annotations
+
+from pipelines.emit.writers.parquet import RELEASE
+from tests.pipelines.emit.small_release import manifest_of
+
+
+def test_the_manifest_tells_the_type_of_every_column() -> None:
+    said = {column["name"]: column["type"] for column in manifest_of([])["schema"]}
+    assert list(said) == RELEASE.names
+    assert said["offset"] == "int64"
