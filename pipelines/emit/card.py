@@ -16,7 +16,7 @@ import yaml
 from engine.reading.release_manifest import Manifest
 from pipelines.emit.writers.webdataset import MEMBER
 
-# The Hub knows a licence by these names; any other is "other" and told by its own name.
+# Licences that the Hub knows by these names. Any other is "other", with its name beside.
 _HUB_LICENCES = ("apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "odc-by", "odbl", "pddl")
 
 
@@ -26,7 +26,7 @@ def card(written: Manifest) -> str:
     return f"---\n{front}---\n\n{_body(written)}"
 
 
-def front_matter(written: Manifest) -> dict[str, Any]:
+def front_matter(written: Manifest) -> dict[str, object]:
     """One configuration, the tars: `datasets` takes one builder a folder, so Parquet beside them cannot be another."""
     images = [{"name": extension, "dtype": "image"} for extension in written["image_extensions"]]
     keys = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
@@ -48,11 +48,11 @@ def _licence(written: Manifest) -> dict[str, str]:
     return {"license": "other", **({"license_name": stated} if stated else {})}
 
 
-def _features(schema: pa.Schema) -> list[dict[str, Any]]:
+def _features(schema: pa.Schema) -> list[dict[str, object]]:
     return [{"name": field.name, **_feature(field.type)} for field in schema]
 
 
-def _feature(kind: pa.DataType) -> dict[str, Any]:
+def _feature(kind: pa.DataType) -> dict[str, object]:
     """A type in the notation of the card: dtype, list, struct."""
     if pa.types.is_struct(kind):
         return {"struct": [{"name": field.name, **_feature(field.type)} for field in kind.fields]}

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from engine.reading.release_manifest import PairTotals
 from model.pairs.pair import Compiled, Options
@@ -14,10 +13,8 @@ from pipelines.recipe import Pairs
 
 def pair_options(pairs: Pairs) -> Options:
     """ConfigError for an unknown task, with the nearest right name."""
-    chosen: dict[str, Any] = {"tasks": pairs.tasks} if pairs.tasks else {}
-    return Options(
-        order=pairs.order, max_tokens=pairs.max_tokens, max_points=pairs.max_points, masks=pairs.masks, **chosen
-    )
+    options = Options(order=pairs.order, max_tokens=pairs.max_tokens, max_points=pairs.max_points, masks=pairs.masks)
+    return replace(options, tasks=pairs.tasks) if pairs.tasks else options
 
 
 @dataclass(slots=True)

@@ -54,12 +54,13 @@ class Release:
         rows, read = release_rows(kept, images), _reader(inputs.storage, images)
         files, written = self._write(inputs.storage, self.numbers[shard], rows, read, give_up=inputs.unit.give_up)
         if written.lost:
-            lost = {image_id for image_id, _, _ in written.lost}
-            there = pa.array([image_id not in lost for image_id in images["image_id"].to_pylist()])
-            kept, images = kept.filter(there), images.filter(there)
-        counts: dict[str, Any] = {**(_counts(kept, images) if kept.num_rows else {})}
-        counts |= {"lost": [list(item[:2]) for item in written.lost], "pairs": written.pairs.totals()}
-        return Output(files, kept.num_rows, len(written.lost), counts)
+            lost_ids = {image_id for image_id, _, _ in written.lost}
+            readable = pa.array([image_id not in lost_ids for image_id in images["image_id"].to_pylist()])
+            kept, images = kept.filter(readable), images.filter(readable)
+        counts = _counts(kept, images) if kept.num_rows else {}
+        lost = [[image_id, reason] for image_id, reason, _ in written.lost]
+        totals = written.pairs.totals()
+        return Output(files, kept.num_rows, len(lost), {**counts, "lost": lost, "pairs": totals})
 
     def _write(
         self, storage: Storage, number: int, rows: pa.Table, read: Callable[[str], bytes], *, give_up: bool

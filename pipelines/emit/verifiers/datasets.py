@@ -11,8 +11,8 @@ from pathlib import Path
 from engine.layout import CARD_FILE, PAIR_FILES, SAMPLE_FILES
 from engine.reading.release_manifest import Manifest
 from engine.schema import ANNOTATIONS
-from pipelines.emit.verifiers.check import Check, Row, not_installed, one_line
-from pipelines.emit.verifiers.datasets_program import ask
+from pipelines.emit.verifiers.check import Check, not_installed, one_line
+from pipelines.emit.verifiers.datasets_program import Answer, ask
 
 COPIED = 1 << 30  # bytes of tars that `datasets` may copy into its cache; of a larger release it loads one shard
 
@@ -38,7 +38,7 @@ def datasets_checks(
             continue
         for way, read in (("streamed", stems), ("loaded", loaded)):
             expected = {name: sum(counts[stem][name] for stem in read) for name in _COLUMNS[kind]}
-            check.faults += _answer_faults(way, answers.get(f"{kind} {way}", answers), expected)
+            check.faults += _answer_faults(way, answers[f"{kind} {way}"], expected)
         check.detail = f"{sum(counts[stem][unit] for stem in stems)} streamed, "
         check.detail += f"{sum(counts[stem][unit] for stem in loaded)} loaded"
     return checks
@@ -54,9 +54,9 @@ def _part(folder: Path, stem: str, part: Path) -> Path:
     return part
 
 
-def _answer_faults(way: str, answer: Row, expected: Mapping[str, int]) -> Iterator[str]:
+def _answer_faults(way: str, answer: Answer, expected: Mapping[str, int]) -> Iterator[str]:
     if "missing" in answer:
-        yield not_installed(answer["missing"])
+        yield not_installed(str(answer["missing"]))
     elif "error" in answer:
         yield f"{way}: {one_line(answer['error'])}"
     else:

@@ -1,7 +1,7 @@
-"""What `datasets` makes of a release. `ask` runs this very file as a program, which prints one line of json.
+"""Reads a release with `datasets` and counts what it finds. `ask` runs this file as a program in another process.
 
-In a process of its own, because `datasets` settles where it caches and whether it may use the network on import.
-It must stay free of the engine: it is what a stranger's loader sees.
+On import `datasets` decides where its cache is and whether it may use the network, hence the process. The program
+imports nothing of the engine, so that it reads what any other user of `datasets` would read.
 """
 
 from __future__ import annotations
@@ -15,49 +15,57 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+Answer = Mapping[str, int | str]  # counts, or {"missing": package}, or {"error": text}
+KINDS, WAYS = ("tars", "tables", "pairs"), ("streamed", "loaded")
+ANSWERS = tuple(f"{kind} {way}" for kind in KINDS for way in WAYS)
 
-def ask(folder: Path, part: Path, cache: Path) -> dict[str, Any]:
-    """{"tars streamed": counts, "tars loaded": .., the same of tables and of pairs}, or {"error": why}."""
-    places = {"HF_HOME": "", "HF_DATASETS_CACHE": "datasets", "HF_HUB_CACHE": "hub", "HF_MODULES_CACHE": "modules"}
-    environment = os.environ | {name: str(cache / place) for name, place in places.items()}
+
+def ask(folder: Path, part: Path, cache: Path) -> dict[str, Answer]:
+    """The answers by name (ANSWERS). If the program fails, each has the "error".
+
+    `part`: a folder with the same shards or fewer. They are loaded whole, which copies them into `cache`.
+    """
+    folders = {"HF_HOME": "", "HF_DATASETS_CACHE": "datasets", "HF_HUB_CACHE": "hub", "HF_MODULES_CACHE": "modules"}
+    environment = os.environ | {name: str(cache / subfolder) for name, subfolder in folders.items()}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-    # -P: what lies beside this file (query.py, status.py, ...) must not be imported in place of a library.
+    # -P: Python must not import files beside this one (datasets.py, webdataset.py) in place of the libraries.
     command = [sys.executable, "-P", __file__, str(folder), str(part)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     try:
-        answers: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        answers: dict[str, Answer] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        said = (done.stderr.splitlines() or [""])[-1]
-        return {"error": f"it ended with exit code {done.returncode}: {said}"}
+        last_line = (done.stderr.splitlines() or [""])[-1]
+        return {key: {"error": f"it ended with exit code {done.returncode}: {last_line}"} for key in ANSWERS}
     return answers
 
 
 def main(folder: str, part: str) -> None:
-    """`part` is a folder of the same or fewer shards: what is loaded whole is copied into a cache first."""
-    answers: dict[str, Any] = {}
-    for kind in ("tars", "tables", "pairs"):
-        for way, place in (("streamed", folder), ("loaded", part)):
+    """Prints the answers of `ask` as one line of json."""
+    answers: dict[str, Answer] = {}
+    for kind in KINDS:
+        for way, source in zip(WAYS, (folder, part), strict=True):
             try:
-                answers[f"{kind} {way}"] = _open(kind, place, streaming=way == "streamed")
+                answers[f"{kind} {way}"] = _read(kind, source, streaming=way == "streamed")
             except ImportError as error:
                 answers[f"{kind} {way}"] = {"missing": error.name or str(error)}
-            except Exception as error:  # noqa: BLE001  # whatever a foreign loader raises is the finding
+            except Exception as error:  # noqa: BLE001  # a foreign loader raises anything
                 cause = error.__cause__ or error
                 answers[f"{kind} {way}"] = {"error": f"{type(cause).__name__}: {cause}"}
     print(json.dumps(answers))
 
 
-def _open(kind: str, folder: str, *, streaming: bool) -> dict[str, int]:
+def _read(kind: str, folder: str, *, streaming: bool) -> Answer:
+    """Counts the samples, and in each the annotations. ValueError for a sample without exactly one image."""
     import datasets
 
-    given: dict[str, Any] = {"path": folder}
+    source = {"path": folder}
     if kind != "tars":
-        name = {"tables": "train-*.parquet", "pairs": "pairs-*.parquet"}[kind]
-        given = {"path": "parquet", "data_files": name, "data_dir": folder}
-    samples = datasets.load_dataset(**given, split="train", streaming=streaming)
+        names = {"tables": "train-*.parquet", "pairs": "pairs-*.parquet"}[kind]
+        source = {"path": "parquet", "data_files": names, "data_dir": folder}
+    samples = datasets.load_dataset(**source, split="train", streaming=streaming)
     images = [name for name, feature in samples.features.items() if isinstance(feature, datasets.Image)]
     if kind == "tars":
-        if not images:  # without its card a folder is taken for its Parquet files
+        if not images:  # without a card, `datasets` reads the Parquet files of the folder
             raise ValueError(f"no column of images among {', '.join(samples.features)}")
         _check_first(samples, images)
     for name in images:
@@ -74,7 +82,7 @@ def _open(kind: str, folder: str, *, streaming: bool) -> dict[str, int]:
 
 
 def _check_first(samples: Any, images: list[str]) -> None:
-    """One image decoded by `datasets` itself, which turns it upright."""
+    """ValueError if the first image, which `datasets` turns upright, has another size than its record says."""
     for sample in samples:
         image = next(sample[name] for name in images if sample[name] is not None)
         record = sample["json"]

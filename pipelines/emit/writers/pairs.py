@@ -5,6 +5,7 @@ A shard without pairs has no such file, because `datasets` refuses a table witho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -21,7 +22,7 @@ _BATCH = 5000  # rows of a row group, and at most so many in memory
 class PairWriter:
     def __init__(self, file: BinaryIO, shard: Shard) -> None:
         self._file, self._tar_name = file, shard.tar_name
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Mapping[str, Any]] = []
         self._count = 0
         self._table: pq.ParquetWriter | None = None
 

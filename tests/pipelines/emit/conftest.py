@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.emit.verifiers.datasets_program import ANSWERS
+
 
 @pytest.fixture
 def without_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
     """`verify` does not start `datasets`, which takes seconds: its checks fail, and tests leave them out."""
-    monkeypatch.setattr("pipelines.emit.verifiers.datasets.ask", lambda *_: {"error": "not asked"})
+    answers = {name: {"error": "not asked"} for name in ANSWERS}
+    monkeypatch.setattr("pipelines.emit.verifiers.datasets.ask", lambda *_: answers)
