@@ -28,7 +28,7 @@ import pyarrow as pa
 from engine.layout import IMAGES, INPUTS
 from engine.reading.dataset import Dataset
 from engine.reading.sql import named_queries, named_query, query
-from engine.records.columns import assemble
+from engine.records.assemble import assemble
 from engine.records.shard import as_lists
 from engine.schema import (
     GRANULARITIES,

@@ -1,6 +1,7 @@
-"""One schema for what a specialist wrote and for the merged record, as Arrow and as records.
+"""The tables of a data set as Arrow schemas, and records made into rows of them.
 
-Boxes are float pixels of the upright image (EXIF applied), x1 < x2 to the right, y1 < y2 downwards.
+One schema serves what a specialist wrote and the merged record. Boxes are float pixels of the upright image (EXIF
+applied), x1 < x2 to the right, y1 < y2 downwards.
 Lists and struct fields are never null; `score` alone is null, for human annotations. Scores are float64:
 a float32 0.7 reads back below 0.7.
 """
@@ -9,14 +10,47 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+
+from engine.annotations import (
+    COLUMN_CLASSES,
+    Annotation,
+    Answer,
+    Chunk,
+    Complexity,
+    Failure,
+    ImageScore,
+    Parse,
+    Phrase,
+    Region,
+    RegionText,
+    Sample,
+    Tag,
+    Text,
+    text_key,
+)
+
+__all__ = [  # what authors of components import from here beside the schemas
+    "COLUMN_CLASSES",
+    "Annotation",
+    "Answer",
+    "Chunk",
+    "Complexity",
+    "Failure",
+    "ImageScore",
+    "Parse",
+    "Phrase",
+    "Region",
+    "RegionText",
+    "Sample",
+    "Tag",
+    "Text",
+    "text_key",
+]
 
 SCHEMA_VERSION = 2
 
@@ -235,170 +269,6 @@ VERDICTS = pa.schema(
         required("failures", _list(FAILURE)),
     ]
 )
-
-
-# --- records at the edge: what specialists read and write ------------------------------------
-
-
-@dataclass(slots=True)
-class Annotation:
-    """What every annotation carries. A specialist leaves `producer` and `round` to the worker.
-
-    `id` may be left empty (the worker numbers it) or be a local name without a slash ("0"), so that
-    other annotations of the same answer can refer to it; the worker makes it "<producer>/0".
-    A reference that holds a slash names an annotation of another producer.
-    """
-
-    id: str = field(default="", kw_only=True)
-    producer: str = field(default="", kw_only=True)
-    round: int = field(default=0, kw_only=True)
-    score: float | None = field(default=None, kw_only=True)
-    score_kind: str = field(default="", kw_only=True)
-    parents: list[str] = field(default_factory=list, kw_only=True)
-
-
-@dataclass(slots=True)
-class Text(Annotation):
-    text: str
-    granularity: str
-    text_key: str = ""  # set by the worker
-
-
-@dataclass(slots=True)
-class Region(Annotation):
-    x1: float
-    y1: float
-    x2: float
-    y2: float
-    label: str = ""
-    kind: str = "object"
-    quad: list[float] = field(default_factory=list)  # 8 numbers, clockwise from top left, or none
-    rle: str = ""  # compressed COCO run-length counts of the whole upright image
-    merged_into: str = ""
-    support: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class RegionText(Annotation):
-    region_id: str
-    text: str
-    granularity: str = "brief"
-
-
-@dataclass(slots=True)
-class Phrase(Annotation):
-    """The words text[char_start:char_end] (code points) name the regions."""
-
-    text_id: str
-    char_start: int
-    char_end: int
-    region_ids: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Tag(Annotation):
-    label: str
-
-
-@dataclass(slots=True)
-class ImageScore(Annotation):
-    name: str
-    value: float
-    code: str = ""
-
-
-@dataclass(slots=True)
-class Failure:
-    component: str
-    reason: str
-    error: str
-    attempts: int = 1
-
-
-@dataclass(slots=True)
-class Chunk:
-    char_start: int
-    char_end: int
-    head: str
-    plural: bool
-    text: str
-
-
-@dataclass(slots=True)
-class Complexity:
-    """Degree in the undirected dependency tree: per-sentence maximum averaged (paper), mean, maximum."""
-
-    paper: float = 0.0
-    mean: float = 0.0
-    max: float = 0.0
-
-
-@dataclass(slots=True)
-class Parse:
-    """What one text says (paper section 4.2, appendix; rules in docs). `text_key` is set by the worker."""
-
-    tokens: int
-    raw_tokens: int
-    sentences: int
-    objects: list[str]
-    objects_paper: list[str]
-    attributes: list[str]
-    attributes_paper: list[str]
-    actions: list[str]
-    proper_nouns: list[str]
-    object_complexity: Complexity
-    action_complexity: Complexity
-    chunks: list[Chunk]
-    text_key: str = ""
-    failures: list[Failure] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Answer:
-    """What one specialist says of one image. Empty is an answer too."""
-
-    texts: list[Text] = field(default_factory=list)
-    regions: list[Region] = field(default_factory=list)
-    region_texts: list[RegionText] = field(default_factory=list)
-    phrases: list[Phrase] = field(default_factory=list)
-    tags: list[Tag] = field(default_factory=list)
-    image_scores: list[ImageScore] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Sample:
-    """One image as a specialist sees it: pixels if it needs them, and the annotations it needs.
-
-    Regions that were merged into another are not shown, except to who needs `boxes`.
-    """
-
-    image_id: str
-    width: int
-    height: int
-    pixels: npt.NDArray[np.uint8] | None = None  # height x width x 3, RGB, upright
-    texts: list[Text] = field(default_factory=list)
-    regions: list[Region] = field(default_factory=list)
-    region_texts: list[RegionText] = field(default_factory=list)
-    phrases: list[Phrase] = field(default_factory=list)
-    tags: list[Tag] = field(default_factory=list)
-    image_scores: list[ImageScore] = field(default_factory=list)
-    parse: Mapping[str, Parse] = field(default_factory=dict)  # by text_key
-    asked: tuple[str, ...] = ()  # the detectors that looked for boxes, whether or not they found any
-
-
-COLUMN_CLASSES: dict[str, type[Annotation]] = {
-    "texts": Text,
-    "regions": Region,
-    "region_texts": RegionText,
-    "phrases": Phrase,
-    "tags": Tag,
-    "image_scores": ImageScore,
-}
-
-
-def text_key(text: str) -> str:
-    """The digest that joins a text to its parse: 16 hex digits of sha256 of its UTF-8."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def record_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -18,7 +18,7 @@ from engine.config.catalog import check_options, defaults_of, options_of, resolv
 from engine.config.values import shown
 from engine.errors import ConfigError
 from engine.keys import stable_hash
-from engine.records.columns import assemble
+from engine.records.assemble import assemble
 from engine.records.shard import one_array
 from engine.running.graph import KEPT_REGIONS, Node, Resources, record_nodes, replaced_columns
 from engine.running.shard_inputs import ShardInputs

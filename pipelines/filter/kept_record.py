@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
-from engine.records.columns import assemble
+from engine.records.assemble import assemble
 from engine.schema import RECORD, record_table
 from engine.storage.commits import TableReader
 from filters.judging.apply_rules import keep

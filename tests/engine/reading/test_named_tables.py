@@ -17,7 +17,7 @@ from engine.errors import ConfigError
 from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
 from engine.reading.sql import KEPT, connect, named_query, query, run_query
-from engine.records.columns import assemble
+from engine.records.assemble import assemble
 from engine.schema import ANNOTATIONS, PARSE, SCHEMA_VERSION, VERDICTS, as_row, text_key
 from engine.storage.files import Storage
 from filters.judging.apply_rules import keep

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pyarrow as pa
 
-from engine.records.columns import assemble
+from engine.records.assemble import assemble
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import Chunk, Complexity, Parse, record_table, text_key
 from engine.storage.commits import Commits
