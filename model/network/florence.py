@@ -99,9 +99,7 @@ def load(checkpoint: str, *, device: str = "cpu", dtype: str = "float32") -> Flo
         model = Florence2ForConditionalGeneration.from_pretrained(checkpoint, dtype=getattr(torch, dtype))
         processor = processors.from_pretrained(checkpoint)
     except (OSError, ValueError, KeyError) as error:
-        where = f"'{checkpoint}'" + (
-            "" if os.path.isdir(checkpoint) else " (there is no such folder, so it was looked up on the hub)"
-        )
+        hub = "" if os.path.isdir(checkpoint) else " (there is no such folder, so it was looked up on the hub)"
         raise ConfigError(f"The checkpoint '{checkpoint}'{hub} cannot be loaded: {_first_line(error)}") from error
     return _ready(model, processor, checkpoint).to(device)
 
