@@ -1,9 +1,9 @@
-"""Decoding that can write nothing but targets: for each form of answer a machine over words, locations and marks.
+"""Constrained decoding: for each form of target, an automaton over words, locations and marks.
 
-What a machine lets through, model/pairs/parsing.py reads without a fault; what it forbids, the parser would refuse
-(but for texts that are no valid UTF-8). Every state knows how many tokens the shortest way to the end takes, so that an
-answer closes before its
-limit. The machines are compiled to one table of states x tokens, 34 MB for the released vocabulary.
+Every answer that an automaton allows is parsed without a fault (model/pairs/parsing.py), and every answer it forbids
+would have one, or is not valid UTF-8. Each state knows its shortest way to the end in tokens, so an answer is closed
+before it reaches the token limit. The automata are compiled to one table, states x tokens: 34 MB for the released
+vocabulary.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ import torch
 from torch import Tensor
 
 from engine.errors import ConfigError
-from model.decoding.token_automata import FORBIDDEN, Spelling, labels, texts, token_bytes
+from model.decoding.token_automata import FORBIDDEN, ByteAutomaton, label_automaton, text_automaton, token_bytes
 from model.network.florence import Florence
 from model.network.vocabulary import Vocabulary
 from model.pairs.locations import BINS
 from model.pairs.parsing import END_POLY, POLY, SEP
 from model.pairs.tasks import Form, task_of
 
-Edges = Mapping[str, str]  # what may come: the state it leads to
+Edges = Mapping[str, str]  # {what may come next: the state after it}
 BEGIN, END, WORDS, LOCATION = "begin", "end", "words", "location"
 BEGINS = 3  # released checkpoints write <s> up to three times before an answer
 _DONE = "done"
 
-# A state is called by what was read last. `label` stands for the states of a spelling, which says where it may end.
+# A state is named after what was read last. `label` stands for all states of a byte automaton (token_automata.py).
 _LABEL: dict[str, Edges] = {"start": {WORDS: "label", END: _DONE}}
 _BOX: dict[str, Edges] = {"x1": {LOCATION: "y1"}, "y1": {LOCATION: "x2"}, "x2": {LOCATION: "y2"}}
-_BOUNDED = ("y1", "x2")  # what follows is no less than the location before the last
+_BOUNDED = ("y1", "x2")  # next comes x2 or y2, which must not be less than x1 or y1
 _QUAD: dict[str, Edges] = {f"q{n}": {LOCATION: f"q{n + 1}"} for n in range(1, 8)}
 
 
-def _outline(place: str, ends: Edges) -> dict[str, Edges]:
-    """Parts of three points or more, <sep> between them."""
-    points: dict[str, Edges] = {f"{place}{n}": {LOCATION: f"{place}{n + 1}"} for n in range(6)}
-    points[f"{place}6"] = {LOCATION: f"{place}7", SEP: f"{place}0", **ends}
-    return points | {f"{place}7": {LOCATION: f"{place}6"}}
+def _outline(prefix: str, ends: Edges) -> dict[str, Edges]:
+    """An outline: parts of three points or more with <sep> between them. `prefix`: of the names of its states."""
+    points: dict[str, Edges] = {f"{prefix}{n}": {LOCATION: f"{prefix}{n + 1}"} for n in range(6)}
+    points[f"{prefix}6"] = {LOCATION: f"{prefix}7", SEP: f"{prefix}0", **ends}
+    return points | {f"{prefix}7": {LOCATION: f"{prefix}6"}}
 
 
 _WRAPPED = _outline("p", {END_POLY: "closed"})
@@ -62,29 +62,32 @@ MACHINES: dict[Form, dict[str, Edges]] = {
 
 
 class Grammar:
-    """The machines over the tokens of a vocabulary. `width`: of the logits, which may hold more than tokens."""
+    """The automata of all forms for one vocabulary. `width`: number of logits, which may exceed the vocabulary."""
 
     def __init__(self, vocabulary: Vocabulary, width: int, device: Any = "cpu") -> None:
-        draft = _Draft(vocabulary, width)
+        builder = _TableBuilder(vocabulary, width)
         self.first = vocabulary.first_location
-        self.starts = draft.starts
-        self.table = torch.from_numpy(draft.table).to(device)  # states x tokens: the state after, or FORBIDDEN
-        self.left = torch.from_numpy(draft.left).to(device)  # tokens of the shortest way from a state to the end
-        self.longest = int(draft.left.max())
-        self.bounded = torch.tensor(draft.bounded, device=device)
+        self.starts = builder.starts
+        self.table = torch.from_numpy(builder.table).to(device)  # states x tokens: the next state, or FORBIDDEN
+        self.left = torch.from_numpy(builder.left).to(device)  # fewest tokens from each state to the end
+        self.longest = int(builder.left.max())
+        self.bounded = torch.tensor(builder.bounded, device=device)
         self.bins = torch.arange(BINS, device=device)
 
     def start(self, tasks: Sequence[str], limit: int) -> Tensor:
-        """The states in which answers begin. ConfigError if not even an empty one has room."""
+        """The initial state of each answer. ConfigError if `limit` has no room for even an empty one."""
         states = torch.tensor([self.starts[task_of(task).form] for task in tasks], device=self.table.device)
         if len(states) and int(self.left[states].max()) > limit:
-            raise ConfigError(f"An answer of {limit} tokens has no room for its beginning and its end: allow more.")
+            raise ConfigError(
+                f"max_new_tokens is {limit}, less than the start and end tokens of an answer need: give a higher limit."
+            )
         return states
 
     def allowed(self, logits: Tensor, states: Tensor, before_last: Tensor, remaining: int) -> Tensor:
-        """The logits, those of tokens that may not come at -inf. `before_last`: the token before the last of each row.
+        """The logits with forbidden tokens at -inf.
 
-        `remaining`: how many tokens may still come, the one that is chosen now among them.
+        `before_last`: the token before the last one of each row. `remaining`: how many tokens may still be written,
+        including the one to choose now.
         """
         after = self.table[states]
         bad = after < 0
@@ -95,24 +98,24 @@ class Grammar:
         return logits.masked_fill(bad, -torch.inf)
 
     def after(self, states: Tensor, tokens: Tensor) -> Tensor:
-        """The states after one more token each. What broke the grammar is taken for finished."""
+        """The state of each row after one more token. A row that breaks the grammar is treated as finished."""
         return self.table[states, tokens].long().clamp(min=0)
 
 
-_MADE: WeakKeyDictionary[Vocabulary, dict[tuple[int, str], Grammar]] = WeakKeyDictionary()
+_CACHE: WeakKeyDictionary[Vocabulary, dict[tuple[int, str], Grammar]] = WeakKeyDictionary()
 
 
 def grammar_of(florence: Florence) -> Grammar:
-    """Made once for a vocabulary and a device."""
+    """The grammar of a model, cached by vocabulary and device."""
     key = int(florence.model.lm_head.out_features), str(florence.device)
-    made = _MADE.setdefault(florence.vocabulary, {})
+    made = _CACHE.setdefault(florence.vocabulary, {})
     if key not in made:
         made[key] = Grammar(florence.vocabulary, *key)
     return made[key]
 
 
-class _Draft:
-    """The table while it is made. State 0 is the end, in which nothing comes but padding."""
+class _TableBuilder:
+    """Builds the table of a Grammar. State 0 is the end, where only padding may follow."""
 
     def __init__(self, vocabulary: Vocabulary, width: int) -> None:
         self.starts: dict[Form, int] = {}
@@ -128,25 +131,25 @@ class _Draft:
         self._rows = [self._row({}, {})]
         self._rows[0][vocabulary.pad] = 0
         written = token_bytes(vocabulary.tokenizer, width, vocabulary.added)
-        spelt = {kind: kind.after(written) for kind in (labels(), texts())}
+        after_tokens = {kind: kind.states_after(written) for kind in (label_automaton(), text_automaton())}
         for form, machine in MACHINES.items():
             twins = [other for other in self.starts if MACHINES[other] is machine]
-            kind = texts() if form == "text" else labels()
-            self.starts[form] = self.starts[twins[0]] if twins else self._add(machine, kind, spelt[kind])
+            kind = text_automaton() if form == "text" else label_automaton()
+            self.starts[form] = self.starts[twins[0]] if twins else self._add(machine, kind, after_tokens[kind])
         self.table = np.stack(self._rows)
-        self.left = _left(self.table)
-        self.table[(self.left < 0)[self.table]] = FORBIDDEN  # no way out: a vocabulary that lacks bytes
+        self.left = _shortest_ways(self.table)
+        self.table[(self.left < 0)[self.table]] = FORBIDDEN  # dead ends, if the vocabulary lacks some bytes
 
-    def _add(self, machine: Mapping[str, Edges], spelling: Spelling, spelt: npt.NDArray[np.int16]) -> int:
-        """The states of one machine behind those there are. Where it starts."""
+    def _add(self, machine: Mapping[str, Edges], automaton: ByteAutomaton, after_tokens: npt.NDArray[np.int16]) -> int:
+        """Append the states of one automaton. Returns its initial state."""
         edges = _with_begins(machine)
         numbers = {name: len(self._rows) + place for place, name in enumerate((*edges, "label"))} | {_DONE: 0}
-        words = np.where(spelt >= 0, spelt + numbers["label"], FORBIDDEN).astype(np.int16)
+        words = np.where(after_tokens >= 0, after_tokens + numbers["label"], FORBIDDEN).astype(np.int16)
         for name, own in edges.items():
             self._rows.append(self._row(own, numbers, words[0]))
             self.bounded.append(name in _BOUNDED)
         if "label" in machine:
-            for follows, whole in zip(words, spelling.whole, strict=True):
+            for follows, whole in zip(words, automaton.is_final, strict=True):
                 row = self._row(machine["label"] if whole else {}, numbers)
                 self._rows.append(np.where(follows >= 0, follows, row))
                 self.bounded.append(False)
@@ -165,7 +168,7 @@ class _Draft:
 
 
 def _with_begins(machine: Mapping[str, Edges]) -> dict[str, Edges]:
-    """`start` as often as <s> may come before it; without `label`, which is many states."""
+    """The states of a machine except `label`, after up to BEGINS <s> at the start."""
     edges: dict[str, Edges] = {"begin0": {BEGIN: "begin1"}}
     for number in range(1, BEGINS + 1):
         again = {BEGIN: f"begin{number + 1}"} if number < BEGINS else {}
@@ -173,8 +176,8 @@ def _with_begins(machine: Mapping[str, Edges]) -> dict[str, Edges]:
     return edges | {name: own for name, own in machine.items() if name not in ("start", "label")}
 
 
-def _left(table: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
-    """Tokens of the shortest way from each state to the end; -1 where there is none."""
+def _shortest_ways(table: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
+    """Fewest tokens from each state to the end; -1 if it cannot be reached."""
     leads = [np.flatnonzero(np.bincount(row[row >= 0], minlength=1)) for row in table]
     left = np.full(len(table), -1, np.int64)
     left[0], distance = 0, 0

@@ -1,8 +1,7 @@
-"""Which tokens may stand next in a label or a text: machines that read bytes, and what a token does to them.
+"""Which tokens may come next in a label or a text: automata over bytes, applied to whole tokens.
 
-A token of a byte-level vocabulary may be part of a character, so that what strings allow has to be told of bytes:
-a non-breaking space is two of them, and half of it is none. Texts are valid UTF-8; the parser, which sees characters,
-would take what is not as question marks.
+A token of a byte-level vocabulary may end inside a character: a non-breaking space is two bytes, for example. So the
+rules for characters (label_fault, text_fault) are turned into automata over bytes, which also require valid UTF-8.
 """
 
 from __future__ import annotations
@@ -19,40 +18,40 @@ from model.network.vocabulary import ADDED, IMAGE
 from model.pairs.parsing import label_fault, text_fault
 
 States = npt.NDArray[np.int16]
-Key = tuple[str, bytes]  # what was written so far, as far as it matters; bytes of an unfinished character
+Key = tuple[str, bytes]  # a state: what matters of the characters so far; the bytes of an unfinished character
 Read = Callable[[str, str], str | None]
 
 FORBIDDEN = -1
 _SPECIAL = ("<s>", "</s>", "<pad>", "<unk>", "<mask>")
-# Characters of several bytes that a label may not hold everywhere. There is none above U+3000.
+# White space of several bytes, not allowed at the ends of a label. There is none above U+3000.
 _SPACES = [space.encode() for space in map(chr, range(0x80, 0x3001)) if space.isspace()]
-# Unfinished characters that any continuation bytes finish are alike: by how many bytes they lack.
+# Stand-ins for unfinished characters that any continuation bytes may finish, by the number of missing bytes.
 _ALIKE = {1: b"\xc3", 2: b"\xe4", 3: b"\xf1"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spelling:
-    """`step`: states x 256, the state after a byte, or FORBIDDEN. It starts in state 0. `whole`: where it may end."""
+class ByteAutomaton:
+    """Starts in state 0. `step`: states x 256, the next state or FORBIDDEN. `is_final`: states in which it may end."""
 
     step: States
-    whole: npt.NDArray[np.bool_]
+    is_final: npt.NDArray[np.bool_]
 
-    def after(self, tokens: Sequence[bytes]) -> States:
-        """states x tokens: the state after a token; FORBIDDEN for one that may not stand there, or has no bytes."""
+    def states_after(self, tokens: Sequence[bytes]) -> States:
+        """states x tokens: the state after a whole token; FORBIDDEN if it is not allowed or has no bytes."""
         lengths = np.array([len(token) for token in tokens])
         padded = np.zeros((len(tokens), lengths.max(initial=1)), np.uint8)
         for number, token in enumerate(tokens):
             padded[number, : len(token)] = np.frombuffer(token, np.uint8)
         first = np.where(lengths > 0, self.step[:, padded[:, 0]], FORBIDDEN)
         plain = self._through(first[0], padded, lengths)
-        # Nearly everywhere a token's first byte leads where it leads from state 0, and so does the rest of the token.
+        # From most states a token's first byte leads to the same state as from state 0, so the whole token does too.
         answer = np.where(first == first[0], plain, FORBIDDEN).astype(np.int16)
         states, others = np.nonzero((first != first[0]) & (first != FORBIDDEN))
         answer[states, others] = self._through(first[states, others], padded[others], lengths[others])
         return answer
 
     def _through(self, states: States, padded: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64]) -> States:
-        """From the state after the first byte of each token to the state after its last."""
+        """From the states after the first byte of each token to the states after its last byte."""
         states = states.copy()
         for place in range(1, padded.shape[1]):
             going = np.flatnonzero((lengths > place) & (states != FORBIDDEN))
@@ -61,19 +60,19 @@ class Spelling:
 
 
 @cache
-def labels() -> Spelling:
-    """What `parsing.label_fault` has nothing against."""
+def label_automaton() -> ByteAutomaton:
+    """Accepts the strings for which `parsing.label_fault` is ''."""
     return _explored("start", _read_label, lambda written: written == "word")
 
 
 @cache
-def texts() -> Spelling:
-    """Anything but the words that a vocabulary adds."""
+def text_automaton() -> ByteAutomaton:
+    """Accepts any text that contains no token which the vocabulary adds."""
     return _explored("", _read_text, lambda written: True)
 
 
 def _read_label(written: str, character: str) -> str | None:
-    """start, word or blank: what the label so far ends in."""
+    """The state after a character of a label: start, word or blank, by its last character; None if not allowed."""
     if label_fault(f"a{character}a"):
         return None
     if not label_fault(f"a{character}"):
@@ -82,7 +81,7 @@ def _read_label(written: str, character: str) -> str | None:
 
 
 def _read_text(written: str, character: str) -> str | None:
-    """The beginning of an added word that the text so far ends in."""
+    """The state after a character of a text: the beginning of an added token that it ends with; None if not allowed."""
     whole = "<" if character == "<" else written + character
     if whole not in _beginnings():
         return ""
@@ -98,8 +97,8 @@ def _beginnings() -> frozenset[str]:
     return frozenset(word[:end] for word in words for end in range(1, len(word) + 1))
 
 
-def _explored(start: str, read: Read, whole: Callable[[str], bool]) -> Spelling:
-    """The machine of all states that bytes lead to."""
+def _explored(start: str, read: Read, may_end: Callable[[str], bool]) -> ByteAutomaton:
+    """Build the automaton of all states that can be reached from `start`."""
     numbers: dict[Key, int] = {(start, b""): 0}
     waiting, rows = [(start, b"")], list[list[int]]()
     for key in waiting:
@@ -111,27 +110,27 @@ def _explored(start: str, read: Read, whole: Callable[[str], bool]) -> Spelling:
                 waiting.append(after)
             row.append(FORBIDDEN if after is None else numbers[after])
         rows.append(row)
-    ends = [not pending and whole(written) for written, pending in numbers]
-    return Spelling(np.array(rows, np.int16), np.array(ends, np.bool_))
+    ends = [not pending and may_end(written) for written, pending in numbers]
+    return ByteAutomaton(np.array(rows, np.int16), np.array(ends, np.bool_))
 
 
 def _after(key: Key, byte: int, read: Read) -> Key | None:
     written, pending = key
     whole = pending + bytes([byte])
-    lacking = _lacking(whole)
-    if lacking == 0:
+    missing = _missing_bytes(whole)
+    if missing == 0:
         after = read(written, whole.decode())
         return None if after is None else (after, b"")
-    if lacking < 0:
+    if missing < 0:
         return None
     alone = any(space.startswith(whole) for space in _SPACES) or whole in (b"\xe0", b"\xed", b"\xf0", b"\xf4")
-    # No such character is part of an added word, and after the first one of a label it matters no more what is before.
+    # A multi-byte character is in no added token; within a label, blanks before it no longer matter.
     before = {"start": "start", "word": "word", "blank": "word"}.get(written, "")
-    return (before, whole if alone else _ALIKE[lacking])
+    return (before, whole if alone else _ALIKE[missing])
 
 
-def _lacking(sequence: bytes) -> int:
-    """Bytes that a character lacks; -1 if nothing makes it one."""
+def _missing_bytes(sequence: bytes) -> int:
+    """How many bytes an unfinished character still needs; -1 if it cannot become valid UTF-8."""
     try:
         sequence.decode()
     except UnicodeDecodeError as error:
@@ -142,7 +141,7 @@ def _lacking(sequence: bytes) -> int:
 
 
 def token_bytes(tokenizer: Any, size: int, without: frozenset[int]) -> list[bytes]:
-    """What each id below `size` writes; nothing for ids in `without`, for special ones and for no ids at all."""
+    """The bytes of each id below `size`; empty for special ids, for those in `without`, and for unused ids."""
     byte_of = _byte_of_character()
     silent = without | set(tokenizer.all_special_ids)
     answer = [b""] * size
@@ -154,7 +153,7 @@ def token_bytes(tokenizer: Any, size: int, without: frozenset[int]) -> list[byte
 
 @cache
 def _byte_of_character() -> dict[str, int]:
-    """Byte-level vocabularies write printable bytes as themselves, and the others as characters from U+0100 on."""
+    """Byte-level vocabularies represent printable bytes by themselves and the others by characters from U+0100 on."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in plain]
     return {chr(byte): byte for byte in plain} | {chr(0x100 + place): byte for place, byte in enumerate(others)}

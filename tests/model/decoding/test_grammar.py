@@ -188,5 +188,5 @@ def test_a_beam_search_under_the_rules_writes_nothing_malformed() -> None:
 
 
 def test_an_answer_without_room_for_its_ends_is_refused() -> None:
-    with pytest.raises(ConfigError, match="An answer of 1 tokens has no room"):
+    with pytest.raises(ConfigError, match="max_new_tokens is 1, less than the start and end"):
         predict(tiny(), noise(1), all_questions(1, ["<OD>"]), max_new_tokens=1)
