@@ -30,9 +30,10 @@ from engine.layout import (
     SURVEYED,
     release_folder,
 )
-from engine.schema import ANNOTATIONS, SCHEMA_VERSION
+from engine.schema import ANNOTATIONS
 from engine.storage.commits import Commits, check_holes, check_tail
 from engine.storage.files import Storage
+from engine.storage.migrate import check_version, has_older_files
 from engine.storage.sealed import hold, read_sealed
 
 _HELD = 4 << 30  # bytes of a data set that are held to their digests before a query: about two seconds on two cores
@@ -76,6 +77,7 @@ class Dataset:
     judge: str
     probe: str
     release: str = ""
+    older: bool = False  # files of an earlier schema version may lack columns
     _files: dict[str, dict[int, str]] = field(default_factory=dict)
     _revisions: dict[str, Revisions] = field(default_factory=dict)
     _digests: dict[str, str] = field(default_factory=dict)  # sha256 of files whose names do not hold one
@@ -84,7 +86,7 @@ class Dataset:
     def open(cls, url: str) -> Dataset:
         """ConfigError if there is no data set. One that is still being ingested for the first time has no nodes."""
         storage = Storage(url)
-        read_header(storage)
+        header = read_header(storage)
         try:
             current = read_current(storage)
         except FileNotFoundError:
@@ -95,7 +97,7 @@ class Dataset:
             judge, probe = ((current.get(name) or {}).get("folder", "") for name in ("judge", "probe"))
         except (TypeError, AttributeError):
             raise DamageError(f"The {CURRENT} of '{url}' names no nodes as expected: {_REWRITE}") from None
-        return cls(storage, nodes, judge, probe)
+        return cls(storage, nodes, judge, probe, older=has_older_files(header))
 
     def of(self, name: str) -> Dataset:
         """The same with the verdicts "judge/<key>", or with what the release "releases/<name>" holds."""
@@ -126,7 +128,7 @@ class Dataset:
                 f"{', '.join(current)}: run the recipe that made them, and ask again."
             )
         nodes = [replace(node, folder=read.get(node.name, node.folder)) for node in self.nodes]
-        return Dataset(self.storage, nodes, folder, self.probe)
+        return replace(self, nodes=nodes, judge=folder, _files={}, _revisions={})
 
     def _of_release(self, folder: str) -> Dataset:
         """A release, and of the data set the parse that its texts had."""
@@ -134,7 +136,7 @@ class Dataset:
             manifest = read_sealed(self.storage, f"{folder}/{MANIFEST}")
         except FileNotFoundError:
             raise unknown("kept record", folder, self.kept_records()) from None
-        _check_version(f"{self.url}/{folder}", manifest)
+        check_version(f"{self.url}/{folder}", manifest)
         if not all(_lists(manifest, name, fields) for name, fields in _MANIFEST.items()):
             raise DamageError(f"'{folder}/{MANIFEST}' names no nodes and files: it is not one of a release.")
         made = {node["name"]: f"{node['name']}/{node['key'][:8]}" for node in manifest["nodes"]}
@@ -145,7 +147,8 @@ class Dataset:
         tables = [name for name in names if name.startswith(SAMPLE_FILES) and name.endswith(".parquet")]
         files = {folder: {number: f"{folder}/{name}" for number, name in enumerate(tables)}}
         digests = {f"{folder}/{file['name']}": file["sha256"] for file in manifest["files"]}
-        return Dataset(self.storage, nodes, "", "", folder, _files=files, _digests=digests)
+        older = self.older or has_older_files(manifest)
+        return Dataset(self.storage, nodes, "", "", folder, older, _files=files, _digests=digests)
 
     @property
     def url(self) -> str:
@@ -267,7 +270,7 @@ def _lists(manifest: dict[str, Any], name: str, fields: set[str]) -> bool:
 
 
 def read_header(storage: Storage) -> dict[str, Any]:
-    """What dataset.json says. ConfigError where there is none, or it is of another schema."""
+    """What dataset.json says. ConfigError where there is none, or it is of a later schema version."""
     try:
         header = read_sealed(storage, HEADER, _HEADER)
     except FileNotFoundError:
@@ -275,7 +278,7 @@ def read_header(storage: Storage) -> dict[str, Any]:
             f"'{storage.url}' is no data set, it holds no {HEADER}: give the folder that a recipe's 'dataset' "
             "names, or make one with 'engine run'."
         ) from None
-    _check_version(storage.url, header)
+    check_version(storage.url, header)
     if not isinstance(header.get("shard_size"), int) or not isinstance(header.get("audit", {}), dict):
         raise DamageError(f"'{storage.url}/{HEADER}' lacks the shard size: {_HEADER}")
     return header
@@ -284,12 +287,3 @@ def read_header(storage: Storage) -> dict[str, Any]:
 def read_current(storage: Storage) -> dict[str, Any]:
     """What current.json says. FileNotFoundError before the first run; DamageError where it is not as it was written."""
     return read_sealed(storage, CURRENT, _REWRITE)
-
-
-def _check_version(url: str, header: Any) -> None:
-    found = header.get("schema_version") if isinstance(header, dict) else None
-    if found != SCHEMA_VERSION:
-        raise ConfigError(
-            f"'{url}' has schema version {found}, this engine reads {SCHEMA_VERSION}: open it with the "
-            "version that wrote it."
-        )

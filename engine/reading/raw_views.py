@@ -77,8 +77,11 @@ def _raw(
     if files:
         paths = ", ".join(quoted(dataset.location(path)) for path in files.values())
         options = ", filename = true, file_row_number = true" if places else ""
-        options += ", union_by_name = true" if name == "probe" else ""  # earlier versions wrote fewer columns
-        return f"CREATE VIEW raw.{identifier(name)} AS SELECT * FROM read_parquet([{paths}]{options})"
+        options += ", union_by_name = true" if name == "probe" or dataset.older else ""  # some may lack columns
+        found = f"SELECT * FROM read_parquet([{paths}]{options})"
+        if dataset.older:  # columns that all of them lack
+            found += f" UNION ALL BY NAME SELECT {', '.join(nothing(con, schema))} WHERE false"
+        return f"CREATE VIEW raw.{identifier(name)} AS {found}"
     columns = nothing(con, schema)
     columns += ["''::VARCHAR AS filename", "0::BIGINT AS file_row_number"] if places else []
     return f"CREATE VIEW raw.{identifier(name)} AS SELECT {', '.join(columns)} WHERE false"

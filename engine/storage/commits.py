@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from engine.errors import DamageError, StorageError
 from engine.schema import INPUTS, PROBE
 from engine.storage.files import Storage, sha256_file, storage_errors
+from engine.storage.migrate import completed, lacking
 from engine.storage.sealed import advice_on, checked_bytes, damaged, read_sealed, seal
 
 ROW_GROUP = 500  # rows; fixed, so that the same rows are the same bytes however they were computed
@@ -260,7 +261,8 @@ class TableWriter:
 class TableReader:
     """Rows of a committed Parquet file by position, decoded one row group at a time.
 
-    Its bytes are held to `sha256`, or to the digest in its name; DamageError where they are others.
+    Its bytes are held to `sha256`, or to the digest in its name; DamageError where they are others. What a file of an
+    earlier schema version lacks is filled in (engine.storage.migrate).
     """
 
     def __init__(self, storage: Storage, path: str, columns: Sequence[str] | None = None, *, sha256: str = "") -> None:
@@ -269,6 +271,7 @@ class TableReader:
         with self._damage():
             self._file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
         self._columns = list(columns) if columns is not None else None
+        self._lacking = lacking(path, self._file.schema_arrow, columns)
         self._group = -1
         self._table: pa.Table | None = None
         self.rows: int = self._file.metadata.num_rows
@@ -286,11 +289,14 @@ class TableReader:
             length = min(stop - start, self._table.num_rows - offset)
             pieces.append(self._table.slice(offset, length))
             start += length
-        return pa.concat_tables(pieces) if pieces else self._file.schema_arrow.empty_table()
+        return self._completed(pa.concat_tables(pieces) if pieces else self._file.schema_arrow.empty_table())
 
     def read(self) -> pa.Table:
         with self._damage():
-            return self._file.read(columns=self._columns)
+            return self._completed(self._file.read(columns=self._columns))
+
+    def _completed(self, table: pa.Table) -> pa.Table:
+        return table if self._lacking is None else completed(table, self._lacking)
 
     @contextlib.contextmanager
     def _damage(self) -> Iterator[None]:

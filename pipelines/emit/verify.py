@@ -13,8 +13,8 @@ from pathlib import Path
 from engine.errors import ConfigError
 from engine.layout import CARD_FILE, MANIFEST, PAIR_FILES, SAMPLE_FILES
 from engine.reading.release_manifest import Manifest, read_manifest
-from engine.schema import SCHEMA_VERSION
 from engine.storage.files import Storage, sha256_file
+from engine.storage.migrate import check_version
 from pipelines.emit.verifiers.check import Check
 from pipelines.emit.verifiers.datasets import datasets_checks
 from pipelines.emit.verifiers.pairs import PairVerifier
@@ -53,8 +53,7 @@ def _manifest(release: str, folder: Path) -> Manifest:
     lacking += [name for file in manifest["files"] for name in ("bytes", "sha256", "rows") if name not in file]
     if lacking:
         raise ConfigError(f"The manifest of '{release}' has no '{lacking[0]}': it is not the manifest of a release.")
-    if (version := manifest.get("schema_version")) != SCHEMA_VERSION:
-        raise ConfigError(f"'{release}' has schema version {version}, this engine reads {SCHEMA_VERSION}.")
+    check_version(release, manifest)
     return manifest
 
 

@@ -12,6 +12,7 @@ from engine.reading.dataset import read_header
 from engine.schema import SCHEMA_VERSION
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
+from engine.storage.migrate import raised
 from engine.storage.sealed import seal
 from pipelines.ingest.splits import listed_for
 from pipelines.recipe import Recipe
@@ -24,7 +25,10 @@ class DatasetHeader(TypedDict):
 
 
 def open_dataset(storage: Storage, recipe: Recipe) -> None:
-    """Creates dataset.json, or checks that the recipe agrees with it. ConfigError if it does not."""
+    """Creates dataset.json, or checks that the recipe agrees with it and raises its schema version to today's.
+
+    ConfigError if the recipe does not agree.
+    """
     try:
         storage.check_writable()
     except StorageError as error:
@@ -38,6 +42,9 @@ def open_dataset(storage: Storage, recipe: Recipe) -> None:
     if read_header(storage) != wanted and not _has_images(storage):
         storage.put(HEADER, seal(wanted, None))
     check_dataset(storage, recipe)
+    header = read_header(storage)
+    if (now := raised(header)) != header:
+        storage.put(HEADER, seal(now, None))
 
 
 def check_dataset(storage: Storage, recipe: Recipe) -> None:

@@ -58,5 +58,8 @@ def test_a_folder_that_is_no_data_set_is_one_sentence(tmp_path: Path) -> None:
 
 def test_another_schema_version_is_one_sentence(tmp_path: Path) -> None:
     Storage(str(tmp_path)).put("dataset.json", json.dumps({"schema_version": 99}).encode())
-    with pytest.raises(ConfigError, match=f"schema version 99, this engine reads {SCHEMA_VERSION}"):
+    with pytest.raises(
+        ConfigError,
+        match=f"schema version 99, this engine reads 1 to {SCHEMA_VERSION}: open it with",
+    ):
         Dataset.open(str(tmp_path))
