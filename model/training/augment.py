@@ -1,7 +1,7 @@
-"""Flips, scales and shifts of training images, with the boxes of their targets.
+"""Random flips, scales and shifts of training images, applied to the boxes of their targets too.
 
-Only tasks whose answers are boxes alone are changed: a caption may say "on the left", a prompt may name a location.
-What an image becomes depends on (seed, position in the schedule) and on nothing else.
+Only pairs whose target is boxes and whose prompt is fixed are augmented: a caption may mention "on the left", and a
+prompt may contain locations. The change depends only on the seed and the pair's position in the schedule.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from model.pairs.parsing import lex
 from model.pairs.tasks import task_of
 from model.training.sampling import key_of
 
-_VISIBLE = 0.25  # of a box's area; less of it is not asked for
+_VISIBLE = 0.25  # a box is dropped if a smaller share of its area stays in the image
 _FILL = tuple(round(255 * value) for value in MEAN)
 Entry = tuple[str, Box]  # label; x1, y1, x2, y2 as shares of the image's sides
 
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """`scale` and `shift`: at most so much, as a share. `order`: that of the targets (model/pairs/targets.py)."""
+    """`scale`, `shift`: largest change, as a share of the side. `order`: of the targets (model/pairs/targets.py)."""
 
     flip: bool = False
     scale: float = 0.0
@@ -36,13 +36,15 @@ class Augment:
 
     def __post_init__(self) -> None:
         if not (0 <= self.scale < 1 and 0 <= self.shift < 1):
-            raise ConfigError(f"Augmentation has scale {self.scale} and shift {self.shift}: expected 0 up to 1.")
+            raise ConfigError(
+                f"Augmentation has scale {self.scale} and shift {self.shift}: expected 0 or more, less than 1."
+            )
 
     def __bool__(self) -> bool:
         return self.flip or self.scale > 0 or self.shift > 0
 
     def __call__(self, image: Pixels, pair: dict[str, Any], position: int) -> tuple[Pixels, str]:
-        """size x size x 3 and a target, as different as they may be."""
+        """The augmented image (size x size x 3) and target; both unchanged for pairs that are not augmented."""
         task = task_of(pair["task"])
         if task.form not in ("boxes", "labelled_boxes") or task.input:
             return image, pair["target"]
@@ -52,11 +54,11 @@ class Augment:
         dx, dy = (self.shift * float(value) for value in random.uniform(-1, 1, 2))
         moved = (_moved(entry, flip, scale, dx, dy) for entry in entries(pair["target"]))
         left = [entry for entry in moved if entry is not None]
-        return _drawn(image, flip, scale, dx, dy), _target(left, task.form, self.order)
+        return _transformed(image, flip, scale, dx, dy), _target(left, task.form, self.order)
 
 
 def entries(target: str) -> list[Entry]:
-    """The target was proven when it was made: labels, then fours of locations."""
+    """(label, box) of each region. The target must be valid: labels, each followed by locations in groups of four."""
     found: list[Entry] = []
     label, numbers = "", list[float]()
     for lexeme in lex(target):
@@ -99,8 +101,8 @@ def _locations(box: Box) -> str:
     return "".join(LOCATIONS[min(int(value * BINS), BINS - 1)] for value in box)
 
 
-def _drawn(image: Pixels, flip: bool, scale: float, dx: float, dy: float) -> Pixels:
-    """What the boxes were moved by, done to the pixels; what comes into view is the mean colour."""
+def _transformed(image: Pixels, flip: bool, scale: float, dx: float, dy: float) -> Pixels:
+    """Apply the change to the pixels. Areas that come into view get the mean colour."""
     from PIL import Image
 
     size = image.shape[0]

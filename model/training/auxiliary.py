@@ -1,8 +1,8 @@
-"""A second task for small networks that learn from nothing and from noisy boxes: what is at each place of the image.
+"""An auxiliary loss for small networks trained from scratch on noisy boxes: which object is at each image token.
 
-Each image token whose place lies in the middle of a box is asked for the box's class and, by the decoder's own
-location embeddings, for its four locations; the other places are background. The head is there while a model is
-trained and no part of what is saved. Without it a tiny network finds no box in 3,000 steps of noisy labels.
+Every image token in the middle of a box has to predict the class of the box and its four locations (by the decoder's
+location embeddings); all other image tokens predict background. The head is used only in training and not saved.
+Without it, a tiny network finds no boxes in 3,000 steps of noisy labels.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from model.training.augment import entries
 from model.training.objective import IGNORED
 from model.training.pair_store import PairStore
 
-_BACKGROUND = 0  # its class; labels count from 1
-_BACKGROUND_WEIGHT = 0.4  # of objects: 1
-_PLACES_WEIGHT = 0.5  # of classes: 1
-_MIDDLE = 0.6  # of a box's sides
+_BACKGROUND = 0  # class of background; those of labels start at 1
+_BACKGROUND_WEIGHT = 0.4  # objects have 1
+_LOCATIONS_WEIGHT = 0.5  # classes have 1
+_MIDDLE = 0.6  # share of a box's sides that counts as its middle
 _CLASSES = 1_000
-_READ = 100_000  # pairs that classes are counted in
+_READ = 100_000  # pairs in which labels are counted
 
 Ints = npt.NDArray[np.int64]
 
 
 def classes_of(store: PairStore) -> dict[str, int]:
-    """{label: class} of the most frequent labels of object detection. ConfigError where there are none."""
+    """{label: class} of the most frequent labels of object detection. ConfigError if the pairs have none."""
     counts: Counter[str] = Counter()
     if OBJECT_DETECTION in store.tables:
         for target in store.tables[OBJECT_DETECTION]["target"].slice(0, _READ).to_pylist():
             counts.update(label for label, _ in entries(target))
     if not counts:
         raise ConfigError(
-            f"train.auxiliary learns from boxes of {OBJECT_DETECTION}, and these pairs hold none: leave it at 0."
+            f"train.auxiliary learns from boxes of {OBJECT_DETECTION}, which these pairs do not have: set it to 0."
         )
     first = sorted(counts, key=lambda label: (-counts[label], label))[:_CLASSES]
     return {label: number for number, label in enumerate(sorted(first), start=1)}
@@ -50,15 +50,15 @@ def classes_of(store: PairStore) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """What each of `grid` x `grid` places is to answer, row by row."""
+    """The training targets of the `grid` x `grid` image tokens, row by row."""
 
     classes: Mapping[str, int]
     grid: int
 
     def __call__(self, target: str | None) -> tuple[Ints, Ints]:
-        """Classes, grid*grid, and bins of x1, y1, x2, y2, grid*grid x 4, of a target of object detection.
+        """(classes, grid*grid; bins of x1, y1, x2, y2, grid*grid x 4) for a target of object detection.
 
-        Of overlapping boxes the smaller has the place. None: nothing is asked of this image.
+        Where boxes overlap, the smaller one counts. None: all image tokens are ignored.
         """
         if target is None:
             return np.full(self.grid**2, IGNORED, np.int64), np.full((self.grid**2, 4), IGNORED, np.int64)
@@ -80,7 +80,7 @@ class Cells:
 
 
 class Head(nn.Module):
-    """Reads the image tokens as the projector hands them to the text encoder, without the one for their mean."""
+    """Reads the image tokens after the projector, without the token for their mean."""
 
     weights: Tensor
 
@@ -97,10 +97,10 @@ class Head(nn.Module):
         self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, features: Tensor, locations: Tensor, batch: Mapping[str, Tensor], spread: Tensor) -> Tensor:
-        """[sum of the classes' losses, sum of the places' losses], float32.
+        """[sum of class losses, sum of location losses], float32. Divide by `loss_weights` for means.
 
         features: samples x cells x width; locations: their embeddings, 1,000 x width; spread: as in the objective,
-        empty for one bin. The sums are over as much as `due` says.
+        empty for hard targets.
         """
         features = self.norm(features)
         classes = nn.functional.cross_entropy(
@@ -112,20 +112,20 @@ class Head(nn.Module):
         )
         inside = batch["cell_places"][..., 0] != IGNORED
         wanted = batch["cell_places"][inside].flatten()
-        asked = self.places(features[inside]).view(-1, locations.shape[1])
-        chosen = torch.log_softmax((asked @ locations.t()).float(), dim=-1)
+        predicted = self.places(features[inside]).view(-1, locations.shape[1])
+        chosen = torch.log_softmax((predicted @ locations.t()).float(), dim=-1)
         places = (chosen * spread[wanted]).sum() if spread.numel() else chosen.gather(1, wanted[:, None]).sum()
         return torch.stack([classes, -places])
 
 
-def due(batch: Mapping[str, Tensor]) -> tuple[float, float]:
-    """(weight of all cells, number of all locations): what the sums are divided by to be means."""
+def loss_weights(batch: Mapping[str, Tensor]) -> tuple[float, float]:
+    """(total weight of the cells, number of locations): divisors that turn the two sums of Head into means."""
     classes = batch["cell_classes"]
     objects = int((classes > _BACKGROUND).sum())
     background = int((classes == _BACKGROUND).sum())
     return objects + _BACKGROUND_WEIGHT * background, float((batch["cell_places"] != IGNORED).sum())
 
 
-def joined(sums: Tensor, whole: Sequence[float]) -> Tensor:
-    """The one number that is minimised. `whole`: what all parts of all workers are due."""
-    return sums[0] / max(whole[0], 1.0) + _PLACES_WEIGHT * sums[1] / max(whole[1], 1.0)
+def joined_loss(sums: Tensor, weights: Sequence[float]) -> Tensor:
+    """The loss to minimise. `weights`: total `loss_weights` of the step, over all micro-batches and workers."""
+    return sums[0] / max(weights[0], 1.0) + _LOCATIONS_WEIGHT * sums[1] / max(weights[1], 1.0)

@@ -1,7 +1,7 @@
-"""Batches of a training, made ahead in threads: step n is the same whoever asks, so a resumed run has the same ones.
+"""Batches for training, prepared ahead in threads. Step n is always the same, so a resumed run continues exactly.
 
-A step is `batch_size` positions of the schedule, cut into micro-batches, each cut by worker. Reading, decoding and
-tokenising release the GIL, so two threads keep up with a training on the same cores.
+A step is `batch_size` consecutive positions of the schedule, split into micro-batches, each split among the workers.
+Reading, decoding and tokenising release the GIL, so two threads keep up with training on the same cores.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _AHEAD = 4  # steps
 
 @dataclass(slots=True)
 class Batch:
-    """`tensors`: pixel_values, input_ids, attention_mask, labels; with an auxiliary head cell_classes and cell_places.
+    """`tensors`: pixel_values, input_ids, attention_mask, labels; and cell_classes, cell_places for an auxiliary head.
 
-    `tasks`: of each sample.
+    `tasks`: the task of each sample.
     """
 
     tensors: dict[str, Any]
@@ -39,7 +39,7 @@ class Batch:
 
 
 class Batches:
-    """What one of `world` workers trains on. `unreadable` counts images by what was wrong with them."""
+    """The batches of worker `rank` of `world`. `unreadable`: images that could not be read, counted by reason."""
 
     def __init__(
         self,
@@ -57,7 +57,8 @@ class Batches:
     ) -> None:
         if batch_size % (accumulate * world):
             raise ConfigError(
-                f"A batch of {batch_size} cannot be cut into {accumulate} parts for {world} workers: make it fit."
+                f"A batch of {batch_size} cannot be split into {accumulate} parts for {world} workers: set "
+                f"train.batch_size to a multiple of {accumulate * world}."
             )
         self.store, self.pixels, self.florence, self.schedule = store, pixels, florence, schedule
         self.batch_size, self.accumulate, self.rank, self.world = batch_size, accumulate, rank, world
@@ -66,7 +67,7 @@ class Batches:
         self._prompts: dict[str, list[int]] = {}
 
     def steps(self, start: int, stop: int) -> Iterator[list[Batch]]:
-        """The micro-batches of each step, made ahead."""
+        """The micro-batches of each step from `start` to `stop`, prepared ahead."""
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="batches") as pool:
             waiting: deque[Future[list[Batch]]] = deque()
             try:
@@ -104,20 +105,20 @@ class Batches:
         return Batch(tensors | self._cells(names, targets), names)
 
     def _cells(self, names: list[str], targets: list[str | None]) -> dict[str, Any]:
-        """What is asked of each place of the images of object detection, and nothing of the others."""
+        """Targets of the auxiliary head. They are ignored for pairs of other tasks than object detection."""
         if self.cells is None:
             return {}
         import torch
 
-        due = [
+        cells = [
             self.cells(target if name == OBJECT_DETECTION else None)
             for name, target in zip(names, targets, strict=True)
         ]
-        classes, places = (torch.from_numpy(np.stack(part)) for part in zip(*due, strict=True))
+        classes, places = (torch.from_numpy(np.stack(part)) for part in zip(*cells, strict=True))
         return {"cell_classes": classes, "cell_places": places}
 
     def _sample(self, pair: dict[str, Any], position: int) -> tuple[Pixels, str | None]:
-        """Pixels and target; of an image that is gone nothing is learned, and it is counted."""
+        """(pixels, target). An image that cannot be read is counted, and gives black pixels without a target."""
         try:
             image = self.pixels.read(pair["uri"], pair["offset"], pair["length"], pair["image_id"])
         except ImageError as error:
@@ -132,21 +133,21 @@ class Batches:
         import torch
 
         vocabulary = self.florence.vocabulary
-        asked = [self._prompt(prompt) for prompt in prompts]
-        answers = [[] if target is None else self.florence.target_ids(target) for target in targets]
-        input_ids = _padded(asked, vocabulary.pad)
-        labels = _padded(answers, IGNORED)
+        prompt_ids = [self._prompt(prompt) for prompt in prompts]
+        target_ids = [[] if target is None else self.florence.target_ids(target) for target in targets]
+        input_ids = _padded(prompt_ids, vocabulary.pad)
+        labels = _padded(target_ids, IGNORED)
         return {
             "pixel_values": normalised(images),
             "input_ids": torch.from_numpy(input_ids),
             "attention_mask": torch.from_numpy(
-                (np.arange(input_ids.shape[1]) < np.array([[len(ids)] for ids in asked])).astype(np.int64)
+                (np.arange(input_ids.shape[1]) < np.array([[len(ids)] for ids in prompt_ids])).astype(np.int64)
             ),
             "labels": torch.from_numpy(labels),
         }
 
     def _prompt(self, prompt: str) -> list[int]:
-        """Most tasks have one prompt for all images."""
+        """The ids of a prompt, cached: most tasks have a single prompt."""
         if prompt not in self._prompts:
             if len(self._prompts) > 1000:
                 self._prompts.clear()
@@ -155,7 +156,7 @@ class Batches:
 
 
 def normalised(images: list[Pixels]) -> Any:
-    """n x 3 x size x size float32, as the checkpoint's image processor makes of images that have its size."""
+    """n x 3 x size x size float32: what the checkpoint's image processor gives for images of its size."""
     import torch
 
     values = (

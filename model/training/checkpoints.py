@@ -1,6 +1,6 @@
-"""Checkpoints of a training under way: weights and optimiser as safetensors, the place in the order of pairs as json.
+"""Checkpoints of an unfinished training: weights and optimiser as safetensors, the number of steps done as json.
 
-`state.json` is written last: a checkpoint is one where it is. Only the newest two are kept.
+`state.json` is written last, so a checkpoint without it is incomplete and ignored. Only the newest two are kept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.storage.files import Storage, sha256_file
 from engine.storage.sealed import checked_bytes, damaged, read_sealed, seal
 from model.network.model_folder import FILES
 
-# A row for each task of each step; `loss` is the mean over its tokens, `norm` the gradient's before clipping.
+# One row for each task of each step. `loss`: mean over its tokens; `norm`: of the gradient, before clipping.
 LOSSES = pa.schema(
     [
         pa.field("step", pa.int64(), nullable=False),
@@ -34,9 +34,9 @@ _PARTS = ("weights", "optimizer")
 
 
 class Checkpoints:
-    """Those of one training, in the folder `checkpoints/` of where its model will lie.
+    """The checkpoints of one training, in `checkpoints/` of its model's folder.
 
-    `key` names all that decides the weights; another key there is another training, and an error.
+    `key`: hash of everything that affects the weights. Finding checkpoints with another key is an error.
     """
 
     def __init__(self, storage: Storage, folder: str, key: str) -> None:
@@ -51,7 +51,7 @@ class Checkpoints:
         history: list[dict[str, Any]],
         unreadable: dict[str, int],
     ) -> None:
-        """After `step` steps. `history`: losses since the checkpoint before, kept when this one goes."""
+        """Save a checkpoint after `step` steps, and the losses since the one before it (`history`)."""
         from safetensors.torch import save_file
 
         self.save_losses(step, history)
@@ -68,13 +68,13 @@ class Checkpoints:
         self._remove_old()
 
     def save_losses(self, step: int, history: list[dict[str, Any]]) -> None:
-        """Losses by step and task, as Parquet beside the model; steps done again write the same file."""
+        """Write losses by step and task as Parquet. A resumed run writes the same files again."""
         local = self.storage.scratch(f"{self.losses}/{step:08d}.parquet")
         pq.write_table(pa.Table.from_pylist(history, LOSSES), local, compression="zstd", write_page_checksum=True)
         self.storage.upload(local, f"{self.losses}/{step:08d}.parquet")
 
     def last(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]] | None:
-        """(weights, optimizer, state) of the newest complete one; None before the first."""
+        """(weights, optimizer, state) of the newest complete checkpoint; None if there is none."""
         for step in reversed(self._steps()):
             name = f"{self.folder}/{step:08d}"
             if not self.storage.exists(f"{name}/state.json"):
@@ -82,11 +82,11 @@ class Checkpoints:
             try:
                 state = read_sealed(self.storage, f"{name}/state.json")
             except DamageError:
-                continue  # the checkpoint before it is one too
+                continue  # use the checkpoint before it
             if state["key"] != self.key:
                 raise ConfigError(
-                    f"'{self.storage.url}/{self.folder}' holds checkpoints of another training: give another name "
-                    "(--set train.name=NAME), or remove them."
+                    f"'{self.storage.url}/{self.folder}' holds checkpoints of a training with other options: give "
+                    "another name (--set train.name=NAME), or remove them."
                 )
             parts = [self._read(f"{name}/{part}.safetensors", state.get(FILES, {}).get(part, "")) for part in _PARTS]
             if parts[0] is not None and parts[1] is not None:
@@ -94,12 +94,12 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Once the model is saved."""
+        """Remove all checkpoints."""
         for step in self._steps():
             self._remove(step)
 
     def _read(self, name: str, sha256: str) -> dict[str, Any] | None:
-        """None where they are gone or damaged: steps are done again from the checkpoint before, to the same weights."""
+        """None if the file is missing or damaged: training then repeats steps from the checkpoint before."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
@@ -117,16 +117,16 @@ class Checkpoints:
             self._remove(step)
 
     def _remove(self, step: int) -> None:
-        """The state first: what is left of a removal that was stopped is no checkpoint."""
+        """Remove the state first, so that an interrupted removal leaves no seemingly complete checkpoint."""
         name = f"{self.folder}/{step:08d}"
         for file in ("state.json", *(f"{part}.safetensors" for part in _PARTS)):
             self.storage.remove(f"{name}/{file}")
-        if self.storage.local:  # folders are things of their own there, and may hold a file that was never finished
+        if self.storage.local:  # object stores have no folders; a local one may contain unfinished files
             shutil.rmtree(self.storage.path(name), ignore_errors=True)
 
 
 def losses(storage: Storage, folder: str) -> list[dict[str, Any]]:
-    """Rows of LOSSES in order of step; what a stopped run wrote twice is there once."""
+    """Rows of LOSSES by step and task, without the duplicates that a resumed run wrote."""
     rows: dict[tuple[int, str], dict[str, Any]] = {}
     for name in storage.names(f"{folder}/losses"):
         data = io.BytesIO(storage.read(f"{folder}/losses/{name}"))

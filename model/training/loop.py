@@ -1,7 +1,7 @@
-"""The training loop of one worker: the same for one process, for several under Ray Train, and for refinement.
+"""The training loop of one worker. It runs alone, under Ray Train, and for the students of refinement.
 
-The gradient of a step is that of the mean loss over all its tokens, however it is cut into micro-batches and
-workers. What is random in a step comes from (seed, step, worker), so a resumed run ends with the same weights.
+The gradient of a step is that of the mean loss over all its tokens, however they are split into micro-batches and
+workers. Random numbers of a step depend on (seed, step, worker), so a resumed run ends with the same weights.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from engine.errors import ConfigError, RunFailed
-from model.training.auxiliary import due, joined
+from model.training.auxiliary import joined_loss, loss_weights
 from model.training.batches import Batch, Batches
 from model.training.checkpoints import Checkpoints
 from model.training.objective import Objective
 from model.training.sampling import key_of
 
-_CELLS = ("auxiliary classes", "auxiliary locations")  # beside the tasks, in losses and curves
+_CELLS = ("auxiliary classes", "auxiliary locations")  # beside the tasks in losses and curves
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How a training goes. `learning_rate` is the highest: reached after `warmup` steps, then a cosine down to
-    `final_share` of it. `clip`: largest norm of a step's gradient. `accumulate`: parts a batch is cut into.
-    `auxiliary`: weight of the auxiliary head's loss, if there is one.
+    """Hyperparameters. `learning_rate` is reached after `warmup` steps, then falls by a cosine to `final_share` of it.
+
+    `clip`: largest gradient norm. `accumulate`: micro-batches of a batch. `auxiliary`: weight of the auxiliary loss.
     """
 
     steps: int = 1000
@@ -48,7 +48,7 @@ class Course:
     seed: int = 0
 
     def rate(self, step: int) -> float:
-        """Of step 0, 1, ..."""
+        """The learning rate of a step, counted from 0."""
         if step < self.warmup:
             return self.learning_rate * (step + 1) / self.warmup
         share = (step - self.warmup) / max(self.steps - self.warmup, 1)
@@ -58,9 +58,9 @@ class Course:
 
 @dataclass(slots=True)
 class Step:
-    """What one step was: `loss` is the mean over tokens; `losses` are sums over tokens, by task, of all workers.
+    """Results of one step over all workers. `loss`: mean over tokens. `losses`: {task: (sum of losses, tokens)}.
 
-    With an auxiliary head, `losses` has its two as well, over cells.
+    With an auxiliary head, `losses` has its two losses too, summed over cells.
     """
 
     step: int
@@ -72,7 +72,7 @@ class Step:
 
 
 class Peers:
-    """The workers of one training: alone, or a torch.distributed group."""
+    """The workers of one training: a torch.distributed group, or this process alone."""
 
     def __init__(self) -> None:
         self.together = torch.distributed.is_available() and torch.distributed.is_initialized()
@@ -90,7 +90,7 @@ class Peers:
 
 
 class Training:
-    """One worker's part. `run` yields every step; weights are in `objective` all along."""
+    """One worker's part of a training. It starts from the newest checkpoint. `objective` holds the weights."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Training:
         self.history: list[dict[str, Any]] = []  # losses by step and task since the last checkpoint
         self.parameters = {name: value for name, value in objective.named_parameters() if value.requires_grad}
         if not self.parameters:
-            raise ConfigError("Everything is frozen: there is nothing to train.")
+            raise ConfigError("All weights are frozen, so there is nothing to train: set train.freeze_vision to false.")
         self.optimizer = torch.optim.AdamW(
             _groups(self.parameters, course), lr=course.learning_rate, betas=course.betas, fused=True
         )
@@ -117,7 +117,7 @@ class Training:
         self.wrapped: Any = wrap(self.objective) if wrap else self.objective
 
     def run(self) -> Iterator[Step]:
-        """Every step to the last, from where the newest checkpoint left off."""
+        """Do and yield every step that is left."""
         self.objective.train()
         for parts in self.batches.steps(self.step, self.course.steps):
             done = self._do(parts)
@@ -135,39 +135,40 @@ class Training:
         rate = course.rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        whole, *cells = self._whole(parts)
+        tokens, *cells = self._totals(parts)
         self.optimizer.zero_grad(set_to_none=True)
         by_task: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         for number, part in enumerate(parts):
-            with self._quiet(last=number == len(parts) - 1):
+            with self._without_sync(last=number == len(parts) - 1):
                 losses, counts, sums = self._forward(part)
-                # The wrapper averages gradients over workers; the means are over all their tokens and cells.
-                wanted = losses.sum() / max(whole, 1.0)
+                # The wrapper averages gradients over workers, but means are over the tokens and cells of all workers.
+                wanted = losses.sum() / max(tokens, 1.0)
                 if cells:
-                    wanted = wanted + course.auxiliary * joined(sums, cells)
+                    wanted = wanted + course.auxiliary * joined_loss(sums, cells)
                 torch.autograd.backward(wanted * self.peers.world)
             names = [*part.tasks, *_CELLS[: len(cells)]]
-            shares = [*counts.tolist(), *(due(part.tensors) if cells else ())]
+            shares = [*counts.tolist(), *(loss_weights(part.tensors) if cells else ())]
             for name, loss, share in zip(names, losses.tolist() + sums.tolist(), shares, strict=True):
                 by_task[name][0] += loss
                 by_task[name][1] += share
         norm = float(nn.utils.clip_grad_norm_(self.parameters.values(), course.clip))
         if not math.isfinite(norm):
             raise RunFailed(
-                f"Training fell apart at step {self.step}: its gradient is {norm}. Lower train.learning_rate."
+                f"Training diverged at step {self.step}: the norm of its gradient is {norm}. Lower train.learning_rate."
             )
         self.optimizer.step()
-        told = self._told(by_task)
-        loss = sum(told[task][0] for task in self.batches.schedule.tasks if task in told) / max(whole, 1.0)
-        return Step(self.step, loss, rate, norm, course.batch_size, told)
+        sums_by_task = self._losses(by_task)
+        loss = sum(sums_by_task[task][0] for task in self.batches.schedule.tasks if task in sums_by_task)
+        return Step(self.step, loss / max(tokens, 1.0), rate, norm, course.batch_size, sums_by_task)
 
-    def _whole(self, parts: list[Batch]) -> list[float]:
-        """What the step's means are over, of all workers: tokens; with an auxiliary head weight of cells and places."""
-        own = [float(sum(int((part.tensors["labels"] >= 0).sum()) for part in parts))]
+    def _totals(self, parts: list[Batch]) -> list[float]:
+        """Divisors of the step's means, over all workers: tokens, and the `loss_weights` of an auxiliary head."""
+        totals = [float(sum(int((part.tensors["labels"] >= 0).sum()) for part in parts))]
         if self.objective.auxiliary is not None:
-            own += [sum(values) for values in zip(*(due(part.tensors) for part in parts), strict=True)]
-        total: list[float] = self.peers.total(torch.tensor(own, dtype=torch.float64, device=self.device)).tolist()
-        return total
+            totals += [sum(values) for values in zip(*(loss_weights(part.tensors) for part in parts), strict=True)]
+        table = torch.tensor(totals, dtype=torch.float64, device=self.device)
+        over_workers: list[float] = self.peers.total(table).tolist()
+        return over_workers
 
     def _forward(self, part: Batch) -> tuple[Tensor, Tensor, Tensor]:
         tensors = {name: value.to(self.device, non_blocking=True) for name, value in part.tensors.items()}
@@ -176,20 +177,20 @@ class Training:
             answer: tuple[Tensor, Tensor, Tensor] = self.wrapped(tensors)
         return answer
 
-    def _quiet(self, *, last: bool) -> Any:
-        """Gradients travel between workers once a step."""
+    def _without_sync(self, *, last: bool) -> Any:
+        """Workers exchange gradients once a step, with the last micro-batch."""
         return nullcontext() if last or not hasattr(self.wrapped, "no_sync") else self.wrapped.no_sync()
 
-    def _told(self, by_task: dict[str, list[float]]) -> dict[str, tuple[float, int]]:
+    def _losses(self, by_task: dict[str, list[float]]) -> dict[str, tuple[float, int]]:
         names = [*self.batches.schedule.tasks, *(_CELLS if self.objective.auxiliary is not None else ())]
         table = torch.tensor([by_task[name] for name in names], dtype=torch.float64, device=self.device)
         sums = self.peers.total(table).tolist()
         return {name: (loss, round(count)) for name, (loss, count) in zip(names, sums, strict=True) if count > 0.5}
 
-    # --- stopping and going on -------------------------------------------------------------
+    # --- checkpoints -------------------------------------------------------------
 
     def weights(self) -> dict[str, Tensor]:
-        """By name; tied ones once."""
+        """{name: weights} on the CPU; tied weights once."""
         seen: set[int] = set()
         answer = {}
         for name, value in self.objective.state_dict().items():
@@ -214,7 +215,7 @@ class Training:
         if found is None:
             return
         weights, moments, state = found
-        self.objective.load_state_dict(weights, strict=False)  # tied ones are there once
+        self.objective.load_state_dict(weights, strict=False)  # tied weights were saved once
         for name, value in self.parameters.items():
             self.optimizer.state[value] = {
                 "step": torch.tensor(float(state["step"])),
@@ -225,7 +226,7 @@ class Training:
 
 
 def _groups(parameters: dict[str, nn.Parameter], course: Course) -> list[dict[str, Any]]:
-    """Norms and biases do not decay."""
+    """Parameter groups: no weight decay for norms and biases."""
     plain = [value for value in parameters.values() if value.ndim < 2]
     matrices = [value for value in parameters.values() if value.ndim >= 2]
     return [

@@ -1,7 +1,7 @@
-"""What is minimised: plain cross-entropy of the target's tokens, over all tasks (paper section 6.1).
+"""The loss: plain cross-entropy of the target's tokens, over all tasks (paper section 6.1).
 
-The loss is computed here from the logits, not by the library: transformers before 5.13 shifted labels twice and
-trained to predict the token after the next, silently. Padding contributes nothing; so do samples without labels.
+It is computed here from the logits, because transformers before 5.13 shifted the labels twice and so trained models to
+predict the token after the next. Padding and samples without labels do not count.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-IGNORED = -100  # in labels: not part of the loss
+IGNORED = -100  # in labels: does not count
 
 
 class Objective(nn.Module):
     """The network and its loss in one module, so that a data-parallel wrapper sees every forward pass.
 
-    `soft_locations`: standard deviation, in bins, of the Gaussian that a location's target is spread over; 0: one bin.
-    Close misses then cost less than far ones, which noisy boxes need (docs/guide/4-training.md).
+    `soft_locations`: if above 0, the target of a location is a Gaussian with this standard deviation, in bins. Near
+    misses then cost less than far ones, which helps with noisy boxes (docs/guide/4-training.md).
     """
 
     model: Any
@@ -33,7 +33,7 @@ class Objective(nn.Module):
         soft_locations: float = 0.0,
         auxiliary: nn.Module | None = None,
     ) -> None:
-        """`auxiliary`: a head of model/training/auxiliary.py, trained along and no part of the model."""
+        """`auxiliary`: a head of model/training/auxiliary.py. It is trained too, but is not part of the model."""
         super().__init__()
         self.model = model
         self.auxiliary = auxiliary
@@ -42,7 +42,7 @@ class Objective(nn.Module):
         self.register_buffer("spread", spread, persistent=False)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """(sum of losses, number of tokens) of each sample, float32 and int64; sums of the auxiliary head, or none."""
+        """(sum of losses, number of tokens) of each sample, and the sums of the auxiliary head (empty without one)."""
         image = self.model.model.get_image_features(batch["pixel_values"]).pooler_output
         losses = self.token_losses(self.hidden(batch, image), batch["labels"])
         counts = (batch["labels"] != IGNORED).sum(dim=1)
@@ -56,9 +56,9 @@ class Objective(nn.Module):
         return slice(self.first_location, self.first_location + self.bins)
 
     def hidden(self, batch: dict[str, Tensor], image: Tensor) -> Tensor:
-        """The decoder's last states, samples x tokens x width, under the true tokens before each.
+        """The decoder's last states by teacher forcing, samples x tokens x width.
 
-        `image`: what takes the first places of the prompt, samples x image tokens x width.
+        `image`: the image tokens, samples x image tokens x width. They replace the placeholders of the prompt.
         """
         config = self.model.config.text_config
         words = self.model.get_input_embeddings()(batch["input_ids"])
@@ -72,14 +72,14 @@ class Objective(nn.Module):
         return hidden
 
     def token_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """samples x tokens; 0 where labels are IGNORED."""
-        asked = labels != IGNORED
-        wanted = labels[asked]
-        losses = self.losses(self.model.lm_head(hidden[asked]).float(), wanted)
-        return losses.new_zeros(labels.shape).masked_scatter(asked, losses)
+        """Losses, samples x tokens; 0 where labels are IGNORED."""
+        counted = labels != IGNORED
+        wanted = labels[counted]
+        losses = self.losses(self.model.lm_head(hidden[counted]).float(), wanted)
+        return losses.new_zeros(labels.shape).masked_scatter(counted, losses)
 
     def losses(self, logits: Tensor, wanted: Tensor) -> Tensor:
-        """Of each token: tokens x vocabulary, and the true one."""
+        """The loss of each token. `logits`: tokens x vocabulary; `wanted`: the true token ids."""
         chosen = torch.log_softmax(logits, dim=-1)
         losses = -chosen.gather(1, wanted[:, None])[:, 0]
         if not self.spread.numel():
@@ -91,7 +91,7 @@ class Objective(nn.Module):
 
 
 def shifted(labels: Tensor, start: int, pad: int) -> Tensor:
-    """What the decoder is given: the start token, then the target without its last token; no -100."""
+    """The decoder's input: the start token, then the labels without the last one. IGNORED becomes padding."""
     before = torch.full_like(labels, pad)
     before[:, 0] = start
     before[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED, pad)
@@ -99,7 +99,7 @@ def shifted(labels: Tensor, start: int, pad: int) -> Tensor:
 
 
 def _spread(bins: int, deviation: float) -> Tensor:
-    """bins x bins; row q is the target of bin q, and sums to 1."""
+    """bins x bins: row q is the target distribution of bin q."""
     places = torch.arange(bins, dtype=torch.float32)
     weights = torch.exp(-0.5 * ((places[None] - places[:, None]) / deviation) ** 2)
     return weights / weights.sum(dim=1, keepdim=True)

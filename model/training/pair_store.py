@@ -1,7 +1,7 @@
-"""The pairs of a training as a random-access table, whatever they came from, and the pixels they point at.
+"""Random access to the pairs of a training and to their images.
 
-Pairs files are read once and laid out by task in memory-mapped Arrow, so a billion of them need disk, not memory.
-What the network has no room for is left out, and counted: it is never cut.
+Pairs files are read once and written by task to memory-mapped Arrow files, so a billion pairs need disk, not memory.
+Pairs that are longer than the network's input are left out and counted, never cut.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from model.network.florence import Florence, Pixels
 from model.pairs.tasks import TASKS
 
 COLUMNS = ("image_id", "width", "height", "uri", "offset", "length", "task", "prompt", "target")
-_ROWS = 50_000  # of a pairs file at a time
+_ROWS = 50_000  # read from a pairs file at a time
 
 
 @dataclass(slots=True)
 class PairStore:
-    """`tables`: the pairs of each task, in the order of the files. `left_out`: {reason: pairs}."""
+    """`tables`: pairs by task, in the order of the files. `left_out`: number of pairs by reason."""
 
     tables: dict[str, pa.Table]
     left_out: Counter[str] = field(default_factory=Counter)
@@ -55,10 +55,10 @@ def open_pairs(
     only: Mapping[str, Any] | None = None,
     base: str = "",
 ) -> PairStore:
-    """Read pairs files (paths or URLs). `tasks` [] means all there are.
+    """Read pairs files (paths or URLs). Empty `tasks`: all tasks.
 
-    `base`: the folder that relative locators are relative to; '': that of their file. `only`: {column: values} to
-    keep, as folds need it. Pairs of images that are not of the train split are refused.
+    `base`: folder for relative image locations; '': the folder of the pairs file. `only`: {column: values to keep},
+    used for folds. ConfigError if there are pairs of images outside the train split; DamageError for damaged files.
     """
     wanted = list(tasks) or list(TASKS)
     layout = _Layout(scratch, florence)
@@ -72,7 +72,9 @@ def _batches(file: str, others: Iterable[str]) -> Iterator[pa.Table]:
     folder, _, name = file.rpartition("/")
     storage = Storage(folder or ".")
     if (digest := name_digest(name)) and not storage.sha256(name).startswith(digest):
-        raise DamageError(f"'{file}' is damaged (not the bytes committed): 'engine check --repair' tells what to do.")
+        raise DamageError(
+            f"'{file}' is damaged (not the bytes committed): run 'engine check --repair' and follow its advice."
+        )
     with storage.open(name) as data:
         columns = list(dict.fromkeys([*COLUMNS, "split", *others]))
         for batch in pq.ParquetFile(data, page_checksum_verification=True).iter_batches(_ROWS, columns=columns):
@@ -80,7 +82,7 @@ def _batches(file: str, others: Iterable[str]) -> Iterator[pa.Table]:
 
 
 class _Layout:
-    """One Arrow file a task, written as pairs come."""
+    """Writes pairs to one Arrow file for each task."""
 
     def __init__(self, scratch: Path, florence: Florence) -> None:
         self.scratch, self.florence = scratch, florence
@@ -92,7 +94,8 @@ class _Layout:
         held_out = pc.sum(pc.not_equal(batch["split"], "train")).as_py() or 0
         if held_out:
             raise ConfigError(
-                f"'{file}' holds {held_out} pairs of images that are kept to measure with: train on none of them."
+                f"'{file}' holds {held_out} pairs of images outside the train split, which are for measuring: train on "
+                "a release without them."
             )
         batch = batch.filter(pc.is_in(batch["task"], value_set=pa.array(wanted, pa.string())))
         for column, values in only.items():
@@ -105,7 +108,7 @@ class _Layout:
             self._write(task, self._fitting(batch.filter(pc.equal(batch["task"], task))))
 
     def _fitting(self, table: pa.Table) -> pa.Table:
-        """Without the pairs whose prompt or target outgrows the network."""
+        """The table without pairs whose prompt or target is too long for the network."""
         if not table.num_rows:
             return table
         prompts = _lengths(self.florence.tokenizer, table["prompt"].to_pylist()) + self.florence.image_tokens + 2
@@ -123,7 +126,7 @@ class _Layout:
 
     def close(self, wanted: Sequence[str]) -> PairStore:
         tables = {}
-        for task in wanted:  # in a fixed order, or the same seed would mix otherwise
+        for task in wanted:  # in a fixed order, so that the same seed gives the same schedule
             if task in self._writers:
                 path, writer = self._writers[task]
                 writer.close()
@@ -136,32 +139,32 @@ def _lengths(tokenizer: Any, texts: list[str]) -> npt.NDArray[np.int64]:
 
 
 class PixelStore:
-    """Images by locator as square uint8 arrays of the network's size; those last asked for stay in memory."""
+    """Images as square uint8 arrays of the network's size. The last ones used are cached, up to `keep_bytes`."""
 
     def __init__(self, size: int, *, keep_bytes: int = 512 * 2**20, limits: Limits | None = None) -> None:
         self.size, self.limits = size, limits or Limits()
         self._room = max(keep_bytes // (size * size * 3), 1)
-        self._kept: OrderedDict[tuple[str, int], Pixels] = OrderedDict()
+        self._cache: OrderedDict[tuple[str, int], Pixels] = OrderedDict()
         self._lock = threading.Lock()
 
     def read(self, uri: str, offset: int, length: int, image_id: str = "") -> Pixels:
-        """size x size x 3. ImageError for what is no image or not this one, FileNotFoundError where it is gone."""
+        """size x size x 3. ImageError if the bytes are no image or not those of `image_id`; FileNotFoundError."""
         key = (uri, offset)
         with self._lock:
-            if (kept := self._kept.get(key)) is not None:
-                self._kept.move_to_end(key)
-                return kept
+            if (cached := self._cache.get(key)) is not None:
+                self._cache.move_to_end(key)
+                return cached
         data = read_exactly(Locator(uri, offset, length), image_id)
         pixels = stretched(decode(data, self.limits), self.size)
         with self._lock:
-            self._kept[key] = pixels
-            while len(self._kept) > self._room:
-                self._kept.popitem(last=False)
+            self._cache[key] = pixels
+            while len(self._cache) > self._room:
+                self._cache.popitem(last=False)
         return pixels
 
 
 def stretched(pixels: Pixels, size: int) -> Pixels:
-    """As the checkpoint's image processor resizes: bicubic, to a square, on whole grey levels."""
+    """Resize to a square like the checkpoint's image processor: bicubic, with uint8 values."""
     from PIL import Image
 
     if pixels.shape[:2] == (size, size):

@@ -1,7 +1,7 @@
-"""Which pair comes when: a function of (seed, epoch, position) alone, so a run that was killed goes on with the next.
+"""The order of pairs in training: a function of (seed, epoch, position), so a killed run continues where it stopped.
 
-Tasks are mixed by temperature: a task with n pairs gets a share of n ** temperature (1: as they are, 0: all alike).
-Nothing is drawn into memory: an order of a billion is a permutation computed where it is asked for.
+Tasks are mixed by temperature: a task with n pairs gets a share of n ** temperature (1: proportional, 0: equal shares).
+The order is never stored: each position of the permutation is computed when it is needed, for billions of pairs too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
 def mixed(values: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:
-    """splitmix64 of each value: 64 bits that look random."""
+    """splitmix64 of each value: 64 pseudo-random bits."""
     with np.errstate(over="ignore"):
         mixed = values * np.uint64(_MIX[0]) + np.uint64(key & _WORD)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(_MIX[1])
@@ -32,7 +32,7 @@ def mixed(values: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:
 
 
 def key_of(*parts: int) -> int:
-    """One number of several, each order and value another: splitmix64 again, of plain numbers."""
+    """One key from several numbers, sensitive to values and order: splitmix64 of Python integers."""
     key = 0
     for part in parts:
         key = ((key ^ part) * _MIX[0] + len(parts)) & _WORD
@@ -43,7 +43,7 @@ def key_of(*parts: int) -> int:
 
 
 def shuffled(positions: Positions, size: int, key: int) -> Positions:
-    """Where each position of [0, size) goes in the order that `key` names: a Feistel network, walked until inside."""
+    """A permutation of [0, size) chosen by `key`: the place of each position. A Feistel network with cycle walking."""
     half = max(1, -(-max(size - 1, 1).bit_length() // 2))
     low = np.uint64((1 << half) - 1)
     values = positions.astype(np.uint64)
@@ -58,24 +58,26 @@ def shuffled(positions: Positions, size: int, key: int) -> Positions:
 
 
 class Schedule:
-    """The order of pairs. `counts`: pairs of each task, in a fixed order. An epoch has as many draws."""
+    """The order of pairs. `counts`: pairs of each task, in a fixed order. An epoch has as many draws as pairs."""
 
     def __init__(self, counts: Mapping[str, int], *, temperature: float = 1.0, seed: int = 0) -> None:
         self.counts = {task: count for task, count in counts.items() if count > 0}
         if not self.counts:
-            raise ConfigError("There is nothing to train on: no pair of any task is left.")
+            raise ConfigError(
+                "There is nothing to train on: there are no pairs of any of the tasks that fit the network."
+            )
         self.tasks = list(self.counts)
         self.sizes = np.array(list(self.counts.values()), np.int64)
         self.seed = seed
-        self.draws = _shared_out(int(self.sizes.sum()), self.sizes.astype(np.float64) ** temperature)
+        self.draws = _apportioned(int(self.sizes.sum()), self.sizes.astype(np.float64) ** temperature)
         self._ends = np.cumsum(self.draws)
 
     def __len__(self) -> int:
-        """Draws of one epoch."""
+        """Draws in one epoch."""
         return int(self._ends[-1])
 
     def at(self, positions: Positions) -> tuple[Positions, Positions]:
-        """(number of the task, row among its pairs) for positions counted from the first draw of the first epoch."""
+        """(index of the task, row among its pairs) at each position, counted from the start of the first epoch."""
         tasks, rows = np.empty(len(positions), np.int64), np.empty(len(positions), np.int64)
         epochs = positions // len(self)
         for epoch in np.unique(epochs).tolist():
@@ -87,7 +89,7 @@ class Schedule:
         return tasks, rows
 
     def _rows(self, task: Positions, draw: Positions) -> Positions:
-        """Every pair of a task once, in a new order each time round."""
+        """Rows of a task: every pair once, then every pair again in a new order."""
         rows = np.empty(len(task), np.int64)
         rounds = draw // self.sizes[task]
         for number, turn in {(int(number), int(turn)) for number, turn in zip(task, rounds, strict=True)}:
@@ -97,8 +99,8 @@ class Schedule:
         return rows
 
 
-def _shared_out(total: int, weights: npt.NDArray[Any]) -> Positions:
-    """Whole numbers that sum to `total`, as near to the weights as whole numbers are; none of them 0."""
+def _apportioned(total: int, weights: npt.NDArray[Any]) -> Positions:
+    """Integers that sum to `total`, as proportional to the weights as possible, each at least 1."""
     exact = weights / weights.sum() * total
     whole: Positions = np.maximum(np.floor(exact).astype(np.int64), 1)
     for number in np.argsort(whole - exact)[: max(total - int(whole.sum()), 0)]:

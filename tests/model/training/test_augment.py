@@ -74,5 +74,5 @@ def test_reading_order_is_that_of_the_moved_boxes() -> None:
 
 
 def test_a_share_of_one_or_more_is_refused() -> None:
-    with pytest.raises(ConfigError, match="expected 0 up to 1"):
+    with pytest.raises(ConfigError, match="expected 0 or more"):
         Augment(scale=1.0)

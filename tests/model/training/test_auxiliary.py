@@ -12,7 +12,7 @@ from engine.errors import ConfigError
 from model.network.florence import Florence
 from model.pairs.locations import BINS
 from model.training.augment import Augment
-from model.training.auxiliary import IGNORED, Cells, Head, classes_of, due, joined
+from model.training.auxiliary import IGNORED, Cells, Head, classes_of, joined_loss, loss_weights
 from model.training.batches import Batches
 from model.training.objective import Objective
 from model.training.pair_store import PairStore, PixelStore, open_pairs
@@ -85,7 +85,7 @@ def test_the_loss_is_the_one_computed_by_hand(soft: float) -> None:
     spread = Objective(torch.nn.Module(), first_location=0, bins=BINS, soft_locations=soft).spread
     with torch.no_grad():
         sums = head(features, locations, batch, spread)
-        loss = float(joined(sums, due(batch)))
+        loss = float(joined_loss(sums, loss_weights(batch)))
 
         normed = torch.nn.functional.layer_norm(features[0], (8,))
         class_loss = weight = place_loss = 0.0
@@ -98,7 +98,7 @@ def test_the_loss_is_the_one_computed_by_hand(soft: float) -> None:
                     logs = torch.log_softmax(locations @ vector, -1)
                     place_loss -= float(logs @ target_of(int(places[0][cell, axis]), soft))
 
-    assert due(batch) == (3 + 0.4 * 22, 12)
+    assert loss_weights(batch) == (3 + 0.4 * 22, 12)
     assert weight == pytest.approx(3 + 0.4 * 22)
     assert loss == pytest.approx(class_loss / weight + 0.5 * place_loss / 12, rel=1e-5)
 
@@ -154,7 +154,7 @@ def test_the_head_changes_no_loss_of_the_model_and_reaches_tower_and_embeddings(
         alone, _, nothing = plain(tensors)
 
     losses, _, sums = both(tensors)
-    joined(sums, due(tensors)).backward()
+    joined_loss(sums, loss_weights(tensors)).backward()
 
     assert torch.equal(losses, alone)
     assert nothing.numel() == 0

@@ -76,7 +76,7 @@ def test_workers_and_parts_cut_the_same_step(world: World, tmp_path: Path) -> No
 
 
 def test_a_batch_that_cannot_be_cut_is_refused(world: World, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="A batch of 8 cannot be cut into 3 parts"):
+    with pytest.raises(ConfigError, match="A batch of 8 cannot be split into 3 parts"):
         batches(world, tmp_path, accumulate=3)
 
 
@@ -142,5 +142,5 @@ def test_audit_images_are_not_trained_on(world: World, tmp_path: Path) -> None:
     rows[3]["split"] = "audit-test"
     pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(file)), tmp_path / "pairs.parquet")
 
-    with pytest.raises(ConfigError, match="holds 1 pairs of images that are kept to measure with"):
+    with pytest.raises(ConfigError, match="holds 1 pairs of images outside the train split"):
         open_pairs([str(tmp_path / "pairs.parquet")], florence, tmp_path / "scratch")

@@ -200,10 +200,10 @@ def test_a_checkpoint_goes_on_by_the_same_command(released: Data, trained: Resul
         ({"init": "models/first"}, "train.vocabulary and train.size are for presets"),
         ({"init": "models/first/init", **FREE, "auxiliary": 1.0}, "train.auxiliary is for presets and models trained"),
         ({"init": "models/first/init", **FREE, "fourier_locations": True}, "train.fourier_locations is for presets"),
-        ({"tasks": ["<CAPTION>"], "auxiliary": 1.0}, "learns from boxes of <OD>, and these pairs hold none"),
+        ({"tasks": ["<CAPTION>"], "auxiliary": 1.0}, "learns from boxes of <OD>, which these pairs do not have"),
         ({"size": 5}, "Images of 5 pixels"),
         ({"release": "releases/none"}, "No finished release at"),
-        ({"accumulate": 3}, "A batch of 4 cannot be cut into 3 parts"),
+        ({"accumulate": 3}, "A batch of 4 cannot be split into 3 parts"),
     ],
 )
 def test_what_cannot_be_trained_is_told(released: Data, trained: Result, changes: Data, said: str) -> None:
