@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from engine.errors import ConfigError
-from model.evaluate.resampling import Bools, Floats, Ints, interval, of_totals, resamples
+from model.evaluate.resampling import Bools, Floats, Ints, interval, resampled_ratios, resamples
 from refinement.measures import OF_TEXTS, Audit, Counted, changed_share
 
 
@@ -213,7 +213,7 @@ class _AuditJudge:
     def _accuracy(self, name: str, which: Bools) -> tuple[float, float, float]:
         """Right of those seen, before and after, and the upper end of the difference's interval."""
         early, late = ((one.by_image(which & one.right), one.by_image(which & one.seen)) for one in self.audit.named)
-        drawn = of_totals(*late, self.counts) - of_totals(*early, self.counts)
+        drawn = resampled_ratios(*late, self.counts) - resampled_ratios(*early, self.counts)
         was, now = (float(right.sum() / seen.sum()) if seen.any() else float("nan") for right, seen in (early, late))
         return was, now, self._noted(name, was, now, drawn)[1]
 
@@ -232,7 +232,7 @@ def _at_most(right: int, tried: int, share: float) -> float:
 
 
 def _means(values: Floats, counts: Ints) -> Floats:
-    return of_totals(values, np.ones(len(values)), counts)
+    return resampled_ratios(values, np.ones(len(values)), counts)
 
 
 _FEW = 20  # boxes of a label below which its share says nothing

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.records.labels import plain_label
-from model.evaluate.detections import Detection, Truth, TruthImage, in_known_images
+from model.evaluate.detections import Detection, Truth, TruthImage, check_known_images
 from model.evaluate.matching import matched
-from model.evaluate.resampling import Bools, Floats, Ints, of_totals
+from model.evaluate.resampling import Bools, Floats, Ints, resampled_ratios
 from model.evaluate.tokens import tokens
 from refinement.match import paired
 
@@ -30,14 +30,14 @@ class Counted:
         return 2 * int(self.right.sum()) / both if both else 0.0
 
     def resampled(self, counts: Ints) -> Floats:
-        return of_totals(2 * self.right, self.labels + self.found, counts)
+        return resampled_ratios(2 * self.right, self.labels + self.found, counts)
 
 
 def agreement(
     labels: Mapping[str, Sequence[Truth]], found: Mapping[str, Sequence[Detection]], *, iou: float = 0.5
 ) -> Counted:
     """Boxes of the same label that overlap by `iou` or more, one to one, over all images of `labels`."""
-    in_known_images(labels, found)
+    check_known_images(labels, found)
     rows = []
     for name in sorted(labels):
         some = found.get(name, ())
@@ -77,7 +77,7 @@ class Named:
 
 def named(truth: Mapping[str, TruthImage], found: Mapping[str, Sequence[Detection]], *, iou: float = 0.5) -> Named:
     """The box that overlaps an object most, one to one and by `iou` or more, is what it was called."""
-    in_known_images(truth, found)
+    check_known_images(truth, found)
     images, true, called = list[int](), list[str](), list[str]()
     for image, name in enumerate(sorted(truth)):
         objects = [one for one in truth[name].objects if not one.crowd]

@@ -1,4 +1,4 @@
-"""How good annotations are, against what people said: pure functions over records, no data set and no storage.
+"""Measures of annotations against human ones: pure functions over records, without data sets or storage.
 
-Intervals resample whole images: boxes, words and captions of one image are not independent of each other.
+Confidence intervals resample whole images, because boxes, words and captions of one image are not independent.
 """

@@ -1,7 +1,7 @@
-"""COCO average precision and recall of boxes and masks: pycocotools' own COCOeval, fed from memory, silent.
+"""COCO average precision and recall of boxes and masks, by the COCOeval of pycocotools, from memory.
 
-Images are taken in the order of their names, which decides between equal scores of different images. NaN, not
-COCO's -1, is a figure that does not exist, such as the AP of small objects where there are none.
+Images are sorted by name, which decides the rank of equal scores in different images. A figure that does not exist,
+such as the AP of small objects without small objects, is NaN (COCO uses -1).
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ import numpy as np
 from engine.records import masks as rle_masks
 from engine.records.boxes import area, corners_of
 from engine.records.labels import plain_label
-from model.evaluate.detections import Detection, Truth, TruthImage, in_known_images
+from model.evaluate.detections import Detection, Truth, TruthImage, check_known_images
 from model.evaluate.resampling import Bools, Floats, Ints
 
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 RECALLS = np.linspace(0.0, 1.0, 101)
-_CHUNK = 1 << 22  # resamples x detections looked at together: some 100 MB
+_CHUNK = 1 << 22  # resamples x detections computed at once: about 100 MB
 
 
 @dataclass(frozen=True, slots=True)
 class BoxMeasure:
-    """`truths` are without crowds. `predictions` are all that were given, also those whose label the truth never
-    uses: by COCO's rules these change no figure, unless labels are not looked at.
+    """`truths`: number of objects without crowds. `predictions`: number of all detections.
+
+    Detections with a label that the truth never uses are counted there, but change no figure (COCO's rule).
     """
 
     figures: dict[str, float]
@@ -39,10 +40,10 @@ class BoxMeasure:
     ranked: Sequence[Ranked]
 
     def resampled(self, counts: Ints) -> dict[str, Floats]:
-        """AP and AP50 for each resample: a row of `counts` says how often each image, in order of name, was drawn.
+        """AP and AP50 of each resample. A row of `counts`: how often each image, by name, was drawn.
 
-        A label counts in a resample that has objects of it, so rare labels come and go, and few photos draw the
-        same objects often: resampled AP leans upwards, by 0.02 for 90 photos of 80 labels. Differences lean far less.
+        A label counts only in resamples that have objects with it. So resampled AP is biased upwards, by 0.02 for 90
+        photos with 80 labels. The bias of differences is much smaller.
         """
         each = [ranked.average_precision(counts) for ranked in self.ranked]  # labels of resamples x IoU thresholds
         if not each:
@@ -54,9 +55,10 @@ class BoxMeasure:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """What COCOeval matched of one label, best score first.
+    """COCOeval's matches for one label, best score first.
 
-    `image` of each detection; `right` and `counted`, IoU thresholds x detections; `positives` of each image.
+    `image`: row of each detection's image. `right`, `counted`: IoU thresholds x detections. `positives`: objects of
+    each image.
     """
 
     image: Ints
@@ -65,9 +67,9 @@ class Ranked:
     positives: Ints
 
     def average_precision(self, counts: Ints) -> Floats:
-        """Resamples x IoU thresholds, as COCOeval.accumulate would of images drawn so often.
+        """AP, resamples x IoU thresholds, as COCOeval.accumulate gives it for repeated images.
 
-        (But that equal scores within an image drawn twice stay in one order, where COCOeval would interleave them.)
+        One difference: of an image drawn twice, equal scores keep their order, where COCOeval would interleave them.
         """
         step = max(1, _CHUNK // max(1, len(self.image)))
         return np.concatenate([self._of_some(counts[at : at + step]) for at in range(0, len(counts), step)])
@@ -76,7 +78,7 @@ class Ranked:
         end = int(np.flatnonzero(self.right.any(axis=0))[-1]) + 1 if self.right.any() else 0
         drawn = counts.astype(np.int32)[:, self.image[:end]]
         total = counts @ self.positives
-        seen: dict[bytes, Any] = {}  # without crowds the same for all thresholds, and the dear part
+        seen: dict[bytes, Any] = {}  # the expensive part; without crowds it is equal for all thresholds
         columns = []
         for right, counted in zip(self.right[:, :end], self.counted[:, :end], strict=True):
             key = counted.tobytes()
@@ -89,9 +91,9 @@ class Ranked:
 
 
 def _one_threshold(found: Any, seen: Any, total: Ints) -> Floats:
-    """Resamples x right detections: how many right ones, and how many in all, up to each.
+    """AP at one threshold. `found`, `seen`: right detections and all detections up to each right one, by resample.
 
-    Only where something right comes does recall rise, so only there does the curve have its steps.
+    Recall rises only at right detections, so the curve needs no other points.
     """
     precision = found / (seen + np.spacing(1))
     best_from_here = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
@@ -110,12 +112,12 @@ def measure_boxes(
     masks: bool = False,
     labels: bool = True,
 ) -> BoxMeasure:
-    """The twelve COCO figures over all images of `truth`. `labels=False`: one class, whatever the labels say.
+    """The twelve COCO figures over all images of `truth`. `labels=False`: treat all labels as one class.
 
-    With `masks`, detections without one are left out, and objects without one count as crowds in their box: what is
-    found there can be neither right nor wrong.
+    With `masks`, detections without a mask are left out, and an object without a mask counts as a crowd with the mask
+    of its box: detections there are ignored.
     """
-    in_known_images(truth, found)
+    check_known_images(truth, found)
     data = _Coco(truth, found, masks=masks, labels=labels)
     measure = _evaluated(data, masks)
     ranked = _ranked(measure)
@@ -132,7 +134,7 @@ def measure_boxes(
 
 
 class _Coco:
-    """COCO's dictionaries. Ids start at 1: COCOeval takes a match with number 0 for none."""
+    """Truth and detections as COCO's dictionaries. Ids start at 1, because COCOeval treats id 0 as no match."""
 
     def __init__(
         self, truth: Mapping[str, TruthImage], found: Mapping[str, Sequence[Detection]], *, masks: bool, labels: bool
@@ -206,7 +208,7 @@ def _evaluated(data: _Coco, masks: bool) -> Any:
 
 
 def _ranked(measure: Any) -> list[Ranked]:
-    """For each label what COCOeval matched among objects of all sizes."""
+    """COCOeval's matches for each label, among objects of all sizes."""
     images, sizes = len(measure.params.imgIds), len(measure.params.areaRng)
     thresholds = len(measure.params.iouThrs)
     answer = []
@@ -226,7 +228,7 @@ def _ranked(measure: Any) -> list[Ranked]:
 
 
 def _known_mean(values: Floats) -> Floats:
-    """Over the labels a resample has objects of; NaN if of none."""
+    """Mean over the labels that a resample has objects of; NaN if there are none."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         mean: Floats = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)

@@ -1,7 +1,7 @@
-"""Do scores mean what they say: of boxes scored 0.7, are 70 % right? And the curve that makes it so.
+"""Calibration of scores: whether 70 % of the boxes with score 0.7 are right, and a curve that makes it so.
 
-Columns: `scores`, `correct` (was it right), `image` (row of the image each belongs to). Everything is about the
-boxes that were found; what was missed is recall's business.
+Columns: `scores`, `correct` (whether the box is right), `image` (row of its image). Only boxes that were found count;
+missed objects do not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from model.evaluate.resampling import Bools, Floats, Ints
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One bin of a reliability curve: its edges, how many boxes, their mean score, the share of them that is right."""
+    """One bin of a reliability curve: its edges, number of boxes, their mean score, and the share that is right."""
 
     low: float
     high: float
@@ -26,19 +26,19 @@ class Point:
 
 
 def reliability(scores: Floats, correct: Bools, *, bins: int = 10, equal_mass: bool = False) -> list[Point]:
-    """Bins of equal width over 0..1, or of equally many boxes; empty ones are left out."""
+    """A point for each bin that has boxes. Bins have equal width, or equal numbers of boxes (`equal_mass`)."""
     edges = _edges(scores, bins, equal_mass)
-    place = _place(scores, edges)
+    bin_ = _bin_of(scores, edges)
     answer = []
-    for k in np.unique(place).tolist():
-        here = place == k
+    for k in np.unique(bin_).tolist():
+        here = bin_ == k
         mean, share = float(scores[here].mean()), float(correct[here].mean())
         answer.append(Point(float(edges[k]), float(edges[k + 1]), int(here.sum()), mean, share))
     return answer
 
 
 def calibration_error(scores: Floats, correct: Bools, *, bins: int = 10, equal_mass: bool = False) -> float:
-    """ECE: the distance between mean score and share right, bins weighted by their boxes. NaN without boxes."""
+    """ECE: mean distance between score and share right over bins, weighted by boxes. NaN without boxes."""
     image = np.zeros(len(scores), np.int64)
     once = np.ones((1, 1), np.int64)
     return float(calibration_errors(scores, correct, image, once, bins=bins, equal_mass=equal_mass)[0])
@@ -47,14 +47,14 @@ def calibration_error(scores: Floats, correct: Bools, *, bins: int = 10, equal_m
 def calibration_errors(
     scores: Floats, correct: Bools, image: Ints, counts: Ints, *, bins: int = 10, equal_mass: bool = False
 ) -> Floats:
-    """ECE for each resample of images (a row of `counts`). The bins are those of all boxes.
+    """ECE of each resample of images (a row of `counts`), with the bins of all boxes.
 
-    ECE is never below 0, so noise alone makes it positive: few boxes a bin look worse than they are.
+    ECE is never negative, so noise biases it upwards: with few boxes in a bin it is too high.
     """
-    place = _place(scores, _edges(scores, bins, equal_mass))
+    bin_ = _bin_of(scores, _edges(scores, bins, equal_mass))
     images = counts.shape[1]
     gaps, sizes = np.zeros((bins, images)), np.zeros(images)
-    np.add.at(gaps, (place, image), scores - correct)
+    np.add.at(gaps, (bin_, image), scores - correct)
     np.add.at(sizes, image, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         errors: Floats = np.abs(counts @ gaps.T).sum(axis=1) / (counts @ sizes)
@@ -64,27 +64,29 @@ def calibration_errors(
 def _edges(scores: Floats, bins: int, equal_mass: bool) -> Floats:
     if not equal_mass or not len(scores):
         return np.linspace(0, 1, bins + 1)
-    edges: Floats = np.unique(np.quantile(scores, np.linspace(0, 1, bins + 1)))  # many equal scores make fewer bins
+    edges: Floats = np.unique(np.quantile(scores, np.linspace(0, 1, bins + 1)))  # fewer bins if many scores are equal
     return edges if len(edges) > 1 else np.repeat(edges, 2)
 
 
-def _place(scores: Floats, edges: Floats) -> Ints:
-    """Lower edges are inclusive; the last bin has its upper one too."""
-    place: Ints = np.searchsorted(edges, scores, side="right") - 1
-    return np.clip(place, 0, max(0, len(edges) - 2))
+def _bin_of(scores: Floats, edges: Floats) -> Ints:
+    """The bin of each score. Lower edges are inclusive; the last bin includes its upper edge."""
+    bin_: Ints = np.searchsorted(edges, scores, side="right") - 1
+    return np.clip(bin_, 0, max(0, len(edges) - 2))
 
 
 def fit_isotonic(scores: Floats, correct: Bools) -> tuple[Floats, Floats]:
-    """The curve (x, y), y the share right, never falling, thinned to its knots; between them it is straight.
+    """Fit the knots (x, y) of a piecewise linear curve that never falls; y is the share of right boxes.
 
-    One box that was right is added at the lowest score and one that was wrong at the highest (Laplace's rule at
-    the ends): three right boxes on top make 3/4 and not certainty, and no y is ever exactly 0 or 1.
+    One right box is added at the lowest score and one wrong box at the highest (Laplace's rule at the ends), so no y is
+    exactly 0 or 1: three right boxes at the top give 3/4.
 
-    One curve a producer, never one for all: measured on real detectors a shared one is worse than none for the best
-    of them. Ten images with truth are enough for most of the gain; with five, scores that were right already suffer.
+    Fit one curve for each producer. A shared curve makes the best detectors worse than none does (measured). Ten images
+    with truth give most of the gain; with five, scores that were good already get worse.
     """
     if not len(scores):
-        raise EngineError("A calibration curve needs scored boxes in images with truth; there are none.")
+        raise EngineError(
+            "A calibration curve needs scored boxes in images with truth, and there are none: annotate such images."
+        )
     from sklearn.isotonic import IsotonicRegression
 
     ends = [scores.min(), scores.max()]
@@ -94,7 +96,7 @@ def fit_isotonic(scores: Floats, correct: Bools) -> tuple[Floats, Floats]:
 
 
 def _knots(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Without repeated x, and without points on the straight line between their neighbours."""
+    """Remove points with repeated x, and points on the line between their neighbours."""
     new = np.append(True, np.diff(x) > 0)
     x, y = x[new], np.maximum.accumulate(y[new])
     if len(x) < 3:

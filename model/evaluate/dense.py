@@ -1,8 +1,8 @@
-"""Dense captions: boxes and what is said of them, by the average precision of DenseCap (arXiv 1511.07571).
+"""Dense captioning (boxes with descriptions) by the average precision of DenseCap (arXiv 1511.07571).
 
-A box is right if it lies where people drew one and says something like what they said there: AP is averaged over
-five bounds of the overlap and six of the likeness. DenseCap measures likeness by METEOR, which needs Java; here it is
-the F1 of the words two texts share, whose bounds are wider, so figures do not compare with published ones.
+A box is right if it overlaps a human box and its text is similar to the human text. AP is averaged over five thresholds
+of overlap and six of similarity. DenseCap measures similarity by METEOR, which needs Java. Here it is the F1 of shared
+words with other thresholds, so figures cannot be compared with published ones.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import numpy as np
 
 from engine.records.boxes import Box
 from model.evaluate.boxes import Ranked
-from model.evaluate.detections import in_known_images
+from model.evaluate.detections import check_known_images
 from model.evaluate.matching import box_overlaps
-from model.evaluate.resampling import Floats, Ints, of_totals
+from model.evaluate.resampling import Floats, Ints, resampled_ratios
 from model.evaluate.tokens import tokens
 
 OVERLAPS = (0.3, 0.4, 0.5, 0.6, 0.7)  # at least
 LIKENESSES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)  # more than
-SAME_REGION = 0.7  # IoU from which on boxes people drew are one region, described several times
+SAME_REGION = 0.7  # IoU from which human boxes are one region, described several times
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A box and a text about it. Nobody asks for the score of what people said."""
+    """A box and its description. The score of human ones is not used."""
 
     box: Box
     text: str
@@ -36,14 +36,14 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class DenseMeasure:
-    """`regions` are those people drew, the same one drawn again not counted."""
+    """`regions`: number of human regions, where boxes on the same object count once."""
 
-    figures: dict[str, float]  # mAP; place: AP of the boxes alone; words: likeness where a box is right at .5
+    figures: dict[str, float]  # mAP; place: AP of boxes alone; words: mean similarity of boxes that are right at .5
     regions: int
     predictions: int
-    ranked: Ranked  # 30 pairs of bounds, then the 5 bounds of the overlap alone
-    likeness: Floats  # of each image, summed over its boxes that are right at .5
-    placed: Ints  # how many these are
+    ranked: Ranked  # of 30 pairs of thresholds, then of the 5 thresholds of overlap alone
+    likeness: Floats  # of each image: sum over its boxes that are right at .5
+    placed: Ints  # of each image: number of these boxes
 
     def resampled(self, counts: Ints) -> dict[str, Floats]:
         """Each figure for each resample of images."""
@@ -52,13 +52,13 @@ class DenseMeasure:
         return {
             "mAP": precision[:, :pairs].mean(axis=1),
             "place": precision[:, pairs:].mean(axis=1),
-            "words": of_totals(self.likeness, self.placed, counts),
+            "words": resampled_ratios(self.likeness, self.placed, counts),
         }
 
 
 def measure_dense(truth: Mapping[str, Sequence[Described]], found: Mapping[str, Sequence[Described]]) -> DenseMeasure:
-    """By image what people said of its regions, and what was said of them."""
-    in_known_images(truth, found)
+    """`truth` and `found`: by image, human and predicted boxes with descriptions."""
+    check_known_images(truth, found)
     names = sorted(truth)
     regions = [same_regions(truth[name]) for name in names]
     assigned = [_assigned(things, found.get(name, ())) for name, things in zip(names, regions, strict=True)]
@@ -83,14 +83,14 @@ def measure_dense(truth: Mapping[str, Sequence[Described]], found: Mapping[str, 
     return measure
 
 
-def token_f1(said: str, other: str) -> float:
-    """Twice the words two texts share, over the words they have; words as captions are measured by."""
-    one, two = Counter(tokens(said)), Counter(tokens(other))
+def token_f1(text: str, other: str) -> float:
+    """F1 of shared words: twice their number over the number of all words of both texts."""
+    one, two = Counter(tokens(text)), Counter(tokens(other))
     return 2 * (one & two).total() / max(1, one.total() + two.total())
 
 
 def same_regions(things: Sequence[Described]) -> list[tuple[Box, list[str]]]:
-    """Boxes drawn on one another as one mean box with all their texts; first the box that lies on most others."""
+    """Merge boxes on the same region into their mean box with all texts, starting where most boxes overlap."""
     boxes = [thing.box for thing in things]
     same = box_overlaps(boxes, boxes) >= SAME_REGION
     left = np.ones(len(things), np.bool_)
@@ -105,7 +105,7 @@ def same_regions(things: Sequence[Described]) -> list[tuple[Box, list[str]]]:
 
 
 def _assigned(things: Sequence[tuple[Box, list[str]]], found: Sequence[Described]) -> Floats:
-    """Score, overlap and likeness of each box with the region it overlaps most, 0 and 0 where a better box had that."""
+    """(score, overlap, similarity) of each box with the region it overlaps most; 0, 0 if a better box matched that."""
     rows = np.zeros((len(found), 3))
     rows[:, 0] = [one.score for one in found]
     overlaps = box_overlaps([one.box for one in found], [box for box, _ in things])

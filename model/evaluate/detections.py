@@ -1,4 +1,4 @@
-"""What boxes are measured by: what people drew in an image, and what was found there.
+"""Human objects and detections, the input of the measures of boxes.
 
 Boxes are x1, y1, x2, y2 in pixels of the upright image. Labels are compared without regard to case, accents and
 spaces.
@@ -15,10 +15,10 @@ from engine.records.boxes import Box
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """`crowd`: one outline around many; whatever is found in it is neither right nor wrong.
+    """One human object. `crowd`: a region around many objects; detections in it are ignored.
 
-    `area` in pixels decides whether an object is small, medium or large. Without it the mask's counts, without a
-    mask the box's, which is larger: figures by size of data without masks do not compare with COCO's.
+    `area`, in pixels, decides whether an object is small, medium or large. None: the area of the mask, or of the box if
+    there is no mask. The box is larger, so figures by size without masks cannot be compared with COCO's.
     """
 
     label: str
@@ -43,10 +43,10 @@ class TruthImage:
     objects: Sequence[Truth] = ()
 
 
-def in_known_images(truth: Iterable[str], found: Mapping[str, object]) -> None:
-    """EngineError for a prediction of an image without truth: counted as wrong it would be a lie."""
+def check_known_images(truth: Iterable[str], found: Mapping[str, object]) -> None:
+    """EngineError if there are predictions for images without truth, which cannot be judged."""
     strange = sorted(found.keys() - set(truth))
     if strange:
         raise EngineError(
-            f"There are predictions of {len(strange)} images without truth, the first '{strange[0]}': leave them out."
+            f"There are predictions for {len(strange)} images without truth, such as '{strange[0]}': leave them out."
         )

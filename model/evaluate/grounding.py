@@ -1,8 +1,8 @@
-"""Phrase grounding: does a box said for a phrase meet a box people gave it.
+"""Phrase grounding by the any-box protocol of Flickr30k Entities.
 
-The any-box protocol of Flickr30k Entities: a phrase is found if one of its first k boxes overlaps ANY of its true
-boxes by IoU 0.5. (The merged-boxes protocol compares with the one box around all of them instead; its figures
-are not comparable.) With one true box a phrase, recall@1 is the accuracy@0.5 of referring expressions.
+A phrase is found if one of its first k boxes overlaps ANY of its true boxes with an IoU of 0.5 or more. (The
+merged-boxes protocol compares with a single box around all true boxes; its figures are not comparable.) With one true
+box for each phrase, recall@1 is the accuracy@0.5 of referring expression comprehension.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 
 from engine.records.boxes import Box
 from model.evaluate.matching import box_overlaps
-from model.evaluate.resampling import Floats, Ints, of_totals
+from model.evaluate.resampling import Floats, Ints, resampled_ratios
 
 
 @dataclass(frozen=True, slots=True)
 class GroundedPhrase:
-    """`found`: best first. `image`: the row of its image among those measured. Without true boxes it is not counted."""
+    """`found`: best box first. `image`: row of its image. A phrase without true boxes is not counted."""
 
     image: int
     found: Sequence[Box]
@@ -28,7 +28,7 @@ class GroundedPhrase:
 
 @dataclass(frozen=True, slots=True)
 class GroundingMeasure:
-    """`mean_iou`: of each phrase's first box with the true box it meets best, 0 where nothing was said."""
+    """`mean_iou`: of each phrase's first box with its best true box; 0 for a phrase without boxes."""
 
     figures: dict[str, float]  # recall@1, recall@5, mean_iou
     phrases: int
@@ -41,7 +41,7 @@ class GroundingMeasure:
         images = counts.shape[1]
         phrases = np.bincount(self.image, minlength=images)
         return {
-            name: of_totals(np.bincount(self.image, values, minlength=images), phrases, counts)
+            name: resampled_ratios(np.bincount(self.image, values, minlength=images), phrases, counts)
             for name, values in self.hits.items()
         }
 

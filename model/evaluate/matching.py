@@ -1,7 +1,7 @@
-"""Which scored boxes are right: COCO's greedy match, image by image.
+"""Which detections are right, by COCO's greedy matching, image by image.
 
-Best score first, each box takes the free object of its label it overlaps most, from `iou` on; each object is
-taken once. A box that fits no object but lies in a crowd is neither right nor wrong: `ignored`.
+In order of score, each box is matched to the unmatched object of its label that it overlaps most, with an IoU of `iou`
+or more. A box without a match that lies in a crowd is `ignored`: neither right nor wrong.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from engine.records.labels import plain_label
-from model.evaluate.detections import Detection, Truth, TruthImage, in_known_images
+from model.evaluate.detections import Detection, Truth, TruthImage, check_known_images
 from model.evaluate.resampling import Bools, Floats, Ints
 
 
 def matched(truth: Sequence[Truth], found: Sequence[Detection], *, iou: float = 0.5) -> tuple[Bools, Bools]:
-    """(right, ignored) for each detection of one image, in the order given."""
+    """(right, ignored) for each detection of one image, in the given order."""
     right, ignored = np.zeros(len(found), np.bool_), np.zeros(len(found), np.bool_)
     objects = _by_label(truth)
     for label, rows in _by_label(found).items():
@@ -53,7 +53,7 @@ def _greedy(overlaps: Floats, crowd: Bools, iou: float) -> tuple[Bools, Bools]:
 def box_overlaps(
     found: Sequence[Sequence[float]], truth: Sequence[Sequence[float]], crowd: Sequence[bool] = ()
 ) -> Floats:
-    """Found x truth: IoU; for a crowd the share of the found box that lies in it."""
+    """IoU, found x truth; for a crowd, the share of the found box that lies in it."""
     if not len(found) or not len(truth):
         return np.zeros((len(found), len(truth)))
     from pycocotools import mask
@@ -72,8 +72,8 @@ def _sizes(boxes: Sequence[Sequence[float]]) -> Floats:
 def scored(
     truth: Mapping[str, TruthImage], found: Mapping[str, Sequence[Detection]], *, iou: float = 0.5
 ) -> tuple[Floats, Bools, Ints]:
-    """(score, right, row of its image in order of name) of all detections but the ignored ones."""
-    in_known_images(truth, found)
+    """(scores, right, row of the image by name) of all detections except ignored ones."""
+    check_known_images(truth, found)
     scores: list[float] = []
     right: list[Bools] = [np.zeros(0, np.bool_)]
     image: list[int] = []

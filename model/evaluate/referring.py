@@ -1,7 +1,7 @@
-"""Referring segmentation: the mask that was given for an expression beside the one people drew.
+"""Referring expression segmentation: predicted masks against human ones.
 
-mIoU is the mean of the expressions' intersections over unions. oIoU is all intersections over all unions, in pixels, so
-large things decide it. An expression that got no mask counts as an empty one.
+mIoU is the mean IoU over expressions. oIoU is the sum of all intersections over the sum of all unions, in pixels, so
+large objects dominate it. An expression without a predicted mask counts as an empty mask.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.records import masks
-from model.evaluate.resampling import Floats, Ints, of_totals
+from model.evaluate.resampling import Floats, Ints, resampled_ratios
 
 
 @dataclass(frozen=True, slots=True)
 class Referred:
-    """One expression. Masks are run-lengths of an image of this size; what was found in several is their union.
+    """One expression with its predicted masks (their union counts) and its true mask, as run-lengths.
 
-    `image`: the row of its image among those measured.
+    `image`: row of its image.
     """
 
     image: int
@@ -31,9 +31,9 @@ class Referred:
 
 @dataclass(frozen=True, slots=True)
 class ReferringMeasure:
-    """`both` and `either`: pixels of each expression that lie in both masks, and in at least one."""
+    """`both`, `either`: pixels of each expression in the intersection and in the union of its masks."""
 
-    figures: dict[str, float]  # mIoU, oIoU, P@0.5: the share of expressions with an IoU of .5 at least
+    figures: dict[str, float]  # mIoU, oIoU, P@0.5: share of expressions with an IoU of .5 or more
     expressions: int
     answered: int
     image: Ints
@@ -49,9 +49,9 @@ class ReferringMeasure:
 
         expressions = by_image(np.ones(len(iou)))
         return {
-            "mIoU": of_totals(by_image(iou), expressions, counts),
-            "oIoU": of_totals(by_image(self.both), by_image(self.either), counts),
-            "P@0.5": of_totals(by_image((iou >= 0.5).astype(np.float64)), expressions, counts),
+            "mIoU": resampled_ratios(by_image(iou), expressions, counts),
+            "oIoU": resampled_ratios(by_image(self.both), by_image(self.either), counts),
+            "P@0.5": resampled_ratios(by_image((iou >= 0.5).astype(np.float64)), expressions, counts),
         }
 
 
@@ -71,5 +71,5 @@ def _pixels(one: Referred) -> tuple[int, int]:
 
 
 def _iou(both: Ints, either: Ints) -> Floats:
-    """Two empty masks do not agree on anything: 0."""
+    """IoU of each expression; 0 for two empty masks."""
     return both / np.maximum(either, 1)

@@ -1,8 +1,7 @@
-"""Bootstrap over images: how far a figure would stray had other photos been drawn.
+"""Bootstrap over images: how much a figure would vary with other images.
 
-A resample is a row of counts: how often each image was drawn, as many draws as there are images, with
-replacement. All an image holds comes and goes with it. Two predictions measured with the same counts
-may be subtracted resample by resample: that is the paired interval.
+A resample is a row of counts: how often each image was drawn, with replacement, in as many draws as there are images.
+For a paired interval, measure two predictions with the same counts and subtract them resample by resample.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ TIMES = 1000
 
 
 def resamples(images: int, times: int = TIMES, seed: int = 0) -> Ints:
-    """times x images; the same for the same three numbers."""
+    """Counts, times x images. Deterministic."""
     if not images:
         return np.zeros((times, 0), np.int64)
     random = np.random.default_rng(seed)
@@ -28,7 +27,7 @@ def resamples(images: int, times: int = TIMES, seed: int = 0) -> Ints:
 
 
 def interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
-    """The middle `level` of resampled figures (percentiles); resamples in which there is no figure do not count."""
+    """The percentile interval of resampled figures. Resamples without a figure (NaN) do not count."""
     known = values[np.isfinite(values)]
     if not len(known):
         return (float("nan"), float("nan"))
@@ -36,8 +35,8 @@ def interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
     return (float(low), float(high))
 
 
-def of_totals(above: npt.NDArray[Any], below: npt.NDArray[Any], counts: Ints) -> Floats:
-    """Resampled quotients of sums over images (shares, recalls, means): numerator and denominator of each image."""
+def resampled_ratios(above: npt.NDArray[Any], below: npt.NDArray[Any], counts: Ints) -> Floats:
+    """A ratio of sums over images (a share, recall or mean) for each resample. `above`, `below`: of each image."""
     with np.errstate(invalid="ignore", divide="ignore"):
         share: Floats = (counts @ above.astype(np.float64)) / (counts @ below.astype(np.float64))
     return share

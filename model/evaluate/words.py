@@ -1,8 +1,8 @@
-"""OCR measured by words: without regard to case, accents, punctuation and how a reader joins words to lines.
+"""OCR by words, ignoring case, accents, punctuation, and how words are joined to lines.
 
-Two ways. `bag`: which words, wherever in the image. `place`: the same word, and the middle of its true box in
-the box of the line it was read in. Words nobody could read (`legible` false) are asked of nobody, and what is
-read there, by the middle of its own part of the line, is not held against the reader.
+`bag` compares words wherever they are in the image. `place` also requires the centre of the true box to lie in the box
+of the line that was read. Illegible words do not count as missed; a word whose part of its line is centred on one does
+not count as wrong.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy as np
 
 from engine.records.boxes import Box
 from engine.records.labels import without_accents
-from model.evaluate.detections import in_known_images
-from model.evaluate.resampling import Floats, Ints, of_totals
+from model.evaluate.detections import check_known_images
+from model.evaluate.resampling import Floats, Ints, resampled_ratios
 
 _FIGURES = ("recall", "precision", "F1")
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word people marked; of a quad the box around it."""
+    """One human word. `box`: around its quad."""
 
     text: str
     box: Box
@@ -32,7 +32,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line that was read, of one word or several."""
+    """One line that was read, with one or more words."""
 
     text: str
     box: Box
@@ -40,10 +40,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class WordMeasure:
-    """Figures "bag recall", "bag precision", "bag F1", the same of "place", and "found": the share of words whose
-    letters stand somewhere in a line that touches them, so that "exit12" finds "exit".
+    """Figures "bag recall", "bag precision", "bag F1", the same for "place", and "found".
 
-    `sums`: for each image, in order of name, how many words are true, read, right (bag), right (place), found.
+    "found": share of true words whose letters occur in a line that overlaps them ("exit12" finds "exit").
+    `sums`: for each image, by name, the number of words that are true, read, right (bag), right (place), found.
     """
 
     figures: dict[str, float]
@@ -55,15 +55,15 @@ class WordMeasure:
     def resampled(self, counts: Ints) -> dict[str, Floats]:
         """Each figure for each resample of images."""
         true, read, bag, place, found = self.sums.T
-        answer = {"found": of_totals(found, true, counts)}
+        answer = {"found": resampled_ratios(found, true, counts)}
         for name, right in (("bag", bag), ("place", place)):
-            shares = (of_totals(right, n, counts) for n in (true, read, (true + read) / 2))
+            shares = (resampled_ratios(right, n, counts) for n in (true, read, (true + read) / 2))
             answer |= {f"{name} {figure}": share for figure, share in zip(_FIGURES, shares, strict=True)}
         return answer
 
 
 def measure_words(truth: Mapping[str, Sequence[Word]], read: Mapping[str, Sequence[Line]]) -> WordMeasure:
-    in_known_images(truth, read)
+    check_known_images(truth, read)
     names = sorted(truth)
     sums = np.array([_image(truth[name], read.get(name, ())) for name in names], np.int64).reshape(-1, 5)
     measure = WordMeasure({}, len(names), int(sums[:, 0].sum()), int(sums[:, 1].sum()), sums)
@@ -73,12 +73,12 @@ def measure_words(truth: Mapping[str, Sequence[Word]], read: Mapping[str, Sequen
 
 
 def plain_word(text: str) -> str:
-    """Letters and digits alone, of any script, without accents: "CAFÉ" and "cafe" are one word."""
+    """Only letters and digits of any script, lower case, without accents: "CAFÉ" becomes "cafe"."""
     return "".join(c for c in without_accents(text).casefold() if c.isalnum())
 
 
 def split_line(line: Line) -> list[tuple[str, Box]]:
-    """Its words, each with its part of the box: as many letters, as much of the longer side. '' words are left out."""
+    """The words of a line, each with its part of the box along the longer side, in proportion to its letters."""
     x1, y1, x2, y2 = line.box
     across = x2 - x1 >= y2 - y1
     answer, at, whole = [], 0, max(1, len(line.text))
@@ -95,25 +95,25 @@ def split_line(line: Line) -> list[tuple[str, Box]]:
 
 def _image(truth: Sequence[Word], lines: Sequence[Line]) -> tuple[int, int, int, int, int]:
     """(true, read, right in the bag, right in place, found)."""
-    asked = [(plain, word.box) for word in truth if word.legible and (plain := plain_word(word.text))]
-    spared = [word.box for word in truth if not word.legible]
-    said = [(word, part, line.box) for line in lines for word, part in split_line(line)]
-    wanted = Counter(word for word, _ in asked)
-    # A word that is asked for counts wherever it lies.
-    said = [one for one in said if one[0] in wanted or not any(_holds(box, one[1]) for box in spared)]
-    bag = (wanted & Counter(word for word, _, _ in said)).total()
-    place = _in_place(asked, said)
+    legible = [(plain, word.box) for word in truth if word.legible and (plain := plain_word(word.text))]
+    illegible = [word.box for word in truth if not word.legible]
+    read = [(word, part, line.box) for line in lines for word, part in split_line(line)]
+    wanted = Counter(word for word, _ in legible)
+    # A word that equals a legible one counts wherever it is.
+    read = [one for one in read if one[0] in wanted or not any(_holds(box, one[1]) for box in illegible)]
+    bag = (wanted & Counter(word for word, _, _ in read)).total()
+    place = _in_place(legible, read)
     whole = [(plain_word(line.text), line.box) for line in lines]
-    found = sum(any(word in text and _touch(box, other) for text, other in whole) for word, box in asked)
-    return len(asked), len(said), bag, place, found
+    found = sum(any(word in text and _overlap(box, other) for text, other in whole) for word, box in legible)
+    return len(legible), len(read), bag, place, found
 
 
-def _in_place(asked: Sequence[tuple[str, Box]], said: Sequence[tuple[str, Box, Box]]) -> int:
-    """Each word read answers one true word, the one nearest to its part of the line."""
+def _in_place(legible: Sequence[tuple[str, Box]], read: Sequence[tuple[str, Box, Box]]) -> int:
+    """The number of true words matched to a read word in place, each to the nearest one."""
     pairs = sorted(
         (_distance(box, part), i, j)
-        for i, (word, box) in enumerate(asked)
-        for j, (other, part, line) in enumerate(said)
+        for i, (word, box) in enumerate(legible)
+        for j, (other, part, line) in enumerate(read)
         if word == other and _holds(line, box)
     )
     done_i: set[int] = set()
@@ -125,20 +125,20 @@ def _in_place(asked: Sequence[tuple[str, Box]], said: Sequence[tuple[str, Box, B
     return len(done_i)
 
 
-def _middle(box: Box) -> tuple[float, float]:
+def _centre(box: Box) -> tuple[float, float]:
     return ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
 
 
 def _holds(outer: Box, inner: Box) -> bool:
-    """The middle of `inner` lies in `outer`."""
-    x, y = _middle(inner)
+    """Whether the centre of `inner` lies in `outer`."""
+    x, y = _centre(inner)
     return outer[0] <= x <= outer[2] and outer[1] <= y <= outer[3]
 
 
 def _distance(one: Box, other: Box) -> float:
-    (x, y), (u, v) = _middle(one), _middle(other)
+    (x, y), (u, v) = _centre(one), _centre(other)
     return float(np.hypot(x - u, y - v))
 
 
-def _touch(one: Box, other: Box) -> bool:
+def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and one[2] > other[0] and one[1] < other[3] and one[3] > other[1]

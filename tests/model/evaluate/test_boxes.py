@@ -181,7 +181,7 @@ def test_a_figure_that_does_not_exist_is_nan() -> None:
 
 
 def test_predictions_of_an_image_without_truth_are_refused() -> None:
-    with pytest.raises(EngineError, match=r"1 images without truth, the first 'b'"):
+    with pytest.raises(EngineError, match=r"1 images without truth, such as 'b'"):
         measure_boxes(one(), {"b": []})
 
 

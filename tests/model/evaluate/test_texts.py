@@ -105,7 +105,7 @@ def test_without_references_there_is_no_figure() -> None:
 
 
 def test_a_caption_of_an_image_without_references_is_refused() -> None:
-    with pytest.raises(EngineError, match=r"1 images without truth, the first 'd'"):
+    with pytest.raises(EngineError, match=r"1 images without truth, such as 'd'"):
         measure_captions(REFERENCES, {"d": "A cat."})
 
 
