@@ -1,1 +1,1 @@
-"""Generating answers, scoring given ones."""
+"""Decoding: generating answers, and scoring given ones."""

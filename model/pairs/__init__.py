@@ -1,1 +1,1 @@
-"""Training pairs: tasks, targets, their grammar, and the proof that a target matches its record."""
+"""Training pairs: the tasks, writing and parsing targets, and checking targets against their annotations."""

@@ -1,1 +1,1 @@
-"""The training loop, its batches and checkpoints, Ray Train around it."""
+"""Training: jobs, batches, the loop, checkpoints, and running under Ray Train."""

@@ -1,1 +1,1 @@
-"""Florence-2 as a specialist."""
+"""The specialist `florence2`: annotations by a Florence-2 model."""

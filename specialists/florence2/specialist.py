@@ -1,8 +1,8 @@
-"""Whatever a Florence-2 can be asked of an image, in one load: an image is encoded once for all its questions.
+"""Annotations by a Florence-2 model: any of its tasks, with each image encoded once for all questions.
 
-Scores are the model's own probabilities of what it wrote (model/decoding/likelihood.py): comparable between answers of
-one task, calibrated by `engine eval --fit`. What is malformed, cut off or of no use is counted in the image score
-`malformed`, never repaired.
+Scores are the model's own probabilities of what it wrote (model/decoding/likelihood.py). They are comparable within a
+task, and `engine eval --fit` calibrates them. Answers that are malformed, cut off or unusable are not repaired, but
+counted in the image score `malformed`.
 """
 
 from __future__ import annotations
@@ -31,22 +31,21 @@ _FILES = (
 
 
 class Florence2:
-    """What it needs and gives depends on its tasks; this is all of it.
+    """Its tasks decide what it needs and gives; listed here is all that it can need and give.
 
-    Captions become texts; <OD>, <OPEN_VOCABULARY_DETECTION>, <REFERRING_EXPRESSION_SEGMENTATION> (with a mask),
-    <REGION_PROPOSAL> and <DENSE_REGION_CAPTION> (with a brief text) boxes for `consensus`; <OCR_WITH_REGION> printed
-    text; <CAPTION_TO_PHRASE_GROUNDING> phrases of the captions it writes itself, or else of other nodes' texts;
-    <REGION_TO_SEGMENTATION> masks, the other <REGION_TO_..> texts of other nodes' regions. A node that gives boxes
-    cannot read what is made of them: use two.
+    Captions become texts. <OD>, <OPEN_VOCABULARY_DETECTION>, <REGION_PROPOSAL>, <REFERRING_EXPRESSION_SEGMENTATION>
+    (with a mask) and <DENSE_REGION_CAPTION> (with a brief text) become boxes for `consensus`. <OCR_WITH_REGION> becomes
+    printed text. <CAPTION_TO_PHRASE_GROUNDING> grounds the captions that this node writes; if it writes none, the texts
+    of other nodes. <REGION_TO_SEGMENTATION> gives masks to regions of other nodes, the other <REGION_TO_...> tasks give
+    them texts. A node that gives boxes cannot read the regions that `consensus` makes of them: use two nodes.
 
-    Options. checkpoint: a folder, models/NAME of the data set, or a hub id. tasks: what is asked of each image.
-    min_score: other nodes' regions below it are not asked about; human ones always are. A threshold of the filters runs
-    no network, so give one here where most regions are dropped.
-    names: what the tasks that locate a name are asked for, one after the other.
-    location: the most probable one (argmax), or the median of its distribution, which is far better of small models.
-    constrained: only what the grammar of targets allows can be written.
-    max_new_tokens: of an answer, at most as many as the decoder holds. dtype: of the weights.
-    gpus: of a worker; 0: the CPU, with `cpus` threads.
+    Options. checkpoint: a folder, models/NAME of the data set, or a hub id. tasks: the tasks to run on each image.
+    min_score: regions of other nodes with a lower score are skipped; human regions never are. Filters run after this
+    node, so a threshold here saves time if many regions are dropped later.
+    names: the names to look for, each by a question of its own, in the tasks that take names.
+    location: write the most probable location (argmax), or the median of all locations, which is much more accurate for
+    small models. constrained: allow only valid targets. max_new_tokens: longest answer, limited by the decoder's own
+    maximum. dtype: of the weights. gpus: of a worker; with 0 it uses the CPU, with `cpus` threads.
     """
 
     packages: ClassVar[tuple[str, ...]] = FLORENCE
@@ -54,7 +53,7 @@ class Florence2:
     score_names: ClassVar[tuple[str, ...]] = ("malformed",)
     version: ClassVar[int] = 1
     key_name: ClassVar[str] = "specialists.florence2:Florence2"
-    deterministic: ClassVar[bool] = False  # the last digits of a score depend on who else is in the batch
+    deterministic: ClassVar[bool] = False  # the last digits of a score depend on the rest of the batch
     needs: tuple[str, ...] = ("pixels",)
     uses: tuple[str, ...] = ()
     gives: tuple[str, ...] = tuple(dict.fromkeys(kind for task in TASKS.values() for kind in task.makes))
@@ -105,9 +104,7 @@ class Florence2:
         if bad := [name for name in self.names if text_fault(name)]:
             raise ConfigError(f"florence2 cannot put this name into a prompt, '{bad[0]}': {text_fault(bad[0])}.")
         if self.decoding["max_new_tokens"] < 4:
-            raise ConfigError(
-                f"florence2's max_new_tokens is {self.decoding['max_new_tokens']}: an answer takes 4 at least."
-            )
+            raise ConfigError(f"florence2's max_new_tokens is {self.decoding['max_new_tokens']}: expected 4 or more.")
 
     def _declare(self) -> None:
         """Set needs, uses and gives by the tasks."""
@@ -123,18 +120,18 @@ class Florence2:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """The files whose content decides the answers. A hub id stands for itself."""
+        """The files that affect the answers; none for a hub id, whose name is in the key."""
         if "://" in self.checkpoint:
             return (f"{self.checkpoint}/{TRAINED}",)
         if not os.path.isdir(self.checkpoint):
             if self.checkpoint.startswith((".", "/")) or self.checkpoint.count("/") != 1:
                 raise ConfigError(f"No checkpoint at '{self.checkpoint}': give a folder, models/NAME, or a hub id.")
             return ()
-        there = sorted(os.listdir(self.checkpoint))
-        found = [name for name in there if name.endswith(".safetensors")]
+        names = sorted(os.listdir(self.checkpoint))
+        found = [name for name in names if name.endswith(".safetensors")]
         if not found:
             raise ConfigError(f"'{self.checkpoint}' holds no safetensors: give the folder of a Florence-2 checkpoint.")
-        return tuple(os.path.join(self.checkpoint, name) for name in there if name in (*found, *_FILES))
+        return tuple(os.path.join(self.checkpoint, name) for name in names if name in (*found, *_FILES))
 
     def load(self) -> None:
         import torch
@@ -159,13 +156,13 @@ class Florence2:
         from model.network.encoding import encode_images
 
         builders = [AnswerBuilder(sample) for sample in batch]
-        seen = encode_images(self.florence, [_pixels(sample) for sample in batch])
+        images = encode_images(self.florence, [_pixels(sample) for sample in batch])
         tasks = [task_of(name) for name in self.tasks]
-        self._ask(seen, builders, [task for task in tasks if task.input != "caption"])
-        self._ask(seen, builders, [task for task in tasks if task.input == "caption"])
+        self._ask(images, builders, [task for task in tasks if task.input != "caption"])
+        self._ask(images, builders, [task for task in tasks if task.input == "caption"])
         return [builder.finish() for builder in builders]
 
-    def _ask(self, seen: Any, builders: Sequence[AnswerBuilder], tasks: Sequence[Task]) -> None:
+    def _ask(self, images: Any, builders: Sequence[AnswerBuilder], tasks: Sequence[Task]) -> None:
         from model.decoding.predict import predict
         from model.network.encoding import make_question, prompt_tokens
 
@@ -180,7 +177,7 @@ class Florence2:
                 else:
                     questions.append(question)
                     subjects.append(subject)
-        predictions = predict(self.florence, seen, questions, batch_size=self.batch_size, **self.decoding)
+        predictions = predict(self.florence, images, questions, batch_size=self.batch_size, **self.decoding)
         for question, subject, prediction in zip(questions, subjects, predictions, strict=True):
             builders[question.image].add(question.task, prediction, subject)
 
@@ -227,5 +224,5 @@ def _locations(region: Region, sample: Sample) -> str:
 
 def _pixels(sample: Sample) -> Any:
     if sample.pixels is None:
-        raise ConfigError("Florence2 was given a sample without pixels.")
+        raise ConfigError("florence2 needs the pixels of every sample, but one has none.")
     return sample.pixels
