@@ -1,26 +1,31 @@
-"""What a component promises: the two Protocols every specialist and every filter fulfils.
+"""What a component has to offer: one Protocol for each kind of work a node can do.
 
-A specialist knows nothing of shards, Ray or files. Its constructor takes plain keyword options (what a
-recipe may set); everything heavy happens in `load`, which runs once in the worker.
+Authors of specialists need `Specialist` only. Every component is made with plain keyword options in the worker's
+process; `load` runs once there, so heavy imports and models belong in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeVar
 
+from engine.errors import ImageError
 from engine.schema import Answer, Parse, Sample
+from engine.storage.commits import Commits, File
 
-# What a node may need or give, and the record columns each may fill.
-# boxes: a detector's candidates, before consensus. regions: what consensus made of them.
-# ocr: text regions with their strings. masks: regions with an rle, merged_into the region they outline.
-# phrase_regions: what phrases name, where the grounder itself found it; nobody who needs regions is shown them.
-# drafts: what a student of a refinement round wrote, before the round's merge.
-# kept_regions: regions, of which only those are shown that the rules over images and regions keep, and of printed
-# texts those of kept regions. What writes by rule needs it and is run again when a threshold changes; a network needs
-# regions, with a floor of its own.
-# labels: the annotations that came with the source, without those of the audit split.
-# scene: all of them. For synthetic annotators alone, which see no pixels: it stands for what an eye would see.
+# What a node may need or give, and the columns of the record that each resource fills.
+#
+# labels          annotations that came with the source, without those of the audit split
+# scene           all annotations of the source; only for synthetic annotators, which see no pixels
+# boxes           candidates of a detector, before consensus
+# regions         regions after consensus
+# kept_regions    regions, limited to those that the rules over images and regions keep; text regions likewise. The
+#                 reading node runs again when a threshold changes.
+# ocr             text regions with their strings
+# masks           regions with an rle, merged_into the region they outline
+# drafts          texts that a student of a refinement round wrote, before the round's merge
+# phrase_regions  regions that a grounder found for phrases; nodes that need `regions` do not get them
 RESOURCES: dict[str, tuple[str, ...]] = {
     "pixels": (),
     "labels": (),
@@ -42,20 +47,22 @@ RESOURCES: dict[str, tuple[str, ...]] = {
 
 
 class Specialist(Protocol):
-    """One answer for each sample, in the same order; raises only for what an image cannot have answered.
+    """Annotates images. Raises only for an image that cannot be annotated.
 
-    Class attributes beside the methods: `needs` (resources it cannot do without), `uses` (resources it
-    reads if some node gives them), `gives`, `version` (raised when answers change), `deterministic`.
-    Where the first three depend on options, the class names all there may be and an instance its own.
-    `packages`: modules that `load` imports and a plain install lacks, `extra`: which of this package's extras brings
-    them; a recipe is refused before anything runs where they are not installed.
-    `key_name`: the "module:Name" that is hashed into the node's key, for a class that was moved or renamed and whose
-    answers did not change. Not inherited.
-    `score_names`: the names of the image scores it gives; where it does not declare them a recipe's rules are taken
-    to find theirs.
-    Optional instance attributes, set from options: `batch_size` (default 16), `timeout_s` (seconds a
-    batch, default 120), `cpus` (1.0), `gpus` (0.0), `memory` (bytes, 0), `max_workers` (0: no limit);
-    none of them changes answers, so none is part of the key. `weights`: files whose sha256 is.
+    Class attributes: `needs` (resources it must have), `uses` (resources it reads if a node gives them), `gives`,
+    `version` (raise it when answers change), `deterministic`. If the first three depend on options, the class lists
+    all possible values and an instance its own.
+
+    Optional class attributes:
+    `packages`, `extra`: modules that `load` imports and the extra that installs them; a recipe is refused if they are
+    missing.
+    `key_name`: the "module:Name" that is hashed into the node's key, for a class that was moved without changing its
+    answers. Not inherited.
+    `score_names`: names of the image scores it gives; if missing, rules on any name are accepted.
+
+    Optional instance attributes, which never change answers and so are not part of the key: `batch_size` (16),
+    `timeout_s` (seconds for one batch, 120), `cpus` (1.0), `gpus` (0.0), `memory` (bytes, 0), `max_workers` (0: no
+    limit). `weights`: files whose sha256 is part of the key.
     """
 
     needs: ClassVar[tuple[str, ...]]
@@ -65,11 +72,13 @@ class Specialist(Protocol):
 
     def load(self) -> None: ...
 
-    def annotate(self, batch: Sequence[Sample]) -> Sequence[Answer]: ...
+    def annotate(self, batch: Sequence[Sample]) -> Sequence[Answer]:
+        """One answer for each sample, in the same order."""
+        ...
 
 
 class Parser(Protocol):
-    """Like a specialist, over distinct texts instead of images: needs `texts`, gives `parse`."""
+    """Parses distinct texts. Needs `texts` and gives `parse`; its class attributes are those of a Specialist."""
 
     needs: ClassVar[tuple[str, ...]]
     gives: ClassVar[tuple[str, ...]]
@@ -78,4 +87,42 @@ class Parser(Protocol):
 
     def load(self) -> None: ...
 
-    def parse(self, texts: Sequence[str]) -> Sequence[Parse]: ...
+    def parse(self, texts: Sequence[str]) -> Sequence[Parse]:
+        """One parse for each text, in the same order."""
+        ...
+
+
+class EntryComponent(Protocol):
+    """Reads listed inputs: the probe."""
+
+    def load(self) -> None: ...
+
+    def probe(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[dict[str, Any] | ImageError]:
+        """For each row of `inputs`, in the same order: the columns of PROBE to add, or why it is no image."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The files that a shard component wrote, for its commit record. `items`: rows that it made."""
+
+    files: Mapping[str, File]
+    items: int
+    failures: int = 0
+    counts: Mapping[str, Any] = field(default_factory=dict)
+
+
+Inputs = TypeVar("Inputs", contravariant=True)
+
+
+class ShardComponent(Protocol[Inputs]):
+    """Works on a whole shard: the rules, the merge of a round, a release. It fails no single image.
+
+    `Inputs` is engine.running.shard_inputs.ShardInputs, which lies above this module.
+    """
+
+    def load(self) -> None: ...
+
+    def run(self, shard: int, inputs: Inputs, commits: Commits) -> Output:
+        """Write the files of one shard through `commits`; the caller commits them."""
+        ...

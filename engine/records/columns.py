@@ -223,10 +223,6 @@ class ParsedTexts(Texts):
         return self._joined(self._parse().lengths("objects"))
 
     @property
-    def n_actions(self) -> Floats:
-        return self._joined(self._parse().lengths("actions"))
-
-    @property
     def object_complexity(self) -> Floats:
         """As the paper: the largest degree of an object in each sentence, averaged, 0 if none."""
         return self._joined(self._parse().arrow("object_complexity").field("paper").to_numpy())

@@ -10,10 +10,11 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pyarrow as pa
 
+from engine.component import EntryComponent, Parser, Specialist
 from engine.errors import ImageError
 from engine.images.decode import decode
 from engine.images.locate import Locator, read_image
@@ -175,8 +176,7 @@ class ImageItems:
         return self.worker.one_huge_image if self._area[position] > HUGE_PIXELS else contextlib.nullcontext()
 
     def annotate(self, samples: Sequence[Sample]) -> Sequence[Answer]:
-        answer: Sequence[Answer] = self.worker.component.annotate(samples)
-        return answer
+        return cast(Specialist, self.worker.component).annotate(samples)
 
     def checked(self, sample: Sample, answer: Answer) -> Any:
         error = check_answer(answer, sample, self.node.gives, human=self.node.reads_labels)
@@ -231,8 +231,7 @@ class TextItems:
         return Asked([(p, self.texts[self.keys[p]]) for p in range(lo, hi) if p not in settled], settled)
 
     def annotate(self, texts: Sequence[str]) -> Sequence[Parse]:
-        answer: Sequence[Parse] = self.worker.component.parse(texts)
-        return answer
+        return cast(Parser, self.worker.component).parse(texts)
 
     def checked(self, text: str, parse: Parse) -> Any:
         parse.text_key = text_key(text)
@@ -280,10 +279,12 @@ class EntryItems:
         return Asked([(p, self.rows[p]) for p in range(lo, hi) if p not in settled], settled)
 
     def annotate(self, rows: Sequence[dict[str, Any]]) -> Sequence[Any]:
-        answers = []
-        for row, answer in zip(rows, self.worker.component.probe(rows), strict=True):
-            error = answer if isinstance(answer, ImageError) else None
-            answers.append(Failure("ingest", error.reason, str(error)) if error else row | answer)
+        answers: list[dict[str, Any] | Failure] = []
+        for row, answer in zip(rows, cast(EntryComponent, self.worker.component).probe(rows), strict=True):
+            if isinstance(answer, ImageError):
+                answers.append(Failure("ingest", answer.reason, str(answer)))
+            else:
+                answers.append(row | answer)
         return answers
 
     def checked(self, row: dict[str, Any], answer: Any) -> Any:

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 import pyarrow as pa
 
+from engine.component import EntryComponent, Parser, ShardComponent, Specialist
 from engine.config.catalog import resolve
 from engine.errors import GONE, EngineError, ImageError, SourcesGone, StartError
 from engine.images.decode import Limits
@@ -32,6 +33,9 @@ from engine.running.shard_inputs import ShardInputs
 from engine.storage import web
 from engine.storage.commits import Commits, File, Record, TableWriter
 from engine.storage.files import Storage
+
+# Which one it is follows from the node's `over`: images, texts, entries or shard.
+Component = Specialist | Parser | EntryComponent | ShardComponent[ShardInputs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Worker:
         self.decode_seconds = context.decode_seconds
         web.ATTEMPTS = context.web_attempts
         self.one_huge_image = threading.Lock()
-        self.component: Any = None
+        self.component: Component | None = None  # until `load`
         self._threads: ThreadPoolExecutor | None = None
         self._batch_size = node.resources.batch_size
         self.foreign = Foreign(self.storage, log, here=not guarded)
@@ -68,8 +72,9 @@ class Worker:
         _, component = resolve("component", self.node.target, {})
         try:
             with self.foreign.call():
-                self.component = component(**self.node.options)
-                self.component.load()
+                made: Component = component(**self.node.options)
+                made.load()
+                self.component = made
         except EngineError as error:
             raise StartError(f"{self.node.name} cannot start: {error}") from error
         except (Interrupted, DescriptorsClosed):
@@ -145,7 +150,7 @@ class Worker:
         inputs = ShardInputs(self.storage, self.nodes, self.node, unit)
         commits = Commits(self.storage, self.node.folder)
         try:
-            output = self.component.run(unit.shard, inputs, commits)
+            output = cast(ShardComponent[ShardInputs], self.component).run(unit.shard, inputs, commits)
         except ImageError as error:
             if error.reason not in GONE:
                 raise

@@ -122,7 +122,7 @@ def _check_outcome(
     before: Mapping[str, npt.NDArray[np.int32]],
 ) -> None:
     """RunFailed for what must not pass as done."""
-    sentences = [absent_sentence(scheduler.absent, stage)] if scheduler.absent else []
+    sentences = [absent_sentence(scheduler.queues.absent, stage)] if scheduler.queues.absent else []
     for node in nodes:
         count, share = scheduler.counts.get(node.name, NodeCount()), runtime.recipe.run.max_failed_share
         if node.over != "entries" and too_many(node.name, count, share):

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.component import Output
 from engine.errors import ImageError, SourcesGone, StorageError
 from engine.images.decode import EXTENSIONS
 from engine.images.locate import image_bytes
@@ -29,7 +30,7 @@ from pipelines.emit.pairs import PairCounts, pair_options
 from pipelines.emit.source_names import released_sources
 from pipelines.emit.writers import FORMATS
 from pipelines.emit.writers.format import IMAGE_COLUMNS, SAMPLE, Sample, Shard
-from pipelines.filter.judge import Output, shard_record
+from pipelines.filter.judge import shard_record
 from pipelines.recipe import Pairs
 
 

@@ -6,14 +6,13 @@ Verdicts are files of their own, aligned with the record, so judging again with 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.component import RESOURCES
+from engine.component import RESOURCES, Output
 from engine.config.catalog import check_options, defaults_of, options_of, resolve
 from engine.config.values import shown
 from engine.errors import ConfigError
@@ -24,7 +23,7 @@ from engine.running.graph import KEPT_REGIONS, Node, Resources, record_nodes, re
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import ANNOTATIONS, RECORD
 from engine.scores.calibration import Calibration
-from engine.storage.commits import Commits, File
+from engine.storage.commits import Commits
 from filters import CATALOG
 from filters.judging.apply_rules import counts, judge
 from filters.judging.parents import SPEAKING
@@ -37,16 +36,6 @@ if TYPE_CHECKING:
     from pipelines.filter.whole_set import Surveyed
 
 JUDGE_VERSION = 2  # 1: what names a dropped annotation was kept
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What a component over a whole shard made."""
-
-    files: Mapping[str, File]
-    items: int
-    failures: int = 0
-    counts: Mapping[str, Any] | None = None
 
 
 # Name in the recipe, function, options as given: quantiles are mappings still.

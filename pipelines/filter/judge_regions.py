@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from engine.component import RESOURCES
+from engine.component import RESOURCES, Output
 from engine.keys import stable_hash
 from engine.layout import JUDGE_REGIONS
 from engine.running.graph import KEPT_REGIONS, Node, Resources
@@ -20,7 +20,7 @@ from engine.storage.commits import Commits
 from filters.judging.apply_rules import counts, judge
 from filters.judging.quantiles import places
 from filters.verdict import needs_survey, reads
-from pipelines.filter.judge import NamedRule, Output, changed_rules, named_rules, rules_of, shard_options, shard_record
+from pipelines.filter.judge import NamedRule, changed_rules, named_rules, rules_of, shard_options, shard_record
 from pipelines.recipe import Recipe
 
 FIRST_VERSION = 1

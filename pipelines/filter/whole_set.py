@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from engine.component import Output
 from engine.images.near_duplicates import Hashes, distances, groups, neighbours
 from engine.images.perceptual_hash import RADIUS, hashes_to_array
 from engine.keys import stable_hash
@@ -33,7 +34,6 @@ from filters.judging.quantiles import Place, filled, governed, places, quantile,
 from filters.verdict import Verdict, needs_survey
 from pipelines.filter.judge import (
     NamedRule,
-    Output,
     first_pass,
     keyed,
     named_rules,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.component import Output
 from engine.records.boxes import iou, row_box
 from engine.records.shard import one_array
 from engine.running.shard_inputs import ShardInputs
@@ -21,7 +22,6 @@ from engine.storage.commits import Commits
 from filters.judging.apply_rules import FOLLOWING
 from model.evaluate.detections import Detection, Truth
 from model.evaluate.matching import matched
-from pipelines.filter.judge import Output
 from pipelines.refine.merge_texts import Happened, TextMerge
 from pipelines.refine.rows import KeptShard, Row, region_row
 from refinement.folds import fold_of

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from engine.component import Output
 from engine.errors import ImageError
 from engine.images.decode import Limits
 from engine.images.locate import image_pixels
@@ -23,7 +24,6 @@ from engine.storage.files import Storage
 from model.decoding.likelihood import SCORE_KIND
 from model.network.model_folder import local_copy
 from model.pairs.targets import Item, Order, in_target_order, item_fault, write_target
-from pipelines.filter.judge import Output
 from pipelines.refine.propose_texts import TEXT_EVIDENCE, Writing
 from pipelines.refine.rows import KeptShard, Row, region_row
 from refinement.folds import fold_of

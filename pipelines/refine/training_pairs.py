@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.component import Output
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import required
 from engine.storage.commits import Commits
 from model.pairs.compile import compile_pairs
 from model.pairs.pair import PAIRS, Options, pair_row
-from pipelines.filter.judge import Output
 from pipelines.refine.rows import KeptShard, Row
 from refinement.folds import fold_of
 

@@ -84,10 +84,15 @@ def test_every_column_of_every_view_has_a_meaning() -> None:
 
 def test_the_schema_is_told_without_a_data_set() -> None:
     table = said("query", "--schema")
-    assert "pairs: one row a pair" in table
+    assert "pairs: one row for each training pair" in table
     assert max(map(len, table.splitlines())) <= 130
     rows = json.loads(said("query", "--schema", "--format", "json"))
-    assert {"view": "regions", "column": "label", "type": "VARCHAR", "meaning": "its class; '' for text"} in rows
+    assert {
+        "view": "regions",
+        "column": "label",
+        "type": "VARCHAR",
+        "meaning": "class name; '' for a text region",
+    } in rows
 
 
 # --- strangers' characters ------------------------------------------------------------------------------

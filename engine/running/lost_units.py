@@ -1,0 +1,179 @@
+"""Units that did not come back: cut until one image is left, which is tried again and then counts as failed.
+
+The parts of a split unit come back by value; when all rows are there, they are committed as if the unit had never been
+split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import pyarrow as pa
+
+from engine.errors import RunFailed
+from engine.running.graph import Node
+from engine.running.messages import Done, Suspect, Unit
+from engine.running.run_options import RunOptions
+from engine.running.shard_inputs import ShardInputs
+from engine.running.slots import Watcher
+from engine.running.unit_queues import UnitQueues
+from engine.running.worker import Worker, WorkerContext, commit_file, table_bytes, table_from_bytes
+from engine.schema import Failure
+from engine.storage.commits import Commits, TableWriter
+from engine.storage.files import Storage
+
+
+@dataclass(slots=True)
+class _Split:
+    """A unit that was split, and the rows that came back so far, by position."""
+
+    unit: Unit
+    total: int
+    rows: dict[tuple[int, int], pa.Table] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    failures: list[tuple[str, str, str]] = field(default_factory=list)
+    seconds: float = 0.0
+    notes: set[str] = field(default_factory=set)
+
+    def add(self, part: Unit, done: Done) -> None:
+        self.rows[(part.lo, part.hi)] = table_from_bytes(done.rows)
+        self.digests.update(done.inputs)
+        self.failures += done.failures
+        self.seconds += done.seconds
+        self.notes.update(done.notes)
+
+    @property
+    def complete(self) -> bool:
+        return sum(hi - lo for lo, hi in self.rows) >= self.total
+
+
+class LostUnits:
+    """The units of one run that were split, and those that wait for a trial of one image in a fresh worker."""
+
+    def __init__(
+        self, storage: Storage, nodes: Mapping[str, Node], queues: UnitQueues, watcher: Watcher, options: RunOptions
+    ) -> None:
+        self.storage, self.nodes, self.queues, self.watcher, self.options = storage, nodes, queues, watcher, options
+        self._splits: dict[tuple[str, int], _Split] = {}  # by node and shard
+        self._trials: dict[tuple[str, int, int], Unit] = {}  # (node, shard, item on trial): the suspended unit
+
+    def recover(self, node: Node, unit: Unit, total: int, items: int, cause: str) -> tuple[Unit, Done] | None:
+        """Queue again what a worker that died had in hand: `items` of `total` were finished (-1: not known).
+
+        Returns the single image's unit with its failure, where the image is given up.
+        """
+        if unit.fresh and (node.name, unit.shard, unit.lo) in self._trials:
+            suspended = self._trials.pop((node.name, unit.shard, unit.lo))
+            unit, total, items = suspended, suspended.hi - suspended.lo, unit.lo - suspended.lo
+        elif total < 0 <= unit.hi:
+            total = unit.hi - unit.lo
+        if self.queues.is_aside(node.name, unit.shard):
+            return None
+        if node.over == "shard" or total <= 1:
+            return self._try_again(node, unit, total, cause)
+        self.watcher.noted(
+            node.name, f"shard {unit.shard} [{unit.lo}, {unit.lo + total}): worker lost ({cause}); split"
+        )
+        self._put_parts(node, unit, total, _cuts(unit.lo, total, items, node.resources.batch_size))
+        return None
+
+    def suspend(self, node: Node, unit: Unit, total: int, suspect: Suspect) -> None:
+        """Too many items failed: try the first of them in a fresh worker, before their failures are believed."""
+        self.watcher.noted(
+            node.name, f"shard {unit.shard}: {suspect.failed} failures ({suspect.reason}); trying one elsewhere"
+        )
+        if unit.whole:
+            self._splits[(node.name, unit.shard)] = _Split(unit, total)
+        self._trials[(node.name, unit.shard, suspect.item)] = replace(unit, hi=unit.lo + total)
+        trial = replace(unit, lo=suspect.item, hi=suspect.item + 1, fresh=True, trust=True, attempts=1)
+        self.queues.put_first(node.name, [trial])
+
+    def end_trial(self, node: Node, trial: Unit, done: Done) -> bool:
+        """Queue the suspended unit again, after the trial of one of its items. False if `trial` is no trial."""
+        suspended = self._trials.pop((node.name, trial.shard, trial.lo), None) if trial.fresh else None
+        if suspended is None:
+            return False
+        if done.failed:
+            self.queues.put_first(node.name, [replace(suspended, trust=True)])
+            return True
+        self.watcher.noted(
+            node.name, f"shard {suspended.shard}: a fresh worker can do it; the sick one's work is not used"
+        )
+        if trial.lo > suspended.lo:
+            total = suspended.hi - suspended.lo
+            self._put_parts(node, suspended, total, [suspended.lo, trial.lo, suspended.hi])
+        else:
+            attempts = suspended.attempts + 1
+            trust = attempts > self.options.image_attempts
+            self.queues.put_first(node.name, [replace(suspended, attempts=attempts, trust=trust, fresh=True)])
+        return True
+
+    def add_part(self, node: Node, unit: Unit, done: Done) -> None:
+        """Keep the rows of a part; commit the whole when no part is missing."""
+        if self.queues.is_aside(node.name, unit.shard):
+            return
+        split = self._splits[(node.name, unit.shard)]
+        split.add(unit, done)
+        if split.complete:
+            self._commit(node, split)
+
+    def forget(self, node: Node, shard: int) -> None:
+        """Drop the parts and trials of a shard that is set aside."""
+        self._splits.pop((node.name, shard), None)
+        for trial in [key for key in self._trials if key[:2] == (node.name, shard)]:
+            del self._trials[trial]
+
+    def _put_parts(self, node: Node, unit: Unit, total: int, cuts: Sequence[int]) -> None:
+        if unit.whole:
+            self._splits[(node.name, unit.shard)] = _Split(unit, total)
+        parts = [replace(unit, lo=lo, hi=hi, fresh=False, attempts=1) for lo, hi in pairwise(cuts) if lo < hi]
+        self.queues.put_first(node.name, parts)
+
+    def _try_again(self, node: Node, unit: Unit, total: int, cause: str) -> tuple[Unit, Done] | None:
+        """The same unit once more; after `image_attempts` a single image counts as failed."""
+        if unit.attempts < self.options.image_attempts:
+            self.queues.put_first(node.name, [replace(unit, attempts=unit.attempts + 1)])
+            return None
+        if total != 1 or node.over == "shard":
+            raise RunFailed(f"{node.name} loses its worker on shard {unit.shard} again and again ({cause}).")
+        return self._failed_image(node, unit, cause)
+
+    def _failed_image(self, node: Node, unit: Unit, cause: str) -> tuple[Unit, Done]:
+        worker = Worker(node, WorkerContext(self.nodes, self.storage.url), guarded=False)
+        inputs = ShardInputs(self.storage, self.nodes, node, unit)
+        items, attempts = worker.items(inputs), self.options.image_attempts
+        reason = "timeout" if cause.startswith("no answer") else "crash"
+        failure = Failure(node.name, reason, f"the worker was lost {attempts} times on it ({cause})", attempts)
+        if unit.whole:
+            self._splits[(node.name, unit.shard)] = _Split(unit, 1)
+        rows = table_bytes(items.table([failure], unit.lo))
+        failures = [(items.name(unit.lo), reason, failure.error)]
+        done = Done(1, 1, rows=rows, inputs=inputs.digests, failures=failures, asked=1, refused=1)
+        return replace(unit, hi=unit.lo + 1, fresh=False), done
+
+    def _commit(self, node: Node, split: _Split) -> None:
+        """Write the rows of all parts into one file."""
+        unit = split.unit
+        del self._splits[(node.name, unit.shard)]
+        commits = Commits(self.storage, node.folder)
+        table = pa.concat_tables([split.rows[part] for part in sorted(split.rows)])
+        with TableWriter(commits, unit.shard, table.schema, unit.revision) as writer:
+            writer.write(table)
+        failed = len(split.failures)
+        committed = commit_file(commits, node, unit, writer.file, failed, split.digests)
+        notes = sorted(split.notes | {"split and put together"})
+        done = Done(table.num_rows, failed, committed, b"", split.seconds, notes, {}, split.failures)
+        self.watcher.finished(node.name, unit, done)
+        self.queues.committed(node, unit.shard, unit.revision)
+
+
+def _cuts(lo: int, total: int, items: int, batch: int) -> list[int]:
+    """Where to cut [lo, lo + total): what was finished, the batch in hand, the rest; else halves on a batch's edge."""
+    hi = lo + total
+    if 0 < items < total:
+        return [lo, lo + items, min(lo + items + batch, hi), hi]
+    if total > batch:
+        return [lo, lo + -(-total // (2 * batch)) * batch, hi]
+    return [lo, lo + total // 2, hi]

@@ -1,0 +1,114 @@
+"""Which units can run now: one queue for each node.
+
+A unit enters its queue when all inputs of its shard are committed. Shards whose images cannot be read now are set
+aside: nothing of them is committed in this run.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.layout import IMAGES
+from engine.running.graph import Node
+from engine.running.messages import Unit
+from engine.running.plan import Plan
+
+
+class UnitQueues:
+    """The queues of one run, and the shards that are still to do.
+
+    `give_up`: an image whose source cannot be read counts as failed, instead of setting its shard aside.
+    """
+
+    def __init__(self, plan: Plan, *, give_up: bool) -> None:
+        self.plan, self.give_up = plan, give_up
+        self.absent: dict[int, dict[str, tuple[str, str]]] = {}  # shard -> image -> reason and error
+        self._aside: set[tuple[str, int]] = set()  # (node, shard)
+        self._queues: dict[str, deque[Unit]] = {node.name: deque() for node in plan.nodes}
+        self._open: dict[str, set[int]] = {node.name: set() for node in plan.nodes}  # shards to do in this run
+        self._retry = {name: set(shards) for name, shards in plan.retry.items()}
+        self._readers = {node.name: [other for other in plan.nodes if node.name in other.inputs] for node in plan.nodes}
+
+    def __getitem__(self, node: str) -> deque[Unit]:
+        return self._queues[node]
+
+    def __len__(self) -> int:
+        """Units in all queues."""
+        return sum(map(len, self._queues.values()))
+
+    def fill(self, node: Node, todo: Mapping[str, npt.NDArray[np.bool_]]) -> None:
+        """Queue the node's shards whose inputs are committed. `todo`: by node, a mask of the shards to do."""
+        required, own = self.plan.required(node), self.plan.revisions[node.name]
+        waits = np.zeros(self.plan.shards, np.bool_)
+        for name in node.inputs:
+            if name in todo:
+                waits |= todo[name]
+        for shard in map(int, np.flatnonzero((required >= 0) & ~waits & (own < required))):
+            self._enqueue(node, shard, int(required[shard]))
+        for shard in sorted(self._retry.get(node.name, ())):
+            if required[shard] >= 0 and not waits[shard] and own[shard] >= required[shard]:
+                self._enqueue(node, shard, self.plan.generation)
+        self._open[node.name] |= {int(shard) for shard in np.flatnonzero(todo[node.name])}
+
+    def put_first(self, node: str, units: Sequence[Unit]) -> None:
+        """Before all others, in the order given."""
+        self._queues[node].extendleft(reversed(units))
+
+    def committed(self, node: Node, shard: int, revision: int) -> None:
+        """Record a commit, and queue the units that waited for it."""
+        own = self.plan.revisions[node.name]
+        own[shard] = max(int(own[shard]), revision)
+        self._finish(node, shard)
+
+    def set_aside(self, node: str, shard: int, images: Iterable[tuple[str, str, str]]) -> None:
+        """Commit nothing of this shard in this run, and drop the queued units that would need its images.
+
+        `images`: image id, reason and error of those that cannot be read now.
+        """
+        self._aside.add((node, shard))
+        self.absent.setdefault(shard, {}).update({image: (reason, error) for image, reason, error in images})
+        for name, queue in self._queues.items():
+            left = [unit for unit in queue if not self._blocked(name, unit)]
+            queue.clear()
+            queue.extend(left)
+
+    def is_aside(self, node: str, shard: int) -> bool:
+        return (node, shard) in self._aside
+
+    def _enqueue(self, node: Node, shard: int, revision: int) -> None:
+        inputs = {name: int(self.plan.revisions[name][shard]) for name in (IMAGES, *node.inputs)}
+        self._retry.get(node.name, set()).discard(shard)
+        before = int(self.plan.revisions[node.name][shard])
+        unit = Unit(node.name, shard, revision, inputs, retry_of=before, give_up=self.give_up)
+        self._queues[node.name].append(unit)
+
+    def _finish(self, node: Node, shard: int) -> None:
+        """The node has nothing left to do for this shard: queue the units of nodes that waited for it."""
+        self._open[node.name].discard(shard)
+        for reader in self._readers[node.name]:
+            if not any(shard in self._open.get(name, ()) for name in reader.inputs):
+                self._enqueue_or_finish(reader, shard)
+
+    def _enqueue_or_finish(self, node: Node, shard: int) -> None:
+        """All nodes that this one reads are finished with the shard."""
+        if shard not in self._open[node.name] or ("pixels" in node.needs and shard in self.absent):
+            return
+        revisions = [int(self.plan.revisions[name][shard]) for name in node.inputs]
+        images = int(self.plan.revisions[IMAGES][shard])
+        required = max([0, *revisions, images if node.reads_labels else 0])
+        retried = shard in self._retry.get(node.name, ())
+        if min(revisions, default=0) < 0:
+            return
+        if retried or self.plan.revisions[node.name][shard] < required:
+            self._enqueue(node, shard, max(required, self.plan.generation if retried else 0))
+        else:
+            self._finish(node, shard)
+
+    def _blocked(self, name: str, unit: Unit) -> bool:
+        """Whether the unit is set aside, or would be as soon as a worker tried it."""
+        reads = "pixels" in self.plan.known[name].needs and unit.retry_of < 0 and not unit.give_up
+        return self.is_aside(name, unit.shard) or (reads and unit.shard in self.absent)
