@@ -1,30 +1,35 @@
-"""What every command shares: how it prints, how it fails, the version it tells, and `--debug` wherever it is written.
+"""What all commands share: printing, errors and exit codes, the version, and `--debug` at any position.
 
-What is printed may hold names and labels of strangers: it goes through `say`, which lets none of them command the
-terminal and never ends a command for a character that the terminal lacks.
+Names and labels come from strangers' files, so all output goes through `say`, which escapes control characters and
+characters that the terminal cannot encode.
 """
 
 from __future__ import annotations
 
 import atexit
+import functools
 import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec
 
 import typer
 from typer.core import TyperGroup
 
 from engine.running.interrupts import INTERRUPTED, ignore_signals
 
+if TYPE_CHECKING:
+    from engine.reading.dataset import Dataset
+
+P = ParamSpec("P")
 FAILED, WRONG = 1, 2
 DEBUG = "ENGINE_DEBUG"  # an environment variable, read by engine/running/foreign_code.py too
 
 
 class Commands(TyperGroup):
-    """`engine run --debug` is `engine --debug run`."""
+    """Accepts --debug after the command, too: `engine run --debug` is `engine --debug run`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own, rest = (args[: args.index("--")], args[args.index("--") :]) if "--" in args else (args, [])
@@ -33,15 +38,15 @@ class Commands(TyperGroup):
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """For people."""
+    """Print text for people: control characters become escapes, and so does what the stream cannot encode."""
     from engine.running.terminal_text import encodable, printable
 
     stream = sys.stderr if err else sys.stdout
     typer.echo(encodable(printable(text), stream), err=err)
 
 
-def give(text: str) -> None:
-    """For programs: as it is, unless a terminal shows it."""
+def write(text: str) -> None:
+    """Print text for programs: unchanged, unless stdout is a terminal."""
     from engine.running.terminal_text import encodable
 
     if sys.stdout.isatty():
@@ -50,12 +55,20 @@ def give(text: str) -> None:
         typer.echo(encodable(text, sys.stdout))
 
 
-def typed(text: str) -> str:
-    """An argument as it was typed: where the locale is plain C, Python takes what is UTF-8 for single bytes."""
+def as_typed(text: str) -> str:
+    """An argument as the user typed it: in a plain C locale, Python reads the bytes of UTF-8 one by one."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def say_version(wanted: bool) -> None:
+def check_choice(kind: str, value: str, choices: Sequence[str]) -> None:
+    """ConfigError with the nearest choice, if `value` is none of them."""
+    from engine.errors import unknown
+
+    if value not in choices:
+        raise unknown(kind, value, choices)
+
+
+def print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
@@ -63,8 +76,8 @@ def say_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def open_dataset(recipe: str, dataset: str) -> Any:
-    """The data set a command reads: the one named, or the recipe's; stderr tells if another recipe made its state."""
+def open_dataset(recipe: str, dataset: str) -> Dataset:
+    """The data set named by --dataset, or the recipe's. Warns on stderr if another recipe made its current state."""
     from engine.reading.dataset import Dataset
 
     if dataset:
@@ -72,45 +85,53 @@ def open_dataset(recipe: str, dataset: str) -> Any:
     from pipelines.recipe import load_recipe
     from pipelines.stages.current import made_by_another
 
-    chosen = load_recipe(recipe)
-    opened = Dataset.open(chosen.dataset)
-    if told := made_by_another(opened.storage, chosen, recipe):
-        say(told, err=True)
+    loaded = load_recipe(recipe)
+    opened = Dataset.open(loaded.dataset)
+    if warning := made_by_another(opened.storage, loaded, recipe):
+        say(warning, err=True)
     return opened
 
 
-def guarded(work: Callable[[], None]) -> None:
-    """Errors on purpose are one sentence on stderr and a right exit code; any other says where it was raised."""
-    from engine.errors import ConfigError, EngineError
+def guarded(command: Callable[P, None]) -> Callable[P, None]:
+    """Prints an error as one sentence on stderr and exits with its code: 1 for a failure, 2 for a mistake of the user.
 
-    try:
-        work()
-    except typer.Exit:
-        raise
-    except KeyboardInterrupt:
-        atexit.register(ignore_signals)  # before what ends Ray's processes, which was registered earlier
-        fail("Interrupted. What was committed stays; the same command goes on from there.", INTERRUPTED)
-    except BrokenPipeError:
-        raise typer.Exit(0) from None
-    except (EngineError, SystemExit, Exception) as error:  # noqa: BLE001  no traceback reaches the user unasked
-        if os.environ.get(DEBUG):
-            traceback.print_exc()
-        if isinstance(error, EngineError):
-            fail(str(error), WRONG if isinstance(error, ConfigError) else FAILED)
-        fail(_fault(error), FAILED)
+    An error that is not an EngineError is a fault of ours: the sentence names the line that raised it.
+    """
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        from engine.errors import ConfigError, EngineError
+
+        try:
+            command(*args, **kwargs)
+        except typer.Exit:
+            raise
+        except KeyboardInterrupt:
+            atexit.register(ignore_signals)  # runs before the function that ends Ray, which was registered earlier
+            fail("Interrupted. What was committed stays; the same command goes on from there.", INTERRUPTED)
+        except BrokenPipeError:
+            raise typer.Exit(0) from None
+        except (EngineError, SystemExit, Exception) as error:  # noqa: BLE001  no traceback reaches the user unasked
+            if os.environ.get(DEBUG):
+                traceback.print_exc()
+            if isinstance(error, EngineError):
+                fail(str(error), WRONG if isinstance(error, ConfigError) else FAILED)
+            fail(_fault(error), FAILED)
+
+    return run
 
 
 def _fault(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    line = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
     return (
-        f"A fault of the engine: {type(error).__name__}: {error}{place}: please report it, with what the same command "
-        "prints with --debug"
+        f"A fault of the engine: {type(error).__name__}: {error}{line}: please report it, with the output of the same "
+        "command with --debug"
     )
 
 
 def fail(sentence: str, code: int) -> NoReturn:
-    """On one line, with an end: what a foreign library said may have several lines and none."""
-    told = re.sub(r"\s*[\r\n]\s*", " ", sentence.strip())
-    say(f"engine: {told if told.endswith(('.', '?')) else told + '.'}", err=True)
+    """Print the sentence on one line with a full stop, and exit. Messages of other libraries may have several lines."""
+    line = re.sub(r"\s*[\r\n]\s*", " ", sentence.strip())
+    say(f"engine: {line if line.endswith(('.', '?')) else line + '.'}", err=True)
     raise typer.Exit(code)

@@ -1,4 +1,4 @@
-"""The tables beside FLD-5B's: by hand on small data sets, against spaCy counted anew, and of releases and verdicts."""
+"""The named queries that print the tables of the Florence-2 paper, on small data sets and against spaCy's counts."""
 
 from __future__ import annotations
 
@@ -13,45 +13,23 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from engine.errors import ConfigError
 from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
-from engine.reading.sql import KEPT, connect, named_query, query, run_query
+from engine.reading.sql import KEPT, connect, query, run_query
 from engine.records.assemble import assemble
 from engine.schema import ANNOTATIONS, PARSE, SCHEMA_VERSION, VERDICTS, as_row, text_key
 from engine.storage.files import Storage
 from filters.judging.apply_rules import keep
-from pipelines.stages import run as stages
 from specialists.spacy_parse.specialist import PACKAGED_PIPELINE, SpacyParse
 from tests.builders import Row, failure, images, parsed, phrase, record, region, row, text
+from tests.engine.reading.tables import table, values
 from tests.handmade import commit, handmade
-from tests.runs import draw_photos, recipe
 from tests.shared_data import shared
-
-OURS = (
-    "annotation_statistics",
-    "semantic_coverage",
-    "spatial_area",
-    "spatial_aspect",
-    "spatial_centre",
-    "nouns_without_region",
-    "regions_without_text",
-    "quality",
-)
 
 
 @pytest.fixture(scope="module")
 def hand(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return handmade(tmp_path_factory.mktemp("hand"))
-
-
-def table(dataset: Dataset, name: str, of: str = "") -> list[Row]:
-    rows: list[Row] = query(dataset, named_query(name), of=of).to_pylist()
-    return rows
-
-
-def told(rows: Sequence[Row], *columns: str) -> list[tuple[Any, ...]]:
-    return [tuple(row[column] for column in columns) for row in rows]
 
 
 def write(folder: Path, shard: pa.Table, parse: Sequence[Row], dropped: Mapping[str, str]) -> Dataset:
@@ -113,8 +91,8 @@ def test_what_fld_5b_has_stands_beside_whether_or_not_we_have_any(hand: Dataset)
 
 def test_boxes_of_the_hand_made_set(hand: Dataset) -> None:
     columns = ("region_text", "text_phrase_region")
-    assert told(table(hand, "spatial_area"), "side_from", *columns) == [(0.3, 1, 0), (0.5, 1, 1), (0.6, 1, 0)]
-    assert told(table(hand, "spatial_aspect"), "log2_from", *columns) == [(0.0, 2, 1), (2.0, 1, 0)]
+    assert values(table(hand, "spatial_area"), "side_from", *columns) == [(0.3, 1, 0), (0.5, 1, 1), (0.6, 1, 0)]
+    assert values(table(hand, "spatial_aspect"), "log2_from", *columns) == [(0.0, 2, 1), (2.0, 1, 0)]
     cells = {
         (row["type"], row["y"], f"x{k}"): row[f"x{k}"]
         for row in table(hand, "spatial_centre")
@@ -126,12 +104,12 @@ def test_boxes_of_the_hand_made_set(hand: Dataset) -> None:
 
 
 def test_a_kept_region_that_no_kept_phrase_names_is_without_text(hand: Dataset) -> None:
-    assert told(table(hand, "regions_without_text"), "label", "without_text", "kept", "share") == [("cup", 1, 1, 1.0)]
+    assert values(table(hand, "regions_without_text"), "label", "without_text", "kept", "share") == [("cup", 1, 1, 1.0)]
 
 
 def test_the_funnel_of_the_hand_made_set(hand: Dataset) -> None:
     rows = table(hand, "funnel")
-    found = {kind: told([row for row in rows if row["annotation_type"] == kind], "step", "number") for kind in KEPT}
+    found = {kind: values([row for row in rows if row["annotation_type"] == kind], "step", "number") for kind in KEPT}
     assert found["images"] == [("given", 5), ("failed", 1), ("min_side", 1), ("kept", 3)]
     assert found["regions"] == [
         ("given", 12),
@@ -191,7 +169,7 @@ def merged(folder: Path) -> Dataset:
 
 def test_a_phrase_names_what_its_regions_were_merged_into_once(tmp_path: Path) -> None:
     found = query(merged(tmp_path), "SELECT phrase_id, region_id FROM kept.triplets ORDER BY ALL")
-    assert told(found.to_pylist(), "phrase_id", "region_id") == [("p/0", "r/0"), ("p/1", "r/0"), ("p/3", "r/0")]
+    assert values(found.to_pylist(), "phrase_id", "region_id") == [("p/0", "r/0"), ("p/1", "r/0"), ("p/3", "r/0")]
 
 
 def test_triplets_are_those_a_release_would_hold(tmp_path: Path) -> None:
@@ -201,14 +179,14 @@ def test_triplets_are_those_a_release_would_hold(tmp_path: Path) -> None:
         found = run_query(con, "SELECT phrase_id, region_id FROM kept.triplets").to_pylist()
     released = keep(assemble([shard]).combine_chunks(), judged.cast(VERDICTS)).to_pylist()
     pairs = [(item["id"], name) for image in released for item in image["phrases"] for name in item["region_ids"]]
-    assert sorted(told(found, "phrase_id", "region_id")) == sorted(pairs)
+    assert sorted(values(found, "phrase_id", "region_id")) == sorted(pairs)
     assert len(pairs) == 3
 
 
 def test_statistics_count_a_region_for_each_phrase_that_names_it(tmp_path: Path) -> None:
     rows = [row for row in table(merged(tmp_path), "annotation_statistics") if row["type"] == "text-phrase-region"]
     columns = ("text_type", "image_annotations", "avg_tokens", "regions", "avg_regional_tokens")
-    assert told([row for row in rows if row["regions"]], *columns) == [
+    assert values([row for row in rows if row["regions"]], *columns) == [
         ("brief", 1, 8.0, 2, 2.0),
         ("detailed", 1, 8.0, 1, 8.0),
     ]
@@ -221,16 +199,16 @@ def test_statistics_count_a_region_for_each_phrase_that_names_it(tmp_path: Path)
 def test_a_word_is_a_run_of_letters_and_digits(tmp_path: Path, label: str, words: int) -> None:
     dataset = write(tmp_path, record(regions=[region(label=label)]), [], {})
     rows = [row for row in table(dataset, "annotation_statistics") if row["regions"]]
-    assert told(rows, "text_type", "regions", "avg_regional_tokens") == [("phrase", 1, words)]
+    assert values(rows, "text_type", "regions", "avg_regional_tokens") == [("phrase", 1, words)]
 
 
 def test_a_noun_is_grounded_by_a_phrase_that_holds_it_and_names_a_kept_region(tmp_path: Path) -> None:
     rows = table(merged(tmp_path), "nouns_without_region")
-    assert told(rows, "noun", "without_region", "said", "example") == [("mat", 1, 2, CAPTION)]
+    assert values(rows, "noun", "without_region", "said", "example") == [("mat", 1, 2, CAPTION)]
 
 
 def test_regions_without_text_know_merges(tmp_path: Path) -> None:
-    assert told(table(merged(tmp_path), "regions_without_text"), "label", "without_text") == [("r/4", 1)]
+    assert values(table(merged(tmp_path), "regions_without_text"), "label", "without_text") == [("r/4", 1)]
 
 
 def test_of_a_text_that_two_shards_parsed_the_parse_that_succeeded_is_shown(tmp_path: Path) -> None:
@@ -239,7 +217,7 @@ def test_of_a_text_that_two_shards_parsed_the_parse_that_succeeded_is_shown(tmp_
     commit(dataset.storage, "parse/k", 1, pa.Table.from_pylist([broken], schema=PARSE))
     commit(dataset.storage, "parse/k", 2, pa.Table.from_pylist([parsed(CAPTION, tokens=9)], schema=PARSE))
     found = query(Dataset.open(dataset.url), "SELECT tokens, len(failures) AS failed FROM parse").to_pylist()
-    assert told(found, "tokens", "failed") == [(8, 0)]
+    assert values(found, "tokens", "failed") == [(8, 0)]
 
 
 # --- what texts say, counted anew ------------------------------------------------------------------
@@ -299,72 +277,3 @@ def test_coverage_is_what_spacy_counts_by_the_definitions(tmp_path: Path, captio
             assert found["strict"] == pytest.approx(mean(count[measure] for count in counts), rel=share, abs=0.0051)
             like = f"{measure}_paper" if f"{measure}_paper" in counts[0] else measure
             assert found["paper_like"] == pytest.approx(mean(count[like] for count in counts), rel=share, abs=0.0051)
-
-
-# --- of releases and of other verdicts -----------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, str, list[list[Row]]]:
-    """A small run and its release v1; then another chain of filters. The first verdicts, and the tables then."""
-    folder = tmp_path_factory.mktemp("made")
-    draw_photos(folder / "photos", 7, size=80)
-
-    def chain(floor: float, **changes: Any) -> Any:
-        annotate = {
-            "boxes": {"use": "fake_detector", "seed": 1, **changes},
-            "objects": {"use": "consensus"},
-            "captions": {"use": "fake_captioner"},
-            "parse": {"use": "spacy_parse"},
-            "phrases": {"use": "label_grounder"},
-        }
-        rules = [{"min_score": {"floor": floor}}, "ungrounded_phrase"]
-        return recipe(folder / "set", folder / "photos", {}, annotate=annotate, filter=rules)
-
-    stages.run(chain(0.3), runner="local")
-    first = Dataset.open(str(folder / "set"))
-    tables = [table(first, name) for name in OURS]
-    for stage in ("annotate", "filter"):
-        stages.run(chain(0.9, seed=2), stage=stage, runner="local")
-    return Dataset.open(str(folder / "set")), first.judge, tables
-
-
-def test_the_tables_of_a_release_are_those_of_the_record_it_was_made_of(made: Any) -> None:
-    dataset, _, tables = made
-    assert [table(dataset, name, of="releases/v1") for name in OURS] == tables
-    assert sum(row["regions"] or 0 for row in tables[0] if row["type"] == "text-phrase-region") > 5
-
-
-def test_the_tables_of_older_verdicts_are_on_the_answers_they_judged(made: Any) -> None:
-    dataset, before, tables = made
-    assert dataset.judge != before
-    assert [table(dataset, name, of=before) for name in OURS] == tables
-    assert table(dataset, "annotation_statistics") != tables[0]
-
-
-def test_every_view_reads_a_release_and_all_in_it_is_kept(made: Any) -> None:
-    dataset, _, _ = made
-    with connect(dataset, of="releases/v1") as con:
-        for column in ("images", *ANNOTATIONS, "verdicts", "inputs"):
-            assert {row["kept"] for row in run_query(con, f"SELECT kept FROM {column}").to_pylist()} <= {True}
-        assert run_query(con, "SELECT * FROM failures").num_rows == 0
-        assert run_query(con, "SELECT * FROM runs").num_rows == 3
-        where = run_query(con, "SELECT uri, byte_offset, byte_length FROM images LIMIT 1").to_pylist()[0]
-    with open(where["uri"], "rb") as tar:
-        tar.seek(where["byte_offset"])
-        assert tar.read(where["byte_length"]).startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize("name", ["releases/v2", "release/v1", "releases", "v1", "judge/none"])
-def test_an_unknown_record_gets_the_nearest_name(made: Any, name: str) -> None:
-    with pytest.raises(ConfigError, match=r"^Unknown kept record '.*': (did you mean '|known: judge/)[^\n]*$"):
-        query(made[0], "SELECT 1", of=name)
-
-
-def test_verdicts_on_nodes_that_are_gone_are_told_in_one_sentence(made: Any) -> None:
-    dataset, before, _ = made
-    renamed = [node for node in dataset.nodes if node.name != "captions"]
-    with pytest.raises(
-        ConfigError, match=r"^The verdicts 'judge/.*' are on boxes, captions, judge-regions, objects.*run the recipe"
-    ):
-        Dataset(dataset.storage, renamed, dataset.judge, dataset.probe).of(before)

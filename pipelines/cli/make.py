@@ -1,0 +1,128 @@
+"""Commands that make something: a data set with its releases, a trained model."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli import options
+from pipelines.cli.console import check_choice, guarded, say
+
+if TYPE_CHECKING:
+    from model.training.job import OnProgress, Progress
+    from pipelines.recipe import Recipe
+
+RUNNERS = ("ray", "local")
+
+
+@guarded
+def run(
+    recipe: options.Recipe = "recipe.yaml",
+    stage: Annotated[str, typer.Option(help="ingest, annotate, filter, refine or emit; default: all.")] = "",
+    settings: options.Settings = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what is to do; with --stage filter: what would change.")
+    ] = False,
+    probe: Annotated[int, typer.Option(help="With --dry-run: time each specialist on this many images.")] = 0,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed images again.")] = False,
+    runner: Annotated[
+        str, typer.Option(help="ray, or local: in this process, without protection from crashes.")
+    ] = "ray",
+    address: options.Address = "",
+) -> None:
+    """Run the stages that are not up to date: ingest, annotate, filter, refine, emit. Repeat it to continue a run."""
+    from pipelines.recipe import load_recipe
+    from pipelines.stages.run import STAGES
+
+    if stage:
+        check_choice("stage", stage, STAGES)
+    check_choice("runner", runner, RUNNERS)
+    loaded = load_recipe(recipe, settings or [])
+    if not dry_run:
+        _run(loaded, stage, runner, address, retry_failed=retry_failed)
+    elif stage == "filter":
+        _print_what_if(loaded)
+    else:
+        _print_dry_run(loaded, stage, probe, retry_failed=retry_failed)
+
+
+def _run(recipe: Recipe, stage: str, runner: str, address: str, *, retry_failed: bool) -> None:
+    from engine.running.progress import LiveLine
+    from pipelines.stages import run as stages
+    from pipelines.stages.summary import render_summary
+
+    summary = stages.Summary(recipe.dataset)
+    try:
+        stages.run(
+            recipe,
+            stage=stage or None,
+            runner=runner,
+            address=address or None,
+            retry_failed=retry_failed,
+            watch=lambda name: LiveLine(name, recipe.ingest.shard_size),
+            hear=_training_line,
+            tell=lambda sentence: say(sentence, err=True),
+            command=" ".join(["engine", *sys.argv[1:]]),
+            summary=summary,
+        )
+    except BaseException:
+        if any(tally.failed or tally.notes for tally in summary.tallies.values()):
+            say(render_summary(summary))
+        raise
+    say(render_summary(summary))
+
+
+def _training_line(name: str) -> OnProgress:
+    """A live line for one training. It is removed after the last step."""
+    from pipelines.training.train import TrainingLine
+
+    line = TrainingLine(name)
+
+    def on_progress(progress: Progress) -> None:
+        line.say(progress)
+        if progress.step == progress.steps:
+            line.close()
+
+    return on_progress
+
+
+def _print_what_if(recipe: Recipe) -> None:
+    from pipelines.stages.what_if import what_if
+    from pipelines.stages.what_if_text import render_what_if
+
+    say(render_what_if(what_if(recipe)))
+
+
+def _print_dry_run(recipe: Recipe, stage: str, probe: int, *, retry_failed: bool) -> None:
+    from pipelines.stages.dry_run import dry_run
+    from pipelines.stages.summary import render_dry_run
+
+    say(render_dry_run(dry_run(recipe, stage=stage or None, retry_failed=retry_failed)))
+    if probe:
+        from pipelines.explore.time_nodes import time_nodes
+
+        say(str(time_nodes(recipe, probe)))
+
+
+@guarded
+def train(
+    recipe: options.Recipe = "recipe.yaml",
+    settings: options.Settings = None,
+    runner: Annotated[str, typer.Option(help="ray, or local: in this process, with one worker.")] = "ray",
+    address: options.Address = "",
+) -> None:
+    """Train Florence-2 on a release. Repeat it to continue from the newest checkpoint."""
+    from pipelines.recipe import load_recipe
+    from pipelines.training.train import TrainingLine, render
+    from pipelines.training.train import train as fit
+
+    check_choice("runner", runner, RUNNERS)
+    loaded = load_recipe(recipe, settings or [])
+    line = TrainingLine()
+    try:
+        result = fit(loaded, runner=runner, address=address or None, say=line.say)
+    finally:
+        line.close()
+    say(render(result, loaded.dataset))

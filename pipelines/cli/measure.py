@@ -1,0 +1,68 @@
+"""Commands that test something: labels against human ones, a release, a data set."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipelines.cli import options
+from pipelines.cli.console import FAILED, check_choice, guarded, open_dataset, say
+
+
+@guarded
+def evaluate(
+    truth: Annotated[str, typer.Option(help="A COCO json; default: the labels of audit images.")] = "",
+    captions: Annotated[str, typer.Option(help="With --truth: a COCO json of captions.")] = "",
+    split: Annotated[str, typer.Option(help="audit-test, audit-fit or audit; with --fit audit-fit.")] = "",
+    fit: Annotated[bool, typer.Option("--fit", help="Fit a calibration of each detector's scores.")] = False,
+    form: options.Format = "table",
+    recipe: options.Recipe = "recipe.yaml",
+    dataset: options.Data = "",
+) -> None:
+    """Measure labels against human labels: AP, captions, grounding, calibration."""
+    from pipelines.evaluation.calibrate import fit as fit_calibration
+    from pipelines.evaluation.calibrate import render_fit
+    from pipelines.evaluation.evaluate import evaluate as measure
+    from pipelines.evaluation.figures import render
+    from pipelines.evaluation.truth import find_truth
+
+    check_choice("format", form, ("table", "json"))
+    data = open_dataset(recipe, dataset)
+    found = find_truth(data, truth, captions, split or ("audit-fit" if fit else "audit-test"))
+    if fit:
+        say(render_fit(fit_calibration(data, found), found, form))
+        return
+    figures = measure(data, found)
+    say(figures.as_json() if form == "json" else render(figures))
+
+
+@guarded
+def verify(release: Annotated[str, typer.Argument(help="A release folder.")]) -> None:
+    """Check a release against its manifest, read with three libraries: webdataset, pyarrow and datasets."""
+    from pipelines.emit.verifiers.check import render_checks
+    from pipelines.emit.verify import verify as check_release
+
+    checks = check_release(release)
+    say(render_checks(checks))
+    if not all(item.ok for item in checks):
+        raise typer.Exit(FAILED)
+
+
+@guarded
+def check(
+    repair: Annotated[bool, typer.Option("--repair", help="Repair what is safe to repair; not during a run.")] = False,
+    recipe: options.Recipe = "recipe.yaml",
+    dataset: options.Data = "",
+) -> None:
+    """Find what is damaged, missing, swapped, orphaned or stale in a data set, and how to repair it."""
+    from pipelines.check.check import CheckLine, check_named, not_sound, render
+
+    line = CheckLine()
+    try:
+        found = check_named(recipe, dataset, repair=repair, watch=line.watch)
+    finally:
+        line.close()
+    say(render(found))
+    if not found.sound:
+        raise not_sound(found, repair=repair)
