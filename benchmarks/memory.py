@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.photos import drawn
-from engine.running.backends import KEEP_MEMORY
 from engine.running.messages import Done, Unit
+from engine.running.ray_cluster import KEEP_MEMORY
 from engine.running.worker import Worker, WorkerContext
 from pipelines.annotate.annotate import annotation_nodes
 from pipelines.recipe import Recipe, parse_recipe

@@ -25,9 +25,9 @@ import numpy.typing as npt
 
 from benchmarks.photos import drawn, real, repeated
 from engine.images.decode import Limits, decode
-from engine.running.backends import KEEP_MEMORY
 from engine.running.graph import Node
 from engine.running.messages import Done, Unit
+from engine.running.ray_cluster import KEEP_MEMORY
 from engine.running.worker import Worker, WorkerContext
 from pipelines.annotate.annotate import annotation_nodes
 from pipelines.recipe import Recipe, parse_recipe

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.running.terminal_text import shown
+from engine.running.terminal_text import one_line
 
 if TYPE_CHECKING:
     from PIL import ImageDraw
@@ -44,7 +44,7 @@ def colour_of(label: str) -> Colour:
 
 
 def fitted(text: str, width: float) -> str:
-    text = shown(" ".join(text.split())[:200])
+    text = one_line(" ".join(text.split())[:200])
     if length(text) <= width:
         return text
     while text and length(text + "...") > width:

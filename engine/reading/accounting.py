@@ -1,7 +1,7 @@
-"""Does it add up: every input and every annotation is in exactly one place, and the two sides are counted apart.
+"""Counts inputs and annotations by outcome, and checks that the outcomes add up to the total.
 
-Inputs are counted in the listings, their places in the images, the verdicts and the probe. Annotations given
-are counted in the nodes' files, their fates in the verdicts. Nothing here is found by subtraction.
+Totals and outcomes are counted in different files, never found by subtraction: inputs in the listings and their
+outcomes in images, verdicts and probe; annotations in the nodes' files and their outcomes in the verdicts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.layout import IMAGES, INPUTS
 from engine.reading.dataset import Dataset
-from engine.reading.sql import connect, damage_told
+from engine.reading.sql import connect, damage_reported
 from engine.schema import ANNOTATIONS
 from engine.storage.listings import HELD, SourceCounts, SourceReport, read_listing
 
@@ -25,7 +25,7 @@ OUTCOMES = (KEPT, "filtered", "quarantined", PENDING, "duplicates")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One annotation column: how many were given, and what became of them: kept, each rule, pending."""
+    """Counts of one annotation column. `given`: the total; `outcomes`: kept, dropped by each rule, pending."""
 
     given: int
     outcomes: Mapping[str, int]
@@ -37,12 +37,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`outcomes` holds OUTCOMES; `shards` {node: (done, of)}; `failures` (component, reason, number), most first.
+    """Counts of a data set.
 
-    Images that were skipped because of another's failure are counted with that one. `splits`: how many of the kept
-    images are for training, how many for measuring; only the former are released. `rates`: items a second and
-    worker of each node in the last run in which it worked. `sources`: {name: inputs, missing, gone, left_out {reason:
-    number}, notes} as of the latest listing. `ungiven`: images among the inputs that no source gives any more.
+    outcomes: number of inputs by OUTCOMES.
+    shards: {node: (done, total)}.
+    failures: (component, reason, number), most first. An image that was skipped counts for the node that failed first.
+    splits: kept images by split; only `train` is released.
+    rates: by node, items per second and worker in the last run in which it worked.
+    sources: {name: inputs, missing, gone, left_out {reason: number}, notes} of the latest listing.
+    ungiven: images among the inputs that no source gives any more.
     """
 
     inputs: int
@@ -67,7 +70,7 @@ class Account:
 
 
 def account(dataset: Dataset) -> Account:
-    with connect(dataset) as con, damage_told(dataset):
+    with connect(dataset) as con, damage_reported(dataset):
         outcomes, filtered_by = _images(con)
         ungiven = _one(con, _UNGIVEN)
         return Account(
@@ -85,7 +88,7 @@ def account(dataset: Dataset) -> Account:
         )
 
 
-# Inputs that a source holds now, and images that none of them gives any more.
+# _HELD: inputs that a source has now. _UNGIVEN: images that no source gives any more.
 _STATED = "s.source = {0}.source AND s.uri = {0}.uri AND s.fingerprint = {0}.fingerprint"
 _NOT_HELD = f"s.state NOT IN ({', '.join(repr(state) for state in sorted(HELD))})"
 _HELD = f"SELECT count(*) FROM raw.inputs n ANTI JOIN raw.states s ON {_STATED.format('n')} AND {_NOT_HELD}"
@@ -101,33 +104,33 @@ def _one(con: DuckDBPyConnection, sql: str) -> int:
 
 
 def _images(con: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
-    """Places of inputs that are images from the images; of the others from the probe."""
+    """Inputs by outcome, and filtered images by rule. Images are counted in `images`, other inputs in `inputs`."""
     outcomes = dict.fromkeys(OUTCOMES, 0)
     filtered_by: dict[str, int] = {}
     rows = con.execute(
         """SELECT CASE WHEN f.image_id IS NOT NULL THEN 'quarantined' WHEN i.kept IS NULL THEN 'pending'
-                       WHEN i.kept THEN 'kept' WHEN i.rule = 'failed' THEN 'quarantined' ELSE 'filtered' END AS place,
+                       WHEN i.kept THEN 'kept' WHEN i.rule = 'failed' THEN 'quarantined' ELSE 'filtered' END AS outcome,
                   i.rule, count(*)
            FROM images i LEFT JOIN (SELECT DISTINCT image_id FROM failures WHERE image_id IS NOT NULL) f
              ON f.image_id = i.image_id GROUP BY ALL"""
     ).fetchall()
-    for place, rule, number in rows:
-        outcomes[place] += number
-        if place == "filtered":
+    for outcome, rule, number in rows:
+        outcomes[outcome] += number
+        if outcome == "filtered":
             filtered_by[rule] = filtered_by.get(rule, 0) + number
-    places = {"quarantined": "quarantined", "pending": PENDING, "duplicate": "duplicates"}
+    names = {"quarantined": "quarantined", "pending": PENDING, "duplicate": "duplicates"}
     for outcome, number in con.execute("SELECT outcome, count(*) FROM inputs GROUP BY ALL").fetchall():
-        if outcome in places:
-            outcomes[places[outcome]] += number
+        if outcome in names:
+            outcomes[names[outcome]] += number
     return outcomes, dict(sorted(filtered_by.items()))
 
 
 def _sources(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, SourceCounts]:
-    """What each source said of itself, and what the probe left out of its labels."""
-    answer = {name: report.counts() for name, report in read_listing(dataset.storage).sources.items()}
+    """The report of each source, plus the labels that the probe left out."""
+    reports = {name: report.counts() for name, report in read_listing(dataset.storage).sources.items()}
     columns = {row[0] for row in con.execute("DESCRIBE raw.probe").fetchall()}
-    if "left_out" not in columns:  # probed by an earlier version
-        return answer
+    if "left_out" not in columns:  # written by an earlier version
+        return reports
     rows = con.execute(
         f"""SELECT source, reason, count(*) FROM (
                 SELECT p.source, unnest(p.left_out) AS reason FROM raw.probe p
@@ -135,13 +138,13 @@ def _sources(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, SourceCount
             GROUP BY ALL ORDER BY ALL"""
     ).fetchall()
     for source, reason, number in rows:
-        left_out = answer.setdefault(source, SourceReport().counts())["left_out"]
+        left_out = reports.setdefault(source, SourceReport().counts())["left_out"]
         left_out[reason] = left_out.get(reason, 0) + number
-    return answer
+    return reports
 
 
 def _annotations(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, Column]:
-    """Given and pending from the nodes' files, kept and each rule from the verdicts."""
+    """Totals and pending are counted in the nodes' files, kept and dropped in the verdicts."""
     given, pending = dict.fromkeys(ANNOTATIONS, 0), dict.fromkeys(ANNOTATIONS, 0)
     for node in dataset.record_nodes():
         table = f'raw."node {node.name}"'
@@ -151,9 +154,9 @@ def _annotations(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, Column]
         row = con.execute(
             f"SELECT {sums} FROM {table} n LEFT JOIN (SELECT image_id FROM raw.verdicts) j ON j.image_id = n.image_id"
         ).fetchone()
-        for place, column in enumerate(node.columns):
-            given[column] += int((row or ())[2 * place] or 0)
-            pending[column] += int((row or ())[2 * place + 1] or 0)
+        for number, column in enumerate(node.columns):
+            given[column] += int((row or ())[2 * number] or 0)
+            pending[column] += int((row or ())[2 * number + 1] or 0)
     answer = {}
     for column in ANNOTATIONS:
         counted = con.execute(
@@ -166,7 +169,7 @@ def _annotations(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, Column]
 
 
 def _shards(dataset: Dataset) -> dict[str, tuple[int, int]]:
-    """Done is what has answered from the latest answers of what it reads."""
+    """A shard is done if its answers were made from the latest answers of the nodes it reads."""
     total = dataset.shards
     answer = {"probe": (len(dataset.files(dataset.probe)), len(dataset.revisions(INPUTS)))}
     answer[IMAGES] = (len(dataset.files(IMAGES)), total)
@@ -190,7 +193,7 @@ def _last_run(dataset: Dataset) -> dict[str, Any]:
 
 
 def _rates(dataset: Dataset) -> dict[str, float]:
-    """Of each node in the last run in which it worked; only recent runs are read."""
+    """By node, from the last run in which it worked. Reads the latest 20 runs."""
     rates: dict[str, float] = {}
     for folder in reversed(dataset.runs()[-20:]):
         for node in dataset.run(folder).get("nodes", []):

@@ -1,7 +1,7 @@
-"""A data set as its readers see it: which nodes make it up now, and which committed file holds which shard.
+"""A data set for reading: its current nodes, and the committed file of each shard.
 
-A snapshot: listings are made once, so one Dataset keeps saying the same while a run goes on beside it. Only
-files that a commit record names are given out; a folder's other files are on their way or left over.
+A Dataset is a snapshot: each folder is listed once, so it stays the same during a run. Only files named by a commit
+record count; other files in a folder are unfinished or left over.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from engine.storage.files import Storage
 from engine.storage.migrate import check_version, has_older_files
 from engine.storage.sealed import hold, read_sealed
 
-_HELD = 4 << 30  # bytes of a data set that are held to their digests before a query: about two seconds on two cores
+_CHECKED = 4 << 30  # bytes compared with their digests before a query: about two seconds on two cores
 _HEADER = "restore it from a backup, or write it again with 'engine check -c RECIPE --repair'."
-_REWRITE = "run the recipe again with 'engine run', which writes it anew and does nothing twice."
+_REWRITE = "run the recipe again with 'engine run', which writes the file again and repeats no work."
 Revisions = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)
 class CurrentNode:
-    """A node of current.json. `columns`: what of its answer is part of the record; none if it is re-emitted."""
+    """A node of current.json. `columns`: those that are part of the record; none if another node replaces them."""
 
     name: str
     key: str
@@ -67,9 +67,11 @@ class CurrentNode:
 
 @dataclass(slots=True)
 class Dataset:
-    """`nodes` in graph order; `judge` and `probe` are folders, '' where there is none.
+    """Paths are relative to the data set.
 
-    `release` is the folder of the release that is read instead of the nodes that annotate; '' for the nodes.
+    nodes: in graph order.
+    judge, probe: folders; '' if there is none.
+    release: folder of a release to read instead of the nodes' answers; '': read the nodes.
     """
 
     storage: Storage
@@ -80,11 +82,11 @@ class Dataset:
     older: bool = False  # files of an earlier schema version may lack columns
     _files: dict[str, dict[int, str]] = field(default_factory=dict)
     _revisions: dict[str, Revisions] = field(default_factory=dict)
-    _digests: dict[str, str] = field(default_factory=dict)  # sha256 of files whose names do not hold one
+    _digests: dict[str, str] = field(default_factory=dict)  # sha256 of files that have none in their name
 
     @classmethod
     def open(cls, url: str) -> Dataset:
-        """ConfigError if there is no data set. One that is still being ingested for the first time has no nodes."""
+        """ConfigError if there is no data set. During the first ingest it has no nodes."""
         storage = Storage(url)
         header = read_header(storage)
         try:
@@ -96,49 +98,49 @@ class Dataset:
             nodes = [CurrentNode.from_json(node) for node in current.get("nodes", [])]
             judge, probe = ((current.get(name) or {}).get("folder", "") for name in ("judge", "probe"))
         except (TypeError, AttributeError):
-            raise DamageError(f"The {CURRENT} of '{url}' names no nodes as expected: {_REWRITE}") from None
+            raise DamageError(f"The {CURRENT} of '{url}' lacks its list of nodes: {_REWRITE}") from None
         return cls(storage, nodes, judge, probe, older=has_older_files(header))
 
     def of(self, name: str) -> Dataset:
-        """The same with the verdicts "judge/<key>", or with what the release "releases/<name>" holds."""
+        """The same data set with the verdicts "judge/<key>", or with the content of the release "releases/<name>"."""
         kind, _, rest = name.strip("/").partition("/")
         readers = {JUDGE: self._of_judge, RELEASES: self._of_release}
         if kind not in readers or not rest:
-            raise unknown("kept record", name, self.kept_records())
+            raise unknown("verdicts or release", name, self.verdicts_and_releases())
         return readers[kind](f"{kind}/{rest}")
 
-    def kept_records(self) -> list[str]:
-        """What `of` takes: folders of verdicts, releases that are complete."""
+    def verdicts_and_releases(self) -> list[str]:
+        """The folders that `of` accepts: all verdicts, and complete releases."""
         judges = [f"{JUDGE}/{key}" for key in self.storage.names(JUDGE) if "." not in key]
         releases = [release_folder(name) for name in self.storage.names(RELEASES)]
         return sorted(judges) + sorted(r for r in releases if self.storage.exists(f"{r}/{MANIFEST}"))
 
     def _of_judge(self, folder: str) -> Dataset:
-        """Verdicts with the answers they are on, which may be of other options than the current ones."""
+        """Verdicts together with the answers they judged, which may have been made with other options."""
         commits = Commits(self.storage, folder)
         judged = np.flatnonzero(commits.revisions() >= 0)
         if not len(judged):
-            raise unknown("kept record", folder, self.kept_records())
+            raise unknown("verdicts or release", folder, self.verdicts_and_releases())
         record = commits.record(int(judged[0]), int(commits.revisions()[judged[0]]))
         read = {path.split("/")[0]: path.rpartition("/")[0] for path in record.inputs}
         judged_nodes, current = sorted(set(read) - {IMAGES, SURVEYED}), sorted(node.name for node in self.nodes)
         if read and judged_nodes != current:
             raise ConfigError(
-                f"The verdicts '{folder}' are on {', '.join(judged_nodes)}, the data set is now made by "
-                f"{', '.join(current)}: run the recipe that made them, and ask again."
+                f"The verdicts '{folder}' are on the nodes {', '.join(judged_nodes)}, but the data set now has "
+                f"{', '.join(current)}: run the recipe that made the verdicts, then repeat the query."
             )
         nodes = [replace(node, folder=read.get(node.name, node.folder)) for node in self.nodes]
         return replace(self, nodes=nodes, judge=folder, _files={}, _revisions={})
 
     def _of_release(self, folder: str) -> Dataset:
-        """A release, and of the data set the parse that its texts had."""
+        """A release, with the parse of its texts from the data set."""
         try:
             manifest = read_sealed(self.storage, f"{folder}/{MANIFEST}")
         except FileNotFoundError:
-            raise unknown("kept record", folder, self.kept_records()) from None
+            raise unknown("verdicts or release", folder, self.verdicts_and_releases()) from None
         check_version(f"{self.url}/{folder}", manifest)
         if not all(_lists(manifest, name, fields) for name, fields in _MANIFEST.items()):
-            raise DamageError(f"'{folder}/{MANIFEST}' names no nodes and files: it is not one of a release.")
+            raise DamageError(f"'{folder}/{MANIFEST}' lists no nodes and files: it is not the manifest of a release.")
         made = {node["name"]: f"{node['name']}/{node['key'][:8]}" for node in manifest["nodes"]}
         parses = [node for node in self.nodes if node.over == "texts"]
         nodes = [CurrentNode("release", "", folder, columns=tuple(ANNOTATIONS))]
@@ -162,34 +164,34 @@ class Dataset:
         return next((node for node in self.nodes if node.name == name), None)
 
     def record_nodes(self, column: str = "") -> list[CurrentNode]:
-        """The nodes whose annotations make up the record, or this column of it."""
+        """The nodes whose annotations make up the record, or one column of it."""
         return [node for node in self.nodes if (column in node.columns if column else node.columns)]
 
     def files(self, folder: str) -> dict[int, str]:
-        """{shard: path relative to the data set} of committed data, latest revision. Nothing for ''."""
+        """{shard: path} of the latest committed data files; {} for the folder ''."""
         if folder not in self._files:
             if folder in (IMAGES, INPUTS):
-                self.revisions(folder)  # complains of a shard that is gone
+                self.revisions(folder)  # raises if a shard is missing
             found = Commits(self.storage, folder).data_files() if folder else {}
             self._files[folder] = dict(sorted(found.items()))
         return self._files[folder]
 
-    def hold(self, paths: Iterable[str], digests: Mapping[str, str] = MappingProxyType({})) -> int:
-        """DamageError for the first of these files that is not as it was committed, before DuckDB reads them.
+    def check_digests(self, paths: Iterable[str], digests: Mapping[str, str] = MappingProxyType({})) -> int:
+        """DamageError for the first of these files that differs from what was committed.
 
-        Returns how many bytes were left unread because there are so many: 'engine check' reads everything.
+        Checks a limited number of bytes and returns how many it skipped; 'engine check' checks everything.
         """
         known = {**self._digests, **digests}
-        return hold(self.storage, ((path, known.get(path, "")) for path in paths), _HELD)
+        return hold(self.storage, ((path, known.get(path, "")) for path in paths), _CHECKED)
 
     def changes(self) -> dict[tuple[str, int], str]:
-        """{(node, shard): path} of what each refinement round changed."""
+        """{(node, shard): path} of the changes that each refinement round made."""
         merges = [node for node in self.nodes if node.component == "merge"]
         found = {node.name: Commits(self.storage, node.folder).data_files("changes") for node in merges}
         return {(name, shard): path for name, paths in found.items() for shard, path in sorted(paths.items())}
 
     def revisions(self, folder: str) -> Revisions:
-        """The committed revision of each shard, -1 where there is none."""
+        """The committed revision of each shard; -1: none."""
         if folder not in self._revisions:
             found = Commits(self.storage, folder).revisions() if folder else np.zeros(0, np.int32)
             if folder in (IMAGES, INPUTS):
@@ -199,7 +201,7 @@ class Dataset:
 
     @property
     def surveyed(self) -> str:
-        """The folder of the survey that the verdicts were given by, '' if no rule needed one."""
+        """The folder with the whole-set statistics that the rules used; '' if no rule needed any."""
         judged = np.flatnonzero(self.revisions(self.judge) >= 0)
         if not len(judged):
             return ""
@@ -208,10 +210,9 @@ class Dataset:
         return str(record.counts.get("surveyed", ""))
 
     def judged_files(self) -> dict[int, str]:
-        """Verdicts that are on the annotations as they are now.
+        """{shard: path} of verdicts on the current annotations.
 
-        Where a node has answered again since (--retry-failed, new labels), the old verdicts lie beside other
-        annotations: those shards are not judged yet.
+        Leaves out shards that a node annotated again after they were judged (--retry-failed, new labels).
         """
         latest = np.full(self.shards, -1, np.int32)
         for node in self.record_nodes():
@@ -221,7 +222,7 @@ class Dataset:
         return {shard: path for shard, path in files.items() if shard < self.shards and own[shard] >= latest[shard]}
 
     def done(self, node: CurrentNode) -> npt.NDArray[np.bool_]:
-        """Per image shard: whether this node has answered from the latest answers of what it reads."""
+        """For each image shard: whether the node's answers were made from the latest answers of the nodes it reads."""
         needed = np.zeros(self.shards, np.int32)
         if {"labels", "scene"} & set(node.needs):
             needed = np.maximum(needed, self.revisions(IMAGES))
@@ -240,28 +241,28 @@ class Dataset:
         return np.concatenate([found, np.full(self.shards - len(found), -1, np.int32)])
 
     def location(self, path: str) -> str:
-        """A path of this data set as DuckDB and fsspec open it from anywhere."""
+        """The absolute path or URL of a file, for DuckDB and fsspec."""
         if self.storage.local:
             return self.storage.path(path)
         protocol = self.storage.url.partition("://")[0]
         return f"{protocol}://{self.storage.path(path)}"
 
     def runs(self) -> list[str]:
-        """The folders of runs that have written their record, oldest first."""
+        """The folders of runs with a record, oldest first."""
         names = [name for name in self.storage.names(RUNS) if name.partition("-")[0].isdigit()]
         names.sort(key=lambda name: (int(name.partition("-")[0]), name))
         return [f"{RUNS}/{name}" for name in names if self.run(f"{RUNS}/{name}")]
 
     def run(self, folder: str) -> dict[str, Any]:
-        """The record of a run; {} where there is none, or it is damaged: 'engine check' names it."""
+        """The record of a run; {} if there is none, or if it is damaged, which 'engine check' reports."""
         try:
-            told = read_sealed(self.storage, f"{folder}/{RUN}")
+            record = read_sealed(self.storage, f"{folder}/{RUN}")
         except (FileNotFoundError, DamageError):
             return {}
-        return told if isinstance(told.get("nodes"), list) else {}
+        return record if isinstance(record.get("nodes"), list) else {}
 
 
-_MANIFEST = {"nodes": {"name", "key"}, "files": {"name", "sha256"}}  # what is read of a manifest here
+_MANIFEST = {"nodes": {"name", "key"}, "files": {"name", "sha256"}}  # the fields of a manifest that are read here
 
 
 def _lists(manifest: dict[str, Any], name: str, fields: set[str]) -> bool:
@@ -270,12 +271,12 @@ def _lists(manifest: dict[str, Any], name: str, fields: set[str]) -> bool:
 
 
 def read_header(storage: Storage) -> dict[str, Any]:
-    """What dataset.json says. ConfigError where there is none, or it is of a later schema version."""
+    """The content of dataset.json. ConfigError if there is none, or if its schema version is later than ours."""
     try:
         header = read_sealed(storage, HEADER, _HEADER)
     except FileNotFoundError:
         raise ConfigError(
-            f"'{storage.url}' is no data set, it holds no {HEADER}: give the folder that a recipe's 'dataset' "
+            f"'{storage.url}' is no data set, it has no {HEADER}: give the folder that a recipe's 'dataset' "
             "names, or make one with 'engine run'."
         ) from None
     check_version(storage.url, header)
@@ -285,5 +286,5 @@ def read_header(storage: Storage) -> dict[str, Any]:
 
 
 def read_current(storage: Storage) -> dict[str, Any]:
-    """What current.json says. FileNotFoundError before the first run; DamageError where it is not as it was written."""
+    """The content of current.json. FileNotFoundError before the first run; DamageError if it was changed."""
     return read_sealed(storage, CURRENT, _REWRITE)

@@ -1,7 +1,7 @@
-"""The schema `kept`: what is kept on images that are kept, and nothing else.
+"""The schema `kept`: kept annotations of kept images, without the columns of verdicts, which halves the time.
 
-Without the columns of verdicts, and so in half the time. One could get wrong what a phrase names: `kept.triplets`
-follows regions to what they were merged into, leaves out dropped ones, and names none twice, as a release does.
+`kept.triplets` links phrases to regions as a release does: it follows merged regions, leaves out dropped ones, and
+lists each region once for a phrase.
 """
 
 from __future__ import annotations
@@ -28,20 +28,21 @@ def kept_views(dataset: Dataset) -> Iterator[str]:
 def _annotations(dataset: Dataset, column: str) -> str:
     judged = f"""SEMI JOIN (
         SELECT image_id, v.id AS id
-        FROM (SELECT image_id, image.kept AS there, unnest({column}) AS v FROM raw.verdicts) WHERE there AND v.kept
+        FROM (SELECT image_id, image.kept AS image_kept, unnest({column}) AS v FROM raw.verdicts)
+        WHERE image_kept AND v.kept
         ) j ON j.image_id = g.image_id AND j.id = g.annotation_id"""
     return f"""CREATE VIEW kept.{column} AS
         SELECT * FROM ({given(dataset, column)}) g {"" if dataset.release else judged}"""
 
 
-# list_distinct takes longer than all else, and most phrases name one region.
+# list_distinct is the slowest part, and most phrases name one region.
 _LINKS = """SELECT image_id, text_id, annotation_id AS phrase_id, char_start, char_end,
     unnest(CASE WHEN len(region_ids) > 1 THEN list_distinct(region_ids) ELSE region_ids END) AS region_id
     FROM kept.phrases"""
 _RELEASED = f"CREATE VIEW kept.triplets AS {_LINKS}"
 
-# Verdicts tell what is kept and what was merged; regions are read for images on which a phrase names a merged one.
-# There are few or none, and then `led` and `found` cost next to nothing. UNION, not UNION ALL: circles end.
+# The verdicts show which regions are kept or merged. The regions themselves are read only for images where a phrase
+# names a merged region; these are few, so `led` and `found` cost little. UNION instead of UNION ALL ends circles.
 _TRIPLETS = f"""CREATE VIEW kept.triplets AS
     WITH RECURSIVE
     fates AS (

@@ -1,7 +1,7 @@
-"""Views of what lies beside the record: `pairs` of a release, and `truth`, people's labels of audit images.
+"""The views `pairs` (training pairs of a release) and `truth` (human labels of audit images).
 
-`truth` is there only where a person asks (`engine query`). One could get wrong to read it on the way to a release:
-what is measured with would be trained on.
+`truth` exists only for `engine query`. No step that makes a release may read it, or labels meant for measuring would be
+trained on.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _OFFSET, _LENGTH = 'p."offset" AS byte_offset', "p.length AS byte_length"
 
 
 def pairs_view(dataset: Dataset) -> str:
-    """Of the release that is read, or of the one made last. Its files are held to the manifest.
+    """The pairs of the release that is read, or else of the latest one.
 
-    A damaged release is an error of whoever reads this view, and of nobody else.
+    Its files are checked against the manifest. If they are damaged, only queries of this view fail.
     """
     folder = dataset.release or last_release(dataset)
     nothing = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in _PAIRS.items())
@@ -58,8 +58,8 @@ def pairs_view(dataset: Dataset) -> str:
 
 
 def last_release(dataset: Dataset) -> str:
-    """The folder of the complete release that the latest run made or found; where no run tells, the last by name."""
-    made = [name for name in dataset.kept_records() if name.startswith("releases/")]
+    """The folder of the complete release that the latest run made or reused; without such a run, the last by name."""
+    made = [name for name in dataset.verdicts_and_releases() if name.startswith("releases/")]
     for run in reversed(dataset.runs() if made else []):
         found = dataset.run(run).get("release", "")
         if found in made:
@@ -71,7 +71,7 @@ def _pairs_files(dataset: Dataset, folder: str) -> list[str]:
     files = read_manifest(dataset.storage, folder)["files"]
     digests = {f"{folder}/{file['name']}": str(file.get("sha256", "")) for file in files}
     paths = sorted(path for path in digests if path.startswith(f"{folder}/{PAIR_FILES}"))
-    dataset.hold(paths, digests)
+    dataset.check_digests(paths, digests)
     return paths
 
 
@@ -79,9 +79,9 @@ def _pairs_files(dataset: Dataset, folder: str) -> list[str]:
 
 
 def truth_view(con: DuckDBPyConnection, dataset: Dataset) -> str:
-    """One row an annotation, with the columns of its type; null for those of other types."""
+    """One row for each annotation; columns of other annotation types are null."""
     paths = [] if dataset.release else _truth_files(dataset)
-    dataset.hold(paths)
+    dataset.check_digests(paths)
     if paths:
         source = f"read_parquet([{', '.join(quoted(dataset.location(path)) for path in paths)}], union_by_name = true)"
     else:
@@ -99,6 +99,6 @@ def truth_view(con: DuckDBPyConnection, dataset: Dataset) -> str:
 
 
 def _truth_files(dataset: Dataset) -> list[str]:
-    """Records of images name them: every one of them is read, which is why this view is made only where it is asked."""
+    """Reads the commit record of every image shard, so the view is made only on request."""
     records = Commits(dataset.storage, IMAGES).latest_records()
     return [record.files["truth"].path for record in records if "truth" in record.files]

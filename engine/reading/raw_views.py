@@ -1,6 +1,7 @@
-"""What the files of a data set, or of a release of it, hold: the schema `raw`, one view a folder, and the names of SQL.
+"""The schema `raw`: one view for each folder of a data set, with the columns of its files.
 
-A release is shown as a data set of one node that annotates, `release`, all of it kept. Its shards are numbered anew.
+A release looks like a data set with a single node `release`, all of whose annotations are kept. Its shards have other
+numbers than those of the data set.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def raw_views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
 
 
 def viewed_files(dataset: Dataset) -> Iterator[str]:
-    """The files behind the views."""
+    """The files that the views read."""
     folders = [dataset.release] if dataset.release else [IMAGES, INPUTS, LISTINGS, dataset.probe]
     for folder in [*folders, *(node.folder for node in dataset.nodes if node.folder not in folders)]:
         yield from dataset.files(folder).values()
@@ -56,7 +57,7 @@ def _latest(files: Mapping[int, str]) -> dict[int, str]:
 
 
 def _counts(dataset: Dataset) -> str:
-    """How many annotations each node gave each image; the images themselves are one each."""
+    """The view raw.given: how many annotations of each type each node gave each image. An image counts as one."""
     parts = ["SELECT image_id, 'images' AS annotation_type, 1 AS number FROM raw.images"]
     for node in dataset.record_nodes():
         table = f"raw.{identifier(f'node {node.name}')}"
@@ -73,37 +74,39 @@ def _raw(
     *,
     places: bool = False,
 ) -> str:
-    """The files as they are; with `places` also `filename` and `file_row_number`."""
+    """A view of the files. `places`: with the columns `filename` and `file_row_number`."""
     if files:
         paths = ", ".join(quoted(dataset.location(path)) for path in files.values())
         options = ", filename = true, file_row_number = true" if places else ""
-        options += ", union_by_name = true" if name == "probe" or dataset.older else ""  # some may lack columns
-        found = f"SELECT * FROM read_parquet([{paths}]{options})"
-        if dataset.older:  # columns that all of them lack
-            found += f" UNION ALL BY NAME SELECT {', '.join(nothing(con, schema))} WHERE false"
-        return f"CREATE VIEW raw.{identifier(name)} AS {found}"
-    columns = nothing(con, schema)
+        options += ", union_by_name = true" if name == "probe" or dataset.older else ""  # some files may lack columns
+        rows = f"SELECT * FROM read_parquet([{paths}]{options})"
+        if dataset.older:  # add the columns that all files lack
+            rows += f" UNION ALL BY NAME SELECT {', '.join(empty_columns(con, schema))} WHERE false"
+        return f"CREATE VIEW raw.{identifier(name)} AS {rows}"
+    columns = empty_columns(con, schema)
     columns += ["''::VARCHAR AS filename", "0::BIGINT AS file_row_number"] if places else []
     return f"CREATE VIEW raw.{identifier(name)} AS SELECT {', '.join(columns)} WHERE false"
 
 
-def nothing(con: DuckDBPyConnection, schema: pa.Schema) -> list[str]:
-    """Typed columns without rows: what a view over no files selects."""
+def empty_columns(con: DuckDBPyConnection, schema: pa.Schema) -> list[str]:
+    """Typed columns for a view without files."""
     empty = con.from_arrow(schema.empty_table())
     return [f"NULL::{kind} AS {identifier(name)}" for name, kind in zip(empty.columns, empty.types, strict=True)]
 
 
 def given(dataset: Dataset, column: str) -> str:
-    """Every annotation of a column of the record: image_id, annotation_id and its fields.
+    """A SELECT of all annotations of one column of the record: image_id, annotation_id and the fields.
 
-    Fields are taken out of the struct here, below any join: a join that carried the structs took twice the time.
+    It takes the fields out of the struct before any join: joining structs took twice the time.
     """
     own = [f"a.{identifier(name)} AS {identifier(name)}" for name in fields_of(column)]
-    told = f"SELECT image_id, a.id AS annotation_id, {', '.join(own)} FROM (SELECT image_id, unnest({column}) AS a FROM"
+    select = (
+        f"SELECT image_id, a.id AS annotation_id, {', '.join(own)} FROM (SELECT image_id, unnest({column}) AS a FROM"
+    )
     nodes = [f"raw.{identifier(f'node {node.name}')}" for node in dataset.record_nodes(column)]
-    if not nodes:  # any file of images' labels has the types
-        return f"{told} raw.inputs, (SELECT ''::VARCHAR AS image_id) WHERE false)"
-    return " UNION ALL ".join(f"{told} {node})" for node in nodes)
+    if not nodes:  # raw.inputs has columns of the same types
+        return f"{select} raw.inputs, (SELECT ''::VARCHAR AS image_id) WHERE false)"
+    return " UNION ALL ".join(f"{select} {node})" for node in nodes)
 
 
 def fields_of(column: str) -> list[str]:
@@ -114,23 +117,23 @@ def fields_of(column: str) -> list[str]:
 
 
 def _released(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
-    """A release in the shape of a data set. What it was not told, such as a file's format before, is null."""
+    """The views of a release, shaped like those of a data set. Columns that a release lacks are null."""
     own = [field for field in IMAGES_SCHEMA if field.name not in ("bytes", "uri", "offset", "length")]
-    place = [IMAGES_SCHEMA.field(name) for name in ("offset", "length")]
-    schema = pa.schema([*own, *(RECORD.field(name) for name in ANNOTATIONS), pa.field("tar", pa.string()), *place])
+    locator = [IMAGES_SCHEMA.field(name) for name in ("offset", "length")]
+    schema = pa.schema([*own, *(RECORD.field(name) for name in ANNOTATIONS), pa.field("tar", pa.string()), *locator])
     yield _raw(con, dataset, "release", dataset.files(dataset.release), schema, places=True)
     columns, names = ", ".join(ANNOTATIONS), ", ".join(identifier(field.name) for field in own)
     tar = quoted(dataset.location(dataset.release) + "/")
     yield f"""CREATE VIEW raw.images AS SELECT {names}, NULL::BIGINT AS bytes, {tar} || tar AS uri, "offset", length,
         filename, file_row_number FROM raw.release"""
     yield f"CREATE VIEW raw.{identifier('node release')} AS SELECT image_id, {columns}, [] AS failures FROM raw.release"
-    fates = [f"list_transform({name}, lambda a: {_KEPT.format('a.id')}) AS {name}" for name in ANNOTATIONS]
+    verdicts = [f"list_transform({name}, lambda a: {_KEPT.format('a.id')}) AS {name}" for name in ANNOTATIONS]
     yield f"""CREATE VIEW raw.verdicts AS
-        SELECT image_id, {_KEPT.format("image_id")} AS image, {", ".join(fates)}, [] AS failures FROM raw.release"""
+        SELECT image_id, {_KEPT.format("image_id")} AS image, {", ".join(verdicts)}, [] AS failures FROM raw.release"""
     yield _raw(con, dataset, "changes", {}, CHANGES)
     yield _raw(con, dataset, "states", {}, STATES)
     for name, schema in ((INPUTS, INPUTS_SCHEMA), ("probe", PROBE)):
-        empty = ", ".join(column for column in nothing(con, schema) if column.rpartition(" ")[2] not in _LISTED)
+        empty = ", ".join(column for column in empty_columns(con, schema) if column.rpartition(" ")[2] not in _LISTED)
         number = ", filename, (nth - 1) AS file_row_number" if name == "probe" else ""
         yield f"""CREATE VIEW raw.{name} AS SELECT r.s.source AS source, r.s.uri AS uri, '' AS fingerprint,
             {"r.image_id AS image_id," if name == "probe" else ""} {empty}{number}

@@ -1,7 +1,7 @@
-"""A data set, or a release of it, in DuckDB, read-only. The views are in engine/reading/views.py.
+"""Read-only SQL over a data set or a release, with DuckDB. The views are in engine/reading/views.py.
 
-One could get wrong what is read-only: DuckDB 2 takes COPY inside WITH and calls the whole a SELECT, so a query's
-plan is looked at before it runs.
+DuckDB 2 accepts COPY inside WITH and reports the whole statement as a SELECT, so we check the query's plan for
+operators that write before it runs.
 """
 
 from __future__ import annotations
@@ -41,33 +41,33 @@ _WRITES = {"COPY", "INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "EXPORT", "A
 
 
 def query(dataset: Dataset, sql: str, *, of: str = "") -> pa.Table:
-    """The rows of one statement that reads. ConfigError, one sentence, for any other and for what DuckDB refuses."""
+    """The rows of one statement. ConfigError if it would write, or if DuckDB rejects it."""
     with connect(dataset, of=of) as con:
         return run_query(con, sql)
 
 
 def run_query(con: DuckDBPyConnection, sql: str) -> pa.Table:
-    """`query` on a connection that is open already."""
-    with _sentences():
+    """Like `query`, on an open connection."""
+    with _as_config_error():
         return con.sql(_checked(con, sql)).to_arrow_table()
 
 
 def stream_query(con: DuckDBPyConnection, sql: str, rows: int = 10_000) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The same piece by piece: what is read on is computed on, so that an answer may be larger than the memory."""
-    with _sentences():
+    """The schema, and the rows in batches that are computed as they are read: an answer may exceed the memory."""
+    with _as_config_error():
         reader = con.sql(_checked(con, sql)).to_arrow_reader(rows)
         schema = reader.schema
 
     def pieces() -> Iterator[pa.RecordBatch]:
-        with _sentences():
+        with _as_config_error():
             yield from reader
 
     return schema, pieces()
 
 
 @contextlib.contextmanager
-def _sentences() -> Iterator[None]:
-    """ConfigError for what DuckDB refuses; KeyboardInterrupt where a person interrupts it."""
+def _as_config_error() -> Iterator[None]:
+    """Turns DuckDB's errors into ConfigError, and its InterruptException into KeyboardInterrupt."""
     import duckdb
 
     try:
@@ -79,23 +79,24 @@ def _sentences() -> Iterator[None]:
 
 
 def connect(dataset: Dataset, *, of: str = "", measuring: bool = False) -> DuckDBPyConnection:
-    """An in-memory connection that holds VIEWS, KEPT as views of the schema `kept`, and what files hold in `raw`.
+    """An in-memory connection with the views of VIEWS, of the schema `kept`, and of `raw` (the files' columns).
 
-    `of` is "judge/<key>" or "releases/<name>": those verdicts, or that release, instead of the current verdicts.
-    `measuring`: also the view `truth`, people's labels of audit images, which nothing but a person may look at.
-    It can open nothing outside the data set, and its settings are locked.
+    It cannot open files outside the data set, and its settings are locked.
+
+    of: "judge/<key>" or "releases/<name>", to read these verdicts, or this release, instead of the current verdicts.
+    measuring: also make the view `truth` (human labels of audit images), which no step of a pipeline may read.
     """
     import duckdb
 
     dataset = dataset.of(of) if of else dataset
     con = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     con.execute("SET enable_progress_bar = false")
-    con.execute("SET parquet_metadata_cache = true")  # one query reads verdicts several times, and no file changes
+    con.execute("SET parquet_metadata_cache = true")  # a query may read a file several times, and files never change
     con.execute(f"SET temp_directory = {quoted(os.path.join(tempfile.gettempdir(), f'engine-sql-{os.getpid()}'))}")
     if not dataset.storage.local:
         con.register_filesystem(dataset.storage.fs)
-    dataset.hold(viewed_files(dataset))  # DuckDB checks no sums: a flipped bit would be another answer
-    with damage_told(dataset):
+    dataset.check_digests(viewed_files(dataset))  # DuckDB checks none: a flipped bit would change the answer
+    with damage_reported(dataset):
         for statement in views(con, dataset, truth=measuring):
             con.execute(statement)
     con.execute(f"SET allowed_directories = [{quoted(dataset.location('') + '/')}]")
@@ -105,28 +106,28 @@ def connect(dataset: Dataset, *, of: str = "", measuring: bool = False) -> DuckD
 
 
 @contextlib.contextmanager
-def damage_told(dataset: Dataset) -> Iterator[None]:
-    """What DuckDB raises over the engine's own statements is a file it cannot read, beyond those that were held."""
+def damage_reported(dataset: Dataset) -> Iterator[None]:
+    """DamageError for errors of the engine's own statements: they mean that a file cannot be read."""
     import duckdb
 
     try:
         yield
     except duckdb.Error as error:
         raise DamageError(
-            f"A file of '{dataset.url}' cannot be read ({one_sentence(str(error))}): 'engine check' tells which."
+            f"A file of '{dataset.url}' cannot be read ({one_sentence(str(error))}): run 'engine check' to find it."
         ) from error
 
 
-# --- what may run ------------------------------------------------------------------------------
+# --- which statements may run ------------------------------------------------------------------------------
 
 
 def _checked(con: DuckDBPyConnection, sql: str) -> str:
-    """The one statement of `sql`, if it reads."""
-    sql.encode()  # a half of a surrogate pair: bytes of the command line that are no UTF-8
+    """The text of the one statement in `sql`. ConfigError if there are more, or if it would write."""
+    sql.encode()  # raises for lone surrogates: bytes of the command line that are not UTF-8
     statements = con.extract_statements(sql)
     if len(statements) != 1:
         found = f"{len(statements)} statements" if statements else "no statement"
-        raise ConfigError(f"A query is one statement that reads, this holds {found}: give one SELECT.")
+        raise ConfigError(f"A query must be one statement, found {found}: give one SELECT.")
     text = statements[0].query
     kind = _kind(statements[0])
     inner = text
@@ -137,11 +138,11 @@ def _checked(con: DuckDBPyConnection, sql: str) -> str:
         hint = ": write PIVOT with its values, PIVOT .. ON x IN (..)" if kind == "MULTI" else ""
         name = "this statement" if kind == "MULTI" else kind.replace("_", " ")
         raise ConfigError(
-            f"A query only reads, {name} is refused{hint or ': use SELECT, DESCRIBE, SUMMARIZE or EXPLAIN'}."
+            f"A query can only read, so {name} is refused{hint or ': use SELECT, DESCRIBE, SUMMARIZE or EXPLAIN'}."
         )
     for name in _operators(con, inner):
         if _WRITES & set(name.upper().split("_")):
-            raise ConfigError(f"A query only reads, this one holds {name.split('_')[0]}: leave it out.")
+            raise ConfigError(f"A query can only read, but this one contains {name.split('_')[0]}: remove it.")
     return text
 
 
@@ -150,19 +151,19 @@ def _kind(statement: Statement) -> str:
 
 
 def _explained(con: DuckDBPyConnection, text: str) -> str:
-    """What an EXPLAIN explains, without its options."""
+    """The statement that an EXPLAIN explains, without the options of EXPLAIN."""
     import duckdb
 
     data = text.encode()
     tokens = [(at, kind) for at, kind in duckdb.tokenize(text) if not str(kind).endswith("comment")]
     starts = [at for at, _ in tokens]
     words = [data[a:b].decode(errors="replace").strip() for a, b in zip(starts, [*starts[1:], len(data)], strict=True)]
-    place = 1
-    while place < len(words) and words[place].upper().split()[:1] in (["ANALYZE"], ["ANALYSE"], ["VERBOSE"]):
-        place += 1
-    rest = data[starts[place] :].decode() if place < len(words) else ""
-    if words[place : place + 1] == ["("] and ")" in words[place:]:
-        after = words.index(")", place) + 1
+    first = 1
+    while first < len(words) and words[first].upper().split()[:1] in (["ANALYZE"], ["ANALYSE"], ["VERBOSE"]):
+        first += 1
+    rest = data[starts[first] :].decode() if first < len(words) else ""
+    if words[first : first + 1] == ["("] and ")" in words[first:]:
+        after = words.index(")", first) + 1
         options = data[starts[after] :].decode() if after < len(words) else ""
         try:  # EXPLAIN (SELECT 1) has no options
             rest = options if con.extract_statements(options) else rest
@@ -172,7 +173,7 @@ def _explained(con: DuckDBPyConnection, text: str) -> str:
 
 
 def _operators(con: DuckDBPyConnection, text: str) -> list[str]:
-    """The names in the plan of a statement. Making a plan runs nothing."""
+    """The names of the operators in a statement's plan. Planning does not run the statement."""
     rows = con.execute(f"EXPLAIN (FORMAT json) {text}").fetchall()
 
     def names(node: Mapping[str, Any]) -> Iterator[str]:
@@ -184,19 +185,20 @@ def _operators(con: DuckDBPyConnection, text: str) -> list[str]:
 
 
 def one_sentence(message: str) -> str:
-    """DuckDB's message without the kind of error before it and the drawing behind it."""
+    """DuckDB's message without the error class in front and the excerpt of the query at the end."""
     lines = [line.strip() for line in message.partition("\nLINE ")[0].splitlines()]
-    told = " ".join(line for line in lines if line)
-    head, colon, rest = told.partition(" Error: ")
-    told = rest if colon and " " not in head.strip() else told
-    return told if told.endswith((".", "!", "?")) else f"{told}."
+    sentence = " ".join(line for line in lines if line)
+    head, colon, rest = sentence.partition(" Error: ")
+    if colon and " " not in head.strip():
+        sentence = rest
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
-# --- the queries that have a name -----------------------------------------------------------------
+# --- named queries -----------------------------------------------------------------
 
 
 def named_queries() -> dict[str, Path]:
-    """{name: file}. They lie inside the package, so that a wheel has them; docs/queries is a link to them."""
+    """{name: file}. The files are inside the package, to be in the wheel; docs/queries links to them."""
     return {path.stem: path for path in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
 
 

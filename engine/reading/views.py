@@ -1,7 +1,6 @@
-"""The views of a data set. Each shows `image_id`, `split` and `kept` (null: not judged yet).
+"""The views of a data set, as SQL statements. Each has `image_id`, `split` and `kept` (null: not judged yet).
 
-An annotation's own name is `annotation_id`. One could get wrong where verdicts are: they are found by id, wherever
-they stand in their list.
+Verdicts are joined to annotations by id, never by position: the two lists may be in different orders.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from engine.layout import IMAGES, INPUTS, RUN
 from engine.reading.dataset import Dataset
 from engine.reading.kept_views import kept_views
 from engine.reading.pair_and_truth_views import pairs_view, truth_view
-from engine.reading.raw_views import fields_of, given, identifier, nothing, quoted, raw_views
+from engine.reading.raw_views import empty_columns, fields_of, given, identifier, quoted, raw_views
 from engine.schema import ANNOTATIONS, PARSE
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.storage.listings import HELD
@@ -40,11 +39,11 @@ _RUN = {
 _VERDICT = 'j.v.kept AS kept, j.v.rule AS rule, j.v."value" AS "value", j.v.threshold AS threshold'
 _SHARD = "regexp_extract(parse_filename({}.filename), '^[0-9]+')"
 
-_GIVEN_BEFORE = f"(coalesce(s.state, '') NOT IN ({', '.join(quoted(state) for state in sorted(HELD))}))"
+_NOT_GIVEN_NOW = f"(coalesce(s.state, '') NOT IN ({', '.join(quoted(state) for state in sorted(HELD))}))"
 
 
 def views(con: DuckDBPyConnection, dataset: Dataset, *, truth: bool = False) -> Iterator[str]:
-    """The statements that make them all, in order; with `truth` also people's labels of audit images."""
+    """The statements that create all views, in order. `truth`: also the view of human labels of audit images."""
     yield from raw_views(con, dataset)
     yield _images()
     for column in ANNOTATIONS:
@@ -63,15 +62,15 @@ def views(con: DuckDBPyConnection, dataset: Dataset, *, truth: bool = False) -> 
 
 def _images() -> str:
     own = [field.name for field in IMAGES_SCHEMA if field.name not in ("image_id", "split", "offset", "length")]
-    told = ", ".join(f"i.{identifier(name)}" for name in own)
+    columns = ", ".join(f"i.{identifier(name)}" for name in own)
     return f"""CREATE VIEW images AS
-        SELECT i.image_id, i.split, {_VERDICT}, len(i.sources) AS n_sources, {told},
+        SELECT i.image_id, i.split, {_VERDICT}, len(i.sources) AS n_sources, {columns},
                i."offset" AS byte_offset, i.length AS byte_length
         FROM raw.images i LEFT JOIN (SELECT image_id, image AS v FROM raw.verdicts) j ON j.image_id = i.image_id"""
 
 
 def _annotations(dataset: Dataset, column: str) -> str:
-    """One row an annotation of the record. Verdicts are found by id, wherever they stand in their list."""
+    """One row for each annotation of the record."""
     fields = fields_of(column)
     verdict = _VERDICT.replace('AS "value"', "AS rule_value") if "value" in fields else _VERDICT
     own = ", ".join(f"g.{identifier(name)}" for name in fields)
@@ -84,41 +83,43 @@ def _annotations(dataset: Dataset, column: str) -> str:
 
 
 def _parse(con: DuckDBPyConnection, dataset: Dataset) -> str:
-    """One row a distinct text: shards, and writers, that share a text each have its parse, which may have failed in
-    some. DISTINCT ON would carry every list of every text through its table.
+    """One row for each distinct text.
+
+    A text that occurs in several shards has several parses; this takes one that did not fail, if any. DISTINCT ON
+    would do the same but would carry all columns of all texts through its hash table.
     """
     tables = [f"raw.{identifier(f'node {node.name}')}" for node in dataset.nodes if node.over == "texts"]
     if not tables:
-        return f"CREATE VIEW parse AS SELECT {', '.join(nothing(con, PARSE))} WHERE false"
+        return f"CREATE VIEW parse AS SELECT {', '.join(empty_columns(con, PARSE))} WHERE false"
     rows = " UNION ALL ".join(f"SELECT * FROM {table}" for table in tables)
-    place = "{{'failed': len({0}failures) > 0, 'file': {0}filename, 'row': {0}file_row_number}}"
+    rank = "{{'failed': len({0}failures) > 0, 'file': {0}filename, 'row': {0}file_row_number}}"
     return f"""CREATE VIEW parse AS
         WITH twice AS (SELECT text_key FROM ({rows}) GROUP BY text_key HAVING count(*) > 1),
         again AS (
-            SELECT text_key, min({place.format("")}) AS best FROM ({rows})
+            SELECT text_key, min({rank.format("")}) AS best FROM ({rows})
             WHERE text_key IN (FROM twice) GROUP BY text_key)
         SELECT r.* EXCLUDE (filename, file_row_number) FROM ({rows}) r LEFT JOIN again a ON a.text_key = r.text_key
-        WHERE a.best IS NULL OR a.best = {place.format("r.")}"""
+        WHERE a.best IS NULL OR a.best = {rank.format("r.")}"""
 
 
 def _inputs() -> str:
-    """The first input of an image is its 'image', in the order of listing; the others are its duplicates.
+    """One row for each listed input, with its outcome.
 
-    An input that its source no longer holds is 'earlier', unless its image has no other. `state` is '' for those that
-    a source gives now.
+    The first listed input of an image has the outcome 'image', the others are duplicates. An input that its source no
+    longer gives is 'earlier', unless it is the only one of its image; its `state` tells why.
     """
-    place = "len(filename), filename, file_row_number"
+    listing_order = "len(filename), filename, file_row_number"
     return f"""CREATE VIEW inputs AS
         SELECT n.source, n.uri, nullif(p.image_id, '') AS image_id, i.split, {_VERDICT.partition(",")[0]},
                CASE WHEN len(p.failures) = 0 AND i.image_id IS NOT NULL AND p.nth = 1 THEN 'image'
-                    WHEN {_GIVEN_BEFORE} THEN 'earlier'
+                    WHEN {_NOT_GIVEN_NOW} THEN 'earlier'
                     WHEN p.uri IS NULL THEN 'pending' WHEN len(p.failures) > 0 THEN 'quarantined'
                     WHEN i.image_id IS NULL THEN 'pending' ELSE 'duplicate' END AS outcome,
                p.failures[1].reason AS reason, p.failures[1].error AS error, coalesce(s.state, '') AS state
         FROM raw.inputs n
         LEFT JOIN raw.states s ON s.source = n.source AND s.uri = n.uri AND s.fingerprint = n.fingerprint
         LEFT JOIN (SELECT p.source, p.uri, p.fingerprint, image_id, failures, row_number() OVER (
-                     PARTITION BY image_id ORDER BY ({_GIVEN_BEFORE}), {place}) AS nth
+                     PARTITION BY image_id ORDER BY ({_NOT_GIVEN_NOW}), {listing_order}) AS nth
                    FROM raw.probe p LEFT JOIN raw.states s
                      ON s.source = p.source AND s.uri = p.uri AND s.fingerprint = p.fingerprint) p
           ON p.source = n.source AND p.uri = n.uri AND p.fingerprint = n.fingerprint
@@ -127,12 +128,12 @@ def _inputs() -> str:
 
 
 def _failures(dataset: Dataset) -> str:
-    """One row a failure. An input that is no image has its uri only; a text fails for its images in that shard."""
+    """One row for each failure. A failed text counts for each image of its shard that has the text."""
     parts = [
         f"""SELECT NULL::VARCHAR AS image_id, p.uri, 'probe' AS node, unnest(p.failures) AS f
             FROM raw.probe p LEFT JOIN raw.states s
               ON s.source = p.source AND s.uri = p.uri AND s.fingerprint = p.fingerprint
-            WHERE len(p.failures) > 0 AND NOT {_GIVEN_BEFORE}"""
+            WHERE len(p.failures) > 0 AND NOT {_NOT_GIVEN_NOW}"""
     ]
     for node in dataset.nodes:
         table, name = f"raw.{identifier(f'node {node.name}')}", quoted(node.name)
@@ -155,7 +156,7 @@ def _failures(dataset: Dataset) -> str:
 
 
 def _verdicts() -> str:
-    """One row a verdict, on images and on annotations."""
+    """One row for each verdict on an image or an annotation."""
     parts = ["SELECT image_id, 'images' AS annotation_type, image AS v FROM raw.verdicts"]
     parts += [f"SELECT image_id, '{column}', unnest({column}) FROM raw.verdicts" for column in ANNOTATIONS]
     return f"""CREATE VIEW verdicts AS
@@ -165,7 +166,7 @@ def _verdicts() -> str:
 
 
 def _changes() -> str:
-    """One row a change of a refinement round. `kept`: whether what came of it is kept now."""
+    """One row for each change of a refinement round. `kept`: whether the rules keep its result."""
     columns = ("regions", "texts", "region_texts", "phrases")
     judged = " UNION ALL ".join(f"SELECT image_id, unnest({column}) AS v FROM raw.verdicts" for column in columns)
     return f"""CREATE VIEW changes AS

@@ -1,34 +1,26 @@
-"""Where workers live: Ray actors on this machine or a cluster, or this very process.
+"""Runs workers: as Ray actors, on this machine or a cluster, or in this process.
 
-Both run the same Worker and so write the same bytes. Only Ray protects from crashes and hangs.
+Both backends run the same Worker and so write the same bytes. Only Ray protects a run from crashes and hangs.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from engine.errors import ConfigError, EngineError, StartError, StorageError
+from engine.errors import EngineError, StartError, StorageError
 from engine.running.foreign_code import DescriptorsClosed
 from engine.running.graph import Node
 from engine.running.messages import Message, Unit
+from engine.running.ray_cluster import start_ray
 from engine.running.slots import Event, Slot
 from engine.running.worker import Worker, WorkerContext
 
-COUNT_AGAIN_S = 10.0  # the cluster's resources
-OBJECT_STORE_BYTES = 256 * 2**20  # only rows of split shards travel; Ray's default is 30 % of memory
-# For the C library of workers: keep freed pixels for the next image. Giving a batch back to the system and asking
-# for it again costs a fifth of decoding it. A worker's peak is the same, it only does not sink.
-KEEP_MEMORY = {
-    "MALLOC_TRIM_THRESHOLD_": str(2**30),
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-    "MALLOC_TOP_PAD_": str(64 * 2**20),
-}
+COUNT_AGAIN_S = 10.0  # between two counts of the cluster's resources
 
 
 class LocalBackend:
@@ -44,7 +36,7 @@ class LocalBackend:
     def fits(self, node: Node) -> bool:
         return len(self._workers) + len(self._starting) == 0
 
-    def possible(self, node: Node) -> str:
+    def why_impossible(self, node: Node) -> str:
         return ""
 
     def start(self, slot: Slot) -> None:
@@ -91,7 +83,7 @@ class LocalBackend:
 
 
 class RayBackend:
-    """Plain Ray actors with max_restarts=0: a worker that dies stays dead and its unit is split."""
+    """One Ray actor for each worker. Ray does not restart them: the unit of a worker that dies is split."""
 
     def __init__(self, context: WorkerContext, *, address: str | None = None, logs: str = "") -> None:
         self._log = LogNames(logs)
@@ -117,8 +109,7 @@ class RayBackend:
         free = {name: self._total.get(name, 0.0) - used.get(name, 0.0) for name in ("CPU", "GPU", "memory")}
         return all(amount <= free[name] + 1e-6 for name, amount in self._share(node).items())
 
-    def possible(self, node: Node) -> str:
-        """'' or the sentence why a worker of this node can never run here."""
+    def why_impossible(self, node: Node) -> str:
         for name, amount in self._share(node).items():
             if amount > self._total.get(name, 0.0):
                 has = self._total.get(name, 0.0)
@@ -168,7 +159,7 @@ class RayBackend:
         except self._ray.exceptions.RayTaskError as error:
             return [Event(slot, error=_cause(error, slot.node.name))]
         except self._ray.exceptions.RayError as error:
-            return [Event(slot, died=_short(error))]
+            return [Event(slot, died=_cause_of_death(error))]
         return [Event(slot, started=True)]
 
     def _next(self, stream: Any) -> list[Event]:
@@ -185,10 +176,10 @@ class RayBackend:
             return [Event(slot, error=_cause(error, slot.node.name))]
         except self._ray.exceptions.RayError as error:
             self._running.pop(stream, None)
-            seconds = time.monotonic() - slot.sign
+            seconds = time.monotonic() - slot.last_sign
             if seconds >= 0.9 * slot.node.resources.timeout_s:
                 return [Event(slot, died=f"no answer within {slot.node.resources.timeout_s:g} s")]
-            return [Event(slot, died=_short(error))]
+            return [Event(slot, died=_cause_of_death(error))]
 
     def stop(self, slot: Slot) -> None:
         actor = self._actors.pop(slot, None)
@@ -204,14 +195,14 @@ class RayBackend:
 
 
 class RemoteWorker:
-    """The Ray side: a Worker in a process of its own."""
+    """The Ray actor: a Worker in its own process."""
 
     def __init__(self, node: Node, context: WorkerContext, paths: Sequence[str], log: str) -> None:
         sys.path.extend(path for path in paths if path not in sys.path)
         self.worker = Worker(node, context, guarded=True, log=log)
 
     def created(self) -> None:
-        """Answers as soon as the process runs."""
+        """Returns as soon as the process runs."""
 
     def load(self) -> None:
         self.worker.load()
@@ -220,70 +211,24 @@ class RemoteWorker:
         try:
             yield from self.worker.run(unit)
         except DescriptorsClosed:
-            os._exit(1)  # a process that can no longer be heard ends, and its unit is split
+            os._exit(1)  # it cannot report anything any more; the scheduler splits its unit
 
 
 class LogNames:
-    """The log of each worker: <logs>/<node>-<number>.log; none for the engine's own nodes over a shard."""
+    """Names the log of each worker: <folder>/<node>-<number>.log; '' for shard components, which print nothing."""
 
     def __init__(self, folder: str) -> None:
         self._folder, self._started = folder, Counter[str]()
 
     def __call__(self, node: Node) -> str:
         self._started[node.name] += 1
-        kept = self._folder and node.over != "shard"
-        return f"{self._folder}/{node.name}-{self._started[node.name]}.log" if kept else ""
-
-
-_LONGEST_FOLDER = 107 - len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.12345")
-
-
-def start_ray(address: str | None = None) -> Any:
-    """Join a cluster, or start a quiet private one; what is already running in this process is used as it is."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Ray prints a paragraph for each lost worker, on stdout; the run's own notes say which shard it had.
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died or was killed|actor died|Lease ID")
-    if address is None:
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # private and on loopback
-        for name, value in KEEP_MEMORY.items():
-            os.environ.setdefault(name, value)  # inherited by the workers; this process has read its own already
-    try:
-        import ray
-    except ImportError as error:
-        raise ConfigError(f"Ray is not installed ({error}): install it, or use --runner local.") from error
-    if ray.is_initialized():
-        return ray
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address is None:
-        options |= {
-            "include_dashboard": False,
-            "num_cpus": os.cpu_count(),
-            "object_store_memory": OBJECT_STORE_BYTES,
-            **_short_folder(),
-        }
-    try:
-        ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"No Ray cluster answers at '{address}': {error}") from error
-    return ray
-
-
-def _short_folder() -> dict[str, str]:
-    """Ray's sockets lie in its temporary folder, and their paths may have 107 bytes: elsewhere if that is too long."""
-    given = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
-    if len(os.fsencode(given)) <= _LONGEST_FOLDER:
-        return {}
-    if os.access("/tmp", os.W_OK | os.X_OK):
-        return {"_temp_dir": "/tmp/ray"}
-    raise ConfigError(
-        f"The temporary folder '{given}' is too long for Ray's sockets: set RAY_TMPDIR to one of at most "
-        f"{_LONGEST_FOLDER} bytes, or use --runner local."
-    )
+        if not self._folder or node.over == "shard":
+            return ""
+        return f"{self._folder}/{node.name}-{self._started[node.name]}.log"
 
 
 def _paths() -> list[str]:
-    """Where this process finds modules that are not installed: workers must find them too."""
+    """The folders of modules that are not installed, for the workers' sys.path."""
     return [path for path in sys.path if path and os.path.isdir(path) and "site-packages" not in path]
 
 
@@ -299,8 +244,8 @@ def _fault(error: EngineError | OSError, name: str) -> EngineError:
     return error if isinstance(error, EngineError) else StorageError(f"Storage failed under {name}: {error}")
 
 
-def _short(error: BaseException) -> str:
-    """Why a worker died, in a few words that do not depend on where it ran."""
+def _cause_of_death(error: BaseException) -> str:
+    """Why a worker died, in words that are the same on every machine."""
     if type(error).__name__ == "OutOfMemoryError" or "running low on memory" in str(error):
         return "killed by Ray for memory: lower its batch_size or run.max_workers"
     return "the process ended"

@@ -1,7 +1,7 @@
-"""The batches of one unit: ask the component, halve or ask one by one where it fails, count what fails.
+"""Runs the batches of one unit through the component, and counts the failures.
 
-What the component raises is a failure of one image. An image whose source cannot be read now is no failure: the unit
-is put aside, nothing of it is committed, and the component is not asked any more.
+When a batch fails, it is repeated in halves (out of memory) or image by image (any other error), so that an error
+costs one image. If the source of an image cannot be read now, the unit is set aside: nothing of it is committed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from engine.running.worker import Worker
 
 SIGN_SECONDS = 0.2  # between two signs of life
-SICK_STREAK = 8
-SICK_SHARE = 0.2
+SICK_STREAK = 8  # failures in a row, or
+SICK_SHARE = 0.2  # share of failures in a unit, that make a worker suspect
 
 
 class UnitRun:
-    """Batches of one unit, cut by position; failures counted as they come."""
+    """The work on one unit. Batches are cut by position, so they are the same on every run."""
 
     def __init__(self, worker: Worker, unit: Unit, items: Items, hi: int) -> None:
         self.worker, self.unit, self.items, self.hi = worker, unit, items, hi
@@ -37,30 +37,30 @@ class UnitRun:
         self.absent: list[tuple[str, str, str]] = []  # images whose source cannot be read now
         self.failed: list[tuple[str, str, str]] = []
         self.notes: list[str] = []
-        self._blamed: list[int] = []  # items the component itself failed on
+        self._blamed: list[int] = []  # positions of failures that are the component's fault
         self._rows = 0
-        self._asked = 0  # items the component answers for
-        self._refused = 0  # those of them without an answer
+        self._attempted = 0  # items given to the component
+        self._unanswered = 0  # those of them that failed
         self._unreported = 0
         self._reported = time.perf_counter()
 
     def go(self, write: Callable[[pa.Table], None]) -> Iterator[Progress]:
-        """Yields progress; stops early with `suspect` set."""
+        """Write the rows of each batch. Stops early, with `suspect` set, if the worker looks sick."""
         try:
             for lo, hi in self.items.batches(self.unit.lo, self.hi, self.worker._batch_size):
                 with self.worker.guard:
-                    asked = self.items.ask(lo, hi)
-                self._note_absent(asked.settled)
-                if self.absent:  # the rest is read all the same, to tell how much is missing
-                    asked.open.clear()
+                    batch = self.items.prepare(lo, hi)
+                self._note_absent(batch.settled)
+                if self.absent:  # read the rest too, to count all missing images
+                    batch.open.clear()
                     yield from self._sign(hi - lo)
                     continue
-                before = sum(isinstance(answer, Failure) for answer in asked.settled.values())
-                answers = dict(asked.settled)
-                for part in self._answered(asked.open):
+                before = sum(isinstance(answer, Failure) for answer in batch.settled.values())
+                answers = dict(batch.settled)
+                for part in self._answered(batch.open):
                     answers.update(part)
                     yield from self._sign(0)
-                asked.open.clear()  # the pixels go before the next batch's come
+                batch.open.clear()  # free the pixels before the next batch is decoded
                 table = self._table(answers, lo, hi)
                 self._count(answers, before)
                 if self._looks_sick():
@@ -75,7 +75,7 @@ class UnitRun:
 
     @property
     def unfinished(self) -> bool:
-        """Whether nothing of this unit may be committed."""
+        """If true, nothing of this unit may be committed."""
         return self.suspect is not None or bool(self.absent)
 
     def _note_absent(self, settled: Mapping[int, Any]) -> None:
@@ -85,46 +85,46 @@ class UnitRun:
                 self.absent.append((self.items.name(position), answer.reason, answer.error))
 
     def _sign(self, items: int) -> Iterator[Progress]:
-        """Often enough to see life, seldom enough to cost nothing."""
+        """At most one sign of life every SIGN_SECONDS."""
         self._unreported += items
         if time.perf_counter() - self._reported >= SIGN_SECONDS:
             yield Progress(self._unreported)
             self._reported, self._unreported = time.perf_counter(), 0
 
-    def _answered(self, asked: Sequence[tuple[int, Any]]) -> Iterator[dict[int, Any]]:
-        """Ask for a batch; halve it when memory runs out, ask one by one when it raises."""
-        if not asked:
+    def _answered(self, items: Sequence[tuple[int, Any]]) -> Iterator[dict[int, Any]]:
+        """The answers to all items (position, item), in batches of the size that fits in memory."""
+        if not items:
             return
-        size = min(len(asked), self.worker._batch_size)
-        for start in range(0, len(asked), size):
-            yield from self._attempt(asked[start : start + size])
+        size = min(len(items), self.worker._batch_size)
+        for start in range(0, len(items), size):
+            yield from self._attempt(items[start : start + size])
 
-    def _attempt(self, asked: Sequence[tuple[int, Any]]) -> Iterator[dict[int, Any]]:
+    def _attempt(self, items: Sequence[tuple[int, Any]]) -> Iterator[dict[int, Any]]:
         try:
             with self.worker.guard, self.worker.foreign.call():
-                answers = self.items.annotate([item for _, item in asked])
-            if len(answers) != len(asked):
-                raise ValueError(f"{len(answers)} answers for {len(asked)} items")
+                answers = self.items.annotate([item for _, item in items])
+            if len(answers) != len(items):
+                raise ValueError(f"{len(answers)} answers for {len(items)} items")
         except (StorageError, Interrupted, DescriptorsClosed):
             raise
         except BaseException as error:  # noqa: BLE001  # the border with a foreign model, which may call sys.exit
-            if len(asked) == 1:
-                yield {asked[0][0]: self._failure(error)}
+            if len(items) == 1:
+                yield {items[0][0]: self._failure(error)}
                 return
             if is_out_of_memory(error):
-                size = (len(asked) + 1) // 2
+                size = (len(items) + 1) // 2
                 self.worker._batch_size = min(self.worker._batch_size, size)
-                self.notes.append(f"out of memory at {len(asked)}: batch halved to {size}")
+                self.notes.append(f"out of memory at {len(items)}: batch halved to {size}")
             else:
                 size = 1
-            for start in range(0, len(asked), size):
-                yield from self._attempt(asked[start : start + size])
+            for start in range(0, len(items), size):
+                yield from self._attempt(items[start : start + size])
             return
-        yield {position: self._checked(item, answer) for (position, item), answer in zip(asked, answers, strict=True)}
+        yield {position: self._checked(item, answer) for (position, item), answer in zip(items, answers, strict=True)}
 
     def _checked(self, item: Any, answer: Any) -> Any:
         try:
-            return self.items.checked(item, answer)
+            return self.items.check(item, answer)
         except Interrupted:
             raise
         except BaseException as error:  # noqa: BLE001  # the border with a foreign model: it may return anything
@@ -134,7 +134,7 @@ class UnitRun:
         return Failure(self.worker.node.name, "bad_answer", f"{type(error).__name__}: {error}"[:500])
 
     def _table(self, answers: dict[int, Any], lo: int, hi: int) -> pa.Table:
-        """The rows of a batch; an answer that Arrow cannot take becomes that item's failure."""
+        """The rows of a batch. An answer that Arrow cannot hold becomes a failure of its item."""
         try:
             return self.items.table([answers[position] for position in range(lo, hi)], lo)
         except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError):
@@ -148,12 +148,12 @@ class UnitRun:
     def _failure(self, error: BaseException) -> Failure:
         if isinstance(error, ImageError):
             return Failure(self.worker.node.name, error.reason, str(error))
-        self.worker.foreign.note(error)
+        self.worker.foreign.log_error(error)
         reason = "out_of_memory" if is_out_of_memory(error) else "raised"
         return Failure(self.worker.node.name, reason, describe_error(error, type(self.worker.component)))
 
     def _count(self, answers: Mapping[int, Any], settled: int) -> None:
-        """`settled`: how many of the failures are not the component's."""
+        """`settled`: number of failures that happened before the component ran, such as unreadable files."""
         failed_before = len(self.failed)
         for position in sorted(answers):
             answer = answers[position]
@@ -162,16 +162,16 @@ class UnitRun:
                 if answer.reason in ("raised", "out_of_memory", "bad_answer"):
                     self._blamed.append(position)
         self._rows += len(answers)
-        self._asked += len(answers) - settled
-        self._refused += len(self.failed) - failed_before - settled
+        self._attempted += len(answers) - settled
+        self._unanswered += len(self.failed) - failed_before - settled
 
     def _looks_sick(self, *, final: bool = False) -> bool:
-        """Eight in a row, or over a fifth of the unit."""
+        """Whether so many items failed that the worker may be at fault; sets `suspect`."""
         if self.unit.trust or not self._blamed:
             return False
         streak = self._blamed[-SICK_STREAK:]
         in_a_row = len(streak) == SICK_STREAK and streak[-1] - streak[0] == SICK_STREAK - 1
-        # A worker may turn sick just before its unit ends: two failures at the very end are tried elsewhere too.
+        # A worker may turn sick just before its unit ends, so two failures at the very end count, too.
         at_the_end = final and self.hi - self.unit.lo > 2 and self._blamed[-2:] == [self.hi - 2, self.hi - 1]
         too_many = final and self._rows > 1 and len(self._blamed) > SICK_SHARE * self._rows
         if in_a_row or at_the_end or too_many:
@@ -184,12 +184,12 @@ class UnitRun:
     def done(self, started: float) -> Done:
         seconds = time.perf_counter() - started
         done = Done(self.hi - self.unit.lo, len(self.failed), False, b"", seconds, self.notes, {}, self.failed)
-        done.asked, done.refused = self._asked, self._refused
+        done.attempted, done.unanswered = self._attempted, self._unanswered
         return done
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Python's, torch's and CUDA's ways of saying it."""
+    """Knows the errors of Python, torch and CUDA."""
     return (
         isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "out of memory" in str(error).lower()
     )

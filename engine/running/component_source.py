@@ -1,4 +1,4 @@
-"""A component's own source file: where in it an error was raised, and a digest that tells whether it has changed."""
+"""The source file of a component: the line that raised an error, and a digest to find out whether it changed."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
 def describe_error(error: BaseException, component: type) -> str:
-    """As in 'ValueError: bad box (my_detector.py:41)': the error, and the line of the component that it came through.
+    """The error with the line of the component that raised it, such as 'ValueError: bad box (my_detector.py:41)'.
 
-    The same error is the same text on every runner.
+    Both runners give the same text for the same error.
     """
     name = type(error).__name__
     try:
         message = f"{name}: {error}" if str(error) else name
-    except Exception:  # noqa: BLE001  an error of the component's own may not even be printed
+    except Exception:  # noqa: BLE001  str() of the component's own error class may raise
         message = name
-    return message[:400] + _place(error.__traceback__, component)
+    return message[:400] + _line_of(error.__traceback__, component)
 
 
-def _place(trace: TracebackType | None, component: type) -> str:
-    """The deepest frame in the component's own file; else the first one outside the engine's package `engine`."""
+def _line_of(trace: TracebackType | None, component: type) -> str:
+    """The deepest frame in the component's file, or else the first frame outside the package `engine`."""
     frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(trace)]
     foreign = [(file, line) for file, line in frames if not os.path.abspath(file).startswith(_ENGINE + os.sep)]
     own = [(file, line) for file, line in foreign if os.path.abspath(file) == source_file(component)]
-    place = own[-1] if own else foreign[0] if foreign else None
-    return f" ({os.path.basename(place[0])}:{place[1]})" if place else ""
+    frame = own[-1] if own else foreign[0] if foreign else None
+    return f" ({os.path.basename(frame[0])}:{frame[1]})" if frame else ""
 
 
 def source_file(component: type) -> str:
-    """'' where there is none, as for what was typed into an interpreter."""
+    """'' if there is none, as for a class typed into an interpreter."""
     try:
         return os.path.abspath(inspect.getsourcefile(component) or "")
     except (TypeError, OSError):
@@ -50,7 +50,7 @@ def source_file(component: type) -> str:
 
 
 def changed_source(storage: Storage, node: Node) -> str:
-    """A sentence if the file of the user's own component is another than the one its latest answers were made with."""
+    """A sentence if the file of a user's component changed since its latest answers, but not its version."""
     if not node.own_code or not (now := source_digest(node.target)):
         return ""
     commits = Commits(storage, node.folder)
@@ -65,13 +65,13 @@ def changed_source(storage: Storage, node: Node) -> str:
     file = os.path.basename(source_file(getattr(sys.modules[module], name)))
     shards = "1 shard" if len(made) == 1 else f"{len(made):,} shards"
     return (
-        f"'{node.name}': {file} was changed and the version of {name} was not, so {shards} of answers stay as they "
-        f"were: raise 'version' to make them again."
+        f"'{node.name}': {file} changed but the version of {name} did not, so the answers of {shards} are kept: "
+        f"raise 'version' to make them again."
     )
 
 
 def source_digest(target: str) -> str:
-    """12 hex digits of the file that "module:Name" is written in, without comments and blank lines; '' if unknown."""
+    """12 hex digits for the source file of "module:Name", ignoring comments and blank lines; '' if unknown."""
     module, _, name = target.partition(":")
     component = getattr(sys.modules.get(module), name, None)
     try:

@@ -1,6 +1,6 @@
-"""When failures of a component are too many: a count for each, and the sentence that ends a run.
+"""Counts the failures of a component and decides when there are too many.
 
-An image's own faults (no image, corrupt, gone) never count against a component.
+Defects of an image (not an image, corrupt, missing) never count against a component.
 """
 
 from __future__ import annotations
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 
 from engine.running.messages import Done
 
-# Reasons that speak against a component. Files that are no images, or are gone, do not.
+# Reasons of failures that are the component's fault.
 COMPONENT_FAULTS = frozenset({"raised", "out_of_memory", "bad_answer", "crash", "timeout"})
-FEW = 8  # so many failures do not end a run by their share: of three photos one may fail
+FEW = 8  # up to so many failures never end a run by their share: in a set of three photos, one may fail
 
 
 @dataclass(slots=True)
 class NodeCount:
-    """Of one component: the items it answers for, those it gave no answer for, and those that speak against it."""
+    """Of one component: items given to it, items that failed, and failures that are its own fault."""
 
-    asked: int = 0
-    refused: int = 0
+    attempted: int = 0
+    unanswered: int = 0
     faults: int = 0
     first: str = ""
     last: str = ""
 
     def add(self, done: Done) -> None:
-        self.asked += done.asked
-        self.refused += done.refused
+        self.attempted += done.attempted
+        self.unanswered += done.unanswered
         for _, reason, error in done.failures:
             if reason in COMPONENT_FAULTS:
                 self.faults += 1
@@ -36,16 +36,16 @@ class NodeCount:
 
 
 def too_many(name: str, count: NodeCount, max_share: float) -> str:
-    """The sentence on a component that failed on everything, or on more than `max_share`; '' if it did not."""
-    if count.asked and count.refused == count.asked:
+    """A sentence if the component failed on all images, or on a larger share than `max_share`; '' otherwise."""
+    if count.attempted and count.unanswered == count.attempted:
         return (
-            f"{name} failed on all {count.asked} images it looked at; the first said: {count.first}: correct it and "
+            f"{name} failed on all {count.attempted} images it got; the first error: {count.first}: correct it and "
             "run again with --retry-failed"
         )
-    if count.faults > FEW and count.faults > max_share * count.asked:
+    if count.faults > FEW and count.faults > max_share * count.attempted:
         return (
-            f"{name} failed on {count.faults} of {count.asked} images, a larger share than run.max_failed_share "
-            f"({max_share:g}); the first said: {count.first}: correct it and run again with --retry-failed, or go on "
-            "without them with --set run.max_failed_share=1"
+            f"{name} failed on {count.faults} of {count.attempted} images, a larger share than run.max_failed_share "
+            f"({max_share:g}); the first error: {count.first}: correct it and run again with --retry-failed, or "
+            "continue without these images with --set run.max_failed_share=1"
         )
     return ""

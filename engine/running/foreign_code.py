@@ -1,7 +1,7 @@
-"""What a component does to its process ends with the call.
+"""Calls into a component, protected from what it does to the process.
 
-While it works, what is written to stdout and stderr goes to the worker's log, by file descriptor, so that C libraries
-are heard too. Afterwards standard streams, current folder, locale, signal handlers and `os._exit` are what they were.
+During a call stdout and stderr go to the worker's log, by file descriptor, so that output of C libraries is logged,
+too. After it, standard streams, current folder, locale, signal handlers and `os._exit` are restored.
 """
 
 from __future__ import annotations
@@ -23,32 +23,36 @@ from typing import Any, NoReturn
 from engine.running.interrupts import after_foreign_code
 from engine.storage.files import Storage
 
-LOG_BYTES = 1 << 20  # of one worker; the first ones are kept
-_HIGH = 900  # saved descriptors lie above those that a careless `os.closerange` takes
-_CUT = b"\n... the log is full: what came after is left out.\n"
-DEBUG = "ENGINE_DEBUG"  # an environment variable: in this process nothing is caught, so that a debugger can be used
+LOG_BYTES = 1 << 20  # of one worker's log; later output is dropped
+_HIGH = 900  # saved descriptors get numbers from here on, out of reach of a careless `os.closerange`
+_CUT = b"\n... the log is full: later output is left out.\n"
+DEBUG = "ENGINE_DEBUG"  # environment variable: call components of this process unprotected, for a debugger
 
 
 class DescriptorsClosed(BaseException):
-    """A component closed files that are not its own: what is written now might go anywhere, so the unit is split."""
+    """A component closed file descriptors of others. Later writes could reach any file, so the process must end."""
 
     def __init__(self) -> None:
         super().__init__("it closed the file descriptors of its process")
 
 
-class Foreign:
-    """Runs calls into one component. `name`: the log, relative to the data set; '' for none."""
+class ForeignCalls:
+    """Protects the calls into one component.
 
-    def __init__(self, storage: Storage, name: str = "", *, here: bool = False) -> None:
-        self.storage, self.name, self.here = storage, name, here
-        self._file, self._path, self._shipped = -1, "", 0
+    `log`: path of the log, relative to the data set; '': none. `in_driver`: the component runs in the main process,
+    where ENGINE_DEBUG switches the protection off.
+    """
+
+    def __init__(self, storage: Storage, log: str = "", *, in_driver: bool = False) -> None:
+        self.storage, self.log, self.in_driver = storage, log, in_driver
+        self._file, self._path, self._uploaded = -1, "", 0
         self._full = False
         self._canary, self._mark = -1, (-1, -1)
 
     @contextlib.contextmanager
     def call(self) -> Iterator[None]:
-        """Interrupted passes through; everything else a component raises is for the caller."""
-        if self.here and os.environ.get(DEBUG):
+        """Call the component within this context. Raises what it raises, Interrupted or DescriptorsClosed."""
+        if self.in_driver and os.environ.get(DEBUG):
             yield
             after_foreign_code()
             return
@@ -56,7 +60,7 @@ class Foreign:
         if self._canary < 0:
             self._canary, self._mark = _canary()
         try:
-            with _exit_raises(), self._caught():
+            with _exit_raises(), self._redirected():
                 yield
         finally:
             before.restore()
@@ -69,30 +73,30 @@ class Foreign:
             raise DescriptorsClosed
 
     @contextlib.contextmanager
-    def _caught(self) -> Iterator[None]:
-        """Standard output and error go to the log."""
+    def _redirected(self) -> Iterator[None]:
+        """Within this context stdout and stderr go to the log."""
         log = self._open()
         saved = _saved()
         streams = sys.stdout, sys.stderr
         _flush(*streams)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        heard = io.TextIOWrapper(io.FileIO(log, "w", closefd=False), "utf-8", "replace", write_through=True)
-        sys.stdout = sys.stderr = heard
+        stream = io.TextIOWrapper(io.FileIO(log, "w", closefd=False), "utf-8", "replace", write_through=True)
+        sys.stdout = sys.stderr = stream
         try:
             yield
         finally:
             _flush(*streams, sys.stdout, sys.stderr)
             sys.stdout, sys.stderr = streams
             _restore(saved)
-            self._bound()
+            self._limit_size()
 
     def _open(self) -> int:
-        """The log's descriptor; of nowhere if it cannot be written."""
+        """The log's descriptor, or one of /dev/null if the log cannot be written."""
         if self._alive(self._file):
             return self._file
         self._file = -1
-        if self.name and not self._full:
+        if self.log and not self._full:
             with contextlib.suppress(OSError):
                 self._path = self._path or self._new_file()
                 self._file = _high(os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644))
@@ -103,7 +107,7 @@ class Foreign:
     def _new_file(self) -> str:
         if not self.storage.local:
             return os.path.join(tempfile.mkdtemp(prefix="engine-log-"), "log")
-        path = self.storage.path(self.name)
+        path = self.storage.path(self.log)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         return path
 
@@ -113,7 +117,7 @@ class Foreign:
         except OSError:
             return False
 
-    def _bound(self) -> None:
+    def _limit_size(self) -> None:
         with contextlib.suppress(OSError):
             if self._path and not self._full and os.fstat(self._file).st_size > LOG_BYTES:
                 os.ftruncate(self._file, LOG_BYTES)
@@ -122,29 +126,29 @@ class Foreign:
                 os.close(self._file)
                 self._file = -1
 
-    def note(self, error: BaseException) -> None:
-        """The whole traceback, for whoever debugs the component."""
+    def log_error(self, error: BaseException) -> None:
+        """Write the whole traceback to the log, for debugging the component."""
         text = "".join(traceback.format_exception(error))
-        if self.here and os.environ.get(DEBUG):
+        if self.in_driver and os.environ.get(DEBUG):
             sys.stderr.write(text)
-        elif self.name and not self._full:
+        elif self.log and not self._full:
             with contextlib.suppress(OSError):
                 os.write(self._open(), text.encode(errors="replace"))
-            self._bound()
+            self._limit_size()
 
-    def ship(self) -> None:
-        """Bring the log to where the data set is, if that is elsewhere; called after each unit."""
+    def upload_log(self) -> None:
+        """Copy the log to the data set, if that is on another machine. Called after each unit."""
         if not self._path or self.storage.local:
             return
         with contextlib.suppress(Exception), open(self._path, "rb") as file:
             data = file.read()
-            if len(data) > self._shipped:
-                self.storage.put(self.name, data)
-                self._shipped = len(data)
+            if len(data) > self._uploaded:
+                self.storage.put(self.log, data)
+                self._uploaded = len(data)
 
     def close(self) -> None:
-        """Without a trace where nothing was written."""
-        self.ship()
+        """Close the log; delete it if it is empty."""
+        self.upload_log()
         with contextlib.suppress(OSError):
             if self._file >= 0:
                 os.close(self._file)
@@ -157,7 +161,7 @@ class Foreign:
 
 
 class _Process:
-    """What holds for the whole process and is put back: current folder, locale, warnings, logging."""
+    """Process-wide settings to restore after a call: current folder, locale, warnings, logging."""
 
     def __init__(self) -> None:
         self.folder, self.locale = _current_folder(), locale.setlocale(locale.LC_ALL)
@@ -178,7 +182,7 @@ class _Process:
 
 @contextlib.contextmanager
 def _exit_raises() -> Iterator[None]:
-    """`os._exit` would take the run along, or be taken for a crash: in the component's own thread it raises."""
+    """Makes `os._exit` in the component's thread raise SystemExit, so that it costs one image and not the process."""
     real, owner = os._exit, (os.getpid(), threading.get_ident())
 
     def leave(status: int) -> NoReturn:
@@ -194,7 +198,7 @@ def _exit_raises() -> Iterator[None]:
 
 
 def _canary() -> tuple[int, tuple[int, int]]:
-    """A descriptor with a low number that nobody else has, to see whether a component closes what is not its own."""
+    """An unused descriptor with a low number: if it is closed later, the component closes descriptors of others."""
     read, write = os.pipe()
     os.close(write)
     return read, _identity(read)
@@ -209,7 +213,7 @@ def _identity(file: int) -> tuple[int, int]:
 
 
 def _saved() -> list[int]:
-    """Copies of the standard streams, -1 of one that is closed."""
+    """Copies of the standard streams' descriptors; -1 for a closed one."""
     copies = []
     for stream in (0, 1, 2):
         try:
@@ -222,7 +226,7 @@ def _saved() -> list[int]:
 def _high(file: int) -> int:
     try:
         high = fcntl.fcntl(file, fcntl.F_DUPFD_CLOEXEC, _HIGH)
-    except (OSError, ValueError):  # fewer descriptors are allowed
+    except (OSError, ValueError):  # the limit on descriptors is lower
         return file
     os.close(file)
     return high
@@ -240,7 +244,7 @@ def _restore(saved: list[int]) -> None:
             os.close(copy)
         except OSError:
             lost = True
-            nowhere = os.open(os.devnull, os.O_RDWR)  # or the next file that is opened would take its place
+            nowhere = os.open(os.devnull, os.O_RDWR)  # else the next opened file would get the number of this stream
             if nowhere != stream:
                 os.dup2(nowhere, stream)
                 os.close(nowhere)

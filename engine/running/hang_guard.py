@@ -1,4 +1,4 @@
-"""Ends the process of a worker that hangs, also where the hang holds the GIL."""
+"""Ends a worker's process if it hangs, even if the hanging code holds the GIL."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import time
 
 
 class Guard:
-    """Ends the process, GIL or no GIL, when a batch takes longer than it may.
+    """Ends the process if a batch takes longer than `seconds`; 0: never.
 
-    Armed anew now and then, not for each batch: arming makes a thread and joins the one before while it holds the
-    GIL, which on a busy machine keeps everybody waiting for a millisecond.
+    The timer is restarted at most once in `slack` seconds, not for each batch: restarting it joins a thread while
+    holding the GIL, which costs a millisecond on a busy machine.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -22,12 +22,12 @@ class Guard:
     def __enter__(self) -> None:
         now = time.monotonic()
         if self.seconds > 0 and now - self._armed >= self.slack:
-            seconds = self.seconds + self.slack  # so that a batch that begins just before the next arming has its time
+            seconds = self.seconds + self.slack  # a batch may begin up to `slack` seconds after the timer
             faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
             self._armed = now
 
     def __exit__(self, *error: object) -> None:
-        """Stays armed until `off`."""
+        """The timer runs on until `off`."""
 
     def off(self) -> None:
         if self._armed > 0:

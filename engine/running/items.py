@@ -1,6 +1,6 @@
-"""The items of a unit: images to annotate, distinct texts to parse, inputs to probe. All look alike to the worker.
+"""What a unit consists of: images to annotate, distinct texts to parse, or inputs to probe.
 
-Positions are rows of the shard's file; batches are cut by position, so they are the same on every run.
+The worker treats all three through the Protocol `Items`. A position is a row of the shard's file.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from engine.schema import (
 if TYPE_CHECKING:
     from engine.running.worker import Worker
 
-BATCH_PIXELS = 96_000_000  # decoded pixels a batch may hold, so that sixteen huge photos do not fill the memory
+BATCH_PIXELS = 96_000_000  # decoded pixels of a batch at most, so that sixteen huge photos do not fill the memory
 HUGE_PIXELS = 16_000_000
 _UNPROBED = {"image_id": "", "width": 0, "height": 0, "format": "", "bytes": 0, "phash": "", "fits": ""}
 
@@ -47,25 +47,43 @@ class Items(Protocol):
     schema: pa.Schema
 
     def __len__(self) -> int: ...
-    def name(self, position: int) -> str: ...
-    def batches(self, lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]: ...
-    def ask(self, lo: int, hi: int) -> Asked: ...
-    def annotate(self, items: Sequence[Any]) -> Sequence[Any]: ...
-    def checked(self, item: Any, answer: Any) -> Any: ...
-    def table(self, answers: Sequence[Any], lo: int) -> pa.Table: ...
+    def name(self, position: int) -> str:
+        """What failures call the item: its image id, text key or URI."""
+        ...
+
+    def batches(self, lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]:
+        """Cut [lo, hi) into batches of at most `size` items."""
+        ...
+
+    def prepare(self, lo: int, hi: int) -> Batch:
+        """Read what the component needs for the items [lo, hi)."""
+        ...
+
+    def annotate(self, items: Sequence[Any]) -> Sequence[Any]:
+        """Call the component."""
+        ...
+
+    def check(self, item: Any, answer: Any) -> Any:
+        """The answer, with its ids set, or a Failure if it is invalid."""
+        ...
+
+    def table(self, answers: Sequence[Any], lo: int) -> pa.Table:
+        """The rows of answers and failures from position `lo` on."""
+        ...
+
     def close(self) -> None: ...
 
 
 @dataclass(slots=True)
-class Asked:
-    """A batch ready for the component: what is open, and what is settled without asking it."""
+class Batch:
+    """Items for the component, and the answers and failures of those that do not need it; both by position."""
 
     open: list[tuple[int, Any]]
     settled: dict[int, Any]
 
 
 class ImageItems:
-    """The images of a shard as items."""
+    """The images of a shard."""
 
     def __init__(self, worker: Worker, inputs: ShardInputs) -> None:
         self.worker, self.inputs, self.node = worker, inputs, worker.node
@@ -77,9 +95,9 @@ class ImageItems:
         columns = (inputs.images[name].to_pylist() for name in Locator._fields)
         self._locators = list(map(Locator._make, zip(*columns, strict=True)))
         self._decoding: dict[int, Future[Any]] = {}
-        self._began: dict[int, float] = {}  # when decoding an image began
-        self._following: dict[int, int] = {}  # where a batch begins: where it ends
-        self._kept = inputs.answered_before()  # --retry-failed: rows of the revision before that stand
+        self._began: dict[int, float] = {}  # position: when its decoding began
+        self._following: dict[int, int] = {}  # start of a batch: its end
+        self._kept = inputs.answered_before()  # --retry-failed: rows of the earlier revision that are kept
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -88,11 +106,11 @@ class ImageItems:
         return self.ids[position]
 
     def batches(self, lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]:
-        """Cut by position and by decoded pixels: a function of the shard, not of the day."""
+        """Cut by position and by decoded pixels, so the same on every run."""
         self._following = dict(cut(self._area, lo, hi, size))
         yield from self._following.items()
 
-    def ask(self, lo: int, hi: int) -> Asked:
+    def prepare(self, lo: int, hi: int) -> Batch:
         settled: dict[int, Any] = {}
         if self._kept is not None:
             settled = {position: self._kept[position] for position in range(lo, hi) if position in self._kept}
@@ -104,38 +122,38 @@ class ImageItems:
         samples = self.inputs.samples(lo, hi) if wanted else []
         for position in wanted:
             sample = samples[position - lo]
-            got = pixels.get(position)
-            if isinstance(got, Failure):
-                settled[position] = got
+            decoded = pixels.get(position)
+            if isinstance(decoded, Failure):
+                settled[position] = decoded
                 continue
-            sample.pixels = got
+            sample.pixels = decoded
             opened.append((position, sample))
-        return Asked(opened, settled)
+        return Batch(opened, settled)
 
     def _pixels(self, wanted: Sequence[int], lo: int, hi: int) -> dict[int, Any]:
-        """Decoded images of this batch; the next one is queued behind it, to be decoded while this one is looked at."""
+        """The decoded images of this batch. Starts to decode the next batch, so that it is ready in time."""
         for position in wanted:
             self._start(position)
         following = range(hi, self._following.get(hi, hi))
         if sum(self._area[position] for position in (*range(lo, hi), *following)) <= BATCH_PIXELS:
             for position in following:
                 self._start(position)
-        # The last one first: waiting for each in turn wakes this thread for each, and takes the GIL from the others.
+        # Wait for the last one first: each wait that ends wakes this thread, which takes the GIL from the decoders.
         return {position: self._decoded(position) for position in reversed(wanted)}
 
     def _decoded(self, position: int) -> Any:
-        """The pixels, or the failure of an image that takes longer to decode than it may."""
+        """The pixels, or a failure if decoding takes longer than `decode_seconds`."""
         while True:
             try:
                 answer = self._decoding[position].result(timeout=self.worker.decode_seconds / 2)
             except TimeoutError:
-                self._give_up_overdue()
+                self._fail_overdue()
             else:
                 del self._decoding[position]
                 return answer
 
-    def _give_up_overdue(self) -> None:
-        """Reading may take as long as the store takes; only decoding is the image's own time."""
+    def _fail_overdue(self) -> None:
+        """Fail the images whose decoding takes too long. The time to read their bytes does not count."""
         now, seconds = time.monotonic(), self.worker.decode_seconds
         left = [position for position, future in self._decoding.items() if not future.done()]
         overdue = [position for position in left if now - self._began.get(position, now) >= seconds]
@@ -147,8 +165,8 @@ class ImageItems:
             self._began.pop(position, None)
             if position in overdue:
                 self._decoding[position] = Future()
-                told = f"decoding took longer than {seconds:g} s"
-                self._decoding[position].set_result(Failure(self.node.name, "timeout", told))
+                error = f"decoding took longer than {seconds:g} s"
+                self._decoding[position].set_result(Failure(self.node.name, "timeout", error))
             else:
                 self._start(position)
 
@@ -172,13 +190,13 @@ class ImageItems:
             return Failure(self.node.name, error.reason, str(error))
 
     def _turn(self, position: int) -> contextlib.AbstractContextManager[Any]:
-        """Huge images are decoded one at a time: each needs several times its pixels."""
+        """A lock that makes huge images wait for each other: decoding one needs several times its pixels."""
         return self.worker.one_huge_image if self._area[position] > HUGE_PIXELS else contextlib.nullcontext()
 
     def annotate(self, samples: Sequence[Sample]) -> Sequence[Answer]:
         return cast(Specialist, self.worker.component).annotate(samples)
 
-    def checked(self, sample: Sample, answer: Answer) -> Any:
+    def check(self, sample: Sample, answer: Answer) -> Any:
         error = check_answer(answer, sample, self.node.gives, human=self.node.reads_labels)
         if error:
             return Failure(self.node.name, "bad_answer", error)
@@ -205,7 +223,7 @@ class ImageItems:
 
 
 class TextItems:
-    """The distinct texts of a shard as items, in the order they first occur."""
+    """The distinct texts of a shard, in the order in which they first occur."""
 
     def __init__(self, worker: Worker, inputs: ShardInputs) -> None:
         self.worker, self.node = worker, worker.node
@@ -224,16 +242,16 @@ class TextItems:
         for start in range(lo, hi, size):
             yield start, min(start + size, hi)
 
-    def ask(self, lo: int, hi: int) -> Asked:
+    def prepare(self, lo: int, hi: int) -> Batch:
         settled: dict[int, Any] = {}
         if self._kept is not None:
             settled = {p: self._kept[self.keys[p]] for p in range(lo, hi) if self.keys[p] in self._kept}
-        return Asked([(p, self.texts[self.keys[p]]) for p in range(lo, hi) if p not in settled], settled)
+        return Batch([(p, self.texts[self.keys[p]]) for p in range(lo, hi) if p not in settled], settled)
 
     def annotate(self, texts: Sequence[str]) -> Sequence[Parse]:
         return cast(Parser, self.worker.component).parse(texts)
 
-    def checked(self, text: str, parse: Parse) -> Any:
+    def check(self, text: str, parse: Parse) -> Any:
         parse.text_key = text_key(text)
         wrong = [chunk for chunk in parse.chunks if text[chunk.char_start : chunk.char_end] != chunk.text]
         return Failure(self.node.name, "bad_answer", f"chunk {wrong[0]} is not in the text") if wrong else parse
@@ -254,7 +272,7 @@ class TextItems:
 
 
 class EntryItems:
-    """Inputs as listed, to be read, named by their content and measured."""
+    """The listed inputs of a chunk, for the probe."""
 
     schema = PROBE
 
@@ -273,10 +291,10 @@ class EntryItems:
         for start in range(lo, hi, size):
             yield start, min(start + size, hi)
 
-    def ask(self, lo: int, hi: int) -> Asked:
+    def prepare(self, lo: int, hi: int) -> Batch:
         kept = self._kept or {}
         settled = {position: kept[position] for position in range(lo, hi) if position in kept}
-        return Asked([(p, self.rows[p]) for p in range(lo, hi) if p not in settled], settled)
+        return Batch([(p, self.rows[p]) for p in range(lo, hi) if p not in settled], settled)
 
     def annotate(self, rows: Sequence[dict[str, Any]]) -> Sequence[Any]:
         answers: list[dict[str, Any] | Failure] = []
@@ -287,7 +305,7 @@ class EntryItems:
                 answers.append(row | answer)
         return answers
 
-    def checked(self, row: dict[str, Any], answer: Any) -> Any:
+    def check(self, row: dict[str, Any], answer: Any) -> Any:
         return answer
 
     def table(self, answers: Sequence[Any], lo: int) -> pa.Table:

@@ -150,7 +150,7 @@ class LostUnits:
             self._splits[(node.name, unit.shard)] = _Split(unit, 1)
         rows = table_bytes(items.table([failure], unit.lo))
         failures = [(items.name(unit.lo), reason, failure.error)]
-        done = Done(1, 1, rows=rows, inputs=inputs.digests, failures=failures, asked=1, refused=1)
+        done = Done(1, 1, rows=rows, inputs=inputs.digests, failures=failures, attempted=1, unanswered=1)
         return replace(unit, hi=unit.lo + 1, fresh=False), done
 
     def _commit(self, node: Node, split: _Split) -> None:

@@ -1,4 +1,4 @@
-"""What passes between the scheduler and a worker: a unit of work one way, signs of life and results the other."""
+"""The messages between the scheduler and a worker: units of work to it, signs of life and results from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Work for one worker: (node, shard), or the items [lo, hi) of it, whose rows come back by value."""
+    """Work for one worker: a shard of a node, or its items [lo, hi).
+
+    The worker commits a whole shard itself and sends the rows of a part back.
+    """
 
     node: str
     shard: int
@@ -16,11 +19,11 @@ class Unit:
     inputs: Mapping[str, int]  # node name (and IMAGES): revision to read
     lo: int = 0
     hi: int = -1  # -1: to the end
-    trust: bool = False  # believe many failures
-    fresh: bool = False  # for a worker that has done nothing yet
+    trust: bool = False  # accept many failures as real
+    fresh: bool = False  # only for a worker that has not run a unit yet
     attempts: int = 1
-    retry_of: int = -1  # revision whose failed images alone are asked again
-    give_up: bool = False  # images whose source cannot be read are failures
+    retry_of: int = -1  # revision whose failed images are tried again; its other rows are kept
+    give_up: bool = False  # an image whose source cannot be read counts as failed
 
     @property
     def whole(self) -> bool:
@@ -29,7 +32,7 @@ class Unit:
 
 @dataclass(slots=True)
 class Progress:
-    """A sign of life: items finished since the last one, and, first of all, how many there are."""
+    """A sign of life: the items finished since the last one. The first one gives the total."""
 
     items: int
     total: int = -1
@@ -37,9 +40,9 @@ class Progress:
 
 @dataclass(slots=True)
 class Done:
-    """A unit that came back. `rows` only for a part of a shard.
+    """A finished unit. `rows`: for a part of a shard only, as an Arrow stream.
 
-    `asked`: items that the component answers for; `refused`: those of them it failed on, whatever the reason.
+    `attempted`: items given to the component; `unanswered`: those of them that failed.
     """
 
     items: int
@@ -50,13 +53,13 @@ class Done:
     notes: list[str] = field(default_factory=list)
     inputs: dict[str, str] = field(default_factory=dict)
     failures: list[tuple[str, str, str]] = field(default_factory=list)  # item, reason, error
-    asked: int = 0
-    refused: int = 0
+    attempted: int = 0
+    unanswered: int = 0
 
 
 @dataclass(slots=True)
 class Suspect:
-    """Too many failures: the first of a streak, so that another worker may try it before anything is believed."""
+    """Too many items failed. `item`: the first of them, for another worker to try."""
 
     item: int
     failed: int
@@ -65,7 +68,7 @@ class Suspect:
 
 @dataclass(slots=True)
 class Absent:
-    """Images of the unit whose source cannot be read now: nothing of the unit is committed."""
+    """Sources of some images cannot be read now, so nothing of the unit is committed."""
 
     images: list[tuple[str, str, str]]  # image id, reason, error
 

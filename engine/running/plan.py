@@ -1,6 +1,6 @@
-"""What is done and what is to do, from listings alone: no record body is read and no clock.
+"""What is committed and what is to do, read from file listings alone.
 
-Shards are positions in arrays of revisions, so a plan for a hundred thousand shards is a few megabytes.
+Shards are positions in arrays of revisions, so a plan for a hundred thousand shards takes a few megabytes.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from engine.storage.files import Storage
 
 @dataclass(slots=True)
 class Plan:
-    """What is committed and what is to do, for the shards [0, shards). Made from listings alone."""
+    """What is committed and what is to do, for the shards [0, shards)."""
 
     nodes: Sequence[Node]  # to run, in graph order
-    known: Mapping[str, Node]  # these and all they read
+    known: Mapping[str, Node]  # these and all nodes they read
     shards: int
     revisions: dict[str, npt.NDArray[np.int32]]  # by node name, and IMAGES
-    retry: dict[str, frozenset[int]] = field(default_factory=dict)  # shards whose failures are asked again
-    generation: int = 0  # the revision of whatever is retried
+    retry: dict[str, frozenset[int]] = field(default_factory=dict)  # shards whose failures are tried again
+    generation: int = 0  # the revision that retried shards get
 
     def required(self, node: Node) -> npt.NDArray[np.int32]:
-        """The revision each shard must have: the latest of its inputs; -1 where an input is missing."""
+        """The revision each shard must have, which is the latest of its inputs; -1 where an input is missing."""
         needed = np.zeros(self.shards, np.int32)
         if node.reads_labels:
             needed = np.maximum(needed, self.revisions[IMAGES])
@@ -42,7 +42,7 @@ class Plan:
         return needed
 
     def todo(self) -> dict[str, npt.NDArray[np.bool_]]:
-        """Per node: the shards to do, now or once their inputs are there. `nodes` are in graph order."""
+        """By node, a mask of the shards to do, now or after their inputs. Needs `nodes` in graph order."""
         masks: dict[str, npt.NDArray[np.bool_]] = {}
         for node in self.nodes:
             own = self.revisions[node.name]
@@ -63,21 +63,21 @@ def make_plan(
     retry_failed: bool = False,
     again: Mapping[str, frozenset[int]] | None = None,
 ) -> Plan:
-    """What there is to do for `nodes`; `known` are the nodes they read that are not run.
+    """The plan for `nodes`. `known`: nodes that they read and that are not run.
 
-    `again`: by node, the shards whose failures are asked again unasked; `retry_failed`: those of all.
+    `again`: by node, the shards whose failures are tried again; `retry_failed`: all shards with failures.
     """
-    everyone = {node.name: node for node in (*known, *nodes)}
+    all_nodes = {node.name: node for node in (*known, *nodes)}
     folder = nodes[0].base if nodes else IMAGES
     base = Commits(storage, folder).revisions()
     check_holes(storage, folder, base)
     revisions = {IMAGES: base}
-    for node in everyone.values():
+    for node in all_nodes.values():
         found = Commits(storage, node.folder).revisions()
         check_tail(storage, folder, len(base), node.folder, len(found))
         missing = np.full(max(len(base) - len(found), 0), -1, np.int32)
         revisions[node.name] = np.append(found[: len(base)], missing)
-    plan = Plan(nodes, everyone, len(base), revisions)
+    plan = Plan(nodes, all_nodes, len(base), revisions)
     if retry_failed:
         again = {node.name: _failed_shards(storage, node, revisions[node.name]) for node in nodes}
     if again:

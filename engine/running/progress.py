@@ -1,7 +1,6 @@
-"""What a person sees while it runs: one live line, and the counts the summary is made of.
+"""The live line of a run, and the counts for its summary.
 
-On a terminal the line is redrawn and never wider than it; elsewhere it is written every half minute. Nothing else is
-printed.
+On a terminal the line is redrawn in place and never wraps. Elsewhere it is written every half minute, as a log.
 """
 
 from __future__ import annotations
@@ -14,29 +13,29 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from engine.running.messages import Done, Unit
-from engine.running.terminal_text import columns_of, encodable, is_live, joined, shown
+from engine.running.terminal_text import columns_of, encodable, is_live, joined, one_line
 
 _REDRAW_S, _LOG_S = 0.2, 30.0
-Parts = Sequence[tuple[int, str]]  # rank and text; those of a high rank are left out first
+Parts = Sequence[tuple[int, str]]  # rank and text; parts of a high rank are left out first
 
 
 @dataclass(slots=True)
 class NodeTally:
-    """Counts of one node in one run. `items` came back, `failed` of them without an answer."""
+    """Counts of one node in one run."""
 
     units: int = 0
     expected: int = 0
-    items: int = 0
+    items: int = 0  # finished, failures included
     failed: int = 0
-    skipped: int = 0
-    seconds: float = 0.0  # inside workers
-    lost_races: int = 0  # commits another driver or worker made first
+    skipped: int = 0  # another node failed on them before
+    seconds: float = 0.0  # spent in workers
+    lost_races: int = 0  # commits that another run or worker made first
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Running:
-    """A unit that has not come back yet. One that died is counted again from the start, never beyond its total."""
+    """A unit that is not finished. If its worker died, items may be reported twice: `done` stops at the total."""
 
     items: int = 0
     total: int = 0
@@ -47,7 +46,7 @@ class _Running:
 
 
 class LiveLine:
-    """Watches a scheduler; `tallies` stay after it ends."""
+    """The Watcher of a scheduler. `tallies` stay readable after the run."""
 
     def __init__(self, stage: str, shard_size: int, *, stream: TextIO | None = None, live: bool | None = None) -> None:
         self.stage, self.shard_size = stage, shard_size
@@ -86,12 +85,12 @@ class LiveLine:
         self.drawer.draw(lambda: self.parts(busy, waiting))
 
     def parts(self, busy: Mapping[str, int], waiting: int) -> Parts:
-        """What the line holds at the time of the last tick."""
+        """The parts of the line at the last tick."""
         done, expected = self._counts()
         nodes = max(sum(tally.expected > 0 for tally in self.tallies.values()), 1)
         failed = sum(tally.failed for tally in self.tallies.values())
         share = min(done / max(expected, 1), 1.0)
-        who = " ".join(f"{shown(name)} x{n}" if n > 1 else shown(name) for name, n in busy.items() if n)
+        names = " ".join(f"{one_line(name)} x{n}" if n > 1 else one_line(name) for name, n in busy.items() if n)
         return [
             (0, f"{self.stage} {math.floor(100 * share):3d}%"),
             (3, f"{round(done / nodes):,}/{round(expected / nodes):,} images"),
@@ -99,19 +98,19 @@ class LiveLine:
             (1, f"failed {failed:,}"),
             (4, f"waiting {waiting}" if waiting else ""),
             (1, f"ETA {clock(self.pace.left)}" if self.pace.left is not None else "ETA --"),
-            (5, who or "starting"),
+            (5, names or "starting"),
         ]
 
     def _counts(self) -> tuple[int, int]:
-        """Items done by all nodes, and to be done by them: of a shard not begun yet, as many as of the others."""
+        """Items done and items expected, over all nodes. A shard that has not begun counts as large as the others."""
         done = expected = 0
         for node, tally in self.tallies.items():
             running = [unit for (name, _), unit in self._running.items() if name == node]
-            known = tally.items + sum(unit.total for unit in running)
+            begun_items = tally.items + sum(unit.total for unit in running)
             begun = tally.units + len(running)
-            size = known / begun if begun and known else self.shard_size
+            size = begun_items / begun if begun and begun_items else self.shard_size
             done += tally.items + sum(unit.done for unit in running)
-            expected += known + round(max(tally.expected - begun, 0) * size)
+            expected += begun_items + round(max(tally.expected - begun, 0) * size)
         return done, expected
 
     def close(self) -> None:
@@ -119,22 +118,22 @@ class LiveLine:
 
 
 class Pace:
-    """Items a second, and the seconds that are left, both steady: a new rate counts by and by.
+    """Smoothed items per second and seconds left.
 
-    The clock starts with the first item, so that loading a model is not taken for slowness, and a rate is taken from
-    one batch to the next: between them nothing seems to happen.
+    The clock starts with the first item, so that the time to load a model does not count. The rate is measured from
+    one batch to the next, since between batches no item is finished.
     """
 
     def __init__(self) -> None:
         self.rate = 0.0
         self.left: float | None = None
         self._began: float | None = None
-        self._last = (0.0, 0)  # when items came, and how many there were then
+        self._last = (0.0, 0)  # time of the latest batch, and items done by then
         self._usual = 0.0  # seconds between two batches
         self._now = 0.0
 
     def at(self, seconds: float, done: int, expected: int) -> None:
-        """To be called often, with seconds that never fall."""
+        """Call it often, with `seconds` since the start."""
         passed, self._now = seconds - self._now, seconds
         if self._began is None:
             if done:
@@ -148,13 +147,13 @@ class Pace:
             self.rate = found if not self.rate else self.rate + (found - self.rate) * (1 - math.exp(-since / memory))
             self._last, self._usual = (seconds, done), max(since, self._usual / 2)
             self._correct(max(expected - done, 0) / self.rate, since)
-        elif since > 10.0 + 2 * self._usual:  # it is stuck: no time is won
+        elif since > 10.0 + 2 * self._usual:  # it is stuck: the rate falls
             self.rate *= math.exp(-passed / memory)
         elif self.left is not None:
             self.left = max(self.left - passed, 0.0)
 
     def _correct(self, estimate: float, since: float) -> None:
-        """What was told runs down by itself and is drawn to the new estimate."""
+        """Move the seconds left towards a new estimate."""
         if self.left is None:
             self.left = estimate
         else:
@@ -162,48 +161,48 @@ class Pace:
 
 
 class LineDrawer:
-    """One line, not too often: redrawn in place on a terminal, written anew elsewhere.
+    """Draws one line, at most five times a second: in place on a terminal, as a new line elsewhere.
 
-    The cursor rests at its beginning: when a terminal gets narrower and wraps what stands there, the cursor is still
-    in the first of the lines, and the next drawing wipes all of them.
+    The cursor rests at the start of the line. If the terminal gets narrower and wraps the line, the cursor is still in
+    the first row, so the next drawing can erase all rows.
     """
 
     def __init__(self, stream: TextIO | None = None, live: bool | None = None) -> None:
         self.stream = stream or sys.stderr
         self.live = is_live(self.stream) if live is None else live
         self._drawn = time.monotonic()
-        self._dirty = False
+        self._on_screen = False
         self._columns = 0
 
     def draw(self, parts: Callable[[], Parts]) -> None:
-        """`parts` is asked for only if it is time."""
+        """Calls `parts` only if the line is due."""
         now = time.monotonic()
         if now - self._drawn < (_REDRAW_S if self.live else _LOG_S):
             return
         self._drawn = now
-        told = [(rank, encodable(text, self.stream)) for rank, text in parts()]
+        due = [(rank, encodable(text, self.stream)) for rank, text in parts()]
         if self.live:
-            # The last column stays free: some terminals wrap as soon as it is written.
-            self.stream.write(f"\r{self._wipe()}{joined(told, columns_of(self.stream) - 1)}\r")
-            self._dirty = True
+            # Leave the last column free: some terminals wrap when it is written.
+            self.stream.write(f"\r{self._erase()}{joined(due, columns_of(self.stream) - 1)}\r")
+            self._on_screen = True
         else:
-            self.stream.write(" | ".join(text for _, text in told if text) + "\n")
+            self.stream.write(" | ".join(text for _, text in due if text) + "\n")
         self.stream.flush()
 
     def close(self) -> None:
-        if self._dirty:
-            self.stream.write(f"\r{self._wipe()}")
+        if self._on_screen:
+            self.stream.write(f"\r{self._erase()}")
             self.stream.flush()
-            self._dirty = False
+            self._on_screen = False
 
-    def _wipe(self) -> str:
-        """All below where the line may have wrapped, else the line: tmux keeps each screen that is wiped whole."""
+    def _erase(self) -> str:
+        """Erases the line, and the rows below only if it may have wrapped: tmux saves a screen erased whole."""
         before, self._columns = self._columns, columns_of(self.stream)
         return "\x1b[J" if self._columns < before else "\x1b[K"
 
 
 def clock(seconds: float) -> str:
-    """45s, 3m20s or 1h05m: the finer the less is left."""
+    """45s, 3m20s or 1h05m. From 90 seconds on it is rounded to 5."""
     whole = round(seconds) if seconds < 90 else 5 * round(seconds / 5)
     minutes, second = divmod(whole, 60)
     hours, minute = divmod(minutes, 60)

@@ -39,7 +39,7 @@ class Scheduler:
         """
         todo = self.plan.todo()
         for node in self.plan.nodes:
-            if todo[node.name].any() and (reason := self.backend.possible(node)):
+            if todo[node.name].any() and (reason := self.backend.why_impossible(node)):
                 raise RunFailed(reason)
             self.watcher.expect(node.name, int(todo[node.name].sum()))
             self.queues.fill(node, todo)
@@ -95,7 +95,7 @@ class Scheduler:
         return [slot for slot in self.slots if slot.ready and slot.unit is None and not self.queues[slot.node.name]]
 
     def _submit(self, slot: Slot, unit: Unit) -> None:
-        slot.unit, slot.items, slot.total, slot.sign = unit, 0, -1, time.monotonic()
+        slot.unit, slot.items, slot.total, slot.last_sign = unit, 0, -1, time.monotonic()
         self.backend.submit(slot, unit)
 
     def _release(self, slot: Slot) -> None:
@@ -108,7 +108,7 @@ class Scheduler:
         slot = event.slot
         if slot not in self.slots:
             return
-        slot.sign = time.monotonic()
+        slot.last_sign = time.monotonic()
         if event.error is not None:
             raise RunFailed(str(event.error)) if not isinstance(event.error, StorageError) else event.error
         if event.died:
@@ -162,7 +162,7 @@ class Scheduler:
         if count.faults > self.options.max_failures:
             raise RunFailed(
                 f"{node.name} failed on {count.faults} images, more than run.max_failures "
-                f"({self.options.max_failures}); the last said: {count.last}"
+                f"({self.options.max_failures}); the last error: {count.last}"
             )
 
     # --- workers that do not come back -------------------------------------------------------
@@ -186,11 +186,11 @@ class Scheduler:
         rest, and Ray's counts do not show a run that the cluster is full.
         """
         now = time.monotonic()
-        if any(not slot.created and not slot.ready and now - slot.sign > CROWDED_S for slot in self.slots):
+        if any(not slot.created and not slot.ready and now - slot.last_sign > CROWDED_S for slot in self.slots):
             for slot in self._idle():
                 self._release(slot)
         for slot in list(self.slots):
-            silent, timeout = now - slot.sign, self.options.start_timeout_s
+            silent, timeout = now - slot.last_sign, self.options.start_timeout_s
             if slot.created and not slot.ready and silent > timeout:
                 raise RunFailed(f"{slot.node.name} did not start within {timeout:g} s.")
             limit = 2 * slot.node.resources.timeout_s + 30

@@ -1,6 +1,6 @@
-"""What one unit reads: the images of its shard, the answers of the nodes it depends on, the labels that came along.
+"""What one unit reads: the images of its shard, the answers of other nodes, and the labels of the source.
 
-Rows are aligned by position: row i of every file of a shard is image i of that shard.
+Row i of every file of a shard belongs to image i of that shard.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ShardInputs:
         self._sizes = self._named_sizes() if node.over == "images" else []
         self._tables: dict[str, TableReader] = {}
         self._parses: dict[str, Mapping[str, Parse]] = {}
-        # Who hands on labels looked at nothing: its silence says nothing either.
+        # A node that passes labels on is no detector: if it has no box for an object, that is no evidence.
         detectors = (name for name, kinds in node.inputs.items() if "boxes" in kinds)
         self._detectors = tuple(name for name in detectors if "labels" not in nodes[name].needs)
         for name in node.inputs:
@@ -60,24 +60,24 @@ class ShardInputs:
         return list(zip(*columns, strict=True))
 
     def columns(self, name: str) -> list[str] | None:
-        """The columns read from an input: those its resources fill."""
+        """The columns to read from an input; None: all."""
         if self.nodes[name].over == "texts":
             return None
         wanted = {column for kind in self.node.inputs[name] for column in RESOURCES[kind]}
         return ["image_id", *(column for column in ANNOTATIONS if column in wanted), "failures"]
 
     def table(self, name: str) -> pa.Table:
-        """The whole committed table of one input, for components over a shard."""
+        """The whole data table of one input."""
         return self._reader(self._record(name), "data").read()
 
     def part(self, name: str, part: str) -> pa.Table:
-        """Another committed table of an input, beside its answers."""
+        """Another table of an input, such as 'verdicts'."""
         return self._reader(self._record(name), part).read()
 
     def record(self, name: str) -> Record:
         return self._record(name)
 
-    def _said(self, part: str) -> pa.Table | None:
+    def _image_part(self, part: str) -> pa.Table | None:
         return self._reader(self._images, part).read() if part in self._images.files else None
 
     def _record(self, name: str) -> Record:
@@ -86,7 +86,7 @@ class ShardInputs:
             return Commits(self.storage, folder).record(self.unit.shard, self.unit.inputs[name])
         except FileNotFoundError:
             raise DamageError(
-                f"The commit of shard {self.unit.shard} in '{folder}' is gone: {advice_on(self.storage, folder)}"
+                f"The commit of shard {self.unit.shard} in '{folder}' is missing: {advice_on(self.storage, folder)}"
             ) from None
 
     def _reader(self, record: Record, name: str, columns: Sequence[str] | None = None) -> TableReader:
@@ -96,11 +96,11 @@ class ShardInputs:
             return TableReader(self.storage, file.path, columns, sha256=file.sha256)
         except FileNotFoundError:
             raise DamageError(
-                f"The data file '{file.path}' is gone though a record names it: {advice_on(self.storage, file.path)}"
+                f"The data file '{file.path}' is missing, but a record names it: {advice_on(self.storage, file.path)}"
             ) from None
 
     def skipped(self, lo: int, hi: int) -> dict[int, str]:
-        """Positions whose inputs failed, with the sentence that says which."""
+        """{position: sentence} of the images on which a node that this one reads has failed."""
         answer: dict[int, str] = {}
         for name, reader in self._tables.items():
             failures = reader.slice(lo, hi)["failures"].to_pylist()
@@ -116,7 +116,7 @@ class ShardInputs:
         return answer
 
     def samples(self, lo: int, hi: int) -> list[Sample]:
-        """The images [lo, hi) with the annotations this node reads; pixels are put in by the worker."""
+        """The images [lo, hi) with the annotations that this node reads, without pixels."""
         answer = [Sample(*size, asked=self._detectors) for size in self._sizes[lo:hi]]
         for name, reader in self._tables.items():
             self._add(answer, reader.slice(lo, hi), all_boxes="boxes" in self.node.inputs[name])
@@ -133,17 +133,17 @@ class ShardInputs:
 
     @property
     def parses(self) -> dict[str, Parse]:
-        """What the parsers among the inputs say of each text, by its key."""
+        """By text key, the parses of all inputs."""
         return {key: value for parses in self._parses.values() for key, value in parses.items()}
 
     def _add(self, samples: Sequence[Sample], table: pa.Table, *, all_boxes: bool) -> None:
         for column in set(ANNOTATIONS) & set(table.column_names):
             kind = COLUMN_CLASSES[column]
             for sample, items in zip(samples, table[column].to_pylist(), strict=True):
-                place = getattr(sample, column)
+                annotations = getattr(sample, column)
                 for item in items:
                     if column != "regions" or all_boxes or not item["merged_into"]:
-                        place.append(kind(**item))
+                        annotations.append(kind(**item))
 
     def distinct_texts(self) -> dict[str, str]:
         """{text_key: text} over the shard, in the order of first occurrence."""
@@ -154,14 +154,14 @@ class ShardInputs:
                     answer.setdefault(item["text_key"], item["text"])
         return answer
 
-    def _before(self) -> Record | None:
-        """This node's own commit at an earlier revision, if there is one."""
+    def _earlier_record(self) -> Record | None:
+        """For a retry, the record of the revision whose failures are retried."""
         previous = self.unit.retry_of
         return None if previous < 0 else Commits(self.storage, self.node.folder).record(self.unit.shard, previous)
 
     def answered_before(self) -> dict[int, dict[str, Any]] | None:
-        """Rows of the revision before that still stand: same inputs, no failure."""
-        before = self._before()
+        """{position: row} of the earlier revision, for images that did not fail and whose inputs are the same."""
+        before = self._earlier_record()
         if before is None:
             return None
         rows = TableReader(self.storage, before.files["data"].path).read()
@@ -177,7 +177,7 @@ class ShardInputs:
         }
 
     def _compare(self, old_path: str, same: list[bool]) -> None:
-        """Mark rows whose input changed between the revisions."""
+        """Set `same` to False for rows whose input changed since the file `old_path`."""
         if old_path in self.digests or (old_path.startswith(f"{IMAGES}/") and not self.node.reads_labels):
             return
         old = TableReader(self.storage, old_path).read()
@@ -188,16 +188,17 @@ class ShardInputs:
 
     def _newer(self, folder: str, old: pa.Table) -> pa.Table | None:
         if folder == IMAGES:
-            return old  # what a node reads of an image never changes; labels lie apart
+            return old  # an image never changes; its labels are in other files
         if folder in (LABELS, TRUTH):
-            return self._said(folder)
+            return self._image_part(folder)
         for name in self.node.inputs:
             if self.nodes[name].folder == folder and self.nodes[name].over != "texts":
                 return self.table(name)
         return None
 
     def parsed_before(self) -> dict[str, dict[str, Any]] | None:
-        before = self._before()
+        """{text key: row} of the earlier revision, for texts that did not fail."""
+        before = self._earlier_record()
         if before is None:
             return None
         rows = TableReader(self.storage, before.files["data"].path).read().to_pylist()
@@ -205,7 +206,7 @@ class ShardInputs:
 
 
 def _drop(sample: Sample, verdicts: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Take out the regions that were dropped, and what is written of them."""
+    """Remove the regions that the rules dropped, and their texts."""
     dropped = {one["id"] for own in verdicts.values() for one in own if not one["kept"]}
     if dropped:
         sample.regions = [region for region in sample.regions if region.id not in dropped]
@@ -213,7 +214,7 @@ def _drop(sample: Sample, verdicts: Mapping[str, Sequence[Mapping[str, Any]]]) -
 
 
 def _origin(name: str, failures: Sequence[Mapping[str, Any]]) -> str:
-    """Who failed first: a skipped row names the one it was skipped for."""
+    """The node that failed first. A skipped row names it in its error."""
     first = failures[0]
     if first["reason"] == "skipped":
         return str(first["error"]).removesuffix(" failed")

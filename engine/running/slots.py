@@ -1,7 +1,4 @@
-"""What the scheduler and a backend share: the worker as a slot, what is reported of it, and the two Protocols.
-
-A backend runs workers (Ray actors, or this process); a watcher draws what they do.
-"""
+"""What the scheduler shares with a backend, which runs the workers, and with a watcher, which shows progress."""
 
 from __future__ import annotations
 
@@ -17,21 +14,21 @@ from engine.running.messages import Absent, Done, Progress, Suspect, Unit
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """One worker as the scheduler sees it."""
+    """One worker, from the request to start it until it ends."""
 
     node: Node
-    created: bool = False  # its process runs: until then it waits for resources
-    ready: bool = False
+    created: bool = False  # its process runs; before, it waits for resources
+    ready: bool = False  # its component is loaded
     unit: Unit | None = None
     units: int = 0  # finished by this worker
-    items: int = 0  # of the unit in hand
+    items: int = 0  # finished of the current unit
     total: int = -1
-    sign: float = field(default_factory=time.monotonic)  # last sign of life; for time-outs only
+    last_sign: float = field(default_factory=time.monotonic)  # of life; for time-outs only
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a backend reports of a slot: it started, sent a message, died, or could not start."""
+    """News of one worker: it was created, has loaded, sent a message, died (`died`: why), or failed (`error`)."""
 
     slot: Slot
     message: Progress | Done | Suspect | Absent | None = None
@@ -42,10 +39,16 @@ class Event:
 
 
 class Backend(Protocol):
-    """Where workers live: Ray actors, or this process."""
+    """Starts, runs and ends workers: as Ray actors, or in this process."""
 
-    def fits(self, node: Node) -> bool: ...
-    def possible(self, node: Node) -> str: ...
+    def fits(self, node: Node) -> bool:
+        """Whether resources for one more worker are free now."""
+        ...
+
+    def why_impossible(self, node: Node) -> str:
+        """'', or a sentence: why no worker of this node can ever run here."""
+        ...
+
     def start(self, slot: Slot) -> None: ...
     def submit(self, slot: Slot, unit: Unit) -> None: ...
     def events(self, timeout: float) -> Sequence[Event]: ...
@@ -54,7 +57,7 @@ class Backend(Protocol):
 
 
 class Watcher(Protocol):
-    """Who is told how it goes."""
+    """Shows the progress of a run."""
 
     def expect(self, node: str, units: int) -> None: ...
     def progressed(self, node: str, shard: int, items: int, total: int) -> None: ...

@@ -1,6 +1,6 @@
-"""Text for a terminal: how wide it is there, cut to fit, and without the characters that would command it.
+"""Makes text fit for a terminal: escapes control characters, measures width, cuts to fit.
 
-A file name or a label may hold anything. `shown` is for what stands within a line, `printable` for whole pages.
+File names and labels may contain anything. Use `one_line` for text within a line, `escaped` for whole pages.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import re
 from collections.abc import Sequence
 from typing import TextIO
 
-# Control characters, marks that reverse the direction of writing, separators of lines, halves of surrogate pairs.
-_COMMANDS = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff\ud800-\udfff"
-_PAGE = re.compile(f"[{_COMMANDS}]")
-_LINE = re.compile(f"[{_COMMANDS}\t\n]")
-_FALLBACK = 80  # columns, where a terminal does not tell
+# Control characters, marks that change the writing direction, line separators, lone surrogates.
+_CONTROL = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\u2028\u2029\ufeff\ud800-\udfff"
+_PAGE = re.compile(f"[{_CONTROL}]")
+_LINE = re.compile(f"[{_CONTROL}\t\n]")
+_FALLBACK = 80  # columns, if the terminal reports none
 
 
-def printable(text: str) -> str:
-    """Characters that would command a terminal become their escapes, as \\x1b; line breaks and tabs stay."""
+def escaped(text: str) -> str:
+    """Control characters become visible escapes, such as \\x1b. Line breaks and tabs stay."""
     return _PAGE.sub(_escape, text)
 
 
-def shown(text: object) -> str:
-    """The same within one line: line breaks and tabs become escapes, too."""
+def one_line(text: object) -> str:
+    """Like `escaped`, but line breaks and tabs become escapes, too."""
     return _LINE.sub(_escape, str(text))
 
 
@@ -32,13 +32,13 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def encodable(text: str, stream: TextIO) -> str:
-    """What the stream's encoding has no character for becomes an escape, so that its width is known."""
+    """Characters that the stream cannot encode become escapes, so that their width is known."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def width(text: str) -> int:
-    """Columns a terminal needs: CJK takes two, combining marks none."""
+    """Columns on a terminal: two for a CJK character, none for a combining mark."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -47,7 +47,7 @@ def width(text: str) -> int:
 
 
 def cut(text: str, columns: int, mark: str = "...") -> str:
-    """At most so many columns; what was cut ends in `mark`."""
+    """The text cut to so many columns; a cut text ends in `mark`."""
     if width(text) <= columns:
         return text
     if columns <= len(mark):
@@ -63,7 +63,7 @@ def padded(text: str, columns: int, *, right: bool = False) -> str:
 
 
 def joined(parts: Sequence[tuple[int, str]], columns: int, between: str = " | ") -> str:
-    """Parts (rank, text) on one line. Where there is no room those of the highest rank go first; rank 0 is cut."""
+    """Parts (rank, text) on one line. If they do not fit, parts of the highest rank are left out; rank 0 is cut."""
     left = [(rank, text) for rank, text in parts if text]
     while width(line := between.join(text for _, text in left)) > columns:
         worst = max(rank for rank, _ in left)
@@ -74,7 +74,7 @@ def joined(parts: Sequence[tuple[int, str]], columns: int, between: str = " | ")
 
 
 def columns_of(stream: TextIO) -> int:
-    """Of the terminal as it is now; people resize it."""
+    """The current width of the stream's terminal."""
     try:
         found = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError, AttributeError):
@@ -83,5 +83,5 @@ def columns_of(stream: TextIO) -> int:
 
 
 def is_live(stream: TextIO) -> bool:
-    """Whether a line can be redrawn there."""
+    """Whether the stream is a terminal that can redraw a line."""
     return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")

@@ -1,7 +1,7 @@
-"""One unit of work inside one process: read the inputs of a shard, ask the component, write one file, commit.
+"""Runs units in one process: reads the inputs of a shard, calls the component, writes a file, commits it.
 
-What the component raises is a failure of one image. What storage raises is nobody's failure and stops the run.
-A hang is ended by faulthandler, which needs no GIL: it ends the process, and the scheduler splits the unit.
+An error of the component is a failure of one image. An error of the storage ends the run. If a component hangs,
+faulthandler ends the process, which needs no GIL, and the scheduler splits the unit.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from engine.errors import GONE, EngineError, ImageError, SourcesGone, StartError
 from engine.images.decode import Limits
 from engine.running.batches import UnitRun
 from engine.running.component_source import describe_error, source_digest
-from engine.running.foreign_code import DescriptorsClosed, Foreign
+from engine.running.foreign_code import DescriptorsClosed, ForeignCalls
 from engine.running.graph import Node
 from engine.running.hang_guard import Guard
 from engine.running.interrupts import Interrupted
@@ -52,7 +52,7 @@ class WorkerContext:
 class Worker:
     """Holds one component. Call `load` once, then `run` for each unit.
 
-    `guarded`: this process may be ended when a batch exceeds its time-out. `log`: file for what the component prints.
+    `guarded`: the process is ended if a batch exceeds its time-out. `log`: file for the component's output.
     """
 
     def __init__(self, node: Node, context: WorkerContext, *, guarded: bool, log: str = "") -> None:
@@ -64,11 +64,11 @@ class Worker:
         self.component: Component | None = None  # until `load`
         self._threads: ThreadPoolExecutor | None = None
         self._batch_size = node.resources.batch_size
-        self.foreign = Foreign(self.storage, log, here=not guarded)
+        self.foreign = ForeignCalls(self.storage, log, in_driver=not guarded)
         self.guard = Guard(node.resources.timeout_s if guarded else 0.0)
 
     def load(self) -> None:
-        """StartError if the component cannot start, whatever the reason."""
+        """Make and load the component. StartError if that fails for any reason."""
         _, component = resolve("component", self.node.target, {})
         try:
             with self.foreign.call():
@@ -80,13 +80,13 @@ class Worker:
         except (Interrupted, DescriptorsClosed):
             raise
         except BaseException as error:  # the border with a foreign model, which may also end its process
-            self.foreign.note(error)
+            self.foreign.log_error(error)
             raise StartError(f"{self.node.name} cannot start: {describe_error(error, component)}") from error
         finally:
-            self.foreign.ship()
+            self.foreign.upload_log()
 
     def run(self, unit: Unit) -> Iterator[Message]:
-        """Signs of life, then Done, Suspect or Absent. Raises StorageError only."""
+        """Yields Progress, and at last Done, Suspect or Absent. Raises StorageError only."""
         started = time.perf_counter()
         if self.node.over == "shard":
             try:
@@ -97,7 +97,7 @@ class Worker:
         try:
             yield from self._run_items(unit, started)
         finally:
-            self.foreign.ship()
+            self.foreign.upload_log()
 
     def _run_items(self, unit: Unit, started: float) -> Iterator[Message]:
         inputs = ShardInputs(self.storage, self.nodes, self.node, unit)
@@ -146,7 +146,7 @@ class Worker:
             yield done
 
     def _run_shard(self, unit: Unit, started: float) -> Done:
-        """A component of ours over a whole shard (the filters, a release): it cannot fail an image."""
+        """Run a shard component. It fails no single image."""
         inputs = ShardInputs(self.storage, self.nodes, self.node, unit)
         commits = Commits(self.storage, self.node.folder)
         try:
@@ -165,21 +165,21 @@ class Worker:
         return self._threads
 
     def abandon_threads(self) -> None:
-        """A thread that hangs in a decoder cannot be ended; the next images get new ones."""
+        """Use new threads from now on: one that hangs in a decoder cannot be ended."""
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
-            self.one_huge_image = threading.Lock()  # the abandoned thread may hold the old one for ever
+            self.one_huge_image = threading.Lock()  # the hanging thread may never release the old one
 
 
 class _Abandoned(Exception):
-    """Leaves the writer without a file: nothing is committed of a sick worker, or while images cannot be read."""
+    """Makes the table writer discard its file."""
 
 
 def commit_file(
     commits: Commits, node: Node, unit: Unit, file: File, failures: int, digests: Mapping[str, str]
 ) -> bool:
-    """`counts` hold the digest of the component's source, of components that are not the engine's."""
+    """Commit one data file. For a user's component the record also holds a digest of its source file."""
     counts = {"source": source_digest(node.target)} if node.own_code else {}
     return commits.commit(Record(unit.shard, unit.revision, {"data": file}, failures, dict(digests), counts))
 

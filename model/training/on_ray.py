@@ -25,7 +25,7 @@ def run_on_ray(
 
     RunFailed if the cluster is too small or the workers keep failing; ConfigError as in `run_worker`.
     """
-    from engine.running.backends import start_ray
+    from engine.running.ray_cluster import start_ray
 
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     if not address:  # a cluster of our own is not taken away node by node

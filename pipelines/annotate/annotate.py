@@ -126,7 +126,7 @@ def _check_outcome(
     for node in nodes:
         count, share = scheduler.counts.get(node.name, NodeCount()), runtime.recipe.run.max_failed_share
         if node.over != "entries" and too_many(node.name, count, share):
-            count.asked += _rows(runtime.storage, node, before[node.name])
+            count.attempted += _rows(runtime.storage, node, before[node.name])
             sentences.append(too_many(node.name, count, share))
     if any(sentences):
         raise RunFailed(". ".join(filter(None, sentences)))

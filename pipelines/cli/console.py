@@ -39,10 +39,10 @@ class Commands(TyperGroup):
 
 def say(text: str, *, err: bool = False) -> None:
     """Print text for people: control characters become escapes, and so does what the stream cannot encode."""
-    from engine.running.terminal_text import encodable, printable
+    from engine.running.terminal_text import encodable, escaped
 
     stream = sys.stderr if err else sys.stdout
-    typer.echo(encodable(printable(text), stream), err=err)
+    typer.echo(encodable(escaped(text), stream), err=err)
 
 
 def write(text: str) -> None:

@@ -114,9 +114,9 @@ def _check_failures(now: Account, judged: Sequence[Record], recipe: Recipe) -> N
     found: dict[str, NodeCount] = {}
     for component, reason, number in now.failures:
         if reason in COMPONENT_FAULTS:
-            count = found.setdefault(component, NodeCount(asked=images, first=reason))
+            count = found.setdefault(component, NodeCount(attempted=images, first=reason))
             count.faults += number
-            count.refused += number
+            count.unanswered += number
     for name, count in found.items():
         if sentence := too_many(name, count, recipe.run.max_failed_share):
             raise RunFailed(sentence)

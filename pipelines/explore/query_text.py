@@ -20,7 +20,7 @@ from engine.errors import ConfigError, unknown
 from engine.reading.dataset import Dataset
 from engine.reading.sql import connect, named_queries, named_query, stream_query
 from engine.reading.view_meanings import MEANINGS, Described, described
-from engine.running.terminal_text import cut, padded, shown, width
+from engine.running.terminal_text import cut, one_line, padded, width
 from pipelines.explore.query import reads_truth, statement_of
 
 FORMATS = ("table", "csv", "json")
@@ -113,7 +113,7 @@ def _cell(value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    return cut(shown(text[: 10 * CELL]), CELL)
+    return cut(one_line(text[: 10 * CELL]), CELL)
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from engine.reading.accounting import Account, account
 from engine.reading.dataset import Dataset
-from engine.running.terminal_text import padded, shown, width
+from engine.running.terminal_text import one_line, padded, width
 from pipelines.ingest.source_report import source_lines
 
 _RATE_COLUMN = "items/s a worker"
@@ -97,7 +97,7 @@ def _failures(found: Account) -> str:
         return "failures  none"
     wide = max(width(component) for component, _, _ in found.failures) + 2
     rows = [
-        f"  {padded(component, wide)}{shown(reason):<20}{number:>9,}" for component, reason, number in found.failures
+        f"  {padded(component, wide)}{one_line(reason):<20}{number:>9,}" for component, reason, number in found.failures
     ]
     return "\n".join(["failures (engine query --named failures_by_reason, engine why)", *rows])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from engine.reading.dataset import CurrentNode
-from engine.running.terminal_text import shown
+from engine.running.terminal_text import one_line
 from engine.schema import ANNOTATIONS
 from filters.judging.apply_rules import PARENT_DROPPED, PARENT_RENAMED
 from pipelines.explore.one_image import FoundInput, OneImage, Row
@@ -16,22 +16,22 @@ _LISTED = 40  # annotations of a column in the overview of an image; the others 
 def input_lines(found: FoundInput) -> list[str]:
     """An input that is no image of the data set."""
     reasons = {
-        "quarantined": f"{shown(found.reason)}: {shown(found.error)}",
+        "quarantined": f"{one_line(found.reason)}: {one_line(found.error)}",
         "earlier": "its source does not list it any more.",
     }
     pending = "it is not read yet, or not yet assigned to a shard; run the same 'engine run' again."
-    return [f"input {shown(found.uri)}", f"  {found.outcome}: {reasons.get(found.outcome, pending)}"]
+    return [f"input {one_line(found.uri)}", f"  {found.outcome}: {reasons.get(found.outcome, pending)}"]
 
 
 def _image_lines(image: OneImage) -> list[str]:
     """The verdict, then failures, pending nodes, sources and size."""
     row = image.row
-    sources = [f"{shown(source['source'])}: {shown(source['uri'])}" for source in row["sources"]]
+    sources = [f"{one_line(source['source'])}: {one_line(source['uri'])}" for source in row["sources"]]
     lines = [f"image {row['image_id']}: {_fate(image.verdict, judged=image.verdict is not None)}"]
     if image.same_as:
         lines.append(f"  {'same as':<10}image {image.same_as}")
     for node, failure in image.failures:
-        lines.append(f"  {'failure':<10}{node}: {shown(failure['reason'])}: {shown(failure['error'])}")
+        lines.append(f"  {'failure':<10}{node}: {one_line(failure['reason'])}: {one_line(failure['error'])}")
     if image.unfinished:
         nodes = ", ".join(image.unfinished)
         lines.append(f"  {'pending':<10}{nodes} not done yet: run the same 'engine run' again")
@@ -228,7 +228,7 @@ def _box(item: Row) -> str:
 
 def _quote(text: str) -> str:
     short = text if len(text) <= 80 else text[:77] + "..."
-    return "'" + shown(" ".join(short.split())) + "'"
+    return "'" + one_line(" ".join(short.split())) + "'"
 
 
 def _number(value: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from engine.running.terminal_text import shown
+from engine.running.terminal_text import one_line
 from engine.storage.files import Storage
 from engine.storage.listings import SourceCounts, SourceReport, read_listing
 from pipelines.ingest.label_report import LabelReport
@@ -30,5 +30,5 @@ def source_lines(sources: Mapping[str, SourceCounts], *, quiet: bool = True) -> 
             left_out = ", ".join(f"{number:,} x {reason}" for reason, number in counts["left_out"].items())
             parts.append(f"left out: {left_out}")
         if not quiet or len(parts) > 1:
-            yield shown(f"'{name}': {'; '.join(parts)}")
-        yield from (shown(f"  {note}") for note in counts["notes"])
+            yield one_line(f"'{name}': {'; '.join(parts)}")
+        yield from (one_line(f"  {note}") for note in counts["notes"])

@@ -45,6 +45,6 @@ def test_one_that_fails_on_everything_ends_the_run_however_few_there_are(tmp_pat
     path = str(write_recipe(tmp_path / "recipe.yaml", data))
     refused = CliRunner().invoke(app, ["run", "-c", path, "--runner", "local"])
     assert refused.exit_code == 1
-    assert "engine: boxes failed on all 3 images it looked at; the first said: " in refused.output
+    assert "engine: boxes failed on all 3 images it got; the first error: " in refused.output
     assert outcomes(tmp_path / "set") == {"quarantined": 3}
     assert not (tmp_path / "set/releases").exists()

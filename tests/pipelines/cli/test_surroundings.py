@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ConfigError
-from engine.running.backends import _short_folder
+from engine.running.ray_cluster import short_folder
 from tests.runs import draw_photos, engine, recipe_data, write_recipe
 
 
@@ -24,9 +24,9 @@ def test_a_label_the_terminal_cannot_print_does_not_end_the_command(tmp_path: Pa
 
 def test_a_temporary_folder_too_long_for_sockets_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_TMPDIR", "/short")
-    assert _short_folder() == {}
+    assert short_folder() == {}
     monkeypatch.setenv("RAY_TMPDIR", "/" + "long" * 50)
-    assert _short_folder() == {"_temp_dir": "/tmp/ray"}
+    assert short_folder() == {"_temp_dir": "/tmp/ray"}
     monkeypatch.setattr("os.access", lambda *_: False)
-    with pytest.raises(ConfigError, match="too long for Ray's sockets: set RAY_TMPDIR to one of at most"):
-        _short_folder()
+    with pytest.raises(ConfigError, match="too long for Ray's sockets: set RAY_TMPDIR to a path of at most"):
+        short_folder()

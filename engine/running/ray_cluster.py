@@ -1,0 +1,63 @@
+"""Connects to Ray: to a cluster, or to a private one on this machine."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Any
+
+from engine.errors import ConfigError
+
+OBJECT_STORE_BYTES = 256 * 2**20  # it holds only the rows of split shards; Ray's default is 30 % of memory
+# Settings of the C library in workers: keep freed memory for the next image. Returning the memory of a batch to the
+# system and requesting it again costs a fifth of the decoding time. A worker's peak memory stays the same.
+KEEP_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TOP_PAD_": str(64 * 2**20),
+}
+_LONGEST_FOLDER = 107 - len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.12345")
+
+
+def start_ray(address: str | None = None) -> Any:
+    """The module `ray`, connected: to the cluster at `address`, or to a private one, or as this process already is."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray would print a paragraph to stdout for each lost worker; the notes of the run name the shard instead.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died or was killed|actor died|Lease ID")
+    if address is None:
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # only reachable on this machine
+        for name, value in KEEP_MEMORY.items():
+            os.environ.setdefault(name, value)  # for the workers; too late for this process
+    try:
+        import ray
+    except ImportError as error:
+        raise ConfigError(f"Ray is not installed ({error}): install it, or use --runner local.") from error
+    if ray.is_initialized():
+        return ray
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address is None:
+        options |= {
+            "include_dashboard": False,
+            "num_cpus": os.cpu_count(),
+            "object_store_memory": OBJECT_STORE_BYTES,
+            **short_folder(),
+        }
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"No Ray cluster answers at '{address}': {error}") from error
+    return ray
+
+
+def short_folder() -> dict[str, str]:
+    """Options of ray.init that move its sockets to /tmp, if their paths would be longer than the 107 bytes allowed."""
+    given = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
+    if len(os.fsencode(given)) <= _LONGEST_FOLDER:
+        return {}
+    if os.access("/tmp", os.W_OK | os.X_OK):
+        return {"_temp_dir": "/tmp/ray"}
+    raise ConfigError(
+        f"The temporary folder '{given}' is too long for Ray's sockets: set RAY_TMPDIR to a path of at most "
+        f"{_LONGEST_FOLDER} bytes, or use --runner local."
+    )
