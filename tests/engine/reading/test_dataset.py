@@ -52,7 +52,7 @@ def test_a_data_set_whose_first_ingest_was_killed_has_inputs_and_no_nodes(tmp_pa
 
 
 def test_a_folder_that_is_no_data_set_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"is no data set, it holds no dataset.json: give the folder"):
+    with pytest.raises(ConfigError, match=r"is no data set, it has no dataset.json: give the folder"):
         Dataset.open(str(tmp_path))
 
 
