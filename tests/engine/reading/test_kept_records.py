@@ -77,6 +77,6 @@ def test_verdicts_on_missing_nodes_are_refused(made: Any) -> None:
     dataset, before, _ = made
     renamed = [node for node in dataset.nodes if node.name != "captions"]
     with pytest.raises(
-        ConfigError, match=r"^The verdicts 'judge/.*' are on the nodes boxes, captions, judge-regions, objects.*run the recipe"
+        ConfigError, match=r"^The verdicts 'judge/.*' are on the nodes boxes, captions, judge-regions.*run the recipe"
     ):
         Dataset(dataset.storage, renamed, dataset.judge, dataset.probe).of(before)
