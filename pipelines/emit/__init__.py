@@ -1,1 +1,1 @@
-"""Stage emit: write a release, and verify it."""
+"""Stage emit: write a release, and verify one."""

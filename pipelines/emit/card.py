@@ -1,8 +1,7 @@
-"""README.md of a release: a front matter that `datasets` reads, and a page for people.
+"""The data card of a release, README.md: front matter for `datasets` and a page for people.
 
-The front matter declares the features of the tars: a loader that inferred them from the first samples would take an
-empty list for a list of nothing, and would refuse a shard that holds a jpg and a png
-(docs/decisions/003-release-format.md).
+The front matter declares the features of the tars. Without it, `datasets` infers them from the first samples: it takes
+an empty list for a list of nulls and refuses a shard with a jpg and a png (docs/decisions/003-release-format.md).
 """
 
 from __future__ import annotations
@@ -20,20 +19,19 @@ from pipelines.emit.writers.webdataset import MEMBER
 _HUB_LICENCES = ("apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "odc-by", "odbl", "pddl")
 
 
-def card(written: Manifest) -> str:
-    """README.md of a release: a front matter that `datasets` reads, and a page for people."""
-    front = yaml.safe_dump(front_matter(written), sort_keys=False, allow_unicode=True)
-    return f"---\n{front}---\n\n{_body(written)}"
+def card(manifest: Manifest) -> str:
+    front = yaml.safe_dump(front_matter(manifest), sort_keys=False, allow_unicode=True)
+    return f"---\n{front}---\n\n{_body(manifest)}"
 
 
-def front_matter(written: Manifest) -> dict[str, object]:
-    """One configuration, the tars: `datasets` takes one builder a folder, so Parquet beside them cannot be another."""
-    images = [{"name": extension, "dtype": "image"} for extension in written["image_extensions"]]
+def front_matter(manifest: Manifest) -> dict[str, object]:
+    """Has one configuration, the tars. `datasets` allows one builder for a folder, so there is none for Parquet."""
+    images = [{"name": extension, "dtype": "image"} for extension in manifest["image_extensions"]]
     keys = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
     features = [*images, {"name": "json", "struct": _features(MEMBER)}, *keys]
     return {
-        "pretty_name": written["name"],
-        **_licence(written),
+        "pretty_name": manifest["name"],
+        **_licence(manifest),
         "task_categories": ["image-to-text", "object-detection"],
         "tags": ["webdataset", "fld-5b"],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "train-*.tar"}]}],
@@ -41,8 +39,8 @@ def front_matter(written: Manifest) -> dict[str, object]:
     }
 
 
-def _licence(written: Manifest) -> dict[str, str]:
-    stated = written["recipe"].get("emit", {}).get("licence", "")
+def _licence(manifest: Manifest) -> dict[str, str]:
+    stated = manifest["recipe"].get("emit", {}).get("licence", "")
     if stated.lower() in _HUB_LICENCES:
         return {"license": stated.lower()}
     return {"license": "other", **({"license_name": stated} if stated else {})}
@@ -53,7 +51,7 @@ def _features(schema: pa.Schema) -> list[dict[str, object]]:
 
 
 def _feature(kind: pa.DataType) -> dict[str, object]:
-    """A type in the notation of the card: dtype, list, struct."""
+    """A type as the card writes it: a dtype, a list or a struct."""
     if pa.types.is_struct(kind):
         return {"struct": [{"name": field.name, **_feature(field.type)} for field in kind.fields]}
     if pa.types.is_list(kind):
@@ -63,36 +61,36 @@ def _feature(kind: pa.DataType) -> dict[str, object]:
     return {"dtype": names.get(str(kind), str(kind))}
 
 
-def _body(written: Manifest) -> str:
-    extensions = written["image_extensions"] or ["jpg"]
+def _body(manifest: Manifest) -> str:
+    extensions = manifest["image_extensions"] or ["jpg"]
     return _PAGE.format(
-        name=written["name"],
-        licence=written["recipe"].get("emit", {}).get("licence") or "that of each image, in its `licence`",
-        counts=_table(("what", "number"), [(key, f"{count:,}") for key, count in written["counts"].items()]),
-        pairs=_pairs(written),
-        tars=_tars([file["name"] for file in written["files"]]),
+        name=manifest["name"],
+        licence=manifest["recipe"].get("emit", {}).get("licence") or "each image has its own, in its field `licence`",
+        counts=_table(("what", "number"), [(key, f"{count:,}") for key, count in manifest["counts"].items()]),
+        pairs=_pairs(manifest),
+        tars=_tars([file["name"] for file in manifest["files"]]),
         images=";".join(extensions),
         names=extensions,
         nodes=_table(
             ("node", "component", "version", "key"),
             [
                 (node["name"], f"`{node['component']}`", node["version"], f"`{node['key'][:8]}`")
-                for node in written["nodes"]
+                for node in manifest["nodes"]
             ],
         ),
     )
 
 
-def _pairs(written: Manifest) -> str:
-    proven = written["pairs"]["proven"]
+def _pairs(manifest: Manifest) -> str:
+    proven = manifest["pairs"]["proven"]
     if not proven:
-        return "None of these records supports a pair of a question and an answer."
+        return "No pair of a prompt and a target can be made from these records."
     rows = [(f"`{task}`", f"{number:,}") for task, number in proven.items()]
-    return _PAIRS.format(name=written["name"], pairs=_table(("task", "pairs"), rows))
+    return _PAIRS.format(name=manifest["name"], pairs=_table(("task", "pairs"), rows))
 
 
 def _tars(files: Sequence[str]) -> str:
-    """The tars as webdataset expands them. Numbers are missing where every image of a shard was lost."""
+    """All tars as one pattern for webdataset. Numbers are missing if every image of a shard was lost."""
     numbers = sorted(int(name[6:-4]) for name in files if name.endswith(".tar"))
     if len(numbers) < 2:
         return f"train-{numbers[0] if numbers else 0:05d}.tar"
@@ -102,8 +100,8 @@ def _tars(files: Sequence[str]) -> str:
             runs[-1][1] = number
         else:
             runs.append([number, number])
-    told = [f"{first:05d}" if first == last else f"{{{first:05d}..{last:05d}}}" for first, last in runs]
-    return f"train-{told[0]}.tar" if len(told) == 1 else "train-{" + ",".join(told) + "}.tar"
+    ranges = [f"{first:05d}" if first == last else f"{{{first:05d}..{last:05d}}}" for first, last in runs]
+    return f"train-{ranges[0]}.tar" if len(ranges) == 1 else "train-{" + ",".join(ranges) + "}.tar"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
@@ -111,13 +109,13 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-# Every block runs as it stands where the folder of the release lies; a test runs them. `datasets` cannot open ".".
+# Every code block runs as it is, in the folder above the release (`datasets` cannot open "."); a test runs them.
 _PAGE = """\
 # {name}
 
 Images with three kinds of annotation: texts (brief, detailed, more detailed), regions with their texts, and phrases
-of the texts with the regions they name. Nobody checked them one by one: every annotation names its `producer` and
-its `score`; what people said has `score` null.
+of the texts with the regions they name. The annotations were not checked one by one: each has a `producer` and a
+`score`. Annotations by people have a null `score`.
 
 Licence: {licence}.
 
@@ -125,12 +123,12 @@ Licence: {licence}.
 
 ## What a sample is
 
-`train-*.tar` holds two members an image: its original bytes, `<image_id>.jpg` (or `.png`, ... as its content is), and
-`<image_id>.json`, its record. `train-*.parquet` holds the same records in the same order, and where the bytes lie:
-`tar`, `offset`, `length`. `image_id` is the first half of the sha256 of the bytes, in hex.
+`train-*.tar` holds two members for each image: its original bytes, `<image_id>.jpg` (or `.png`, ... by its content),
+and its record, `<image_id>.json`. `train-*.parquet` holds the same records in the same order, and the place of the
+bytes: `tar`, `offset`, `length`. `image_id` is the first half of the sha256 of the bytes, in hex.
 
-* Boxes (`x1, y1, x2, y2`) are pixels of the **upright** image, `width` x `height`: EXIF applied. `datasets`
-  decodes so; webdataset's decoder leaves images as they are stored.
+* Boxes (`x1, y1, x2, y2`) are in pixels of the **upright** image, `width` x `height`, after its EXIF rotation.
+  `datasets` rotates images; webdataset's decoder leaves them as they are stored.
 * A phrase is `text[char_start:char_end]` of its text, in code points; `region_ids` are the regions it names.
 * Scores of different producers are not on one scale.
 
@@ -161,7 +159,7 @@ for image, record in samples:
     print(image.size, [region["label"] for region in record["regions"]])
 ```
 
-datasets (upright images; one image column for each extension, null where a sample has another):
+datasets (upright images; one image column for each extension, null if the sample has another extension):
 
 ```python
 from datasets import load_dataset
@@ -201,14 +199,14 @@ GROUP BY ALL ORDER BY regions DESC;
 
 {nodes}
 
-`manifest.json` has the recipe, the versions of the packages, and the sha256 of every file.
+`manifest.json` holds the recipe, the versions of the packages, and the sha256 of every file.
 """
 
 _PAIRS = """\
-`pairs-*.parquet` holds what Florence-2 is asked (`prompt`) and is to answer (`target`), each made of the annotations
-it names and proven to parse back to them; `uri`, `offset` and `length` say where the image lies. The json of a sample
-holds its own, under `pairs`. Locations are a thousandth of the upright image's width or height. `manifest.json` says
-what was left out, and why.
+`pairs-*.parquet` holds prompts for Florence-2 (`prompt`) and the right answers (`target`). Each pair names the
+annotations it was made from, and its target was checked to parse back to them. `uri`, `offset` and `length` are the
+place of the image. The json of a sample holds its own pairs, under `pairs`. A location is a thousandth of the upright
+image's width or height. `manifest.json` counts what was left out, by reason.
 
 {pairs}
 

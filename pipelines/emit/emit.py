@@ -79,25 +79,28 @@ def _is_finished(runtime: Runtime, folder: str, existing: Manifest, content: str
     return False
 
 
-def _numbers(judged: Sequence[Record]) -> dict[int, int]:
-    """The number each shard has in the release: those without images are left out."""
-    filled = [shard for shard, record in enumerate(judged) if record.counts["released"]["images"]]
+def _numbers(verdicts: Sequence[Record]) -> dict[int, int]:
+    """The number of each shard in the release, which has no shards without images."""
+    filled = [shard for shard, record in enumerate(verdicts) if record.counts["released"]["images"]]
     return {shard: number for number, shard in enumerate(filled)}
 
 
 def _existing(storage: Storage, folder: str, commits: Commits, shards: int) -> Manifest | None:
-    """The manifest of the finished release; a damaged one of the release that is to be made is written again."""
+    """The manifest of the finished release, or None. A damaged one is removed if it is of the release to be made."""
     try:
         return existing_manifest(storage, folder)
     except DamageError:
-        if (commits.revisions(shards) < 0).any():  # it may be of any other release
+        if (commits.revisions(shards) < 0).any():  # it may be the manifest of another release
             raise
         storage.remove(f"{folder}/{MANIFEST}")
         return None
 
 
 def altered(storage: Storage, folder: str, manifest: Manifest) -> str:
-    """Which file of a finished release is gone, or has another size; '' for none. What is in them `verify` reads."""
+    """The first file of a finished release that is gone or has another size, as half a sentence; '' if none.
+
+    Does not read the files: `verify` does.
+    """
     names = set(storage.names(folder))
     for file in manifest["files"]:
         path = f"{folder}/{file['name']}"
@@ -108,9 +111,9 @@ def altered(storage: Storage, folder: str, manifest: Manifest) -> str:
     return ""
 
 
-def _check_failures(now: Account, judged: Sequence[Record], recipe: Recipe) -> None:
-    """RunFailed where a component failed on too many of the data set: the run that committed them has failed too."""
-    images = sum(record.files["data"].rows for record in judged)
+def _check_failures(now: Account, verdicts: Sequence[Record], recipe: Recipe) -> None:
+    """RunFailed if a component failed on more of the images than `run.max_failed_share` allows."""
+    images = sum(record.files["data"].rows for record in verdicts)
     found: dict[str, NodeCount] = {}
     for component, reason, number in now.failures:
         if reason in COMPONENT_FAULTS:
@@ -122,33 +125,34 @@ def _check_failures(now: Account, judged: Sequence[Record], recipe: Recipe) -> N
             raise RunFailed(sentence)
 
 
-def _nothing_to_release(told: Account) -> str:
-    outcomes = ", ".join(f"{number} {name}" for name, number in told.outcomes.items() if number)
-    reasons = ", ".join(f"{number} {reason}" for _, reason, number in told.failures[:5])
-    why = f"{told.inputs} inputs are {outcomes or 'none'}" + (f" ({reasons})" if reasons else "")
-    if apart := told.splits.get(FIT, 0) + told.splits.get(TEST, 0):
-        why += f", {apart} of them only to measure with (ingest.audit)"
-    if held := told.splits.get(HELD, 0):
+def _nothing_to_release(now: Account) -> str:
+    outcomes = ", ".join(f"{number} {name}" for name, number in now.outcomes.items() if number)
+    reasons = ", ".join(f"{number} {reason}" for _, reason, number in now.failures[:5])
+    why = f"{now.inputs} inputs are {outcomes or 'none'}" + (f" ({reasons})" if reasons else "")
+    if measured := now.splits.get(FIT, 0) + now.splits.get(TEST, 0):
+        why += f", {measured} of them only to measure with (ingest.audit)"
+    if held := now.splits.get(HELD, 0):
         why += f", {held} of them held back from training"
     return (
-        f"No release is made, because no image is left for one: {why}. See 'engine status', or make an empty one with "
-        "--set emit.allow_empty=true"
+        f"No image is left to release: {why}. See 'engine status', or make an empty release with "
+        "--set emit.allow_empty=true."
     )
 
 
 def _verdict_records(storage: Storage, judge: Node) -> list[Record]:
+    """The commit record of the verdicts on each shard. ConfigError if some shards are not judged."""
     commits = Commits(storage, judge.folder)
     revisions = commits.revisions(len(Commits(storage, IMAGES).revisions()))
     if (revisions < 0).any():
         raise ConfigError(
-            f"{int((revisions < 0).sum())} of {len(revisions)} shards are not judged yet: run the stages before, "
-            "or all of them without --stage."
+            f"{int((revisions < 0).sum())} of {len(revisions)} shards are not judged yet: run the stages before "
+            "emit, or all stages without --stage."
         )
     return [commits.record(shard, int(revision)) for shard, revision in enumerate(revisions)]
 
 
 def content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe) -> str:
-    """What the release depends on: which nodes, which shards, which revisions."""
+    """Hash of everything the release is made from: nodes, shards and their revisions, licence, options of pairs."""
     folders = [IMAGES, *(node.folder for node in nodes)]
     state = {folder: Commits(storage, folder).revisions().tolist() for folder in folders}
     pairs = recipe.emit.pairs.model_dump(mode="json")
@@ -183,7 +187,10 @@ def _emit_node(
 
 
 def _forget_damaged(commits: Commits, folder: str) -> None:
-    """Shards of a release have plain names: where another attempt, or a hand, changed one, it is to be made again."""
+    """Removes the commit records of shards whose files were changed or removed, so that they are written again.
+
+    File names of a release do not depend on content: another attempt may have written them too.
+    """
     for shard, revision in enumerate(map(int, commits.revisions())):
         if revision >= 0 and not _is_whole(commits, shard, revision, folder):
             commits.storage.remove(f"{commits.folder}/{record_name(shard, revision)}")

@@ -39,6 +39,7 @@ class PairCounts:
 
 
 def sum_totals(parts: Iterable[PairTotals]) -> PairTotals:
+    """The totals of several shards together."""
     total = PairCounts()
     for part in parts:
         total.proven.update(part["proven"])

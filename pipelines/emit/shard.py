@@ -1,7 +1,7 @@
-"""One shard of a release: which rows are in it, and its files, one for each format.
+"""One shard of a release: which rows it has, and its files, one for each format.
 
-The component `Release` runs in a worker. An image whose bytes cannot be read is an error of the shard at first; when
-the run gives up on it, it is left out and listed in the manifest as lost.
+The component `Release` runs in a worker. It fails if the bytes of an image cannot be read; when the run gives up on
+them, the image is left out and listed in the manifest as lost.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _reader(storage: Storage, images: pa.Table) -> Callable[[str], bytes]:
 def release_rows(kept: pa.Table, images: pa.Table) -> pa.Table:
     """Rows of SAMPLE, from RECORD rows and the IMAGES rows of the same images."""
     if not kept["image_id"].equals(images["image_id"]):
-        raise ValueError("kept annotations and images are of different images")
+        raise ValueError("the annotations and the rows of images are of different images")
     sources = released_sources(images["sources"], SAMPLE.field("sources"))
     own = [sources if name == "sources" else images[name] for name in IMAGE_COLUMNS]
     columns = own + [kept[name] for name in ANNOTATIONS]

@@ -1,7 +1,6 @@
-"""How a release names where its images came from: by the source's own name and the path below it.
+"""Names of sources and images in a release: without the folders of this machine, because others will read them.
 
-A release is given to others: no folder of this machine is named in it. What lies on the web or on an object store is
-named as it is.
+A local path is shortened to the name of the source and the path below it. URLs of the web and of object stores stay.
 """
 
 from __future__ import annotations
@@ -20,17 +19,17 @@ _GLOB = re.compile(r"[*?\[]")
 
 
 def released_sources(sources: pa.ChunkedArray, field: pa.Field) -> pa.Array:
-    """The column `sources` of images, each source and uri without the folders of this machine."""
+    """The column `sources` of images, with shortened names."""
     return pa.array([[released_source(one) for one in image] for image in sources.to_pylist()], field.type)
 
 
 def released_source(given: Mapping[str, str]) -> dict[str, str]:
-    """/data/photos, /data/photos/cats/1.jpg: photos, cats/1.jpg."""
+    """The source /data/photos and the uri /data/photos/cats/1.jpg become photos and cats/1.jpg."""
     return {"source": without_folders(given["source"]), "uri": _below(given["uri"], given["source"])}
 
 
 def without_folders(name: str) -> str:
-    """The last part of a local absolute path, of a container's too; anything else as it is."""
+    """The last part of a local absolute path, also of the file that a "tar://..::path" names. Other names stay."""
     container = split_uri(name)[2]
     local = _LOCAL.match(container)
     if not local:
@@ -39,7 +38,7 @@ def without_folders(name: str) -> str:
 
 
 def released_recipe(value: Any) -> Any:
-    """A recipe with every local absolute path in it shortened to its last part."""
+    """A copy of the recipe in which local absolute paths are shortened to their last part."""
     if isinstance(value, Mapping):
         return {key: released_recipe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -48,7 +47,7 @@ def released_recipe(value: Any) -> Any:
 
 
 def _below(uri: str, source: str) -> str:
-    """The path below the source's folder, or below the folder of the file or glob that the source is."""
+    """The path below the source if it is a folder, or below the folder of the source if it is a file or a glob."""
     container = split_uri(uri)[2]
     path, root = _path_of(container), _path_of(source)
     if not path:
@@ -60,12 +59,12 @@ def _below(uri: str, source: str) -> str:
 
 
 def _path_of(name: str) -> str:
-    """'' for what is no local absolute path."""
+    """A local absolute path without its scheme; '' for any other name."""
     local = _LOCAL.match(name)
     return name[local.end() :].rstrip("/") if local else ""
 
 
 def _fixed(path: str) -> str:
-    """The part of a glob that stands before its first pattern."""
+    """The folder of a glob: the part before its first pattern."""
     found = _GLOB.search(path)
     return path[: found.start()].rpartition("/")[0] if found else path

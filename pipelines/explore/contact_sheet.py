@@ -75,11 +75,12 @@ def draw_sheet(storage: Storage, title: str, tiles: Sequence[Tile], rule: str | 
 
 
 def _draw(storage: Storage, tile: Tile, rule: str | None) -> Image.Image:
+    """The image with its masks, boxes and labels, and lines of text below it."""
     from PIL import Image, ImageDraw
 
     picture, note = _picture(storage, tile.image)
     scale = picture.width / max(tile.image["width"], 1)
-    kept, dropped, more = _drawn(tile, rule)
+    kept, dropped, more = _regions_to_draw(tile, rule)
     for region in kept:
         if rle := tile.outlines.get(region["annotation_id"]):
             picture = _with_mask(picture, tile.image, rle, colour_of(region["label"]))
@@ -95,16 +96,16 @@ def _draw(storage: Storage, tile: Tile, rule: str | None) -> Image.Image:
         tags.append((corners, _label(tile, region), colour))
     _label_all(pen, tags, picture.size)
     lines = _lines(tile, more, note)
-    answer = Image.new("RGB", (TILE, picture.height + 4 + LINE * len(lines)), PAPER)
-    answer.paste(picture, (0, 0))
-    pen = ImageDraw.Draw(answer)
+    tile_picture = Image.new("RGB", (TILE, picture.height + 4 + LINE * len(lines)), PAPER)
+    tile_picture.paste(picture, (0, 0))
+    pen = ImageDraw.Draw(tile_picture)
     for n, (line, colour) in enumerate(lines):
         write(pen, (0, picture.height + 4 + n * LINE), line, colour)
-    return answer
+    return tile_picture
 
 
 def _picture(storage: Storage, image: Row) -> tuple[Image.Image, str]:
-    """The image scaled to the tile; grey, with the reason, if it cannot be read."""
+    """The image scaled to the tile, and ''; a grey one, and the reason, if it cannot be read."""
     from PIL import Image
 
     size = (image["width"], image["height"])
@@ -130,7 +131,7 @@ def _with_mask(picture: Image.Image, image: Row, rle: str, colour: Colour) -> Im
 
 
 def _corners(region: Row, scale: float) -> list[Point]:
-    """The quad of a text, or the corners of the box, clockwise from the top left."""
+    """The quad if there is one, else the corners of the box; clockwise from the top left, in pixels of the sheet."""
     if len(region["quad"]) == 8:
         flat = [value * scale for value in region["quad"]]
         return list(zip(flat[::2], flat[1::2], strict=True))
@@ -141,7 +142,7 @@ def _corners(region: Row, scale: float) -> list[Point]:
 def _label_all(
     pen: ImageDraw.ImageDraw, tags: Sequence[tuple[list[Point], str, Colour]], size: tuple[int, int]
 ) -> None:
-    """Kept ones last in `tags` are placed first; no label covers another while there is room."""
+    """Writes labels so that none covers another while there is room. The last of `tags` get their places first."""
     taken: list[tuple[float, float, float, float]] = []
     for corners, label, colour in reversed(tags):
         wide, high = round(length(label)) + 4, LINE - 2
@@ -167,7 +168,7 @@ def _label(tile: Tile, region: Row) -> str:
 
 
 def _lines(tile: Tile, more: int, note: str) -> list[tuple[str, Colour]]:
-    """Beneath a picture: what it is, what was done with it, its brief texts (or the first one)."""
+    """Lines below a picture: its name, the rule that dropped it, failures, and its brief texts or else its first."""
     image = tile.image
     name = short_name(str(image["uri"]))
     lines = [(f"{image['image_id'][:8]}  {name}", INK)]
@@ -184,10 +185,10 @@ def _lines(tile: Tile, more: int, note: str) -> list[tuple[str, Colour]]:
     return [(fitted(line, TILE), colour) for line, colour in lines]
 
 
-def _drawn(tile: Tile, rule: str | None) -> tuple[list[Row], list[Row], int]:
+def _regions_to_draw(tile: Tile, rule: str | None) -> tuple[list[Row], list[Row], int]:
     """Regions that are kept or not judged yet, dropped regions to draw, and the number of other dropped regions."""
     kept = [r for r in tile.regions if r["kept"] is not False and not r["merged_into"]]
     dropped = [r for r in tile.regions if r["kept"] is False and (r["rule"] == rule if rule else r["rule"] != "merged")]
     dropped.sort(key=lambda r: -(r["score"] or 0))
-    shown = dropped[: _DROPPED_BY_RULE if rule else _DROPPED]
-    return kept, shown, len(dropped) - len(shown)
+    drawn = dropped[: _DROPPED_BY_RULE if rule else _DROPPED]
+    return kept, drawn, len(dropped) - len(drawn)

@@ -2,7 +2,7 @@
 
     python -m pipelines.explore.reference > docs/reference.md
 
-Made of the code that reads recipes, so that it cannot say otherwise; a test holds the page to it.
+Made from the code that reads recipes; a test fails if the page differs from it.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ What `ingest.sources` may list: a kind with the first of its options behind it, 
 _SOURCE_OPTIONS = {
     "path": "a folder, file or glob, here or at any URL that fsspec knows",
     "url": "a world:// URL",
-    "licence": "of images that come without one",
-    "include": "globs over the path below the folder; others are no input",
-    "exclude": "globs over the path below the folder; they are no input",
+    "licence": "the licence of images without their own",
+    "include": "globs over the path below the folder; only files that match are listed",
+    "exclude": "globs over the path below the folder; files that match are not listed",
     "instances": "the json with images, annotations and categories",
-    "images": "the folder that file names are below",
+    "images": "the folder that file names are relative to",
     "captions": "a json of captions (coco), or the members or columns that hold them",
-    "captions_by": "human: nobody judges them; web: alt-text, which the rules judge",
+    "captions_by": "human: captions by people, which no rule drops; web: alt-texts, which the rules judge",
     "frame": (
-        "what boxes and masks were drawn on. upright: the photo after its EXIF turn, as browsers show it; stored: the "
-        "pixels as they lie in the file; auto (default): whichever has the width and height of the json, and upright "
-        "where both have (square photos, turns by 180 degrees, mirrors), which the run then says"
+        "what boxes and masks were drawn on. upright: the photo after its EXIF rotation, as browsers show it; stored: "
+        "the pixels as they are in the file; auto (default): the one that has the width and height in the json, and "
+        "upright if both have (square photos, rotations by 180 degrees, mirrors), which the run reports"
     ),
-    "image": "column of the image's bytes",
-    "uri": "column of the image's URI",
-    "base": "folder that relative URIs are below",
+    "image": "the column with the bytes of the image",
+    "uri": "the column with the URI of the image",
+    "base": "the folder that relative URIs are relative to",
 }
 
 
@@ -77,8 +77,8 @@ def _keys(section: type[BaseModel], path: str) -> Iterator[str]:
     for name, field in section.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            told = " ".join((kind.__doc__ or "").split())
-            yield f"| **`{path}{name}`** | | | {told} |"
+            purpose = " ".join((kind.__doc__ or "").split())
+            yield f"| **`{path}{name}`** | | | {purpose} |"
             yield from _keys(kind, f"{path}{name}.")
         else:
             default = "must be given" if field.is_required() else f"`{_default(field)}`"

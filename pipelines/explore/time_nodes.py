@@ -52,7 +52,7 @@ class NodeTimes:
 
 
 def time_nodes(recipe: Recipe, images: int) -> NodeTimes:
-    """Annotates at most `images` images of the data set. The data set is not changed."""
+    """Annotates at most `images` images of the data set without changing it."""
     from pipelines.stages.run import all_nodes
 
     nodes = all_nodes(recipe)

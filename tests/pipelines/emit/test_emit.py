@@ -76,7 +76,7 @@ def test_a_release_without_a_name_is_named_by_its_content(tmp_path: Path) -> Non
 def test_a_release_of_no_images_is_a_card_and_a_manifest(tmp_path: Path) -> None:
     draw(tmp_path / "photos")
     nothing: dict[str, Any] = {"filter": [{"min_side": {"pixels": 9999}}]}
-    with pytest.raises(RunFailed, match=r"No release is made, because no image is left for one: 10 inputs are 10 filt"):
+    with pytest.raises(RunFailed, match=r"No image is left to release: 10 inputs are 10 filt"):
         run(wanted(tmp_path, **nothing))
     assert not (tmp_path / "set/releases").exists()
     written = run(wanted(tmp_path, emit={"name": "v1", "allow_empty": True}, **nothing))

@@ -52,7 +52,7 @@ def test_a_release_of_which_every_photo_is_gone_is_made_on_request_alone(
     ids = draw(tmp_path / "photos", 5)
     up_to_emit(wanted(tmp_path))
     shutil.rmtree(tmp_path / "photos")
-    with pytest.raises(RunFailed, match="no image is left for one"):
+    with pytest.raises(RunFailed, match="No image is left to release"):
         run(wanted(tmp_path, run=GIVE_UP), stage="emit")
     written = run(wanted(tmp_path, run=GIVE_UP, emit={"name": "v1", "allow_empty": True}), stage="emit")
     assert written["lost"] == [[image, "missing"] for image in ids]
