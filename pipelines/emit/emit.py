@@ -107,7 +107,7 @@ def altered(storage: Storage, folder: str, manifest: Manifest) -> str:
         if file["name"] not in names:
             return f"'{path}' is gone"
         if storage.local and storage.size(path) != file["bytes"]:
-            return f"'{path}' has {storage.size(path):,} bytes, the manifest says {file['bytes']:,}"
+            return f"'{path}' has {storage.size(path):,} bytes, the manifest has {file['bytes']:,}"
     return ""
 
 

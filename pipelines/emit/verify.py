@@ -64,7 +64,7 @@ def _files(folder: Path, manifest: Manifest) -> Check:
         if not path.is_file():
             check.faults.append(f"{file['name']} is missing")
         elif path.stat().st_size != file["bytes"]:
-            check.faults.append(f"{file['name']} has {path.stat().st_size} bytes, the manifest says {file['bytes']}")
+            check.faults.append(f"{file['name']} has {path.stat().st_size} bytes, the manifest has {file['bytes']}")
         elif (digest := sha256_file(str(path))) != file["sha256"]:
             check.faults.append(f"{file['name']} has sha256 {digest[:12]}..., not {file['sha256'][:12]}...")
     named = {file["name"] for file in manifest["files"]}

@@ -82,12 +82,12 @@ def _read(kind: str, folder: str, *, streaming: bool) -> Answer:
 
 
 def _check_first(samples: Any, images: list[str]) -> None:
-    """ValueError if the first image, which `datasets` turns upright, has another size than its record says."""
+    """ValueError if the first image, which `datasets` turns upright, has another size than its record."""
     for sample in samples:
         image = next(sample[name] for name in images if sample[name] is not None)
         record = sample["json"]
         if image.size != (record["width"], record["height"]):
-            raise ValueError(f"the first image is {image.size}, its record says {record['width']}x{record['height']}")
+            raise ValueError(f"the first image is {image.size}, its record has {record['width']}x{record['height']}")
         return
 
 

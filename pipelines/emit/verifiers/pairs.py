@@ -40,9 +40,9 @@ class PairVerifier:
         for task in sorted({*self._proven, *stated["proven"]}):
             found, expected = self._proven[task], stated["proven"].get(task, 0)
             if found != expected:
-                faults.append(f"{found} pairs of {task} hold, the manifest says {expected}")
+                faults.append(f"{found} pairs of {task} hold, the manifest has {expected}")
         if self._truncated != stated["truncated"]:
-            faults.append(f"{self._truncated} pairs are truncated, the manifest says {stated['truncated']}")
+            faults.append(f"{self._truncated} pairs are truncated, the manifest has {stated['truncated']}")
         self.check.detail = f"{pairs} pairs of {len(self._proven)} tasks"
 
     def _read(self, stem: str, samples: Sequence[Row] | None, rows: Sequence[Row] | None) -> int:

@@ -25,7 +25,7 @@ class RecordVerifier:
         stated = {key: count for key, count in stated.items() if key.split(".")[0] in ("images", *ANNOTATIONS)}
         for key in sorted({*total, *stated}):
             if total.get(key, 0) != stated.get(key, 0):
-                self.check.faults.append(f"{total.get(key, 0)} {key} found, the manifest says {stated.get(key, 0)}")
+                self.check.faults.append(f"{total.get(key, 0)} {key} found, the manifest has {stated.get(key, 0)}")
         self.check.detail = f"{sum(total.get(name, 0) for name in ANNOTATIONS)} annotations"
         if self._beyond:
             self.check.detail += f"; {self._beyond} boxes that people drew leave their image"

@@ -67,7 +67,7 @@ def _sample_faults(key: str, image: Any, record: Row) -> Iterator[str]:
     else:
         width, height = _upright(image).size
         if (width, height) != (record["width"], record["height"]):
-            yield f"decodes to {width}x{height} upright, its json says {record['width']}x{record['height']}"
+            yield f"decodes to {width}x{height} upright, its json has {record['width']}x{record['height']}"
 
 
 def _upright(image: Any) -> Any:

@@ -18,7 +18,7 @@ GIVE_UP = {"missing": "fail"}
 
 
 def draw(folder: Path, count: int = 10) -> list[str]:
-    """Image ids in listing order: jpg, png, webp, jpg, ... whatever they are called."""
+    """Image ids in listing order. The formats are jpg, png, webp, jpg, ..., but all names end in .photo."""
     folder.mkdir()
     contents = [drawn(FORMATS[number % 3], number) for number in range(count)]
     for number, data in enumerate(contents):
@@ -43,7 +43,7 @@ def up_to_emit(recipe: Recipe) -> None:
 
 
 def check(folder: Path, *, with_datasets: bool = False) -> None:
-    """Every check of `engine verify` passes; those by `datasets` count only where the test lets it run."""
+    """Every check of `engine verify` passes; those by `datasets` count only with `with_datasets`."""
     checks = [one for one in verify(str(folder)) if with_datasets or "datasets reads" not in one.name]
     assert all(one.ok for one in checks), render_checks(checks)
 

@@ -1,4 +1,4 @@
-"""A finished release of drawn images in one line; the first image has no annotation at all, unless told otherwise.
+"""Writes a finished release of drawn images in one line.
 
 It uses only shard.py, manifest.py and card.py of pipelines/emit, so that a test can write what the engine itself
 would never emit.
@@ -33,7 +33,7 @@ Item = tuple[bytes, Row]
 
 
 def drawn(image_format: str = "JPEG", shade: int = 0, orientation: int = 0) -> bytes:
-    """A 60 x 40 image as it is stored; `orientation` is EXIF's."""
+    """A 60 x 40 image file; `orientation` is the EXIF tag."""
     from PIL import Image
 
     file, exif = io.BytesIO(), Image.Exif()
@@ -48,7 +48,7 @@ def annotated(data: bytes, **columns: Any) -> Item:
 
 
 def full(data: bytes) -> Item:
-    """One of everything, by a person (score null) and by a model."""
+    """An image with all kinds of annotation, by people (null score) and by a model."""
     return annotated(
         data,
         texts=[text("A cat on a mat, 35 °C.", "brief", id="people/0", score=None), text("Zwei Kätzchen", id="m/0")],
@@ -61,7 +61,7 @@ def full(data: bytes) -> Item:
 
 
 def mixed() -> list[Item]:
-    """Nothing, nothing, everything; a jpg, a png stored turned, a webp."""
+    """A jpg and a rotated png without annotations, and a webp with all kinds."""
     first, second = annotated(drawn("JPEG", 1)), annotated(drawn("PNG", 2, orientation=6))
     return [first, second, full(drawn("WEBP", 3))]
 
@@ -85,7 +85,7 @@ def write(
     recipe: Mapping[str, Any] | None = None,
     options: Options | None = None,
 ) -> Path:
-    """Shards, manifest and card of a release that is as its manifest says."""
+    """Writes shards, manifest and card of a release without faults."""
     folder.mkdir(parents=True, exist_ok=True)
     records = []
     for number, items in enumerate(shards):
@@ -102,9 +102,9 @@ def write(
         counts = count_annotations(rows.to_pylist())
         counts.update(f"images.{EXTENSIONS[image['format']]}" for image in rows.to_pylist())
         records.append(Record(number, 0, files, counts={**counts, "lost": [], "pairs": written.pairs.totals()}))
-    said = manifest_of(records, folder.name, recipe)
-    (folder / "README.md").write_text(card(said), encoding="utf-8")
-    (folder / "manifest.json").write_text(json.dumps(said))
+    manifest = manifest_of(records, folder.name, recipe)
+    (folder / "README.md").write_text(card(manifest), encoding="utf-8")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
 

@@ -46,13 +46,13 @@ def test_the_card_declares_every_extension_that_occurs() -> None:
     assert declared == set(EXTENSIONS.values())
 
 
-def test_the_features_of_the_card_are_those_datasets_sees_in_the_table() -> None:
+def test_the_features_of_the_card_are_those_datasets_finds_in_the_table() -> None:
     datasets = pytest.importorskip("datasets")
     declared = datasets.Features._from_yaml_list(front(card(written()))["dataset_info"]["features"])
     assert declared["json"] == datasets.Features.from_arrow_schema(MEMBER)
 
 
-def test_every_block_of_code_on_the_card_runs_as_it_stands(tmp_path: Path) -> None:
+def test_every_code_block_on_the_card_runs_as_it_is(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     pytest.importorskip("webdataset")
     folder = write(tmp_path / "r-1.0", mixed(), [full(drawn("PNG", 9))])
@@ -86,8 +86,8 @@ def test_every_block_of_code_on_the_card_runs_as_it_stands(tmp_path: Path) -> No
         ([0, 1, 2, 4, 6, 7], "train-{{00000..00002},00004,{00006..00007}}.tar"),
     ],
 )
-def test_the_card_names_the_tars_that_are_there(numbers: list[int], expected: str) -> None:
-    """A shard of which every image was gone at emit leaves a gap."""
+def test_the_card_names_the_existing_tars(numbers: list[int], expected: str) -> None:
+    """A shard whose images were all lost leaves a gap."""
     names = [f"train-{number:05d}.{kind}" for number in numbers for kind in ("parquet", "tar")]
     page = card(written(tars=names))
     assert f'WebDataset("v1/{expected}"' in page
@@ -112,6 +112,6 @@ def test_the_query_on_the_card_counts_regions(tmp_path: Path) -> None:
         ("", {"license": "other"}),
     ],
 )
-def test_a_licence_the_hub_does_not_know_is_told_by_name(stated: str, expected: dict[str, str]) -> None:
+def test_a_licence_unknown_to_the_hub_is_given_by_name(stated: str, expected: dict[str, str]) -> None:
     found = front(card(written(emit={"licence": stated})))
     assert {name: value for name, value in found.items() if name.startswith("license")} == expected

@@ -1,4 +1,4 @@
-"""Releases made from end to end: what is in them, their names and their numbers."""
+"""Whole releases: their content, names, shard numbers and counts."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_finished_release_is_found_and_not_written_again(tmp_path: Path) -> No
     assert state(tmp_path / "set/releases/v1") == before
 
 
-def test_a_name_that_holds_other_content_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_a_name_with_other_content_is_refused_and_its_release_unchanged(tmp_path: Path) -> None:
     draw(tmp_path / "photos")
     run(wanted(tmp_path))
     before = state(tmp_path / "set/releases/v1")
@@ -86,7 +86,7 @@ def test_a_release_of_no_images_is_a_card_and_a_manifest(tmp_path: Path) -> None
     check(release, with_datasets=True)
 
 
-def test_a_release_of_audit_images_alone_is_refused_and_says_so(tmp_path: Path) -> None:
+def test_a_release_of_audit_images_only_is_refused(tmp_path: Path) -> None:
     draw(tmp_path / "photos", 3)
     (tmp_path / "audit.txt").write_text("".join(f"{path.name}\n" for path in (tmp_path / "photos").iterdir()))
     audit = {"sources": [{"folder": str(tmp_path / "photos")}], "audit": {"list": str(tmp_path / "audit.txt")}}
@@ -94,7 +94,7 @@ def test_a_release_of_audit_images_alone_is_refused_and_says_so(tmp_path: Path) 
         run(wanted(tmp_path, ingest=audit))
 
 
-def test_a_shard_of_which_nothing_is_kept_leaves_no_gap_in_the_numbers(tmp_path: Path, without_datasets: None) -> None:
+def test_a_shard_without_kept_images_leaves_no_gap_in_the_numbers(tmp_path: Path, without_datasets: None) -> None:
     photos = tmp_path / "photos"
     draw(photos, 12)
     for number in range(4, 8):  # the whole of the second shard; 60 x 40 like all the others, but not as wide
@@ -113,7 +113,7 @@ def _narrow(folder: Path, shade: int) -> Path:
     return path
 
 
-def test_what_failed_and_was_looked_at_again_goes_into_a_release_of_another_name(
+def test_images_that_are_annotated_after_a_failure_go_into_a_release_of_another_name(
     tmp_path: Path, without_datasets: None
 ) -> None:
     ids = draw(tmp_path / "photos")
@@ -146,11 +146,11 @@ def test_photos_added_later_go_into_new_shards_of_a_new_release(tmp_path: Path, 
 def test_the_manifest_accounts_for_every_input(tmp_path: Path) -> None:
     draw(tmp_path / "photos")
     (tmp_path / "photos/notes.txt").write_text("no image")
-    said = run(wanted(tmp_path))["accounting"]
-    assert said.pop("inputs") == sum(said.values()) == 11
+    counts = run(wanted(tmp_path))["accounting"]
+    assert counts.pop("inputs") == sum(counts.values()) == 11
 
 
-def test_the_manifest_counts_what_the_tables_hold(tmp_path: Path) -> None:
+def test_the_manifest_counts_the_rows_of_the_tables(tmp_path: Path) -> None:
     draw(tmp_path / "photos")
     written = run(wanted(tmp_path))
     release = tmp_path / "set/releases/v1"

@@ -1,4 +1,4 @@
-"""Releases that were cut short or damaged, and are made whole by the same command."""
+"""Releases that were interrupted or damaged, and are completed by the same command."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_committed_shard_whose_file_was_damaged_before_the_manifest_is_written
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut"])
-def test_a_finished_release_with_a_damaged_file_is_made_again_and_told(
+def test_a_finished_release_with_a_damaged_file_is_made_again_with_a_note(
     tmp_path: Path, without_datasets: None, damage: str
 ) -> None:
     draw(tmp_path / "photos")
@@ -76,14 +76,14 @@ def test_a_finished_release_with_a_damaged_file_is_made_again_and_told(
     file = tmp_path / "set/releases/v1/train-00000.tar"
     file.unlink() if damage == "gone" else os.truncate(file, 1)
     assert dry_run(wanted(tmp_path))[-1]["why"].startswith("'releases/v1/train-00000.tar' ")
-    told: list[str] = []
-    run(wanted(tmp_path), tell=told.append)
+    notes: list[str] = []
+    run(wanted(tmp_path), tell=notes.append)
     assert dry_run(wanted(tmp_path))[-1]["why"] == "up to date"
     assert release_files(tmp_path / "set") == before
-    assert [re.sub(r"[\d,]+ bytes", "N bytes", one) for one in told] == [
+    assert [re.sub(r"[\d,]+ bytes", "N bytes", one) for one in notes] == [
         "'releases/v1/train-00000.tar' is gone: the release is made again."
         if damage == "gone"
-        else f"'releases/v1/train-00000.tar' has N bytes, the manifest says {file.stat().st_size:,}: "
+        else f"'releases/v1/train-00000.tar' has N bytes, the manifest has {file.stat().st_size:,}: "
         "the release is made again."
     ]
 
@@ -98,7 +98,7 @@ def test_a_release_folder_that_was_deleted_is_made_again(tmp_path: Path, without
     check(tmp_path / "set/releases/v1")
 
 
-def test_shards_of_an_abandoned_attempt_under_the_same_name_do_not_stay(tmp_path: Path, without_datasets: None) -> None:
+def test_shards_of_an_abandoned_attempt_under_the_same_name_are_removed(tmp_path: Path, without_datasets: None) -> None:
     draw(tmp_path / "photos")
     run(wanted(tmp_path))
     release = tmp_path / "set/releases/v1"
@@ -111,7 +111,7 @@ def test_shards_of_an_abandoned_attempt_under_the_same_name_do_not_stay(tmp_path
     check(release)
 
 
-def test_what_a_killed_process_was_writing_does_not_stay(tmp_path: Path, without_datasets: None) -> None:
+def test_temporary_files_of_a_killed_process_are_removed(tmp_path: Path, without_datasets: None) -> None:
     draw(tmp_path / "photos", 3)
     up_to_emit(wanted(tmp_path))
     release = tmp_path / "set/releases/v1"

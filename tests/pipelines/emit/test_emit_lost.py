@@ -14,7 +14,7 @@ from tests.pipelines.emit.small_release import drawn
 from tests.runs import released_ids
 
 
-def test_a_photo_that_is_gone_or_changed_since_it_was_annotated_is_left_out_and_named(
+def test_a_photo_that_is_gone_or_changed_since_it_was_annotated_is_left_out_and_listed_as_lost(
     tmp_path: Path, without_datasets: None
 ) -> None:
     ids = draw(tmp_path / "photos")
@@ -28,7 +28,7 @@ def test_a_photo_that_is_gone_or_changed_since_it_was_annotated_is_left_out_and_
     check(tmp_path / "set/releases/v1")
 
 
-def test_a_shard_of_which_every_photo_is_gone_is_left_out(tmp_path: Path) -> None:
+def test_a_shard_without_readable_photos_is_left_out(tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
     pytest.importorskip("datasets")
     ids = draw(tmp_path / "photos")
@@ -40,13 +40,13 @@ def test_a_shard_of_which_every_photo_is_gone_is_left_out(tmp_path: Path) -> Non
     release = tmp_path / "set/releases/v1"
     assert len(tars(release)) == 2
     check(release, with_datasets=True)
-    # The card must name the tars that are there, whatever their numbers.
-    told = re.findall(r'WebDataset\("v1/([^"]+)"', (release / "README.md").read_text())[0]
-    samples = webdataset.WebDataset(str(release / told), shardshuffle=False)
+    # The card must name the existing tars, although a number is missing.
+    pattern = re.findall(r'WebDataset\("v1/([^"]+)"', (release / "README.md").read_text())[0]
+    samples = webdataset.WebDataset(str(release / pattern), shardshuffle=False)
     assert {sample["__key__"] for sample in samples} == released_ids(tmp_path / "set")
 
 
-def test_a_release_of_which_every_photo_is_gone_is_made_on_request_alone(
+def test_a_release_without_readable_photos_is_made_only_with_allow_empty(
     tmp_path: Path, without_datasets: None
 ) -> None:
     ids = draw(tmp_path / "photos", 5)

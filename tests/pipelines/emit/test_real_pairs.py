@@ -1,4 +1,4 @@
-"""The whole path on people's labels of real photos: what the manifest counts is what is on them, and it verifies."""
+"""A release of real photos with labels by people: its manifest counts the pairs that the labels support."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def test_a_release_of_coco_proves_what_its_labels_support(tmp_path: Path, withou
     recipe = {"dataset": str(tmp_path), "ingest": {"sources": [source]}, "annotate": {"people": {"use": "human"}}}
     stages.run(parse_recipe(recipe | {"emit": {"name": "v1"}}), runner="local")
     release = tmp_path / "releases/v1"
-    said = json.loads((release / "manifest.json").read_text())["pairs"]
+    totals = json.loads((release / "manifest.json").read_text())["pairs"]
     proven, left_out = real.totals(real.coco())
-    assert said["proven"] == proven
-    told = {(task, reason): n for task, reasons in said["left_out"].items() for reason, n in reasons.items()}
-    assert (told, said["truncated"]) == (left_out, 5)
+    assert totals["proven"] == proven
+    stated = {(task, reason): n for task, reasons in totals["left_out"].items() for reason, n in reasons.items()}
+    assert (stated, totals["truncated"]) == (left_out, 5)
     checks = [check for check in verify(str(release)) if "datasets reads" not in check.name]
     assert all(check.ok for check in checks), render_checks(checks)

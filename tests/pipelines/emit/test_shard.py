@@ -22,18 +22,18 @@ def test_rows_of_other_images_are_refused() -> None:
         release_rows(one, images(other))
 
 
-def test_a_schema_and_a_table_agree_on_what_may_be_null() -> None:
+def test_the_rows_have_the_schema_of_a_sample() -> None:
     made: pa.Table = table(mixed())
     assert made.schema.equals(SAMPLE)
 
 
-def test_a_shard_is_the_same_bytes_again(tmp_path: Path) -> None:
+def test_the_same_shard_is_the_same_bytes(tmp_path: Path) -> None:
     first, again = write(tmp_path / "a" / "v1", mixed()), write(tmp_path / "b" / "v1", mixed())
     for name in ("train-00000.tar", "train-00000.parquet", "pairs-00000.parquet", "README.md", "manifest.json"):
         assert (first / name).read_bytes() == (again / name).read_bytes(), name
 
 
-def test_a_shard_of_no_rows_is_a_readable_one_without_pairs(tmp_path: Path) -> None:
+def test_a_shard_without_rows_is_readable_and_has_no_file_of_pairs(tmp_path: Path) -> None:
     paths = {part: str(tmp_path / name) for part, name in shard_names(0).items()}
     write_shard(paths, Shard(SAMPLE.empty_table(), "train-00000.tar"), lambda _: b"")
     assert not Path(paths["pairs"]).exists()

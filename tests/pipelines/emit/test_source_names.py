@@ -1,4 +1,4 @@
-"""A release names no folder of the machine it was made on, and still where each image came from."""
+"""A release names the source of each image, but no folder of the machine it was made on."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tests.runs import draw_photos, recipe
         ("/", "/1.jpg", "", "1.jpg"),
     ],
 )
-def test_a_source_is_named_by_what_lies_below_it(source: str, uri: str, label: str, path: str) -> None:
+def test_an_image_is_named_by_its_source_and_the_path_below_it(source: str, uri: str, label: str, path: str) -> None:
     assert released_source({"source": source, "uri": uri}) == {"source": label, "uri": path}
 
 
 def test_a_recipe_keeps_everything_but_folders_of_this_machine() -> None:
     given = {"dataset": "/srv/sets/mine", "n": 3, "sources": [{"folder": "/a/b"}, {"uris": "s3://x/y"}, "data/rel"]}
-    told = {"dataset": "mine", "n": 3, "sources": [{"folder": "b"}, {"uris": "s3://x/y"}, "data/rel"]}
-    assert released_recipe(given) == told
+    expected = {"dataset": "mine", "n": 3, "sources": [{"folder": "b"}, {"uris": "s3://x/y"}, "data/rel"]}
+    assert released_recipe(given) == expected
 
 
 def test_no_file_of_a_release_names_the_folder_it_was_made_in(tmp_path: Path) -> None:

@@ -17,32 +17,32 @@ def test_a_component_is_loaded_and_timed(name: str) -> None:
     assert re.search(rf"{name} +\d+\.\d ms an image", str(checks))
 
 
-def test_filters_that_read_the_parse_are_given_one() -> None:
+def test_filters_that_read_the_parse_get_one() -> None:
     assert check_components("min_complexity").ok
     assert check_components("ungrounded_phrase").ok
 
 
-def test_what_needs_an_option_is_not_tried_and_no_failure() -> None:
+def test_a_component_with_a_required_option_is_not_tried_and_does_not_fail() -> None:
     checks = check_components("onnx_detector")
     assert "needs option weights and head: not tried" in str(checks)
     assert checks.ok
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "result"),
     [
         ("Unstartable", "cannot start: RuntimeError: no such weights"),
         ("Unanswering", "cannot start: ValueError: these are no pixels"),
         ("Uninstalled", "is missing a package: .* pip install nothing-at-all"),
     ],
 )
-def test_what_was_asked_for_and_does_not_work_is_not_ok(name: str, said: str) -> None:
+def test_a_component_chosen_by_name_that_does_not_work_fails(name: str, result: str) -> None:
     checks = check_components(f"{BROKEN}:{name}")
-    assert re.search(said, str(checks))
+    assert re.search(result, str(checks))
     assert not checks.ok
 
 
-def test_a_package_that_is_not_installed_is_no_failure_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_does_not_fail_the_check_of_all_components(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "pipelines.explore.components.SPECIALISTS", {"one": f"{BROKEN}:Uninstalled", "two": "no_such_package:X"}
     )

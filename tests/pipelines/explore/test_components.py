@@ -20,27 +20,27 @@ def text(name: str = "") -> str:
     return str(components(name))
 
 
-def test_every_name_of_both_catalogs_is_listed_with_what_it_does() -> None:
+def test_every_name_of_both_catalogs_is_listed_with_a_description() -> None:
     listed = text()
     for name in [*(name for name in SPECIALISTS if name not in DOUBLES), *FILTERS]:
         assert re.search(rf"^  {name}\n      .+\.\n      (needs|judges) ", listed, re.MULTILINE), name
 
 
 def test_a_component_shows_its_options_with_types_and_defaults() -> None:
-    said = text("consensus")
-    assert said.startswith("consensus, a specialist: needs boxes; gives regions; version 2")
-    assert "  iou: float, default 0.5" in said.splitlines()
-    assert "  votes: Mapping[str, float], default {}" in said.splitlines()
-    assert "duplicates" in said, "the docstring tells what an option means"
+    page = text("consensus")
+    assert page.startswith("consensus, a specialist: needs boxes; gives regions; version 2")
+    assert "  iou: float, default 0.5" in page.splitlines()
+    assert "  votes: Mapping[str, float], default {}" in page.splitlines()
+    assert "duplicates" in page, "the docstring explains the options"
 
 
-def test_an_option_that_must_be_given_says_so() -> None:
+def test_a_required_option_is_marked() -> None:
     assert "  weights: str, must be given" in text("onnx_detector").splitlines()
 
 
 def test_a_filter_shows_its_options_and_what_it_reads() -> None:
-    said = text("min_complexity")
-    assert said.startswith("min_complexity, a filter: judges texts, reads the parse")
+    page = text("min_complexity")
+    assert page.startswith("min_complexity, a filter: judges texts, reads the parse")
 
 
 def test_a_dotted_name_is_a_component_too() -> None:
@@ -57,13 +57,13 @@ def test_an_unknown_name_gets_the_nearest_of_both_catalogs(find: Callable[[str],
 
 
 def test_a_component_that_shares_its_name_with_a_filter_is_shown_as_both() -> None:
-    said = text("image_quality")
-    assert said.startswith("image_quality, a specialist: needs pixels; gives image_scores")
-    assert "\n\nimage_quality, a filter: judges images, reads image_scores" in said
+    page = text("image_quality")
+    assert page.startswith("image_quality, a specialist: needs pixels; gives image_scores")
+    assert "\n\nimage_quality, a filter: judges images, reads image_scores" in page
     assert str(check_components("image_quality")).count("  image_quality  ") == 2
 
 
-def test_doubles_for_tests_are_not_listed() -> None:
+def test_fakes_for_tests_are_not_listed() -> None:
     listed = text()
     assert not [name for name in DOUBLES if re.search(rf"^  {name}$", listed, re.MULTILINE)]
 

@@ -1,6 +1,6 @@
-"""What an extra would bring and is not installed is told before anything runs, with the line to type.
+"""A missing package is reported before anything runs, with the command that installs it.
 
-Each test asks a process in which the packages cannot be found, as after `make demo` or a plain install.
+Each test runs a process that cannot import the packages, as after `make demo` or a plain install.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ABSENT = """
 import json, sys
 from importlib.abc import MetaPathFinder
 
-absent, asked = json.loads(sys.argv[1])
+absent, inputs = json.loads(sys.argv[1])
 
 class Absent(MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
@@ -40,7 +40,7 @@ from typer.testing import CliRunner
 from pipelines.cli.commands import app
 
 answers = []
-for arguments in asked:
+for arguments in inputs:
     done = CliRunner().invoke(app, arguments)
     answers.append([done.exit_code, done.output, repr(done.exception)])
 print(json.dumps(answers))
@@ -51,7 +51,7 @@ from engine.running.graph import build
 from specialists import CATALOG
 
 answers = []
-for name, options in asked:
+for name, options in inputs:
     try:
         build({"ssd": {"use": "fake_detector"}, "texts": {"use": "fake_captioner"}, "one": {"use": name, **options},
                **({} if name in ("consensus", "spacy_parse") else {"objects": {"use": "consensus"}})}, CATALOG)
@@ -62,9 +62,9 @@ print(json.dumps(answers))
 """
 
 
-def in_a_process_without(modules: list[str], code: str, asked: list[Any]) -> list[Any]:
+def in_a_process_without(modules: list[str], code: str, inputs: list[Any]) -> list[Any]:
     done = subprocess.run(
-        [sys.executable, "-c", ABSENT + code, json.dumps([modules, asked])],
+        [sys.executable, "-c", ABSENT + code, json.dumps([modules, inputs])],
         capture_output=True,
         text=True,
         check=True,
@@ -80,11 +80,11 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     draw_photos(folder / "photos", 4)
     images = [{"id": n, "file_name": f"{n:05d}.png", "width": 24 + n % 3, "height": 24} for n in range(4)]
     boxes = [{"id": n, "image_id": n, "category_id": 1, "bbox": [2, 2, 9, 9]} for n in range(4)]
-    said = [{"id": n, "image_id": n, "caption": "A grey square."} for n in range(4)]
+    captions = [{"id": n, "image_id": n, "caption": "A grey square."} for n in range(4)]
     (folder / "instances.json").write_text(
         json.dumps({"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]})
     )
-    (folder / "captions.json").write_text(json.dumps({"images": images, "annotations": said}))
+    (folder / "captions.json").write_text(json.dumps({"images": images, "annotations": captions}))
     plain = recipe_data(folder / "set", folder / "photos", {})
     own = {
         "plain": plain,
@@ -97,7 +97,7 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {name: str(write_recipe(folder / f"{name}.yaml", data)) for name, data in own.items()}
 
 
-def test_after_make_demo_each_command_works_or_names_the_line_to_type(recipes: dict[str, str]) -> None:
+def test_after_make_demo_each_command_works_or_names_the_command_to_install(recipes: dict[str, str]) -> None:
     folder = Path(recipes["plain"]).parent
     truth = ["--truth", str(folder / "instances.json")]
     works = [
@@ -118,21 +118,21 @@ def test_after_make_demo_each_command_works_or_names_the_line_to_type(recipes: d
     answers = in_a_process_without(NOT_IN_DEMO, COMMANDS, [*works, *map(list, refused)])
     for (code, output, _), arguments in zip(answers, works, strict=False):
         assert code == 0, f"{arguments}: {output}"
-    for (code, output, raised), (arguments, extra) in zip(answers[len(works) :], refused.items(), strict=True):
-        assert code == 2, f"{arguments}: {output} {raised}"
-        assert re.search(rf"^engine: .*pip install .*'fld5b-engine\[{extra}\]'", output), f"{arguments}: {output}"
+    for (code, output, raised), (words, extra) in zip(answers[len(works) :], refused.items(), strict=True):
+        assert code == 2, f"{words}: {output} {raised}"
+        assert re.search(rf"^engine: .*pip install .*'fld5b-engine\[{extra}\]'", output), f"{words}: {output}"
         assert output.count("\n") == 1
 
 
-def test_without_any_extra_each_component_works_or_names_the_line_to_type() -> None:
+def test_without_any_extra_each_component_works_or_names_the_command_to_install() -> None:
     given: dict[str, dict[str, Any]] = {
         "onnx_detector": {"weights": "w.onnx", "head": "yolox"},
         "florence2": {"checkpoint": "a/b", "tasks": ["<OD>"]},
     }
     names = [name for name in CATALOG if name not in DOUBLES]
     answers = in_a_process_without([*EXTRAS], BUILD, [[name, given.get(name, {})] for name in names])
-    told = {name: said for name, said in zip(names, answers, strict=True) if "needs parse" not in said}
-    need = {name: match[1] for name, said in told.items() if (match := re.search(r"fld5b-engine\[(\w+)\]", said))}
+    errors = {name: error for name, error in zip(names, answers, strict=True) if "needs parse" not in error}
+    need = {name: match[1] for name, error in errors.items() if (match := re.search(r"fld5b-engine\[(\w+)\]", error))}
     assert need == {
         "salient_masks": "detect",
         "ssd_mobilenet": "detect",
@@ -144,10 +144,10 @@ def test_without_any_extra_each_component_works_or_names_the_line_to_type() -> N
         "spacy_parse": "text",
         "florence2": "florence",
     }
-    assert {name for name, said in told.items() if said} == set(need)
+    assert {name for name, error in errors.items() if error} == set(need)
 
 
-def test_the_line_to_type_is_for_this_python_and_the_pinned_versions() -> None:
+def test_the_command_to_install_is_for_this_python_and_the_pinned_versions() -> None:
     line = how_to_install("torch")
     assert line.endswith("'fld5b-engine[florence]'")
     assert "constraints.txt" in line

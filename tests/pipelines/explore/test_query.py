@@ -1,4 +1,4 @@
-"""A query's answer, for people and for programs."""
+"""The answer of a query as a table, csv, json and from Python."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def _never() -> Dataset:
     raise AssertionError("no data set is needed")
 
 
-def test_a_table_is_aligned_and_numbers_stand_to_the_right(dataset: Dataset) -> None:
-    said = answered(
+def test_a_table_is_aligned_with_numbers_to_the_right(dataset: Dataset) -> None:
+    text = answered(
         lambda: dataset, "SELECT 'a' AS word, 5 AS n UNION ALL SELECT 'abcdef', 12345 ORDER BY n", "", "table"
     )
-    assert said.splitlines() == ["word        n", "------  -----", "a           5", "abcdef  12345"]
+    assert text.splitlines() == ["word        n", "------  -----", "a           5", "abcdef  12345"]
 
 
 def test_long_cells_are_cut_and_line_breaks_are_shown(dataset: Dataset) -> None:
@@ -50,13 +50,13 @@ def test_long_cells_are_cut_and_line_breaks_are_shown(dataset: Dataset) -> None:
     assert cell.endswith("...")
 
 
-def test_a_table_shows_a_hundred_rows_and_says_how_many_there_are(dataset: Dataset) -> None:
+def test_a_table_shows_a_hundred_rows_and_counts_the_others(dataset: Dataset) -> None:
     lines = answered(lambda: dataset, "SELECT * FROM range(250)", "", "table").splitlines()
     assert len(lines) == 2 + 100 + 1
     assert lines[-1].startswith("... 150 more of 250 rows")
 
 
-def test_no_rows_are_told(dataset: Dataset) -> None:
+def test_an_answer_without_rows_is_marked(dataset: Dataset) -> None:
     assert answered(lambda: dataset, "SELECT 1 AS a WHERE false", "", "table").splitlines()[-1] == "(no rows)"
 
 
@@ -68,13 +68,13 @@ def test_csv_holds_every_row_and_is_read_back(dataset: Dataset) -> None:
     assert len(rows) == 151
 
 
-def test_json_is_json_whatever_the_values(dataset: Dataset) -> None:
+def test_json_is_valid_for_all_values(dataset: Dataset) -> None:
     sql = "SELECT 'nan'::DOUBLE AS a, {'x': [1.5, 'inf'::DOUBLE]} AS b, DATE '2024-01-02' AS c, 'é' AS d, true AS e"
     found = json.loads(answered(lambda: dataset, sql, "", "json"), parse_constant=pytest.fail)
     assert found == [{"a": None, "b": {"x": [1.5, None]}, "c": "2024-01-02", "d": "é", "e": True}]
 
 
-def test_named_list_needs_no_data_set_and_tells_what_each_says() -> None:
+def test_the_list_of_named_queries_needs_no_data_set_and_describes_each() -> None:
     lines = answered(_never, "", "list", "table").splitlines()
     assert [line.split()[0] for line in lines] == list(named_queries())
     assert all(len(line.split()) > 2 for line in lines)

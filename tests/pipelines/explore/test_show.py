@@ -1,4 +1,4 @@
-"""The contact sheet: which images are on it, and that what was said of them is drawn."""
+"""The contact sheet: which images are on it, and that their annotations are drawn."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def chosen(dataset: Dataset) -> Iterator[Any]:
         yield lambda *args, **options: [names[image_id] for image_id in select_images(con, *args, **options)]
 
 
-def test_without_a_question_images_come_as_they_were_listed(chosen: Any) -> None:
+def test_without_conditions_images_are_in_the_order_they_were_listed(chosen: Any) -> None:
     assert chosen() == ["cat", "cup", "tiny", "page", "crash"]
     assert chosen(limit=2) == ["cat", "cup"]
 
@@ -53,14 +53,14 @@ def test_a_whole_select_keeps_its_order(chosen: Any) -> None:
     assert chosen("SELECT image_id FROM phrases") == ["cat"]
 
 
-def test_a_rule_chooses_images_it_dropped_something_of(chosen: Any) -> None:
+def test_a_rule_chooses_images_from_which_it_dropped_something(chosen: Any) -> None:
     assert chosen(rule="text_length") == ["page"]
     assert chosen(rule="min_side") == ["tiny"]
     assert chosen("width > 150", rule="min_score") == ["page"]
 
 
-def test_disagreement_puts_what_one_of_three_saw_before_what_two_saw(dataset: Dataset, chosen: Any) -> None:
-    """Both have one region left: the cup was seen by one detector, the cat by two."""
+def test_disagreement_puts_regions_of_one_detector_before_those_of_two(dataset: Dataset, chosen: Any) -> None:
+    """Each image has one region left, the cup proposed by one of three detectors, the cat by two."""
     assert chosen(disagreement=True) == ["cup", "cat"]
 
 
@@ -74,7 +74,7 @@ def test_disagreement_puts_what_one_of_three_saw_before_what_two_saw(dataset: Da
         ({"limit": 0}, "give 1 or more"),
     ],
 )
-def test_a_question_that_cannot_be_answered_is_one_sentence(
+def test_a_wrong_condition_is_one_sentence(
     dataset: Dataset, tmp_path: Path, options: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(ConfigError, match=sentence):
@@ -102,7 +102,7 @@ def test_dropped_regions_are_red_and_kept_ones_are_not(dataset: Dataset, tmp_pat
     assert count(cup, RED) == 0
 
 
-def test_a_mask_veils_the_pixels_of_its_region(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_mask_tints_the_pixels_of_its_region(dataset: Dataset, tmp_path: Path) -> None:
     """The mask covers 20 to 50 of the cat's 120 x 80; at (24, 24) the background shows through it, elsewhere not."""
     sheet = pixels(show(dataset, "uri LIKE '%/cat.png'"))
     plain = (200, 190, 180)
@@ -111,14 +111,14 @@ def test_a_mask_veils_the_pixels_of_its_region(dataset: Dataset, tmp_path: Path)
     assert tuple(sheet[top + round(75 * scale), left + round(100 * scale)]) == plain
 
 
-def test_an_image_that_is_gone_is_grey_and_says_so(tmp_path: Path) -> None:
+def test_an_image_that_is_gone_is_a_grey_tile(tmp_path: Path) -> None:
     dataset = handmade(tmp_path)
     (tmp_path / "photos" / "cup.png").unlink()
     sheet = pixels(show(dataset, "uri LIKE '%/cup.png'"))
     assert count(sheet, (215, 215, 215)) > 10_000
 
 
-def test_before_the_filters_everything_said_is_drawn(tmp_path: Path) -> None:
+def test_before_the_filters_no_region_is_drawn_as_dropped(tmp_path: Path) -> None:
     dataset = handmade(tmp_path, judged=False)
     assert count(pixels(show(dataset, "width > 50")), RED) == 0
 
@@ -130,7 +130,7 @@ def test_a_random_choice_is_the_same_for_the_same_seed(chosen: Any) -> None:
     assert set(chosen("width > 100", seed=1)) == {"cat", "page"}
 
 
-def test_a_select_of_images_that_are_not_there_is_one_sentence(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_select_of_unknown_images_is_one_sentence(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No image fits"):
         show(dataset, "SELECT 'nothing' AS image_id")
 
@@ -155,7 +155,7 @@ def test_a_damaged_file_is_a_grey_tile(tmp_path: Path) -> None:
     assert count(sheet, (215, 215, 215)) > 10_000
 
 
-def test_characters_that_no_font_has_are_drawn_as_codes_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_characters_that_no_font_has_are_drawn_as_codes_and_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing, "_FACES", [])
     for name in ("_LACKING", "_ASKED"):
         monkeypatch.setattr(drawing, name, set())
@@ -166,7 +166,7 @@ def test_characters_that_no_font_has_are_drawn_as_codes_and_told(monkeypatch: py
 
 
 def test_a_font_that_has_the_characters_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Greek, which Pillow's own font lacks, by a font that matplotlib brings along."""
+    """Greek, which Pillow's own font lacks, in a font of matplotlib."""
     path = pytest.importorskip("matplotlib").get_data_path() + "/fonts/ttf/DejaVuSans.ttf"
     monkeypatch.setattr(drawing, "_FACES", [])
     for name in ("_LACKING", "_ASKED"):

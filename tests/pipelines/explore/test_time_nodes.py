@@ -32,11 +32,11 @@ def _human(folder: Path) -> dict[str, object]:
     return _data(folder, annotate=nodes)
 
 
-def test_a_probe_times_each_node_and_foretells_the_whole(ingested: Path) -> None:
-    said = str(time_nodes(parse_recipe(_human(ingested)), 5))
-    assert said.startswith("probe: 5 of 9 images")
+def test_a_probe_times_each_node_and_estimates_the_whole(ingested: Path) -> None:
+    text = str(time_nodes(parse_recipe(_human(ingested)), 5))
+    assert text.startswith("probe: 5 of 9 images")
     for node in ("human", "boxes", "objects", "together"):
-        assert re.search(rf"^{node} +\d+\.\d ", said, re.MULTILINE)
+        assert re.search(rf"^{node} +\d+\.\d ", text, re.MULTILINE)
 
 
 def test_a_probe_takes_images_and_labels_of_as_many_shards_as_it_needs(ingested: Path, tmp_path: Path) -> None:
@@ -52,13 +52,13 @@ def test_a_probe_leaves_the_data_set_as_it_was(ingested: Path) -> None:
     assert sorted(str(path) for path in (ingested / "set").rglob("*")) == before
 
 
-def test_a_probe_before_ingest_says_what_to_do(tmp_path: Path) -> None:
-    said = str(time_nodes(parse_recipe(_data(tmp_path)), 3))
-    assert said.startswith("probe: '")
-    assert "run --stage ingest first" in said
+def test_a_probe_before_ingest_names_the_stage_to_run(tmp_path: Path) -> None:
+    text = str(time_nodes(parse_recipe(_data(tmp_path)), 3))
+    assert text.startswith("probe: '")
+    assert "run --stage ingest first" in text
 
 
-def test_a_probe_of_what_cannot_start_says_so(ingested: Path) -> None:
+def test_a_probe_names_the_component_that_cannot_start(ingested: Path) -> None:
     broken = {"boxes": {"use": "faulty", "start_fails": True}}
-    said = str(time_nodes(parse_recipe(_data(ingested, annotate=broken)), 3))
-    assert said.startswith("probe: boxes cannot start: RuntimeError: start_fails is set (fakes.py:")
+    text = str(time_nodes(parse_recipe(_data(ingested, annotate=broken)), 3))
+    assert text.startswith("probe: boxes cannot start: RuntimeError: start_fails is set (fakes.py:")

@@ -1,4 +1,4 @@
-"""The chain behind an annotation, told from a data set known by hand."""
+"""What `why` finds in a data set made by hand."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ def lines(answer: Why) -> list[str]:
     return [" ".join(line.split()) for line in str(answer).splitlines()]
 
 
-def test_a_kept_region_tells_who_proposed_it_from_what_and_its_mask(dataset: Dataset) -> None:
-    told = lines(why(dataset, "cat.png", "objects/0"))
-    assert told[:5] == [
+def test_a_kept_region_has_its_proposer_its_sources_and_its_mask(dataset: Dataset) -> None:
+    found = lines(why(dataset, "cat.png", "objects/0"))
+    assert found[:5] == [
         "objects/0: kept",
         "it is object 'cat' at [11.0 11.0 61.0 61.0], score 0.92 (consensus)",
         "proposed by node 'objects' (consensus, version 1, key objectso)",
         "from ssd/0: object 'cat' at [10.0 10.0 60.0 60.0], score 0.8 (confidence)",
         "proposed by node 'ssd' (ssd_mobilenet, version 1, key ssdssdss)",
     ]
-    assert told[6] == "from yolo/0: object 'cat' at [12.0 12.0 62.0 62.0], score 0.6 (confidence)"
-    assert "mask outline/0: 900 pixels, by node 'outline' (grabcut, version 1, key outlineo)" in told
+    assert found[6] == "from yolo/0: object 'cat' at [12.0 12.0 62.0 62.0], score 0.6 (confidence)"
+    assert "mask outline/0: 900 pixels, by node 'outline' (grabcut, version 1, key outlineo)" in found
 
 
-def test_a_rejected_region_tells_the_rule_its_value_and_its_threshold(dataset: Dataset) -> None:
+def test_a_dropped_region_has_the_rule_its_value_and_its_threshold(dataset: Dataset) -> None:
     assert lines(why(dataset, "cat.png", "objects/1"))[0] == "objects/1: dropped by min_score, value 0.2, threshold 0.3"
 
 
-def test_a_merged_candidate_tells_what_became_of_the_one_it_was_merged_into(dataset: Dataset) -> None:
+def test_a_merged_candidate_has_the_verdict_on_the_region_it_was_merged_into(dataset: Dataset) -> None:
     verdict, because, *_ = lines(why(dataset, "cat.png", "ssd/1"))
     assert verdict == "ssd/1: merged into objects/1"
     assert because.endswith("is dropped by min_score, value 0.2, threshold 0.3")
 
 
 def test_a_phrase_leads_back_through_its_regions_to_the_detector(dataset: Dataset) -> None:
-    told = lines(why(dataset, "cat.png", "grounder/1", depth=2))
-    assert "it is phrase 'a dog' of captions/1, score 0.9 (confidence)" in told
-    assert "from captions/1: detailed text 'A cat sits near a dog.', score 1 (confidence)" in told
-    assert "from ssd/1: object 'dog' at [12.0 12.0 58.0 58.0], score 0.2 (confidence)" in told
+    found = lines(why(dataset, "cat.png", "grounder/1", depth=2))
+    assert "it is phrase 'a dog' of captions/1, score 0.9 (confidence)" in found
+    assert "from captions/1: detailed text 'A cat sits near a dog.', score 1 (confidence)" in found
+    assert "from ssd/1: object 'dog' at [12.0 12.0 58.0 58.0], score 0.2 (confidence)" in found
 
 
-def test_a_chain_is_followed_as_far_as_asked_and_tells_what_lies_behind(dataset: Dataset) -> None:
+def test_the_depth_limits_how_far_back_sources_are_shown_and_the_rest_is_counted(dataset: Dataset) -> None:
     short = lines(why(dataset, "cat.png", "grounder/1"))
     assert not any(line.startswith("from ssd/1") for line in short)
     assert "further 1 more annotations behind these: --depth 2 shows them" in short
@@ -66,20 +66,20 @@ def test_a_chain_is_followed_as_far_as_asked_and_tells_what_lies_behind(dataset:
         why(dataset, "cat.png", "grounder/1", depth=-1)
 
 
-def test_what_was_dropped_with_another_names_that_one(dataset: Dataset) -> None:
+def test_an_annotation_dropped_with_another_names_that_one(dataset: Dataset) -> None:
     assert lines(why(dataset, "page.png", "ocr/3"))[1].startswith("because ocr/1")
     assert lines(why(dataset, "tiny.png", "captions/0"))[1] == (
         "because the image is dropped by min_side, value 16, threshold 32"
     )
 
 
-def test_a_human_region_has_no_score_and_knows_who_agreed(dataset: Dataset) -> None:
-    told = lines(why(dataset, "cup.png", "human/0"))
-    assert "it is object 'cup' at [20.0 20.0 80.0 80.0], no score (human)" in told
-    assert "from ssd/0: object 'cup' at [22.0 22.0 78.0 78.0], score 0.9 (confidence)" in told
+def test_a_human_region_has_no_score_and_names_the_detectors_that_support_it(dataset: Dataset) -> None:
+    found = lines(why(dataset, "cup.png", "human/0"))
+    assert "it is object 'cup' at [20.0 20.0 80.0 80.0], no score (human)" in found
+    assert "from ssd/0: object 'cup' at [22.0 22.0 78.0 78.0], score 0.9 (confidence)" in found
 
 
-def test_an_image_tells_its_sources_and_every_annotation(dataset: Dataset) -> None:
+def test_an_image_has_its_sources_and_every_annotation(dataset: Dataset) -> None:
     text = str(why(dataset, "cat.png"))
     assert "cat-copy.png" in text
     assert "regions: 6 proposed, 1 kept" in text
@@ -94,7 +94,7 @@ def test_an_image_is_found_by_id_prefix_uri_copy_and_bare_name(dataset: Dataset)
     assert {str(why(dataset, name)) for name in (found[1], found[1][:8], uri, "cat-copy.png", "cat")} == {whole}
 
 
-def test_a_quarantined_image_or_input_tells_its_reason(dataset: Dataset) -> None:
+def test_a_quarantined_image_or_input_has_its_reason(dataset: Dataset) -> None:
     assert "yolo: worker_lost" in str(why(dataset, "crash.png"))
     assert "quarantined: not_an_image" in str(why(dataset, "broken.png"))
 
@@ -113,8 +113,8 @@ def test_an_unknown_annotation_gets_the_nearest_one(dataset: Dataset) -> None:
         why(dataset, "cat.png", "captoins/1")
 
 
-def test_a_name_of_several_images_is_asked_back(tmp_path: Path) -> None:
-    """A file that was changed between two runs: one name, two images."""
+def test_a_name_of_several_images_is_refused(tmp_path: Path) -> None:
+    """A file changed between two runs, so one name is two images."""
     dataset = handmade(tmp_path)
     import pyarrow as pa
 

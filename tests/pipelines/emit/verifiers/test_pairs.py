@@ -1,4 +1,4 @@
-"""What `engine verify` finds of pairs: each test forges one thing of a release that is otherwise as it should be."""
+"""Faults that `engine verify` finds in training pairs: each test forges one thing in a correct release."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def mask(*boxes: tuple[int, int, int, int]) -> str:
 
 
 def everything() -> Item:
-    """An image of 60 x 40 that supports every task: a cat, a dog and a word, said, outlined, grounded and read."""
+    """An image of 60 x 40 with annotations for every task: a cat, a dog and a word, with texts, masks and phrases."""
     return annotated(
         drawn(),
         texts=[
@@ -57,13 +57,13 @@ def everything() -> Item:
 
 def found(checks: list[Check]) -> list[str]:
     """The faults of the pairs; no other check has any."""
-    told = faults(checks)
-    assert set(told) <= {PAIRS_CHECK}
-    return told.get(PAIRS_CHECK, [])
+    failed = faults(checks)
+    assert set(failed) <= {PAIRS_CHECK}
+    return failed.get(PAIRS_CHECK, [])
 
 
 def released(folder: Path, monkeypatch: pytest.MonkeyPatch, task: str, forge: Callable[[Pair], Pair]) -> list[str]:
-    """What is found where the first pair of a task was forged, in the table, the json and the manifest alike."""
+    """The faults of a release whose first pair of a task is forged, in the table, the json and the manifest."""
 
     def compiled(*arguments: Any, **options: Any) -> Compiled:
         made = compile_pairs(*arguments, **options)
@@ -76,57 +76,59 @@ def released(folder: Path, monkeypatch: pytest.MonkeyPatch, task: str, forge: Ca
 
 
 def moved(words: str) -> str:
-    """The first location is another one, or the first letter."""
+    """The text with another first location, or without locations another first letter."""
     if LOCATION.search(words):
         return LOCATION.sub(lambda match: f"<loc_{int(match[1]) - 1}>", words, count=1)
     return f"Q{words[1:]}"
 
 
 def of_another(pair: Pair) -> Pair:
-    """The same question of something else: nothing of that name, no such region, not that sentence."""
+    """The pair with a prompt about something else: another name, region or sentence."""
     return replace(pair, prompt=moved(pair.prompt) if "<loc" in pair.prompt else pair.prompt.replace(" ", " Q", 2))
 
 
 FORGERIES: dict[str, Callable[[Pair], Pair]] = {
-    "a target that says something else": lambda pair: replace(pair, target=moved(pair.target)),
+    "a target with another answer": lambda pair: replace(pair, target=moved(pair.target)),
     "a target that does not parse": lambda pair: replace(pair, target=f"{pair.target}<loc_1><sep><and>"),
     "a prompt that asks something else": of_another,
     "a prompt of no task": lambda pair: replace(pair, prompt=f"Please: {pair.prompt}"),
-    "an annotation that is not there": lambda pair: replace(pair, annotation_ids=[*pair.annotation_ids, "gone/1"]),
-    "an annotation too few": lambda pair: replace(pair, annotation_ids=pair.annotation_ids[:-1]),
+    "an annotation that does not exist": lambda pair: replace(pair, annotation_ids=[*pair.annotation_ids, "gone/1"]),
+    "a missing annotation": lambda pair: replace(pair, annotation_ids=pair.annotation_ids[:-1]),
     "tokens miscounted": lambda pair: replace(pair, tokens=pair.tokens + 1),
 }
 
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_a_forged_pair_is_told_and_not_counted(
+def test_a_forged_pair_is_reported_and_not_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, forgery: str
 ) -> None:
-    told = released(tmp_path / "v1", monkeypatch, task, FORGERIES[forgery])
-    assert len(told) == 2, told
-    assert f": {task} " in told[0]
-    assert re.fullmatch(rf"\d pairs of {task} hold, the manifest says \d", told[1])
+    sentences = released(tmp_path / "v1", monkeypatch, task, FORGERIES[forgery])
+    assert len(sentences) == 2, sentences
+    assert f": {task} " in sentences[0]
+    assert re.fullmatch(rf"\d pairs of {task} hold, the manifest has \d", sentences[1])
 
 
-def test_another_annotation_than_the_target_is_of_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_annotation_id_that_does_not_fit_the_target_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def of_the_dog(pair: Pair) -> Pair:
         return replace(pair, annotation_ids=["m/11"])
 
-    told = released(tmp_path / "v1", monkeypatch, "<REGION_TO_CATEGORY>", of_the_dog)
-    assert told[0].endswith("<REGION_TO_CATEGORY> answers 'cat', its annotations do not")
+    sentences = released(tmp_path / "v1", monkeypatch, "<REGION_TO_CATEGORY>", of_the_dog)
+    assert sentences[0].endswith("<REGION_TO_CATEGORY> answers 'cat', its annotations do not")
 
 
-def test_a_task_that_is_none_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = released(tmp_path / "v1", monkeypatch, "<OD>", lambda pair: replace(pair, task="<ODD>"))
-    assert told[0].endswith(": <ODD> is not a task of Florence-2")
+def test_an_unknown_task_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sentences = released(tmp_path / "v1", monkeypatch, "<OD>", lambda pair: replace(pair, task="<ODD>"))
+    assert sentences[0].endswith(": <ODD> is not a task of Florence-2")
 
 
 # --- the files -----------------------------------------------------------------------------------------------
 
 
 def rewrite(folder: Path, change: Callable[[list[dict[str, Any]]], object]) -> list[str]:
-    """What is found where the rows of pairs are changed, and nothing else is."""
+    """The faults of a release in which only the table of pairs is changed."""
     path = folder / "pairs-00000.parquet"
     rows = pq.read_table(path).to_pylist()
     change(rows)
@@ -139,47 +141,47 @@ def rewrite(folder: Path, change: Callable[[list[dict[str, Any]]], object]) -> l
     ("column", "value"),
     [("uri", "train-00001.tar"), ("offset", 0), ("length", -1), ("width", 59), ("height", 41), ("split", "audit-fit")],
 )
-def test_a_pair_whose_image_lies_elsewhere_is_told(tmp_path: Path, column: str, value: Any) -> None:
-    told = rewrite(write(tmp_path / "v1", [everything()]), lambda rows: rows[0].update({column: value}))
-    assert told[0].endswith(f"<CAPTION> has another {column} than its record")
+def test_a_pair_whose_image_lies_elsewhere_is_reported(tmp_path: Path, column: str, value: Any) -> None:
+    sentences = rewrite(write(tmp_path / "v1", [everything()]), lambda rows: rows[0].update({column: value}))
+    assert sentences[0].endswith(f"<CAPTION> has another {column} than its record")
 
 
 @pytest.mark.parametrize("change", [lambda rows: rows.pop(), lambda rows: rows.reverse()])
-def test_other_pairs_in_the_json_than_in_the_table_are_told(
+def test_other_pairs_in_the_json_than_in_the_table_are_reported(
     tmp_path: Path, change: Callable[[list[dict[str, Any]]], object]
 ) -> None:
-    told = rewrite(write(tmp_path / "v1", [everything()]), change)
-    assert told[0].endswith("has other pairs in its json than in pairs-00000.parquet")
+    sentences = rewrite(write(tmp_path / "v1", [everything()]), change)
+    assert sentences[0].endswith("has other pairs in its json than in pairs-00000.parquet")
 
 
-def test_a_pair_of_an_image_of_no_shard_is_told(tmp_path: Path) -> None:
+def test_a_pair_of_an_image_in_no_shard_is_reported(tmp_path: Path) -> None:
     folder = write(tmp_path / "v1", [everything()])
     stranger = pq.read_table(folder / "pairs-00000.parquet").to_pylist()[0] | {"image_id": "0" * 32}
-    told = rewrite(folder, lambda rows: rows.append(stranger))
-    assert told == [f"pairs-00000.parquet has pairs of {'0' * 32}, which is not in train-00000"]
+    sentences = rewrite(folder, lambda rows: rows.append(stranger))
+    assert sentences == [f"pairs-00000.parquet has pairs of {'0' * 32}, which is not in train-00000"]
 
 
-def test_a_missing_file_of_pairs_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_of_pairs_is_reported(tmp_path: Path) -> None:
     folder = write(tmp_path / "v1", [everything()])
     (folder / "pairs-00000.parquet").unlink()
-    told = faults(verify(str(folder)))
-    assert told[FILES] == ["pairs-00000.parquet is missing"]
-    assert told[PAIRS_CHECK][0].startswith("train-00000: FileNotFoundError")
+    sentences = faults(verify(str(folder)))
+    assert sentences[FILES] == ["pairs-00000.parquet is missing"]
+    assert sentences[PAIRS_CHECK][0].startswith("train-00000: FileNotFoundError")
 
 
-def test_a_file_of_pairs_that_the_manifest_does_not_name_either_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_of_pairs_that_the_manifest_does_not_list_is_reported(tmp_path: Path) -> None:
     folder = write(tmp_path / "v1", [everything()])
     (folder / "pairs-00000.parquet").unlink()
     path = folder / "manifest.json"
-    said = json.loads(path.read_text())
-    said["files"] = [file for file in said["files"] if not file["name"].startswith("pairs")]
-    path.write_text(json.dumps(said))
-    told = found(verify(str(folder)))
-    assert told[0].endswith("has other pairs in its json than in pairs-00000.parquet")
-    assert "0 pairs of <OD> hold, the manifest says 1" in told
+    manifest = json.loads(path.read_text())
+    manifest["files"] = [file for file in manifest["files"] if not file["name"].startswith("pairs")]
+    path.write_text(json.dumps(manifest))
+    sentences = found(verify(str(folder)))
+    assert sentences[0].endswith("has other pairs in its json than in pairs-00000.parquet")
+    assert "0 pairs of <OD> hold, the manifest has 1" in sentences
 
 
-def test_other_columns_are_told(tmp_path: Path) -> None:
+def test_other_columns_are_reported(tmp_path: Path) -> None:
     folder = write(tmp_path / "v1", [everything()])
     path = folder / "pairs-00000.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["tokens"]), path)
@@ -187,23 +189,23 @@ def test_other_columns_are_told(tmp_path: Path) -> None:
     assert found(verify(str(folder)))[0].endswith("its columns are not those of pairs")
 
 
-def test_a_stray_file_of_pairs_is_told(tmp_path: Path) -> None:
+def test_a_stray_file_of_pairs_is_reported(tmp_path: Path) -> None:
     folder = write(tmp_path / "v1", [full(drawn())])
     (folder / "pairs-00007.parquet").write_bytes(b"")
     assert faults(verify(str(folder))) == {FILES: ["pairs-00007.parquet is not in the manifest"]}
 
 
-@pytest.mark.parametrize(("part", "told"), [("proven", "hold"), ("truncated", "are truncated")])
-def test_counts_that_the_manifest_states_wrongly_are_told(tmp_path: Path, part: str, told: str) -> None:
+@pytest.mark.parametrize(("part", "words"), [("proven", "hold"), ("truncated", "are truncated")])
+def test_wrong_counts_in_the_manifest_are_reported(tmp_path: Path, part: str, words: str) -> None:
     def more(manifest: dict[str, Any]) -> None:
         manifest["pairs"][part] = 7 if part == "truncated" else manifest["pairs"][part] | {"<OD>": 7}
 
     folder = write(tmp_path / "v1", [everything()])
     restate(folder, more)
-    assert [told in fault for fault in found(verify(str(folder)))] == [True]
+    assert [words in fault for fault in found(verify(str(folder)))] == [True]
 
 
-# --- what the engine makes is found right ---------------------------------------------------------------------
+# --- pairs made by the engine have no faults ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -211,12 +213,12 @@ def test_counts_that_the_manifest_states_wrongly_are_told(tmp_path: Path, part: 
     [Options(), Options(order="reading"), Options(masks=True), Options(max_tokens=12), Options(max_points=4)],
     ids=["area", "reading", "masks", "truncated", "coarse"],
 )
-def test_what_is_compiled_holds(tmp_path: Path, options: Options) -> None:
+def test_compiled_pairs_have_no_faults(tmp_path: Path, options: Options) -> None:
     recipe = {"emit": {"pairs": {"max_points": options.max_points}}}
     folder = write(tmp_path / "v1", [everything()], recipe=recipe, options=options)
     assert found(verify(str(folder))) == []
-    said = json.loads((folder / "manifest.json").read_text())["pairs"]
+    totals = json.loads((folder / "manifest.json").read_text())["pairs"]
     if options.max_tokens > 12:
-        assert (set(said["proven"]), said["truncated"]) == (set(TASKS), 0)
+        assert (set(totals["proven"]), totals["truncated"]) == (set(TASKS), 0)
     else:
-        assert said["truncated"] > 0
+        assert totals["truncated"] > 0

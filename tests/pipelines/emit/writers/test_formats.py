@@ -1,4 +1,4 @@
-"""A release format is one file and one line of FORMATS: everything else finds it there."""
+"""A new release format needs a file and a line of FORMATS, nothing else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LineWriter:
 
 
 def list_shards(storage: Storage, folder: str, files: Sequence[File]) -> list[File]:
-    """A file over all shards: the names of the files of lines."""
+    """Writes a file over all shards: the names of their files of lines."""
     names = [file.path.rpartition("/")[2] for file in files if file.path.endswith(".jsonl")]
     data = json.dumps(names).encode()
     storage.put(f"{folder}/lines.json", data)

@@ -1,4 +1,4 @@
-"""The table of a shard: its columns, and where it finds the images."""
+"""The table of a shard: its columns, and the places of the images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.pipelines.emit.small_release import drawn, full, mixed, write
 
 
 def test_the_columns_of_a_release_are_the_golden_ones() -> None:
-    """By hand, because the notation of a whole schema changes with Arrow; 'not null' is part of a type's."""
+    """Written column by column, because the text of a whole schema differs between versions of Arrow."""
     lines = [f"{column.name}: {column.type}{'' if column.nullable else ' not null'}\n" for column in RELEASE]
     assert "".join(lines).encode() == golden("release-schema.txt", "".join(lines).encode())
 
@@ -26,9 +26,9 @@ def test_the_locator_finds_the_bytes_of_every_image(tmp_path: Path) -> None:
     folder = write(tmp_path / "v1", mixed())
     rows = pq.read_table(folder / "train-00000.parquet")
     assert rows.schema.equals(RELEASE)
-    for place in rows.select(["image_id", "tar", "offset", "length"]).to_pylist():
-        data = (folder / place["tar"]).read_bytes()[place["offset"] : place["offset"] + place["length"]]
-        assert image_id(data) == place["image_id"]
+    for row in rows.select(["image_id", "tar", "offset", "length"]).to_pylist():
+        data = (folder / row["tar"]).read_bytes()[row["offset"] : row["offset"] + row["length"]]
+        assert image_id(data) == row["image_id"]
 
 
 def test_rows_survive_the_table_as_they_are_in_the_json(tmp_path: Path) -> None:

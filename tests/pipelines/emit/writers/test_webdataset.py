@@ -21,7 +21,7 @@ from tests.pipelines.emit.small_release import annotated, drawn, full, mixed, ta
 
 
 def member(rows: pa.Table) -> dict[str, Any]:
-    """The first row as a row of MEMBER, with one pair."""
+    """The first row as the json holds it, with one pair."""
     pair = {"task": "<CAPTION>", "prompt": "What?", "target": "Kätzchen", "annotation_ids": ["m/0"]}
     return {**rows.to_pylist()[0], "pairs": [pair]}
 
@@ -43,14 +43,14 @@ def test_a_human_score_is_null_in_the_json() -> None:
     assert [region["score"] for region in sample["regions"]] == [None, 0.9]
 
 
-def test_a_number_that_json_does_not_know_is_refused() -> None:
+def test_a_number_that_json_cannot_express_is_refused() -> None:
     sample = member(table([full(drawn())]))
     sample["image_scores"][0]["value"] = math.nan
     with pytest.raises(ValueError, match="not JSON compliant"):
         sample_json(sample)
 
 
-def test_a_tar_holds_the_original_bytes_each_before_its_json(tmp_path: Path) -> None:
+def test_a_tar_holds_the_original_bytes_of_each_image_before_its_json(tmp_path: Path) -> None:
     items = mixed()
     with tarfile.open(write(tmp_path / "v1", items) / "train-00000.tar") as tar:
         names = [member.name for member in tar]
