@@ -1,11 +1,11 @@
--- How much of each type of annotation is kept, and how long is it, beside FLD-5B (Florence-2, table 2)?
--- text: image_annotations = kept texts; avg_tokens = spaCy's tokens without punctuation, of texts that have a parse.
--- region-text: image_annotations = images with such a pair; regions = pairs of a kept region and its text. phrase: the
--- label of an object region; brief, ocr: its region texts (candidates are not counted).
+-- How many annotations of each type are kept, and how long are they, compared with FLD-5B (Florence-2, table 2)?
+-- text: image_annotations = kept texts; avg_tokens = tokens by spaCy without punctuation, in texts with a parse.
+-- region-text: regions = pairs of a kept region and its text; image_annotations = images with such a pair. text_type
+-- phrase: the label of an object region; brief, ocr: its region texts (candidates are not counted).
 -- text-phrase-region: image_annotations = texts with a grounded phrase; regions = pairs of a kept phrase and a kept
--- region it names, so a region that two phrases name counts twice; avg_tokens = of those texts.
--- avg_regions = regions / image_annotations. avg_regional_tokens: words of the label, region text or phrase of each
--- pair; nobody parses these, so a word is a run of letters and digits, found by regular expression.
+-- region it names, so a region that two phrases name counts twice; avg_tokens: tokens of those texts.
+-- avg_regions = regions / image_annotations. avg_regional_tokens = words in the label, region text or phrase of each
+-- pair. These are not parsed: a word is a run of letters and digits.
 WITH published(type, text_type, image_annotations, avg_tokens, regions, avg_regions, avg_regional_tokens) AS (VALUES
     ('text', 'brief', 235000000, 7.95, NULL, NULL, NULL),
     ('text', 'detailed', 126000000, 31.65, NULL, NULL, NULL),
@@ -20,7 +20,7 @@ written AS MATERIALIZED (
     SELECT t.image_id, t.annotation_id, t.granularity, t.text, p.tokens
     FROM kept.texts t LEFT JOIN parse p ON p.text_key = t.text_key
 ),
--- Each pair once, with the words that are counted; of phrases also the text they stand in.
+-- One row for each pair, with the words to count; for phrases also the text they are part of.
 pairs AS (
     SELECT 'region-text' AS type, 'phrase' AS text_type, image_id, NULL AS text_id, NULL AS tokens, label AS words
     FROM kept.regions WHERE kind = 'object' AND label <> ''
@@ -31,7 +31,7 @@ pairs AS (
            substring(w.text, r.char_start + 1, r.char_end - r.char_start)
     FROM kept.triplets r JOIN written w ON w.image_id = r.image_id AND w.annotation_id = r.text_id
 ),
--- Most are letters and single spaces, which are counted in a third of the time.
+-- Most words are letters and single spaces, for which counting spaces takes a third of the time.
 counted AS (
     SELECT type, text_type, any_value(tokens) AS tokens, count(*) AS regions,
            sum(CASE WHEN regexp_full_match(words, '[\p{L}\p{M}\p{N}]+( [\p{L}\p{M}\p{N}]+)*')

@@ -1,4 +1,4 @@
--- How many annotations of each type were given, and how many of them are kept, dropped and not judged yet?
+-- How many annotations of each type were made, and how many are kept, dropped or not judged yet?
 SELECT annotation_type, count(*) AS given, count(*) FILTER (kept) AS kept, count(*) FILTER (NOT kept) AS dropped,
        count(*) FILTER (kept IS NULL) AS pending
 FROM (

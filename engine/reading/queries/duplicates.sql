@@ -1,4 +1,4 @@
--- Which images came more than once, and under which names?
+-- Which images were listed more than once, and under which names?
 SELECT image_id, n_sources, list_transform(sources, lambda s: s.uri) AS uris, kept
 FROM images
 WHERE n_sources > 1

@@ -1,7 +1,7 @@
--- What became of what was given: how much did each rule take, in the order of the rules, and how much is kept?
--- given = kept + all that was taken + pending (not judged yet); given is counted in the files of the nodes, the rest in
--- the verdicts. First what the engine itself takes (failed, merged), then the rules as the last run's recipe orders
--- them, others by count, then what hung on something that was taken (image_dropped, text_dropped, region_dropped).
+-- How many annotations did each rule drop, in the order of the rules, and how many are kept?
+-- given = kept + all that were dropped + pending (not judged yet). `given` is counted in the files of the nodes, the rest
+-- in the verdicts. Order of steps: failed and merged, then the rules in the order of the last run's recipe, then other
+-- rules by count, then annotations dropped with another one (image_dropped, text_dropped, region_dropped).
 WITH rules AS (
     SELECT CASE json_type(told) WHEN 'OBJECT' THEN json_keys(told)[1] ELSE told ->> '$' END AS rule, min(nth) AS nth
     FROM (SELECT unnest(told) AS told, generate_subscripts(told, 1) AS nth

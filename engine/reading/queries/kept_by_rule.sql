@@ -1,4 +1,4 @@
--- What became of images and annotations: how many were kept, and how many did each rule drop, at which values?
+-- How many images and annotations are kept, and how many did each rule drop, at which values?
 SELECT annotation_type, CASE WHEN kept THEN 'kept' ELSE rule END AS outcome, count(*) AS number,
        min("value") AS least_value, max("value") AS greatest_value
 FROM verdicts

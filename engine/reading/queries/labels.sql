@@ -1,4 +1,4 @@
--- Which labels do kept object regions have, how often, on how many images, and how many of each were dropped?
+-- Which labels do kept object regions have, how often, in how many images, and how many regions were dropped?
 SELECT label, count(*) FILTER (kept) AS kept, count(DISTINCT image_id) FILTER (kept) AS images,
        count(*) FILTER (NOT kept) AS dropped, round(avg(score) FILTER (kept), 3) AS mean_score
 FROM regions

@@ -1,6 +1,6 @@
--- Which nouns do the kept texts say that no kept phrase grounds in a kept region, how often, and where for example?
--- A noun is the head of a noun chunk of the parse (pronouns are none). It is grounded if a kept phrase that names a kept
--- region holds it. `said` counts it in all kept texts; the example is the first such image's, by its id.
+-- Which nouns of kept texts are not grounded in a kept region, how often, and in which image for example?
+-- A noun is the head of a noun chunk of the parse (not a pronoun). It is grounded if it lies in a
+-- kept phrase that names a kept region. `said` counts it in all kept texts. The example is the image with the lowest id.
 WITH spans AS (
     SELECT image_id, text_id, list({'a': char_start, 'b': char_end}) AS spans
     FROM kept.triplets GROUP BY image_id, text_id

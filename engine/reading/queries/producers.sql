@@ -1,4 +1,4 @@
--- Who proposes regions, how many of them are kept, merged into another or dropped, and at which mean scores?
+-- How many regions does each producer propose, how many are kept, merged or dropped, and with which mean scores?
 SELECT producer, count(*) AS given, count(*) FILTER (kept) AS kept,
        count(*) FILTER (merged_into <> '') AS merged, count(*) FILTER (NOT kept AND merged_into = '') AS dropped,
        round(avg(score) FILTER (kept), 3) AS mean_score_kept,

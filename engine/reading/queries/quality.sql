@@ -1,5 +1,5 @@
--- How are the scores of images spread, by producer and name, and which codes (languages) are commonest?
--- Of each name the ten commonest codes; most scores have none. Perceptual hashes are left out: each image has its own.
+-- How are the scores of images distributed, by producer and name, and which codes (such as languages) are commonest?
+-- Shows the ten commonest codes of each name; most scores have none. Leaves out perceptual hashes, which are unique.
 SELECT producer, name, code, count(*) AS number, round(min("value"), 4) AS least,
        round(quantile_cont("value", 0.1), 4) AS p10, round(median("value"), 4) AS median,
        round(quantile_cont("value", 0.9), 4) AS p90, round(max("value"), 4) AS greatest

@@ -1,5 +1,5 @@
--- Which kept object regions does no kept text mention, by label, and on which image for example?
--- A region is mentioned if a kept phrase names it. Regions of read text are left out: they are not spoken of.
+-- Which kept object regions are not mentioned in a kept text, by label, and in which image for example?
+-- A region is mentioned if a kept phrase names it. Leaves out regions of printed text, which captions do not mention.
 SELECT r.label, count(*) FILTER (t.region_id IS NULL) AS without_text, count(*) AS kept,
        round(without_text / count(*), 3) AS share, min(r.image_id) FILTER (t.region_id IS NULL) AS example_image
 FROM kept.regions r LEFT JOIN (SELECT DISTINCT image_id, region_id FROM kept.triplets) t

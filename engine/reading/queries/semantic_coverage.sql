@@ -1,10 +1,10 @@
--- What do the kept texts say: objects, attributes, actions, beside FLD-5B (Florence-2, table 3)?
--- A mean over the kept texts of a granularity that have a parse (`image annotations` counts those). FLD-5B prints no
--- rules for its classes, so there are two readings of each (docs/statistics.md).
+-- How many objects, attributes and actions do kept texts have, compared with FLD-5B (Florence-2, table 3)?
+-- Means over the kept texts of a granularity that have a parse; `image annotations` counts these texts. The paper does
+-- not print the rules of its classes, so each is computed in two ways (docs/statistics.md).
 -- strict: objects = nouns and proper nouns; attributes = adjectives, numbers, participles beside their noun;
 -- complexity = the mean degree of such a word in its dependency tree.
 -- paper_like: objects also pronouns; attributes = adjectives, determiners, numbers; complexity = the largest degree in
--- each sentence, 0 without such a word, averaged over the sentences. Tokens, actions, proper nouns have one reading.
+-- each sentence, 0 without such a word, averaged over the sentences. Tokens, actions and proper nouns: one way only.
 WITH published(granularity, measure, fld5b) AS (
     SELECT unnest(['brief', 'detailed', 'more_detailed']), measure, unnest(told)
     FROM (VALUES

@@ -1,4 +1,4 @@
--- What became of the inputs of each source: images, duplicates of another input, quarantined, not looked at yet?
+-- How many inputs of each source are images, duplicates of another input, quarantined, or not read yet?
 SELECT source, outcome, count(*) AS number, count(*) FILTER (kept) AS kept
 FROM inputs
 GROUP BY source, outcome

@@ -1,6 +1,6 @@
 -- How large are the boxes, as a share of their image (Florence-2, figure 5a)?
--- Bins of sqrt(area of the box / area of the image), ten of width 0.1: the paper prints no bins, and in equal bins of the
--- area itself nearly all boxes would be in the first. region-text: kept regions. text-phrase-region: a region counts
+-- Ten bins of sqrt(area of the box / area of the image), each 0.1 wide. The paper prints no bins; with equal bins of the
+-- area itself, nearly all boxes would be in the first. region-text: kept regions. text-phrase-region: a region counts
 -- once for each kept phrase that names it.
 WITH regions AS MATERIALIZED (
     SELECT r.image_id, r.annotation_id, r.x1, r.y1, r.x2, r.y2, i.width, i.height

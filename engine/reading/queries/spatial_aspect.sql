@@ -1,6 +1,6 @@
 -- How wide or tall are the boxes (Florence-2, figure 5b)?
--- Bins of log2(width / height), in pixels, half a doubling wide: -1 is twice as tall as wide, 0 a square. The paper
--- prints no bins. What is beyond 1:16 or 16:1 is in the outermost. Boxes are counted as in spatial_area.
+-- Bins of log2(width / height), in pixels, each 0.5 wide: -1 is twice as tall as wide, 0 is a square. The paper prints
+-- no bins. Boxes beyond 1:16 or 16:1 are in the outermost bins. Boxes are counted as in spatial_area.
 WITH regions AS MATERIALIZED (
     SELECT r.image_id, r.annotation_id, r.x1, r.y1, r.x2, r.y2, i.width, i.height
     FROM kept.regions r JOIN kept.images i ON i.image_id = r.image_id

@@ -1,6 +1,6 @@
--- Where in the image are the middles of the boxes (Florence-2, figures 5c and 5d)?
--- A heat map of 10 x 10 cells for each type: a row is a tenth of the height, from the top, x0 to x9 are tenths of the
--- width, from the left; numbers are boxes per 1,000. The paper prints no cells. Boxes are counted as in spatial_area.
+-- Where in the image are the centres of the boxes (Florence-2, figures 5c and 5d)?
+-- A heat map of 10 x 10 cells for each type: rows are tenths of the height, from the top; x0 to x9 are tenths of the
+-- width, from the left. Numbers are boxes per 1,000. The paper prints no cells. Boxes are counted as in spatial_area.
 WITH regions AS MATERIALIZED (
     SELECT r.image_id, r.annotation_id, r.x1, r.y1, r.x2, r.y2, i.width, i.height
     FROM kept.regions r JOIN kept.images i ON i.image_id = r.image_id

@@ -1,6 +1,6 @@
 -- Which kept texts, region texts and phrases were made from an annotation that is dropped?
--- None, or the data set is wrong. A region that was merged stands for what it was merged into. What people made or
--- speak of is left out: it stays.
+-- There should be none. A merged region counts as the region it was merged into. Annotations that people made, or that
+-- people's annotations refer to, are left out, because rules do not drop them.
 WITH RECURSIVE fates AS (
     SELECT image_id, annotation_id, kept, rule, merged_into FROM regions
     UNION ALL SELECT image_id, annotation_id, kept, rule, '' FROM texts
