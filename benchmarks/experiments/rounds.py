@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.experiments.book import Experiment, Outcome, Table
 from benchmarks.experiments.labels import believed, stages
-from benchmarks.experiments.students import Oracle, Shuffled, instead
+from benchmarks.experiments.students import Oracle, Shuffled, use_student
 from engine.storage.files import sha256_file
 from pipelines.recipe import Recipe, load_recipe
 from pipelines.refine.round_record import RoundRecord
@@ -122,7 +122,7 @@ def gate(folder: Path, given: Settings) -> Outcome:
         recipe = recipe_of(dataset, given, f"train.steps={steps}")
         if student is Shuffled:
             lend_students(folder.parent / given["trained"] / "set", dataset)
-        with instead(student):
+        with use_student(student):
             before = released(recipe, "before")
             notes += [f"{name}: {note}" for note in refined(recipe).notes]
             (record,) = decisions(recipe)

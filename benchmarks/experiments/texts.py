@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.experiments.book import Experiment, Outcome, Table
 from benchmarks.experiments.labels import stages
 from benchmarks.experiments.rounds import Settings, decisions, lend_students, recipe_of, refined, released, settings
-from benchmarks.experiments.students import instead
+from benchmarks.experiments.students import use_student
 from benchmarks.experiments.writers import OtherImages, SureOfOtherImages, facts
 from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
@@ -130,7 +130,7 @@ def nonsense(folder: Path, given: Settings) -> Outcome:
         dataset = folder / f"student-{number}"
         recipe = recipe_of(dataset, given, f"annotate.captions.seed={given['seed']}")
         lend_students(folder.parent / given["trained"] / "set", dataset)
-        with instead(student):
+        with use_student(student):
             before = released(recipe, "before")
             notes += [f"{name}: {note}" for note in refined(recipe).notes]
             (record,) = decisions(recipe)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from engine.schema import Answer, Sample, Text
 from pipelines.refine.propose import Propose
-from pipelines.refine.propose_texts import Writing
+from pipelines.refine.propose_texts import Proposals, TextProposer
 from pipelines.refine.rows import Row
 from specialists.synthetic.shapes import CLASSES, THINGS
 
@@ -86,32 +86,30 @@ def facts(text: str) -> Counter[str]:
 
 
 class OtherImages(Propose):
-    """A trained student that sees boxes right, and writes of each image what it sees in another one of the batch."""
+    """A trained student whose boxes are right, but which writes about each image what it sees in the next one."""
 
     sure = False
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        about = (given["name"], given["round_number"], given.get("written", ()))
-        self.writing = _Elsewhere(*about, given["batch_size"], given["max_new_tokens"], sure=self.sure)
+        common = (given["name"], given["round_number"], given.get("written", ()))
+        self.texts = _TextsOfOthers(*common, given["batch_size"], given["max_new_tokens"], sure=self.sure)
 
 
 class SureOfOtherImages(OtherImages):
-    """The same, and it finds its own captions certain and all others impossible."""
+    """The same student, which also finds its own captions certain and all kept ones impossible."""
 
     sure = True
 
 
-class _Elsewhere(Writing):
+class _TextsOfOthers(TextProposer):
     def __init__(self, *given: Any, sure: bool) -> None:
         super().__init__(*given)
         self.sure = sure
 
-    def look(self, model: Any, seen: Any, rows: Sequence[Row], answers: Mapping[str, Row]) -> None:
-        super().look(model, seen, [*rows[1:], *rows[:1]], answers)
-
-    def take(self) -> list[Row]:
-        taken = super().take()
-        if not self.sure:
-            return taken
-        return [row | {"mean_log_prob": 0.0 if row["proposed"] else -10.0} for row in taken]
+    def predict_batch(self, model: Any, encoded: Any, rows: Sequence[Row], found: Proposals) -> None:
+        super().predict_batch(model, encoded, [*rows[1:], *rows[:1]], found)
+        if self.sure:
+            found.text_evidence = [
+                one._replace(mean_log_prob=0.0 if one.proposed else -10.0) for one in found.text_evidence
+            ]

@@ -88,8 +88,7 @@ def _captions(by: str, pair: ConfusedPair) -> tuple[str, str]:
     whole = f"people call '{likely}'" if by == "people" else f"annotators call '{given}'"
     return (
         f"annotators: '{given}', {by}: '{likely}': {pair.count:,} boxes",
-        f"{pair.share:.0%} of all that {whole}; expected by chance: {pair.expected:.0f}; "
-        f"the other way round: {pair.back:,}",
+        f"{pair.share:.0%} of all that {whole}; by chance: {pair.expected:.0f}; other way round: {pair.back:,}",
     )
 
 

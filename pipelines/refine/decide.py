@@ -17,7 +17,7 @@ from engine.storage.commits import Commits, Record
 from engine.storage.files import Storage
 from pipelines.recipe import Recipe
 from pipelines.refine.audit import audited
-from pipelines.refine.merge_texts import diversity
+from pipelines.refine.merge_counts import diversity
 from pipelines.refine.nodes import REFINE_VERSION, RoundNodes
 from pipelines.refine.round_record import RoundRecord, read_round, write_round
 from pipelines.refine.standing import Standing, annotator_keys, options_digest

@@ -1,60 +1,78 @@
-"""What a round of refinement makes of what is written: texts, region texts, and the phrases that hang on them.
+"""Merges the texts that students wrote into an image: texts, region texts, and the phrases of both.
 
-Texts are grounded with the recipe's own parse, old and new alike; without one they are compared by likelihood alone,
-and what a student writes has no phrases. Only phrases that a name gave their regions are grounded anew.
+Kept and new texts are grounded alike, with the recipe's own parse. Without a parse, texts are compared by likelihood
+alone and new texts have no phrases. Only phrases that were matched to regions by name are matched again.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import Phrase, Region, Sample, Text, as_row
 from model.pairs.tasks import CAPTIONS, DESCRIPTION
+from pipelines.refine.changes import Changes
+from pipelines.refine.evidence import read_text_evidence
+from pipelines.refine.merge_counts import TextCounts
 from pipelines.refine.rows import Row, provenance, region_text_row, text_row
-from refinement.measures import distinct_share
 from refinement.merge_texts import GivenText, ProposedText, TextChange, merge_texts
 from refinement.options import MergeOptions
 from specialists.label_grounder import LabelGrounder
 
-# As changes tell it, and verdicts after "refine.": boxes are added and dropped too.
+# The rules of texts in changes and verdicts; "added" and "dropped" alone are the rules of regions.
 RULES = {"rewritten": "rewritten", "added": "text_added", "dropped": "text_dropped"}
 REGROUNDED = "regrounded"
 
+Grounded = Mapping[str, Sequence[Phrase]]  # the noun phrases of each text that has a parse, by text id
+
 
 @dataclass(slots=True)
-class Happened:
-    """What became of the regions of an image: those that stand now, by id; {old: new}; and `renamed`: whether any was
-    added, dropped or named anew, so that words may mean others now."""
+class RegionsAfter:
+    """The regions of an image after the merge. standing: by id. became: {old id: new id}.
 
-    standing: Mapping[str, Row]
+    renamed: whether a region was added, dropped or got another label, so that words may mean other regions now.
+    """
+
+    standing: dict[str, Row]
     became: dict[str, str]
     renamed: bool
 
     def now(self, region_id: str) -> str:
-        """'' if it is gone."""
+        """The id of the region, or of its successor; '' if it was dropped."""
         name = self.became.get(region_id, region_id)
         return name if name in self.standing else ""
 
 
 @dataclass(slots=True)
-class Made:
-    """What the round adds to an image's texts, what it decided of others, and the changes."""
+class _Image:
+    """One image in the merge. named: ids that the merge has given in it. dropped: ids of what it drops.
 
+    texts, region_texts, phrases: the new rows.
+    """
+
+    kept: Row
+    after: RegionsAfter
+    changes: Changes
+    named: int
+    dropped: set[str] = field(default_factory=set)
     texts: list[Row] = field(default_factory=list)
     region_texts: list[Row] = field(default_factory=list)
     phrases: list[Row] = field(default_factory=list)
-    decided: list[Row] = field(default_factory=list)
-    changes: list[Row] = field(default_factory=list)
+
+    @property
+    def image_id(self) -> str:
+        return str(self.kept["image_id"])
+
+    def drop(self, name: str, rule: str, value: float, threshold: float | None) -> None:
+        self.dropped.add(name)
+        self.changes.drop(self.image_id, name, rule, value, threshold)
 
 
 class TextMerge:
-    """Merges the texts of a shard, image after image, and counts what the gate asks for.
+    """Merges the texts of a shard, one image after the other, and counts for the gate.
 
-    `phrases`: whether new texts get any. `synonyms`: as the label grounder's option.
+    tasks: those that write texts. phrases: whether new texts get phrases. synonyms: option of the label grounder.
     """
 
     def __init__(
@@ -74,178 +92,137 @@ class TextMerge:
         self.describes = DESCRIPTION in tasks
         self.grounder = LabelGrounder(synonyms=synonyms)
         self.parses = inputs.parses
-        told = inputs.part(propose, "text_evidence").to_pylist()
-        self.likelihoods = {(row["image_id"], row["text_id"]): row["mean_log_prob"] for row in told}
-        self.given, self.human = 0, 0
-        self.before: list[str] = []  # as many of an image as `after` has
-        self.after: list[str] = []
+        self.likelihoods = read_text_evidence(inputs, propose)
+        self.counts = TextCounts()
 
-    def merged(
-        self, row: Row, kept: Row, proposal: Row, happened: Happened, decided: list[Row], changes: list[Row]
-    ) -> None:
-        """`row` is the merged record, which gets what is new; `kept` the image's as it was kept."""
-        self.named = sum(region["producer"] == self.name for region in row["regions"])
-        made = Made()
+    def merge_image(self, row: Row, kept: Row, proposal: Row, after: RegionsAfter, changes: Changes) -> None:
+        """Adds the new texts to `row`, the image's merged record."""
+        named = sum(region["producer"] == self.name for region in row["regions"])
+        image = _Image(kept, after, changes, named)
         own = [text for text in kept["texts"] if text["granularity"] in self.granularities]
-        drafts = [text for text in proposal["texts"] if self._readable(text)]
-        grounded = self._grounded([*own, *drafts], kept, happened)
-        given = list(self._given(own, kept, grounded, happened))
-        proposed = list(self._proposed(drafts, proposal, grounded, happened))
-        self.given += sum(not one.human for one in given)
-        self.human += sum(one.human for one in given)
+        drafts = [text for text in proposal["texts"] if self._parsed_well(text)]
+        grounded = self._ground([*own, *drafts], image)
+        given = list(self._given(own, image, grounded))
+        proposed = list(self._proposed(drafts, proposal, grounded, after))
+        self.counts.given += sum(not one.human for one in given)
+        self.counts.human += sum(one.human for one in given)
         old = {item["id"]: item for item in (*kept["texts"], *kept["region_texts"])}
         scores = {item["id"]: item["score"] for item in (*proposal["texts"], *proposal["region_texts"])}
         for change in merge_texts(given, proposed, self.options):
-            self._apply(change, old.get(change.old), scores.get(change.by), grounded, made)
-        if self.phrases and happened.renamed:
-            self._reground(kept, happened, made)
-        self._see(own, made)
-        for column in ("texts", "region_texts", "phrases"):
-            row[column] += getattr(made, column)
-        decided += [one | {"image_id": kept["image_id"]} for one in made.decided]
-        changes += [one | {"image_id": kept["image_id"]} for one in made.changes]
+            self._apply(change, old.get(change.old), scores.get(change.by), grounded, image)
+        if self.phrases and after.renamed:
+            self._ground_again(image)
+        self._count(own, image)
+        row["texts"] += image.texts
+        row["region_texts"] += image.region_texts
+        row["phrases"] += image.phrases
 
-    def _readable(self, text: Row) -> bool:
-        """A text that the parser broke on would quarantine its image."""
+    def _parsed_well(self, text: Row) -> bool:
+        """False for a text on which the parser failed: it would put its image into quarantine."""
         parse = self.parses.get(text["text_key"])
         return parse is None or not parse.failures
 
-    def _grounded(self, texts: Sequence[Row], kept: Row, happened: Happened) -> dict[str, list[Phrase]]:
-        """The noun phrases of each text that could be read, with the standing regions they name."""
-        known = [text for text in texts if text["text_key"] in self.parses and self._readable(text)]
+    def _ground(self, texts: Sequence[Row], image: _Image) -> Grounded:
+        """The noun phrases of each text that has a parse, with the standing regions that they name."""
+        known = [text for text in texts if text["text_key"] in self.parses and self._parsed_well(text)]
         answer: dict[str, list[Phrase]] = {text["id"]: [] for text in known}
-        regions = [Region(**region) for region in happened.standing.values()]
-        sample = Sample(kept["image_id"], 0, 0, None, [Text(**text) for text in known], regions, parse=self.parses)
+        regions = [Region(**region) for region in image.after.standing.values()]
+        sample = Sample(image.image_id, 0, 0, None, [Text(**text) for text in known], regions, parse=self.parses)
         for phrase in self.grounder.ground(sample):
             answer[phrase.text_id].append(phrase)
         return answer
 
-    def _given(
-        self,
-        own: Sequence[Row],
-        kept: Row,
-        grounded: Mapping[str, Sequence[Phrase]],
-        happened: Happened,
-    ) -> Iterator[GivenText]:
-        """A text that people speak of is theirs too."""
-        spoken_of = {phrase["text_id"] for phrase in kept["phrases"] if phrase["score"] is None}
-        image_id = kept["image_id"]
+    def _given(self, own: Sequence[Row], image: _Image, grounded: Grounded) -> Iterator[GivenText]:
+        """The kept texts. One with a phrase by people counts as human."""
+        kept = image.kept
+        with_human_phrase = {phrase["text_id"] for phrase in kept["phrases"] if phrase["score"] is None}
         for text in own:
-            human = text["score"] is None or text["id"] in spoken_of
-            likelihood, share = self.likelihoods.get((image_id, text["id"])), _share(grounded.get(text["id"]))
-            yield GivenText(text["id"], text["granularity"], text["text"], likelihood, share, human)
+            human = text["score"] is None or text["id"] in with_human_phrase
+            share = _grounded_share(grounded.get(text["id"]))
+            yield GivenText(text["id"], text["granularity"], text["text"], self._likelihood(image, text), share, human)
         for item in kept["region_texts"] if self.describes else ():
-            about = happened.now(item["region_id"])
-            if about and item["granularity"] == "brief":
-                likelihood, human = self.likelihoods.get((image_id, item["id"])), item["score"] is None
-                yield GivenText(item["id"], "brief", item["text"], likelihood, None, human, about)
+            region_id = image.after.now(item["region_id"])
+            if region_id and item["granularity"] == "brief":
+                likelihood, human = self._likelihood(image, item), item["score"] is None
+                yield GivenText(item["id"], "brief", item["text"], likelihood, None, human, region_id)
+
+    def _likelihood(self, image: _Image, text: Row) -> float | None:
+        """None for a text that was not scored."""
+        return self.likelihoods.get((image.image_id, text["id"]))
 
     def _proposed(
-        self,
-        drafts: Sequence[Row],
-        proposal: Row,
-        grounded: Mapping[str, Sequence[Phrase]],
-        happened: Happened,
+        self, drafts: Sequence[Row], proposal: Row, grounded: Grounded, after: RegionsAfter
     ) -> Iterator[ProposedText]:
+        image_id = proposal["image_id"]
         for text in drafts:
-            likelihood, share = self.likelihoods[proposal["image_id"], text["id"]], _share(grounded.get(text["id"]))
+            likelihood, share = self.likelihoods[image_id, text["id"]], _grounded_share(grounded.get(text["id"]))
             yield ProposedText(text["granularity"], text["text"], likelihood, share, id=text["id"])
         for item in proposal["region_texts"]:
-            if about := happened.now(item["region_id"]):
-                likelihood = self.likelihoods[proposal["image_id"], item["id"]]
-                yield ProposedText("brief", item["text"], likelihood, None, about, item["id"])
+            if region_id := after.now(item["region_id"]):
+                likelihood = self.likelihoods[image_id, item["id"]]
+                yield ProposedText("brief", item["text"], likelihood, None, region_id, item["id"])
 
     def _apply(
-        self,
-        change: TextChange,
-        old: Row | None,
-        score: float | None,
-        grounded: Mapping[str, Sequence[Phrase]],
-        made: Made,
+        self, change: TextChange, old: Row | None, score: float | None, grounded: Grounded, image: _Image
     ) -> None:
+        """old: the text that is changed; None if one is added. score: of the student's text."""
         rule, name, words = RULES[change.rule], "", ""
         if change.new is not None:
-            name, words = self._name(made), change.new.text
-            told = provenance(name, self.name, self.round, score, [change.by])  # what it replaces is told by the change
+            name, words = self._next_id(image), change.new.text
+            # Not the replaced text: the change names it, and a text is dropped with its parents.
+            common = provenance(name, self.name, self.round, score, [change.by])
             if change.new.about:
-                made.region_texts.append(region_text_row(told, change.new.about, words))
+                image.region_texts.append(region_text_row(common, change.new.about, words))
             else:
-                made.texts.append(text_row(told, change.new.granularity, words))
+                image.texts.append(text_row(common, change.new.granularity, words))
                 for phrase in grounded.get(change.by, ()) if self.phrases else ():
-                    made.phrases.append(self._phrase(phrase, name, self._name(made)))
+                    image.phrases.append(self._phrase_row(phrase, name, self._next_id(image)))
         if old is not None:
-            made.decided.append(_decided(change.old, rule, change.value, change.threshold))
-        labels = {"old_label": old["text"] if old else "", "new_label": words}
-        made.changes.append(self._change(rule, change.old, name, labels, change.value, change.threshold))
+            image.drop(change.old, rule, change.value, change.threshold)
+        texts = (old["text"] if old else "", words)
+        image.changes.add(image.image_id, rule, (change.old, name), texts, change.value, change.threshold)
 
-    def _reground(self, kept: Row, happened: Happened, made: Made) -> None:
-        """Phrases that a name gave their regions, of texts that stay, where the name means others now."""
-        gone = {one["region_id"] for one in made.decided}
-        staying = {text["id"]: text for text in kept["texts"] if text["id"] not in gone}
+    def _ground_again(self, image: _Image) -> None:
+        """Replaces the phrases of staying texts that were matched by name and now match other regions."""
+        staying = {text["id"]: text for text in image.kept["texts"] if text["id"] not in image.dropped}
         spans = {
             (text_id, one.char_start, one.char_end): one
-            for text_id, phrases in self._grounded(list(staying.values()), kept, happened).items()
+            for text_id, phrases in self._ground(list(staying.values()), image).items()
             for one in phrases
         }
-        for old in kept["phrases"]:
+        for old in image.kept["phrases"]:
             new = spans.get((old["text_id"], old["char_start"], old["char_end"]))
             if new is None or old["score"] is None or old["score_kind"] != new.score_kind:
                 continue
-            if {happened.now(name) for name in old["region_ids"]} - {""} == set(new.region_ids):
+            if {image.after.now(name) for name in old["region_ids"]} - {""} == set(new.region_ids):
                 continue
-            name = self._name(made)
-            made.phrases.append(self._phrase(new, old["text_id"], name))
-            made.decided.append(_decided(old["id"], REGROUNDED, old["score"], new.score))
+            name = self._next_id(image)
+            image.phrases.append(self._phrase_row(new, old["text_id"], name))
+            image.drop(old["id"], REGROUNDED, old["score"], new.score)
             words = staying[old["text_id"]]["text"][old["char_start"] : old["char_end"]]
-            labels = {"old_label": words, "new_label": words}
-            made.changes.append(self._change(REGROUNDED, old["id"], name, labels, old["score"], new.score))
+            ids, texts = (old["id"], name), (words, words)
+            image.changes.add(image.image_id, REGROUNDED, ids, texts, old["score"], new.score)
 
-    def _phrase(self, phrase: Phrase, text_id: str, name: str) -> Row:
+    def _phrase_row(self, phrase: Phrase, text_id: str, name: str) -> Row:
         row = as_row(phrase) | {"id": name, "text_id": text_id, "producer": self.name, "round": self.round}
         return row | {"parents": [text_id, *phrase.region_ids]}
 
-    def _name(self, made: Made) -> str:
-        return f"{self.name}/{self.named + len(made.texts) + len(made.region_texts) + len(made.phrases)}"
+    def _next_id(self, image: _Image) -> str:
+        return f"{self.name}/{image.named + len(image.texts) + len(image.region_texts) + len(image.phrases)}"
 
-    def _change(
-        self, rule: str, old: str, new: str, labels: Mapping[str, str], value: float, threshold: float | None
-    ) -> Row:
-        row = {"round": self.round, "rule": rule, "old": old, "new": new, **labels}
-        return row | {"value": value, "threshold": threshold}
-
-    def _see(self, own: Sequence[Row], made: Made) -> None:
-        """Captions before and after, equally many of an image and granularity, those of this round first."""
-        gone = {one["region_id"] for one in made.decided}
+    def _count(self, own: Sequence[Row], image: _Image) -> None:
+        """Counts captions before and after, equally many of each granularity, new ones first."""
         for granularity in sorted(self.granularities):
             before = [text for text in own if text["granularity"] == granularity]
-            new = [text for text in made.texts if text["granularity"] == granularity]
-            after = [*new, *(text for text in before if text["id"] not in gone)]
+            new = [text for text in image.texts if text["granularity"] == granularity]
+            after = [*new, *(text for text in before if text["id"] not in image.dropped)]
             number = min(len(before), len(after))
-            self.before += [text["text"] for text in before[:number]]
-            self.after += [text["text"] for text in after[:number]]
-
-    def as_counts(self) -> dict[str, Any]:
-        """`distinct`: the share of different word pairs before and after, of so many captions."""
-        shares = [share if math.isfinite(share) else None for share in map(distinct_share, (self.before, self.after))]
-        return {"given": self.given, "human": self.human, "distinct": shares, "captions": len(self.before)}
+            self.counts.before += [text["text"] for text in before[:number]]
+            self.counts.after += [text["text"] for text in after[:number]]
 
 
-def _share(phrases: Sequence[Phrase] | None) -> float | None:
-    """Of the noun phrases those that name a region; None of a text nobody read. Who names nothing says nothing seen."""
+def _grounded_share(phrases: Sequence[Phrase] | None) -> float | None:
+    """The share of a text's noun phrases that name a region. None for a text without a parse."""
     if phrases is None:
         return None
     return sum(bool(phrase.region_ids) for phrase in phrases) / max(len(phrases), 1)
-
-
-def _decided(name: str, rule: str, value: float, threshold: float | None) -> Row:
-    return {"region_id": name, "rule": f"refine.{rule}", "value": value, "threshold": threshold}
-
-
-def diversity(told: Iterable[Mapping[str, Any]]) -> tuple[float, float]:
-    """Of all shards, from `as_counts`: the shares within a shard, each by how many captions it is of."""
-    known = [one for one in told if None not in one["distinct"]]
-    number = sum(one["captions"] for one in known)
-    if not number:
-        return float("nan"), float("nan")
-    before, after = (sum(one["distinct"][side] * one["captions"] for one in known) / number for side in (0, 1))
-    return before, after

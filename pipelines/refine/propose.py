@@ -10,21 +10,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from engine.component import Output
 from engine.errors import ImageError
 from engine.images.decode import Limits
 from engine.images.locate import image_pixels
 from engine.records.boxes import row_box
 from engine.running.shard_inputs import ShardInputs
-from engine.schema import record_table, required
+from engine.schema import record_table
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
 from model.decoding.likelihood import SCORE_KIND
 from model.network.model_folder import local_copy
 from model.pairs.targets import Item, Order, in_target_order, item_fault, write_target
-from pipelines.refine.propose_texts import TEXT_EVIDENCE, Writing
+from pipelines.refine.evidence import (
+    EVIDENCE_PART,
+    TEXT_EVIDENCE_PART,
+    Evidence,
+    evidence_table,
+    text_evidence_table,
+)
+from pipelines.refine.propose_texts import Proposals, TextProposer
 from pipelines.refine.rows import KeptShard, Row, region_row
 from refinement.folds import fold_of
 
@@ -35,20 +40,9 @@ if TYPE_CHECKING:
 
 OD = "<OD>"
 
-# What a student thinks: of a region that was given, teacher-forced; of one it proposed, its own.
-EVIDENCE = pa.schema(
-    [
-        required("image_id", pa.string()),
-        required("region_id", pa.string()),
-        required("proposed", pa.bool_()),
-        required("label", pa.float64()),  # probability of the label's tokens
-        required("location", pa.float64()),  # geometric mean of what lies near each location
-    ]
-)
-
 
 class Propose:
-    """What the other fold's student sees, and how likely it finds what is there. `written`: what asks for texts."""
+    """students: folders of the models, one per fold. written: the tasks whose answers are texts."""
 
     def __init__(
         self,
@@ -67,7 +61,7 @@ class Propose:
         device: str,
         written: Sequence[str] = (),
     ) -> None:
-        self.writing = Writing(name, round_number, written, batch_size, max_new_tokens) if written else None
+        self.texts = TextProposer(name, round_number, written, batch_size, max_new_tokens) if written else None
         self.name, self.round, self.record, self.judge = name, round_number, record, judge
         self.dataset, self.students, self.batch = dataset, students, batch_size
         self.order, self.location, self.max_new_tokens = order, location, max_new_tokens
@@ -86,105 +80,94 @@ class Propose:
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
         kept = KeptShard(inputs, self.record, self.judge)
-        answers: dict[str, Row] = {}
-        evidence: list[Row] = []
-        if self.writing:
-            self.writing.take()  # what is left of a shard that was broken off
+        found = Proposals()
         for fold, model in enumerate(self.models):
             own = [row for row in kept.rows if fold_of(row["image_id"], len(self.models)) == fold]
             for start in range(0, len(own), self.batch):
-                self._look(model, own[start : start + self.batch], kept, inputs, answers, evidence)
+                self._predict_batch(model, own[start : start + self.batch], kept, inputs, found)
         ids = inputs.images["image_id"].to_pylist()
-        table = record_table([answers.get(image_id, {"image_id": image_id}) for image_id in ids])
-        revision = inputs.unit.revision
+        table = record_table([found.answers.get(image_id, {"image_id": image_id}) for image_id in ids])
+        revision, evidence = inputs.unit.revision, evidence_table(found.evidence)
         files = {
             "data": commits.put_table(shard, table, revision),
-            "evidence": commits.put_table(shard, pa.Table.from_pylist(evidence, EVIDENCE), revision, "evidence"),
+            EVIDENCE_PART: commits.put_table(shard, evidence, revision, EVIDENCE_PART),
         }
-        if self.writing:
-            told = pa.Table.from_pylist(self.writing.take(), TEXT_EVIDENCE)
-            files["text_evidence"] = commits.put_table(shard, told, revision, "text_evidence")
-        failed = sum(bool(row.get("failures")) for row in answers.values())
+        if self.texts:
+            text_evidence = text_evidence_table(found.text_evidence)
+            files[TEXT_EVIDENCE_PART] = commits.put_table(shard, text_evidence, revision, TEXT_EVIDENCE_PART)
+        failed = sum(bool(row.get("failures")) for row in found.answers.values())
         return Output(files, len(ids), failed)
 
-    def _look(
-        self,
-        model: Florence,
-        rows: Sequence[Row],
-        kept: KeptShard,
-        inputs: ShardInputs,
-        answers: dict[str, Row],
-        evidence: list[Row],
+    def _predict_batch(
+        self, model: Florence, rows: Sequence[Row], kept: KeptShard, inputs: ShardInputs, found: Proposals
     ) -> None:
-        """One batch: one look at each image for what the student says and for what it thinks of what was said."""
-        from model.decoding.predict import predict
-        from model.network.encoding import encode_images, make_question
+        """Predicts and scores some images. Each is encoded once. One that cannot be read becomes a failure."""
+        from model.network.encoding import encode_images
 
-        seen_rows, pixels = [], []
+        readable, pixels = [], []
         for row in rows:
             image = kept.images[row["image_id"]]
             try:
                 pixels.append(self._pixels(image, inputs))
-                seen_rows.append(row)
+                readable.append(row)
             except ImageError as error:
                 failure = {"component": self.name, "reason": error.reason, "error": str(error), "attempts": 1}
-                answers[row["image_id"]] = {"image_id": row["image_id"], "failures": [failure]}
-        if not seen_rows:
+                found.answers[row["image_id"]] = {"image_id": row["image_id"], "failures": [failure]}
+        if not readable:
             return
-        seen = encode_images(model, pixels)
-        questions = [make_question(number, OD) for number in range(len(seen_rows))]
-        said = predict(
-            model, seen, questions, batch_size=self.batch, location=self.location, max_new_tokens=self.max_new_tokens
-        )
-        for row, one in zip(seen_rows, said, strict=True):
-            answers[row["image_id"]], own = self._proposals(row["image_id"], one)
-            evidence += own
-        evidence += self._of_given(model, seen, seen_rows, kept)
-        if self.writing:
-            self.writing.look(model, seen, seen_rows, answers)
+        encoded = encode_images(model, pixels)
+        self._predict_regions(model, encoded, readable, found)
+        found.evidence += self._score_kept(model, encoded, readable, kept)
+        if self.texts:
+            self.texts.predict_batch(model, encoded, readable, found)
 
-    def _of_given(self, model: Florence, seen: EncodedImages, rows: Sequence[Row], kept: KeptShard) -> Iterator[Row]:
-        """How likely the student finds what is there. What a target cannot hold it is not asked about."""
+    def _pixels(self, image: Row, inputs: ShardInputs) -> Any:
+        return image_pixels(inputs.storage, image, self.limits)
+
+    def _predict_regions(self, model: Florence, encoded: EncodedImages, rows: Sequence[Row], found: Proposals) -> None:
+        from model.decoding.predict import predict
+        from model.network.encoding import make_question
+
+        questions = [make_question(number, OD) for number in range(len(rows))]
+        tokens, size = self.max_new_tokens, self.batch
+        answers = predict(model, encoded, questions, batch_size=size, location=self.location, max_new_tokens=tokens)
+        for row, prediction in zip(rows, answers, strict=True):
+            self._add_regions(row["image_id"], prediction, found)
+
+    def _add_regions(self, image_id: str, prediction: Prediction, found: Proposals) -> None:
+        regions: list[Row] = []
+        for one, likelihood in zip(prediction.parsed.regions, prediction.likelihood.regions, strict=True):
+            if one.box is None or one.box[2] <= one.box[0] or one.box[3] <= one.box[1]:
+                continue  # the box has no area on the grid of locations
+            name, score = f"{self.name}/{len(regions)}", likelihood.score
+            regions.append(region_row(name, self.name, self.round, one.label, one.box, score, SCORE_KIND, []))
+            found.evidence.append(Evidence(image_id, name, True, likelihood.label, likelihood.location))
+        found.answers[image_id] = {"image_id": image_id, "regions": regions}
+
+    def _score_kept(
+        self, model: Florence, encoded: EncodedImages, rows: Sequence[Row], kept: KeptShard
+    ) -> Iterator[Evidence]:
+        """How probable the student finds the kept regions. Leaves out what does not fit into a target."""
         from model.decoding.score import score
         from model.network.encoding import make_question
 
-        questions, targets, asked = [], [], []
+        questions, targets, scored = [], [], []
         for number, row in enumerate(rows):
-            image = kept.images[row["image_id"]]
-            items = self._items(row)
+            image, items = kept.images[row["image_id"]], self._items(row)
             target = write_target(
                 "labelled_boxes", items, width=image["width"], height=image["height"], order=self.order
             )
             if items and len(model.target_ids(target)) <= model.max_tokens:
                 questions.append(make_question(number, OD))
                 targets.append(target)
-                asked.append((row["image_id"], items))
-        told = score(model, seen, questions, targets, batch_size=self.batch)
-        for (image_id, items), one in zip(asked, told, strict=True):
+                scored.append((row["image_id"], items))
+        scores = score(model, encoded, questions, targets, batch_size=self.batch)
+        for (image_id, items), one in zip(scored, scores, strict=True):
             for item, found in zip(items, one.likelihood.regions, strict=True):
-                yield {"image_id": image_id, "region_id": item.ids[0], "proposed": False, "label": found.label} | {
-                    "location": found.location
-                }
-
-    def _pixels(self, image: Row, inputs: ShardInputs) -> Any:
-        return image_pixels(inputs.storage, image, self.limits)
-
-    def _proposals(self, image_id: str, said: Prediction) -> tuple[Row, list[Row]]:
-        regions: list[Row] = []
-        evidence: list[Row] = []
-        for found, told in zip(said.parsed.regions, said.likelihood.regions, strict=True):
-            if found.box is None or found.box[2] <= found.box[0] or found.box[3] <= found.box[1]:
-                continue  # nothing is left of it on the grid
-            name = f"{self.name}/{len(regions)}"
-            regions.append(region_row(name, self.name, self.round, found.label, found.box, told.score, SCORE_KIND, []))
-            evidence.append(
-                {"image_id": image_id, "region_id": name, "proposed": True, "label": told.label}
-                | {"location": told.location}
-            )
-        return {"image_id": image_id, "regions": regions}, evidence
+                yield Evidence(image_id, item.ids[0], False, found.label, found.location)
 
     def _items(self, row: Row) -> list[Item]:
-        """The kept objects in the order in which a target lists them; what the grammar cannot carry is not asked."""
+        """The kept objects that the target's grammar can express, in the order of a target."""
         items = [
             Item(region["label"], row_box(region), ids=(region["id"],))
             for region in row["regions"]

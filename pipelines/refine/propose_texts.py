@@ -1,22 +1,20 @@
-"""What a student writes in a round of refinement, and how likely it finds what is written already.
+"""The texts that a student predicts in a round, and how probable it finds the kept ones.
 
-Asked for by caption tasks, and <REGION_TO_DESCRIPTION>, in refine.tasks; without them no text changes. What a region is
-called (<REGION_TO_CATEGORY>) is its label, which the merge of boxes decides. The rest is in merge_texts.py.
+Only for the caption tasks and <REGION_TO_DESCRIPTION> in refine.tasks. The name of a region (<REGION_TO_CATEGORY>) is
+its label, which the merge of regions decides. What becomes of the texts is in merge_texts.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from engine.schema import required
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import text_fault
 from model.pairs.record_view import RecordView
 from model.pairs.tasks import CAPTIONS, DESCRIPTION
+from pipelines.refine.evidence import Evidence, TextEvidence
 from pipelines.refine.rows import Row, provenance, region_text_row, text_row
 
 if TYPE_CHECKING:
@@ -26,103 +24,97 @@ if TYPE_CHECKING:
 
 TEXT_TASKS = (*CAPTIONS, DESCRIPTION)
 
-# What a student thinks of a text, teacher-forced: of its own, and of those that are there.
-TEXT_EVIDENCE = pa.schema(
-    [
-        required("image_id", pa.string()),
-        required("text_id", pa.string()),
-        required("proposed", pa.bool_()),
-        required("mean_log_prob", pa.float64()),  # a token, the end among them
-    ]
-)
+
+@dataclass(slots=True)
+class Proposals:
+    """What the students predict for a shard. answers: record rows by image id, regions first, then texts."""
+
+    answers: dict[str, Row] = field(default_factory=dict)
+    evidence: list[Evidence] = field(default_factory=list)
+    text_evidence: list[TextEvidence] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A question whose answer is a text. `about`: the region it tells of, '' for the image."""
+class TextQuestion:
+    """A question whose answer is a text. region_id: the region that the text describes, '' for the whole image."""
 
     question: Question
     granularity: str
-    about: str = ""
+    region_id: str = ""
 
 
-class Writing:
-    """What a student writes of images it has seen, and how likely it finds what is written of them."""
+class TextProposer:
+    """Predicts texts for images that are encoded already, and scores the kept texts."""
 
     def __init__(self, name: str, round_number: int, tasks: Sequence[str], batch: int, max_new_tokens: int) -> None:
         self.name, self.round, self.tasks = name, round_number, tasks
         self.batch, self.max_new_tokens = batch, max_new_tokens
-        self._evidence: list[Row] = []
 
-    def take(self) -> list[Row]:
-        """What it thinks of all it was shown since it was last asked, as TEXT_EVIDENCE."""
-        taken, self._evidence = self._evidence, []
-        return taken
-
-    def look(self, model: Florence, seen: EncodedImages, rows: Sequence[Row], answers: Mapping[str, Row]) -> None:
-        """The rows' answers get its texts."""
+    def predict_batch(self, model: Florence, encoded: EncodedImages, rows: Sequence[Row], found: Proposals) -> None:
+        """Adds the predicted texts to the answers of these rows, and evidence on predicted and kept texts."""
         from model.decoding.predict import predict
 
-        wanted = list(self._wanted(seen, rows))
-        said = predict(
-            model, seen, [one.question for one in wanted], batch_size=self.batch, max_new_tokens=self.max_new_tokens
-        )
-        for one, prediction in zip(wanted, said, strict=True):
-            answer = answers[rows[one.question.image]["image_id"]]
-            if (new := self._proposed(one, prediction, answer)) is not None:
-                self._evidence.append(_told(answer["image_id"], new["id"], prediction, proposed=True))
-        self._evidence += self._of_given(model, seen, rows, wanted)
+        asked = list(self._questions(encoded, rows))
+        questions, tokens = [one.question for one in asked], self.max_new_tokens
+        predictions = predict(model, encoded, questions, batch_size=self.batch, max_new_tokens=tokens)
+        for one, prediction in zip(asked, predictions, strict=True):
+            answer = found.answers[rows[one.question.image]["image_id"]]
+            new = self._add_text(one, prediction, answer)
+            if new is not None:
+                found.text_evidence.append(_evidence(answer, new, prediction, proposed=True))
+        found.text_evidence += self._score_kept(model, encoded, rows, asked)
 
-    def _wanted(self, seen: EncodedImages, rows: Sequence[Row]) -> Iterator[Wanted]:
+    def _questions(self, encoded: EncodedImages, rows: Sequence[Row]) -> Iterator[TextQuestion]:
         from model.network.encoding import make_question
 
         for number, row in enumerate(rows):
             for task in self.tasks:
                 if task in CAPTIONS:
-                    yield Wanted(make_question(number, task), CAPTIONS[task])
+                    yield TextQuestion(make_question(number, task), CAPTIONS[task])
             if DESCRIPTION in self.tasks:
-                width, height = seen.sizes[number]
+                width, height = encoded.sizes[number]
                 for thing in RecordView(row, width=width, height=height).objects:
                     if not thing.crowd and not thing.outside:
-                        place = location_tokens(thing.box, width, height)
-                        yield Wanted(make_question(number, DESCRIPTION, place), "brief", thing.id)
+                        tokens = location_tokens(thing.box, width, height)
+                        yield TextQuestion(make_question(number, DESCRIPTION, tokens), "brief", thing.id)
 
-    def _proposed(self, one: Wanted, said: Prediction, answer: Row) -> Row | None:
-        """None of what was cut off, or is no text."""
-        text = said.parsed.text
-        if said.cut or said.parsed.faults or not text.strip():
+    def _add_text(self, one: TextQuestion, prediction: Prediction, answer: Row) -> Row | None:
+        """Adds a text to the answer and returns its row. None if the text was cut off, malformed or empty."""
+        text = prediction.parsed.text
+        if prediction.cut or prediction.parsed.faults or not text.strip():
             return None
-        texts, described = answer.setdefault("texts", []), answer.setdefault("region_texts", [])
-        name = f"{self.name}/{len(answer['regions']) + len(texts) + len(described)}"
-        told = provenance(name, self.name, self.round, said.likelihood.text, [])
-        new = text_row(told, one.granularity, text) if not one.about else region_text_row(told, one.about, text)
-        (described if one.about else texts).append(new)
+        texts, region_texts = answer.setdefault("texts", []), answer.setdefault("region_texts", [])
+        name = f"{self.name}/{len(answer['regions']) + len(texts) + len(region_texts)}"
+        common = provenance(name, self.name, self.round, prediction.likelihood.text, [])
+        about = one.region_id
+        new = region_text_row(common, about, text) if about else text_row(common, one.granularity, text)
+        (region_texts if about else texts).append(new)
         return new
 
-    def _of_given(
-        self, model: Florence, seen: EncodedImages, rows: Sequence[Row], wanted: Sequence[Wanted]
-    ) -> Iterator[Row]:
-        """What no target can hold the student is not asked about, nor what people wrote: it stays in any case."""
+    def _score_kept(
+        self, model: Florence, encoded: EncodedImages, rows: Sequence[Row], asked: Sequence[TextQuestion]
+    ) -> Iterator[TextEvidence]:
+        """Scores the kept texts by machines. Leaves out people's, which never change, and what does not fit."""
         from model.decoding.score import score
 
         questions, items = [], []
-        for one in wanted:
-            for item in _texts_of(rows[one.question.image], one):
+        for one in asked:
+            for item in _kept_texts(rows[one.question.image], one):
                 fits = not text_fault(item["text"]) and len(model.target_ids(item["text"])) <= model.max_tokens
                 if fits and item["score"] is not None:
                     questions.append(one.question)
                     items.append(item)
-        told = score(model, seen, questions, [item["text"] for item in items], batch_size=self.batch)
-        for asked, item, said in zip(questions, items, told, strict=True):
-            yield _told(rows[asked.image]["image_id"], item["id"], said, proposed=False)
+        scores = score(model, encoded, questions, [item["text"] for item in items], batch_size=self.batch)
+        for question, item, prediction in zip(questions, items, scores, strict=True):
+            yield _evidence(rows[question.image], item, prediction, proposed=False)
 
 
-def _texts_of(row: Row, one: Wanted) -> list[Row]:
-    items = row["region_texts"] if one.about else row["texts"]
-    own = [item for item in items if item["granularity"] == one.granularity]
-    return [item for item in own if item["region_id"] == one.about] if one.about else own
+def _kept_texts(row: Row, one: TextQuestion) -> list[Row]:
+    """The kept texts that could be the answer to a question."""
+    texts = row["region_texts"] if one.region_id else row["texts"]
+    same = [text for text in texts if text["granularity"] == one.granularity]
+    return [text for text in same if text["region_id"] == one.region_id] if one.region_id else same
 
 
-def _told(image_id: str, text_id: str, said: Prediction, *, proposed: bool) -> Row:
-    row = {"image_id": image_id, "text_id": text_id, "proposed": proposed}
-    return row | {"mean_log_prob": said.likelihood.mean_log_prob}
+def _evidence(image: Row, text: Row, prediction: Prediction, *, proposed: bool) -> TextEvidence:
+    return TextEvidence(image["image_id"], text["id"], proposed, prediction.likelihood.mean_log_prob)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.experiments.students import Oracle, instead
+from benchmarks.experiments.students import Oracle, use_student
 from engine.reading.accounting import account
 from engine.reading.dataset import Dataset
 from engine.reading.sql import named_query, query
@@ -147,7 +147,7 @@ def test_after_a_round_captions_are_of_what_it_leaves(tmp_path: Path) -> None:
     given["train"]["steps"] = 1
     dataset = tmp_path / "set"
 
-    with instead(Oracle):
+    with use_student(Oracle):
         run(parse_recipe(given), runner="local")
 
     assert {"relabelled", "added"} <= {

@@ -24,8 +24,10 @@ from pipelines.annotate.annotate import Runtime
 from pipelines.recipe import parse_recipe
 from pipelines.refine.confusion_report import ConfusionReport, ExampleBox, ReportedPair, recipe_line
 from pipelines.refine.confusion_sheet import TILE, draw_sheet, window
+from pipelines.refine.evidence import Evidence
 from pipelines.refine.notes import confusion_notes
 from pipelines.refine.propose import Propose
+from pipelines.refine.propose_texts import Proposals
 from pipelines.refine.rows import region_row
 from pipelines.stages.run import Summary, run
 from refinement.confusion import ConfusedPair
@@ -61,9 +63,7 @@ def untrained(runtime: Runtime, now: Any, number: int, before: Sequence[str]) ->
     return names
 
 
-def answers_like_annotators(
-    self: Propose, model: Any, rows: Any, kept: Any, inputs: Any, answers: Any, evidence: list[Any], *others: Any
-) -> None:
+def answers_like_annotators(self: Propose, model: Any, rows: Any, kept: Any, inputs: Any, found: Proposals) -> None:
     """Students that learned the annotator's error: they call every ball a ring, with more certainty further left."""
     for row in rows:
         made = []
@@ -71,11 +71,10 @@ def answers_like_annotators(
             label = "ring" if region["label"] == "ball" else region["label"]
             name, sure = f"{self.name}/{len(made)}", max(0.0, 0.95 - region["x1"] / 45)
             made.append(region_row(name, self.name, self.round, label, row_box(region), sure, "label_probability", []))
-            common = {"image_id": row["image_id"], "location": 0.9}
             own = sure if label == region["label"] else 1 - sure
-            evidence += [common | {"region_id": region["id"], "proposed": False, "label": own}]
-            evidence += [common | {"region_id": name, "proposed": True, "label": sure}]
-        answers[row["image_id"]] = {"image_id": row["image_id"], "regions": made}
+            found.evidence.append(Evidence(row["image_id"], region["id"], False, own, 0.9))
+            found.evidence.append(Evidence(row["image_id"], name, True, sure, 0.9))
+        found.answers[row["image_id"]] = {"image_id": row["image_id"], "regions": made}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,7 +82,7 @@ def fixed_students() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pipelines.refine.rounds, "train_students", untrained)
         patch.setattr(Propose, "load", lambda self: setattr(self, "models", [0, 1]))
-        patch.setattr(Propose, "_look", answers_like_annotators)
+        patch.setattr(Propose, "_predict_batch", answers_like_annotators)
         yield
 
 

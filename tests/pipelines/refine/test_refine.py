@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.experiments.students import Oracle, instead
+from benchmarks.experiments.students import Oracle, use_student
 from engine.errors import ConfigError
 from engine.reading.accounting import account
 from engine.reading.dataset import Dataset
@@ -239,11 +239,11 @@ def test_a_round_that_is_refused_changes_nothing_and_says_why(refined: Data, tmp
 class LooksElsewhere(Oracle):
     """Knows the truth, of the next image of the shard."""
 
-    def _look(self, model: Any, rows: Any, kept: KeptShard, *rest: Any) -> None:
+    def _predict_batch(self, model: Any, rows: Any, kept: KeptShard, *rest: Any) -> None:
         ids = list(kept.images)
         elsewhere = copy.copy(kept)
         elsewhere.images = {ids[place - 1]: kept.images[image_id] for place, image_id in enumerate(ids)}
-        super()._look(model, rows, elsewhere, *rest)
+        super()._predict_batch(model, rows, elsewhere, *rest)
 
 
 def test_the_gate_lets_one_who_knows_pass_and_one_who_looks_elsewhere_not(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_the_gate_lets_one_who_knows_pass_and_one_who_looks_elsewhere_not(tmp_pa
     before = copy.deepcopy(data) | {"refine": {"rounds": 0}, "emit": data["emit"] | {"name": "before"}}
     go(before)
 
-    with instead(LooksElsewhere):
+    with use_student(LooksElsewhere):
         refused = go(data)
     assert any("gate.min_agreement" in note for note in refused.notes), refused.notes
     assert release_files(data["dataset"]) == release_files(data["dataset"], "before")
@@ -261,7 +261,7 @@ def test_the_gate_lets_one_who_knows_pass_and_one_who_looks_elsewhere_not(tmp_pa
         shutil.rmtree(tmp_path / "set" / folder)
     again = copy.deepcopy(data) | {"emit": data["emit"] | {"name": "after"}}
     again["refine"]["gate"] = {"max_added": 1.5}  # another gate, another decision
-    with instead(Oracle):
+    with use_student(Oracle):
         accepted = go(again)
     assert any("round 1 accepted" in note for note in accepted.notes), accepted.notes
     assert release_files(data["dataset"], "after") != release_files(data["dataset"], "before")
