@@ -20,7 +20,7 @@ from engine.storage.open_uri import read_input, read_uri
 _LOST = {
     "missing": "the file is gone since ingest",
     "unreadable": "the file cannot be read any more",
-    "unreachable": "its host does not give it",
+    "unreachable": "its host does not send it",
     "changed": "the file is not the one that was ingested",
 }
 

@@ -34,7 +34,7 @@ from engine.schema import ANNOTATIONS
 from engine.storage.commits import Commits, check_holes, check_tail
 from engine.storage.files import Storage
 from engine.storage.migrate import check_version, has_older_files
-from engine.storage.sealed import hold, read_sealed
+from engine.storage.sealed import check_digests, read_sealed
 
 _CHECKED = 4 << 30  # bytes compared with their digests before a query: about two seconds on two cores
 _HEADER = "restore it from a backup, or write it again with 'engine check -c RECIPE --repair'."
@@ -182,7 +182,7 @@ class Dataset:
         Checks a limited number of bytes and returns how many it skipped; 'engine check' checks everything.
         """
         known = {**self._digests, **digests}
-        return hold(self.storage, ((path, known.get(path, "")) for path in paths), _CHECKED)
+        return check_digests(self.storage, ((path, known.get(path, "")) for path in paths), _CHECKED)
 
     def changes(self) -> dict[tuple[str, int], str]:
         """{(node, shard): path} of the changes that each refinement round made."""

@@ -1,9 +1,9 @@
-"""Commits: what is done, decided by names alone.
+"""Commits: which shards of a node are done. The names of files alone decide it.
 
-A node writes under <node>/<key8>/. Data files are named by their content and never reused; the record
-00017.json is created only if absent, so the first commit wins and whoever comes later changes nothing.
-A unit that is looked at again (--retry-failed, new labels for an old image) gets a later revision,
-00017-r2.json. Revisions are numbered over the whole data set: whatever read an older one is stale.
+A node writes to <node>/<first 8 digits of its key>/. Data files have their digest in their name. The commit record,
+00017.json for shard 17, is only created if there is none, so the first commit wins and later ones change nothing. A
+shard that is done again (--retry-failed, new labels for an old image) gets a later revision, 00017-r2.json. Revisions
+are numbered over the whole data set, so an answer is stale if it read an older revision than the latest.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from engine.storage.files import Storage, sha256_file, storage_errors
 from engine.storage.migrate import completed, lacking
 from engine.storage.sealed import advice_on, checked_bytes, damaged, read_sealed, seal
 
-ROW_GROUP = 500  # rows; fixed, so that the same rows are the same bytes however they were computed
-WHOLE_GROUP = 2048  # of tables nobody reads by position: a group of 76 columns costs as much as a thousand rows
+ROW_GROUP = 500  # rows; fixed, so that the same rows give the same bytes however they were computed
+WHOLE_GROUP = 2048  # of tables that are read as a whole: a row group of 76 columns costs as much as 1000 rows
 PARQUET: dict[str, Any] = {"compression": "zstd", "write_statistics": False, "write_page_checksum": True}
 _RECORD_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?\.json")
 _DATA_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?-([0-9a-f]{8})\.(\w+)")
@@ -35,7 +35,7 @@ _DATA_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?-([0-9a-f]{8})\.(\w+)")
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One committed file, its path relative to the data set."""
+    """A committed file. The path is relative to the data set."""
 
     path: str
     sha256: str
@@ -45,7 +45,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a commit record says. `inputs` are the data files it was made from: {path: sha256}."""
+    """A commit record. `files`: {part: file}; `inputs`: the data files that were read, {path: sha256}."""
 
     shard: int
     revision: int
@@ -59,7 +59,7 @@ class Record:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Record:
-        """TypeError, KeyError or AttributeError where they are not those of a record."""
+        """TypeError, KeyError or AttributeError if these are not the fields of a record."""
         files = {part: File(**file) for part, file in fields["files"].items()}
         record = cls(**{**fields, "files": files})
         numbers = (record.shard, record.revision, *(number for file in files.values() for number in (file.rows,)))
@@ -69,14 +69,14 @@ class Record:
 
 
 class Commits:
-    """The committed shards of one node under one key."""
+    """The committed shards of one node with one key."""
 
     def __init__(self, storage: Storage, folder: str) -> None:
         self.storage = storage
         self.folder = folder
 
     def revisions(self, shards: int | None = None, names: Sequence[str] | None = None) -> npt.NDArray[np.int32]:
-        """The latest revision of each shard, -1 where there is none. One listing, no body is read."""
+        """The latest revision of each shard, -1 if it has none. Lists the folder once and reads no file."""
         latest: dict[int, int] = {}
         for shard, revision in self._records(self._names() if names is None else names):
             if revision > latest.get(shard, -1):
@@ -89,7 +89,7 @@ class Commits:
         return answer
 
     def _names(self) -> list[str]:
-        """What the folder holds. StorageError where there is a file in its place, which would look like nothing."""
+        """The names in the folder. DamageError if a file is in its place, which would look like an empty folder."""
         names = self.storage.names(self.folder)
         if not names and self.storage.local and os.path.isfile(self.storage.path(self.folder)):
             raise DamageError(f"'{self.folder}' is a file, expected a folder: move it away, or restore the folder.")
@@ -101,7 +101,7 @@ class Commits:
                 yield found
 
     def _data(self, names: Sequence[str], suffix: str = "") -> dict[tuple[int, int], list[str]]:
-        """Paths of data files by (shard, revision), named by a record or not."""
+        """Paths of data files by (shard, revision), including those that no record names."""
         found: dict[tuple[int, int], list[str]] = {}
         for name in names:
             if (place := shard_of_data(name)) is not None and (not suffix or name.endswith(f".{suffix}")):
@@ -109,7 +109,7 @@ class Commits:
         return found
 
     def record(self, shard: int, revision: int) -> Record:
-        """FileNotFoundError where there is none; DamageError for one that is not as it was written."""
+        """The commit record. FileNotFoundError if there is none; DamageError if it was changed."""
         name = f"{self.folder}/{record_name(shard, revision)}"
         try:
             record = Record.from_fields(read_sealed(self.storage, name))
@@ -129,7 +129,7 @@ class Commits:
                 yield self.record(shard, int(revision))
 
     def commit(self, record: Record) -> bool:
-        """True if this was the first record of that shard and revision; else its files are given up."""
+        """Create the record. If another commit of this revision was first: False, and this one's files are removed."""
         name = f"{self.folder}/{record_name(record.shard, record.revision)}"
         if self.storage.create(name, record.to_json()):
             return True
@@ -142,9 +142,9 @@ class Commits:
         return False
 
     def put_file(self, shard: int, local_file: str, suffix: str, rows: int, revision: int = 0) -> File:
-        """Give a finished local file its content's name in this folder.
+        """Move a finished local file into this folder, with shard, revision and digest in its name.
 
-        The revision is part of the name: a file that nobody named can be told from one on its way to a later record.
+        The revision distinguishes a leftover file from one whose record is yet to come.
         """
         size, digest = os.path.getsize(local_file), sha256_file(local_file)
         path = f"{self.folder}/{record_name(shard, revision).removesuffix('.json')}-{digest[:8]}.{suffix}"
@@ -152,15 +152,15 @@ class Commits:
         return File(path, digest, rows, size)
 
     def put_table(self, shard: int, table: pa.Table, revision: int = 0, suffix: str = "parquet") -> File:
-        """Parquet. Tables that are no answers have another suffix, so that a listing tells them apart."""
+        """Write a table as Parquet. Tables that are not answers have another suffix than "parquet"."""
         with TableWriter(self, shard, table.schema, revision, suffix) as writer:
             writer.write(table)
         return writer.file
 
     def data_files(self, suffix: str = "parquet") -> dict[int, str]:
-        """The committed data file of each shard at its latest revision. DamageError where one is gone.
+        """{shard: the committed data file of its latest revision}. DamageError if one is gone.
 
-        A record body is read only where a folder does not hold one candidate.
+        Reads a record only where the names leave a choice of files.
         """
         names = self._names()
         found = self._data(names, suffix)
@@ -174,17 +174,17 @@ class Commits:
         return answer
 
     def _named(self, shard: int, revision: int, suffix: str, there: Sequence[str]) -> list[str]:
-        """The file of a record that has this suffix and lies in this folder; none if it names none."""
+        """The file with this suffix in this folder that the record names; [] if it names none."""
         files = self.record(shard, revision).files.values()
         named = [file.path for file in files if file.path.startswith(f"{self.folder}/")]
         named = [path for path in named if path.endswith(f".{suffix}")]
         for path in named:
             if path not in there:
-                raise DamageError(f"'{path}' is gone though a record names it: {advice_on(self.storage, path)}")
+                raise DamageError(f"'{path}' is gone, but a record names it: {advice_on(self.storage, path)}")
         return named
 
     def sweep(self) -> int:
-        """Remove data files no record names, of committed shards only: others may be on their way to a commit."""
+        """Remove data files that no record names. Only of committed shards: for others the record may yet come."""
         removed = self.storage.sweep_temporaries(self.folder)
         names = self.storage.names(self.folder)
         records = set(self._records(names))
@@ -200,7 +200,7 @@ class Commits:
 
 
 class TableWriter:
-    """Streams rows into one Parquet file of fixed row groups: memory does not grow with the shard."""
+    """Writes rows to a Parquet file in row groups of fixed size, so that memory does not grow with the shard."""
 
     def __init__(
         self, commits: Commits, shard: int, schema: pa.Schema, revision: int = 0, suffix: str = "parquet"
@@ -259,10 +259,10 @@ class TableWriter:
 
 
 class TableReader:
-    """Rows of a committed Parquet file by position, decoded one row group at a time.
+    """Reads rows of a committed Parquet file by position, one row group at a time.
 
-    Its bytes are held to `sha256`, or to the digest in its name; DamageError where they are others. What a file of an
-    earlier schema version lacks is filled in (engine.storage.migrate).
+    DamageError if the file does not match `sha256`, or the digest in its name. Columns that a file of an earlier
+    schema version lacks are filled in (engine.storage.migrate).
     """
 
     def __init__(self, storage: Storage, path: str, columns: Sequence[str] | None = None, *, sha256: str = "") -> None:
@@ -300,7 +300,7 @@ class TableReader:
 
     @contextlib.contextmanager
     def _damage(self) -> Iterator[None]:
-        """What pyarrow raises about a file that is none of ours, or none at all."""
+        """Turns errors of pyarrow about the file into DamageError."""
         try:
             yield
         except (pa.ArrowException, OSError) as error:
@@ -312,22 +312,22 @@ def record_name(shard: int, revision: int) -> str:
 
 
 def shard_of_record(name: str) -> tuple[int, int] | None:
-    """(shard, revision) of a commit record's name; None for any other name."""
+    """(shard, revision) from the name of a commit record; None for any other name."""
     match = _RECORD_NAME.fullmatch(name) if name.endswith(".json") else None
     return (int(match[1]), int(match[2] or 0)) if match else None
 
 
 def shard_of_data(name: str) -> tuple[int, int] | None:
-    """(shard, revision) of a data file's name; None for any other name."""
+    """(shard, revision) from the name of a data file; None for any other name."""
     match = _DATA_NAME.fullmatch(name)
     return (int(match[1]), int(match[2] or 0)) if match else None
 
 
 def check_order(storage: Storage, folder: str, others: Iterable[str]) -> None:
-    """DamageError if a shard of `folder` is gone: there is a hole, or one of `others` goes beyond its last shard.
+    """DamageError if a shard of `folder` is lost: a number is missing, or one of the folders `others` has more shards.
 
-    Its shards are numbered in the order they came, and what others hold is of these numbers: a new shard that took
-    the number of one that is gone would be given its answers.
+    Shards are numbered in the order they came, and answers are stored by number. A new shard with the number of a lost
+    one would get its answers.
     """
     found = Commits(storage, folder).revisions()
     check_holes(storage, folder, found)
@@ -338,11 +338,11 @@ def check_order(storage: Storage, folder: str, others: Iterable[str]) -> None:
 def check_holes(storage: Storage, folder: str, revisions: npt.NDArray[np.int32]) -> None:
     if (revisions < 0).any():
         name = f"{folder}/{record_name(int(np.argmin(revisions)), 0)}"
-        raise DamageError(f"'{name}' is gone, though later shards are there: {advice_on(storage, name)}")
+        raise DamageError(f"'{name}' is gone, but later shards exist: {advice_on(storage, name)}")
 
 
 def check_tail(storage: Storage, folder: str, size: int, other: str, size_of_other: int) -> None:
-    """`size` shards of `folder` were listed before those of `other`: another driver may have committed some since."""
+    """DamageError if `other` has more shards than `folder`, which is listed again: another run may have added some."""
     if size_of_other > size and size_of_other > (now := len(Commits(storage, folder).revisions())):
         name = f"{folder}/{record_name(now, 0)}"
-        raise DamageError(f"'{name}' is gone, which '{other}' has answers of: {advice_on(storage, name)}")
+        raise DamageError(f"'{name}' is gone, but '{other}' has answers for it: {advice_on(storage, name)}")

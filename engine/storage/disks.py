@@ -1,6 +1,6 @@
-"""What lies below a Storage: folders and names that are on the disk when they are said to be, errors as sentences.
+"""Local disks: making folders durable, naming temporary files, and turning errors into sentences.
 
-What can go wrong: a file that was renamed is not on the disk before its folder is synced, whatever was synced of it.
+A renamed file survives a power loss only after its folder was synced, even if the file itself was.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def sha256_file(path: str) -> str:
 
 @contextlib.contextmanager
 def storage_errors(name: str) -> Iterator[None]:
-    """What the file system raises becomes one sentence; what means "not there" stays what it is."""
+    """Turns errors of the file system into a StorageError of one sentence; errors that mean "not there" stay."""
     try:
         yield
     except (*ABSENT, FileExistsError, IsADirectoryError, StorageError):
@@ -33,7 +33,7 @@ def storage_errors(name: str) -> Iterator[None]:
     except OSError as error:
         raise StorageError(_sentence(name, error)) from error
     except Exception as error:
-        # Object stores raise their client's own errors; those that mean "not there" were turned into OSError by fsspec.
+        # Object stores raise the errors of their client; fsspec has turned "not there" into OSError.
         if type(error).__module__.split(".")[0] not in ("botocore", "aiobotocore", "aiohttp", "fsspec", "asyncio"):
             raise
         raise StorageError(f"Storage failed at '{name}': {type(error).__name__}: {error}") from error
@@ -48,7 +48,7 @@ def _sentence(name: str, error: OSError) -> str:
 
 
 def make_folder(folder: str) -> None:
-    """Like os.makedirs; the new folders are on the disk when it returns, so that what is in them can be found."""
+    """As os.makedirs, and syncs the parents, so that the new folders survive a power loss."""
     if os.path.isdir(folder):
         return
     parent = os.path.dirname(folder)
@@ -58,20 +58,20 @@ def make_folder(folder: str) -> None:
         os.mkdir(folder)
     except (FileExistsError, NotADirectoryError):
         if os.path.isdir(folder):
-            return  # made by somebody else meanwhile
+            return  # another process made it meanwhile
         raise StorageError(f"'{folder}' is a file, expected a folder: move it away.") from None
     sync_folder(parent)
 
 
-def keep_trying() -> None:
-    """Object stores answer 500 and 503 in bursts, and drop connections: try for about a minute before giving up.
+def set_s3_retries() -> None:
+    """Let S3 clients retry for about a minute: object stores answer 500 and 503 in bursts, and drop connections.
 
-    What the environment or fsspec's own configuration says wins.
+    Settings in the environment and in fsspec's own configuration win.
     """
     import fsspec
 
-    told = fsspec.config.conf.setdefault("s3", {})
-    config = told.setdefault("config_kwargs", {})
+    settings = fsspec.config.conf.setdefault("s3", {})
+    config = settings.setdefault("config_kwargs", {})
     if "AWS_MAX_ATTEMPTS" not in os.environ and "AWS_RETRY_MODE" not in os.environ:
         config.setdefault("retries", {"mode": "standard", "max_attempts": 10})
     config.setdefault("connect_timeout", 10)
@@ -86,7 +86,8 @@ def sync_folder(folder: str) -> None:
         os.close(handle)
 
 
-def alive(temporary: str) -> bool:
+def may_be_alive(temporary: str) -> bool:
+    """Whether the process that writes this temporary file may still run. True for one of another machine."""
     host, _, rest = temporary.removeprefix(".tmp-").rpartition("-")[0].rpartition("-")
     if host != socket.gethostname() or not rest.isdigit():
         return True

@@ -1,8 +1,8 @@
-"""One folder of a data set on any file system fsspec knows. Paths are relative to its root, with '/'.
+"""Reading and writing the files of a data set, on any file system that fsspec supports.
 
-Two ways to write: `put` replaces whole files atomically; `create` writes only if nothing is there and says
-whether it did, which is what makes a commit a commit. fsspec's own mode="create" is not atomic on local disks,
-so there it is a temporary file and a hard link.
+Paths are relative to the data set's root, with '/'. There are two ways to write, both atomic: `put` replaces a whole
+file; `create` writes only if there is no file yet and returns whether it did, which commits rely on. fsspec's own
+mode="create" is not atomic on local disks, so there `create` uses a temporary file and a hard link.
 """
 
 from __future__ import annotations
@@ -16,19 +16,27 @@ from uuid import uuid4
 
 from engine.errors import ConfigError, StorageError
 from engine.extras import require
-from engine.storage.disks import ABSENT, alive, keep_trying, make_folder, sha256_file, storage_errors, sync_folder
+from engine.storage.disks import (
+    ABSENT,
+    make_folder,
+    may_be_alive,
+    set_s3_retries,
+    sha256_file,
+    storage_errors,
+    sync_folder,
+)
 from engine.storage.urls import scheme_of
 
 __all__ = ["Storage", "sha256_file", "storage_errors"]
 
 
 class Storage:
-    """Not thread-safe to construct, safe to use from threads. Pickles as its URL."""
+    """The folder of a data set. Safe to use from threads, but not to construct in them. Pickled as its URL."""
 
     def __init__(self, url: str) -> None:
         import fsspec
 
-        keep_trying()
+        set_s3_retries()
         try:
             self.fs, self.root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:
@@ -51,7 +59,7 @@ class Storage:
         return f"{self.root}/{name}" if name else self.root
 
     def read(self, name: str) -> bytes:
-        """All bytes; FileNotFoundError where nothing is."""
+        """All bytes of a file. FileNotFoundError if there is none."""
         with storage_errors(name):
             if self.local:
                 with open(self.path(name), "rb") as file:
@@ -65,7 +73,7 @@ class Storage:
             return self.fs.open(self.path(name), "rb")
 
     def stat(self, name: str) -> tuple[int, int]:
-        """(size, time of the last change in ns) of a local file. FileNotFoundError where there is none."""
+        """(size, time of the last change in ns) of a local file. FileNotFoundError if there is none."""
         with storage_errors(name):
             found = os.stat(self.path(name))
             return found.st_size, found.st_mtime_ns
@@ -75,7 +83,7 @@ class Storage:
             return int(os.path.getsize(self.path(name)) if self.local else self.fs.size(self.path(name)))
 
     def sha256(self, name: str) -> str:
-        """Hex digest of a file, read in pieces. FileNotFoundError where there is none."""
+        """Hex digest of a file, read in pieces. FileNotFoundError if there is none."""
         with storage_errors(name), self.open(name) as file:
             digest = hashlib.sha256()
             while data := file.read(1 << 20):
@@ -97,7 +105,7 @@ class Storage:
             sync_folder(os.path.dirname(self.path(name)))
 
     def upload(self, local_file: str, name: str) -> None:
-        """Move a finished local file to its place; the local one is gone afterwards."""
+        """Move a finished local file to `name`."""
         with storage_errors(name):
             if not self.local:
                 self.fs.put_file(local_file, self.path(name))
@@ -106,12 +114,12 @@ class Storage:
             target = self.path(name)
             make_folder(os.path.dirname(target))
             with open(local_file, "rb") as file:
-                os.fsync(file.fileno())  # before a record names it, its bytes and its name are on the disk
+                os.fsync(file.fileno())  # the file must be on the disk before a record names it
             os.replace(local_file, target)
             sync_folder(os.path.dirname(target))
 
     def scratch(self, name: str) -> str:
-        """Where to write a file that `upload` will move to `name`: the same disk, so that moving is renaming."""
+        """A path for writing a file that `upload` will move to `name`. On local disks moving it is a rename."""
         if self.local:
             return self._temporary(name)
         import tempfile
@@ -119,16 +127,16 @@ class Storage:
         return os.path.join(tempfile.gettempdir(), f"engine-{uuid4().hex}")
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write only if absent. True if what is there now is what this call was to write.
+        """Write a file only if there is none. True if the file now has these bytes.
 
-        Content decides, for a store may write and lose its answer: the client then tries again and finds it there.
+        Compares the content, because a store may write the file and lose the reply: the client then retries and finds
+        the file there.
         """
         with storage_errors(name):
-            if not (self._create_local if self.local else self._create_remote)(name, data):
-                return self._holds(name, data)
-            return True
+            create = self._create_local if self.local else self._create_remote
+            return create(name, data) or self._has_content(name, data)
 
-    def _holds(self, name: str, data: bytes) -> bool:
+    def _has_content(self, name: str, data: bytes) -> bool:
         try:
             return self.read(name) == data
         except (FileNotFoundError, IsADirectoryError):
@@ -151,7 +159,7 @@ class Storage:
         except FileExistsError:
             return False
         except OSError as error:
-            # Two conditional puts that met: the store asks the later one to look again.
+            # Two conditional puts at the same time: the store refuses the later one.
             if "ConditionalRequestConflict" not in str(error) and "PreconditionFailed" not in str(error):
                 raise
             return False
@@ -160,11 +168,11 @@ class Storage:
         return True
 
     def names(self, folder: str) -> list[str]:
-        """Names directly in a folder, sorted, without temporaries; none if the folder is absent."""
+        """Names in a folder, sorted, without temporary files. Empty if there is no such folder."""
         return [name for name in self.all_names(folder) if not name.startswith(".tmp-")]
 
     def all_names(self, folder: str) -> list[str]:
-        """As `names`, with the temporary files of writers."""
+        """As `names`, including temporary files."""
         with storage_errors(folder or self.url):
             try:
                 if self.local:
@@ -176,8 +184,8 @@ class Storage:
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in found)
 
     def is_alive(self, temporary: str) -> bool:
-        """Whether the process that writes this temporary file may still be there."""
-        return self.local and alive(temporary)
+        """Whether the process that writes this temporary file may still run."""
+        return self.local and may_be_alive(temporary)
 
     def exists(self, name: str) -> bool:
         with storage_errors(name):
@@ -187,26 +195,26 @@ class Storage:
             return bool(self.fs.exists(self.path(name)))
 
     def remove(self, name: str) -> None:
-        """Gone afterwards, also if it was gone before."""
+        """Remove a file; no error if there is none."""
         with storage_errors(name), contextlib.suppress(FileNotFoundError):
             if self.local and os.path.isdir(self.path(name)):
-                raise StorageError(f"'{name}' is a folder, expected a file: look what it holds, and remove it.")
+                raise StorageError(f"'{name}' is a folder, expected a file: move it away.")
             if self.local:
                 os.unlink(self.path(name))
             else:
                 self.fs.rm_file(self.path(name))
 
     def sweep_temporaries(self, folder: str) -> int:
-        """Remove temporaries of processes of this host that are gone. No clock is asked."""
+        """Remove temporary files of processes of this machine that no longer run. Returns how many."""
         if not self.local:
             return 0
-        dead = [name for name in self.all_names(folder) if name.startswith(".tmp-") and not alive(name)]
+        dead = [name for name in self.all_names(folder) if name.startswith(".tmp-") and not may_be_alive(name)]
         for name in dead:
             self.remove(f"{folder}/{name}")
         return len(dead)
 
     def check_writable(self) -> None:
-        """Fail now, in one sentence, rather than after an hour's work."""
+        """StorageError if the data set cannot be written; called first, so that a run does not fail after hours."""
         name = f".tmp-probe-{uuid4().hex}"
         try:
             self.put(name, b"")

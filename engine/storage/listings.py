@@ -1,7 +1,7 @@
-"""What the sources give now: listings/, a state beside inputs/, which only grows. The latest record is the state.
+"""Which inputs their sources still have: listings/, one record for each change, of which the latest one counts.
 
-A record names every listed input that its source no longer gives as it was, and holds a report of each source. An
-input that the latest record does not name is current; so is every input of a data set without listings.
+inputs/ only grows. A listing names every input that is missing, gone, withdrawn or replaced in its source, and has a
+report on each source. An input that the latest listing does not name is current.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from engine.storage.commits import Commits, TableReader
 from engine.storage.files import Storage
 
 CURRENT = ""
-MISSING = "missing"  # the source names it, and nothing is there now
-GONE = "gone"  # the source does not give it any more: the file is deleted, or its container cannot be opened
-WITHDRAWN = "withdrawn"  # its row was taken out of a json or a list: what was said of it holds no longer
-REPLACED = "replaced"  # the source gives another version of it
+MISSING = "missing"  # the source names the file, but it does not exist now
+GONE = "gone"  # the file was deleted, or its container cannot be opened any more
+WITHDRAWN = "withdrawn"  # its row was removed from a json or a list, so its labels are dropped too
+REPLACED = "replaced"  # the source has another version of it
 
-HELD = frozenset((CURRENT, MISSING))  # what a source holds
-IN_FORCE = frozenset((CURRENT, MISSING, GONE))  # what it says, and labels hold
+HELD = frozenset((CURRENT, MISSING))  # named by their source
+IN_FORCE = frozenset((CURRENT, MISSING, GONE))  # their labels are still used
 
 STATES = pa.schema([required(name, pa.string()) for name in ("source", "uri", "fingerprint", "state")])
 
-Key = tuple[str, str, str]  # source, uri and fingerprint: an input
+Key = tuple[str, str, str]  # of an input: source, uri, fingerprint
 
 
 class SourceCounts(TypedDict):
@@ -67,21 +67,21 @@ class SourceReport:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`number` is -1 before the first. `chunks`: how many chunks of inputs/ it covers."""
+    """One record of listings/; `number` is -1 before the first. `chunks`: how many chunks of inputs/ it covers."""
 
     number: int = -1
     chunks: int = 0
     states: Mapping[Key, str] = field(default_factory=dict)
     sources: Mapping[str, SourceReport] = field(default_factory=dict)
-    looked_at: tuple[str, ...] = ()  # the sources of the recipe; of others the latest report stays
-    made_of: Mapping[str, str] = field(default_factory=dict, compare=False)  # its file and the digest
+    looked_at: tuple[str, ...] = ()  # the sources that were listed; of others the report before stays
+    made_of: Mapping[str, str] = field(default_factory=dict, compare=False)  # {its file: the sha256}
 
     def state(self, key: Key) -> str:
         return self.states.get(key, CURRENT)
 
 
 def read_listing(storage: Storage, number: int | None = None) -> Listing:
-    """The latest listing, or the one of this number; before the first an empty one."""
+    """The listing with this number, by default the latest; an empty one if there is none."""
     commits = Commits(storage, LISTINGS)
     if number is None:
         number = len(commits.revisions()) - 1

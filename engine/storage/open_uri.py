@@ -1,7 +1,7 @@
-"""Bytes of one file, wherever it lies, and why a file cannot be read.
+"""Reads the bytes at a URI: a local file, an object store, the web, or a place inside a container.
 
-An error that is of one name (too long, a pipe, no permission, no such bucket) costs that input; one of the disk, of
-memory or of the network is nobody's and stops the run: `why_unreadable` tells them apart.
+An error about one name (too long, a pipe, no permission, no such bucket) fails that input only. An error of the disk,
+of memory or of the network is a StorageError and stops the run. `why_unreadable` decides which one it is.
 """
 
 from __future__ import annotations
@@ -23,34 +23,32 @@ NO_FILE = "it is a pipe, a socket or a device, not a file"
 
 
 class NotAFile(OSError):
-    """A pipe, a socket, a device or a folder where a file is expected: reading it might wait for ever."""
+    """A pipe, a socket, a device or a folder where a file is expected. Reading a pipe could block for ever."""
 
 
 NO_PERMISSION = "no permission to read it"
 _OF_ONE_NAME = {
     errno.ENAMETOOLONG: "its name is too long for the file system",
-    errno.ELOOP: "its links lead round in circles",
+    errno.ELOOP: "its symbolic links form a circle",
     errno.ESPIPE: NO_FILE,
     errno.ENXIO: NO_FILE,
     errno.ENODEV: NO_FILE,
     errno.EISDIR: "it is a folder, not a file",
     errno.EACCES: NO_PERMISSION,
     errno.EPERM: NO_PERMISSION,
-    errno.EINVAL: "the file system does not take its name",
-    errno.EILSEQ: "the file system does not take its name",
-    errno.EOVERFLOW: "the file system does not give it",
-    errno.EOPNOTSUPP: "the file system does not give it",
+    errno.EINVAL: "the file system does not allow its name",
+    errno.EILSEQ: "the file system does not allow its name",
+    errno.EOVERFLOW: "the file system cannot read it",
+    errno.EOPNOTSUPP: "the file system cannot read it",
     getattr(errno, "EREMCHG", errno.EILSEQ): "its bucket is in another region",
 }
 
 
 def read_uri(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
-    """The encoded bytes of one image, wherever it lies; of a larger one the first `at_most`, if that is given.
+    """`length` bytes from `offset` (-1: to the end), but no more than `at_most` if that is given.
 
-    `opened` is what `open_ahead` gave for it; it stays open.
-
-    FileNotFoundError where it is gone; ImageError where a host of the web does not give it, or a container does not
-    hold it. Every other failure of the file system is a StorageError: no image is at fault.
+    `opened` is a descriptor from `open_ahead`, which stays open. FileNotFoundError if nothing is there; ImageError if
+    the image cannot be downloaded or is not in its container; StorageError for any other failure.
     """
     with storage_errors(uri):
         if not scheme_of(uri):
@@ -68,7 +66,7 @@ def read_uri(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, 
 
 
 def read_input(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
-    """As `read_uri`, but ImageError `unreadable` where the error is of this input alone; `missing` if it is gone."""
+    """As `read_uri`, but ImageError `missing` if nothing is there, `unreadable` for an error of this input only."""
     try:
         return read_uri(uri, offset, length, at_most=at_most, opened=opened)
     except ABSENT:
@@ -80,7 +78,7 @@ def read_input(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1
 
 
 def why_unreadable(error: BaseException) -> str:
-    """What is wrong with this one input, in a few words; '' if the error is not of this input alone."""
+    """The reason in a few words, if the error is about this one input; '' if it is about the storage."""
     cause = error.__cause__ if type(error).__name__ == "StorageError" and error.__cause__ else error
     if isinstance(cause, PermissionError):
         return _OF_ONE_NAME[errno.EACCES]
@@ -104,7 +102,7 @@ _CREDENTIALS = (
 
 
 def _why_of_object_store(error: BaseException) -> str:
-    """Errors of botocore that are of one bucket or key."""
+    """As `why_unreadable`, for errors of botocore about one bucket or key."""
     name = type(error).__name__
     if name.startswith(_CREDENTIALS) or "SSOToken" in name:
         return "there are no credentials for its bucket"
@@ -114,13 +112,13 @@ def _why_of_object_store(error: BaseException) -> str:
 
 
 def read_local(path: str, offset: int, length: int, opened: int) -> bytes:
-    """From `opened`, a descriptor that stays open, if it is one. A pipe is an error, never waited for."""
+    """Reads from the descriptor `opened`, if it is not negative, and leaves it open. A pipe is an error."""
     file = opened if opened >= 0 else os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
             raise OSError(errno.ESPIPE, NO_FILE)
-        left = least(length, max(0, status.st_size - offset))  # more would cost a buffer of that size
+        left = least(length, max(0, status.st_size - offset))  # pread allocates what it is asked for
         data = os.pread(file, left, offset)
         while len(data) < left and (more := os.pread(file, left - len(data), offset + len(data))):
             data += more
@@ -131,9 +129,9 @@ def read_local(path: str, offset: int, length: int, opened: int) -> bytes:
 
 
 def open_ahead(uri: str, offset: int = 0, length: int = -1) -> int:
-    """A descriptor of a local file, or of the tar a member lies in, once the disk is asked for what is to be read.
+    """Open a local file, or the tar of a member, and start reading it into the page cache. Returns the descriptor.
 
-    Below zero for what is elsewhere or does not open: whatever is wrong is told when it is read.
+    Returns -1 if the file is not local or cannot be opened; the later read reports the error.
     """
     kind, _, path = split_uri(uri)
     if scheme_of(path) or kind == "parquet" or not hasattr(os, "posix_fadvise"):
@@ -148,7 +146,7 @@ def open_ahead(uri: str, offset: int = 0, length: int = -1) -> int:
 
 
 def check_regular(path: str) -> None:
-    """NotAFile for what is no file; FileNotFoundError if nothing is there. Asked before a library opens it."""
+    """NotAFile if the path is no regular file. Call it before a library opens the path."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         code = errno.EISDIR if stat.S_ISDIR(mode) else errno.ESPIPE
@@ -156,18 +154,18 @@ def check_regular(path: str) -> None:
 
 
 def least(length: int, at_most: int) -> int:
-    """Of two lengths the smaller; below zero is to the end."""
+    """The smaller of two lengths, where a negative one means no limit."""
     return max(length, at_most) if length < 0 or at_most < 0 else min(length, at_most)
 
 
 def read_parquet_row(container: str, member: str) -> bytes:
-    """ImageError where the row holds no image or cannot be decoded."""
+    """The image in a row, named as "column/row". ImageError if the row has no image or cannot be decoded."""
     import pyarrow as pa
 
     try:
         column, row = column_and_row(member)
     except ValueError:
-        raise ImageError("missing", f"'{shortened(member)}' is no column and row of '{container}'") from None
+        raise ImageError("missing", f"'{shortened(member)}' is not a column and a row of '{container}'") from None
     try:
         data = read_row(container, column, row)
     except (pa.ArrowException, ValueError, OSError) as error:
@@ -179,12 +177,12 @@ def read_parquet_row(container: str, member: str) -> bytes:
     return data
 
 
-# What holds a whole data set: its failure to answer is no single image's. Other schemes name hosts, as the web does.
+# Stores that hold whole data sets: when one does not answer, no single image is at fault. Other schemes name hosts.
 _STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "file", "local", "memory", "world")
 
 
 def read_remote(uri: str, offset: int, length: int) -> bytes:
-    """ImageError `unreachable` where nothing here opens such a URI, or a host that is no object store fails."""
+    """ImageError `unreachable` if no file system opens such a URI, or a host that is no object store fails."""
     container = uri.rpartition("::")[2] if is_chain(uri) else uri
     try:
         if not scheme_of(container):
@@ -197,22 +195,22 @@ def read_remote(uri: str, offset: int, length: int) -> bytes:
     except Exception as error:
         if why_unreadable(error) or is_of_the_store(error, container):
             raise
-        raise ImageError("unreachable", f"nothing here opens it: {one_line(error)}") from error
+        raise ImageError("unreachable", f"no file system can open it: {one_line(error)}") from error
     return data
 
 
 def is_of_the_store(error: BaseException, uri: str) -> bool:
-    """Whether it is a store that fails, and not only what this URI names: a host or a file system nobody has here."""
-    known = isinstance(error, OSError) or type(error).__module__.startswith(("botocore", "aiobotocore"))
-    return known and scheme_of(uri) in (*_STORES, "")
+    """Whether the error is of an object store or a disk, rather than of a host or scheme that this URI names."""
+    from_storage = isinstance(error, OSError) or type(error).__module__.startswith(("botocore", "aiobotocore"))
+    return from_storage and scheme_of(uri) in (*_STORES, "")
 
 
 def one_line(error: BaseException) -> str:
-    """What a library says, without line breaks and not longer than a message should be."""
+    """The message of an error on one line, at most 300 characters."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def shortened(name: Any, most: int = 200) -> str:
-    """A name as a message shows it: the middle of a long one is left out."""
+    """A name for a message; a long one without its middle."""
     text = str(name)
     return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 4 :]}"

@@ -1,7 +1,8 @@
-"""Single values of a column of a Parquet file, by row number, for images that lie inside one.
+"""Reads images inside Parquet files: single values of a column by row number.
 
-A row group is decoded once, in pieces, and the last two pieces stay: neighbours cost one read, and a file written as
-one group of many gigabytes costs no more memory than another. One lock for all, since readers are not for threads.
+A row group is decoded in pieces, and the last two pieces are kept. So rows read in order are decoded once, and a file
+with one row group of many gigabytes needs no more memory than any other. One lock serves all files, because Parquet
+readers are not thread-safe.
 """
 
 from __future__ import annotations
@@ -19,46 +20,46 @@ from typing import Any
 from engine.storage.urls import file_system, scheme_of
 
 PIECE_BYTES = 16 * 2**20
-_FILES = 4  # that are kept open
+_FILES = 4  # kept open
 
 _lock = threading.Lock()
 _open: OrderedDict[tuple[str, str], _Column] = OrderedDict()
 
 
 def read_row(uri: str, column: str, row: int) -> bytes | None:
-    """The bytes of a binary column, or of the `bytes` of an image struct; None for null.
+    """The value of a binary column, or the field `bytes` of an image struct; None for null.
 
-    FileNotFoundError past the end. What Parquet cannot decode raises ValueError or an OSError without an errno.
+    FileNotFoundError past the end. ValueError, or an OSError without an errno, if the file cannot be decoded.
     """
     with _lock:
         values = _column(uri, column)
         try:
             value = values.value(row)
         except BaseException:
-            _open.pop((uri, column)).close()  # its reader stands anywhere
+            _open.pop((uri, column)).close()  # the position of its reader is unknown
             raise
     found = value.as_py()
     return found if isinstance(found, bytes) else None
 
 
 def forget() -> None:
-    """Let go of everything, so that files that changed are read anew. Local ones are told by themselves."""
+    """Close all files, so that remote ones that changed are read again. Changed local files are noticed anyway."""
     with _lock:
         while _open:
             _open.popitem()[1].close()
 
 
 def parquet_file(uri: str) -> Any:
-    """A pyarrow.parquet.ParquetFile that reads a column piece by piece."""
+    """A ParquetFile that reads a column in pieces."""
     import pyarrow.parquet as pq
 
     source: Any = uri
     if scheme_of(uri):
         fs, path = file_system(uri)
         source = fs.open(path, "rb")
-    elif not stat.S_ISREG(mode := os.stat(uri).st_mode):  # a pipe would be waited for
+    elif not stat.S_ISREG(mode := os.stat(uri).st_mode):  # opening a pipe would block
         raise IsADirectoryError(uri) if stat.S_ISDIR(mode) else OSError(errno.ESPIPE, "not a file", uri)
-    # Buffered, or a column of a row group is read at one go.
+    # Without a buffer, pyarrow reads a whole column of a row group at once.
     return pq.ParquetFile(source, buffer_size=2**20, pre_buffer=False)
 
 
@@ -82,7 +83,7 @@ def _version(uri: str) -> tuple[int, ...]:
 
 
 class _Column:
-    """One column on its way through the file."""
+    """One column of an open file, and how far it has been read."""
 
     def __init__(self, uri: str, column: str, version: tuple[int, ...]) -> None:
         self.version = version
@@ -94,7 +95,7 @@ class _Column:
         self.column = f"{column}.bytes" if self.nested else column
         self.pieces: deque[tuple[int, Any]] = deque(maxlen=2)  # first row, values
         self.reading: Iterator[Any] = iter(())
-        self.next = self.stop = 0  # rows: where the reader stands, and where its group ends
+        self.next = self.stop = 0  # rows: the next one to read, and the end of its row group
 
     def value(self, row: int) -> Any:
         if not 0 <= row < self.starts[-1]:
@@ -126,7 +127,7 @@ class _Column:
 
 
 def is_nested(schema: Any, column: str) -> bool:
-    """Whether it holds images as structs {bytes, path}. FileNotFoundError if there is no such column."""
+    """Whether the column has images as structs {bytes, path}. FileNotFoundError if there is no such column."""
     import pyarrow as pa
 
     if len(schema.get_all_field_indices(column)) != 1:

@@ -1,6 +1,6 @@
-"""Tars whose bytes depend on their members alone: USTAR, no time, no owner; what webdataset and `datasets` read.
+"""Writes tars whose bytes depend only on their members: USTAR without time and owner, for webdataset and `datasets`.
 
-A key must hold no dot: both readers cut the name at the first one, and a dotted key silently merges samples.
+A key must not contain a dot: both readers cut the name at the first dot, so dotted keys would merge samples silently.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ _BLOCK = tarfile.BLOCKSIZE
 
 
 class TarWriter:
-    """Writes to any binary file, also one that cannot seek. Close it (or leave the `with`) to end the archive."""
+    """Writes to any binary file; it need not be seekable. `close`, or the end of the `with`, ends the archive."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._position = 0
 
     def add(self, key: str, extension: str, data: bytes) -> tuple[int, int]:
-        """One member "<key>.<extension>". Where its data lies in the tar: offset and length."""
+        """Add the member "<key>.<extension>". Returns offset and length of its data in the tar."""
         name = f"{key}.{extension}"
         if not (_KEY.fullmatch(key) and _EXTENSION.fullmatch(extension)):
-            raise ValueError(f"'{name}' cannot be a member: a key is lower case letters and digits, without dots.")
+            raise ValueError(
+                f"'{name}' cannot be the name of a member: a key has lower case letters and digits, and no dots."
+            )
         header = tarfile.TarInfo(name)  # mtime 0, mode 0644, owner 0 without a name
         header.size = len(data)
         self._write(header.tobuf(tarfile.USTAR_FORMAT))
@@ -35,7 +37,7 @@ class TarWriter:
         return offset, len(data)
 
     def close(self) -> None:
-        """Two empty blocks, then up to a whole record, as every tar ends. The file itself stays open."""
+        """Write the end of the tar: two empty blocks, padded to a whole record. The file stays open."""
         self._write(bytes(2 * _BLOCK))
         self._write(bytes(-self._position % tarfile.RECORDSIZE))
 
@@ -43,7 +45,7 @@ class TarWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is None:  # a tar that failed half-way is not made to look whole
+        if kind is None:  # an unfinished tar must not look complete
             self.close()
 
     def _write(self, data: bytes) -> None:

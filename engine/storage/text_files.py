@@ -1,4 +1,4 @@
-"""Text files as people's tools write them: UTF-8 with or without a byte order mark, UTF-16 of Windows; CRLF or LF."""
+"""Reads text files in UTF-8 or UTF-16, with or without a byte order mark, with line ends CRLF or LF."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
 
 
 def encoding_of(start: bytes) -> str:
-    """Python's name of the encoding, by the first 64 bytes of a file, or all of a shorter one.
+    """Python's name of the encoding, from the first 64 bytes of a file.
 
-    Without a mark it is UTF-8, or UTF-16 where every second of the first bytes is zero, as it is of Western letters.
+    Without a byte order mark it is UTF-8, unless every second byte is zero, as in Western text in UTF-16.
     """
     for mark, encoding in _MARKS:
         if start.startswith(mark):
@@ -31,10 +31,10 @@ def encoding_of(start: bytes) -> str:
 
 
 def decode_text(data: bytes) -> str:
-    """The text of a file, without its byte order mark; UnicodeDecodeError where it is in no Unicode encoding."""
+    """The text of a file without its byte order mark. UnicodeDecodeError if it is in no Unicode encoding."""
     return data.decode(encoding_of(data[:64]))
 
 
 def text_lines(data: bytes) -> list[str]:
-    """The lines that say something, without white space around them. Raises as `decode_text` does."""
+    """The lines that are not empty, stripped. Raises as `decode_text`."""
     return [line for line in (line.strip() for line in decode_text(data).split("\n")) if line]

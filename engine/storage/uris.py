@@ -1,9 +1,11 @@
-"""What lies inside a container, and how a URI says so: `tar://00012.jpg::/photos/x.tar`, which is fsspec's own chaining
-and opens anywhere, and `parquet://image/17::/photos/x.parquet`, which is ours: row 17 of the column `image`.
+"""URIs of images inside a tar or a Parquet file.
 
-A tar's member is read by offset and length, which its URI does not tell: they stand beside it. `tar://00012.*::...`
-is a sample without an image, `tar://*::...` and `parquet://*::...` are what of a container cannot be read; both are
-inputs, so that they are counted, and reading them says what is wrong.
+`tar://00012.jpg::/photos/x.tar` is fsspec's notation for a member of a tar; its offset and length are columns beside
+the URI. `parquet://image/17::/photos/x.parquet` is our own: row 17 of the column `image`.
+
+Some URIs stand for what cannot be read, so that it is counted as an input: `tar://00012.*::...` for a sample without
+an image, `tar://*::...` and `parquet://*::...` for a damaged container. Reading them raises the ImageError that says
+why (`check_member`).
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from urllib.parse import quote, unquote
 from engine.errors import ImageError
 from engine.storage.urls import CHAINED
 
-BROKEN = "*"  # the member that stands for what cannot be read
+BROKEN = "*"  # the member that stands for a damaged container
 _SEPARATOR = re.compile(rf"::(?=/|[A-Za-z][A-Za-z0-9+.-]*://|(?:{'|'.join(CHAINED)})::)")
-NO_IMAGE = ".*"  # ends the member that stands for a sample without an image
+NO_IMAGE = ".*"  # the end of the member that stands for a sample without an image
 
 
 def tar_uri(member: str, tar: str) -> str:
@@ -32,11 +34,11 @@ def broken_uri(kind: str, container: str) -> str:
 
 
 def split_uri(uri: str) -> tuple[str, str, str]:
-    """Kind, member and container; '', '' and the URI itself for a file of its own."""
+    """Kind ("tar" or "parquet"), member and container; ('', '', uri) for a file that is in no container."""
     if not uri.startswith(("tar://", "parquet://")) or "::" not in uri:
         return "", "", uri
     kind, _, rest = uri.partition("://")
-    # Names may hold '::' too: the container begins where a path or a URL does.
+    # A member's name may contain '::' too: the container begins where a path or a URL does.
     at = next((found.start() for found in _SEPARATOR.finditer(rest)), rest.rfind("::"))
     return kind, rest[:at], rest[at + 2 :]
 
@@ -47,7 +49,7 @@ def column_and_row(member: str) -> tuple[str, int]:
 
 
 def short_name(uri: str) -> str:
-    """What a person calls it: the file's name, or the member's, or the row with its file's name."""
+    """A name for messages and tables: the file's, the member's, or for a row "x.parquet/17"."""
     kind, member, container = split_uri(uri)
     file = container.rsplit("/", 1)[-1]
     if kind == "parquet" or member == BROKEN:
@@ -56,7 +58,7 @@ def short_name(uri: str) -> str:
 
 
 def check_member(uri: str, offset: int) -> None:
-    """ImageError for what stands for no image."""
+    """ImageError if the URI stands for something that is no image."""
     kind, member, container = split_uri(uri)
     if kind == "tar" and member == BROKEN:
         if offset:

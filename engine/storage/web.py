@@ -1,8 +1,8 @@
-"""Bytes from hosts of the web. Whatever a host does is its image's failure, `unreachable`; 404 is "no such file".
+"""Downloads images over http and https. A failure is the image's own, `unreachable`; 404 means there is no such file.
 
-Nobody's storage: hosts of a list of URLs come and go, so none of their failures ends a run. Python's own client, since
-most URLs are of different hosts and no connection is used twice. The deadline holds whatever a host does: the clock is
-asked before each look at the socket (engine.storage.web_connection).
+Hosts in a list of URLs come and go, so no failure of a host stops a run. Uses Python's own client: most URLs are on
+different hosts, so connections are not reused. Each image has a deadline that a slow host cannot extend
+(engine.storage.web_connection).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from engine.storage.web_connection import opener
 
 ATTEMPTS = 3  # requests for one image; a worker sets it to the recipe's run.web_attempts
 PAUSE_S = 0.25
-SILENCE_S = 10.0  # without a byte
-DEADLINE_S = 30.0  # for one image, all attempts: a batch of 256 by 32 threads must end within the time-out of ingest
-_AGAIN = (408, 425, 429)  # and everything from 500 on
-_PIECE = 1 << 16
-_AGENT = "Mozilla/5.0 (compatible; fld5b-engine)"  # many hosts refuse a client that does not look like one
+SILENCE_S = 10.0  # longest wait for the next byte
+DEADLINE_S = 30.0  # for one image, all attempts: 256 images on 32 threads must finish within the time-out of ingest
+_RETRIED = (408, 425, 429)  # HTTP statuses worth another request, besides 500 and above
+_PIECE = 1 << 16  # bytes read at a time
+_AGENT = "Mozilla/5.0 (compatible; fld5b-engine)"  # many hosts refuse clients that do not look like a browser
 
 
 def is_web(uri: str) -> bool:
-    """Whether it, or the container it lies in, is on a host of the web."""
+    """Whether the file, or the container that it is in, is at an http or https URL."""
     return scheme_of(split_uri(uri)[2]) in ("http", "https")
 
 
@@ -48,30 +48,30 @@ def fetch(url: str, offset: int = 0, length: int = -1) -> bytes:
             error.close()
             if error.code == 404:
                 raise FileNotFoundError(url) from None
-            told, again = f"its host says {error.code} {error.reason}".rstrip(), error.code in _AGAIN
-            again = again or error.code >= 500
-            if again and (wait := _retry_after(error.headers)):
-                told, pause = f"{told}, to be asked again in {wait:.0f} s", max(pause, wait)
+            reason = f"its host answers {error.code} {error.reason}".rstrip()
+            retry = error.code in _RETRIED or error.code >= 500
+            if retry and (wait := _retry_after(error.headers)):
+                reason, pause = f"{reason}, retry after {wait:.0f} s", max(pause, wait)
         except (OSError, http.client.HTTPException, ValueError, zlib.error) as error:
-            told, again = _sentence(error)
-        if not again or attempt == ATTEMPTS or time.monotonic() + pause >= end:
+            reason, retry = _reason(error)
+        if not retry or attempt == ATTEMPTS or time.monotonic() + pause >= end:
             break
         time.sleep(pause)
-    raise ImageError("unreachable", f"{' '.join(told.split())[:300]}: {url}")
+    raise ImageError("unreachable", f"{' '.join(reason.split())[:300]}: {url}")
 
 
 def _get(url: str, offset: int, length: int, end: float) -> bytes:
     request = urllib.request.Request(_quoted(url), headers={"User-Agent": _AGENT})
-    if offset:  # not from the start: of an empty file no range can be given
+    if offset:  # a range from 0 of an empty file is an error, so the start is read without one
         request.add_header("Range", f"bytes={offset}-{offset + length - 1 if length >= 0 else ''}")
     with opener(end, SILENCE_S).open(request, timeout=SILENCE_S) as response:
         if offset and response.status != 206:
-            raise http.client.HTTPException("its host gives no parts of files")
+            raise http.client.HTTPException("its host does not support byte ranges")
         if not offset and response.status not in (200, 203):
-            raise http.client.HTTPException(f"it says {response.status} {response.reason}")
+            raise http.client.HTTPException(f"status {response.status} {response.reason}")
         coding = (response.headers.get("Content-Encoding") or "identity").strip().lower()
         if coding != "identity":
-            return _unpacked(response, coding, length)
+            return _decompressed(response, coding, length)
         return b"".join(_pieces(response, length))
 
 
@@ -81,29 +81,29 @@ def _pieces(response: Any, length: int) -> list[bytes]:
     while left != 0 and (piece := response.read(_PIECE if left is None else min(left, _PIECE))):
         pieces.append(piece)
         left = None if left is None else left - len(piece)
-    if left != 0 and response.length:  # the client is silent about a body that ends early
-        raise ConnectionResetError("it broke off")
+    if left != 0 and response.length:  # the client does not report a body that ends early
+        raise ConnectionResetError("the connection broke off")
     return pieces
 
 
-def _unpacked(response: Any, coding: str, length: int) -> bytes:
-    """What a host packs although nobody asked it to; no more than `length` bytes of it."""
+def _decompressed(response: Any, coding: str, length: int) -> bytes:
+    """A body that the host compressed although the request did not allow it; at most `length` bytes of it."""
     if coding not in ("gzip", "x-gzip", "deflate"):
-        raise http.client.HTTPException(f"it packs it as {coding[:20]}, which nobody asked for")
+        raise http.client.HTTPException(f"it is compressed as {coding[:20]}, which was not asked for")
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
     parts: list[bytes] = []
     left = length
     while (length < 0 or left > 0) and not unpacker.eof:
         packed = unpacker.unconsumed_tail or response.read(_PIECE)
         if not packed:
-            raise ConnectionResetError("it broke off")
+            raise ConnectionResetError("the connection broke off")
         parts.append(unpacker.decompress(packed, max(left, 0)))
         left -= len(parts[-1]) if length >= 0 else 0
     return b"".join(parts)
 
 
 def _quoted(url: str) -> str:
-    """As a host is asked for it: spaces, letters beyond ASCII and lone percent signs are quoted."""
+    """The URL as it is sent: spaces, characters outside ASCII and lone percent signs are quoted."""
     start, host, rest = re.match(r"(\w+://)([^/?#]*)(.*)", url, re.DOTALL).groups()  # type: ignore[union-attr]
     if not host.isascii():
         host = host.encode("idna").decode()  # UnicodeError is a ValueError
@@ -112,23 +112,23 @@ def _quoted(url: str) -> str:
 
 
 def _retry_after(headers: Any) -> float:
-    """Seconds a host asks to wait, 0 if it does not say."""
-    told = ((headers and headers.get("Retry-After")) or "").strip()
-    if told.isdigit():
-        return float(told[:9])
+    """Seconds to wait according to the header Retry-After; 0 without it."""
+    value = ((headers and headers.get("Retry-After")) or "").strip()
+    if value.isdigit():
+        return float(value[:9])
     try:
-        return max(0.0, email.utils.parsedate_to_datetime(told).timestamp() - time.time())
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return 0.0
 
 
-def _sentence(error: Exception) -> tuple[str, bool]:
-    """What happened, and whether it is worth another try."""
+def _reason(error: Exception) -> tuple[str, bool]:
+    """What happened in words, and whether another request may succeed."""
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, socket.gaierror):
         return "its host has no address", cause.errno == socket.EAI_AGAIN
     if isinstance(cause, TimeoutError):
         return "its host does not answer in time", True
     if isinstance(cause, http.client.IncompleteRead):
-        return "its host does not give it (it broke off)", True
-    return f"its host does not give it ({cause or type(cause).__name__})", isinstance(cause, OSError)
+        return "its host does not send it (the connection broke off)", True
+    return f"its host does not send it ({cause or type(cause).__name__})", isinstance(cause, OSError)

@@ -1,5 +1,7 @@
-"""Connections of Python's HTTP client that keep a deadline, whatever a host does: names that do not resolve, many
-addresses, headers or bytes that drip, redirects. A socket's own time-out counts from byte to byte and keeps none.
+"""HTTP connections with a deadline for the whole request.
+
+It holds when a name does not resolve, when a host has many addresses, sends its headers or bytes slowly, or redirects.
+A socket's own time-out limits only the wait for the next byte.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ from typing import Any
 
 
 class Clock:
-    """When one image must be there, and how long its host may be silent until then."""
+    """The deadline of one image (`end`), and the longest wait for the next byte (`silence`), in seconds."""
 
     def __init__(self, end: float, silence: float) -> None:
         self.end, self.silence = end, silence
 
     def left(self) -> float:
-        """Seconds that the next wait may take. TimeoutError if none are left."""
+        """Seconds that the next wait may take. TimeoutError after the deadline."""
         left = self.end - time.monotonic()
         if left <= 0:
             raise TimeoutError
@@ -31,8 +33,8 @@ class Clock:
 
 
 def opener(end: float, silence: float) -> urllib.request.OpenerDirector:
-    """Opens http and https alone: a redirect to a file or to another scheme is refused."""
-    answer = urllib.request.OpenerDirector()
+    """Opens http and https only: a redirect to a file or to another scheme is refused."""
+    director = urllib.request.OpenerDirector()
     clock = Clock(end, silence)
     for handler in (
         urllib.request.ProxyHandler(),
@@ -43,8 +45,8 @@ def opener(end: float, silence: float) -> urllib.request.OpenerDirector:
         urllib.request.HTTPRedirectHandler(),
         urllib.request.HTTPErrorProcessor(),
     ):
-        answer.add_handler(handler)
-    return answer
+        director.add_handler(handler)
+    return director
 
 
 class _Http(urllib.request.HTTPHandler):
@@ -68,7 +70,7 @@ class _Https(urllib.request.HTTPSHandler):
 
 @functools.cache
 def _context() -> ssl.SSLContext:
-    """Made once: reading the certificates takes longer than most images."""
+    """Made once: reading the certificates takes longer than downloading most images."""
     return ssl.create_default_context()
 
 
@@ -84,7 +86,7 @@ def _response(clock: Clock, sock: socket.socket, *arguments: Any, **options: Any
 
 
 class _Timed:
-    """A socket as the client's response sees it."""
+    """The part of a socket that HTTPResponse uses, reading through `_Raw`."""
 
     def __init__(self, sock: socket.socket, clock: Clock) -> None:
         self._sock, self._clock = sock, clock
@@ -94,7 +96,7 @@ class _Timed:
 
 
 class _Raw(io.RawIOBase):
-    """Asks the clock before each look at the socket."""
+    """Sets the socket's time-out from the clock before each read."""
 
     def __init__(self, sock: socket.socket, clock: Clock) -> None:
         self._file = sock.makefile("rb", buffering=0)  # keeps the socket open until it is closed
@@ -113,23 +115,23 @@ class _Raw(io.RawIOBase):
 
 
 def _connected(clock: Clock, address: tuple[str, int], *_: Any) -> socket.socket:
-    """To the first of a host's addresses that answers."""
+    """A socket connected to the first of the host's addresses that accepts."""
     failure: OSError | None = None
-    for family, kind, protocol, _name, place in _addresses(clock, *address):
+    for family, kind, protocol, _name, target in _addresses(clock, *address):
         sock = socket.socket(family, kind, protocol)
         try:
             sock.settimeout(clock.left())
-            sock.connect(place)
-            sock.settimeout(clock.left())  # of a TLS handshake as a whole
+            sock.connect(target)
+            sock.settimeout(clock.left())  # for the whole TLS handshake
             return sock
         except OSError as error:
             failure = error
             sock.close()
-    raise failure or OSError("its name has no address")
+    raise failure or OSError("the name has no address")
 
 
 def _addresses(clock: Clock, host: str, port: int) -> list[Any]:
-    """The resolver has no time-out of its own, so it is asked in a thread that may be left behind."""
+    """Resolves in a thread, because the resolver has no time-out; after the deadline the thread is abandoned."""
     found: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
 
     def resolve() -> None:

@@ -144,6 +144,6 @@ def test_an_image_whose_host_is_gone_is_read_from_another_of_its_sources(tmp_pat
     with web_host({"/a.jpg": 410}) as (host, _):
         place = Locator(f"{host}/a.jpg")
         assert read_image(storage, name, place, lambda: [place.uri, str(tmp_path / "a.jpg")]) == b"a photo"
-        with pytest.raises(ImageError, match="its host does not give it") as error:
+        with pytest.raises(ImageError, match="its host does not send it") as error:
             read_image(storage, name, place)
     assert error.value.reason == "unreachable"

@@ -21,7 +21,7 @@ def table(rows: int, start: int = 0) -> pa.Table:
     return pa.table({"n": pa.array(range(start, start + rows), pa.int64())})
 
 
-def test_the_first_commit_wins_and_the_later_one_takes_its_file_back(commits: Commits) -> None:
+def test_the_first_commit_wins_and_the_file_of_the_later_one_is_removed(commits: Commits) -> None:
     first = Record(0, 0, {"data": commits.put_table(0, table(3))})
     second = Record(0, 0, {"data": commits.put_table(0, table(4))})
     assert commits.commit(first)
@@ -30,33 +30,33 @@ def test_the_first_commit_wins_and_the_later_one_takes_its_file_back(commits: Co
     assert len([name for name in commits.storage.names(commits.folder) if name.endswith(".parquet")]) == 1
 
 
-def test_the_same_answer_twice_keeps_the_file_both_name(commits: Commits) -> None:
+def test_committing_the_same_answer_twice_keeps_its_file(commits: Commits) -> None:
     for _ in range(2):
         commits.commit(Record(0, 0, {"data": commits.put_table(0, table(3))}))
     assert TableReader(commits.storage, commits.data_files()[0]).read().num_rows == 3
 
 
-def test_what_is_done_is_told_by_names_alone(commits: Commits) -> None:
+def test_names_of_files_alone_decide_what_is_done(commits: Commits) -> None:
     for name in ("00000.json", "00002.json", "00002-r5.json", "00007-0123abcd.parquet"):
         commits.storage.put(f"{commits.folder}/{name}", b"not json")
     assert commits.revisions().tolist() == [0, -1, 5]
     assert commits.revisions(5).tolist() == [0, -1, 5, -1, -1]
 
 
-def test_a_later_revision_is_what_readers_get(commits: Commits) -> None:
+def test_readers_get_the_latest_revision(commits: Commits) -> None:
     for revision, rows in ((0, 1), (3, 2)):
         commits.commit(Record(0, revision, {"data": commits.put_table(0, table(rows), revision)}))
     assert TableReader(commits.storage, commits.data_files()[0]).read().num_rows == 2
 
 
-def test_a_file_on_its_way_to_a_later_revision_is_not_swept(commits: Commits) -> None:
+def test_a_sweep_keeps_a_file_whose_revision_is_not_committed_yet(commits: Commits) -> None:
     commits.commit(Record(0, 0, {"data": commits.put_table(0, table(1))}))
     coming = commits.put_table(0, table(2), revision=2)
     commits.sweep()
     assert commits.storage.exists(coming.path)
 
 
-def test_a_late_loser_does_not_take_the_file_of_a_later_revision(commits: Commits) -> None:
+def test_a_late_commit_does_not_remove_the_file_of_a_later_revision(commits: Commits) -> None:
     commits.commit(Record(0, 0, {"data": commits.put_table(0, table(1))}))
     later = Record(0, 2, {"data": commits.put_table(0, table(2), revision=2)})
     commits.commit(later)
@@ -64,7 +64,7 @@ def test_a_late_loser_does_not_take_the_file_of_a_later_revision(commits: Commit
     assert TableReader(commits.storage, later.files["data"].path).read().num_rows == 2
 
 
-def test_what_is_damaged_is_a_sentence(commits: Commits) -> None:
+def test_a_damaged_file_is_reported_in_one_sentence(commits: Commits) -> None:
     commits.storage.put(f"{commits.folder}/00000.json", b"")
     with pytest.raises(StorageError, match=r"00000\.json' is empty: .*--repair"):
         commits.record(0, 0)
@@ -73,7 +73,7 @@ def test_what_is_damaged_is_a_sentence(commits: Commits) -> None:
         TableReader(commits.storage, f"{commits.folder}/x.parquet")
 
 
-def test_orphans_of_committed_shards_are_swept_and_files_on_their_way_are_not(commits: Commits) -> None:
+def test_a_sweep_removes_orphans_of_committed_shards_only(commits: Commits) -> None:
     commits.commit(Record(0, 0, {"data": commits.put_table(0, table(1))}))
     orphan, coming = commits.put_table(0, table(2)), commits.put_table(1, table(3))
     assert commits.sweep() == 1
@@ -92,7 +92,7 @@ def test_the_bytes_do_not_depend_on_how_rows_arrived(commits: Commits, pieces: l
     assert writer.file.sha256 == whole.sha256
 
 
-def test_a_listing_is_one_row_group_whatever_pieces_it_came_in(commits: Commits) -> None:
+def test_a_table_of_inputs_is_one_row_group_however_it_was_written(commits: Commits) -> None:
     row = {"source": "s", "uri": "u", "fingerprint": "", "licence": "", "frame": "upright", "reason": "", "error": ""}
     rows = [row | {"offset": 0, "length": n, "frame_width": 0, "frame_height": 0} for n in range(1203)]
     whole = commits.put_table(0, table_of(rows, INPUTS))
@@ -105,7 +105,7 @@ def test_a_listing_is_one_row_group_whatever_pieces_it_came_in(commits: Commits)
     assert pq.ParquetFile(commits.storage.open(whole.path)).num_row_groups == 1
 
 
-def test_a_writer_that_fails_leaves_nothing(commits: Commits) -> None:
+def test_a_writer_that_fails_leaves_no_file(commits: Commits) -> None:
     def fail() -> None:
         with TableWriter(commits, 0, table(0).schema) as writer:
             writer.write(table(900))

@@ -18,7 +18,7 @@ def test_only_the_first_create_writes(tmp_path: Path) -> None:
     assert storage.read("a/b.json") == b"first"
 
 
-def test_of_many_creators_at_once_one_wins(tmp_path: Path) -> None:
+def test_one_of_many_creates_at_once_wins(tmp_path: Path) -> None:
     storage, won = Storage(str(tmp_path)), []
     start = threading.Barrier(16)
 
@@ -36,7 +36,7 @@ def test_of_many_creators_at_once_one_wins(tmp_path: Path) -> None:
     assert storage.read("record.json") == str(won[0]).encode()
 
 
-def test_no_temporary_is_left_or_listed(tmp_path: Path) -> None:
+def test_temporary_files_are_neither_left_nor_listed(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     storage.put("a/x", b"1")
     storage.create("a/y", b"2")
@@ -44,7 +44,7 @@ def test_no_temporary_is_left_or_listed(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "a")) == ["x", "y"] == storage.names("a")
 
 
-def test_temporaries_of_dead_processes_are_swept_and_of_living_ones_are_not(tmp_path: Path) -> None:
+def test_a_sweep_removes_temporary_files_of_dead_processes_only(tmp_path: Path) -> None:
     import socket
 
     storage = Storage(str(tmp_path))
@@ -79,16 +79,14 @@ def test_a_member_of_a_packed_file_is_read_by_offset(tmp_path: Path) -> None:
     assert read_uri(f"file://{tmp_path}/x.tar", 3, 4) == b"3456"
 
 
-def test_a_write_whose_answer_was_lost_counts_as_made(tmp_path: Path) -> None:
+def test_a_create_whose_reply_was_lost_counts_as_done(tmp_path: Path) -> None:
     storage = Storage(str(tmp_path))
     assert storage.create("record.json", b"mine")
     assert storage.create("record.json", b"mine")  # the client tries again, and finds what it wrote
     assert not storage.create("record.json", b"another's")
 
 
-def test_the_bytes_and_the_name_of_a_file_are_on_the_disk_before_anybody_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_uploaded_file_and_its_folder_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, synced = Storage(str(tmp_path)), []
 
     def fsync(handle: int) -> None:
@@ -102,14 +100,14 @@ def test_the_bytes_and_the_name_of_a_file_are_on_the_disk_before_anybody_names_i
     assert synced == [os.path.basename(scratch), "key"]
 
 
-def test_new_folders_are_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_folders_are_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, synced = Storage(str(tmp_path)), []
     monkeypatch.setattr("engine.storage.disks.sync_folder", synced.append)
     storage.put("a/b/c.json", b"")
     assert synced == [str(tmp_path), str(tmp_path / "a")]
 
 
-def test_a_file_where_a_folder_is_needed_is_one_sentence(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "node").write_text("")
     with pytest.raises(StorageError, match="node' is a file, expected a folder"):
         Storage(str(tmp_path)).put("node/key/00000.json", b"")

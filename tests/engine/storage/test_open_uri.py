@@ -1,4 +1,4 @@
-"""One name that cannot be read costs that input; an error of the disk stops the run."""
+"""A name that cannot be read fails that input; an error of the disk stops the run."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def refused(uri: str) -> tuple[str, str]:
     return error.value.reason, str(error.value)
 
 
-def test_a_name_that_the_file_system_refuses_is_that_inputs_failure(tmp_path: Path) -> None:
+def test_a_name_that_the_file_system_refuses_fails_that_input(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "circle").symlink_to("circle")
     (tmp_path / "file").write_bytes(b"")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(os.path.relpath(tmp_path / "socket"))
-    told = {
+    expected = {
         "x" * 300: ("unreadable", "its name is too long"),
-        "circle": ("unreadable", "round in circles"),
+        "circle": ("unreadable", "form a circle"),
         "pipe": ("unreadable", "it is a pipe"),
         "socket": ("unreadable", "it is a pipe, a socket or a device"),
         "": ("unreadable", "it is a folder"),
@@ -37,24 +37,24 @@ def test_a_name_that_the_file_system_refuses_is_that_inputs_failure(tmp_path: Pa
         "a\ud800": ("unreadable", "not UTF-8"),
         "file/x": ("missing", "no file at"),
     }
-    for name, (reason, sentence) in told.items():
+    for name, (reason, sentence) in expected.items():
         found, error = refused(f"{tmp_path}/{name}")
         assert (found, sentence in error) == (reason, True), (name, error)
         assert len(error) < 500
 
 
 @pytest.mark.parametrize("uri", ["tar://x.jpg::{}", "zip://x.jpg::{}", "parquet://image/0::{}"])
-def test_a_pipe_is_never_waited_for(tmp_path: Path, uri: str) -> None:
+def test_reading_a_pipe_does_not_block(tmp_path: Path, uri: str) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert refused(uri.format(tmp_path / "pipe"))[0] == "unreadable"
 
 
 @pytest.mark.parametrize("uri", ["nosuch://x/a.jpg", "data://x", "ftp://127.0.0.1:1/a.jpg", "github://x", "dir://x"])
-def test_a_scheme_or_host_that_nothing_opens_is_that_inputs_failure(uri: str) -> None:
+def test_a_scheme_or_host_that_cannot_be_opened_fails_that_input(uri: str) -> None:
     assert refused(uri)[0] == "unreachable"
 
 
-def test_a_bucket_without_credentials_or_with_a_wrong_name_is_that_inputs_failure(
+def test_a_bucket_without_credentials_or_with_a_wrong_name_fails_that_input(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
@@ -71,7 +71,7 @@ def test_a_bucket_without_credentials_or_with_a_wrong_name_is_that_inputs_failur
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.ESTALE, errno.EMFILE, errno.ENOMEM, errno.ENOTCONN])
-def test_an_error_of_the_disk_is_no_inputs_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_an_error_of_the_disk_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     def broken(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 
@@ -83,18 +83,18 @@ def test_an_error_of_the_disk_is_no_inputs_failure(tmp_path: Path, monkeypatch: 
     assert "\n" not in str(error.value)
 
 
-def test_two_colons_in_a_path_are_no_chain(tmp_path: Path) -> None:
+def test_two_colons_in_a_path_do_not_chain_file_systems(tmp_path: Path) -> None:
     (tmp_path / "a::b.jpg").write_bytes(b"local")
     assert read_input(f"{tmp_path}/a::b.jpg") == b"local"
     assert file_system("s3://bucket/a::b.jpg")[1] == file_system("S3://bucket/a::b.jpg")[1] == "bucket/a::b.jpg"
 
 
-def test_a_scheme_is_what_stands_before_two_slashes() -> None:
+def test_the_scheme_is_the_part_before_colon_and_two_slashes() -> None:
     assert [scheme_of(name) for name in ("S3://b/x", "/a/http://x", "C:\\x", "http:/x", "a b://x")] == [
         *("s3", "", "", "", "")
     ]
 
 
-def test_a_long_name_is_shown_by_its_ends() -> None:
+def test_a_long_name_is_shown_without_its_middle() -> None:
     assert shortened("a" * 200) == "a" * 200
     assert len(shortened("a" * 10**6)) < 200

@@ -69,7 +69,7 @@ def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
     assert read_row(file, "data", 2) == value(2, b"new")
 
 
-def test_what_is_null_or_no_bytes_is_none_and_what_is_not_there_is_said(tmp_path: Path) -> None:
+def test_null_is_none_and_a_missing_row_or_column_is_an_error(tmp_path: Path) -> None:
     columns: dict[str, Any] = {"data": [b"x", None], "image": [None, {"bytes": None, "path": "a"}], "text": ["a", "b"]}
     file = str(tmp_path / "x.parquet")
     pq.write_table(pa.table(columns), file)
@@ -87,7 +87,7 @@ def test_no_more_than_a_few_files_stay_open(tmp_path: Path) -> None:
     assert len(parquet_rows._open) == 4
 
 
-def test_a_damaged_group_is_told_and_the_others_are_read(tmp_path: Path) -> None:
+def test_a_damaged_row_group_is_an_error_and_the_others_are_read(tmp_path: Path) -> None:
     file = written(tmp_path / "x.parquet", 30)
     start = pq.ParquetFile(file).metadata.row_group(1).column(0).data_page_offset
     data = bytearray(Path(file).read_bytes())

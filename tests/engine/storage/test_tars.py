@@ -31,19 +31,19 @@ def test_the_standard_library_reads_the_same_members() -> None:
         assert {(info.mtime, info.uid, info.gid, info.uname, info.mode) for info in infos} == {(0, 0, 0, "", 0o644)}
 
 
-def test_two_writings_are_the_same_bytes_in_whole_records() -> None:
+def test_writing_twice_gives_the_same_bytes_in_whole_records() -> None:
     first, second = written()[0], written()[0]
     assert first == second
     assert len(first) % tarfile.RECORDSIZE == 0
 
 
 @pytest.mark.parametrize("key", ["a.b", "A", "", "ü", "../a", "a" * 200])
-def test_a_key_that_readers_would_mistake_is_refused(key: str) -> None:
-    with pytest.raises(ValueError, match="cannot be a member"):
+def test_a_key_that_readers_would_cut_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="cannot be the name of a member"):
         TarWriter(io.BytesIO()).add(key, "jpg", b"")
 
 
-def test_an_archive_that_failed_half_way_has_no_end() -> None:
+def test_an_unfinished_archive_has_no_end_blocks() -> None:
     file = io.BytesIO()
 
     def fail() -> None:

@@ -23,7 +23,7 @@ def test_lines_are_the_same_in_every_unicode_encoding(data: bytes) -> None:
     assert text_lines(data) == ["cats/chelsea.jpg", "Äpfel.png"]
 
 
-def test_what_is_no_unicode_is_refused_and_nul_bytes_stay() -> None:
+def test_bytes_that_are_no_unicode_are_refused_and_nul_bytes_stay() -> None:
     with pytest.raises(UnicodeDecodeError):
         decode_text("Äpfel".encode("latin-1"))
     assert decode_text(b"") == ""

@@ -11,7 +11,7 @@ from engine.storage.uris import broken_uri, column_and_row, parquet_uri, short_n
 from tests.written_sources import photographs, write_parquet, write_tars
 
 
-def test_uris_say_what_lies_where() -> None:
+def test_a_uri_is_split_into_kind_member_and_container() -> None:
     assert split_uri(tar_uri("a/00012.jpg", "s3://bucket/x.tar")) == ("tar", "a/00012.jpg", "s3://bucket/x.tar")
     assert split_uri("/photos/a::b.jpg") == ("", "", "/photos/a::b.jpg")
     kind, member, container = split_uri(parquet_uri("an image/1", 17, "/photos/x.parquet"))
@@ -27,11 +27,11 @@ def test_uris_say_what_lies_where() -> None:
         ("parquet://image/17::s3://bucket/x.parquet", "x.parquet/17"),
     ],
 )
-def test_what_a_person_calls_it(uri: str, name: str) -> None:
+def test_short_names_of_files_members_and_rows(uri: str, name: str) -> None:
     assert short_name(uri) == name
 
 
-def test_a_member_is_read_by_its_place_or_by_fsspec_from_its_name_alone(tmp_path: Path) -> None:
+def test_a_member_is_read_by_offset_or_by_name(tmp_path: Path) -> None:
     photos = photographs(tmp_path / "photos", 3)
     (tar,) = write_tars(tmp_path, photos)
     uri, data = tar_uri("00002.jpg", str(tar)), photos[2].read_bytes()
@@ -67,19 +67,19 @@ def test_a_row_is_read_by_its_number(tmp_path: Path) -> None:
         (broken_uri("parquet", "/x.parquet"), 0, "not_parquet"),
     ],
 )
-def test_what_stands_for_no_image_says_so_when_it_is_read(uri: str, offset: int, reason: str) -> None:
+def test_a_uri_that_stands_for_no_image_is_an_image_error(uri: str, offset: int, reason: str) -> None:
     with pytest.raises(ImageError, match=r"/x\.") as error:
         read_uri(uri, offset, 0)
     assert error.value.reason == reason
 
 
-def test_a_scheme_nobody_knows_is_that_images_failure() -> None:
-    with pytest.raises(ImageError, match="nothing here opens") as error:
+def test_an_unknown_scheme_fails_that_image() -> None:
+    with pytest.raises(ImageError, match="no file system can open it") as error:
         read_uri("nosuch://x/a.jpg")
     assert error.value.reason == "unreachable"
 
 
-def test_names_may_hold_two_colons() -> None:
+def test_names_may_contain_two_colons() -> None:
     for member, container in [
         ("a::b.jpg", "/x.tar"),
         ("b.jpg", "/a::b/x.tar"),

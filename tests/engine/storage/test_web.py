@@ -18,7 +18,7 @@ from tests.written_sources import web_host
 
 @contextmanager
 def rude_host(answer: bytes) -> Iterator[str]:
-    """Says this to whoever connects, hangs up on those it has something to say to, and is silent to the others."""
+    """A server that sends these bytes and closes the connection; with no bytes it stays silent."""
     server = socket.create_server(("127.0.0.1", 0))
     held = []
 
@@ -47,7 +47,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "DEADLINE_S", 2.0)
 
 
-def test_bytes_whole_from_the_start_and_from_the_middle() -> None:
+def test_a_whole_file_its_start_and_a_range_are_read() -> None:
     with web_host({"/a.jpg": b"0123456789", "/empty": b"", "/%C3%A9%20b.jpg": b"e"}) as (host, _):
         assert fetch(f"{host}/a.jpg") == read_uri(f"{host}/a.jpg") == b"0123456789"
         assert fetch(f"{host}/a.jpg", 0, 4) == read_uri(f"{host}/a.jpg", at_most=4) == b"0123"
@@ -58,36 +58,36 @@ def test_bytes_whole_from_the_start_and_from_the_middle() -> None:
         assert read_uri(f"tar://x.jpg::{host}/a.jpg", 2, 3) == b"234"
 
 
-def test_what_is_not_there_is_no_such_file() -> None:
+def test_404_is_file_not_found() -> None:
     with web_host({}) as (host, asked), pytest.raises(FileNotFoundError):
         fetch(f"{host}/gone.jpg")
     assert asked == ["/gone.jpg"]
 
 
 @pytest.mark.parametrize(("code", "times"), [(403, 1), (410, 1), (451, 1), (429, 3), (500, 3), (503, 3)])
-def test_what_a_host_refuses_is_that_images_failure(code: int, times: int) -> None:
-    with web_host({"/a.jpg": code}) as (host, asked), pytest.raises(ImageError, match=f"its host says {code}") as error:
+def test_a_status_of_failure_fails_that_image(code: int, times: int) -> None:
+    with web_host({"/a.jpg": code}) as (host, asked), pytest.raises(ImageError, match=f"host answers {code}") as error:
         read_uri(f"{host}/a.jpg")
     assert (error.value.reason, len(asked)) == ("unreachable", times)
 
 
-def test_a_host_that_recovers_is_asked_again() -> None:
+def test_a_request_is_retried_until_the_host_recovers() -> None:
     with web_host({"/a.jpg": [503, 500, b"there"]}) as (host, asked):
         assert fetch(f"{host}/a.jpg") == b"there"
     assert len(asked) == 3
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         (b"", "does not answer in time"),
-        (b"this is no HTTP\r\n\r\n", "does not give it"),
+        (b"this is no HTTP\r\n\r\n", "does not send it"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort", "broke off"),
     ],
 )
-def test_a_host_that_hangs_or_breaks_off_is_left_soon(answer: bytes, told: str) -> None:
+def test_a_host_that_hangs_or_breaks_off_is_given_up_soon(answer: bytes, message: str) -> None:
     began = time.monotonic()
-    with rude_host(answer) as url, pytest.raises(ImageError, match=told) as error:
+    with rude_host(answer) as url, pytest.raises(ImageError, match=message) as error:
         fetch(url)
     assert error.value.reason == "unreachable"
     assert time.monotonic() - began < 5
@@ -102,7 +102,7 @@ def test_names_without_an_address_closed_ports_and_nonsense_are_unreachable() ->
         assert error.value.reason == "unreachable"
 
 
-def test_what_lies_on_a_host_of_the_web() -> None:
+def test_uris_on_the_web_are_recognised() -> None:
     assert is_web("https://host/a.jpg")
     assert is_web("tar://a.jpg::http://host/x.tar")
     assert not is_web("s3://bucket/http://x")
@@ -117,7 +117,7 @@ def test_what_lies_on_a_host_of_the_web() -> None:
 
 @contextmanager
 def dripping_host(start: bytes, drop: bytes, pause: float = 0.02) -> Iterator[str]:
-    """Says `start` at once and then `drop` for ever, a piece each `pause` seconds."""
+    """A server that sends `start` at once and then `drop` for ever, once every `pause` seconds."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def drip(client: socket.socket) -> None:
@@ -159,7 +159,7 @@ def dripping_host(start: bytes, drop: bytes, pause: float = 0.02) -> Iterator[st
     ],
     ids=["body", "endless", "chunks", "one header", "headers", "status"],
 )
-def test_the_deadline_holds_where_bytes_drip(monkeypatch: pytest.MonkeyPatch, start: bytes, drop: bytes) -> None:
+def test_the_deadline_holds_when_bytes_come_slowly(monkeypatch: pytest.MonkeyPatch, start: bytes, drop: bytes) -> None:
     monkeypatch.setattr(web, "DEADLINE_S", 0.5)
     began = time.monotonic()
     with dripping_host(start, drop) as url, pytest.raises(ImageError, match="does not answer in time") as error:
@@ -168,12 +168,12 @@ def test_the_deadline_holds_where_bytes_drip(monkeypatch: pytest.MonkeyPatch, st
     assert time.monotonic() - began < 1.5
 
 
-def test_a_slow_host_that_is_done_in_time_is_read() -> None:
+def test_a_slow_host_within_the_deadline_is_read() -> None:
     with dripping_host(b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n", b"x") as url:
         assert fetch(url) == b"x" * 20
 
 
-def test_an_endless_body_is_read_as_far_as_it_may_be() -> None:
+def test_an_endless_body_is_read_up_to_the_limit() -> None:
     with dripping_host(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 60_000, 0.001) as url:
         assert fetch(url, 0, 100_000) == b"x" * 100_000
 
@@ -192,35 +192,35 @@ def answering(*head: str, body: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         (answering("302 Found", "Location: file:///etc/hostname"), "file:///etc/hostname' is not allowed"),
         (answering("302 Found", "Location: ftp://127.0.0.1/x"), "unknown url type: ftp"),
         (answering("302 Found", "Location: /a.jpg"), "infinite loop"),
-        (answering("204 No Content"), "it says 204 No Content"),
-        (answering("206 Partial Content", "Content-Length: 1", body=b"x"), "it says 206"),
-        (answering("304 Not Modified"), "its host says 304"),
-        (answering("300 Choices"), "its host says 300"),
-        (answering("200 OK", "Content-Encoding: br", body=b"x"), "packs it as br, which nobody asked for"),
-        (answering("200 OK", "Content-Encoding: gzip", body=b"no gzip"), "does not give it"),
+        (answering("204 No Content"), "status 204 No Content"),
+        (answering("206 Partial Content", "Content-Length: 1", body=b"x"), "status 206"),
+        (answering("304 Not Modified"), "its host answers 304"),
+        (answering("300 Choices"), "its host answers 300"),
+        (answering("200 OK", "Content-Encoding: br", body=b"x"), "it is compressed as br, which was not asked for"),
+        (answering("200 OK", "Content-Encoding: gzip", body=b"no gzip"), "does not send it"),
         (answering("200 OK", "Content-Encoding: gzip", body=gzip.compress(bytes(9999))[:-20]), "broke off"),
-        (answering("200 OK", "Transfer-Encoding: chunked", body=b"zz\r\nx"), "does not give it"),
+        (answering("200 OK", "Transfer-Encoding: chunked", body=b"zz\r\nx"), "does not send it"),
         (answering("200 OK", "Transfer-Encoding: chunked", body=b"5\r\nab"), "broke off"),
-        (answering("OK"), "does not give it"),
-        (answering("429 Slow", "Retry-After: 60"), "429 Slow, to be asked again in 60 s"),
-        (answering("503 Busy", "Retry-After: Fri, 31 Dec 2100 23:59:59 GMT"), "503 Busy, to be asked again in"),
+        (answering("OK"), "does not send it"),
+        (answering("429 Slow", "Retry-After: 60"), "429 Slow, retry after 60 s"),
+        (answering("503 Busy", "Retry-After: Fri, 31 Dec 2100 23:59:59 GMT"), "503 Busy, retry after"),
     ],
 )
-def test_whatever_a_host_answers_is_one_short_sentence(answer: bytes, told: str) -> None:
+def test_every_failure_is_one_short_sentence(answer: bytes, message: str) -> None:
     with rude_host(answer) as url, pytest.raises(ImageError) as error:
         fetch(url)
     assert error.value.reason == "unreachable"
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400
 
 
-def test_a_host_is_asked_again_when_it_says() -> None:
+def test_retry_after_is_respected() -> None:
     answers = iter([answering("429 Slow", "Retry-After: 1"), answering("200 OK", "Content-Length: 1", body=b"x")])
     server = socket.create_server(("127.0.0.1", 0))
 
@@ -239,14 +239,14 @@ def test_a_host_is_asked_again_when_it_says() -> None:
     server.close()
 
 
-def test_what_comes_packed_is_unpacked_and_no_more_than_asked_for() -> None:
+def test_a_compressed_body_is_decompressed_up_to_the_limit() -> None:
     packed = gzip.compress(bytes(10**6))
     with rude_host(answering("200 OK", "Content-Encoding: gzip", body=packed)) as url:
         assert fetch(url) == bytes(10**6)
         assert fetch(url, 0, 10) == bytes(10)
 
 
-def test_redirects_are_followed_on_the_web() -> None:
+def test_redirects_are_followed_to_http_and_https_only() -> None:
     with web_host({"/b.jpg": b"there"}) as (host, _), rude_host(_moved(host)) as url:
         assert fetch(url) == b"there"
 
@@ -255,7 +255,7 @@ def _moved(host: str) -> bytes:
     return answering("301 Moved", f"Location: {host}/b.jpg")
 
 
-def test_an_address_is_asked_for_as_hosts_understand_it() -> None:
+def test_urls_are_quoted_before_they_are_sent() -> None:
     answers = {"/100%25/%C3%A9%20b.jpg?q=a%20b": b"x"}
     with web_host(answers) as (host, _):
         assert fetch(f"{host}/100%/é b.jpg?q=a%20b#part") == b"x"
@@ -263,7 +263,7 @@ def test_an_address_is_asked_for_as_hosts_understand_it() -> None:
         fetch("http://exämple.invalid/a.jpg")
 
 
-def test_a_host_may_be_an_address_of_version_six() -> None:
+def test_a_host_may_be_an_ipv6_address() -> None:
     try:
         server = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:

@@ -260,7 +260,7 @@ def test_a_flipped_bit_anywhere_in_a_manifest_is_reported(tmp_path: Path) -> Non
     for _ in range(60):
         at = choice.randrange(len(data))
         path.write_bytes(data[:at] + bytes([data[at] ^ 1 << choice.randrange(8)]) + data[at + 1 :])
-        with pytest.raises(DamageError, match=r"manifest\.json' (is no JSON any more|was changed since)"):
+        with pytest.raises(DamageError, match=r"manifest\.json' (is no longer JSON|was changed since)"):
             verify(str(path.parent))
 
 
@@ -302,7 +302,7 @@ class TestMissing:
 
     def test_a_manifest_that_is_not_json_is_one_sentence(self, tmp_path: Path) -> None:
         (tmp_path / "manifest.json").write_text("{")
-        with pytest.raises(DamageError, match=r"manifest\.json' is no JSON any more"):
+        with pytest.raises(DamageError, match=r"manifest\.json' is no longer JSON"):
             verify(str(tmp_path))
 
 
