@@ -23,7 +23,8 @@ from engine.records.shard import Ints, as_lists
 from engine.schema import ANNOTATIONS, CHUNK, COMPLEXITY, IMAGES, PARSE, PHRASE, RECORD, REGION, STRINGS, TEXT
 from engine.storage.commits import ROW_GROUP
 from filters import CATALOG
-from filters.judging.apply_rules import counts, judge
+from filters.judging.apply_rules import judge
+from filters.judging.keep import counts
 from filters.verdict import Rule
 
 IMAGES_A_SHARD = 1000

@@ -1,7 +1,8 @@
-"""What a rule answers, and what the engine may ask of a rule.
+"""Verdict, the result of a rule, and functions that read a rule's signature.
 
-A rule is a function. Its first parameter's name says what it judges (images, texts, regions, region_texts,
-phrases, tags, image_scores), further positional ones are columns it reads; keyword-only ones are its options.
+A rule is a function. The name of its first parameter is the column that it judges (images, texts, regions,
+region_texts, phrases, tags, image_scores); further positional parameters are columns that it reads; keyword-only
+parameters are its options.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from engine.records.shard import Bools, Floats, Numbers
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One entry a row of what was judged. `value` and `threshold` are what the rule compared, NaN for nothing.
+    """One entry for each judged row. `value` and `threshold` are the numbers that were compared, NaN if there are none.
 
-    A rule that checks several things returns several verdicts, named "rule.part"; the first that rejects a
-    row is the reason.
+    A rule with several checks returns several verdicts, named "rule.part". The first one that rejects a row is the
+    reason.
     """
 
     keep: Bools
@@ -38,12 +39,12 @@ Rule = Callable[..., Verdict | Sequence[Verdict]]
 
 @functools.cache
 def reads(rule: Rule) -> tuple[str, ...]:
-    """The columns a rule is given, first the one it judges."""
+    """Names of the columns that a rule reads; the first is the one it judges."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = tuple(p.name for p in inspect.signature(rule).parameters.values() if p.kind in kinds)
     if not names:
         raise ConfigError(
-            f"Filter {_name(rule)} judges nothing: its first parameter must be one of {', '.join(VIEWS)}."
+            f"Filter {_name(rule)} has no column to judge: its first parameter must be one of {', '.join(VIEWS)}."
         )
     for name in names:
         if name not in VIEWS:
@@ -53,13 +54,13 @@ def reads(rule: Rule) -> tuple[str, ...]:
 
 @functools.cache
 def needs_parse(rule: Rule) -> bool:
-    """Whether a rule reads what the parse says of texts: one of its columns is declared ParsedTexts."""
+    """Whether a rule reads parsed texts, that is, has a parameter of type ParsedTexts."""
     return _declares(rule, ParsedTexts)
 
 
 @functools.cache
-def needs_survey(rule: Rule) -> bool:
-    """Whether a rule reads what a survey of the whole data set found: one of its columns is SurveyedImages."""
+def needs_whole_set(rule: Rule) -> bool:
+    """Whether a rule reads columns that are computed over the whole data set: it has a parameter SurveyedImages."""
     return _declares(rule, SurveyedImages)
 
 
@@ -73,9 +74,10 @@ def _name(rule: Rule) -> str:
 
 
 def at_least(value: Floats, floor: Floats, rule: str) -> Verdict:
-    """Inclusive. A NaN (a text the parser failed on) was not measured and is not kept."""
+    """Keeps values from the floor up. NaN (a text that could not be parsed) is not kept."""
     return Verdict(value >= floor, rule, value, floor)
 
 
 def at_most(value: Floats, ceiling: Floats, rule: str) -> Verdict:
+    """Keeps values up to the ceiling. NaN is not kept."""
     return Verdict(value <= ceiling, rule, value, ceiling)

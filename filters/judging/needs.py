@@ -1,7 +1,7 @@
-"""What a rule cannot do without and its signature does not say: scores of a name, several detectors.
+"""Requirements of a rule that its signature does not show: scores of a certain name, or several detectors.
 
-A recipe that has the rule and lacks these is refused before anything runs (pipelines/filter/rule_needs.py). Columns,
-the parse and the survey are seen in the signature and need no word here.
+pipelines/filter/rule_needs.py checks them before a run. Requirements that the signature shows (columns, parsed texts,
+columns over the whole data set) are not declared here.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 class Given:
     """What the nodes of a recipe give.
 
-    scores: {name of an image score: nodes that give it}. other_scores: nodes that give scores and do not declare their
-    names (`score_names`), which may be any. detectors: nodes whose boxes a region can be made of.
+    scores: {name of an image score: nodes that give it}. other_scores: nodes that give scores without declaring their
+    names (`score_names`). detectors: nodes that give boxes.
     """
 
     scores: Mapping[str, tuple[str, ...]]
@@ -27,13 +27,13 @@ class Given:
         return name in self.scores or bool(self.other_scores)
 
 
-# What is lacking and what to add, '' for nothing; of what is given and the rule's options, defaults included.
+# Takes what the nodes give and the rule's options, defaults included. Returns what is missing and what to add, or ''.
 Need = Callable[[Given, Mapping[str, Any]], str]
 _Rule = TypeVar("_Rule", bound=Callable[..., Any])
 
 
 def needs(need: Need) -> Callable[[_Rule], _Rule]:
-    """Declares what a rule needs."""
+    """Decorator: declares a requirement of a rule."""
 
     def declared(rule: _Rule) -> _Rule:
         vars(rule)["need"] = need
@@ -48,9 +48,9 @@ def need_of(rule: Callable[..., Any]) -> Need | None:
 
 
 def score(name: str, *, add: str) -> Need:
-    """The need for image scores of one name; `add`: the node that gives them, as a recipe writes it."""
+    """Requires image scores of this name. `add`: the line of a recipe that adds a node which gives them."""
 
-    def lacking(given: Given, options: Mapping[str, Any]) -> str:
+    def missing(given: Given, options: Mapping[str, Any]) -> str:
         return "" if given.has_score(name) else f"reads the score '{name}', which no node gives: add '{add}'"
 
-    return lacking
+    return missing

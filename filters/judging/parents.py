@@ -1,7 +1,7 @@
-"""Which texts, region texts and phrases were made from which annotations, as rows of a shard.
+"""Finds which texts, region texts and phrases of a shard were made from which annotations (`parents`).
 
-A region that was merged into another stands for that one. What a refinement round renamed stands for nothing: what
-was written of it gives its old name.
+A merged region counts as the region it was merged into. If a refinement round changed a region's name, what was made
+from it uses the old name, so it is marked as `renamed`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from engine.records.shard import Bools, Ints, Shard
 
-SPEAKING = ("texts", "region_texts", "phrases")
+DERIVED = ("texts", "region_texts", "phrases")  # columns whose rows may be made from other annotations
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Rows of the column `child`, and of the column `parent` what each was made from. `renamed`: which of them were."""
+    """Row children[i] of the column `child` was made from row parents[i] of `parent`, which a round has renamed[i]."""
 
     child: str
     parent: str
@@ -29,14 +29,14 @@ class Links:
 
 
 def parent_links(shard: Shard) -> list[Links]:
-    return [links for child in SPEAKING if len(shard.column(child)) for links in _of(shard, child)]
+    return [links for child in DERIVED if len(shard.column(child)) for links in _links_of(shard, child)]
 
 
-def _of(shard: Shard, child: str) -> Iterator[Links]:
+def _links_of(shard: Shard, child: str) -> Iterator[Links]:
     column = shard.column(child)
     rows: Ints = np.repeat(np.arange(len(column)), column.lengths("parents"))
     ids = column.arrow("parents").flatten()
-    for parent in ("regions", *SPEAKING):
+    for parent in ("regions", *DERIVED):
         if not len(rows):
             return
         found = shard.find(parent, column.image[rows], ids)
@@ -50,7 +50,7 @@ def _of(shard: Shard, child: str) -> Iterator[Links]:
 
 
 def _renamed(shard: Shard, named: Ints, root: Ints) -> Bools:
-    """Merged by a round into a region of another name. Consensus may name differently what one thing is."""
+    """Whether a region was merged by a later round into one with another label. A merge by consensus does not count."""
     rounds, (labels, _) = shard.column("regions").numbers("round"), shard.column("regions").codes("label")
     answer: Bools = (rounds[root] > rounds[named]) & (labels[root] != labels[named])
     return answer

@@ -1,4 +1,4 @@
-"""Whether a rule can read its options, found out before anything runs: some errors only a call shows."""
+"""Checks a rule's options before a run by calling the rule, because some errors only show in a call."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from filters.verdict import Rule
 
 
 def try_options(name: str, rule: Rule, options: Mapping[str, Any]) -> None:
-    """Ask the rule about a shard without images. ConfigError for an unknown granularity, a bound that is no number,
-    a file that is not there.
+    """Apply the rule to a shard without images. ConfigError for example for an unknown granularity, a bound that is
+    not a number, a file that does not exist, a lower bound above the upper one.
     """
     images = IMAGES.empty_table().append_column("same_distance", pa.array(np.zeros(0)))
     try:
@@ -30,18 +30,18 @@ def try_options(name: str, rule: Rule, options: Mapping[str, Any]) -> None:
 
 
 def _check_order(name: str, options: Mapping[str, Any]) -> None:
-    """A lower bound above the upper one of the same thing drops everything."""
+    """ConfigError if an option min_x is larger than max_x, which would drop everything."""
     for low in options:
         high = f"max_{low.removeprefix('min_')}"
         if low.startswith("min_") and high in options:
             for word, least, most in _pairs(options[low], options[high]):
                 if least > most:
                     of = f" of '{word}'" if word else ""
-                    raise ConfigError(f"Filter '{name}' has {low} {least:g} above {high} {most:g}{of}: exchange them.")
+                    raise ConfigError(f"Filter '{name}' has {low} {least:g} above {high} {most:g}{of}: swap them.")
 
 
 def _pairs(low: Any, high: Any) -> Iterator[tuple[str, float, float]]:
-    """The numbers that bound the same thing: of all, or of a granularity."""
+    """(granularity or '' for all, lower bound, upper bound)."""
     words = {word for bound in (low, high) if isinstance(bound, Mapping) for word in bound} or {""}
     for word in sorted(words):
         least, most = (bound.get(word) if isinstance(bound, Mapping) else bound for bound in (low, high))

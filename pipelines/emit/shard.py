@@ -23,7 +23,7 @@ from engine.running.shard_inputs import ShardInputs
 from engine.schema import ANNOTATIONS
 from engine.storage.commits import Commits, File
 from engine.storage.files import Storage, sha256_file
-from filters.judging.apply_rules import keep
+from filters.judging.keep import keep
 from model.pairs.compile import compile_pairs
 from model.pairs.pair import Options
 from pipelines.emit.pairs import PairCounts, pair_options

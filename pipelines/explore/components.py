@@ -14,7 +14,7 @@ from engine.config.catalog import Option, options_of, resolve
 from engine.errors import ConfigError, unknown
 from engine.extras import how_to_install, missing
 from filters import CATALOG as FILTERS
-from filters.verdict import needs_parse, needs_survey, reads
+from filters.verdict import needs_parse, needs_whole_set, reads
 from specialists import CATALOG as SPECIALISTS
 from specialists import DOUBLES
 
@@ -130,7 +130,7 @@ def _reads_and_makes(component: Any) -> str:
     if not hasattr(component, "gives"):
         columns = reads(component)
         others = [*columns[1:], *(["the parse"] if needs_parse(component) else [])]
-        others += ["a survey of the whole set"] if needs_survey(component) else []
+        others += ["a survey of the whole set"] if needs_whole_set(component) else []
         return f"judges {columns[0]}" + (f", reads {' and '.join(others)}" if others else "")
     parts = [f"needs {' and '.join(component.needs) or 'nothing'}"]
     parts += [f"uses {' and '.join(component.uses)} if there"] if getattr(component, "uses", ()) else []

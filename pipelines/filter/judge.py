@@ -25,9 +25,10 @@ from engine.schema import ANNOTATIONS, RECORD
 from engine.scores.calibration import Calibration
 from engine.storage.commits import Commits
 from filters import CATALOG
-from filters.judging.apply_rules import counts, judge
-from filters.judging.parents import SPEAKING
-from filters.judging.quantiles import filled, places, stand_ins
+from filters.judging.apply_rules import judge
+from filters.judging.keep import counts
+from filters.judging.parents import DERIVED
+from filters.judging.quantiles import filled, placeholders, quantile_paths
 from filters.judging.try_options import try_options
 from filters.verdict import Rule, reads
 from pipelines.recipe import Recipe
@@ -62,13 +63,13 @@ def rules_of(recipe: Recipe) -> list[NamedRule]:
 
 def _checked(name: str, rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
     """Options of their declared types; where a quantile stands, the number it will be."""
-    shares = places(given)
+    shares = quantile_paths(given)
     checked = check_options(f"filter {name}", rule, filled(given, dict.fromkeys(shares, 1)))  # 1 is in every range
     for option in ("by_producer", "by_label"):  # may hold several of the rule's own bounds for one producer or label
         for word, bounds in checked.get(option, {}).items():
             if isinstance(bounds, Mapping) and set(bounds) <= set(options_of(rule)):
                 check_options(f"filter {name}, {option} '{word}',", rule, bounds)
-    try_options(name, rule, filled(checked, stand_ins(list(shares))))
+    try_options(name, rule, filled(checked, placeholders(list(shares))))
     return filled(checked, {place: {"quantile": share} for place, share in shares.items()})
 
 
@@ -121,7 +122,7 @@ def first_pass(nodes: Sequence[Node]) -> dict[str, str]:
 
 
 def _speaks(node: Node) -> bool:
-    return any(column in SPEAKING for kind in node.gives for column in RESOURCES[kind])
+    return any(column in DERIVED for kind in node.gives for column in RESOURCES[kind])
 
 
 def keyed(options: Mapping[str, Any]) -> dict[str, Any]:

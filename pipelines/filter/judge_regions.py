@@ -17,9 +17,10 @@ from engine.running.graph import KEPT_REGIONS, Node, Resources
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import record_table
 from engine.storage.commits import Commits
-from filters.judging.apply_rules import counts, judge
-from filters.judging.quantiles import places
-from filters.verdict import needs_survey, reads
+from filters.judging.apply_rules import judge
+from filters.judging.keep import counts
+from filters.judging.quantiles import quantile_paths
+from filters.verdict import needs_whole_set, reads
 from pipelines.filter.judge import NamedRule, changed_rules, named_rules, rules_of, shard_options, shard_record
 from pipelines.recipe import Recipe
 
@@ -34,7 +35,7 @@ def first_rules(rules: Sequence[NamedRule]) -> list[NamedRule]:
     return [
         (name, rule, given)
         for name, rule, given in rules
-        if set(reads(rule)) <= _READ and not needs_survey(rule) and not places(given)
+        if set(reads(rule)) <= _READ and not needs_whole_set(rule) and not quantile_paths(given)
     ]
 
 

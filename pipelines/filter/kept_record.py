@@ -13,7 +13,7 @@ from engine.reading.dataset import Dataset
 from engine.records.assemble import assemble
 from engine.schema import RECORD, record_table
 from engine.storage.commits import TableReader
-from filters.judging.apply_rules import keep
+from filters.judging.keep import keep
 
 Rows = dict[str, Mapping[str, Any]]  # by image id
 

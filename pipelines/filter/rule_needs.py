@@ -16,7 +16,7 @@ from engine.config.catalog import defaults_of
 from engine.errors import ConfigError
 from engine.running.graph import Node
 from filters.judging.needs import Given, need_of, score
-from filters.verdict import needs_parse, needs_survey, reads
+from filters.verdict import needs_parse, needs_whole_set, reads
 from pipelines.filter.judge import NamedRule
 
 _CAPTIONS, _PARSE = "'captions: {use: composer}'", "'parse: {use: spacy_parse}'"
@@ -43,7 +43,7 @@ def check_rules(rules: Sequence[NamedRule], nodes: Sequence[Node]) -> None:
 
 def _lacking(rule: Any, options: Mapping[str, Any], nodes: Sequence[Node], given: Given) -> str:
     """What the rule does not find, and what to add; '' if it finds all."""
-    if needs_survey(rule) and (lacking := score("phash", add="quality: {use: image_quality}")(given, options)):
+    if needs_whole_set(rule) and (lacking := score("phash", add="quality: {use: image_quality}")(given, options)):
         return lacking
     if (need := need_of(rule)) and (lacking := need(given, options)):
         return lacking

@@ -29,9 +29,9 @@ from engine.running.shard_inputs import ShardInputs
 from engine.schema import required
 from engine.storage.commits import Commits, Record, TableReader
 from engine.storage.files import Storage
-from filters.judging.apply_rules import Court
-from filters.judging.quantiles import Place, filled, governed, places, quantile, stand_ins
-from filters.verdict import Verdict, needs_survey
+from filters.judging.apply_rules import ShardJudgement
+from filters.judging.quantiles import Path, compared_values, filled, placeholders, quantile, quantile_paths
+from filters.verdict import Verdict, needs_whole_set
 from pipelines.filter.judge import (
     NamedRule,
     first_pass,
@@ -68,7 +68,7 @@ class Surveyed:
     """`same`: images that another stands for (schema SAME). `numbers`: {rule: {place: the number of its quantile}}."""
 
     same: pa.Table = field(default_factory=SAME.empty_table)
-    numbers: Mapping[int, Mapping[Place, float]] = field(default_factory=dict)
+    numbers: Mapping[int, Mapping[Path, float]] = field(default_factory=dict)
 
     def rules(self, rules: Sequence[NamedRule]) -> list[NamedRule]:
         """The rules with numbers where they had quantiles."""
@@ -91,7 +91,7 @@ class Surveyed:
 def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
     """The node that asks each shard; None if no rule of the recipe needs it."""
     rules = rules_of(recipe)
-    asking = [number for number, (_, rule, given) in enumerate(rules) if needs_survey(rule) or places(given)]
+    asking = [number for number, (_, rule, given) in enumerate(rules) if needs_whole_set(rule) or quantile_paths(given)]
     if not asking:
         return None
     heard = rules[: asking[-1] + 1]
@@ -141,33 +141,33 @@ def survey_shard(
     first: pa.Table | None = None,
 ) -> tuple[pa.Table, pa.Table]:
     """(HASHES, VALUES) of one shard. `first`: verdicts on images and regions that stand."""
-    court = Court(Shard(record, images, parse))
+    judgement = ShardJudgement(Shard(record, images, parse))
     if first is not None:
-        court.adopt(first)
+        judgement.apply_verdicts(first)
     hashes, values = HASHES.empty_table(), [VALUES.empty_table()]
     for number, (name, rule, given) in enumerate(rules):
-        found = list(places(given))
-        if needs_survey(rule):
-            hashes = _hashes(court)
+        found = list(quantile_paths(given))
+        if needs_whole_set(rule):
+            hashes = _hashes(judgement)
         elif found:
-            numbers = stand_ins(found)
-            answer = court.ask(name, rule, filled(given, numbers))
+            numbers = placeholders(found)
+            answer = judgement.evaluate(name, rule, filled(given, numbers))
             values += [_values(number, place, answer, numbers[place]) for place in found]
         else:
-            court.hear(name, rule, given)
+            judgement.apply(name, rule, given)
     return hashes, pa.concat_tables(values)
 
 
-def _hashes(court: Court) -> pa.Table:
+def _hashes(judgement: ShardJudgement) -> pa.Table:
     """Of the images that are still there; the first hash of each."""
-    scores = court.view("image_scores")
+    scores = judgement.view("image_scores")
     assert isinstance(scores, ImageScores)
     codes = scores.strings("code")
     rows = np.flatnonzero(scores.equals("name", "phash") & _filled(codes))
     image, first = np.unique(scores.image[rows], return_index=True)
-    pixels = court.shard.image.numbers("width").astype(np.int64) * court.shard.image.numbers("height")
-    arrays = [court.shard.ids.take(pa.array(image)), codes.take(pa.array(rows[first])), pa.array(pixels[image])]
-    arrays.append(court.shard.image.arrow("bytes").take(pa.array(image)))
+    pixels = judgement.shard.image.numbers("width").astype(np.int64) * judgement.shard.image.numbers("height")
+    arrays = [judgement.shard.ids.take(pa.array(image)), codes.take(pa.array(rows[first])), pa.array(pixels[image])]
+    arrays.append(judgement.shard.image.arrow("bytes").take(pa.array(image)))
     return pa.Table.from_arrays(arrays, schema=HASHES)
 
 
@@ -176,8 +176,8 @@ def _filled(strings: pa.Array) -> Bools:
     return answer
 
 
-def _values(rule: int, place: Place, answer: Sequence[Verdict], stand_in: float) -> pa.Table:
-    values, numbers = np.unique(governed(answer, stand_in), return_counts=True)
+def _values(rule: int, place: Path, answer: Sequence[Verdict], stand_in: float) -> pa.Table:
+    values, numbers = np.unique(compared_values(answer, stand_in), return_counts=True)
     arrays = [
         pa.array(np.full(len(values), rule, np.int32)),
         pa.array(["/".join(place)] * len(values), pa.string()),
@@ -224,15 +224,15 @@ def whole(answers: Iterable[tuple[pa.Table, pa.Table]], rules: Sequence[NamedRul
         values.append(compared)
     same = SAME.empty_table()
     for _, rule, given in rules:
-        if needs_survey(rule):
+        if needs_whole_set(rule):
             same = _same(pa.concat_tables(hashes), int(given.get("radius", RADIUS)))
     return Surveyed(same, _numbers(pa.concat_tables(values), rules))
 
 
-def _numbers(values: pa.Table, rules: Sequence[NamedRule]) -> dict[int, dict[Place, float]]:
-    answer: dict[int, dict[Place, float]] = {}
+def _numbers(values: pa.Table, rules: Sequence[NamedRule]) -> dict[int, dict[Path, float]]:
+    answer: dict[int, dict[Path, float]] = {}
     for number, (_, _, given) in enumerate(rules):
-        for place, share in places(given).items():
+        for place, share in quantile_paths(given).items():
             mine = values.filter(pc.and_(pc.equal(values["rule"], number), pc.equal(values["place"], "/".join(place))))
             found, times = (mine[column].to_numpy().astype(np.float64) for column in ("value", "number"))
             answer.setdefault(number, {})[place] = quantile(found, times, share)

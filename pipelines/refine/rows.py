@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import text_key
-from filters.judging.apply_rules import keep
+from filters.judging.keep import keep
 from model.decoding.likelihood import SCORE_KIND
 from pipelines.filter.judge import shard_record
 

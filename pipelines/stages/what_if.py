@@ -111,7 +111,7 @@ def what_if(recipe: Recipe) -> WhatIf:
     before = Commits(storage, committed).data_files() if committed else {}
     for shard, read in enumerate(given):
         record, images, parse, first = read()
-        then = judge_record(record, surveyed.images(images), parse, rules, first=first)
+        then = judge_record(record, surveyed.images(images), parse, rules, earlier=first)
         now = TableReader(storage, before[shard]).read() if shard in before else None
         _compare(answer, Shard(record, images), now, then)
     return answer

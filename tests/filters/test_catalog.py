@@ -10,7 +10,7 @@ import pytest
 from engine.config.catalog import check_options, defaults_of, resolve
 from engine.records.shard import Shard
 from filters import CATALOG
-from filters.judging.apply_rules import Court
+from filters.judging.apply_rules import ShardJudgement
 from filters.verdict import reads
 from tests.builders import images, parse, record
 
@@ -32,7 +32,7 @@ def test_options_of_a_recipe_reach_the_rule() -> None:
 @pytest.mark.parametrize("name", CATALOG)
 def test_every_reason_a_rule_can_give_is_asserted_by_its_test(name: str) -> None:
     _, rule = resolve("filter", name, CATALOG)
-    answer = Court(Shard(record(), images(record()), parse())).ask(name, rule, {})
+    answer = ShardJudgement(Shard(record(), images(record()), parse())).evaluate(name, rule, {})
     source = Path(__file__).with_name(f"test_{name}.py").read_text(encoding="utf-8")
     said = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
     assert {verdict.rule for verdict in answer} - said == set()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from engine.config.catalog import options_of, resolve
 from engine.schema import ANNOTATIONS, VERDICTS
 from filters import CATALOG
-from filters.judging.apply_rules import counts, judge, keep
+from filters.judging.apply_rules import judge
+from filters.judging.keep import counts, keep
 from filters.verdict import Rule, reads
 from tests.builders import (
     Row,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from filters.judging.apply_rules import counts, judge, keep
-from filters.judging.quantiles import filled, places, stand_ins
+from filters.judging.apply_rules import judge
+from filters.judging.keep import counts, keep
+from filters.judging.quantiles import filled, placeholders, quantile_paths
 from filters.judging.try_options import try_options
 from pipelines.filter.judge import rules_of
 from pipelines.recipe import load_recipe
@@ -30,7 +31,7 @@ def test_every_recipe_loads_and_names_components_and_rules_that_there_are(path: 
     recipe = load_recipe(path)
     assert all_nodes(recipe)
     for name, rule, options in rules_of(recipe):
-        try_options(name, rule, filled(options, stand_ins(list(places(options)))))
+        try_options(name, rule, filled(options, placeholders(list(quantile_paths(options)))))
 
 
 def test_the_grit_recipe_keeps_images_that_are_grounded_and_no_others() -> None:

@@ -19,7 +19,7 @@ from engine.reading.sql import KEPT, connect, query, run_query
 from engine.records.assemble import assemble
 from engine.schema import ANNOTATIONS, PARSE, SCHEMA_VERSION, VERDICTS, as_row, text_key
 from engine.storage.files import Storage
-from filters.judging.apply_rules import keep
+from filters.judging.keep import keep
 from specialists.spacy_parse.specialist import PACKAGED_PIPELINE, SpacyParse
 from tests.builders import Row, failure, images, parsed, phrase, record, region, row, text
 from tests.engine.reading.tables import table, values

@@ -13,7 +13,8 @@ from engine.errors import ConfigError, EngineError
 from engine.records.columns import ParsedTexts, Phrases, Regions, Texts
 from engine.schema import RECORD
 from filters.box_size import box_size
-from filters.judging.apply_rules import counts, judge, keep
+from filters.judging.apply_rules import judge
+from filters.judging.keep import counts, keep
 from filters.min_score import min_score
 from filters.min_side import min_side
 from filters.text_length import text_length
@@ -137,7 +138,7 @@ def test_a_rule_that_reads_the_parse_says_so_by_its_signature() -> None:
 
 
 def test_a_rule_without_the_parse_it_reads_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'long' reads the parse"):
+    with pytest.raises(ConfigError, match="'long' reads parsed texts"):
         judge(record(), images(record()), None, [("long", text_length, {})])
 
 
@@ -152,7 +153,7 @@ def test_a_rule_that_answers_the_wrong_number_of_rows_is_named() -> None:
     def short(regions: Regions) -> Verdict:
         return Verdict(np.ones(1, np.bool_), "short")
 
-    with pytest.raises(EngineError, match="'short' answered"):
+    with pytest.raises(EngineError, match="'short' returned verdicts"):
         judged(record(regions=[region(), region()]), [short])
 
 
@@ -179,7 +180,7 @@ def test_keep_refuses_verdicts_on_something_else() -> None:
     verdicts = judged(record(row("a", regions=[region()])), [])
     with pytest.raises(EngineError, match="other images"):
         keep(record(row("b")), verdicts)
-    with pytest.raises(EngineError, match="1 verdicts on 0 regions"):
+    with pytest.raises(EngineError, match="1 verdicts for 0 regions"):
         keep(record(row("a")), verdicts)
 
 

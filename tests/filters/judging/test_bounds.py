@@ -11,7 +11,7 @@ import pytest
 from engine.errors import ConfigError
 from engine.records.columns import ParsedTexts, Phrases, Regions, Shard, Texts
 from filters.judging.bounds import one_option, row_bounds, text_bounds
-from filters.judging.quantiles import filled, governed, places, stand_ins
+from filters.judging.quantiles import compared_values, filled, placeholders, quantile_paths
 from filters.min_complexity import min_complexity
 from filters.text_length import text_length
 from filters.too_many_objects import too_many_objects
@@ -50,11 +50,11 @@ def test_a_producer_that_is_not_there_changes_nothing() -> None:
 
 def test_a_quantile_governs_the_rows_it_was_given_for() -> None:
     options = {"max_objects": {"brief": {"quantile": 0.9}}, "by_producer": {"web": {"quantile": 0.5}}}
-    numbers = stand_ins(list(places(options)))
+    numbers = placeholders(list(quantile_paths(options)))
     shard = record(texts=[text("One.", id="a"), text("Two.", "detailed"), text("Two.", producer="web")])
     said = parse(parsed("One.", objects=["cat"]), parsed("Two.", objects=["cat"] * 2))
     verdict = too_many_objects(ParsedTexts(Shard(shard, images(shard), said)), **filled(options, numbers))
-    brief, web = (governed([verdict], number).tolist() for number in numbers.values())
+    brief, web = (compared_values([verdict], number).tolist() for number in numbers.values())
     assert (brief, web) == ([1], [2])
 
 

@@ -109,7 +109,7 @@ def test_verdicts_that_stand_are_taken_over_with_their_numbers() -> None:
     first = judge(record(regions=regions), images(record(regions=regions)), None, [("one", one_is_enough, {})])
     whole = record(regions=[region(id="new"), *reversed(regions)], texts=[text(id="t", parents=["b"])])
 
-    (row,) = judge(whole, images(whole), None, [], first=first).to_pylist()
+    (row,) = judge(whole, images(whole), None, [], earlier=first).to_pylist()
 
     told = {one["id"]: (one["rule"], one["value"], one["threshold"]) for one in row["regions"]}
     assert told["b"] == ("one_is_enough", 1.0, 2.0)

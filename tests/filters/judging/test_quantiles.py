@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.errors import ConfigError
-from filters.judging.quantiles import filled, governed, places, quantile, stand_ins
+from filters.judging.quantiles import compared_values, filled, placeholders, quantile, quantile_paths
 from filters.verdict import Verdict
 
 OPTIONS = {
@@ -18,17 +18,17 @@ BRIEF, WEB = ("max_objects", "brief"), ("by_producer", "web", "brief")
 
 
 def test_quantiles_are_found_wherever_they_stand() -> None:
-    assert places(OPTIONS) == {BRIEF: 0.9, WEB: 0.5}
+    assert quantile_paths(OPTIONS) == {BRIEF: 0.9, WEB: 0.5}
 
 
 def test_an_option_may_be_a_quantile_itself() -> None:
-    assert places({"floor": {"quantile": 0.05}}) == {("floor",): 0.05}
+    assert quantile_paths({"floor": {"quantile": 0.05}}) == {("floor",): 0.05}
 
 
 @pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, "most", True])
 def test_a_quantile_outside_0_to_1_is_one_sentence(share: object) -> None:
     with pytest.raises(ConfigError, match="give a number between 0 and 1"):
-        places({"floor": {"quantile": share}})
+        quantile_paths({"floor": {"quantile": share}})
 
 
 def test_numbers_take_the_places_of_quantiles_and_the_rest_stays() -> None:
@@ -40,11 +40,11 @@ def test_numbers_take_the_places_of_quantiles_and_the_rest_stays() -> None:
 
 
 def test_a_limit_governs_the_rows_whose_threshold_is_its_stand_in() -> None:
-    numbers = stand_ins([BRIEF, WEB])
+    numbers = placeholders([BRIEF, WEB])
     threshold = np.array([numbers[BRIEF], numbers[WEB], 30.0, numbers[BRIEF]])
     verdict = Verdict(np.ones(4, bool), "rule", np.array([1.0, 2.0, 3.0, np.nan]), threshold)
-    assert governed([verdict], numbers[BRIEF]).tolist() == [1.0]
-    assert governed([verdict], numbers[WEB]).tolist() == [2.0]
+    assert compared_values([verdict], numbers[BRIEF]).tolist() == [1.0]
+    assert compared_values([verdict], numbers[WEB]).tolist() == [2.0]
 
 
 def test_a_quantile_is_the_least_value_with_that_share_at_or_below() -> None:

@@ -138,7 +138,7 @@ OUT_OF_RANGE: list[tuple[Any, str]] = [
     ({"min_score": {"floor": {"quantile": 1.5}}}, "has the quantile 1.5: give a number between 0 and 1"),
     ({"text_length": {"min_tokens": -1}}, "Option 'min_tokens' of filter text_length is -1: .*greater than or equal"),
     ({"text_length": {"min_tokens": {"brief": -1}}}, "Option 'min_tokens.brief' of filter text_length is -1"),
-    ({"text_length": {"min_tokens": 50, "max_tokens": 10}}, "min_tokens 50 above max_tokens 10: exchange"),
+    ({"text_length": {"min_tokens": 50, "max_tokens": 10}}, "min_tokens 50 above max_tokens 10: swap"),
     ({"text_length": {"min_tokens": {"brief": 9}, "max_tokens": 5}}, "min_tokens 9 above max_tokens 5 of 'brief'"),
     ({"box_size": {"by_label": {"cup": {"max_share": 30}}}}, "'max_share' of filter box_size, by_label 'cup', is 30"),
     ({"box_size": {"min_share": 0.5, "max_share": 0.1}}, "min_share 0.5 above max_share 0.1"),
@@ -156,7 +156,7 @@ OUT_OF_RANGE: list[tuple[Any, str]] = [
         f"{__name__}:broken",
         r"'.*:broken' fails .*ZeroDivisionError: division by zero \(.*test_rule_needs.py, line \d+\)",
     ),
-    (f"{__name__}:Declared", "Filter 'Declared' judges nothing"),
+    (f"{__name__}:Declared", "Filter 'Declared' has no column to judge"),
     (f"{__name__}:FULL", "is keys and values, not a filter: name a class or a function"),
 ]
 

@@ -13,7 +13,8 @@ from engine.records.assemble import assemble
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import Chunk, Complexity, Parse, record_table, text_key
 from engine.storage.commits import Commits
-from filters.judging.apply_rules import judge, keep
+from filters.judging.apply_rules import judge
+from filters.judging.keep import keep
 from pipelines.refine.evidence import Evidence, TextEvidence, evidence_table, text_evidence_table
 from pipelines.refine.merge import Merge
 from tests.builders import Row, images, record, region, row
