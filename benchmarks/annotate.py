@@ -1,11 +1,11 @@
-"""A real detector through the engine beside the script a user would write: two processes of a bare pool.
+"""Speed of a real detector: the engine compared with the script a user would write, a bare pool of two processes.
 
     python -m benchmarks.annotate [--weights yolox_nano_coco80_416.onnx --photos FOLDER]
 
-Both sides run the same model on the same photos in fresh processes, in turns. The script is what one would write
-in ten minutes: multiprocessing, cv2.imread, the same model code, one Parquet file a chunk. Without start-up means:
-from the first chunk begun to the last one written; with start-up: the whole process, Ray and the model's loading
-in it. Naming and listing the images (`ingest`) is done before and told apart: the script has nothing like it.
+Both sides run the same model on the same photos in fresh processes, in turns. The script is one that takes ten minutes
+to write: multiprocessing, cv2.imread, the same model code, one Parquet file for each chunk. The time without start-up
+is from the start of the first chunk to the end of the last; the time with start-up is that of the whole process,
+including Ray and loading the model. `ingest` runs before and is reported separately: the script has no such step.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def load_detector(options: Options) -> None:
 
 
 def detect_chunk(job: tuple[Sequence[str], str]) -> tuple[float, float]:
-    """When it began and ended."""
+    """The times when it began and ended."""
     import cv2
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -80,7 +80,7 @@ def script_side(folder: Path, out: Path, options: Options, chunk: int, workers: 
 
 
 class Clock(LiveLine):
-    """Notes when each unit began and was committed."""
+    """Records when each unit began and was committed."""
 
     def __init__(self, stage: str) -> None:
         super().__init__(stage, 1, live=False)
@@ -115,7 +115,7 @@ def engine_side(recipe: Recipe) -> list[tuple[float, float]]:
 
 
 def one_side(given: argparse.Namespace, side: str, number: int, options: Options) -> Mapping[str, float]:
-    """Run one side in a fresh process. `all`: seconds with start-up, `work`: without."""
+    """Runs one side in a fresh process. `all`: seconds with start-up; `work`: seconds without."""
     place = {"side": side, "options": options, "scratch": str(given.scratch), "number": number}
     arguments = json.dumps(place | {"chunk": given.chunk, "workers": given.workers})
     started = time.time()
@@ -142,7 +142,7 @@ def run_side(place: Mapping[str, Any]) -> None:
 
 
 def prepare(given: argparse.Namespace, options: Options) -> float:
-    """Photos, and a data set for each round; seconds the first `ingest` took in this process."""
+    """Makes photos and a data set for each round. Returns the seconds that the first `ingest` took in this process."""
     from pipelines.stages.run import run
 
     repeated(real(given.photos), given.scratch / "photos", given.images)

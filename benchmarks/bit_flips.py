@@ -1,11 +1,11 @@
-"""Flip one bit in a file of a finished data set, then ask every command: it says so, or its answer is the same.
+"""Flips one bit in a file of a finished data set and runs every command: each must report it or answer as before.
 
     python -m benchmarks.bit_flips [--flips 60] [--seed 0] [--only N] [--keep FOLDER]
 
-The set is drawn, packed, judged and released. Each flip is in a copy of its own, at the same path. A command is right
-if it ends with a sentence, or answers byte for byte what it answered before the flip; a new release must be made of the
-same bytes or not at all. `engine verify` must find every flip in a release, `engine check` every flip in a file that
-records answer for. What lies in runs/ is a log: there only tracebacks are faults. Exits 1 if a flip goes by in silence.
+The data set is drawn, packed, judged and released. Each flip is made in a fresh copy at the same path. A command passes
+if it ends with an error message or its answer is byte for byte the one before the flip; a new release must have the
+same bytes or not be made. `engine verify` must find every flip in a release, and `engine check` every flip in a file
+that records cover. Files in runs/ are logs: for them only tracebacks count as faults. Exits 1 if a flip is not noticed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def write_recipe(folder: Path) -> None:
 
 
 def kind_of(path: str) -> str:
-    """Which kind of file this is, of paths relative to the data set."""
+    """The kind of a file, by its path relative to the data set."""
     if path.startswith("runs/"):
         return "run"
     if path.startswith("releases/"):
@@ -62,7 +62,7 @@ def kind_of(path: str) -> str:
 
 
 def commands(folder: Path) -> dict[str, tuple[str, ...]]:
-    """In this order: what only reads comes before what may make anew."""
+    """The commands in the order to run them: commands that only read come first."""
     rows = " UNION ALL ".join(f"SELECT '{view}' AS view, to_json(v)::VARCHAR AS row FROM {view} v" for view in VIEWS)
     return {
         "status": ("status",),
@@ -75,7 +75,7 @@ def commands(folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def answers(worker: Worker, folder: Path) -> dict[str, Answer]:
-    """Each command's end, and what it is compared by: what it printed, or the files of the release it made."""
+    """Each command's exit code with what is compared: its output, or the files of the release it made."""
     found: dict[str, Answer] = {}
     for name, arguments in commands(folder).items():
         done = worker.run(folder, *arguments)
@@ -97,7 +97,7 @@ def flip(path: Path, dice: random.Random) -> str:
 
 
 def judge(kind: str, before: dict[str, Answer], after: dict[str, Answer]) -> tuple[dict[str, str], list[str]]:
-    """{command: outcome}, and what is wrong as sentences."""
+    """{command: outcome}, and a sentence for each fault."""
     outcomes, wrong = {}, []
     for name, (done, compared) in after.items():
         if before[name][0].code == 2:
@@ -147,7 +147,7 @@ def main() -> None:
 
 
 def whole_set(worker: Worker, folder: Path) -> dict[str, Answer]:
-    """Makes the set, a copy of it in `whole`, and answers with what each command answers of it."""
+    """Makes the data set and a copy of it in `whole`; returns the answer of each command."""
     folder.mkdir(exist_ok=True)
     for name in ("ds", "whole"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -162,7 +162,7 @@ def whole_set(worker: Worker, folder: Path) -> dict[str, Answer]:
 def attempt(
     worker: Worker, folder: Path, before: dict[str, Answer], number: int, seed: str, table: Counter[tuple[str, str]]
 ) -> bool:
-    """One flip in a fresh copy; True if something is wrong with what the commands answer."""
+    """Makes one flip in a fresh copy. True if a command fails the test."""
     shutil.rmtree(folder / "ds")
     shutil.copytree(folder / "whole", folder / "ds")
     dice, kind = random.Random(seed), KINDS[number % len(KINDS)]

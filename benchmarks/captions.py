@@ -1,12 +1,11 @@
-"""What the text rules do to captions of people and of machines: shares kept, and the bounds that would keep 99 %.
+"""What the text rules do to captions by people and by machines: the shares kept, and bounds that would keep 99 %.
 
     python -m benchmarks.captions --data FOLDER [--parse FILE.parquet] [--read 40 --seed 0]
 
-FOLDER holds the caption corpora (JSON lines with `text`, some with `field`). Every text is judged as if a machine had
-written it, by each rule alone with its defaults. --parse keeps the parse of all texts for the next time. No detailed
-captions of people are at hand: the first two sentences of their long ones stand in. `loops` and `keywords` are made
-from machine captions and ought to be dropped. --read prints so many drops and
-keeps of each rule, to be read by a person.
+FOLDER holds the caption corpora (JSON lines with `text`, some with `field`). Each rule alone judges every text with its
+defaults, as if a machine had written it. --parse saves the parse of all texts for later runs. There is no corpus of
+detailed captions by people: the first two sentences of their long ones stand in. `loops` and `keywords` are made from
+machine captions and should be dropped. --read prints this many dropped and kept texts of each rule, for reading.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ LONG_MACHINE = (("cm_3600.jsonl", ""), ("locnar_eval.jsonl", ""), ("iiw-400.json
 
 
 def kinds(folder: Path, limit: int = 0) -> list[Kind]:
-    """The corpora, at most `limit` texts of each (0: all)."""
+    """The corpora, with at most `limit` texts of each (0: all)."""
     human, machine = (_first(_read(folder, *files), limit) for files in (LONG_HUMAN, LONG_MACHINE))
     brief = _first(_read(folder, ("coco_val2017.jsonl", "")), limit)
     drawn = _first(_read(folder, ("coco_fakecap_val2014.jsonl", "")), limit)
@@ -81,7 +80,7 @@ def _read(folder: Path, *files: tuple[str, str]) -> Iterator[str]:
 
 
 def _first(texts: Iterator[str], limit: int) -> list[str]:
-    """Spread over all of them, so that a few are of every corpus."""
+    """A selection spread over all texts, so that a small one has texts of every corpus."""
     every = list(texts)
     return every[:: max(1, len(every) // limit)][:limit] if limit else every
 
@@ -91,14 +90,14 @@ def two_sentences(text: str) -> str:
 
 
 def loop(text: str) -> str:
-    """A model that has lost the thread two thirds through: its last four words again and again to twice the length."""
+    """A model stuck in a loop: after two thirds of the text its last four words repeat, up to twice the length."""
     words = text.split()
     cut = max(4, len(words) * 2 // 3)
     return " ".join((words[:cut] + words[cut - 4 : cut] * len(words))[: 2 * len(words)])
 
 
 def keywords(captions: Sequence[str]) -> str:
-    """The longer words of three captions, as alt-texts of the web list them."""
+    """The longer words of three captions, like alt-text of the web."""
     return " ".join(word.strip(".,") for text in captions for word in text.split() if len(word) > 4)
 
 
@@ -106,7 +105,7 @@ def keywords(captions: Sequence[str]) -> str:
 
 
 def parse_all(texts: Sequence[str], path: Path | None = None) -> pa.Table:
-    """The parse of the distinct texts; what `path` holds already is taken from there, the rest is added to it."""
+    """The parse of the distinct texts. Reads those that `path` already holds, and adds the others to it."""
     known = pq.read_table(path) if path and path.exists() else PARSE.empty_table()
     there = set(known["text_key"].to_pylist())
     missing = list({text_key(text): text for text in texts if text_key(text) not in there}.values())
@@ -127,7 +126,7 @@ def _keyed(text: str, parsed: Parse) -> dict[str, object]:
 
 
 def verdicts(kind: Kind, parse: pa.Table, languages: Mapping[str, tuple[str, float]]) -> list[Verdict]:
-    """What each rule says of each text, with its defaults."""
+    """The verdict of each rule, with its defaults, on each text."""
     rows = [_row(number, text, kind.granularity, languages) for number, text in enumerate(kind.texts)]
     record = record_table(rows)
     shard = Shard(record, record, parse)
@@ -153,13 +152,13 @@ def tell_languages(texts: Sequence[str]) -> dict[str, tuple[str, float]]:
 
 
 def kept(found: Sequence[Verdict]) -> dict[str, float]:
-    """The share kept by each rule alone, and by all."""
+    """The share kept by each rule alone, and by all of them."""
     every = np.logical_and.reduce([verdict.keep for verdict in found])
     return {verdict.rule: float(verdict.keep.mean()) for verdict in found} | {"all": float(every.mean())}
 
 
 def bound_for(verdict: Verdict, share: float) -> float:
-    """The bound that keeps this share of the texts: a quantile from below for floors, from above for ceilings."""
+    """The bound that keeps this share of the texts: a low quantile for floors, a high one for ceilings."""
     value: Floats = np.asarray(verdict.value, np.float64)
     value = value[np.isfinite(value)]
     floor = verdict.rule.endswith(("min", "object", "action", "floor"))
@@ -167,7 +166,7 @@ def bound_for(verdict: Verdict, share: float) -> float:
 
 
 def sheet(chosen: Sequence[Kind], found: Mapping[str, Sequence[Verdict]], number: int, seed: int) -> None:
-    """Drops and keeps of each rule, at random: one of each kind in turn, and what was made to be dropped at the end."""
+    """Random dropped and kept texts of each rule, alternating; texts that should be dropped come last."""
     random = np.random.default_rng(seed)
     for place, verdict in enumerate(found[chosen[0].name]):
         for keep in (False, True):

@@ -1,11 +1,11 @@
-"""How much of what the composer writes is true, by labels of people.
+"""How many of the composer's sentences are true, measured by human labels.
 
     python -m benchmarks.captions_true --data ../shared/data
 
-Each sentence is read back: which classes it names, how many of each, where, and how they lie to each other; quoted
-words are passed over. The first row composes from the labels themselves; the others from detectors, whose every
-mistake counts, and so does what the labels lack. `every object there` asks for the classes alone, `all true` for
-number, place and side as well.
+Each sentence is parsed back: the classes it names, how many of each, where they are, and their relative positions.
+Quoted words are ignored. The first row composes from the labels themselves, the others from detectors: every error of a
+detector counts, and so does every object that the labels lack. `every object there` checks only the classes, `all true`
+also number, position and side.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Thing:
 
 
 def claims(sentence: str) -> list[Claim]:
-    """What a sentence of the composer says is there."""
+    """The claims of a sentence by the composer."""
     sentence = re.sub(r'"[^"]*"', "", sentence)
     found = []
     for match in _pattern().finditer(sentence):
@@ -87,7 +87,7 @@ def claims(sentence: str) -> list[Claim]:
 
 @cache
 def _forms() -> dict[str, tuple[str, bool]]:
-    """{what the composer calls a class: (its label, whether it says that there are several)}"""
+    """{word for a class: (its label, whether it is plural)}"""
     forms: dict[str, tuple[str, bool]] = {}
     for label in COCO_80:
         name = noun(label)
@@ -105,12 +105,12 @@ def _pattern() -> re.Pattern[str]:
 
 
 def is_there(sentence: str, things: Sequence[Thing]) -> bool:
-    """Every class it names is in the photo."""
+    """Whether every class that the sentence names is in the photo."""
     return all(any(thing.label == claim.label for thing in things) for claim in claims(sentence))
 
 
 def is_true(sentence: str, things: Sequence[Thing]) -> bool:
-    """And in the number, at the place and on the side it says. Of a crowd nobody knows the number."""
+    """Whether number, position and side are right too. The number of objects in a crowd is unknown."""
     said = claims(sentence)
     return all(_counted(claim, things) and _placed(claim, things) for claim in said) and _related(
         sentence, said, things
@@ -161,7 +161,7 @@ def _thing(label: str, annotation: Mapping[str, Any], sample: Sample) -> Thing:
 
 
 def drawn_by_people(things: Iterable[Thing], sample: Sample) -> list[Region]:
-    """The labels as the source `coco` hands them on."""
+    """The labels as the source `coco` gives them."""
     regions = []
     for number, thing in enumerate(things):
         x1, y1, x2, y2 = thing.box
@@ -173,7 +173,7 @@ def drawn_by_people(things: Iterable[Thing], sample: Sample) -> list[Region]:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Texts of each granularity, sentences, and the shares of them that hold."""
+    """The number of texts of each granularity and of sentences, and the shares of them that are true."""
 
     texts: tuple[int, int, int]
     briefs_true: float
@@ -211,7 +211,7 @@ def with_regions(samples: Iterable[Sample], regions: Iterable[Sequence[Region]])
 
 
 def seen(data: Path, photos: Photos) -> dict[str, list[Answer]]:
-    """The answers of each detector: those of `benchmarks.detectors`, and the packaged one."""
+    """The answers of each detector of `benchmarks.detectors`, and of the packaged one."""
     packaged = SsdMobilenet()
     packaged.load()
     found = {name: detect(data, name, photos)[0] for name in DETECTORS}

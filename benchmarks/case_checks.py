@@ -1,7 +1,6 @@
-"""What is right of each case in ../shared/data/cases: exit code, sentence, state afterwards. See benchmarks/cases.py.
+"""What each case in ../shared/data/cases must give: exit code, message, and state afterwards. See benchmarks/cases.py.
 
-A check writes sentences into `wrong`. Sentences of the engine are compared by the words that carry their meaning, not
-letter by letter.
+Each check adds sentences to `wrong`. Messages of the engine are compared by their key words, not letter by letter.
 """
 
 from __future__ import annotations

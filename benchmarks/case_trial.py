@@ -1,4 +1,4 @@
-"""One case of ../shared/data/cases while it is tried: runs commands in its folder and collects what is not right."""
+"""Runs the commands of one case of ../shared/data/cases in its folder, and collects what is wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OUTCOME = re.compile(r"^inputs +([\d,]+) = (.*?) +\((adds up|DOES NOT)", re.MUL
 
 @dataclass(slots=True)
 class Trial:
-    """One case in a folder of its own, with one runner. `before`: what every command is started through."""
+    """One case in its own folder, with one runner. `before`: a command that starts each command (such as ulimit)."""
 
     folder: Path
     runner: str
@@ -29,7 +29,7 @@ class Trial:
     dataset: str = "ds"
 
     def run(self, *more: str, code: int | None = 0) -> Done:
-        """`engine run`; `code` is the exit code that is right, None for any."""
+        """`engine run`. `code`: the expected exit code, None for any."""
         done = self.engine("run", "--runner", self.runner, *more)
         if code is not None and done.code != code and done.code is not None:
             self.wrong.append(f"exit code {done.code}, right is {code}: {(done.sentence or done.err)[-160:]!r}")
@@ -41,7 +41,7 @@ class Trial:
         return done
 
     def says(self, done: Done, *patterns: str) -> None:
-        """What it printed holds each of these, whatever the case of its letters."""
+        """Checks that the output holds each of these texts, in upper or lower case."""
         for pattern in patterns:
             if not re.search(pattern, done.text, re.IGNORECASE):
                 self.wrong.append(f"{done.arguments[0]} does not say /{pattern}/")
@@ -50,14 +50,14 @@ class Trial:
         return rows(self.engine("query", sql, "--format", "json", "-d", self.dataset))
 
     def inputs(self, **right: int) -> Done:
-        """The account of inputs: it adds up, and these outcomes are so many, the others none."""
+        """Checks that the account of inputs adds up, with these numbers of outcomes and no others."""
         done, parts = self.account()
         if parts and parts != dict.fromkeys(parts, 0) | right:
             self.wrong.append(f"inputs are {parts}, right is {right}")
         return done
 
     def account(self) -> tuple[Done, dict[str, int]]:
-        """What status says of the inputs: it adds up, and how many had each outcome."""
+        """Checks that the account in `engine status` adds up. Returns the number of inputs with each outcome."""
         done = self.engine("status", "-d", self.dataset)
         found = _OUTCOME.search(done.out)
         if found is None or found[3] != "adds up":

@@ -1,10 +1,10 @@
-"""Run the inputs that once went wrong, each in a copy, and hold the engine to what its `case.md` calls right.
+"""Runs inputs that once failed, each in a copy, and checks that the engine does what their `case.md` asks for.
 
     python -m benchmarks.cases [NN ...] [--runner local|ray|both] [--data FOLDER]
 
-The folders lie beside this checkout, in ../shared/data/cases (or $FLD_SHARED_DATA/cases); what is not there is skipped
-by name. After every command the accounting must add up, and no command may hang, crash or show a traceback. Exits 1
-if anything is not right. What is right of each case is in benchmarks/case_checks.py.
+The folders are in ../shared/data/cases beside this checkout (or $FLD_SHARED_DATA/cases); missing ones are skipped and
+reported. After every command the account must add up, and no command may hang, crash or print a traceback. Exits 1 if
+anything is wrong. benchmarks/case_checks.py defines what each case must give.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FOLDER = Path(os.environ.get("FLD_SHARED_DATA", Path(__file__).parents[2] / "sha
 
 
 def copy_of(case: Path, scratch: Path) -> Path:
-    """A writable copy, with FOLDER in its texts replaced by where it lies."""
+    """A writable copy, in whose text files FOLDER is replaced by the path of the copy."""
     target = scratch / case.name
     shutil.copytree(case, target)
     for path in [target, *target.rglob("*")]:
@@ -35,7 +35,7 @@ def copy_of(case: Path, scratch: Path) -> Path:
 
 
 def attempt(case: Path, runner: str) -> list[str]:
-    """What is not right, as sentences; none if all is."""
+    """A sentence for each fault."""
     with tempfile.TemporaryDirectory(prefix="case-") as scratch:
         trial = Trial(copy_of(case, Path(scratch)), runner)
         try:

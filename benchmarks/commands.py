@@ -1,7 +1,7 @@
-"""The command line as a user runs it, and what no command may ever do: hang, crash, or show a traceback.
+"""Runs the command line as a user does, and reports hangs, crashes and tracebacks.
 
-A command that fails says one sentence, `engine: ...`, on its last line and exits 1 (failed), 2 (wrong recipe or flag)
-or 130 (interrupted).
+A command that fails prints one sentence, `engine: ...`, as its last line and exits with 1 (failed), 2 (wrong recipe or
+flag) or 130 (interrupted).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TRACEBACK = "Traceback (most recent call last)"
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a command answered. `code` is negative where a signal ended it, None where it was ended as hung."""
+    """The result of a command. `code`: negative if a signal ended it, None if it was ended because it hung."""
 
     arguments: tuple[str, ...]
     code: int | None
@@ -35,17 +35,17 @@ class Done:
 
     @property
     def text(self) -> str:
-        """Everything it printed, on one line each, white space folded: sentences may be wrapped."""
+        """All output, with each line unwrapped and white space collapsed."""
         return " ".join(f"{self.out}\n{self.err}".split())
 
     @property
     def sentence(self) -> str:
-        """What it says went wrong; '' if it says nothing."""
+        """The command's error message; '' if there is none."""
         told = [line for line in self.err.splitlines() if line.startswith("engine: ")]
         return told[-1].removeprefix("engine: ") if told else ""
 
     def faults(self) -> list[str]:
-        """Sentences; none if it behaved, whatever it answered."""
+        """A sentence for each fault, apart from what the command answered."""
         name = "engine " + " ".join(self.arguments[:4])
         if self.code is None:
             return [f"{name}: hung for {self.seconds:.0f} s"]
@@ -70,7 +70,7 @@ def command(
     module: str = "pipelines.cli.commands",
     hangs_after: float = HANGS_AFTER_S,
 ) -> Done:
-    """Run it to its end. `before`: what to start it through; `memory`: the most address space it may take, in bytes."""
+    """Runs a command to its end. `before`: a command that starts it; `memory`: limit of its address space in bytes."""
 
     limit = ("sh", "-c", f'ulimit -v {memory // 1024}; exec "$@"', "sh") if memory else ()
     own = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
@@ -106,7 +106,7 @@ def rows(done: Done) -> list[dict[str, Any]]:
 
 
 def end_session(process: subprocess.Popen[str]) -> None:
-    """Kill the processes of the session this one leads, and no other."""
+    """Kills the processes of the session led by this one, and no others."""
     from benchmarks.soak import session
 
     for found, _ in list(session(process.pid)):

@@ -1,9 +1,9 @@
-"""How well the detectors, their consensus and the OCR see: COCO AP50 and words read, over real photos.
+"""Quality of the detectors, their consensus and the OCR: COCO AP50 and words read, on real photos.
 
     python -m benchmarks.detectors --data ../shared/data
 
-Everything goes through the specialists' own `annotate`, the consensus without any score cut before it. Mind
-that detectors trained on train2017 saw some of these images: the val2017 column counts the others alone.
+Calls the specialists' own `annotate`; the consensus gets all regions, whatever their score. Note that detectors trained
+on train2017 saw some of these images: the val2017 column counts only the others.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def detector(data: Path, name: str) -> OnnxDetector:
 
 
 def detect(data: Path, name: str, photos: Photos) -> tuple[list[Answer], float]:
-    """Answers, and seconds an image."""
+    """Answers, and seconds for each image."""
     specialist = detector(data, name)
     started = time.perf_counter()
     answers = specialist.annotate(photos.samples)
@@ -99,7 +99,7 @@ def detect(data: Path, name: str, photos: Photos) -> tuple[list[Answer], float]:
 
 
 def agree(found: dict[str, list[Answer]], photos: Photos, **options: Any) -> tuple[list[list[Region]], float]:
-    """The fused regions of every image, and seconds an image."""
+    """The fused regions of every image, and seconds for each image."""
     samples = [
         Sample(photo.image_id, photo.width, photo.height, regions=candidates({n: found[n][k] for n in found}))
         for k, photo in enumerate(photos.samples)
@@ -113,7 +113,7 @@ def agree(found: dict[str, list[Answer]], photos: Photos, **options: Any) -> tup
 
 
 def candidates(answers: dict[str, Answer]) -> list[Region]:
-    """Answers of several specialists as the worker would hand them on: named by producer."""
+    """Answers of several specialists as the worker passes them on: with the name of the producer."""
     named = []
     for producer, answer in answers.items():
         for region in answer.regions:
@@ -124,7 +124,7 @@ def candidates(answers: dict[str, Answer]) -> list[Region]:
 
 
 def words_read(folder: Path) -> tuple[int, int, float]:
-    """(read, legible, seconds an image): a word counts if its text is inside an overlapping line."""
+    """(read, legible, seconds for each image). A word counts if its text is in an overlapping line."""
     truth = json.loads((folder / "annotations.json").read_text())
     words: dict[int, list[dict[str, Any]]] = {image["id"]: [] for image in truth["images"]}
     for word in truth["annotations"]:

@@ -1,10 +1,10 @@
-"""How long measuring takes: COCO AP of 5,000 images x 100 boxes of 80 labels, against pycocotools by hand.
+"""Time of COCO AP for 5,000 images x 100 boxes of 80 labels, compared with plain pycocotools.
 
     python -m benchmarks.evaluate [--images 5000]
 
-By hand is what a script would do: dictionaries as in a results file, loadRes, evaluate, accumulate, summarize.
-Both sides start from objects in memory and run in turns in one process. Then the bootstrap: 1,000 resamples of
-the images by pycocotools would be as many accumulations.
+The plain side does what a script would: dictionaries as in a results file, loadRes, evaluate, accumulate, summarize.
+Both sides start from objects in memory and run in turns in one process. Then the bootstrap is timed: 1,000 resamples of
+the images, for which pycocotools would have to accumulate as often.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Found = Mapping[str, Sequence[Detection]]
 
 
 def simulate(images: int) -> tuple[dict[str, TruthImage], dict[str, list[Detection]]]:
-    """About seven objects an image, each found by a few of a hundred boxes, the rest anywhere."""
+    """About seven objects in each image, each found by a few of a hundred boxes; the other boxes are random."""
     random = np.random.default_rng(0)
     truth, found = {}, {}
     for n in range(images):

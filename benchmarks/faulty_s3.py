@@ -1,7 +1,7 @@
-"""An object store on loopback that misbehaves: moto's S3 server behind a proxy with faults drawn by seed.
+"""A misbehaving object store on loopback: moto's S3 server behind a proxy with faults drawn by seed.
 
-The proxy is slow, answers 500 and 503 in bursts, resets connections before or after it passed a request on, and loses
-the answer of conditional puts that succeeded. `faults` counts what it did.
+The proxy is slow, answers 500 and 503 in bursts, resets connections before or after it forwards a request, and loses
+the response of conditional puts that succeeded. `faults` counts what it did.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HOPS = {"connection", "keep-alive", "transfer-encoding", "host", "content-lengt
 
 @dataclass(slots=True)
 class Faults:
-    """What to do with the next request. A burst is a few error answers in a row."""
+    """Decides what to do with the next request. A burst is a few errors in a row."""
 
     seed: int
     slow_s: float = 0.03
@@ -41,7 +41,7 @@ class Faults:
         self._dice.seed(self.seed)
 
     def next(self, path: str, *, conditional: bool) -> str:
-        """ "", "500", "503", "reset before", "reset after", "lost put"."""
+        """ "", "500", "503", "reset before", "reset after" or "lost put"."""
         with self._lock:
             time.sleep(self._dice.uniform(0, self.slow_s))
             fault = self._draw(path, conditional)
@@ -66,7 +66,7 @@ class Faults:
 
 @contextmanager
 def faulty_s3(faults: Faults) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-    """The environments that reach the server through the proxy, and past it. It has the bucket `sets`."""
+    """Environment variables for reaching the server through the proxy, and directly. It has the bucket `sets`."""
     import urllib.request
 
     from moto.server import ThreadedMotoServer
@@ -133,7 +133,7 @@ def _handler(host: str, port: int, faults: Faults) -> type[http.server.BaseHTTPR
                 self.wfile.write(data)
 
         def _reset(self) -> None:
-            """The connection ends with RST, not with an orderly goodbye."""
+            """Ends the connection with RST instead of an orderly close."""
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
             self.connection.shutdown(socket.SHUT_RD)

@@ -1,8 +1,10 @@
-"""The filter chain over a million regions, against reading and rewriting the same Parquet.
+"""Speed of the filter chain over a million regions, compared with reading and rewriting the same Parquet.
 
-python -m benchmarks.filters [--regions 1000000]. The data is simulated: shards of 1,000 images, about 7 regions
-an image by 3 producers with 80 labels, 3 texts, phrases, a parse. Both sides run in one process and write as
-the engine does; the ratio is what counts, seconds are this machine's.
+    python -m benchmarks.filters [--regions 1000000]
+
+The data is simulated: shards of 1,000 images; each image has about 7 regions by 3 producers with 80 labels, 3 texts,
+phrases and a parse. Both sides run in one process and write as the engine does. The ratio counts; the seconds depend on
+the machine.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ def rewrite(folder: Path) -> None:
 
 
 def filtered(folder: Path) -> dict[str, int]:
-    """Read what the filters read, judge, write verdicts; what happened to the regions."""
+    """Reads the columns that the filters need, judges, and writes verdicts. Returns the outcomes of the regions."""
     rules: list[tuple[str, Rule, dict[str, Any]]] = [(name, resolve("filter", name, CATALOG)[1], {}) for name in CHAIN]
     regions: dict[str, int] = {}
     for path in sorted(folder.glob("*.record.parquet")):

@@ -1,9 +1,9 @@
-"""Several detectors as one: without labels, and fitted to labels of other photos (five folds).
+"""Quality of several detectors fused into one: without labels, and fitted to labels of other photos (five folds).
 
     python -m benchmarks.fusion --data ../shared/data
 
-AP50, F1 of what is kept, and the calibration error above the floor, beside the best single detector: its AP50, and
-its F1 at the floor that suits it best, which nobody knows without labels.
+Reports AP50, F1 of what is kept, and the calibration error above the floor. The best single detector stands beside it,
+with its AP50 and its F1 at its best floor, which can be known only with labels.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _short(names: Sequence[str]) -> str:
 
 
 def seen(data: Path) -> tuple[dict[str, TruthImage], Mapping[str, Found]]:
-    """What people drew, and what each detector finds."""
+    """The human boxes, and the answers of each detector."""
     photos = Photos(data / "coco" / "dev")
     labels = {row["id"]: row["name"] for row in photos.truth.dataset["categories"]}
     truth = {}
@@ -104,7 +104,7 @@ def fused(
 def cross_validated(
     truth: Mapping[str, TruthImage], found: Mapping[str, Found]
 ) -> tuple[dict[str, list[Detection]], dict[str, float]]:
-    """Each photo by a fit to the other folds, and the floor that came with it."""
+    """Each photo fused with a fit to the other folds, and the floor of that fit."""
     names = sorted(truth)
     order = np.random.default_rng(0).permutation(len(names))
     answer: dict[str, list[Detection]] = {}
@@ -122,7 +122,7 @@ def cross_validated(
 
 
 def _line(name: str, truth: Mapping[str, TruthImage], found: Found, floors: Mapping[str, float] | None = None) -> None:
-    """`floors`: by photo, those of its fit; without them the best F1 is that of the best floor for these photos."""
+    """`floors`: the floor of the fit for each photo. Without them F1 is measured at the best floor for these photos."""
     ap50 = measure_boxes(truth, {image: [one for one in found[image] if one.score >= 0.01] for image in truth})
     if floors is None:
         best = max(f1(truth, found, dict.fromkeys(truth, floor)) for floor in np.arange(0.1, 0.9, 0.02).tolist())

@@ -1,10 +1,10 @@
-"""Mutated inputs through the real command line: no crash, no hang, no traceback, bounded memory, all accounted for.
+"""Runs the command line on mutated inputs: no crash, hang or traceback, bounded memory, and every input accounted for.
 
     python -m benchmarks.fuzz [--seed 0] [--kinds images tars parquet coco recipes] [--only KIND/NUMBER] [--keep FOLDER]
 
-500 images, 100 tars, 100 Parquet files, 100 COCO jsons, 100 recipes, each drawn from the seed and its number alone, so
-`--only coco/17` is the same json again. `engine run --runner local` and `engine status` run in a process that may take
-4 GiB; a command that does not end in 60 s is a hang. Exits 1 on any fault.
+500 images, 100 tars, 100 Parquet files, 100 COCO jsons and 100 recipes, each drawn from the seed and its number alone,
+so that `--only coco/17` gives the same json again. `engine run --runner local` and `engine status` run in a process
+with at most 4 GiB; a command that has not ended after 60 s counts as a hang. Exits 1 on any fault.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _INPUTS = re.compile(r"^inputs +([\d,]+) = (.*?) +\((adds up|DOES NOT)", re.MULT
 
 @dataclass(slots=True)
 class Row:
-    """What came of one kind."""
+    """The results of one kind."""
 
     tried: int = 0
     refused: int = 0  # with a sentence
@@ -46,7 +46,7 @@ class Row:
 
 @dataclass(slots=True)
 class Item:
-    """One data set: its folder with a recipe, how many inputs the source holds, and what is lost without a word."""
+    """One data set: its folder with a recipe, and how many inputs and annotations its source holds."""
 
     folder: Path
     tried: int = 1
@@ -74,7 +74,7 @@ def make_tar(folder: Path, dice: random.Random) -> Item:
 
 
 def _images_in(data: bytes) -> int:
-    """Files called like an image that Python's tarfile finds, looking past the end of each tar in the file."""
+    """Files with the extension of an image that Python's tarfile finds, also after the end of each tar in the file."""
     found = 0
     try:
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:", ignore_zeros=True) as tar:
@@ -107,7 +107,7 @@ def make_coco(folder: Path, dice: random.Random) -> Item:
 
 
 def _listed(path: Path) -> dict[str, int]:
-    """How many images and annotations a json lists, if it can be read at all."""
+    """How many images and annotations a json lists, if it can be parsed."""
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
@@ -138,7 +138,7 @@ MAKERS: dict[str, Callable[[Path, random.Random], Item]] = {
 
 
 def attempt(worker: Worker, item: Item, row: Row, *, verbose: bool = False) -> list[str]:
-    """Runs one data set and looks at its account; what is wrong, as sentences."""
+    """Runs one data set and checks its account. Returns a sentence for each fault."""
     row.tried += item.tried
     if item.dry:
         dry = worker.run(item.folder, "run", "--dry-run", *item.more)

@@ -1,6 +1,6 @@
-"""Drawn, valid inputs of each kind and their mutations: images, tars, Parquet files, COCO jsons. Recipes: fuzz_recipes.
+"""Valid inputs and their mutations: images, tars, Parquet files, COCO jsons. fuzz_recipes.py makes recipes.
 
-Each function of a seeded `dice` writes into a folder and is the same for the same seed.
+Each function draws from a seeded `dice` and writes into a folder; the same seed gives the same files.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _FORMATS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
 
 @functools.cache
 def seeds() -> list[tuple[str, bytes]]:
-    """(ending, bytes) of one valid image of each format this Pillow writes; two are turned by EXIF."""
+    """(ending, bytes) of one valid image in each format that Pillow writes here; two have an EXIF turn."""
     draw = np.random.default_rng(0)
     found = []
     for number, (kind, ending, mode, options) in enumerate(_FORMATS):
@@ -74,7 +74,7 @@ def mutated_image(dice: random.Random) -> tuple[str, bytes]:
 
 
 def _sized_png(data: bytes, dice: random.Random) -> bytes:
-    """Its header, with a right checksum, says another size or depth."""
+    """A PNG whose header, with a valid checksum, has another size or depth."""
     header = bytearray(data[12:29])
     at, values = dice.choice(((4, (0, 1, 2**16, 2**31 - 1, 2**32 - 1)), (8, (0, 1, 10**5, 2**32 - 1))))
     header[at : at + 4] = dice.choice(values).to_bytes(4, "big")
@@ -146,7 +146,7 @@ def _add_odd(tar: tarfile.TarFile, number: int, dice: random.Random) -> None:
 
 
 def write_parquet(path: Path, dice: random.Random) -> None:
-    """Rows with images, or with names of images, in columns of usual and odd types."""
+    """Rows with images or names of images, in columns of usual and odd types."""
     count = dice.choice((0, 1, 5, 5, 12))
     table = pa.table(_columns(count, dice))
     if dice.random() < 0.1 and table.num_columns > 1:
@@ -194,7 +194,7 @@ def _columns(count: int, dice: random.Random) -> dict[str, pa.Array]:
 
 
 def write_coco(folder: Path, dice: random.Random) -> None:
-    """Three photos, inst.json with boxes and masks, caps.json; one of the two, or both, changed."""
+    """Three photos, inst.json with boxes and masks, and caps.json; one or both of the jsons are mutated."""
     (folder / "photos").mkdir()
     images = []
     for number in range(3):

@@ -1,4 +1,4 @@
-"""Recipes that work, and their mutations: values, keys, names a letter off, text. Nothing in them leaves the folder."""
+"""Valid recipes and their mutations: values, keys, misspelt names, text. No path in them leaves the folder."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ SEEDS: tuple[dict[str, Any], ...] = (
 
 
 def write_recipe(folder: Path, dice: random.Random) -> list[str]:
-    """Writes photos, a list and recipe.yaml; answers with what else the command is given."""
+    """Writes photos, a list and recipe.yaml. Returns further arguments for the command."""
     (folder / "photos").mkdir()
     for number in range(3):
         ending, data = seeds()[number]
@@ -72,7 +72,7 @@ def write_recipe(folder: Path, dice: random.Random) -> list[str]:
 
 
 def _leaf_changed(seed: dict[str, Any], dice: random.Random) -> dict[str, Any]:
-    """One number, word or list is another: what a hand that errs writes, not what a machine breaks."""
+    """Changes one number, word or list, as a user may by mistake."""
     document = deepcopy(seed)
     inside: Any = document
     while True:
@@ -86,7 +86,7 @@ def _leaf_changed(seed: dict[str, Any], dice: random.Random) -> dict[str, Any]:
 
 
 def _misspelt(text: str, dice: random.Random) -> str:
-    """A letter of some word dropped, doubled or changed; words of paths and URLs too."""
+    """Drops, doubles or changes a letter of a word, also in paths and URLs."""
     for _ in range(dice.randint(1, 2)):
         at = dice.choice([place for place, letter in enumerate(text) if letter.isalpha()])
         text = text[:at] + dice.choice(("", text[at] * 2, "x", text[at].upper())) + text[at + 1 :]

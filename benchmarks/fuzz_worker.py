@@ -1,6 +1,7 @@
-"""The process benchmarks/fuzz.py tries commands in: one JSON line in, {folder, arguments}, one out, {code, out, err}.
+"""The process in which benchmarks/fuzz.py runs commands. As JSON lines, it reads {folder, arguments} and writes
+{code, out, err}.
 
-A command that crashes or hangs takes this process with it and no other; the parent sees that and starts a new one.
+A command that crashes or hangs ends only this process; the parent notices and starts a new one.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ RENEWED_AFTER = 50  # commands
 
 
 class Worker:
-    """Runs commands in a process of its own with at most `memory` bytes of address space."""
+    """Runs commands in a separate process with at most `memory` bytes of address space."""
 
     def __init__(self, memory: int) -> None:
         self.memory, self.peak_kib, self._commands = memory, 0, 0

@@ -1,12 +1,11 @@
-"""What ingest costs beside a plain loop that reads each image, hashes it and lets Pillow parse its header.
+"""Cost of ingest, compared with a plain loop that reads each image, hashes it and parses its header with Pillow.
 
     python -m benchmarks.ingest [--images 3000]
 
-For a folder, for tars and for Parquet: the listing and then the probing, by one worker in this process, as `engine run`
-has them done, up to where images are placed. The plain loop walks the folder, reads the tars with `tarfile` and the
-Parquet files batch by batch; it keeps nothing and writes nothing, and it reads no captions. They take turns; medians
-of the turns but the first, in which modules are imported, by the clock and then in CPU seconds, which a busy machine
-changes little.
+For a folder, tars and Parquet: listing and then probing by one worker in this process, as in `engine run`, without
+assigning shards. The plain loop walks the folder, reads tars with `tarfile` and Parquet files in batches; it writes
+nothing and reads no captions. Both sides take turns. Results are medians without the first turn, which imports modules,
+in seconds and then in CPU seconds, which depend less on other load.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def recipe_of(dataset: Path, source: dict[str, str]) -> Recipe:
 
 
 def ingest(dataset: Path, source: dict[str, str], clock: Clock) -> tuple[int, float, float]:
-    """Images, seconds of listing, seconds of probing."""
+    """(images, seconds of listing, seconds of probing)"""
     recipe = recipe_of(dataset, source)
     storage, node = Storage(str(dataset)), probe_node(recipe)
     open_dataset(storage, recipe)

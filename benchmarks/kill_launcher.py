@@ -1,12 +1,11 @@
-"""Runs an `engine` command and ends it with SIGKILL at a chosen moment, counted in changes of the data set.
+"""Runs an `engine` command and kills it with SIGKILL at a chosen change of the data set.
 
     python -m benchmarks.kill_launcher LOG AT WHEN engine-arguments...
 
-Each put, create, upload and removal of engine.storage.files is a numbered change; LOG gets one line each,
-`number name`.
-At number AT the process kills itself: `before` the change, `inside` it (the temporary file is written, not yet
-renamed or linked), `after` it, or `later`, some way towards the next. `clock`: AT is milliseconds since the command
-began. AT of -1 kills nothing.
+Each put, create, upload and removal of engine.storage.files is a change with a number, written to LOG as a line
+`number name`. At number AT the process kills itself: `before` the change; `inside` it (the temporary file is written,
+but not renamed or linked); `after` it; or `later`, before the next one. With `clock`, AT is in milliseconds since the
+start. An AT of -1 kills nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ WHENS = ("before", "inside", "after", "later")
 
 
 class Killer:
-    """Counts the changes of this process, and ends it."""
+    """Counts the changes of this process, and kills it."""
 
     def __init__(self, log: Path, at: int, when: str) -> None:
         self.log, self.at, self.when, self.count = log, at, when, 0

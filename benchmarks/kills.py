@@ -1,12 +1,12 @@
-"""Kill a run with -9 at chosen moments of each stage, give the same command again, and compare every byte.
+"""Kills a run at chosen moments of each stage, runs the same command again, and compares every byte.
 
     python -m benchmarks.kills [--kills 10] [--seed 0] [--stages ingest placing ...] [--keep FOLDER]
 
-A small world is ingested, placed, annotated, surveyed, judged and released; another goes through a round of refinement
-(training, proposing, merging); a third command fits a calibration. Every file of the data set but those in runs/ must
-be what a run left in peace makes: names, bytes, no file more and none less. A run is killed before, inside, after or
-some time after one of its changes to the data set (benchmarks/kill_launcher.py), drawn by seed within the stage; the
-run starts from a copy of the set as it was when that stage began. Local runner; benchmarks/soak.py kills Ray.
+A small world is ingested, annotated, judged and released; another one goes through a round of refinement (training,
+proposing, merging); a third command fits a calibration. In the end the data set, apart from runs/, must have the same
+files with the same bytes as after an undisturbed run. A run is killed before, inside, after or some time after one of
+its changes to the data set (benchmarks/kill_launcher.py), drawn by seed within the stage. It starts from a copy of the
+data set at the beginning of that stage. Uses the local runner; benchmarks/soak.py kills Ray.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def recipe(rounds: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where runs that are killed in a stage begin: a data set, its recipe's folder, and the changes of that stage."""
+    """Where runs to be killed in a stage start: a data set, the folder of its recipe, and the changes of that stage."""
 
     folder: Path
     changes: tuple[int, ...]
@@ -84,7 +84,7 @@ class Start:
 
 
 def launch(folder: Path, at: int, when: str, arguments: Sequence[str]) -> tuple[Done, list[str]]:
-    """One command, and the names of what it changed, in order."""
+    """Runs one command. Returns the names of what it changed, in order."""
     log = folder / "changes.log"
     log.unlink(missing_ok=True)
     given = (str(log), str(at), when, *arguments)
@@ -98,7 +98,7 @@ def stage_of(name: str) -> str:
 
 
 def contents(dataset: Path) -> dict[str, str]:
-    """{name: sha256} of every file but those in runs/."""
+    """{name: sha256} of every file outside of runs/."""
     files = {str(path.relative_to(dataset)): path for path in dataset.rglob("*") if path.is_file()}
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
@@ -114,7 +114,7 @@ def differences(right: dict[str, str], found: dict[str, str]) -> list[str]:
 
 
 def prepare(folder: Path, stages: Sequence[str]) -> tuple[dict[str, Start], dict[str, dict[str, str]]]:
-    """For each stage where its runs begin, and what the whole set must be in the end."""
+    """The start of each stage, and the final contents of an undisturbed run."""
     starts: dict[str, Start] = {}
     right: dict[str, dict[str, str]] = {}
     for rounds in (0, 1):
@@ -141,7 +141,7 @@ def prepare(folder: Path, stages: Sequence[str]) -> tuple[dict[str, Start], dict
 
 
 def _start(folder: Path, place: Path, stage: str, changes: list[str]) -> Start:
-    """The set as it is when the stage begins: a run that is killed before the stage's first change."""
+    """The data set at the start of a stage: made by a run that is killed before the stage's first change."""
     shutil.copytree(place, folder, ignore=lambda *_: ["ds"])
     first = next(number for number, name in enumerate(changes) if stage_of(name) == stage)
     done, _ = launch(folder, first, "before", RUN)
@@ -152,7 +152,7 @@ def _start(folder: Path, place: Path, stage: str, changes: list[str]) -> Start:
 
 
 def launch_rest(folder: Path) -> list[str]:
-    """What a run from here changes, tried in a copy."""
+    """The changes that a run from here makes, found by running it in a copy."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         copy = Path(temporary) / "copy"
         shutil.copytree(folder, copy)
@@ -169,7 +169,7 @@ def _must(done: Done) -> None:
 def attempt(
     start: Start, right: dict[str, str], scratch: Path, number: int, dice: random.Random
 ) -> tuple[str, list[str]]:
-    """Kills one run and runs it again. Where it was killed, and what is wrong."""
+    """Kills one run and runs it again. Returns where it was killed, and a sentence for each fault."""
     start.begin(scratch)
     at, when = dice.choice(start.changes), WHENS[number % len(WHENS)]
     done, changes = launch(scratch, at, when, start.arguments)

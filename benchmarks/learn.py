@@ -1,11 +1,11 @@
-"""What a tiny Florence-2 learns from nothing of the synthetic world, and whether its scores mean anything.
+"""What a tiny Florence-2 learns from scratch on the synthetic world, and whether its scores are calibrated.
 
     python -m benchmarks.learn --out /tmp/learn [--mix | --noisy] [--steps 3000] [--images 3000] [--seed 0]
 
-3,000 scenes of 96 pixels to learn from, 400 to fit a calibration on, 400 held out. Training is what `engine train`
-does, on one core, and goes on where it was stopped. `--mix`: detection, captions and grounding in one model.
-`--noisy`: 1,500 scenes, labelled by an annotator that is often wrong and filtered, and 2,000 steps with what small
-networks need for it (docs/guide/4-training.md).
+Uses 3,000 scenes of 96 pixels for training, 400 for fitting a calibration and 400 for testing. Trains as `engine train`
+does, on one core, and resumes after an interruption. `--mix`: detection, captions and grounding in one model.
+`--noisy`: 1,500 scenes labelled by an unreliable annotator and filtered, and 2,000 steps with the options that small
+models need for that (docs/guide/4-training.md).
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def record(scene: Scene) -> dict[str, Any]:
 
 
 def seen(scene: Scene, annotator: NoisyAnnotator) -> dict[str, Any]:
-    """What the annotator makes of the scene: of what it is sure of, one box a place."""
+    """The annotator's boxes of a scene above its floor, one for each place."""
     (answer,) = annotator.annotate([Sample(f"{scene.index:032x}", SIZE, SIZE, regions=scene.truth.regions)])
     sure = [one for one in answer.regions if (one.score or 0.0) >= _SURE]
     sure = [one for one in sure if min(one.x2 - one.x1, one.y2 - one.y1) >= _MIN_SIDE * SIZE]
@@ -88,7 +88,7 @@ def seen(scene: Scene, annotator: NoisyAnnotator) -> dict[str, Any]:
 
 
 def draw(folder: Path, images: int, tasks: Sequence[str], *, seed: int, noisy: bool = False) -> Path:
-    """The pairs of all tasks, once; the images beside them."""
+    """Makes the pairs of all tasks once, with the images beside them."""
     file = folder / f"pairs-of-{len(tasks)}.parquet"
     if file.exists():
         return file
@@ -107,7 +107,7 @@ def draw(folder: Path, images: int, tasks: Sequence[str], *, seed: int, noisy: b
 
 
 def learn(options: argparse.Namespace, pairs: Path, tasks: Sequence[str]) -> tuple[str, dict[str, Any], float]:
-    """(folder of the model, what training.json says, CPU seconds)."""
+    """(folder of the model, content of training.json, CPU seconds)"""
     import yaml
 
     from pipelines.training.train import fit
@@ -149,7 +149,7 @@ class ParsedRegion:
 
 
 class Answers:
-    """What a model says of scenes, and what is true of them."""
+    """The answers of a model for scenes, and the truth."""
 
     def __init__(self, folder: str, of: Sequence[Scene]) -> None:
         import torch
@@ -198,7 +198,7 @@ class Answers:
         return report
 
     def captions(self) -> float:
-        """The share that is the true one, word for word."""
+        """The share of captions that equal the true one, word for word."""
         from model.decoding.predict import predict
         from model.network.encoding import make_question
 
@@ -208,7 +208,7 @@ class Answers:
         return float(np.mean([one.parsed.text in true for one, true in zip(said, brief, strict=True)]))
 
     def grounding(self) -> float:
-        """Of the true pairs' phrase and box, the share that is answered with IoU .5 or more."""
+        """The share of true pairs of phrase and box that the model answers with an IoU of .5 or more."""
         from model.decoding.predict import predict
         from model.network.encoding import make_question
         from model.pairs.parsing import parse_target as parsed
@@ -230,7 +230,7 @@ class Answers:
 
 
 def honesty(fit: Answers, test: Answers) -> dict[str, Any]:
-    """AUROC and calibration of generated boxes; AUROC of true annotations over corrupted ones, teacher-forced."""
+    """AUROC and calibration of generated boxes; AUROC of true annotations against corrupted ones, teacher-forced."""
     from sklearn.metrics import roc_auc_score
 
     seen, held = fit.detections(), test.detections()
@@ -251,7 +251,7 @@ def honesty(fit: Answers, test: Answers) -> dict[str, Any]:
 
 
 def corrupted(answers: Answers) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Scores of the annotations of each scene as they are; and of one of them with another label or place."""
+    """Scores of the annotations of each scene as they are, and of corrupted ones."""
     from model.decoding.score import score
     from model.network.encoding import make_question
     from model.pairs.targets import Item, in_target_order, write_target
@@ -276,7 +276,7 @@ def corrupted(answers: Answers) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, A
 
 
 def _broken(item: Any, random: np.random.Generator, classes: Sequence[str]) -> Any:
-    """Half of them with another label, half of them elsewhere: moved by half an image, so that nothing is left."""
+    """Half of the annotations with another label, the other half moved by half an image, away from any object."""
     if random.integers(2):
         return item._replace(label=str(random.choice([name for name in classes if name != item.label])))
     x1, y1, x2, y2 = item.box

@@ -1,9 +1,9 @@
-"""How well masks made from human boxes fit the human masks, beside the box itself taken as a mask.
+"""How well masks made from human boxes fit the human masks, compared with the box itself taken as a mask.
 
     python -m benchmarks.masks --data ../shared/data
 
-Boxes: those of COCO that the specialists work on (no crowds, both sides of 16 pixels or more, at most .9 of the
-image), all of an image. `IoU of all`: of every such box, the box itself where no mask was given.
+Uses the COCO boxes that the specialists accept (no crowds, both sides of 16 pixels or more, at most .9 of the image).
+`IoU of all` includes boxes without a mask, for which the box itself counts.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def main() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Of each box: the mask's score, NaN without a mask, and its true IoU."""
+    """For each box the score of its mask, NaN if it has none, and its true IoU."""
 
     score: Floats
     iou: Floats
 
     def calibration(self) -> str:
-        """Mean score and mean IoU by fifths of the score, and how well they go together."""
+        """Mean score and mean IoU by fifths of the score, and their correlation."""
         there = np.flatnonzero(np.isfinite(self.score))
         if len(there) < 5:
             return "too few masks"
@@ -80,7 +80,7 @@ class Boxes:
         self.alone = np.array([self._iou(sample, r, _box_mask(sample, r)) for sample, r in self._all()])
 
     def ask(self, specialist: Specialist) -> tuple[Given, float]:
-        """What it gives, and seconds a box."""
+        """The result, and seconds for each box."""
         specialist.load()
         started = time.perf_counter()
         answers = specialist.annotate(self.samples)
@@ -120,7 +120,7 @@ def _box_mask(sample: Sample, region: Region) -> str:
 
 
 def _above(given: Given, floor: float) -> Given:
-    """What is given with such a min_quality: of human boxes the score is the expected IoU itself."""
+    """What is given at this min_quality; for human boxes the score is the expected IoU."""
     low = ~(given.score >= floor)
     return Given(np.where(low, np.nan, given.score), np.where(low, np.nan, given.iou))
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.memory
 
-Each peak is a fresh process's own high-water mark (VmHWM: `ru_maxrss` would start at the parent's), with the
+Each peak is the high-water mark of a fresh process (VmHWM; `ru_maxrss` would start at that of the parent), with the
 settings of the C library that the engine gives its workers.
 """
 
@@ -37,7 +37,7 @@ def recipe_of(dataset: Path, photos: Path, shard: int) -> Recipe:
 
 
 def work(dataset: Path, name: str, images: int) -> None:
-    """One unit in this process; prints its peak in MiB, and what it was before the unit."""
+    """Runs one unit in this process. Prints the peak in MiB, and the memory before the unit."""
     nodes = {node.name: node for node in annotation_nodes(recipe_of(dataset, dataset, images))}
     node = nodes[name]
     worker = Worker(node, WorkerContext(nodes, str(dataset)), guarded=True)

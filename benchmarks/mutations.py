@@ -1,4 +1,4 @@
-"""Seeded damage: to bytes, to the text of json, and to the values of a document. The same seed, the same damage."""
+"""Damage drawn by seed: to bytes, to the text of json, and to the values of a document."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ODD: tuple[Any, ...] = (
 
 
 def damaged(data: bytes, dice: random.Random, other: bytes = b"") -> bytes:
-    """One to three changes: bits flipped, cut off, a piece taken out, doubled, zeroed, overwritten or from `other`."""
+    """One to three changes: flipped bits, or pieces cut off, removed, doubled, zeroed, overwritten, or from `other`."""
     for _ in range(dice.randint(1, 3)):
         how: Change = dice.choice(_BYTES)
         data = how(data, dice, other or data)
@@ -36,7 +36,7 @@ def _flip(data: bytes, dice: random.Random, _: bytes) -> bytes:
 
 
 def _flip_early(data: bytes, dice: random.Random, _: bytes) -> bytes:
-    """Headers are where most is decided."""
+    """Flips a bit near the start, where headers are."""
     return _flip(data[:512], dice, b"") + data[512:]
 
 
@@ -62,7 +62,7 @@ def _zero(data: bytes, dice: random.Random, _: bytes) -> bytes:
 
 
 def _number(data: bytes, dice: random.Random, _: bytes) -> bytes:
-    """An extreme number somewhere, in two or four bytes of either order."""
+    """Writes an extreme number of two or four bytes, in either byte order, at a random position."""
     value, size = dice.choice(_SIZES), dice.choice((2, 4))
     number = (value & ((1 << 8 * size) - 1)).to_bytes(size, "little" if dice.random() < 0.5 else "big")
     start = dice.randint(0, max(0, min(len(data), dice.choice((64, 512, len(data)))) - size))
@@ -89,7 +89,7 @@ _BYTES: tuple[Change, ...] = (
 
 
 def changed_document(document: Any, dice: random.Random) -> Any:
-    """A copy in which one to three values are odd ones, gone, doubled, of another type, or another's."""
+    """A copy in which one to three values are odd, missing, doubled, of another type, or swapped."""
     document = deepcopy(document)
     for _ in range(dice.randint(1, 3)):
         places = list(_places(document))
@@ -136,7 +136,7 @@ def _of_another_type(value: Any, dice: random.Random) -> Any:
 
 
 def json_bytes(document: Any, dice: random.Random) -> bytes:
-    """Mostly UTF-8; sometimes with a byte order mark, in UTF-16, with a key that stands twice, or broken."""
+    """Mostly UTF-8; sometimes with a byte order mark, in UTF-16, with a doubled key, or broken."""
     text = json.dumps(document, ensure_ascii=dice.random() < 0.5, indent=dice.choice((None, 1)))
     how = dice.choice(("plain",) * 6 + ("bom", "utf-16", "utf-16-le", "latin-1", "twice", "nested", "bytes", "bytes"))
     if how == "twice" and text.startswith("{"):

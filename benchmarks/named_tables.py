@@ -1,12 +1,12 @@
-"""Every named query over a million regions, from opening the data set to the last row.
+"""Time of every named query over a million regions, from opening the data set to the last row.
 
     python -m benchmarks.named_tables [--images 100000] [--keep FOLDER]
     python -m benchmarks.named_tables --captions captions.jsonl [--granularity more_detailed]
 
-The data set is simulated: 10 regions an image (two of them merged), a region text for nearly each, two texts, no two
-the same in the whole set, ten phrases, a parse, verdicts of the engine's own rules. "cold" is the first query of a
-new process after the files were dropped from the system's cache as far as an ordinary user can, "warm" the best of
-three in the same process, "CPU" the processor seconds of that, on all cores: what a busy machine changes least.
+The data set is simulated: each image has 10 regions (two of them merged), a text for nearly each region, two texts that
+are unique in the data set, ten phrases, a parse, and verdicts of the engine's rules. "cold" is the first query of a new
+process, after the files were dropped from the system's cache as far as a normal user can; "warm" is the best of three
+more; "CPU" is the processor time of that one over all cores, which depends least on other load.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _simulate_shard(con: Any, storage: Storage, shard: int) -> None:
 
 
 def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table under a schema; columns it lacks are 0, '' or empty lists."""
+    """The table with all columns of a schema; missing ones are 0, '' or empty lists."""
     columns = []
     for field in schema:
         if field.name in table.column_names:
@@ -201,7 +201,7 @@ def _commit(storage: Storage, folder: str, shard: int, table: pa.Table) -> None:
 
 
 def captioned(folder: Path, file: Path, granularity: str) -> None:
-    """A data set of the captions of a JSON-lines file (image_id, text), all of them people's, and parsed."""
+    """A data set with the captions of a JSON-lines file (image_id, text), all human, and parsed."""
     from specialists.spacy_parse.specialist import SpacyParse
 
     parser = SpacyParse()
@@ -230,7 +230,7 @@ def captioned(folder: Path, file: Path, granularity: str) -> None:
 
 
 def measured(folder: str, name: str, rounds: int) -> tuple[float, float, float, int]:
-    """Seconds of the first query of this process, of the best of the next, its processor seconds, and how many rows."""
+    """(seconds of the first query in this process, of the best of the next, its CPU seconds, number of rows)"""
     seconds, rows = [], 0
     for _ in range(1 + rounds):
         started, worked = time.perf_counter(), time.process_time()
@@ -240,7 +240,7 @@ def measured(folder: str, name: str, rounds: int) -> tuple[float, float, float, 
 
 
 def forget(folder: Path) -> None:
-    """Ask the system to drop the data set's files from its cache."""
+    """Asks the system to drop the data set's files from its cache."""
     os.sync()
     for path in folder.rglob("*.parquet"):
         descriptor = os.open(path, os.O_RDONLY)

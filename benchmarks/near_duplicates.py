@@ -1,10 +1,10 @@
-"""How far near-duplicates lie from their photos and photos from each other; and how long a million hashes take.
+"""Distances between near-duplicates and between different photos, and the time for a million hashes.
 
     python -m benchmarks.near_duplicates [--photos FOLDER] [--hashes 1000000]
 
-Photos are those scikit-image ships, without its drawings and regular patterns, and those of the folder. The million
-is simulated, in a process of its own for each kind: hashes of independent bits; hashes whose bits hang
-together, more than those of photos do; and the same where one image in ten is a copy of one and the same.
+Uses the photos that come with scikit-image, without drawings and regular patterns, and those of the folder. The million
+hashes are simulated, in a separate process for each kind: with independent bits; with bits more correlated than those
+of photos; and with one image in ten a copy of the same image.
 """
 
 from __future__ import annotations
@@ -122,8 +122,10 @@ def _spread(found: npt.NDArray[np.int64], *percents: int) -> str:
 
 
 def simulated(n: int, kind: str, random: np.random.Generator) -> tuple[Hashes, npt.NDArray[np.int64]]:
-    """n hashes, and which row each was copied from (its own if from none). Bits are the signs of numbers; a copy's
-    numbers are moved a little, so that those near zero flip."""
+    """n hashes, and the row that each was copied from (its own if it is no copy).
+
+    Bits are the signs of numbers. The numbers of a copy are moved a little, so that those near zero change their sign.
+    """
     whole = n - round(COPIES * n)
     factors = random.normal(size=(16, BITS)) * (0.0 if kind == "independent" else 0.2)
     source = np.concatenate([np.arange(whole), random.integers(0, 1 if kind == "one image" else whole, n - whole)])

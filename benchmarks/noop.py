@@ -1,11 +1,11 @@
-"""What the engine costs where a specialist costs nothing: `decodes` through a Worker beside a plain read and decode.
+"""Overhead of the engine for a specialist without cost: `decodes` in a Worker, compared with a plain read and decode.
 
     python -m benchmarks.noop [--images 3000]
 
-Two comparisons, shard by shard and in turns. On one core, everything pinned to it: CPU seconds, so a busy machine
-matters little. On two cores, plain loops with the two threads the Worker has: the clock. `ours` decodes with
-engine.images.decode.decode, which is what the Worker calls, `pillow` and `cv2` are what a script would write. The
-Worker also checks that each file is the one that was ingested (sha256), and writes and commits a Parquet file.
+Two comparisons, shard by shard and in turns. On one core with everything pinned to it: CPU seconds, which depend little
+on other load. On two cores: elapsed time, with plain loops in two threads, like the Worker. `ours` decodes with
+engine.images.decode.decode, which the Worker calls; `pillow` and `cv2` are what a script would use. The Worker also
+checks that each file is the one that was ingested (sha256), and commits a Parquet file.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def read_and_ours(path: str) -> object:
 
 
 def read_and_hash(path: str) -> object:
-    """What cannot be saved if a file that changed since ingest is to be noticed."""
+    """The least work with which a file that changed since ingest is noticed."""
     import hashlib
 
     with open(path, "rb") as file:
@@ -85,7 +85,7 @@ def read_and_cv2(path: str) -> object:
 
 
 def plainly(one: Callable[[str], object], shards: Sequence[Sequence[str]], threads: int) -> Work:
-    """Over a shard's files, each image given up as soon as it is there; with as many threads as the Worker has."""
+    """Decodes the files of a shard with as many threads as the Worker has, dropping each image at once."""
     pool = ThreadPoolExecutor(threads) if threads else None
 
     def drop(path: str) -> None:
@@ -99,7 +99,7 @@ def plainly(one: Callable[[str], object], shards: Sequence[Sequence[str]], threa
 
 
 def measure(sides: Sequence[Work], shards: int, clock: Callable[[], float]) -> npt.NDArray[np.float64]:
-    """Seconds: shards x sides. Each shard starts with another side."""
+    """Seconds as an array of shards x sides. The sides take turns in going first."""
     found = np.zeros((shards, len(sides)))
     for shard in range(shards):
         for turn in range(len(sides)):

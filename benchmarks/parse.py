@@ -1,10 +1,10 @@
-"""How fast `SpacyParse.parse` is beside bare `nlp.pipe` of the same pipeline: the cost of the extraction rules.
+"""Speed of `SpacyParse.parse` compared with bare `nlp.pipe` of the same pipeline: the cost of the extraction rules.
 
-    python -m benchmarks.parse --texts FILE.jsonl     one JSON object with a "text" a line, or one JSON string
+    python -m benchmarks.parse --texts FILE.jsonl     lines are JSON objects with a "text", or JSON strings
 
-Both sides parse the same distinct texts block by block, taking turns at who goes first, so that a busy
-machine slows both alike. The ratio is the median, over pairs of blocks (one in each order), of the quotient of
-CPU seconds; the quotient of the summed clock stands beside it. 1.00 means the rules cost nothing.
+Both sides parse the same distinct texts block by block and take turns in going first, so that other load slows both
+alike. The ratio is the median over pairs of blocks (one in each order) of the quotient of CPU seconds; the quotient of
+elapsed times is printed beside it. 1.00 means that the rules cost nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def read_texts(path: Path, limit: int) -> list[str]:
 
 
 def generated_texts(limit: int) -> list[str]:
-    """Distinct sentences of a caption's length, for a machine without caption files."""
+    """Distinct sentences of a caption's length, for machines without caption files."""
     subjects = ("a young woman", "two brown dogs", "the old man", "an orange cat", "several children", "a red bus")
     verbs = ("walking past", "sitting beside", "looking at", "standing near", "playing behind")
     things = ("a wooden bench", "the parked cars", "a small kitchen table", "three empty bottles", "a street sign")
@@ -53,14 +53,14 @@ def generated_texts(limit: int) -> list[str]:
 
 
 def seconds(work: Callable[[Sequence[str]], object], texts: Sequence[str]) -> tuple[float, float]:
-    """(CPU, clock)"""
+    """(CPU seconds, elapsed seconds)"""
     start, clock = time.process_time(), time.perf_counter()
     work(texts)
     return time.process_time() - start, time.perf_counter() - clock
 
 
 def compare(texts: Sequence[str], pipeline: str, batch_size: int) -> npt.NDArray[np.float64]:
-    """Seconds: pairs of blocks x (bare, parse) x (CPU, clock)."""
+    """Seconds as an array of pairs of blocks x (bare, parse) x (CPU, elapsed)."""
     ours = SpacyParse(pipeline=pipeline, batch_size=batch_size)
     ours.load()
     nlp = load_pipeline(pipeline)

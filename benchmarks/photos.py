@@ -1,6 +1,6 @@
-"""The photos the benchmarks work on: drawn ones with grain, or real ones repeated.
+"""Photos for the benchmarks: drawn ones with grain, or copies of real ones.
 
-A copy differs from its original by a comment in the file alone, so it has another id and the same cost.
+A copy differs from its original only by a comment in the file, so it has another image id and costs the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DISTINCT = 200  # so many are drawn, the rest are copies
 
 
 def drawn(folder: Path, count: int, *, width: int = 640, height: int = 480) -> None:
-    """JPEGs of about the size and detail of a phone's photo scaled down."""
+    """JPEGs with about the size and detail of a scaled-down phone photo."""
     from PIL import Image
 
     random = np.random.default_rng(0)
@@ -32,7 +32,7 @@ def drawn(folder: Path, count: int, *, width: int = 640, height: int = 480) -> N
 
 
 def repeated(originals: Sequence[bytes], folder: Path, count: int) -> None:
-    """`count` files, each original as often as the others."""
+    """`count` files, each original equally often."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         data = originals[number % len(originals)]
@@ -40,13 +40,13 @@ def repeated(originals: Sequence[bytes], folder: Path, count: int) -> None:
 
 
 def commented(jpeg: bytes, text: str) -> bytes:
-    """The same picture with a comment behind its first marker: other bytes, another id."""
+    """The same picture with a comment after its first marker: other bytes, another image id."""
     comment = text.encode()
     return JPEG_START + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[2:]
 
 
 def real(photos: Path | None) -> list[bytes]:
-    """The JPEGs of a folder; without one, the photos an installed package ships."""
+    """The JPEGs of a folder; without one, the photos that an installed package ships."""
     if photos is not None:
         return [path.read_bytes() for path in sorted(photos.glob("*.jp*g"))]
     return [_as_jpeg(path) for path in _shipped()]

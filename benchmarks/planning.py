@@ -1,10 +1,10 @@
-"""How long `engine run` takes to see that 100,000 committed shards leave nothing to do, and how much memory.
+"""How long `engine run` takes to find that 100,000 committed shards leave nothing to do, and how much memory.
 
     python -m benchmarks.planning [--shards 100000]
 
-The data set is simulated: every record and data file is there by name, hard links of a few files whose content
-is no JSON and no Parquet. Whoever opened one would fall over it, so that the run ends well shows that names are
-enough. The peak is that of the largest process below this one, Ray not being started.
+The data set is simulated: records and data files exist by name, as hard links to a few files that are neither JSON nor
+Parquet. Opening one would fail, so a run that ends well has read only names. The peak is that of the largest process
+below this one; Ray is not started.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def recipe_of(dataset: Path) -> Recipe:
 
 
 def simulate(recipe: Recipe, shards: int) -> int:
-    """Folders as a finished run leaves them; how many."""
+    """Makes folders as a finished run leaves them. Returns their number."""
     storage = Storage(recipe.dataset)
     open_dataset(storage, recipe)
     nodes = all_nodes(recipe)

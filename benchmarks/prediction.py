@@ -1,12 +1,12 @@
-"""What prediction costs: the grammar beside free decoding, several tasks on one encoding beside one by one.
+"""Cost of prediction: with the grammar and free, and with several tasks on one encoding or one by one.
 
     python -m benchmarks.prediction                              an untrained tiny model
-    python -m benchmarks.prediction --preset base --images 8     of the released shape and vocabulary
+    python -m benchmarks.prediction --preset base --images 8     with the released shape and vocabulary
     python -m benchmarks.prediction --checkpoint FOLDER          a trained one, on scenes of the synthetic world
-    python -m benchmarks.prediction --malformed 500              what untrained models write on so many images
+    python -m benchmarks.prediction --malformed 500              answers of untrained models for that many images
 
-CPU seconds of one thread; sides take turns, ratios are medians over the rounds. Untrained models cannot end an answer
-(their </s> is silenced, for it is all they would say), so both sides write as many tokens as they may.
+CPU seconds of one thread. Sides take turns; ratios are medians over the rounds. Untrained models would end at once, so
+</s> is disabled for them and both sides write as many tokens as allowed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ GIVEN = {"": "", "caption": "a red ball", "names": "a red ball", "region": "<loc
 
 
 def untrained(preset: str, seed: int = 0) -> Florence:
-    """Of random weights; words of the released vocabulary's number are made up where the preset has it."""
+    """A model with random weights, and with made-up words if the preset has the released number of words."""
     texts = [f"{task.prompt} a red ball, two blue rings" for task in TASKS.values()]
     tokenizer = train_tokenizer(texts, size=600)
     lacking = preset_of(preset).vocabulary - 600
@@ -60,7 +60,7 @@ def cpu_seconds(work: Callable[[], Any]) -> float:
 
 
 def in_turns(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of each round, after one that is not counted."""
+    """CPU seconds of each round, after one round that is not counted."""
     for work in sides.values():
         work()
     found: dict[str, list[float]] = {name: [] for name in sides}
@@ -107,7 +107,7 @@ def grammar(florence: Florence, images: list[Pixels], tokens: int, rounds: int) 
 
 
 def whole(answer: Prediction, florence: Florence) -> bool:
-    """Read without a fault, and begun and ended as targets are."""
+    """Whether the answer parses without an error, and begins and ends as targets do."""
     ends = answer.ids[0], answer.ids[-1]
     return not answer.parsed.faults and ends == (florence.vocabulary.bos, florence.vocabulary.eos)
 
@@ -147,7 +147,7 @@ def together(florence: Florence, images: list[Pixels], tokens: int, rounds: int)
 
 
 def malformed(images: int, tokens: int, models: int = 5) -> None:
-    """All tasks, several untrained models."""
+    """All tasks, with several untrained models."""
     counts = {True: [0, 0], False: [0, 0]}  # constrained: answers, malformed ones
     for seed in range(models):
         florence, some = untrained("tiny", seed), world(images)[seed::models]

@@ -1,9 +1,9 @@
-"""A data set on an object store that misbehaves, beside one on a local disk: the same files, byte for byte.
+"""Runs on a misbehaving object store and on a local disk must give the same files, byte for byte.
 
     python -m benchmarks.s3_faults [--runs 2] [--seed 0] [--share 0.05] [--ray]
 
-Each run writes to a store of its own seed (benchmarks/faulty_s3.py): slow, bursts of 500 and 503, resets, answers of
-conditional puts that are lost although the put succeeded. Exits 1 on any difference, a failed run or a traceback.
+Each run writes to its own store (benchmarks/faulty_s3.py), with faults drawn by seed: slow answers, bursts of 500 and
+503, resets, lost responses of conditional puts that succeeded. Exits 1 on any difference, failed run or traceback.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST = 500.0  # seconds of a run
 
 
 def remote_contents(environment: dict[str, str]) -> dict[str, str]:
-    """{name: sha256} of every object of the data set but those in runs/, read past the proxy."""
+    """{name: sha256} of every object of the data set outside of runs/, read without the proxy."""
     import s3fs
 
     keys = {"key": environment["AWS_ACCESS_KEY_ID"], "secret": environment["AWS_SECRET_ACCESS_KEY"]}
@@ -40,7 +40,7 @@ def local_contents(dataset: Path) -> dict[str, str]:
 
 
 def _digest(name: str, data: bytes) -> str:
-    """Of all bytes, but of a manifest without what the recipe calls the data set."""
+    """sha256 of the bytes; for a manifest without the URL of the data set."""
     if name.endswith("/manifest.json"):
         manifest = json.loads(data)
         manifest.pop("digest", None)
@@ -50,7 +50,7 @@ def _digest(name: str, data: bytes) -> str:
 
 
 def attempt(folder: Path, right: dict[str, str], faults: Faults, runner: str) -> list[str]:
-    """One run on a store of its own; what is wrong, as sentences."""
+    """One run on its own store. Returns a sentence for each fault."""
     with faulty_s3(faults) as (through, past):
         place = ("-c", "recipe.yaml", "--set", "dataset=s3://sets/ds")
         done = command("run", "--runner", runner, *place, cwd=folder, env=through, hangs_after=LONGEST)

@@ -1,10 +1,10 @@
-"""Kill a run again and again, then compare its release byte for byte with that of a run left in peace.
+"""Kills a run again and again, then compares its release byte for byte with that of an undisturbed run.
 
     python -m benchmarks.soak [--kills 50] [--seed 0]
 
-Each time either the whole run is killed with -9 (driver, Ray and workers), or one worker process of it, after a
-random delay. Then the same command is given again. At the end every record must name files with the bytes it says,
-no file may be there that no record names, and the accounts must balance. Exits 1 on any difference.
+Each time, after a random delay, it kills either the whole run (driver, Ray and workers) or one of its workers with
+SIGKILL, and then runs the same command again. In the end every record must name files with the recorded bytes, every
+file must be named by a record, and the accounts must balance. Exits 1 on any difference.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _kill_once(run: subprocess.Popen[str], longest: float, dice: random.Random, 
 
 
 def session(leader: int) -> Iterator[tuple[int, str]]:
-    """Processes of the session this process started, with their names: (id, name)."""
+    """(id, name) of each process in the session that this process started."""
     for place in Path("/proc").iterdir():
         if place.name.isdigit():
             try:
@@ -108,7 +108,7 @@ def session(leader: int) -> Iterator[tuple[int, str]]:
 
 
 def end(run: subprocess.Popen[str]) -> None:
-    """Kill whatever is left of the run; only its own session is touched."""
+    """Kills what is left of the run, in its own session only."""
     for process, _ in list(session(run.pid)):
         _kill(process)
     if run.stdout is not None and not run.stdout.closed:
@@ -134,7 +134,7 @@ def finished(dataset: Path) -> bool:
 
 
 def begin_again(dataset: Path) -> None:
-    """Take the verdicts, the consensus and the release away, and half of the answers: there is work again."""
+    """Removes verdicts, consensus, release and half of the answers, so that there is work again."""
     import shutil
 
     for name in ("judge", "objects", "emit", "releases"):
@@ -144,7 +144,7 @@ def begin_again(dataset: Path) -> None:
 
 
 def orphans(dataset: Path) -> list[str]:
-    """Files in the nodes' folders that no record names, temporaries among them."""
+    """Files in the nodes' folders that no record names, including temporary ones."""
     import json
 
     named: set[str] = set()
@@ -159,7 +159,7 @@ def orphans(dataset: Path) -> list[str]:
 
 
 def differences(scratch: Path, recipe: Path) -> list[str]:
-    """Sentences; none if the soaked data set is as good as the one left in peace."""
+    """A sentence for each difference from the undisturbed data set."""
     peace, soaked = scratch / "peace", scratch / "soak"
     told = []
     expected, found = release_files(peace), release_files(soaked)

@@ -1,10 +1,10 @@
-"""What Ray Train, checkpoints and batches made ahead cost beside a bare loop; and how fast batches of photos are made.
+"""Cost of Ray Train, checkpoints and prefetched batches compared with a bare loop; and the speed of making batches.
 
     python -m benchmarks.training [--steps 300] [--turns 3]
 
-The bare loop has all its batches in memory before the clock starts, the library's own loss and a fused AdamW. Both
-sides train the tiny preset on the same pairs, in turns; the first tenth of the steps is left out on both sides.
-Then batches alone, of 384-pixel JPEGs (a photo is decoded anew each time), in two threads.
+The bare loop has all its batches in memory before the clock starts, and uses the library's own loss and a fused AdamW.
+Both sides train the tiny preset on the same pairs, in turns; the first tenth of the steps is not counted. Then batches
+alone are timed, of 384-pixel JPEGs that are decoded each time, in two threads.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def engine(folder: Path, pairs: str, steps: int, name: str, runner: str) -> float:
-    """Samples a second between the first word after a tenth of the steps and the last one."""
+    """Samples a second, from a tenth of the steps to the end."""
     from pipelines.training.train import fit
 
     heard: list[tuple[float, int]] = []
@@ -89,7 +89,7 @@ def batches(store: PairStore, florence: Any, pixels: PixelStore | None = None) -
 
 
 def photos(folder: Path, pairs: str, steps: int = 40) -> float:
-    """No photo is kept: each is read, decoded and made into the network's input again."""
+    """Times batches without any cache: each photo is read, decoded and resized every time."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""Tests that take too long for `make test`: `make slow` runs them, in three minutes on two cores without other work."""
+"""Tests that take too long for `make test`. `make slow` runs them, in three minutes on two idle cores."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _train_workers() -> Iterator[int]:
 
 
 def _is_of_this_session(process: int) -> bool:
-    """Its cluster is a child of this process, however far down."""
+    """Whether the process is a descendant of this one, as its Ray cluster is."""
     while process > 1:
         try:
             fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()

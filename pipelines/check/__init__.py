@@ -1,1 +1,1 @@
-"""`engine check`: whether a data set is as it was written."""
+"""`engine check`: finds damage in a data set, and repairs what is safe to repair."""

@@ -1,7 +1,6 @@
-"""`engine check`: is everything that a data set holds as it was written, and does it belong together.
+"""`engine check`: the functions behind the command, and the text it prints.
 
-Commits are read by pipelines/check/commits.py, what else there is by pipelines/check/parts.py; what may be repaired,
-and how, stands in pipelines/check/repair.py.
+commits.py checks commits, parts.py checks everything else, and repair.py repairs.
 """
 
 from __future__ import annotations
@@ -12,43 +11,44 @@ from engine.errors import DamageError
 from engine.reading.dataset import read_header
 from engine.running.progress import LineDrawer
 from engine.storage.files import Storage
-from pipelines.check.commits import KINDS, RECORDED, Walk, Watch, walk
+from pipelines.check.commits import KINDS, RECORDED, OnProgress, Report, check_commits
 from pipelines.check.parts import check_parts
 from pipelines.check.repair import repair as put_right
 from pipelines.recipe import Recipe, load_recipe
 
-RECIPE = "recipe.yaml"  # what -c is where it is left out
+RECIPE = "recipe.yaml"  # default of the option -c
 
 
-def check(url: str, recipe: Recipe | None = None, *, repair: bool = False, watch: Watch | None = None) -> Walk:
-    """Everything that is wrong with a data set. ConfigError where there is none.
+def check(
+    url: str, recipe: Recipe | None = None, *, repair: bool = False, on_progress: OnProgress | None = None
+) -> Report:
+    """Checks a data set, and with `repair` does what is safe about the findings. ConfigError if there is no data set.
 
-    With `repair` what is safe is done about it; `recipe` is what dataset.json and current.json are written from,
-    by default that of the latest run.
+    `recipe`: dataset.json and current.json are repaired from it; by default the recipe of the latest run.
     """
     storage = Storage(url)
     if not any(storage.names(folder) for folder in RECORDED):
         read_header(storage)
-    found = walk(storage, watch)
-    check_parts(found)
+    report = check_commits(storage, on_progress)
+    check_parts(report)
     if repair:
-        put_right(found, recipe)
-    return found
+        put_right(report, recipe)
+    return report
 
 
-def check_named(recipe: str, dataset: str, *, repair: bool = False, watch: Watch | None = None) -> Walk:
-    """The same of the data set that -d or the recipe names."""
+def check_named(recipe: str, dataset: str, *, repair: bool = False, on_progress: OnProgress | None = None) -> Report:
+    """Checks the data set at `dataset`, or else the one that the recipe file names."""
     chosen = load_recipe(recipe) if not dataset or recipe != RECIPE else None
-    return check(dataset or (chosen.dataset if chosen else ""), chosen, repair=repair, watch=watch)
+    return check(dataset or (chosen.dataset if chosen else ""), chosen, repair=repair, on_progress=on_progress)
 
 
 class CheckLine:
-    """The live line of a check: how many files were read."""
+    """The live line of a check, with the number of files read."""
 
     def __init__(self) -> None:
         self.drawer = LineDrawer()
 
-    def watch(self, done: int, total: int, size: int) -> None:
+    def on_progress(self, done: int, total: int, size: int) -> None:
         parts = [
             (0, f"check {done / max(total, 1):4.0%}"),
             (1, f"{done:,}/{total:,} files"),
@@ -60,32 +60,32 @@ class CheckLine:
         self.drawer.close()
 
 
-def render(found: Walk) -> str:
-    """A table by folder, then everything that is wrong, and what was done about it or is to be done."""
-    lines = list(_table(found))
-    for finding in found.findings:
+def render(report: Report) -> str:
+    """A table of the folders, then each finding with what was done or should be done about it."""
+    lines = list(_table(report))
+    for finding in report.findings:
         done = f": {finding.repair}" if finding.repair else ""
-        lines.append(f"{finding.kind:<9} {finding.path}  {finding.told}{done}")
-    if not found.findings:
-        lines.append(f"'{found.storage.url}' is sound.")
-    elif found.sound:
-        lines.append("Everything was repaired: run 'engine run' to make again what was removed.")
+        lines.append(f"{finding.kind:<9} {finding.path}  {finding.problem}{done}")
+    if not report.findings:
+        lines.append(f"'{report.storage.url}' is sound.")
+    elif report.sound:
+        lines.append("Everything was repaired. Run 'engine run' to make again what was removed.")
     return "\n".join(lines)
 
 
-def not_sound(found: Walk, *, repair: bool) -> DamageError:
-    """The sentence for a data set of which something is wrong still."""
-    number = sum(not finding.repaired for finding in found.findings)
-    todo = "do what the table says of each" if repair else "'engine check --repair' does what is safe"
-    return DamageError(f"'{found.storage.url}' is not sound, {_things(number)} wrong: {todo}.")
+def not_sound(report: Report, *, repair: bool) -> DamageError:
+    """The error for a data set that still has findings."""
+    number = sum(not finding.repaired for finding in report.findings)
+    todo = "follow the advice beside each" if repair else "'engine check --repair' does what is safe"
+    return DamageError(f"'{report.storage.url}' is not sound, {_things(number)} wrong: {todo}.")
 
 
 def _things(number: int) -> str:
     return "1 thing is" if number == 1 else f"{number:,} things are"
 
 
-def _table(found: Walk) -> Iterator[str]:
-    rows = list(_rows(found))
+def _table(report: Report) -> Iterator[str]:
+    rows = list(_rows(report))
     width = max([len(row[0]) for row in rows] + [6]) + 2
     yield f"{'folder':<{width}}{'commits':>8}{'files':>8}{'MB':>10}" + "".join(f"{kind:>10}" for kind in KINDS)
     for name, commits, files, size, counts in rows:
@@ -94,15 +94,15 @@ def _table(found: Walk) -> Iterator[str]:
         )
 
 
-def _rows(found: Walk) -> Iterator[tuple[str, int, int, int, Sequence[int]]]:
-    folders = {folder for folder, names in found.listed.items() if names}
-    of = [(finding, _folder(finding.path, folders)) for finding in found.findings]
-    for folder in sorted(folders | {name for _, name in of}):
-        commits = sum(place[0] == folder for place in found.records)
-        files = sum(path.rpartition("/")[0] == folder for path in found.files)
-        counts = [sum(name == folder and finding.kind == kind for finding, name in of) for kind in KINDS]
+def _rows(report: Report) -> Iterator[tuple[str, int, int, int, Sequence[int]]]:
+    folders = {folder for folder, names in report.listed.items() if names}
+    located = [(finding, _folder(finding.path, folders)) for finding in report.findings]
+    for folder in sorted(folders | {name for _, name in located}):
+        commits = sum(commit.folder == folder for commit in report.records)
+        files = sum(path.rpartition("/")[0] == folder for path in report.files)
+        counts = [sum(name == folder and finding.kind == kind for finding, name in located) for kind in KINDS]
         if commits or files or any(counts):
-            yield folder or ".", commits, files, found.sizes.get(folder, 0), counts
+            yield folder or ".", commits, files, report.sizes.get(folder, 0), counts
 
 
 def _folder(path: str, folders: set[str]) -> str:

@@ -1,8 +1,7 @@
-"""What `engine check --repair` does: only what cannot lose anything.
+"""`engine check --repair`: does only what cannot lose data, and gives advice for the rest.
 
-Answers of nodes are removed, so that the next run makes them again. Records of images, inputs and splits are written
-again from their files, where those are whole. What only a backup has is left, and said. What can go wrong: an answer
-that does not come out the same again would leave others that were made from the old one, so those go with it.
+Damaged answers of nodes are removed, so that the next run makes them again. If an answer may come out different, those
+made from it are removed too. Records of images, inputs and splits are rebuilt from their files if these are intact.
 """
 
 from __future__ import annotations
@@ -35,42 +34,42 @@ from engine.layout import (
     TRUTH,
 )
 from engine.reading.dataset import Dataset, read_current
-from engine.storage.commits import Commits, File, Record, TableReader, record_name, shard_of_data
+from engine.storage.commits import Commits, File, Record, TableReader, shard_of_data
 from engine.storage.files import Storage
 from engine.storage.sealed import name_digest, read_sealed
-from pipelines.check.commits import RECORDED, Finding, Place, Walk
+from pipelines.check.commits import RECORDED, CommitId, Finding, Report
 from pipelines.recipe import Recipe, parse_recipe
 
 BACKUP = "restore it from a backup"
 _AGAIN = "removed: the next 'engine run' makes it again"
-# Made by rule: what is made again is the same again.
-_BY_RULE = frozenset((PROBE, PLACED, JUDGE, JUDGE_REGIONS, SURVEY, SURVEYED, EMIT, "consensus", "decodes"))
+# Nodes that give the same answers again; for specialists current.json tells.
+_REPRODUCIBLE = frozenset((PROBE, PLACED, JUDGE, JUDGE_REGIONS, SURVEY, SURVEYED, EMIT, "consensus", "decodes"))
 
 
-def repair(found: Walk, recipe: Recipe | None) -> None:
-    """Does what is safe about each finding, and notes what it did or what a person is to do."""
-    fixed = _deterministic(found.storage)
-    for finding in found.findings:
+def repair(report: Report, recipe: Recipe | None) -> None:
+    """Repairs each finding if that is safe, and notes in `finding.repair` what was done or what to do."""
+    fixed = _deterministic(report.storage)
+    for finding in report.findings:
         try:
-            _repair(found, finding, recipe, fixed)
+            _repair(report, finding, recipe, fixed)
         except (EngineError, OSError) as error:
             finding.repair = str(error)
 
 
-def _repair(found: Walk, finding: Finding, recipe: Recipe | None, fixed: dict[str, bool]) -> None:
+def _repair(report: Report, finding: Finding, recipe: Recipe | None, fixed: dict[str, bool]) -> None:
     top = finding.path.split("/")[0]
     if finding.path in (HEADER, CURRENT):
-        _header(found.storage, finding, recipe)
+        _rewrite(report.storage, finding, recipe)
     elif finding.kind == "orphaned":
-        _orphan(found, finding)
-    elif finding.place and finding.place[0] in RECORDED:
-        _ordered(found, finding, finding.place)
-    elif finding.place:
-        force = finding.kind == "stale" or finding.place[2] > 0
-        _forget(found, finding.place, fixed, force=force)
+        _orphan(report, finding)
+    elif finding.commit and finding.commit[0] in RECORDED:
+        _rebuild(report, finding, finding.commit)
+    elif finding.commit:
+        force = finding.kind == "stale" or finding.commit[2] > 0
+        _remove(report, finding.commit, fixed, force=force)
         _done(finding, _AGAIN)
     elif top in (ROUNDS, RUNS):
-        found.storage.remove(finding.path)
+        report.storage.remove(finding.path)
         _done(finding, "removed" if top == RUNS else _AGAIN)
     elif top == RELEASES:
         finding.repair = f"{BACKUP}, or make the release again under another name (--set emit.name=NAME)"
@@ -82,21 +81,21 @@ def _repair(found: Walk, finding: Finding, recipe: Recipe | None, fixed: dict[st
         finding.repair = BACKUP
 
 
-def _done(finding: Finding, told: str) -> None:
-    finding.repair, finding.repaired = told, True
+def _done(finding: Finding, repair: str) -> None:
+    finding.repair, finding.repaired = repair, True
 
 
-def _orphan(found: Walk, finding: Finding) -> None:
+def _orphan(report: Report, finding: Finding) -> None:
     folder, _, name = finding.path.rpartition("/")
-    place = shard_of_data(name)
+    number = shard_of_data(name)
     if folder.startswith("releases/"):
         finding.repair = "move it away"
         return
     owner = IMAGES if folder in (LABELS, TRUTH) else folder
-    if place and folder in ORDERED and (owner, *place) not in found.records:
-        finding.repair = "left: it may be all there is of a shard; the next 'engine run' of its sources decides"
+    if number and folder in ORDERED and (owner, *number) not in report.records:
+        finding.repair = "kept, as it may hold the only data of a shard: run 'engine run' with its sources"
         return
-    found.storage.remove(finding.path)
+    report.storage.remove(finding.path)
     _done(finding, "removed")
 
 
@@ -104,49 +103,49 @@ def _orphan(found: Walk, finding: Finding) -> None:
 
 
 def _deterministic(storage: Storage) -> dict[str, bool]:
-    """Whether the nodes of the data set give the same answers again."""
+    """{node: whether it gives the same answers again}; empty if current.json cannot be read."""
     try:
         return {node["name"]: bool(node.get("deterministic")) for node in read_current(storage).get("nodes", [])}
     except (FileNotFoundError, DamageError, KeyError, TypeError):
         return {}
 
 
-def _forget(found: Walk, place: Place, fixed: dict[str, bool], *, force: bool) -> None:
-    """Remove a commit, and those made from it unless it comes out the same again."""
-    folder, shard, revision = place
+def _remove(report: Report, commit: CommitId, fixed: dict[str, bool], *, force: bool) -> None:
+    """Removes a commit, and with `force` or if its answer may come out different also the commits made from it."""
+    folder, shard, revision = commit
     name = folder.split("/")[0]
-    found.storage.remove(f"{folder}/{record_name(shard, revision)}")
-    own = [f"{folder}/{file}" for file in found.listed.get(folder, ()) if shard_of_data(file) == (shard, revision)]
+    report.storage.remove(commit.record)
+    own = [f"{folder}/{file}" for file in report.listed.get(folder, ()) if shard_of_data(file) == (shard, revision)]
     for path in own:
-        found.storage.remove(path)
-    record = found.records.pop(place, None)
+        report.storage.remove(path)
+    record = report.records.pop(commit, None)
     files = set(own) | {file.path for file in (record.files.values() if record else ())}
-    if force or not (name in _BY_RULE or fixed.get(name, False)):
-        for other in [other for other, told in found.records.items() if files & set(told.inputs)]:
-            if other in found.records and other[0] not in RECORDED:
-                _forget(found, other, fixed, force=True)
+    if force or not (name in _REPRODUCIBLE or fixed.get(name, False)):
+        for other in [other for other, made in report.records.items() if files & set(made.inputs)]:
+            if other in report.records and other.folder not in RECORDED:
+                _remove(report, other, fixed, force=True)
 
 
 # --- images, inputs, splits ------------------------------------------------------------------------
 
 
-def _ordered(found: Walk, finding: Finding, place: Place) -> None:
-    """Write a record again from its files; a file that is damaged can only be restored."""
-    if finding.path != f"{place[0]}/{record_name(*place[1:])}":
+def _rebuild(report: Report, finding: Finding, commit: CommitId) -> None:
+    """Rebuilds a record from its files. A damaged file can only be restored from a backup."""
+    if finding.path != commit.record:
         finding.repair = BACKUP
         return
-    record = _rebuilt(found.storage, *place)
+    record = _record_of_files(report.storage, *commit)
     if record is None:
         finding.repair = f"{BACKUP}, with the files of its shard"
         return
-    found.storage.remove(finding.path)
-    Commits(found.storage, place[0]).commit(record)
-    found.records[place] = record
-    _done(finding, "written again from its files")
+    report.storage.remove(finding.path)
+    Commits(report.storage, commit.folder).commit(record)
+    report.records[commit] = record
+    _done(finding, "rebuilt from its files")
 
 
-def _rebuilt(storage: Storage, folder: str, shard: int, revision: int) -> Record | None:
-    """None unless there is one whole file for each part."""
+def _record_of_files(storage: Storage, folder: str, shard: int, revision: int) -> Record | None:
+    """None unless there is exactly one intact file for each part."""
     data = _only(storage, folder, shard, revision, "parquet")
     if data is None:
         return None
@@ -158,9 +157,9 @@ def _rebuilt(storage: Storage, folder: str, shard: int, revision: int) -> Record
             if packed is None:
                 return None
             files = {"tar": packed, "data": data}
-        for part, place in (("labels", LABELS), ("truth", TRUTH)):
-            there = [name for name in storage.names(place) if shard_of_data(name) == (shard, revision)]
-            labels = _only(storage, place, shard, revision, "parquet")
+        for part, labels_folder in (("labels", LABELS), ("truth", TRUTH)):
+            there = [name for name in storage.names(labels_folder) if shard_of_data(name) == (shard, revision)]
+            labels = _only(storage, labels_folder, shard, revision, "parquet")
             if labels is not None:
                 files[part] = labels
             elif there:
@@ -174,7 +173,7 @@ def _uris(storage: Storage, data: File) -> list[str]:
 
 
 def _only(storage: Storage, folder: str, shard: int, revision: int, suffix: str) -> File | None:
-    """The one file of that shard and revision, if it is whole."""
+    """The only file of this shard and revision; None if it is damaged or not the only one."""
     names = [name for name in storage.names(folder) if shard_of_data(name) == (shard, revision)]
     names = [name for name in names if name.endswith(f".{suffix}")]
     if len(names) != 1:
@@ -198,21 +197,21 @@ def _file(storage: Storage, path: str, rows: int) -> File | None:
 # --- dataset.json, current.json ----------------------------------------------------------------------
 
 
-def _header(storage: Storage, finding: Finding, recipe: Recipe | None) -> None:
+def _rewrite(storage: Storage, finding: Finding, recipe: Recipe | None) -> None:
     recipe = recipe or _last_recipe(storage)
     if recipe is None:
         finding.repair = f"{BACKUP}, or give the recipe with -c"
         return
     recipe = recipe.model_copy(update={"dataset": storage.url})
     write: Callable[[Storage, Recipe], str] = _write_header if finding.path == HEADER else _write_current
-    if told := write(storage, recipe):
-        finding.repair = told
+    if problem := write(storage, recipe):
+        finding.repair = problem
     else:
-        _done(finding, "written again from the recipe")
+        _done(finding, "rewritten from the recipe")
 
 
 def _last_recipe(storage: Storage) -> Recipe | None:
-    """What the latest run whose record can be read was asked."""
+    """The recipe of the latest run whose record can be read."""
     for name in sorted(storage.names(RUNS), reverse=True):
         try:
             return parse_recipe(json.loads(read_sealed(storage, f"{RUNS}/{name}/{RUN}")["recipe"]))
@@ -222,7 +221,7 @@ def _last_recipe(storage: Storage) -> Recipe | None:
 
 
 def _write_header(storage: Storage, recipe: Recipe) -> str:
-    """'' once it is written; else why the recipe cannot be the one that made this data set."""
+    """Returns '' if written, else why this recipe cannot be the one that made the data set."""
     from pipelines.ingest.header import open_dataset
 
     commits = Commits(storage, IMAGES)
@@ -232,7 +231,7 @@ def _write_header(storage: Storage, recipe: Recipe) -> str:
         return f"the recipe says shard_size {size}, but a shard holds {max(rows)} images: give the right recipe with -c"
     splits = {split for path in commits.data_files().values() for split in _split_names(storage, path)}
     if bool(splits - {"train"}) and not recipe.ingest.audit.wanted:
-        return "the recipe has no ingest.audit, but images are kept to measure with: give the right recipe with -c"
+        return "the recipe has no ingest.audit, but the data set has audit images: give the right recipe with -c"
     storage.remove(HEADER)
     open_dataset(storage, recipe)
     return ""
@@ -249,7 +248,7 @@ def _write_current(storage: Storage, recipe: Recipe) -> str:
     from pipelines.stages.run import all_nodes, judging
 
     if recipe.refine.rounds and storage.names(ROUNDS):
-        return "run 'engine run' without --stage: it finds the rounds again"
+        return "run 'engine run' without --stage: it restores the rounds"
     storage.remove(CURRENT)
     nodes = all_nodes(recipe)
     _, judge = judging(storage, recipe, nodes)

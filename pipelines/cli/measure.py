@@ -60,7 +60,7 @@ def check(
 
     line = CheckLine()
     try:
-        found = check_named(recipe, dataset, repair=repair, watch=line.watch)
+        found = check_named(recipe, dataset, repair=repair, on_progress=line.on_progress)
     finally:
         line.close()
     say(render(found))

@@ -15,13 +15,14 @@ from engine.images.decode import Header
 from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
 from engine.records.boxes import row_box
-from engine.schema import ANNOTATIONS, as_row
+from engine.schema import ANNOTATIONS
 from engine.storage.commits import Commits, TableReader
 from model.evaluate.dense import Described
 from model.evaluate.detections import Truth, TruthImage
 from model.evaluate.words import Word
 from pipelines.evaluation.truth_names import Matched, match_names
 from pipelines.ingest.labels import Upright, upright
+from pipelines.ingest.rows import label_columns
 from pipelines.ingest.sources.coco_rows import CocoRows, Photo
 from pipelines.ingest.sources.coco_values import short
 from pipelines.ingest.sources.source_path import resolve_source
@@ -199,9 +200,8 @@ def _without_image(matched: Matched, names: Sequence[str], strange: int) -> list
 
 def _upright(photo: Photo, image: Row, left_out: Counter[str]) -> Upright:
     """ImageError where its boxes were drawn on another size."""
-    said = {name: [as_row(item) for item in getattr(photo.labels, name)] for name in ANNOTATIONS}
-    size = {"frame": "upright", "frame_width": photo.width, "frame_height": photo.height}
-    found = upright(said | size, Header("", image["width"], image["height"]))
+    header = Header("", image["width"], image["height"])
+    found = upright(label_columns(photo.labels), "upright", (photo.width, photo.height), header)
     left_out.update(found.left_out)
     return found
 

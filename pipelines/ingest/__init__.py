@@ -1,1 +1,1 @@
-"""Stage ingest: list inputs, probe them, assign images to shards."""
+"""The stage ingest: lists inputs, probes them, and assigns images to shards."""

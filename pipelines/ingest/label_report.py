@@ -1,5 +1,5 @@
-"""What turned out about labels once the photos were seen: masks and boxes that are not of their photo, and photos with
-an EXIF turn whose labels fit both frames. The probe writes it beside each input; this adds it up by source.
+"""Adds up, by source, what the probe found about labels: boxes and masks that do not belong to their photo, and photos
+with an EXIF turn whose labels fit both frames.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow.compute as pc
 
@@ -15,21 +14,22 @@ from engine.running.graph import Node
 from engine.storage.commits import Commits, TableReader
 from engine.storage.files import Storage
 from engine.storage.listings import HELD, read_listing
+from pipelines.ingest.rows import ProbedRow
 
 
 @dataclass(slots=True)
 class LabelReport:
-    """`left_out`: {source: {reason: number}}; `notes`: sentences a person should read."""
+    """`left_out`: {source: {reason: number}}; `notes`: sentences for the user."""
 
     left_out: dict[str, Counter[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
 def label_report(storage: Storage, probe: Node) -> LabelReport:
-    """Of all inputs that a source holds now. Inputs probed by versions that did not look are not counted."""
+    """Counts all inputs that a source lists now, except those probed by versions that did not check labels."""
     answer = LabelReport()
     fits: dict[str, Counter[str]] = {}
-    for row in _remarkable(storage, probe):
+    for row in _with_findings(storage, probe):
         if row["left_out"]:
             answer.left_out.setdefault(row["source"], Counter()).update(row["left_out"])
         if row["fits"]:
@@ -38,19 +38,19 @@ def label_report(storage: Storage, probe: Node) -> LabelReport:
     return answer
 
 
-def _remarkable(storage: Storage, probe: Node) -> Iterator[dict[str, Any]]:
+def _with_findings(storage: Storage, probe: Node) -> Iterator[ProbedRow]:
     listing = read_listing(storage)
     for path in Commits(storage, probe.folder).data_files().values():
         table = TableReader(storage, path, ["source", "uri", "fingerprint", "fits", "left_out"]).read()
         if "fits" in table.column_names:
-            remarkable = pc.or_(pc.not_equal(table["fits"], ""), pc.greater(pc.list_value_length(table["left_out"]), 0))
-            for row in table.filter(remarkable).to_pylist():
+            found = pc.or_(pc.not_equal(table["fits"], ""), pc.greater(pc.list_value_length(table["left_out"]), 0))
+            for row in table.filter(found).to_pylist():
                 if listing.state((row["source"], row["uri"], row["fingerprint"])) in HELD:
                     yield row
 
 
 def unused_labels(storage: Storage, probe: Node, nodes: Sequence[Node]) -> list[str]:
-    """A sentence where labels came with the images and no node reads any: they are in no release."""
+    """Sentences about labels of the sources that no node reads, so that no release will hold them."""
     if any(node.reads_labels for node in nodes):
         return []
     people: Counter[str] = Counter()
@@ -61,29 +61,29 @@ def unused_labels(storage: Storage, probe: Node, nodes: Sequence[Node]) -> list[
         table = table.filter([listing.state(key) in HELD for key in keys])
         for kind in ("texts", "regions"):
             by_people = pc.is_null(pc.list_flatten(table[kind]).combine_chunks().field("score"))
-            found = pc.sum(by_people).as_py() or 0
-            people[kind] += found
-            texts += len(by_people) - found if kind == "texts" else 0
+            number = pc.sum(by_people).as_py() or 0
+            people[kind] += number
+            texts += len(by_people) - number if kind == "texts" else 0
     answer = []
     if people.total():
-        told = " and ".join(f"{number:,} {kind}" for kind, number in people.items() if number)
-        answer.append(f"{told} by people came with the images and no node takes them up: add 'human: {{use: human}}'.")
+        kinds = " and ".join(f"{number:,} {kind}" for kind, number in people.items() if number)
+        answer.append(f"{kinds} by people came with the images, but no node uses them: add 'human: {{use: human}}'.")
     if texts:
-        told = f"{texts:,} texts that nobody vouches for came with the images and no node takes them up"
-        answer.append(f"{told}: add 'alt: {{use: source_texts}}'.")
+        found = f"{texts:,} unchecked texts came with the images, but no node uses them"
+        answer.append(f"{found}: add 'alt: {{use: source_texts}}'.")
     return answer
 
 
 def _frame_notes(fits: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
     for source, found in sorted(fits.items()):
         if both := found.get("both", 0):
-            photos, were, they = ("1 photo", "was", "fits") if both == 1 else (f"{both} photos", "were", "fit")
+            photos, were, fit = ("1 photo", "was", "fits") if both == 1 else (f"{both} photos", "were", "fit")
             yield (
-                f"'{source}': {photos} with an EXIF turn {they} both frames and {were} taken as upright, as most tools "
-                f"show photos{_others(found)}: say 'frame: upright' or 'frame: stored' in the source."
+                f"'{source}': {photos} with an EXIF turn {fit} both frames and {were} taken as upright, as most tools "
+                f"show photos{_others(found)}: add 'frame: upright' or 'frame: stored' to the source."
             )
 
 
 def _others(found: Mapping[str, int]) -> str:
-    told = [f"{found[frame]} fit only {frame}" for frame in ("upright", "stored") if found.get(frame)]
-    return f" (of the others with a turn {' and '.join(told)})" if told else ""
+    others = [f"{found[frame]} fit only {frame}" for frame in ("upright", "stored") if found.get(frame)]
+    return f" (of the others with a turn, {' and '.join(others)})" if others else ""

@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from engine.layout import INPUTS, LISTINGS, PLACED, PROBE
-from engine.schema import ANNOTATIONS, as_row, table_of
 from engine.schema import INPUTS as INPUTS_SCHEMA
+from engine.schema import table_of
 from engine.storage.commits import Commits, Record, check_order
 from engine.storage.files import Storage
 from engine.storage.listings import STATES, Listing
 from pipelines.ingest.known_inputs import KnownInputs
+from pipelines.ingest.rows import label_columns
 from pipelines.ingest.scan_sources import Scan
 from pipelines.ingest.sources.source import Entry
 
@@ -84,7 +85,7 @@ def preview_listing(storage: Storage, sources: Sequence[Mapping[str, Any] | str]
 
 
 def _input_row(source: str, entry: Entry) -> Mapping[str, object]:
-    labels = {} if entry.labels is None else {c: [as_row(i) for i in getattr(entry.labels, c)] for c in ANNOTATIONS}
+    labels = {} if entry.labels is None else label_columns(entry.labels)
     return {
         "source": source,
         "uri": entry.uri,

@@ -1,43 +1,44 @@
-"""What changed in the sources from one listing to a later one, as sentences: gone, back, touched, another image, other
-labels. What became of a file whose fingerprint changed is known only now that it has been read again.
+"""Describes what changed in the sources between two listings: files gone, back, rewritten, with another image, or with
+other labels. A file with a new fingerprint must have been probed again before its change can be described.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from engine.schema import ANNOTATIONS
 from engine.storage.listings import CURRENT, GONE, HELD, IN_FORCE, MISSING, REPLACED, WITHDRAWN, Key, Listing
 from engine.storage.uris import short_name
 from pipelines.ingest.probed_inputs import ProbedInputs
+from pipelines.ingest.rows import LabelColumns, ProbedRow, labels_of
 
 _BACK, _AGAIN, _RELABELLED, _CHANGED, _READABLE = "back", "again", "relabelled", "changed", "readable"
-_SAID = (*ANNOTATIONS, "licence")
 
 _SENTENCES = {
-    GONE: "{n} that '{source}' gave {is_} gone{names}: what was made of {it} stays, and what cannot be read without "
-    "{it} waits until {they} {is_} back.",
-    MISSING: "{n} that '{source}' names {is_} not there any more{names}: labels stay, and what cannot be read without "
-    "{it} waits until {they} {is_} back.",
-    WITHDRAWN: "'{source}' does not name {n} any more{names}: its labels of {it} are gone, images stay.",
+    GONE: "{n} of '{source}' {is_} gone{names}: annotations made so far stay; nodes that still have to read {it} wait "
+    "until {they} {is_} back.",
+    MISSING: "'{source}' lists {n} whose file{s_of_files} do{es} not exist now{names}: labels stay; nodes that still "
+    "have to read {it} wait until {they} {is_} back.",
+    WITHDRAWN: "'{source}' no longer lists {n}{names}: the labels it gave for {it} are removed, images stay.",
     _BACK: "{n} of '{source}' {is_} back{names}.",
-    _AGAIN: "{n} of '{source}' {was} written anew and hold{s} what {they} held before{names}: nothing is to be done.",
-    _RELABELLED: "'{source}' gives other labels for {n}{names}: they replace those it gave before.",
-    _CHANGED: "{n} of '{source}' hold{s} another image than before{names}: {they} {is_} taken as new, and what was "
-    "there before is held back from training and releases unless it can be read elsewhere.",
+    _AGAIN: "{n} of '{source}' {was} rewritten with the same content{names}: nothing to do.",
+    _RELABELLED: "'{source}' has other labels for {n}{names}: they replace the labels before.",
+    _CHANGED: "{n} of '{source}' {was} replaced by {another}{names}: what is there now counts as new; what was there "
+    "before is held back from training and releases unless another source has it.",
     _READABLE: "{n} of '{source}' that could not be read before can be read now{names}.",
 }
 
 
 def state_changes(before: Listing, now: Listing) -> dict[Key, tuple[str, str]]:
-    """The inputs whose states differ, and the two states."""
+    """{input: (state before, state now)} of the inputs whose states differ."""
     keys = dict.fromkeys((*before.states, *now.states))
     pairs = ((key, (before.state(key), now.state(key))) for key in keys)
     return {key: states for key, states in pairs if states[0] != states[1]}
 
 
-def told_changes(changes: Mapping[Key, tuple[str, str]], images: Mapping[Key, str], probed: ProbedInputs) -> list[str]:
-    """A sentence for each source and kind of change. `images`: what each input gave; '' or missing: nothing."""
+def describe_changes(
+    changes: Mapping[Key, tuple[str, str]], images: Mapping[Key, str], probed: ProbedInputs
+) -> list[str]:
+    """A sentence for each source and kind of change. `images`: the image id of each input; '' or missing: no image."""
     found: dict[tuple[str, str], list[str]] = {}
     for key, (before, now) in changes.items():
         if kind := _kind(key, before, now, images.get(key, ""), probed):
@@ -50,19 +51,22 @@ def _kind(key: Key, before: str, now: str, image: str, probed: ProbedInputs) -> 
         return _BACK if image and before != REPLACED else None
     if before not in IN_FORCE:
         return None
-    if not image:  # it was no image before
+    if not image:  # could not be read before
         return _READABLE if now == REPLACED and any(probed.now(key[0], key[1])) else None
     if now != REPLACED:
         return now
     if image not in probed.now(key[0], key[1]):
         return _CHANGED
     versions = [one for one in probed.of(image) if (one.row["source"], one.row["uri"]) == key[:2]]
-    if not versions:  # it was taken back before it had a place
+    if not versions:  # gone before its image was in a shard
         return None
-    said = [one.row for one in versions if one.row["fingerprint"] == key[2]]
-    again = [one.row for one in versions if one.state in HELD]
-    same = any(all(old[name] == new[name] for name in _SAID) for old in said for new in again)
-    return _AGAIN if same else _RELABELLED
+    old = [_labels_and_licence(one.row) for one in versions if one.row["fingerprint"] == key[2]]
+    new = [_labels_and_licence(one.row) for one in versions if one.state in HELD]
+    return _AGAIN if any(labels in new for labels in old) else _RELABELLED
+
+
+def _labels_and_licence(row: ProbedRow) -> tuple[LabelColumns, str]:
+    return labels_of(row), row["licence"]
 
 
 def _sentence(source: str, kind: str, uris: list[str]) -> str:
@@ -76,13 +80,15 @@ def _sentence(source: str, kind: str, uris: list[str]) -> str:
         was="was" if one else "were",
         it="it" if one else "them",
         they="it" if one else "they",
-        s="s" if one else "",
+        s_of_files="" if one else "s",
+        es="es" if one else "",
+        another="another image" if one else "other images",
     )
 
 
-def would_tell(changes: Mapping[Key, tuple[str, str]]) -> Iterator[str]:
-    """The same for a dry run, which reads no image: what is gone, back, or given in another version."""
-    kinds = {GONE: "gone", MISSING: "missing", WITHDRAWN: "not named any more", REPLACED: "given anew", CURRENT: "back"}
-    for state, told in kinds.items():
+def count_changes(changes: Mapping[Key, tuple[str, str]]) -> Iterator[str]:
+    """Short counts for a dry run, which reads no images."""
+    kinds = {GONE: "gone", MISSING: "missing", WITHDRAWN: "no longer listed", REPLACED: "changed", CURRENT: "back"}
+    for state, kind in kinds.items():
         if number := sum(now == state and (now == CURRENT or before in IN_FORCE) for before, now in changes.values()):
-            yield f"{number} {told}"
+            yield f"{number} {kind}"

@@ -1,7 +1,7 @@
-"""A list of images that a person wrote: image ids, URIs, paths or ends of paths, one a line.
+"""A list of images written by a person: one image id, URI, path or end of a path on each line.
 
-A line means every image whose id it is, or whose URI or path ends so: whole names only, so that `1.jpg` is not
-`11.jpg`. A line that means none is never passed over: `unmatched` names it.
+A line matches every image with this id, or whose URI or path ends with it. Whole names count: `1.jpg` does not match
+`11.jpg`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from engine.storage.uris import short_name, split_uri
 from engine.storage.urls import scheme_of
 from pipelines.ingest.sources.file_uris import plain_path, resolve_file
 
-TOLD = 5  # lines an error names
-_COMPARED = 20_000  # names that are searched for the nearest one
+SHOWN = 5  # lines that an error quotes
+_COMPARED = 20_000  # names among which the nearest one is searched
 
 
 def read_name_list(path: str, what: str) -> list[str]:
-    """The lines that hold something. ConfigError if the file cannot be read, or has none."""
+    """The lines that are not blank, each once. ConfigError if the file cannot be read, or has none."""
     try:
         lines = text_lines(read_uri(path))
     except (OSError, UnicodeDecodeError):
@@ -35,17 +35,17 @@ def read_name_list(path: str, what: str) -> list[str]:
 
 
 class NameList:
-    """Lines, and which images they mean: `take` is asked for every image, then the rest can be."""
+    """The lines of a list and the images they match: call `match` for every image first."""
 
     def __init__(self, lines: Iterable[str]) -> None:
-        self.images: dict[str, dict[str, str]] = {line: {} for line in lines}  # of each line: {image: a URI of it}
+        self.images: dict[str, dict[str, str]] = {line: {} for line in lines}  # {line: {image id: one of its URIs}}
         self._lines: dict[str, list[str]] = {}
         for line in self.images:
             for spelling in {line, *_spellings(line)}:
                 self._lines.setdefault(spelling, []).append(line)
 
-    def take(self, image_id: str, uri: str) -> bool:
-        """Whether a line means this image. An input that is no image has no id, and may be meant all the same."""
+    def match(self, image_id: str, uri: str) -> bool:
+        """Whether a line matches this image. `image_id` is '' for an input that is no image; its URI may match."""
         found = [line for name in (image_id, *_ends(uri)) if name for line in self._lines.get(name, ())]
         for line in found:
             self.images[line].setdefault(image_id or uri, uri)
@@ -55,27 +55,27 @@ class NameList:
         return [line for line, images in self.images.items() if not images]
 
     def ambiguous(self) -> list[str]:
-        """Lines that mean several images."""
+        """Lines that match several images."""
         return [line for line, images in self.images.items() if len(images) > 1]
 
 
 def unmatched_error(path: str, what: str, lines: Collection[str], of: int, uris: Iterable[str]) -> ConfigError:
-    """Names some of the lines that mean no image, and the nearest name of each."""
+    """Quotes some of the lines that match no image, with the nearest file name for each. `of`: lines in the list."""
     names = sorted({short_name(uri) for uri in islice(uris, _COMPARED)})
-    told = []
-    for line in islice(lines, TOLD):
+    shown = []
+    for line in islice(lines, SHOWN):
         nearest = get_close_matches(plain_path(line).rsplit("/", 1)[-1], names, 1, 0.6)
-        told.append(f"'{line[:200]}'" + (f" (is it '{nearest[0]}'?)" if nearest else ""))
-    more = ", ..." if len(lines) > TOLD else ""
-    mean = "means" if len(lines) == 1 else "mean"
+        shown.append(f"'{line[:200]}'" + (f" (is it '{nearest[0]}'?)" if nearest else ""))
+    more = ", ..." if len(lines) > SHOWN else ""
+    match = "matches" if len(lines) == 1 else "match"
     return ConfigError(
-        f"{len(lines)} of the {of} lines of the {what} '{path}' {mean} no listed image: {', '.join(told)}{more}; "
-        "nothing was placed: correct these lines or take them out."
+        f"{len(lines)} of the {of} lines of the {what} '{path}' {match} no listed image: {', '.join(shown)}{more}; "
+        "no image was put into a shard: correct these lines or take them out."
     )
 
 
 def _spellings(line: str) -> Iterator[str]:
-    """A line as it may be written otherwise: with backslashes, file://, ./, quotes, or a host in capitals."""
+    """The line without quotes, backslashes, file:// or ./, and with the host of a URL in lower case."""
     bare = line.strip("\"'")
     yield bare
     yield plain_path(bare)
@@ -85,7 +85,7 @@ def _spellings(line: str) -> Iterator[str]:
 
 
 def _ends(uri: str) -> Iterator[str]:
-    """A URI and every end of its path, inside a container and outside: what a person may call the file."""
+    """The URI and every end of its path, inside and outside of its container."""
     kind, member, container = split_uri(uri)
     yield uri
     for path in (member, f"{container}/{member}", container) if kind else (uri,):

@@ -1,37 +1,35 @@
-"""Look at one input: read it, name it by its content, read its header. A node over what was listed.
+"""The probe, a node over listed inputs: reads each file, computes its image id, and reads its header.
 
-Pixels are decoded where they are needed, which is here only if an audit split is drawn: near-duplicates are found by
-what they show.
+It decodes pixels only if an audit split is drawn, to find near-duplicates by their perceptual hash.
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import BoundedSemaphore, Event, Thread
-from typing import Any
 
 from engine.errors import ImageError
 from engine.images.decode import Limits, decode, image_id, probe
 from engine.images.perceptual_hash import perceptual_hash
-from engine.schema import ANNOTATIONS
 from engine.storage.open_uri import open_ahead, read_input
 from engine.storage.parquet_rows import forget
 from engine.storage.uris import split_uri
 from engine.storage.urls import scheme_of
 from pipelines.ingest.labels import upright
+from pipelines.ingest.rows import ListedRow, Probed, labels_of
 
-AHEAD = 8  # local files the disk is asked for before their turn
-AT_ONCE = 64 * 2**20  # bytes of images that wait for their names
+AHEAD = 8  # local files that are opened before their turn
+MAX_WAITING = 64 * 2**20  # bytes of images that wait to be hashed
 
-Naming = Callable[[dict[str, Any], bytes], None]
+Hashing = Callable[[Probed, bytes], None]
 
 
 class Probe:
-    """Reads an input, names it by its content and reads its header. Pixels are decoded where they are needed."""
+    """Reads inputs. Options: the limits of an image, and whether to compute perceptual hashes."""
 
     needs = ()
     gives = ()
@@ -45,38 +43,41 @@ class Probe:
     def load(self) -> None:
         import fsspec  # noqa: F401  # a first import in threads has raced
 
-        forget()  # what this process read before, a file may have changed
-        # For other hosts, where most of it is waiting, and for pixels. Headers of local files are read without: threads
-        # would only hand the GIL around.
+        forget()  # files may have changed since this process read them
+        # Threads help with remote files, where most of the time is waiting, and with pixels. For headers of local files
+        # they would only compete for the GIL.
         self._threads = ThreadPoolExecutor(32, thread_name_prefix="read")
         self._decoding = BoundedSemaphore(4)  # each holds the pixels of an image
-        self._namer = _Namer()
+        self._hasher = _Hasher()
 
-    def probe(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | ImageError]:
-        """For each input what PROBE adds to it, or why it is no image."""
+    def probe(self, rows: Sequence[ListedRow]) -> list[Probed | ImageError]:
+        """For each input the columns that PROBE adds to it, or why it is no image."""
         if self.phash or any(scheme_of(split_uri(row["uri"])[2]) for row in rows):
             return list(self._threads.map(self._at_once, rows))
-        answers = [self._one(row, self._namer.later, file) for row, file in _opened_ahead(rows)]
-        self._namer.wait()
+        answers = [self._one(row, self._hasher.hash_later, file) for row, file in _opened_ahead(rows)]
+        self._hasher.wait()
         return answers
 
-    def _at_once(self, row: Mapping[str, Any]) -> dict[str, Any] | ImageError:
-        return self._one(row, _name)
+    def _at_once(self, row: ListedRow) -> Probed | ImageError:
+        return self._one(row, _hash)
 
-    def _one(self, row: Mapping[str, Any], name: Naming, opened: int = -1) -> dict[str, Any] | ImageError:
-        answer: dict[str, Any] = {"phash": ""}
-        if row.get("reason"):  # inputs listed by earlier versions have none
+    def _one(self, row: ListedRow, hash_image: Hashing, opened: int = -1) -> Probed | ImageError:
+        answer: Probed = {"phash": ""}
+        if row.get("reason"):  # tables of earlier versions do not have this column
             return ImageError(row["reason"], row["error"])
         try:
-            # One byte more than allowed is enough to know.
+            # One byte more than allowed shows that a file is too large.
             most = self.limits.max_bytes + 1
             data = read_input(row["uri"], row["offset"], row["length"], at_most=most, opened=opened)
-            name(answer, data)
+            hash_image(answer, data)
             header = probe(data, self.limits)
-            answer |= {"width": header.width, "height": header.height, "format": header.format, "bytes": len(data)}
-            if any(row[column] for column in ANNOTATIONS):
-                found = upright(row, header)
-                answer |= {**found.labels, "fits": found.fits, "left_out": found.left_out}
+            answer["width"], answer["height"] = header.width, header.height
+            answer["format"], answer["bytes"] = header.format, len(data)
+            labels = labels_of(row)
+            if any(labels.values()):
+                found = upright(labels, row["frame"], (row["frame_width"], row["frame_height"]), header)
+                answer["fits"], answer["left_out"] = found.fits, found.left_out
+                answer.update(found.labels)  # type: ignore[typeddict-item]
         except ImageError as error:
             return error
         if self.phash:
@@ -84,7 +85,7 @@ class Probe:
         return answer
 
     def _phash(self, data: bytes) -> str:
-        """'' where the pixels cannot be read: whoever needs them will say so."""
+        """'' if the pixels cannot be decoded: a node that needs them reports that."""
         try:
             with self._decoding:
                 return perceptual_hash(decode(data, self.limits))
@@ -92,20 +93,20 @@ class Probe:
             return ""
 
 
-def _name(answer: dict[str, Any], data: bytes) -> None:
+def _hash(answer: Probed, data: bytes) -> None:
     answer["image_id"] = image_id(data)
 
 
-class _Namer:
-    """Hashes in a thread of its own, while the next file is read and its header parsed.
+class _Hasher:
+    """Computes image ids in one thread, while the next file is read and its header parsed.
 
-    One thread and one queue: a future for each image would cost half of what is gained.
+    It uses one queue: a future for each image would cost half of the time gained.
     """
 
     def __init__(self) -> None:
-        self._jobs: SimpleQueue[tuple[dict[str, Any], bytes] | Event] = SimpleQueue()
-        self._waiting = 0  # bytes handed over since the last wait
-        Thread(target=self._work, name="name", daemon=True).start()
+        self._jobs: SimpleQueue[tuple[Probed, bytes] | Event] = SimpleQueue()
+        self._waiting = 0  # bytes queued since the last wait
+        Thread(target=self._work, name="hash", daemon=True).start()
 
     def _work(self) -> None:
         while True:
@@ -113,13 +114,13 @@ class _Namer:
             if isinstance(job, Event):
                 job.set()
             else:
-                _name(*job)
+                _hash(*job)
 
-    def later(self, answer: dict[str, Any], data: bytes) -> None:
-        """The answer has its name after `wait`."""
+    def hash_later(self, answer: Probed, data: bytes) -> None:
+        """Adds `image_id` to the answer, before `wait` returns at the latest."""
         self._jobs.put((answer, data))
         self._waiting += len(data)
-        if self._waiting > AT_ONCE:
+        if self._waiting > MAX_WAITING:
             self.wait()
 
     def wait(self) -> None:
@@ -129,8 +130,8 @@ class _Namer:
         self._waiting = 0
 
 
-def _opened_ahead(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], int]]:
-    """Each row and its file, if it is a local one: the disk is asked for a few of them before their turn."""
+def _opened_ahead(rows: Sequence[ListedRow]) -> Iterator[tuple[ListedRow, int]]:
+    """Each row with its file descriptor, -1 if it is not a local file. A few files are opened ahead of their turn."""
     files: deque[int] = deque()
     try:
         for number in range(-AHEAD, len(rows)):

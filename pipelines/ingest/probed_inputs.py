@@ -1,13 +1,12 @@
-"""Probed inputs by image: what is needed to say again what the sources say of an image that has its place.
+"""Probed inputs by image, for merging again what the sources list of an image that is in a shard.
 
-Only names are held, of the images that are asked for; rows with their labels are read shard by shard.
+Only names and positions are held in memory; rows with their labels are read when needed.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence, Set
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +14,13 @@ import pyarrow as pa
 
 from engine.storage.commits import Commits, TableReader
 from engine.storage.listings import HELD, Key, Listing
-from pipelines.ingest.placed_image import Input
+from pipelines.ingest.labelled_image import Input
+from pipelines.ingest.rows import ProbedRow
 
 _NAMES = ("source", "uri", "fingerprint", "image_id")
 _TABLES = 4  # probed chunks in memory
 
-Place = tuple[int, int]  # chunk and row
+Position = tuple[int, int]  # chunk and row
 
 
 class ProbedInputs:
@@ -29,67 +29,67 @@ class ProbedInputs:
     def __init__(self, probed: Commits, revisions: npt.NDArray[np.int32], listing: Listing) -> None:
         self.probed, self.revisions, self.listing = probed, revisions, listing
         self._tables: OrderedDict[int, pa.Table] = OrderedDict()
-        self._places: dict[str, list[tuple[Place, Place]]] = {}  # by image: where its (source, uri) came first, where
+        self._found: dict[str, list[tuple[Position, Position]]] = {}  # by image: (first of its file, own position)
         self._now: dict[tuple[str, str], set[str]] = {}
 
-    def rows(self, chunks: Sequence[int], columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-        """Of these chunks, those that are images, one chunk in memory at a time."""
+    def rows(self, chunks: Sequence[int], columns: Sequence[str] | None = None) -> Iterator[ProbedRow]:
+        """The inputs of these chunks that are images. Holds one chunk in memory at a time."""
         for chunk in chunks:
             for row in self._reader(chunk, columns).read().to_pylist():
                 if not row["failures"]:
                     yield row
 
-    def images_of(self, keys: Collection[Key]) -> dict[Key, tuple[Place, str]]:
-        """Where these inputs stand, and the images they gave, '' for those that gave none."""
+    def images_of(self, keys: Collection[Key]) -> dict[Key, tuple[Position, str]]:
+        """Position and image id of each of these inputs; the id is '' if it is no image."""
         if not keys:
             return {}
-        return {key: (place, image) for place, key, image in self._names() if key in keys}
+        return {key: (position, image) for position, key, image in self._names() if key in keys}
 
     def images_and_uris(self) -> Iterator[tuple[str, str]]:
-        """Of every input; '' for one that is no image."""
+        """(image id, URI) of every input; the id is '' if it is no image."""
         for _, (_, uri, _), image in self._names():
             yield image, uri
 
-    def at(self, place: Place) -> dict[str, Any]:
-        chunk, row = place
+    def at(self, position: Position) -> ProbedRow:
+        chunk, row = position
         if chunk not in self._tables:
             self._tables[chunk] = self._reader(chunk).read()
             if len(self._tables) > _TABLES:
                 self._tables.popitem(last=False)
         self._tables.move_to_end(chunk)
-        answer: dict[str, Any] = self._tables[chunk].slice(row, 1).to_pylist()[0]
+        answer: ProbedRow = self._tables[chunk].slice(row, 1).to_pylist()[0]
         return answer
 
     def find(self, images: Collection[str], files: Set[tuple[str, str]]) -> None:
-        """Look up where the inputs of these images stand, for `of`, and which images their and these files give now."""
+        """Looks up the inputs of these images, for `of`, and which images their files and `files` hold, for `now`."""
         if not images and not files:
             return
-        found = [(place, key, image) for place, key, image in self._names() if image in images]
+        found = [(position, key, image) for position, key, image in self._names() if image in images]
         files = files | {key[:2] for _, key, _ in found}
-        first: dict[tuple[str, str], Place] = {}
+        first: dict[tuple[str, str], Position] = {}
         self._now = defaultdict(set)
-        for place, key, image in self._names():
+        for position, key, image in self._names():
             if key[:2] in files:
-                first.setdefault(key[:2], place)
+                first.setdefault(key[:2], position)
                 if self.listing.state(key) in HELD:
                     self._now[key[:2]].add(image)
-        self._places = {}
-        for place, key, image in found:
-            self._places.setdefault(image, []).append((first[key[:2]], place))
+        self._found = {}
+        for position, key, image in found:
+            self._found.setdefault(image, []).append((first[key[:2]], position))
 
     def of(self, image: str) -> list[Input]:
-        """The inputs that gave it, in the order in which their files were first listed."""
-        rows = (self.at(place) for _, place in sorted(self._places.get(image, ())))
+        """The inputs that gave this image, in the order in which their files were first listed. Call `find` first."""
+        rows = (self.at(position) for _, position in sorted(self._found.get(image, ())))
         return [self.input(row) for row in rows]
 
-    def input(self, row: Mapping[str, Any]) -> Input:
+    def input(self, row: ProbedRow) -> Input:
         return Input(row, self.listing.state(key_of(row)), row["source"] in self.listing.looked_at)
 
     def now(self, source: str, uri: str) -> set[str]:
-        """The images this file gives now, '' among them for an input that is none."""
+        """The ids of the images that this file holds now; '' for an input that is no image. Call `find` first."""
         return self._now.get((source, uri), set())
 
-    def _names(self) -> Iterator[tuple[Place, Key, str]]:
+    def _names(self) -> Iterator[tuple[Position, Key, str]]:
         for chunk in range(len(self.revisions)):
             table = self._reader(chunk, _NAMES).read()
             columns = (table[name].to_pylist() for name in _NAMES)
@@ -101,5 +101,5 @@ class ProbedInputs:
         return TableReader(self.probed.storage, record.files["data"].path, columns)
 
 
-def key_of(row: Mapping[str, Any]) -> Key:
+def key_of(row: ProbedRow) -> Key:
     return row["source"], row["uri"], row["fingerprint"]

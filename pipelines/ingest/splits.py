@@ -1,8 +1,8 @@
-"""Which images are for training and which are kept apart to measure with (`ingest.audit`).
+"""Splits images into those for training and the audit images, kept apart for measuring (`ingest.audit`).
 
-Drawn by group of near-duplicates and for good, before an image gets its place: what was drawn is a committed table,
-so a run that is killed draws the same. The audit half is halved: `audit-fit` for calibration and the gate,
-`audit-test` for the figures that are printed. An image that is near both sides is `held`: used for nothing.
+Whole groups of near-duplicates are drawn, for good, before images get into shards. Draws are committed tables, so a run
+that was killed draws the same again. The audit images are halved: `audit-fit` for calibration and the gate,
+`audit-test` for the figures that are reported. An image near to both sides is `held`: used for nothing.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from engine.errors import ConfigError
@@ -23,7 +21,8 @@ from engine.layout import SPLITS
 from engine.schema import required
 from engine.storage.commits import Commits, Record, TableReader, check_order
 from engine.storage.files import Storage
-from pipelines.ingest.name_list import TOLD, NameList, read_name_list, unmatched_error
+from pipelines.ingest.name_list import SHOWN, NameList, read_name_list, unmatched_error
+from pipelines.ingest.rows import ProbedRow
 from pipelines.recipe import Audit
 
 WHAT = "audit list"
@@ -39,12 +38,12 @@ class Candidate:
     """An image that has no split yet."""
 
     image_id: str
-    phash: str  # '' for one without a hash: it is like no other
+    phash: str  # perceptual hash; '' if it has none: then it has no near-duplicates
     uris: list[str] = field(default_factory=list)
 
 
 class Splits:
-    """What was drawn so far. Without an audit split every image is for training and nothing is written."""
+    """The committed draws. Without an audit split every image is for training, and nothing is written."""
 
     def __init__(self, storage: Storage, audit: Audit) -> None:
         self.storage, self.audit = storage, audit
@@ -53,97 +52,93 @@ class Splits:
         self.next = len(self.commits.revisions())
         self.drawn: dict[str, tuple[str, str]] = {}  # image: (split, phash)
         for path in self.commits.data_files().values():
-            self._learn(TableReader(storage, path).read())
+            self._read(TableReader(storage, path).read())
 
-    def _learn(self, table: pa.Table) -> None:
+    def _read(self, table: pa.Table) -> None:
         columns = (table[name].to_pylist() for name in ("image_id", "split", "phash"))
         self.drawn.update({image_id: (split, phash) for image_id, split, phash in zip(*columns, strict=True)})
 
     def of(self, image_id: str) -> str:
         return self.drawn[image_id][0] if self.audit.wanted else TRAIN
 
-    def draw(self, probed: Iterable[Mapping[str, Any]]) -> bool:
-        """Give each image among these rows that has none a split. False if another driver did meanwhile."""
+    def draw(self, probed: Iterable[ProbedRow]) -> bool:
+        """Draws a split for each image that has none. False if another driver committed a draw meanwhile."""
         if not self.audit.wanted:
             return True
         fresh: dict[str, Candidate] = {}
         for row in probed:
             if row["image_id"] not in self.drawn:
-                known = fresh.setdefault(row["image_id"], Candidate(row["image_id"], row["phash"]))
-                known.uris.append(row["uri"])
+                candidate = fresh.setdefault(row["image_id"], Candidate(row["image_id"], row["phash"]))
+                candidate.uris.append(row["uri"])
         if not fresh:
             return True
-        table = drawn(list(fresh.values()), self.drawn, self.audit.fraction, self.audit.seed, listed_for(self.audit))
+        table = draw_splits(
+            list(fresh.values()), self.drawn, self.audit.fraction, self.audit.seed, listed_for(self.audit)
+        )
         file = self.commits.put_table(self.next, table)
         if not self.commits.commit(Record(self.next, 0, {"data": file})):
             return False
         self.next += 1
-        self._learn(table)
+        self._read(table)
         return True
 
 
 def listed_for(audit: Audit) -> frozenset[str]:
-    """The lines of the audit list: image ids, URIs, or ends of paths. ConfigError if it cannot be read."""
+    """The lines of the audit list. ConfigError if it cannot be read."""
     return frozenset(read_name_list(audit.list, WHAT)) if audit.list else frozenset()
 
 
 def check_audit_list(audit: Audit, drawn_before: Mapping[str, tuple[str, str]], inputs: Inputs) -> list[str]:
-    """ConfigError for lines that mean no image, or one that is for training already. Returns what a person should
-    read. `inputs` gives (image, uri) of everything listed, as often as it is asked.
+    """ConfigError for lines that match no image, or one that is in the training split already.
+
+    `inputs()` iterates over (image id, URI) of all inputs; it is called twice if lines match nothing. Returns notes.
     """
     names = NameList(sorted(listed_for(audit)))
     for image, uri in inputs():
-        names.take(image, uri)
+        names.match(image, uri)
     if lines := names.unmatched():
         raise unmatched_error(audit.list, WHAT, lines, len(names.images), (uri for _, uri in inputs()))
     late = [line for line, images in names.images.items() if any(_is_train(drawn_before, image) for image in images)]
     if late:
-        told = ", ".join(f"'{line}'" for line in late[:TOLD]) + (", ..." if len(late) > TOLD else "")
+        shown = ", ".join(f"'{line}'" for line in late[:SHOWN]) + (", ..." if len(late) > SHOWN else "")
         raise ConfigError(
-            f"Lines of the {WHAT} '{audit.list}' mean images that are for training already: {told}: images keep their "
-            "split, so take these lines out, or make a new data set."
+            f"Lines of the {WHAT} '{audit.list}' match images of the training split: {shown}: images keep their split, "
+            "so take these lines out, or make a new data set."
         )
     several = names.ambiguous()
     return [
-        f"'{line}' in the {WHAT} means {len(names.images[line])} images, all kept apart: "
+        f"'{line}' in the {WHAT} matches {len(names.images[line])} images, all taken as audit images: "
         + ", ".join(sorted(names.images[line].values())[:3])
         + (", ..." if len(names.images[line]) > 3 else "")
-        for line in several[:TOLD]
-    ] + ([f"... and {len(several) - TOLD} more lines of the {WHAT} mean several images"] if several[TOLD:] else [])
+        for line in several[:SHOWN]
+    ] + ([f"... and {len(several) - SHOWN} more lines of the {WHAT} match several images"] if several[SHOWN:] else [])
 
 
 def _is_train(drawn_before: Mapping[str, tuple[str, str]], image: str) -> bool:
     return drawn_before.get(image, ("", ""))[0] == TRAIN
 
 
-def drawn(
+def draw_splits(
     fresh: Sequence[Candidate],
     before: Mapping[str, tuple[str, str]],
     fraction: float,
     seed: int,
     listed: frozenset[str] = frozenset(),
 ) -> pa.Table:
-    """The splits (schema SPLIT) of fresh images. `before`: {image: (split, phash)}, which do not change.
+    """The splits (schema SPLIT) of fresh images. `before`: {image id: (split, perceptual hash)}, which do not change.
 
-    A group that touches earlier images follows them; of the others those listed go to the audit split, and further
-    ones, in an order that `seed` and their content decide, until it holds `fraction` of these images. Groups that do
-    not fit whole are passed over.
+    Groups near to earlier images follow them. Of the others, those that the audit list names become audit images, then
+    more groups in an order given by `seed` and their content, until `fraction` of these images is reached. A group that
+    would exceed the fraction is passed over.
     """
-    hashed = [number for number, image in enumerate(fresh) if image.phash]
-    new = hashes_to_array([fresh[number].phash for number in hashed])
-    i, j, _ = neighbours(new, RADIUS, forest=True)
-    rows = np.array(hashed, np.int64)
-    label = groups(len(fresh), rows[i], rows[j])
-    met = _met(label, rows, new, before)
+    label, near = _grouped(fresh, before)
     members: dict[int, list[int]] = {}
-    for number, group in enumerate(label.tolist()):
+    for number, group in enumerate(label):
         members.setdefault(group, []).append(number)
-    split = {group: _following(met.get(group, set())) for group in members}
+    split = {group: _inherited(near.get(group, set())) for group in members}
     names = NameList(listed)
     named = {group for group, inside in members.items() if any(_is_listed(fresh[n], names) for n in inside)}
-    for group in named:
-        if split[group] in (TRAIN, HELD):
-            split[group] = HELD
+    split.update({group: HELD for group in named if split[group] in (TRAIN, HELD)})
     name = {group: min(fresh[n].image_id for n in inside) for group, inside in members.items()}
     free = sorted((group for group in members if not split[group]), key=lambda g: _order(seed, name[g]))
     chosen = [group for group in free if group in named]
@@ -153,35 +148,38 @@ def drawn(
             chosen.append(group)
             room -= len(members[group])
     split.update(_halved(chosen, members))
-    found = [(image, int(group)) for image, group in zip(fresh, label, strict=True)]
     columns = [
-        [image.image_id for image, _ in found],
-        [image.phash for image, _ in found],
-        [name[group] for _, group in found],
-        [split[group] or TRAIN for _, group in found],
+        [image.image_id for image in fresh],
+        [image.phash for image in fresh],
+        [name[group] for group in label],
+        [split[group] or TRAIN for group in label],
     ]
     return pa.Table.from_arrays([pa.array(column, pa.string()) for column in columns], schema=SPLIT)
 
 
-def _met(
-    label: npt.NDArray[Any], rows: npt.NDArray[np.int64], new: npt.NDArray[np.uint64], before: Mapping[str, Any]
-) -> dict[int, set[str]]:
-    """For each group the splits of the earlier images that it is near to."""
-    known = [(split, phash) for split, phash in before.values() if phash]
-    i, j, _ = neighbours_of(new, hashes_to_array([phash for _, phash in known]), RADIUS)
-    answer: dict[int, set[str]] = {}
+def _grouped(
+    fresh: Sequence[Candidate], before: Mapping[str, tuple[str, str]]
+) -> tuple[list[int], dict[int, set[str]]]:
+    """The group of each fresh image, and for each group the splits of the earlier images near to it."""
+    hashed = np.array([number for number, image in enumerate(fresh) if image.phash], np.int64)
+    new = hashes_to_array([image.phash for image in fresh if image.phash])
+    i, j, _ = neighbours(new, RADIUS, forest=True)
+    label: list[int] = groups(len(fresh), hashed[i], hashed[j]).tolist()
+    earlier = [(split, phash) for split, phash in before.values() if phash]
+    i, j, _ = neighbours_of(new, hashes_to_array([phash for _, phash in earlier]), RADIUS)
+    near: dict[int, set[str]] = {}
     for one, other in zip(i.tolist(), j.tolist(), strict=True):
-        answer.setdefault(int(label[rows[one]]), set()).add(known[other][0])
-    return answer
+        near.setdefault(label[hashed[one]], set()).add(earlier[other][0])
+    return label, near
 
 
-def _following(met: set[str]) -> str:
-    """The split of a group that is near images of these; '' where it is free."""
-    return (next(iter(met)) if len(met) == 1 else HELD) if met else ""
+def _inherited(near: set[str]) -> str:
+    """The split of a group that is near to images of these splits; '' if there are none."""
+    return (next(iter(near)) if len(near) == 1 else HELD) if near else ""
 
 
-def _is_listed(image: Candidate, listed: NameList) -> bool:
-    return any(listed.take(image.image_id, uri) for uri in image.uris)
+def _is_listed(image: Candidate, names: NameList) -> bool:
+    return any(names.match(image.image_id, uri) for uri in image.uris)
 
 
 def _order(seed: int, name: str) -> str:
@@ -189,7 +187,7 @@ def _order(seed: int, name: str) -> str:
 
 
 def _halved(chosen: Sequence[int], members: Mapping[int, Sequence[int]]) -> dict[int, str]:
-    """Each group to the half that has fewer images."""
+    """Puts each group into the half that has fewer images so far."""
     size = {FIT: 0, TEST: 0}
     answer = {}
     for group in chosen:

@@ -16,7 +16,7 @@ from engine.storage.files import Storage
 from engine.storage.listings import read_listing
 from pipelines.ingest.header import check_dataset
 from pipelines.ingest.list_inputs import CHUNK, preview_listing
-from pipelines.ingest.listing_changes import state_changes, would_tell
+from pipelines.ingest.listing_changes import count_changes, state_changes
 from pipelines.ingest.probe_node import probe_node
 from pipelines.ingest.unreachable import find_unreachable
 from pipelines.recipe import Recipe
@@ -79,7 +79,7 @@ def _would_list(storage: Storage, recipe: Recipe) -> tuple[int, list[str]]:
     if not recipe.ingest.sources:
         raise ConfigError(NO_SOURCES)
     new, listing = preview_listing(storage, recipe.ingest.sources)
-    told = list(would_tell(state_changes(read_listing(storage), listing)))
+    told = list(count_changes(state_changes(read_listing(storage), listing)))
     left_out: Counter[str] = Counter()
     for name in listing.looked_at:
         left_out.update(listing.sources[name].left_out)

@@ -34,7 +34,7 @@ from pipelines.emit.pairs import pair_options
 from pipelines.filter.judge import judge_node, rules_of
 from pipelines.filter.rule_needs import check_rules
 from pipelines.filter.whole_set import put_together, survey_node, surveyed_folder
-from pipelines.ingest.assign_shards import place_images
+from pipelines.ingest.assign_shards import assign_shards
 from pipelines.ingest.header import open_dataset
 from pipelines.ingest.label_report import label_report, unused_labels
 from pipelines.ingest.list_inputs import list_inputs
@@ -178,7 +178,7 @@ def _ingest(runtime: Runtime, nodes: Sequence[Node], retry: bool, summary: Summa
     again = {node.name: find_unreachable(runtime.storage, node, runtime.recipe.run.read_attempts).retry}
     summary.listed = _listed(runtime)
     plan, _ = run_nodes(runtime, "ingest", [node], retry_failed=retry, again=again)
-    summary.notes += place_images(runtime.storage, runtime.recipe, plan, node)
+    summary.notes += assign_shards(runtime.storage, runtime.recipe, plan, node)
     found = label_report(runtime.storage, node)
     summary.notes += find_unreachable(runtime.storage, node, runtime.recipe.run.read_attempts).notes
     summary.notes += [*found.notes, *unused_labels(runtime.storage, node, nodes)]

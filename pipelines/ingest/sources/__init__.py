@@ -1,1 +1,1 @@
-"""The kinds of sources images come from, one file each."""
+"""The kinds of sources, one file each. open.py lists them."""

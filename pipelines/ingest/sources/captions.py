@@ -1,4 +1,4 @@
-"""Captions that come with a source: a person's, which nobody judges, or alt-text of the web, which the rules judge."""
+"""Captions that come with a source: human captions, which no rule judges, or alt-text of the web, which rules judge."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from engine.records.answers import HUMAN
 from engine.schema import Answer, Text
 
 WEB = "web"
-CUSTOMARY = ("caption", "captions", "text")
-
+CUSTOMARY = ("caption", "captions", "text")  # usual names of columns and keys
 
 NO_TEXT, NO_UNICODE = "a caption that is no text", "a caption that is no Unicode"
 
 
-def texts_of(said: Any) -> tuple[list[str], list[str]]:
-    """The texts of a caption, which may be a list of texts, and a reason for each part that is none.
+def texts_of(value: Any) -> tuple[list[str], list[str]]:
+    """The texts in a value of a source, and a reason for each part that is not a text.
 
-    Null and white space are no caption, and nothing is said of them.
+    Lists may be nested. Null and white space are skipped without a reason.
     """
     texts, reasons = [], []
-    for one in _flat(said):
-        if not isinstance(one, str):
+    for part in _flat(value):
+        if not isinstance(part, str):
             reasons.append(NO_TEXT)
-        elif text := one.strip():
+        elif text := part.strip():
             if text == text.encode("utf-8", "replace").decode():
                 texts.append(text)
             else:
@@ -34,19 +33,18 @@ def texts_of(said: Any) -> tuple[list[str], list[str]]:
     return texts, reasons
 
 
-def _flat(said: Any) -> Iterator[Any]:
-    """Lists in lists too, whatever their depth."""
-    rest = [said]
+def _flat(value: Any) -> Iterator[Any]:
+    rest = [value]
     while rest:
-        one = rest.pop()
-        if isinstance(one, list):
-            rest += reversed(one)
-        elif one is not None:
-            yield one
+        part = rest.pop()
+        if isinstance(part, list):
+            rest += reversed(part)
+        elif part is not None:
+            yield part
 
 
 class Captions:
-    """Makes texts of what a source says. `left_out` counts what could not be told."""
+    """Makes texts from the captions of a source. `by`: HUMAN or WEB. `left_out` counts captions that are not texts."""
 
     def __init__(self, by: str) -> None:
         if by not in (WEB, HUMAN):
@@ -54,9 +52,9 @@ class Captions:
         self.by = by
         self.left_out: Counter[str] = Counter()
 
-    def labels(self, said: Iterable[Any]) -> Answer | None:
-        """Each text once, whether it comes alone or in a list. None if there is none."""
-        found = [texts_of(one) for one in said]
+    def labels(self, values: Iterable[Any]) -> Answer | None:
+        """Each distinct text once; None if there is none."""
+        found = [texts_of(value) for value in values]
         self.left_out.update(reason for _, reasons in found for reason in reasons)
         texts = dict.fromkeys(text for texts, _ in found for text in texts)
         return Answer(texts=[self._text(text, number) for number, text in enumerate(texts)]) if texts else None

@@ -1,10 +1,8 @@
-"""A COCO json as a source: its images, boxes, masks, category names, and the captions of a second json.
+"""A COCO json as a source: images, boxes, masks and category names, with captions from a second json.
 
-An annotation may have a `caption` too, as jsons of dense captions have: it is kept as what people said of this region,
-to be measured by; no specialist hands it on.
-
-COCO's boxes are x, y, width, height; ours are corners. Which frame they are in, stored or upright, COCO does not
-say: by default the size the json gives decides, once the file has been seen.
+COCO's boxes are x, y, width, height; ours are corners. COCO does not define whether boxes are in the stored or the
+upright frame: by default the image size in the json decides, once the image was read. A `caption` of an annotation, as
+in dense captions, becomes a human description of its region, used only for measuring.
 """
 
 from __future__ import annotations
@@ -28,11 +26,11 @@ from pipelines.ingest.sources.source_path import resolve_source
 
 
 class CocoJson:
-    """The images a COCO json names, with its boxes, masks and category names, and the captions of a second json.
+    """The images of a COCO json with their labels.
 
-    A crowd keeps its label and has the score kind "crowd": it stands for many objects, so it is no truth for one.
-    Boxes are clipped to the image. What cannot be used costs its row and is counted in `left_out`; an image whose
-    file name is none, or not below the folder, is an input with a reason.
+    A crowd keeps its label and gets the score kind "crowd", because it is not the truth for a single object. Boxes are
+    clipped to the image. Rows that cannot be used are counted in `left_out`. An image without a usable file name, or
+    with one outside of the folder, is listed with a reason.
     """
 
     def __init__(
@@ -50,15 +48,15 @@ class CocoJson:
         self._versions = Fingerprints()
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
-        """In the order of the json."""
+        """All images in the order of the json."""
         self.left_out.clear()
         rows = CocoRows(self.name, self.captions, self.left_out)
-        places = [self._place(number, file_name(image)) for number, image in rows.images]
-        wrong = [place for place in places if isinstance(place, ImageError)]
-        if wrong and len(wrong) == len(places):
+        uris = [self._uri(number, file_name(image)) for number, image in rows.images]
+        wrong = [uri for uri in uris if isinstance(uri, ImageError)]
+        if wrong and len(wrong) == len(uris):
             raise ConfigError(f"No image of '{self.name}' can be found: {wrong[0]}.")
-        for photo, place in zip(rows.photos(), places, strict=True):
-            yield self._nameless(photo, place) if isinstance(place, ImageError) else self._entry(photo, place)
+        for photo, uri in zip(rows.photos(), uris, strict=True):
+            yield self._without_file(photo, uri) if isinstance(uri, ImageError) else self._entry(photo, uri)
         self.notes[:] = rows.notes()
 
     def _entry(self, photo: Photo, uri: str) -> Entry:
@@ -67,36 +65,35 @@ class CocoJson:
             uri, self._fingerprint(uri, photo.labels), licence, photo.labels, self.frame, photo.width, photo.height
         )
 
-    def _nameless(self, photo: Photo, error: ImageError) -> Entry:
-        """An input that no file can be found for."""
+    def _without_file(self, photo: Photo, error: ImageError) -> Entry:
         fingerprint = stable_hash([photo.name.encode("utf-8", "backslashreplace").decode()])[:8]
         return Entry(f"{self.name}#images/{photo.number}", fingerprint, reason=error.reason, error=str(error))
 
     def _fingerprint(self, uri: str, labels: Answer) -> str:
-        """Of the file, of what is said of it and of the frame: other labels make it a new input."""
-        said = [as_row(item) for item in (*labels.regions, *labels.texts, *labels.region_texts)]
+        """Covers the file, its labels and their frame, so that changed labels make a new input."""
+        rows = [as_row(item) for item in (*labels.regions, *labels.texts, *labels.region_texts)]
         frame = [self.frame] if self.frame != "auto" and labels.regions else []
-        return "-".join([self._versions.of(uri), *([stable_hash([*said, *frame])[:8]] if said else [])])
+        return "-".join([self._versions.of(uri), *([stable_hash([*rows, *frame])[:8]] if rows else [])])
 
-    def _place(self, number: int, name: str) -> str | ImageError:
-        """The path or URL of its file, or why there is none. Nothing outside of the folder is ever opened."""
+    def _uri(self, number: int, name: str) -> str | ImageError:
+        """The path or URL of an image's file, or why it has none. Never a file outside of the folder."""
         if not name:
             return ImageError("no_file_name", f"image number {number} of '{self.name}' has no file_name")
         if "\0" in name or name != name.encode("utf-8", "replace").decode():
-            return ImageError("no_file_name", f"no file has the file_name {short(name)} of image number {number}")
-        for below in self._readings(name):
-            path = posixpath.normpath(below)
+            return ImageError("no_file_name", f"no file can have the file_name {short(name)} of image number {number}")
+        for relative in self._relative_paths(name):
+            path = posixpath.normpath(relative)
             if path != "." and path.split("/")[0] != "..":
                 return f"{self.folder}/{path}"
         return ImageError("outside_folder", f"the file_name {short(name)} is not below the folder '{self.folder}'")
 
-    def _readings(self, name: str) -> Iterator[str]:
-        """The name relative to the folder, for each way to read it that makes it so."""
+    def _relative_paths(self, name: str) -> Iterator[str]:
+        """Paths relative to the folder that the name may stand for."""
         if self._local and name.startswith("file://"):
             path = re.sub("^file://(localhost(?=/))?", "", name)
             name = path if os.path.lexists(path) else unquote(path)
         if "\\" in name and not (self._local and os.path.lexists(f"{self.folder}/{name}")):
-            name = name.replace("\\", "/")  # as Windows writes it
+            name = name.replace("\\", "/")  # a path from Windows
         if not (name.startswith("/") or "://" in name or re.match("[A-Za-z]:/", name)):
             yield name
         for folder in self._folders:

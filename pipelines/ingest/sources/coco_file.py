@@ -1,4 +1,4 @@
-"""A COCO json as a file: its text, its lists, and what was found odd about them."""
+"""Reads a COCO json and its lists, and collects findings about its rows."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from engine.errors import ConfigError
 from engine.storage.open_uri import read_uri
 from engine.storage.text_files import decode_text
 
-EXAMPLES = 3  # of each kind of finding
+EXAMPLES = 3  # quoted for each kind of finding
 _PACKED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 class Findings:
-    """What was left out, by reason, and what else a person should know, each with its first examples."""
+    """Counts rows left out, by reason, and other findings for the user, with the first examples of each."""
 
     def __init__(self, name: str, left_out: Counter[str]) -> None:
         self.name, self.left_out = name, left_out
@@ -85,7 +85,7 @@ def _text(uri: str) -> str:
 
 
 def _parse(text: str, uri: str, findings: Findings) -> Any:
-    """JSON with the literals NaN and Infinity, as Python and its tools write them."""
+    """Parses JSON that may hold NaN and Infinity, as Python writes them."""
     twice: list[str] = []
 
     def as_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -97,12 +97,12 @@ def _parse(text: str, uri: str, findings: Findings) -> Any:
 
     try:
         content = json.loads(text, object_pairs_hook=as_object)
-    except ValueError as error:  # a number of thousands of digits is one too
+    except ValueError as error:  # including a number with thousands of digits
         raise ConfigError(f"'{uri}' is not JSON: {str(error).rstrip('.')}.") from None
     except RecursionError:
         raise ConfigError(f"'{uri}' is not a COCO json: it is nested too deeply.") from None
     if twice and isinstance(content, dict) and twice[-1] in ("images", "annotations", "categories"):
-        raise ConfigError(f"'{uri}' has the key '{twice[-1]}' twice: bring both lists together.")
+        raise ConfigError(f"'{uri}' has the key '{twice[-1]}' twice: merge the two lists.")
     for key in twice:
-        findings.note("of a key that stands twice in an object the last was taken", repr(key))
+        findings.note("keys that occur twice in an object, of which the last was taken", repr(key))
     return content

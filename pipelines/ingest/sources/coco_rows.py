@@ -1,8 +1,7 @@
-"""What a COCO json says of each of its images: rows brought together by their ids, as far as they can be.
+"""Joins the rows of a COCO json by their ids: images with their annotations, categories, licences and captions.
 
-One odd row costs that row: it is counted by its reason, with the first of its kind as examples. What would put labels
-on the wrong photo or under the wrong name (two images or two categories of one id) is an error, and so is what makes
-nothing fit (ids of images as texts where they are numbers).
+A row that cannot be used is left out and counted by reason. An error is raised for what would put labels on the wrong
+image or under the wrong name (two images or two categories with one id), and if no row fits (ids of different types).
 """
 
 from __future__ import annotations
@@ -34,15 +33,15 @@ from pipelines.ingest.sources.coco_values import (
 )
 from pipelines.ingest.sources.file_uris import plain_path
 
-# Categories that name print itself: what has one, or none, and a `text`, is no object.
+# Categories that stand for printed text. An annotation with a `text` and one of them, or none, is not an object.
 PRINT = frozenset(("", "text", "word", "words", "line", "text line", "scene text", "character"))
 Row = Mapping[str, Any]
-Numbered = tuple[int, Row]  # a row and its place in its list
+Numbered = tuple[int, Row]  # the position of a row in its list, and the row
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """An image of the json. `name` as it stands there, '' for none; a width and height of 0 are not known."""
+    """An image of the json. `name`: the file_name as written, '' if there is none; an unknown size is 0 x 0."""
 
     number: int
     name: str
@@ -53,10 +52,10 @@ class Photo:
 
 
 class CocoRows:
-    """The images of a json with what its annotations say of them, and what those of a json of captions say.
+    """The images of a json with its annotations, and with those of a json of captions ('' for none).
 
-    ConfigError for what cannot be brought together. `images`: their rows with their numbers, each file once. With
-    `words` an annotation that has a `text` is a region of printed words too, and needs no category.
+    `images`: the rows of images with their positions, each file once. With `words` an annotation that has a `text` also
+    becomes a region of printed words, and needs no category. ConfigError for ids that do not fit together.
     """
 
     def __init__(self, instances: str, captions: str, left_out: Counter[str], *, words: bool = False) -> None:
@@ -75,7 +74,7 @@ class CocoRows:
         self._licence_of = self._licences(content.licenses)
 
     def photos(self) -> Iterator[Photo]:
-        """Those of `images`, one at a time: their masks may be many."""
+        """One for each of `images`, made one at a time to save memory: an image may have many masks."""
         for number, image in self.images:
             width, height = self._size(number, image)
             labels = self._regions(self._boxes.get(number, []), width, height)
@@ -85,13 +84,13 @@ class CocoRows:
             yield Photo(number, file_name(image), width, height, self._licence_of(number, image), labels)
 
     def notes(self) -> list[str]:
-        """Once all photos were given."""
+        """Findings for the user. Call this after `photos` is exhausted."""
         return [*self.found.sentences(), *self._found_captions.sentences()]
 
     # --- rows by their ids ----------------------------------------------------------------------
 
     def _images(self, items: Sequence[Any]) -> tuple[list[Numbered], dict[Hashable, int]]:
-        """The images, each file once, and their numbers by id."""
+        """The images, each file once, and {id: position}."""
         images: dict[int, Row] = {}
         ids: dict[Hashable, int] = {}
         files: dict[str, int] = {}
@@ -102,7 +101,9 @@ class CocoRows:
             name, file = identity(image.get("id")), plain_path(file_name(image))
             if name in ids and (not file or files.get(file) != ids[name]):
                 both = f"{_called(ids[name], images[ids[name]])} and {_called(number, image)}"
-                raise ConfigError(f"'{self.name}' has two images of id {short(name)}: {both}; give each its own.")
+                raise ConfigError(
+                    f"'{self.name}' has two images with the id {short(name)}: {both}; give each its own id."
+                )
             first = files.setdefault(file, number) if file else number
             if first == number:
                 images[number] = image
@@ -112,23 +113,23 @@ class CocoRows:
                 self.found.leave_out("an image that is listed twice, with another size", _called(number, image))
                 continue
             if name is None:
-                told = f"{_called(number, image)} (id {short(image.get('id'))})"
-                self.found.note("no labels, for want of an id that is a number or a text", told)
+                example = f"{_called(number, image)} (id {short(image.get('id'))})"
+                self.found.note("no labels, because the id is neither a number nor a text", example)
             else:
                 ids[name] = first
-        self._tell_twins(ids, "images")
+        self._note_similar_ids(ids, "images")
         return list(images.items()), ids
 
-    def _tell_twins(self, ids: Mapping[Hashable, Any], what: str) -> None:
+    def _note_similar_ids(self, ids: Mapping[Hashable, Any], what: str) -> None:
         seen: dict[str, Hashable] = {}
         for name in ids:
             if (other := seen.setdefault(digits(name), name)) != name:
-                self.found.note(f"ids that differ only in their type are those of different {what}", _pair(other, name))
+                self.found.note(f"different {what} whose ids differ only in their type", _pair(other, name))
 
     def _by_image(
         self, items: Sequence[Any], ids: Mapping[Hashable, int], found: Findings
     ) -> dict[int, list[Numbered]]:
-        """Annotations by the number of their image; ConfigError if there are some and none is of an image."""
+        """Annotations by the position of their image. ConfigError if there are annotations but none has an image."""
         answer: dict[int, list[Numbered]] = {}
         first, twins = "", {digits(name): name for name in ids}
         for number, item in enumerate(items):
@@ -139,38 +140,40 @@ class CocoRows:
             if name in ids:
                 answer.setdefault(ids[name], []).append((number, item))
                 continue
-            told = _missing("image_id", item.get("image_id"), twins)
-            first = first or told
-            found.leave_out("an annotation of no listed image", f"{_annotation(number, item)} ({told})")
+            problem = _unknown_id("image_id", item.get("image_id"), twins)
+            first = first or problem
+            found.leave_out("an annotation of no listed image", f"{_annotation(number, item)} ({problem})")
         if items and not answer:
             raise ConfigError(
-                f"{len(items):,} of {len(items):,} annotations of '{found.name}' name images that images lacks: "
+                f"{len(items):,} of {len(items):,} annotations of '{found.name}' have an image_id that images lacks: "
                 f"{_advised(first, ids)}"
             )
         return answer
 
     def _names(self, items: Sequence[Any]) -> dict[Hashable, str]:
-        """Their names by id; '' for one without a name."""
+        """{id: name}, '' for a category without a name."""
         answer: dict[Hashable, str] = {}
         if items and not any(isinstance(item, Mapping) for item in items):
             expected = 'objects such as {"id": 1, "name": "cat"}'
             raise ConfigError(f"The categories of '{self.name}' are {short(items)}, expected {expected}.")
         for number, item in enumerate(items):
             if not isinstance(item, Mapping):
-                self.found.note("categories that are no objects", f"number {number}, {short(item)}")
+                self.found.note("categories that are not objects", f"number {number}, {short(item)}")
                 continue
             name, called = identity(item.get("id")), label(item.get("name"))
             if name is None:
-                told = f"number {number} ({short(called)}, id {short(item.get('id'))})"
-                self.found.note("categories whose id is no number and no text", told)
+                example = f"number {number} ({short(called)}, id {short(item.get('id'))})"
+                self.found.note("categories whose id is neither a number nor a text", example)
             elif answer.setdefault(name, called) != called:
                 both = f"{answer[name]!r} and {called!r}"
-                raise ConfigError(f"'{self.name}' has two categories of id {short(name)}: {both}; give each its own.")
-        self._tell_twins(answer, "categories")
+                raise ConfigError(
+                    f"'{self.name}' has two categories with the id {short(name)}: {both}; give each its own id."
+                )
+        self._note_similar_ids(answer, "categories")
         return answer
 
     def _with_category(self, boxes: Mapping[int, list[Numbered]]) -> dict[int, list[Numbered]]:
-        """Annotations whose category has a name; ConfigError if there are some and none has one."""
+        """Annotations whose category has a name. ConfigError if there are annotations but none has one."""
         answer: dict[int, list[Numbered]] = {}
         categories = self._categories
         first, twins = "", {digits(name): name for name in categories}
@@ -181,51 +184,50 @@ class CocoRows:
                     answer.setdefault(image, []).append((number, item))
                     continue
                 reason = "an annotation of no listed category"
-                told = _missing("category_id", item.get("category_id"), twins)
+                problem = _unknown_id("category_id", item.get("category_id"), twins)
                 if name in categories:
-                    reason, told = "an annotation whose category has no name", f"category_id {short(name)}"
-                first = first or told
-                self.found.leave_out(reason, f"{_annotation(number, item)} ({told})")
+                    reason, problem = "an annotation whose category has no name", f"category_id {short(name)}"
+                first = first or problem
+                self.found.leave_out(reason, f"{_annotation(number, item)} ({problem})")
         if boxes and not answer:
             raise ConfigError(
-                f"No annotation of '{self.name}' has a category that categories lists with a name: "
-                f"{_advised(first, categories)}"
+                f"No annotation of '{self.name}' has the id of a category with a name: {_advised(first, categories)}"
             )
         return answer
 
     def _licences(self, items: Any) -> Callable[[int, Row], str]:
-        """The licence of an image: that of its id, or the one it names itself."""
+        """A function for the licence of an image: the listed one with its id, or the text in its own row."""
         names: dict[Hashable, str] = {}
         for number, item in enumerate(items if isinstance(items, list) else [items] if items else []):
             name = identity(item.get("id")) if isinstance(item, Mapping) else None
             if name is None:
-                self.found.note("licences that are no object with an id", f"number {number}, {short(item)}")
+                self.found.note("licences that are not objects with an id", f"number {number}, {short(item)}")
                 continue
             called = plain_text(item.get("name")) or plain_text(item.get("url"))
             if names.setdefault(name, called) != called:
                 names[name] = ""
-                self.found.note("two licences of one id, so that neither is taken", f"id {short(name)}")
+                self.found.note("two licences with one id, of which neither is taken", f"id {short(name)}")
 
         def of(number: int, image: Row) -> str:
-            said = image.get("license")
-            if (name := identity(said)) in names:
+            value = image.get("license")
+            if (name := identity(value)) in names:
                 return names[name]
-            if isinstance(said, str) and not said.strip().isdigit():
-                return plain_text(said)
-            if said is not None and names:
-                self.found.note("images of no listed licence", f"{_called(number, image)} (license {short(said)})")
+            if isinstance(value, str) and not value.strip().isdigit():
+                return plain_text(value)
+            if value is not None and names:
+                self.found.note("images with an unlisted licence", f"{_called(number, image)} (license {short(value)})")
             return ""
 
         return of
 
-    # --- what rows say --------------------------------------------------------------------------
+    # --- values of rows -------------------------------------------------------------------------
 
     def _size(self, number: int, image: Row) -> tuple[int, int]:
         width, height = _size(image)
         if not (width and height):
             if image.get("width") or image.get("height"):
-                said = f"width {short(image.get('width'))}, height {short(image.get('height'))}"
-                self.found.note("taken as images of unknown size", f"{_called(number, image)} ({said})")
+                size = f"width {short(image.get('width'))}, height {short(image.get('height'))}"
+                self.found.note("taken as images of unknown size", f"{_called(number, image)} ({size})")
             return 0, 0
         return width, height
 
@@ -263,7 +265,7 @@ class CocoRows:
 
 
 def file_name(image: Row) -> str:
-    """'' for none."""
+    """The file_name of an image; '' if it has none."""
     name = image.get("file_name")
     if isinstance(name, int) and not isinstance(name, bool):
         return str(name)
@@ -284,19 +286,19 @@ def _annotation(number: int, item: Row) -> str:
     return f"annotation number {number}" if name is None else f"annotation {short(name)}"
 
 
-def _missing(key: str, said: Any, twins: Mapping[str, Hashable]) -> str:
-    """What an unknown id is, and the id it differs from in its type alone, if there is one."""
-    name = identity(said)
+def _unknown_id(key: str, value: Any, twins: Mapping[str, Hashable]) -> str:
+    """Describes an unknown id, with the known id that differs from it only in its type, if there is one."""
+    name = identity(value)
     twin = None if name is None else twins.get(digits(name))
-    return f"{key} {short(said)}" if twin is None else f"{key} {in_words(name)}, id {in_words(twin)}"
+    return f"{key} {short(value)}" if twin is None else f"{key} {in_words(name)}, id {in_words(twin)}"
 
 
 def _advised(first: str, ids: Collection[Hashable]) -> str:
-    """The first id that is not known, and what to do."""
+    """`first`, the description of the first unknown id, with advice."""
     if " is a " in first:
-        return f"{first}: write both alike."
-    known = f"ids are such as {', '.join(short(name) for name in islice(ids, 3))}" if ids else "there is no id"
-    return f"{first or 'none is an object'}, while {known}: are they lists of one data set?"
+        return f"{first}: write both with the same type."
+    known = f"the listed ids are like {', '.join(short(name) for name in islice(ids, 3))}" if ids else "no id is listed"
+    return f"{first or 'none is an object'}, but {known}: give lists of the same data set."
 
 
 def _pair(one: Hashable, other: Hashable) -> str:
@@ -304,7 +306,7 @@ def _pair(one: Hashable, other: Hashable) -> str:
 
 
 def _add_words(answer: Answer, box: Sequence[float], words: str) -> None:
-    """A printed region, and its words if anybody could read them."""
+    """Adds a region of printed words, and the words if they are legible."""
     x1, y1, x2, y2 = box
     region = Region(x1, y1, x2, y2, "", "text", id=_id(answer), producer=HUMAN)
     answer.regions.append(region)

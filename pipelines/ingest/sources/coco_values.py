@@ -1,6 +1,6 @@
-"""The values of a COCO json as people's tools write them: ids, numbers, boxes, masks, crowds.
+"""Parses the values of a COCO json: ids, numbers, boxes, masks, crowds, in the variants that tools write.
 
-Nothing here raises: a value that is not what it should be is None, or a reason why it is left out.
+Nothing here raises an error: for a wrong value the result is None, '', 0 or the reason why it is left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.errors import EngineError
 from engine.records import masks
 from pipelines.ingest.labels import BOX_OUTSIDE, MASK_OF_ANOTHER_SIZE, sized
 
-LARGEST = 2**31 - 1  # of a width, a height or a corner: what the data set's columns hold
+LARGEST = 2**31 - 1  # the largest width, height or coordinate that the data set's columns hold
 
 BOX_NO_NUMBERS = "a box that is not four numbers"
 BOX_WITHOUT_AREA = "a box without area"
@@ -31,7 +31,7 @@ Corners = tuple[float, float, float, float]
 
 
 def identity(value: Any) -> Hashable | None:
-    """An id as it is compared: 1 and 1.0 are one, "1" is another; None for what cannot be one."""
+    """An id in the form to compare: 1 equals 1.0 but not "1". None for a value that cannot be an id."""
     if isinstance(value, str):
         return value
     return value if isinstance(value, int) and not isinstance(value, bool) else _integer(value)
@@ -42,7 +42,7 @@ def _integer(value: Any) -> int | None:
 
 
 def digits(name: Hashable) -> str:
-    """What ids have in common that differ in their type alone, such as 1 and "1"."""
+    """The text that ids share if they differ only in their type, such as 1 and "1"."""
     return str(name).strip()
 
 
@@ -55,12 +55,12 @@ _short.maxlist, _short.maxdict, _short.maxlevel, _short.maxstring, _short.maxoth
 
 
 def short(value: Any) -> str:
-    """A value for a message, as Python writes it, cut."""
+    """The value as Python code, shortened, for a message."""
     return _short.repr(value).encode("utf-8", "backslashreplace").decode()
 
 
 def number(value: Any) -> float | None:
-    """A finite number, also one written as a text."""
+    """A finite number, also if it is written as a text."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
@@ -71,20 +71,20 @@ def number(value: Any) -> float | None:
 
 
 def side(value: Any) -> int:
-    """A width or a height in pixels; 0 for what cannot be one."""
+    """A width or height in pixels; 0 for a value that cannot be one."""
     found = number(value)
     return int(found) if found is not None and found.is_integer() and 0 < found <= LARGEST else 0
 
 
 def is_crowd(value: Any) -> bool:
-    """`iscrowd`: 1 in COCO, a text or a boolean of some tools. Null, 0, "0" and "false" are none."""
+    """The value of `iscrowd`: 1 in COCO, a text or a boolean in some tools; null, 0, "0" and "false" mean no."""
     if isinstance(value, str) and value.strip().lower() in ("true", "yes"):
         return True
     return value is True or bool(number(value))
 
 
 def plain_text(value: Any) -> str:
-    """A text without white space around it; '' for what is none, or is no Unicode."""
+    """The text without white space around it; '' if it is not a text or not valid Unicode."""
     if not isinstance(value, str):
         return ""
     text = value.strip()
@@ -92,7 +92,7 @@ def plain_text(value: Any) -> str:
 
 
 def label(value: Any) -> str:
-    """The name of a category, which may be a number; '' for none."""
+    """The name of a category, which may be a number; '' if it has none."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else plain_text(value)
 
 
@@ -100,7 +100,10 @@ def label(value: Any) -> str:
 
 
 def corners(bbox: Any, width: int, height: int) -> Corners | str:
-    """COCO's x, y, width, height as corners inside the image, or why there are none. A size of 0 is not known."""
+    """Corners, clipped to the image, of COCO's x, y, width, height; or the reason to leave the box out.
+
+    `width` and `height` are 0 if the size of the image is unknown.
+    """
     values = [number(value) for value in bbox] if isinstance(bbox, list) and len(bbox) == 4 else [None]
     if None in values:
         return BOX_NO_NUMBERS
@@ -111,7 +114,7 @@ def corners(bbox: Any, width: int, height: int) -> Corners | str:
     x2, y2 = min(x + wide, width or LARGEST), min(y + high, height or LARGEST)
     if x1 >= x2 or y1 >= y2:
         return BOX_OUTSIDE
-    if np.float32(x1) >= np.float32(x2) or np.float32(y1) >= np.float32(y2):  # which is what the columns hold
+    if np.float32(x1) >= np.float32(x2) or np.float32(y1) >= np.float32(y2):  # the columns hold float32
         return BOX_WITHOUT_AREA
     return (x1, y1, x2, y2)
 
@@ -120,10 +123,11 @@ def corners(bbox: Any, width: int, height: int) -> Corners | str:
 
 
 def mask(segmentation: Any, width: int, height: int) -> tuple[str, str]:
-    """The run-lengths of a segmentation, or '' and why there are none ('' where nothing was outlined).
+    """The run-lengths of a segmentation and ''; or '' and the reason to leave it out, '' if there is no outline.
 
-    Polygons may also come as one list of numbers, or as pairs of points. The size of run-lengths is [height, width];
-    those of another size carry it along, because only the file can tell whether it is the one of its other frame.
+    Polygons may also come as one list of numbers, or as pairs of points. The size of run-lengths is [height, width]. If
+    it is not that of the image, it is kept with the run-lengths: it may be the size of the other frame, which is known
+    only once the image was read.
     """
     if not segmentation:
         return "", ""
@@ -152,7 +156,7 @@ def _of_outlines(outlines: Sequence[npt.NDArray[np.float64]], width: int, height
 
 
 def _outlines(segmentation: list[Any]) -> list[npt.NDArray[np.float64]]:
-    """Each as x, y, x, y, ...; ValueError or TypeError for what is none."""
+    """Each outline as x, y, x, y, ...; ValueError or TypeError if one is malformed."""
     nested = all(isinstance(part, list) for part in segmentation)
     points = nested and len(segmentation) > 2 and all(_is_point(part) for part in segmentation)
     return [_outline(part) for part in (segmentation if nested and not points else [segmentation])]
@@ -185,7 +189,7 @@ def _of_runs(segmentation: Mapping[str, Any], width: int, height: int) -> tuple[
 
 
 def _runs(counts: Any, width: int, height: int) -> str:
-    """Compressed, from either form. Python's own way to write bytes, b'...', is undone."""
+    """Compressed run-lengths from either form of COCO; also from a text b'...' of Python bytes."""
     if isinstance(counts, str):
         if counts[:2] in ("b'", 'b"'):
             counts = ast.literal_eval(counts).decode("ascii")
@@ -197,19 +201,21 @@ def _runs(counts: Any, width: int, height: int) -> str:
     return masks.from_counts(runs, width=width, height=height)  # type: ignore[arg-type]
 
 
-_TEXT_KEYS = ("text", "utf8_string")  # the second as COCO-Text has it
-_UNREAD = ("", "###", "*")  # what readers of print write for a word they could not read
+_TEXT_KEYS = ("text", "utf8_string")  # the second is from COCO-Text
+_UNREAD = ("", "###", "*")  # written by annotators for a word they could not read
 
 
 def has_words(item: Mapping[str, Any]) -> bool:
-    """Whether an annotation is of printed words: it has a `text`, though it may be empty."""
+    """Whether the annotation is a region of printed words: it has a `text`, which may be empty."""
     return any(isinstance(item.get(key), str) for key in _TEXT_KEYS)
 
 
 def printed_words(item: Mapping[str, Any]) -> str:
-    """The words of an annotation; '' for what nobody could read (`legible: false`, `legibility: illegible`)."""
-    told = item.get("legible", item.get("legibility", True))
-    if told in (False, 0) or (isinstance(told, str) and told.strip().casefold() in ("illegible", "false", "0")):
+    """The words of an annotation; '' if they are marked illegible (`legible: false`, `legibility: illegible`)."""
+    legible = item.get("legible", item.get("legibility", True))
+    if legible in (False, 0) or (
+        isinstance(legible, str) and legible.strip().casefold() in ("illegible", "false", "0")
+    ):
         return ""
     text = next((plain_text(item[key]) for key in _TEXT_KEYS if isinstance(item.get(key), str)), "")
     return "" if text in _UNREAD else text

@@ -1,7 +1,7 @@
-"""Sources made of containers, tars and Parquet files: which files they are, and opening each once and no more.
+"""Finds and lists containers, which are tars and Parquet files, and opens each of them only once.
 
-The fingerprint of an entry is "<the container's>/<n>/<total>", so what was listed tells whether a container was listed
-to its end: nothing else is remembered, no clock is asked, and a listing may be killed anywhere.
+The fingerprint of an input in a container is "<version of the container>/<number>/<total>". So the listed inputs alone
+show whether a container was listed completely, even if a listing was killed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipelines.ingest.sources.folder import Folder
 from pipelines.ingest.sources.source import Entry
 from pipelines.ingest.sources.source_path import resolve_source, source_errors
 
-AHEAD = 4  # remote containers that are opened before their turn
+AHEAD = 4  # remote containers opened before their turn
 
 UNOPENED = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
@@ -37,9 +37,10 @@ Found = tuple[str, str]  # a container's URI and fingerprint
 def find_containers(
     source: Reader, path: str, endings: Sequence[str], refused: Sequence[str] = ()
 ) -> tuple[list[Found], list[Entry]]:
-    """The files a path, a folder, a glob or a range in braces names, in order of names; ConfigError for none.
+    """The containers that a path, a folder, a glob or a range in braces names, in order of their names.
 
-    With them what of a folder cannot be listed. What else a folder holds is counted in `source.left_out`.
+    The second list has an entry for each subfolder that cannot be listed. Other files of a folder are counted in
+    `source.left_out`. ConfigError if there is no container.
     """
     name, fs = resolve_source(path)
     parts, versions = _expanded(name), Fingerprints()
@@ -55,7 +56,7 @@ def find_containers(
                 files = [(entry.uri, entry.fingerprint) for entry in inside if not entry.reason]
                 found += _only(files, endings, refused)
                 source.left_out[f"a file that does not end in {' or '.join(endings)}"] += len(files) - len(found)
-            else:  # a file that is named and is not there is one all the same: it will be told as missing
+            else:  # kept even if the file does not exist: opening it reports that
                 found += _only([(part, _of_web(part, fs) if is_web(part) else versions.of(part))], ("",), refused)
     source.left_out += Counter()  # without zeros
     if not lost and not any(version or is_web(uri) for uri, version in found):
@@ -64,7 +65,7 @@ def find_containers(
 
 
 def _expanded(name: str) -> list[str]:
-    """{00000..00012} and {a,b} written out, unless a file is called so."""
+    """The names for {00000..00012} or {a,b}, unless a file has this very name."""
     if "{" not in name or (not scheme_of(name) and os.path.exists(name)):
         return [name]
     require(f"'{name}' with its braces", ["braceexpand"])
@@ -72,7 +73,7 @@ def _expanded(name: str) -> list[str]:
 
     try:
         return list(braceexpand(name))
-    except ValueError:  # unbalanced: then they mean nothing
+    except ValueError:  # unbalanced braces are part of the name
         return [name]
 
 
@@ -90,14 +91,14 @@ def _globbed(pattern: str, fs: Any) -> list[Found]:
 def _of_web(uri: str, fs: Any) -> str:
     try:
         return remote_fingerprint(fs.info(uri))
-    except Exception:  # noqa: BLE001  whatever a host does is told when its container is opened
+    except Exception:  # noqa: BLE001  opening the container reports the error
         return ""
 
 
 def _only(found: Sequence[Found], endings: Sequence[str], refused: Sequence[str]) -> list[Found]:
     for uri, _ in found:
         if uri.lower().endswith(tuple(refused)):
-            raise ConfigError(f"'{uri}' is compressed, so no image in it can be read by its place: unpack it.")
+            raise ConfigError(f"'{uri}' is compressed, so no image in it can be read by its offset: unpack it.")
     return [(uri, version) for uri, version in found if uri.lower().endswith(tuple(endings))]
 
 
@@ -105,26 +106,26 @@ def _only(found: Sequence[Found], endings: Sequence[str], refused: Sequence[str]
 
 
 class Reader(Protocol):
-    """A source of containers. `found` and `opened` are filled by `list_containers`."""
+    """A source of containers. `list_containers` fills `found` and `opened`."""
 
     licence: str
     left_out: Counter[str]
     notes: list[str]
-    found: list[str]  # the fingerprints of all its containers
-    opened: dict[str, Reader]  # the readers of those that were opened, by fingerprint
+    found: list[str]  # the versions of all its containers
+    opened: dict[str, Reader]  # {version: reader} of the containers that were opened
 
     def alone(self) -> Reader:
-        """A reader with counts and notes of its own."""
+        """A copy with its own counts and notes, for one container."""
 
     def read(self, uri: str) -> tuple[int, Iterable[Entry]]:
-        """How many entries a container has, and them; 0 if it is to be opened again whatever they are."""
+        """The number of entries in a container, and the entries. 0 means: open it again in the next listing."""
 
 
 def list_containers(source: Reader, found: Iterable[Found], options: Any, whole: Collection[str]) -> Iterator[Entry]:
-    """The entries of every container that is not whole yet, some of them opened ahead, in order.
+    """The entries of every container whose version is not in `whole`, in order.
 
-    `options` are those that change what is read: with others it is another container. Each container has a reader of
-    its own in `source.opened`, so that what it leaves out is known by container; `source` holds the sum.
+    `options`: the options of the source that change its entries; they are part of the version. Each container gets its
+    own reader in `source.opened`, so that counts are known for each; `source.left_out` has the sums.
     """
     new = [(uri, f"{stable_hash([uri, options])[:12]}-{version}") for uri, version in found]
     source.found = [version for _, version in new]
@@ -137,14 +138,17 @@ def list_containers(source: Reader, found: Iterable[Found], options: Any, whole:
 
 
 def _read(reader: Reader, uri: str) -> tuple[int, Iterable[Entry]]:
-    place = utf8_uri(uri)
-    if place.reason:
-        return 1, [Entry(place.uri, licence=reader.licence, reason=place.reason, error=place.error)]
+    file = utf8_uri(uri)
+    if file.reason:
+        return 1, [Entry(file.uri, licence=reader.licence, reason=file.reason, error=file.error)]
     return reader.read(uri)
 
 
 def _opened(source: Reader, todo: Sequence[Found]) -> Iterator[tuple[str, Reader, int, Iterable[Entry]]]:
-    """In order. Where most of it is waiting some are opened ahead; local ones would only hand the GIL around."""
+    """(version, reader, number of entries, entries) of each container, in order.
+
+    Remote containers are opened ahead in threads; for local ones threads would only compete for the GIL.
+    """
     if not any(scheme_of(uri) for uri, _ in todo):
         for uri, version in todo:
             reader = source.alone()
@@ -167,11 +171,11 @@ def _opened(source: Reader, todo: Sequence[Found]) -> Iterator[tuple[str, Reader
 
 
 def whole_containers(fingerprints: Iterable[str]) -> set[str]:
-    """The fingerprints of containers all of whose entries are among these."""
-    seen: Counter[tuple[str, str]] = Counter()
+    """The versions of the containers all of whose inputs are among these fingerprints."""
+    seen: Counter[tuple[str, str]] = Counter()  # by version and total
     for fingerprint in fingerprints:
-        version, _, place = fingerprint.rpartition("/")
+        version, _, total = fingerprint.rpartition("/")
         version, _, number = version.rpartition("/")
         if version and number.isdigit():
-            seen[version, place] += 1
+            seen[version, total] += 1
     return {version for (version, total), count in seen.items() if str(count) == total}

@@ -1,6 +1,6 @@
-"""A folder as a source: every file below it, on any file system fsspec knows.
+"""A folder as a source: every file below it, on any file system that fsspec knows.
 
-A folder that cannot be listed, and a name that cannot be written down, is an input with its reason; the rest goes on.
+A subfolder that cannot be listed and a name that is not UTF-8 become inputs with a reason; the others are listed.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ _ABSENT = (FileNotFoundError, NotADirectoryError)
 
 @dataclass(slots=True)
 class Item:
-    """What a folder holds."""
+    """A file or folder in a folder."""
 
     name: str
-    path: str  # of its own file system
+    path: str  # in its file system, without a protocol
     is_folder: bool = False
     is_link: bool = False
-    fingerprint: str | None = None  # None: neither a file nor a folder
-    error: str = ""  # why it can be known already that nobody can read it
+    fingerprint: str | None = None  # None: a folder, pipe, socket or device
+    error: str = ""  # why it cannot be read, if that is known already
 
 
 @dataclass(slots=True)
 class Level:
-    """A folder on the way from the root to where the walk stands."""
+    """A folder that is being walked; the walk keeps a stack of them from the root down."""
 
     items: Iterator[Item]
-    below: str  # its path below the root, with a slash at its end; '' for the root
-    real: str  # its path without links
-    included: bool  # by itself, so that everything in it is
+    below: str  # path relative to the root, with a slash at its end; '' for the root
+    real: str  # path with symbolic links resolved
+    included: bool  # `include` matches the folder itself, so everything in it is included
 
 
 class Folder:
-    """Every file below a folder of any file system fsspec knows, folder by folder, names sorted.
+    """Every file below a folder, folder by folder, sorted by name.
 
-    Left out: hidden files and folders (leading dot), and what is no file (pipes, sockets). Links are followed,
-    except round in circles. A broken link is an entry, so that ingest can say it is missing.
+    Hidden files and folders (with a leading dot), pipes, sockets and devices are left out. Links are followed unless
+    they lead in circles. A broken link is listed, so that the probe reports it as missing.
 
-    `include` and `exclude` are globs over the path below the folder, in which `*` takes slashes too; a glob without a
-    slash is compared with names at any depth as well. A glob that matches a folder holds for everything in it, and a
-    folder that `exclude` matches is not entered.
+    `include` and `exclude` are globs for the path relative to the folder, in which `*` also matches slashes; a glob
+    without a slash also matches names at any depth. A glob that matches a folder applies to everything in it, and an
+    excluded folder is not entered.
     """
 
     LISTS: ClassVar = {"include": "globs such as ['*.jpg']", "exclude": "globs such as ['*.jpg']"}
@@ -73,7 +73,7 @@ class Folder:
             self.notes += [f"{option}: '{glob}' matches nothing in '{self.name}'." for glob in globs.unmatched]
 
     def _walk(self) -> Iterator[Entry]:
-        """Without recursion: folders may nest deeper than Python's calls."""
+        """Uses a stack, because folders may nest deeper than Python's recursion limit."""
         root, list_items = self._root()
         levels = [Level(list_items(root), "", os.path.realpath(root) if self._fs is None else root, included=False)]
         above = {levels[0].real}
@@ -90,7 +90,7 @@ class Folder:
                 try:
                     with storage_errors(item.path):
                         items = list_items(item.path)
-                except Exception as error:  # noqa: BLE001  # what is not of this folder alone is raised again
+                except Exception as error:  # noqa: BLE001  # _unlisted raises errors that are not of this folder alone
                     yield self._unlisted(item, error)
                     continue
                 below = f"{level.below}{item.name}"
@@ -99,7 +99,7 @@ class Folder:
                 above.add(real)
 
     def _root(self) -> tuple[str, Callable[[str], Iterator[Item]]]:
-        """Where to begin and how to list; a ConfigError if the root itself is not there or cannot be listed."""
+        """The root and a function that lists a folder. ConfigError if the root cannot be listed."""
         if self._fs is None:
             _check_folder(self.name, exists=os.path.exists(self.name), is_folder=os.path.isdir(self.name))
             with source_errors(self.name):
@@ -117,7 +117,7 @@ class Folder:
         return root, lambda folder: _remote_items(fs, folder)
 
     def _wanted(self, item: Item, level: Level) -> bool:
-        """Counts by reason what is not. Every glob is asked, so that one that matches nothing is known."""
+        """Whether to list the item; counts the reason if not. Tries every glob, to find those that match nothing."""
         path = f"{level.below}{item.name}"
         excluded = self._excluded.match(path, item.name, is_folder=item.is_folder)
         included = item.is_folder or self._included.match(path, item.name, is_folder=False) or level.included
@@ -134,14 +134,16 @@ class Folder:
         return False
 
     def _entry(self, item: Item) -> Entry:
-        place = utf8_uri(self._uri(item))
-        reason, error = ("unreadable", item.error) if item.error else (place.reason, place.error)
-        return Entry(place.uri, item.fingerprint or "", self.licence, reason=reason, error=error)
+        file = utf8_uri(self._uri(item))
+        reason, error = ("unreadable", item.error) if item.error else (file.reason, file.error)
+        return Entry(file.uri, item.fingerprint or "", self.licence, reason=reason, error=error)
 
     def _unlisted(self, folder: Item, error: Exception) -> Entry:
         uri = utf8_uri(self._uri(folder)).uri
         if isinstance(error, _ABSENT):
-            return Entry(uri, licence=self.licence, reason="missing", error="the folder went away during its listing")
+            return Entry(
+                uri, licence=self.licence, reason="missing", error="the folder was removed while it was listed"
+            )
         if not (why := why_unreadable(error)):
             raise error
         return Entry(uri, licence=self.licence, reason="unreadable", error=f"the folder cannot be listed: {why}")
@@ -154,7 +156,7 @@ def _check_folder(name: str, *, exists: bool, is_folder: bool) -> None:
     if not exists:
         raise ConfigError(f"No folder '{name}': check the path of the source.")
     if not is_folder:
-        raise ConfigError(f"'{name}' is a file: give the folder it lies in.")
+        raise ConfigError(f"'{name}' is a file: give the folder that holds it.")
 
 
 def _local_items(folder: str) -> Iterator[Item]:
@@ -166,7 +168,7 @@ def _local_items(folder: str) -> Iterator[Item]:
 def _local_item(item: os.DirEntry[str]) -> Item:
     try:
         is_folder = item.is_dir()
-    except OSError:  # links that lead round in circles
+    except OSError:  # a link that leads in circles
         is_folder = False
     fingerprint = None if is_folder else local_fingerprint(item)
     return Item(item.name, item.path, is_folder, item.is_symlink(), fingerprint)
@@ -183,14 +185,14 @@ def _remote_item(fs: Any, folder: str, info: Mapping[str, Any]) -> Iterator[Item
     if path.rstrip("/") != folder:
         path = path.rstrip("/") if is_folder else path
         yield _remote_file(path, folder, info) if not is_folder else Item(path.rsplit("/", 1)[-1], path, True)
-    elif is_folder and path != folder:  # keys such as dir//a.jpg, which no listing of one folder enters
+    elif is_folder and path != folder:  # for keys such as dir//a.jpg, which listing a folder does not show
         found = fs.find(folder, detail=True)
         for key in sorted(name for name in found if name.startswith(f"{folder}//")):
             yield _remote_file(key, folder, found[key])
-    elif info.get("size"):  # an empty object is how some stores remember the folder itself
+    elif info.get("size"):  # some stores represent a folder by an empty object
         yield _remote_file(f"{folder}/", folder, info)
 
 
 def _remote_file(path: str, folder: str, info: Mapping[str, Any]) -> Item:
-    error = "its key ends in '/', as the name of a file cannot: rename it" if path.endswith("/") else ""
+    error = "its key ends in '/', but the name of a file cannot: rename it" if path.endswith("/") else ""
     return Item(path.removeprefix(f"{folder}/") or "/", path, fingerprint=remote_fingerprint(info), error=error)

@@ -1,4 +1,4 @@
-"""Globs over paths below a folder, for `include` and `exclude`; which of them match nothing is known at the end."""
+"""Globs for `include` and `exclude` of a folder, matched with relative paths."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """`*` takes slashes too, and `**/` may be nothing. A slash at the end: folders only; at the beginning: the path."""
+    """One parsed glob. `*` also matches slashes, and `**/` also matches nothing.
+
+    A slash at its end limits it to folders; a slash at its start, to the whole relative path.
+    """
 
     paths: tuple[str, ...]
     names: tuple[str, ...]
-    folders: tuple[str, ...]  # of which everything inside is meant
+    folders: tuple[str, ...]  # match a folder and so everything in it
     only_folders: bool
 
     @classmethod
@@ -35,7 +38,7 @@ class Glob:
 
 
 class Globs:
-    """Several of them, of which one must match."""
+    """Several globs, of which one must match. `unmatched`: those that have matched nothing so far."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._globs = {text: Glob.parse(text) for text in texts}

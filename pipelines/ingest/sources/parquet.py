@@ -1,6 +1,6 @@
-"""Parquet files as a source: a row is an input, its image in a column of bytes or under a URI, its captions beside it.
+"""Parquet files as a source: each row is an input, with its image in a column of bytes or of URIs, and with captions.
 
-Listing reads the captions, never the images: those are read by row, in engine.storage.parquet_rows.
+Listing reads captions but no images; engine.storage.parquet_rows reads those, row by row.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Fits = Callable[[pa.Schema, str], bool]
 
 @dataclass(slots=True)
 class Columns:
-    """Where the rows of a file have what. Either `image` or `uri` is empty."""
+    """The columns to read from a file. Either `image` or `uri` is empty."""
 
     image: str = ""
     uri: str = ""
@@ -45,9 +45,9 @@ class Columns:
 class ParquetRows:
     """The rows of Parquet files, local or remote: a path, a folder, a glob, or a range in braces.
 
-    `image`: a column of bytes, or of Hugging Face images {bytes, path}; `uri`: a column of URLs, or of paths below the
-    file's folder; `captions`: columns of texts, or of lists of texts. Without these the columns are found by their
-    type and by the names people give them. `captions_by`: `web` for alt-text, which rules judge, or `human`.
+    `image`: a column of bytes, or of Hugging Face images {bytes, path}. `uri`: a column of URLs, or of paths relative
+    to the file's folder. `captions`: columns of texts, or of lists of texts. Columns that are not given are found by
+    type and usual names. `captions_by`: `web` for alt-text, which rules judge, or `human`.
     """
 
     LISTS: ClassVar = {"captions": "columns such as [caption]"}
@@ -63,42 +63,48 @@ class ParquetRows:
     ) -> None:
         self.name = resolve_source(path)[0]
         self.image, self.uri, self.captions = image, uri, captions
-        self.said, self.licence = Captions(captions_by), licence
-        self.left_out, self.notes = self.said.left_out, list[str]()
+        self.texts, self.licence = Captions(captions_by), licence
+        self.left_out, self.notes = self.texts.left_out, list[str]()
         self.found, self.opened = list[str](), dict[str, Reader]()
-        self.fits = False  # whether it has found images in its columns
+        self.has_images = False  # whether a file had a column of images
         if image and uri:
-            raise ConfigError("The source 'parquet' has image: and uri:, expected one of them.")
+            raise ConfigError("The source 'parquet' has image: and uri:, expected only one of them.")
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
         found, lost = find_containers(self, self.name, (".parquet",))
-        options = ["parquet", self.image, self.uri, self.captions, self.said.by]
+        options = ["parquet", self.image, self.uri, self.captions, self.texts.by]
         yield from lost
         lacking = ""
         for entry in list_containers(self, found, options, whole):
             lacking = lacking or (entry.error if entry.reason == "no_image_column" else "")
             yield entry
         readers = self.opened.values()
-        if lacking and not any(reader.fits for reader in readers if isinstance(reader, ParquetRows)) and not whole:
+        if (
+            lacking
+            and not any(reader.has_images for reader in readers if isinstance(reader, ParquetRows))
+            and not whole
+        ):
             raise ConfigError(lacking)
 
     def alone(self) -> Self:
         one = copy(self)
-        one.said = Captions(self.said.by)
-        one.left_out, one.notes = one.said.left_out, []
+        one.texts = Captions(self.texts.by)
+        one.left_out, one.notes = one.texts.left_out, []
         return one
 
     def read(self, uri: str) -> tuple[int, Iterator[Entry]]:
-        """How many rows one file has, and an entry for each."""
+        """The number of rows in a file, and an entry for each."""
         try:
             with storage_errors(uri):
                 file = parquet_file(uri)
                 rows = _count_rows(file)
                 schema = file.schema_arrow
-                schema.names  # noqa: B018  # may be no Unicode, which is a ValueError
+                schema.names  # noqa: B018  # ValueError if a name is not Unicode
         except (*UNOPENED, StorageError) as error:
             if isinstance(error.__cause__ or error, UNOPENED) or is_web(uri) or why_unreadable(error):
-                return 0, iter([Entry(uri, licence=self.licence)])  # the file itself: reading it says what is wrong
+                return 0, iter(
+                    [Entry(uri, licence=self.licence)]
+                )  # the file itself: the probe reports why it cannot be read
             if isinstance(error.__cause__, OSError) and error.__cause__.errno is None:
                 return 1, iter([self._broken(uri)])
             raise
@@ -109,27 +115,27 @@ class ParquetRows:
         except ConfigError as error:
             if len(self.found) == 1:
                 raise
-            # Other files of the source may have what this one lacks.
+            # Other files of the source may have a column of images.
             lacking = Entry(broken_uri("parquet", uri), licence=self.licence, length=0)
             return 1, iter([replace(lacking, reason="no_image_column", error=str(error)[:1000])])
-        self.fits = True
+        self.has_images = True
         if not rows:
-            self.said.left_out["a Parquet file without rows"] += 1
+            self.texts.left_out["a Parquet file without rows"] += 1
         return rows, self._rows(file, uri, columns)
 
     def _broken(self, uri: str) -> Entry:
-        """With what the file is, if its first bytes tell."""
+        """An entry for a file that is not Parquet, with its real format if that is recognised."""
         broken = Entry(broken_uri("parquet", uri), licence=self.licence, length=0)
         start = read_uri(uri, length=2048)
-        told = "it is encrypted" if start.startswith(b"PARE") else foreign(start, "")[1]
-        if not told or start.startswith(b"PAR1"):
+        problem = "it is encrypted" if start.startswith(b"PARE") else foreign(start, "")[1]
+        if not problem or start.startswith(b"PAR1"):
             return broken
-        return replace(broken, reason="not_parquet", error=f"'{uri}' cannot be read as Parquet: {told}")
+        return replace(broken, reason="not_parquet", error=f"'{uri}' cannot be read as Parquet: {problem}")
 
     # --- which columns ---
 
     def _columns(self, schema: pa.Schema, uri: str) -> Columns:
-        """ConfigError that names the columns there are, if none holds images."""
+        """ConfigError if no column holds images, or a column that the recipe names is missing or of another type."""
         for name in (self.image, self.uri, *(self.captions or ())):
             if len(schema.get_all_field_indices(name)) > 1:
                 raise ConfigError(f"'{uri}' has two columns called '{name}': give each its own name.")
@@ -152,15 +158,17 @@ class ParquetRows:
                 return Columns(image, "", list(captions))
         location = self.uri or _customary(schema, URIS, _is_text)
         if not location:
-            there = shortened(
+            columns = shortened(
                 ", ".join(f"{field.name or 'one without a name'} ({field.type})" for field in schema) or "none", 500
             )
-            raise ConfigError(f"No column of '{uri}' looks like images: name one with image: or uri:; it has {there}.")
+            raise ConfigError(
+                f"No column of '{uri}' looks like images: name one with image: or uri:; it has {columns}."
+            )
         _check(schema, location, "uri", uri, _is_text)
         return Columns("", location, list(captions))
 
     def _unique(self, schema: pa.Schema, uri: str) -> pa.Schema:
-        """Columns that have a name of their own: of others nobody can say which is meant."""
+        """The schema without columns that share a name, which cannot be told apart."""
         twice = sorted({name for name in schema.names if len(schema.get_all_field_indices(name)) > 1})
         self.notes += [f"'{uri}' has several columns called '{name}': none of them was read." for name in twice]
         return pa.schema([field for field in schema if field.name not in twice])
@@ -168,7 +176,7 @@ class ParquetRows:
     # --- its rows ---
 
     def _rows(self, file: Any, uri: str, columns: Columns) -> Iterator[Entry]:
-        """As many as the file says it has, whatever of it can be read."""
+        """As many entries as the file has rows, even if some rows cannot be read."""
         folder, number = uri.rsplit("/", 1)[0], 0
         with contextlib.closing(file):
             for group in range(file.metadata.num_row_groups):
@@ -177,7 +185,7 @@ class ParquetRows:
                     number += 1
 
     def _read(self, file: Any, group: int, columns: Columns, uri: str) -> Iterator[Mapping[str, Any]]:
-        """Every row of a group, empty where it cannot be read: reading its image will say so."""
+        """Every row of a row group. A row that cannot be read is empty: the probe reports that later."""
         read, rows = [*columns.captions, *filter(None, [columns.uri])], BATCH
         if columns.image and _may_lie_elsewhere(file, group, columns.image):
             read, rows = [*read, columns.image], BATCH_OF_IMAGES
@@ -192,23 +200,24 @@ class ParquetRows:
             if isinstance(error, OSError) and error.errno is not None:
                 with storage_errors(uri):
                     raise
-            self.said.left_out["captions of rows that cannot be read"] += left if columns.captions else 0
+            self.texts.left_out["captions of rows that cannot be read"] += left if columns.captions else 0
         yield from ({} for _ in range(left))
 
     def _entry(self, row: Mapping[str, Any], number: int, columns: Columns, uri: str, folder: str) -> Entry:
-        labels = self.said.labels(row.get(name) for name in columns.captions)
+        labels = self.texts.labels(row.get(name) for name in columns.captions)
         location = row.get(columns.uri) if columns.uri else None
         image = row.get(columns.image)
         if isinstance(image, dict) and image.get("bytes") is None:
             location = image.get("path")
         if location:
-            place = resolve_file(location, folder)
-            return Entry(place.uri, licence=self.licence, labels=labels, reason=place.reason, error=place.error)
+            image_file = resolve_file(location, folder)
+            reason, error = image_file.reason, image_file.error
+            return Entry(image_file.uri, licence=self.licence, labels=labels, reason=reason, error=error)
         return Entry(parquet_uri(columns.image or columns.uri, number, uri), licence=self.licence, labels=labels)
 
 
 def _count_rows(file: Any) -> int:
-    """ValueError where what the file says of its rows cannot be: a damaged count may be of any size."""
+    """ValueError if the counts in the file do not agree: a damaged count may be of any size."""
     metadata = file.metadata
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     for group in groups:
@@ -225,7 +234,7 @@ def _repeats(metadata: Any, column: int) -> bool:
 
 
 def _values(batch: pa.RecordBatch) -> Iterator[Mapping[str, Any]]:
-    """The rows of a batch. Text that is not UTF-8 has surrogates for its bytes."""
+    """The rows of a batch. Bytes that are not UTF-8 become surrogates."""
     try:
         yield from batch.to_pylist()
     except UnicodeDecodeError:
@@ -244,14 +253,14 @@ def _value(scalar: Any) -> Any:
 
 
 def _may_lie_elsewhere(file: Any, group: int, column: str) -> bool:
-    """Whether some images of a struct {bytes, path} may have their path alone."""
+    """Whether some images of a column of structs {bytes, path} may have a path but no bytes."""
     kind = file.schema_arrow.field(column).type
     if not pa.types.is_struct(kind) or kind.get_field_index("path") < 0:
         return False
     metadata = file.metadata.row_group(group)
     chunks = (metadata.column(number) for number in range(metadata.num_columns))
-    told = next((chunk.statistics for chunk in chunks if chunk.path_in_schema == f"{column}.bytes"), None)
-    return told is None or not told.has_null_count or told.null_count > 0
+    statistics = next((chunk.statistics for chunk in chunks if chunk.path_in_schema == f"{column}.bytes"), None)
+    return statistics is None or not statistics.has_null_count or statistics.null_count > 0
 
 
 def _is_text(schema: pa.Schema, name: str) -> bool:
@@ -287,7 +296,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _customary(schema: pa.Schema, names: Sequence[str], fits: Fits) -> str:
-    """The column of the first of these names, in any case, that has the right type."""
+    """The first column with one of these names (in upper or lower case) and the right type; '' if there is none."""
     there = {name.lower(): name for name in reversed(schema.names)}
     return next((there[name] for name in names if name in there and fits(schema, there[name])), "")
 

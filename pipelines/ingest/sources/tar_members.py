@@ -1,7 +1,7 @@
-"""What a tar holds: its files by their place, where it breaks off, and what lies behind its end.
+"""Reads which files a tar holds and at which offsets, where it breaks off, and what follows its end.
 
-Tars put together with cat have a second tar behind the zeros that end the first one. Neither tarfile nor webdataset
-looks there, so what is found there is kept apart.
+Tars that were joined with cat have a second tar after the zeros that end the first. tarfile and webdataset ignore it,
+so its members are kept apart.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 MAX_TEXT = 1 << 20  # bytes of a member with captions
-MAX_ZEROS = 1 << 28  # bytes of zeros behind the end of a tar that are looked at for more
+MAX_ZEROS = 1 << 28  # bytes of zeros after the end of a tar that are searched for more
 _END = bytes(tarfile.BLOCKSIZE)
 _PIECE = 1 << 20
 
 
 @dataclass(slots=True)
 class Member:
-    """One file of a tar; `data` only where it may hold captions."""
+    """One file of a tar. `data` is read only if it may hold captions."""
 
     name: str
     offset: int
     size: int
     data: bytes | None = None
-    error: str = ""  # why its bytes are not those that lie there: it is a link, or sparse
+    error: str = ""  # why it cannot be read at its offset: it is a link, or sparse
 
 
 @dataclass(slots=True)
 class Contents:
     members: list[Member] = field(default_factory=list)
     broken_at: int | None = None
-    end: int = 0  # where the zeros begin that end a whole tar
-    behind: list[Member] = field(default_factory=list)  # the files of a second tar behind the end of the first
-    garbage: int = 0  # bytes behind the end that are no tar
+    end: int = 0  # the offset of the zeros that end a complete tar
+    behind: list[Member] = field(default_factory=list)  # the files of more tars after the end of the first
+    garbage: int = 0  # bytes after the end that are not a tar
     long_texts: int = 0
-    own: int = 0  # webdataset's own notes
+    own: int = 0  # metadata of webdataset itself
     no_files: int = 0  # pipes and devices
 
 
 def read_contents(file: Any, has_text: Callable[[str], bool]) -> Contents:
-    """`has_text` tells by its name whether the bytes of a member are wanted."""
+    """`has_text` decides by a member's name whether to read its bytes."""
     found = Contents()
     at, ended = _read_part(file, 0, has_text, found, found.members)
     size = file.seek(0, os.SEEK_END)
@@ -56,7 +56,7 @@ def read_contents(file: Any, has_text: Callable[[str], bool]) -> Contents:
     while (start := _behind(file, at, size)) >= 0:
         more: list[Member] = []
         at, ended = _read_part(file, start, has_text, Contents(), more)
-        found.behind += more  # cut off or not: none of them is read
+        found.behind += more  # even if they are cut off: their bytes are never read
         if not ended:
             found.garbage = max(size - at, 0)
             break
@@ -66,13 +66,13 @@ def read_contents(file: Any, has_text: Callable[[str], bool]) -> Contents:
 def _read_part(
     file: Any, start: int, has_text: Callable[[str], bool], counts: Contents, members: list[Member]
 ) -> tuple[int, bool]:
-    """Appends the members from `start` on; where they end, and whether the zeros that end a tar stand there."""
+    """Appends the members from `start` on. Returns where they end, and whether the zeros that end a tar follow."""
     at = start
     try:
         file.seek(start)
         with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", tarinfo=_Header) as tar:
             for info in tar:
-                if info.size < 0 or info.offset < at:  # a hostile header leads round in circles
+                if info.size < 0 or info.offset < at:  # a malicious header leads in circles
                     return at, False
                 at = tar.offset
                 if re.match(r"__[^/]*__($|/)", info.name):
@@ -87,7 +87,7 @@ def _read_part(
         if error.errno is not None and not isinstance(error, tarfile.TarError):
             raise
         return at, False
-    except Exception:  # noqa: BLE001  # hostile headers make tarfile raise anything; the tar breaks off where it stands
+    except Exception:  # noqa: BLE001  # malicious headers make tarfile raise any error; the tar is taken as broken here
         return at, False
 
 
@@ -96,7 +96,10 @@ def _member(info: tarfile.TarInfo, file: Any, has_text: Callable[[str], bool], c
         return Member(info.name, info.offset_data, 0, error=f"it is a link to '{info.linkname[:200]}', not a file")
     member = Member(info.name, info.offset_data, info.size)
     if info.issparse():
-        member.size, member.error = 0, "it is a sparse member, which cannot be read by its place: pack it without holes"
+        member.size, member.error = (
+            0,
+            "it is a sparse member, which cannot be read at its offset: pack it without holes",
+        )
     elif has_text(info.name):
         if info.size > MAX_TEXT:
             counts.long_texts += 1
@@ -107,7 +110,7 @@ def _member(info: tarfile.TarInfo, file: Any, has_text: Callable[[str], bool], c
 
 
 def _behind(file: Any, at: int, size: int) -> int:
-    """Where the zeros from `at` on end; -1 if nothing else follows."""
+    """The offset of the block where the zeros from `at` on end; -1 if nothing follows them."""
     file.seek(at)
     stop = min(size, at + MAX_ZEROS)
     while at < stop and (piece := file.read(_PIECE)):
@@ -119,7 +122,7 @@ def _behind(file: Any, at: int, size: int) -> int:
 
 
 class _Header(tarfile.TarInfo):
-    """The common headers read without owner, times and modes, which takes a quarter of the time of reading a tar."""
+    """Parses common headers without owner, times and modes, which makes reading a tar four times as fast."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
@@ -131,7 +134,7 @@ class _Header(tarfile.TarInfo):
         ):
             return super().frombuf(buf, encoding, errors)
         if int(buf[148:156].strip(b" \0"), 8) != sum(buf) - sum(buf[148:156]) + 256:
-            return super().frombuf(buf, encoding, errors)  # it says what is wrong
+            return super().frombuf(buf, encoding, errors)  # raises the right error
         prefix, name = (part.partition(b"\0")[0].decode(encoding, errors) for part in (buf[345:500], buf[:100]))
         header = cls(f"{prefix}/{name}" if prefix else name)
         header.size, header.type = int(size, 8), bytes(kind)

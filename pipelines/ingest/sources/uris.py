@@ -1,6 +1,6 @@
-"""A list of URIs or paths as a source: a text file, one a line, or JSON lines with captions.
+"""A list of URIs or paths as a source: a text file with one on each line, or JSON lines with captions.
 
-A line that names no image is an input with its reason, so that one broken line costs nothing but itself.
+A line that cannot be read becomes an input with a reason; the other lines are listed.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from pipelines.ingest.sources.source import Entry
 from pipelines.ingest.sources.source_path import resolve_source, source_errors
 
 KEYS = ("uri", "url", "path", "file_name")
-BAD_START = 100  # lines; a list that begins with more bad ones is another kind of file
+BAD_START = 100  # a list that begins with as many bad lines is taken for another kind of file
 
 
 class UriList:
-    """What a text file lists, local or remote: URLs, or paths below `base`, by default the list's folder.
+    """The files that a text file lists: URLs, or paths relative to `base`, by default the folder of the list.
 
-    Blank lines are skipped and a line that repeats is one input. Lines of a .jsonl are objects with `uri`, `url`,
-    `path` or `file_name`, and texts under `caption`, `captions` or `text`. `captions_by`: `web` for alt-text, which
-    rules judge, or `human`. Paths may be `file:` URIs, or have Windows' backslashes.
+    Blank lines are skipped, and repeated lines are one input. Lines of a .jsonl are objects with `uri`, `url`, `path`
+    or `file_name`, and captions under `caption`, `captions` or `text`. `captions_by`: `web` for alt-text, which rules
+    judge, or `human`. Paths may be `file:` URIs, or have backslashes as on Windows.
     """
 
     def __init__(self, path: str, base: str = "", captions_by: str = WEB, licence: str = "") -> None:
         self.name, self._fs = resolve_source(path)
         self.base = resolve_source(base)[0] if base else self.name.rsplit("/", 1)[0]
-        self.said, self.licence = Captions(captions_by), licence
-        self.left_out, self.notes = self.said.left_out, list[str]()
+        self.texts, self.licence = Captions(captions_by), licence
+        self.left_out, self.notes = self.texts.left_out, list[str]()
         self._json = self.name.lower().endswith((".jsonl", ".ndjson"))
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
@@ -51,29 +51,30 @@ class UriList:
                 break
         if start and _is_bad(start[-1]):
             first = start[0].error
-            raise ConfigError(f"{first[0].upper()}{first[1:]}: a list has one URI or path a line, a .jsonl objects.")
+            raise ConfigError(
+                f"{first[0].upper()}{first[1:]}: give a list with one URI or path on each line, or a .jsonl of objects."
+            )
         yield from chain(start, entries)
 
     def _entry(self, number: int, line: bytes | str, versions: Fingerprints) -> Entry:
         try:
-            said = self._said(line)
-            location = next((said[key] for key in KEYS if said.get(key)), None)
+            fields = self._parse(line)
+            location = next((fields[key] for key in KEYS if fields.get(key)), None)
             if not isinstance(location, str):
                 raise ImageError("bad_line", f"has no {', '.join(KEYS[:-1])} or {KEYS[-1]}")
-        except ImageError as error:
-            told = f"line {number} of '{shortened(self.name)}' {error}"
+        except ImageError as problem:
+            error = f"line {number} of '{shortened(self.name)}' {problem}"
             uri, version = f"{self.name}#{number}", stable_hash(str(line))[:8]
-            return Entry(uri, version, self.licence, reason=error.reason, error=told)
-        place = resolve_file(location, self.base)
-        labels = self.said.labels(said.get(key) for key in CUSTOMARY)
-        # Captions that come later make it a new input.
-        texts = [stable_hash([as_row(text) for text in labels.texts])[:8]] if labels else []
-        version = "" if place.reason else versions.of(place.uri)
-        version = "-".join([version, *texts])
-        return Entry(place.uri, version, self.licence, labels, reason=place.reason, error=place.error)
+            return Entry(uri, version, self.licence, reason=problem.reason, error=error)
+        file = resolve_file(location, self.base)
+        labels = self.texts.labels(fields.get(key) for key in CUSTOMARY)
+        # Part of the fingerprint, so that changed captions make a new input.
+        captions = [stable_hash([as_row(text) for text in labels.texts])[:8]] if labels else []
+        version = "-".join(["" if file.reason else versions.of(file.uri), *captions])
+        return Entry(file.uri, version, self.licence, labels, reason=file.reason, error=file.error)
 
-    def _said(self, line: bytes | str) -> Mapping[str, Any]:
-        """What a line says. ImageError that goes on from 'line 3'."""
+    def _parse(self, line: bytes | str) -> Mapping[str, Any]:
+        """The fields of a line. The message of an ImageError continues "line 3 of 'list.txt' "."""
         try:
             text = line if isinstance(line, str) else line.decode()
         except UnicodeDecodeError:
@@ -81,15 +82,15 @@ class UriList:
         if not self._json:
             return {"uri": text}
         try:
-            said = json.loads(text)
+            fields = json.loads(text)
         except (ValueError, RecursionError):
-            said = None
-        if not isinstance(said, dict):
-            raise ImageError("bad_line", "is no JSON object")
-        return said
+            fields = None
+        if not isinstance(fields, dict):
+            raise ImageError("bad_line", "is not a JSON object")
+        return fields
 
     def _lines(self) -> Iterator[tuple[int, bytes | str]]:
-        """Those that say something, with their number; as bytes where each line can be decoded by itself."""
+        """(number, line) of the lines that are not blank, as bytes if each line can be decoded on its own."""
         try:
             with source_errors(self.name), self._open() as file:
                 encoding = encoding_of(file.peek(64)[:64])
@@ -102,7 +103,7 @@ class UriList:
                     if line := line.strip():
                         yield number, line
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            raise ConfigError(f"No file '{self.name}': give a text file with one URI or path a line.") from None
+            raise ConfigError(f"No file '{self.name}': give a text file with one URI or path on each line.") from None
 
     def _open(self) -> io.BufferedReader:
         if self._fs is None:
@@ -112,5 +113,5 @@ class UriList:
 
 
 def _is_bad(entry: Entry) -> bool:
-    """Whether the line itself is wrong, and not only what it names."""
+    """Whether the line itself is wrong, and not the file that it names."""
     return entry.reason in ("bad_line", NOT_UTF8)

@@ -1,7 +1,7 @@
-"""WebDataset tars as a source: a sample is an input, its image read by its place in the tar, its captions said of it.
+"""WebDataset tars as a source: each sample is an input, with its captions; its image is read by its offset in the tar.
 
-What makes a sample is webdataset's own rule, run by webdataset: neighbours whose names agree up to the first dot. An
-image that this rule leaves out is an input with its reason.
+The library webdataset groups members into samples: neighbours whose names are the same up to the first dot. An image
+that belongs to no sample, or is not the first of its sample, is listed with a reason.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ CAPTIONS = ("txt", "json.caption", "json.captions")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The members of a tar that webdataset takes as one sample, by what follows the first dot of their names."""
+    """The members of a tar that webdataset groups into one sample, by extension: what follows the first dot."""
 
     key: str
     members: Mapping[str, Member]
 
 
 class WebDataset:
-    """The samples of tars, local or remote: a path, a folder, a glob, or {00000..00012} in braces. No compressed ones.
+    """The samples of uncompressed tars, local or remote: a path, a folder, a glob, or {00000..00012} in braces.
 
-    A sample's image is its first member that is called like one; further ones, a second member of the same name, links
-    and images behind the end of the tar are quarantined. `captions` names what its texts are: members by
-    their extension (`txt`), keys of its json (`json.caption`). `captions_by`: `web` for alt-text, which rules judge,
-    `human` for captions of people. What img2dataset writes needs no options.
+    The image of a sample is its first member with the extension of an image. More images, a second member with the same
+    name, links, and images after the end of the tar are quarantined. `captions`: the members that are captions, by
+    extension (`txt`), or keys of the json (`json.caption`). `captions_by`: `web` for alt-text, which rules judge, or
+    `human`. Tars made by img2dataset need no options.
     """
 
     LISTS: ClassVar = {"captions": "members such as [txt, json.caption]"}
@@ -57,27 +57,27 @@ class WebDataset:
         self, path: str, captions: Sequence[str] = CAPTIONS, captions_by: str = WEB, licence: str = ""
     ) -> None:
         self.name, self._fs = resolve_source(path)
-        self.captions, self.said, self.licence = tuple(captions), Captions(captions_by), licence
-        self.left_out, self.notes = self.said.left_out, list[str]()
+        self.captions, self.texts, self.licence = tuple(captions), Captions(captions_by), licence
+        self.left_out, self.notes = self.texts.left_out, list[str]()
         self.found, self.opened = list[str](), dict[str, Reader]()
         self._holding = {"json" if name.startswith("json.") else name for name in self.captions}
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
         require("Reading tars", ["webdataset"])
-        import webdataset.tariterators  # noqa: F401  # here, so that no two threads import it
+        import webdataset.tariterators  # noqa: F401  # imported here, before threads would import it at the same time
 
         found, lost = find_containers(self, self.name, (".tar",), COMPRESSED)
         yield from lost
-        yield from list_containers(self, found, ["tar", self.captions, self.said.by], whole)
+        yield from list_containers(self, found, ["tar", self.captions, self.texts.by], whole)
 
     def alone(self) -> Self:
         one = copy(self)
-        one.said = Captions(self.said.by)
-        one.left_out, one.notes = one.said.left_out, []
+        one.texts = Captions(self.texts.by)
+        one.left_out, one.notes = one.texts.left_out, []
         return one
 
     def read(self, uri: str) -> tuple[int, list[Entry]]:
-        """The samples of one tar, then its images that are in none, and one entry more for what is behind a break."""
+        """The samples of one tar, then its images outside of samples, then an entry if the tar breaks off."""
         try:
             with storage_errors(uri), self._open(uri) as file:
                 contents = read_contents(file, lambda name: _extension(name) in self._holding)
@@ -85,21 +85,21 @@ class WebDataset:
         except (*UNOPENED, StorageError) as error:
             if not isinstance(error.__cause__ or error, UNOPENED) and not is_web(uri) and not why_unreadable(error):
                 raise
-            return 0, [Entry(uri, licence=self.licence)]  # the file itself: reading it will say what is wrong
-        self.said.left_out["a text of more than a megabyte"] += contents.long_texts
-        self.said.left_out["a note of webdataset's own"] += contents.own
-        self.said.left_out["a member that is a pipe or a device"] += contents.no_files
+            return 0, [Entry(uri, licence=self.licence)]  # the file itself: the probe reports why it cannot be read
+        self.texts.left_out["a text of more than a megabyte"] += contents.long_texts
+        self.texts.left_out["a note of webdataset's own"] += contents.own
+        self.texts.left_out["a member that is a pipe or a device"] += contents.no_files
         twice: list[Member] = []
         samples = list(_samples([member for member in contents.members if not member.error], uri, twice))
         if contents.broken_at is not None and samples and _image(samples[-1]) is None:
-            samples.pop()  # cut off with its image
+            samples.pop()  # its image is cut off
         entries = [self._entry(sample, uri) for sample in samples]
         entries += self._unused(contents, samples, twice, uri)
         if contents.broken_at is not None:
             entries.append(self._break(uri, contents.broken_at, start))
         elif contents.members and not entries:
             entries.append(Entry(tar_uri(NO_IMAGE, uri), licence=self.licence, length=0))
-        self.said.left_out += Counter()  # without zeros
+        self.texts.left_out += Counter()  # removes zeros
         return len(entries), entries
 
     def _open(self, uri: str) -> Any:
@@ -110,13 +110,14 @@ class WebDataset:
 
     def _break(self, uri: str, at: int, start: bytes) -> Entry:
         broken = Entry(broken_uri("tar", uri), licence=self.licence, offset=at, length=0)
-        told = foreign(start, "")[1] if start and not at else ""
-        return replace(broken, reason="not_a_tar", error=f"'{uri}' is no uncompressed tar: {told}") if told else broken
+        problem = foreign(start, "")[1] if start and not at else ""
+        error = f"'{uri}' is not an uncompressed tar: {problem}"
+        return replace(broken, reason="not_a_tar", error=error) if problem else broken
 
     def _unused(
         self, contents: Contents, samples: Sequence[Sample], twice: Sequence[Member], uri: str
     ) -> Iterator[Entry]:
-        """A quarantined input for every image that is no sample's. Members that are no images are counted."""
+        """An entry with a reason for every image that is not the image of a sample. Other members are counted."""
         second = {id(member): "a second member of the same name" for member in twice}
         used = {id(_image(sample)) for sample in samples}
         keys = {id(member): sample.key for sample in samples for member in sample.members.values()}
@@ -125,24 +126,26 @@ class WebDataset:
             if id(member) in used:
                 continue
             if not is_image(member.name):
-                told = second.get(id(member)) or (member.error and "a member that is no plain file")
-                if told := told or self._unread(member):
-                    self.said.left_out[told] += 1
+                reason = second.get(id(member)) or (member.error and "a member that is no plain file")
+                if reason := reason or self._unread(member):
+                    self.texts.left_out[reason] += 1
             elif _hidden(member):
-                self.said.left_out["a hidden member"] += 1
+                self.texts.left_out["a hidden member"] += 1
             elif member.error:
                 yield self._lost(member, uri, "unsupported", member.error)
             elif id(member) in second:
                 yield self._lost(member, uri, "same_name", f"a second member called '{name}': give each its own name")
             elif key := keys.get(id(member)):
-                told = f"a second image of the sample '{_named(key)}': rename it without dots"
-                yield self._lost(member, uri, "second_image", told)
+                error = f"a second image of the sample '{_named(key)}': rename it without dots"
+                yield self._lost(member, uri, "second_image", error)
         if contents.garbage:
-            self.notes.append(f"'{uri}' has {contents.garbage} bytes behind its end that are no tar: not read.")
+            self.notes.append(
+                f"'{uri}' has {contents.garbage} bytes after its end that are not a tar: they were not read."
+            )
         yield from self._behind(contents, uri)
 
     def _unread(self, member: Member) -> str:
-        """Why nothing asks for it, if it is neither an image nor said to hold captions."""
+        """The reason to count a member as left out; '' for one that may hold captions."""
         if _hidden(member):
             return "a hidden member"
         if _extension(member.name) in self._holding:
@@ -151,22 +154,23 @@ class WebDataset:
         return f"a member that ends in .{ending}" if len(ending) <= 8 and ending.isalnum() else "a member of no kind"
 
     def _behind(self, contents: Contents, uri: str) -> Iterator[Entry]:
-        told = f"behind the end of the tar at byte {contents.end}"
+        position = f"after the end of the tar at byte {contents.end}"
         for member in contents.behind:
             if is_image(member.name):
-                yield self._lost(member, uri, "behind_the_end", f"{told}: unpack the tars that were put together")
+                yield self._lost(member, uri, "behind_the_end", f"{position}: unpack the tars that were joined")
             else:
-                self.said.left_out["a member behind the end of its tar"] += 1
+                self.texts.left_out["a member behind the end of its tar"] += 1
         if contents.behind:
-            self.notes.append(f"'{uri}' goes on {told}, where training tools do not look: images there are refused.")
+            self.notes.append(
+                f"'{uri}' has members {position}, which training tools ignore: images among them are refused."
+            )
 
     def _lost(self, member: Member, uri: str, reason: str, error: str) -> Entry:
-        place = tar_uri(_named(member.name), uri)
-        lost = Entry(place, licence=self.licence, offset=member.offset, length=member.size)
+        lost = Entry(tar_uri(_named(member.name), uri), licence=self.licence, offset=member.offset, length=member.size)
         return replace(lost, reason=reason, error=f"{error}, in '{uri}'")
 
     def _entry(self, sample: Sample, uri: str) -> Entry:
-        labels = self.said.labels(map(partial(self._caption, sample), self.captions))
+        labels = self.texts.labels(map(partial(self._caption, sample), self.captions))
         image = _image(sample)
         if image is None:
             return Entry(tar_uri(_named(sample.key) + NO_IMAGE, uri), "", self.licence, labels, length=0)
@@ -174,7 +178,7 @@ class WebDataset:
         return Entry(name, "", self.licence, labels, offset=image.offset, length=image.size)
 
     def _caption(self, sample: Sample, name: str) -> Any:
-        """What the sample has under a name such as `txt` or `json.caption`."""
+        """The value of a sample for `txt`, `json.caption` and so on; None if it has none."""
         kind, _, key = name.partition(".") if name.startswith("json.") else (name, "", "")
         member = sample.members.get(kind)
         if member is None or member.data is None:
@@ -182,7 +186,7 @@ class WebDataset:
         try:
             text = decode_text(member.data)
             content: Any = json.loads(text) if key else text
-        except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ones
+        except (ValueError, RecursionError):  # also UnicodeDecodeError and JSONDecodeError
             self._leave_out(member, f"a {kind} that cannot be read")
             return None
         if key and not isinstance(content, dict):
@@ -191,8 +195,8 @@ class WebDataset:
         return content.get(key) if key else content
 
     def _leave_out(self, member: Member, why: str) -> None:
-        """Once for each member, whatever is asked of it."""
-        self.said.left_out[why] += 1
+        """Counts the member once, even if several captions are read from it."""
+        self.texts.left_out[why] += 1
         member.data = None
 
 
@@ -221,12 +225,12 @@ def _start(file: Any) -> bytes:
 
 
 def is_image(name: str) -> bool:
-    """Whether a member is called like an image, read or not."""
+    """Whether the name has the extension of an image, of a format that is read or not."""
     return name.rsplit(".", 1)[-1].lower() in (*ENDINGS, *UNREAD) and "." in name.rsplit("/", 1)[-1]
 
 
 def _image(sample: Sample) -> Member | None:
-    """The first member whose extension is an image's, or else ends in one, as `seg.png` does, or in one not read."""
+    """The first member with the extension of an image, or else ending in one (`seg.png`), or of a format not read."""
     members = sample.members.items()
     plain = (member for name, member in members if name in ENDINGS)
     ending = (member for name, member in members if name.rpartition(".")[2] in ENDINGS)
@@ -243,5 +247,5 @@ def _extension(name: str) -> str:
 
 
 def _named(name: str) -> str:
-    """A name that can be written down: its image is found by its place, not by it."""
+    """The name as valid Unicode. Its image is found by offset, so the name may differ."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -209,7 +209,7 @@ def test_a_folder_of_which_exclude_takes_everything_says_so(data: Data, tmp_path
 
 def test_a_source_that_is_a_file_is_told_apart(data: Data, tmp_path: Path) -> None:
     data["ingest"]["sources"] = [{"folder": str(tmp_path / "photos" / "00000.png")}]
-    assert "give the folder it lies in" in run(data, tmp_path)
+    assert "give the folder that holds it" in run(data, tmp_path)
 
 
 # --- order ---------------------------------------------------------------------------------------

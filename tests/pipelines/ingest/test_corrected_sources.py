@@ -104,7 +104,7 @@ def test_corrected_labels_replace_those_before_and_only_their_shards_change(home
         "3.png": [("dog", 5)],
     }
     assert told == [
-        f"'{home}/inst.json' gives other labels for 3 images (0.png, 1.png, 2.png): they replace those it gave before."
+        f"'{home}/inst.json' has other labels for 3 images (0.png, 1.png, 2.png): they replace the labels before."
     ]
     assert records(home, "images") == ["00000-r1.json", "00000.json", "00001.json"]
     assert ingest(home, coco(home)).notes == []
@@ -127,7 +127,10 @@ def test_an_image_taken_out_of_the_json_stays_without_its_labels(home: Path) -> 
     ingest(home, coco(home))
     write_coco(home / "inst.json", {"0.png": [(1, 3)], "2.png": [], "3.png": [(2, 5)]})
     (told,) = ingest(home, coco(home)).notes
-    assert told == f"'{home}/inst.json' does not name 1 image any more (1.png): its labels of it are gone, images stay."
+    assert (
+        told
+        == f"'{home}/inst.json' no longer lists 1 image (1.png): the labels it gave for it are removed, images stay."
+    )
     assert labels(home) == {"0.png": [("cat", 3)], "3.png": [("dog", 5)]}
     counted = account(Dataset.open(str(home / "set")))
     assert (counted.inputs, counted.balanced) == (4, True)
@@ -166,8 +169,8 @@ def test_captions_of_a_list_are_replaced(home: Path) -> None:
     told = ingest(home, source).notes
     assert labels(home) == {"0.png": [("a dgo 0", -1)], "1.png": [("a dog", -1)]}
     assert [sentence.split("list.jsonl' ")[1] for sentence in told] == [
-        "gives other labels for 2 images (1.png, 2.png): they replace those it gave before.",
-        "does not name 1 image any more (3.png): its labels of it are gone, images stay.",
+        "has other labels for 2 images (1.png, 2.png): they replace the labels before.",
+        "no longer lists 1 image (3.png): the labels it gave for it are removed, images stay.",
     ]
 
 
@@ -186,8 +189,8 @@ def test_captions_of_a_corrected_container_are_replaced_and_those_of_a_missing_o
     write("a", {"0": "a dog"})
     (home / kind / ("b.tar" if kind == "webdataset" else "b.parquet")).unlink()
     told = " ".join(ingest(home, source).notes)
-    assert "gives other labels for 1 image" in told
-    assert "1 image that" in told
+    assert "has other labels for 1 image" in told
+    assert f"1 image of '{home}/{kind}' is gone" in told
     assert sorted(labels(home).values()) == [[("a dog", -1)], [("a tree", -1)]]
     counted = account(Dataset.open(str(home / "set")))
     assert (counted.inputs, counted.balanced) == (3, True)
@@ -222,14 +225,14 @@ def test_files_gone_touched_replaced_and_new_are_told_and_add_up(home: Path) -> 
     draw(home / "photos" / "4.png", 4)
     told = ingest(home, folder).notes
     assert [sentence.replace(str(home), "") for sentence in told] == [
-        "1 image of '/photos' was written anew and holds what it held before (1.png): nothing is to be done.",
+        "1 image of '/photos' was rewritten with the same content (1.png): nothing to do.",
         (
-            "1 image of '/photos' holds another image than before (2.png): it is taken as new, and what was "
-            "there before is held back from training and releases unless it can be read elsewhere."
+            "1 image of '/photos' was replaced by another image (2.png): what is there now counts as new; what was "
+            "there before is held back from training and releases unless another source has it."
         ),
         (
-            "1 image that '/photos' gave is gone (0.png): what was made of it stays, and what cannot be read without "
-            "it waits until it is back."
+            "1 image of '/photos' is gone (0.png): annotations made so far stay; nodes that still have to read it "
+            "wait until it is back."
         ),
     ]
     assert inputs(home) == {"earlier": 1, "image": 6}
@@ -271,8 +274,8 @@ def test_labels_of_a_photo_that_is_not_there_now_stay_until_it_is_back(home: Pat
     (home / "photos" / "1.png").rename(home / "away.png")
     summary = ingest(home, coco(home))
     assert summary.listed == 0
-    assert "1 image that" in summary.notes[0]
-    assert "is not there any more (1.png)" in summary.notes[0]
+    assert "lists 1 image whose file" in summary.notes[0]
+    assert "does not exist now (1.png)" in summary.notes[0]
     assert labels(home) == before
     (home / "away.png").rename(home / "photos" / "1.png")
     assert "back" in ingest(home, coco(home)).notes[0]
@@ -300,7 +303,7 @@ def test_more_than_one_file_is_told_in_the_plural(home: Path) -> None:
         os.utime(home / "photos" / f"{number + 2}.png", (1, 1))
         draw(home / "photos" / f"{number + 4}.png", 1000 + number)
     again, changed, gone = ingest(home, folder).notes
-    assert "were written anew and hold what they held before (2.png, 3.png)" in again
-    assert "hold another image than before (4.png, 5.png): they are taken as new" in changed
-    assert "are gone (0.png, 1.png): what was made of them stays" in gone
-    assert gone.endswith("waits until they are back.")
+    assert "were rewritten with the same content (2.png, 3.png)" in again
+    assert "were replaced by other images (4.png, 5.png): what is there now counts as new" in changed
+    assert "are gone (0.png, 1.png): annotations made so far stay" in gone
+    assert gone.endswith("wait until they are back.")

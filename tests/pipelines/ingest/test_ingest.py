@@ -317,7 +317,7 @@ def test_an_image_that_was_taken_back_before_it_had_a_place_is_not_missing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "place_images", killed)
+        patch.setattr(stages, "assign_shards", killed)
         with pytest.raises(KeyboardInterrupt):
             ingest(tmp_path / "set", {"folder": str(tmp_path / "photos")})
     (tmp_path / "photos/00002.png").unlink()

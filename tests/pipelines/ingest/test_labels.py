@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,18 +15,19 @@ from engine.reading.dataset import Dataset
 from engine.reading.sql import query
 from engine.records import masks
 from engine.schema import ANNOTATIONS, Region, RegionText, as_row
-from pipelines.ingest.labels import sized, upright
+from pipelines.ingest.labels import Size, sized, upright
+from pipelines.ingest.rows import AnnotationRow, LabelColumns
 from pipelines.recipe import parse_recipe
 from pipelines.stages.run import run
 
 
-def row(region: Region, frame: str, width: int, height: int, *texts: RegionText) -> dict[str, Any]:
-    empty: dict[str, Any] = {name: [] for name in ANNOTATIONS}
-    labels = {"regions": [as_row(region)], "region_texts": [as_row(text) for text in texts]}
-    return {"frame": frame, "frame_width": width, "frame_height": height, **empty, **labels}
+def row(region: Region, frame: str, width: int, height: int, *texts: RegionText) -> tuple[LabelColumns, str, Size]:
+    empty: LabelColumns = {name: [] for name in ANNOTATIONS}
+    labels: LabelColumns = {"regions": [as_row(region)], "region_texts": [as_row(text) for text in texts]}
+    return empty | labels, frame, (width, height)
 
 
-def box(region: dict[str, Any]) -> tuple[float, ...]:
+def box(region: AnnotationRow) -> tuple[float, ...]:
     return (region["x1"], region["y1"], region["x2"], region["y2"])
 
 
@@ -47,7 +47,7 @@ def test_stored_labels_turn_upright_with_their_masks(orientation: int) -> None:
     mask, header = drawn(12, 8), turned(orientation)
     region = Region(2, 1, 9, 4, "cat", rle=masks.encode(mask))
     for frame in ("stored", "auto") if orientation >= 5 else ("stored",):
-        (found,) = upright(row(region, frame, 12, 8), header).labels["regions"]
+        (found,) = upright(*row(region, frame, 12, 8), header).labels["regions"]
         assert box(found) == orient_box((2, 1, 9, 4), 12, 8, orientation)
         there = masks.decode(found["rle"], width=header.width, height=header.height)
         assert np.array_equal(there, orient_array(mask, orientation))
@@ -55,16 +55,17 @@ def test_stored_labels_turn_upright_with_their_masks(orientation: int) -> None:
 
 def test_labels_made_on_the_upright_image_stay() -> None:
     for frame, size in (("auto", (8, 12)), ("upright", (8, 12)), ("upright", (0, 0)), ("auto", (0, 0))):
-        (region,) = upright(row(Region(1, 2, 3, 4), frame, *size), turned(6)).labels["regions"]
+        (region,) = upright(*row(Region(1, 2, 3, 4), frame, *size), turned(6)).labels["regions"]
         assert box(region) == (1, 2, 3, 4)
 
 
 def test_labels_of_another_size_are_refused_and_captions_have_no_size() -> None:
     with pytest.raises(ImageError, match="100 x 100") as error:
-        upright(row(Region(1, 2, 3, 4), "auto", 100, 100), turned(6))
+        upright(*row(Region(1, 2, 3, 4), "auto", 100, 100), turned(6))
     assert error.value.reason == "labels_of_another_size"
-    without = row(Region(1, 2, 3, 4), "auto", 100, 100) | {"regions": []}
-    assert upright(without, turned(6)).labels["regions"] == []
+    captions, frame, size = row(Region(1, 2, 3, 4), "auto", 100, 100)
+    captions["regions"] = []
+    assert upright(captions, frame, size, turned(6)).labels["regions"] == []
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_labels_of_another_size_are_refused_and_captions_have_no_size() -> None:
 def test_which_frame_fits_is_told_where_nobody_said_it(
     frame: str, size: tuple[int, int], orientation: int, fits: str
 ) -> None:
-    found = upright(row(Region(1, 2, 3, 4), frame, *size), turned(orientation))
+    found = upright(*row(Region(1, 2, 3, 4), frame, *size), turned(orientation))
     assert found.fits == fits
     if fits == "both":
         assert box(found.labels["regions"][0]) == (1, 2, 3, 4)
@@ -93,27 +94,27 @@ def test_a_mask_of_the_other_frame_than_its_box_is_turned_by_its_own_size(orient
     header = turned(orientation)
     stored, on_screen = drawn(12, 8), drawn(8, 12)
     in_stored = Region(1, 2, 3, 4, rle=sized(masks.encode(stored), 12, 8))
-    (region,) = upright(row(in_stored, "auto", 8, 12), header).labels["regions"]
+    (region,) = upright(*row(in_stored, "auto", 8, 12), header).labels["regions"]
     assert box(region) == (1, 2, 3, 4)
     assert np.array_equal(masks.decode(region["rle"], width=8, height=12), orient_array(stored, orientation))
     in_upright = Region(2, 1, 9, 4, rle=sized(masks.encode(on_screen), 8, 12))
-    (region,) = upright(row(in_upright, "auto", 12, 8), header).labels["regions"]
+    (region,) = upright(*row(in_upright, "auto", 12, 8), header).labels["regions"]
     assert box(region) == orient_box((2, 1, 9, 4), 12, 8, orientation)
     assert np.array_equal(masks.decode(region["rle"], width=8, height=12), on_screen)
 
 
 def test_a_mask_with_width_and_height_swapped_of_a_photo_without_a_turn_is_left_out_and_its_box_stays() -> None:
     swapped = Region(2, 1, 9, 4, "cat", rle=sized(masks.encode(drawn(8, 12)), 8, 12))
-    found = upright(row(swapped, "auto", 12, 8), turned(1))
+    found = upright(*row(swapped, "auto", 12, 8), turned(1))
     assert [(box(region), region["rle"]) for region in found.labels["regions"]] == [((2, 1, 9, 4), "")]
     assert found.left_out == ["a mask whose size is not its image's"]
 
 
 def test_boxes_of_an_image_whose_size_nobody_gave_end_where_it_does() -> None:
-    found = upright(row(Region(2, 1, 90, 4, id="human/0"), "auto", 0, 0), turned(1))
+    found = upright(*row(Region(2, 1, 90, 4, id="human/0"), "auto", 0, 0), turned(1))
     assert box(found.labels["regions"][0]) == (2, 1, 12, 4)
     outside = row(Region(20, 1, 90, 4, id="human/0"), "auto", 0, 0, RegionText("human/0", "a cat", id="human/1"))
-    found = upright(outside, turned(1))
+    found = upright(*outside, turned(1))
     assert (found.labels["regions"], found.labels["region_texts"]) == ([], [])
     assert found.left_out == ["a box outside of its image"]
 
@@ -154,7 +155,7 @@ def test_where_both_frames_fit_boxes_lie_on_what_viewers_show_and_the_run_says_s
 
     told = (
         f"'{tmp_path}/i.json': 3 photos with an EXIF turn fit both frames and were taken as upright, as most tools "
-        "show photos: say 'frame: upright' or 'frame: stored' in the source."
+        "show photos: add 'frame: upright' or 'frame: stored' to the source."
     )
     assert boxes({}) == (
         {(10.0, 10.0, 60.0, 50.0)},

@@ -29,31 +29,31 @@ URI = "/data/photos/a/0001.jpg"
 )
 def test_a_line_means_the_image_whose_path_ends_so(line: str) -> None:
     names = NameList([line])
-    assert names.take("the-id", URI)
-    assert not names.take("other", "/data/photos/a/10001.jpg")
+    assert names.match("the-id", URI)
+    assert not names.match("other", "/data/photos/a/10001.jpg")
     assert (names.unmatched(), names.ambiguous()) == ([], [])
 
 
 @pytest.mark.parametrize("line", ["1.jpg", "b/0001.jpg", "/photos/a/0001.jpg", "/elsewhere/0001.jpg", "0001", "JPG"])
 def test_another_folder_or_half_a_name_means_nothing(line: str) -> None:
     names = NameList([line])
-    assert not names.take("the-id", URI)
+    assert not names.match("the-id", URI)
     assert names.unmatched() == [line]
 
 
 @pytest.mark.parametrize("line", ["00012.jpg", "b/00012.jpg", "x.tar/b/00012.jpg", "tar://b/00012.jpg::/data/x.tar"])
 def test_members_of_tars_are_named_by_their_ends(line: str) -> None:
-    assert NameList([line]).take("i", "tar://b/00012.jpg::/data/x.tar")
-    assert not NameList([line]).take("i", "tar://c/100012.jpg::/data/x.tar")
+    assert NameList([line]).match("i", "tar://b/00012.jpg::/data/x.tar")
+    assert not NameList([line]).match("i", "tar://c/100012.jpg::/data/x.tar")
 
 
 def test_hosts_in_capitals_are_the_same_hosts() -> None:
-    assert NameList(["HTTP://Host/x.jpg"]).take("i", "http://host/x.jpg")
+    assert NameList(["HTTP://Host/x.jpg"]).match("i", "http://host/x.jpg")
 
 
 def test_a_name_in_two_folders_means_both_and_is_told() -> None:
     names = NameList(["x.jpg", "a/x.jpg"])
-    assert [names.take("one", "/p/a/x.jpg"), names.take("other", "/p/b/x.jpg")] == [True, True]
+    assert [names.match("one", "/p/a/x.jpg"), names.match("other", "/p/b/x.jpg")] == [True, True]
     assert names.ambiguous() == ["x.jpg"]
 
 
@@ -91,7 +91,7 @@ def splits(home: Path) -> dict[str, str]:
 def test_a_wrong_line_is_an_error_before_anything_is_placed_and_can_be_corrected(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 3, size=64)
     wrong = "00001.jpg\nnowhere/00002.png\n00000.png"
-    told = r"2 of the 3 lines .* mean no listed image: '00001\.jpg' \(is it '00001\.png'\?\), 'nowhere/00002\.png'"
+    told = r"2 of the 3 lines .* match no listed image: '00001\.jpg' \(is it '00001\.png'\?\), 'nowhere/00002\.png'"
     for _ in range(2):
         with pytest.raises(ConfigError, match=told):
             ingest(tmp_path, wrong)
@@ -111,7 +111,7 @@ def test_a_list_grows_with_the_images_and_never_takes_back_what_was_trained_on(t
     assert [splits(tmp_path)[name][:5] for name in ("one.png", "two.png")] == ["audit", "audit"]
     draw(tmp_path / "photos" / "three.png", 3)
     ingest(tmp_path, "one.png\ntwo.png")
-    with pytest.raises(ConfigError, match=r"mean images that are for training already: 'three\.png': images keep"):
+    with pytest.raises(ConfigError, match=r"match images of the training split: 'three\.png': images keep"):
         ingest(tmp_path, "one.png\ntwo.png\nthree.png")
 
 
@@ -130,7 +130,7 @@ def test_a_name_in_two_folders_is_told_by_the_run(tmp_path: Path) -> None:
         draw(tmp_path / "photos" / folder / ("x.png" if number < 2 else "y.png"), number)
     (told,) = ingest(tmp_path, "x.png").notes
     assert told.replace(f"{tmp_path}/photos/", "") == (
-        "'x.png' in the audit list means 2 images, all kept apart: a/x.png, b/x.png"
+        "'x.png' in the audit list matches 2 images, all taken as audit images: a/x.png, b/x.png"
     )
 
 

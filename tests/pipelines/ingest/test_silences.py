@@ -91,8 +91,8 @@ def test_labels_that_no_node_takes_up_are_told(tmp_path: Path) -> None:
     data = recipe_data(tmp_path / "set", "", {}, ingest={"sources": draw(tmp_path)})
     path = str(write_recipe(tmp_path / "recipe.yaml", data))
     printed = said("run", "-c", path, "--runner", "local", "--stage", "ingest")
-    assert "3 regions by people came with the images and no node takes them up: add 'human: {use: human}'." in printed
-    assert "4 texts that nobody vouches for came with the images and no node takes them up: add 'alt:" in printed
+    assert "3 regions by people came with the images, but no node uses them: add 'human: {use: human}'." in printed
+    assert "4 unchecked texts came with the images, but no node uses them: add 'alt:" in printed
 
 
 def draw(root: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from engine.reading.accounting import account
 from engine.reading.dataset import Dataset
 from engine.reading.sql import query
 from engine.schema import SPLITS
-from pipelines.ingest.splits import Candidate, drawn
+from pipelines.ingest.splits import Candidate, draw_splits
 from pipelines.recipe import parse_recipe
 from pipelines.stages.run import run
 from tests.runs import release_files, released_ids
@@ -43,7 +43,7 @@ def candidates(found: list[str], prefix: str = "i") -> list[Candidate]:
 
 
 def draw(fresh: list[Candidate], before: dict[str, tuple[str, str]] | None = None, **options: Any) -> Drawn:
-    table = drawn(fresh, before or {}, options.pop("fraction", 0.2), options.pop("seed", 0), **options)
+    table = draw_splits(fresh, before or {}, options.pop("fraction", 0.2), options.pop("seed", 0), **options)
     return dict(zip(table["image_id"].to_pylist(), table["split"].to_pylist(), strict=True))
 
 

@@ -82,7 +82,7 @@ def test_a_key_that_stands_twice_in_a_row_is_told(tmp_path: Path) -> None:
     text = (tmp_path / "instances.json").read_text()
     (tmp_path / "instances.json").write_text(text.replace('"bbox"', '"bbox": [0, 0, 1, 1], "bbox"'))
     assert corners(labels(source)) == [(2, 1, 9, 4)]
-    assert "a key that stands twice in an object the last was taken: 'bbox'" in note(source)
+    assert "keys that occur twice in an object, of which the last was taken: 'bbox'" in note(source)
 
 
 # --- ids ----------------------------------------------------------------------------------------
@@ -90,13 +90,13 @@ def test_a_key_that_stands_twice_in_a_row_is_told(tmp_path: Path) -> None:
 
 def test_two_images_of_one_id_are_an_error_that_names_both(tmp_path: Path) -> None:
     source = coco(tmp_path, [{"bbox": [2, 1, 7, 3]}], images=[{"id": 1.0, "file_name": "b.jpg"}])
-    with pytest.raises(ConfigError, match=r"has two images of id 1: 'a.jpg' and 'b.jpg'"):
+    with pytest.raises(ConfigError, match=r"has two images with the id 1: 'a.jpg' and 'b.jpg'"):
         list(source.entries())
 
 
 def test_two_categories_of_one_id_are_an_error_that_names_both(tmp_path: Path) -> None:
     source = coco(tmp_path, [], categories=[{"id": 7, "name": "zebra"}])
-    with pytest.raises(ConfigError, match=r"has two categories of id 7: 'cat' and 'zebra'"):
+    with pytest.raises(ConfigError, match=r"has two categories with the id 7: 'cat' and 'zebra'"):
         list(source.entries())
 
 
@@ -119,14 +119,14 @@ def test_ids_that_differ_only_in_their_type_are_different_and_told(tmp_path: Pat
         images=[{"id": "1", "file_name": "b.jpg", "width": 12, "height": 8}],
     )
     assert [corners(entry.labels) for entry in source.entries()] == [[(2, 1, 9, 4)], [(0, 0, 1, 1)]]
-    assert "ids that differ only in their type are those of different images: 1 and '1'" in note(source)
+    assert "different images whose ids differ only in their type: 1 and '1'" in note(source)
 
 
 def test_annotations_of_no_listed_image_are_an_error_if_all_are(tmp_path: Path) -> None:
     boxes = [{"bbox": [2, 1, 7, 3], "image_id": "1"}, {"bbox": [0, 0, 1, 1], "image_id": "1"}]
     with pytest.raises(ConfigError, match=r"2 of 2 annotations .* lacks: image_id '1' is a text, id 1 is a number"):
         list(coco(tmp_path, boxes).entries())
-    with pytest.raises(ConfigError, match=r"1 of 1 .* lacks: image_id 1001, while ids are such as 1:"):
+    with pytest.raises(ConfigError, match=r"1 of 1 .* lacks: image_id 1001, but the listed ids are like 1:"):
         list(coco(tmp_path, [{"bbox": [2, 1, 7, 3], "image_id": 1001}]).entries())
 
 
@@ -171,7 +171,7 @@ def test_an_image_whose_id_cannot_be_one_is_an_input_without_labels(tmp_path: Pa
     source = coco(tmp_path, [{"bbox": [2, 1, 7, 3]}], images=strange)
     entries = list(source.entries())
     assert [len((entry.labels or Answer()).regions) for entry in entries] == [1, 0, 0, 0, 0, 0]
-    assert "no labels, for want of an id that is a number or a text: '0.jpg' (id None)" in note(source)
+    assert "no labels, because the id is neither a number nor a text: '0.jpg' (id None)" in note(source)
 
 
 # --- licences and names of files --------------------------------------------------------------------

@@ -60,7 +60,7 @@ def test_a_folder_that_exclude_matches_is_not_entered(
             "unreadable",
             "the folder cannot be listed: no permission to read it",
         ),
-        (FileNotFoundError(2, "No such file"), "missing", "the folder went away during its listing"),
+        (FileNotFoundError(2, "No such file"), "missing", "the folder was removed while it was listed"),
         (OSError(36, "File name too long"), "unreadable", "the folder cannot be listed: its name is too long"),
     ],
 )

@@ -96,7 +96,7 @@ def test_captions_are_texts_and_lists_of_them(tmp_path: Path) -> None:
         ({"image": "text"}, "holds string, image: expects bytes"),
         ({"uri": "number"}, "holds int64, uri: expects texts"),
         ({"uri": "text", "captions": ["number"]}, "holds int64, captions: expects texts, or lists of texts"),
-        ({"uri": "text", "image": "first"}, "has image: and uri:, expected one of them"),
+        ({"uri": "text", "image": "first"}, "has image: and uri:, expected only one of them"),
     ],
 )
 def test_columns_that_do_not_fit_are_told_in_a_sentence(tmp_path: Path, options: Any, sentence: str) -> None:

@@ -50,9 +50,9 @@ def test_json_lines_have_captions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("none.txt", None, "No file '.*none.txt': give a text file with one URI or path a line"),
-        ("list.jsonl", b"\n\n[]\nno json\n", "Line 3 of '.*' is no JSON object"),
-        ("list.jsonl", b"no json\n" * 100 + b'{"url": "a"}', "Line 1 of '.*' is no JSON object"),
+        ("none.txt", None, "No file '.*none.txt': give a text file with one URI or path on each line"),
+        ("list.jsonl", b"\n\n[]\nno json\n", "Line 3 of '.*' is not a JSON object"),
+        ("list.jsonl", b"no json\n" * 100 + b'{"url": "a"}', "Line 1 of '.*' is not a JSON object"),
         ("list.jsonl", b'{"uri": 3}', "Line 1 of '.*' has no uri, url, path or file_name"),
         ("list.txt", b"\n\xff\n", "Line 2 of '.*' is not UTF-8"),
     ],
@@ -117,7 +117,7 @@ def test_a_broken_line_is_one_input_and_costs_nothing_else(tmp_path: Path) -> No
     )
     entries = listed(tmp_path / "list.jsonl")
     assert [entry.reason for entry in entries] == ["bad_line", "", "bad_line", "name_not_utf8", "bad_line", ""]
-    assert entries[2].error == f"line 3 of '{tmp_path}/list.jsonl' is no JSON object"
+    assert entries[2].error == f"line 3 of '{tmp_path}/list.jsonl' is not a JSON object"
     assert len({(entry.uri, entry.fingerprint) for entry in entries}) == 6
     (tmp_path / "list.txt").write_bytes(b"a.jpg\ncaf\xe9.jpg\nb.jpg\n")
     assert [entry.reason for entry in listed(tmp_path / "list.txt")] == ["", "name_not_utf8", ""]

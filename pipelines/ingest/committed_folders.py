@@ -1,0 +1,33 @@
+"""Which folders of a data set hold commits."""
+
+from __future__ import annotations
+
+from engine.layout import (
+    INPUTS,
+    LISTINGS,
+    MODELS,
+    PLACED,
+    PROBE,
+    RELEASES,
+    ROUNDS,
+    RUNS,
+    SPLITS,
+    SURVEYED,
+)
+from engine.storage.commits import Commits
+from engine.storage.files import Storage
+
+# Folders whose commits are not numbered like the shards of images.
+OTHER_NUMBERS = frozenset((INPUTS, LISTINGS, PROBE, PLACED, SPLITS, SURVEYED, RELEASES, MODELS, RUNS, ROUNDS))
+
+
+def committed_folders(storage: Storage) -> list[str]:
+    """Every folder that may hold commits: NAME, or NAME/KEY for the answers of a node."""
+    tops = [name for name in storage.names("") if "." not in name]
+    return [folder for top in tops for folder in (top, *(f"{top}/{k}" for k in storage.names(top) if "." not in k))]
+
+
+def latest_revision(storage: Storage) -> int:
+    """The highest revision in the whole data set. A higher one makes everything stale that was made from older ones."""
+    revisions = (Commits(storage, name).revisions().max(initial=0) for name in committed_folders(storage))
+    return max(map(int, revisions), default=0)

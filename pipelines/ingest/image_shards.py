@@ -1,0 +1,170 @@
+"""Writes the shards of images/ with their labels, and packs original bytes into shard tars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import pyarrow as pa
+
+from engine.errors import ImageError
+from engine.images.locate import is_relative, locator_of, read_image
+from engine.layout import IMAGES, LABELS, TRUTH
+from engine.schema import ANNOTATIONS, record_table
+from engine.schema import IMAGES as IMAGES_SCHEMA
+from engine.storage.commits import Commits, File, Record, TableReader
+from engine.storage.files import Storage, storage_errors
+from engine.storage.listings import HELD, IN_FORCE
+from engine.storage.tars import TarWriter
+from pipelines.ingest.committed_folders import latest_revision
+from pipelines.ingest.labelled_image import Input, LabelledImage, merge_inputs
+from pipelines.ingest.probed_inputs import ProbedInputs
+from pipelines.ingest.rows import LabelColumns, ProbedRow
+from pipelines.ingest.splits import HELD as HELD_BACK
+from pipelines.ingest.splits import TRAIN, Splits
+from pipelines.recipe import Recipe
+
+Part = Literal["labels", "truth"]
+_FOLDERS: dict[Part, str] = {"labels": LABELS, "truth": TRUTH}
+
+
+class ImageShards:
+    """The committed shards, and the one being filled. Methods return False if another driver committed first."""
+
+    def __init__(self, storage: Storage, recipe: Recipe, splits: Splits, probed: ProbedInputs) -> None:
+        self.storage, self.size, self.pack = storage, recipe.ingest.shard_size, recipe.ingest.pack
+        self.splits, self.probed = splits, probed
+        self.commits = Commits(storage, IMAGES)
+        self.next = len(self.commits.revisions())
+        self.filling: dict[str, list[Input]] = {}
+        self.affected: set[str] = set()  # images in a shard whose sources or labels may have changed
+        self.home = self._read_home()  # {image id: shard}
+
+    def _read_home(self) -> dict[str, int]:
+        answer: dict[str, int] = {}
+        for shard, path in self.commits.data_files().items():
+            ids = TableReader(self.storage, path, ["image_id"]).read()["image_id"].to_pylist()
+            answer.update(dict.fromkeys(ids, shard))
+        return answer
+
+    def add(self, row: ProbedRow) -> bool:
+        """Adds an input to its image. An image that its source no longer lists gets into no new shard."""
+        name, one = row["image_id"], self.probed.input(row)
+        if name in self.filling:
+            self.filling[name].append(one)
+        elif name in self.home:
+            self.affected.add(name)
+        elif one.state in HELD:
+            self.filling[name] = [one]
+            if len(self.filling) >= self.size:
+                return self.flush()
+        return True
+
+    def flush(self) -> bool:
+        """Commits the shard being filled."""
+        if not self.filling:
+            return True
+        images = [merge_inputs(inputs, self.splits.of(name)) for name, inputs in self.filling.items()]
+        files = {"tar": _pack(self.commits, self.next, images)} if self.pack else {}
+        if not self._commit(self.next, 0, images, files):
+            return False
+        self.home.update(dict.fromkeys(self.filling, self.next))
+        self.filling, self.next = {}, self.next + 1
+        return True
+
+    def _commit(self, shard: int, revision: int, images: Sequence[LabelledImage], old: Mapping[str, File]) -> bool:
+        """Commits the table and the labels of a shard. `old`: its files before, of which the tar is kept.
+
+        Human labels of audit images go to truth/, which no specialist and no filter reads.
+        """
+        files = {part: file for part, file in old.items() if part == "tar"}
+        table = pa.Table.from_pylist([image.row for image in images], schema=IMAGES_SCHEMA)
+        files["data"] = self.commits.put_table(shard, table, revision)
+        for part, folder in _FOLDERS.items():
+            table = _label_table(images, part)
+            if table is not None:
+                files[part] = Commits(self.storage, folder).put_table(shard, table, revision)
+        return self.commits.commit(Record(shard, revision, files))
+
+    def revise(self, changed: Set[tuple[str, str]]) -> bool:
+        """Commits later revisions of the shards whose images changed. `changed`: (source, URI) of changed files."""
+        self.probed.find(self.affected, changed)
+        shards: dict[int, list[str]] = {}
+        for name in self.affected:
+            shards.setdefault(self.home[name], []).append(name)
+        revision, latest = 0, self.commits.revisions()
+        for shard, names in sorted(shards.items()):
+            old = self.commits.record(shard, int(latest[shard]))
+            images = self._read_images(old)
+            now = {name: self._merged_again(name, images[name]) for name in names}
+            if all(now[name].same(images[name]) for name in names):
+                continue
+            revision = revision or latest_revision(self.storage) + 1
+            if not self._commit(shard, revision, list((images | now).values()), old.files):
+                return False
+        return True
+
+    def _merged_again(self, name: str, before: LabelledImage) -> LabelledImage:
+        """An image whose only file now holds another image cannot be read, so its split becomes `held`."""
+        inputs = self.probed.of(name)
+        lost = not is_relative(before.row["uri"]) and not any(one.state in IN_FORCE for one in inputs)
+        files = {(one.row["source"], one.row["uri"]) for one in inputs}
+        lost = lost and any(uri == before.row["uri"] and self.probed.now(source, uri) for source, uri in files)
+        return merge_inputs(inputs, HELD_BACK if lost else self.splits.of(name), before.row)
+
+    def _read_images(self, record: Record) -> dict[str, LabelledImage]:
+        rows = TableReader(self.storage, record.files["data"].path).read().to_pylist()
+        images = {row["image_id"]: LabelledImage(row) for row in rows}
+        for part in _FOLDERS:
+            if part in record.files:
+                for row in TableReader(self.storage, record.files[part].path).read().to_pylist():
+                    labels = images[row["image_id"]].labels
+                    labels |= {name: labels.get(name, []) + row[name] for name in ANNOTATIONS if row[name]}
+        return images
+
+
+def _label_table(images: Sequence[LabelledImage], part: Part) -> pa.Table | None:
+    """A row for each image; None if none has a label of this part."""
+    columns = [_labels(image, part) for image in images]
+    if not any(any(labels.values()) for labels in columns):
+        return None
+    return record_table([{"image_id": i.row["image_id"], **labels} for i, labels in zip(images, columns, strict=True)])
+
+
+def _labels(image: LabelledImage, part: Part) -> LabelColumns:
+    """The image's labels in this part. Truth is what people labelled in images that are not for training."""
+    if image.row["split"] == TRAIN:
+        return image.labels if part == "labels" else {}
+    return {
+        name: [item for item in column if (item["score"] is None) is (part == "truth")]
+        for name, column in image.labels.items()
+    }
+
+
+def _pack(commits: Commits, shard: int, images: Sequence[LabelledImage]) -> File:
+    """Copies the original bytes into a shard tar and points the images' locators into it.
+
+    An image whose bytes changed since it was probed keeps its old locator: the worker that reads it reports that.
+    """
+
+    def read(image: LabelledImage) -> bytes | None:
+        try:
+            return read_image(commits.storage, image.row["image_id"], locator_of(image.row))
+        except ImageError:
+            return None
+
+    scratch = commits.storage.scratch(f"{commits.folder}/{shard:05d}")
+    members: list[tuple[LabelledImage, int, int]] = []
+    with storage_errors(scratch), open(scratch, "wb") as file, ThreadPoolExecutor(8) as threads:
+        tar = TarWriter(file)
+        for batch in (images[start : start + 32] for start in range(0, len(images), 32)):
+            for image, data in zip(batch, threads.map(read, batch), strict=True):
+                if data is not None:
+                    offset, length = tar.add(image.row["image_id"], image.row["format"].lower(), data)
+                    members.append((image, offset, length))
+        tar.close()
+    packed = commits.put_file(shard, scratch, "tar", len(members))
+    for image, offset, length in members:
+        image.row.update({"uri": packed.path, "offset": offset, "length": length})
+    return packed
