@@ -227,5 +227,5 @@ def test_captions_of_other_images_alone_are_an_error(tmp_path: Path) -> None:
     rows = [{"image_id": "1", "caption": "a cat"}]
     (tmp_path / "captions.json").write_text(json.dumps({"annotations": rows}))
     source = CocoJson(str(tmp_path / "instances.json"), str(tmp_path), str(tmp_path / "captions.json"))
-    with pytest.raises(ConfigError, match=r"1 of 1 annotations of '.*captions.json' name images"):
+    with pytest.raises(ConfigError, match=r"1 of 1 annotations of '.*captions.json' have an image_id"):
         list(source.entries())
