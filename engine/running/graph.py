@@ -1,7 +1,7 @@
-"""Nodes: configured components and who reads whom.
+"""Nodes: configured components, and the graph of which node reads which.
 
-The graph follows from what nodes need and give. A node that `replaces` a resource re-emits it, so readers of
-the record take its output instead of what it read.
+The graph follows from what nodes need and give. A node that `replaces` a resource gives it again, so the record takes
+its output instead of the output that it read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KEPT_REGIONS = "kept_regions"
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one worker holds and how it is fed. `memory` in bytes; 0 workers: as many as fit."""
+    """What one worker takes, and its batch size. `memory` in bytes; `max_workers` 0: as many as fit."""
 
     cpus: float = 1.0
     gpus: float = 0.0
@@ -45,16 +45,16 @@ class Node:
     gives: tuple[str, ...]
     key: str
     inputs: Mapping[str, tuple[str, ...]]
-    over: str = "images"  # images | texts | entries | shard
-    base: str = IMAGES  # the folder whose shards are worked on: images, or inputs
+    over: str = "images"  # what a unit consists of: images | texts | entries | shard
+    base: str = IMAGES  # the folder whose shards it works on: images or inputs
     replaces: tuple[str, ...] = ()
     deterministic: bool = True
     resources: Resources = Resources()
     component: str = ""
     version: int = 1
-    score_names: tuple[str, ...] | None = None  # of the image scores it gives; None: not declared
-    stands_for: str = ""  # the node whose answers it gives anew, so that the record takes them from here
-    place: str = ""  # where its answers lie, if not under its name
+    score_names: tuple[str, ...] | None = None  # names of the image scores it gives; None: not declared
+    stands_for: str = ""  # the node whose answers it replaces in the record
+    place: str = ""  # parent folder of its answers; '': its name
 
     @property
     def folder(self) -> str:
@@ -62,7 +62,7 @@ class Node:
 
     @property
     def own_code(self) -> bool:
-        """Whether its component is the user's: named as "module:Name", in none of the engine's packages."""
+        """Whether its component is the user's own: given as "module:Name", not by a name of the catalog."""
         return self.component == self.target
 
     @property
@@ -81,7 +81,7 @@ class _Draft:
     needs: tuple[str, ...]
     uses: tuple[str, ...]
     gives: tuple[str, ...]
-    only: str = ""  # a parse node reads the texts of this node alone
+    only: str = ""  # a parse node reads only the texts of this node
     inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -91,10 +91,10 @@ def build(
     max_workers: int = 0,
     judge_regions: Callable[[Sequence[Node]], Node] | None = None,
 ) -> list[Node]:
-    """The nodes of a recipe's `annotate` section in an order in which each follows what it reads.
+    """The nodes of a recipe's `annotate` section, ordered so that each comes after the nodes it reads.
 
-    `judge_regions` makes the node that judges what the nodes before it give; it is part of the answer if a node needs
-    kept_regions. Without it, kept_regions are all regions.
+    `judge_regions` makes the node that judges the regions of the nodes it gets. It is called only if a node needs
+    kept_regions. If it is None, kept_regions are all regions.
     """
     drafts = [_draft(name, dict(options), catalog) for name, options in annotate.items()]
     drafts = _expand_each(drafts)
@@ -117,7 +117,7 @@ def _needs_kept(draft: _Draft) -> bool:
 
 
 def _reading_kept(ordered: Sequence[_Draft]) -> set[str]:
-    """Who needs kept_regions, and who reads from those."""
+    """The nodes that need kept_regions, and all nodes that read from them."""
     found = set[str]()
     for draft in ordered:
         if _needs_kept(draft) or found & set(draft.inputs):
@@ -128,7 +128,7 @@ def _reading_kept(ordered: Sequence[_Draft]) -> set[str]:
 def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _Draft:
     if not name.replace("_", "").replace("-", "").isalnum() or name in RESERVED:
         raise ConfigError(
-            f"'{name}' cannot name a node: use letters, digits, '-' and '_', and no folder of the engine."
+            f"'{name}' cannot name a node: use letters, digits, '-' and '_', and no name of a folder of the data set."
         )
     if "use" not in options:
         raise ConfigError(f"annotate.{name} lacks 'use': name the component it runs, for example 'use: {name}'.")
@@ -138,7 +138,7 @@ def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _D
         if not hasattr(component, promise):
             raise ConfigError(f"'{use}' is no specialist: it does not declare '{promise}' (see CONTRIBUTING.md).")
     checked = check_options(f"annotate.{name} ({use})", component, options)
-    instance = _made(name, use, component, checked)  # what it needs and gives may depend on its options
+    instance = _make(name, use, component, checked)  # `needs` and `gives` may depend on the options
     require(f"annotate.{name} ({use})", getattr(instance, "packages", ()), extra=getattr(instance, "extra", ""))
     needs, uses, gives = tuple(instance.needs), tuple(getattr(instance, "uses", ())), tuple(instance.gives)
     for kind in (*needs, *uses, *gives):
@@ -147,17 +147,17 @@ def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _D
     return _Draft(name, use, target, component, checked, instance, needs, uses, gives)
 
 
-def _made(name: str, use: str, component: Any, options: Mapping[str, Any]) -> Any:
+def _make(name: str, use: str, component: Any, options: Mapping[str, Any]) -> Any:
     try:
         return component(**options)
     except (EngineError, KeyboardInterrupt):
         raise
-    except BaseException as error:  # the border with foreign code, which may call sys.exit
+    except BaseException as error:  # foreign code may raise anything, or call sys.exit
         raise ConfigError(f"annotate.{name} ({use}) cannot be made: {error_and_place(error)}.") from error
 
 
 def _expand_each(drafts: list[_Draft]) -> list[_Draft]:
-    """A component that is run `each` time after a text-making node becomes one node for each of them."""
+    """Replace a component that declares `each` by one node for each node that gives that resource."""
     answer: list[_Draft] = []
     for draft in drafts:
         kind = getattr(draft.component, "each", "")
@@ -193,9 +193,9 @@ def _inputs_of(draft: _Draft, drafts: Sequence[_Draft]) -> dict[str, tuple[str, 
 
 def _unmet(draft: _Draft, kind: str) -> str:
     hint = {
-        "regions": "add a node that makes them, such as 'objects: {use: consensus}'",
+        "regions": "add a node that gives them, such as 'objects: {use: consensus}'",
         "boxes": "add a detector, such as 'ssd: {use: ssd_mobilenet}', or 'human: {use: human}'",
-        "texts": "add a node that writes, such as 'captions: {use: composer}'",
+        "texts": "add a node that gives them, such as 'captions: {use: composer}'",
         "parse": "add 'parse: {use: spacy_parse}'",
     }.get(kind, "add a node that gives them")
     return f"annotate.{draft.name} ({draft.use}) needs {kind}, which no node gives: {hint}."
@@ -207,7 +207,7 @@ def _in_order(drafts: Sequence[_Draft]) -> list[_Draft]:
         ready = [draft for draft in waiting if set(draft.inputs) <= done]
         if not ready:
             names = " and ".join(sorted(draft.name for draft in waiting))
-            raise ConfigError(f"The nodes {names} wait for each other: each needs what another gives; remove one.")
+            raise ConfigError(f"The nodes {names} need each other's output: remove one of them.")
         answer += ready
         done |= {draft.name for draft in ready}
         waiting = [draft for draft in waiting if draft.name not in done]
@@ -222,7 +222,7 @@ def _finish(draft: _Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
         resources = Resources(**(settings | {"max_workers": max_workers}))
     _check_resources(draft, resources)
     key = node_key(
-        vars(component).get("key_name", draft.target),  # not inherited: a subclass is another component
+        vars(component).get("key_name", draft.target),  # not inherited: a subclass is a different component
         component.version,
         _plain(draft.options),
         _plain(defaults_of(component)),
@@ -273,7 +273,7 @@ def _check_resources(draft: _Draft, resources: Resources) -> None:
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON takes them: tuples and sets as lists."""
+    """Options with tuples and sets as lists, for JSON."""
     return {
         name: sorted(value)
         if isinstance(value, set | frozenset)
@@ -285,7 +285,7 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def record_nodes(nodes: Iterable[Node]) -> list[Node]:
-    """The nodes whose annotations make up the record: who was replaced in all it gives is left out."""
+    """The nodes whose annotations make up the record. Leaves out nodes whose whole output is replaced."""
     nodes = list(nodes)
     replaced = {
         (reader_input, kind)
@@ -305,7 +305,7 @@ def record_nodes(nodes: Iterable[Node]) -> list[Node]:
 
 
 def replaced_columns(node: Node, nodes: Iterable[Node]) -> frozenset[str]:
-    """The columns of a node that another node re-emits, so that the record must not take them twice."""
+    """The columns of a node that other nodes give again, so that the record does not take them twice."""
     return frozenset(
         column
         for other in nodes
@@ -316,7 +316,7 @@ def replaced_columns(node: Node, nodes: Iterable[Node]) -> frozenset[str]:
 
 
 def dependants(nodes: Sequence[Node], name: str) -> list[str]:
-    """Every node that reads from `name`, directly or not, in graph order."""
+    """All nodes that read from `name`, directly or through others, in graph order."""
     found = {name}
     for node in nodes:
         if found & set(node.inputs):
@@ -325,6 +325,6 @@ def dependants(nodes: Sequence[Node], name: str) -> list[str]:
 
 
 def split_at_judge(nodes: Sequence[Node]) -> tuple[list[Node], list[Node]]:
-    """(what no rule has a say in, the judge of regions and whoever reads from it), each in graph order."""
+    """(nodes that do not depend on rules, judge-regions and the nodes that read from it), each in graph order."""
     later = {JUDGE_REGIONS, *dependants(nodes, JUDGE_REGIONS)}
     return [node for node in nodes if node.name not in later], [node for node in nodes if node.name in later]

@@ -1,4 +1,4 @@
-"""Everything is counted once, on two sides that know nothing of each other."""
+"""Totals and outcomes are counted in different files, and must add up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.builders import failure, parsed
 from tests.handmade import commit, handmade, judged_table, key
 
 
-def test_every_input_is_in_one_place(tmp_path: Path) -> None:
+def test_every_input_has_exactly_one_outcome(tmp_path: Path) -> None:
     found = account(handmade(tmp_path))
     assert found.inputs == 8
     assert found.outcomes == {"kept": 3, "filtered": 1, "quarantined": 2, "pending": 1, "duplicates": 1}
@@ -22,7 +22,7 @@ def test_every_input_is_in_one_place(tmp_path: Path) -> None:
     assert found.balanced
 
 
-def test_every_annotation_is_kept_or_has_its_rule(tmp_path: Path) -> None:
+def test_every_annotation_is_kept_or_dropped_by_a_rule(tmp_path: Path) -> None:
     columns = account(handmade(tmp_path)).annotations
     assert columns["regions"].given == 12
     assert columns["regions"].outcomes == {"kept": 3, "image_dropped": 1, "merged": 6, "min_score": 2, "pending": 0}
@@ -31,7 +31,7 @@ def test_every_annotation_is_kept_or_has_its_rule(tmp_path: Path) -> None:
     assert columns["phrases"].outcomes == {"kept": 1, "ungrounded_phrase": 1, "pending": 0}
 
 
-def test_what_is_not_judged_is_pending(tmp_path: Path) -> None:
+def test_annotations_without_verdicts_are_pending(tmp_path: Path) -> None:
     found = account(handmade(tmp_path, judged=False))
     assert found.outcomes == {"kept": 0, "filtered": 0, "quarantined": 2, "pending": 5, "duplicates": 1}
     assert found.annotations["regions"].outcomes == {"kept": 0, "pending": 12}
@@ -39,7 +39,7 @@ def test_what_is_not_judged_is_pending(tmp_path: Path) -> None:
     assert found.balanced
 
 
-def test_a_run_killed_before_its_first_node_adds_up(tmp_path: Path) -> None:
+def test_counts_add_up_after_a_run_was_killed_before_its_first_node(tmp_path: Path) -> None:
     dataset = handmade(tmp_path)
     dataset.storage.remove("current.json")
     found = account(Dataset.open(dataset.url))
@@ -57,12 +57,12 @@ def test_an_image_whose_text_cannot_be_parsed_is_quarantined(tmp_path: Path) -> 
     assert ("parse", "error", 1) in found.failures
 
 
-def test_a_failure_counts_where_it_happened_and_not_where_it_was_skipped(tmp_path: Path) -> None:
+def test_a_failure_counts_for_the_node_that_failed_first(tmp_path: Path) -> None:
     assert account(handmade(tmp_path)).failures == [("ingest", "not_an_image", 1), ("yolo", "worker_lost", 1)]
 
 
-def test_a_sum_that_is_wrong_is_seen(tmp_path: Path) -> None:
-    """Verdicts on another annotation than there is, and a probed input that was never listed."""
+def test_wrong_sums_are_detected(tmp_path: Path) -> None:
+    """A verdict on an annotation that does not exist, and a probed input that was never listed."""
     dataset = handmade(tmp_path)
     ids = {"cat": "nobody", "cup": "either", "tiny": "neither"}
     commit(dataset.storage, "judge/judgekey", 0, judged_table(("cat", "cup", "tiny"), ids), revision=1)
@@ -71,7 +71,7 @@ def test_a_sum_that_is_wrong_is_seen(tmp_path: Path) -> None:
     assert not found.balanced
 
 
-def test_an_image_that_no_input_accounts_for_is_seen(tmp_path: Path) -> None:
+def test_an_image_without_an_input_is_detected(tmp_path: Path) -> None:
     dataset = handmade(tmp_path)
     rows = TableReader(dataset.storage, dataset.files(dataset.probe)[0]).read().to_pylist()
     rows[2] |= {"failures": [failure(component="ingest", reason="corrupt")]}  # the cup, which has its place already
@@ -79,7 +79,7 @@ def test_an_image_that_no_input_accounts_for_is_seen(tmp_path: Path) -> None:
     assert not account(Dataset.open(dataset.url)).images_balanced
 
 
-def test_shards_and_rates_are_told_by_node(tmp_path: Path) -> None:
+def test_shards_and_rates_are_counted_by_node(tmp_path: Path) -> None:
     found = account(handmade(tmp_path))
     assert (found.shards["ssd"], found.shards["judge"], found.shards["probe"]) == ((2, 2), (2, 2), (1, 2))
     assert found.rates == {"ssd": 2.0}

@@ -1,4 +1,4 @@
-"""Opening a data set: which files are its, and what is told where there is none."""
+"""Opening a data set: its nodes and files, and the messages if there is none."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from engine.storage.files import Storage
 from tests.handmade import answered, commit, draw_photos, handmade, key
 
 
-def test_nodes_come_in_graph_order_with_their_part_of_the_record(tmp_path: Path) -> None:
+def test_nodes_are_in_graph_order_with_their_columns(tmp_path: Path) -> None:
     dataset = handmade(tmp_path)
     assert [node.name for node in dataset.record_nodes()] == ["objects", "ocr", "captions", "grounder", "outline"]
     assert [node.name for node in dataset.record_nodes("regions")] == ["objects", "ocr", "outline"]
 
 
-def test_a_file_no_record_names_is_not_given_out(tmp_path: Path) -> None:
+def test_a_file_without_a_commit_record_is_ignored(tmp_path: Path) -> None:
     dataset = handmade(tmp_path)
     folder = f"ssd/{key('ssd')[:8]}"
     before = dataset.files(folder)
@@ -28,7 +28,7 @@ def test_a_file_no_record_names_is_not_given_out(tmp_path: Path) -> None:
     assert Dataset.open(dataset.url).files(folder) == before
 
 
-def test_verdicts_on_annotations_that_were_made_again_are_not_taken(tmp_path: Path) -> None:
+def test_verdicts_on_replaced_annotations_are_ignored(tmp_path: Path) -> None:
     dataset = handmade(tmp_path)
     ids = draw_photos(tmp_path / "photos")
     commit(dataset.storage, f"ocr/{key('ocr')[:8]}", 1, answered("ocr", ("page", "crash"), ids), revision=1)
@@ -38,25 +38,25 @@ def test_verdicts_on_annotations_that_were_made_again_are_not_taken(tmp_path: Pa
     assert [int(again.done(node).sum()) for node in again.nodes if node.name in ("ocr", "captions")] == [2, 1]
 
 
-def test_a_location_opens_from_anywhere(tmp_path: Path) -> None:
+def test_a_location_can_be_opened_from_any_folder(tmp_path: Path) -> None:
     dataset = handmade(tmp_path)
     for path in dataset.files("images").values():
         assert Path(dataset.location(path)).is_file()
 
 
-def test_a_data_set_whose_first_ingest_was_killed_has_inputs_and_no_nodes(tmp_path: Path) -> None:
+def test_a_data_set_after_a_killed_first_ingest_has_inputs_and_no_nodes(tmp_path: Path) -> None:
     dataset = handmade(tmp_path)
     dataset.storage.remove("current.json")
     early = Dataset.open(dataset.url)
     assert (list(early.nodes), early.judge, early.probe) == ([], "", "probe/probekey")
 
 
-def test_a_folder_that_is_no_data_set_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_a_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"is no data set, it has no dataset.json: give the folder"):
         Dataset.open(str(tmp_path))
 
 
-def test_another_schema_version_is_one_sentence(tmp_path: Path) -> None:
+def test_another_schema_version_is_refused(tmp_path: Path) -> None:
     Storage(str(tmp_path)).put("dataset.json", json.dumps({"schema_version": 99}).encode())
     with pytest.raises(
         ConfigError,

@@ -68,7 +68,7 @@ def test_every_view_reads_a_release_and_shows_all_rows_as_kept(made: Any) -> Non
 
 
 @pytest.mark.parametrize("name", ["releases/v2", "release/v1", "releases", "v1", "judge/none"])
-def test_an_unknown_record_gets_the_nearest_name(made: Any, name: str) -> None:
+def test_unknown_verdicts_or_releases_get_the_nearest_name(made: Any, name: str) -> None:
     with pytest.raises(ConfigError, match=r"^Unknown verdicts or release '.*': (did you mean '|known: judge/)[^\n]*$"):
         query(made[0], "SELECT 1", of=name)
 

@@ -33,7 +33,7 @@ def hand(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 def write(folder: Path, shard: pa.Table, parse: Sequence[Row], dropped: Mapping[str, str]) -> Dataset:
-    """A data set of one shard and one node; what `dropped` names by id is dropped by the rule it gives."""
+    """A data set of one shard and one node. `dropped`: {annotation id: rule that drops it}."""
     storage = Storage(str(folder))
     storage.put("dataset.json", json.dumps({"schema_version": SCHEMA_VERSION, "shard_size": 1000}).encode())
     table = images(shard)
@@ -79,7 +79,7 @@ def test_annotation_statistics_of_the_hand_made_set(hand: Dataset) -> None:
     }
 
 
-def test_what_fld_5b_has_stands_beside_whether_or_not_we_have_any(hand: Dataset) -> None:
+def test_the_figures_of_fld_5b_are_shown_even_if_we_have_no_such_annotations(hand: Dataset) -> None:
     rows = {(row["type"], row["text_type"]): row for row in table(hand, "annotation_statistics")}
     assert rows["text", "brief"]["fld5b_avg_tokens"] == 7.95
     assert rows["region-text", "brief"]["image_annotations"] == 0
@@ -103,7 +103,7 @@ def test_boxes_of_the_hand_made_set(hand: Dataset) -> None:
     assert cells == dict.fromkeys(thirds, 333.3) | {("text-phrase-region", 4, "x3"): 1000.0}
 
 
-def test_a_kept_region_that_no_kept_phrase_names_is_without_text(hand: Dataset) -> None:
+def test_a_kept_region_without_a_kept_phrase_is_listed(hand: Dataset) -> None:
     assert values(table(hand, "regions_without_text"), "label", "without_text", "kept", "share") == [("cup", 1, 1, 1.0)]
 
 
@@ -144,7 +144,7 @@ CAPTION = "A cat and a dog on a mat."
 
 
 def merged(folder: Path) -> Dataset:
-    """Two regions were merged into another, one by way of the other; two into each other; one is dropped."""
+    """r/2 is merged into r/1, which is merged into r/0; c/0 and c/1 into each other; r/3 is dropped."""
     chunks = [
         {"char_start": a, "char_end": b, "head": CAPTION[a:b].split()[-1], "plural": False, "text": CAPTION[a:b]}
         for a, b in ((0, 5), (10, 15), (19, 24))
@@ -167,12 +167,12 @@ def merged(folder: Path) -> Dataset:
     return write(folder, shard, [parse], dropped)
 
 
-def test_a_phrase_names_what_its_regions_were_merged_into_once(tmp_path: Path) -> None:
+def test_a_phrase_names_the_merged_region_once(tmp_path: Path) -> None:
     found = query(merged(tmp_path), "SELECT phrase_id, region_id FROM kept.triplets ORDER BY ALL")
     assert values(found.to_pylist(), "phrase_id", "region_id") == [("p/0", "r/0"), ("p/1", "r/0"), ("p/3", "r/0")]
 
 
-def test_triplets_are_those_a_release_would_hold(tmp_path: Path) -> None:
+def test_triplets_are_the_same_as_in_a_release(tmp_path: Path) -> None:
     dataset = merged(tmp_path)
     with connect(dataset) as con:
         shard, judged = (con.sql(f"SELECT * FROM raw.{name}").to_arrow_table() for name in ('"node all"', "verdicts"))
@@ -202,16 +202,16 @@ def test_a_word_is_a_run_of_letters_and_digits(tmp_path: Path, label: str, words
     assert values(rows, "text_type", "regions", "avg_regional_tokens") == [("phrase", 1, words)]
 
 
-def test_a_noun_is_grounded_by_a_phrase_that_holds_it_and_names_a_kept_region(tmp_path: Path) -> None:
+def test_a_noun_is_grounded_if_its_phrase_names_a_kept_region(tmp_path: Path) -> None:
     rows = table(merged(tmp_path), "nouns_without_region")
     assert values(rows, "noun", "without_region", "said", "example") == [("mat", 1, 2, CAPTION)]
 
 
-def test_regions_without_text_know_merges(tmp_path: Path) -> None:
+def test_regions_without_text_follow_merges(tmp_path: Path) -> None:
     assert values(table(merged(tmp_path), "regions_without_text"), "label", "without_text") == [("r/4", 1)]
 
 
-def test_of_a_text_that_two_shards_parsed_the_parse_that_succeeded_is_shown(tmp_path: Path) -> None:
+def test_of_two_parses_of_a_text_the_one_that_succeeded_is_shown(tmp_path: Path) -> None:
     dataset = merged(tmp_path)
     broken = parsed(CAPTION, tokens=0, failures=[failure()])
     commit(dataset.storage, "parse/k", 1, pa.Table.from_pylist([broken], schema=PARSE))
@@ -220,14 +220,14 @@ def test_of_a_text_that_two_shards_parsed_the_parse_that_succeeded_is_shown(tmp_
     assert values(found, "tokens", "failed") == [(8, 0)]
 
 
-# --- what texts say, counted anew ------------------------------------------------------------------
+# --- counts with spaCy ------------------------------------------------------------------
 
 INDEFINITE = {some + one for some in ("some", "any", "every", "no") for one in ("thing", "body", "one")}
 BEING = {"be", "am", "is", "are", "was", "were", "been", "being", *(m + w for m in "'\u2019" for w in ("s", "re", "m"))}
 
 
 def counted(doc: Any) -> dict[str, int]:
-    """Objects, attributes, actions of one text, from the definitions in docs/statistics.md."""
+    """Counts of one text by the definitions in docs/statistics.md."""
     found: Counter[str] = Counter()
     for token in doc:
         tag, dep, word = token.tag_, token.dep_, token.lower_
@@ -257,22 +257,22 @@ def captions() -> dict[str, list[str]]:
     return found
 
 
-def test_coverage_is_what_spacy_counts_by_the_definitions(tmp_path: Path, captions: dict[str, list[str]]) -> None:
+def test_coverage_matches_counts_with_spacy(tmp_path: Path, captions: dict[str, list[str]]) -> None:
     if importlib.util.find_spec(PACKAGED_PIPELINE) is None:
         pytest.skip(f"{PACKAGED_PIPELINE} is not installed")
     spacy_parse = SpacyParse()
     spacy_parse.load()
-    texts = [text(words, granularity) for granularity, said in captions.items() for words in said]
+    texts = [text(words, granularity) for granularity, lines in captions.items() for words in lines]
     parses = [as_row(parse) for parse in spacy_parse.parse([item["text"] for item in texts])]
     keyed = [parse | {"text_key": text_key(item["text"])} for parse, item in zip(parses, texts, strict=True)]
     dataset = write(tmp_path, record(*(row(texts=[item]) for item in texts)), keyed, {})
     rows = {(row["granularity"], row["measure"]): row for row in table(dataset, "semantic_coverage")}
-    for granularity, said in captions.items():
-        counts = [counted(doc) for doc in spacy_parse.nlp.pipe(said, batch_size=64)]
-        assert rows[granularity, "image annotations"]["strict"] == len(said)
+    for granularity, lines in captions.items():
+        counts = [counted(doc) for doc in spacy_parse.nlp.pipe(lines, batch_size=64)]
+        assert rows[granularity, "image annotations"]["strict"] == len(lines)
         for measure in ("tokens", "objects", "attributes", "actions", "proper nouns"):
             found = rows[granularity, measure]
-            # a verb that the tagger took for a noun ("a dog watches") is corrected, which spaCy's tags do not know
+            # our parser corrects verbs that spaCy tags as nouns ("a dog watches")
             share = 0.01 if measure in ("objects", "actions") else 0.0
             assert found["strict"] == pytest.approx(mean(count[measure] for count in counts), rel=share, abs=0.0051)
             like = f"{measure}_paper" if f"{measure}_paper" in counts[0] else measure

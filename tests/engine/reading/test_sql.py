@@ -1,4 +1,4 @@
-"""Views over a data set known by hand, and what a query may not do."""
+"""The views of a hand-made data set, and the statements that a query may not contain."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A data set that nothing was put into yet."""
+    """An empty data set."""
     storage = Storage(str(tmp_path_factory.mktemp("empty")))
     storage.put("dataset.json", json.dumps({"schema_version": SCHEMA_VERSION, "shard_size": 3}).encode())
     with connect(Dataset.open(storage.url)) as con:
@@ -106,7 +106,7 @@ def test_duplicates_and_grounded_phrases(dataset: Dataset) -> None:
     assert [row[1:4] for row in named(dataset, "grounded_phrases")] == [("A cat", 1, "detailed")]
 
 
-def test_every_named_query_says_what_it_answers_and_runs_on_nothing(empty: Any) -> None:
+def test_every_named_query_states_its_question_and_runs_on_an_empty_data_set(empty: Any) -> None:
     for name, path in named_queries().items():
         first = path.read_text(encoding="utf-8").splitlines()[0]
         assert first.startswith("-- ")
@@ -116,12 +116,12 @@ def test_every_named_query_says_what_it_answers_and_runs_on_nothing(empty: Any) 
 
 
 def _published(row: dict[str, Any]) -> bool:
-    """Whether a row holds what FLD-5B published and nothing of ours."""
+    """Whether a row has only figures of FLD-5B, none of ours."""
     ours = [value for name, value in row.items() if isinstance(value, int | float) and not name.startswith("fld5b")]
     return any(name.startswith("fld5b") for name in row) and not any(ours)
 
 
-def test_the_docs_show_the_queries_that_run() -> None:
+def test_the_queries_in_the_docs_are_the_ones_that_run() -> None:
     shown = Path(__file__).parents[3] / "docs" / "queries"
     assert sorted(path.stem for path in shown.glob("*.sql")) == list(named_queries())
 
@@ -139,25 +139,25 @@ def test_an_annotation_shows_its_verdict(dataset: Dataset) -> None:
     assert rows(dataset, sql) == [(False, "min_score", 0.2, 0.3)]
 
 
-def test_what_is_not_judged_has_no_verdict(tmp_path: Path) -> None:
+def test_an_annotation_that_is_not_judged_has_no_verdict(tmp_path: Path) -> None:
     assert rows(handmade(tmp_path, judged=False), "SELECT DISTINCT kept, rule FROM regions") == [(None, None)]
 
 
-def test_replaced_candidates_come_once_and_the_own_file_of_a_node_is_in_raw(dataset: Dataset) -> None:
+def test_replaced_candidates_are_in_raw_only(dataset: Dataset) -> None:
     assert rows(dataset, "SELECT count(*), count(DISTINCT annotation_id) FROM regions WHERE producer = 'ssd'") == [
         (4, 2)
     ]
     assert rows(dataset, 'SELECT sum(len(regions)) FROM raw."node ssd"') == [(4,)]
 
 
-def test_an_image_knows_all_its_sources(dataset: Dataset) -> None:
+def test_an_image_lists_all_its_sources(dataset: Dataset) -> None:
     sql = "SELECT n_sources, len(sources), width, kept FROM images WHERE uri LIKE '%/cat.png'"
     assert rows(dataset, sql) == [(2, 2, 120, True)]
 
 
-def test_an_input_says_what_became_of_it(dataset: Dataset) -> None:
+def test_an_input_has_its_outcome(dataset: Dataset) -> None:
     found = rows(dataset, "SELECT parse_filename(uri), outcome, reason, image_id IS NULL FROM inputs")
-    assert {name: told for name, *told in found} == {
+    assert {name: rest for name, *rest in found} == {
         "cat.png": ["image", None, False],
         "cat-copy.png": ["duplicate", None, False],
         "cup.png": ["image", None, False],
@@ -175,14 +175,14 @@ def test_a_text_is_parsed_once_and_structs_are_read_with_a_dot(dataset: Dataset)
     ]
 
 
-def test_runs_are_rows(dataset: Dataset) -> None:
+def test_each_run_is_a_row(dataset: Dataset) -> None:
     assert rows(dataset, "SELECT run, stage, seconds, nodes[1].node FROM runs") == [
         ("00001-abcdef", "all", 12.5, "ssd")
     ]
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_over_no_files_has_the_same_columns(dataset: Dataset, empty: Any, view: str) -> None:
+def test_a_view_without_files_has_the_same_columns(dataset: Dataset, empty: Any, view: str) -> None:
     def described(found: Any) -> list[tuple[str, str]]:
         return [(row["column_name"], row["column_type"]) for row in found.to_pylist()]
 
@@ -191,7 +191,7 @@ def test_a_view_over_no_files_has_the_same_columns(dataset: Dataset, empty: Any,
 
 
 @pytest.mark.parametrize("view", [view for view in VIEWS if view not in ("parse", "runs")])
-def test_a_view_shows_image_split_and_kept_and_no_name_that_sql_trips_over(dataset: Dataset, view: str) -> None:
+def test_a_view_has_image_id_split_and_kept_and_no_reserved_names(dataset: Dataset, view: str) -> None:
     columns = set(query(dataset, f"SELECT * FROM {view}").column_names)
     assert {"image_id", "split", "kept"} <= columns
     assert columns & {"id", "start", "end", "offset"} == set()
@@ -215,7 +215,7 @@ def test_a_view_shows_image_split_and_kept_and_no_name_that_sql_trips_over(datas
         "-- why\nSELECT 1;",
     ],
 )
-def test_a_statement_that_reads_runs(empty: Any, sql: str) -> None:
+def test_a_reading_statement_runs(empty: Any, sql: str) -> None:
     run_query(empty, sql)
 
 
@@ -248,7 +248,7 @@ def test_a_statement_that_reads_runs(empty: Any, sql: str) -> None:
         "SELECT * FROM read_text('{folder}/../{outside_name}')",
     ],
 )
-def test_anything_else_is_refused_in_one_sentence_and_writes_nothing(dataset: Dataset, sql: str) -> None:
+def test_any_other_statement_is_refused_and_writes_nothing(dataset: Dataset, sql: str) -> None:
     folder = Path(dataset.url)
     outside = folder.parent / "secret.txt"
     outside.write_text("x")
@@ -260,6 +260,6 @@ def test_anything_else_is_refused_in_one_sentence_and_writes_nothing(dataset: Da
     assert not file.exists()
 
 
-def test_a_wrong_column_gets_the_message_of_duckdb_on_one_line(dataset: Dataset) -> None:
+def test_a_wrong_column_gets_duckdbs_message_on_one_line(dataset: Dataset) -> None:
     with pytest.raises(ConfigError, match=r'^The query failed: Referenced column "lable" not found.*"label".*$'):
         query(dataset, "SELECT lable FROM regions")

@@ -1,4 +1,4 @@
-"""Components that harm their own process, each on one image. Named as "tests.engine.running.hostile:Hostile"."""
+"""A component that harms its process on one image. `use: tests.engine.running.hostile:Hostile`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A terminal as far as the live line needs one: what it shows after it was written to, and how often a line wrapped."""
+"""A simple terminal emulator for tests of the live line: it keeps the lines on screen and counts wraps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TOKEN = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|(\x1b)|([\r\n])|(.)", re.DOTALL
 
 
 class Terminal:
-    """`lines` as they stand; `wraps`: how often text ran over the right edge. Scrolls never."""
+    """`lines`: the text on screen; `wraps`: how often text ran over the right edge. It never scrolls."""
 
     def __init__(self, columns: int) -> None:
         self.columns = columns
@@ -33,7 +33,7 @@ class Terminal:
         return self
 
     def resize(self, columns: int) -> None:
-        """As terminals do that wrap anew: the cursor stays with the character it stood on."""
+        """Wrap the lines again, like most terminals. The cursor stays on its character."""
         before = self.lines[: self.row]
         pieces = [self.lines[self.row][at : at + columns] for at in range(0, len(self.lines[self.row]), columns)]
         self.columns, self.lines = columns, [*before, *(pieces or [""])]

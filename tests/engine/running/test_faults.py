@@ -1,6 +1,6 @@
-"""What goes wrong in practice, made to go wrong on real Ray: nothing may be lost, doubled or invented.
+"""Faults on real Ray: crashes, hangs, kills, full disks. No image may be lost, doubled or changed.
 
-Each test compares its release with one made undisturbed: the same bytes, minus the images that cannot be done.
+Each test compares its release with one made without faults: the same bytes, except for the images that failed.
 """
 
 from __future__ import annotations
@@ -71,21 +71,17 @@ def test_the_local_runner_writes_the_same_bytes(photos: Path, undisturbed: Path,
     assert release_files(tmp_path) == release_files(undisturbed)
 
 
-def test_a_segfault_on_one_image_costs_that_image(
-    photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path
-) -> None:
+def test_a_segfault_costs_one_image(photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path) -> None:
     stages.run(recipe(tmp_path, photos, {"segfault_on": [ids[77]]}))
     _assert_one_lost(tmp_path, undisturbed, ids[77], "crash")
 
 
-def test_an_exception_on_one_image_costs_that_image(
-    photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path
-) -> None:
+def test_an_exception_costs_one_image(photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path) -> None:
     stages.run(recipe(tmp_path, photos, {"raise_on": [ids[5]]}))
     _assert_one_lost(tmp_path, undisturbed, ids[5], "raised")
 
 
-def test_a_hang_that_holds_the_gil_costs_that_image(
+def test_a_hang_that_holds_the_gil_costs_one_image(
     photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path
 ) -> None:
     stages.run(recipe(tmp_path, photos, {"hang_on": [ids[199]], "batch_size": 4, "timeout_s": 1.5}))
@@ -93,7 +89,7 @@ def test_a_hang_that_holds_the_gil_costs_that_image(
 
 
 def _joining() -> list[str]:
-    """Options of a command that runs on the cluster of this session: to start another takes ten seconds."""
+    """Options to join the cluster of this session. Starting another one takes ten seconds."""
     import ray
 
     return ["--address", ray.get_runtime_context().gcs_address]
@@ -108,7 +104,7 @@ def _assert_one_lost(dataset: Path, undisturbed: Path, lost: str, reason: str) -
 
 
 def _rows_without(dataset: Path, image_id: str) -> list[dict[str, Any]]:
-    """Released rows but for one image, and but for where they lie in the tar."""
+    """The released rows without one image, and without their positions in the tar."""
     import pyarrow.parquet as pq
 
     rows = [
@@ -121,7 +117,7 @@ def _rows_without(dataset: Path, image_id: str) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k not in place} for row in rows if row["image_id"] != image_id]
 
 
-def test_memory_that_runs_out_above_four_halves_the_batch(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_a_batch_that_runs_out_of_memory_is_halved(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
     summary = stages.run(recipe(tmp_path, photos, {"out_of_memory_above": 4}))
     assert release_files(tmp_path) == release_files(undisturbed)
     assert any("batch halved to 4" in note for note in summary.tallies["boxes"].notes)
@@ -135,9 +131,9 @@ def test_a_worker_that_turns_sick_fails_no_image(photos: Path, undisturbed: Path
 
 
 def test_a_component_that_fails_on_everything_ends_the_run(photos: Path, tmp_path: Path) -> None:
-    hopeless = recipe(tmp_path, photos, {"raise_on": [""]}, run={"max_failures": 50})
+    failing = recipe(tmp_path, photos, {"raise_on": [""]}, run={"max_failures": 50})
     with pytest.raises(RunFailed, match=r"more than run\.max_failures"):
-        stages.run(hopeless)
+        stages.run(failing)
 
 
 def test_a_component_that_cannot_start_ends_the_run(photos: Path, tmp_path: Path) -> None:
@@ -161,12 +157,14 @@ def test_a_killed_worker_loses_nothing(photos: Path, undisturbed: Path, tmp_path
     assert any("worker lost" in note for note in summary.tallies["boxes"].notes)
 
 
-def test_a_killed_driver_goes_on_with_the_same_command(photos: Path, undisturbed_in_tens: Path, tmp_path: Path) -> None:
-    """With a cluster of its own; benchmarks/slow kills one that has joined a cluster."""
-    kill_a_driver_and_go_on(photos, undisturbed_in_tens, tmp_path, own=True, share=0.2)
+def test_the_same_command_continues_after_the_driver_was_killed(
+    photos: Path, undisturbed_in_tens: Path, tmp_path: Path
+) -> None:
+    """On a private cluster; benchmarks/slow does the same on a shared one."""
+    kill_driver_and_continue(photos, undisturbed_in_tens, tmp_path, own=True, share=0.2)
 
 
-def kill_a_driver_and_go_on(
+def kill_driver_and_continue(
     photos: Path, undisturbed_in_tens: Path, tmp_path: Path, *, own: bool, share: float
 ) -> None:
     dataset, diary = tmp_path / "set", tmp_path / "journal"
@@ -190,7 +188,7 @@ def kill_a_driver_and_go_on(
     check_commits(dataset)
 
 
-def test_two_drivers_at_once_agree_even_on_random_answers(photos: Path, tmp_path: Path) -> None:
+def test_two_drivers_at_once_write_one_consistent_data_set(photos: Path, tmp_path: Path) -> None:
     dataset = tmp_path / "set"
     data = recipe_data(dataset, photos, {"random_answers": True, "slow_s": 0.005}, ingest=_tens(photos))
     path = write_recipe(tmp_path / "recipe.yaml", data)
@@ -207,7 +205,7 @@ def test_two_drivers_at_once_agree_even_on_random_answers(photos: Path, tmp_path
     assert release_files(dataset) == before
 
 
-def test_an_orphan_worker_with_old_options_changes_nothing(photos: Path, tmp_path: Path) -> None:
+def test_a_worker_with_old_options_does_not_change_the_data_set(photos: Path, tmp_path: Path) -> None:
     from engine.running.messages import Unit
     from engine.running.worker import Worker, WorkerContext
     from pipelines.annotate.annotate import annotation_nodes
@@ -241,7 +239,7 @@ def test_a_full_disk_stops_the_run_with_one_sentence_and_loses_nothing(
 
 
 def _engine_with_small_files(path: Path) -> Any:
-    """The command in a process whose files may not grow beyond 2 kB: the kernel's own error at commit."""
+    """Run the command with a limit of 2 kB on file sizes, so that the kernel refuses to write at a commit."""
     import subprocess
     import sys
 
@@ -255,7 +253,7 @@ def _engine_with_small_files(path: Path) -> Any:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
 
 
-def test_one_photo_added_costs_one_photo(ids: list[str], tmp_path: Path) -> None:
+def test_adding_one_photo_annotates_one_photo(ids: list[str], tmp_path: Path) -> None:
     folder, dataset, diary = tmp_path / "photos", tmp_path / "set", tmp_path / "journal"
     draw_photos(folder, 30)
     options = {"journal": str(diary)}
@@ -269,7 +267,7 @@ def test_one_photo_added_costs_one_photo(ids: list[str], tmp_path: Path) -> None
     assert len(released_ids(dataset, "v2")) == 31
 
 
-def test_failed_images_are_looked_at_again_on_request(
+def test_failed_images_are_annotated_again_only_with_retry_failed(
     photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path
 ) -> None:
     from engine.images.decode import image_id
@@ -287,14 +285,14 @@ def test_failed_images_are_looked_at_again_on_request(
     hidden.write_bytes(data)
     diary.unlink()
     stages.run(wanted, runner="local")
-    assert journal(diary) == [], "a committed failure is not looked at again unasked"
+    assert journal(diary) == [], "a committed failure must only be retried with --retry-failed"
     summary = stages.run(wanted, runner="local", retry_failed=True)
     assert journal(diary) == [image_id(data)]
     assert summary.manifest
     assert summary.manifest["counts"]["images"] == 20
 
 
-def test_components_that_want_a_part_of_the_gpu_or_all_of_it_share_one(tmp_path: Path) -> None:
+def test_components_that_need_part_or_all_of_a_gpu_take_turns_on_one(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     draw_photos(folder, 12)
     wants = (1.0, 0.25, 0.25, 1.0)

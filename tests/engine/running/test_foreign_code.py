@@ -1,4 +1,4 @@
-"""What a component does to its process costs its image, on every runner, and nothing else."""
+"""Components that harm their process: only the image at hand fails, on both runners."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def logs(tmp_path: Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in (tmp_path / "set").glob("runs/*/logs/*.log")}
 
 
-def test_what_a_component_raises_or_how_it_leaves_costs_its_image(tmp_path: Path, runner: str) -> None:
+def test_a_component_that_raises_or_exits_costs_one_image(tmp_path: Path, runner: str) -> None:
     deeds = ["sys.exit", "KeyboardInterrupt", "GeneratorExit", "os._exit"]
     nodes = {f"n{number}": {"does": deed, "on": number + 1} for number, deed in enumerate(deeds)}
     ids, made = wanted(tmp_path, nodes)
@@ -65,7 +65,7 @@ def test_what_a_component_raises_or_how_it_leaves_costs_its_image(tmp_path: Path
 
 
 @pytest.mark.parametrize("deed", ["close standard", "change the process"])
-def test_a_component_that_changes_its_process_harms_no_result(
+def test_settings_that_a_component_changes_are_restored(
     tmp_path: Path, deed: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ids, made = wanted(tmp_path, {"boxes": {"does": deed, "on": 7}})
@@ -73,8 +73,8 @@ def test_a_component_that_changes_its_process_harms_no_result(
     stages.run(made, runner="local")
     assert released_ids(tmp_path / "set") == set(ids)
     assert _process() == before
-    print("still heard")
-    assert "still heard" in capfd.readouterr().out
+    print("still printed")
+    assert "still printed" in capfd.readouterr().out
 
 
 def _process() -> tuple[Any, ...]:
@@ -83,17 +83,17 @@ def _process() -> tuple[Any, ...]:
     return os.getcwd(), locale.setlocale(locale.LC_ALL), logging.root.manager.disable, errors, handlers
 
 
-def test_closed_descriptors_of_the_whole_process_lose_nothing(tmp_path: Path) -> None:
+def test_a_component_that_closes_all_descriptors_loses_no_other_image(tmp_path: Path) -> None:
     ids = draw_photos(tmp_path / "photos", 9)
     own = {"boxes": {"use": USE, "does": "close all", "on": ids[7]}, "objects": {"use": "consensus"}}
     path = write_recipe(tmp_path / "r.yaml", recipe_data(tmp_path / "set", tmp_path / "photos", {}, annotate=own))
-    told = engine("run", "-c", str(path), "--runner", "local")
-    assert told.returncode == 0, told.stderr
+    done = engine("run", "-c", str(path), "--runner", "local")
+    assert done.returncode == 0, done.stderr
     assert set(ids) - {ids[7]} <= released_ids(tmp_path / "set")
     check_commits(tmp_path / "set")
 
 
-def test_closed_descriptors_on_ray_cost_that_image_at_most(tmp_path: Path, ray_cluster: None) -> None:
+def test_closed_descriptors_on_ray_cost_at_most_one_image(tmp_path: Path, ray_cluster: None) -> None:
     ids, made = wanted(tmp_path, {"boxes": {"does": "close all", "on": 1, "batch_size": 1}}, 2)
     stages.run(made, stage="ingest", runner="local")
     stages.run(made, stage="annotate")
@@ -101,9 +101,9 @@ def test_closed_descriptors_on_ray_cost_that_image_at_most(tmp_path: Path, ray_c
     assert len(commits(tmp_path / "set", "boxes")) == 1
 
 
-def test_a_real_signal_interrupts_even_where_a_component_swallows_it(tmp_path: Path) -> None:
+def test_a_signal_interrupts_the_run_even_if_the_component_catches_it(tmp_path: Path) -> None:
     _, made = wanted(tmp_path, {"boxes": {"does": "a swallowed signal", "on": 7}})
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told pytest to ignore it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
     try:
         with pytest.raises(Interrupted):
             stages.run(made, runner="local")
@@ -113,13 +113,13 @@ def test_a_real_signal_interrupts_even_where_a_component_swallows_it(tmp_path: P
 
 
 @pytest.mark.parametrize("deed", ["sys.exit", "os._exit", "KeyboardInterrupt"])
-def test_a_component_that_leaves_while_it_loads_cannot_start(tmp_path: Path, deed: str) -> None:
+def test_a_component_that_exits_while_loading_cannot_start(tmp_path: Path, deed: str) -> None:
     _, made = wanted(tmp_path, {"boxes": {"at_start": deed}}, 1)
     with pytest.raises(RunFailed, match=r"^boxes cannot start: (SystemExit|KeyboardInterrupt).*\(hostile\.py:\d+\)"):
         stages.run(made, runner="local")
 
 
-def test_what_a_worker_prints_is_in_the_log_of_the_run(
+def test_output_of_a_component_is_in_the_log_of_the_run(
     tmp_path: Path, runner: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     _, made = wanted(tmp_path, {"boxes": {"does": "print", "on": 2}, "more": {}}, 3)
@@ -129,14 +129,14 @@ def test_what_a_worker_prints_is_in_the_log_of_the_run(
     assert "hello" not in capfd.readouterr().out
 
 
-def test_a_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_has_a_maximum_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.running.foreign_code.LOG_BYTES", 20)
     _, made = wanted(tmp_path, {"boxes": {"does": "print", "on": 2}}, 3)
     stages.run(made, runner="local")
     assert logs(tmp_path)["boxes-1.log"].startswith("hello from python\nhe\n... the log is full")
 
 
-def test_a_failure_names_the_line_and_the_log_holds_the_traceback(tmp_path: Path) -> None:
+def test_a_failure_names_the_line_and_the_log_has_the_traceback(tmp_path: Path) -> None:
     ids, made = wanted(tmp_path, {"boxes": {"does": "bad box", "on": 2}}, 3)
     stages.run(made, runner="local")
     line = next(
@@ -149,16 +149,16 @@ def test_a_failure_names_the_line_and_the_log_holds_the_traceback(tmp_path: Path
     assert "Traceback (most recent call last)" in logs(tmp_path)["boxes-1.log"]
 
 
-def test_debug_prints_tracebacks_wherever_it_is_written(tmp_path: Path) -> None:
+def test_debug_prints_tracebacks_at_any_position_of_the_option(tmp_path: Path) -> None:
     ids = draw_photos(tmp_path / "photos", 3)
     own = {"boxes": {"use": USE, "does": "bad box", "on": ids[1]}, "objects": {"use": "consensus"}}
     path = write_recipe(tmp_path / "r.yaml", recipe_data(tmp_path / "set", tmp_path / "photos", {}, annotate=own))
-    told = engine("run", "-c", str(path), "--runner", "local", "--debug")
-    assert told.returncode == 0, told.stderr
-    assert "Traceback" in told.stderr
-    assert "bad box" in told.stderr
+    done = engine("run", "-c", str(path), "--runner", "local", "--debug")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" in done.stderr
+    assert "bad box" in done.stderr
     for command in (["--debug", "status", "-d", str(tmp_path)], ["status", "--debug", "-d", str(tmp_path)]):
-        told = engine(*command)
-        assert told.returncode == 2
-        assert "Traceback" in told.stderr
-        assert told.stderr.splitlines()[-1].startswith("engine: ")
+        done = engine(*command)
+        assert done.returncode == 2
+        assert "Traceback" in done.stderr
+        assert done.stderr.splitlines()[-1].startswith("engine: ")

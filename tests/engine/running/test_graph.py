@@ -1,3 +1,5 @@
+"""The graph of nodes: its order, its keys, and the messages for wrong recipes."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -16,7 +18,7 @@ def nodes(**annotate: dict[str, Any]) -> Any:
     return build(annotate, CATALOG)
 
 
-def test_the_graph_follows_from_needs_and_gives_not_from_the_order_written() -> None:
+def test_nodes_are_ordered_by_what_they_need_not_by_the_order_in_the_recipe() -> None:
     built = nodes(
         phrases={"use": "label_grounder"},
         parse={"use": "spacy_parse"},
@@ -28,7 +30,7 @@ def test_the_graph_follows_from_needs_and_gives_not_from_the_order_written() -> 
     assert set(built[-1].inputs) == {"objects", "captions", "parse-captions"}
 
 
-def test_each_text_maker_gets_a_parse_of_its_own() -> None:
+def test_each_writer_of_texts_gets_its_own_parse_node() -> None:
     built = nodes(
         a=BOXES, one={"use": "fake_captioner"}, two={"use": "fake_captioner", "seed": 1}, parse={"use": "spacy_parse"}
     )
@@ -38,7 +40,7 @@ def test_each_text_maker_gets_a_parse_of_its_own() -> None:
     }
 
 
-def test_what_needs_kept_regions_comes_after_the_judge_of_what_is_seen() -> None:
+def test_nodes_that_need_kept_regions_come_after_judge_regions() -> None:
     seen: list[str] = []
 
     def judge(nodes: Sequence[Node]) -> Node:
@@ -61,15 +63,15 @@ def test_what_needs_kept_regions_comes_after_the_judge_of_what_is_seen() -> None
     assert later[1].inputs == {"objects": ("regions",), "judge-regions": ("kept_regions",)}
 
 
-def test_an_unmet_need_names_both_sides_and_what_to_add() -> None:
+def test_a_missing_resource_names_the_node_and_what_to_add() -> None:
     with pytest.raises(
         ConfigError, match=r"annotate.captions \(composer\) needs regions, which no node gives: add .*consensus"
     ):
         nodes(captions={"use": "composer"})
 
 
-def test_nodes_that_wait_for_each_other_are_named() -> None:
-    with pytest.raises(ConfigError, match="one and two wait for each other"):
+def test_nodes_that_need_each_other_are_named() -> None:
+    with pytest.raises(ConfigError, match="one and two need each other"):
         nodes(
             one={"use": "tests.engine.running.test_graph:NeedsTags"},
             two={"use": "tests.engine.running.test_graph:NeedsTexts"},
@@ -84,7 +86,7 @@ class NeedsTexts:
     needs, gives, version, deterministic = ("texts",), ("tags",), 1, True
 
 
-def test_consensus_replaces_the_boxes_it_read() -> None:
+def test_consensus_replaces_the_boxes_that_it_read() -> None:
     built = nodes(a=BOXES, human={"use": "human"}, objects={"use": "consensus"})
     assert [node.name for node in record_nodes(built)] == ["human", "objects"]
     by_name = {node.name: node for node in built}
@@ -92,7 +94,7 @@ def test_consensus_replaces_the_boxes_it_read() -> None:
     assert replaced_columns(by_name["objects"], built) == set()
 
 
-def test_another_option_makes_exactly_what_depends_on_it_stale() -> None:
+def test_a_changed_option_changes_the_keys_of_all_dependent_nodes_and_no_others() -> None:
     def keys(seed: int) -> dict[str, str]:
         built = nodes(
             a=BOXES | {"seed": seed},
@@ -121,6 +123,6 @@ def test_another_option_makes_exactly_what_depends_on_it_stale() -> None:
         ({"a": {"use": "onnx_detector"}}, "needs the option"),
     ],
 )
-def test_a_wrong_node_is_one_sentence(annotate: dict[str, Any], sentence: str) -> None:
+def test_a_wrong_node_is_refused_with_one_sentence(annotate: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         nodes(**annotate)

@@ -1,4 +1,4 @@
-"""The live line: what it counts, that its time left is steady, and that it never wraps on a real pseudo-terminal."""
+"""The live line: its counts, its estimate of the time left, and its drawing on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_images_are_counted_within_a_shard() -> None:
     )
 
 
-def test_a_shard_that_ends_does_not_take_away_what_another_has_done() -> None:
+def test_finishing_a_shard_keeps_the_progress_of_another() -> None:
     line = quiet()
     line.expect("yolox", 2)
     for shard in (0, 1):
@@ -50,7 +50,7 @@ def test_a_shard_that_ends_does_not_take_away_what_another_has_done() -> None:
     assert "failed 1" in text(line)
 
 
-def test_a_shard_that_is_done_again_after_its_worker_died_is_counted_once() -> None:
+def test_a_shard_repeated_after_its_worker_died_is_counted_once() -> None:
     line = quiet()
     line.expect("yolox", 1)
     for _ in range(3):
@@ -58,7 +58,7 @@ def test_a_shard_that_is_done_again_after_its_worker_died_is_counted_once() -> N
     assert "10/10 images" in text(line)
 
 
-def test_a_short_last_shard_is_counted_as_what_it_is() -> None:
+def test_a_short_last_shard_counts_with_its_real_size() -> None:
     line = quiet()
     line.expect("yolox", 2)
     line.finished("yolox", Unit("yolox", 0, 0, {}), Done(10, 0, True))
@@ -66,7 +66,7 @@ def test_a_short_last_shard_is_counted_as_what_it_is() -> None:
     assert "annotate  76% | 10/13 images" in text(line)
 
 
-def test_skipped_images_are_not_failures_of_the_node_that_skipped_them() -> None:
+def test_skipped_images_are_not_counted_as_failures() -> None:
     line = quiet()
     line.finished(
         "objects", Unit("objects", 0, 0, {}), Done(10, 2, True, failures=[("x", "skipped", ""), ("y", "raised", "")])
@@ -78,22 +78,22 @@ def test_skipped_images_are_not_failures_of_the_node_that_skipped_them() -> None
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0, "0s"), (45.2, "45s"), (89, "1m29s"), (202, "3m20s"), (3900, "1h05m"), (90000, "25h00m")]
+    ("seconds", "text"), [(0, "0s"), (45.2, "45s"), (89, "1m29s"), (202, "3m20s"), (3900, "1h05m"), (90000, "25h00m")]
 )
-def test_time_left_is_told_in_units(seconds: float, said: str) -> None:
-    assert clock(seconds) == said
+def test_time_left_is_printed_in_units(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
 
 
-def test_time_left_is_right_and_does_not_jump_though_batches_come_in_steps() -> None:
-    """Ten images a second in batches of 64, and a model that takes a minute to load first."""
-    pace, said = Pace(), []
+def test_time_left_is_right_and_steady_although_batches_come_in_steps() -> None:
+    """The model loads for a minute, then annotates ten images a second in batches of 64."""
+    pace, errors = Pace(), []
     for tick in range(60 * 5, 300 * 5):
         seconds = tick / 5
         pace.at(seconds, int(max(seconds - 60, 0) * 10) // 64 * 64, 2400)
         if pace.left is not None and seconds > 90:
-            said.append(pace.left - (300 - seconds))
-    assert max(map(abs, said)) < 30
-    steps = [abs(after - before) for before, after in itertools.pairwise(said)]
+            errors.append(pace.left - (300 - seconds))
+    assert max(map(abs, errors)) < 30
+    steps = [abs(after - before) for before, after in itertools.pairwise(errors)]
     assert max(steps) < 6
 
 
@@ -101,7 +101,7 @@ def test_time_left_is_right_and_does_not_jump_though_batches_come_in_steps() -> 
 
 
 class Pty:
-    """A pseudo-terminal of so many columns, and what is shown on it."""
+    """A pseudo-terminal, with an emulator of what it shows."""
 
     def __init__(self, columns: int, encoding: str = "utf-8") -> None:
         self.master, slave = pty.openpty()
@@ -155,7 +155,7 @@ def test_no_line_wraps(terminal: Callable[..., Pty], columns: int, encoding: str
     assert screen.read().lines == [""]
 
 
-def test_forty_columns_hold_what_counts(terminal: Callable[..., Pty]) -> None:
+def test_forty_columns_show_the_most_important_parts(terminal: Callable[..., Pty]) -> None:
     screen = terminal(40)
     drawn(LiveLine("annotate", 1000, stream=screen.stream), dict.fromkeys(NAMES, 4))
     assert screen.read().lines == ["annotate   0% | failed 0 | ETA --"]
@@ -176,7 +176,7 @@ def test_a_terminal_that_gets_narrower_keeps_one_line(terminal: Callable[..., Pt
 
 
 @pytest.mark.parametrize("term", ["dumb", ""])
-def test_where_nothing_can_be_redrawn_no_escape_is_written(
+def test_without_a_capable_terminal_no_escape_is_written(
     terminal: Callable[..., Pty], monkeypatch: pytest.MonkeyPatch, term: str
 ) -> None:
     monkeypatch.setenv("TERM", term)
@@ -186,12 +186,12 @@ def test_where_nothing_can_be_redrawn_no_escape_is_written(
     drawn(line, {"yolox": 1})
     line.close()
     screen.stream.flush()
-    said = os.read(screen.master, 65536).decode()
-    assert "\x1b" not in said
-    assert said.endswith("yolox\r\n")
+    written = os.read(screen.master, 65536).decode()
+    assert "\x1b" not in written
+    assert written.endswith("yolox\r\n")
 
 
-def test_off_a_terminal_nothing_is_drawn_within_half_a_minute() -> None:
+def test_off_a_terminal_nothing_is_written_in_the_first_half_minute() -> None:
     stream = io.StringIO()
     line = LiveLine("annotate", 10, stream=stream)
     line.expect("yolox", 4)

@@ -1,4 +1,4 @@
-"""The scheduler where others use the cluster too."""
+"""The scheduler on a cluster that other runs use, too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.runs import draw_photos, recipe, released_ids
 
 
 class Crowded(LocalBackend):
-    """Room for one worker, and a run that believes there is more: others hold the rest."""
+    """A cluster with room for one worker, which reports more: another run has taken the rest."""
 
     waited = 0
 
@@ -25,16 +25,14 @@ class Crowded(LocalBackend):
     def events(self, timeout: float) -> Sequence[Event]:
         waiting = list(self._starting) if self._workers else []
         self._starting = [slot for slot in self._starting if slot not in waiting]
-        told = super().events(timeout)
+        events = super().events(timeout)
         self._starting = [*waiting, *self._starting]
-        self.waited = 0 if told else self.waited + 1
-        assert self.waited < 100, "every worker waits for one that idles"
-        return told
+        self.waited = 0 if events else self.waited + 1
+        assert self.waited < 100, "a worker waits for resources that an idle one holds"
+        return events
 
 
-def test_a_run_gives_back_what_it_holds_idle_where_its_next_worker_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_ends_its_idle_workers_if_its_next_worker_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.running.scheduler.CROWDED_S", 0.0)
     monkeypatch.setattr("pipelines.annotate.annotate.LocalBackend", Crowded)
     draw_photos(tmp_path / "photos", 6)

@@ -1,4 +1,4 @@
-"""What a worker makes of decoders that hang, huge images, and answers that are none. In this process."""
+"""A worker with hanging decoders, huge images and invalid answers, on the local runner."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.runs import draw_photos, failures
 
 
 class Odd:
-    """Answers with whatever `ODD` holds for an image."""
+    """Returns the answer that ODD has for an image, or else a valid one."""
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
     gives: ClassVar[tuple[str, ...]] = ("boxes",)
@@ -59,9 +59,7 @@ def annotate(tmp_path: Path, photos: int, use: str = "decodes", **options: Any) 
     ],
     ids=["None", "a box without a number", "a label that is a number", "no Unicode", "NaN", "no score"],
 )
-def test_an_answer_that_is_none_is_that_images_failure(
-    tmp_path: Path, odd: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_answer_is_a_failure_of_one_image(tmp_path: Path, odd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ids, work = annotate(tmp_path, 6, "tests.engine.running.test_worker:Odd")
     monkeypatch.setitem(ODD, ids[2], odd)
     work()
@@ -71,10 +69,8 @@ def test_an_answer_that_is_none_is_that_images_failure(
 
 
 @pytest.mark.parametrize("huge", [0, 10**9])
-def test_decoders_that_hang_cost_their_images_and_no_others(
-    tmp_path: Path, huge: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where huge images take turns, and one that hangs never gives its turn back."""
+def test_decoders_that_hang_fail_only_their_images(tmp_path: Path, huge: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `huge` 0, every image takes the lock for huge images, which a hanging one never releases."""
     ids, work = annotate(tmp_path, 12)
     hang = threading.Event()
 
@@ -91,7 +87,7 @@ def test_decoders_that_hang_cost_their_images_and_no_others(
     assert [(failure["image_id"], failure["reason"]) for failure in found] == [(name, "timeout") for name in ids[2:4]]
 
 
-def test_a_photo_that_was_moved_is_read_from_its_other_source(tmp_path: Path) -> None:
+def test_a_moved_photo_is_read_from_its_other_source(tmp_path: Path) -> None:
     _, work = annotate(tmp_path, 3)
     photos = tmp_path / "photos"
     (photos / "elsewhere").mkdir()

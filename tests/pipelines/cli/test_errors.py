@@ -1,4 +1,4 @@
-"""What a user does wrong is told in one sentence that says what to do, with a right exit code and no traceback."""
+"""A user's mistake gets one sentence that says what to do, the right exit code and no traceback."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Data:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Data:
-    """A recipe over one photo, nothing done yet."""
+    """A recipe over one photo, not run yet."""
     draw_photos(tmp_path / "photos", 1)
     return recipe_data(tmp_path / "set", tmp_path / "photos", {})
 
@@ -71,7 +71,7 @@ def changed(data: Data, path: str, old: str, new: str) -> Data:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "expected"),
     [
         ("filter:", "filtre:", r"'filtre'.*did you mean 'filter'\?"),
         ("shard_size:", "shard_sise:", r"'ingest.shard_sise'.*did you mean 'ingest.shard_size'\?"),
@@ -97,16 +97,16 @@ def changed(data: Data, path: str, old: str, new: str) -> Data:
         "source",
     ],
 )
-def test_a_typo_gets_the_nearest_right_name(data: Data, tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_a_typo_gets_the_nearest_valid_name(data: Data, tmp_path: Path, old: str, new: str, expected: str) -> None:
     if ", " in new:
         data["annotate"]["objects"] |= {"iuo": 0.3}
     else:
         data = changed(data, "recipe", old, new)
-    assert re.search(said, run(data, tmp_path))
+    assert re.search(expected, run(data, tmp_path))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["--stage", "anotate"], r"stage 'anotate'.*did you mean 'annotate'\?"),
         (["--runner", "rai"], r"runner 'rai'.*did you mean 'ray'\?"),
@@ -136,11 +136,11 @@ def test_a_typo_gets_the_nearest_right_name(data: Data, tmp_path: Path, old: str
         "set wrong option type",
     ],
 )
-def test_a_wrong_flag_says_what_is_right(data: Data, tmp_path: Path, arguments: list[str], said: str) -> None:
-    assert re.search(said, run(data, tmp_path, *arguments))
+def test_a_wrong_flag_says_what_is_right(data: Data, tmp_path: Path, arguments: list[str], expected: str) -> None:
+    assert re.search(expected, run(data, tmp_path, *arguments))
 
 
-def test_a_node_that_lacks_what_it_needs_names_both(data: Data, tmp_path: Path) -> None:
+def test_a_missing_resource_names_the_node_and_the_resource(data: Data, tmp_path: Path) -> None:
     data["annotate"] = {"objects": {"use": "consensus"}}
     assert re.search(r"annotate.objects.*needs boxes, which no node gives: add", run(data, tmp_path))
 
@@ -161,7 +161,7 @@ def test_a_missing_recipe_is_named(tmp_path: Path, command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("dataset: [a", "is not YAML: line 1, column 12: expected"),
         ("just words", "holds the text 'just words', expected keys"),
@@ -177,12 +177,12 @@ def test_a_missing_recipe_is_named(tmp_path: Path, command: str) -> None:
         ("dataset: ${package:no_such_package}", "'no_such_package', which is not installed"),
     ],
 )
-def test_a_recipe_that_is_none_says_why(tmp_path: Path, text: str, said: str) -> None:
+def test_an_invalid_recipe_says_why(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "recipe.yaml").write_text(text)
-    assert said in refused("run", "-c", str(tmp_path / "recipe.yaml"), "--runner", "local")
+    assert expected in refused("run", "-c", str(tmp_path / "recipe.yaml"), "--runner", "local")
 
 
-def test_a_recipe_that_is_a_folder_or_bytes_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_or_binary_file_as_recipe_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in refused("run", "-c", str(tmp_path))
     (tmp_path / "recipe.yaml").write_bytes(b"dataset: caf\xe9")
     assert "cannot be read" in refused("run", "-c", str(tmp_path / "recipe.yaml"))
@@ -201,13 +201,13 @@ def test_an_empty_folder_is_named(data: Data, tmp_path: Path) -> None:
         assert re.search(r"No files in '.*/empty': give a folder that holds photos", run(data, tmp_path, *more))
 
 
-def test_a_folder_of_which_exclude_takes_everything_says_so(data: Data, tmp_path: Path) -> None:
+def test_a_folder_whose_files_are_all_excluded_is_named(data: Data, tmp_path: Path) -> None:
     data["ingest"]["sources"] = [{"folder": str(tmp_path / "photos"), "exclude": ["*.png"]}]
-    told = r"No files in '.*/photos' \(left out: \d+ x a file or folder that exclude matches\): correct include: and"
-    assert re.search(told, run(data, tmp_path))
+    message = r"No files in '.*/photos' \(left out: \d+ x a file or folder that exclude matches\): correct include: and"
+    assert re.search(message, run(data, tmp_path))
 
 
-def test_a_source_that_is_a_file_is_told_apart(data: Data, tmp_path: Path) -> None:
+def test_a_file_as_folder_source_is_named(data: Data, tmp_path: Path) -> None:
     data["ingest"]["sources"] = [{"folder": str(tmp_path / "photos" / "00000.png")}]
     assert "give the folder that holds it" in run(data, tmp_path)
 
@@ -217,7 +217,7 @@ def test_a_source_that_is_a_file_is_told_apart(data: Data, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("stage", ["annotate", "filter", "emit"])
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["run", "dry"])
-def test_a_stage_before_ingest_says_so_and_makes_nothing(
+def test_a_stage_before_ingest_is_refused_and_makes_nothing(
     data: Data, tmp_path: Path, stage: str, dry: list[str]
 ) -> None:
     assert "run --stage ingest first" in run(data, tmp_path, "--stage", stage, *dry)
@@ -225,18 +225,18 @@ def test_a_stage_before_ingest_says_so_and_makes_nothing(
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["run", "dry"])
-def test_filter_before_annotate_says_what_lacks(finished: Data, tmp_path: Path, dry: list[str]) -> None:
+def test_filter_before_annotate_says_what_is_missing(finished: Data, tmp_path: Path, dry: list[str]) -> None:
     other = copy.deepcopy(finished)
     other["annotate"]["boxes"]["seed"] = 3
-    said = run(other, tmp_path, "--stage", "filter", *dry)
-    assert re.search(r"lacks 1 of 1 shards of 'boxes' .*: run --stage annotate first, or leave --stage out\.", said)
+    message = run(other, tmp_path, "--stage", "filter", *dry)
+    assert re.search(r"lacks 1 of 1 shards of 'boxes' .*: run --stage annotate first, or leave --stage out\.", message)
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]], ids=["run", "dry"])
-def test_emit_before_filter_says_what_lacks(finished: Data, tmp_path: Path, dry: list[str]) -> None:
+def test_emit_before_filter_says_what_is_missing(finished: Data, tmp_path: Path, dry: list[str]) -> None:
     other = finished | {"filter": ["min_score", "nms"]}
-    said = run(other, tmp_path, "--stage", "emit", *dry)
-    assert re.search(r"lacks 1 of 1 shards of 'judge' .*: run --stage filter first, or leave --stage out\.", said)
+    message = run(other, tmp_path, "--stage", "emit", *dry)
+    assert re.search(r"lacks 1 of 1 shards of 'judge' .*: run --stage filter first, or leave --stage out\.", message)
 
 
 # --- the data set --------------------------------------------------------------------------------
@@ -249,17 +249,17 @@ def test_an_unwritable_data_set_is_found_at_once(data: Data, tmp_path: Path, pla
     assert re.search(r"The data set '.*' cannot be written: .*--set dataset=FOLDER", run(data, tmp_path, code=FAILED))
 
 
-def test_a_data_set_that_is_a_file_is_one_sentence(data: Data, tmp_path: Path) -> None:
+def test_a_file_as_data_set_is_refused(data: Data, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     data["dataset"] = str(tmp_path / "file")
     assert "cannot be written" in run(data, tmp_path, code=FAILED)
 
 
-def test_another_shard_size_says_how_to_go_on(finished: Data, tmp_path: Path) -> None:
+def test_another_shard_size_says_what_to_do(finished: Data, tmp_path: Path) -> None:
     assert "set ingest.shard_size back" in run(finished, tmp_path, "--set", "ingest.shard_size=7")
 
 
-def test_a_data_set_of_another_schema_says_so(data: Data, tmp_path: Path) -> None:
+def test_a_data_set_of_another_schema_is_refused(data: Data, tmp_path: Path) -> None:
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "dataset.json").write_text('{"schema_version": 99, "shard_size": 200}')
     assert "schema version 99" in run(data, tmp_path)
@@ -276,7 +276,7 @@ def test_too_many_failures_fail_the_run(data: Data, tmp_path: Path) -> None:
     assert "more than run.max_failures (0)" in run(data, tmp_path, code=FAILED)
 
 
-def test_a_release_name_that_is_taken_asks_for_another(finished: Data, tmp_path: Path) -> None:
+def test_an_existing_release_name_is_refused(finished: Data, tmp_path: Path) -> None:
     import shutil
 
     own = finished | {"dataset": str(tmp_path / "set")}
@@ -285,15 +285,15 @@ def test_a_release_name_that_is_taken_asks_for_another(finished: Data, tmp_path:
     made = CliRunner().invoke(app, ["run", "-c", str(recipe), "--runner", "local"])
     assert made.exit_code == 0, made.output
     other = own | {"filter": [{"min_score": {"floor": 0.9}}]}
-    said = run(other, tmp_path)
-    assert re.search(r"'v1' exists and holds other content: choose another name with --set emit.name=NAME\.", said)
+    message = run(other, tmp_path)
+    assert re.search(r"'v1' exists and holds other content: choose another name with --set emit.name=NAME\.", message)
 
 
 # --- commands that read --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["SELECT lable FROM regions"], r"lable.*label"),
         (["SELECT * FROM region"], r"region.*regions"),
@@ -307,19 +307,19 @@ def test_a_release_name_that_is_taken_asks_for_another(finished: Data, tmp_path:
         (["SELECT 1", "--format", "jsn"], r"format 'jsn'.*did you mean 'json'\?"),
     ],
 )
-def test_a_query_that_is_refused_says_why(finished: Data, arguments: list[str], said: str) -> None:
-    assert re.search(said, refused("query", *arguments, "-d", finished["dataset"]))
+def test_a_refused_query_says_why(finished: Data, arguments: list[str], expected: str) -> None:
+    assert re.search(expected, refused("query", *arguments, "-d", finished["dataset"]))
     assert not Path("stolen.csv").exists()
 
 
 @pytest.mark.parametrize("command", [["status"], ["query", "SELECT 1"], ["why", "ab"], ["show"]])
-def test_a_folder_that_is_no_data_set_is_named(tmp_path: Path, command: list[str]) -> None:
+def test_a_folder_without_a_data_set_is_named(tmp_path: Path, command: list[str]) -> None:
     assert "is no data set" in refused(*command, "-d", str(tmp_path))
 
 
-def test_why_of_an_unknown_image_says_so(finished: Data) -> None:
+def test_why_of_an_unknown_image_names_it(finished: Data) -> None:
     assert "zzzz" in refused("why", "zzzz", "-d", finished["dataset"])
 
 
-def test_an_unknown_component_gets_the_nearest(finished: Data) -> None:
+def test_an_unknown_component_gets_the_nearest_name(finished: Data) -> None:
     assert "did you mean 'consensus'?" in refused("components", "consenus")

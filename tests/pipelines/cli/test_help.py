@@ -1,4 +1,4 @@
-"""`engine --help`: its text, word for word, and how fast it comes."""
+"""`engine --help`: its exact text, and its speed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.runs import REPO
 GOLDEN = Path(__file__).parents[2] / "golden" / "help.txt"
 
 
-def test_the_help_is_the_golden_one() -> None:
+def test_the_help_matches_the_golden_file() -> None:
     """UPDATE_GOLDEN=1 writes the file again: read the diff before committing it."""
     printed = CliRunner().invoke(app, ["--help"], prog_name="engine", terminal_width=100).output
     if os.environ.get("UPDATE_GOLDEN"):

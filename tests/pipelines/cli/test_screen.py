@@ -1,4 +1,4 @@
-"""What reaches a terminal: no control characters, no crash for an encoding, one sentence for strange SQL."""
+"""Output on a terminal: no control characters, no error for an encoding, one sentence for invalid SQL."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMANDS = ["run", "status", "query", "why", "show", "components", "eval", "trai
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos of strange names, one label of strange characters, all of them judged and released."""
+    """A released data set of photos with unusual names, and one file that is no image."""
     folder = tmp_path_factory.mktemp("screen")
     (folder / "photos").mkdir()
     for number, name in enumerate(NAMES):
@@ -35,7 +35,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "set"
 
 
-def said(*arguments: str, code: int = 0) -> str:
+def output_of(*arguments: str, code: int = 0) -> str:
     result = CliRunner().invoke(app, list(arguments))
     assert result.exit_code == code, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
@@ -43,7 +43,7 @@ def said(*arguments: str, code: int = 0) -> str:
 
 
 def refused(*arguments: str) -> str:
-    sentence = said(*arguments, code=2)
+    sentence = output_of(*arguments, code=2)
     assert re.fullmatch(r"engine: .*[.?]\n", sentence), sentence
     return sentence
 
@@ -52,28 +52,28 @@ def refused(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_knows_h(command: str) -> None:
-    assert said(command, "-h").startswith("Usage: ")
-    assert said(command, "-h") == said(command, "--help")
+def test_every_command_accepts_h(command: str) -> None:
+    assert output_of(command, "-h").startswith("Usage: ")
+    assert output_of(command, "-h") == output_of(command, "--help")
 
 
-def test_the_version_is_told() -> None:
-    assert re.fullmatch(r"engine \d+\.\d+\.\d+\n", said("--version"))
+def test_the_version_is_printed() -> None:
+    assert re.fullmatch(r"engine \d+\.\d+\.\d+\n", output_of("--version"))
 
 
-def test_status_is_json_with_keys_that_stay(dataset: Path) -> None:
-    told = json.loads(said("status", "-d", str(dataset), "--format", "json"))
-    assert told["inputs"] == 5 == sum(told["outcomes"].values())
-    assert told["outcomes"] == {"kept": 4, "filtered": 0, "quarantined": 1, "pending": 0, "duplicates": 0}
-    assert told["balanced"] is told["images_balanced"] is True
-    assert told["shards"]["images"] == {"done": 1, "of": 1}
-    assert told["failures"] == [{"component": "ingest", "reason": "not_an_image", "number": 1}]
-    assert told["annotations"]["regions"]["balanced"] is True
-    assert {"filtered_by", "splits", "rates", "last_run"} <= set(told)
+def test_status_as_json_has_stable_keys(dataset: Path) -> None:
+    status = json.loads(output_of("status", "-d", str(dataset), "--format", "json"))
+    assert status["inputs"] == 5 == sum(status["outcomes"].values())
+    assert status["outcomes"] == {"kept": 4, "filtered": 0, "quarantined": 1, "pending": 0, "duplicates": 0}
+    assert status["balanced"] is status["images_balanced"] is True
+    assert status["shards"]["images"] == {"done": 1, "of": 1}
+    assert status["failures"] == [{"component": "ingest", "reason": "not_an_image", "number": 1}]
+    assert status["annotations"]["regions"]["balanced"] is True
+    assert {"filtered_by", "splits", "rates", "last_run"} <= set(status)
     assert "'xml'" in refused("status", "-d", str(dataset), "--format", "xml")
 
 
-# --- what the schema says -----------------------------------------------------------------------------
+# --- the schema -----------------------------------------------------------------------------
 
 
 def test_every_column_of_every_view_has_a_meaning() -> None:
@@ -82,11 +82,11 @@ def test_every_column_of_every_view_has_a_meaning() -> None:
     assert {*VIEWS, "truth"} == {view for view in MEANINGS if "." not in view}
 
 
-def test_the_schema_is_told_without_a_data_set() -> None:
-    table = said("query", "--schema")
+def test_the_schema_is_printed_without_a_data_set() -> None:
+    table = output_of("query", "--schema")
     assert "pairs: one row for each training pair" in table
     assert max(map(len, table.splitlines())) <= 130
-    rows = json.loads(said("query", "--schema", "--format", "json"))
+    rows = json.loads(output_of("query", "--schema", "--format", "json"))
     assert {
         "view": "regions",
         "column": "label",
@@ -95,33 +95,33 @@ def test_the_schema_is_told_without_a_data_set() -> None:
     } in rows
 
 
-# --- strangers' characters ------------------------------------------------------------------------------
+# --- unusual characters ------------------------------------------------------------------------------
 
 
-def no_commands(text: str) -> None:
+def assert_no_control_characters(text: str) -> None:
     assert [char for char in text if not char.isprintable() and char != "\n"] == []
 
 
-def test_names_do_not_command_the_terminal(dataset: Path) -> None:
+def test_control_characters_in_names_are_escaped(dataset: Path) -> None:
     place = ("-d", str(dataset))
     for text in (
-        said("status", *place),
-        said("query", "SELECT uri, error FROM inputs ORDER BY uri", *place),
-        said("why", "broken\x1b]0;title\x07.png", *place),
-        said("why", "red\x1b[31m.png", *place),
-        said("why", "two\nlines.png", *place),
+        output_of("status", *place),
+        output_of("query", "SELECT uri, error FROM inputs ORDER BY uri", *place),
+        output_of("why", "broken\x1b]0;title\x07.png", *place),
+        output_of("why", "red\x1b[31m.png", *place),
+        output_of("why", "two\nlines.png", *place),
         refused("why", "re\x1b[31m.png", *place),
         refused("query", "SELECT 'a\x1b[31m' FROM nowhere", *place),
     ):
-        no_commands(text)
-    assert r"red\x1b[31m.png" in said("query", "SELECT parse_filename(uri) FROM inputs", *place)
-    assert r"two\nlines.png" in said("why", "two\nlines.png", *place)
+        assert_no_control_characters(text)
+    assert r"red\x1b[31m.png" in output_of("query", "SELECT parse_filename(uri) FROM inputs", *place)
+    assert r"two\nlines.png" in output_of("why", "two\nlines.png", *place)
 
 
-def test_csv_and_json_hold_what_is_there(dataset: Path) -> None:
-    """They are for programs; a terminal is asked for above."""
+def test_json_has_the_names_unchanged(dataset: Path) -> None:
+    """Without a terminal; only a terminal gets escapes."""
     sql = "SELECT parse_filename(uri) AS name FROM images ORDER BY name"
-    rows = json.loads(said("query", sql, "-d", str(dataset), "--format", "json"))
+    rows = json.loads(output_of("query", sql, "-d", str(dataset), "--format", "json"))
     assert [row["name"] for row in rows] == sorted(NAMES)
 
 
@@ -130,7 +130,7 @@ def test_csv_and_json_hold_what_is_there(dataset: Path) -> None:
     [("query", "SELECT parse_filename(uri) AS name FROM images"), ("why", "猫.png"), ("status",)],
     ids=["query", "why", "status"],
 )
-def test_a_terminal_without_the_characters_gets_escapes(dataset: Path, arguments: tuple[str, ...]) -> None:
+def test_characters_that_the_terminal_cannot_encode_become_escapes(dataset: Path, arguments: tuple[str, ...]) -> None:
     ascii_only = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii:strict"}
     done = engine(*arguments, "-d", str(dataset), env=ascii_only)
     assert (done.returncode, done.stderr) == (0, "")
@@ -138,7 +138,7 @@ def test_a_terminal_without_the_characters_gets_escapes(dataset: Path, arguments
     assert (r"\u732b" in done.stdout) or arguments == ("status",)
 
 
-# --- strange SQL -------------------------------------------------------------------------------------------
+# --- invalid SQL -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -164,49 +164,51 @@ def test_a_terminal_without_the_characters_gets_escapes(dataset: Path, arguments
         ("SELECT \udcff", "syntax|�|column"),
     ],
 )
-def test_strange_sql_is_one_sentence(dataset: Path, sql: str, sentence: str) -> None:
+def test_invalid_sql_gets_one_sentence(dataset: Path, sql: str, sentence: str) -> None:
     assert re.search(sentence, refused("query", sql, "-d", str(dataset)))
 
 
-def test_an_answer_without_end_is_shown_as_far_as_it_is_asked(dataset: Path) -> None:
-    lines = said("query", "SELECT range AS n FROM range(100000000000)", "-d", str(dataset)).splitlines()
+def test_an_endless_answer_is_cut(dataset: Path) -> None:
+    lines = output_of("query", "SELECT range AS n FROM range(100000000000)", "-d", str(dataset)).splitlines()
     assert lines[-1] == "... more than 1,000,000 more rows: add a LIMIT, or --format csv for all."
 
 
 # --- pairs and truth ----------------------------------------------------------------------------------------
 
 
-def test_pairs_are_of_the_release_made_last_or_of_the_one_named(dataset: Path) -> None:
+def test_pairs_come_from_the_latest_or_the_named_release(dataset: Path) -> None:
     sql = "SELECT DISTINCT release, task FROM pairs ORDER BY ALL"
-    last = json.loads(said("query", sql, "-d", str(dataset), "--format", "json"))
+    last = json.loads(output_of("query", sql, "-d", str(dataset), "--format", "json"))
     assert {row["release"] for row in last} == {"v1"}
-    assert last == json.loads(said("query", sql, "-d", str(dataset), "--format", "json", "--of", "releases/v1"))
+    assert last == json.loads(output_of("query", sql, "-d", str(dataset), "--format", "json", "--of", "releases/v1"))
 
 
-def test_truth_is_there_for_a_query_and_for_nothing_else(tmp_path: Path) -> None:
-    """Ten photos with a box each by people, half of them kept apart to measure with."""
+def test_only_queries_can_read_truth(tmp_path: Path) -> None:
+    """Ten photos with one human box each, half of them in the audit split."""
     (tmp_path / "photos").mkdir()
     images, boxes = [], []
     for number in range(10):
         Image.effect_noise((64, 64), 20 + 9 * number).convert("RGB").save(tmp_path / "photos" / f"{number}.png")
         images.append({"id": number, "file_name": f"{number}.png", "width": 64, "height": 64})
         boxes.append({"id": number, "image_id": number, "category_id": 1, "bbox": [8, 8, 20, 20], "iscrowd": 0})
-    told = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}
-    (tmp_path / "people.json").write_text(json.dumps(told))
+    coco = {"images": images, "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}
+    (tmp_path / "people.json").write_text(json.dumps(coco))
     data = recipe_data(tmp_path / "set", tmp_path / "photos", {})
     data["ingest"]["sources"] = [
         {"coco": {"instances": str(tmp_path / "people.json"), "images": str(tmp_path / "photos")}}
     ]
     data["ingest"]["audit"] = {"fraction": 0.5}
     path = str(write_recipe(tmp_path / "recipe.yaml", data))
-    said("run", "-c", path, "--stage", "ingest", "--runner", "local")
-    rows = json.loads(said("query", "SELECT split, label, x1 FROM truth", "-c", path, "--format", "json"))
+    output_of("run", "-c", path, "--stage", "ingest", "--runner", "local")
+    rows = json.loads(output_of("query", "SELECT split, label, x1 FROM truth", "-c", path, "--format", "json"))
     assert {row["label"] for row in rows} == {"cat"}
     assert {row["split"] for row in rows} <= {"audit-fit", "audit-test"}
     assert (
         len(rows)
         == json.loads(
-            said("query", "SELECT count(*) AS n FROM images WHERE split LIKE 'audit%'", "-c", path, "--format", "json")
+            output_of(
+                "query", "SELECT count(*) AS n FROM images WHERE split LIKE 'audit%'", "-c", path, "--format", "json"
+            )
         )[0]["n"]
     )
     assert "truth" in refused(

@@ -1,4 +1,4 @@
-"""Where a command runs: terminals that cannot print a label, temporary folders too long for Ray."""
+"""Environments: terminals that cannot encode a label, temporary folders with paths too long for Ray."""
 
 from __future__ import annotations
 
