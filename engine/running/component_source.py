@@ -33,7 +33,7 @@ def describe_error(error: BaseException, component: type) -> str:
 
 
 def _line_of(trace: TracebackType | None, component: type) -> str:
-    """The deepest frame in the component's file, or else the first frame outside the package `engine`."""
+    """' (file:line)' of the deepest frame in the component's file, or else of the first frame outside `engine`."""
     frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(trace)]
     foreign = [(file, line) for file, line in frames if not os.path.abspath(file).startswith(_ENGINE + os.sep)]
     own = [(file, line) for file, line in foreign if os.path.abspath(file) == source_file(component)]

@@ -30,7 +30,7 @@ DEBUG = "ENGINE_DEBUG"  # environment variable: call components of this process 
 
 
 class DescriptorsClosed(BaseException):
-    """A component closed file descriptors of others. Later writes could reach any file, so the process must end."""
+    """A component closed file descriptors that are not its own. The process must end: writes could reach any file."""
 
     def __init__(self) -> None:
         super().__init__("it closed the file descriptors of its process")
@@ -51,7 +51,7 @@ class ForeignCalls:
 
     @contextlib.contextmanager
     def call(self) -> Iterator[None]:
-        """Call the component within this context. Raises what it raises, Interrupted or DescriptorsClosed."""
+        """A context for one call. Passes the component's errors on; also raises Interrupted and DescriptorsClosed."""
         if self.in_driver and os.environ.get(DEBUG):
             yield
             after_foreign_code()
@@ -198,7 +198,7 @@ def _exit_raises() -> Iterator[None]:
 
 
 def _canary() -> tuple[int, tuple[int, int]]:
-    """An unused descriptor with a low number: if it is closed later, the component closes descriptors of others."""
+    """A descriptor with a low number that nothing uses. If it gets closed, the component closed descriptors blindly."""
     read, write = os.pipe()
     os.close(write)
     return read, _identity(read)

@@ -305,7 +305,7 @@ def record_nodes(nodes: Iterable[Node]) -> list[Node]:
 
 
 def replaced_columns(node: Node, nodes: Iterable[Node]) -> frozenset[str]:
-    """The columns of a node that other nodes give again, so that the record does not take them twice."""
+    """The columns of a node that other nodes give again, which the record must not take twice."""
     return frozenset(
         column
         for other in nodes

@@ -1,7 +1,7 @@
-"""Units that did not come back: cut until one image is left, which is tried again and then counts as failed.
+"""Repeats units whose worker died: splits them until a single image is left, which then counts as failed.
 
-The parts of a split unit come back by value; when all rows are there, they are committed as if the unit had never been
-split.
+The worker of a part sends its rows back. When all rows of a split unit are there, they are committed as one file, the
+same as without a split.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Split:
 
 
 class LostUnits:
-    """The units of one run that were split, and those that wait for a trial of one image in a fresh worker."""
+    """The split units of one run, and the units that wait until another worker has tried one of their images."""
 
     def __init__(
         self, storage: Storage, nodes: Mapping[str, Node], queues: UnitQueues, watcher: Watcher, options: RunOptions
@@ -60,9 +60,9 @@ class LostUnits:
         self._trials: dict[tuple[str, int, int], Unit] = {}  # (node, shard, item on trial): the suspended unit
 
     def recover(self, node: Node, unit: Unit, total: int, items: int, cause: str) -> tuple[Unit, Done] | None:
-        """Queue again what a worker that died had in hand: `items` of `total` were finished (-1: not known).
+        """Queue the unit of a dead worker again. The worker had finished `items` of `total` items (-1: not known).
 
-        Returns the single image's unit with its failure, where the image is given up.
+        If the unit is a single image that has cost too many workers, returns its unit and its failure instead.
         """
         if unit.fresh and (node.name, unit.shard, unit.lo) in self._trials:
             suspended = self._trials.pop((node.name, unit.shard, unit.lo))
@@ -80,9 +80,10 @@ class LostUnits:
         return None
 
     def suspend(self, node: Node, unit: Unit, total: int, suspect: Suspect) -> None:
-        """Too many items failed: try the first of them in a fresh worker, before their failures are believed."""
+        """Let a fresh worker try the first failed item, to find out whether the item or the worker is at fault."""
         self.watcher.noted(
-            node.name, f"shard {unit.shard}: {suspect.failed} failures ({suspect.reason}); trying one elsewhere"
+            node.name,
+            f"shard {unit.shard}: {suspect.failed} failures ({suspect.reason}); one image is tried in another worker",
         )
         if unit.whole:
             self._splits[(node.name, unit.shard)] = _Split(unit, total)
@@ -91,7 +92,7 @@ class LostUnits:
         self.queues.put_first(node.name, [trial])
 
     def end_trial(self, node: Node, trial: Unit, done: Done) -> bool:
-        """Queue the suspended unit again, after the trial of one of its items. False if `trial` is no trial."""
+        """Queue the suspended unit again, after one of its items was tried. False if `trial` is an ordinary unit."""
         suspended = self._trials.pop((node.name, trial.shard, trial.lo), None) if trial.fresh else None
         if suspended is None:
             return False
@@ -99,7 +100,7 @@ class LostUnits:
             self.queues.put_first(node.name, [replace(suspended, trust=True)])
             return True
         self.watcher.noted(
-            node.name, f"shard {suspended.shard}: a fresh worker can do it; the sick one's work is not used"
+            node.name, f"shard {suspended.shard}: a fresh worker succeeds; the work of the failing one is discarded"
         )
         if trial.lo > suspended.lo:
             total = suspended.hi - suspended.lo
@@ -111,7 +112,7 @@ class LostUnits:
         return True
 
     def add_part(self, node: Node, unit: Unit, done: Done) -> None:
-        """Keep the rows of a part; commit the whole when no part is missing."""
+        """Store the rows of a part. Commits the shard when all parts are there."""
         if self.queues.is_aside(node.name, unit.shard):
             return
         split = self._splits[(node.name, unit.shard)]
@@ -137,7 +138,7 @@ class LostUnits:
             self.queues.put_first(node.name, [replace(unit, attempts=unit.attempts + 1)])
             return None
         if total != 1 or node.over == "shard":
-            raise RunFailed(f"{node.name} loses its worker on shard {unit.shard} again and again ({cause}).")
+            raise RunFailed(f"{node.name} lost its worker {unit.attempts} times on shard {unit.shard} ({cause}).")
         return self._failed_image(node, unit, cause)
 
     def _failed_image(self, node: Node, unit: Unit, cause: str) -> tuple[Unit, Done]:
@@ -163,14 +164,14 @@ class LostUnits:
             writer.write(table)
         failed = len(split.failures)
         committed = commit_file(commits, node, unit, writer.file, failed, split.digests)
-        notes = sorted(split.notes | {"split and put together"})
+        notes = sorted(split.notes | {"split and joined"})
         done = Done(table.num_rows, failed, committed, b"", split.seconds, notes, {}, split.failures)
         self.watcher.finished(node.name, unit, done)
         self.queues.committed(node, unit.shard, unit.revision)
 
 
 def _cuts(lo: int, total: int, items: int, batch: int) -> list[int]:
-    """Where to cut [lo, lo + total): what was finished, the batch in hand, the rest; else halves on a batch's edge."""
+    """Where to cut [lo, lo + total): before and after the batch that was running, or in halves if that is not known."""
     hi = lo + total
     if 0 < items < total:
         return [lo, lo + items, min(lo + items + batch, hi), hi]

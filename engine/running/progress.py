@@ -202,7 +202,7 @@ class LineDrawer:
 
 
 def clock(seconds: float) -> str:
-    """45s, 3m20s or 1h05m. From 90 seconds on it is rounded to 5."""
+    """45s, 3m20s or 1h05m. From 90 seconds on, rounded to a multiple of 5."""
     whole = round(seconds) if seconds < 90 else 5 * round(seconds / 5)
     minutes, second = divmod(whole, 60)
     hours, minute = divmod(minutes, 60)

@@ -20,7 +20,7 @@ _LONGEST_FOLDER = 107 - len("/ray/session_2026-01-01_00-00-00_000000_4194304/soc
 
 
 def start_ray(address: str | None = None) -> Any:
-    """The module `ray`, connected: to the cluster at `address`, or to a private one, or as this process already is."""
+    """The module `ray`, connected to the cluster at `address`, or to a private one; keeps an existing connection."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # Ray would print a paragraph to stdout for each lost worker; the notes of the run name the shard instead.

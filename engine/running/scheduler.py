@@ -33,7 +33,7 @@ class Scheduler:
         self._start_failures: dict[str, int] = {}
 
     def run(self) -> None:
-        """Until nothing is left. RunFailed, StorageError and KeyboardInterrupt leave all commits in place.
+        """Run units until none is left. RunFailed, StorageError and KeyboardInterrupt leave all commits in place.
 
         Shards with images that cannot be read now are set aside and listed in `queues.absent`.
         """
@@ -142,7 +142,7 @@ class Scheduler:
             number = len(message.images)
             self.lost.forget(node, unit.shard)
             self.queues.set_aside(node.name, unit.shard, message.images)
-            self.watcher.noted(node.name, f"shard {unit.shard}: {number} images cannot be read now; put aside")
+            self.watcher.noted(node.name, f"shard {unit.shard}: {number} images cannot be read now; set aside")
         else:
             self._done(node, unit, message)
 

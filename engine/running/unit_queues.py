@@ -55,7 +55,7 @@ class UnitQueues:
         self._open[node.name] |= {int(shard) for shard in np.flatnonzero(todo[node.name])}
 
     def put_first(self, node: str, units: Sequence[Unit]) -> None:
-        """Before all others, in the order given."""
+        """Queue these units before all others, in the order given."""
         self._queues[node].extendleft(reversed(units))
 
     def committed(self, node: Node, shard: int, revision: int) -> None:

@@ -127,7 +127,7 @@ def test_a_worker_that_turns_sick_fails_no_image(photos: Path, undisturbed: Path
     summary = stages.run(recipe(tmp_path, photos, {"sick_from": 120}))
     assert failures(tmp_path, "boxes") == []
     assert release_files(tmp_path) == release_files(undisturbed)
-    assert any("fresh worker" in note for note in summary.tallies["boxes"].notes)
+    assert any("fresh worker succeeds" in note for note in summary.tallies["boxes"].notes)
 
 
 def test_a_component_that_fails_on_everything_ends_the_run(photos: Path, tmp_path: Path) -> None:
