@@ -1,4 +1,4 @@
-"""A target from annotations, checked: what compiling does for a record, for items written by hand."""
+"""Writes targets from items made by hand, with the checks that compiling does for a record."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from model.pairs.tasks import task_of
 def checked_target(
     task: str, items: Sequence[Item] = (), text: str = "", *, width: float, height: float, order: Order = "area"
 ) -> str:
-    """The target of a task: of `text` or of `items`. ValueError for what the grammar cannot carry."""
+    """The target of a task, from `text` or `items`. ValueError if a target cannot hold them."""
     form = task_of(task).form
     if form == "text":
         if reason := text_fault(text):

@@ -1,4 +1,4 @@
-"""Compiling the pairs of one record."""
+"""Compiles the pairs of one record."""
 
 from __future__ import annotations
 

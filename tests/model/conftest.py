@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """Small networks lose more by waiting for a second thread than it takes off them."""
+    """For small networks a second thread costs more time than it saves."""
     import torch
 
     before = torch.get_num_threads()

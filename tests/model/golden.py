@@ -1,4 +1,4 @@
-"""Golden files of what leaves the house: UPDATE_GOLDEN=1 writes them anew, to be read before they are committed."""
+"""Golden files of what users get. UPDATE_GOLDEN=1 rewrites them; review the changes before you commit them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One image that supports every task: a car with two wheels and a sign on it, said, outlined, grounded and read."""
+"""A record that supports every task: a car with two wheels and a sign, with captions, masks, phrases and texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONGER = "A green car stands by a wall. A sign says café."
 
 
 def mask(*boxes: tuple[int, int, int, int]) -> str:
-    """Run-lengths of a mask of rectangles."""
+    """The run-lengths of a mask of rectangles."""
     drawn = np.zeros((HEIGHT, WIDTH), np.uint8)
     for x1, y1, x2, y2 in boxes:
         drawn[y1:y2, x1:x2] = 1

@@ -1,4 +1,4 @@
-"""Records of real photos beside the project, as the engine would keep them: people's labels, nothing of a model."""
+"""Records of real photos from the shared data, with human annotations only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def coco() -> Iterator[tuple[Row, int, int]]:
 
 
 def scene_text() -> Iterator[tuple[Row, int, int]]:
-    """39 photos: quads of printed words; those nobody could read have no words."""
+    """(record, width, height) of 39 photos: quads of printed words; illegible ones have no text."""
     content = json.loads((shared("scene_text/dev") / "annotations.json").read_text())
     for image in content["images"]:
         own = [item for item in content["annotations"] if item["image_id"] == image["id"]]
@@ -46,7 +46,7 @@ def scene_text() -> Iterator[tuple[Row, int, int]]:
 def totals(
     records: Iterator[tuple[Row, int, int]], **options: Any
 ) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
-    """Pairs by task, and what was left out by (task, reason)."""
+    """(number of pairs by task, number left out by (task, reason))."""
     proven: Counter[str] = Counter()
     left_out: Counter[tuple[str, str]] = Counter()
     for record, width, height in records:

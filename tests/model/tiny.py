@@ -1,4 +1,4 @@
-"""A random Florence-2 of the tiny preset that has been on disk, images, and questions of every task."""
+"""A random Florence-2 of the tiny preset, loaded from disk, with images and questions of every task."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GIVEN: dict[Input, str] = {
 
 @functools.cache
 def tiny(seed: int = 0, size: int = 64) -> Florence:
-    """Saved and loaded as any checkpoint is. Who changes it makes one of their own: give another seed."""
+    """The model, saved and loaded like any checkpoint. It is shared: a test that changes it needs its own seed."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         return load(saved(folder, seed=seed, size=size))
@@ -36,7 +36,7 @@ def tiny(seed: int = 0, size: int = 64) -> Florence:
 def saved(folder: str | Path, *, seed: int = 0, size: int = 64) -> str:
     texts = ["a red ball", "two blue rings", *(task.prompt for task in TASKS.values())]
     florence = build("tiny", train_tokenizer(texts, size=400), size=size, seed=seed)
-    # Words go out by the table they come in by, so that without training the start token, </s>, is answered by itself.
+    # Input and output embeddings are shared, so an untrained model would answer the start token </s> with itself.
     with torch.no_grad():
         florence.model.get_input_embeddings().weight[florence.vocabulary.eos] = 0
     florence.save(folder)
@@ -45,7 +45,7 @@ def saved(folder: str | Path, *, seed: int = 0, size: int = 64) -> str:
 
 @contextmanager
 def led(florence: Florence, target: Sequence[int], strength: float) -> Iterator[None]:
-    """As if it had learned to write `target`, more or less: what is due at each place is more probable."""
+    """Raise the logits of the tokens of `target` by `strength`, as if the model had learned to write it."""
     place = 0
 
     def follow(_: Any, args: Any, given: dict[str, Any]) -> None:
@@ -69,7 +69,7 @@ def led(florence: Florence, target: Sequence[int], strength: float) -> Iterator[
 
 
 def noise(count: int, *, seed: int = 0) -> list[Pixels]:
-    """Images of different sizes, none of them square."""
+    """Random images of different sizes, none of them square."""
     random = np.random.default_rng(seed)
     return [random.integers(0, 256, (50 + 7 * place, 90, 3), dtype=np.uint8) for place in range(count)]
 

@@ -1,4 +1,4 @@
-"""Scenes of the synthetic world as files, the pairs of their truth beside them, and a small Florence-2 to read them."""
+"""Scenes of the synthetic world as image files with the pairs of their truth, and a small Florence-2 for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TASKS = ("<OD>", "<CAPTION>", "<CAPTION_TO_PHRASE_GROUNDING>")
 
 
 def write_pairs(folder: Path, images: int = 12, tasks: Sequence[str] = TASKS, *, size: int = 96, seed: int = 0) -> str:
-    """The pairs file; locators are names in the same folder."""
+    """Write the images and their pairs. Returns the pairs file, in which image locations are relative."""
     options = Options(tasks=tasks, order="reading")
     rows = []
     for scene in scenes(f"world://?images={images}&size={size}&seed={seed}&words=0"):

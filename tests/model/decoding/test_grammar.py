@@ -1,4 +1,4 @@
-"""What decoding lets through, the parser reads; what the parser reads, decoding lets through; and it ends in time."""
+"""Constrained decoding allows exactly the targets that the parser accepts, and ends before the limit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = {
 
 @pytest.mark.parametrize("limit", [2, 3, 5, 9, 14, 40])
 @pytest.mark.parametrize("kind", KINDS)
-def test_whatever_it_lets_through_is_read_without_a_fault_and_ends_in_time(kind: str, limit: int) -> None:
+def test_every_allowed_answer_parses_without_a_fault_and_ends_before_the_limit(kind: str, limit: int) -> None:
     grammar, words = grammar_of(tiny()), tiny().vocabulary
     tasks = list(TASKS) * 12
     random = torch.Generator().manual_seed(limit)
@@ -38,7 +38,7 @@ def test_whatever_it_lets_through_is_read_without_a_fault_and_ends_in_time(kind:
     ids = torch.full((len(tasks), 1), words.eos)
     for place in range(limit):
         logits = 4 * torch.randn(len(tasks), grammar.table.shape[1], generator=random)
-        logits[:, KINDS[kind](words)] += 3  # there are many more words than marks
+        logits[:, KINDS[kind](words)] += 3  # words far outnumber marks
         before_last = ids[:, -2] if place else ids[:, -1]
         chosen = grammar.allowed(logits, states, before_last, limit - place).argmax(dim=1)
         states = grammar.after(states, chosen)
@@ -51,7 +51,7 @@ def test_whatever_it_lets_through_is_read_without_a_fault_and_ends_in_time(kind:
 
 
 def accepts(task: str, ids: list[int]) -> bool:
-    """Whether an answer of just these tokens, after <s> and before </s>, may be written where there is room for it."""
+    """Whether the grammar allows an answer of exactly these tokens between <s> and </s>."""
     grammar, words = grammar_of(tiny()), tiny().vocabulary
     states = grammar.start([task], len(ids) + 2)
     before = last = torch.tensor([words.eos])
@@ -64,7 +64,7 @@ def accepts(task: str, ids: list[int]) -> bool:
     return int(states[0]) == 0
 
 
-def test_every_target_of_every_task_may_be_written() -> None:
+def test_every_target_of_every_task_is_allowed() -> None:
     pairs = compile_pairs(pictured(), width=WIDTH, height=HEIGHT).pairs
     assert {pair.task for pair in pairs} == set(TASKS)
     for pair in pairs:
@@ -73,7 +73,7 @@ def test_every_target_of_every_task_may_be_written() -> None:
 
 @settings(max_examples=40)
 @given(st.text(max_size=6))
-def test_a_label_may_be_written_where_the_grammar_can_carry_it(label: str) -> None:
+def test_a_label_is_allowed_exactly_if_it_has_no_fault(label: str) -> None:
     ids = tiny().tokenizer(label, add_special_tokens=False)["input_ids"]
     four = [tiny().vocabulary.first_location + 5] * 4
     assert accepts("<OD>", ids + four) == (label_fault(label) == "")
@@ -83,13 +83,13 @@ def test_a_label_may_be_written_where_the_grammar_can_carry_it(label: str) -> No
 @given(
     st.lists(st.sampled_from(["<", "loc", "_1", "9", ">", "<sep", "</s", "<lo", "é", "猫", " ", "\n", "a"]), max_size=6)
 )
-def test_a_text_may_be_written_where_it_holds_no_word_of_the_vocabulary(parts: list[str]) -> None:
+def test_a_text_is_allowed_exactly_if_it_has_no_reserved_token(parts: list[str]) -> None:
     text = "".join(parts)
     spelt = [i for part in text for i in tiny().tokenizer(part, add_special_tokens=False)["input_ids"]]
     assert accepts("<CAPTION>", spelt) == (text_fault(text) in ("", "empty"))
 
 
-def test_half_a_character_may_not_be_the_end() -> None:
+def test_an_answer_may_not_end_inside_a_character() -> None:
     cat = tiny().tokenizer("猫", add_special_tokens=False)["input_ids"]
     assert len(cat) > 1
     assert accepts("<CAPTION>", cat)
@@ -106,8 +106,8 @@ TARGETS = {
 
 
 @pytest.mark.parametrize("task", TARGETS)
-def test_where_free_decoding_is_valid_constrained_decoding_says_the_same(task: str) -> None:
-    """Of a model that has learned its targets a little, more, and well."""
+def test_constrained_decoding_equals_free_decoding_if_that_is_valid(task: str) -> None:
+    """For a model that has learned its targets a little, better, and well."""
     images, questions = noise(4, seed=3), all_questions(4, [task])
     same = valid = 0
     for strength in np.linspace(0, 40, 9):
@@ -120,13 +120,13 @@ def test_where_free_decoding_is_valid_constrained_decoding_says_the_same(task: s
                 valid += 1
                 same += one.ids == other.ids
     assert same == valid
-    assert 4 <= valid < 36  # of 36: some were learned, some were not
+    assert 4 <= valid < 36  # of 36: some were learned, some not
 
 
 class Constraint:
-    """For `generate` of transformers: a logits processor, of one answer a row or of several beams for each.
+    """The grammar as a logits processor for `generate` of transformers, with one answer or several beams a prompt.
 
-    `tasks`: of each prompt. `limit`: the number of new tokens that `generate` is given.
+    `tasks`: of each prompt. `limit`: max_new_tokens of `generate`.
     """
 
     def __init__(self, grammar: Grammar, tasks: Sequence[str], limit: int) -> None:
@@ -142,7 +142,7 @@ class Constraint:
         return self.grammar.allowed(scores, self._states, before_last, remaining)
 
     def _follow(self, input_ids: Tensor) -> None:
-        """One token further than before; from the beginning where beams changed places."""
+        """Advance by one token; start again from the beginning if beams were reordered."""
         known = self._read.shape[1]
         if known + 1 != input_ids.shape[1] or not known or not torch.equal(self._read, input_ids[:, :-1]):
             self._states, known = self._starts.repeat_interleave(len(input_ids) // len(self._starts)), 1
@@ -151,7 +151,7 @@ class Constraint:
         self._read = input_ids.clone()
 
 
-def test_generate_of_transformers_under_the_same_rules_writes_the_same() -> None:
+def test_generate_of_transformers_with_the_same_constraint_writes_the_same() -> None:
     florence, questions = tiny(), all_questions(1)
     ours = predict(florence, noise(1), questions, max_new_tokens=24)
     ids, mask = padded([florence.prompt_ids(question.prompt) for question in questions], florence.vocabulary.pad, "cpu")
@@ -169,7 +169,7 @@ def test_generate_of_transformers_under_the_same_rules_writes_the_same() -> None
         assert set(row[len(answer.ids) :]) <= {florence.vocabulary.pad}
 
 
-def test_a_beam_search_under_the_rules_writes_nothing_malformed() -> None:
+def test_a_constrained_beam_search_writes_nothing_malformed() -> None:
     florence, words = tiny(), tiny().vocabulary
     (question,) = all_questions(1, ["<OD>"])
     written = florence.model.generate(
@@ -187,6 +187,6 @@ def test_a_beam_search_under_the_rules_writes_nothing_malformed() -> None:
         assert parse_lexemes(question.task, words.lex_ids(row), width=9, height=9).faults == []
 
 
-def test_an_answer_without_room_for_its_ends_is_refused() -> None:
+def test_a_limit_too_low_for_an_empty_answer_is_refused() -> None:
     with pytest.raises(ConfigError, match="max_new_tokens is 1, less than the start and end"):
         predict(tiny(), noise(1), all_questions(1, ["<OD>"]), max_new_tokens=1)

@@ -1,11 +1,11 @@
-"""The model's own post-processor (transformers) reads our targets as we do, but for its known faults:
+"""The model's own post-processor (transformers) parses our targets as we do, except for its known faults:
 
-- coordinates are cut to whole pixels (ours keep the middle of a location), computed in 32 bits: one pixel at most;
-- labels lose every character that is not ASCII, so only ASCII labels are compared;
-- white space around a text is lost;
-- boxes beside outlines in one open-vocabulary answer are read as outlines of two points;
-- an outline whose parts have an odd number of locations loses the last, five locations are a box, inverted boxes and
-  <loc_1000> pass, "<and>" becomes part of a label: none of it can be in a target, and ours refuses all of it.
+- it truncates coordinates to whole pixels (we keep the centre of a location), in 32 bits: one pixel at most;
+- it drops characters that are not ASCII from labels, so only ASCII labels are compared;
+- it strips white space around a text;
+- it parses boxes beside outlines in one open-vocabulary answer as outlines with two points;
+- it accepts malformed targets: it drops the last of an odd number of locations in an outline, takes five locations for
+  a box, allows inverted boxes and <loc_1000>, and takes "<and>" for a part of a label. Our parser reports all of these.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FORMS = ("ocr", "pure_text", "description_with_bboxes", "polygons", "bboxes", "p
 
 
 def _tokenizer() -> Any:
-    """The least the processor takes: it is asked to read characters, never tokens."""
+    """A minimal tokenizer: the processor is only used to parse text here."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
@@ -61,24 +61,24 @@ def oracle(processor: Any) -> Answers:
 
 
 def ours(task: str, target: str, width: int, height: int) -> Any:
-    """What we read, in the form of theirs."""
+    """The result of our parser, in the format of theirs."""
     parsed = parse_target(task, target, width=width, height=height)
     assert parsed.faults == []
-    labels = [found.label for found in parsed.regions]
+    labels = [region.label for region in parsed.regions]
     form = TASKS[task].form
     if form == "text":
         return parsed.text.strip()
     if form == "quads":
-        return {"quad_boxes": [found.quad for found in parsed.regions], "labels": labels}
+        return {"quad_boxes": [region.quad for region in parsed.regions], "labels": labels}
     if form == "polygons":
-        return {"polygons": [found.polygons for found in parsed.regions], "labels": labels}
+        return {"polygons": [region.polygons for region in parsed.regions], "labels": labels}
     if form == "repeated_boxes":
-        return _of_vocabulary(parsed.regions)
-    return {"bboxes": [found.box for found in parsed.regions], "labels": labels}
+        return _open_vocabulary(parsed.regions)
+    return {"bboxes": [region.box for region in parsed.regions], "labels": labels}
 
 
-def _of_vocabulary(found: list[ParsedRegion]) -> dict[str, Any]:
-    boxed, outlined = [one for one in found if one.box], [one for one in found if one.polygons]
+def _open_vocabulary(regions: list[ParsedRegion]) -> dict[str, Any]:
+    boxed, outlined = [one for one in regions if one.box], [one for one in regions if one.polygons]
     return {
         "bboxes": [one.box for one in boxed],
         "bboxes_labels": [one.label for one in boxed],
@@ -88,7 +88,7 @@ def _of_vocabulary(found: list[ParsedRegion]) -> dict[str, Any]:
 
 
 def same(mine: Any, theirs: Any) -> bool:
-    """Equal, but that their numbers are cut to whole ones."""
+    """Whether both are equal, with their numbers truncated to integers."""
     if isinstance(mine, dict):
         return mine.keys() == theirs.keys() and all(same(mine[key], theirs[key]) for key in mine)
     if isinstance(mine, list | tuple):
@@ -99,7 +99,7 @@ def same(mine: Any, theirs: Any) -> bool:
 
 
 def check(oracle: Answers, pair: Pair, width: int, height: int) -> bool:
-    """Whether it was compared: not what is not ASCII. A decoder's own tokens are around what they read."""
+    """Assert that both parsers agree. False if the target cannot be compared, as it has labels that are not ASCII."""
     if not pair.target.isascii() and TASKS[pair.task].form != "text":
         return False
     theirs = oracle(pair.task, f"<s>{pair.target}</s>", width, height)
@@ -115,31 +115,31 @@ def compared(oracle: Answers, records: Iterator[tuple[Row, int, int]], **options
     )
 
 
-def test_the_sentences_are_those_of_the_models_own_processor(processor: Any) -> None:
+def test_prompts_equal_those_of_the_models_own_processor(processor: Any) -> None:
     theirs = processor.task_prompts_without_inputs | processor.task_prompts_with_input
     assert theirs == {name: task.prompt for name, task in TASKS.items()}
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_it_reads_every_task_as_we_do(oracle: Answers, order: Order) -> None:
-    """All but OCR with regions, which says café."""
+def test_it_parses_every_task_as_we_do(oracle: Answers, order: Order) -> None:
+    """All tasks but OCR with regions, where the text is café."""
     pairs = compile_pairs(pictured(), width=WIDTH, height=HEIGHT, options=Options(order=order)).pairs
     seen = {pair.task for pair in pairs if check(oracle, pair, WIDTH, HEIGHT)}
     assert seen == set(TASKS) - {"<OCR_WITH_REGION>"}
 
 
-def test_it_reads_outlines_of_an_open_vocabulary_as_we_do(oracle: Answers) -> None:
+def test_it_parses_outlines_in_open_vocabulary_detection_as_we_do(oracle: Answers) -> None:
     options = Options(tasks=["<OPEN_VOCABULARY_DETECTION>"], masks=True)
     pairs = compile_pairs(pictured(), width=WIDTH, height=HEIGHT, options=options).pairs
     assert sum(check(oracle, pair, WIDTH, HEIGHT) for pair in pairs) == 5
 
 
-def test_it_reads_all_of_coco_as_we_do(oracle: Answers) -> None:
+def test_it_parses_all_of_coco_as_we_do(oracle: Answers) -> None:
     assert compared(oracle, real.coco()) == 3041
     assert compared(oracle, real.coco(), tasks=["<OPEN_VOCABULARY_DETECTION>"], masks=True) == 434
 
 
-def test_it_reads_all_words_of_the_street_photos_as_we_do(oracle: Answers) -> None:
+def test_it_parses_all_words_of_the_street_photos_as_we_do(oracle: Answers) -> None:
     assert compared(oracle, real.scene_text()) == 38 + 38 + 192
 
 
@@ -149,7 +149,7 @@ side = st.integers(1, 5000)
 
 @settings(max_examples=80, deadline=None)
 @given(side, side, st.lists(st.tuples(labels, *[st.floats(0, 1)] * 4), max_size=5), st.sampled_from(ORDERS))
-def test_it_reads_any_boxes_with_ascii_labels_as_we_do(
+def test_it_parses_any_boxes_with_ascii_labels_as_we_do(
     oracle: Answers, width: int, height: int, drawn: list[tuple[str, float, float, float, float]], order: Order
 ) -> None:
     items = []
@@ -163,8 +163,8 @@ def test_it_reads_any_boxes_with_ascii_labels_as_we_do(
             assert same(ours(name, target, width, height), oracle(name, target, width, height)), (name, target)
 
 
-def test_its_faults_are_still_there(oracle: Answers) -> None:
-    """What the opening lines say of it. Where one of these fails, it was mended: say so there, and compare it too."""
+def test_the_known_faults_of_the_processor_still_exist(oracle: Answers) -> None:
+    """The faults listed at the top of this file. If this fails, one was fixed: remove it there and compare it too."""
     box = "<loc_1><loc_2><loc_3><loc_4>"
     assert oracle("<OD>", f"café 猫{box}", 1000, 1000)["labels"] == ["caf "]
     assert oracle("<OD>", f"cat{box}", 1000, 1000)["bboxes"] == [[1, 2, 3, 4]]

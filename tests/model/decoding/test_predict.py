@@ -1,4 +1,4 @@
-"""What a model answers: whole, in order, the same alone and among others, scored as teacher forcing scores it."""
+"""Predictions: complete, in order, independent of the batch, and scored as by teacher forcing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TWO_BOXES = "ball<loc_10><loc_20><loc_300><loc_400>ring<loc_500><loc_6><loc_700>
 
 
 def same(one: Prediction, other: Prediction) -> bool:
-    """But for the last digits, which depend on how many are computed at once."""
+    """Whether two predictions are equal except for the last digits, which depend on the batch size."""
     close = one.likelihood.mean_log_prob == pytest.approx(other.likelihood.mean_log_prob, abs=1e-4)
     pairs = list(zip(one.likelihood.regions, other.likelihood.regions, strict=False))
     return bool(
@@ -29,27 +29,27 @@ def same(one: Prediction, other: Prediction) -> bool:
 
 @pytest.mark.parametrize("constrained", [True, False])
 @pytest.mark.parametrize("location", ["argmax", "median"])
-def test_scores_of_answers_are_those_of_teacher_forcing(location: Location, constrained: bool) -> None:
+def test_scores_of_answers_equal_those_by_teacher_forcing(location: Location, constrained: bool) -> None:
     images, questions = noise(4), all_questions(4)
-    said = predict(tiny(), images, questions, max_new_tokens=24, location=location, constrained=constrained)
-    forced = score(tiny(), images, questions, [answer.ids for answer in said])
-    assert sum(len(answer.ids) for answer in said) > 600
-    for answer, again in zip(said, forced, strict=True):
+    answers = predict(tiny(), images, questions, max_new_tokens=24, location=location, constrained=constrained)
+    forced = score(tiny(), images, questions, [answer.ids for answer in answers])
+    assert sum(len(answer.ids) for answer in answers) > 600
+    for answer, again in zip(answers, forced, strict=True):
         assert same(answer, Prediction(again.ids, again.parsed, again.likelihood, answer.cut))
 
 
 def test_every_task_is_answered_without_a_fault_and_within_the_limit() -> None:
-    said = predict(tiny(), noise(2), all_questions(2), max_new_tokens=24)
-    assert len(said) == 2 * len(TASKS)
-    for answer in said:
+    answers = predict(tiny(), noise(2), all_questions(2), max_new_tokens=24)
+    assert len(answers) == 2 * len(TASKS)
+    for answer in answers:
         assert not answer.parsed.faults
         assert len(answer.ids) <= 24
         assert answer.ids[-1] == tiny().vocabulary.eos
         assert answer.cut == (len(answer.ids) == 24)
-    assert sum(len(answer.parsed.regions) for answer in said) > 10
+    assert sum(len(answer.parsed.regions) for answer in answers) > 10
 
 
-def test_an_answer_is_the_same_alone_and_among_others_of_other_lengths() -> None:
+def test_an_answer_does_not_depend_on_the_rest_of_the_batch() -> None:
     images, questions = noise(3), all_questions(3)
     together = predict(tiny(), images, questions, max_new_tokens=16)
     for number in range(0, len(questions), 4):
@@ -59,7 +59,7 @@ def test_an_answer_is_the_same_alone_and_among_others_of_other_lengths() -> None
         assert same(alone, together[number])
 
 
-def test_answers_come_in_the_order_of_the_questions_whatever_the_batches() -> None:
+def test_answers_are_in_the_order_of_the_questions_for_any_batch_size() -> None:
     images, questions = noise(3), all_questions(3)
     questions = [
         questions[number]
@@ -70,7 +70,7 @@ def test_answers_come_in_the_order_of_the_questions_whatever_the_batches() -> No
     assert all(same(one, other) for one, other in zip(small, large, strict=True))
 
 
-def test_the_vision_tower_sees_an_image_once_for_all_questions() -> None:
+def test_the_vision_tower_runs_once_for_each_image() -> None:
     seen: list[int] = []
     tower = tiny().model.model.vision_tower
     hook = tower.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
@@ -91,7 +91,7 @@ def test_boxes_are_in_pixels_of_the_image_as_given() -> None:
     assert answer.parsed.regions[0].box == pytest.approx((0.945, 1.025, 27.045, 20.025))
 
 
-def test_a_malformed_answer_of_free_decoding_is_told_and_not_mended() -> None:
+def test_faults_of_a_free_answer_are_reported_and_not_repaired() -> None:
     broken = tiny().target_ids("ball<loc_9><loc_9><loc_1><loc_1>ring<loc_5>")
     with led(tiny(), broken, 100):
         (answer,) = predict(tiny(), noise(1), all_questions(1, ["<OD>"]), constrained=False, max_new_tokens=24)
@@ -100,11 +100,11 @@ def test_a_malformed_answer_of_free_decoding_is_told_and_not_mended() -> None:
     assert [fault.reason for fault in answer.parsed.faults] == ["inverted_box", "location_count"]
 
 
-def test_the_median_of_locations_is_taken_where_half_the_probability_lies_before_it() -> None:
+def test_the_median_location_has_half_the_probability_before_it() -> None:
     words = tiny().vocabulary
 
     def spread(_: object, args: object, logits: torch.Tensor) -> torch.Tensor:
-        """One location is the most probable, and most of the probability lies beyond it."""
+        """One location is the most probable, but most of the probability is on larger ones."""
         logits[:] = -30.0
         for bin_, share in {100: 0.4, 600: 0.35, 650: 0.25}.items():
             logits[..., words.first_location + bin_] = torch.tensor(share).log()

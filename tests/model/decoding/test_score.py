@@ -1,4 +1,4 @@
-"""Scores of given targets, held to what the plain network says of every token."""
+"""Scores of given targets, compared with the token probabilities of the plain network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TARGET = "ball<loc_10><loc_20><loc_300><loc_400>red ring<loc_500><loc_6><loc_990
 
 
 def probabilities(task: str, target: str) -> torch.Tensor:
-    """tokens x vocabulary, by transformers alone."""
+    """Log-probabilities, tokens x vocabulary, computed by transformers only."""
     florence = tiny()
     (asking,) = all_questions(1, [task])
     with torch.inference_mode():
@@ -27,7 +27,7 @@ def probabilities(task: str, target: str) -> torch.Tensor:
     return logits[0].double().softmax(dim=-1)
 
 
-def test_a_region_is_as_probable_as_its_label_and_the_neighbourhood_of_its_locations() -> None:
+def test_the_score_of_a_region_is_its_label_times_the_probability_near_its_locations() -> None:
     (answer,) = score(tiny(), noise(1), all_questions(1, ["<OD>"]), [TARGET])
     table, ids = probabilities("<OD>", TARGET), tiny().target_ids(TARGET)
     first, reach = tiny().vocabulary.first_location, round(TOLERANCE * 1000)
@@ -47,7 +47,7 @@ def test_a_region_is_as_probable_as_its_label_and_the_neighbourhood_of_its_locat
         assert scores.mean_log_prob == pytest.approx(sum(both) / len(both), rel=1e-3, abs=0)
 
 
-def test_the_logarithm_of_a_whole_target_is_the_loss_a_training_would_have() -> None:
+def test_the_mean_log_probability_of_a_target_is_the_training_loss() -> None:
     (answer,) = score(tiny(), noise(1), all_questions(1, ["<CAPTION>"]), ["a red ball"])
     table, ids = probabilities("<CAPTION>", "a red ball"), tiny().target_ids("a red ball")
     due = [math.log(float(table[place, token])) for place, token in enumerate(ids)]
@@ -55,7 +55,7 @@ def test_the_logarithm_of_a_whole_target_is_the_loss_a_training_would_have() -> 
     assert answer.likelihood.text == pytest.approx(math.exp(sum(due[1:-1]) / len(due[1:-1])), rel=1e-3, abs=0)
 
 
-def test_a_described_region_is_scored_by_the_mean_of_its_words_so_that_long_ones_are_no_worse() -> None:
+def test_a_region_with_a_description_is_scored_by_the_mean_of_its_tokens() -> None:
     box = "<loc_10><loc_20><loc_300><loc_400>"
     (answer,) = score(tiny(), noise(1), all_questions(1, ["<DENSE_REGION_CAPTION>"]), [f"a small red ball{box}"])
     (scores,) = answer.likelihood.regions
@@ -63,14 +63,14 @@ def test_a_described_region_is_scored_by_the_mean_of_its_words_so_that_long_ones
     assert scores.label < scores.label_mean
 
 
-def test_what_comes_later_in_a_target_does_not_change_what_is_before_it() -> None:
+def test_later_parts_of_a_target_do_not_change_scores_of_earlier_ones() -> None:
     other = TARGET.replace("red ring", "blue ring").replace("<loc_990>", "<loc_700>")
     one, two = score(tiny(), noise(1), all_questions(1, ["<OD>"]) * 2, [TARGET, other])
     assert two.likelihood.regions[0] == pytest.approx(one.likelihood.regions[0], rel=1e-3, abs=0)
     assert two.likelihood.regions[1].label != pytest.approx(one.likelihood.regions[1].label, rel=1e-2, abs=0)
 
 
-def test_targets_of_many_lengths_score_as_each_does_alone() -> None:
+def test_the_score_of_a_target_does_not_depend_on_the_rest_of_the_batch() -> None:
     targets = ["a", TARGET, "a red ball and two blue rings", "ball<loc_1><loc_2><loc_3><loc_4>"]
     tasks = ["<CAPTION>", "<OD>", "<DETAILED_CAPTION>", "<OD>"]
     questions = [all_questions(1, [task])[0] for task in tasks]
@@ -81,13 +81,13 @@ def test_targets_of_many_lengths_score_as_each_does_alone() -> None:
         assert alone.parsed == answer.parsed
 
 
-def test_a_malformed_target_is_told_and_what_is_whole_in_it_is_scored() -> None:
+def test_faults_of_a_target_are_reported_and_its_valid_regions_scored() -> None:
     (answer,) = score(tiny(), noise(1), all_questions(1, ["<OD>"]), ["ball<loc_9>ring<loc_1><loc_2><loc_3><loc_4>"])
     assert [fault.reason for fault in answer.parsed.faults] == ["location_count"]
     assert len(answer.likelihood.regions) == 1
 
 
-def test_a_target_longer_than_the_decoder_is_refused_and_so_is_a_missing_one() -> None:
+def test_a_target_that_is_too_long_or_missing_is_refused() -> None:
     with pytest.raises(ValueError, match="the decoder holds 1024"):
         score(tiny(), noise(1), all_questions(1, ["<CAPTION>"]), ["a b " * 1024])
     with pytest.raises(ValueError, match="1 targets for 15 questions"):

@@ -26,7 +26,7 @@ def one(*objects: Truth) -> dict[str, TruthImage]:
 
 
 def by_hand(truth: Path, found: Path, split: str) -> list[float]:
-    """As the COCO toolkit's own example does it."""
+    """Detections made from the truth, as in the example of the COCO toolkit."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -42,7 +42,7 @@ def by_hand(truth: Path, found: Path, split: str) -> list[float]:
 
 
 @pytest.mark.parametrize(("kind", "file"), [("bbox", "fakebbox100"), ("segm", "fakesegm100")])
-def test_the_twelve_official_figures_of_the_coco_toolkit(kind: str, file: str) -> None:
+def test_the_twelve_figures_equal_those_published_with_the_coco_toolkit(kind: str, file: str) -> None:
     folder = shared("coco_results")
     truth = folder / "instances_val2014_100.json"
     found = coco_found(folder / f"instances_val2014_{file}_results.json", truth)
@@ -55,7 +55,7 @@ def test_the_twelve_official_figures_of_the_coco_toolkit(kind: str, file: str) -
 
 @pytest.mark.parametrize("split", ["", "val2017"])
 @pytest.mark.parametrize("detector", DETECTORS)
-def test_real_detectors_get_the_figures_pycocotools_gives_them(detector: str, split: str) -> None:
+def test_figures_of_real_detectors_equal_those_of_pycocotools(detector: str, split: str) -> None:
     path = shared("coco_results") / "real_detectors" / f"{detector}_dev_nms.json"
     instances = shared("coco/dev") / "instances.json"
     truth = coco_truth(instances, split=split)
@@ -81,7 +81,7 @@ def random_images(count: int) -> tuple[dict[str, TruthImage], dict[str, list[Det
     return truth, found
 
 
-def test_a_resample_is_what_cocoeval_finds_in_images_copied_so_often() -> None:
+def test_a_resample_equals_cocoeval_on_repeated_images() -> None:
     truth, found = random_images(7)
     counts = np.array([[2, 0, 1, 3, 0, 1, 0], [1, 1, 1, 1, 1, 1, 1]])
     copied_truth, copied_found = {}, {}
@@ -94,7 +94,7 @@ def test_a_resample_is_what_cocoeval_finds_in_images_copied_so_often() -> None:
     assert [resampled["AP"][0], resampled["AP50"][0]] == pytest.approx([copied["AP"], copied["AP50"]], abs=1e-12)
 
 
-def test_a_label_a_resample_has_no_object_of_does_not_count_in_it() -> None:
+def test_a_label_without_objects_in_a_resample_does_not_count_in_it() -> None:
     truth = {"a": TruthImage(200, 200, [Truth("cat", BOX)]), "b": TruthImage(200, 200, [Truth("dog", BOX)])}
     measure = measure_boxes(truth, {"a": [Detection("cat", BOX, 0.9)]})
     assert measure.ap50_by_label == {"cat": pytest.approx(1), "dog": 0}
@@ -103,7 +103,7 @@ def test_a_label_a_resample_has_no_object_of_does_not_count_in_it() -> None:
     )
 
 
-def test_the_interval_of_ninety_photos_holds_the_figure_and_is_the_same_every_time() -> None:
+def test_the_interval_of_ninety_photos_contains_the_figure_and_is_deterministic() -> None:
     path = shared("coco_results") / "real_detectors" / "yolox_nano_dev_nms.json"
     instances = shared("coco/dev") / "instances.json"
     truth = coco_truth(instances)
@@ -119,19 +119,19 @@ def test_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-def test_labels_are_one_whatever_their_case_and_spaces() -> None:
+def test_labels_are_compared_without_case_and_spaces() -> None:
     measure = measure_boxes(one(Truth("Cell  Phone", BOX)), {"a": [Detection("cell phone", BOX, 0.9)]})
     assert measure.ap50_by_label == {"cell phone": pytest.approx(1)}
 
 
-def test_a_label_the_truth_never_uses_changes_no_figure_but_is_counted() -> None:
+def test_detections_with_a_label_unknown_to_the_truth_are_counted_but_change_no_figure() -> None:
     truth, cat, unicorn = one(Truth("cat", BOX)), Detection("cat", BOX, 0.5), Detection("unicorn", BOX, 0.9)
     with_both, alone = measure_boxes(truth, {"a": [cat, unicorn]}), measure_boxes(truth, {"a": [cat]})
     assert with_both.figures == pytest.approx(alone.figures, nan_ok=True)
     assert (with_both.predictions, alone.predictions) == (2, 1)
 
 
-def test_without_labels_any_box_on_the_object_is_right() -> None:
+def test_without_labels_a_box_on_the_object_is_right_with_any_label() -> None:
     truth, found = one(Truth("cat", BOX)), {"a": [Detection("dog", BOX, 0.9)]}
     assert measure_boxes(truth, found).figures["AP50"] == 0
     agnostic = measure_boxes(truth, found, labels=False)
@@ -151,11 +151,11 @@ def test_masks_are_compared_by_their_pixels_not_their_boxes() -> None:
     assert ap50(truth, Detection("cat", BOX, 0.9, square(100, 50)), masks=True) == 0
 
 
-def test_a_box_without_a_mask_is_no_candidate_for_a_mask() -> None:
+def test_a_detection_without_a_mask_is_left_out_of_masks() -> None:
     assert ap50(one(Truth("cat", BOX, square(10, 50))), Detection("cat", BOX, 0.9), masks=True) == 0
 
 
-def test_what_is_found_on_an_object_without_a_mask_is_neither_right_nor_wrong() -> None:
+def test_detections_on_an_object_without_a_mask_are_ignored() -> None:
     truth = one(Truth("cat", BOX), Truth("cat", FAR, square(100, 50)))
     inside, right = Detection("cat", BOX, 0.9, square(10, 40)), Detection("cat", FAR, 0.5, square(100, 50))
     measure = measure_boxes(truth, {"a": [inside, right]}, masks=True)
@@ -163,7 +163,7 @@ def test_what_is_found_on_an_object_without_a_mask_is_neither_right_nor_wrong() 
     assert measure.figures["AP50"] == pytest.approx(1)
 
 
-def test_the_size_of_an_object_is_its_area_else_its_masks_else_its_boxs() -> None:
+def test_the_size_of_an_object_is_its_area_or_that_of_its_mask_or_box() -> None:
     large = (0.0, 0.0, 100.0, 100.0)
 
     def sizes(thing: Truth) -> dict[str, bool]:

@@ -17,31 +17,31 @@ def figures(truth: list[Described], *found: Described) -> dict[str, float]:
     return measure_dense({"a": truth}, {"a": found}).figures
 
 
-def test_words_are_compared_as_bags_without_case_and_punctuation() -> None:
+def test_texts_are_compared_as_bags_of_words_without_case_and_punctuation() -> None:
     assert token_f1("A brown dog.", "a brown DOG") == 1
     assert token_f1("a dog", "a brown dog runs") == pytest.approx(2 * 2 / (2 + 4))
     assert token_f1("dog dog", "dog") == pytest.approx(2 / 3)
     assert token_f1("", "dog") == token_f1("", "") == 0
 
 
-def test_the_right_words_in_the_right_place_are_all_there_is() -> None:
+def test_equal_boxes_with_equal_texts_have_a_map_of_one() -> None:
     assert figures([Described(BOX, DOG)], Described(BOX, DOG, 0.4)) == pytest.approx({"mAP": 1, "place": 1, "words": 1})
 
 
-def test_a_box_is_right_for_the_bounds_it_meets() -> None:
-    """IoU .55: of .3 to .7 three bounds; F1 .25: of 0 to .5 the first three are below it."""
+def test_a_box_is_right_at_the_thresholds_that_it_reaches() -> None:
+    """IoU .55 reaches three of the five thresholds from .3 to .7; F1 .25 exceeds three of the six from 0 to .5."""
     found = figures([Described(BOX, DOG)], Described(HALF, "dog and", 0.9))
     assert token_f1("dog and", DOG) == pytest.approx(2 / 8)
     assert found == pytest.approx({"place": 3 / 5, "mAP": (3 * 3) / (5 * 6), "words": 0.25})
 
 
-def test_a_likeness_at_the_bound_is_not_above_it() -> None:
+def test_a_similarity_at_the_threshold_is_not_enough() -> None:
     assert token_f1("dog", "dog cat bird") == 0.5  # the last bound: one of six is not met
     assert figures([Described(BOX, "dog cat bird")], Described(BOX, "dog"))["mAP"] == pytest.approx(5 / 6)
     assert figures([Described(BOX, DOG)], Described(BOX, "nothing like it"))["mAP"] == 0
 
 
-def test_wrong_boxes_cost_precision_where_they_are_surer() -> None:
+def test_wrong_boxes_with_higher_scores_cost_precision() -> None:
     truth = [Described(BOX, DOG), Described(FAR, "a red bus")]
     right, wrong = Described(BOX, DOG, 0.5), Described((200.0, 0.0, 220.0, 20.0), DOG, 0.9)
     # Recall ends at 1/2, which 51 of the 101 points reach.
@@ -50,7 +50,7 @@ def test_wrong_boxes_cost_precision_where_they_are_surer() -> None:
     assert figures(truth, right, Described(wrong.box, DOG, 0.1))["mAP"] == pytest.approx(51 / 101)
 
 
-def test_a_region_is_found_once_by_the_surest_box_that_overlaps_it_most() -> None:
+def test_a_region_is_matched_once_by_the_box_with_the_highest_score() -> None:
     truth = [Described(BOX, DOG), Described(FAR, "a red bus")]
     sure, again = Described(NEAR, "a cat", 0.9), Described(BOX, DOG, 0.8)
     assert figures(truth, sure, again)["place"] == pytest.approx(51 / 101)
@@ -58,7 +58,7 @@ def test_a_region_is_found_once_by_the_surest_box_that_overlaps_it_most() -> Non
     assert token_f1("a cat", DOG) == 0.25
 
 
-def test_boxes_drawn_on_one_another_are_one_region_of_several_texts() -> None:
+def test_human_boxes_on_the_same_object_are_one_region_with_several_texts() -> None:
     truth = [Described(NEAR, "a cup"), Described(BOX, DOG), Described(FAR, "a red bus")]
     assert same_regions(truth) == [((10, 10, 60, 55), ["a cup", DOG]), (FAR, ["a red bus"])]
     measure = measure_dense({"a": truth}, {"a": [Described(BOX, "a cup", 0.9), Described(FAR, "a red bus", 0.8)]})
@@ -76,7 +76,7 @@ def test_a_resample_draws_the_boxes_of_an_image_together() -> None:
     assert drawn["words"].tolist() == pytest.approx([1, np.nan, 1, np.nan], nan_ok=True)
 
 
-def test_where_nobody_described_anything_there_is_no_figure() -> None:
+def test_without_descriptions_there_is_no_figure() -> None:
     assert np.isnan(list(measure_dense({"a": []}, {"a": [Described(BOX, DOG)]}).figures.values())).all()
     assert np.isnan(measure_dense({}, {}).figures["mAP"])
     with pytest.raises(EngineError, match="images without truth"):

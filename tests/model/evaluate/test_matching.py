@@ -18,21 +18,21 @@ def right(truth: list[Truth], *found: Detection) -> list[bool]:
     return hits
 
 
-def test_an_object_is_taken_once_by_the_best_score() -> None:
+def test_an_object_is_matched_once_by_the_box_with_the_highest_score() -> None:
     assert right([Truth("cat", BOX)], Detection("cat", BOX, 0.5), Detection("cat", NEAR, 0.9)) == [False, True]
 
 
-def test_a_box_takes_the_free_object_it_overlaps_most() -> None:
+def test_a_box_is_matched_to_the_free_object_that_it_overlaps_most() -> None:
     truth = [Truth("cat", BOX), Truth("cat", NEAR)]
     first, second, third = Detection("cat", NEAR, 0.9), Detection("cat", NEAR, 0.8), Detection("cat", BOX, 0.7)
     assert right(truth, first, second, third) == [True, True, False]
 
 
-def test_another_label_and_another_place_are_wrong() -> None:
+def test_a_box_with_another_label_or_elsewhere_is_wrong() -> None:
     assert right([Truth("cat", BOX)], Detection("dog", BOX, 0.5), Detection("cat", FAR, 0.9)) == [False, False]
 
 
-def test_a_box_in_a_crowd_is_neither_right_nor_wrong_and_there_may_be_many() -> None:
+def test_all_boxes_in_a_crowd_are_ignored() -> None:
     truth = [Truth("cat", (0, 0, 100, 100), crowd=True), Truth("cat", BOX)]
     small = Detection("cat", (70, 70, 90, 90), 0.9)
     hits, ignored = matched(truth, [Detection("cat", BOX, 0.5), small, small, Detection("cat", FAR, 0.9)])
@@ -65,7 +65,7 @@ def test_real_detectors_boxes_are_right_where_cocoeval_matches_them() -> None:
     assert len(ours) < len(matches)  # some lie in crowds
 
 
-def test_an_image_without_detections_keeps_its_place() -> None:
+def test_an_image_without_detections_keeps_its_row() -> None:
     truth = {"a": TruthImage(9, 9), "b": TruthImage(200, 200, [Truth("cat", BOX)])}
     scores, hits, image = scored(truth, {"b": [Detection("cat", BOX, 0.5)]})
     assert (scores.tolist(), hits.tolist(), image.tolist()) == ([0.5], [True], [1])

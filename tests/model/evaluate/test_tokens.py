@@ -22,5 +22,5 @@ from model.evaluate.tokens import tokens
     ],
 )
 def test_words_are_those_of_the_coco_toolkit(text: str, words: str) -> None:
-    """Each was run through the toolkit's own tokenizer."""
+    """The expected words come from the toolkit's own tokenizer."""
     assert tokens(text) == words.split()

@@ -26,35 +26,35 @@ def test_words_of_a_line_are_counted_one_by_one_without_case_and_punctuation() -
     }
 
 
-def test_what_was_missed_costs_recall_and_what_was_not_there_precision() -> None:
+def test_missed_words_cost_recall_and_wrong_words_cost_precision() -> None:
     figures = measure([EXIT, HERE], Line("exit", EXIT.box), Line("wxyz", (0, 50, 40, 60)), Line("q", (0, 80, 9, 90)))
     assert (figures.figures["bag recall"], figures.figures["bag precision"]) == pytest.approx((1 / 2, 1 / 3))
     assert figures.figures["bag F1"] == pytest.approx(2 / 5)
     assert (figures.words, figures.read) == (2, 3)
 
 
-def test_a_word_read_once_answers_once() -> None:
+def test_a_word_read_once_matches_one_true_word() -> None:
     again = Word("exit", (10, 60, 50, 70))
     assert measure([EXIT, again], Line("exit", EXIT.box)).figures["bag recall"] == 0.5
     assert measure([EXIT], Line("exit exit", ROW)).figures["bag precision"] == 0.5
 
 
-def test_a_word_in_another_place_is_right_in_the_bag_alone() -> None:
+def test_a_word_read_elsewhere_is_right_only_in_the_bag() -> None:
     figures = measure([EXIT], Line("exit", (10, 60, 50, 70))).figures
     assert (figures["bag recall"], figures["place recall"], figures["found"]) == (1, 0, 0)
 
 
-def test_letters_inside_a_longer_word_are_found_but_not_read() -> None:
+def test_letters_inside_a_longer_word_are_found_but_not_right() -> None:
     figures = measure([EXIT], Line("exit12", EXIT.box)).figures
     assert (figures["found"], figures["bag recall"]) == (1, 0)
 
 
-def test_what_is_read_where_nobody_could_read_is_not_held_against_the_reader() -> None:
+def test_words_read_at_an_illegible_word_do_not_count_as_wrong() -> None:
     figures = measure([EXIT, BLURRED], Line("exit", EXIT.box), Line("foo", BLURRED.box)).figures
     assert (figures["bag precision"], figures["place precision"], figures["bag recall"]) == (1, 1, 1)
 
 
-def test_a_line_is_cut_by_its_letters_along_its_longer_side() -> None:
+def test_a_line_is_split_along_its_longer_side_in_proportion_to_letters() -> None:
     assert split_line(Line("ab - cd", (0, 0, 70, 10))) == [
         ("ab", pytest.approx((0, 0, 20, 10))),
         ("cd", pytest.approx((50, 0, 70, 10))),
@@ -66,7 +66,7 @@ def test_letters_of_any_script_are_words() -> None:
     assert measure([Word("出口", EXIT.box), HERE], Line("出口", EXIT.box)).figures["place recall"] == 0.5
 
 
-def test_an_image_with_nothing_to_read_and_nothing_read_counts_for_nothing() -> None:
+def test_an_image_without_words_does_not_count() -> None:
     some = measure_words({"a": [EXIT], "b": []}, {"a": [Line("exit", EXIT.box)]})
     assert some.figures["bag F1"] == 1
     assert np.isnan(measure([]).figures["bag recall"])
@@ -77,7 +77,7 @@ def test_a_resample_counts_the_words_of_the_images_drawn() -> None:
     assert some.resampled(np.array([[1, 1], [2, 0], [0, 2]]))["bag recall"].tolist() == pytest.approx([1 / 3, 0.5, 0])
 
 
-def test_people_reading_the_street_photos_they_marked_read_every_legible_word() -> None:
+def test_the_human_words_of_the_street_photos_measured_against_themselves_are_all_right() -> None:
     data = read(shared("scene_text/dev") / "annotations.json")
     truth: dict[str, list[Word]] = {name_of(image["id"]): [] for image in data["images"]}
     for word in data["annotations"]:

@@ -1,4 +1,4 @@
-"""To and from plain transformers: what is saved here answers the same there, and what was written there loads here."""
+"""Checkpoints saved here work in plain transformers, and those saved by plain transformers work here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GREEDY = {"num_beams": 1, "no_repeat_ngram_size": 0, "do_sample": False, "max_ne
 
 
 def theirs(folder: str, images: list[Pixels], task: str) -> list[list[int]]:
-    """New tokens of each image: the processor is given the task's name, as its users do."""
+    """The new tokens for each image. The processor gets the name of the task, as in its documentation."""
     model = Florence2ForConditionalGeneration.from_pretrained(folder).eval()
     processor: Any = AutoProcessor.from_pretrained(folder)
     inputs = processor(text=[task] * len(images), images=images, return_tensors="pt", padding=True)
@@ -44,8 +44,8 @@ def theirs(folder: str, images: list[Pixels], task: str) -> list[list[int]]:
 def ours(folder: str, images: list[Pixels], task: str) -> list[list[int]]:
     questions = [Question(number, task, TASKS[task].prompt) for number in range(len(images))]
     florence = load(folder)
-    said = predict(florence, images, questions, constrained=False, max_new_tokens=TOKENS)
-    return [answer.ids for answer in said]
+    answers = predict(florence, images, questions, constrained=False, max_new_tokens=TOKENS)
+    return [answer.ids for answer in answers]
 
 
 def save_by_transformers(folder: Path) -> str:
@@ -99,9 +99,9 @@ def small_config(tokenizer: Any) -> Florence2Config:
 @pytest.mark.parametrize("task", ["<OD>", "<CAPTION>"])
 def test_a_checkpoint_saved_here_generates_the_same_in_plain_transformers(tmp_path: Path, task: str) -> None:
     folder = saved(tmp_path)
-    said = ours(folder, noise(3), task)
-    assert sum(map(len, said)) > 20
-    assert same(theirs(folder, noise(3), task), said)
+    answers = ours(folder, noise(3), task)
+    assert sum(map(len, answers)) > 20
+    assert same(theirs(folder, noise(3), task), answers)
 
 
 def test_a_checkpoint_written_by_plain_transformers_loads_and_generates_the_same(tmp_path: Path) -> None:
@@ -110,21 +110,21 @@ def test_a_checkpoint_written_by_plain_transformers_loads_and_generates_the_same
     assert (florence.size, florence.image_tokens, florence.max_tokens) == (64, 5, 64)
     assert same(theirs(folder, noise(3), "<OD>"), ours(folder, noise(3), "<OD>"))
     questions = [Question(0, task.name, task.prompt) for task in TASKS.values() if not task.input]
-    said = predict(florence, noise(1), questions)
-    assert not any(answer.parsed.faults for answer in said)
-    assert max(len(answer.ids) for answer in said) <= 64
+    answers = predict(florence, noise(1), questions)
+    assert not any(answer.parsed.faults for answer in answers)
+    assert max(len(answer.ids) for answer in answers) <= 64
 
 
-def test_what_the_config_of_released_checkpoints_asks_for_is_put_aside_but_for_the_first_token(tmp_path: Path) -> None:
+def test_of_a_released_generation_config_only_the_forced_first_token_is_used(tmp_path: Path) -> None:
     folder = saved(tmp_path)
     florence = load(folder)
     florence.model.generation_config.update(**RELEASED)
     florence.model.generation_config.save_pretrained(folder)
-    said = ours(folder, noise(3), "<OD>")
-    assert {ids[0] for ids in said} == {0}
-    assert same(theirs(folder, noise(3), "<OD>"), said)
+    answers = ours(folder, noise(3), "<OD>")
+    assert {ids[0] for ids in answers} == {0}
+    assert same(theirs(folder, noise(3), "<OD>"), answers)
 
 
 def same(theirs: list[list[int]], ours: list[list[int]]) -> bool:
-    """Theirs go on with padding until the longest ends."""
+    """Whether the answers are equal; theirs are padded to the longest one."""
     return all(row[: len(ids)] == ids and set(row[len(ids) :]) <= {1} for row, ids in zip(theirs, ours, strict=True))

@@ -25,11 +25,11 @@ def test_the_right_border_is_in_the_last_bin() -> None:
     assert to_bins([0.0, 639.9, 640.0], 640).tolist() == [0, 999, 999]
 
 
-def test_what_lies_outside_is_in_the_nearest_bin() -> None:
+def test_a_point_outside_is_in_the_nearest_bin() -> None:
     assert to_bins([-3.0, 1e9], 640).tolist() == [0, 999]
 
 
-def test_a_bin_is_read_as_its_middle() -> None:
+def test_a_bin_is_read_as_its_centre() -> None:
     assert from_bins([0, 999], 1000).tolist() == [0.5, 999.5]
 
 
@@ -38,7 +38,7 @@ def test_bins_keep_the_shape_they_are_given() -> None:
 
 
 @given(st.lists(st.integers(0, BINS - 1)), sides)
-def test_the_middle_of_a_bin_is_in_it(bins: list[int], side: int) -> None:
+def test_the_centre_of_a_bin_is_in_it(bins: list[int], side: int) -> None:
     assert to_bins(from_bins(bins, side), side).tolist() == bins
 
 
@@ -49,10 +49,8 @@ def test_a_pixel_is_read_back_within_half_a_bin(side: int, shares: list[float]) 
 
 
 @given(sides, sides, st.lists(st.tuples(st.floats(-10, 30_000), st.floats(-10, 30_000)), max_size=9))
-def test_points_are_written_one_by_one_as_they_are_in_bulk(
-    width: int, height: int, points: list[tuple[float, float]]
-) -> None:
-    """Few numbers take another way than many."""
+def test_few_points_are_written_like_many(width: int, height: int, points: list[tuple[float, float]]) -> None:
+    """They take different code paths."""
     flat = [value for point in points for value in point]
     bins = [int(to_bins(value, (width, height)[number % 2])) for number, value in enumerate(flat)]
     assert location_tokens(flat, width, height) == "".join(f"<loc_{bin_}>" for bin_ in bins)

@@ -28,7 +28,7 @@ NEW = (
 
 
 @pytest.mark.parametrize("task", NEW, ids=lambda task: task.name)
-def test_a_task_of_an_existing_form_needs_its_entry_alone(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_task_of_an_existing_form_needs_only_its_entry(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TASKS, task.name, task)
     record = pictured()
     whole = dict.fromkeys(ANNOTATIONS, ()) | record | {"width": WIDTH, "height": HEIGHT}

@@ -1,4 +1,4 @@
-"""From a record to pairs: what is asked, what is left out and why, what is dropped of what is too long."""
+"""The pairs that a record gives."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from tests.model import real
 from tests.model.compiled import left_out, made, pairs_of
 from tests.model.pictured import HEIGHT, WIDTH, mask, pictured
 
-# --- what is asked --------------------------------------------------------------------------------------
+# --- pairs --------------------------------------------------------------------------------------
 
 
-def test_an_image_without_annotations_supports_nothing() -> None:
+def test_an_image_without_annotations_has_no_pairs() -> None:
     assert made(row("a")) == Compiled()
 
 
-def test_only_the_tasks_that_are_asked_for_are_compiled_in_their_own_order() -> None:
+def test_only_the_chosen_tasks_are_compiled_in_the_order_of_the_table() -> None:
     pairs = made(pictured(), tasks=["<OCR>", "<OD>"]).pairs
     assert [pair.task for pair in pairs] == ["<OD>", "<OCR>"]
 
 
-def test_every_caption_of_people_is_a_pair() -> None:
+def test_every_caption_is_a_pair() -> None:
     record = row("a", texts=[text("A cat.", score=None), text("One cat."), text("A cat.")])
     assert [pair.target for pair in pairs_of("<CAPTION>", record)] == ["A cat.", "One cat."]
     assert left_out("<CAPTION>", record) == {"duplicate": 1}
 
 
-def test_a_region_is_described_by_each_of_its_texts_and_in_a_dense_caption_by_the_best() -> None:
+def test_region_descriptions_use_all_texts_of_a_region_and_dense_captions_the_best() -> None:
     texts = [("a cat", 0.5), ("a red cat", 0.9), ("a thing", None)]
     record = row(
         "a",
@@ -49,12 +49,12 @@ def test_a_region_is_described_by_each_of_its_texts_and_in_a_dense_caption_by_th
     assert left_out("<DENSE_REGION_CAPTION>", record) == {"outvoted": 2}
 
 
-def test_candidates_are_no_texts_of_a_region() -> None:
+def test_candidate_labels_are_not_descriptions() -> None:
     record = row("a", regions=[region(id="m/0")], region_texts=[region_text("m/0", granularity="candidate")])
     assert pairs_of("<DENSE_REGION_CAPTION>", record) == pairs_of("<REGION_TO_DESCRIPTION>", record) == []
 
 
-def test_printed_words_are_no_objects_and_objects_are_no_print() -> None:
+def test_printed_text_and_objects_have_separate_tasks() -> None:
     printed = region(kind="text", label="", id="m/0")
     record = row("a", regions=[printed], region_texts=[region_text("m/0", "OPEN", granularity="ocr")])
     assert set(made(record).proven) == {"<OCR>", "<OCR_WITH_REGION>", "<REGION_TO_OCR>"}
@@ -77,12 +77,12 @@ def test_a_phrase_that_names_one_region_is_a_referring_expression() -> None:
     assert prompts == {"Locate cat in the image.", "Locate A tabby in the image."}
 
 
-def test_expressions_that_differ_by_article_case_or_number_word_and_name_the_same_region_are_one_pair() -> None:
-    said = "A tabby. The tabby. One tabby. the red tabby. A cat."
+def test_names_of_one_region_that_differ_by_article_case_or_number_word_are_one_pair() -> None:
+    caption = "A tabby. The tabby. One tabby. the red tabby. A cat."
     spans = [(0, 7), (9, 18), (20, 29), (31, 44), (46, 51)]
     record = row(
         "a",
-        texts=[text(said, id="m/9")],
+        texts=[text(caption, id="m/9")],
         regions=[region(id="m/0", rle=mask((10, 10, 60, 60)))],
         phrases=[phrase("m/9", start, end, ["m/0"]) for start, end in spans],
     )
@@ -95,7 +95,7 @@ def test_expressions_that_differ_by_article_case_or_number_word_and_name_the_sam
         assert left_out(task, record) == {"same_as": 3}  # "The tabby", "One tabby", and "A cat", which is the label
 
 
-def test_the_same_words_for_another_region_are_another_pair() -> None:
+def test_similar_names_of_different_regions_are_different_pairs() -> None:
     record = row(
         "a",
         texts=[text("A tabby and the tabby.", id="m/9")],
@@ -115,12 +115,12 @@ def test_an_expression_is_compared_without_articles_and_numbers(words: str, plai
     assert plain_expression(words) == plain
 
 
-def test_a_phrase_that_is_grounded_nowhere_is_not_asked_for() -> None:
+def test_a_phrase_without_regions_is_in_no_pair() -> None:
     record = row("a", texts=[text(id="m/9")], phrases=[phrase("m/9", 0, 5), phrase("m/9", 0, 5, ["gone/1"])])
     assert made(record, tasks=["<CAPTION_TO_PHRASE_GROUNDING>"]) == Compiled()
 
 
-def test_producers_that_agree_on_a_phrase_are_one_phrase() -> None:
+def test_a_phrase_of_several_producers_is_written_once() -> None:
     record = row(
         "a",
         texts=[text("A cat sleeps.", id="m/9")],
@@ -130,7 +130,7 @@ def test_producers_that_agree_on_a_phrase_are_one_phrase() -> None:
     assert pairs_of("<CAPTION_TO_PHRASE_GROUNDING>", record)[0].target.count("A cat") == 1
 
 
-def test_a_pair_names_every_annotation_it_is_made_of() -> None:
+def test_a_pair_lists_all_annotations_it_was_made_from() -> None:
     pairs = {(pair.task, pair.prompt): pair.annotation_ids for pair in made(pictured()).pairs}
     assert pairs["<REGION_TO_OCR>", "What text is in the region <loc_31><loc_20><loc_156><loc_104>?"] == ["m/4", "m/23"]
     caption = "Locate the phrases in the caption: A green car with two wheels."
@@ -142,7 +142,7 @@ def test_a_pair_names_every_annotation_it_is_made_of() -> None:
 
 def test_pairs_are_rows_of_the_schema() -> None:
     image = {"image_id": "0" * 32, "width": WIDTH, "height": HEIGHT, "uri": "train-00000.tar", "offset": 512}
-    image |= {"length": 99, "split": "train", "licence": "not asked for"}
+    image |= {"length": 99, "split": "train", "licence": "not a column"}
     rows = [pair_row(pair, image) for pair in made(pictured()).pairs]
     table = pa.Table.from_pylist(rows, schema=PAIRS)
     table.validate(full=True)
@@ -150,19 +150,19 @@ def test_pairs_are_rows_of_the_schema() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"tasks": ["<ODD>"]}, "did you mean '<OD>'"),
         ({"order": "size"}, "Unknown order"),
         ({"max_tokens": 3}, "expected 8 and 4"),
     ],
 )
-def test_options_that_cannot_be_are_refused(options: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         Options(**options)
 
 
-# --- whatever the record ---------------------------------------------------------------------------------------
+# --- any record ---------------------------------------------------------------------------------------
 
 
 @st.composite
@@ -186,9 +186,7 @@ def records(draw: st.DrawFn) -> Row:
 
 @settings(max_examples=150, deadline=None)
 @given(records(), st.sampled_from(ORDERS), st.sampled_from([12, 40, 1024]))
-def test_every_pair_of_any_record_is_read_without_a_fault_and_nothing_is_unproven(
-    record: Row, order: Order, limit: int
-) -> None:
+def test_every_pair_of_any_record_parses_without_a_fault_and_is_proven(record: Row, order: Order, limit: int) -> None:
     compiled = made(record, order=order, max_tokens=limit)
     assert not [reason for _, reason in compiled.left_out if reason == "unproven"]
     for pair in compiled.pairs:
@@ -199,10 +197,10 @@ def test_every_pair_of_any_record_is_read_without_a_fault_and_nothing_is_unprove
 
 @settings(max_examples=50, deadline=None)
 @given(records())
-def test_every_object_with_a_label_is_in_detection_or_counted(record: Row) -> None:
+def test_every_object_is_in_a_detection_pair_or_counted(record: Row) -> None:
     compiled = made(record, tasks=["<OD>"])
-    asked = sum(len(pair.annotation_ids) for pair in compiled.pairs)
-    assert asked + sum(compiled.left_out.values()) == sum(one["kind"] == "object" for one in record["regions"])
+    in_pairs = sum(len(pair.annotation_ids) for pair in compiled.pairs)
+    assert in_pairs + sum(compiled.left_out.values()) == sum(one["kind"] == "object" for one in record["regions"])
 
 
 # --- real annotations ----------------------------------------------------------------------------------------------

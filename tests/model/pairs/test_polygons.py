@@ -26,7 +26,7 @@ def parts_of(mask: Mask, max_points: int = 50) -> list[list[float]]:
 
 
 def area(part: list[float]) -> float:
-    """Positive if it runs clockwise as one sees the image."""
+    """Signed area: positive if it runs clockwise in the displayed image."""
     x, y = np.array(part).reshape(-1, 2).T
     return float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)) / 2)
 
@@ -53,7 +53,7 @@ def test_parts_come_largest_first() -> None:
     assert [area(part) for part in parts_of(drawn((0, 0, 5, 5), (10, 10, 30, 30)))] == [400, 25]
 
 
-def test_specks_are_no_parts() -> None:
+def test_tiny_parts_are_dropped() -> None:
     assert len(parts_of(drawn((0, 0, 30, 30), (40, 0, 42, 4)))) == 1
 
 
@@ -67,7 +67,7 @@ def test_an_empty_mask_has_no_outline() -> None:
     assert parts_of(drawn()) == []
 
 
-def test_a_ragged_outline_has_no_more_points_than_asked() -> None:
+def test_a_ragged_outline_has_at_most_max_points_corners() -> None:
     rows, columns = np.mgrid[:400, :400]
     angle, radius = np.arctan2(rows - 200, columns - 200), np.hypot(rows - 200, columns - 200)
     star = radius < 120 + 60 * np.sin(12 * angle)
@@ -81,7 +81,7 @@ def test_a_ragged_outline_has_no_more_points_than_asked() -> None:
     st.lists(st.tuples(*[st.integers(0, 39)] * 4), min_size=1, max_size=6),
     st.integers(4, 50),
 )
-def test_every_outline_is_clockwise_inside_its_limit_and_begins_top_left(
+def test_every_outline_is_clockwise_starts_top_left_and_keeps_the_limit(
     boxes: list[tuple[int, int, int, int]], limit: int
 ) -> None:
     mask = drawn(*((min(a, c), min(b, d), max(a, c) + 1, max(b, d) + 1) for a, b, c, d in boxes))
@@ -92,8 +92,8 @@ def test_every_outline_is_clockwise_inside_its_limit_and_begins_top_left(
         assert corners[0].sum() == corners.sum(axis=1).min()
 
 
-def test_fifty_points_keep_what_people_outlined() -> None:
-    """COCO's own masks, back from the polygons: what a model that learns them by heart could reach."""
+def test_fifty_corners_keep_human_masks() -> None:
+    """IoU of COCO's masks with the polygons made of them: the best that a model trained on these can reach."""
     pytest.importorskip("pycocotools")
     folder = shared("coco/dev")
     overlaps = []

@@ -1,4 +1,4 @@
-"""Annotations to targets and back: the order, the grammar, and that nothing is lost but what half a location is."""
+"""Writing targets: their order and grammar, and that they parse back to within half a location."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def item(label: str, *box: float, start: int = 0, **given: Any) -> Item:
 
 
 def written(task: str, *items: Item, order: Order = "area") -> str:
-    """On 1,000 x 1,000 pixels, with locations as bare numbers."""
+    """The target for an image of 1,000 x 1,000 pixels, with locations as plain numbers."""
     target = checked_target(task, items, width=1000, height=1000, order=order)
     return target.replace("<loc_", " ").replace(">", "").strip()
 
@@ -54,7 +54,7 @@ def test_open_vocabulary_detection_with_outlines_is_the_golden_one() -> None:
 # --- order -----------------------------------------------------------------------------------------------
 
 
-def test_by_area_the_largest_comes_first_and_its_label_gathers_the_others() -> None:
+def test_by_area_the_largest_comes_first_and_labels_are_grouped() -> None:
     items = item("cup", 0, 0, 2, 2), item("cat", 0, 0, 9, 9), item("cup", 0, 0, 20, 20), item("cat", 0, 0, 5, 5)
     assert written("<OD>", *items) == "cup 0 0 20 20 0 0 2 2cat 0 0 9 9 0 0 5 5"
 
@@ -69,13 +69,13 @@ def test_in_reading_order_centres_run_left_to_right_and_labels_are_repeated() ->
     assert written("<OD>", *items, order="reading") == "cat 0 0 2 2cup 0 0 9 9cat 6 0 8 2"
 
 
-def test_an_open_vocabulary_repeats_the_label_and_gathers_nothing() -> None:
+def test_open_vocabulary_detection_repeats_labels() -> None:
     items = item("cat", 0, 0, 2, 2), item("cup", 0, 0, 5, 5), item("cat", 0, 0, 9, 9)
     assert written("<OPEN_VOCABULARY_DETECTION>", *items) == "cat 0 0 9 9cup 0 0 5 5cat 0 0 2 2"
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_phrases_follow_their_text_and_own_several_boxes(order: Order) -> None:
+def test_phrases_are_in_the_order_of_their_text_with_all_their_boxes(order: Order) -> None:
     items = (
         item("a dog", 0, 0, 9, 9, start=20),
         item("two cats", 8, 0, 9, 1, start=3),
@@ -85,13 +85,13 @@ def test_phrases_follow_their_text_and_own_several_boxes(order: Order) -> None:
     assert written("<CAPTION_TO_PHRASE_GROUNDING>", *items, order=order) == target
 
 
-def test_the_same_words_in_two_places_of_a_text_are_two_phrases() -> None:
+def test_a_phrase_that_occurs_twice_is_written_twice() -> None:
     items = item("a cat", 0, 0, 9, 9, start=20), item("a cat", 0, 0, 2, 2, start=3)
     assert written("<CAPTION_TO_PHRASE_GROUNDING>", *items) == "a cat 0 0 2 2a cat 0 0 9 9"
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_printed_words_are_read_from_the_top(order: Order) -> None:
+def test_printed_text_is_sorted_from_the_top(order: Order) -> None:
     items = item("c", 0, 9, 9, 19), item("b", 5, 0, 9, 2), item("a", 0, 0, 4, 2)
     assert [one.label for one in in_target_order("quads", items, order)] == ["a", "b", "c"]
 
@@ -101,31 +101,31 @@ def test_an_unknown_order_is_refused() -> None:
         checked_target("<OD>", [item("cat", 0, 0, 1, 1)], width=9, height=9, order="size")  # type: ignore[arg-type]
 
 
-# --- what cannot be written ------------------------------------------------------------------------------
+# --- invalid items ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "label", ["", " ", "a<b", "a>b", "<loc_5>", "two\nlines", " cat", "cat\t", "\ud83d", "a<and>b"]
 )
-def test_a_label_that_the_grammar_cannot_carry_is_refused(label: str) -> None:
+def test_an_invalid_label_is_refused(label: str) -> None:
     for task in set(BOXES) - {"<REGION_PROPOSAL>"}:
         with pytest.raises(ValueError, match=label_fault(label)):
             checked_target(task, [item(label, 0, 0, 1, 1)], width=9, height=9)
 
 
 @pytest.mark.parametrize("text", ["", " \n", "</s>", "a <loc_5>", "<sep>", "\udc00"])
-def test_a_text_that_the_grammar_cannot_carry_is_refused(text: str) -> None:
+def test_an_invalid_text_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=text_fault(text)):
         checked_target("<CAPTION>", text=text, width=9, height=9)
 
 
 @pytest.mark.parametrize("polygons", [[], [[1.0, 2.0, 3.0, 4.0]], [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]]])
-def test_what_has_no_outline_is_refused(polygons: list[list[float]]) -> None:
+def test_an_item_without_a_valid_outline_is_refused(polygons: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="no_outline"):
         checked_target("<REGION_TO_SEGMENTATION>", [item("", 0, 0, 9, 9, polygons=polygons)], width=9, height=9)
 
 
-# --- what is proven ----------------------------------------------------------------------------------------
+# --- proofs ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_what_has_no_outline_is_refused(polygons: list[list[float]]) -> None:
         item("Cat", 0, 0, 9, 9),
     ],
 )
-def test_a_target_that_says_something_else_is_not_proven(other: Item) -> None:
+def test_a_target_of_another_item_is_not_proven(other: Item) -> None:
     target = checked_target("<OD>", [item("cat", 0, 0, 9, 9)], width=10, height=10)
     assert is_proven("<OD>", target, [item("cat", 0, 0, 9, 9)], width=10, height=10)
     assert not is_proven("<OD>", target, [other], width=10, height=10)
@@ -149,7 +149,7 @@ def test_a_target_with_a_fault_is_not_proven() -> None:
     assert not is_proven("<OD>", target + "dog", [item("cat", 0, 0, 9, 9)], width=10, height=10)
 
 
-def test_an_outline_of_other_parts_is_not_proven() -> None:
+def test_an_outline_with_different_parts_is_not_proven() -> None:
     part = [0.0, 0.0, 9.0, 0.0, 9.0, 9.0]
     own = item("", 0, 0, 9, 9, polygons=[part])
     target = checked_target("<REGION_TO_SEGMENTATION>", [own], width=10, height=10)
@@ -159,7 +159,7 @@ def test_an_outline_of_other_parts_is_not_proven() -> None:
         assert not is_proven("<REGION_TO_SEGMENTATION>", target, [other], width=10, height=10)
 
 
-def test_a_box_that_leaves_the_image_is_proven_where_it_is_inside() -> None:
+def test_a_box_partly_outside_the_image_is_proven_by_its_clipped_part() -> None:
     beyond = item("cat", -5, 2, 12, 8)
     target = checked_target("<OD>", [beyond], width=10, height=10)
     assert is_proven("<OD>", target, [beyond], width=10, height=10)
@@ -173,7 +173,7 @@ labels = st.text(min_size=1, max_size=12).filter(lambda label: not label_fault(l
 
 @st.composite
 def annotated(draw: st.DrawFn) -> tuple[int, int, list[Item]]:
-    """An image and its regions: on its border, of a pixel, of no width, several of one label."""
+    """(width, height, items), including items at the border, of one pixel, without width, and with equal labels."""
     width, height = draw(st.integers(1, 5000)), draw(st.integers(1, 5000))
     xs, ys = (st.one_of(st.floats(0, side), st.sampled_from([0.0, side])) for side in (width, height))
     names = draw(st.lists(labels, min_size=1, max_size=3))
@@ -191,7 +191,7 @@ def annotated(draw: st.DrawFn) -> tuple[int, int, list[Item]]:
 
 @settings(max_examples=60, deadline=None)
 @given(annotated(), st.sampled_from(ORDERS))
-def test_every_target_is_read_back_to_what_it_was_made_of(image: tuple[int, int, list[Item]], order: Order) -> None:
+def test_every_target_parses_back_to_its_items(image: tuple[int, int, list[Item]], order: Order) -> None:
     width, height, items = image
     for name, task in TASKS.items():
         if task.form != "text":
@@ -201,7 +201,7 @@ def test_every_target_is_read_back_to_what_it_was_made_of(image: tuple[int, int,
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(max_size=60))
-def test_every_text_is_read_back_or_refused(text: str) -> None:
+def test_every_text_parses_back_or_is_refused(text: str) -> None:
     if text_fault(text):
         with pytest.raises(ValueError, match="cannot answer"):
             checked_target("<CAPTION>", text=text, width=1, height=1)
@@ -210,8 +210,8 @@ def test_every_text_is_read_back_or_refused(text: str) -> None:
         assert is_proven("<CAPTION>", target, [], text, width=1, height=1)
 
 
-def test_a_box_of_one_pixel_on_4000_is_read_back_to_half_a_location() -> None:
-    """A location is four pixels there: the box has no width after it, and is still one."""
+def test_a_box_of_one_pixel_of_4000_parses_back_to_half_a_location() -> None:
+    """A location is four pixels wide here, so the parsed box has no width, but is still a box."""
     one = item("bird", 2001, 2001, 2002, 2002)
     target = checked_target("<OD>", [one], width=4000, height=4000)
     assert target == "bird<loc_500><loc_500><loc_500><loc_500>"
@@ -219,7 +219,7 @@ def test_a_box_of_one_pixel_on_4000_is_read_back_to_half_a_location() -> None:
 
 
 @pytest.mark.parametrize("task", BOXES)
-def test_two_thousand_regions_are_written_and_read_back(task: str) -> None:
+def test_two_thousand_regions_parse_back(task: str) -> None:
     items = [item(f"thing {n % 7}", n % 50, n // 50, n % 50 + 9, n // 50 + 9, start=n) for n in range(2000)]
     target = checked_target(task, items, width=60, height=60)
     assert is_proven(task, target, in_target_order(task_of(task).form, items, "area"), width=60, height=60)

@@ -1,4 +1,4 @@
-"""What is asked: the sentences of the released checkpoints, to the letter."""
+"""The table of tasks. Prompts are exactly those of the released checkpoints."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ def test_the_prompts_are_the_golden_ones() -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_what_a_prompt_was_given_is_read_back(name: str) -> None:
+def test_the_input_of_a_prompt_is_read_back(name: str) -> None:
     given = GIVEN[TASKS[name].input]
     assert input_of(name, prompt_of(name, given)) == given
 
 
-def test_an_unknown_task_is_told_the_nearest_right_name() -> None:
+def test_an_unknown_task_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match="did you mean '<OCR_WITH_REGION>'"):
         task_of("<OCR_WITH_REGIONS>")
 
 
-def test_what_is_given_to_a_task_that_takes_nothing_is_refused() -> None:
+def test_input_for_a_task_without_input_is_refused() -> None:
     with pytest.raises(ValueError, match="<OD> takes no input"):
         prompt_of("<OD>", "a cat")
 
 
 @pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.input])
-def test_a_task_that_lacks_its_input_is_refused(name: str) -> None:
+def test_a_prompt_without_its_input_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="was given none"):
         prompt_of(name)
 
@@ -50,6 +50,6 @@ def test_a_region_is_four_locations_and_nothing_else(region: str) -> None:
 
 
 @pytest.mark.parametrize("prompt", ["Locate in the image.", "Locate  in the image.", "Locate a cat", "locate a cat in"])
-def test_a_sentence_of_another_task_is_refused(prompt: str) -> None:
+def test_a_prompt_of_another_task_is_refused(prompt: str) -> None:
     with pytest.raises(ValueError, match="is not a prompt of"):
         input_of("<OPEN_VOCABULARY_DETECTION>", prompt)

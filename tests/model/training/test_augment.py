@@ -13,7 +13,7 @@ BOX = "square<loc_200><loc_300><loc_399><loc_499>"
 
 
 def drawn() -> Pixels:
-    """A white square where BOX says it is."""
+    """An image with a white square at BOX."""
     image = np.zeros((SIZE, SIZE, 3), np.uint8)
     image[30:50, 20:40] = 255
     return image
@@ -23,7 +23,7 @@ def pair(target: str = BOX, task: str = "<OD>") -> dict[str, str]:
     return {"task": task, "target": target}
 
 
-def test_boxes_go_where_the_pixels_go() -> None:
+def test_boxes_move_with_the_pixels() -> None:
     augment = Augment(flip=True, scale=0.3, shift=0.1)
     for position in range(50):
         image, target = augment(drawn(), pair(), position)
@@ -34,7 +34,7 @@ def test_boxes_go_where_the_pixels_go() -> None:
         assert np.abs(np.array(found.box) - seen).max() <= 1.5  # a pixel of interpolation and half a bin
 
 
-def test_what_it_does_depends_on_seed_and_position_alone() -> None:
+def test_the_augmentation_depends_only_on_seed_and_position() -> None:
     augment = Augment(flip=True, scale=0.2, shift=0.2, seed=4)
 
     first, again = (augment(drawn(), pair(), 7) for _ in range(2))
@@ -46,7 +46,7 @@ def test_what_it_does_depends_on_seed_and_position_alone() -> None:
 
 
 @pytest.mark.parametrize("task", ["<CAPTION>", "<CAPTION_TO_PHRASE_GROUNDING>", "<REGION_TO_CATEGORY>", "<OCR>"])
-def test_what_an_answer_or_a_prompt_says_of_places_stays_true(task: str) -> None:
+def test_pairs_that_mention_positions_in_text_or_prompt_are_not_augmented(task: str) -> None:
     image = drawn()
 
     changed, target = Augment(flip=True, scale=0.3, shift=0.3)(image, pair("left of it", task), 1)
@@ -55,7 +55,7 @@ def test_what_an_answer_or_a_prompt_says_of_places_stays_true(task: str) -> None
     assert target == "left of it"
 
 
-def test_a_box_that_leaves_the_image_is_not_asked_for() -> None:
+def test_a_box_that_leaves_the_image_is_dropped() -> None:
     corner = "square<loc_0><loc_0><loc_50><loc_50>"
     augment = Augment(shift=0.9)
 
@@ -65,7 +65,7 @@ def test_a_box_that_leaves_the_image_is_not_asked_for() -> None:
     assert any(targets)
 
 
-def test_reading_order_is_that_of_the_moved_boxes() -> None:
+def test_reading_order_follows_the_moved_boxes() -> None:
     two = "a<loc_100><loc_100><loc_199><loc_199>b<loc_800><loc_100><loc_899><loc_199>"
 
     targets = {Augment(flip=True, order="reading")(drawn(), pair(two), position)[1][0] for position in range(20)}

@@ -23,7 +23,7 @@ CELLS = Cells({"cat": 1, "dog": 2}, grid=5)
 NONE = [IGNORED] * 4
 
 
-def test_places_in_the_middle_of_a_box_are_the_objects_and_the_others_background() -> None:
+def test_tokens_in_the_middle_of_a_box_have_its_class_and_the_others_background() -> None:
     # Middles of the places: .1 .3 .5 .7 .9; middle of the box: .26 to .74 across, .12 to .48 down.
     classes, places = CELLS("dog<loc_100><loc_0><loc_899><loc_599>")
 
@@ -32,7 +32,7 @@ def test_places_in_the_middle_of_a_box_are_the_objects_and_the_others_background
     assert places[[0, 5, 12]].tolist() == [NONE] * 3
 
 
-def test_the_smaller_of_two_boxes_has_the_place() -> None:
+def test_where_boxes_overlap_the_smaller_one_counts() -> None:
     large, small = "cat<loc_0><loc_0><loc_999><loc_999>", "dog<loc_400><loc_400><loc_599><loc_599>"
 
     for target in (large + small, small + large):
@@ -41,20 +41,20 @@ def test_the_smaller_of_two_boxes_has_the_place() -> None:
         assert places[12].tolist() == [400, 400, 599, 599]
 
 
-def test_a_label_without_a_class_is_asked_for_its_place_alone() -> None:
+def test_a_label_without_a_class_has_targets_for_its_locations_only() -> None:
     classes, places = CELLS("emu<loc_400><loc_400><loc_599><loc_599>")
 
     assert classes[12] == IGNORED
     assert places[12].tolist() == [400, 400, 599, 599]
 
 
-def test_an_image_without_boxes_is_background_and_of_other_tasks_nothing_is_asked() -> None:
+def test_an_image_without_boxes_is_background_and_other_tasks_are_ignored() -> None:
     assert CELLS("")[0].tolist() == [0] * 25
     assert CELLS(None)[0].tolist() == [IGNORED] * 25
     assert CELLS(None)[1].tolist() == [NONE] * 25
 
 
-def test_places_go_where_flips_scales_and_shifts_take_the_pixels() -> None:
+def test_cells_follow_augmented_pixels() -> None:
     image = np.zeros((100, 100, 3), np.uint8)
     image[30:80, 10:50] = 255
     pair = {"task": "<OD>", "target": "cat<loc_100><loc_300><loc_499><loc_799>"}
@@ -130,17 +130,17 @@ def batch_of(world: tuple[PairStore, Florence]) -> tuple[dict[str, Tensor], list
     return batch.tensors, batch.tasks
 
 
-def test_only_samples_of_object_detection_are_asked(world: tuple[PairStore, Florence]) -> None:
+def test_only_samples_of_object_detection_have_cell_targets(world: tuple[PairStore, Florence]) -> None:
     tensors, tasks = batch_of(world)
 
-    asked = (tensors["cell_classes"] != IGNORED).any(dim=1).tolist()
+    has_targets = (tensors["cell_classes"] != IGNORED).any(dim=1).tolist()
 
-    assert asked == [task == "<OD>" for task in tasks]
-    assert {True, False} == set(asked)
+    assert has_targets == [task == "<OD>" for task in tasks]
+    assert {True, False} == set(has_targets)
     assert (tensors["cell_classes"] > 0).any()
 
 
-def test_the_head_changes_no_loss_of_the_model_and_reaches_tower_and_embeddings(
+def test_the_head_does_not_change_the_models_loss_and_trains_tower_and_embeddings(
     world: tuple[PairStore, Florence],
 ) -> None:
     store, florence = world
@@ -166,7 +166,7 @@ def test_the_head_changes_no_loss_of_the_model_and_reaches_tower_and_embeddings(
     florence.model.zero_grad()
 
 
-def test_classes_are_the_labels_of_the_set(world: tuple[PairStore, Florence]) -> None:
+def test_classes_are_the_labels_of_the_pairs(world: tuple[PairStore, Florence]) -> None:
     store, _ = world
     classes = classes_of(store)
 

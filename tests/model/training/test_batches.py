@@ -34,7 +34,7 @@ def batches(of: World, scratch: Path, **options: int) -> Batches:
     return Batches(store, PixelStore(florence.size), florence, Schedule(store.counts), **{"batch_size": 8, **options})
 
 
-def test_a_batch_is_what_the_checkpoints_own_processor_makes(world: World, tmp_path: Path) -> None:
+def test_a_batch_equals_the_output_of_the_checkpoints_processor(world: World, tmp_path: Path) -> None:
     _, florence = world
     made = batches(world, tmp_path)
     (batch,) = made.step(0)
@@ -53,7 +53,7 @@ def test_a_batch_is_what_the_checkpoints_own_processor_makes(world: World, tmp_p
 
 
 @pytest.mark.parametrize("shape", [(96, 96), (480, 640), (37, 800)])
-def test_pixels_of_any_photo_are_the_processors(world: World, shape: tuple[int, int]) -> None:
+def test_pixels_equal_those_of_the_processor(world: World, shape: tuple[int, int]) -> None:
     _, florence = world
     photo = np.random.default_rng(0).integers(0, 256, (*shape, 3)).astype(np.uint8)
 
@@ -62,7 +62,7 @@ def test_pixels_of_any_photo_are_the_processors(world: World, shape: tuple[int, 
     assert torch.allclose(own, florence.pixel_values([photo]), atol=1e-5)
 
 
-def test_workers_and_parts_cut_the_same_step(world: World, tmp_path: Path) -> None:
+def test_workers_and_micro_batches_split_the_same_step(world: World, tmp_path: Path) -> None:
     (whole,) = batches(world, tmp_path / "0").step(3)
     cut = [
         part.tensors["pixel_values"]
@@ -75,12 +75,12 @@ def test_workers_and_parts_cut_the_same_step(world: World, tmp_path: Path) -> No
     assert sums == sorted(float(image.double().sum()) for image in whole.tensors["pixel_values"])
 
 
-def test_a_batch_that_cannot_be_cut_is_refused(world: World, tmp_path: Path) -> None:
+def test_a_batch_that_cannot_be_split_is_refused(world: World, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="A batch of 8 cannot be split into 3 parts"):
         batches(world, tmp_path, accumulate=3)
 
 
-def test_an_image_that_is_gone_or_broken_is_counted_and_not_learned(tmp_path: Path) -> None:
+def test_a_missing_or_broken_image_is_counted_and_has_no_labels(tmp_path: Path) -> None:
     file = write_pairs(tmp_path, images=8, tasks=["<OD>"])
     florence = untrained(file)
     (tmp_path / "2.png").unlink()
@@ -93,7 +93,7 @@ def test_an_image_that_is_gone_or_broken_is_counted_and_not_learned(tmp_path: Pa
     assert int((batch.tensors["labels"] == IGNORED).all(dim=1).sum()) == 2
 
 
-def test_steps_made_ahead_are_those_made_one_by_one(world: World, tmp_path: Path) -> None:
+def test_steps_prepared_ahead_equal_those_made_one_by_one(world: World, tmp_path: Path) -> None:
     made = batches(world, tmp_path)
 
     ahead = [parts[0].tensors["labels"] for parts in made.steps(2, 12)]
@@ -103,7 +103,7 @@ def test_steps_made_ahead_are_those_made_one_by_one(world: World, tmp_path: Path
         assert torch.equal(labels, made.step(number)[0].tensors["labels"])
 
 
-def test_pairs_are_laid_out_by_task_in_the_order_of_their_files(world: World, tmp_path: Path) -> None:
+def test_pairs_are_grouped_by_task_in_the_order_of_their_files(world: World, tmp_path: Path) -> None:
     file, florence = world
     store = open_pairs([file], florence, tmp_path)
     table = pq.read_table(file)
@@ -114,7 +114,7 @@ def test_pairs_are_laid_out_by_task_in_the_order_of_their_files(world: World, tm
         assert [store.pair(task, row)["target"] for row in range(count)] == own["target"].to_pylist()
 
 
-def test_only_tasks_and_images_asked_for_are_read(world: World, tmp_path: Path) -> None:
+def test_only_chosen_tasks_and_images_are_read(world: World, tmp_path: Path) -> None:
     file, florence = world
     images = pq.read_table(file)["image_id"].unique().to_pylist()[:3]
 
@@ -123,7 +123,7 @@ def test_only_tasks_and_images_asked_for_are_read(world: World, tmp_path: Path) 
     assert store.counts == {"<OD>": 3}
 
 
-def test_what_the_network_has_no_room_for_is_left_out_and_counted(world: World, tmp_path: Path) -> None:
+def test_pairs_too_long_for_the_network_are_left_out_and_counted(world: World, tmp_path: Path) -> None:
     file, florence = world
     rows = pq.read_table(file).to_pylist()
     rows[0]["target"] = "a very long story " * 600
@@ -136,7 +136,7 @@ def test_what_the_network_has_no_room_for_is_left_out_and_counted(world: World, 
     assert sum(store.counts.values()) == len(rows) - 2
 
 
-def test_audit_images_are_not_trained_on(world: World, tmp_path: Path) -> None:
+def test_pairs_of_audit_images_are_refused(world: World, tmp_path: Path) -> None:
     file, florence = world
     rows = pq.read_table(file).to_pylist()
     rows[3]["split"] = "audit-test"

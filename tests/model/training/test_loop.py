@@ -1,4 +1,4 @@
-"""The loop: what a resumed, an accumulated and a shared training must come to."""
+"""The training loop: resumed, with micro-batches, and with several workers, it gives the same weights."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COURSE = Course(steps=6, batch_size=8, warmup=2, learning_rate=2e-3, checkpoint_
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pairs and a checkpoint in init/."""
+    """A folder with pairs and, in init/, a checkpoint."""
     folder = tmp_path_factory.mktemp("world")
     untrained(write_pairs(folder)).save(folder / "init")
     return folder
@@ -72,13 +72,13 @@ def of(florence: Florence, folder: Path, course: Course, *, keep: str, rank: int
 
 @pytest.fixture(scope="module")
 def alone(folder: Path) -> tuple[list[float], dict[str, Tensor]]:
-    """What `told` says of a training that nothing disturbed, and its final weights."""
+    """(figures, weights) of an undisturbed training."""
     one = training(folder)
-    return told(one), one.weights()
+    return figures(one), one.weights()
 
 
-def told(one: Training) -> list[float]:
-    """Of each step the loss, the gradient's norm and the auxiliary head's two losses."""
+def figures(one: Training) -> list[float]:
+    """The loss, the gradient norm and the two losses of the auxiliary head, of each step."""
     return [value for step in one.run() for value in (step.loss, step.norm, *map(_mean, _cells(step)))]
 
 
@@ -98,7 +98,7 @@ def test_the_losses_fall(alone: tuple[list[float], Any]) -> None:
     assert last[3] < first[3] - 0.02
 
 
-def test_a_training_that_was_cut_off_ends_with_the_same_weights(
+def test_an_interrupted_training_ends_with_the_same_weights(
     folder: Path, alone: tuple[list[float], dict[str, Tensor]]
 ) -> None:
     steps: Iterator[Any] = training(folder, keep="cut").run()
@@ -106,12 +106,12 @@ def test_a_training_that_was_cut_off_ends_with_the_same_weights(
         next(steps)
     resumed = training(folder, keep="cut")
 
-    assert told(resumed) == alone[0][4 * 4 :]
+    assert figures(resumed) == alone[0][4 * 4 :]
     assert resumed.weights().keys() == alone[1].keys()
     assert all(torch.equal(value, alone[1][name]) for name, value in resumed.weights().items())
 
 
-def test_only_two_checkpoints_are_kept_and_half_a_one_is_none(folder: Path) -> None:
+def test_two_checkpoints_are_kept_and_an_incomplete_one_is_ignored(folder: Path) -> None:
     storage = Storage(str(folder))
     for _ in training(folder, Course(steps=9, batch_size=2, checkpoint_every=2), keep="many").run():
         pass
@@ -124,7 +124,7 @@ def test_only_two_checkpoints_are_kept_and_half_a_one_is_none(folder: Path) -> N
     assert found[2]["step"] == 6
 
 
-def test_checkpoints_of_another_training_are_refused(folder: Path) -> None:
+def test_checkpoints_with_another_key_are_refused(folder: Path) -> None:
     for _ in training(folder, Course(steps=3, batch_size=2, checkpoint_every=2), keep="other").run():
         pass
 
@@ -132,20 +132,20 @@ def test_checkpoints_of_another_training_are_refused(folder: Path) -> None:
         Checkpoints(Storage(str(folder)), "other", "another key").last()
 
 
-def test_parts_of_a_batch_come_to_what_the_whole_does(
+def test_micro_batches_give_the_same_weights_as_whole_batches(
     folder: Path, alone: tuple[list[float], dict[str, Tensor]]
 ) -> None:
     course = replace(COURSE, accumulate=4, checkpoint_every=0)
 
-    assert told(training(folder, course)) == pytest.approx(alone[0], rel=1e-3)
+    assert figures(training(folder, course)) == pytest.approx(alone[0], rel=1e-3)
 
 
-def test_two_workers_come_to_what_one_does(folder: Path, alone: tuple[list[float], dict[str, Tensor]]) -> None:
+def test_two_workers_give_the_same_weights_as_one(folder: Path, alone: tuple[list[float], dict[str, Tensor]]) -> None:
     torch.multiprocessing.spawn(_worker, (folder,), nprocs=2)
 
-    workers = [torch.load(folder / f"told-{rank}.pt", weights_only=True) for rank in (0, 1)]
+    workers = [torch.load(folder / f"figures-{rank}.pt", weights_only=True) for rank in (0, 1)]
 
-    assert workers[0]["told"] == pytest.approx(alone[0], rel=1e-3)
+    assert workers[0]["figures"] == pytest.approx(alone[0], rel=1e-3)
     for name, value in workers[0]["weights"].items():
         assert torch.equal(value, workers[1]["weights"][name])
         assert torch.allclose(value, alone[1][name], atol=5e-3)
@@ -155,11 +155,11 @@ def _worker(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
     one = training(folder, replace(COURSE, checkpoint_every=0), rank=rank, world=2)
-    torch.save({"told": told(one), "weights": one.weights()}, folder / f"told-{rank}.pt")
+    torch.save({"figures": figures(one), "weights": one.weights()}, folder / f"figures-{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-def test_a_training_that_falls_apart_says_so(folder: Path) -> None:
+def test_a_training_that_diverges_is_stopped(folder: Path) -> None:
     broken = training(folder, Course(steps=50, batch_size=4, warmup=0, learning_rate=1e18, clip=1e30))
 
     with pytest.raises(RunFailed, match=r"Training diverged at step \d+: the norm of its gradient is (nan|inf)"):
@@ -167,7 +167,7 @@ def test_a_training_that_falls_apart_says_so(folder: Path) -> None:
             pass
 
 
-def test_the_rate_rises_then_falls_to_its_share() -> None:
+def test_the_learning_rate_rises_then_falls_to_its_final_share() -> None:
     course = Course(steps=1100, warmup=100, learning_rate=1.0, final_share=0.02)
 
     rates = [course.rate(step) for step in range(1101)]

@@ -45,7 +45,7 @@ def test_the_loss_is_the_cross_entropy_of_logits_and_labels(made: Made) -> None:
     assert float(whole.loss) == pytest.approx(float(flat), rel=1e-5)  # transformers < 5.13 fails here
 
 
-def test_a_token_is_told_by_those_before_it_and_never_by_itself(made: Made) -> None:
+def test_a_token_is_predicted_from_those_before_it_only(made: Made) -> None:
     florence, tensors = made
     other = {name: value.clone() for name, value in tensors.items()}
     other["labels"][:, 5:] = florence.vocabulary.first_location  # all that comes from place 5 on
@@ -57,7 +57,7 @@ def test_a_token_is_told_by_those_before_it_and_never_by_itself(made: Made) -> N
     assert not torch.allclose(before[:, 6:], after[:, 6:], atol=1e-2)
 
 
-def test_padding_contributes_nothing(made: Made) -> None:
+def test_padding_does_not_change_the_loss(made: Made) -> None:
     florence, tensors = made
     padded = dict(tensors)
     padded["labels"] = nn.functional.pad(tensors["labels"], (0, 5), value=IGNORED)
@@ -71,7 +71,7 @@ def test_padding_contributes_nothing(made: Made) -> None:
     assert torch.allclose(losses, same_losses, rtol=1e-4)
 
 
-def test_a_sample_without_labels_contributes_nothing(made: Made) -> None:
+def test_a_sample_without_labels_does_not_change_the_loss(made: Made) -> None:
     florence, tensors = made
     blank = dict(tensors, labels=tensors["labels"].clone())
     blank["labels"][0] = IGNORED
@@ -83,7 +83,7 @@ def test_a_sample_without_labels_contributes_nothing(made: Made) -> None:
     assert float(losses[1:].sum()) > 0
 
 
-def test_soft_locations_forgive_the_neighbour_and_leave_words_alone(made: Made) -> None:
+def test_soft_locations_reduce_the_loss_of_near_misses_and_not_of_words(made: Made) -> None:
     florence, _ = made
     first = florence.vocabulary.first_location
     soft, plain = objective(florence, soft=20.0), objective(florence)

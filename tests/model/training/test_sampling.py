@@ -12,7 +12,7 @@ from model.training.sampling import Schedule, shuffled
 
 
 @given(size=st.integers(1, 3000), key=st.integers(0, 2**64 - 1))
-def test_an_order_has_every_number_once(size: int, key: int) -> None:
+def test_an_order_is_a_permutation(size: int, key: int) -> None:
     order = shuffled(np.arange(size), size, key)
 
     assert sorted(order.tolist()) == list(range(size))
@@ -37,7 +37,7 @@ def test_a_task_has_its_share_of_an_epoch(temperature: float, shares: tuple[int,
     assert tuple(Counter(tasks.tolist())[number] for number in (0, 1)) == shares
 
 
-def test_every_pair_comes_before_one_comes_again() -> None:
+def test_no_pair_repeats_before_all_were_drawn() -> None:
     schedule = Schedule({"<OD>": 60, "<CAPTION>": 7}, temperature=0.5, seed=3)
 
     tasks, rows = schedule.at(np.arange(20 * len(schedule)))
@@ -49,7 +49,7 @@ def test_every_pair_comes_before_one_comes_again() -> None:
         assert max(seen.values()) - min(seen.values()) <= 2  # positions of an epoch are shuffled, so its end is ragged
 
 
-def test_a_position_is_the_same_pair_whoever_asks() -> None:
+def test_a_position_always_gives_the_same_pair() -> None:
     schedule, again = (Schedule({"<OD>": 50, "<OCR>": 20}, temperature=0.7, seed=5) for _ in range(2))
     whole = schedule.at(np.arange(400))
 
@@ -60,7 +60,7 @@ def test_a_position_is_the_same_pair_whoever_asks() -> None:
         assert rows.tolist() == whole[1][start : start + 16].tolist()
 
 
-def test_seeds_and_epochs_have_other_orders() -> None:
+def test_orders_differ_by_seed_and_epoch() -> None:
     def order(seed: int, epoch: int) -> list[int]:
         schedule = Schedule({"<OD>": 200}, seed=seed)
         return schedule.at(np.arange(200) + 200 * epoch)[1].tolist()
@@ -71,6 +71,6 @@ def test_seeds_and_epochs_have_other_orders() -> None:
     assert len({tuple(one) for one in orders}) == 4
 
 
-def test_nothing_to_train_on_is_told() -> None:
+def test_no_pairs_at_all_are_refused() -> None:
     with pytest.raises(ConfigError, match="nothing to train on"):
         Schedule({"<OD>": 0})

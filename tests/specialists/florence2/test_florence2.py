@@ -35,18 +35,18 @@ def sample(**annotations: Any) -> Sample:
     return Sample("0" * 32, 100, 50, np.zeros((50, 100, 3), np.uint8), **annotations)
 
 
-def said(task: str, target: str) -> Prediction:
-    """As if the model had answered this, with the scores it has for it."""
+def prediction_of(task: str, target: str) -> Prediction:
+    """A prediction with this answer, and with the scores that the tiny model gives it."""
     pixels = np.zeros((50, 100, 3), np.uint8)
     return score(tiny(), [pixels], [make_question(0, task, GIVEN[TASKS[task].input])], [target])[0]
 
 
-def reply(task: str, target: str, subject: Any = None, **annotations: Any) -> Answer:
-    reply = AnswerBuilder(sample(**annotations))
-    reply.add(task, said(task, target), subject)
-    answer = reply.finish()
+def answer_of(task: str, target: str, subject: Any = None, **annotations: Any) -> Answer:
+    builder = AnswerBuilder(sample(**annotations))
+    builder.add(task, prediction_of(task, target), subject)
+    answer = builder.finish()
     gives = (*TASKS[task].makes, "image_scores")
-    assert check_answer(answer, reply.sample, gives) == ""
+    assert check_answer(answer, builder.sample, gives) == ""
     return answer
 
 
@@ -55,22 +55,22 @@ def faults(answer: Answer) -> dict[str, float]:
 
 
 def test_a_caption_is_a_text_of_its_granularity_with_the_mean_probability_of_its_tokens() -> None:
-    answer = reply("<DETAILED_CAPTION>", "a red ball")
+    answer = answer_of("<DETAILED_CAPTION>", "a red ball")
     (text,) = answer.texts
     assert (text.text, text.granularity, text.score_kind) == ("a red ball", "detailed", "token_probability")
-    assert text.score == said("<DETAILED_CAPTION>", "a red ball").likelihood.text > 0
+    assert text.score == prediction_of("<DETAILED_CAPTION>", "a red ball").likelihood.text > 0
 
 
 def test_a_detected_object_is_a_box_with_the_probability_of_its_label_and_place() -> None:
-    answer = reply("<OD>", f"ball{BOX}ring{BOX}")
+    answer = answer_of("<OD>", f"ball{BOX}ring{BOX}")
     assert [region.label for region in answer.regions] == ["ball", "ring"]
     assert (answer.regions[0].x1, answer.regions[0].y2) == pytest.approx((10.05, 30.025))
-    scores = said("<OD>", f"ball{BOX}ring{BOX}").likelihood.regions
+    scores = prediction_of("<OD>", f"ball{BOX}ring{BOX}").likelihood.regions
     assert [region.score for region in answer.regions] == [found.score for found in scores]
 
 
 def test_a_described_region_is_a_box_without_a_label_and_a_brief_text() -> None:
-    answer = reply("<DENSE_REGION_CAPTION>", f"a small red ball{BOX}")
+    answer = answer_of("<DENSE_REGION_CAPTION>", f"a small red ball{BOX}")
     assert answer.regions[0].label == ""
     assert [(text.region_id, text.text, text.granularity) for text in answer.region_texts] == [
         (answer.regions[0].id, "a small red ball", "brief")
@@ -78,21 +78,21 @@ def test_a_described_region_is_a_box_without_a_label_and_a_brief_text() -> None:
 
 
 def test_printed_words_are_a_text_region_with_its_quad() -> None:
-    answer = reply("<OCR_WITH_REGION>", f"OPEN{OUTLINE}")
+    answer = answer_of("<OCR_WITH_REGION>", f"OPEN{OUTLINE}")
     region = answer.regions[0]
     assert (region.kind, len(region.quad), round(region.y1, 3), round(region.y2, 3)) == ("text", 8, 10.025, 30.025)
     assert [(text.text, text.granularity) for text in answer.region_texts] == [("OPEN", "ocr")]
 
 
 def test_a_box_of_one_location_is_as_wide_as_that_location() -> None:
-    (region,) = reply("<REGION_PROPOSAL>", "<loc_0><loc_0><loc_0><loc_999>").regions
+    (region,) = answer_of("<REGION_PROPOSAL>", "<loc_0><loc_0><loc_0><loc_999>").regions
     assert (region.x1, region.x2) == pytest.approx((0.0, 0.1))
 
 
-def test_a_phrase_names_the_region_that_is_there_or_else_its_own_box() -> None:
+def test_a_phrase_names_an_existing_region_or_a_new_one() -> None:
     elsewhere = "<loc_600><loc_0><loc_900><loc_100>"
     target = f"A cat{BOX}a hat{elsewhere}a hat{elsewhere}"
-    answer = reply("<CAPTION_TO_PHRASE_GROUNDING>", target, TEXT, texts=[TEXT], regions=[REGION])
+    answer = answer_of("<CAPTION_TO_PHRASE_GROUNDING>", target, TEXT, texts=[TEXT], regions=[REGION])
     assert [(phrase.char_start, phrase.char_end) for phrase in answer.phrases] == [(0, 5), (7, 12), (17, 22)]
     assert [phrase.region_ids for phrase in answer.phrases] == [
         ["objects/3"],
@@ -102,49 +102,49 @@ def test_a_phrase_names_the_region_that_is_there_or_else_its_own_box() -> None:
 
 
 def test_a_phrase_that_is_not_in_its_text_is_counted() -> None:
-    answer = reply("<CAPTION_TO_PHRASE_GROUNDING>", f"a dog{BOX}", TEXT)
+    answer = answer_of("<CAPTION_TO_PHRASE_GROUNDING>", f"a dog{BOX}", TEXT)
     assert not answer.phrases
     assert not answer.regions
     assert faults(answer) == {"<CAPTION_TO_PHRASE_GROUNDING> not_in_text": 1}
 
 
-def test_a_mask_goes_to_the_region_that_was_asked_about() -> None:
-    (mask,) = reply("<REGION_TO_SEGMENTATION>", OUTLINE, REGION, regions=[REGION]).regions
+def test_a_mask_is_merged_into_the_region_of_the_question() -> None:
+    (mask,) = answer_of("<REGION_TO_SEGMENTATION>", OUTLINE, REGION, regions=[REGION]).regions
     assert (mask.merged_into, mask.label, mask.x1) == ("objects/3", "cat", REGION.x1)
     assert mask.rle
 
 
-def test_a_referred_thing_is_a_box_around_its_mask_with_the_name_asked_for() -> None:
-    (region,) = reply("<REFERRING_EXPRESSION_SEGMENTATION>", OUTLINE, "red ball").regions
+def test_an_outline_for_a_name_is_a_region_with_that_label() -> None:
+    (region,) = answer_of("<REFERRING_EXPRESSION_SEGMENTATION>", OUTLINE, "red ball").regions
     assert region.label == "red ball"
     assert region.rle
     assert (region.x1, region.y1, region.x2, region.y2) == pytest.approx((10, 10, 50, 30), abs=1)
 
 
-def test_an_outline_that_holds_no_pixel_is_counted() -> None:
-    answer = reply("<REGION_TO_SEGMENTATION>", "<loc_5><loc_5>" * 3, REGION)
+def test_an_outline_without_a_pixel_is_counted() -> None:
+    answer = answer_of("<REGION_TO_SEGMENTATION>", "<loc_5><loc_5>" * 3, REGION)
     assert not answer.regions
     assert faults(answer) == {"<REGION_TO_SEGMENTATION> empty_mask": 1}
 
 
 @pytest.mark.parametrize(("task", "granularity"), [("<REGION_TO_CATEGORY>", "candidate"), ("<REGION_TO_OCR>", "ocr")])
-def test_a_text_of_a_region_is_that_regions(task: str, granularity: str) -> None:
-    (text,) = reply(task, "ball", REGION).region_texts
+def test_a_text_for_a_region_has_its_id_and_granularity(task: str, granularity: str) -> None:
+    (text,) = answer_of(task, "ball", REGION).region_texts
     assert (text.region_id, text.text, text.granularity) == ("objects/3", "ball", granularity)
 
 
-def test_what_is_malformed_is_counted_and_the_rest_is_given() -> None:
-    answer = reply("<OD>", f"ball{BOX}ring<loc_9>ring<loc_9><loc_9><loc_1><loc_1>")
+def test_faults_are_counted_and_the_valid_regions_kept() -> None:
+    answer = answer_of("<OD>", f"ball{BOX}ring<loc_9>ring<loc_9><loc_9><loc_1><loc_1>")
     assert [region.label for region in answer.regions] == ["ball"]
     assert faults(answer) == {"<OD> inverted_box": 1, "<OD> location_count": 1}
 
 
-def test_a_text_that_was_cut_off_is_not_given() -> None:
-    whole = said("<CAPTION>", "a red ball")
+def test_a_text_that_was_cut_off_is_left_out() -> None:
+    whole = prediction_of("<CAPTION>", "a red ball")
     cut = Prediction(whole.ids, whole.parsed, whole.likelihood, cut=True)
-    reply = AnswerBuilder(sample())
-    reply.add("<CAPTION>", cut)
-    answer = reply.finish()
+    builder = AnswerBuilder(sample())
+    builder.add("<CAPTION>", cut)
+    answer = builder.finish()
     assert not answer.texts
     assert faults(answer) == {"<CAPTION> cut": 1}
 
@@ -165,7 +165,7 @@ def test_a_text_that_was_cut_off_is_not_given() -> None:
         (["<REGION_TO_OCR>", "<OCR_WITH_REGION>"], {"pixels", "ocr"}, set(), {"ocr", "region_texts"}),
     ],
 )
-def test_what_it_needs_and_gives_follows_from_its_tasks(
+def test_needs_and_gives_follow_from_the_tasks(
     checkpoint: str, tasks: list[str], needs: set[str], uses: set[str], gives: set[str]
 ) -> None:
     made = Florence2(checkpoint=checkpoint, tasks=tasks)
@@ -184,15 +184,13 @@ def test_what_it_needs_and_gives_follows_from_its_tasks(
         ({"tasks": ["<OD>"], "max_new_tokens": 2}, "max_new_tokens is 2"),
     ],
 )
-def test_a_wrong_option_is_told_in_one_sentence(options: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(ConfigError) as told:
+def test_an_invalid_option_is_refused(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError) as error:
         Florence2(checkpoint="owner/some", **options)
-    assert sentence in str(told.value)
+    assert sentence in str(error.value)
 
 
-def test_a_model_that_is_trained_again_annotates_again_and_one_that_is_moved_does_not(
-    checkpoint: str, tmp_path: Path
-) -> None:
+def test_the_key_changes_with_the_weights_and_not_with_their_folder(checkpoint: str, tmp_path: Path) -> None:
     def key(folder: str | Path) -> str:
         (node,) = build({"f": {"use": "florence2", "checkpoint": str(folder), "tasks": ["<OD>"]}}, CATALOG)
         return node.key
@@ -203,13 +201,13 @@ def test_a_model_that_is_trained_again_annotates_again_and_one_that_is_moved_doe
     assert key("owner/some") != key("owner/other")
 
 
-def test_a_folder_that_is_no_checkpoint_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "gone"):
         with pytest.raises(ConfigError, match=r"safetensors|No checkpoint at"):
             _ = Florence2(checkpoint=str(place), tasks=["<OD>"]).weights
 
 
-def test_every_task_is_answered_by_a_random_model_and_the_tower_sees_each_image_once(checkpoint: str) -> None:
+def test_a_random_model_answers_every_task_and_encodes_each_image_once(checkpoint: str) -> None:
     tasks = [task.name for task in TASKS.values() if task.makes]
     made = Florence2(checkpoint=checkpoint, tasks=tasks, names=["red ball", "ring"], max_new_tokens=24)
     made.load()
