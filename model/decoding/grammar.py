@@ -108,10 +108,10 @@ _CACHE: WeakKeyDictionary[Vocabulary, dict[tuple[int, str], Grammar]] = WeakKeyD
 def grammar_of(florence: Florence) -> Grammar:
     """The grammar of a model, cached by vocabulary and device."""
     key = int(florence.model.lm_head.out_features), str(florence.device)
-    made = _CACHE.setdefault(florence.vocabulary, {})
-    if key not in made:
-        made[key] = Grammar(florence.vocabulary, *key)
-    return made[key]
+    grammars = _CACHE.setdefault(florence.vocabulary, {})
+    if key not in grammars:
+        grammars[key] = Grammar(florence.vocabulary, *key)
+    return grammars[key]
 
 
 class _TableBuilder:
@@ -121,11 +121,11 @@ class _TableBuilder:
         self.starts: dict[Form, int] = {}
         self.bounded: list[bool] = [False]
         self._width = width
-        places = slice(vocabulary.first_location, vocabulary.first_location + BINS)
+        locations = slice(vocabulary.first_location, vocabulary.first_location + BINS)
         self._ids: dict[str, int | slice] = {
             BEGIN: vocabulary.bos,
             END: vocabulary.eos,
-            LOCATION: places,
+            LOCATION: locations,
             **vocabulary.marks,
         }
         self._rows = [self._row({}, {})]
@@ -143,14 +143,14 @@ class _TableBuilder:
     def _add(self, machine: Mapping[str, Edges], automaton: ByteAutomaton, after_tokens: npt.NDArray[np.int16]) -> int:
         """Append the states of one automaton. Returns its initial state."""
         edges = _with_begins(machine)
-        numbers = {name: len(self._rows) + place for place, name in enumerate((*edges, "label"))} | {_DONE: 0}
+        numbers = {name: len(self._rows) + offset for offset, name in enumerate((*edges, "label"))} | {_DONE: 0}
         words = np.where(after_tokens >= 0, after_tokens + numbers["label"], FORBIDDEN).astype(np.int16)
         for name, own in edges.items():
             self._rows.append(self._row(own, numbers, words[0]))
             self.bounded.append(name in _BOUNDED)
         if "label" in machine:
-            for follows, whole in zip(words, automaton.is_final, strict=True):
-                row = self._row(machine["label"] if whole else {}, numbers)
+            for follows, is_final in zip(words, automaton.is_final, strict=True):
+                row = self._row(machine["label"] if is_final else {}, numbers)
                 self._rows.append(np.where(follows >= 0, follows, row))
                 self.bounded.append(False)
         return numbers["begin0"]

@@ -25,20 +25,20 @@ SCORE_KIND = "token_probability"
 
 
 class TokenScores(NamedTuple):
-    """Log-probabilities, one for each token: of itself, and of all locations near it (0 if it is no location)."""
+    """Log-probabilities of each token (`tokens`), and of all locations near it (`near`; 0 if it is no location)."""
 
     tokens: Tensor
     near: Tensor
 
 
 def token_scores(logits: Tensor, chosen: Tensor, first_location: int, tolerance: float = TOLERANCE) -> TokenScores:
-    """`logits`: tokens x vocabulary, float32; `chosen`: the token ids that were written."""
+    """Score written tokens. `logits`: tokens x vocabulary, float32; `chosen`: the ids of the tokens."""
     import torch
 
-    whole = logits.logsumexp(dim=-1)
-    tokens = logits.gather(1, chosen[:, None])[:, 0] - whole
-    places = slice(first_location, first_location + BINS)
-    mass = (logits[:, places] - whole[:, None]).double().exp().cumsum(dim=1)
+    total = logits.logsumexp(dim=-1)
+    tokens = logits.gather(1, chosen[:, None])[:, 0] - total
+    locations = slice(first_location, first_location + BINS)
+    mass = (logits[:, locations] - total[:, None]).double().exp().cumsum(dim=1)
     mass = torch.nn.functional.pad(mass, (1, 0))
     reach = round(tolerance * BINS)
     bins = chosen - first_location
@@ -67,7 +67,7 @@ class RegionScore(NamedTuple):
 
 @dataclass(slots=True)
 class Likelihood:
-    """`regions`: for each region of the answer. `text`: geometric mean of the tokens of a text; 0 if there is none.
+    """Scores of an answer: of each region, and of its text (geometric mean over tokens; 0 if there is no text).
 
     `mean_log_prob`: over all tokens except <s>, including </s>.
     """
@@ -85,7 +85,10 @@ def likelihood(
     near: Sequence[float],
     words: Vocabulary,
 ) -> Likelihood:
-    """`ids`: tokens of the answer; `tokens`, `near`: their TokenScores; `parsed`: what the parser read from them."""
+    """Score the parts of an answer.
+
+    `ids`: its tokens; `tokens`, `near`: their TokenScores; `parsed`: what the parser read from them.
+    """
     written = [token for token, number in zip(tokens, ids, strict=True) if number not in (words.bos, words.pad)]
     text = [token for token, number in zip(tokens, ids, strict=True) if number not in (words.bos, words.pad, words.eos)]
     is_text = task_of(task).form == "text" and text
@@ -98,12 +101,12 @@ def likelihood(
 
 def _region_score(task: str, region: ParsedRegion, tokens: Sequence[float], near: Sequence[float]) -> RegionScore:
     label = list(tokens[slice(*region.label_at)]) if region.label_at else []
-    places = [place for start, end in region.locations_at for place in range(start, end)]
+    positions = [position for start, end in region.locations_at for position in range(start, end)]
     product, mean = math.exp(sum(label)), math.exp(_mean(label))
-    location = math.exp(_mean([near[place] for place in places]))
+    location = math.exp(_mean([near[position] for position in positions]))
     # By the product a sentence would always score lower than a single word.
     score = (mean if task_of(task).has_text_labels else product) * location
-    exact = _mean([*label, *(tokens[place] for place in places)])
+    exact = _mean([*label, *(tokens[position] for position in positions)])
     return RegionScore(product, mean, location, min(1.0, score), exact)
 
 

@@ -35,7 +35,7 @@ Location = Literal["argmax", "median"]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """`ids`: the answer's tokens including </s>; positions in `parsed` are positions in `ids`.
+    """One answer. `ids`: its tokens including </s>; positions in `parsed` are positions in `ids`.
 
     `cut`: the answer reached the token limit. Constrained ones are closed in time, but the model may have had more.
     """
@@ -137,7 +137,7 @@ Written = tuple[list[int], list[float], list[float]]  # token ids, and TokenScor
 
 
 class _GreedyDecoder:
-    """`limit`: most tokens of an answer."""
+    """Writes the answers of one batch at a time. `limit`: most tokens of an answer."""
 
     def __init__(self, florence: Florence, limit: int, constrained: bool, location: Location) -> None:
         self.florence, self.limit, self.location = florence, limit, location
@@ -152,9 +152,9 @@ class _GreedyDecoder:
         rows = _OpenAnswers(self.florence.model, encoded, self.start)
         states = self.grammar.start(tasks, self.limit) if self.grammar else rows.number
         answers: list[Written] = [([], [], []) for _ in tasks]
-        for place in range(self.limit):
+        for step in range(self.limit):
             logits = rows.logits()
-            chosen = self._chosen(logits, states, rows, place)
+            chosen = self._chosen(logits, states, rows, step)
             scores = token_scores(logits, chosen, self.words.first_location)
             _record(answers, rows, chosen, scores.tokens, scores.near)
             if self.grammar:
@@ -165,12 +165,12 @@ class _GreedyDecoder:
             states = states[left]
         return answers
 
-    def _chosen(self, logits: Tensor, states: Tensor, rows: _OpenAnswers, place: int) -> Tensor:
+    def _chosen(self, logits: Tensor, states: Tensor, rows: _OpenAnswers, step: int) -> Tensor:
         if self.grammar:
-            logits = self.grammar.allowed(logits, states, rows.before_last, self.limit - place)
-        elif place == self.limit - 1 and self.last is not None:
+            logits = self.grammar.allowed(logits, states, rows.before_last, self.limit - step)
+        elif step == self.limit - 1 and self.last is not None:
             return torch.full_like(rows.number, self.last)
-        elif place == 0 and self.first is not None:
+        elif step == 0 and self.first is not None:
             return torch.full_like(rows.number, self.first)
         chosen = logits.argmax(dim=1)
         return chosen if self.location == "argmax" else self._medians(logits, chosen)
@@ -221,5 +221,5 @@ class _OpenAnswers:
 
 def _record(answers: list[Written], rows: _OpenAnswers, chosen: Tensor, tokens: Tensor, near: Tensor) -> None:
     for number, *values in zip(*(part.tolist() for part in (rows.number, chosen, tokens, near)), strict=True):
-        for kept, value in zip(answers[number], values, strict=True):
-            kept.append(value)
+        for part, value in zip(answers[number], values, strict=True):
+            part.append(value)

@@ -76,7 +76,7 @@ def _token_scores(
 
 
 def _scores_of_states(florence: Florence, hidden: Tensor, chosen: Tensor) -> tuple[Floats, Floats]:
-    """`hidden`: tokens x width."""
+    """The TokenScores of tokens by their decoder states. `hidden`: tokens x width."""
     tokens, near = list[float](), list[float]()
     for start in range(0, len(chosen), _CHUNK):
         some = slice(start, start + _CHUNK)

@@ -31,7 +31,10 @@ _ALIKE = {1: b"\xc3", 2: b"\xe4", 3: b"\xf1"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ByteAutomaton:
-    """Starts in state 0. `step`: states x 256, the next state or FORBIDDEN. `is_final`: states in which it may end."""
+    """Accepts strings byte by byte, from state 0. `step`: states x 256, the next state or FORBIDDEN.
+
+    `is_final`: for each state, whether the string may end there.
+    """
 
     step: States
     is_final: npt.NDArray[np.bool_]
@@ -53,9 +56,9 @@ class ByteAutomaton:
     def _through(self, states: States, padded: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64]) -> States:
         """From the states after the first byte of each token to the states after its last byte."""
         states = states.copy()
-        for place in range(1, padded.shape[1]):
-            going = np.flatnonzero((lengths > place) & (states != FORBIDDEN))
-            states[going] = self.step[states[going], padded[going, place]]
+        for position in range(1, padded.shape[1]):
+            going = np.flatnonzero((lengths > position) & (states != FORBIDDEN))
+            states[going] = self.step[states[going], padded[going, position]]
         return states
 
 
@@ -82,12 +85,12 @@ def _read_label(written: str, character: str) -> str | None:
 
 def _read_text(written: str, character: str) -> str | None:
     """The state after a character of a text: the beginning of an added token that it ends with; None if not allowed."""
-    whole = "<" if character == "<" else written + character
-    if whole not in _beginnings():
+    tail = "<" if character == "<" else written + character
+    if tail not in _beginnings():
         return ""
-    if text_fault(whole) == "reserved_token":
+    if text_fault(tail) == "reserved_token":
         return None
-    return "<loc_0" if whole.startswith("<loc_") and whole[5:] else whole
+    return "<loc_0" if tail.startswith("<loc_") and tail[5:] else tail
 
 
 @cache
@@ -156,4 +159,4 @@ def _byte_of_character() -> dict[str, int]:
     """Byte-level vocabularies represent printable bytes by themselves and the others by characters from U+0100 on."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in plain]
-    return {chr(byte): byte for byte in plain} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
+    return {chr(byte): byte for byte in plain} | {chr(0x100 + offset): byte for offset, byte in enumerate(others)}

@@ -27,9 +27,9 @@ _CHUNK = 1 << 22  # resamples x detections computed at once: about 100 MB
 
 @dataclass(frozen=True, slots=True)
 class BoxMeasure:
-    """`truths`: number of objects without crowds. `predictions`: number of all detections.
+    """The figures of one measurement. `truths`: number of objects without crowds; `predictions`: of detections.
 
-    Detections with a label that the truth never uses are counted there, but change no figure (COCO's rule).
+    Detections with a label that the truth never uses are counted, but change no figure (COCO's rule).
     """
 
     figures: dict[str, float]

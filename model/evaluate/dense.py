@@ -36,7 +36,7 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class DenseMeasure:
-    """`regions`: number of human regions, where boxes on the same object count once."""
+    """The figures of dense captioning. `regions`: number of human regions; boxes on the same one count once."""
 
     figures: dict[str, float]  # mAP; place: AP of boxes alone; words: mean similarity of boxes that are right at .5
     regions: int
@@ -57,7 +57,7 @@ class DenseMeasure:
 
 
 def measure_dense(truth: Mapping[str, Sequence[Described]], found: Mapping[str, Sequence[Described]]) -> DenseMeasure:
-    """`truth` and `found`: by image, human and predicted boxes with descriptions."""
+    """Measure predicted boxes with descriptions (`found`) against human ones (`truth`), by image."""
     check_known_images(truth, found)
     names = sorted(truth)
     regions = [same_regions(truth[name]) for name in names]

@@ -19,7 +19,10 @@ from model.evaluate.resampling import Floats, Ints, resampled_ratios
 
 @dataclass(frozen=True, slots=True)
 class GroundedPhrase:
-    """`found`: best box first. `image`: row of its image. A phrase without true boxes is not counted."""
+    """A phrase with its predicted boxes (`found`, best first) and true ones. Without true boxes it does not count.
+
+    `image`: row of its image.
+    """
 
     image: int
     found: Sequence[Box]
@@ -28,7 +31,7 @@ class GroundedPhrase:
 
 @dataclass(frozen=True, slots=True)
 class GroundingMeasure:
-    """`mean_iou`: of each phrase's first box with its best true box; 0 for a phrase without boxes."""
+    """The figures of grounding. `mean_iou`: of each phrase's first box with its best true box; 0 without boxes."""
 
     figures: dict[str, float]  # recall@1, recall@5, mean_iou
     phrases: int

@@ -31,7 +31,7 @@ class Referred:
 
 @dataclass(frozen=True, slots=True)
 class ReferringMeasure:
-    """`both`, `either`: pixels of each expression in the intersection and in the union of its masks."""
+    """The figures. `both`, `either`: pixels of each expression in the intersection and union of its masks."""
 
     figures: dict[str, float]  # mIoU, oIoU, P@0.5: share of expressions with an IoU of .5 or more
     expressions: int

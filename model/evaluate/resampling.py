@@ -19,7 +19,7 @@ TIMES = 1000
 
 
 def resamples(images: int, times: int = TIMES, seed: int = 0) -> Ints:
-    """Counts, times x images. Deterministic."""
+    """Draw resamples: counts, times x images. Equal arguments give equal counts."""
     if not images:
         return np.zeros((times, 0), np.int64)
     random = np.random.default_rng(seed)

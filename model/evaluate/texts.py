@@ -22,7 +22,7 @@ ORDERS = 4
 
 @dataclass(frozen=True, slots=True)
 class CaptionMeasure:
-    """An image with references but without a caption counts with an empty caption.
+    """The figures of captions. An image with references but without a caption counts with an empty one.
 
     `cider`, `bleu`, `exact`: of each image, sorted by name.
     """
@@ -60,7 +60,7 @@ class BleuCounts:
 
 
 def measure_captions(references: Mapping[str, Sequence[str]], candidates: Mapping[str, str]) -> CaptionMeasure:
-    """`references`: {image: human texts}; `candidates`: {image: text}. Images without references do not count."""
+    """Measure captions, {image: text}, against human texts, {image: texts}. Images without those do not count."""
     written = {name: [words for text in texts if (words := _words(text))] for name, texts in references.items()}
     names = sorted(name for name, texts in written.items() if texts)
     check_known_images(names, candidates)
@@ -76,8 +76,8 @@ def measure_captions(references: Mapping[str, Sequence[str]], candidates: Mappin
         exact,
     )
     once = np.ones((1, len(names)), np.int64)
-    known = {name: float(values[0]) if names else float("nan") for name, values in measure.resampled(once).items()}
-    measure.figures.update(known)
+    figures = {name: float(values[0]) if names else float("nan") for name, values in measure.resampled(once).items()}
+    measure.figures.update(figures)
     return measure
 
 

@@ -23,7 +23,7 @@ _FIGURES = ("recall", "precision", "F1")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One human word. `box`: around its quad."""
+    """One word of the truth. `box`: around its quad."""
 
     text: str
     box: Box
@@ -94,14 +94,14 @@ def split_line(line: Line) -> list[tuple[str, Box]]:
 
 
 def _image(truth: Sequence[Word], lines: Sequence[Line]) -> tuple[int, int, int, int, int]:
-    """(true, read, right in the bag, right in place, found)."""
+    """Counts of one image: (true, read, right in the bag, right in place, found)."""
     legible = [(plain, word.box) for word in truth if word.legible and (plain := plain_word(word.text))]
     illegible = [word.box for word in truth if not word.legible]
     read = [(word, part, line.box) for line in lines for word, part in split_line(line)]
-    wanted = Counter(word for word, _ in legible)
+    true_words = Counter(word for word, _ in legible)
     # A word that equals a legible one counts wherever it is.
-    read = [one for one in read if one[0] in wanted or not any(_holds(box, one[1]) for box in illegible)]
-    bag = (wanted & Counter(word for word, _, _ in read)).total()
+    read = [one for one in read if one[0] in true_words or not any(_holds(box, one[1]) for box in illegible)]
+    bag = (true_words & Counter(word for word, _, _ in read)).total()
     place = _in_place(legible, read)
     whole = [(plain_word(line.text), line.box) for line in lines]
     found = sum(any(word in text and _overlap(box, other) for text, other in whole) for word, box in legible)

@@ -26,7 +26,7 @@ class Question(NamedTuple):
 
 
 def make_question(image: int, task: str, input_: str = "") -> Question:
-    """`input_`: a caption, names joined by <and>, or a region as four locations (Task.input). ValueError if wrong."""
+    """A question with the prompt of its task. ValueError if `input_` is not what the task takes (Task.input)."""
     return Question(image, task, prompt_of(task, input_))
 
 
@@ -80,7 +80,7 @@ class EncodedQuestions:
 def encode_questions(
     florence: Florence, images: EncodedImages, questions: Sequence[tuple[int, Sequence[int]]]
 ) -> EncodedQuestions:
-    """`questions`: (index of the image, tokens of the prompt) of each."""
+    """Run the text encoder. `questions`: (index of the image, tokens of the prompt) of each."""
     model, vocabulary = florence.model, florence.vocabulary
     ids, mask = padded([tokens for _, tokens in questions], vocabulary.pad, florence.device)
     features = images.features[[image for image, _ in questions]]

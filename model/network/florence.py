@@ -90,7 +90,7 @@ def load(checkpoint: str, *, device: str = "cpu", dtype: str = "float32") -> Flo
     import torch
     from transformers import AutoConfig, AutoProcessor, Florence2ForConditionalGeneration
 
-    _quiet()
+    _silence_transformers()
     check_checkpoint(checkpoint)
     check_model(checkpoint)
     processors: Any = AutoProcessor
@@ -115,7 +115,7 @@ def check_checkpoint(checkpoint: str) -> None:
             ) from None
         _require_florence(checkpoint, kind)
         if not any(name.endswith((".safetensors", ".bin")) for name in os.listdir(checkpoint)):
-            raise ConfigError(f"'{checkpoint}' holds no weights: give the folder of a whole Florence-2 checkpoint.")
+            raise ConfigError(f"'{checkpoint}' holds no weights: give the folder of a complete Florence-2 checkpoint.")
     elif os.path.exists(checkpoint) or checkpoint.startswith((".", "/")) or checkpoint.count("/") != 1:
         raise ConfigError(
             f"No checkpoint at '{checkpoint}': give a folder, or a hub id such as 'owner/Florence-2-base'."
@@ -134,7 +134,7 @@ def _ready(model: Any, processor: Any, name: str) -> Florence:
     return Florence(model, processor, Vocabulary(processor.tokenizer), side, int(processor.num_image_tokens), name)
 
 
-def _quiet() -> None:
+def _silence_transformers() -> None:
     """No progress bars, and no advice to install torchvision, which cannot be imported with this torch."""
     from transformers import utils
 
@@ -154,7 +154,7 @@ def build(preset: str, tokenizer: Any, *, size: int = 0, seed: int = 0, fourier:
     """
     import torch
 
-    _quiet()
+    _silence_transformers()
     shape = preset_of(preset)
     side = size or shape.size
     check_size(shape, side)

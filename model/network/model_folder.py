@@ -1,7 +1,7 @@
 """The folder of a saved model: its files, their digests, and copying it into and out of a data set.
 
-`training.json` is written last: a training is finished if and only if the file is there. Files from a preset lie in a
-folder of their own with `made.json` instead. Both record the sha256 of every file beside them.
+`training.json` is written last, so a training is finished exactly if this file exists. Random initial weights have
+`made.json` instead. Both hold the sha256 of every file beside them.
 """
 
 from __future__ import annotations

@@ -31,26 +31,26 @@ class Vocabulary:
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        known: dict[str, int] = tokenizer.get_vocab()
-        lacking = [token for token in (*ADDED, IMAGE) if token not in known]
-        if lacking:
+        ids: dict[str, int] = tokenizer.get_vocab()
+        missing = [token for token in (*ADDED, IMAGE) if token not in ids]
+        if missing:
             raise ConfigError(
-                f"The tokenizer lacks {len(lacking)} tokens of Florence-2, such as {lacking[0]}: "
+                f"The tokenizer lacks {len(missing)} tokens of Florence-2, such as {missing[0]}: "
                 "give one of a Florence-2 checkpoint."
             )
-        self.first_location = known["<loc_0>"]
-        if known[f"<loc_{BINS - 1}>"] != self.first_location + BINS - 1:
+        self.first_location = ids["<loc_0>"]
+        if ids[f"<loc_{BINS - 1}>"] != self.first_location + BINS - 1:
             raise ConfigError(
                 "The locations of the tokenizer do not have consecutive ids: give one of a Florence-2 checkpoint."
             )
-        self.marks = {mark: known[mark] for mark in MARKS}
+        self.marks = {mark: ids[mark] for mark in MARKS}
         self.bos, self.eos, self.pad = (
             int(tokenizer.bos_token_id),
             int(tokenizer.eos_token_id),
             int(tokenizer.pad_token_id),
         )
-        self.image = known[IMAGE]
-        self.added = frozenset(known[token] for token in (*ADDED, IMAGE))
+        self.image = ids[IMAGE]
+        self.added = frozenset(ids[token] for token in (*ADDED, IMAGE))
         self.size = len(tokenizer)
         self._skipped = frozenset((self.bos, self.eos, self.pad))
         self._mark_of = {number: mark for mark, number in self.marks.items()}

@@ -58,7 +58,7 @@ class Expression(NamedTuple):
 
 
 class RecordView:
-    """`record`: a row with the columns of RECORD, each optional. `width`, `height`: of the upright image, in pixels."""
+    """The view of one record: a row with the columns of RECORD, each of them optional. Sizes are in pixels."""
 
     def __init__(self, record: Mapping[str, Any], *, width: int, height: int, max_points: int = 50) -> None:
         self.width, self.height, self._max_points = width, height, max_points

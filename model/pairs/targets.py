@@ -73,7 +73,7 @@ def write_target(form: Form, items: Sequence[Item], *, width: float, height: flo
 
 
 def _labelled(items: Sequence[Item], width: float, height: float, *, repeated: bool) -> Iterator[str]:
-    """Label, then boxes: consecutive items with the same label share it, unless `repeated`."""
+    """Write labels and boxes. Consecutive items with the same label share it, unless `repeated`."""
     before: tuple[str, int] | None = None
     for item in items:
         if repeated or (item.label, item.start) != before:

@@ -26,7 +26,10 @@ Entry = tuple[str, Box]  # label; x1, y1, x2, y2 as shares of the image's sides
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """`scale`, `shift`: largest change, as a share of the side. `order`: of the targets (model/pairs/targets.py)."""
+    """Augments images with their targets. `scale`, `shift`: largest change, as a share of the side.
+
+    `order`: of the regions in targets (model/pairs/targets.py).
+    """
 
     flip: bool = False
     scale: float = 0.0

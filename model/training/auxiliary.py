@@ -85,7 +85,7 @@ class Head(nn.Module):
     weights: Tensor
 
     def __init__(self, width: int, classes: int, *, seed: int = 0) -> None:
-        """`classes`: without background."""
+        """`classes`: number of classes without background."""
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

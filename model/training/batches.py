@@ -29,9 +29,9 @@ _AHEAD = 4  # steps
 
 @dataclass(slots=True)
 class Batch:
-    """`tensors`: pixel_values, input_ids, attention_mask, labels; and cell_classes, cell_places for an auxiliary head.
+    """One micro-batch of a worker. `tasks`: the task of each sample.
 
-    `tasks`: the task of each sample.
+    `tensors`: pixel_values, input_ids, attention_mask, labels; and cell_classes, cell_places for an auxiliary head.
     """
 
     tensors: dict[str, Any]
@@ -86,8 +86,8 @@ class Batches:
         tasks, rows = self.schedule.at(positions)
         micro = self.batch_size // self.accumulate
         return [
-            self._batch(positions[own], tasks[own], rows[own])
-            for own in (
+            self._batch(positions[part], tasks[part], rows[part])
+            for part in (
                 np.arange(start + self.rank, start + micro, self.world) for start in range(0, self.batch_size, micro)
             )
         ]

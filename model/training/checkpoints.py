@@ -99,7 +99,7 @@ class Checkpoints:
             self._remove(step)
 
     def _read(self, name: str, sha256: str) -> dict[str, Any] | None:
-        """None if the file is missing or damaged: training then repeats steps from the checkpoint before."""
+        """The tensors of a file. None if it is missing or damaged: steps are then repeated from an older checkpoint."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
@@ -117,7 +117,7 @@ class Checkpoints:
             self._remove(step)
 
     def _remove(self, step: int) -> None:
-        """Remove the state first, so that an interrupted removal leaves no seemingly complete checkpoint."""
+        """Remove a checkpoint, its state first: an interrupted removal must not leave one that looks complete."""
         name = f"{self.folder}/{step:08d}"
         for file in ("state.json", *(f"{part}.safetensors" for part in _PARTS)):
             self.storage.remove(f"{name}/{file}")

@@ -54,7 +54,7 @@ class TrainingJob:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a training is, after `step` of `steps`. `samples`: per step, over all workers."""
+    """Progress of a training after `step` of `steps`. `samples`: in one step, over all workers."""
 
     step: int
     steps: int

@@ -142,10 +142,10 @@ class Training:
             with self._without_sync(last=number == len(parts) - 1):
                 losses, counts, sums = self._forward(part)
                 # The wrapper averages gradients over workers, but means are over the tokens and cells of all workers.
-                wanted = losses.sum() / max(tokens, 1.0)
+                step_loss = losses.sum() / max(tokens, 1.0)
                 if cells:
-                    wanted = wanted + course.auxiliary * joined_loss(sums, cells)
-                torch.autograd.backward(wanted * self.peers.world)
+                    step_loss = step_loss + course.auxiliary * joined_loss(sums, cells)
+                torch.autograd.backward(step_loss * self.peers.world)
             names = [*part.tasks, *_CELLS[: len(cells)]]
             shares = [*counts.tolist(), *(loss_weights(part.tensors) if cells else ())]
             for name, loss, share in zip(names, losses.tolist() + sums.tolist(), shares, strict=True):
@@ -178,7 +178,7 @@ class Training:
         return answer
 
     def _without_sync(self, *, last: bool) -> Any:
-        """Workers exchange gradients once a step, with the last micro-batch."""
+        """No exchange of gradients between workers, except for the last micro-batch of a step."""
         return nullcontext() if last or not hasattr(self.wrapped, "no_sync") else self.wrapped.no_sync()
 
     def _losses(self, by_task: dict[str, list[float]]) -> dict[str, tuple[float, int]]:

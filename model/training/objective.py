@@ -85,9 +85,9 @@ class Objective(nn.Module):
         if not self.spread.numel():
             return losses
         bins = wanted - self.first_location
-        places = (bins >= 0) & (bins < self.bins)
+        is_location = (bins >= 0) & (bins < self.bins)
         soft = -(chosen[:, self._span] * self.spread[bins.clamp(0, self.bins - 1)]).sum(dim=-1)
-        return torch.where(places, soft, losses)
+        return torch.where(is_location, soft, losses)
 
 
 def shifted(labels: Tensor, start: int, pad: int) -> Tensor:
@@ -100,6 +100,6 @@ def shifted(labels: Tensor, start: int, pad: int) -> Tensor:
 
 def _spread(bins: int, deviation: float) -> Tensor:
     """bins x bins: row q is the target distribution of bin q."""
-    places = torch.arange(bins, dtype=torch.float32)
-    weights = torch.exp(-0.5 * ((places[None] - places[:, None]) / deviation) ** 2)
+    positions = torch.arange(bins, dtype=torch.float32)
+    weights = torch.exp(-0.5 * ((positions[None] - positions[:, None]) / deviation) ** 2)
     return weights / weights.sum(dim=1, keepdim=True)

@@ -28,7 +28,7 @@ def run_on_ray(
     from engine.running.ray_cluster import start_ray
 
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
-    if not address:  # a cluster of our own is not taken away node by node
+    if not address:  # the nodes of a local cluster are not preempted
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
     ray = start_ray(address)
     _require(ray, workers, gpus, cpus)
@@ -64,10 +64,10 @@ def _trainer(job: TrainingJob, board: Any, workers: int, gpus: float, cpus: floa
 
 def _require(ray: Any, workers: int, gpus: float, cpus: float) -> None:
     has = ray.cluster_resources()
-    for name, asked in (("CPU", cpus * workers), ("GPU", gpus * workers)):
-        if asked > has.get(name, 0.0):
+    for name, needed in (("CPU", cpus * workers), ("GPU", gpus * workers)):
+        if needed > has.get(name, 0.0):
             raise RunFailed(
-                f"Training with {workers} workers asks for {asked:g} {name}, this cluster has {has.get(name, 0.0):g}: "
+                f"Training with {workers} workers asks for {needed:g} {name}, this cluster has {has.get(name, 0.0):g}: "
                 "lower train.workers, train.cpus or train.gpus."
             )
 
@@ -94,7 +94,7 @@ class Board:
 
 @contextlib.contextmanager
 def _forward_progress(ray: Any, board: Any, on_progress: OnProgress) -> Any:
-    """Call `on_progress` from a thread with what the workers post, until the block ends, and once more then."""
+    """Within the block, a thread calls `on_progress` with the workers' progress; once more at the end."""
     import threading
 
     def forward() -> None:

@@ -33,7 +33,7 @@ _ROWS = 50_000  # read from a pairs file at a time
 
 @dataclass(slots=True)
 class PairStore:
-    """`tables`: pairs by task, in the order of the files. `left_out`: number of pairs by reason."""
+    """All pairs of a training. `tables`: by task, in the order of the files; `left_out`: number of pairs by reason."""
 
     tables: dict[str, pa.Table]
     left_out: Counter[str] = field(default_factory=Counter)
@@ -60,12 +60,12 @@ def open_pairs(
     `base`: folder for relative image locations; '': the folder of the pairs file. `only`: {column: values to keep},
     used for folds. ConfigError if there are pairs of images outside the train split; DamageError for damaged files.
     """
-    wanted = list(tasks) or list(TASKS)
+    chosen = list(tasks) or list(TASKS)
     layout = _Layout(scratch, florence)
     for file in files:
         for batch in _batches(file, only or {}):
-            layout.add(batch, file, wanted, only or {}, base or file.rpartition("/")[0] or ".")
-    return layout.close(wanted)
+            layout.add(batch, file, chosen, only or {}, base or file.rpartition("/")[0] or ".")
+    return layout.close(chosen)
 
 
 def _batches(file: str, others: Iterable[str]) -> Iterator[pa.Table]:
@@ -90,14 +90,14 @@ class _Layout:
         self._writers: dict[str, Any] = {}
         scratch.mkdir(parents=True, exist_ok=True)
 
-    def add(self, batch: pa.Table, file: str, wanted: Sequence[str], only: Mapping[str, Any], base: str) -> None:
+    def add(self, batch: pa.Table, file: str, chosen: Sequence[str], only: Mapping[str, Any], base: str) -> None:
         held_out = pc.sum(pc.not_equal(batch["split"], "train")).as_py() or 0
         if held_out:
             raise ConfigError(
                 f"'{file}' holds {held_out} pairs of images outside the train split, which are for measuring: train on "
                 "a release without them."
             )
-        batch = batch.filter(pc.is_in(batch["task"], value_set=pa.array(wanted, pa.string())))
+        batch = batch.filter(pc.is_in(batch["task"], value_set=pa.array(chosen, pa.string())))
         for column, values in only.items():
             batch = batch.filter(pc.is_in(batch[column], value_set=pa.array(values, batch.schema.field(column).type)))
         uris = [absolute(uri, base) for uri in batch["uri"].to_pylist()]
@@ -124,9 +124,9 @@ class _Layout:
             self._writers[task] = (path, pa.ipc.new_file(str(path), table.schema))
         self._writers[task][1].write_table(table.combine_chunks())
 
-    def close(self, wanted: Sequence[str]) -> PairStore:
+    def close(self, chosen: Sequence[str]) -> PairStore:
         tables = {}
-        for task in wanted:  # in a fixed order, so that the same seed gives the same schedule
+        for task in chosen:  # in a fixed order, so that the same seed gives the same schedule
             if task in self._writers:
                 path, writer = self._writers[task]
                 writer.close()

@@ -43,7 +43,7 @@ def key_of(*parts: int) -> int:
 
 
 def shuffled(positions: Positions, size: int, key: int) -> Positions:
-    """A permutation of [0, size) chosen by `key`: the place of each position. A Feistel network with cycle walking."""
+    """Permute positions of [0, size) by `key`, without storing the order: a Feistel network with cycle walking."""
     half = max(1, -(-max(size - 1, 1).bit_length() // 2))
     low = np.uint64((1 << half) - 1)
     values = positions.astype(np.uint64)

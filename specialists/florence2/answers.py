@@ -39,7 +39,10 @@ class AnswerBuilder:
         self._malformed[task, reason] += 1
 
     def add(self, task_name: str, prediction: Prediction, subject: Any = None) -> None:
-        """`subject`: the Region, Text or name that the question was about; None for the whole image."""
+        """Add the annotations of one prediction.
+
+        `subject`: the Region, Text or name that the question was about; None for the whole image.
+        """
         task = task_of(task_name)
         for fault in prediction.parsed.faults:
             self.count_malformed(task.name, fault.reason)
@@ -86,15 +89,15 @@ class AnswerBuilder:
             self._add_region_text(region.id, text, task.granularity, score)
 
     def _add_regions(self, task: Task, found: Sequence[Scored], name: str | None) -> None:
-        """Boxes with their labels. An outline without a label gets the name that was asked for."""
-        for thing, scores in found:
-            if thing.polygons:
-                self._add_outlined(task, thing, scores, thing.label or name or "")
+        """Boxes with their labels. An outline without a label gets the name in the question."""
+        for parsed, scores in found:
+            if parsed.polygons:
+                self._add_outlined(task, parsed, scores, parsed.label or name or "")
             else:
-                self.answer.regions.append(self._region(_box(thing), thing.label, scores.score))
+                self.answer.regions.append(self._region(_box(parsed), parsed.label, scores.score))
 
-    def _add_outlined(self, task: Task, thing: ParsedRegion, scores: RegionScore, label: str) -> None:
-        rle, box = self._rle(thing)
+    def _add_outlined(self, task: Task, parsed: ParsedRegion, scores: RegionScore, label: str) -> None:
+        rle, box = self._rle(parsed)
         if rle:
             region = self._region(box, label, scores.score)
             region.rle = rle
@@ -103,22 +106,22 @@ class AnswerBuilder:
             self.count_malformed(task.name, "empty_mask")
 
     def _add_described(self, task: Task, found: Sequence[Scored]) -> None:
-        for thing, scores in found:
-            region = self._region(_box(thing), "", scores.location)
+        for parsed, scores in found:
+            region = self._region(_box(parsed), "", scores.location)
             self.answer.regions.append(region)
-            self._add_region_text(region.id, thing.label, task.granularity, scores.label_mean)
+            self._add_region_text(region.id, parsed.label, task.granularity, scores.label_mean)
 
     def _add_printed(self, task: Task, found: Sequence[Scored]) -> None:
-        for thing, scores in found:
-            region = self._region(_box(thing), "", scores.location)
-            region.kind, region.quad = "text", list(thing.quad or ())
+        for parsed, scores in found:
+            region = self._region(_box(parsed), "", scores.location)
+            region.kind, region.quad = "text", list(parsed.quad or ())
             self.answer.regions.append(region)
-            self._add_region_text(region.id, thing.label, task.granularity, scores.label_mean)
+            self._add_region_text(region.id, parsed.label, task.granularity, scores.label_mean)
 
     def _add_mask(self, task: Task, found: Sequence[Scored], of: Region) -> None:
         """One mask of all outlines in the answer, as the mask of the region that was asked about."""
-        whole = ParsedRegion("", None, polygons=[part for thing, _ in found for part in thing.polygons])
-        rle, _ = self._rle(whole)
+        outlines = ParsedRegion("", None, polygons=[part for parsed, _ in found for part in parsed.polygons])
+        rle, _ = self._rle(outlines)
         if not rle:
             self.count_malformed(task.name, "empty_mask")
             return
@@ -140,14 +143,14 @@ class AnswerBuilder:
                 self.count_malformed(task.name, "not_in_text")
                 continue
             start = next_start
-            ids = list(dict.fromkeys(self._region_of_phrase(thing, scores, existing).id for thing, scores in same))
+            ids = list(dict.fromkeys(self._region_of_phrase(parsed, scores, existing).id for parsed, scores in same))
             phrase = Phrase(text.id, start, start + len(words), ids, id=self._new_id(), parents=[text.id, *ids])
             phrase.score, phrase.score_kind = min(scores.score for _, scores in same), SCORE_KIND
             self.answer.phrases.append(phrase)
 
-    def _region_of_phrase(self, thing: ParsedRegion, scores: RegionScore, existing: Sequence[Region]) -> Region:
+    def _region_of_phrase(self, parsed: ParsedRegion, scores: RegionScore, existing: Sequence[Region]) -> Region:
         """The existing region that the box overlaps most, from SAME_REGION on; else a new region without a label."""
-        region = self._region(_box(thing), "", scores.location)
+        region = self._region(_box(parsed), "", scores.location)
         own = box_of(region)
         best = max(existing, key=lambda other: iou(own, box_of(other)), default=None)
         if best is not None and iou(own, box_of(best)) >= SAME_REGION:
@@ -166,20 +169,20 @@ class AnswerBuilder:
             )
         )
 
-    def _rle(self, thing: ParsedRegion) -> tuple[str, Box]:
+    def _rle(self, parsed: ParsedRegion) -> tuple[str, Box]:
         """The mask of an outline, and the box around it. The mask is '' if it has no pixel."""
         size = {"width": self.sample.width, "height": self.sample.height}
-        rle = masks.from_polygons(thing.polygons, **size)
+        rle = masks.from_polygons(parsed.polygons, **size)
         box = masks.bbox(rle, **size)
         return (rle if box[0] < box[2] and box[1] < box[3] else ""), box
 
 
-def _box(thing: ParsedRegion) -> Box:
-    """Its box, or the box around its quad."""
-    if thing.box:
-        return thing.box
-    assert thing.quad
-    return around(thing.quad)
+def _box(parsed: ParsedRegion) -> Box:
+    """The box of a region, or the box around its quad."""
+    if parsed.box:
+        return parsed.box
+    assert parsed.quad
+    return around(parsed.quad)
 
 
 def _with_area(box: Box, width: int, height: int) -> Box:
