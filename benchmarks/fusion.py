@@ -92,7 +92,7 @@ def fused(
             for who, boxes in found.items()
             for n, one in enumerate(boxes[name])
         ]
-        samples.append(Sample(name, image.width, image.height, regions=regions, asked=tuple(found)))
+        samples.append(Sample(name, image.width, image.height, regions=regions, detectors=tuple(found)))
     return {
         sample.image_id: [
             Detection(r.label, (r.x1, r.y1, r.x2, r.y2), r.score or 0.0) for r in answer.regions if not r.merged_into

@@ -15,11 +15,11 @@ import numpy.typing as npt
 
 @dataclass(slots=True)
 class Annotation:
-    """What every annotation carries. A specialist leaves `producer` and `round` to the worker.
+    """The fields of every annotation. The worker sets `producer` and `round`.
 
-    `id` may be left empty (the worker numbers it) or be a local name without a slash ("0"), so that
-    other annotations of the same answer can refer to it; the worker makes it "<producer>/0".
-    A reference that holds a slash names an annotation of another producer.
+    A specialist leaves `id` empty, or gives a local name without a slash ("0") so that other annotations of the same
+    answer can refer to it; the worker makes it "<producer>/0". A reference with a slash names an annotation of another
+    producer.
     """
 
     id: str = field(default="", kw_only=True)
@@ -45,7 +45,7 @@ class Region(Annotation):
     y2: float
     label: str = ""
     kind: str = "object"
-    quad: list[float] = field(default_factory=list)  # 8 numbers, clockwise from top left, or none
+    quad: list[float] = field(default_factory=list)  # 8 numbers, clockwise from top left; empty without a quad
     rle: str = ""  # compressed COCO run-length counts of the whole upright image
     merged_into: str = ""
     support: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ class RegionText(Annotation):
 
 @dataclass(slots=True)
 class Phrase(Annotation):
-    """The words text[char_start:char_end] (code points) name the regions."""
+    """Says that the words text[char_start:char_end] (code points) name these regions."""
 
     text_id: str
     char_start: int
@@ -99,7 +99,7 @@ class Chunk:
 
 @dataclass(slots=True)
 class Complexity:
-    """Degree in the undirected dependency tree: per-sentence maximum averaged (paper), mean, maximum."""
+    """Degrees in the undirected dependency tree. `paper`: the maximum of each sentence, averaged over sentences."""
 
     paper: float = 0.0
     mean: float = 0.0
@@ -108,7 +108,7 @@ class Complexity:
 
 @dataclass(slots=True)
 class Parse:
-    """What one text says (paper section 4.2, appendix; rules in docs). `text_key` is set by the worker."""
+    """The parse of one text (paper section 4.2 and appendix). The worker sets `text_key`."""
 
     tokens: int
     raw_tokens: int
@@ -128,7 +128,7 @@ class Parse:
 
 @dataclass(slots=True)
 class Answer:
-    """What one specialist says of one image. Empty is an answer too."""
+    """The annotations that one specialist gives one image; they may be none."""
 
     texts: list[Text] = field(default_factory=list)
     regions: list[Region] = field(default_factory=list)
@@ -140,9 +140,9 @@ class Answer:
 
 @dataclass(slots=True)
 class Sample:
-    """One image as a specialist sees it: pixels if it needs them, and the annotations it needs.
+    """One image with what the specialist needs: pixels, and annotations.
 
-    Regions that were merged into another are not shown, except to who needs `boxes`.
+    Regions that were merged into another are left out, unless the specialist needs `boxes`.
     """
 
     image_id: str
@@ -156,7 +156,7 @@ class Sample:
     tags: list[Tag] = field(default_factory=list)
     image_scores: list[ImageScore] = field(default_factory=list)
     parse: Mapping[str, Parse] = field(default_factory=dict)  # by text_key
-    asked: tuple[str, ...] = ()  # the detectors that looked for boxes, whether or not they found any
+    detectors: tuple[str, ...] = ()  # nodes that looked for boxes, whether or not they found any
 
 
 COLUMN_CLASSES: dict[str, type[Annotation]] = {
@@ -170,5 +170,5 @@ COLUMN_CLASSES: dict[str, type[Annotation]] = {
 
 
 def text_key(text: str) -> str:
-    """The digest that joins a text to its parse: 16 hex digits of sha256 of its UTF-8."""
+    """The key that joins a text to its parse: the first 16 hex digits of the sha256 of its UTF-8."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,13 +1,13 @@
-"""Every error the engine raises on purpose, and who is to act on it.
+"""The errors that the engine raises on purpose.
 
-EngineError                 one sentence for a person; the command line prints it and exits 2
-├── ConfigError             a recipe, an option, a name, a flag: the user corrects it and runs again
-├── StorageError            disk full, permission, network after retries: the run stops, nothing is judged by it
-│   └── DamageError         a file of a data set is gone, or not as it was written: 'engine check' tells what to do
-├── StartError              a component that cannot start: its weights, its packages, its options
-├── RunFailed               too much went wrong, or a training fell apart: the run stops, commits stay
-├── SourcesGone             images that were placed and whose source cannot be read now: their unit is put aside
-└── ImageError(reason)      this one image cannot be done; becomes a failure row, never stops a run
+EngineError                 one sentence for the user; the command line prints it and exits with 2
+├── ConfigError             a recipe, an option, a name or a flag is wrong: the user corrects it
+├── StorageError            disk full, no permission, network down after retries: the run stops
+│   └── DamageError         a file of a data set is missing or was changed: 'engine check' says what to do
+├── StartError              a component cannot start because of its weights, packages or options
+├── RunFailed               too many failures, or a training diverged: the run stops, what is committed stays
+├── SourcesGone             images of a unit cannot be read now: the unit is postponed
+└── ImageError(reason)      one image failed: becomes a failure row and does not stop the run
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 
 
 class EngineError(Exception):
-    """One sentence that says what was found, what was expected and what to do."""
+    """One sentence: what was found, what was expected and what to do."""
 
 
 class ConfigError(EngineError):
@@ -25,11 +25,11 @@ class ConfigError(EngineError):
 
 
 class StorageError(EngineError):
-    """The place data is read from or written to does not work; no image is at fault."""
+    """Reading or writing failed, and no image is at fault."""
 
 
 class DamageError(StorageError):
-    """A file that the engine wrote is gone, or is not as it was written. The sentence names it."""
+    """A file that the engine wrote is missing or was changed. The sentence names it."""
 
 
 class StartError(EngineError):
@@ -41,7 +41,7 @@ class RunFailed(EngineError):
 
 
 class ImageError(EngineError):
-    """One image cannot be done. `reason` is a short fixed word that SQL can group by."""
+    """One image failed. `reason` is a short fixed word that queries can group by."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -52,19 +52,19 @@ class ImageError(EngineError):
 
 
 class SourcesGone(EngineError):
-    """Nothing may be committed of a unit because images of it cannot be read now: (image id, reason, error) each."""
+    """A unit cannot be committed, because images cannot be read now. `images`: (image id, reason, error) of each."""
 
     def __init__(self, images: Sequence[tuple[str, str, str]]) -> None:
         super().__init__(f"{len(images)} images cannot be read now")
         self.images = list(images)
 
 
-# Why an image that was placed cannot be read now. Each may be mended where the images lie.
+# Reasons why an image of a shard cannot be read now, and which may pass when its source is repaired.
 GONE = frozenset({"missing", "unreadable", "unreachable", "changed"})
 
 
 def unknown(kind: str, name: object, known: Iterable[object]) -> ConfigError:
-    """The error for a name nobody knows, with the nearest name somebody does."""
+    """The ConfigError for an unknown name, with the nearest known name."""
     names = sorted(map(str, known))
     name = str(name) if len(str(name)) <= 80 else f"{str(name)[:77]}..."
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)

@@ -1,6 +1,6 @@
-"""Which extra of this package brings which module, and the line to type where it is missing.
+"""Which extra of this package installs which module, and the command that installs a missing one.
 
-Told before anything runs: a component names the modules it imports in `load` (`packages`), a command asks `require`.
+Missing modules are reported before anything runs: components declare theirs as `packages`, commands call `require`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from engine.errors import ConfigError
 
 PACKAGE = "fld5b-engine"
-# Module: the extra in pyproject.toml that brings it.
+# {module: the extra in pyproject.toml that installs it}
 EXTRAS: dict[str, str] = {
     "ai_edge_litert": "tags",
     "braceexpand": "loaders",
@@ -41,17 +41,17 @@ EXTRAS: dict[str, str] = {
 }
 
 
-# What Florence-2 is loaded and saved with.
+# The modules for loading and saving Florence-2.
 FLORENCE = ("torch", "transformers", "tokenizers", "safetensors")
 
 
 def missing(modules: Iterable[str]) -> list[str]:
-    """Those that are not installed. Nothing is imported."""
+    """The modules that are not installed. Imports nothing."""
     return [module for module in modules if not _found(module)]
 
 
 def require(what: str, modules: Iterable[str], *, extra: str = "", instead: str = "") -> None:
-    """ConfigError with the line to type if `what` lacks a module; `instead`: another way out of it."""
+    """ConfigError with the command to run if `what` lacks a module. `instead`: another solution to mention."""
     lacking = missing(modules)
     if lacking:
         names = " and ".join(lacking)
@@ -61,7 +61,7 @@ def require(what: str, modules: Iterable[str], *, extra: str = "", instead: str 
 
 
 def folder_of(what: str, module: str, extra: str, *, instead: str = "") -> Path:
-    """The folder of an installed package, which is not imported; ConfigError as `require`."""
+    """The folder of an installed package, without importing it. ConfigError as `require`."""
     require(what, [module], extra=extra, instead=instead)
     spec = importlib.util.find_spec(module)
     assert spec is not None
@@ -69,7 +69,7 @@ def folder_of(what: str, module: str, extra: str, *, instead: str = "") -> Path:
 
 
 def how_to_install(module: str, extra: str = "") -> str:
-    """The line to type: for this very Python, with the checkout's exact versions where there is a checkout."""
+    """The pip command for this Python; in a checkout, with the exact versions of its constraints.txt."""
     extra = extra or EXTRAS.get(module, "")
     wanted = f"{PACKAGE}[{extra}]" if extra else module.partition(".")[0].replace("_", "-")
     words = [_short(Path(sys.executable)), "-m", "pip", "install"]
@@ -87,6 +87,6 @@ def _found(module: str) -> bool:
 
 
 def _short(path: Path) -> str:
-    """Relative where it lies below the folder where the command runs. A venv's Python is a link: it is not followed."""
+    """The path relative to the working folder, if it is below. Links are not followed: a venv's Python is one."""
     here = Path(os.getcwd())
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,8 +1,8 @@
-"""What makes an answer stale: the key of a node.
+"""The key of a node: a hash of everything that affects its answers. Another key makes its answers stale.
 
-Hashed: the component's name and integer version, the options that change answers and differ from their
-defaults, the digests of its weights, the keys of the nodes it reads. Not hashed: batch size, resources,
-time-outs, where the weights lie, package versions (those are recorded with the run).
+Hashed: the component's name and version, the options that differ from their defaults, the digests of its weights, and
+the keys of the nodes it reads. Not hashed: batch size, resources, time-outs, the path of the weights, and package
+versions (the run record has those).
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ def node_key(
     weights: Sequence[str],
     inputs: Mapping[str, str],
 ) -> str:
-    """64 hex digits; the first eight name the folder. `inputs`: {node name: its key}."""
+    """64 hex digits, of which the first eight are in the folder's name. `inputs`: {node name: its key}."""
     changed = {
         name: value
         for name, value in options.items()
         if name not in RUN_OPTIONS
         and name not in ("weights", "sha256")
         and value != defaults.get(name)
-        and not _is_place(value, weights)
+        and not _is_path_of(value, weights)
     }
-    pinned = str(options.get("sha256") or "")  # of the first file; others (labels) are hashed as they are
+    pinned = str(options.get("sha256") or "")  # of the first file; further ones (label lists) are hashed
     digests = [weights_digest(path, "" if number else pinned) for number, path in enumerate(weights)]
     return stable_hash([component, version, changed, digests, dict(inputs)])
 
 
-def _is_place(value: Any, weights: Sequence[str]) -> bool:
-    """The path of files that are hashed (weights, labels, a calibration), or of their folder, not what is in it."""
+def _is_path_of(value: Any, weights: Sequence[str]) -> bool:
+    """Whether the option is the path of hashed files, or of their folder: their content counts, not their path."""
     if not isinstance(value, str) or not value:
         return False
     return any(path == value or path.startswith(value.rstrip("/") + "/") for path in weights)
@@ -56,20 +56,20 @@ def stable_hash(value: Any) -> str:
 
 
 def weights_digest(path: str, pinned: str) -> str:
-    """The pinned sha256 if there is one (checked when the weights are loaded), else the file's own."""
+    """The pinned sha256 if there is one (loading the weights checks it), else that of the file."""
     if pinned:
         return pinned
     if path.endswith(".json") and "://" in path:
-        return hashlib.sha256(_small(path)).hexdigest()
+        return hashlib.sha256(_read_table(path)).hexdigest()
     if "://" in path:
-        raise ConfigError(f"Weights at '{path}' need their sha256 in the recipe: a URL may change what it serves.")
+        raise ConfigError(f"Weights at '{path}' need their sha256 in the recipe: the content of a URL may change.")
     if not os.path.isfile(path):
         raise ConfigError(f"No file at '{path}': correct the path in the recipe.")
     return _file_digest(path, os.path.getsize(path), os.path.getmtime(path))
 
 
-def _small(url: str) -> bytes:
-    """Tables are small enough to be read for every plan; weights are not."""
+def _read_table(url: str) -> bytes:
+    """Reads a json, which is small enough to be hashed for every plan; weights are not."""
     try:
         return read_uri(url)
     except FileNotFoundError as error:

@@ -1,9 +1,8 @@
-"""The tables of a data set as Arrow schemas, and records made into rows of them.
+"""The tables of a data set as Arrow schemas, and functions that turn records into rows of them.
 
-One schema serves what a specialist wrote and the merged record. Boxes are float pixels of the upright image (EXIF
-applied), x1 < x2 to the right, y1 < y2 downwards.
-Lists and struct fields are never null; `score` alone is null, for human annotations. Scores are float64:
-a float32 0.7 reads back below 0.7.
+The answer of one specialist and the merged record of all have the same schema, RECORD. Boxes are float pixels of the
+upright image (EXIF applied), x1 < x2 to the right, y1 < y2 downwards. Only `score` may be null: human annotations
+have none. Scores are float64, because 0.7 as a float32 is less than 0.7.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from engine.annotations import (
     text_key,
 )
 
-__all__ = [  # what authors of components import from here beside the schemas
+__all__ = [  # the records, which authors of components import from here
     "COLUMN_CLASSES",
     "Annotation",
     "Answer",
@@ -57,7 +56,7 @@ SCHEMA_VERSION = 2
 GRANULARITIES = ("brief", "detailed", "more_detailed")
 REGION_KINDS = ("object", "text")
 REGION_TEXT_GRANULARITIES = ("brief", "ocr", "candidate")
-# Where an image may go: audit images are measured with and never trained on; `held` is near both sides.
+# Audit images are for measuring and are never trained on; `held` images are near-duplicates of both sides.
 SPLITS = ("train", "audit-fit", "audit-test", "held")
 
 
@@ -129,7 +128,7 @@ IMAGE_SCORE = pa.struct(
         required("id", pa.string()),
         required("name", pa.string()),
         required("value", pa.float64()),
-        required("code", pa.string()),  # what is no number: a perceptual hash, a language; '' for most
+        required("code", pa.string()),  # for values that are no numbers: a perceptual hash, a language
         *_COMMON,
     ]
 )
@@ -168,17 +167,17 @@ IMAGES = pa.schema(
         required("sources", _list(SOURCE)),
         required("width", pa.int32()),  # upright, after EXIF
         required("height", pa.int32()),
-        required("format", pa.string()),  # as decoded: JPEG, PNG, ...; never guessed from the name
+        required("format", pa.string()),  # from the content, not from the name: JPEG, PNG, ...
         required("licence", pa.string()),
         required("split", pa.string()),
         required("bytes", pa.int64()),
-        required("uri", pa.string()),  # the locator: a file, or offset and length inside a shard tar
+        required("uri", pa.string()),  # a file, or a shard tar in which offset and length locate the image
         required("offset", pa.int64()),
         required("length", pa.int64()),  # -1: the whole file
     ]
 )
 
-# What a refinement round changed, one row each; `old` is '' of what was added, `new` '' of what was dropped.
+# Changes by refinement rounds, one a row. `old` is '' for an added region, `new` is '' for a dropped one.
 CHANGES = pa.schema(
     [
         required("image_id", pa.string()),
@@ -193,34 +192,34 @@ CHANGES = pa.schema(
     ]
 )
 
-# What was listed: one row an input, labels as the source has them.
+# Listed inputs, one a row. Labels are as the source has them.
 INPUTS = pa.schema(
     [
         required("source", pa.string()),
         required("uri", pa.string()),
         required("offset", pa.int64()),  # inside a container (a tar); 0 for a file of its own
         required("length", pa.int64()),  # -1: the whole file
-        required("fingerprint", pa.string()),  # size and time or etag: whether a listed file changed
+        required("fingerprint", pa.string()),  # size and time, or etag: shows whether the file changed
         required("licence", pa.string()),
         required("frame", pa.string()),  # of the labels: stored, upright, or auto
-        required("frame_width", pa.int32()),  # the size the labels were made on, 0 unknown
+        required("frame_width", pa.int32()),  # size of the image on which the labels were made; 0 if unknown
         required("frame_height", pa.int32()),
-        required("reason", pa.string()),  # why it is no image, where the listing knows it already; '' else
+        required("reason", pa.string()),  # why the input is no image, if the listing knows already; else ''
         required("error", pa.string()),  # the same as a sentence
         *(required(name, _list(kind)) for name, kind in ANNOTATIONS.items()),
     ]
 )
 
-# What each input turned out to be; labels upright. A row with failures is quarantined.
+# Probed inputs, one a row. Labels are upright. A row with failures is quarantined.
 PROBE = pa.schema(
     [
         *(INPUTS.field(name) for name in ("source", "uri", "offset", "length", "fingerprint", "licence")),
         *(IMAGES.field(name) for name in ("image_id", "width", "height", "format", "bytes")),
-        required("phash", pa.string()),  # of engine.images.perceptual_hash; '' unless an audit split is drawn
-        # Which frame of a photo with an EXIF turn has the size of its labels, where the source does not give the frame:
-        # stored, upright, or both (taken as upright). '' for all others.
+        required("phash", pa.string()),  # engine.images.perceptual_hash; '' without an audit split
+        # For a rotated photo whose source does not name the frame of its labels: the frame with the size of the labels
+        # (stored, upright, or both, which is read as upright). '' for all others.
         required("fits", pa.string()),
-        required("left_out", _list(pa.string())),  # labels of the source that are none of this image: reasons
+        required("left_out", _list(pa.string())),  # one reason for each label of the source that was left out
         *(RECORD.field(name) for name in (*ANNOTATIONS, "failures")),
     ]
 )
@@ -256,7 +255,7 @@ VERDICT = pa.struct(
     [
         required("id", pa.string()),
         required("kept", pa.bool_()),
-        required("rule", pa.string()),  # '' when kept
+        required("rule", pa.string()),  # '' if kept
         pa.field("value", pa.float64()),
         pa.field("threshold", pa.float64()),
     ]
@@ -272,19 +271,19 @@ VERDICTS = pa.schema(
 
 
 def record_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows as RECORD; columns a row does not name are empty lists."""
+    """Rows as a table with the schema RECORD. A column that a row lacks is an empty list."""
     return table_of(rows, RECORD)
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Rows as a table; lists a row does not name are empty."""
+    """Rows as a table. A list column that a row lacks is empty."""
     arrays = []
     for column in schema:
-        # Arrow takes a tenth of a millisecond to make ready for structs: most columns of most answers are empty.
+        # Converting structs costs Arrow 0.1 ms a column even without rows, and most columns are empty.
         listed = pa.types.is_list(column.type)
         values = [row.get(column.name, ()) for row in rows] if listed else [row[column.name] for row in rows]
-        nothing = listed and not any(values)
-        arrays.append(_empty_lists(column.type, len(rows)) if nothing else pa.array(values, column.type))
+        empty = listed and not any(values)
+        arrays.append(_empty_lists(column.type, len(rows)) if empty else pa.array(values, column.type))
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -298,7 +297,7 @@ def _no_values(kind: pa.DataType) -> pa.Array:
 
 
 def as_row(item: Any) -> dict[str, Any]:
-    """A record as the dictionary Arrow takes: its slots by name. Its lists of plain values are not copied."""
+    """A record as a dictionary for Arrow. Lists of plain values are not copied."""
     return {name: _plain(getattr(item, name)) for name in _slots(item.__class__)}
 
 
@@ -306,7 +305,7 @@ _SIMPLE = frozenset({str, float, int, bool, type(None)})
 
 
 def _plain(value: Any) -> Any:
-    if value.__class__ in _SIMPLE:  # nearly all are, and asking whether it is a dataclass costs six times as much
+    if value.__class__ in _SIMPLE:  # first, because nearly all are: is_dataclass takes six times as long
         return value
     if isinstance(value, list):
         return [as_row(item) for item in value] if value and dataclasses.is_dataclass(value[0]) else value

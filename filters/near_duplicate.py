@@ -15,11 +15,11 @@ import numpy as np
 from pydantic import Field
 
 from engine.images.perceptual_hash import RADIUS
-from engine.records.columns import SurveyedImages
+from engine.records.columns import WholeSetImages
 from filters.verdict import Verdict
 
 
-def near_duplicate(images: SurveyedImages, *, radius: Annotated[int, Field(ge=0, le=256)] = RADIUS) -> Verdict:
+def near_duplicate(images: WholeSetImages, *, radius: Annotated[int, Field(ge=0, le=256)] = RADIUS) -> Verdict:
     """Drop images whose hash differs in at most `radius` of 256 bits from that of the image that stands for them."""
     distance = images.same_distance
     return Verdict(np.isnan(distance), "near_duplicate", distance, radius)

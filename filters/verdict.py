@@ -16,7 +16,7 @@ from typing import get_type_hints
 import numpy as np
 
 from engine.errors import ConfigError, unknown
-from engine.records.columns import VIEWS, ParsedTexts, SurveyedImages
+from engine.records.columns import VIEWS, ParsedTexts, WholeSetImages
 from engine.records.shard import Bools, Floats, Numbers
 
 
@@ -60,8 +60,8 @@ def needs_parse(rule: Rule) -> bool:
 
 @functools.cache
 def needs_whole_set(rule: Rule) -> bool:
-    """Whether a rule reads columns that are computed over the whole data set: it has a parameter SurveyedImages."""
-    return _declares(rule, SurveyedImages)
+    """Whether a rule reads columns that are computed over the whole data set: it has a parameter WholeSetImages."""
+    return _declares(rule, WholeSetImages)
 
 
 def _declares(rule: Rule, kind: type) -> bool:

@@ -30,8 +30,8 @@ Ints = npt.NDArray[np.int64]
 
 class Consensus:
     """Fused score without labels: `engine.scores.fusion.by_agreement`. One detector alone keeps its scores; with
-    several each counts by how far the others in the image confirm it, and silence of one that was asked counts against
-    a box. Fused box: mean of the members', weighted by votes * trust * score.
+    several, each counts by how far the others in the image confirm it, and a detector that ran and found nothing
+    counts against a box. Fused box: mean of the members', weighted by votes * trust * score.
 
     Options. iou: boxes of one label that overlap as much are one object. nms_iou: and as much are
     duplicates, within one producer. votes: {producer: weight}, 1 for whom is not named.
@@ -159,15 +159,15 @@ class _Candidates:
         self.boxes = np.concatenate([np.zeros((0, 4)), *boxes])
         self.human_boxes = np.array([(r.x1, r.y1, r.x2, r.y2) for r in self.human], np.float64).reshape(-1, 4)
         self.producers = [region.producer for region in self.regions]
-        self.detectors = sorted({*self.producers, *(name for sample in batch for name in sample.asked)})
+        self.detectors = sorted({*self.producers, *(name for sample in batch for name in sample.detectors)})
         place = {name: number for number, name in enumerate(self.detectors)}
         self.detector = np.array([place[name] for name in self.producers], np.int64)
         self.votes = np.array([votes.get(name, 1.0) for name in self.detectors], np.float64)
         self.sizes = np.array([(sample.width, sample.height) for sample in batch], np.float64).reshape(-1, 2)
-        self.asked = np.zeros((len(batch), len(self.detectors)), np.bool_)
-        self.asked[self.image, self.detector] = True  # whoever speaks was asked
+        self.ran = np.zeros((len(batch), len(self.detectors)), np.bool_)
+        self.ran[self.image, self.detector] = True  # a detector that found boxes ran
         for number, sample in enumerate(batch):
-            self.asked[number, [place[name] for name in sample.asked]] = True
+            self.ran[number, [place[name] for name in sample.detectors]] = True
         self.raw = np.clip(np.array([region.score for region in self.regions], np.float64), 0, 1)
         self.scores = calibration.apply(self.producers, self.raw)
         self._number_groups(image)
@@ -200,14 +200,14 @@ class _Fused:
         self.calibrated, raw = np.zeros((2, len(clusters), len(table.detectors)))
         self.calibrated[number, table.detector[rows]] = table.scores[rows]
         raw[number, table.detector[rows]] = table.raw[rows]
-        weights = trust(self.calibrated, self.image, len(table.asked), table.asked)
-        asked = table.asked[self.image]
+        weights = trust(self.calibrated, self.image, len(table.ran), table.ran)
+        ran = table.ran[self.image]
         self.scores = by_agreement(self.calibrated, weights[self.image], table.votes)
-        # Who was asked alone keeps its scores to the last bit: 0.3 must not become 0.30000000000000004.
-        lone = (asked.sum(axis=1) == 1) & (table.votes[table.detector[first]] == 1)
+        # A detector that ran alone keeps its scores to the last bit: 0.3 must not become 0.30000000000000004.
+        lone = (ran.sum(axis=1) == 1) & (table.votes[table.detector[first]] == 1)
         self.scores[lone] = table.scores[first[lone]]
         # A fit reads the agreement of the raw scores: it has the calibrated ones already.
-        weights = trust(raw, self.image, len(table.asked), table.asked)
+        weights = trust(raw, self.image, len(table.ran), table.ran)
         self.agreement = by_agreement(raw, weights[self.image], np.ones(len(table.detectors)))
         self.boxes = np.zeros((len(clusters), 4))
         if len(clusters):
@@ -225,8 +225,8 @@ class _Fused:
             np.maximum.at(rival, one, self.agreement[against])
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
         area = np.log(np.maximum(sides.prod(axis=1), 1.0) / table.sizes[self.image].prod(axis=1))
-        asked, echo = table.asked[self.image], _best_other(self.label, self.agreement)
-        return Evidence(tuple(table.detectors), self.calibrated, asked, self.agreement, rival, echo, area)
+        ran, echo = table.ran[self.image], _best_other(self.label, self.agreement)
+        return Evidence(tuple(table.detectors), self.calibrated, ran, self.agreement, rival, echo, area)
 
 
 def _best_other(group: Ints, values: Floats) -> Floats:

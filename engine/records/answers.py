@@ -1,6 +1,6 @@
-"""The border with a specialist: is its answer one, and what are its annotations called.
+"""Checks the answer of a specialist, and completes the ids of its annotations.
 
-A wrong answer is that image's failure, told in one sentence, never repaired in silence.
+A wrong answer becomes a failure of that image with a sentence that says why; it is never repaired silently.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from engine.schema import (
     text_key,
 )
 
-_SLACK = 1.0  # pixels a box may reach over the border by rounding
-LARGEST = 3.4e38  # what a float32 holds
-HUMAN = "human"  # the producer whose annotations nobody deletes or changes
+_SLACK = 1.0  # pixels that a box may extend beyond the image because of rounding
+LARGEST = 3.4e38  # the largest float32
+HUMAN = "human"  # the producer whose annotations are never deleted or changed
 
 
 def check_answer(answer: Any, sample: Sample, gives: Sequence[str], *, human: bool = False) -> str:
-    """'' if the answer keeps the promises; else the sentence that says what is wrong with it.
+    """What is wrong with the answer, or ''.
 
-    `human`: the answer repeats labels of the source, which alone may come without a score.
+    `human`: the answer repeats labels of the source; only these may have no score.
     """
     if not isinstance(answer, Answer):
         return f"expected an Answer, got {type(answer).__name__}"
@@ -43,7 +43,7 @@ def check_answer(answer: Any, sample: Sample, gives: Sequence[str], *, human: bo
         for item in getattr(answer, column):
             error = _item_error(item, column, allowed, seen, sample, human=human)
             if not error and item.score is None and not human and "/" not in item.id:
-                error = f"{column} without a score, which only people's labels may lack"
+                error = f"{column} without a score, which only human labels may lack"
             if error:
                 return error
     return ""
@@ -51,9 +51,9 @@ def check_answer(answer: Any, sample: Sample, gives: Sequence[str], *, human: bo
 
 def _item_error(item: Any, column: str, allowed: set[str], seen: set[str], sample: Sample, *, human: bool) -> str:
     if column not in allowed:
-        return f"gave {column}, which it does not declare"
+        return f"gave {column}, which it does not declare in `gives`"
     if not isinstance(item, COLUMN_CLASSES[column]):
-        return f"{column} holds a value of type {type(item).__name__}"
+        return f"{column} has a value of type {type(item).__name__}"
     if item.id and item.id in seen:
         return f"the id '{item.id}' occurs twice"
     seen.add(item.id)
@@ -69,7 +69,7 @@ def _item_error(item: Any, column: str, allowed: set[str], seen: set[str], sampl
 
 
 def _not_finite(item: Any) -> str:
-    """The first number that is none, such as a NaN: neither JSON nor a table could hold it."""
+    """The first NaN, infinity or number too large for a float32: JSON and the tables cannot store it."""
     for name in getattr(item, "__slots__", ()) or vars(item):
         value = getattr(item, name)
         for number in value if isinstance(value, list | tuple) else (value,):
@@ -82,7 +82,7 @@ def _region_error(item: Region, sample: Sample) -> str:
     if item.kind not in REGION_KINDS:
         return f"a region of kind '{item.kind}', expected one of {', '.join(REGION_KINDS)}"
     if item.score is None or item.merged_into:
-        return ""  # people's boxes are taken as they are, and merged ones were checked where they were made
+        return ""  # human boxes are not checked; merged ones were checked in the answer that gave them
     box = (item.x1, item.y1, item.x2, item.y2)
     if not all(map(math.isfinite, box)):
         return f"a box that is not finite: {box}"
@@ -95,7 +95,7 @@ def _region_error(item: Region, sample: Sample) -> str:
 
 
 def number(answer: Answer, producer: str) -> None:
-    """Give every annotation its full id and producer. Local ids and references get "<producer>/" before them."""
+    """Give every annotation its full id, "<producer>/<local id>", and its producer; also in references."""
     items: list[Annotation] = [item for column in ANNOTATIONS for item in getattr(answer, column)]
     taken = {item.id for item in items}
     counter = 0

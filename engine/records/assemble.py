@@ -13,14 +13,14 @@ from engine.schema import RECORD
 
 
 def assemble(tables: Sequence[pa.Table]) -> pa.Table:
-    """The records several nodes wrote of one shard as one: lists joined image by image, in the order of the tables.
+    """One record with the annotations of all tables, image by image, in the order of the tables.
 
-    Nothing is taken out: which nodes to read, and so whether an id comes twice, is the caller's choice. A mask
-    (a region with an rle, merged into another) outlines the region it was merged into, if that has none; but not what
-    a later round of refinement made of this, which has the mask already or has moved away from it.
+    Removes nothing: the caller chooses the nodes, and so avoids ids that occur twice. A region with a mask that was
+    merged into another gives that one its mask, unless it has one, or was made by a later refinement round than the
+    mask: then it has moved away from it.
     """
     if not tables:
-        raise EngineError("No records to assemble: a shard needs the record of at least one node.")
+        raise EngineError("No records to assemble: a shard needs at least one.")
     ids = one_array(tables[0].column("image_id"))
     for table in tables[1:]:
         if not one_array(table.column("image_id")).equals(ids):
@@ -39,7 +39,7 @@ def _joined(parts: Sequence[pa.ListArray], kind: pa.DataType) -> pa.ListArray:
         return used[0].cast(kind)
     columns = [Column(part) for part in used]
     counts = np.array([np.diff(column.offsets) for column in columns])
-    # Where the values of each part go: behind those of the images before, and of the parts before in this image.
+    # The values of a part come after those of earlier images, and after those of earlier parts of the same image.
     offsets = np.append(0, np.cumsum(counts.sum(axis=0)))
     begin = offsets[:-1] + np.cumsum(counts, axis=0) - counts
     target = np.concatenate(
@@ -52,7 +52,7 @@ def _joined(parts: Sequence[pa.ListArray], kind: pa.DataType) -> pa.ListArray:
 
 
 def _outlined(record: pa.Table) -> pa.Table:
-    """Masks handed on to the regions they outline; of several the first."""
+    """The record with masks copied to the regions they outline; if there are several, the first."""
     shard = Shard(record, record)
     regions = shard.column("regions")
     outlined = filled(regions.arrow("rle"))
@@ -63,7 +63,7 @@ def _outlined(record: pa.Table) -> pa.Table:
     if not len(masks):
         return record
     source = np.arange(len(regions))
-    source[shard.roots[masks][::-1]] = masks[::-1]  # the last one written stays: the first mask
+    source[shard.roots[masks][::-1]] = masks[::-1]  # the last assignment wins, so the first mask is assigned last
     values = with_field(regions.values, "rle", regions.arrow("rle").take(pa.array(source)))
     at = record.schema.get_field_index("regions")
     return record.set_column(

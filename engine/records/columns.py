@@ -1,7 +1,7 @@
-"""Columns: the annotations of a shard as filters see them.
+"""Columns: the annotations of a shard as arrays, for filters.
 
-A view holds some rows of one column. `image` and every reference are rows of the shard, never of the view
-(`rows` says where a view's rows are), so views of different columns fit together whatever was taken from them.
+A view has some rows of one column. `image` and all references are row numbers of the whole shard, not of the view
+(`rows` maps the view's rows to those of the shard), so views of different columns can be combined.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ __all__ = [
     "RegionTexts",
     "Regions",
     "Shard",
-    "SurveyedImages",
     "Tags",
     "Texts",
+    "View",
+    "WholeSetImages",
 ]
-__all__ += ["View"]
 
 
 class View:
-    """Some rows of one column. What every annotation carries, and how to narrow it down."""
+    """Some rows of one column, with the fields that every annotation has."""
 
     column = ""
 
@@ -58,15 +58,15 @@ class View:
 
     @property
     def rows(self) -> Ints:
-        """Where in the shard these rows are."""
+        """The row numbers of the shard."""
         return np.arange(len(self._fields)) if self._rows is None else self._rows
 
     def take(self, keep: Bools) -> Self:
         return type(self)(self.shard, self.rows[keep])
 
     def holds(self, rows: Ints) -> Bools:
-        """Which of these rows of the shard are in this view; -1 is not."""
-        inside = np.zeros(len(self._fields) + 1, np.bool_)  # the last is where -1 points
+        """Which of these rows of the shard are in this view. False for row -1."""
+        inside = np.zeros(len(self._fields) + 1, np.bool_)  # one more, for row -1
         inside[self.rows] = True
         return inside[rows]
 
@@ -92,7 +92,7 @@ class View:
         return codes == words.index(word) if word in words else np.zeros(len(self), np.bool_)
 
     def lookup(self, name: str, mapping: Mapping[str, float], default: float) -> Floats:
-        """For each row what `mapping` says of its word in column `name`."""
+        """For each row the number that `mapping` has for its value in the column `name`, else `default`."""
         if not mapping:
             return np.full(len(self), default, np.float64)
         codes, words = self.codes(name)
@@ -120,7 +120,7 @@ class View:
 
     @property
     def score(self) -> Floats:
-        """NaN for what a human said."""
+        """NaN for human annotations."""
         return self.numbers("score")
 
     @property
@@ -129,7 +129,7 @@ class View:
 
 
 class Images(View):
-    """The images themselves: no producer, no score."""
+    """The images themselves. They have no producer and no score."""
 
     @property
     def _fields(self) -> Fields:
@@ -148,12 +148,12 @@ class Images(View):
         return np.zeros(len(self), np.bool_)
 
 
-class SurveyedImages(Images):
-    """Images and what a survey of the whole data set found of them."""
+class WholeSetImages(Images):
+    """Images, with what was found by comparing the whole data set."""
 
     @property
     def same_distance(self) -> Floats:
-        """Bits of difference to the image that stands for this one; NaN where it stands for itself."""
+        """How many bits of the hash differ from the near-duplicate that is kept; NaN for a kept image."""
         return self.numbers("same_distance")
 
 
@@ -195,7 +195,7 @@ class Texts(View):
 
 
 class ParsedTexts(Texts):
-    """Texts and what the parse says of them: NaN where `parsed` is false."""
+    """Texts and numbers from their parse, which are NaN where `parsed` is false."""
 
     @property
     def parsed(self) -> Bools:
@@ -206,7 +206,7 @@ class ParsedTexts(Texts):
         return np.append(whole.astype(np.float64), np.nan)[rows]  # -1 points at the NaN
 
     def _parse(self) -> Fields:
-        self.shard.parse_rows  # noqa: B018  raises if there is no parse
+        self.shard.parse_rows  # noqa: B018  EngineError if there is no parse
         assert self.shard.parse is not None
         return self.shard.parse
 
@@ -224,7 +224,7 @@ class ParsedTexts(Texts):
 
     @property
     def object_complexity(self) -> Floats:
-        """As the paper: the largest degree of an object in each sentence, averaged, 0 if none."""
+        """As in the paper: the highest degree of an object in a sentence, averaged over sentences; 0 if none."""
         return self._joined(self._parse().arrow("object_complexity").field("paper").to_numpy())
 
     @property
@@ -241,7 +241,7 @@ class RegionTexts(View):
 
     @property
     def region(self) -> Ints:
-        """The shard's row of the region each belongs to, merges followed; -1 if there is none."""
+        """The row of each text's region, or of the region it was merged into; -1 if there is none."""
         return self._pick(self.shard.region_text_region)
 
 
@@ -250,23 +250,23 @@ class Phrases(View):
 
     @property
     def text(self) -> Ints:
-        """The shard's row of the text each is part of; -1 if there is none."""
+        """The row of each phrase's text; -1 if there is none."""
         return self._pick(self.shard.phrase_text)
 
     @property
     def links(self) -> tuple[Ints, Ints]:
-        """(row of this view, the shard's row of a region it names), merges followed; -1 for no such region."""
+        """Pairs (phrase as a row of this view, region as a row of the shard), merges followed; -1 if there is none."""
         phrase, region = self.shard.phrase_of_link, self.shard.phrase_regions
         if self._rows is None:
             return phrase, region
-        place = np.full(len(self._fields), -1, np.int64)
-        place[self._rows] = np.arange(len(self._rows))
-        here = place[phrase] >= 0
-        return place[phrase[here]], region[here]
+        row_here = np.full(len(self._fields), -1, np.int64)
+        row_here[self._rows] = np.arange(len(self._rows))
+        here = row_here[phrase] >= 0
+        return row_here[phrase[here]], region[here]
 
     @property
     def words(self) -> pa.Array:
-        """What each phrase says: its slice of its text, '' if it has no text."""
+        """The words of each phrase; '' if its text is missing."""
         start, end = self.numbers("char_start"), self.numbers("char_end")
         return slice_strings(self.shard.column("texts").arrow("text"), self.text, start, end)
 
@@ -288,12 +288,12 @@ class ImageScores(View):
 
     @property
     def code(self) -> pa.Array:
-        """What is no number: a language, a perceptual hash; '' for most."""
+        """The value if it is not a number, such as a language or a perceptual hash; '' for most scores."""
         return self.strings("code")
 
     @property
     def text(self) -> Ints:
-        """The shard's row of the text each is about, the first of its parents; -1 if that is none."""
+        """The row of the text that the score is about, which is its first parent; -1 if that is no text."""
         parents = self.strings("parents")
         named = np.flatnonzero(pc.list_value_length(parents).to_numpy())
         rows = np.full(len(self), -1, np.int64)

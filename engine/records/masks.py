@@ -1,7 +1,7 @@
 """Masks as COCO run-lengths (pycocotools), polygons and pixels.
 
-An rle here is only the compressed counts; the size is the upright image's and must be given again. Given the
-wrong size pycocotools decodes without a word into a sheared mask, so whatever reads one checks the sum.
+An rle here is only the compressed counts; the size is that of the upright image and must be passed. With a wrong size
+pycocotools decodes a sheared mask without an error, so every function checks that the counts add up.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from engine.errors import EngineError
 
 Mask = npt.NDArray[np.bool_]
 
-# pycocotools' C code takes any corner and allocates by the length of the outline, five steps a pixel: one corner far
-# away, or a million across the image, took all memory of the machine.
-FAR = 4  # image sizes that a corner may lie outside of the image
-LONGEST_OUTLINE = 2_000_000  # pixels, of all polygons of a mask
-MOST_PIXELS = 2**31 - 1  # of an image; pycocotools counts in 32 bits
-_DIGITS = 7  # five bits each: more than any run of such an image takes
+# pycocotools accepts any corner and allocates memory for the length of the outline. One corner far away, or a million
+# corners, used up all memory.
+FAR = 4  # how far outside a corner may be, in image sizes
+LONGEST_OUTLINE = 2_000_000  # pixels, for all polygons of a mask together
+MOST_PIXELS = 2**31 - 1  # of an image, because pycocotools uses 32 bits
+_DIGITS = 7  # of five bits each: enough for any run of such an image
 
 
 def encode(mask: npt.NDArray[Any]) -> str:
-    """Height x width, truthy inside."""
+    """The rle of a height x width array that is true inside."""
     from pycocotools import mask as coco
 
     counts: bytes = coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
@@ -33,20 +33,20 @@ def encode(mask: npt.NDArray[Any]) -> str:
 
 
 def decode(rle: str, *, width: int, height: int) -> Mask:
-    """Height x width."""
+    """Height x width, true inside."""
     runs = _checked_runs(rle, width, height)
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
 
 
 def area(rle: str, *, width: int, height: int) -> int:
-    """Pixels inside."""
+    """The number of pixels inside."""
     from pycocotools import mask as coco
 
     return int(coco.area(_coco(rle, width, height)))
 
 
 def bbox(rle: str, *, width: int, height: int) -> tuple[float, float, float, float]:
-    """x1, y1, x2, y2 of what is inside; all 0 for an empty mask."""
+    """The box around the mask: x1, y1, x2, y2; all 0 for an empty mask."""
     from pycocotools import mask as coco
 
     x, y, w, h = (float(number) for number in coco.toBbox(_coco(rle, width, height)))
@@ -60,7 +60,7 @@ def mask_iou(first: str, second: str, *, width: int, height: int) -> float:
 
 
 def overlap(first: str, second: str, *, width: int, height: int) -> tuple[int, int]:
-    """Pixels inside both, and inside either."""
+    """The number of pixels inside both, and inside at least one."""
     from pycocotools import mask as coco
 
     one, other = _coco(first, width, height), _coco(second, width, height)
@@ -69,7 +69,7 @@ def overlap(first: str, second: str, *, width: int, height: int) -> tuple[int, i
 
 
 def union(rles: Sequence[str], *, width: int, height: int) -> str:
-    """What is inside any of them; of none, nothing."""
+    """The union of masks; an empty mask if there are none."""
     from pycocotools import mask as coco
 
     if not rles:
@@ -79,9 +79,9 @@ def union(rles: Sequence[str], *, width: int, height: int) -> str:
 
 
 def from_polygons(polygons: Sequence[Sequence[float] | npt.NDArray[np.float64]], *, width: int, height: int) -> str:
-    """The union of polygons, each x, y, x, y, ... in pixels; fewer than three corners enclose nothing.
+    """The union of polygons, each x, y, x, y, ... in pixels. Polygons with fewer than three corners are left out.
 
-    EngineError for corners that are not finite or far outside of the image, and for outlines without end.
+    EngineError for corners that are not finite or far outside of the image, and for outlines that are too long.
     """
     from pycocotools import mask as coco
 
@@ -125,7 +125,7 @@ def from_counts(counts: Sequence[int], *, width: int, height: int) -> str:
 
 
 def to_polygons(mask: npt.NDArray[Any]) -> list[list[float]]:
-    """Outer outlines, largest first; holes are filled by it."""
+    """The outer outlines, largest first. They ignore holes."""
     import cv2
 
     contours, _ = cv2.findContours(np.ascontiguousarray(mask, np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -134,7 +134,7 @@ def to_polygons(mask: npt.NDArray[Any]) -> list[list[float]]:
 
 
 def _coco(rle: str, width: int, height: int) -> dict[str, Any]:
-    _checked_runs(rle, width, height)  # pycocotools' C code trusts what it is given
+    _checked_runs(rle, width, height)  # pycocotools does not check it
     return {"size": [height, width], "counts": rle.encode("ascii")}
 
 
@@ -147,9 +147,10 @@ def _checked_runs(rle: str, width: int, height: int) -> list[int]:
 
 
 def _runs(rle: str) -> list[int]:
-    """COCO's code: five bits a character, low first, the sixth says more follows; from the third run on differences.
+    """Decode COCO's counts; [-1], which no image has as its sum, if this is not such a code.
 
-    Of no sum that an image has where it is not this code.
+    A character has five bits of a number, the lowest first, and a sixth bit if more follow. From the third run on, the
+    number is the difference to the run two before.
     """
     runs: list[int] = []
     value = shift = 0

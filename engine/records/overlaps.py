@@ -1,7 +1,7 @@
-"""Overlapping boxes across a whole shard: the one primitive under NMS, consensus and merges.
+"""Overlapping boxes of a whole shard, for NMS, consensus and merges.
 
-Pairs are row numbers with i < j, each overlapping pair once. Only rows of the same `image` are compared;
-pass image and class folded into one number to compare within a class only.
+Pairs are row numbers i < j, each pair once. Only rows with the same `image` are compared; to compare within a class
+only, pass a number for each combination of image and class.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-CHUNK = 1 << 19  # candidate pairs looked at together: some 40 MB, whatever the shard holds
+CHUNK = 1 << 19  # candidate pairs compared at a time: about 40 MB, however large the shard is
 
 
 def iou_pairs(
@@ -26,7 +26,7 @@ def iou_pairs(
     """All pairs (i, j, IoU) of the same image with IoU >= min_iou, ordered by i, then j.
 
     `image`: whole numbers, one a box, in any order (sorted is fastest). `boxes`: n x 4, x1 y1 x2 y2, any
-    float type; IoU is computed in float64. A box with a NaN or without area overlaps nothing.
+    float type; IoU is computed in float64. A box with a NaN or without area has no pairs.
     """
     if not min_iou > 0:
         raise ConfigError(f"IoU threshold is {min_iou}; pairs need one above 0, e.g. 0.5.")
@@ -71,13 +71,13 @@ def _overlaps(
     x1, y1, x2, y2 = columns
     i = np.repeat(np.arange(first, first + len(partners)), partners)
     j = i + 1 + np.arange(len(i)) - np.repeat(np.cumsum(partners) - partners, partners)
-    # Most pairs are apart: dismiss them by x, then by y, before any arithmetic.
+    # Most pairs do not overlap: discard them by x, then by y, before any arithmetic.
     for low, high in ((x1, x2), (y1, y2)):
         near = np.flatnonzero((low[i] < high[j]) & (low[j] < high[i]))
         i, j = i[near], j[near]
     a, b = ([c[side].astype(np.float64) for c in columns] for side in (i, j))
     sides = (np.minimum(a[k + 2], b[k + 2]) - np.maximum(a[k], b[k]) for k in (0, 1))
-    inter = np.multiply(*(np.maximum(side, 0.0) for side in sides))  # a box written backwards overlaps nothing
+    inter = np.multiply(*(np.maximum(side, 0.0) for side in sides))  # 0 for a box with x1 > x2
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inter
     with np.errstate(invalid="ignore", divide="ignore"):
         iou = inter / union
@@ -86,39 +86,39 @@ def _overlaps(
 
 
 def suppress(i: Ints, j: Ints, score: Floats) -> Bools:
-    """Greedy NMS over pairs: which of the len(score) boxes are kept. See `suppressors`."""
+    """Which boxes greedy NMS over these pairs keeps. See `suppressors`."""
     return suppressors(i, j, score) < 0
 
 
 def suppressors(i: Ints, j: Ints, score: Floats) -> Ints:
-    """For each box the number of the pair (i < j) whose better box suppresses it, -1 for a box that is kept.
+    """For each box the number of the pair whose better box suppresses it; -1 for a box that is kept.
 
-    Exactly the greedy loop: best score first, ties by input order, and only a kept box suppresses. A box
-    with score NaN (human) comes before all others and is never suppressed. Of several kept boxes
+    Same result as the greedy loop: best score first, ties by input order, and only a kept box suppresses others. A box
+    with the score NaN (human) comes before all others and is never suppressed. If several kept boxes suppress a box,
     the best one is named.
     """
     score = np.asarray(score, np.float64)
     human = np.isnan(score)
-    place = np.where(human, np.inf, score)
-    first = place[i] >= place[j]  # i < j, so a tie is won by i
+    rank = np.where(human, np.inf, score)
+    first = rank[i] >= rank[j]  # i < j, so i wins a tie
     better, worse = np.where(first, i, j), np.where(first, j, i)
     rivals = ~human[worse]
     dropped = _dropped(better[rivals], worse[rivals], len(score))
     by = np.full(len(score), -1, np.int64)
     reasons = np.flatnonzero(rivals & dropped[worse] & ~dropped[better])
-    reasons = reasons[np.lexsort((-better[reasons], place[better[reasons]]))]
-    by[worse[reasons]] = reasons  # the last one written stays: the best
+    reasons = reasons[np.lexsort((-better[reasons], rank[better[reasons]]))]
+    by[worse[reasons]] = reasons  # the last assignment wins, and that is the best box
     return by
 
 
 def _dropped(better: Ints, worse: Ints, n: int) -> Bools:
-    """Rounds instead of a loop: who has no better rival left is kept, and drops its own rivals."""
+    """Which boxes are suppressed, in rounds: a box without a better undecided rival is kept and drops its rivals."""
     dropped = np.zeros(n, np.bool_)
     while len(worse):
         rivalled = np.zeros(n, np.bool_)
         rivalled[worse] = True
         dropped[worse[~rivalled[better]]] = True
-        # A pair stays open only while neither of the two is decided.
+        # A pair stays open while neither of its boxes is decided.
         open_ = rivalled[better] & ~dropped[better] & ~dropped[worse]
         better, worse = better[open_], worse[open_]
     return dropped

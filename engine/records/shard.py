@@ -1,7 +1,7 @@
-"""A shard's record laid flat: every annotation of every image in one long array for each field.
+"""A shard's record in flat form: one array for each field, over all annotations of all images.
 
-`image` is the row of the shard, not an id. References are resolved to rows of the shard, -1 where nothing
-has that id. Arrays are made when they are asked for, once, and are not to be written to.
+`image` is a row number of the shard, not an id. References are resolved to row numbers, -1 for a missing id. Arrays are
+made on first use and kept; do not write to them.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def filled(strings: pa.Array) -> Bools:
-    """Which strings are not empty."""
+    """True where a string is not empty."""
     lengths: Numbers = pc.binary_length(strings).to_numpy(zero_copy_only=False)
     return lengths > 0
 
 
 def as_lists(kind: pa.DataType, offsets: Ints, values: pa.Array) -> pa.ListArray:
-    """Flat values as lists again."""
+    """A list array of flat values."""
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values, type=kind)
 
 
 def with_field(values: pa.StructArray, name: str, replaced: pa.Array) -> pa.StructArray:
-    """The same structs with another array for one field."""
+    """The structs with one field replaced."""
     fields = list(values.type)
     arrays = [replaced if field.name == name else values.field(field.name) for field in fields]
     return pa.StructArray.from_arrays(arrays, fields=fields)
 
 
 class Fields:
-    """The fields of flat rows: strings as Arrow arrays, numbers as NumPy arrays, words as codes."""
+    """The fields of flat rows, as Arrow arrays, as NumPy arrays of numbers, or as codes of strings."""
 
     def __init__(self, values: pa.StructArray | pa.Table) -> None:
         self.values = values
@@ -76,7 +76,7 @@ class Fields:
         return self._once("numbers", name, lambda: self.arrow(name).to_numpy(zero_copy_only=False))
 
     def codes(self, name: str) -> tuple[Numbers, list[str]]:
-        """For each row a number, and the word of each number: comparing millions of strings is slow."""
+        """A number for each row and the string of each number, since comparing millions of strings is slow."""
 
         def make() -> tuple[Numbers, list[str]]:
             coded = self.arrow(name).dictionary_encode()
@@ -89,7 +89,7 @@ class Fields:
 
 
 class Column(Fields):
-    """One list column, flattened. `offsets` has one number more than there are images."""
+    """One list column, flattened. `offsets` has one number more than images."""
 
     def __init__(self, lists: pa.ListArray) -> None:
         offsets = lists.offsets.to_numpy().astype(np.int64)
@@ -99,7 +99,7 @@ class Column(Fields):
 
 
 class Shard:
-    """A record, its images, and if there is one its parse; `images` may hold more, in another order."""
+    """A record, its images and, if given, its parse. `images` may have further images, in any order."""
 
     def __init__(self, record: pa.Table, images: pa.Table, parse: pa.Table | None = None) -> None:
         self.record = record
@@ -118,7 +118,7 @@ class Shard:
         return self._columns[name]
 
     def find(self, name: str, image: Ints, ids: pa.Array) -> Ints:
-        """The rows of column `name` with these ids in these images, -1 where there is none."""
+        """The rows of column `name` with these ids in these images; -1 if there is none."""
         if not len(ids):
             return np.zeros(0, np.int64)
         column = self.column(name)
@@ -138,7 +138,7 @@ class Shard:
 
     @property
     def roots(self) -> Ints:
-        """For each region the region it was merged into in the end, itself if it was not."""
+        """For each region the one it was finally merged into; itself if it was not merged."""
         return self._once("roots", self._roots)
 
     def _roots(self) -> Ints:
@@ -148,12 +148,12 @@ class Shard:
         if len(merged):
             target = self.find("regions", regions.image[merged], regions.arrow("merged_into").take(pa.array(merged)))
             roots[merged] = np.where(target >= 0, target, merged)
-            for _ in range(len(roots).bit_length()):  # each step doubles the distance; a cycle ends as well
+            for _ in range(len(roots).bit_length()):  # each step doubles the distance, and a cycle ends too
                 roots = roots[roots]
         return roots
 
     def root_of(self, rows: Ints) -> Ints:
-        """`rows` of regions, merges followed; -1 stays -1."""
+        """The regions that these rows were finally merged into; -1 stays -1."""
         return np.where(rows >= 0, self.roots[rows], -1) if len(rows) and len(self.roots) else rows
 
     @property
@@ -164,7 +164,7 @@ class Shard:
 
     @property
     def region_text_region(self) -> Ints:
-        """For each region text the row of its region, merges followed."""
+        """For each region text the row of its region, or of the one that was merged into."""
         texts = self.column("region_texts")
         return self._once(
             "region_text_region", lambda: self.root_of(self.find("regions", texts.image, texts.arrow("region_id")))
@@ -172,7 +172,7 @@ class Shard:
 
     @property
     def phrase_regions(self) -> Ints:
-        """For each id in the phrases' `region_ids`, one after the other, its region's row, merges followed."""
+        """The row of the region for each id in the `region_ids` of all phrases, merges followed."""
         phrases = self.column("phrases")
         return self._once(
             "phrase_regions",
@@ -188,12 +188,12 @@ class Shard:
 
     @property
     def parse_rows(self) -> Ints:
-        """For each text the row of its parse, -1 where it has none or the parser failed on it."""
+        """For each text the row of its parse; -1 if it has none or the parser failed."""
         return self._once("parse_rows", self._parse_rows)
 
     def _parse_rows(self) -> Ints:
         if self.parse is None:
-            raise EngineError("Columns of the parse were asked for, but this shard was given none: pass its parse.")
+            raise EngineError("This shard was made without a parse, which a column of the parse needs: pass its parse.")
         keys, known = self.column("texts").arrow("text_key"), self.parse.arrow("text_key")
         rows = pc.fill_null(pc.index_in(keys, value_set=known), -1).to_numpy().astype(np.int64)
         failed = np.flatnonzero(self.parse.lengths("failures"))
@@ -213,7 +213,7 @@ def _in_order(images: pa.Table, ids: pa.Array) -> pa.Table:
 
 
 def slice_strings(strings: pa.Array, rows: Ints, start: Numbers, end: Numbers) -> pa.Array:
-    """strings[row][start:end] for many at once, in code points; '' for row -1. Arrow slices by scalars only."""
+    """strings[row][start:end] for many rows, in code points; '' for row -1. Arrow can only slice all rows alike."""
     if not len(strings) or not len(rows):
         return pa.array([""] * len(rows), pa.string())
     _, offsets_buffer, data_buffer = strings.buffers()

@@ -117,7 +117,7 @@ class ShardInputs:
 
     def samples(self, lo: int, hi: int) -> list[Sample]:
         """The images [lo, hi) with the annotations that this node reads, without pixels."""
-        answer = [Sample(*size, asked=self._detectors) for size in self._sizes[lo:hi]]
+        answer = [Sample(*size, detectors=self._detectors) for size in self._sizes[lo:hi]]
         for name, reader in self._tables.items():
             self._add(answer, reader.slice(lo, hi), all_boxes="boxes" in self.node.inputs[name])
         for labels in self._labels:

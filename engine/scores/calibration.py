@@ -1,8 +1,8 @@
-"""Scores as probabilities: a measured curve for each producer, in a small JSON file.
+"""Calibration: a measured curve for each producer that turns its scores into probabilities, in a small JSON file.
 
-{"<producer>": {"x": [raw scores, ascending], "y": [share that was right, never falling]}}. Between the points
-it is straight, beyond them flat. A producer without a curve keeps its scores. What `engine eval --fit` writes has a
-second entry, "fusion", which consensus reads: {"producers": [...], "coefficients": [...], "intercept", "floor"}
+{"<producer>": {"x": [raw scores, ascending], "y": [share that was right, never falling]}}. The curve is linear between
+the points and constant beyond them. A producer without a curve keeps its scores. Files of `engine eval --fit` also have
+an entry "fusion", which consensus reads: {"producers": [...], "coefficients": [...], "intercept", "floor"}
 (engine.scores.fusion.FittedFusion).
 """
 
@@ -25,26 +25,28 @@ from engine.storage.open_uri import read_uri
 _FITTED = re.compile(rf"(?:^|/){CALIBRATION}/([0-9a-f]{{8}})\.json$")
 Floats = npt.NDArray[np.float64]
 
-# A curve has flat stretches. So much of the raw score is mixed in that no two scores of one producer become equal:
-# whoever sorts by score finds the detector's own order.
-_OWN = 1e-9
+# The weight of the raw score in the result. Where a curve is flat it keeps scores apart, so that sorting by score gives
+# the detector's own order.
+_RAW_WEIGHT = 1e-9
 
 
 class Calibration:
     def __init__(self, curves: Mapping[str, tuple[Floats, Floats]], fusion: FittedFusion | None = None) -> None:
-        """`curves`: {producer: (x, y)}. `fusion`: how the scores of several producers become one."""
+        """`curves`: {producer: (x, y)}. `fusion`: combines the scores of several producers."""
         self.fusion = fusion
         self.curves = {name: _checked(name, *curve) for name, curve in sorted(curves.items())}
 
     @classmethod
     def read(cls, path: str) -> Self:
-        """From a file or any URL fsspec knows. One that `engine eval --fit` wrote is held to the digest in its name."""
+        """Read a file or URL. A file of `engine eval --fit` is checked against the digest in its name."""
         content = _loaded(path)
         fusion = content.pop(FUSION, None) if isinstance(content, dict) else None
         found = cls(_curves(path, content), None if fusion is None else _fusion(path, fusion))
         name = _FITTED.search(path)
         if name and not found.digest.startswith(name[1]):
-            raise DamageError(f"'{path}' is damaged (its name is of other curves): fit it again, 'engine eval --fit'.")
+            raise DamageError(
+                f"'{path}' is damaged (the digest in its name does not match): fit it again with 'engine eval --fit'."
+            )
         return found
 
     @property
@@ -53,7 +55,7 @@ class Calibration:
 
     @property
     def digest(self) -> str:
-        """64 hex digits of what it says, however the file is laid out."""
+        """64 hex digits: a hash of the curves and the fusion, independent of the layout of the file."""
         return stable_hash(self.as_json())
 
     def as_json(self) -> dict[str, dict[str, Any]]:
@@ -61,13 +63,13 @@ class Calibration:
         return curves | ({FUSION: self.fusion.as_json()} if self.fusion else {})
 
     def apply(self, producers: Sequence[str] | npt.NDArray[Any], scores: Floats) -> Floats:
-        """New scores, one for each producer's name and raw score. Never reorders what one producer said; NaN stays."""
+        """The calibrated scores of these producers. Never changes the order of one producer's scores; NaN stays."""
         scores = np.array(scores, np.float64)
         names = np.asarray(producers, object)
         for producer, (x, y) in self.curves.items():
             rows = np.flatnonzero(names == producer)
             raw = scores[rows]
-            scores[rows] = (1 - _OWN) * np.interp(raw, x, y) + _OWN * np.clip(raw, 0, 1)
+            scores[rows] = (1 - _RAW_WEIGHT) * np.interp(raw, x, y) + _RAW_WEIGHT * np.clip(raw, 0, 1)
         return scores
 
 
@@ -79,7 +81,7 @@ def _loaded(path: str) -> Any:
     except (IsADirectoryError, StorageError) as error:
         raise ConfigError(f"The calibration '{path}' cannot be read: {error}") from error
     except ValueError as error:
-        raise ConfigError(f"The calibration '{path}' is no JSON ({error}); write it with `engine eval`.") from error
+        raise ConfigError(f"The calibration '{path}' is not JSON ({error}): use 'engine eval --fit'.") from error
 
 
 def _curves(path: str, content: Any) -> dict[str, tuple[Floats, Floats]]:
@@ -90,11 +92,11 @@ def _curves(path: str, content: Any) -> dict[str, tuple[Floats, Floats]]:
     curves = {}
     for name, curve in content.items():
         if not isinstance(curve, dict) or set(curve) != {"x", "y"}:
-            raise ConfigError(f"The calibration '{path}' has no 'x' and 'y', and these alone, for '{name}'.")
+            raise ConfigError(f"The calibration '{path}' needs exactly the keys 'x' and 'y' for '{name}'.")
         try:
             curves[name] = (np.array(curve["x"], np.float64), np.array(curve["y"], np.float64))
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"The calibration '{path}' has something for '{name}' that is no number.") from error
+            raise ConfigError(f"The calibration '{path}' has a value for '{name}' that is not a number.") from error
     return curves
 
 
@@ -115,10 +117,10 @@ def _checked(name: str, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     if x.ndim != 1 or x.shape != y.shape or not len(x):
         raise ConfigError(
-            f"The calibration of '{name}' has {x.size} x and {y.size} y; it needs as many of both, and at least one."
+            f"The calibration of '{name}' has {x.size} x and {y.size} y: expected as many of both, and at least one."
         )
     if not (np.all(x >= 0) and np.all(x <= 1) and np.all(y >= 0) and np.all(y <= 1)):  # NaN fails it too
-        raise ConfigError(f"The calibration of '{name}' leaves 0..1: scores and probabilities must lie within.")
+        raise ConfigError(f"The calibration of '{name}' has values outside of 0 to 1, the range of scores.")
     if np.any(np.diff(x) <= 0) or np.any(np.diff(y) < 0):
-        raise ConfigError(f"The calibration of '{name}' is not sorted: x must rise, and y must never fall.")
+        raise ConfigError(f"The calibration of '{name}' is not sorted: x must increase, and y must not decrease.")
     return x, y

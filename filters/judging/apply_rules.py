@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.errors import ConfigError, EngineError
-from engine.records.columns import VIEWS, ParsedTexts, SurveyedImages, View
+from engine.records.columns import VIEWS, ParsedTexts, View, WholeSetImages
 from engine.records.shard import Bools, Floats, Ints, Numbers, Shard, as_lists, filled, one_array
 from engine.schema import ANNOTATIONS, VERDICT, VERDICTS
 from filters.judging.parents import Links, parent_links
@@ -248,7 +248,7 @@ class ShardJudgement:
 
 
 _DECIDED = ("regions", "texts", "region_texts", "phrases")
-_FULL: Mapping[str, type[View]] = {"texts": ParsedTexts, "images": SurveyedImages}
+_FULL: Mapping[str, type[View]] = {"texts": ParsedTexts, "images": WholeSetImages}
 
 
 def _protected(shard: Shard, name: str) -> Bools:

@@ -125,7 +125,7 @@ def _sample(name: str, image: TruthImage, found: Found, producers: Sequence[str]
         for number, one in enumerate(found[producer].get(name, ())):
             region = Region(*one.box, one.label, id=f"{producer}/{number}", score=one.score, producer=producer)
             regions.append(region)
-    return Sample(name, image.width, image.height, regions=regions, asked=tuple(producers))
+    return Sample(name, image.width, image.height, regions=regions, detectors=tuple(producers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,7 @@ def test_certainty_stays_certain_where_all_agree() -> None:
 
 
 def of_asked(*regions: Region, asked: tuple[str, ...]) -> list[float]:
-    answer = Consensus().annotate([Sample("a", 200, 200, regions=list(regions), asked=asked)])[0]
+    answer = Consensus().annotate([Sample("a", 200, 200, regions=list(regions), detectors=asked)])[0]
     return [region.score or 0.0 for region in alive(list(answer.regions))]
 
 
@@ -310,7 +310,7 @@ def fused(
     consensus = Consensus(**options)  # type: ignore[arg-type]
     consensus.load()
     samples = [
-        Sample(name, i.width, i.height, regions=as_regions(found, name), asked=tuple(found))
+        Sample(name, i.width, i.height, regions=as_regions(found, name), detectors=tuple(found))
         for name, i in truth.items()
     ]
     return {

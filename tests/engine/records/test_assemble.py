@@ -53,13 +53,13 @@ def test_lists_are_joined_image_by_image_in_table_order(shapes: list[list[int]])
     assert [len(tags) for tags in joined.column("tags").to_pylist()] == [len(shapes)] * 3
 
 
-def test_one_table_alone_comes_back_as_it_was() -> None:
+def test_one_table_alone_is_returned_unchanged() -> None:
     table = record(full_row(), row(), full_row())
     assert assemble([table]).equals(table)
     assert assemble([table, record(row(), row(), row())]).equals(table)
 
 
-def test_slices_and_chunks_of_tables_are_assembled_like_whole_ones() -> None:
+def test_sliced_and_chunked_tables_are_assembled_like_whole_ones() -> None:
     table = record(*(full_row() for _ in range(6)))
     chunked = pa.concat_tables([table.slice(2, 1), table.slice(3, 3)])
     sliced = table.slice(2, 4)

@@ -55,7 +55,7 @@ def test_the_overlap_is_the_one_of_a_whole_shard(one: Box, other: Box) -> None:
 
 
 @given(BOXES)
-def test_one_box_is_clipped_as_an_array_of_them_unless_it_is_outside(box: Box) -> None:
+def test_one_box_is_clipped_like_an_array_of_boxes(box: Box) -> None:
     inside = clipped(box, 20, 10)
     if inside[0] < inside[2] and inside[1] < inside[3]:
         assert clipped_boxes(np.array([box], np.float32), 20, 10).tolist() == [list(inside)]

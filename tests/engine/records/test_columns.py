@@ -29,7 +29,7 @@ def shard(table: pa.Table, said: pa.Table | None = None, width: int = 100, heigh
     return Shard(table, images(table, width, height), said)
 
 
-def test_a_view_shows_image_size_and_who_is_human() -> None:
+def test_a_view_has_the_image_size_and_which_rows_are_human() -> None:
     table = record(row(), row(regions=[region((1, 2, 3, 4), score=None), region()]))
     regions = Regions(shard(table, width=640, height=480))
     assert regions.image.tolist() == [1, 1]
@@ -38,7 +38,7 @@ def test_a_view_shows_image_size_and_who_is_human() -> None:
     assert regions.boxes[0].tolist() == [1, 2, 3, 4]
 
 
-def test_images_are_found_whatever_the_order_of_their_table() -> None:
+def test_images_may_be_in_any_order() -> None:
     table = record(row("a", regions=[region()]), row("b", regions=[region()]))
     sizes = images(table).set_column(2, images(table).schema.field("width"), pa.array([10, 20], pa.int32()))
     assert Regions(Shard(table, sizes.take([1, 0]))).width.tolist() == [10, 20]
@@ -46,7 +46,7 @@ def test_images_are_found_whatever_the_order_of_their_table() -> None:
         Shard(table, sizes.slice(0, 1))
 
 
-def test_lookup_gives_each_row_what_its_word_maps_to() -> None:
+def test_lookup_maps_the_value_of_each_row() -> None:
     regions = Regions(shard(record(regions=[region(producer=name) for name in "aba"])))
     assert regions.lookup("producer", {"a": 1.0, "z": 3.0}, 2.0).tolist() == [1, 2, 1]
     assert regions.take(np.array([False, True, True])).lookup("producer", {"a": 1.0}, 2.0).tolist() == [2, 1]
@@ -91,13 +91,13 @@ def test_texts_are_joined_to_their_parse() -> None:
     np.testing.assert_array_equal(texts.object_complexity, [1.5, np.nan, 1.5])
 
 
-def test_asking_for_a_parse_that_is_not_there_says_so() -> None:
+def test_a_column_of_a_missing_parse_is_an_error() -> None:
     with pytest.raises(EngineError, match="pass its parse"):
         _ = ParsedTexts(shard(record(texts=[text()]))).tokens
 
 
 @pytest.mark.parametrize("table", [record(), record(row(), row()), record(row()).slice(1)])
-def test_views_of_nothing_are_empty(table: pa.Table) -> None:
+def test_views_of_an_empty_shard_are_empty(table: pa.Table) -> None:
     here = shard(table, parse())
     for view in (Regions, Texts, ParsedTexts, RegionTexts, Phrases):
         assert len(view(here)) == 0
@@ -112,7 +112,9 @@ def test_views_of_nothing_are_empty(table: pa.Table) -> None:
     st.lists(st.tuples(st.integers(-1, 4), st.integers(0, 7), st.integers(0, 7)), max_size=9),
     st.integers(0, 2),
 )
-def test_slicing_many_strings_is_slicing_each(words: list[str], cuts: list[tuple[int, int, int]], skip: int) -> None:
+def test_slicing_many_strings_equals_slicing_each(
+    words: list[str], cuts: list[tuple[int, int, int]], skip: int
+) -> None:
     words_left = words[skip:]
     cuts = [cut for cut in cuts if cut[0] < len(words_left)]
     rows, start, end = (np.array([cut[k] for cut in cuts], np.int64) for k in range(3))

@@ -27,12 +27,12 @@ from engine.records.labels import plain_label, plain_words, without_accents, wit
         ("한글", "한글"),
     ],
 )
-def test_only_latin_and_greek_letters_lose_their_marks(text: str, plain: str) -> None:
+def test_only_latin_and_greek_letters_lose_their_accents(text: str, plain: str) -> None:
     assert without_accents(text) == plain
     assert without_accents(unicodedata.normalize("NFD", text)) == plain
 
 
-def test_each_degree_of_folding_folds_what_it_says_and_no_more() -> None:
+def test_each_function_folds_more_than_the_one_before() -> None:
     label = " Déjà_vu  Traffic-Light"
     assert without_case(label) == "déjà_vu traffic-light"
     assert plain_label(label) == "deja_vu traffic-light"

@@ -8,7 +8,7 @@ from engine.records import masks
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 10), st.integers(0, 99))
-def test_a_mask_decodes_to_what_was_encoded(height: int, width: int, density: int, seed: int) -> None:
+def test_a_mask_survives_encoding_and_decoding(height: int, width: int, density: int, seed: int) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < density / 10
     rle = masks.encode(mask)
     assert (masks.decode(rle, width=width, height=height) == mask).all()
@@ -22,7 +22,7 @@ def test_a_mask_of_another_size_is_refused() -> None:
 
 
 @pytest.mark.parametrize("rle", ["", "~~~", "0000", "hello"])
-def test_what_is_no_mask_is_refused(rle: str) -> None:
+def test_counts_that_are_no_mask_are_refused(rle: str) -> None:
     with pytest.raises(EngineError, match="A mask covers"):
         masks.area(rle, width=6, height=4)
 
@@ -36,7 +36,7 @@ def test_pycocotools_reads_the_same_mask() -> None:
     assert (np.asarray(again)[:, :, 0] == mask).all()
 
 
-def test_the_box_of_a_mask_bounds_its_pixels() -> None:
+def test_the_box_of_a_mask_is_around_its_pixels() -> None:
     mask = np.zeros((20, 30), np.bool_)
     mask[5:9, 10:22] = True
     assert masks.bbox(masks.encode(mask), width=30, height=20) == (10, 5, 22, 9)
@@ -65,7 +65,7 @@ def test_a_mask_survives_its_own_outline() -> None:
     assert masks.mask_iou(again, masks.encode(mask), width=40, height=40) > 0.85
 
 
-def test_uncompressed_runs_are_taken_column_by_column() -> None:
+def test_uncompressed_runs_go_column_by_column() -> None:
     rle = masks.from_counts([2, 2, 2], width=3, height=2)
     assert masks.decode(rle, width=3, height=2).tolist() == [[False, True, False], [False, True, False]]
 
@@ -76,7 +76,7 @@ def test_uncompressed_runs_must_cover_the_image() -> None:
 
 
 @pytest.mark.parametrize("corner", [float("nan"), float("inf"), 2.1e8, -9e300])
-def test_a_corner_that_is_nowhere_near_the_image_is_refused_before_any_memory_is_taken(corner: float) -> None:
+def test_a_corner_far_outside_is_refused_before_memory_is_allocated(corner: float) -> None:
     with pytest.raises(EngineError, match="far outside of its image of 10 x 10 pixels"):
         masks.from_polygons([[2, 2, corner, 2, 8, 8]], width=10, height=10)
 
@@ -96,17 +96,17 @@ def test_a_million_corners_across_the_image_are_refused_and_along_an_edge_they_a
     assert masks.area(rle, width=640, height=480) == pytest.approx(np.pi * 100**2, rel=0.01)
 
 
-def test_an_image_of_a_size_that_cannot_be_has_no_mask() -> None:
+def test_an_impossible_image_size_is_refused() -> None:
     with pytest.raises(EngineError, match="1000000000 x 1000000000 pixels"):
         masks.from_polygons([[0, 0, 5, 0, 5, 5]], width=10**9, height=10**9)
 
 
 @pytest.mark.parametrize("rle", ["o" * 1_000_000, "0" * 7 + "o", "\u20ac", " 0"])
-def test_run_lengths_that_are_no_code_are_refused_at_once(rle: str) -> None:
+def test_counts_that_are_no_code_are_refused_quickly(rle: str) -> None:
     with pytest.raises(EngineError, match="A mask covers"):
         masks.decode(rle, width=6, height=4)
 
 
-def test_runs_below_nothing_are_refused() -> None:
+def test_negative_runs_are_refused() -> None:
     with pytest.raises(EngineError, match="cover 6 pixels"):
         masks.from_counts([8, -4, 2], width=3, height=2)

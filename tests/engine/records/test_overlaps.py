@@ -73,7 +73,7 @@ def test_equal_scores_keep_the_first() -> None:
     assert suppress(np.array([0]), np.array([1]), np.array([0.5, 0.5])).tolist() == [True, False]
 
 
-def test_boxes_without_area_or_with_nan_overlap_nothing() -> None:
+def test_boxes_without_area_or_with_nan_have_no_pairs() -> None:
     boxes = np.array([[1, 1, 1, 5], [1, 1, 1, 5], [np.nan, 0, 5, 5], [0, 0, 5, 5]])
     assert len(iou_pairs(np.zeros(4, np.int64), boxes, min_iou=0.01)[0]) == 0
 

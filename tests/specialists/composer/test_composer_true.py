@@ -82,7 +82,7 @@ def three_detectors(samples: list[Sample]) -> list[list[Region]]:
     found = {name: coco_found(results / f"{name}_dev_nms.json", instances) for name in DETECTORS}
     seen = with_regions(samples, [as_regions(found, sample.image_id) for sample in samples])
     for sample in seen:
-        sample.asked = tuple(found)
+        sample.detectors = tuple(found)
     consensus = Consensus()
     consensus.load()
     return [[region for region in answer.regions if not region.merged_into] for answer in consensus.annotate(seen)]
