@@ -1,7 +1,4 @@
-"""The recipe's section `run`: how much may fail, how often to try again, how much runs at once.
-
-None of these options changes an answer, so none is part of a node's key.
-"""
+"""The recipe's section `run`. None of its options changes an annotation, so none is part of a node's key."""
 
 from __future__ import annotations
 
@@ -14,25 +11,27 @@ from engine.storage import web
 
 
 class RunOptions(Section):
-    """How much may go wrong, how often to try again, and how much runs at once. Changes no answer."""
+    """How many failures to accept, how often to try again, and how much runs at once. Changes no annotation."""
 
-    max_failures: int = Field(default=1000, ge=0, description="failed images of one component that end the run")
+    max_failures: int = Field(default=1000, ge=0, description="the run ends when one component fails on more images")
     max_failed_share: float = Field(
-        default=0.2, ge=0, le=1, description="share of its images a component may fail on; 8 or fewer end no run"
+        default=0.2,
+        ge=0,
+        le=1,
+        description="a run fails when a component fails on a larger share of its images, and on more than 8",
     )
     missing: Literal["wait", "fail"] = Field(
         default="wait",
-        description="images whose source cannot be read now: wait for it and make no release, or count them as failed",
+        description="images whose source cannot be read now: wait (no release until they can be) or fail (count them "
+        "as failed)",
     )
-    max_workers: int = Field(default=0, ge=0, description="workers of one component at most; 0: what fits")
-    start_timeout_s: float = Field(default=600.0, gt=0, description="seconds a component may take to load")
+    max_workers: int = Field(default=0, ge=0, description="workers of one component at most; 0: as many as fit")
+    start_timeout_s: float = Field(default=600.0, gt=0, description="seconds that a component may take to load")
     start_attempts: int = Field(
-        default=2, ge=1, description="how often a component's process may end while it loads, before the run ends"
+        default=2, ge=1, description="the run ends when processes of a component died this often while loading"
     )
     image_attempts: int = Field(
-        default=3,
-        ge=1,
-        description="how often an image may cost a component its process, before the image counts as failed",
+        default=3, ge=1, description="an image counts as failed when this many processes died on it"
     )
     web_attempts: int = Field(
         default=web.ATTEMPTS, ge=1, description="requests for one image on a web server, within 30 seconds"
