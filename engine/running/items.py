@@ -44,6 +44,8 @@ _UNPROBED = {"image_id": "", "width": 0, "height": 0, "format": "", "bytes": 0, 
 
 
 class Items(Protocol):
+    """The items of one unit. `schema`: of the rows that `table` makes."""
+
     schema: pa.Schema
 
     def __len__(self) -> int: ...

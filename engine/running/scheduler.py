@@ -24,6 +24,8 @@ CROWDED_S = 5.0  # a worker not created after so long waits for resources that o
 
 
 class Scheduler:
+    """Runs the units of one plan. `counts` has the failures of each node afterwards."""
+
     def __init__(self, storage: Storage, plan: Plan, backend: Backend, watcher: Watcher, options: RunOptions) -> None:
         self.plan, self.backend, self.watcher, self.options = plan, backend, watcher, options
         self.slots: list[Slot] = []

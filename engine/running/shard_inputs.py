@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 
 
 class ShardInputs:
+    """Reads the inputs of one unit. `digests`: {path: sha256} of all files it has opened."""
+
     def __init__(self, storage: Storage, nodes: Mapping[str, Node], node: Node, unit: Unit) -> None:
         self.storage, self.nodes, self.node, self.unit = storage, nodes, node, unit
         self.digests: dict[str, str] = {}
-        self._images = self._record(IMAGES)
+        self._images = self.record(IMAGES)
         self.images: pa.Table = self._reader(self._images, "data").read()
         self._sizes = self._named_sizes() if node.over == "images" else []
         self._tables: dict[str, TableReader] = {}
@@ -43,7 +45,7 @@ class ShardInputs:
         detectors = (name for name, kinds in node.inputs.items() if "boxes" in kinds)
         self._detectors = tuple(name for name in detectors if "labels" not in nodes[name].needs)
         for name in node.inputs:
-            reader = self._reader(self._record(name), "data", self.columns(name))
+            reader = self._reader(self.record(name), "data", self.columns(name))
             if nodes[name].over == "texts":
                 self._parses[name] = _parses(reader.read())
             else:
@@ -51,7 +53,7 @@ class ShardInputs:
         self._judged: TableReader | None = None
         for name, kinds in node.inputs.items():
             if KEPT_REGIONS in kinds and node.over == "images":
-                self._judged = self._reader(self._record(name), "verdicts", ["regions", "region_texts"])
+                self._judged = self._reader(self.record(name), "verdicts", ["regions", "region_texts"])
         parts = ("labels", "truth") if "scene" in node.needs else ("labels",) if node.reads_labels else ()
         self._labels = [self._reader(self._images, part) for part in parts if part in self._images.files]
 
@@ -68,19 +70,17 @@ class ShardInputs:
 
     def table(self, name: str) -> pa.Table:
         """The whole data table of one input."""
-        return self._reader(self._record(name), "data").read()
+        return self._reader(self.record(name), "data").read()
 
     def part(self, name: str, part: str) -> pa.Table:
         """Another table of an input, such as 'verdicts'."""
-        return self._reader(self._record(name), part).read()
-
-    def record(self, name: str) -> Record:
-        return self._record(name)
+        return self._reader(self.record(name), part).read()
 
     def _image_part(self, part: str) -> pa.Table | None:
         return self._reader(self._images, part).read() if part in self._images.files else None
 
-    def _record(self, name: str) -> Record:
+    def record(self, name: str) -> Record:
+        """The commit record of an input, or of the images, at the revision that the unit reads."""
         folder = self.node.base if name == IMAGES else self.nodes[name].folder
         try:
             return Commits(self.storage, folder).record(self.unit.shard, self.unit.inputs[name])
