@@ -136,7 +136,7 @@ def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _D
     target, component = resolve("component", use, catalog)
     for promise in ("needs", "gives", "version", "deterministic"):
         if not hasattr(component, promise):
-            raise ConfigError(f"'{use}' is no specialist: it does not declare '{promise}' (see CONTRIBUTING.md).")
+            raise ConfigError(f"'{use}' is not a specialist: it does not declare '{promise}' (see CONTRIBUTING.md).")
     checked = check_options(f"annotate.{name} ({use})", component, options)
     instance = _make(name, use, component, checked)  # `needs` and `gives` may depend on the options
     require(f"annotate.{name} ({use})", getattr(instance, "packages", ()), extra=getattr(instance, "extra", ""))
@@ -153,7 +153,7 @@ def _make(name: str, use: str, component: Any, options: Mapping[str, Any]) -> An
     except (EngineError, KeyboardInterrupt):
         raise
     except BaseException as error:  # foreign code may raise anything, or call sys.exit
-        raise ConfigError(f"annotate.{name} ({use}) cannot be made: {error_and_place(error)}.") from error
+        raise ConfigError(f"annotate.{name} ({use}) cannot be created: {error_and_place(error)}.") from error
 
 
 def _expand_each(drafts: list[_Draft]) -> list[_Draft]:
@@ -254,22 +254,22 @@ def _score_names(instance: Any) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
 
 
-def _check_resources(draft: _Draft, resources: Resources) -> None:
-    wrong = [
-        name
-        for name, right in {
-            "batch_size": resources.batch_size >= 1,
-            "timeout_s": resources.timeout_s > 0,
-            "cpus": 0 <= resources.cpus < math.inf and resources.cpus + resources.gpus > 0,
-            "gpus": resources.gpus >= 0 and (resources.gpus <= 1 or resources.gpus % 1 == 0),
-            "memory": resources.memory >= 0,
-            "max_workers": resources.max_workers >= 0,
-        }.items()
-        if not right
-    ]
-    if wrong:
-        value = getattr(resources, wrong[0])
-        raise ConfigError(f"annotate.{draft.name} ({draft.use}) cannot have {wrong[0]}: {value}; correct it.")
+def _check_resources(draft: _Draft, found: Resources) -> None:
+    """ConfigError for the first setting of a worker that is out of range."""
+    expected = {
+        "batch_size": (found.batch_size >= 1, "1 or more"),
+        "timeout_s": (found.timeout_s > 0, "more than 0"),
+        "cpus": (0 <= found.cpus < math.inf and found.cpus + found.gpus > 0, "0 or more, and more than 0 without GPUs"),
+        "gpus": (found.gpus >= 0 and (found.gpus <= 1 or found.gpus % 1 == 0), "0 to 1, or a whole number"),
+        "memory": (found.memory >= 0, "0 or more"),
+        "max_workers": (found.max_workers >= 0, "0 or more"),
+    }
+    for name, (right, numbers) in expected.items():
+        if not right:
+            value = getattr(found, name)
+            raise ConfigError(
+                f"annotate.{draft.name} ({draft.use}) has {name}: {value}, expected {numbers}: correct it."
+            )
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -138,7 +138,9 @@ class LostUnits:
             self.queues.put_first(node.name, [replace(unit, attempts=unit.attempts + 1)])
             return None
         if total != 1 or node.over == "shard":
-            raise RunFailed(f"{node.name} lost its worker {unit.attempts} times on shard {unit.shard} ({cause}).")
+            raise RunFailed(
+                f"{node.name} lost its worker {unit.attempts} times on shard {unit.shard} ({cause}): see its log in runs/."
+            )
         return self._failed_image(node, unit, cause)
 
     def _failed_image(self, node: Node, unit: Unit, cause: str) -> tuple[Unit, Done]:

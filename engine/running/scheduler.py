@@ -175,7 +175,9 @@ class Scheduler:
         if unit is None:
             count = self._start_failures[node.name] = self._start_failures.get(node.name, 0) + (not slot.ready)
             if count >= self.options.start_attempts:
-                raise RunFailed(f"{node.name} cannot start: its process ended while loading ({cause}).")
+                raise RunFailed(
+                    f"{node.name} cannot start: its process ended while loading ({cause}): see its log in runs/."
+                )
             return
         failed = self.lost.recover(node, unit, slot.total, slot.items, cause)
         if failed is not None:
@@ -194,7 +196,9 @@ class Scheduler:
         for slot in list(self.slots):
             silent, timeout = now - slot.last_sign, self.options.start_timeout_s
             if slot.created and not slot.ready and silent > timeout:
-                raise RunFailed(f"{slot.node.name} did not start within {timeout:g} s.")
+                raise RunFailed(
+                    f"{slot.node.name} did not start within {timeout:g} s: see its log in runs/, or raise run.start_timeout_s."
+                )
             limit = 2 * slot.node.resources.timeout_s + 30
             if slot.unit is not None and slot.node.over != "shard" and silent > limit:
                 self._died(slot, f"no answer for {limit:g} s")

@@ -108,7 +108,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
             raise
         except KeyboardInterrupt:
             atexit.register(ignore_signals)  # runs before the function that ends Ray, which was registered earlier
-            fail("Interrupted. What was committed stays; the same command goes on from there.", INTERRUPTED)
+            fail("Interrupted. Finished work is kept; run the same command again to continue.", INTERRUPTED)
         except BrokenPipeError:
             raise typer.Exit(0) from None
         except (EngineError, SystemExit, Exception) as error:  # noqa: BLE001  no traceback reaches the user unasked

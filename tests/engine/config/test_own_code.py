@@ -66,6 +66,6 @@ def test_a_module_in_the_folder_where_the_command_runs_is_found() -> None:
 
 def test_a_component_that_cannot_be_made_is_told_with_its_line() -> None:
     with pytest.raises(
-        ConfigError, match=r"annotate.a \(own_made:Made\) cannot be made: RuntimeError: no camera .*line 7"
+        ConfigError, match=r"annotate.a \(own_made:Made\) cannot be created: RuntimeError: no camera .*line 7"
     ):
         build({"a": {"use": "own_made:Made"}}, {})

@@ -119,7 +119,7 @@ def test_a_changed_option_changes_the_keys_of_all_dependent_nodes_and_no_others(
         ({"a": {"use": "fake_detector", "objects": "many"}}, "Option 'objects' of annotate.a"),
         ({"a": {}}, "lacks 'use'"),
         ({"judge": BOXES}, "cannot name a node"),
-        ({"a": {"use": "engine.schema:Text"}}, "is no specialist"),
+        ({"a": {"use": "engine.schema:Text"}}, "is not a specialist"),
         ({"a": {"use": "onnx_detector"}}, "needs the option"),
     ],
 )

@@ -34,7 +34,7 @@ def test_ctrl_c_however_often(tmp_path: Path, presses: int) -> None:
     said = run.communicate(timeout=30)[0]
     assert run.returncode == 130
     assert "Traceback" not in said
-    assert presses > 1 or said.endswith("Interrupted. What was committed stays; the same command goes on from there.\n")
+    assert presses > 1 or said.endswith("Interrupted. Finished work is kept; run the same command again to continue.\n")
     assert _of_session(run.pid) == []
     stages.run(recipe(tmp_path / "set", tmp_path / "photos", slow, ingest=ingest), runner="local")
     stages.run(recipe(tmp_path / "undisturbed", tmp_path / "photos", {}, ingest=ingest), runner="local")
