@@ -197,7 +197,8 @@ class Scheduler:
             silent, timeout = now - slot.last_sign, self.options.start_timeout_s
             if slot.created and not slot.ready and silent > timeout:
                 raise RunFailed(
-                    f"{slot.node.name} did not start within {timeout:g} s: see its log in runs/, or raise run.start_timeout_s."
+                    f"{slot.node.name} did not start within {timeout:g} s: see its log in runs/, or raise "
+                    "run.start_timeout_s."
                 )
             limit = 2 * slot.node.resources.timeout_s + 30
             if slot.unit is not None and slot.node.over != "shard" and silent > limit:
