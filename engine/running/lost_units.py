@@ -139,7 +139,8 @@ class LostUnits:
             return None
         if total != 1 or node.over == "shard":
             raise RunFailed(
-                f"{node.name} lost its worker {unit.attempts} times on shard {unit.shard} ({cause}): see its log in runs"
+                f"{node.name} lost its worker {unit.attempts} times on shard {unit.shard} ({cause}): see its log in "
+                "runs/."
             )
         return self._failed_image(node, unit, cause)
 
