@@ -29,7 +29,7 @@ class Mine:
         return [Answer(regions=[Region(0, 0, {x}, 10, "cat", score=0.9)]) for _ in batch]
 """
 TOLD = (
-    "'boxes': mine_of_test.py was changed and the version of Mine was not, so 2 shards of answers stay as they were: "
+    "'boxes': mine_of_test.py changed but the version of Mine did not, so the answers of 2 shards are kept: "
     "raise 'version' to make them again."
 )
 
