@@ -136,9 +136,7 @@ def _bounds(mask: Any) -> list[float]:
 def _both_frames(trial: Trial) -> None:
     done = trial.run()
     upright = [[r["x1"], r["y1"], r["x2"], r["y2"]] for r in trial.regions(3)] == [[10.0, 10.0, 60.0, 50.0]] * 3
-    if (
-        not upright or "frame" in done.text
-    ):  # either frame may be taken, but an uncertain choice must be reported
+    if not upright or "frame" in done.text:  # either frame may be taken, but an uncertain choice must be reported
         trial.expect_output(done, r"\b3\b.*(frame|EXIF)", r"upright", r"stored")
     trial.run("--set", "ingest.sources.0.coco.frame=upright", "--set", "dataset=ds-upright", "--set", "emit.name=v1")
     trial.dataset = "ds-upright"

@@ -42,7 +42,7 @@ from pipelines.recipe import Recipe, parse_recipe
 
 BACKUP = "restore it from a backup"
 _AGAIN = "removed: the next 'engine run' makes it again"
-# Nodes that give the same answers again; for specialists current.json tells.
+# Nodes that always give the same answers. For other nodes current.json records whether they do.
 _REPRODUCIBLE = frozenset((PROBE, PLACED, JUDGE, JUDGE_REGIONS, SURVEY, SURVEYED, EMIT, "consensus", "decodes"))
 
 

@@ -102,9 +102,8 @@ class ParquetRows:
                 schema.names  # noqa: B018  # ValueError if a name is not Unicode
         except (*UNOPENED, StorageError) as error:
             if isinstance(error.__cause__ or error, UNOPENED) or is_web(uri) or why_unreadable(error):
-                return 0, iter(
-                    [Entry(uri, licence=self.licence)]
-                )  # the file itself: the probe reports why it cannot be read
+                # List the file itself: the probe reports why it cannot be read.
+                return 0, iter([Entry(uri, licence=self.licence)])
             if isinstance(error.__cause__, OSError) and error.__cause__.errno is None:
                 return 1, iter([self._broken(uri)])
             raise

@@ -23,7 +23,7 @@ from pipelines.ingest.sources.source import Entry
 from pipelines.ingest.sources.source_path import resolve_source, source_errors
 
 KEYS = ("uri", "url", "path", "file_name")
-BAD_START = 100  # a list that begins with as many bad lines is taken for another kind of file
+BAD_START = 100  # a list that begins with this many bad lines is taken for another kind of file
 
 
 class UriList:

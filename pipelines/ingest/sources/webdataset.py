@@ -64,7 +64,7 @@ class WebDataset:
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
         require("Reading tars", ["webdataset"])
-        import webdataset.tariterators  # noqa: F401  # imported here, before threads would import it at the same time
+        import webdataset.tariterators  # noqa: F401  # imported once, before threads use it
 
         found, lost = find_containers(self, self.name, (".tar",), COMPRESSED)
         yield from lost
@@ -85,7 +85,8 @@ class WebDataset:
         except (*UNOPENED, StorageError) as error:
             if not isinstance(error.__cause__ or error, UNOPENED) and not is_web(uri) and not why_unreadable(error):
                 raise
-            return 0, [Entry(uri, licence=self.licence)]  # the file itself: the probe reports why it cannot be read
+            # List the file itself: the probe reports why it cannot be read.
+            return 0, [Entry(uri, licence=self.licence)]
         self.texts.left_out["a text of more than a megabyte"] += contents.long_texts
         self.texts.left_out["a note of webdataset's own"] += contents.own
         self.texts.left_out["a member that is a pipe or a device"] += contents.no_files

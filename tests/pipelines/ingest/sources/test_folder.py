@@ -14,7 +14,7 @@ from pipelines.ingest.sources import folder as folder_source
 from pipelines.ingest.sources.folder import Folder
 from pipelines.ingest.sources.globs import Globs
 from pipelines.ingest.sources.source import Entry
-from tests.pipelines.ingest.sources.test_source import tree
+from tests.pipelines.ingest.sources.test_open import tree
 
 
 def below(root: Path | str, source: Folder) -> list[str]:
