@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import pyarrow as pa
 
 from engine.errors import ConfigError, StorageError, unknown
-from engine.images.file_kinds import foreign
+from engine.images.file_kinds import recognise
 from engine.storage.files import storage_errors
 from engine.storage.open_uri import read_uri, shortened, why_unreadable
 from engine.storage.parquet_rows import parquet_file
@@ -126,7 +126,7 @@ class ParquetRows:
         """An entry for a file that is not Parquet, with its real format if that is recognised."""
         broken = Entry(broken_uri("parquet", uri), licence=self.licence, length=0)
         start = read_uri(uri, length=2048)
-        problem = "it is encrypted" if start.startswith(b"PARE") else foreign(start, "")[1]
+        problem = "it is encrypted" if start.startswith(b"PARE") else recognise(start, "")[1]
         if not problem or start.startswith(b"PAR1"):
             return broken
         return replace(broken, reason="not_parquet", error=f"'{uri}' cannot be read as Parquet: {problem}")

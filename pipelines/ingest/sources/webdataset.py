@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 
 from engine.errors import StorageError
 from engine.extras import require
-from engine.images.file_kinds import foreign
+from engine.images.file_kinds import recognise
 from engine.storage.files import storage_errors
 from engine.storage.open_uri import check_regular, why_unreadable
 from engine.storage.text_files import decode_text
@@ -111,7 +111,7 @@ class WebDataset:
 
     def _break(self, uri: str, at: int, start: bytes) -> Entry:
         broken = Entry(broken_uri("tar", uri), licence=self.licence, offset=at, length=0)
-        problem = foreign(start, "")[1] if start and not at else ""
+        problem = recognise(start, "")[1] if start and not at else ""
         error = f"'{uri}' is not an uncompressed tar: {problem}"
         return replace(broken, reason="not_a_tar", error=error) if problem else broken
 
