@@ -44,7 +44,7 @@ class _Found:
 
 
 class Scan:
-    """`new_entries` must be exhausted before `states` and `reports` are called.
+    """Scans all sources. Exhaust `new_entries` before you call `states` or `reports`.
 
     `on_progress` is called with the number of inputs seen so far, known ones included.
     """

@@ -134,7 +134,7 @@ class ParquetRows:
     # --- which columns ---
 
     def _columns(self, schema: pa.Schema, uri: str) -> Columns:
-        """ConfigError if no column holds images, or a column that the recipe names is missing or of another type."""
+        """The columns to read. ConfigError if none holds images, or if a given one is missing or of another type."""
         for name in (self.image, self.uri, *(self.captions or ())):
             if len(schema.get_all_field_indices(name)) > 1:
                 raise ConfigError(f"'{uri}' has two columns called '{name}': give each its own name.")
@@ -175,7 +175,7 @@ class ParquetRows:
     # --- its rows ---
 
     def _rows(self, file: Any, uri: str, columns: Columns) -> Iterator[Entry]:
-        """As many entries as the file has rows, even if some rows cannot be read."""
+        """An entry for each row of the file, also for rows that cannot be read."""
         folder, number = uri.rsplit("/", 1)[0], 0
         with contextlib.closing(file):
             for group in range(file.metadata.num_row_groups):
@@ -216,7 +216,7 @@ class ParquetRows:
 
 
 def _count_rows(file: Any) -> int:
-    """ValueError if the counts in the file do not agree: a damaged count may be of any size."""
+    """The number of rows. ValueError if the counts in the file contradict each other, as in a damaged file."""
     metadata = file.metadata
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     for group in groups:

@@ -146,7 +146,7 @@ class WebDataset:
         yield from self._behind(contents, uri)
 
     def _unread(self, member: Member) -> str:
-        """The reason to count a member as left out; '' for one that may hold captions."""
+        """The reason why a member is left out; '' if it may hold captions."""
         if _hidden(member):
             return "a hidden member"
         if _extension(member.name) in self._holding:
@@ -179,7 +179,7 @@ class WebDataset:
         return Entry(name, "", self.licence, labels, offset=image.offset, length=image.size)
 
     def _caption(self, sample: Sample, name: str) -> Any:
-        """The value of a sample for `txt`, `json.caption` and so on; None if it has none."""
+        """The sample's value for a caption option such as `txt` or `json.caption`; None if it has none."""
         kind, _, key = name.partition(".") if name.startswith("json.") else (name, "", "")
         member = sample.members.get(kind)
         if member is None or member.data is None:
@@ -231,7 +231,10 @@ def is_image(name: str) -> bool:
 
 
 def _image(sample: Sample) -> Member | None:
-    """The first member with the extension of an image, or else ending in one (`seg.png`), or of a format not read."""
+    """The image of a sample: the first member with the extension of an image.
+
+    Failing that, the first with an extension ending in one (`seg.png`), or with that of a format that is not read.
+    """
     members = sample.members.items()
     plain = (member for name, member in members if name in ENDINGS)
     ending = (member for name, member in members if name.rpartition(".")[2] in ENDINGS)
