@@ -27,7 +27,7 @@ from engine.storage.files import Storage
 from pipelines.filter.judge import judge_node
 from pipelines.ingest.header import open_dataset
 from pipelines.recipe import Recipe, parse_recipe
-from pipelines.stages.run import all_nodes
+from pipelines.stages.state import annotators
 
 LINKS = 30_000  # names one file may have; file systems stop at 65,000
 DETECTORS = 4
@@ -54,7 +54,7 @@ def simulate(recipe: Recipe, shards: int) -> int:
     """Makes folders as a finished run leaves them. Returns their number."""
     storage = Storage(recipe.dataset)
     open_dataset(storage, recipe)
-    nodes = all_nodes(recipe)
+    nodes = annotators(recipe)
     judge = judge_node(recipe, nodes)
     folders = [IMAGES, *(node.folder for node in (*nodes, judge))]
     for folder in folders:
@@ -85,7 +85,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         print(f"engine run --stage annotate  {seconds:6.1f} s (target < 60)  peak {peak:.2f} GiB (target < 1)")
-        nodes = all_nodes(recipe)
+        nodes = annotators(recipe)
         started = time.perf_counter()
         todo = make_plan(Storage(recipe.dataset), nodes).todo()
         print(f"make_plan alone              {time.perf_counter() - started:6.1f} s")

@@ -18,7 +18,7 @@ from pipelines.recipe import Recipe
 from pipelines.refine.audit import dataset_of
 from pipelines.refine.round_record import RoundRecord
 from pipelines.refine.standing import Standing, standing, with_round
-from pipelines.stages.run import all_nodes, judging
+from pipelines.stages.state import read_state
 from refinement.measures import agreement, named
 from specialists.synthetic.world import scene_at
 
@@ -31,8 +31,9 @@ def stages(recipe: Recipe, biased: Collection[str] = ()) -> dict[str, Figures]:
 
     `biased`: labels whose accuracy is told apart.
     """
-    storage, nodes = Storage(recipe.dataset), all_nodes(recipe)
-    _, judge = judging(storage, recipe, nodes)
+    storage = Storage(recipe.dataset)
+    state = read_state(storage, recipe)
+    nodes, judge = state.annotators, state.judge
     truth = truth_of(Dataset.open(recipe.dataset))
     answer = {"annotator": said_by(storage, nodes, judge, "noisy", truth, biased)}
     answer["filtered"] = figures(truth, kept(storage, nodes, judge, set(truth)), biased)
@@ -50,8 +51,9 @@ def stages(recipe: Recipe, biased: Collection[str] = ()) -> dict[str, Figures]:
 
 def believed(recipe: Recipe, record: RoundRecord) -> Figures:
     """What a first round would have made of the labels, had the gate let it pass."""
-    storage, nodes = Storage(recipe.dataset), all_nodes(recipe)
-    now = with_round(recipe, Standing(nodes, judging(storage, recipe, nodes)[1]), record)
+    storage = Storage(recipe.dataset)
+    state = read_state(storage, recipe)
+    now = with_round(recipe, Standing(state.annotators, state.judge), record)
     truth = truth_of(Dataset.open(recipe.dataset))
     return figures(truth, kept(storage, now.nodes, now.judge, set(truth)))
 

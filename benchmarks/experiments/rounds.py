@@ -96,11 +96,9 @@ def _pairs_to_hold(recipe: Recipe) -> list[list[str]]:
 def decisions(recipe: Recipe) -> list[RoundRecord]:
     """What stands, and a last decision that refused."""
     from engine.storage.files import Storage
-    from pipelines.refine.standing import standing
-    from pipelines.stages.run import all_nodes, judging
+    from pipelines.stages.state import read_state
 
-    storage, nodes = Storage(recipe.dataset), all_nodes(recipe)
-    return standing(storage, recipe, nodes, judging(storage, recipe, nodes)[1]).decisions
+    return read_state(Storage(recipe.dataset), recipe).rounds.decisions
 
 
 # --- the gate --------------------------------------------------------------------------------

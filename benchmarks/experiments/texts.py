@@ -22,8 +22,7 @@ from model.evaluate.texts import measure_captions
 from pipelines.filter.kept_record import records
 from pipelines.recipe import Recipe
 from pipelines.refine.audit import dataset_of
-from pipelines.refine.standing import standing
-from pipelines.stages.run import all_nodes, judging
+from pipelines.stages.state import read_state
 from specialists.synthetic.world import scene_at
 
 Texts = Mapping[str, Sequence[str]]  # brief captions by image
@@ -57,11 +56,11 @@ def texts(folder: Path, given: Settings) -> Outcome:
 
 def captions(recipe: Recipe) -> Table:
     """Figures of what the captioner wrote, of what students wrote, and of what is kept after the round."""
-    storage, nodes = Storage(recipe.dataset), all_nodes(recipe)
-    _, judge = judging(storage, recipe, nodes)
+    storage = Storage(recipe.dataset)
+    state = read_state(storage, recipe)
     truth = _truth(Dataset.open(recipe.dataset))
-    table = {"captioner": figures(truth, _kept(storage, nodes, judge, set(truth)))}
-    now = standing(storage, recipe, nodes, judge)
+    table = {"captioner": figures(truth, _kept(storage, state.annotators, state.judge, set(truth)))}
+    now = state.rounds
     if now.accepted:
         dataset = dataset_of(storage, now.nodes, now.judge)
         table["students of round 1"] = figures(truth, _written(dataset, now.nodes, "round-1-propose"))

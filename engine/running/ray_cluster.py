@@ -6,6 +6,7 @@ import os
 import tempfile
 from typing import Any
 
+from engine import hidden_packages
 from engine.errors import ConfigError
 
 OBJECT_STORE_BYTES = 256 * 2**20  # it holds only the rows of split shards; Ray's default is 30 % of memory
@@ -36,6 +37,8 @@ def start_ray(address: str | None = None) -> Any:
     if ray.is_initialized():
         return ray
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if hidden_packages():  # a folder on sys.path has a model.py or the like: workers must not import that
+        options["runtime_env"] = {"worker_process_setup_hook": "engine.use_own_packages"}
     if address is None:
         options |= {
             "include_dashboard": False,

@@ -32,18 +32,19 @@ from specialists import CATALOG
 
 @dataclass(slots=True)
 class Runtime:
-    """How nodes are run, in Ray or in this process, and who is told; of a training: whom `hear` gives for its name.
+    """How nodes are run, in Ray or in this process, and the callbacks for progress.
 
-    `tell` is given sentences that a person should read before the run ends.
+    live_line: makes the progress line of a stage. on_training: given the name of a training, makes the callback for its
+    progress. on_note: gets sentences that a person should read before the run ends.
     """
 
     storage: Storage
     recipe: Recipe
     runner: str = "ray"
     address: str | None = None
-    watch: Callable[[str], LiveLine] | None = None
-    hear: Callable[[str], OnProgress] | None = None
-    tell: Callable[[str], None] | None = None
+    live_line: Callable[[str], LiveLine] | None = None
+    on_training: Callable[[str], OnProgress] | None = None
+    on_note: Callable[[str], None] | None = None
     tallies: dict[str, NodeTally] = field(default_factory=dict)  # of all that has worked in this run
     logs: str = ""  # where workers leave what they print, relative to the data set; '' for nowhere
 
@@ -97,7 +98,9 @@ def run_nodes(
     for node in nodes:  # a run that was killed just after its last commit left some where nothing is to do now
         runtime.storage.sweep_temporaries(node.folder)
     plan = make_plan(runtime.storage, nodes, known, retry_failed=retry_failed, again=again)
-    line = runtime.watch(stage) if runtime.watch else LiveLine(stage, runtime.recipe.ingest.shard_size, live=False)
+    line = (
+        runtime.live_line(stage) if runtime.live_line else LiveLine(stage, runtime.recipe.ingest.shard_size, live=False)
+    )
     if not any(mask.any() for mask in plan.todo().values()):
         return plan, line
     before = {node.name: plan.revisions[node.name].copy() for node in nodes}

@@ -42,7 +42,7 @@ from pipelines.recipe import Recipe, parse_recipe
 
 BACKUP = "restore it from a backup"
 _AGAIN = "removed: the next 'engine run' makes it again"
-# Nodes that always give the same answers. For other nodes current.json records whether they do.
+# Nodes that give the same answers again; for specialists current.json tells.
 _REPRODUCIBLE = frozenset((PROBE, PLACED, JUDGE, JUDGE_REGIONS, SURVEY, SURVEYED, EMIT, "consensus", "decodes"))
 
 
@@ -103,7 +103,7 @@ def _orphan(report: Report, finding: Finding) -> None:
 
 
 def _deterministic(storage: Storage) -> dict[str, bool]:
-    """{node: whether its answers are reproducible}; empty if current.json cannot be read."""
+    """{node: whether it gives the same answers again}; empty if current.json cannot be read."""
     try:
         return {node["name"]: bool(node.get("deterministic")) for node in read_current(storage).get("nodes", [])}
     except (FileNotFoundError, DamageError, KeyError, TypeError):
@@ -111,10 +111,7 @@ def _deterministic(storage: Storage) -> dict[str, bool]:
 
 
 def _remove(report: Report, commit: CommitId, fixed: dict[str, bool], *, force: bool) -> None:
-    """Removes a commit.
-
-    Also removes the commits made from it, with `force` or if its answer may come out different.
-    """
+    """Removes a commit, and with `force` or if its answer may come out different also the commits made from it."""
     folder, shard, revision = commit
     name = folder.split("/")[0]
     report.storage.remove(commit.record)
@@ -148,7 +145,7 @@ def _rebuild(report: Report, finding: Finding, commit: CommitId) -> None:
 
 
 def _record_of_files(storage: Storage, folder: str, shard: int, revision: int) -> Record | None:
-    """The record rebuilt from the files of its shard; None unless each part has exactly one intact file."""
+    """None unless there is exactly one intact file for each part."""
     data = _only(storage, folder, shard, revision, "parquet")
     if data is None:
         return None
@@ -246,15 +243,12 @@ def _split_names(storage: Storage, path: str) -> list[str]:
 
 
 def _write_current(storage: Storage, recipe: Recipe) -> str:
-    from pipelines.refine.standing import standing
     from pipelines.stages.current import write_current
-    from pipelines.stages.run import all_nodes, judging
+    from pipelines.stages.state import read_state
 
     if recipe.refine.rounds and storage.names(ROUNDS):
         return "run 'engine run' without --stage: it restores the rounds"
     storage.remove(CURRENT)
-    nodes = all_nodes(recipe)
-    _, judge = judging(storage, recipe, nodes)
-    write_current(storage, standing(storage, recipe, nodes, judge), recipe)
+    write_current(storage, read_state(storage, recipe).rounds, recipe)
     Dataset.open(storage.url)
     return ""

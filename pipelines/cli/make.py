@@ -51,7 +51,6 @@ def run(
 def _run(recipe: Recipe, stage: str, runner: str, address: str, *, retry_failed: bool) -> None:
     from engine.running.progress import LiveLine
     from pipelines.stages import run as stages
-    from pipelines.stages.summary import render_summary
 
     summary = stages.Summary(recipe.dataset)
     try:
@@ -61,17 +60,17 @@ def _run(recipe: Recipe, stage: str, runner: str, address: str, *, retry_failed:
             runner=runner,
             address=address or None,
             retry_failed=retry_failed,
-            watch=lambda name: LiveLine(name, recipe.ingest.shard_size),
-            hear=_training_line,
-            tell=lambda sentence: say(sentence, err=True),
+            live_line=lambda name: LiveLine(name, recipe.ingest.shard_size),
+            on_training=_training_line,
+            on_note=lambda sentence: say(sentence, err=True),
             command=" ".join(["engine", *sys.argv[1:]]),
             summary=summary,
         )
     except BaseException:
         if any(tally.failed or tally.notes for tally in summary.tallies.values()):
-            say(render_summary(summary))
+            say(str(summary))
         raise
-    say(render_summary(summary))
+    say(str(summary))
 
 
 def _training_line(name: str) -> OnProgress:
@@ -90,16 +89,14 @@ def _training_line(name: str) -> OnProgress:
 
 def _print_what_if(recipe: Recipe) -> None:
     from pipelines.stages.what_if import what_if
-    from pipelines.stages.what_if_text import render_what_if
 
-    say(render_what_if(what_if(recipe)))
+    say(str(what_if(recipe)))
 
 
 def _print_dry_run(recipe: Recipe, stage: str, probe: int, *, retry_failed: bool) -> None:
     from pipelines.stages.dry_run import dry_run
-    from pipelines.stages.summary import render_dry_run
 
-    say(render_dry_run(dry_run(recipe, stage=stage or None, retry_failed=retry_failed)))
+    say(str(dry_run(recipe, stage=stage or None, retry_failed=retry_failed)))
     if probe:
         from pipelines.explore.time_nodes import time_nodes
 

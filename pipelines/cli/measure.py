@@ -21,26 +21,30 @@ def evaluate(
     dataset: options.Data = "",
 ) -> None:
     """Measure labels against human labels: AP, captions, grounding, calibration."""
-    from pipelines.evaluation.calibrate import calibrate
+    from pipelines.evaluation.calibrate import fit as fit_calibration
+    from pipelines.evaluation.calibrate import render_fit
     from pipelines.evaluation.evaluate import evaluate as measure
+    from pipelines.evaluation.figures import render
     from pipelines.evaluation.truth import find_truth
 
     check_choice("format", form, ("table", "json"))
     data = open_dataset(recipe, dataset)
     found = find_truth(data, truth, captions, split or ("audit-fit" if fit else "audit-test"))
-    answer = calibrate(data, found) if fit else measure(data, found)
-    say(answer.as_json() if form == "json" else str(answer))
+    if fit:
+        say(render_fit(fit_calibration(data, found), found, form))
+        return
+    figures = measure(data, found)
+    say(figures.as_json() if form == "json" else render(figures))
 
 
 @guarded
 def verify(release: Annotated[str, typer.Argument(help="A release folder.")]) -> None:
     """Check a release against its manifest, read with three libraries: webdataset, pyarrow and datasets."""
-    from pipelines.emit.verifiers.check import render_checks
     from pipelines.emit.verify import verify as check_release
 
     checks = check_release(release)
-    say(render_checks(checks))
-    if not all(item.ok for item in checks):
+    say(str(checks))
+    if not checks.ok:
         raise typer.Exit(FAILED)
 
 

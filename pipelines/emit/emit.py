@@ -68,8 +68,8 @@ def _is_finished(runtime: Runtime, folder: str, existing: Manifest, content: str
     """False for a release that is to be written again: of the same content and damaged, or of no images."""
     if existing["content"] == content:
         damage = altered(runtime.storage, folder, existing)
-        if damage and runtime.tell:
-            runtime.tell(f"{damage}: the release is made again.")
+        if damage and runtime.on_note:
+            runtime.on_note(f"{damage}: the release is made again.")
         return not damage
     if existing["counts"].get("images"):
         name = folder.rpartition("/")[2]

@@ -15,7 +15,7 @@ from engine.layout import CARD_FILE, MANIFEST, PAIR_FILES, SAMPLE_FILES
 from engine.reading.release_manifest import Manifest, read_manifest
 from engine.storage.files import Storage, sha256_file
 from engine.storage.migrate import check_version
-from pipelines.emit.verifiers.check import Check
+from pipelines.emit.verifiers.check import Check, Checks
 from pipelines.emit.verifiers.datasets import datasets_checks
 from pipelines.emit.verifiers.pairs import PairVerifier
 from pipelines.emit.verifiers.parquet import ParquetVerifier
@@ -23,13 +23,13 @@ from pipelines.emit.verifiers.records import RecordVerifier
 from pipelines.emit.verifiers.webdataset import WebdatasetVerifier
 
 
-def verify(release: str) -> list[Check]:
+def verify(release: str) -> Checks:
     """All checks of a release folder or URL; a remote one is copied first. ConfigError if none is finished there."""
     with tempfile.TemporaryDirectory(prefix="verify-") as scratch:
         folder = _local(release, Path(scratch) / "copy")
         manifest = _manifest(release, folder)
         checks, counts = _read_shards(folder, manifest)
-        return [_files(folder, manifest), *checks, *datasets_checks(folder, manifest, counts, Path(scratch))]
+        return Checks([_files(folder, manifest), *checks, *datasets_checks(folder, manifest, counts, Path(scratch))])
 
 
 def _local(release: str, copy: Path) -> Path:

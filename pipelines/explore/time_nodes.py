@@ -53,9 +53,9 @@ class NodeTimes:
 
 def time_nodes(recipe: Recipe, images: int) -> NodeTimes:
     """Annotates at most `images` images of the data set without changing it."""
-    from pipelines.stages.run import all_nodes
+    from pipelines.stages.state import annotators
 
-    nodes = all_nodes(recipe)
+    nodes = annotators(recipe)
     storage = Storage(recipe.dataset)
     if not len(Commits(storage, IMAGES).revisions()):
         return NodeTimes(problem=f"'{storage.url}' holds no images yet: run --stage ingest first, then probe.")

@@ -90,6 +90,6 @@ def _note_confusion(runtime: Runtime, now: Standing, found: CommittedReport | No
     path = f"{runtime.storage.url}/{found.stem}"
     lines = confusion_notes(found.report, path, runtime.recipe.refine.hold_labels)
     now.notes += lines
-    if found.new and runtime.tell:
+    if found.new and runtime.on_note:
         for line in lines:
-            runtime.tell(line)
+            runtime.on_note(line)

@@ -41,7 +41,7 @@ def train_students(runtime: Runtime, now: Standing, number: int, before: Sequenc
             content,
             runner=runtime.runner,
             address=runtime.address,
-            say=runtime.hear(f"round {number}, fold {fold + 1} of {folds}") if runtime.hear else None,
+            say=runtime.on_training(f"round {number}, fold {fold + 1} of {folds}") if runtime.on_training else None,
             limits=limits_of(recipe),
             only=only,
             base=storage.url,

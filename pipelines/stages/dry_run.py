@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
 
 from engine.errors import ConfigError
 from engine.layout import JUDGE, JUDGE_REGIONS, ROUNDS, release_folder
 from engine.reading.dataset import CurrentNode
 from engine.running.component_source import changed_source
-from engine.running.graph import Node, split_at_judge
+from engine.running.graph import Node
 from engine.running.plan import Plan, make_plan
 from engine.storage.files import Storage
 from engine.storage.listings import read_listing
@@ -20,58 +20,87 @@ from pipelines.ingest.listing_changes import count_changes, state_changes
 from pipelines.ingest.probe_node import probe_node
 from pipelines.ingest.unreachable import find_unreachable
 from pipelines.recipe import Recipe
-from pipelines.refine.standing import Standing, standing
 from pipelines.stages.current import current_nodes
-from pipelines.stages.run import NO_SOURCES, all_nodes, judging, require, require_inputs
+from pipelines.stages.run import NO_SOURCES
+from pipelines.stages.state import State, read_state, require, require_inputs
 from pipelines.training.initial_weights import check_init
 
 
-def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = False) -> list[dict[str, Any]]:
-    """Per node: shards to do and why, without doing anything. Nothing is written, not even current.json.
+@dataclass(frozen=True, slots=True)
+class DryRunRow:
+    """`todo` of `shards` would be done, for the reason `why`; `folder` is where the answers lie."""
 
-    `todo` counts committed shards alone: how many more the new inputs will make is not known before they are read.
+    node: str
+    component: str
+    folder: str
+    todo: int
+    shards: int
+    why: str
+
+
+class DryRun(list[DryRunRow]):
+    """One row a node, in the order they would run; str() is the table that `engine run --dry-run` prints."""
+
+    def __str__(self) -> str:
+        from pipelines.stages.summary import render_dry_run
+
+        return render_dry_run(self)
+
+
+def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = False) -> DryRun:
+    """What `run` would do, for each node: `print(dry_run(recipe, stage="filter"))`. Writes nothing.
+
+    Counts committed shards only: how many more the new inputs make is not known before they are read.
     """
-    nodes = all_nodes(recipe)
     storage = Storage(recipe.dataset)
-    survey, judge = judging(storage, recipe, nodes)
-    now = standing(storage, recipe, nodes, judge)
-    judges = [*([survey] if survey else []), *now.after_annotation]
-    probe = probe_node(recipe)
-    rows: list[dict[str, Any]] = []
-    new = 0
+    state = read_state(storage, recipe)
+    rows, new = DryRun(), 0
     if stage in (None, "ingest"):
-        check_dataset(storage, recipe)
-        new, told = _would_list(storage, recipe)
-        reach = find_unreachable(storage, probe, recipe.run.read_attempts)
-        plan = make_plan(storage, [probe], retry_failed=retry_failed, again={probe.name: reach.retry})
-        row = _would_probe(storage, plan, probe, new)
-        told = [*told, *reach.notes]
-        rows.append(row | {"why": "; ".join([row["why"], *told])})
+        row, new = _would_ingest(state, retry_failed)
+        rows.append(row)
     else:
         require_inputs(storage)
-    seen, written = split_at_judge(nodes)
-    group = {None: [*nodes, *judges], "annotate": nodes, "filter": [*written, *judges]}.get(stage, [])
-    if stage in ("filter", "emit"):
-        require(storage, seen if stage == "filter" else [*nodes, *judges], stage)
-    if group:
-        plan = make_plan(storage, group, [node for node in nodes if node not in group], retry_failed=retry_failed)
-        rows += _would(storage, plan, group, new)
-        if survey and judge in group and plan.todo()[survey.name].any():  # whose numbers every verdict hangs on
-            rows[-1] = _row(judge, plan.shards, plan.shards, "reads survey")
-    if stage in (None, "refine") and not now.settled(recipe):
+    rows += _would_annotate_and_filter(state, stage, new, retry_failed)
+    if stage in (None, "refine") and not state.rounds.settled(recipe):
         check_init(storage, recipe.train)
-        rows.append(_would_refine(recipe, now))
+        rows.append(_would_refine(state))
     if stage in (None, "emit"):
-        rows.append(_would_emit(storage, recipe, now.nodes, now.judge, any(row["todo"] for row in rows)))
+        rows.append(_would_emit(state, before=any(row.todo for row in rows)))
     return rows
 
 
-def _would_refine(recipe: Recipe, now: Standing) -> dict[str, Any]:
-    """One line for all rounds: what a later one does hangs on what an earlier one finds."""
-    rounds, done = recipe.refine.rounds, len(now.accepted)
-    why = f"{recipe.refine.folds} students a round, {recipe.train.steps} steps each; what is committed of them is found"
-    row = {"node": "refine", "component": "rounds", "folder": ROUNDS, "todo": rounds - done, "shards": rounds}
-    return row | {"why": why}
+def _would_ingest(state: State, retry: bool) -> tuple[DryRunRow, int]:
+    """The row of the probe, and how many inputs are new."""
+    storage, recipe, probe = state.storage, state.recipe, probe_node(state.recipe)
+    check_dataset(storage, recipe)
+    new, notes = _would_list(storage, recipe)
+    reach = find_unreachable(storage, probe, recipe.run.read_attempts)
+    plan = make_plan(storage, [probe], retry_failed=retry, again={probe.name: reach.retry})
+    row = _would_probe(storage, plan, probe, new)
+    return replace(row, why="; ".join([row.why, *notes, *reach.notes])), new
+
+
+def _would_annotate_and_filter(state: State, stage: str | None, new: int, retry: bool) -> list[DryRunRow]:
+    nodes, storage = state.annotators, state.storage
+    judges = [*state.whole_set_nodes, *state.rounds.after_annotation]
+    if stage in ("filter", "emit"):
+        require(storage, state.before_regions_are_judged if stage == "filter" else [*nodes, *judges], stage)
+    filtering = [*state.after_regions_are_judged, *judges]
+    group = {None: [*nodes, *judges], "annotate": nodes, "filter": filtering}.get(stage, [])
+    if not group:
+        return []
+    plan = make_plan(storage, group, [node for node in nodes if node not in group], retry_failed=retry)
+    rows = _would(storage, plan, group, new)
+    if state.whole_set and state.judge in group and plan.todo()[state.whole_set.name].any():
+        rows[-1] = _row(state.judge, plan.shards, plan.shards, "reads survey")  # every verdict depends on its result
+    return rows
+
+
+def _would_refine(state: State) -> DryRunRow:
+    """One row for all rounds: what a later one does depends on what an earlier one finds."""
+    refine, done = state.recipe.refine, len(state.rounds.accepted)
+    why = f"{refine.folds} students a round, {state.recipe.train.steps} steps each; what is committed of them is reused"
+    return DryRunRow("refine", "rounds", ROUNDS, refine.rounds - done, refine.rounds, why)
 
 
 def _would_list(storage: Storage, recipe: Recipe) -> tuple[int, list[str]]:
@@ -88,7 +117,7 @@ def _would_list(storage: Storage, recipe: Recipe) -> tuple[int, list[str]]:
     return new, told
 
 
-def _would_probe(storage: Storage, plan: Plan, probe: Node, new: int) -> dict[str, Any]:
+def _would_probe(storage: Storage, plan: Plan, probe: Node, new: int) -> DryRunRow:
     todo = int(plan.todo()[probe.name].sum())
     why = "not finished, or changed" if todo else "up to date"
     if new:
@@ -97,7 +126,7 @@ def _would_probe(storage: Storage, plan: Plan, probe: Node, new: int) -> dict[st
     return _row(probe, todo + more, plan.shards + more, why)
 
 
-def _would(storage: Storage, plan: Plan, group: Sequence[Node], new: int) -> list[dict[str, Any]]:
+def _would(storage: Storage, plan: Plan, group: Sequence[Node], new: int) -> list[DryRunRow]:
     before = current_nodes(storage)
     todo = plan.todo()
     rows = []
@@ -136,11 +165,12 @@ def _changes(before: CurrentNode, node: Node) -> list[str]:
     return []
 
 
-def _would_emit(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Node, before: bool) -> dict[str, Any]:
-    """One line for the release, which is made whole or not at all. `before`: something it reads is to do."""
+def _would_emit(state: State, *, before: bool) -> DryRunRow:
+    """One row for the release, which is made as a whole. `before`: whether something it reads is to do."""
     from pipelines.emit.emit import altered, content_key, existing_manifest
 
-    content = content_key(storage, [*nodes, judge], recipe)
+    storage, recipe, now = state.storage, state.recipe, state.rounds
+    content = content_key(storage, [*now.nodes, now.judge], recipe)
     name = recipe.emit.name or f"r-{content[:8]}"
     taken = existing_manifest(storage, release_folder(name))
     if before and not recipe.emit.name:
@@ -151,10 +181,8 @@ def _would_emit(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: 
         why = "the name is taken: give another with --set emit.name=NAME"
     else:
         why = altered(storage, release_folder(name), taken) or "up to date"
-    todo = int(why != "up to date")
-    return {"node": "emit", "component": name, "folder": release_folder(name), "todo": todo, "shards": 1, "why": why}
+    return DryRunRow("emit", name, release_folder(name), int(why != "up to date"), 1, why)
 
 
-def _row(node: Node, todo: int, shards: int, why: str) -> dict[str, Any]:
-    place = {"node": node.name, "component": node.component, "folder": node.folder}
-    return {**place, "todo": todo, "shards": shards, "why": why}
+def _row(node: Node, todo: int, shards: int, why: str) -> DryRunRow:
+    return DryRunRow(node.name, node.component, node.folder, todo, shards, why)

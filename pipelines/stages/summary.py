@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from engine.running.progress import NodeTally
 from engine.running.terminal_text import columns_of
 from pipelines.ingest.source_report import source_lines
+from pipelines.stages.dry_run import DryRunRow
 from pipelines.stages.run import Summary
 
 
@@ -58,9 +58,9 @@ def _table(tallies: Mapping[str, NodeTally], columns: int) -> list[str]:
     ]
 
 
-def render_dry_run(rows: Sequence[Mapping[str, Any]]) -> str:
+def render_dry_run(rows: Sequence[DryRunRow]) -> str:
     lines = [f"{'node':<24}{'component':<18}{'to do':>8}{'of':>8}  why"]
-    lines += [f"{r['node']:<24}{r['component']:<18}{r['todo']:>8}{r['shards']:>8}  {r['why']}" for r in rows]
-    if not any(row["todo"] for row in rows):
+    lines += [f"{row.node:<24}{row.component:<18}{row.todo:>8}{row.shards:>8}  {row.why}" for row in rows]
+    if not any(row.todo for row in rows):
         lines.append("Nothing to do.")
     return "\n".join(lines)

@@ -19,7 +19,7 @@ from engine.errors import ConfigError
 from engine.layout import IMAGES, JUDGE_REGIONS
 from engine.reading.dataset import read_current
 from engine.records.shard import Bools, Ints, Shard, one_array
-from engine.running.graph import Node, split_at_judge
+from engine.running.graph import Node
 from engine.running.messages import Unit
 from engine.running.plan import Plan, make_plan
 from engine.running.shard_inputs import ShardInputs
@@ -33,7 +33,7 @@ from pipelines.filter.judge_regions import first_rules
 from pipelines.filter.whole_set import Surveyed, survey_shard, whole
 from pipelines.recipe import Recipe
 from pipelines.stages.current import current_nodes
-from pipelines.stages.run import all_nodes, judging, require
+from pipelines.stages.state import read_state, require
 
 COLUMNS = (IMAGES, *ANNOTATIONS)
 COVERED = ("regions", "texts", "phrases")
@@ -82,13 +82,18 @@ class WhatIf:
     labels: tuple[set[str], set[str]] = field(default_factory=lambda: (set(), set()))
     flips: list[Flip] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        """The text that `engine run --stage filter --dry-run` prints."""
+        from pipelines.stages.what_if_text import render_what_if
+
+        return render_what_if(self)
+
 
 def what_if(recipe: Recipe) -> WhatIf:
     """Judge every shard with the recipe's rules in memory. ConfigError where shards are not annotated yet."""
-    nodes = all_nodes(recipe)
     storage = Storage(recipe.dataset)
-    survey, judge = judging(storage, recipe, nodes)
-    seen, written = split_at_judge(nodes)
+    state = read_state(storage, recipe)
+    seen, written, judge = state.before_regions_are_judged, state.after_regions_are_judged, state.judge
     plan = make_plan(storage, [*written, judge], seen)
     if not plan.shards:
         raise ConfigError(f"'{storage.url}' holds no images yet: run --stage ingest first, or leave --dry-run out.")
@@ -104,8 +109,8 @@ def what_if(recipe: Recipe) -> WhatIf:
     plan = make_plan(storage, [reader], known)
     given = [_given(storage, plan, reader, shard, rules_of(recipe) if written else ()) for shard in range(plan.shards)]
     surveyed = Surveyed()
-    if survey:
-        asked = rules_of(recipe)[: len(survey.options["rules"])]
+    if state.whole_set:
+        asked = rules_of(recipe)[: len(state.whole_set.options["rules"])]
         surveyed = whole((_surveyed(read(), asked) for read in given), asked)
     rules = surveyed.rules(rules_of(recipe))
     before = Commits(storage, committed).data_files() if committed else {}

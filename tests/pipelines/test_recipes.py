@@ -12,7 +12,7 @@ from filters.judging.quantiles import filled, placeholders, quantile_paths
 from filters.judging.try_options import try_options
 from pipelines.filter.judge import rules_of
 from pipelines.recipe import load_recipe
-from pipelines.stages.run import all_nodes
+from pipelines.stages.state import annotators
 from tests.builders import images, phrase, record, region, row, text
 from tests.runs import REPO
 
@@ -29,7 +29,7 @@ def test_there_are_recipes_and_each_tells_its_command() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
 def test_every_recipe_loads_and_names_components_and_rules_that_there_are(path: Path) -> None:
     recipe = load_recipe(path)
-    assert all_nodes(recipe)
+    assert annotators(recipe)
     for name, rule, options in rules_of(recipe):
         try_options(name, rule, filled(options, placeholders(list(quantile_paths(options)))))
 

@@ -37,6 +37,17 @@ class Check:
         return None
 
 
+class Checks(list[Check]):
+    """All checks of a release. str() is the text that `engine verify` prints."""
+
+    @property
+    def ok(self) -> bool:
+        return all(check.ok for check in self)
+
+    def __str__(self) -> str:
+        return render_checks(self)
+
+
 def render_checks(checks: Sequence[Check]) -> str:
     lines = []
     for check in checks:

@@ -75,10 +75,10 @@ def test_a_finished_release_with_a_damaged_file_is_made_again_with_a_note(
     before = release_files(tmp_path / "set")
     file = tmp_path / "set/releases/v1/train-00000.tar"
     file.unlink() if damage == "gone" else os.truncate(file, 1)
-    assert dry_run(wanted(tmp_path))[-1]["why"].startswith("'releases/v1/train-00000.tar' ")
+    assert dry_run(wanted(tmp_path))[-1].why.startswith("'releases/v1/train-00000.tar' ")
     notes: list[str] = []
-    run(wanted(tmp_path), tell=notes.append)
-    assert dry_run(wanted(tmp_path))[-1]["why"] == "up to date"
+    run(wanted(tmp_path), on_note=notes.append)
+    assert dry_run(wanted(tmp_path))[-1].why == "up to date"
     assert release_files(tmp_path / "set") == before
     assert [re.sub(r"[\d,]+ bytes", "N bytes", one) for one in notes] == [
         "'releases/v1/train-00000.tar' is gone: the release is made again."

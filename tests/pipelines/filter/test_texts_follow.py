@@ -85,7 +85,7 @@ def test_nothing_kept_was_made_from_something_dropped(finished: Path) -> None:
 
 def test_a_higher_floor_writes_texts_again_and_runs_no_detector(again: Path) -> None:
     other = recipe(again, 0.8)
-    told = {row["node"]: row["todo"] for row in dry_run(other) if row["node"] not in ("probe", "emit")}
+    told = {row.node: row.todo for row in dry_run(other) if row.node not in ("probe", "emit")}
     assert {name for name, todo in told.items() if todo} == set(WRITTEN)
     before = number(again, "SELECT count(*) AS n FROM kept.texts WHERE granularity = 'brief'")
     detected = commits(again, "detector-0")
@@ -101,7 +101,7 @@ def test_a_higher_floor_writes_texts_again_and_runs_no_detector(again: Path) -> 
 
 def test_a_rule_over_texts_writes_nothing_again(again: Path) -> None:
     other = recipe(again, 0.3, {"text_length": {"min_tokens": 4}})
-    todo = {row["node"] for row in dry_run(other) if row["todo"] and row["node"] != "emit"}
+    todo = {row.node for row in dry_run(other) if row.todo and row.node != "emit"}
     assert todo == {"judge"}
 
 
@@ -161,7 +161,7 @@ def test_after_a_round_captions_are_of_what_it_leaves(tmp_path: Path) -> None:
     assert number(dataset, "SELECT count(*) AS n FROM kept.texts") > 0
     assert number(dataset, "SELECT count(*) AS n FROM kept.phrases WHERE producer = 'round-1-phrases'") > 0
     assert account(Dataset.open(str(dataset))).balanced
-    assert not [row for row in dry_run(parse_recipe(given)) if row["todo"]]
+    assert not [row for row in dry_run(parse_recipe(given)) if row.todo]
     given["filter"][0] = {"min_score": {"floor": 0.9}}
     run(parse_recipe(given), stage="filter", runner="local")
     assert made_from_what_is_dropped(dataset) == []

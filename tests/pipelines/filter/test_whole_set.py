@@ -93,7 +93,7 @@ def test_a_grown_data_set_is_judged_as_a_whole_again(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     wanted = recipe(tmp_path, "near_duplicate")
     run(wanted, runner="local")
-    assert [row["todo"] for row in dry_run(wanted)] == [0] * 5
+    assert [row.todo for row in dry_run(wanted)] == [0] * 5
     photo(tmp_path / "photos" / "7.jpg", 2, width=320)
     run(wanted, runner="local")
     assert {name for name, still in kept(tmp_path).items() if still} == {"3.jpg", "4.jpg", "7.jpg"}

@@ -1,4 +1,4 @@
-"""After any sequence of changes to the sources, with killed runs between, a data set equals a fresh one."""
+"""Any sequence of changes to the sources, with runs killed between, ends as a fresh data set of what they are now."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.pipelines.ingest.test_corrected_sources import coco, draw, ingest, wr
 
 
 class Killed(BaseException):
-    """Stands for the death of the process."""
+    """As if the process had been killed."""
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -27,31 +27,31 @@ def test_any_sequence_of_changes_ends_as_a_fresh_data_set_would(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     chance = random.Random(seed)
-    boxes: dict[str, list[tuple[int, int]]] = {}
+    said: dict[str, list[tuple[int, int]]] = {}
     colour = 0
     sources = [{"folder": str(tmp_path / "photos")}, coco(tmp_path)]
     for _ in range(6):
         for _ in range(chance.randint(1, 4)):
-            name = chance.choice([*boxes, "new"])
+            name = chance.choice([*said, "new"])
             match chance.choice(["add", "remove", "relabel", "relabel", "touch", "replace"]):
                 case "add":
                     colour += 1
                     draw(tmp_path / "photos" / f"{colour}.png", colour)
-                    boxes[f"{colour}.png"] = [(1, chance.randint(0, 20))]
-                case "remove" if len(boxes) > 2 and name in boxes:
-                    del boxes[name]
+                    said[f"{colour}.png"] = [(1, chance.randint(0, 20))]
+                case "remove" if len(said) > 2 and name in said:
+                    del said[name]
                     (tmp_path / "photos" / name).unlink()
-                case "relabel" if name in boxes:
-                    boxes[name] = [(chance.randint(1, 2), chance.randint(0, 20)) for _ in range(chance.randint(0, 2))]
-                case "touch" if name in boxes:
+                case "relabel" if name in said:
+                    said[name] = [(chance.randint(1, 2), chance.randint(0, 20)) for _ in range(chance.randint(0, 2))]
+                case "touch" if name in said:
                     os.utime(tmp_path / "photos" / name, (colour, chance.randint(1, 9)))
-                case "replace" if name in boxes:
+                case "replace" if name in said:
                     colour += 1
                     draw(tmp_path / "photos" / name, colour)
-        if not boxes:
+        if not said:
             draw(tmp_path / "photos" / "first.png", 9999)
-            boxes["first.png"] = [(2, 2)]
-        write_coco(tmp_path / "inst.json", boxes)
+            said["first.png"] = [(2, 2)]
+        write_coco(tmp_path / "inst.json", said)
         _killed_somewhere(tmp_path, sources, chance.randint(1, 12), monkeypatch)
     ingest(tmp_path, *sources)
     ingest(tmp_path, *sources, dataset="fresh")
@@ -61,7 +61,7 @@ def test_any_sequence_of_changes_ends_as_a_fresh_data_set_would(
     for dataset in ("set", "fresh"):
         counted = account(Dataset.open(str(tmp_path / dataset)))
         assert counted.balanced
-        assert counted.outcomes["duplicates"] == len(boxes)
+        assert counted.outcomes["duplicates"] == len(said)
 
 
 def _killed_somewhere(home: Path, sources: list[Any], commits: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def _killed_somewhere(home: Path, sources: list[Any], commits: int, monkeypatch:
 
 
 def by_content(home: Path, dataset: str) -> dict[str, Any]:
-    """The boxes of each image, without their ids."""
+    """Of each image its boxes, whatever they are called."""
     storage = Storage(str(home / dataset))
     commits = Commits(storage, "images")
     found: dict[str, Any] = {}

@@ -233,7 +233,7 @@ def test_a_round_that_is_refused_changes_nothing_and_says_why(refined: Data, tmp
     assert not told["accepted"]
     assert current(strict)["nodes"][-1]["name"] == "objects"
     assert asked(strict, "SELECT count(*) AS n FROM changes") == [{"n": 0}]
-    assert dry_run(parse_recipe(strict))[-1]["why"] == "up to date"  # and it is not tried again
+    assert dry_run(parse_recipe(strict))[-1].why == "up to date"  # and it is not tried again
 
 
 class LooksElsewhere(Oracle):
@@ -313,10 +313,10 @@ def test_a_dry_run_foretells_the_rounds(tmp_path: Path) -> None:
     data = recipe_data(tmp_path / "set")
     go(data, "ingest")
 
-    (row,) = [row for row in dry_run(parse_recipe(data)) if row["node"] == "refine"]
+    (row,) = [row for row in dry_run(parse_recipe(data)) if row.node == "refine"]
 
-    assert (row["todo"], row["shards"]) == (2, 2)
-    assert row["why"].startswith("2 students a round, 30 steps each")
+    assert (row.todo, row.shards) == (2, 2)
+    assert row.why.startswith("2 students a round, 30 steps each")
 
 
 def test_killed_in_the_second_round_and_run_again_it_is_the_same(refined: Data, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_a_source_that_was_changed_without_its_version_is_told(tmp_path: Path, m
     assert run() == []
     write(x=11)
     assert run() == [TOLD]
-    row = next(row for row in dry_run(parse_recipe(data), stage="annotate") if row["node"] == "boxes")
-    assert (row["todo"], row["why"]) == (0, f"up to date; {TOLD}")
+    row = next(row for row in dry_run(parse_recipe(data), stage="annotate") if row.node == "boxes")
+    assert (row.todo, row.why) == (0, f"up to date; {TOLD}")
     write(x=11, version=2)
     assert run() == []

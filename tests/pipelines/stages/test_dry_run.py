@@ -55,11 +55,11 @@ def _run(data: Recipe) -> dict[str, int]:
 
 def _todo(data: Recipe, **options: Any) -> dict[str, int]:
     rows = dry_run(parse_recipe(data), **options)
-    return {row["node"]: row["todo"] for row in rows if row["todo"] and row["node"] != "emit"}
+    return {row.node: row.todo for row in rows if row.todo and row.node != "emit"}
 
 
 def _why(data: Recipe) -> dict[str, str]:
-    return {row["node"]: row["why"] for row in dry_run(parse_recipe(data))}
+    return {row.node: row.why for row in dry_run(parse_recipe(data))}
 
 
 def _changed(data: Recipe, node: str, **options: Any) -> Recipe:

@@ -100,7 +100,7 @@ def with_names(content: dict[str, Any], renamed: dict[str, tuple[str, str]]) -> 
 
 def test_it_is_up_to_date_and_a_run_makes_nothing_anew(older: Path) -> None:
     before = {path: path.read_bytes() for path in (older / "set").rglob("*.parquet")}
-    assert {row["why"] for row in dry_run(recipe(older))} == {"up to date"}
+    assert {row.why for row in dry_run(recipe(older))} == {"up to date"}
     run(recipe(older), runner="local")
     assert {path: path.read_bytes() for path in (older / "set").rglob("*.parquet")} == before
     header = read_header(Storage(str(older / "set")))

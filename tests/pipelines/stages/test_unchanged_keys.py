@@ -17,8 +17,10 @@ from typer.testing import CliRunner
 from pipelines.cli.commands import app
 
 KEPT = Path(__file__).parents[2] / "golden" / "data-set-of-a1a8a12.tar.xz"
-NODES = """probe noisy detector quality objects outlines judge-regions captions parse-captions phrases survey round-1-given
-round-1-propose round-1-merge round-1-judge-regions round-1-captions round-1-parse-captions round-1-phrases judge emit"""
+NODES = """
+probe noisy detector quality objects outlines judge-regions captions parse-captions phrases survey judge emit
+round-1-given round-1-propose round-1-merge round-1-judge-regions round-1-captions round-1-parse-captions
+round-1-phrases"""
 
 
 @pytest.fixture

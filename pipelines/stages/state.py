@@ -1,0 +1,107 @@
+"""The state of a data set under a recipe: who annotates, who judges, which rounds of refinement count.
+
+It follows from the recipe and from what is committed. A stage reads it once and passes it on; after new commits that it
+depends on (new images, a finished whole-set pass) the next stage takes `renewed()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from engine.errors import ConfigError
+from engine.layout import IMAGES, INPUTS, JUDGE, JUDGE_REGIONS, SURVEY
+from engine.running.graph import Node, split_at_judge
+from engine.running.plan import make_plan
+from engine.storage.commits import Commits
+from engine.storage.files import Storage
+from pipelines.annotate.annotate import annotation_nodes
+from pipelines.filter.judge import judge_node, rules_of
+from pipelines.filter.rule_needs import check_rules
+from pipelines.filter.whole_set import survey_node, surveyed_folder
+from pipelines.recipe import Recipe
+from pipelines.refine.standing import Standing, standing
+
+_STAGE_OF = {JUDGE: "filter", SURVEY: "filter", JUDGE_REGIONS: "filter"}
+
+
+@dataclass(frozen=True)
+class State:
+    """`annotators`: the nodes of the recipe's `annotate` section, in graph order. `whole_set`: the node that reads each
+    shard for rules over the whole data set; None if no rule needs it.
+
+    `judge` and `rounds` are computed when first asked for, and then kept.
+    """
+
+    storage: Storage
+    recipe: Recipe
+    annotators: Sequence[Node]
+    whole_set: Node | None
+
+    @cached_property
+    def judge(self) -> Node:
+        """The judge of what the annotators made, before any round."""
+        folder = surveyed_folder(self.storage, self.whole_set) if self.whole_set else ""
+        return judge_node(self.recipe, self.annotators, folder)
+
+    @cached_property
+    def rounds(self) -> Standing:
+        """The data set after the accepted rounds: its nodes and its judge."""
+        return standing(self.storage, self.recipe, self.annotators, self.judge)
+
+    @property
+    def whole_set_nodes(self) -> list[Node]:
+        return [self.whole_set] if self.whole_set else []
+
+    @property
+    def before_regions_are_judged(self) -> list[Node]:
+        """The annotators that no rule affects."""
+        return split_at_judge(self.annotators)[0]
+
+    @property
+    def after_regions_are_judged(self) -> list[Node]:
+        """The judge of regions and the annotators that read kept regions."""
+        return split_at_judge(self.annotators)[1]
+
+    def renewed(self) -> State:
+        """The same nodes; the judge and the rounds are read again."""
+        return State(self.storage, self.recipe, self.annotators, self.whole_set)
+
+    def needs_rounds(self, stage: str | None) -> bool:
+        """Whether this stage (None: all of them) tries a round."""
+        return stage == "refine" or (stage is None and not self.rounds.settled(self.recipe))
+
+
+def read_state(storage: Storage, recipe: Recipe) -> State:
+    """ConfigError for a recipe that cannot run: an unknown component, rule or option, a rule that lacks its input."""
+    nodes = annotators(recipe)
+    check_rules(rules_of(recipe), nodes)
+    return State(storage, recipe, nodes, survey_node(recipe, nodes))
+
+
+def annotators(recipe: Recipe) -> list[Node]:
+    """The recipe's annotation nodes; with `decodes` in front if none of them reads pixels."""
+    nodes = annotation_nodes(recipe)
+    if not any("pixels" in node.needs for node in nodes):
+        # Without it an image that cannot be decoded would be released.
+        check = annotation_nodes(recipe.model_copy(update={"annotate": {"decodes": {"use": "decodes"}}}))
+        nodes = [*check, *nodes]
+    return nodes
+
+
+def require_inputs(storage: Storage) -> None:
+    if not len(Commits(storage, IMAGES).revisions()) and not len(Commits(storage, INPUTS).revisions()):
+        raise ConfigError(f"'{storage.url}' holds no images yet: run --stage ingest first, or leave --stage out.")
+
+
+def require(storage: Storage, nodes: Sequence[Node], stage: str, known: Sequence[Node] = ()) -> None:
+    """ConfigError if a node that `stage` reads has missing or outdated shards. `known`: nodes that those read."""
+    plan = make_plan(storage, nodes, known)
+    for name, missing in plan.todo().items():
+        if missing.any():
+            node = plan.known[name]
+            raise ConfigError(
+                f"--stage {stage} lacks {int(missing.sum())} of {plan.shards} shards of '{name}' ({node.folder}): "
+                f"run --stage {_STAGE_OF.get(name, 'annotate')} first, or leave --stage out."
+            )
