@@ -146,7 +146,7 @@ class Constraint:
         known = self._read.shape[1]
         if known + 1 != input_ids.shape[1] or not known or not torch.equal(self._read, input_ids[:, :-1]):
             self._states, known = self._starts.repeat_interleave(len(input_ids) // len(self._starts)), 1
-        for place in range(known, input_ids.shape[1]):  # place 0 holds the token a decoder starts with
+        for place in range(known, input_ids.shape[1]):  # position 0 is the decoder's start token
             self._states = self.grammar.after(self._states, input_ids[:, place])
         self._read = input_ids.clone()
 

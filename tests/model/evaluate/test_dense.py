@@ -36,7 +36,7 @@ def test_a_box_is_right_at_the_thresholds_that_it_reaches() -> None:
 
 
 def test_a_similarity_at_the_threshold_is_not_enough() -> None:
-    assert token_f1("dog", "dog cat bird") == 0.5  # the last bound: one of six is not met
+    assert token_f1("dog", "dog cat bird") == 0.5  # the last threshold: one of six is not exceeded
     assert figures([Described(BOX, "dog cat bird")], Described(BOX, "dog"))["mAP"] == pytest.approx(5 / 6)
     assert figures([Described(BOX, DOG)], Described(BOX, "nothing like it"))["mAP"] == 0
 

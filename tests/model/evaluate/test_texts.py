@@ -64,7 +64,7 @@ def test_the_figures_equal_those_of_the_scorers() -> None:
     assert measure.figures["CIDEr-D"] == pytest.approx(cider)
     assert measure.figures["BLEU-4"] == pytest.approx(bleu[3], abs=1e-9)
     assert sorted(measure.cider) == pytest.approx(sorted(of_each))
-    # Of all 3,062 photos the toolkit's own tokenizer makes 0.8953 and 0.1954, ours 0.8953 and 0.1954.
+    # On all 3,062 photos, the toolkit's tokenizer gives 0.8953 and 0.1954, and ours the same.
     assert 0.7 < measure.figures["CIDEr-D"] < 1.1
     assert 0.15 < measure.figures["BLEU-4"] < 0.25
 

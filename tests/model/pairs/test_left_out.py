@@ -72,7 +72,9 @@ def test_words_that_name_different_regions_are_ambiguous() -> None:
     record = row("a", texts=texts, regions=regions, phrases=phrases)
     for task in ("<OPEN_VOCABULARY_DETECTION>", "<REFERRING_EXPRESSION_SEGMENTATION>"):
         assert [pair.annotation_ids for pair in pairs_of(task, record)] == [["m/0", "m/1"]]  # the label cat
-        assert left_out(task, record) == {"ambiguous": 2}  # "A cat" twice, and "cat" otherwise than the label
+        assert left_out(task, record) == {
+            "ambiguous": 2
+        }  # "A cat" twice, and "cat", which names other regions than the label
 
 
 def test_a_name_is_not_segmented_if_some_of_its_regions_have_no_mask() -> None:

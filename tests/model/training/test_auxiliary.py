@@ -24,7 +24,7 @@ NONE = [IGNORED] * 4
 
 
 def test_tokens_in_the_middle_of_a_box_have_its_class_and_the_others_background() -> None:
-    # Middles of the places: .1 .3 .5 .7 .9; middle of the box: .26 to .74 across, .12 to .48 down.
+    # Centres of the cells: .1 .3 .5 .7 .9; the middle of the box: .26 to .74 across, .12 to .48 down.
     classes, places = CELLS("dog<loc_100><loc_0><loc_899><loc_599>")
 
     assert classes.reshape(5, 5).tolist() == [[0] * 5, [0, 2, 2, 2, 0], [0] * 5, [0] * 5, [0] * 5]

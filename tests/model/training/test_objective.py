@@ -38,7 +38,7 @@ def test_the_loss_is_the_cross_entropy_of_logits_and_labels(made: Made) -> None:
     florence, tensors = made
     with torch.no_grad():
         losses, counts, _ = objective(florence)(tensors)
-        whole = florence.model(**tensors)  # the library's own forward, labels and all
+        whole = florence.model(**tensors)  # the library's own forward pass with labels
         flat = nn.functional.cross_entropy(whole.logits.flatten(0, 1).float(), tensors["labels"].flatten())
 
     assert float(losses.sum() / counts.sum()) == pytest.approx(float(flat), rel=1e-5)
@@ -48,7 +48,7 @@ def test_the_loss_is_the_cross_entropy_of_logits_and_labels(made: Made) -> None:
 def test_a_token_is_predicted_from_those_before_it_only(made: Made) -> None:
     florence, tensors = made
     other = {name: value.clone() for name, value in tensors.items()}
-    other["labels"][:, 5:] = florence.vocabulary.first_location  # all that comes from place 5 on
+    other["labels"][:, 5:] = florence.vocabulary.first_location  # everything from position 5 on
     with torch.no_grad():
         image = florence.model.get_image_features(tensors["pixel_values"]).pooler_output
         before, after = (objective(florence).hidden(batch, image) for batch in (tensors, other))
@@ -94,7 +94,7 @@ def test_soft_locations_reduce_the_loss_of_near_misses_and_not_of_words(made: Ma
 
     near, far, word = soft.losses(logits, wanted).tolist()
 
-    # 10 bins off costs the cross-entropy with a Gaussian of 20 bins around the truth, which has most there.
+    # A miss by 10 bins is compared with a Gaussian of 20 bins around the truth.
     whole = torch.log_softmax(logits, dim=-1)
     weights = torch.exp(-0.5 * ((torch.arange(BINS) - 510) / 20.0) ** 2)
     expected = -(whole[0, first : first + BINS] * weights / weights.sum()).sum()

@@ -20,7 +20,7 @@ from specialists.florence2.answers import AnswerBuilder
 from specialists.florence2.specialist import Florence2
 from tests.model.tiny import GIVEN, saved, tiny
 
-BOX = "<loc_100><loc_200><loc_500><loc_600>"  # 10, 10, 50, 30 of 100 x 50, but for half a bin
+BOX = "<loc_100><loc_200><loc_500><loc_600>"  # 10, 10, 50, 30 of 100 x 50, to within half a bin
 OUTLINE = "<loc_100><loc_200><loc_500><loc_200><loc_500><loc_600><loc_100><loc_600>"
 REGION = Region(10.05, 10.025, 50.05, 30.025, "cat", id="objects/3", score=0.9)
 TEXT = Text("A cat, a hat and a hat.", "brief", id="writer/0", score=0.9)
