@@ -119,14 +119,14 @@ def one_side(given: argparse.Namespace, side: str, number: int, options: Options
     place = {"side": side, "options": options, "scratch": str(given.scratch), "number": number}
     arguments = json.dumps(place | {"chunk": given.chunk, "workers": given.workers})
     started = time.time()
-    told = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-m", "benchmarks.annotate", "--side", arguments],
         stdout=subprocess.PIPE,
         check=True,
         text=True,
     ).stdout
     everything = time.time() - started
-    spans = np.array(json.loads(told.splitlines()[-1]))
+    spans = np.array(json.loads(output.splitlines()[-1]))
     return {"all": everything, "work": float(spans[:, 1].max() - spans[:, 0].min())}
 
 

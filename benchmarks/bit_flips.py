@@ -28,7 +28,7 @@ from tests.written_sources import photographs
 VIEWS = ("images", "regions", "texts", "region_texts", "phrases", "inputs", "failures")
 KINDS = ("data", "record", "packed", "release", "control", "run")
 Answer = tuple[Done, object]  # how a command ended, and what it is compared by
-OUTCOMES = ("told", "the same", "silent")
+OUTCOMES = ("reported", "the same", "silent")
 
 
 def write_recipe(folder: Path) -> None:
@@ -104,13 +104,13 @@ def judge(kind: str, before: dict[str, Answer], after: dict[str, Answer]) -> tup
             continue  # a command this engine has not
         wrong += done.faults()
         same = compared == before[name][1] and done.code == 0
-        outcomes[name] = "told" if done.code else "the same" if same else "silent"
+        outcomes[name] = "reported" if done.code else "the same" if same else "silent"
         if outcomes[name] == "silent" and (kind == "run" or (kind, name) == ("release", "run")):
-            outcomes[name] = "the same"  # a log may say otherwise; a release that is there is verify's to judge
+            outcomes[name] = "the same"  # logs may differ; `engine verify` checks a release that exists
         if outcomes[name] == "silent":
             wrong.append(f"{name} answers otherwise, in silence: {_first_difference(before[name][1], compared)}")
     must = {"release": "verify", "data": "check", "record": "check", "packed": "check", "control": "check"}.get(kind)
-    if must and outcomes.get(must, "told") != "told":
+    if must and outcomes.get(must, "reported") != "reported":
         wrong.append(f"{must} finds nothing")
     return outcomes, wrong
 
@@ -173,8 +173,9 @@ def attempt(
     outcomes, wrong = judge(kind, before, answers(worker, folder))
     for name, outcome in outcomes.items():
         table[name, outcome] += 1
-    told = ", ".join(name for name, outcome in outcomes.items() if outcome == "told") or "none: all the same"
-    print(f"{number:>3} {path} ({where}): {'; '.join(wrong) or f'told by {told}'}", flush=True)
+    reported = ", ".join(name for name, outcome in outcomes.items() if outcome == "reported")
+    reported = reported or "none: all the same"
+    print(f"{number:>3} {path} ({where}): {'; '.join(wrong) or f'reported by {reported}'}", flush=True)
     return bool(wrong)
 
 

@@ -60,7 +60,7 @@ class Claim:
     label: str
     least: float
     most: float
-    place: str  # "top left"; '' if none is told
+    place: str  # "top left"; '' if the sentence has none
     end: int
 
 
@@ -111,9 +111,9 @@ def is_there(sentence: str, things: Sequence[Thing]) -> bool:
 
 def is_true(sentence: str, things: Sequence[Thing]) -> bool:
     """Whether number, position and side are right too. The number of objects in a crowd is unknown."""
-    said = claims(sentence)
-    return all(_counted(claim, things) and _placed(claim, things) for claim in said) and _related(
-        sentence, said, things
+    found = claims(sentence)
+    return all(_counted(claim, things) and _placed(claim, things) for claim in found) and _related(
+        sentence, found, things
     )
 
 
@@ -131,12 +131,12 @@ def _placed(claim: Claim, things: Sequence[Thing]) -> bool:
     return any(all(SIDES[side](x, y) for side in claim.place.split()) for x, y in centres)
 
 
-def _related(sentence: str, said: Sequence[Claim], things: Sequence[Thing]) -> bool:
+def _related(sentence: str, found: Sequence[Claim], things: Sequence[Thing]) -> bool:
     for match in RELATED.finditer(sentence):
         holds = RELATIONS[match[0].strip()]
-        after = next(claim for claim in said if claim.end > match.end())
+        after = next(claim for claim in found if claim.end > match.end())
         others = [thing.box for thing in things if thing.label == after.label]
-        for before in (claim for claim in said if claim.end <= match.start()):
+        for before in (claim for claim in found if claim.end <= match.start()):
             ones = [thing.box for thing in things if thing.label == before.label]
             if not any(holds(one, other) for one in ones for other in others):
                 return False

@@ -46,7 +46,7 @@ def _corrected_labels(trial: Trial) -> None:
 def _files_of_one_name(trial: Trial) -> None:
     trial.run()
     done = trial.engine("eval", "--truth", "inst.json")
-    trial.says(done, r"\b4 images\b", r"\bAP\b.*1\.000")
+    trial.expect_output(done, r"\b4 images\b", r"\bAP\b.*1\.000")
     trial.inputs(kept=4)
 
 
@@ -57,7 +57,7 @@ def _audit_list(trial: Trial) -> None:
     trial.inputs(kept=4)
     trial.dataset = "ds2"
     done = trial.run("--set", "ingest.audit.list=audit-typo.txt", "--set", "dataset=ds2", code=2)
-    trial.says(done, r"chelsea\.jpeg")
+    trial.expect_output(done, r"chelsea\.jpeg")
     trial.nothing_placed()
     trial.dataset = "ds3"
     done = trial.run("--set", "ingest.audit.list=audit-utf16.txt", "--set", "dataset=ds3", code=None)
@@ -68,30 +68,30 @@ def _audit_list(trial: Trial) -> None:
 
 def _of_no_image(trial: Trial) -> None:
     done = trial.run(code=2)
-    trial.says(done, r"8 of (its )?8 annotations", r"inst\.json")
+    trial.expect_output(done, r"8 of (its )?8 annotations", r"inst\.json")
     trial.nothing_placed()
 
 
 def _one_id(trial: Trial) -> None:
     done = trial.run(code=2)
-    trial.says(done, r"inst\.json", r"id 1\b|id '?1'?", r"astronaut\.jpg", r"chelsea\.jpg")
+    trial.expect_output(done, r"inst\.json", r"id 1\b|id '?1'?", r"astronaut\.jpg", r"chelsea\.jpg")
     trial.nothing_placed()
 
 
 def _nan_polygon(trial: Trial) -> None:
     trial.memory = 6_000_000 * 1024 if trial.runner == "local" else 0  # Ray reserves more than it takes
     done = trial.run()
-    trial.says(done, r"\bmask\b")
+    trial.expect_output(done, r"\bmask\b")
     trial.same("masks", sum(bool(r["rle"]) for r in trial.regions(8)), 7)
-    trial.says(trial.inputs(kept=4), r"\bmask\b")
+    trial.expect_output(trial.inputs(kept=4), r"\bmask\b")
 
 
 def _null_caption(trial: Trial) -> None:
     done = trial.run()
-    trial.says(done, r"left out: 1 x a caption that is no text, 1 x an empty caption")
+    trial.expect_output(done, r"left out: 1 x a caption that is no text, 1 x an empty caption")
     target = "SELECT target FROM read_parquet('ds/releases/v1/pairs-*.parquet') WHERE task = '<CAPTION>'"
     trial.same("captions", trial.query(target), [{"target": "a cat"}])
-    trial.says(trial.inputs(kept=4), r"caption")
+    trial.expect_output(trial.inputs(kept=4), r"caption")
 
 
 def _tar_loses(trial: Trial) -> None:
@@ -108,8 +108,8 @@ def _tar_loses(trial: Trial) -> None:
 
 def _left_out(trial: Trial) -> None:
     done = trial.run()
-    trial.says(done, r"\b1\b[^.;,]*\bbox", r"\bmasks?\b")
-    trial.says(trial.inputs(kept=4), r"\bbox", r"\bmasks?\b")
+    trial.expect_output(done, r"\b1\b[^.;,]*\bbox", r"\bmasks?\b")
+    trial.expect_output(trial.inputs(kept=4), r"\bbox", r"\bmasks?\b")
     trial.regions(7)
 
 
@@ -122,7 +122,7 @@ def _rle_size(trial: Trial) -> None:
             x1, y1, x2, y2 = _bounds(masks.decode(row["rle"], width=row["width"], height=row["height"]))
             trial.same(f"mask on {row['uri'][-14:]}", [x1, y1, x2, y2], [row["x1"], row["y1"], row["x2"], row["y2"]])
         else:
-            trial.says(done, r"\b6\b[^.;]*\bmasks?\b")
+            trial.expect_output(done, r"\b6\b[^.;]*\bmasks?\b")
     trial.inputs(kept=4)
 
 
@@ -136,8 +136,8 @@ def _bounds(mask: Any) -> list[float]:
 def _both_frames(trial: Trial) -> None:
     done = trial.run()
     upright = [[r["x1"], r["y1"], r["x2"], r["y2"]] for r in trial.regions(3)] == [[10.0, 10.0, 60.0, 50.0]] * 3
-    if not upright or "frame" in done.text:  # it may take either, and must say so unless it cannot be wrong
-        trial.says(done, r"\b3\b.*(frame|EXIF)", r"upright", r"stored")
+    if not upright or "frame" in done.text:  # either frame may be taken, but an uncertain choice must be reported
+        trial.expect_output(done, r"\b3\b.*(frame|EXIF)", r"upright", r"stored")
     trial.run("--set", "ingest.sources.0.coco.frame=upright", "--set", "dataset=ds-upright", "--set", "emit.name=v1")
     trial.dataset = "ds-upright"
     boxes = [[r["x1"], r["y1"], r["x2"], r["y2"]] for r in trial.regions(3)]
@@ -188,11 +188,11 @@ def _exclude(trial: Trial) -> None:
 def _coco_tracebacks(trial: Trial) -> None:
     done = trial.run(code=None)
     if done.code == 0:
-        trial.says(done, r"\bbox")
+        trial.expect_output(done, r"\bbox")
         trial.regions(7)
-        trial.says(trial.inputs(kept=4), r"\bbox")
+        trial.expect_output(trial.inputs(kept=4), r"\bbox")
     else:
-        trial.says(done, r"inst\.json", r"annotation.*\b1\b", r"bbox")
+        trial.expect_output(done, r"inst\.json", r"annotation.*\b1\b", r"bbox")
     for number, (path, value) in enumerate(_ODD if trial.runner == "local" else ()):
         trial.dataset = f"ds-{number}"
         _write_odd(trial.folder / "inst.json", path, value)
@@ -200,7 +200,7 @@ def _coco_tracebacks(trial: Trial) -> None:
         if done.code not in (0, 2):
             trial.wrong.append(f"{path} = {value!r}: exit code {done.code}: {done.sentence}")
         elif done.code:
-            trial.says(done, r"inst\.json")
+            trial.expect_output(done, r"inst\.json")
         elif not trial.account()[1]:
             trial.wrong.append(f"{path} = {value!r}: no account")
 
@@ -238,13 +238,13 @@ def _write_odd(path: Path, place: tuple[str | int, ...], value: Any) -> None:
 
 def _key_twice(trial: Trial) -> None:
     done = trial.run(code=2)
-    trial.says(done, r"recipe\.yaml", r"'filter' twice", r"\b4\b.*\b6\b")
+    trial.expect_output(done, r"recipe\.yaml", r"'filter' twice", r"\b4\b.*\b6\b")
     trial.nothing_placed()
 
 
 def _duplicate_of_nothing(trial: Trial) -> None:
     done = trial.run()
-    trial.says(done, r"release releases/v1: 3 images")
+    trial.expect_output(done, r"release releases/v1: 3 images")
     trial.inputs(kept=3)
 
 
@@ -253,7 +253,7 @@ def _heic(trial: Trial) -> None:
     errors = " ".join(str(r["error"]) for r in trial.query("SELECT uri, error FROM failures"))
     for word in ("HEIC", "JPEG XL|JXL", "convert", "git lfs pull"):
         if not re.search(word, errors):
-            trial.wrong.append(f"no failure says /{word}/: {errors[:300]}")
+            trial.wrong.append(f"no failure has /{word}/: {errors[:300]}")
     trial.inputs(quarantined=4)
     if (trial.folder / "ds/releases/v1/manifest.json").exists():
         trial.wrong.append("a release of no image took the name v1")
@@ -261,7 +261,7 @@ def _heic(trial: Trial) -> None:
 
     draw_photos(trial.folder / "photos", 24)  # so that the four are less than run.max_failed_share of all
     done = trial.run()
-    trial.says(done, r"release releases/v1: 24 images")
+    trial.expect_output(done, r"release releases/v1: 24 images")
 
 
 CHECKS: dict[str, Callable[[Trial], None]] = {

@@ -40,11 +40,11 @@ class Trial:
         self.wrong += done.faults()
         return done
 
-    def says(self, done: Done, *patterns: str) -> None:
+    def expect_output(self, done: Done, *patterns: str) -> None:
         """Checks that the output holds each of these texts, in upper or lower case."""
         for pattern in patterns:
             if not re.search(pattern, done.text, re.IGNORECASE):
-                self.wrong.append(f"{done.arguments[0]} does not say /{pattern}/")
+                self.wrong.append(f"{done.arguments[0]} does not print /{pattern}/")
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         return rows(self.engine("query", sql, "--format", "json", "-d", self.dataset))

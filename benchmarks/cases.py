@@ -52,7 +52,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("cases", nargs="*", metavar="NN", help="the first two digits of a folder; default: all")
     options.add_argument("--runner", choices=("local", "ray", "both"), default="both")
-    options.add_argument("--data", type=Path, default=FOLDER, help="where the folders lie")
+    options.add_argument("--data", type=Path, default=FOLDER, help="folder of the cases")
     given = options.parse_args()
     found = {path.name[:2]: path for path in sorted(given.data.glob("[0-9]*")) if path.is_dir()}
     failed = 0

@@ -41,24 +41,24 @@ class Done:
     @property
     def sentence(self) -> str:
         """The command's error message; '' if there is none."""
-        told = [line for line in self.err.splitlines() if line.startswith("engine: ")]
-        return told[-1].removeprefix("engine: ") if told else ""
+        problems = [line for line in self.err.splitlines() if line.startswith("engine: ")]
+        return problems[-1].removeprefix("engine: ") if problems else ""
 
     def faults(self) -> list[str]:
         """A sentence for each fault, apart from what the command answered."""
         name = "engine " + " ".join(self.arguments[:4])
         if self.code is None:
             return [f"{name}: hung for {self.seconds:.0f} s"]
-        told = []
+        problems = []
         if TRACEBACK in self.out or TRACEBACK in self.err:
-            told.append(f"{name}: a traceback that ends in {self.err.strip().splitlines()[-1][:200]}")
+            problems.append(f"{name}: a traceback that ends in {self.err.strip().splitlines()[-1][:200]}")
         elif self.code not in (0, 1, 2):
-            told.append(f"{name}: exit code {self.code}: {self.err[-200:]}")
+            problems.append(f"{name}: exit code {self.code}: {self.err[-200:]}")
         elif self.code and not self.sentence and self.arguments[0] not in ("status", "verify", "check"):
-            told.append(f"{name}: exit code {self.code} and no sentence")
+            problems.append(f"{name}: exit code {self.code} and no sentence")
         if len(self.sentence) > 1500:
-            told.append(f"{name}: a sentence of {len(self.sentence)} characters")
-        return told
+            problems.append(f"{name}: a sentence of {len(self.sentence)} characters")
+        return problems
 
 
 def command(

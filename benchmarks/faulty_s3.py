@@ -19,6 +19,8 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-west-2"}
 _HOPS = {"connection", "keep-alive", "transfer-encoding", "host", "content-length"}
@@ -79,7 +81,7 @@ def faulty_s3(faults: Faults) -> Iterator[tuple[dict[str, str], dict[str, str]]]
     connection = http.client.HTTPConnection(host, port)
     connection.request("PUT", "/sets", headers={"Authorization": "AWS4-HMAC-SHA256 Credential=test/us-east-1/s3"})
     connection.getresponse().read()
-    proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(host, port, faults))
+    proxy = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(_Proxy, host, port, faults))
     thread = threading.Thread(target=proxy.serve_forever, daemon=True)
     thread.start()
     try:
@@ -91,53 +93,56 @@ def faulty_s3(faults: Faults) -> Iterator[tuple[dict[str, str], dict[str, str]]]
         server.stop()
 
 
-def _handler(host: str, port: int, faults: Faults) -> type[http.server.BaseHTTPRequestHandler]:
-    class Proxy(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class _Proxy(http.server.BaseHTTPRequestHandler):
+    """Forwards requests to the server at `host` and `port`, unless `faults` decides otherwise."""
 
-        def log_message(self, *_: object) -> None:
-            return None
+    protocol_version = "HTTP/1.1"
 
-        def _pass_on(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            conditional = self.command == "PUT" and "If-None-Match" in self.headers
-            fault = faults.next(self.path, conditional=conditional)
-            if fault in ("500", "503"):
-                self._answer(int(fault), [], b"<Error><Code>SlowDown</Code></Error>")
-            elif fault == "reset before":
+    def __init__(self, host: str, port: int, faults: Faults, *arguments: Any) -> None:
+        self.server_host, self.server_port, self.faults = host, port, faults
+        super().__init__(*arguments)  # handles the requests of a connection
+
+    def log_message(self, *_: object) -> None:
+        return None
+
+    def _forward(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        conditional = self.command == "PUT" and "If-None-Match" in self.headers
+        fault = self.faults.next(self.path, conditional=conditional)
+        if fault in ("500", "503"):
+            self._answer(int(fault), [], b"<Error><Code>SlowDown</Code></Error>")
+        elif fault == "reset before":
+            self._reset()
+        else:
+            connection = http.client.HTTPConnection(self.server_host, self.server_port, timeout=60)
+            kept = {name: value for name, value in self.headers.items() if name.lower() not in _HOPS}
+            kept["Host"] = self.headers["Host"]  # it is part of the signature
+            connection.request(self.command, self.path, body, kept)
+            answer = connection.getresponse()
+            data = answer.read()
+            connection.close()
+            if fault in ("reset after", "lost put"):
                 self._reset()
             else:
-                connection = http.client.HTTPConnection(host, port, timeout=60)
-                kept = {name: value for name, value in self.headers.items() if name.lower() not in _HOPS}
-                kept["Host"] = self.headers["Host"]  # it is part of the signature
-                connection.request(self.command, self.path, body, kept)
-                answer = connection.getresponse()
-                data = answer.read()
-                connection.close()
-                if fault in ("reset after", "lost put"):
-                    self._reset()
-                else:
-                    self._answer(answer.status, answer.getheaders(), data)
+                self._answer(answer.status, answer.getheaders(), data)
 
-        def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
-            self.send_response_only(status)
-            size = str(len(data))
-            for name, value in headers:
-                if name.lower() == "content-length" and self.command == "HEAD":
-                    size = value
-                elif name.lower() not in _HOPS:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", size)
-            with contextlib.suppress(ConnectionError):  # the client has hung up already
-                self.end_headers()
-                self.wfile.write(data)
+    def _answer(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
+        self.send_response_only(status)
+        size = str(len(data))
+        for name, value in headers:
+            if name.lower() == "content-length" and self.command == "HEAD":
+                size = value
+            elif name.lower() not in _HOPS:
+                self.send_header(name, value)
+        self.send_header("Content-Length", size)
+        with contextlib.suppress(ConnectionError):  # the client has closed the connection
+            self.end_headers()
+            self.wfile.write(data)
 
-        def _reset(self) -> None:
-            """Ends the connection with RST instead of an orderly close."""
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RD)
+    def _reset(self) -> None:
+        """Ends the connection with RST instead of an orderly close."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RD)
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on  # noqa: N815 the library's names
-
-    return Proxy
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _forward  # noqa: N815 the library's names

@@ -50,9 +50,9 @@ class Item:
 
     folder: Path
     tried: int = 1
-    holds: int = 0  # at least so many inputs, or the engine says why not
+    holds: int = 0  # inputs that must be listed, unless the engine reports why not
     exact: bool = False
-    labels: int = 0  # at least so many annotations, or the engine says why not
+    labels: int = 0  # annotations that must be stored, unless the engine reports why not
     dry: bool = False  # a dry run comes first
     more: tuple[str, ...] = ()
 
@@ -170,11 +170,11 @@ def account(item: Item, done: Done, status: Done) -> list[str]:
         wrong.append(f"exit code 0 with {parts['pending']} pending: {done.text[:300]}")
     if item.exact and inputs != item.holds:
         wrong.append(f"{inputs} inputs of {item.holds} files")
-    told = done.code != 0 or "left out" in f"{done.text} {status.text}"
-    if inputs < item.holds and not told and not parts.get("quarantined"):
+    is_reported = done.code != 0 or "left out" in f"{done.text} {status.text}"
+    if inputs < item.holds and not is_reported and not parts.get("quarantined"):
         wrong.append(f"{item.holds} in the source, {inputs} inputs, and not a word: {status.text[:200]}")
     given = sum(int(n.replace(",", "")) for n in re.findall(r"^  (?:regions|texts) +([\d,]+) =", status.out, re.M))
-    if given < item.labels and not told and inputs >= item.holds and not parts.get("quarantined"):
+    if given < item.labels and not is_reported and inputs >= item.holds and not parts.get("quarantined"):
         wrong.append(f"{item.labels} labels in the source, {given} given, and not a word")
     return wrong
 
@@ -185,7 +185,7 @@ def main() -> None:
     options.add_argument("--kinds", nargs="+", choices=sorted(COUNTS), default=list(COUNTS))
     options.add_argument("--only", metavar="KIND/NUMBER", default="")
     options.add_argument("--keep", type=Path, help="leave the folders of what fails here")
-    options.add_argument("--verbose", action="store_true", help="say what each command ended with")
+    options.add_argument("--verbose", action="store_true", help="print how each command ended")
     given = options.parse_args()
     kinds = [given.only.split("/")[0]] if given.only else given.kinds
     worker, table, started = Worker(MEMORY), {kind: Row() for kind in kinds}, time.monotonic()

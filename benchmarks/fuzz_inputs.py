@@ -118,8 +118,8 @@ def _tar(dice: random.Random) -> bytes:
             name = (_NAMES[0] if plain else dice.choice(_NAMES)).format(number)
             _add(tar, name, dice.choice(seeds())[1])
             if dice.random() < 0.7:
-                kind, said = dice.choice(_CAPTIONS)
-                _add(tar, f"{name.rpartition('.')[0] or name}.{kind}", said)
+                kind, content = dice.choice(_CAPTIONS)
+                _add(tar, f"{name.rpartition('.')[0] or name}.{kind}", content)
             if dice.random() < 0.1:
                 _add_odd(tar, number, dice)
     return file.getvalue()

@@ -72,15 +72,15 @@ class Worker:
             self._process = None
 
 
-def _answer(asked: dict[str, Any]) -> dict[str, Any]:
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
     from pipelines.cli.commands import app
 
     out, err = io.StringIO(), io.StringIO()
-    os.chdir(asked["folder"])
+    os.chdir(request["folder"])
     code = 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            app(list(asked["arguments"]))
+            app(list(request["arguments"]))
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(bool(ended.code))
         except BaseException:  # noqa: BLE001 what a user would see as a traceback is what is looked for

@@ -151,8 +151,8 @@ def turn(scratch: Path, kind: str, name: str, read: Read, clock: Clock, images: 
 def report(kind: str, measured: list[dict[str, float]], images: int) -> None:
     rates = {key: images / statistics.median(one[key] for one in measured) for key in measured[0]}
     ratio = statistics.median(one["plain"] / one["both"] for one in measured)
-    told = "  ".join(f"{key} {rate:6.0f}" for key, rate in rates.items())
-    print(f"  {kind:10}  {told} images/s: {ratio:.2f} of the plain loop's")
+    columns = "  ".join(f"{key} {rate:6.0f}" for key, rate in rates.items())
+    print(f"  {kind:10}  {columns} images/s: {ratio:.2f} of the plain loop's")
 
 
 if __name__ == "__main__":

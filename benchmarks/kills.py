@@ -108,9 +108,11 @@ def contents(dataset: Path) -> dict[str, str]:
 
 
 def differences(right: dict[str, str], found: dict[str, str]) -> list[str]:
-    told = [f"{name} is missing" for name in sorted(right.keys() - found)]
-    told += [f"{name} is one too many" for name in sorted(found.keys() - right)]
-    return told + [f"{name} has other bytes" for name in sorted(right) if found.get(name, right[name]) != right[name]]
+    problems = [f"{name} is missing" for name in sorted(right.keys() - found)]
+    problems += [f"{name} is one too many" for name in sorted(found.keys() - right)]
+    return problems + [
+        f"{name} has other bytes" for name in sorted(right) if found.get(name, right[name]) != right[name]
+    ]
 
 
 def prepare(folder: Path, stages: Sequence[str]) -> tuple[dict[str, Start], dict[str, dict[str, str]]]:

@@ -59,8 +59,8 @@ def main() -> None:
     tasks = [OD, CAPTION, GROUNDING] if options.mix else [OD]
     folder = options.out / f"pairs-{options.images}{'-noisy' if options.noisy else ''}"
     pairs = draw(folder, options.images, tasks, seed=options.seed, noisy=options.noisy)
-    model, told, seconds = learn(options, pairs, tasks)
-    print(f"{told['parameters']:,} parameters, {options.steps} steps, {seconds:.0f} CPU seconds in this run")
+    model, record, seconds = learn(options, pairs, tasks)
+    print(f"{record['parameters']:,} parameters, {options.steps} steps, {seconds:.0f} CPU seconds in this run")
     answers = Answers(model, world(400, options.seed + 1000))
     report = answers.report(tasks) | {"cpu_seconds": seconds, "steps": options.steps}
     report |= honesty(Answers(model, world(400, options.seed + 2000)), answers)
@@ -176,14 +176,14 @@ class Answers:
         from model.network.encoding import make_question
 
         questions = [make_question(number, OD) for number in range(len(self.images))]
-        said = predict(self.florence, self.images, questions, batch_size=BATCH, max_new_tokens=60, location=location)
+        answers = predict(self.florence, self.images, questions, batch_size=BATCH, max_new_tokens=60, location=location)
         boxes = {
             name: [
                 Detection(found.label, found.box, score.score)
                 for found, score in zip(one.parsed.regions, one.likelihood.regions, strict=True)
                 if found.box
             ]
-            for name, one in zip(self.names, said, strict=True)
+            for name, one in zip(self.names, answers, strict=True)
         }
         return ParsedRegion(self.truth, boxes)
 
@@ -203,9 +203,9 @@ class Answers:
         from model.network.encoding import make_question
 
         questions = [make_question(number, CAPTION) for number in range(len(self.images))]
-        said = predict(self.florence, self.images, questions, batch_size=BATCH, max_new_tokens=60)
+        answers = predict(self.florence, self.images, questions, batch_size=BATCH, max_new_tokens=60)
         brief = [[text["text"] for text in one["texts"] if text["granularity"] == "brief"] for one in self.records]
-        return float(np.mean([one.parsed.text in true for one, true in zip(said, brief, strict=True)]))
+        return float(np.mean([one.parsed.text in true for one, true in zip(answers, brief, strict=True)]))
 
     def grounding(self) -> float:
         """The share of true pairs of phrase and box that the model answers with an IoU of .5 or more."""
@@ -220,13 +220,13 @@ class Answers:
             for pair in made.pairs:
                 questions.append(make_question(number, GROUNDING, input_of(GROUNDING, pair.prompt)))
                 due.append(parsed(GROUNDING, pair.target, width=SIZE, height=SIZE).regions)
-        said = predict(self.florence, self.images, questions, batch_size=BATCH, max_new_tokens=80, location="median")
-        right = asked = 0
-        for answer, true in zip(said, due, strict=True):
+        answers = predict(self.florence, self.images, questions, batch_size=BATCH, max_new_tokens=80, location="median")
+        right = total = 0
+        for answer, true in zip(answers, due, strict=True):
             truth = [Truth(found.label, found.box) for found in true if found.box]
             boxes = [Detection(found.label, found.box, 1.0) for found in answer.parsed.regions if found.box]
-            right, asked = right + int(matched(truth, boxes)[0].sum()), asked + len(truth)
-        return right / asked
+            right, total = right + int(matched(truth, boxes)[0].sum()), total + len(truth)
+        return right / total
 
 
 def honesty(fit: Answers, test: Answers) -> dict[str, Any]:
@@ -270,8 +270,8 @@ def corrupted(answers: Answers) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, A
             questions.append(make_question(number, OD))
             targets.append(write_target("labelled_boxes", order, width=SIZE, height=SIZE, order="reading"))
             wrong_at.append((order.index(own[place]), broken))
-    told = score(answers.florence, answers.images, questions, targets, batch_size=BATCH)
-    values = [(one.likelihood.regions[at].score, broken) for one, (at, broken) in zip(told, wrong_at, strict=True)]
+    scores = score(answers.florence, answers.images, questions, targets, batch_size=BATCH)
+    values = [(one.likelihood.regions[at].score, broken) for one, (at, broken) in zip(scores, wrong_at, strict=True)]
     return tuple(np.array([value for value, broken in values if broken is is_broken]) for is_broken in (False, True))  # type: ignore[return-value]
 
 

@@ -62,8 +62,8 @@ class Given:
         if len(there) < 5:
             return "too few masks"
         parts = np.array_split(there[np.argsort(self.score[there], kind="stable")], 5)
-        told = ", ".join(f"{self.score[part].mean():.2f} {self.iou[part].mean():.2f}" for part in parts)
-        return f"{told}; correlation {np.corrcoef(self.score[there], self.iou[there])[0, 1]:.2f}"
+        fifths = ", ".join(f"{self.score[part].mean():.2f} {self.iou[part].mean():.2f}" for part in parts)
+        return f"{fifths}; correlation {np.corrcoef(self.score[there], self.iou[there])[0, 1]:.2f}"
 
 
 class Boxes:

@@ -59,8 +59,8 @@ def peak() -> float:
 
 def measured(dataset: Path, name: str, images: int) -> tuple[float, float]:
     command = [sys.executable, "-m", "benchmarks.memory", "--work", str(dataset), name, str(images)]
-    told = subprocess.run(command, env=os.environ | KEEP_MEMORY, check=True, stdout=subprocess.PIPE, text=True).stdout
-    before, after = told.split()
+    output = subprocess.run(command, env=os.environ | KEEP_MEMORY, check=True, stdout=subprocess.PIPE, text=True).stdout
+    before, after = output.split()
     return float(before), float(after)
 
 

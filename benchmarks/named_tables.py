@@ -160,14 +160,14 @@ def _simulate_shard(con: Any, storage: Storage, shard: int) -> None:
     con.execute(f"CREATE OR REPLACE TABLE texts AS {_TEXTS}")
     made: dict[str, pa.Table] = {}
     for name, columns in NODES.items():
-        told = ", ".join(f"{sql} AS {column}" for column, sql in columns.items())
-        made[name] = _filled(con.sql(f"SELECT image_id, {told} FROM texts").to_arrow_table(), RECORD)
+        selected = ", ".join(f"{sql} AS {column}" for column, sql in columns.items())
+        made[name] = _filled(con.sql(f"SELECT image_id, {selected} FROM texts").to_arrow_table(), RECORD)
         _commit(storage, f"{name}/sim", shard, made[name])
     parse = _filled(con.sql(_PARSE).to_arrow_table(), PARSE)
     _commit(storage, "parse/sim", shard, parse)
     for node, schema in ((INPUTS, INPUTS_SCHEMA), ("probe/sim", PROBE), (IMAGES, IMAGES_SCHEMA)):
-        told = ", ".join(f"{sql} AS {name}" for name, sql in _IMAGE.items() if name in schema.names)
-        images = _filled(con.sql(f"SELECT {told} FROM shard").to_arrow_table(), schema)
+        selected = ", ".join(f"{sql} AS {name}" for name, sql in _IMAGE.items() if name in schema.names)
+        images = _filled(con.sql(f"SELECT {selected} FROM shard").to_arrow_table(), schema)
         _commit(storage, node, shard, images)
     record = assemble(list(made.values()))
     rules: list[Any] = [
@@ -207,17 +207,17 @@ def captioned(folder: Path, file: Path, granularity: str) -> None:
     parser = SpacyParse()
     parser.load()
     lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    said: dict[str, list[Text]] = {}
+    by_image: dict[str, list[Text]] = {}
     for line in lines:
-        texts = said.setdefault(str(line["image_id"]), [])
+        texts = by_image.setdefault(str(line["image_id"]), [])
         key, number = text_key(line["text"]), len(texts)
         texts.append(Text(line["text"], granularity, key, id=f"human/{number}", producer="human"))
-    rows = [{"image_id": name, "texts": [as_row(text) for text in texts]} for name, texts in said.items()]
-    distinct = {text.text_key: text.text for texts in said.values() for text in texts}
+    rows = [{"image_id": name, "texts": [as_row(text) for text in texts]} for name, texts in by_image.items()]
+    distinct = {text.text_key: text.text for texts in by_image.values() for text in texts}
     parses = zip(distinct, parser.parse(list(distinct.values())), strict=True)
     record = record_table(rows)
     parse = pa.Table.from_pylist([as_row(parsed) | {"text_key": key} for key, parsed in parses], schema=PARSE)
-    images = _filled(pa.table({"image_id": list(said), "split": ["train"] * len(said)}), IMAGES_SCHEMA)
+    images = _filled(pa.table({"image_id": list(by_image), "split": ["train"] * len(by_image)}), IMAGES_SCHEMA)
     storage = Storage(str(folder))
     storage.put("dataset.json", json.dumps({"schema_version": SCHEMA_VERSION}).encode())
     for node, table in (("human/sim", record), ("parse/sim", parse), (IMAGES, images)):
@@ -254,7 +254,7 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--keep", help="make the data set here, or use the one that is")
     options.add_argument("--only", nargs="*", help="these queries; default: all")
-    options.add_argument("--captions", type=Path, help="instead: what these captions say, beside FLD-5B")
+    options.add_argument("--captions", type=Path, help="instead: statistics of these captions, beside those of FLD-5B")
     options.add_argument("--granularity", choices=GRANULARITIES, default="brief", help="of these captions")
     options.add_argument("--measure", nargs=2, metavar=("FOLDER", "NAME"), help=argparse.SUPPRESS)
     given = options.parse_args()
@@ -275,9 +275,9 @@ def main() -> None:
             command = [sys.executable, "-m", "benchmarks.named_tables", "--rounds", str(given.rounds)]
             done = subprocess.run([*command, "--measure", place, name], check=True, stdout=subprocess.PIPE, text=True)
             cold, warm, cpu, rows = json.loads(done.stdout)
-            told = f"cold {cold:6.2f} s  warm {warm:6.2f} s  CPU {cpu:6.2f} s  {rows:5} rows"
+            times = f"cold {cold:6.2f} s  warm {warm:6.2f} s  CPU {cpu:6.2f} s  {rows:5} rows"
             verdict = "" if max(cold, warm) < TARGET else f"  over {TARGET:g} s"
-            print(f"{name:24} {told}{verdict}", flush=True)
+            print(f"{name:24} {times}{verdict}", flush=True)
 
 
 if __name__ == "__main__":

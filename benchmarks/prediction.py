@@ -70,7 +70,7 @@ def in_turns(sides: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list
     return found
 
 
-def told(found: dict[str, list[float]], images: int, against: str) -> None:
+def report(found: dict[str, list[float]], images: int, against: str) -> None:
     base = np.array(found[against])
     for name, seconds in found.items():
         ratio = float(np.median(np.array(seconds) / base))
@@ -103,7 +103,7 @@ def grammar(florence: Florence, images: list[Pixels], tokens: int, rounds: int) 
     same = sum(answers["free"][number].ids == answers["constrained"][number].ids for number in valid)
     print(f"{len(images)} images, <OD>, tokens written {written}")
     print(f"  valid without the grammar: {len(valid)}, of these the same under it: {same}")
-    told(found, len(images), "free")
+    report(found, len(images), "free")
 
 
 def whole(answer: Prediction, florence: Florence) -> bool:
@@ -140,7 +140,7 @@ def together(florence: Florence, images: list[Pixels], tokens: int, rounds: int)
             )
 
     print(f"{len(images)} images, {len(FOUR)} tasks of {tokens} tokens at most")
-    told(in_turns({"one by one": one_by_one, "on one encoding": at_once}, rounds), len(images), "one by one")
+    report(in_turns({"one by one": one_by_one, "on one encoding": at_once}, rounds), len(images), "one by one")
 
 
 # --- what is malformed ---------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def malformed(images: int, tokens: int, models: int = 5) -> None:
     for seed in range(models):
         florence, some = untrained("tiny", seed), world(images)[seed::models]
         for constrained, count in counts.items():
-            said = predict(
+            predictions = predict(
                 florence,
                 some,
                 make_questions(len(some), list(TASKS)),
@@ -160,8 +160,8 @@ def malformed(images: int, tokens: int, models: int = 5) -> None:
                 max_new_tokens=tokens,
                 constrained=constrained,
             )
-            count[0] += len(said)
-            count[1] += sum(bool(answer.parsed.faults) for answer in said)
+            count[0] += len(predictions)
+            count[1] += sum(bool(answer.parsed.faults) for answer in predictions)
     print(f"{images} images, {len(TASKS)} tasks, {models} untrained models, {tokens} tokens at most")
     for constrained, (answers, bad) in counts.items():
         print(f"  {'constrained' if constrained else 'free':<14}{answers} answers, {bad} malformed")

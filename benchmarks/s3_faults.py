@@ -88,8 +88,8 @@ def main() -> None:
             wrong = attempt(folder, right, faults, "ray" if given.ray else "local")
             failed += bool(wrong)
             seconds, counts = time.monotonic() - started, ", ".join(f"{n} {what}" for what, n in faults.counts.items())
-            told = "; ".join(wrong)[:1500] or f"{len(right)} files the same"
-            print(f"seed {faults.seed}: {told} ({seconds:.0f} s; {counts})", flush=True)
+            outcome = "; ".join(wrong)[:1500] or f"{len(right)} files the same"
+            print(f"seed {faults.seed}: {outcome} ({seconds:.0f} s; {counts})", flush=True)
     sys.exit(1 if failed else 0)
 
 

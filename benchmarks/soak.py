@@ -161,18 +161,18 @@ def orphans(dataset: Path) -> list[str]:
 def differences(scratch: Path, recipe: Path) -> list[str]:
     """A sentence for each difference from the undisturbed data set."""
     peace, soaked = scratch / "peace", scratch / "soak"
-    told = []
+    problems = []
     expected, found = release_files(peace), release_files(soaked)
-    told += [f"{name} differs" for name in sorted(expected.keys() | found) if expected.get(name) != found.get(name)]
+    problems += [f"{name} differs" for name in sorted(expected.keys() | found) if expected.get(name) != found.get(name)]
     try:
         print(f"{check_commits(soaked)} files are what their records say; {len(found)} files of the release compared")
     except AssertionError as error:
-        told.append(str(error))
-    told += [f"no record names {name}" for name in orphans(soaked)]
+        problems.append(str(error))
+    problems += [f"no record names {name}" for name in orphans(soaked)]
     status = engine("status", "-c", str(recipe))
     if status.returncode != 0:
-        told.append(f"engine status does not balance: {status.stdout[-500:]} {status.stderr[-500:]}")
-    return told
+        problems.append(f"engine status does not balance: {status.stdout[-500:]} {status.stderr[-500:]}")
+    return problems
 
 
 def main() -> None:
@@ -196,11 +196,11 @@ def main() -> None:
         last = engine("run", "-c", str(recipes["soak"]))
         killed = f"{tally.drivers} runs and {tally.workers} workers killed in {tally.runs} runs"
         print(f"{killed} ({tally.survived} kills came too late), up to {tally.resumed_at} records found")
-        told = differences(scratch, recipes["soak"])
+        problems = differences(scratch, recipes["soak"])
         if last.returncode != 0:
-            told.append(f"the last run failed: {last.stderr[-1000:]}")
-        print("\n".join(told) or "no difference", f"({time.monotonic() - started:.0f} s)")
-    sys.exit(1 if told else 0)
+            problems.append(f"the last run failed: {last.stderr[-1000:]}")
+        print("\n".join(problems) or "no difference", f"({time.monotonic() - started:.0f} s)")
+    sys.exit(1 if problems else 0)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ import engine as engine  # makes sure that its sibling packages are found, see t
 
 if TYPE_CHECKING:
     from pipelines.emit.verify import verify as verify
-    from pipelines.evaluation.calibrate import fit as calibrate  # noqa: F401
+    from pipelines.evaluation.calibrate import calibrate as calibrate
     from pipelines.evaluation.evaluate import evaluate as evaluate
     from pipelines.explore.components import components as components
     from pipelines.explore.open_dataset import open_dataset as open_dataset
@@ -49,7 +49,7 @@ _API = {
     "why": "pipelines.explore.why:why",
     "show": "pipelines.explore.show:show",
     "evaluate": "pipelines.evaluation.evaluate:evaluate",
-    "calibrate": "pipelines.evaluation.calibrate:fit",
+    "calibrate": "pipelines.evaluation.calibrate:calibrate",
     "train": "pipelines.training.train:train",
     "verify": "pipelines.emit.verify:verify",
     "components": "pipelines.explore.components:components",

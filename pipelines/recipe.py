@@ -15,8 +15,8 @@ from pydantic import Field, ValidationError
 
 from engine.config.overrides import apply_setting
 from engine.config.section import Section
-from engine.config.values import OtherKind, expand, in_words, refuse_other_kinds
-from engine.config.yaml_file import Place, read_recipe_file
+from engine.config.values import WrongKind, check_kinds, expand, explain
+from engine.config.yaml_file import KeyPath, read_recipe_file
 from engine.errors import ConfigError, unknown
 from engine.running.run_options import RunOptions
 
@@ -220,16 +220,16 @@ def parse_recipe(
     expanded = expand(data)
     try:
         recipe = Recipe.model_validate(expanded)
-        refuse_other_kinds(expanded, recipe.model_dump())
+        check_kinds(expanded, recipe.model_dump())
     except ValidationError as error:
         raise _in_sentence(error, expanded, where, lines or {}) from error
-    except OtherKind as error:
-        raise ConfigError(f"{_place(error.place, where, lines or {})} is {error}.") from error
+    except WrongKind as error:
+        raise ConfigError(f"{_place(error.path, where, lines or {})} is {error}.") from error
     return recipe
 
 
-def _in_sentence(error: ValidationError, given: Any, where: str, lines: Mapping[Place, int]) -> ConfigError:
-    place, kind, told = in_words(error, given)
+def _in_sentence(error: ValidationError, given: Any, where: str, lines: Mapping[KeyPath, int]) -> ConfigError:
+    place, kind, told = explain(error, given)
     if kind == "missing":
         return ConfigError(f"{where} lacks '{'.'.join(place)}': add it.")
     if kind == "extra_forbidden":
@@ -243,9 +243,9 @@ def _in_sentence(error: ValidationError, given: Any, where: str, lines: Mapping[
     return ConfigError(f"{_place(place, where, lines)} is {told}.")
 
 
-def _place(place: Place, where: str, lines: Mapping[Place, int]) -> str:
+def _place(place: KeyPath, where: str, lines: Mapping[KeyPath, int]) -> str:
     return f"'{'.'.join(place)}' in {where}{_line(place, lines)}"
 
 
-def _line(place: Place, lines: Mapping[Place, int]) -> str:
+def _line(place: KeyPath, lines: Mapping[KeyPath, int]) -> str:
     return f", line {lines[place]}," if place in lines else ""

@@ -1,1 +1,2 @@
-"""Rounds of refinement as pure functions: who may judge what (folds), what changes (merge), what is accepted (gate)."""
+"""Rounds of refinement as pure functions: which student sees an image (folds), what changes (merge), whether the round
+is accepted (gate)."""

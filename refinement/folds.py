@@ -1,6 +1,6 @@
-"""Folds by image id: a student looks only at images of a fold it was not trained on.
+"""Assigns images to folds by their id: a student looks only at images of the fold that it was not trained on.
 
-An id is the digest of an image's bytes, so a fold is a fair draw that stays the same when images are added.
+An id is a digest of the image's bytes, so folds are random, and stay the same when images are added.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ _DIGITS = 8  # hex digits at the end of the id
 def fold_of(image_id: str, folds: int) -> int:
     """0 to folds - 1. ValueError for an id that does not end in eight hex digits."""
     if folds < 1:
-        raise ConfigError(f"There are {folds} folds: give 2, or 1 for a student that judges what it was trained on.")
+        raise ConfigError(
+            f"refine.folds is {folds}, expected 1 or more: give 2, or 1 to let a student judge its own images."
+        )
     return int(image_id[-_DIGITS:], 16) % folds
 
 

@@ -1,4 +1,4 @@
-"""Which box of one list is which of another: one to one, the pair that overlaps most first, whatever the labels."""
+"""Matches boxes of two lists one to one, the pair with the highest IoU first, regardless of labels."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from model.evaluate.matching import box_overlaps
 def paired(
     first: Sequence[Box], second: Sequence[Box], labels: tuple[Sequence[str], Sequence[str]], *, iou: float
 ) -> dict[int, int]:
-    """{row of first: row of second} of the pairs that overlap by `iou` or more.
+    """{row of first: row of second} for the pairs with an IoU of at least `iou`.
 
-    Of pairs that overlap equally those of one label come first, then those that come first in `first` and in
-    `second`: give both in an order of their own, and the answer does not depend on the order of the input.
+    Ties: pairs with the same label first, then by row in `first` and in `second`. Sort both lists, and the result does
+    not depend on the order of the input.
     """
     overlaps = box_overlaps(first, second)
     i, j = np.nonzero(overlaps >= iou)

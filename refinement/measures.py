@@ -1,4 +1,4 @@
-"""What a round is judged by, as counts of each image, so that a bootstrap over images can draw them again."""
+"""The measures by which a round is judged, as counts per image, so that a bootstrap can resample the images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from refinement.match import paired
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Of each image, in order of name: boxes of the labels, boxes found, and how many of those are right."""
+    """Counts per image, in order of name: boxes of the labels, boxes found, and right boxes among those found."""
 
     labels: Ints
     found: Ints
@@ -25,7 +25,7 @@ class Counted:
 
     @property
     def f1(self) -> float:
-        """0 if there is nothing on either side: who says nothing agrees with nobody."""
+        """0 if there are no boxes on either side."""
         both = int(self.labels.sum() + self.found.sum())
         return 2 * int(self.right.sum()) / both if both else 0.0
 
@@ -36,7 +36,7 @@ class Counted:
 def agreement(
     labels: Mapping[str, Sequence[Truth]], found: Mapping[str, Sequence[Detection]], *, iou: float = 0.5
 ) -> Counted:
-    """Boxes of the same label that overlap by `iou` or more, one to one, over all images of `labels`."""
+    """Matches boxes one to one by label and IoU, in all images of `labels`."""
     check_known_images(labels, found)
     rows = []
     for name in sorted(labels):
@@ -50,9 +50,10 @@ def agreement(
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What each object of the truth was called: '' if no box lies on it. Crowds are left out.
+    """The predicted label of each true object, without crowds.
 
-    `label`: rows of `labels`, plain and sorted; `image`: rows of images in order of name.
+    labels: all true labels, plain and sorted. images: the number of images. label, image: for each object, its row in
+    `labels` and in the sorted image names. called: for each object, the label of the matching box; '' if there is none.
     """
 
     labels: tuple[str, ...]
@@ -71,19 +72,19 @@ class Named:
         return np.array([self.labels[row] == name for row, name in pairs], np.bool_)
 
     def by_image(self, which: Bools) -> Ints:
-        """How many of these objects each image has."""
+        """The number of selected objects in each image."""
         return np.bincount(self.image[which], minlength=self.images)
 
 
 def named(truth: Mapping[str, TruthImage], found: Mapping[str, Sequence[Detection]], *, iou: float = 0.5) -> Named:
-    """The box that overlaps an object most, one to one and by `iou` or more, is what it was called."""
+    """Matches objects and boxes one to one, by an IoU of at least `iou` and regardless of labels."""
     check_known_images(truth, found)
     images, true, called = list[int](), list[str](), list[str]()
     for image, name in enumerate(sorted(truth)):
         objects = [one for one in truth[name].objects if not one.crowd]
-        said = found.get(name, ())
-        names = [plain_label(one.label) for one in objects], [plain_label(one.label) for one in said]
-        pairs = paired([one.box for one in objects], [one.box for one in said], names, iou=iou)
+        boxes = found.get(name, ())
+        names = [plain_label(one.label) for one in objects], [plain_label(one.label) for one in boxes]
+        pairs = paired([one.box for one in objects], [one.box for one in boxes], names, iou=iou)
         images += [image] * len(objects)
         true += names[0]
         called += [(names[1][pairs[row]] or "?") if row in pairs else "" for row in range(len(objects))]
@@ -94,11 +95,11 @@ def named(truth: Mapping[str, TruthImage], found: Mapping[str, Sequence[Detectio
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The labels of audit images before and after a round, by what people said of them.
+    """The annotations of audit images before and after a round, measured against people's labels.
 
-    F1 and not average precision: labels are a set. Their scores are of several models and not on one scale, and a
-    ranking by them would measure the scale. `f1` is {IoU: (before, after)}; `texts` is {figure: (before, after)}, each
-    a number for each image that people wrote of, such as CIDEr, higher is better.
+    f1: {IoU: (before, after)}. It is F1 and not average precision because the scores come from several models with
+    different scales, so ranking by them is meaningless. texts: {figure: (before, after)}, with one number for each
+    captioned image, such as CIDEr-D; higher is better.
     """
 
     images: int
@@ -123,12 +124,12 @@ OF_TEXTS = ("rewritten", "text_added", "text_dropped")
 
 
 def changed_share(changes: Mapping[str, int], given: int) -> float:
-    """Of the given regions, by rule. Moves do not count: nearly every box moves a little in every round."""
+    """The share of the given regions that changed. Moves do not count: nearly every box moves a little in a round."""
     return sum(changes.get(rule, 0) for rule in OF_REGIONS) / max(given, 1)
 
 
 def distinct_share(texts: Iterable[str], n: int = 2) -> float:
-    """Different word n-grams among all there are; NaN of none. More texts repeat more: compare equally many."""
+    """The share of distinct word n-grams; NaN if there are none. Compare equally many texts: more texts repeat more."""
     grams: set[tuple[str, ...]] = set()
     total = 0
     for text in texts:

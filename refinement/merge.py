@@ -1,7 +1,7 @@
-"""What a student saw against what is there, box by box of one image: the changes the evidence asks for.
+"""Compares a student's boxes with the given ones of an image, and returns the changes that the evidence supports.
 
-Pure: nothing is written, and what is not named in a change stays as it is. A person's box is never changed, and what
-lies on it gives way. Order of the input does not matter; ties go by id.
+Regions without a change stay as they are. People's boxes never change, and boxes that overlap them are dropped. The
+order of the input does not matter; ties are broken by id.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ SAME_PLACE = 0.99  # IoU above which a box has not moved
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A region that is there. Box in pixels of the upright image; a region of printed text has the label ''.
+    """A kept region. Its box is in pixels of the upright image. The label of a region of printed text is ''.
 
-    likelihood: what the student, given this box, thinks of its place: the geometric mean of the probability within
-    6 % of the image around each of its four locations. label_likelihood: and of its label. None: nobody asked, so
-    that they count for nothing.
+    likelihood: the student's probability of the box, by teacher forcing: the geometric mean, over its four locations,
+    of the probability within 6 % of the image around each. label_likelihood: the probability of its label. Both are
+    None if the student did not score the region; then they have no effect.
     """
 
     id: str
@@ -45,7 +45,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """What the student found. label_score: the probability of its label; location: as Given.likelihood."""
+    """A student's box. label_score: the probability of its label. location: of its box, as in Given.likelihood."""
 
     label: str
     box: Box
@@ -58,9 +58,9 @@ class Proposed:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A region as it is to be. `score`: the given one's if it only moved, else the probability of the new label.
+    """A region after the merge. score: the given one if the box only moved, else the probability of the new label.
 
-    keeps_shape: mask and quad still fit. They are of the old place, so they stay only where the box does.
+    keeps_shape: whether mask and quad are kept, which is only right if the box stays in its place.
     """
 
     kind: str
@@ -72,16 +72,16 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """`value` and `threshold` are what the rule compared.
+    """value, threshold: the numbers that the rule compared.
 
-    old: id of the given region, '' of an added one. new: what takes its place, None if nothing does. by: id of the
-    proposal it came from. into: of a duplicate, the id of the given region that stands for it.
+    old: id of the given region, '' if one is added. new: its replacement, None if it is dropped. by: id of the
+    student's box. into: id of the given region that a duplicate overlaps.
 
-    moved        value: IoU of old and new place.          threshold: above it nothing has moved
-    relabelled   value: the student's for its label.       threshold: options.relabel. The box may have moved too
-    added        value: the student's for its label.       threshold: options.add
-    dropped      value: likelihood.                        threshold: options.drop
-    duplicate    value: IoU with what stands for it.       threshold: options.nms
+    moved        value: IoU of old and new box.                threshold: at or below it a box counts as moved
+    relabelled   value: probability of the student's label.    threshold: options.relabel. The box may have moved too
+    added        value: probability of the student's label.    threshold: options.add
+    dropped      value: likelihood.                            threshold: options.drop
+    duplicate    value: IoU with the region that stays.        threshold: options.nms
     """
 
     rule: Rule
@@ -96,12 +96,13 @@ class Change:
 def merge_regions(
     given: Iterable[Given], proposed: Iterable[Proposed], options: MergeOptions | None = None
 ) -> list[Change]:
-    """The changes of one image: at most one a given region, in order of id; then what is added, left to right.
+    """The changes of one image: at most one per given region, in order of id, then added regions from left to right.
 
-    Matching is one to one within a kind, whatever the labels. Then: a matched box becomes the weighted mean and takes
-    the student's label if that is sure; an unmatched proposal is added if its label is; an unmatched given one goes
-    if its likelihood is low; of what then overlaps too much, what both saw stays before what one saw, the likelier
-    before the less likely. A proposal without area is no proposal.
+    Boxes of the same kind are matched one to one, regardless of labels. A matched box becomes the weighted mean of
+    both, and takes the student's label if that is probable enough. An unmatched box of the student is added if its
+    label is probable enough. An unmatched given box is dropped if its likelihood is low. Then, of boxes that overlap
+    too much, matched ones win over unmatched ones, and likelier ones over less likely ones. Boxes without area are
+    ignored.
     """
     options = options or MergeOptions()
     given = sorted(given, key=lambda one: one.id)
@@ -114,7 +115,7 @@ def merge_regions(
 
 @dataclass(slots=True)
 class _Outcome:
-    """What becomes of a given region or of a proposal. `evidence`: who stays if two overlap; larger is better."""
+    """The outcome for a given region or a student's box. evidence: of two that overlap, the larger one stays."""
 
     kind: str
     box: Box
@@ -185,7 +186,7 @@ def _between(old: Box, new: Box, weight: float) -> Box:
 
 
 def _relabels(one: Given, proposal: Proposed, options: MergeOptions) -> bool:
-    """The student must also find its own label likelier than the one that is there."""
+    """Whether the student's label replaces the given one. It must also be likelier than the given label."""
     if not proposal.label or plain_label(one.label) == plain_label(proposal.label):
         return False
     likelier = one.label_likelihood is None or proposal.label_score > one.label_likelihood
@@ -203,9 +204,9 @@ def _added(one: Proposed, options: MergeOptions) -> _Outcome:
 
 
 def _suppress(outcomes: list[_Outcome], iou: float) -> None:
-    """Turn what overlaps something better into a duplicate, and what was only to be added into nothing."""
+    """Marks given regions that overlap a better one as duplicates, and cancels such additions."""
     standing = [outcome for outcome in outcomes if outcome.stands]
-    # Outcomes are in order of id, given before added: a stable sort breaks ties so.
+    # Outcomes are sorted by id, given before added, and the stable sort keeps that order for ties.
     standing.sort(key=lambda outcome: outcome.evidence, reverse=True)
     kinds = sorted({outcome.kind for outcome in standing})
     image = np.array([kinds.index(outcome.kind) for outcome in standing], np.int64)

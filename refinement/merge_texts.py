@@ -1,7 +1,7 @@
-"""What a student wrote against what is written: the texts of one image, and of its regions.
+"""Compares a student's texts with the given ones of an image and of its regions, and returns the changes.
 
-Whoever writes greedily finds its own words probable, so a student's text must be better by a margin, and what it says
-must be seen in the image: a text's worth is its likelihood plus the share of its phrases that are grounded.
+A text is scored by its likelihood plus the share of its phrases that are grounded in regions. A model finds its own
+greedy text probable, so the student's text must score higher by a margin.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from refinement.options import MergeOptions
 
 @dataclass(frozen=True, slots=True)
 class GivenText:
-    """A text that is there. `about`: the region it tells of, '' for the image.
+    """A kept text. about: id of the region that it describes, '' for the image.
 
-    mean_log_prob: the student's, teacher-forced, a token; None: not asked, and so it stays. grounded: the share of its
-    phrases that a region answers, 0 to 1; None where nothing is grounded (region texts, texts nobody parsed), and then
-    of all texts it is compared with.
+    mean_log_prob: the student's, per token, by teacher forcing; None if it was not scored, and then the text stays.
+    grounded: the share of its phrases that name a region, 0 to 1; None for region texts and for texts without a parse.
+    If one of the texts compared has None, grounding is ignored for all of them.
     """
 
     id: str
@@ -35,6 +35,8 @@ class GivenText:
 
 @dataclass(frozen=True, slots=True)
 class ProposedText:
+    """A student's text. Fields as in GivenText."""
+
     granularity: str
     text: str
     mean_log_prob: float
@@ -45,11 +47,13 @@ class ProposedText:
 
 @dataclass(frozen=True, slots=True)
 class TextChange:
-    """`value` and `threshold` are what the rule compared; `new` is the student's text, `by` its id.
+    """value, threshold: the numbers that the rule compared. new: the student's text. by: its id.
 
-    rewritten    value: the new text's worth.    threshold: the old one's and options.text_margin
-    added        value: the new text's likelihood, or the share grounded if that is less.    threshold: options.add
-    dropped      value: its worth.    threshold: the least of the texts that stay. Only of more briefs than may be
+    rewritten    value: score of the new text.                threshold: score of the old one plus options.text_margin
+    added        value: likelihood or grounded share, the     threshold: options.add
+                 smaller one
+    dropped      value: its score.                            threshold: the lowest score of the texts that stay
+    Texts are dropped only if an image has more brief texts than max_briefs.
     """
 
     rule: Literal["rewritten", "added", "dropped"]
@@ -63,11 +67,11 @@ class TextChange:
 def merge_texts(
     given: Iterable[GivenText], proposed: Iterable[ProposedText], options: MergeOptions | None = None
 ) -> list[TextChange]:
-    """The changes of one image: at most one a given text, in order of id; then what is added.
+    """The changes of one image: at most one per given text, in order of id, then the added texts.
 
-    Texts compete with those of the same granularity about the same thing. An image keeps up to `max_briefs` brief
-    texts; of the other granularities and of a region as many as there are, or one where there is none. People's texts
-    and those nobody was asked about keep their places and never change. Order of the input does not matter.
+    Texts compete with those of the same granularity about the same region or image. An image keeps up to `max_briefs`
+    brief texts. Of other granularities, and of a region, it keeps as many as there are, at least one. Texts by people
+    and texts that were not scored always stay. The order of the input does not matter.
     """
     options = options or MergeOptions()
     given, proposed = list(given), list(proposed)
@@ -75,17 +79,17 @@ def merge_texts(
     kinds = {(one.about, one.granularity) for one in given} | {(one.about, one.granularity) for one in proposed}
     for about, granularity in sorted(kinds):
         own = [one for one in given if (one.about, one.granularity) == (about, granularity)]
-        said = [one for one in proposed if (one.about, one.granularity) == (about, granularity)]
+        new = [one for one in proposed if (one.about, one.granularity) == (about, granularity)]
         places = options.max_briefs if granularity == "brief" and not about else max(1, len(own))
-        changes += _competed(own, _news(own, said), places, options)
+        changes += _competed(own, _new_texts(own, new), places, options)
     return sorted(changes, key=lambda one: (not one.old, one.old))
 
 
-def _news(given: Sequence[GivenText], proposed: Sequence[ProposedText]) -> list[ProposedText]:
-    """What is not written already, each once."""
+def _new_texts(given: Sequence[GivenText], proposed: Sequence[ProposedText]) -> list[ProposedText]:
+    """The proposed texts that differ from the given ones and from each other."""
     seen = {_plain(one.text) for one in given}
     answer = []
-    best_first = sorted(proposed, key=lambda one: (-one.mean_log_prob, -_seen(one), one.text, one.id))
+    best_first = sorted(proposed, key=lambda one: (-one.mean_log_prob, -_grounded_or_last(one), one.text, one.id))
     for one in best_first:
         if one.text.strip() and _plain(one.text) not in seen:
             seen.add(_plain(one.text))
@@ -93,7 +97,7 @@ def _news(given: Sequence[GivenText], proposed: Sequence[ProposedText]) -> list[
     return answer
 
 
-def _seen(one: ProposedText) -> float:
+def _grounded_or_last(one: ProposedText) -> float:
     return -1.0 if one.grounded is None else one.grounded
 
 
@@ -102,37 +106,38 @@ def _plain(text: str) -> str:
 
 
 def _competed(
-    given: Sequence[GivenText], news: Sequence[ProposedText], places: int, options: MergeOptions
+    given: Sequence[GivenText], proposed: Sequence[ProposedText], places: int, options: MergeOptions
 ) -> list[TextChange]:
-    """Free places go to the best new ones; then the worst given text meets the best of the rest, until it wins."""
-    grounded = all(one.grounded is not None for one in given) and all(one.grounded is not None for one in news)
+    """Fills free places with the best new texts. Then compares the worst given text with the best new one left, and so
+    on, until a given text wins."""
+    grounded = all(one.grounded is not None for one in given) and all(one.grounded is not None for one in proposed)
     fixed = sum(one.human or one.mean_log_prob is None for one in given)
     rivals = [one for one in given if not one.human and one.mean_log_prob is not None]
-    rivals.sort(key=lambda one: (-_worth(one, grounded), one.id))
-    news = sorted(news, key=lambda one: (-_worth(one, grounded), one.text, one.id))
+    rivals.sort(key=lambda one: (-_score(one, grounded), one.id))
+    new_texts = sorted(proposed, key=lambda one: (-_score(one, grounded), one.text, one.id))
     free = max(places - fixed, 0)
     stay, surplus = rivals[:free], rivals[free:]
-    likely = [one for one in news if _sure(one) >= options.add]
+    likely = [one for one in new_texts if _add_score(one) >= options.add]
     added = likely[: free - len(stay)]
-    changes = [TextChange("added", "", one, _sure(one), options.add, one.id) for one in added]
-    rest = [one for one in news if one not in added]
+    changes = [TextChange("added", "", one, _add_score(one), options.add, one.id) for one in added]
+    rest = [one for one in new_texts if one not in added]
     for old, new in zip(reversed(stay), rest, strict=False):
-        bar = _worth(old, grounded) + options.text_margin
-        if _worth(new, grounded) < bar:
+        bar = _score(old, grounded) + options.text_margin
+        if _score(new, grounded) < bar:
             break
-        changes.append(TextChange("rewritten", old.id, new, _worth(new, grounded), bar, new.id))
+        changes.append(TextChange("rewritten", old.id, new, _score(new, grounded), bar, new.id))
     if stay:
-        least = _worth(stay[-1], grounded)
-        changes += [TextChange("dropped", old.id, None, _worth(old, grounded), least) for old in surplus]
+        least = _score(stay[-1], grounded)
+        changes += [TextChange("dropped", old.id, None, _score(old, grounded), least) for old in surplus]
     return changes
 
 
-def _sure(one: ProposedText) -> float:
-    """Fluent words of what is not in the image are no reason to add a text."""
+def _add_score(one: ProposedText) -> float:
+    """0 to 1. A fluent text whose phrases name no region must not be added, so the smaller number counts."""
     return min(math.exp(one.mean_log_prob), 1.0 if one.grounded is None else one.grounded)
 
 
-def _worth(one: GivenText | ProposedText, grounded: bool) -> float:
-    """0 to 2, or to 1 where nothing is grounded."""
+def _score(one: GivenText | ProposedText, grounded: bool) -> float:
+    """Likelihood plus grounded share: 0 to 2, or 0 to 1 if grounding is ignored."""
     assert one.mean_log_prob is not None
     return math.exp(one.mean_log_prob) + ((one.grounded or 0.0) if grounded else 0.0)

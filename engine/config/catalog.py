@@ -1,7 +1,8 @@
-"""From a name in a recipe to a component: literal catalogs of dotted names, imported when they are used.
+"""From a name in a recipe to the component, and the check of its options.
 
-A name is looked up in the catalog it is given, or is itself "module:Name". Options are the keyword
-parameters of the constructor (or of the filter's function); they are checked before anything heavy loads.
+A name is a key of a catalog, whose values are "module:Name", or is itself "module:Name"; the module is imported when
+the name is used. Options are the keyword-only parameters of the constructor, or of the function for filters. They are
+checked before weights are loaded.
 """
 
 from __future__ import annotations
@@ -12,29 +13,29 @@ from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from engine.config.own_code import import_module
-from engine.config.values import OtherKind, in_words, refuse_other_kinds
+from engine.config.values import WrongKind, check_kinds, explain
 from engine.config.yaml_file import kind_of
 from engine.errors import ConfigError, unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """`kind`: the annotation with its range (engine/config/ranges.py); `annotation`: without it, for people."""
+    """An option. `kind`: its type with its range (engine/config/ranges.py); `annotation`: the type alone."""
 
     name: str
     annotation: Any
-    default: Any  # inspect.Parameter.empty: must be given
+    default: Any  # inspect.Parameter.empty if it is required
     kind: Any
 
 
 def resolve(kind: str, name: str, catalog: Mapping[str, str]) -> tuple[str, Any]:
-    """("module:Name", the object) for a catalog name or a dotted one."""
+    """("module:Name", the object) for a name from the catalog or a "module:Name"."""
     target = catalog.get(name, name)
     module_name, colon, attribute = target.partition(":")
     if not colon:
         raise unknown(kind, name, catalog)
     if not module_name or not attribute or module_name.startswith("."):
-        raise ConfigError(f"The {kind} '{name}' is no module:Name: write it such as my_module:MyClass.")
+        raise ConfigError(f"The {kind} '{name}' is not a module:Name, such as my_module:MyClass.")
     module = import_module(kind, name, module_name)
     found = getattr(module, attribute, None)
     if found is None:
@@ -45,7 +46,7 @@ def resolve(kind: str, name: str, catalog: Mapping[str, str]) -> tuple[str, Any]
 
 
 def options_of(component: Any) -> dict[str, Option]:
-    """What a recipe may set: the keyword-only parameters."""
+    """The options that a recipe may set, by name."""
     function = component.__init__ if inspect.isclass(component) else component
     try:
         hints, kinds = get_type_hints(function), get_type_hints(function, include_extras=True)
@@ -71,7 +72,7 @@ def defaults_of(component: Any) -> dict[str, Any]:
 
 
 def check_options(where: str, component: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given options, each of its declared type; ConfigError names the first that is not."""
+    """The given options, converted to their types. ConfigError for the first that is unknown, missing or wrong."""
     from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
     known = options_of(component)
@@ -81,15 +82,15 @@ def check_options(where: str, component: Any, given: Mapping[str, Any]) -> dict[
             raise unknown(f"option of {where}", name, known)
         try:
             checked[name] = TypeAdapter(known[name].kind).validate_python(value)
-            refuse_other_kinds(value, checked[name])
+            check_kinds(value, checked[name])
         except ValidationError as error:
-            place, _, told = in_words(error, value)
-            raise ConfigError(f"Option '{'.'.join([name, *place])}' of {where} is {told}.") from error
+            path, _, message = explain(error, value)
+            raise ConfigError(f"Option '{'.'.join([name, *path])}' of {where} is {message}.") from error
         except PydanticUserError as error:
             kind = known[name].annotation
-            raise ConfigError(f"Option '{name}' of {where} is declared as {kind}, which no recipe can give.") from error
-        except OtherKind as error:
-            raise ConfigError(f"Option '{'.'.join([name, *error.place])}' of {where} is {error}.") from error
+            raise ConfigError(f"Option '{name}' of {where} has the type {kind}, which a recipe cannot give.") from error
+        except WrongKind as error:
+            raise ConfigError(f"Option '{'.'.join([name, *error.path])}' of {where} is {error}.") from error
     for name, option in known.items():
         if option.default is inspect.Parameter.empty and name not in given:
             raise ConfigError(f"{where} needs the option '{name}': give it in the recipe.")

@@ -1,4 +1,4 @@
-"""Imports the user's own modules (`use: module:Name`), and says in one sentence why that failed and where."""
+"""Imports the user's own modules (`use: module:Name`), with errors of one sentence."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from engine.extras import how_to_install
 
 
 def import_module(kind: str, name: str, module_name: str) -> ModuleType:
-    """The module; modules in the folder where the command runs are found too. ConfigError if it cannot be imported.
+    """Import a module, also from the working folder. ConfigError if it fails.
 
-    `kind` and `name` are what the recipe asked for, for the sentence.
+    `kind` and `name` are those of the component in the recipe, for the message.
     """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
@@ -29,23 +29,23 @@ def import_module(kind: str, name: str, module_name: str) -> ModuleType:
             raise ConfigError(_no_module(kind, name, module_name, missing)) from error
         raise ConfigError(f"The {kind} '{name}' needs the package {missing}: {how_to_install(missing)}.") from error
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"The {kind} '{name}' cannot be imported: {error_and_place(error)}.") from error
+        raise ConfigError(f"The {kind} '{name}' cannot be imported: {error_with_line(error)}.") from error
 
 
-def error_and_place(error: BaseException) -> str:
-    """The error with the file and line of the code that raised it: the last that is no library's."""
+def error_with_line(error: BaseException) -> str:
+    """The error with file and line: the last ones in the traceback that are not in a library."""
     message = " ".join(str(error).split())
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "<frozen" not in frame.filename]
     own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
-    place = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
-    return f"{type(error).__name__}: {message}{place}" if message else f"{type(error).__name__}{place}"
+    where = f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""
+    return f"{type(error).__name__}: {message}{where}" if message else f"{type(error).__name__}{where}"
 
 
 def _no_module(kind: str, name: str, module_name: str, missing: str) -> str:
     if not all(part.isidentifier() for part in module_name.split(".")):
-        return f"The {kind} '{name}' is no module:Name: write it as Python imports it, such as my_module:MyClass."
+        return f"The {kind} '{name}' is not a module:Name: write it as Python imports it, such as my_module:MyClass."
     parent, _, last = missing.rpartition(".")
     near = difflib.get_close_matches(last, _siblings(parent), n=1, cutoff=0.6)
     hint = f"did you mean '{'.'.join([*([parent] if parent else []), near[0]])}'?" if near else ""
@@ -54,6 +54,6 @@ def _no_module(kind: str, name: str, module_name: str, missing: str) -> str:
 
 
 def _siblings(parent: str) -> list[str]:
-    """Names of modules beside the one that is missing: of its package, or of the folder where the command runs."""
+    """The names of modules beside the missing one, in its package or in the working folder."""
     paths = list(getattr(sys.modules.get(parent), "__path__", [])) if parent else [os.getcwd()]
     return [module.name for module in pkgutil.iter_modules(paths)]

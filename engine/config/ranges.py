@@ -1,4 +1,4 @@
-"""Ranges of options, as types: `floor: Share` is a number from 0 to 1, and a recipe that gives another is refused."""
+"""Ranges of options as types: `floor: Share` must be a number from 0 to 1, or the recipe is refused."""
 
 from __future__ import annotations
 

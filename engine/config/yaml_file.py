@@ -1,7 +1,7 @@
-"""The YAML of a recipe, read so that nothing in it is dropped or multiplied unnoticed.
+"""Reads the YAML of a recipe more strictly than PyYAML, and remembers the line of each value for error messages.
 
-PyYAML keeps the last of two equal keys and expands anchors without limit. Here a key that stands twice is an error with
-both lines, so are anchors that hold themselves or expand to very much; later errors can name the line of a value.
+PyYAML keeps the last of two equal keys and expands anchors without limit. Here a repeated key is an error with both
+lines, and so are anchors that contain themselves or expand to very many values.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ MAX_BYTES = 2**20
 MAX_VALUES = 200_000
 MAX_DEPTH = 100
 
-Place = tuple[str, ...]  # the keys and list positions that lead to a value, as text
+KeyPath = tuple[str, ...]  # the keys and list positions that lead to a value, as text
 
-# What PyYAML raises besides its own errors, for tagged or date-like scalars it cannot make a value of.
-_UNMAKEABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
+# What PyYAML raises, besides its own errors, for tagged or date-like scalars that it cannot convert.
+_CONVERSION_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
 
 
 _TAG = "tag:yaml.org,2002:"
-_NO_NAMES = (f"{_TAG}bool", f"{_TAG}null", f"{_TAG}timestamp")  # what YAML makes of no, on, ~ and dates
+_NO_NAMES = (f"{_TAG}bool", f"{_TAG}null", f"{_TAG}timestamp")  # the tags of unquoted no, on, ~ and dates
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads 1e-5 as a number, as YAML 1.2 and people do, and knows at which line it is."""
+    """SafeLoader that reads 1e-5 as a number, as YAML 1.2 does, and keeps the current line."""
 
     line = 1
 
@@ -44,21 +44,21 @@ _EXPONENT = re.compile(r"^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$")
 _Loader.add_implicit_resolver(f"{_TAG}float", _EXPONENT, list("-+0123456789"))
 
 
-def read_recipe_file(path: str | Path) -> tuple[dict[str, Any], dict[Place, int]]:
+def read_recipe_file(path: str | Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """The mapping in a recipe file, and the line of each value in it."""
     try:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             raise ConfigError(
-                f"The recipe '{path}' has more than {MAX_BYTES:,} bytes, which is no recipe: give its YAML with -c."
+                f"The recipe '{path}' has more than {MAX_BYTES:,} bytes, too many for a recipe: give its YAML with -c."
             )
         text = decode_text(data)
     except FileNotFoundError:
         raise ConfigError(f"No recipe at '{path}': copy pipelines/recipes/folder.yaml and give it with -c.") from None
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"The recipe '{path}' cannot be read: byte {error.start} is no text in UTF-8 or UTF-16; save it as UTF-8."
+            f"The recipe '{path}' cannot be read: byte {error.start} is not UTF-8 or UTF-16 text; save it as UTF-8."
         ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
@@ -69,7 +69,7 @@ def read_recipe_file(path: str | Path) -> tuple[dict[str, Any], dict[Place, int]
     return content, lines
 
 
-def parse_yaml(text: str, where: str) -> tuple[Any, dict[Place, int]]:
+def parse_yaml(text: str, where: str) -> tuple[Any, dict[KeyPath, int]]:
     """The value of one YAML document and the line of each value inside; ConfigError opens with `where`."""
     line = 1
     try:
@@ -78,7 +78,7 @@ def parse_yaml(text: str, where: str) -> tuple[Any, dict[Place, int]]:
             node = loader.get_single_node()
             if node is None:
                 return None, {}
-            lines = _survey(loader, node, where)
+            lines = _check_nodes(loader, node, where)
             return loader.construct_document(node), lines
         finally:
             line = loader.line
@@ -87,12 +87,12 @@ def parse_yaml(text: str, where: str) -> tuple[Any, dict[Place, int]]:
         raise ConfigError(f"{where} is not YAML: {_problem(error)}.") from error
     except RecursionError:
         raise ConfigError(f"{where} is nested more than {MAX_DEPTH} deep: write it flatter.") from None
-    except _UNMAKEABLE as error:
-        raise ConfigError(f"{where} holds a value that YAML cannot read, line {line}: {error}; quote it.") from error
+    except _CONVERSION_ERRORS as error:
+        raise ConfigError(f"{where} has a value that YAML cannot read, line {line}: {error}; quote it.") from error
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in the words of someone who writes YAML."""
+    """What a value is, in terms of YAML."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -109,27 +109,27 @@ def kind_of(value: Any) -> str:
 # --- what PyYAML does not check -------------------------------------------------------------------
 
 
-def _survey(loader: _Loader, root: yaml.Node, where: str) -> dict[Place, int]:
-    """The line of each value, keys that YAML merges in with '<<' included. ConfigError for what must not be."""
-    lines: dict[Place, int] = {}
-    waiting: list[tuple[yaml.Node, Place, tuple[int, ...]]] = [(root, (), ())]
+def _check_nodes(loader: _Loader, root: yaml.Node, where: str) -> dict[KeyPath, int]:
+    """The line of each value, including keys merged with '<<'. ConfigError for what the module's docstring forbids."""
+    lines: dict[KeyPath, int] = {}
+    waiting: list[tuple[yaml.Node, KeyPath, tuple[int, ...]]] = [(root, (), ())]
     visited = 0
     while waiting:
-        node, place, above = waiting.pop()
+        node, path, above = waiting.pop()
         visited += 1
         if id(node) in above:
-            raise ConfigError(f"{where}, line {_line(node)}: this anchor holds itself; write out what is meant.")
+            raise ConfigError(f"{where}, line {_line(node)}: this anchor contains itself; write out what is meant.")
         if len(above) > MAX_DEPTH:
             raise ConfigError(f"{where}, line {_line(node)}, is nested more than {MAX_DEPTH} deep: write it flatter.")
         if visited > MAX_VALUES:
-            raise ConfigError(f"{where} holds more than {MAX_VALUES:,} values, its anchors expanded: shorten it.")
-        lines.setdefault(place, _line(node))
+            raise ConfigError(f"{where} has more than {MAX_VALUES:,} values with its anchors expanded: shorten it.")
+        lines.setdefault(path, _line(node))
         children = list(_children(loader, node, where))
-        waiting += [(child, (*place, *key), (*above, id(node))) for child, key in reversed(children)]
+        waiting += [(child, (*path, *key), (*above, id(node))) for child, key in reversed(children)]
     return lines
 
 
-def _children(loader: _Loader, node: yaml.Node, where: str) -> Iterator[tuple[yaml.Node, Place]]:
+def _children(loader: _Loader, node: yaml.Node, where: str) -> Iterator[tuple[yaml.Node, KeyPath]]:
     if isinstance(node, yaml.SequenceNode):
         for position, item in enumerate(node.value):
             yield item, (str(position),)
@@ -137,8 +137,8 @@ def _children(loader: _Loader, node: yaml.Node, where: str) -> Iterator[tuple[ya
         yield from _values(loader, node, where)
 
 
-def _values(loader: _Loader, node: yaml.MappingNode, where: str) -> Iterator[tuple[yaml.Node, Place]]:
-    """What the keys of a mapping lead to; its own keys first, so that a merged key does not take their line."""
+def _values(loader: _Loader, node: yaml.MappingNode, where: str) -> Iterator[tuple[yaml.Node, KeyPath]]:
+    """The values of a mapping with their keys; its own before merged ones, so that they keep their lines."""
     lines: dict[Hashable, int] = {}
     merged: list[yaml.Node] = []
     for key, value in node.value:
@@ -167,8 +167,8 @@ def _no_name(loader: _Loader, key: yaml.ScalarNode, where: str) -> str:
 
 
 def _twice(where: str, key: str, first: int, second: int) -> str:
-    place = f"lines {first} and {second}" if first != second else f"both on line {first}"
-    return f"{where} has '{key}' twice, {place}: keep one of them, or put what they hold together."
+    lines = f"lines {first} and {second}" if first != second else f"both on line {first}"
+    return f"{where} has '{key}' twice, {lines}: keep one of them, or put their values together."
 
 
 def _line(node: yaml.Node) -> int:
@@ -176,7 +176,7 @@ def _line(node: yaml.Node) -> int:
 
 
 def _problem(error: yaml.YAMLError) -> str:
-    """Where and what, without the drawing."""
+    """PyYAML's error with its line and column, without the excerpt."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     if mark is None or not problem:
         return " ".join(str(error).split())

@@ -1,10 +1,10 @@
-"""Encoded bytes to upright RGB pixels, safely: whatever the bytes hold, the answer is pixels or an ImageError.
+"""Decodes encoded bytes to upright RGB pixels. Any bytes give either pixels or an ImageError.
 
-What one could get wrong is the frame. `stored` is how the pixels lie in the file, `upright` is after EXIF; a TIFF
-comes out of Pillow upright already, every other format as it is stored. Everything but this file sees upright only.
+The frame can be confused. `stored` is how the pixels are in the file, `upright` is after EXIF. Pillow returns a TIFF
+upright and every other format as stored. Outside of this file everything is upright.
 
-How what is no plain RGB becomes RGB: alpha over white; the first frame of an animation; CMYK by Pillow's plain
-formula (colour profiles are not applied); 16 bits scaled to 8, not clipped; see `_scaled` for floats.
+Other modes become RGB as follows: alpha over white; the first frame of an animation; CMYK by Pillow's formula (colour
+profiles are not applied); 16 bits scaled to 8, not clipped; for floats see `_scaled`.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import ConfigError, ImageError
-from engine.images.file_kinds import foreign
+from engine.images.file_kinds import recognise
 
 if TYPE_CHECKING:
     from PIL import Image
 
 Pixels = npt.NDArray[np.uint8]
 
-# What is opened at all, by content; the commonest first, since Pillow asks them in this order. Left out are formats
-# that run other programs (EPS), describe drawings (WMF), or are icons, textures and layers rather than photos.
+# The formats that are opened, the most frequent first because Pillow tries them in this order. Left out are formats
+# that start other programs (EPS) or that are drawings, icons, textures and layers rather than photos.
 EXTENSIONS = {
     "JPEG": "jpg",
     "PNG": "png",
@@ -54,12 +54,12 @@ REASONS = (
     "corrupt",
     "out_of_memory",
 )
-PILLOW_PIXELS = 178_956_970  # Pillow refuses what claims more; that guard stays on, also for frames inside a file
+PILLOW_PIXELS = 178_956_970  # Pillow refuses larger images, also as frames inside a file
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is still worth decoding. 64 million pixels need 650 to 900 MB for a moment, a thread."""
+    """Limits of what is decoded. Decoding 64 million pixels takes 650 to 900 MB for each thread."""
 
     max_pixels: int = 64_000_000
     max_bytes: int = 64 * 1024 * 1024
@@ -74,17 +74,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of itself before any pixel is decoded."""
+    """What the header of a file contains."""
 
     format: str  # a key of EXTENSIONS
     width: int  # upright
     height: int
-    orientation: int = 1  # EXIF 1..8: how to turn the stored pixels upright
-    frames: int = 1  # 2 stands for any number above one: counting a hostile GIF's frames takes minutes
+    orientation: int = 1  # EXIF 1 to 8: how to turn the stored pixels upright
+    frames: int = 1  # 1, or 2 for more: counting the frames of a hostile GIF takes minutes
 
     @property
     def stored_size(self) -> tuple[int, int]:
-        """Width and height as they lie in the file."""
+        """Width and height in the file."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
     @property
@@ -93,12 +93,12 @@ class Header:
 
 
 def image_id(data: bytes) -> str:
-    """The name of an image everywhere: 32 hex digits of the sha256 of its encoded bytes."""
+    """The id of an image: the first 32 hex digits of the sha256 of its encoded bytes."""
     return hashlib.sha256(data).hexdigest()[:32]
 
 
 def probe(data: bytes, limits: Limits | None = None) -> Header:
-    """The header alone, in the time of reading it. ImageError if the file cannot become pixels within limits."""
+    """Read only the header. ImageError if the file is no supported image or is beyond the limits."""
     try:
         image = _open(data, limits or Limits())
         width, height = _stored_size(image)
@@ -108,12 +108,12 @@ def probe(data: bytes, limits: Limits | None = None) -> Header:
         return Header(str(image.format), width, height, orientation, 2 if getattr(image, "is_animated", False) else 1)
     except ImageError:
         raise
-    except Exception as error:  # noqa: BLE001  the border with foreign decoders: hostile bytes raise anything
+    except Exception as error:  # noqa: BLE001  decoders raise all kinds of errors on hostile bytes
         raise _as_image_error(error, "header") from None
 
 
 def decode(data: bytes, limits: Limits | None = None) -> Pixels:
-    """Upright RGB, height x width x 3; may be read-only. Safe to call from threads. ImageError otherwise."""
+    """Upright RGB, height x width x 3; the array may be read-only. ImageError if it fails. Thread-safe."""
     try:
         image = _open(data, limits or Limits())
         orientation = 1 if image.format == "TIFF" else _orientation(image, data)
@@ -122,7 +122,7 @@ def decode(data: bytes, limits: Limits | None = None) -> Pixels:
         return np.ascontiguousarray(orient_array(_rgb(image, depth), orientation))
     except ImageError:
         raise
-    except Exception as error:  # noqa: BLE001  the border with foreign decoders: hostile bytes raise anything
+    except Exception as error:  # noqa: BLE001  decoders raise all kinds of errors on hostile bytes
         raise _as_image_error(error, "pixels") from None
 
 
@@ -131,9 +131,9 @@ def decode(data: bytes, limits: Limits | None = None) -> Pixels:
 
 @functools.cache
 def _pillow() -> Any:
-    """Pillow with all its formats loaded and its warnings silenced, once a process.
+    """Pillow's Image module with all formats loaded and warnings off, set up once for each process.
 
-    The filter is added, never taken away: `catch_warnings` is not safe in threads.
+    The warnings filter is never removed, because `catch_warnings` is not thread-safe.
     """
     from PIL import Image
 
@@ -144,14 +144,14 @@ def _pillow() -> Any:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Those this build of Pillow has. MPO is no plugin of its own: the JPEG one finds it."""
+    """The formats that this build of Pillow supports. MPO is not listed: the JPEG plugin opens it."""
     return tuple(name for name in EXTENSIONS if name in _pillow().OPEN)
 
 
 def _open(data: bytes, limits: Limits) -> Image.Image:
-    """The opened image, sizes checked, nothing decoded."""
+    """Open the image and check its size, without decoding it."""
     if not data:
-        raise ImageError("empty", "the file holds no bytes")
+        raise ImageError("empty", "the file is empty")
     if len(data) > limits.max_bytes:
         raise ImageError("too_many_bytes", f"{len(data)} bytes are more than max_bytes, {limits.max_bytes}")
     if len(data) < 8:
@@ -172,18 +172,18 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
 
 
 def _unopened(data: bytes, error: Exception) -> ImageError:
-    """Why no allowed format could open it. Asks for the first bytes only: other formats' parsers are never run."""
+    """Why no supported format could open it. Looks at the first bytes only; parsers of other formats are not run."""
     readable = ", ".join(EXTENSIONS)
-    reason, told = foreign(data, readable)
+    reason, sentence = recognise(data, readable)
     if reason:
-        return ImageError(reason, told)
+        return ImageError(reason, sentence)
     known = [name for name, (_, accept) in _pillow().OPEN.items() if accept is not None and accept(data[:16]) is True]
     ours = [name for name in known if name in EXTENSIONS]
     if ours:
         return ImageError("corrupt", f"begins like {ours[0]}, but its header cannot be read")
     if known:
         return ImageError("unsupported", f"{known[0]} is not read; convert it to one of {readable}")
-    return ImageError("not_an_image", "its first bytes are of no known image format")
+    return ImageError("not_an_image", "its first bytes are not those of a known image format")
 
 
 def _as_image_error(error: Exception, part: str) -> ImageError:
@@ -195,7 +195,7 @@ def _as_image_error(error: Exception, part: str) -> ImageError:
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
-    """Pillow gives a TIFF's size after its orientation tag, every other format's before."""
+    """Width and height as stored. Pillow applies the orientation to the size of a TIFF, but not of other formats."""
     width, height = image.size
     if image.format == "TIFF" and image.tag_v2.get(274) in (5, 6, 7, 8):  # type: ignore[attr-defined]
         return height, width
@@ -206,23 +206,23 @@ _TELL_ORIENTATION = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.x
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
-    """EXIF's or XMP's, 1 if there is none or it is broken: bad metadata costs nobody a photo."""
+    """The orientation from EXIF or XMP; 1 without one, or if the metadata is damaged."""
     if image.format == "JPEG" and not _TELL_ORIENTATION & image.info.keys():
-        return 1  # Pillow would take half as long again as for the header to come to this
+        return 1  # a shortcut: Pillow would take half as long as for the header to find none
     try:
         if image.format == "PNG" and "exif" not in image.info:
             late = _late_exif(data)
             if late:
                 image.info["exif"] = b"Exif\0\0" + late
-        # Image's own method: PNG's decodes every pixel first.
+        # The method of the base class: that of PNG decodes all pixels first.
         value = _pillow().Image.getexif(image).get(274, 1)
-    except Exception:  # noqa: BLE001  the border with foreign decoders: hostile bytes raise anything
+    except Exception:  # noqa: BLE001  decoders raise all kinds of errors on hostile bytes
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def _late_exif(data: bytes) -> bytes:
-    """The eXIf chunk of a PNG, which may stand behind the pixels."""
+    """The eXIf chunk of a PNG, which may come after the pixels; b'' without one."""
     position = 8
     while position + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, position)
@@ -236,7 +236,7 @@ def _late_exif(data: bytes) -> bytes:
 
 
 def _rgb(image: Image.Image, depth: int) -> Pixels:
-    """Stored frame still. Only modes that need it take the slow way."""
+    """RGB in the stored frame."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         grey = _scaled(np.asarray(image), depth)
         return np.repeat(grey[:, :, None], 3, axis=2)
@@ -258,7 +258,7 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _bits(image: Image.Image) -> int:
-    """How many of 16 bits a grey image uses; 0 where the format does not say."""
+    """How many of 16 bits a grey image uses; 0 if the format does not say."""
     if image.mode.startswith("I;16"):
         if image.format == "TIFF":
             bits = image.tag_v2.get(258, (16,))  # type: ignore[attr-defined]
@@ -268,10 +268,10 @@ def _bits(image: Image.Image) -> int:
 
 
 def _scaled(values: npt.NDArray[Any], depth: int) -> Pixels:
-    """Grey of more than 8 bits to 8. Where the range is not known it is guessed from the values.
+    """Grey of more than 8 bits to 8. If the range is unknown, it is guessed from the values.
 
-    Up to 1 for floats, up to 255, up to 65535 are taken as such ranges; anything else is stretched from its own
-    least to its own greatest value. NaN and infinity are black.
+    Values from 0 to 1 (floats only), to 255 or to 65535 are read as these ranges; any others are stretched from their
+    minimum to their maximum. NaN and infinity become black.
     """
     if depth == 16:
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -315,7 +315,7 @@ def orient_array(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
 
 
 def orient_point(x: float, y: float, raw_width: float, raw_height: float, orientation: int) -> tuple[float, float]:
-    """A point of the stored image, where it lies upright. Coordinates are of edges: 0 to width."""
+    """The upright position of a point of the stored image. Coordinates go from 0 to the width."""
     swap, mirror_x, mirror_y = _TURNS[orientation]
     if swap:
         x, y, raw_width, raw_height = y, x, raw_height, raw_width
@@ -332,7 +332,7 @@ def orient_box(
 
 
 def orient_quad(quad: list[float], raw_width: float, raw_height: float, orientation: int) -> list[float]:
-    """Corners stay those of the text; a mirror would turn them anticlockwise, so there they trade places."""
+    """A quad from stored to upright. Mirroring swaps corners, so that they stay clockwise from the top left."""
     points = [orient_point(quad[i], quad[i + 1], raw_width, raw_height, orientation) for i in range(0, len(quad), 2)]
     if orientation in (2, 4, 5, 7) and len(points) == 4:
         points = [points[1], points[0], points[3], points[2]]
@@ -340,7 +340,7 @@ def orient_quad(quad: list[float], raw_width: float, raw_height: float, orientat
 
 
 def orient_rle(counts: str, raw_width: int, raw_height: int, orientation: int) -> str:
-    """Compressed COCO counts of the whole stored image to those of the upright one."""
+    """A mask (compressed COCO counts) from stored to upright."""
     if not counts or orientation == 1:
         return counts
     from engine.records import masks

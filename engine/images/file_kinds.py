@@ -1,6 +1,6 @@
-"""What a file is that is no image of ours, by its first bytes: told so that its owner knows what to do.
+"""Recognises by the first bytes what a file is that could not be opened as an image, so that the message can say it.
 
-Asked only of files that no decoder opened. Nothing is parsed beyond fixed places, so hostile bytes cost nothing.
+Looks only at fixed positions, so hostile files cannot make it slow.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ _POINTERS = (
 _HTML = re.compile(rb"<!doctype html|<html|<head\b|<body\b|<script\b", re.IGNORECASE)
 
 
-def foreign(data: bytes, readable: str) -> tuple[str, str]:
-    """A reason and a sentence; '' and '' if nothing is known of it. `readable` names the formats to convert to."""
-    for start, told in _POINTERS:
+def recognise(data: bytes, readable: str) -> tuple[str, str]:
+    """(reason, sentence) for a file of a known kind, else ('', ''). `readable`: the formats to convert to."""
+    for start, sentence in _POINTERS:
         if data.startswith(start):
-            return "git_lfs_pointer", told
+            return "git_lfs_pointer", sentence
     name = _image(data)
     if name == _VIDEO:
         return "unsupported", f"it is {name}, no image: extract its frames"
@@ -83,7 +83,7 @@ def foreign(data: bytes, readable: str) -> tuple[str, str]:
         if data.startswith(magic, offset):
             return "unsupported", f"it is {what}, no image: {advice}"
     if not data.strip(b"\0"):
-        return "not_an_image", "it holds nothing but zeros: a copy or a download of it was cut off"
+        return "not_an_image", "it contains only zeros: a copy or a download of it was cut off"
     return _text(data, readable)
 
 
@@ -99,7 +99,7 @@ def _image(data: bytes) -> str:
 
 
 def _of_boxes(data: bytes) -> str:
-    """By the brands of an ISO media file. AVIF is ours: a decoder has refused it, which is another matter."""
+    """The format of an ISO media file, from its brands. '' for AVIF, which is supported: this file is damaged."""
     size = min(int.from_bytes(data[:4], "big"), 512)
     brands = [data[at : at + 4] for at in (8, *range(16, size, 4))]
     if any(brand in _AVIF for brand in brands):
@@ -115,7 +115,7 @@ _MAKERS = {b"NIKON": "NEF", b"SONY": "ARW", b"PENTAX": "PEF", b"Canon": "CR2", b
 
 
 def _raw(data: bytes) -> str:
-    """Raw files of cameras are TIFFs with tags of their own: a DNG's version, or a maker and further directories."""
+    """A camera's raw file is a TIFF with the tag of a DNG version, or with a maker and further directories."""
     order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
     at = int.from_bytes(data[4:8], order)
     count = min(int.from_bytes(data[at : at + 2], order), 200)
@@ -131,7 +131,7 @@ def _raw(data: bytes) -> str:
 
 
 def _has_icons(data: bytes) -> bool:
-    """Icons and cursors say how many they are and where the first one lies; an uncompressed TGA has zeros there."""
+    """Icons and cursors start with their number and the offset of the first; an uncompressed TGA has zeros there."""
     count, at = int.from_bytes(data[4:6], "little"), int.from_bytes(data[18:22], "little")
     return 0 < count < 256 and 6 + 16 * count <= at <= len(data)
 
@@ -151,9 +151,9 @@ def _text(data: bytes, readable: str) -> tuple[str, str]:
     if start.startswith(b"<") and b"<svg" in start.lower():
         return "unsupported", f"SVG (a drawing) is not read; convert it to one of {readable}"
     if _HTML.match(start) or (start.startswith(b"<!--") and _HTML.search(start)):
-        return "web_page", "it is a web page, as a host sends instead of an image it does not give"
+        return "web_page", "it is a web page, which hosts send instead of an image they do not have"
     if start.startswith(b"<?xml") or re.match(rb"<[A-Za-z][\w:]*[\s>/]", start):
-        return "web_page", "it is XML, as a host or store sends instead of a file it does not give"
+        return "web_page", "it is XML, which hosts and stores send instead of a file they do not have"
     if re.match(rb'[\[{]\s*["{\[\]}\d]', start) and b"\0" not in start:
-        return "web_page", "it is JSON, as a host sends instead of an image it does not give"
+        return "web_page", "it is JSON, which hosts send instead of an image they do not have"
     return "", ""

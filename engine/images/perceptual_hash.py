@@ -1,8 +1,8 @@
 """A perceptual hash of 256 bits: near-duplicates differ in few of them, different photos in about half.
 
-'' means that an image has no hash: it is flat or a plain gradient, and two such would seem one image. Never compare
-it with anything; exact copies are found by their sha256. The hash is no measure of likeness beyond near-duplicates:
-a mirrored, a turned or a grey copy of a colour photo is another image to it.
+An image that is flat or a plain gradient has no hash (''), because all such images would have similar ones; do not
+compare it. Exact copies are found by their sha256. The hash recognises near-duplicates only: a mirrored, rotated or
+grey copy has a different hash.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ Ints = npt.NDArray[np.int64]
 
 BITS = 256
 WORDS = BITS // 64
-SIDE = 64  # the image is seen as SIDE x SIDE averages, whatever its shape: a stretched copy is a near-duplicate
-FREQUENCIES = 10  # the lowest a side; 86 of their 100 products are used
-FIXED = 1024  # cosines are whole numbers of this part: sums are then the same on every machine
-CHROMA = 6  # how far colour outweighs brightness; a grey image falls back on brightness alone
-NOISE = (2.5, 20.0, 20.0)  # of rounding to 8 bits, in each plane: 1.4 times what it does to brightness and to colours
-UNDECIDED = 96  # no hash if rounding to 8 bits alone could decide so many of its bits
+SIDE = 64  # the image is reduced to SIDE x SIDE pixels of any shape, so a stretched copy is a near-duplicate
+FREQUENCIES = 10  # the lowest in each direction; 86 of their 100 products are used
+FIXED = 1024  # cosines are integers in units of 1 / FIXED, so that sums are the same on every machine
+CHROMA = 6  # weight of colour relative to brightness; a grey image has brightness only
+NOISE = (2.5, 20.0, 20.0)  # of rounding to 8 bits, for each plane: 1.4 times what was measured
+UNDECIDED = 96  # an image has no hash if rounding noise could flip so many of its bits
 
-# Up to so many bits apart, two images are one: it holds re-encoding, scaling and crops of 3 %. Different photos were
-# never nearer than 79 (10,878 pairs), the two eyes of a stereo pair 55. See benchmarks/near_duplicates.py.
+# Images that differ in at most so many bits are near-duplicates. This includes re-encoding, scaling and crops of 3 %.
+# Different photos differ in 79 bits or more (10,878 pairs), a stereo pair in 55. See benchmarks/near_duplicates.py.
 RADIUS = 39
 
 
@@ -37,7 +37,7 @@ def perceptual_hash(pixels: Pixels) -> str:
     """64 hex digits, or '' for an image without a hash. Upright RGB of any size.
 
     The signs of the lowest frequencies of brightness and of two colour planes (pHash: DCT of a small image). The image
-    fades out towards its edges, so that what a crop cuts off counts little. All sums are of integers.
+    fades out towards its edges, so that a crop changes little. All sums are sums of integers.
     """
     planes = _planes(_small(pixels))
     first, second = _order()
@@ -53,12 +53,12 @@ def hashes_to_array(hashes: Sequence[str]) -> Hashes:
     """n x 4 for n hashes, none of them ''."""
     odd = next((found for found in hashes if len(found) != BITS // 4), None)
     if odd is not None:
-        raise EngineError(f"'{odd}' is no hash: expected {BITS // 4} hex digits; leave images without a hash out.")
+        raise EngineError(f"'{odd}' is not a hash: expected {BITS // 4} hex digits; leave out images without a hash.")
     return np.frombuffer(bytes.fromhex("".join(hashes)), ">u8").astype(np.uint64).reshape(-1, WORDS)
 
 
 def _small(pixels: Pixels) -> Ints:
-    """SIDE x SIDE x 3 weighted averages. A plain average would alias fine patterns (bricks) with the cells."""
+    """SIDE x SIDE x 3 weighted averages. Plain averages would alias with fine patterns, such as bricks."""
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(pixels))
@@ -67,7 +67,7 @@ def _small(pixels: Pixels) -> Ints:
 
 
 def _planes(small: Ints) -> list[Ints]:
-    """Brightness, and two in which blue and red outweigh it; in eighths of a grey level."""
+    """Brightness, and two planes dominated by blue and by red; in eighths of a grey level."""
     brightness = small @ np.array([2, 5, 1])
     return [brightness, *(brightness + CHROMA * (8 * small[:, :, channel] - brightness) for channel in (2, 0))]
 
@@ -83,15 +83,15 @@ def _frequencies(plane: Ints) -> Ints:
 @functools.cache
 def _waves() -> tuple[Ints, Ints]:
     """Cosines under the window, FREQUENCIES x SIDE, and the window, both in parts of FIXED."""
-    place = (np.arange(SIDE) + 0.5) / SIDE
-    window = np.sin(np.pi * place) ** 0.75
-    waves = window * np.cos(np.pi * np.arange(FREQUENCIES)[:, None] * place)
+    position = (np.arange(SIDE) + 0.5) / SIDE
+    window = np.sin(np.pi * position) ** 0.75
+    waves = window * np.cos(np.pi * np.arange(FREQUENCIES)[:, None] * position)
     return np.rint(FIXED * waves).astype(np.int64), np.rint(FIXED * window).astype(np.int64)
 
 
 @functools.cache
 def _order() -> tuple[Ints, Ints]:
-    """Down and across frequencies, the lowest first; the mean itself is none."""
+    """Down and across frequencies, the lowest first, without the mean."""
     down, across = np.indices((FREQUENCIES, FREQUENCIES)).reshape(2, -1)
     order = np.lexsort((down, down + across, np.maximum(down, across)))[1:]
     return down[order], across[order]
@@ -99,5 +99,5 @@ def _order() -> tuple[Ints, Ints]:
 
 @functools.cache
 def _spread() -> float:
-    """How far noise of one eighth of a grey level in each cell moves a frequency, on average."""
+    """How much noise of one eighth of a grey level in each pixel changes a frequency, on average."""
     return float((_waves()[0] ** 2).sum(axis=1).mean())

@@ -13,7 +13,7 @@ from typing import Any
 
 from engine.component import RESOURCES
 from engine.config.catalog import check_options, defaults_of, resolve
-from engine.config.own_code import error_and_place
+from engine.config.own_code import error_with_line
 from engine.errors import ConfigError, EngineError, unknown
 from engine.extras import require
 from engine.keys import RUN_OPTIONS, node_key
@@ -153,7 +153,7 @@ def _make(name: str, use: str, component: Any, options: Mapping[str, Any]) -> An
     except (EngineError, KeyboardInterrupt):
         raise
     except BaseException as error:  # foreign code may raise anything, or call sys.exit
-        raise ConfigError(f"annotate.{name} ({use}) cannot be created: {error_and_place(error)}.") from error
+        raise ConfigError(f"annotate.{name} ({use}) cannot be created: {error_with_line(error)}.") from error
 
 
 def _expand_each(drafts: list[_Draft]) -> list[_Draft]:

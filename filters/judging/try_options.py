@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from engine.config.own_code import error_and_place
+from engine.config.own_code import error_with_line
 from engine.errors import ConfigError, EngineError
 from engine.schema import IMAGES, PARSE, record_table
 from filters.judging.apply_rules import judge
@@ -25,7 +25,7 @@ def try_options(name: str, rule: Rule, options: Mapping[str, Any]) -> None:
     except EngineError:
         raise
     except Exception as error:
-        raise ConfigError(f"Filter '{name}' fails on a shard without images: {error_and_place(error)}.") from error
+        raise ConfigError(f"Filter '{name}' fails on a shard without images: {error_with_line(error)}.") from error
     _check_order(name, options)
 
 

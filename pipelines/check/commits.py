@@ -51,7 +51,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """Everything that was read, and the findings. `files`: by path, with the first commit that names each."""
+    """All commits and files that were read, and the findings. `files`: {path: (file, first commit that lists it)}."""
 
     storage: Storage
     records: dict[CommitId, Record] = field(default_factory=dict)
@@ -76,7 +76,7 @@ OnProgress = Callable[[int, int, int], None]  # files read, files in all, bytes 
 
 
 def check_commits(storage: Storage, on_progress: OnProgress | None = None) -> Report:
-    """Reads every commit record and every file that one names."""
+    """Reads every commit record and every file that a record lists."""
     report = Report(storage)
     for folder in committed_folders(storage):
         _read_records(report, folder)
@@ -140,7 +140,7 @@ def _read_files(report: Report, on_progress: OnProgress | None) -> None:
 
 
 def _digest(storage: Storage, path: str) -> str:
-    """'' if the file does not exist."""
+    """The sha256 of a file; '' if it does not exist, 'folder' if it is a folder."""
     try:
         return storage.sha256(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -160,7 +160,7 @@ def _other_content(path: str, digest: str, by_digest: Mapping[str, str]) -> tupl
 
 
 def _check_rows(report: Report, path: str, file: File, commit: CommitId) -> None:
-    """Compares the number of rows: records of earlier versions have no digest of their own."""
+    """Compares the number of rows in the file and in its record, because records of earlier versions have no digest."""
     if path.endswith(".tar"):
         return
     try:
@@ -177,7 +177,7 @@ def _check_rows(report: Report, path: str, file: File, commit: CommitId) -> None
 
 
 def _find_lost_records(report: Report) -> None:
-    """Lost records of images, inputs and splits: other commits were made from their files, which still exist."""
+    """Finds lost records of images, inputs and splits: their files exist, and other commits were made from them."""
     wanted = {path for record in report.records.values() for path in record.inputs}
     for folder in RECORDED:
         for name in report.listed.get(folder, ()):
@@ -189,7 +189,7 @@ def _find_lost_records(report: Report) -> None:
 
 
 def _find_gone(report: Report) -> None:
-    """Lost shards of images, inputs and splits: gaps in their numbers, and last ones that other folders still have."""
+    """Finds lost shards of images, inputs and splits: gaps in the numbers, and last shards that other folders have."""
     damaged = report.damaged_shards()
     extent: dict[str, int] = defaultdict(int)
     for folder, names in report.listed.items():
@@ -209,7 +209,7 @@ def _find_gone(report: Report) -> None:
 
 
 def _find_stale(report: Report) -> None:
-    """Commits made from other files than those committed now."""
+    """Finds commits made from other files than those committed now."""
     damaged = report.damaged_shards()
     for commit, record in report.records.items():
         for path, sha256 in record.inputs.items():

@@ -127,7 +127,7 @@ def _images(report: Report) -> dict[str, int]:
 
 
 def _column(report: Report, commit: CommitId, column: str) -> list[str]:
-    """Empty for a damaged file, which has a finding of its own."""
+    """The values of a column; none if the file is damaged, which is a finding of its own."""
     try:
         file = report.records[commit].files["data"]
         read = TableReader(report.storage, file.path, [column], sha256=file.sha256).read()
@@ -156,14 +156,14 @@ def _shards(report: Report) -> None:
 
 
 def _listed_images(report: Report, commit: CommitId, listing: Listing) -> set[str]:
-    """The images of a probed chunk that a source lists now. Others may have gone before they got into a shard."""
+    """The images of a probed chunk that a source lists now. Others may have been deleted before they were assigned."""
     columns = [_column(report, commit, name) for name in ("image_id", "source", "uri", "fingerprint")]
     rows = zip(*columns, strict=True)
     return {image for image, *key in rows if image and listing.state((key[0], key[1], key[2])) in HELD}
 
 
 def _find_lost_record(report: Report, folder: str, lost: set[str]) -> bool:
-    """Whether a file without a record holds some of these images. Then the record is reported as missing."""
+    """Reports a record as missing if a file without a record holds some of these images. True if there is one."""
     is_lost = False
     for name in report.listed.get(folder, ()):
         number, path = shard_of_data(name), f"{folder}/{name}"

@@ -42,7 +42,7 @@ from pipelines.recipe import Recipe, parse_recipe
 
 BACKUP = "restore it from a backup"
 _AGAIN = "removed: the next 'engine run' makes it again"
-# Nodes that give the same answers again; for specialists current.json tells.
+# Nodes that always give the same answers. For other nodes current.json records whether they do.
 _REPRODUCIBLE = frozenset((PROBE, PLACED, JUDGE, JUDGE_REGIONS, SURVEY, SURVEYED, EMIT, "consensus", "decodes"))
 
 
@@ -103,7 +103,7 @@ def _orphan(report: Report, finding: Finding) -> None:
 
 
 def _deterministic(storage: Storage) -> dict[str, bool]:
-    """{node: whether it gives the same answers again}; empty if current.json cannot be read."""
+    """{node: whether its answers are reproducible}; empty if current.json cannot be read."""
     try:
         return {node["name"]: bool(node.get("deterministic")) for node in read_current(storage).get("nodes", [])}
     except (FileNotFoundError, DamageError, KeyError, TypeError):
@@ -111,7 +111,10 @@ def _deterministic(storage: Storage) -> dict[str, bool]:
 
 
 def _remove(report: Report, commit: CommitId, fixed: dict[str, bool], *, force: bool) -> None:
-    """Removes a commit, and with `force` or if its answer may come out different also the commits made from it."""
+    """Removes a commit.
+
+    Also removes the commits made from it, with `force` or if its answer may come out different.
+    """
     folder, shard, revision = commit
     name = folder.split("/")[0]
     report.storage.remove(commit.record)
@@ -145,7 +148,7 @@ def _rebuild(report: Report, finding: Finding, commit: CommitId) -> None:
 
 
 def _record_of_files(storage: Storage, folder: str, shard: int, revision: int) -> Record | None:
-    """None unless there is exactly one intact file for each part."""
+    """The record rebuilt from the files of its shard; None unless each part has exactly one intact file."""
     data = _only(storage, folder, shard, revision, "parquet")
     if data is None:
         return None

@@ -21,20 +21,15 @@ def evaluate(
     dataset: options.Data = "",
 ) -> None:
     """Measure labels against human labels: AP, captions, grounding, calibration."""
-    from pipelines.evaluation.calibrate import fit as fit_calibration
-    from pipelines.evaluation.calibrate import render_fit
+    from pipelines.evaluation.calibrate import calibrate
     from pipelines.evaluation.evaluate import evaluate as measure
-    from pipelines.evaluation.figures import render
     from pipelines.evaluation.truth import find_truth
 
     check_choice("format", form, ("table", "json"))
     data = open_dataset(recipe, dataset)
     found = find_truth(data, truth, captions, split or ("audit-fit" if fit else "audit-test"))
-    if fit:
-        say(render_fit(fit_calibration(data, found), found, form))
-        return
-    figures = measure(data, found)
-    say(figures.as_json() if form == "json" else render(figures))
+    answer = calibrate(data, found) if fit else measure(data, found)
+    say(answer.as_json() if form == "json" else str(answer))
 
 
 @guarded

@@ -1,10 +1,9 @@
-"""Make scores of detectors comparable, and one score of several: fitted to what people said of images kept apart."""
+"""Fits a calibration to people's labels: a curve for each detector's scores, and a fusion of several scores to one."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
 
 from engine.errors import ConfigError
 from engine.extras import require
@@ -13,93 +12,104 @@ from engine.reading.dataset import Dataset
 from engine.scores.calibration import Calibration
 from model.evaluate.calibration import calibration_error
 from model.evaluate.matching import scored
-from pipelines.evaluation.fit_fusion import Held, fit_fusion
+from pipelines.evaluation.fit_fusion import HeldOut, fit_fusion
 from pipelines.evaluation.label_gaps import label_gaps
-from pipelines.evaluation.predictions import answers, detections, without_duplicates
-from pipelines.evaluation.truth import Truths
+from pipelines.evaluation.predictions import detections, predictions, without_duplicates
+from pipelines.evaluation.truth import Truths, audit_truth
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """Where the calibration lies; of each detector the boxes it was fitted on, its error before and after.
+class DetectorFit:
+    """boxes: how many the curve was fitted to. before, after: calibration error on these same boxes."""
 
-    `held`: what the fusion said of images it had not seen; None where there is one detector, or too few labels.
+    boxes: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationFit:
+    """Printed as a table, with the recipe lines that use it. path: of the file. truth: what it was fitted to.
+
+    held_out: fused scores of images not fitted on; None with a single detector or too few labels for a fusion.
     """
 
     path: str
+    truth: str
     calibration: Calibration
-    errors: dict[str, tuple[int, float, float]]
-    held: Held | None = None
+    detectors: dict[str, DetectorFit]
+    held_out: HeldOut | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
     def floor(self) -> float | None:
-        """The score from which on F1 was highest."""
+        """The score with the best F1; None without a fusion."""
         return self.calibration.fusion.floor if self.calibration.fusion else None
 
     @property
     def error_above_floor(self) -> float | None:
-        """Of the fused score, on images that were not fitted on."""
-        if self.held is None or self.floor is None:
+        """Calibration error of the fused score on images not fitted on."""
+        if self.held_out is None or self.floor is None:
             return None
-        over = self.held.scores >= self.floor
-        return calibration_error(self.held.scores[over], self.held.right[over])
+        over = self.held_out.scores >= self.floor
+        return calibration_error(self.held_out.scores[over], self.held_out.right[over])
+
+    def as_json(self) -> str:
+        content: dict[str, object] = {
+            "path": self.path,
+            "truth": self.truth,
+            "notes": self.notes,
+            "ECE on what was fitted": {name: asdict(one) for name, one in self.detectors.items()},
+        }
+        if self.held_out is not None:
+            content |= {"floor": self.floor, "ECE above the floor, images not fitted on": self.error_above_floor}
+        return json.dumps(content, indent=1)
+
+    def __str__(self) -> str:
+        lines = [f"fitted to {self.truth}", *self.notes, ""]
+        lines += [f"{'detector':<20}{'boxes':>8}  ECE before  after (on the same boxes)"]
+        lines += [
+            f"{name:<20}{one.boxes:>8,}{one.before:>12.3f}{one.after:>7.3f}" for name, one in self.detectors.items()
+        ]
+        if self.held_out is not None:
+            lines += ["", f"fusion of {len(self.detectors)} detectors: F1 is best at a score floor of {self.floor:.2f}"]
+            lines += [f"calibration error above the floor: {self.error_above_floor:.3f} (on images not fitted to)"]
+        elif len(self.detectors) > 1:
+            lines += ["", "There are too few labels to fit a fusion: only the curves were fitted."]
+        lines += ["", f"written to {self.path}", "to use it, add to the recipe:"]
+        lines += [f"  annotate.objects.calibration: {self.path}      # consensus: before scores are combined"]
+        if self.held_out is not None:
+            lines += [f"  filter.min_score.floor: {self.floor:.2f}"]
+        return "\n".join(lines)
 
 
-def fit(dataset: Dataset, truth: Truths) -> Fitted:
-    """Fit a curve for each detector, a fusion of them, and store both under `calibration/`.
+def calibrate(dataset: Dataset, truth: Truths | None = None) -> CalibrationFit:
+    """Fits a curve for each detector and, with several, a fusion, and stores both in one file under `calibration/`.
 
-    The file is named by its content and never changes: a recipe that names it says what it was made with.
+    truth: default the labels of the audit-fit images. The file is named by its content and never changes, so a recipe
+    that names it stays reproducible. ConfigError if there are no true boxes or no detector.
     """
     require("Fitting a calibration", ["sklearn"])
+    truth = audit_truth(dataset, "audit-fit") if truth is None else truth
     if not any(image.objects for image in truth.objects.values()):
-        raise ConfigError(f"There is nothing to fit a calibration to: {truth.told}, and they drew no box.")
+        raise ConfigError(f"There are no boxes to fit a calibration to in {truth.description}: label objects in them.")
     boxes = {
         node.name: detections(rows, node)
-        for node, rows in answers(dataset, set(truth.objects))
+        for node, rows in predictions(dataset, set(truth.objects))
         if "boxes" in node.gives and node.component != "human"
     }
     found = {name: without_duplicates(of_images) for name, of_images in boxes.items()}
-    calibration, held = fit_fusion(truth.objects, found)
+    calibration, held_out = fit_fusion(truth.objects, found)
     if not calibration.curves:
-        raise ConfigError(
-            "There is no detector with boxes on these images to fit a calibration of: run annotate first."
-        )
+        raise ConfigError("No detector has boxes on these images to fit a calibration to: run --stage annotate first.")
     path = f"{CALIBRATION}/{calibration.digest[:8]}.json"
     dataset.storage.create(path, json.dumps(calibration.as_json(), indent=1).encode())
     dataset.storage.sweep_temporaries(CALIBRATION)
-    errors = {}
+    detectors = {}
     for name in calibration.producers:
         scores, right, _ = scored(truth.objects, found[name])
         after = calibration.apply([name] * len(scores), scores)
-        errors[name] = (len(scores), calibration_error(scores, right), calibration_error(after, right))
+        errors = calibration_error(scores, right), calibration_error(after, right)
+        detectors[name] = DetectorFit(len(scores), *errors)
     notes = [*truth.notes, *label_gaps(truth.objects, list(boxes.values()))]
-    return Fitted(dataset.location(path), calibration, errors, held, notes)
-
-
-def render_fit(found: Fitted, truth: Truths, form: str) -> str:
-    """What was fitted, and the lines that make consensus and filters use it."""
-    if form == "json":
-        errors = {name: {"boxes": n, "before": a, "after": b} for name, (n, a, b) in found.errors.items()}
-        answer: dict[str, Any] = {
-            "path": found.path,
-            "truth": truth.told,
-            "notes": found.notes,
-            "ECE on what was fitted": errors,
-        }
-        if found.held is not None:
-            answer |= {"floor": found.floor, "ECE above the floor, images not fitted on": found.error_above_floor}
-        return json.dumps(answer, indent=1)
-    lines = [f"fitted on {truth.told}", *found.notes, ""]
-    lines += [f"{'detector':<20}{'boxes':>8}  ECE before  after (on the same boxes)"]
-    lines += [f"{name:<20}{n:>8,}{before:>12.3f}{after:>7.3f}" for name, (n, before, after) in found.errors.items()]
-    if found.held is not None:
-        lines += ["", f"fusion of {len(found.errors)} detectors: F1 is best from a score of {found.floor:.2f} on;"]
-        lines += [f"above it the calibration error is {found.error_above_floor:.3f} (images not fitted on)"]
-    elif len(found.errors) > 1:
-        lines += ["", "Too few labels to fit a fusion: curves alone."]
-    lines += ["", f"written to {found.path}", "to use it, add to the recipe:"]
-    lines += [f"  annotate.objects.calibration: {found.path}      # consensus: before scores are combined"]
-    if found.held is not None:
-        lines += [f"  filter.min_score.floor: {found.floor:.2f}"]
-    return "\n".join(lines)
+    return CalibrationFit(dataset.location(path), truth.description, calibration, detectors, held_out, notes)

@@ -1,7 +1,7 @@
-"""How good the labels are: every node that sees, reads, writes or grounds, and what is kept of all, against truth.
+"""Measures annotations against people's labels: of each node, and of what is kept.
 
-Every figure comes with the interval that 95 % of resampled sets of images fall in: with few images it is wide, and
-that is the first thing to read. Nothing here changes the data set.
+Every figure has a 95 % interval over resampled sets of images. Read it first: with few images it is wide. Nothing here
+changes the data set.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from model.evaluate.words import Line, measure_words
 from pipelines.evaluation.figures import Evaluation, Figure
 from pipelines.evaluation.label_gaps import label_gaps
 from pipelines.evaluation.predictions import (
-    answers,
     descriptions,
     detections,
     phrases_of_labels,
-    with_what_it_names,
+    predictions,
+    with_referenced,
     without_duplicates,
 )
-from pipelines.evaluation.truth import Truths
+from pipelines.evaluation.truth import Truths, audit_truth
 from pipelines.filter.kept_record import Rows, records
 
 KEPT = "kept"
@@ -48,19 +48,23 @@ class _Measure(Protocol):
     def resampled(self, counts: npt.NDArray[np.int64]) -> Mapping[str, npt.NDArray[np.float64]]: ...
 
 
-def evaluate(dataset: Dataset, truth: Truths) -> Evaluation:
-    """Each node's own answer, then what the rules kept. Images that are not annotated yet count as missed."""
+def evaluate(dataset: Dataset, truth: Truths | None = None) -> Evaluation:
+    """Measures each node's own answers, then what the rules kept. Objects in unannotated images count as missed.
+
+    truth: default the labels of the audit-test images.
+    """
+    truth = audit_truth(dataset, "audit-test") if truth is None else truth
     if any(truth.captions.values()):
         require("Measuring captions", ["pycocoevalcap"])
     wanted = truth.images()
-    answer = Evaluation(truth.told, len(wanted), notes=list(truth.notes))
-    sets = {
+    answer = Evaluation(truth.description, len(wanted), notes=list(truth.notes))
+    by_node = {
         node.name: (node, rows)
-        for node, rows in answers(dataset, wanted)
-        if node.component != "human"  # who measures people by what people said?
+        for node, rows in predictions(dataset, wanted)
+        if node.component != "human"  # these are the truth itself
     }
     boxes = {
-        name: detections(rows, node) for name, (node, rows) in sets.items() if {"boxes", "regions"} & set(node.gives)
+        name: detections(rows, node) for name, (node, rows) in by_node.items() if {"boxes", "regions"} & set(node.gives)
     }
     answer.notes += label_gaps(truth.objects, boxes.values())
     given, kept = records(dataset, wanted)
@@ -70,9 +74,9 @@ def evaluate(dataset: Dataset, truth: Truths) -> Evaluation:
     _boxes(answer, KEPT, truth, detections(kept))
     _masks(answer, truth, detections(kept))
     for part, kind, measure in _OTHERS:
-        for name, (node, rows) in sets.items():
+        for name, (node, rows) in by_node.items():
             if kind in node.gives:
-                measure(answer, part, name, truth, with_what_it_names(kind, rows, given))
+                measure(answer, part, name, truth, with_referenced(kind, rows, given))
         measure(answer, part, KEPT, truth, kept)
     return answer
 
@@ -84,29 +88,29 @@ _Found = TypeVar("_Found")
 def _add(
     answer: Evaluation, part: str, of: str, measure: _Measure, count: int, images: int, names: Sequence[str] = ()
 ) -> None:
-    """`count`: what was measured; `images`: how many have truth of this kind, of which resamples are drawn."""
+    """count: the items measured. images: those with truth of this kind, from which resamples are drawn."""
     drawn = measure.resampled(resamples(images))
     for name in names or measure.figures:
         bounds = interval(drawn[name]) if name in drawn else (float("nan"), float("nan"))
         answer.figures.append(Figure(part, of, name, measure.figures[name], *bounds, count))
 
 
-def _asked(found: Mapping[str, _Found], truth: Mapping[str, object]) -> dict[str, _Found]:
-    """What was found in images of which people were asked."""
+def _labelled(found: Mapping[str, _Found], truth: Mapping[str, object]) -> dict[str, _Found]:
+    """The predictions in images that people labelled."""
     return {image_id: one for image_id, one in found.items() if image_id in truth}
 
 
 def _boxes(answer: Evaluation, name: str, truth: Truths, all_found: Mapping[str, list[Detection]]) -> None:
     if not any(len(image.objects) for image in truth.objects.values()):
         return
-    found = _asked(all_found, truth.objects)
+    found = _labelled(all_found, truth.objects)
     count, images = sum(map(len, found.values())), len(truth.objects)
     _add(answer, "boxes", name, measure_boxes(truth.objects, found), count, images, _BOX_FIGURES)
     best = without_duplicates(found)
     scores, right, image = scored(truth.objects, best)
     if len(scores):
         answer.curves[name] = reliability(scores, right)
-    for figure, floor in (("ECE", 0.0), ("ECE.3", 0.3)):  # most boxes are of no score at all, and flatter the whole
+    for figure, floor in (("ECE", 0.0), ("ECE.3", 0.3)):  # boxes with a score near 0 are many and easy
         at = scores >= floor
         if at.any():
             errors = calibration_errors(scores[at], right[at], image[at], resamples(images))
@@ -115,7 +119,7 @@ def _boxes(answer: Evaluation, name: str, truth: Truths, all_found: Mapping[str,
 
 
 def _masks(answer: Evaluation, truth: Truths, all_found: Mapping[str, list[Detection]]) -> None:
-    found = _asked(all_found, truth.objects)
+    found = _labelled(all_found, truth.objects)
     outlined = any(thing.rle for image in truth.objects.values() for thing in image.objects)
     count = sum(bool(one.rle) for some in found.values() for one in some)
     if outlined and count:
@@ -126,12 +130,12 @@ def _masks(answer: Evaluation, truth: Truths, all_found: Mapping[str, list[Detec
 def _captions(answer: Evaluation, part: str, name: str, truth: Truths, rows: Rows) -> None:
     if not any(truth.captions.values()):
         return
-    said = {}
-    for image_id, row in _asked(rows, truth.captions).items():
+    captions = {}
+    for image_id, row in _labelled(rows, truth.captions).items():
         brief = [text["text"] for text in row["texts"] if text["granularity"] == "brief" and text["score"] is not None]
         if brief and truth.captions[image_id]:
-            said[image_id] = brief[0]
-    measure = measure_captions(truth.captions, said)
+            captions[image_id] = brief[0]
+    measure = measure_captions(truth.captions, captions)
     _add(answer, part, name, measure, measure.answered, sum(map(bool, truth.captions.values())))
 
 
@@ -139,7 +143,7 @@ def _words(answer: Evaluation, part: str, name: str, truth: Truths, rows: Rows) 
     if not any(truth.words.values()):
         return
     read = {}
-    for image_id, row in _asked(rows, truth.words).items():
+    for image_id, row in _labelled(rows, truth.words).items():
         boxes = {region["id"]: row_box(region) for region in row["regions"] if region["kind"] == "text"}
         read[image_id] = [
             Line(t["text"], boxes[t["region_id"]]) for t in row["region_texts"] if t["region_id"] in boxes
@@ -149,11 +153,11 @@ def _words(answer: Evaluation, part: str, name: str, truth: Truths, rows: Rows) 
 
 
 def _grounding(answer: Evaluation, part: str, name: str, truth: Truths, rows: Rows) -> None:
-    place = {image_id: number for number, image_id in enumerate(sorted(truth.objects))}
+    row_of = {image_id: number for number, image_id in enumerate(sorted(truth.objects))}
     phrases = [
-        GroundedPhrase(place[image_id], [row_box(region) for region in meant.regions], [t.box for t in meant.things])
-        for image_id, row in _asked(rows, truth.objects).items()
-        for meant in phrases_of_labels(truth.objects[image_id], row)
+        GroundedPhrase(row_of[image_id], [row_box(region) for region in phrase.regions], [t.box for t in phrase.things])
+        for image_id, row in _labelled(rows, truth.objects).items()
+        for phrase in phrases_of_labels(truth.objects[image_id], row)
     ]
     if phrases:
         measure = measure_grounding(phrases)
@@ -161,15 +165,15 @@ def _grounding(answer: Evaluation, part: str, name: str, truth: Truths, rows: Ro
 
 
 def _referring(answer: Evaluation, part: str, name: str, truth: Truths, rows: Rows) -> None:
-    """Phrases of which it is clear what they mean: of their label there is one object, and people outlined it."""
-    place = {image_id: number for number, image_id in enumerate(sorted(truth.objects))}
+    """Measures phrases that are unambiguous: one true object has their label, and it has an outline."""
+    row_of = {image_id: number for number, image_id in enumerate(sorted(truth.objects))}
     expressions = []
-    for image_id, row in _asked(rows, truth.objects).items():
+    for image_id, row in _labelled(rows, truth.objects).items():
         image = truth.objects[image_id]
-        for meant in phrases_of_labels(image, row):
-            if len(meant.things) == 1 and meant.things[0].rle:
-                found = [region["rle"] for region in meant.regions if region["rle"]]
-                expressions.append(Referred(place[image_id], found, meant.things[0].rle, image.width, image.height))
+        for phrase in phrases_of_labels(image, row):
+            if len(phrase.things) == 1 and phrase.things[0].rle:
+                found = [region["rle"] for region in phrase.regions if region["rle"]]
+                expressions.append(Referred(row_of[image_id], found, phrase.things[0].rle, image.width, image.height))
     if any(one.found for one in expressions):
         measure = measure_referring(expressions)
         _add(answer, part, name, measure, measure.expressions, len(truth.objects))
@@ -177,7 +181,7 @@ def _referring(answer: Evaluation, part: str, name: str, truth: Truths, rows: Ro
 
 def _dense(answer: Evaluation, part: str, name: str, truth: Truths, rows: Rows) -> None:
     if any(truth.descriptions.values()):
-        found = {image_id: descriptions(row) for image_id, row in _asked(rows, truth.descriptions).items()}
+        found = {image_id: descriptions(row) for image_id, row in _labelled(rows, truth.descriptions).items()}
         measure = measure_dense(truth.descriptions, found)
         _add(answer, part, name, measure, measure.predictions, len(truth.descriptions))
 

@@ -1,4 +1,4 @@
-"""What an evaluation found: figures with their intervals and reliability curves, as json and as a table."""
+"""The result of an evaluation: figures with intervals, and reliability curves; as JSON and as tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from model.evaluate.calibration import Point
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number: of what (boxes, masks, captions, ...), of whom, and its interval; NaN where unknown."""
+    """One measured number with its 95 % interval; NaN if unknown.
+
+    part: boxes, masks, captions, ... of: the node, or "kept". count: the boxes, texts, words or phrases measured.
+    """
 
     part: str
     of: str
@@ -22,17 +25,25 @@ class Figure:
     value: float
     low: float = float("nan")
     high: float = float("nan")
-    count: int = 0  # boxes, texts, words or phrases it is about
+    count: int = 0
 
 
 @dataclass(slots=True)
 class Evaluation:
+    """Printed as tables. human: images with human labels in the data set, which are part of what is measured.
+
+    curves: reliability of scores, by node. notes: labels that were left out, or that only one side has.
+    """
+
     truth: str
     images: int
-    human: int = 0  # of them: images whose own labels are part of what is measured
+    human: int = 0
     figures: list[Figure] = field(default_factory=list)
-    curves: dict[str, list[Point]] = field(default_factory=dict)  # reliability, by producer
-    notes: list[str] = field(default_factory=list)  # what of the truth was left out, labels that only one side has
+    curves: dict[str, list[Point]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return _render(self)
 
     def as_json(self) -> str:
         content = {
@@ -46,13 +57,13 @@ class Evaluation:
         return json.dumps(_plain(content), indent=1)
 
 
-def render(found: Evaluation) -> str:
-    """A table a part: one row for each node, one column for each figure, intervals below."""
-    parts = [f"measured against {found.truth}; in brackets: where 95 % of resampled image sets fall"]
+def _render(found: Evaluation) -> str:
+    """A table for each part: a row for each node, a column for each figure."""
+    parts = [f"measured against {found.truth}; in brackets: 95 % interval over resampled sets of images"]
     if found.human:
         parts.append(
-            f"{found.human} of these images carry human labels in the data set, which what merges and what is kept "
-            "hold too: measure machines on an audit split."
+            f"{found.human} of these images have human labels in the data set, so merged and kept annotations include "
+            "them: measure machines on an audit split."
         )
     if found.notes:
         parts.append("\n".join(found.notes))
@@ -60,7 +71,7 @@ def render(found: Evaluation) -> str:
         parts.append("\n".join(_table(part, [figure for figure in found.figures if figure.part == part])))
     if not found.figures:
         images = "this image" if found.images == 1 else f"these {found.images} images"
-        parts.append(f"There is nothing to compare: the truth has no box, caption, word or description of {images}.")
+        parts.append(f"There is nothing to compare: the truth has no box, caption, word or description in {images}.")
     return "\n\n".join(parts)
 
 
@@ -84,7 +95,7 @@ def _cell(figure: Figure) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN."""
+    """NaN becomes None, because JSON has no NaN."""
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     if isinstance(value, list):

@@ -1,6 +1,6 @@
-"""Fit how the scores of several detectors become one, to what people drew: a logistic regression.
+"""Fits a logistic regression that makes one score of several detectors' scores, to boxes that people drew.
 
-Every prediction its scale and its floor are fitted to comes from a regression that has not seen its image.
+Its scale and its floor are fitted to out-of-fold predictions: each from a regression that did not see the image.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 FOLDS = 5
-MIN_RIGHT = 20  # right boxes below which a regression would learn noise: then the curves alone are fitted
+MIN_RIGHT = 20  # with fewer right boxes a regression would fit noise, so only the curves are fitted
 Found = Mapping[str, Mapping[str, Sequence[Detection]]]  # by detector, by image
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What a fit said of the boxes of images it had not seen: scores, which were right, and of how many objects."""
+class HeldOut:
+    """Out-of-fold predictions: the scores of boxes, which boxes were right, and the number of true objects."""
 
     scores: Floats
     right: Bools
@@ -38,7 +38,7 @@ class Held:
 
 
 def fit_curves(truth: Mapping[str, TruthImage], found: Found) -> Calibration:
-    """A curve for each detector that drew a box on these images."""
+    """A curve for each detector that has a box in these images."""
     curves = {}
     for name in sorted(found):
         scores, right, _ = scored(truth, {image: found[name][image] for image in truth if image in found[name]})
@@ -47,8 +47,8 @@ def fit_curves(truth: Mapping[str, TruthImage], found: Found) -> Calibration:
     return Calibration(curves)
 
 
-def fit_fusion(truth: Mapping[str, TruthImage], found: Found) -> tuple[Calibration, Held | None]:
-    """Curves and, with two detectors or more and enough labels, a fusion; and its scores on images it had not seen."""
+def fit_fusion(truth: Mapping[str, TruthImage], found: Found) -> tuple[Calibration, HeldOut | None]:
+    """Fits curves, and a fusion if there are two detectors and enough labels; with the fusion's out-of-fold scores."""
     curves = fit_curves(truth, found)
     producers = curves.producers
     if len(producers) < 2:
@@ -60,9 +60,9 @@ def fit_fusion(truth: Mapping[str, TruthImage], found: Found) -> tuple[Calibrati
     out_of_fold, right = _out_of_fold(truth, found, producers)
     if not right.any() or right.all():
         return curves, None
-    # Platt's scaling by what was not seen: two numbers that fold into the regression and keep its order.
+    # Platt scaling on out-of-fold logits: two numbers that go into the regression and keep the order of scores.
     slope, offset = _platt(out_of_fold, right)
-    held = Held(_sigmoid(slope * out_of_fold + offset), right, _objects(truth))
+    held = HeldOut(_sigmoid(slope * out_of_fold + offset), right, _objects(truth))
     coefficients, intercept = slope * model.coefficients, slope * model.intercept + offset
     fusion = FittedFusion(producers, coefficients, intercept, _best_floor(held))
     return Calibration(curves.curves, fusion), held
@@ -72,8 +72,8 @@ def _objects(truth: Mapping[str, TruthImage]) -> int:
     return sum(not thing.crowd for image in truth.values() for thing in image.objects)
 
 
-def _best_floor(held: Held) -> float:
-    """The score from which on F1 is highest."""
+def _best_floor(held: HeldOut) -> float:
+    """The score floor with the highest F1."""
     order = np.argsort(-held.scores, kind="stable")
     scores, right = held.scores[order], np.cumsum(held.right[order])
     last = np.append(scores[1:] < scores[:-1], True)  # equal scores are kept or dropped together
@@ -82,6 +82,7 @@ def _best_floor(held: Held) -> float:
 
 
 def _out_of_fold(truth: Mapping[str, TruthImage], found: Found, producers: Sequence[str]) -> tuple[Floats, Bools]:
+    """(logits, right) of all clusters, each from a fit without the image's fold."""
     folds = np.array([zlib.crc32(name.encode()) % FOLDS for name in sorted(truth)])
     scores, right = [np.zeros(0)], [np.zeros(0, np.bool_)]
     for fold in range(FOLDS):
@@ -100,7 +101,7 @@ def _out_of_fold(truth: Mapping[str, TruthImage], found: Found, producers: Seque
 
 
 class _Clusters:
-    """The clusters consensus makes of calibrated boxes, as features, and which of them are right."""
+    """The clusters that consensus makes of calibrated boxes: their features, and which of them are right."""
 
     def __init__(self, truth: Mapping[str, TruthImage], found: Found, curves: Calibration) -> None:
         consensus = Consensus()

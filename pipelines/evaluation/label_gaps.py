@@ -1,7 +1,7 @@
-"""Labels that only one side has: the truth's that no detector gave, and those given that the truth does not know.
+"""Finds labels that only one side has: in the truth but not predicted, or predicted but not in the truth.
 
-Boxes of the former count as missed and boxes of the latter are not measured, however well they lie: a detector that
-says "television" finds no "tv".
+Boxes of the former count as missed and boxes of the latter are not measured, even if they lie in the right place: a
+detector that predicts "television" does not find a "tv".
 """
 
 from __future__ import annotations
@@ -17,28 +17,29 @@ from specialists.english import SYNONYMS
 EXAMPLES = 5
 
 
-def label_gaps(truth: Mapping[str, TruthImage], given: Iterable[Mapping[str, Sequence[Detection]]]) -> list[str]:
-    """A sentence for each side that has labels of its own. `given`: what each detector gave, by image."""
+def label_gaps(truth: Mapping[str, TruthImage], predicted: Iterable[Mapping[str, Sequence[Detection]]]) -> list[str]:
+    """A sentence for each side that has labels of its own. predicted: the boxes of each detector, by image."""
     true = Counter(plain_label(one.label) for image in truth.values() for one in image.objects if not one.crowd)
-    said = Counter(
-        plain_label(one.label) for found in given for image, some in found.items() if image in truth for one in some
+    given = Counter(
+        plain_label(one.label) for found in predicted for image, some in found.items() if image in truth for one in some
     )
-    if not true or not said:
+    if not true or not given:
         return []
-    missed = Counter({label: number for label, number in true.items() if label not in said})
-    strange = Counter({label: number for label, number in said.items() if label not in true})
-    answer = []
+    missed = Counter({label: number for label, number in true.items() if label not in given})
+    extra = Counter({label: number for label, number in given.items() if label not in true})
+    notes = []
     if missed:
-        told = _examples(missed, {label: near for label in missed if (near := nearest(label, strange))})
-        answer.append(f"No node gave {_labels(missed)} of the truth on these images; they count as missed: {told}.")
-    if strange:
-        told = _examples(strange, {})
-        answer.append(f"The truth does not have {_labels(strange)} that nodes gave; they are not measured: {told}.")
-    return answer
+        near = {label: other for label in missed if (other := nearest(label, extra))}
+        examples = _examples(missed, near)
+        notes.append(f"No node predicted {_labels(missed)} of the truth; their boxes count as missed: {examples}.")
+    if extra:
+        examples = _examples(extra, {})
+        notes.append(f"The truth lacks {_labels(extra)} that nodes predicted; they are not measured: {examples}.")
+    return notes
 
 
 def nearest(label: str, among: Collection[str]) -> str:
-    """The name that means the same, or is written nearly the same; '' for none."""
+    """The label in `among` that is a synonym or is spelled nearly the same; '' if there is none."""
     same = {plain_words(label), *SYNONYMS.get(plain_words(label), ())}
     for other in among:
         if plain_words(other) in same or plain_words(label) in SYNONYMS.get(plain_words(other), ()):
@@ -51,7 +52,7 @@ def _labels(found: Mapping[str, int]) -> str:
 
 
 def _examples(found: Counter[str], near: Mapping[str, str]) -> str:
-    """Those with a near name first: they are the ones to mend."""
+    """Labels with a near one first, because those can be fixed."""
     order = sorted(found, key=lambda label: (label not in near, -found[label], label))
-    told = [f"'{name}' ({found[name]:,}{f', nearest {near[name]!r}' if name in near else ''})" for name in order]
-    return ", ".join(told[:EXAMPLES]) + (f" and {len(told) - EXAMPLES} more" if len(told) > EXAMPLES else "")
+    parts = [f"'{name}' ({found[name]:,}{f', nearest {near[name]!r}' if name in near else ''})" for name in order]
+    return ", ".join(parts[:EXAMPLES]) + (f" and {len(parts) - EXAMPLES} more" if len(parts) > EXAMPLES else "")

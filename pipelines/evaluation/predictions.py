@@ -1,4 +1,4 @@
-"""What nodes said of the images that are measured, in the form model/evaluate takes it."""
+"""The answers of nodes for the images that are measured, in the types that model/evaluate takes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from specialists.label_grounder import all_names, named
 NMS_IOU = 0.5
 
 
-def answers(dataset: Dataset, wanted: set[str]) -> Iterator[tuple[CurrentNode, Rows]]:
+def predictions(dataset: Dataset, wanted: set[str]) -> Iterator[tuple[CurrentNode, Rows]]:
+    """Each node over images, with its rows of the wanted images."""
     for node in dataset.nodes:
         if node.over == "images":
             paths = dataset.files(node.folder).values()
@@ -31,9 +32,10 @@ def answers(dataset: Dataset, wanted: set[str]) -> Iterator[tuple[CurrentNode, R
             yield node, {row["image_id"]: row for table in tables for row in table.to_pylist()}
 
 
-def with_what_it_names(kind: str, rows: Rows, given: Rows) -> Rows:
-    """Phrases with the texts they are part of and the regions they name, which are other nodes'; texts of regions with
-    what became of these.
+def with_referenced(kind: str, rows: Rows, given: Rows) -> Rows:
+    """The rows with the annotations of other nodes that they refer to: texts and regions of phrases, regions of texts.
+
+    given: the whole record.
     """
     if kind == "phrases":
         return {name: {**given[name], "phrases": row["phrases"]} for name, row in rows.items() if name in given}
@@ -51,12 +53,12 @@ def _all_regions(row: Row, given: Row | None) -> list[Row]:
 
 
 def certainty(item: Row) -> float:
-    """What people said carries no score."""
+    """The score; 1 for annotations by people, which have none."""
     return 1.0 if item["score"] is None else float(item["score"])
 
 
 def detections(rows: Rows, node: CurrentNode | None = None) -> dict[str, list[Detection]]:
-    """Objects. Of a detector all its boxes; of what merges them those that were not merged into another."""
+    """The objects of each image: all boxes of a detector, or those not merged into another if `node` merges boxes."""
     detector = node is not None and "regions" not in node.gives
     return {
         image_id: [
@@ -69,7 +71,7 @@ def detections(rows: Rows, node: CurrentNode | None = None) -> dict[str, list[De
 
 
 def without_duplicates(found: Mapping[str, list[Detection]], iou: float = NMS_IOU) -> dict[str, list[Detection]]:
-    """The boxes as consensus takes them up: of one label and image, the best of those that overlap."""
+    """Non-maximum suppression within an image and label, as consensus does it before it merges."""
     flat = [(image, one) for image in sorted(found) for one in found[image]]
     numbers: dict[tuple[str, str], int] = {}
     group = np.array([numbers.setdefault((i, plain_words(one.label)), len(numbers)) for i, one in flat], np.int64)
@@ -83,11 +85,11 @@ def without_duplicates(found: Mapping[str, list[Detection]], iou: float = NMS_IO
     return answer
 
 
-# --- what is said of regions ----------------------------------------------------------------------
+# --- texts of regions, phrases ----------------------------------------------------------------------
 
 
 def descriptions(row: Row) -> list[Described]:
-    """Brief texts machines wrote of objects, each with its region's box and score."""
+    """The brief texts of objects by machines, with the box and the score of their region."""
     regions = {region["id"]: region for region in row["regions"] if region["kind"] == "object"}
     return [
         Described(row_box(regions[text["region_id"]]), text["text"], certainty(regions[text["region_id"]]))
@@ -96,15 +98,16 @@ def descriptions(row: Row) -> list[Described]:
     ]
 
 
-class Meant(NamedTuple):
-    """A phrase that names the label of true objects: the regions it names, the surest first, and these objects."""
+class LabelPhrase(NamedTuple):
+    """A phrase that names the label of true objects. regions: those it refers to, highest score first. things: the true
+    objects of the label."""
 
     regions: list[Row]
     things: list[Truth]
 
 
-def phrases_of_labels(truth: TruthImage, row: Row) -> Iterator[Meant]:
-    """By the names and synonyms the label grounder knows."""
+def phrases_of_labels(truth: TruthImage, row: Row) -> Iterator[LabelPhrase]:
+    """The phrases that name a label of the truth, by the names and synonyms that the label grounder knows."""
     objects: dict[str, list[Region]] = defaultdict(list)
     for thing in truth.objects:
         if not thing.crowd:
@@ -119,4 +122,4 @@ def phrases_of_labels(truth: TruthImage, row: Row) -> Iterator[Meant]:
             label = plain_words(meant[0].label)
             found = [regions[name] for name in phrase["region_ids"] if name in regions]
             found.sort(key=lambda region: -certainty(region))
-            yield Meant(found, [thing for thing in truth.objects if plain_words(thing.label) == label])
+            yield LabelPhrase(found, [thing for thing in truth.objects if plain_words(thing.label) == label])

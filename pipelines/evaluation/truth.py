@@ -1,6 +1,6 @@
-"""What people said of images, to measure with: labels of the audit split, or a COCO json that was never ingested.
+"""People's labels to measure with: those of the audit images, or a COCO json that was never ingested.
 
-Only this file and the commands that measure read `truth/`. Boxes are upright pixels, as everywhere.
+Only this file and the commands that measure read the folder `truth/`. Boxes are in pixels of the upright image.
 """
 
 from __future__ import annotations
@@ -36,54 +36,57 @@ _NOTHING: Row = {name: [] for name in ANNOTATIONS}
 
 @dataclass(slots=True)
 class Truths:
-    """By image id. `told` is the sentence that says what truth this is; an image may be true to hold nothing.
-    `notes` are sentences on what of it was left out.
+    """People's labels by image id. An image is in a kind's dict if people labelled that kind in it, even if they found
+    nothing.
 
-    An image of which nobody was asked is in none of the four.
+    description: which truth this is, as a part of a sentence. notes: sentences on labels that were left out.
+    descriptions: of regions.
     """
 
-    told: str
+    description: str
     notes: list[str] = field(default_factory=list)
     objects: dict[str, TruthImage] = field(default_factory=dict)
     captions: dict[str, list[str]] = field(default_factory=dict)
     words: dict[str, list[Word]] = field(default_factory=dict)
-    descriptions: dict[str, list[Described]] = field(default_factory=dict)  # of regions
+    descriptions: dict[str, list[Described]] = field(default_factory=dict)
 
-    def add(self, image_id: str, width: int, height: int, said: Row, asked: Collection[str] = KINDS) -> None:
-        if "objects" in asked:
-            self.objects[image_id] = TruthImage(width, height, [_truth(region) for region in _objects(said)])
-        if "captions" in asked:
-            self.captions[image_id] = _captions(said)
-        if "words" in asked:
-            self.words[image_id] = _words(said)
-        if "descriptions" in asked:
-            self.descriptions[image_id] = _descriptions(said)
+    def add(self, image_id: str, width: int, height: int, labels: Row, kinds: Collection[str] = KINDS) -> None:
+        """kinds: what people labelled in this image."""
+        if "objects" in kinds:
+            self.objects[image_id] = TruthImage(width, height, [_truth(region) for region in _objects(labels)])
+        if "captions" in kinds:
+            self.captions[image_id] = _captions(labels)
+        if "words" in kinds:
+            self.words[image_id] = _words(labels)
+        if "descriptions" in kinds:
+            self.descriptions[image_id] = _descriptions(labels)
 
     def images(self) -> set[str]:
         return {*self.objects, *self.captions, *self.words, *self.descriptions}
 
 
-def _objects(said: Row) -> list[Row]:
-    return [region for region in said["regions"] if region["kind"] == "object" and not region["merged_into"]]
+def _objects(labels: Row) -> list[Row]:
+    return [region for region in labels["regions"] if region["kind"] == "object" and not region["merged_into"]]
 
 
-def _captions(said: Row) -> list[str]:
-    texts = [text for text in said["texts"] if text["score"] is None]  # what somebody on the web wrote is no truth
+def _captions(labels: Row) -> list[str]:
+    """Brief captions by people. Texts with a score come with the image from the web and are no truth."""
+    texts = [text for text in labels["texts"] if text["score"] is None]
     return [text["text"] for text in texts if text["granularity"] == "brief"]
 
 
-def _words(said: Row) -> list[Word]:
-    """Print that nobody read is a word nobody is asked for."""
-    boxes = {region["id"]: row_box(region) for region in said["regions"] if region["kind"] == "text"}
-    read = [item for item in said["region_texts"] if item["region_id"] in boxes]
+def _words(labels: Row) -> list[Word]:
+    """Printed words. A text region without a transcription is illegible: reading it is neither right nor wrong."""
+    boxes = {region["id"]: row_box(region) for region in labels["regions"] if region["kind"] == "text"}
+    read = [item for item in labels["region_texts"] if item["region_id"] in boxes]
     words = [Word(item["text"], boxes[item["region_id"]]) for item in read]
     unread = boxes.keys() - {item["region_id"] for item in read}
     return words + [Word("", box, legible=False) for name, box in boxes.items() if name in unread]
 
 
-def _descriptions(said: Row) -> list[Described]:
-    boxes = {region["id"]: row_box(region) for region in _objects(said)}
-    brief = [text for text in said["region_texts"] if text["granularity"] == "brief"]
+def _descriptions(labels: Row) -> list[Described]:
+    boxes = {region["id"]: row_box(region) for region in _objects(labels)}
+    brief = [text for text in labels["region_texts"] if text["granularity"] == "brief"]
     return [Described(boxes[text["region_id"]], text["text"]) for text in brief if text["region_id"] in boxes]
 
 
@@ -92,48 +95,50 @@ def _truth(region: Row) -> Truth:
 
 
 def find_truth(dataset: Dataset, instances: str = "", captions: str = "", split: str = "audit-test") -> Truths:
-    """A COCO json if one is named, else the audit images of this split."""
+    """The labels in the COCO json `instances`, or those of the audit images of `split` if no json is given."""
     if captions and not instances:
-        raise ConfigError("--captions goes with --truth: give the COCO json of the images too.")
+        raise ConfigError("--captions is given without --truth: give the COCO json of the images with --truth too.")
     return coco_truth(dataset, instances, captions) if instances else audit_truth(dataset, split)
 
 
+# --- audit images --------------------------------------------------------------------------------
+
+
 def audit_truth(dataset: Dataset, split: str) -> Truths:
-    """Of the audit images that are placed. ConfigError where there are none."""
+    """The labels of the audit images that are in shards. ConfigError if there are no images or no labels."""
     if split not in AUDIT:
         raise unknown("split", split, AUDIT)
     wanted = {"audit-fit", "audit-test"} if split == "audit" else {split}
     found = Truths("")
-    images = [(row, said.get(row["image_id"], _NOTHING)) for rows, said in _shards(dataset) for row in rows]
-    speaking = _speaking(images)
-    there = [(row, said) for row, said in images if row["split"] in wanted]
-    for row, said in there:
-        asked = [kind for kind in KINDS if speaking[kind] & _sources(row)]
-        found.add(row["image_id"], row["width"], row["height"], said, asked)
-    if not there:
+    images = [(row, labels.get(row["image_id"], _NOTHING)) for rows, labels in _shards(dataset) for row in rows]
+    labelled = _sources_by_kind(images)
+    audit = [(row, labels) for row, labels in images if row["split"] in wanted]
+    for row, labels in audit:
+        kinds = [kind for kind in KINDS if labelled[kind] & _sources(row)]
+        found.add(row["image_id"], row["width"], row["height"], labels, kinds)
+    if not audit:
         raise ConfigError(
             f"'{dataset.url}' has no {split} images to measure with: set ingest.audit in the recipe of a new data set, "
             "or give --truth instances.json."
         )
     if not found.images():
         raise ConfigError(
-            f"Nobody labelled the {len(there)} {split} images of '{dataset.url}': add a source with labels of people "
+            f"Nobody labelled the {len(audit)} {split} images of '{dataset.url}': add a source with labels of people "
             "(coco:), or give --truth instances.json."
         )
-    silent = len(there) - len(found.images())
-    found.told = f"what people said of the {len(found.images())} {split} images"
-    found.told += f" ({silent} more are of sources without labels)" if silent else ""
+    unlabelled = len(audit) - len(found.images())
+    found.description = f"people's labels of {len(found.images())} {split} images"
+    found.description += f" ({unlabelled} more are from sources without labels)" if unlabelled else ""
     return found
 
 
-def _speaking(images: Iterable[tuple[Row, Row]]) -> dict[str, set[str]]:
-    """Of each kind of truth the sources that tell any: where these tell none of an image, there is none."""
+def _sources_by_kind(images: Iterable[tuple[Row, Row]]) -> dict[str, set[str]]:
+    """For each kind of label, the sources that have any: an image of theirs without one has none to find."""
     answer: dict[str, set[str]] = {kind: set() for kind in KINDS}
-    for row, said in images:
-        for kind, found in zip(
-            KINDS, (_objects(said), _captions(said), _words(said), _descriptions(said)), strict=True
-        ):
-            if found:
+    for row, labels in images:
+        found = (_objects(labels), _captions(labels), _words(labels), _descriptions(labels))
+        for kind, some in zip(KINDS, found, strict=True):
+            if some:
                 answer[kind] |= _sources(row)
     return answer
 
@@ -142,70 +147,72 @@ def _sources(row: Row) -> set[str]:
     return {source["source"] for source in row["sources"]}
 
 
-def _shards(dataset: Dataset) -> Iterator[tuple[list[dict[str, Any]], dict[str, Row]]]:
-    """Of each shard its images and, by image, what lies in truth/."""
-    commits = Commits(dataset.storage, IMAGES)
-    for shard, revision in enumerate(commits.revisions()):
-        files = commits.record(shard, int(revision)).files
-        images = TableReader(
-            dataset.storage, files["data"].path, ["image_id", "width", "height", "split", "sources"]
-        ).read()
-        said = TableReader(dataset.storage, files["truth"].path).read().to_pylist() if "truth" in files else []
-        yield images.to_pylist(), {row["image_id"]: row for row in said}
+def _shards(dataset: Dataset) -> Iterator[tuple[list[Row], dict[str, Row]]]:
+    """For each shard its image rows, and the labels in truth/ by image id."""
+    columns = ["image_id", "width", "height", "split", "sources"]
+    for record in Commits(dataset.storage, IMAGES).latest_records():
+        files = record.files
+        images = TableReader(dataset.storage, files["data"].path, columns).read().to_pylist()
+        labels = TableReader(dataset.storage, files["truth"].path).read().to_pylist() if "truth" in files else []
+        yield images, {row["image_id"]: row for row in labels}
+
+
+# --- a COCO json -----------------------------------------------------------------------------------
 
 
 def coco_truth(dataset: Dataset, instances: str, captions: str = "") -> Truths:
-    """Of the images that a COCO json names like one of their sources, see pipelines.evaluation.truth_names.
+    """The labels of a COCO json, for the images whose names match (truth_names.py). ConfigError if none matches.
 
-    Labels made on an image of another size than the upright one are left out, and counted in `told`.
+    An image whose size in the json is not that of the upright image is left out; the description counts these.
     """
     left_out: Counter[str] = Counter()
     rows = CocoRows(resolve_source(instances)[0], captions and resolve_source(captions)[0], Counter(), words=True)
     photos = list(rows.photos())
-    matched = match_names([photo.name for photo in photos], _placed(dataset))
-    found, strange = Truths(""), 0
-    said: dict[str, list[Upright]] = {}
+    names = [photo.name for photo in photos]
+    matched = match_names(names, _image_rows(dataset))
+    found, other_size = Truths(""), 0
+    labels: dict[str, list[Upright]] = {}
     images: dict[str, Row] = {}
     for number, image in sorted(matched.images.items()):
         images[image["image_id"]] = image
         try:
-            said.setdefault(image["image_id"], []).append(_upright(photos[number], image, left_out))
+            labels.setdefault(image["image_id"], []).append(_upright(photos[number], image, left_out))
         except ImageError:
-            strange += 1
-    for image_id, several in said.items():
-        fullest = max(several, key=lambda one: sum(map(len, one.labels.values())))  # of the names of one image
+            other_size += 1
+    for image_id, several in labels.items():  # several names may match one image
+        fullest = max(several, key=lambda one: sum(map(len, one.labels.values())))
         found.add(image_id, images[image_id]["width"], images[image_id]["height"], fullest.labels)
-    without = _without_image(matched, [photo.name for photo in photos], strange)
+    missing = _left_out_images(matched, names, other_size)
     if not found.objects:
-        why = f": {'; '.join(without)}" if without else ""
+        why = f" ({'; '.join(missing)})" if missing else ""
         raise ConfigError(f"'{instances}' names none of the images of '{dataset.url}'{why}: are these the right two?")
-    images_ = "1 image" if len(found.objects) == 1 else f"{len(found.objects)} images"
-    found.told = "; ".join([f"'{instances}' on {images_}", *without])
+    count = "1 image" if len(found.objects) == 1 else f"{len(found.objects)} images"
+    found.description = "; ".join([f"'{instances}' on {count}", *missing])
     found.notes = [*rows.notes(), *(f"'{instances}': left out as {why}: {n} of them." for why, n in left_out.items())]
     return found
 
 
-def _without_image(matched: Matched, names: Sequence[str], strange: int) -> list[str]:
-    """Why images of the json are not measured on."""
-    parts = [f"{len(matched.unknown)} it names are not in the data set"] if matched.unknown else []
+def _left_out_images(matched: Matched, names: Sequence[str], other_size: int) -> list[str]:
+    """Why images of the json are left out: a count for each reason, some with an example."""
+    parts = [f"{len(matched.unknown)} of its images are not in the data set"] if matched.unknown else []
     if matched.ambiguous:
         example = short(names[matched.ambiguous[0]])
-        parts.append(f"{len(matched.ambiguous)} could mean several images and are left out, such as {example}")
+        parts.append(f"{len(matched.ambiguous)} match several images and are left out, such as {example}")
     if matched.base_name_only:
         number, path = next(iter(matched.base_name_only.items()))
         example = f"{short(names[number])} and '{path}'"
-        parts.append(f"{len(matched.base_name_only)} have only their base name in common with an image ({example})")
-    return [*parts, *([f"{strange} are of another size there"] if strange else [])]
+        parts.append(f"{len(matched.base_name_only)} match an image only by their base name ({example})")
+    return [*parts, *([f"{other_size} have another size in the json"] if other_size else [])]
 
 
 def _upright(photo: Photo, image: Row, left_out: Counter[str]) -> Upright:
-    """ImageError where its boxes were drawn on another size."""
+    """The labels on the upright image. ImageError if they were drawn on an image of another size."""
     header = Header("", image["width"], image["height"])
     found = upright(label_columns(photo.labels), "upright", (photo.width, photo.height), header)
     left_out.update(found.left_out)
     return found
 
 
-def _placed(dataset: Dataset) -> Iterator[Row]:
+def _image_rows(dataset: Dataset) -> Iterator[Row]:
     for path in dataset.files(IMAGES).values():
         yield from TableReader(dataset.storage, path, ["image_id", "width", "height", "sources"]).read().to_pylist()

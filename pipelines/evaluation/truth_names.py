@@ -1,7 +1,7 @@
-"""Which image of a data set a name in somebody's json means: the one whose path has the longest end in common.
+"""Matches the image names in a COCO json to images of a data set, by the longest common end of their paths.
 
-Frames of several videos are all called 0001.jpg, so a base name alone decides nothing: either the whole name is an end
-of the path, or a folder agrees too. A release names its images by their ids: such names mean exactly these.
+Frames of several videos may all be called 0001.jpg, so a base name alone is not enough: either the whole name must be
+the end of the path, or a folder must agree too. A name that is an image id matches that image, as in a release.
 """
 
 from __future__ import annotations
@@ -22,26 +22,29 @@ Parts = tuple[str, ...]
 
 @dataclass(slots=True)
 class Matched:
-    """`images`: {number of the name: its image}. The others by why they have none: numbers of names."""
+    """images: {index of the name: its image}. The other fields hold the indices of names without an image, by reason.
+
+    base_name_only: with the path that has this base name.
+    """
 
     images: dict[int, Image] = field(default_factory=dict)
     unknown: list[int] = field(default_factory=list)
     ambiguous: list[int] = field(default_factory=list)
-    base_name_only: dict[int, str] = field(default_factory=dict)  # and the path that ends so
+    base_name_only: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Path:
     parts: Parts
-    whole: int  # how many parts a name cannot go beyond, because there are no folders above: those inside a tar
+    inside: int  # parts inside a container such as a tar: no folder above them can agree
     image: Image
 
 
 def match_names(names: Sequence[str], images: Iterable[Image]) -> Matched:
-    """`images`: rows with image_id and sources."""
+    """images: rows with image_id and sources. A name with a longer common end takes an image from a shorter one."""
     by_base, by_id = _index(images)
-    answer, best = Matched(), dict[int, tuple[int, list[_Path]]]()
-    claims: dict[Parts, list[tuple[int, int]]] = defaultdict(list)  # of each path: how long an end, by which name
+    answer, best = Matched(), dict[int, _Best]()
+    claims: dict[Parts, list[tuple[int, int]]] = defaultdict(list)  # for each path: (length, index of the name)
     for number, name in enumerate(names):
         parts = _parts(plain_path(name))
         if not parts:
@@ -54,27 +57,31 @@ def match_names(names: Sequence[str], images: Iterable[Image]) -> Matched:
         rivals = [claim for path in paths for claim in claims[path.parts] if claim[1] != number and claim[0] >= length]
         if len({path.image["image_id"] for path in paths}) > 1 or any(claim[0] == length for claim in rivals):
             answer.ambiguous.append(number)
-        elif rivals:  # another name means it more exactly
+        elif rivals:  # another name matches this image better
             answer.unknown.append(number)
         else:
             answer.images[number] = paths[0].image
     return answer
 
 
+_Best = tuple[int, list[_Path]]  # the longest common end, and the paths that have it
+
+
 def _claim(
     number: int,
     parts: Parts,
     paths: Sequence[_Path],
-    best: dict[int, tuple[int, list[_Path]]],
+    best: dict[int, _Best],
     claims: dict[Parts, list[tuple[int, int]]],
     answer: Matched,
 ) -> None:
+    """Finds the paths with the longest common end for one name, or the reason why there is none."""
     lengths = [_common_end(parts, path.parts) for path in paths]
     length = max(lengths, default=0)
     longest = [path for path, one in zip(paths, lengths, strict=True) if one == length]
     if not longest:
         answer.unknown.append(number)
-    elif length == 1 and len(parts) > 1 and not any(path.whole == 1 for path in longest):
+    elif length == 1 and len(parts) > 1 and not any(path.inside == 1 for path in longest):
         answer.base_name_only[number] = "/".join(longest[0].parts[-2:])
     else:
         best[number] = (length, longest)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from engine.component import RESOURCES, Output
 from engine.config.catalog import check_options, defaults_of, options_of, resolve
-from engine.config.values import shown
+from engine.config.values import as_written
 from engine.errors import ConfigError
 from engine.keys import stable_hash
 from engine.records.assemble import assemble
@@ -49,14 +49,14 @@ def rules_of(recipe: Recipe) -> list[NamedRule]:
     for item in recipe.filter:
         if isinstance(item, dict) and len(item) != 1:
             raise ConfigError(
-                f"A filter is 'name' or '{{name: {{options}}}}', not {shown(item)}: indent options below their rule."
+                f"A filter is 'name' or '{{name: {{options}}}}', not {as_written(item)}: indent the options of a rule."
             )
         name, given = (item, {}) if isinstance(item, str) else next(iter(item.items()))
         _, rule = resolve("filter", name, CATALOG)
         reads(rule)  # is it a rule at all?
         if given is not None and not isinstance(given, Mapping):
             example = "".join(f", such as {{{option}: ..}}" for option in list(options_of(rule))[:1])
-            raise ConfigError(f"Filter '{name}' is given {shown(given)}: expected options by name{example}.")
+            raise ConfigError(f"Filter '{name}' is given {as_written(given)}: expected options by name{example}.")
         answer.append((name, rule, _checked(name, rule, given or {})))
     return answer
 

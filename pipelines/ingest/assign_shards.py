@@ -1,7 +1,7 @@
 """The last step of ingest: puts every distinct image into a shard, in listing order and for good.
 
-An exact duplicate becomes another source of its image. If a source later lists an image again, with other labels, or
-no more, its shard gets a later revision; images never move to another shard.
+An exact duplicate becomes another source of its image. When a source later adds, changes or removes labels of an image,
+its shard gets a new revision. Images never move to another shard.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipelines.recipe import Recipe
 
 
 def assign_shards(storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> list[str]:
-    """Puts new images into shards and updates the sources and labels of those in one.
+    """Puts new images into shards, and updates the sources and labels of images that are in one.
 
     `node`: the probe. Returns sentences on what changed in the sources since the last time.
     """
@@ -39,7 +39,7 @@ def assign_shards(storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> l
 
 
 class _Attempt:
-    """Takes what was probed but not assigned yet, and what changed between the last listing applied and the latest."""
+    """One attempt to assign the inputs that were probed since, and to apply the latest listing to images/."""
 
     def __init__(self, storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> None:
         self.storage, self.recipe = storage, recipe
@@ -84,7 +84,7 @@ class _Attempt:
         return True
 
     def _applied_listing(self) -> Listing | None:
-        """The listing that images/ agrees with; None if it is unknown because its files were removed."""
+        """The latest listing that was applied to images/; None if its files were removed."""
         number = len(self.applied.revisions()) - 1
         if number < 0:
             return Listing()
@@ -95,7 +95,7 @@ class _Attempt:
         return listing if listing.made_of == record.inputs else None
 
     def _record_listing(self) -> None:
-        """Replaces records from this number on: those belong to listings that were removed."""
+        """Records the listing as applied. Removes records with later numbers: their listings do not exist any more."""
         number = self.listing.number
         for other in range(number, len(self.applied.revisions())):
             self.storage.remove(f"{self.applied.folder}/{record_name(other, 0)}")
@@ -104,7 +104,7 @@ class _Attempt:
     def _rows(
         self, changed: Mapping[Key, tuple[Position, str]], columns: Sequence[str] | None = None
     ) -> Iterator[ProbedRow]:
-        """Images among the new inputs, and among changed ones that a source lists again."""
+        """The images in chunks that are not assigned yet, and those of changed inputs that a source lists again."""
         new = set(self.todo)
         again = {key for key, (position, image) in changed.items() if image and position[0] not in new}
         again = {key for key in again if self.listing.state(key) in HELD}

@@ -28,6 +28,9 @@ def committed_folders(storage: Storage) -> list[str]:
 
 
 def latest_revision(storage: Storage) -> int:
-    """The highest revision in the whole data set. A higher one makes everything stale that was made from older ones."""
+    """The highest revision in the whole data set.
+
+    A commit with a higher one makes everything stale that was made from earlier revisions of its shard.
+    """
     revisions = (Commits(storage, name).revisions().max(initial=0) for name in committed_folders(storage))
     return max(map(int, revisions), default=0)

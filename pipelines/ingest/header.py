@@ -78,5 +78,5 @@ def _has_images(storage: Storage) -> bool:
 
 
 def _draw_of(audit: Mapping[str, Any]) -> tuple[float, int, bool]:
-    """What decides the split of an image. The audit list may move or grow: its lines are compared with the splits."""
+    """The options that decide how images are split. Of the audit list only its presence counts: it may move or grow."""
     return audit.get("fraction", 0.0), audit.get("seed", 0), bool(audit.get("list"))

@@ -49,7 +49,7 @@ class ImageShards:
         return answer
 
     def add(self, row: ProbedRow) -> bool:
-        """Adds an input to its image. An image that its source no longer lists gets into no new shard."""
+        """Adds an input to its image. Skips an image that is in no shard and that its source no longer lists."""
         name, one = row["image_id"], self.probed.input(row)
         if name in self.filling:
             self.filling[name].append(one)
@@ -74,7 +74,7 @@ class ImageShards:
         return True
 
     def _commit(self, shard: int, revision: int, images: Sequence[LabelledImage], old: Mapping[str, File]) -> bool:
-        """Commits the table and the labels of a shard. `old`: its files before, of which the tar is kept.
+        """Commits the table and the labels of a shard. `old`: the files of its last revision; only the tar is kept.
 
         Human labels of audit images go to truth/, which no specialist and no filter reads.
         """
@@ -88,7 +88,7 @@ class ImageShards:
         return self.commits.commit(Record(shard, revision, files))
 
     def revise(self, changed: Set[tuple[str, str]]) -> bool:
-        """Commits later revisions of the shards whose images changed. `changed`: (source, URI) of changed files."""
+        """Commits new revisions of the shards whose images changed. `changed`: (source, URI) of changed files."""
         self.probed.find(self.affected, changed)
         shards: dict[int, list[str]] = {}
         for name in self.affected:
@@ -106,7 +106,7 @@ class ImageShards:
         return True
 
     def _merged_again(self, name: str, before: LabelledImage) -> LabelledImage:
-        """An image whose only file now holds another image cannot be read, so its split becomes `held`."""
+        """The image merged from its inputs of now. If its only file now holds another image, its split is `held`."""
         inputs = self.probed.of(name)
         lost = not is_relative(before.row["uri"]) and not any(one.state in IN_FORCE for one in inputs)
         files = {(one.row["source"], one.row["uri"]) for one in inputs}
@@ -125,7 +125,7 @@ class ImageShards:
 
 
 def _label_table(images: Sequence[LabelledImage], part: Part) -> pa.Table | None:
-    """A row for each image; None if none has a label of this part."""
+    """The labels that go into this part, a row for each image; None if there are none."""
     columns = [_labels(image, part) for image in images]
     if not any(any(labels.values()) for labels in columns):
         return None
@@ -133,7 +133,7 @@ def _label_table(images: Sequence[LabelledImage], part: Part) -> pa.Table | None
 
 
 def _labels(image: LabelledImage, part: Part) -> LabelColumns:
-    """The image's labels in this part. Truth is what people labelled in images that are not for training."""
+    """The image's labels that go into this part. `truth` has the human labels of images that are not for training."""
     if image.row["split"] == TRAIN:
         return image.labels if part == "labels" else {}
     return {

@@ -69,10 +69,9 @@ class KnownInputs:
         return position
 
     def find(self, source: str, entry: Entry) -> tuple[int, Entry]:
-        """Its position, -1 if it is new.
+        """The position of an input, -1 if it is new, and its entry.
 
-        If an input differs from a known one in other details than its fingerprint, the returned entry has another
-        fingerprint, so that both can be told apart.
+        If only the details of an input differ from those of a known one, its entry gets another fingerprint.
         """
         position = self._positions.get((source, entry.uri, entry.fingerprint), -1)
         if position >= 0 and self._details[position] != details_of(entry):
@@ -81,7 +80,7 @@ class KnownInputs:
         return position, entry
 
     def existing_versions(self, source: str, uri: str) -> list[int]:
-        """Positions of the versions of this file that exist and whose labels hold."""
+        """Positions of the listed versions of this file that had a file and whose labels are in force."""
         if source not in self._by_uri:
             by_uri = self._by_uri[source] = {}
             for position in self.of_source.get(source, ()):
@@ -91,7 +90,7 @@ class KnownInputs:
         return [p for p in found if self.states[p] in IN_FORCE and not NO_FILE.fullmatch(self.keys[p][2])]
 
     def whole(self, source: str, licence: str) -> dict[str, str]:
-        """Containers that were listed to their end and need not be opened again: {version: version as listed}."""
+        """{version: version as listed} of the containers that were listed completely: they need not be opened."""
         listed = [p for p in self.of_source.get(source, ()) if self._details[p][0] == licence]
         found = whole_containers(self.keys[position][2] for position in listed)
         return {without_mark(version): version for version in sorted(found - self._uncounted)}
@@ -102,7 +101,7 @@ def details_of(entry: Entry) -> Details:
 
 
 def _marked(entry: Entry) -> str:
-    """The fingerprint with a digest of the details."""
+    """The fingerprint with a digest of the entry's details added."""
     mark = f"~{stable_hash(list(details_of(entry)))[:8]}"
     if match := IN_CONTAINER.fullmatch(entry.fingerprint):
         return f"{match[1]}{mark}{entry.fingerprint[match.end(1) :]}"

@@ -1,5 +1,6 @@
-"""Adds up, by source, what the probe found about labels: boxes and masks that do not belong to their photo, and photos
-with an EXIF turn whose labels fit both frames.
+"""Adds up, by source, what the probe found about labels.
+
+It finds boxes and masks that do not belong to their photo, and photos with an EXIF turn whose labels fit both frames.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def _with_findings(storage: Storage, probe: Node) -> Iterator[ProbedRow]:
 
 
 def unused_labels(storage: Storage, probe: Node, nodes: Sequence[Node]) -> list[str]:
-    """Sentences about labels of the sources that no node reads, so that no release will hold them."""
+    """Sentences about labels of the sources that no node reads, so no release will contain them."""
     if any(node.reads_labels for node in nodes):
         return []
     people: Counter[str] = Counter()

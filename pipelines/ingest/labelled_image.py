@@ -40,7 +40,7 @@ def _filled(labels: LabelColumns) -> LabelColumns:
 
 
 def merge_inputs(inputs: Sequence[Input], split: str, before: ImageRow | None = None) -> LabelledImage:
-    """The image that all of these inputs gave, in the order of listing. `before`: its row in images/, if it has one.
+    """Merges all inputs that gave one image, in the order of listing. `before`: its row in images/, if there is one.
 
     An image that no source lists any more keeps its sources and its licence, and loses its labels.
     """
@@ -72,7 +72,7 @@ def merge_inputs(inputs: Sequence[Input], split: str, before: ImageRow | None = 
 
 
 def _locator(before: Locator, held: Sequence[ProbedRow]) -> Locator:
-    """Where the image is read from: the same place as before, if a source still lists it there."""
+    """Where to read the image: where it was read before, if a source still lists it there."""
     locators = [locator_of(row) for row in held]
     return before if before in locators or not locators else locators[0]
 

@@ -1,8 +1,8 @@
-"""Turns labels to the upright frame of their photo, once its header was read.
+"""Turns labels into the upright frame of their photo, once its header was read.
 
 Labels come with the frame they were made in: `stored` (as the pixels are in the file), `upright` (after the EXIF turn),
 or `auto`: the one that has the size given with the labels, and upright if both have it, as browsers show photos. A mask
-may be of another frame than its box; then its size precedes its runs (see `sized`).
+may be in another frame than its box; its size is then stored before its runs (see `sized`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Upright:
 
 
 def upright(columns: LabelColumns, frame: str, size: Size, header: Header) -> Upright:
-    """The annotation columns, turned upright. ImageError if they were made on an image of another size.
+    """Turns annotation columns upright. ImageError if they were made on an image of another size.
 
     `frame` and `size`: those that the labels were made on, as in INPUTS; a size of (0, 0) is unknown.
     """

@@ -32,7 +32,7 @@ CHUNK = 2048  # inputs in one table of inputs/
 def list_inputs(
     storage: Storage, sources: Sequence[Mapping[str, Any] | str], on_progress: Callable[[int], None] | None = None
 ) -> int:
-    """Returns the number of new inputs. ConfigError for a source that lists nothing.
+    """Lists all sources and returns the number of new inputs. ConfigError for a source that lists nothing.
 
     `on_progress` is called with the number of inputs seen so far, known ones included. If a source fails on the way,
     its new inputs stay in inputs/, but no record is added to listings/.

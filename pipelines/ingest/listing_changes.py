@@ -1,5 +1,6 @@
-"""Describes what changed in the sources between two listings: files gone, back, rewritten, with another image, or with
-other labels. A file with a new fingerprint must have been probed again before its change can be described.
+"""Describes what changed in the sources between two listings: files that are gone, back, or changed, and new labels.
+
+A file with a new fingerprint must have been probed again before its change can be described.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def _sentence(source: str, kind: str, uris: list[str]) -> str:
 
 
 def count_changes(changes: Mapping[Key, tuple[str, str]]) -> Iterator[str]:
-    """Short counts for a dry run, which reads no images."""
+    """Counts the changes by kind, for a dry run, which reads no images."""
     kinds = {GONE: "gone", MISSING: "missing", WITHDRAWN: "no longer listed", REPLACED: "changed", CURRENT: "back"}
     for state, kind in kinds.items():
         if number := sum(now == state and (now == CURRENT or before in IN_FORCE) for before, now in changes.values()):

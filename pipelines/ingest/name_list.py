@@ -75,7 +75,7 @@ def unmatched_error(path: str, what: str, lines: Collection[str], of: int, uris:
 
 
 def _spellings(line: str) -> Iterator[str]:
-    """The line without quotes, backslashes, file:// or ./, and with the host of a URL in lower case."""
+    """Other spellings of the line: without quotes, backslashes, file:// or ./, and with the host in lower case."""
     bare = line.strip("\"'")
     yield bare
     yield plain_path(bare)

@@ -41,7 +41,7 @@ class Probe:
         self.phash = phash
 
     def load(self) -> None:
-        import fsspec  # noqa: F401  # a first import in threads has raced
+        import fsspec  # noqa: F401  # imported once, before threads use it
 
         forget()  # files may have changed since this process read them
         # Threads help with remote files, where most of the time is waiting, and with pixels. For headers of local files

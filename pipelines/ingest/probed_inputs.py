@@ -1,4 +1,4 @@
-"""Probed inputs by image, for merging again what the sources list of an image that is in a shard.
+"""Reads probed inputs by image, to merge them again when the sources of an image in a shard changed.
 
 Only names and positions are held in memory; rows with their labels are read when needed.
 """
@@ -61,7 +61,7 @@ class ProbedInputs:
         return answer
 
     def find(self, images: Collection[str], files: Set[tuple[str, str]]) -> None:
-        """Looks up the inputs of these images, for `of`, and which images their files and `files` hold, for `now`."""
+        """Looks up the inputs of these images, for `of`, and the images in their files and in `files`, for `now`."""
         if not images and not files:
             return
         found = [(position, key, image) for position, key, image in self._names() if image in images]

@@ -57,7 +57,7 @@ class ListedRow(LabelledRow):
 
 
 class Probed(TypedDict, total=False):
-    """What the probe adds to an input: its annotation columns, upright, come beside these."""
+    """The columns that the probe adds to an input, apart from its upright annotation columns."""
 
     image_id: str
     width: int

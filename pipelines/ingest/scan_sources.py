@@ -32,7 +32,9 @@ TWICE = "an input that is listed twice"
 class _Found:
     """What one source listed in this scan."""
 
-    has_rows: bool = False  # a json or a list has rows, which can be taken out; a folder has files
+    has_rows: bool = (
+        False  # whether its inputs are rows of a json or a list, which may be removed, and not files of a folder
+    )
     missing: set[int] = field(default_factory=set)  # positions of inputs whose file does not exist now
     containers: set[str] = field(default_factory=set)  # hashes of URI and options
     unopened: set[str] = field(default_factory=set)  # the same, of containers that could not be opened
@@ -42,7 +44,7 @@ class _Found:
 
 
 class Scan:
-    """`new_entries` must be exhausted before `states` and `reports` are called.
+    """Scans all sources. Exhaust `new_entries` before you call `states` or `reports`.
 
     `on_progress` is called with the number of inputs seen so far, known ones included.
     """

@@ -11,7 +11,7 @@ from pipelines.ingest.label_report import LabelReport
 
 
 def source_report(storage: Storage, labels: LabelReport) -> dict[str, SourceCounts]:
-    """Counts by source, as of the latest listing, with the labels that the probe left out."""
+    """Counts for each source as of the latest listing, including labels that the probe left out."""
     answer = {name: report.counts() for name, report in read_listing(storage).sources.items()}
     for source, reasons in sorted(labels.left_out.items()):
         left_out = answer.setdefault(source, SourceReport().counts())["left_out"]

@@ -1,4 +1,4 @@
-"""Splits images into those for training and the audit images, kept apart for measuring (`ingest.audit`).
+"""Splits images into those for training and the audit images, which are kept apart for measuring (`ingest.audit`).
 
 Whole groups of near-duplicates are drawn, for good, before images get into shards. Draws are committed tables, so a run
 that was killed draws the same again. The audit images are halved: `audit-fit` for calibration and the gate,
@@ -89,9 +89,9 @@ def listed_for(audit: Audit) -> frozenset[str]:
 
 
 def check_audit_list(audit: Audit, drawn_before: Mapping[str, tuple[str, str]], inputs: Inputs) -> list[str]:
-    """ConfigError for lines that match no image, or one that is in the training split already.
+    """Checks the audit list and returns notes. ConfigError for lines that match no image, or one of the training split.
 
-    `inputs()` iterates over (image id, URI) of all inputs; it is called twice if lines match nothing. Returns notes.
+    `inputs()` iterates over (image id, URI) of all inputs; it is called twice if lines match nothing.
     """
     names = NameList(sorted(listed_for(audit)))
     for image, uri in inputs():
@@ -125,11 +125,11 @@ def draw_splits(
     seed: int,
     listed: frozenset[str] = frozenset(),
 ) -> pa.Table:
-    """The splits (schema SPLIT) of fresh images. `before`: {image id: (split, perceptual hash)}, which do not change.
+    """The splits (schema SPLIT) of fresh images. `before`: {image id: (split, hash)} of earlier images, which stay.
 
-    Groups near to earlier images follow them. Of the others, those that the audit list names become audit images, then
-    more groups in an order given by `seed` and their content, until `fraction` of these images is reached. A group that
-    would exceed the fraction is passed over.
+    Groups near to earlier images get their split. Of the others, those in the audit list become audit images, then more
+    groups in an order given by `seed` and their content, until `fraction` of these images is reached. A group that
+    would exceed the fraction is skipped.
     """
     label, near = _grouped(fresh, before)
     members: dict[int, list[int]] = {}

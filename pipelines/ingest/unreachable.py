@@ -30,8 +30,10 @@ class Unreachable:
 
 
 def find_unreachable(storage: Storage, probe: Node, attempts: int) -> Unreachable:
-    """Reads the failures of the probe. Later runs read such inputs again by themselves, up to `attempts` times in all:
-    so a host that was down loses nothing, and one that is gone does not slow every run.
+    """The inputs that could not be read for such a reason, from the failures of the probe.
+
+    Runs read them again by themselves, up to `attempts` times in all, so that a host that stays down does not slow each
+    run.
     """
     commits, chunks, reasons = Commits(storage, probe.folder), set[int](), Counter[str]()
     for chunk, revision in enumerate(map(int, commits.revisions())):

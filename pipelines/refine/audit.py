@@ -1,6 +1,6 @@
-"""What a round does to the labels of audit images, for the gate: the only reader of `truth/` on the way to a release.
+"""Measures for the gate what a round does to the labels of audit images.
 
-It gives counts and figures; no label of a person leaves it.
+The only code on the way to a release that reads people's labels in `truth/`: it returns counts and figures, no label.
 """
 
 from __future__ import annotations
@@ -22,30 +22,33 @@ from pipelines.filter.judge import record_columns
 from pipelines.filter.kept_record import Rows, records
 from refinement.measures import Audit, audit
 
-Side = tuple[Sequence[Node], Node]  # nodes, and the judge of what they made
+Side = tuple[Sequence[Node], Node]  # the nodes of a data set, and its judge
 FIGURE = "brief CIDEr-D"
 
 
 def audited(
     storage: Storage, before: Side, after: Side, split: str = "audit-fit", *, texts: bool = False
 ) -> Audit | None:
-    """None where the data set has no audit images with boxes of people; with `texts` captions of people do as well."""
+    """None if people drew no boxes in audit images and, with `texts`, wrote no captions of them.
+
+    texts: whether to measure captions too.
+    """
     sides = [dataset_of(storage, *side) for side in (before, after)]
     try:
         truth = audit_truth(sides[0], split)
     except ConfigError:
         return None
     objects = truth.objects if any(image.objects for image in truth.objects.values()) else {}
-    written = [name for name, captions in truth.captions.items() if captions] if texts else []
-    if not objects and not written:
+    captioned = [name for name, captions in truth.captions.items() if captions] if texts else []
+    if not objects and not captioned:
         return None
-    kept = [records(side, {*objects, *written})[1] for side in sides]
-    figures = {FIGURE: (_cider(kept[0], truth), _cider(kept[1], truth))} if written else {}
+    kept = [records(side, {*objects, *captioned})[1] for side in sides]
+    figures = {FIGURE: (_cider(kept[0], truth), _cider(kept[1], truth))} if captioned else {}
     return audit(objects, _objects(kept[0], objects), _objects(kept[1], objects), figures)
 
 
 def dataset_of(storage: Storage, nodes: Sequence[Node], judge: Node) -> Dataset:
-    """The data set as these nodes make it, whatever current.json says."""
+    """The data set as these nodes make it; current.json is not read."""
     made = [
         CurrentNode(node.name, node.key, node.folder, over=node.over, columns=tuple(record_columns(node, nodes)))
         for node in nodes
@@ -55,7 +58,7 @@ def dataset_of(storage: Storage, nodes: Sequence[Node], judge: Node) -> Dataset:
 
 
 def _objects(kept: Rows, wanted: Mapping[str, object]) -> Mapping[str, list[Detection]]:
-    """Kept boxes of each image; none of an image that was dropped."""
+    """The kept boxes of each image; none for an image that was dropped."""
     return {
         image_id: [
             Detection(region["label"], row_box(region), 1.0 if region["score"] is None else region["score"])
@@ -67,8 +70,8 @@ def _objects(kept: Rows, wanted: Mapping[str, object]) -> Mapping[str, list[Dete
 
 
 def _cider(kept: Rows, truth: Truths) -> npt.NDArray[np.float64]:
-    """Of each image that people wrote of, by name, the mean over its kept brief texts by machines; 0 without any."""
-    said = {
+    """Mean CIDEr-D of the kept brief texts by machines, for each captioned image in order of name; 0 without any."""
+    texts = {
         image_id: [
             text["text"]
             for text in kept.get(image_id, {}).get("texts", ())
@@ -77,9 +80,9 @@ def _cider(kept: Rows, truth: Truths) -> npt.NDArray[np.float64]:
         for image_id, captions in truth.captions.items()
         if captions
     }
-    total: npt.NDArray[np.float64] = np.zeros(len(said))
-    for number in range(max(map(len, said.values()))):
-        some = {image_id: texts[number] for image_id, texts in said.items() if number < len(texts)}
-        there = np.array([number < len(said[image_id]) for image_id in sorted(said)])
-        total += np.where(there, measure_captions(truth.captions, some).cider, 0.0)
-    return total / np.maximum([len(said[image_id]) for image_id in sorted(said)], 1)
+    total: npt.NDArray[np.float64] = np.zeros(len(texts))
+    for number in range(max(map(len, texts.values()))):
+        nth = {image_id: some[number] for image_id, some in texts.items() if number < len(some)}
+        there = np.array([number < len(texts[image_id]) for image_id in sorted(texts)])
+        total += np.where(there, measure_captions(truth.captions, nth).cider, 0.0)
+    return total / np.maximum([len(texts[image_id]) for image_id in sorted(texts)], 1)

@@ -26,6 +26,6 @@ def test_many_are_folded_as_one_is() -> None:
     assert folds_of([], 2).tolist() == []
 
 
-def test_no_fold_at_all_is_a_mistake() -> None:
-    with pytest.raises(ConfigError, match="There are 0 folds"):
+def test_zero_folds_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"refine\.folds is 0, expected 1 or more"):
         fold_of(IDS[0], 0)

@@ -1,8 +1,8 @@
 """A COCO json as a source: images, boxes, masks and category names, with captions from a second json.
 
 COCO's boxes are x, y, width, height; ours are corners. COCO does not define whether boxes are in the stored or the
-upright frame: by default the image size in the json decides, once the image was read. A `caption` of an annotation, as
-in dense captions, becomes a human description of its region, used only for measuring.
+upright frame. By default the frame is the one that has the image size given in the json. A `caption` of an annotation,
+as in dense captions, becomes a human description of its region, which is used only for measuring.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ class CocoJson:
         return Entry(f"{self.name}#images/{photo.number}", fingerprint, reason=error.reason, error=str(error))
 
     def _fingerprint(self, uri: str, labels: Answer) -> str:
-        """Covers the file, its labels and their frame, so that changed labels make a new input."""
+        """A fingerprint of the file, its labels and their frame, so that changed labels make a new input."""
         rows = [as_row(item) for item in (*labels.regions, *labels.texts, *labels.region_texts)]
         frame = [self.frame] if self.frame != "auto" and labels.regions else []
         return "-".join([self._versions.of(uri), *([stable_hash([*rows, *frame])[:8]] if rows else [])])
 
     def _uri(self, number: int, name: str) -> str | ImageError:
-        """The path or URL of an image's file, or why it has none. Never a file outside of the folder."""
+        """The path or URL of an image, or why it has none. Never returns a file outside of the folder."""
         if not name:
             return ImageError("no_file_name", f"image number {number} of '{self.name}' has no file_name")
         if "\0" in name or name != name.encode("utf-8", "replace").decode():

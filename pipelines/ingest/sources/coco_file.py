@@ -41,7 +41,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class CocoFile:
-    """The lists of a COCO json, with rows of any form: read_coco checks only that some of them look right."""
+    """The lists of a COCO json. Single rows are not checked."""
 
     images: list[Any] = field(default_factory=list)
     annotations: list[Any] = field(default_factory=list)

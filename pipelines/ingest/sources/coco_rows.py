@@ -1,7 +1,7 @@
 """Joins the rows of a COCO json by their ids: images with their annotations, categories, licences and captions.
 
-A row that cannot be used is left out and counted by reason. An error is raised for what would put labels on the wrong
-image or under the wrong name (two images or two categories with one id), and if no row fits (ids of different types).
+A row that cannot be used is left out and counted by reason. ConfigError where labels could get to the wrong image or a
+wrong name (two images or two categories with one id), and where no row can be joined (ids of different types).
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Photo:
 class CocoRows:
     """The images of a json with its annotations, and with those of a json of captions ('' for none).
 
-    `images`: the rows of images with their positions, each file once. With `words` an annotation that has a `text` also
-    becomes a region of printed words, and needs no category. ConfigError for ids that do not fit together.
+    `images`: (position, row) of each image, each file once. With `words` an annotation that has a `text` also becomes a
+    region of printed words, and needs no category.
     """
 
     def __init__(self, instances: str, captions: str, left_out: Counter[str], *, words: bool = False) -> None:
@@ -74,7 +74,7 @@ class CocoRows:
         self._licence_of = self._licences(content.licenses)
 
     def photos(self) -> Iterator[Photo]:
-        """One for each of `images`, made one at a time to save memory: an image may have many masks."""
+        """The images of `images`. They are made one at a time, because an image may have many masks."""
         for number, image in self.images:
             width, height = self._size(number, image)
             labels = self._regions(self._boxes.get(number, []), width, height)
@@ -294,7 +294,7 @@ def _unknown_id(key: str, value: Any, twins: Mapping[str, Hashable]) -> str:
 
 
 def _advised(first: str, ids: Collection[Hashable]) -> str:
-    """`first`, the description of the first unknown id, with advice."""
+    """The description of the first unknown id, with advice."""
     if " is a " in first:
         return f"{first}: write both with the same type."
     known = f"the listed ids are like {', '.join(short(name) for name in islice(ids, 3))}" if ids else "no id is listed"

@@ -1,6 +1,6 @@
-"""Parses the values of a COCO json: ids, numbers, boxes, masks, crowds, in the variants that tools write.
+"""Parses the values of a COCO json in the variants that tools write: ids, numbers, boxes, masks, crowds.
 
-Nothing here raises an error: for a wrong value the result is None, '', 0 or the reason why it is left out.
+A wrong value raises no error: the result is then None, '', 0 or the reason why the value is left out.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def corners(bbox: Any, width: int, height: int) -> Corners | str:
 
 
 def mask(segmentation: Any, width: int, height: int) -> tuple[str, str]:
-    """The run-lengths of a segmentation and ''; or '' and the reason to leave it out, '' if there is no outline.
+    """(run-lengths, ''), or ('', reason to leave the mask out), or ('', '') if there is no outline.
 
     Polygons may also come as one list of numbers, or as pairs of points. The size of run-lengths is [height, width]. If
     it is not that of the image, it is kept with the run-lengths: it may be the size of the other frame, which is known

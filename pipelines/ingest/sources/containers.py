@@ -65,7 +65,7 @@ def find_containers(
 
 
 def _expanded(name: str) -> list[str]:
-    """The names for {00000..00012} or {a,b}, unless a file has this very name."""
+    """The names that {00000..00012} or {a,b} stand for, unless a file has exactly this name."""
     if "{" not in name or (not scheme_of(name) and os.path.exists(name)):
         return [name]
     require(f"'{name}' with its braces", ["braceexpand"])

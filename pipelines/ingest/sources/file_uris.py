@@ -23,7 +23,7 @@ NOT_UTF8 = "name_not_utf8"
 
 @dataclass(frozen=True, slots=True)
 class FileUri:
-    """Where an input is. If the name cannot be that of a file, `reason` and `error` are those of its quarantine."""
+    """The URI of an input. `reason` and `error` are set if no file can have the name: the input is quarantined."""
 
     uri: str
     reason: str = ""
@@ -63,7 +63,7 @@ def plain_path(name: str) -> str:
 
 
 def local_path(name: str) -> str:
-    """The path of a file: URI, percent-decoded; any other name unchanged. With a foreign host: a relative path."""
+    """The percent-decoded path of a file: URI, a relative one if the URI names another host; other names unchanged."""
     found = _FILE.match(name)
     if not found:
         return name

@@ -1,4 +1,4 @@
-"""Fingerprints of files: they change when the file does, and cost no more than a listing."""
+"""Fingerprints of files, which change when the file does. They come from listings, without reading the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Fingerprints:
         self._listed: dict[str, dict[str, str]] = {}
 
     def of(self, uri: str) -> str:
-        """'' if the file does not exist, or if its store gives no size and version."""
+        """The fingerprint of a file; '' if it does not exist, or if its store gives no size and version."""
         _, _, uri = split_uri(uri)
         if not scheme_of(uri):
             return local_fingerprint(Path(uri)) or ""
@@ -37,7 +37,7 @@ class Fingerprints:
 
 
 def _files_of(folder: str) -> list[tuple[str, str]]:
-    """Empty if the folder does not exist or cannot be listed: reading its files reports the error later."""
+    """(URI, fingerprint) of the files in a remote folder; none if it cannot be listed: the later read reports that."""
     try:
         _, fs = resolve_source(folder)
         listed = fs.ls(fs._strip_protocol(folder), detail=True) if fs is not None else []
@@ -53,7 +53,7 @@ def _files_of(folder: str) -> list[tuple[str, str]]:
 
 
 def local_fingerprint(item: os.DirEntry[str] | Path) -> str | None:
-    """None for a folder, pipe or device; '' if it does not exist."""
+    """Size and time of a file; None for a folder, pipe or device; '' if it does not exist."""
     try:
         status = item.stat()
     except (OSError, ValueError):  # a name that no file system takes is a ValueError

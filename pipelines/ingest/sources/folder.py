@@ -90,7 +90,7 @@ class Folder:
                 try:
                     with storage_errors(item.path):
                         items = list_items(item.path)
-                except Exception as error:  # noqa: BLE001  # _unlisted raises errors that are not of this folder alone
+                except Exception as error:  # noqa: BLE001  # _unlisted raises what concerns more than this folder
                     yield self._unlisted(item, error)
                     continue
                 below = f"{level.below}{item.name}"

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 class Glob:
     """One parsed glob. `*` also matches slashes, and `**/` also matches nothing.
 
-    A slash at its end limits it to folders; a slash at its start, to the whole relative path.
+    With a slash at its end it matches only folders; with one at its start, only whole relative paths.
     """
 
     paths: tuple[str, ...]

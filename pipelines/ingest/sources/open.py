@@ -1,4 +1,7 @@
-"""Opens a source from an entry of `ingest.sources`. A kind of source is a file in this folder and a line in `KINDS`."""
+"""Opens a source from an entry of `ingest.sources`.
+
+Each kind of source is a file in this folder and a line in `KINDS`.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ def _name_of_kind(spec: Mapping[str, Any]) -> str:
 class SourceKind:
     """A kind of source and its options in a recipe.
 
-    `lists`: options that take one text or several, with what an error says was expected ("globs such as ['*.jpg']").
+    `lists`: the options that take one text or several, each with an example for errors ("globs such as ['*.jpg']").
     """
 
     name: str

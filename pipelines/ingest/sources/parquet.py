@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Self
 import pyarrow as pa
 
 from engine.errors import ConfigError, StorageError, unknown
-from engine.images.file_kinds import foreign
+from engine.images.file_kinds import recognise
 from engine.storage.files import storage_errors
 from engine.storage.open_uri import read_uri, shortened, why_unreadable
 from engine.storage.parquet_rows import parquet_file
@@ -102,9 +102,8 @@ class ParquetRows:
                 schema.names  # noqa: B018  # ValueError if a name is not Unicode
         except (*UNOPENED, StorageError) as error:
             if isinstance(error.__cause__ or error, UNOPENED) or is_web(uri) or why_unreadable(error):
-                return 0, iter(
-                    [Entry(uri, licence=self.licence)]
-                )  # the file itself: the probe reports why it cannot be read
+                # List the file itself: the probe reports why it cannot be read.
+                return 0, iter([Entry(uri, licence=self.licence)])
             if isinstance(error.__cause__, OSError) and error.__cause__.errno is None:
                 return 1, iter([self._broken(uri)])
             raise
@@ -127,7 +126,7 @@ class ParquetRows:
         """An entry for a file that is not Parquet, with its real format if that is recognised."""
         broken = Entry(broken_uri("parquet", uri), licence=self.licence, length=0)
         start = read_uri(uri, length=2048)
-        problem = "it is encrypted" if start.startswith(b"PARE") else foreign(start, "")[1]
+        problem = "it is encrypted" if start.startswith(b"PARE") else recognise(start, "")[1]
         if not problem or start.startswith(b"PAR1"):
             return broken
         return replace(broken, reason="not_parquet", error=f"'{uri}' cannot be read as Parquet: {problem}")
@@ -135,7 +134,7 @@ class ParquetRows:
     # --- which columns ---
 
     def _columns(self, schema: pa.Schema, uri: str) -> Columns:
-        """ConfigError if no column holds images, or a column that the recipe names is missing or of another type."""
+        """The columns to read. ConfigError if none holds images, or if a given one is missing or of another type."""
         for name in (self.image, self.uri, *(self.captions or ())):
             if len(schema.get_all_field_indices(name)) > 1:
                 raise ConfigError(f"'{uri}' has two columns called '{name}': give each its own name.")
@@ -176,7 +175,7 @@ class ParquetRows:
     # --- its rows ---
 
     def _rows(self, file: Any, uri: str, columns: Columns) -> Iterator[Entry]:
-        """As many entries as the file has rows, even if some rows cannot be read."""
+        """An entry for each row of the file, also for rows that cannot be read."""
         folder, number = uri.rsplit("/", 1)[0], 0
         with contextlib.closing(file):
             for group in range(file.metadata.num_row_groups):
@@ -217,7 +216,7 @@ class ParquetRows:
 
 
 def _count_rows(file: Any) -> int:
-    """ValueError if the counts in the file do not agree: a damaged count may be of any size."""
+    """The number of rows. ValueError if the counts in the file contradict each other, as in a damaged file."""
     metadata = file.metadata
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     for group in groups:

@@ -24,8 +24,8 @@ class Entry:
     height: int = 0
     offset: int = 0  # inside a container, such as a tar
     length: int = -1  # -1: the whole file
-    reason: str = ""  # a short fixed word if the source already knows that this is no image; see `error`
-    error: str = ""
+    reason: str = ""  # why this is no image, as a short fixed word, if the source already knows that
+    error: str = ""  # the same as a sentence
 
 
 class Source(Protocol):

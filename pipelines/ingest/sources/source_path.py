@@ -34,7 +34,7 @@ def resolve_source(path: str) -> tuple[str, Any]:
 
 @contextlib.contextmanager
 def source_errors(name: str) -> Iterator[None]:
-    """Raises a ConfigError where another path or another permission would help; other errors pass through."""
+    """Raises a ConfigError where another path or another permission would help. Other errors pass unchanged."""
     try:
         with storage_errors(name):
             yield

@@ -23,7 +23,7 @@ from pipelines.ingest.sources.source import Entry
 from pipelines.ingest.sources.source_path import resolve_source, source_errors
 
 KEYS = ("uri", "url", "path", "file_name")
-BAD_START = 100  # a list that begins with as many bad lines is taken for another kind of file
+BAD_START = 100  # a list that begins with this many bad lines is taken for another kind of file
 
 
 class UriList:
@@ -74,7 +74,7 @@ class UriList:
         return Entry(file.uri, version, self.licence, labels, reason=file.reason, error=file.error)
 
     def _parse(self, line: bytes | str) -> Mapping[str, Any]:
-        """The fields of a line. The message of an ImageError continues "line 3 of 'list.txt' "."""
+        """The fields of a line. ImageError if it is wrong; its message goes on from "line 3 of 'list.txt' "."""
         try:
             text = line if isinstance(line, str) else line.decode()
         except UnicodeDecodeError:

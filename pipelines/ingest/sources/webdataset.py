@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 
 from engine.errors import StorageError
 from engine.extras import require
-from engine.images.file_kinds import foreign
+from engine.images.file_kinds import recognise
 from engine.storage.files import storage_errors
 from engine.storage.open_uri import check_regular, why_unreadable
 from engine.storage.text_files import decode_text
@@ -64,7 +64,7 @@ class WebDataset:
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
         require("Reading tars", ["webdataset"])
-        import webdataset.tariterators  # noqa: F401  # imported here, before threads would import it at the same time
+        import webdataset.tariterators  # noqa: F401  # imported once, before threads use it
 
         found, lost = find_containers(self, self.name, (".tar",), COMPRESSED)
         yield from lost
@@ -85,7 +85,8 @@ class WebDataset:
         except (*UNOPENED, StorageError) as error:
             if not isinstance(error.__cause__ or error, UNOPENED) and not is_web(uri) and not why_unreadable(error):
                 raise
-            return 0, [Entry(uri, licence=self.licence)]  # the file itself: the probe reports why it cannot be read
+            # List the file itself: the probe reports why it cannot be read.
+            return 0, [Entry(uri, licence=self.licence)]
         self.texts.left_out["a text of more than a megabyte"] += contents.long_texts
         self.texts.left_out["a note of webdataset's own"] += contents.own
         self.texts.left_out["a member that is a pipe or a device"] += contents.no_files
@@ -110,7 +111,7 @@ class WebDataset:
 
     def _break(self, uri: str, at: int, start: bytes) -> Entry:
         broken = Entry(broken_uri("tar", uri), licence=self.licence, offset=at, length=0)
-        problem = foreign(start, "")[1] if start and not at else ""
+        problem = recognise(start, "")[1] if start and not at else ""
         error = f"'{uri}' is not an uncompressed tar: {problem}"
         return replace(broken, reason="not_a_tar", error=error) if problem else broken
 
@@ -145,7 +146,7 @@ class WebDataset:
         yield from self._behind(contents, uri)
 
     def _unread(self, member: Member) -> str:
-        """The reason to count a member as left out; '' for one that may hold captions."""
+        """The reason why a member is left out; '' if it may hold captions."""
         if _hidden(member):
             return "a hidden member"
         if _extension(member.name) in self._holding:
@@ -178,7 +179,7 @@ class WebDataset:
         return Entry(name, "", self.licence, labels, offset=image.offset, length=image.size)
 
     def _caption(self, sample: Sample, name: str) -> Any:
-        """The value of a sample for `txt`, `json.caption` and so on; None if it has none."""
+        """The sample's value for a caption option such as `txt` or `json.caption`; None if it has none."""
         kind, _, key = name.partition(".") if name.startswith("json.") else (name, "", "")
         member = sample.members.get(kind)
         if member is None or member.data is None:
@@ -230,7 +231,10 @@ def is_image(name: str) -> bool:
 
 
 def _image(sample: Sample) -> Member | None:
-    """The first member with the extension of an image, or else ending in one (`seg.png`), or of a format not read."""
+    """The image of a sample: the first member with the extension of an image.
+
+    Failing that, the first with an extension ending in one (`seg.png`), or with that of a format that is not read.
+    """
     members = sample.members.items()
     plain = (member for name, member in members if name in ENDINGS)
     ending = (member for name, member in members if name.rpartition(".")[2] in ENDINGS)

@@ -37,8 +37,8 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 10)}]\n" for n in range(9)
 )
 REFUSED = [
-    ("a: &a [*a]", "line 1: this anchor holds itself"),
-    ("a: &a\n  b: {c: *a}", "line 1: this anchor holds itself"),
+    ("a: &a [*a]", "line 1: this anchor contains itself"),
+    ("a: &a\n  b: {c: *a}", "line 1: this anchor contains itself"),
     (LAUGHS, "more than 200,000 values"),
     ("[" * 1500, "nested more than 100 deep"),
     ("- " * 200 + "x", "line 1, is nested more than 100 deep"),
@@ -83,7 +83,7 @@ def test_a_recipe_may_be_in_any_unicode_encoding(tmp_path: Path, encoding: str, 
 def test_a_file_that_is_no_text_or_far_too_long_is_told_so(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_bytes(b"dataset: caf\xe9")
-    with pytest.raises(ConfigError, match=r"byte 12 is no text in UTF-8 or UTF-16; save it as UTF-8"):
+    with pytest.raises(ConfigError, match=r"byte 12 is not UTF-8 or UTF-16 text; save it as UTF-8"):
         read_recipe_file(path)
     path.write_bytes(codecs.BOM_UTF8 + b"a: 1\n" * (MAX_BYTES // 5 + 1))
     with pytest.raises(ConfigError, match="more than 1,048,576 bytes"):

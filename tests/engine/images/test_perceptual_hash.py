@@ -136,5 +136,5 @@ def test_hex_digits_become_four_words_in_their_order() -> None:
 
 
 def test_no_hash_among_hashes_is_refused() -> None:
-    with pytest.raises(EngineError, match="leave images without a hash out"):
+    with pytest.raises(EngineError, match="leave out images without a hash"):
         hashes_to_array(["f" * 64, ""])

@@ -17,7 +17,7 @@ from tests.runs import draw_photos
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished data set of three shards, and the photos it was made of."""
+    """A finished data set of three shards, and its photos."""
     folder = tmp_path_factory.mktemp("made")
     draw_photos(folder / "photos", 24)
     stages.run(small_recipe(folder), runner="local")
@@ -26,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def dataset(made: Path) -> Any:
-    """The data set, to be damaged; afterwards it is whole again."""
+    """The data set, to be damaged; it is restored afterwards."""
     whole = made / "whole"
     if not whole.exists():
         shutil.copytree(made / "set", whole)

@@ -20,7 +20,7 @@ def small_recipe(folder: Path) -> Recipe:
 
 
 def contents(dataset: Path) -> dict[str, bytes]:
-    """Every file but those of runs."""
+    """{path: bytes} of every file outside of runs/."""
     found = {str(path.relative_to(dataset)): path for path in dataset.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in found.items() if not name.startswith("runs/")}
 

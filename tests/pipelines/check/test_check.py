@@ -43,21 +43,21 @@ def test_a_finished_data_set_is_sound(made: Path) -> None:
 
 def test_sixty_flipped_bits_are_each_found_and_none_changes_an_answer(dataset: Path) -> None:
     files = sorted(path for path in dataset.rglob("*") if path.is_file())
-    told = _account(dataset)
+    before_damage = _account(dataset)
     choice = random.Random(12)
     for number in range(60):
         path = choice.choice(files)
         before = path.read_bytes()
-        place, bit = choice.randrange(len(before)), choice.randrange(8)
-        path.write_bytes(before[:place] + bytes([before[place] ^ 1 << bit]) + before[place + 1 :])
-        assert findings(dataset), f"bit {bit} of byte {place} of {path}"
+        position, bit = choice.randrange(len(before)), choice.randrange(8)
+        path.write_bytes(before[:position] + bytes([before[position] ^ 1 << bit]) + before[position + 1 :])
+        assert findings(dataset), f"bit {bit} of byte {position} of {path}"
         if number % 4 == 0:  # a query takes a while
-            assert _account(dataset) in (told, None), f"bit {bit} of byte {place} of {path}"
+            assert _account(dataset) in (before_damage, None), f"bit {bit} of byte {position} of {path}"
         path.write_bytes(before)
 
 
 def _account(dataset: Path) -> Any:
-    """None where an error names what is damaged."""
+    """None if an error names the damage."""
     try:
         found = account(Dataset.open(str(dataset)))
     except EngineError:
@@ -99,7 +99,7 @@ _ASKED = (["status"], ["query", "SELECT count(*) FROM regions"], ["query", "FROM
 
 
 @pytest.mark.parametrize("pattern", _CONTROL)
-def test_a_damaged_control_file_is_one_sentence_for_every_command(made: Path, dataset: Path, pattern: str) -> None:
+def test_every_command_reports_a_damaged_control_file_in_one_sentence(made: Path, dataset: Path, pattern: str) -> None:
     turn = _CONTROL.index(pattern)
     for way in {
         _WAYS[turn % len(_WAYS)],
@@ -119,7 +119,7 @@ def test_a_damaged_control_file_is_one_sentence_for_every_command(made: Path, da
 
 
 @pytest.mark.parametrize("shard", [0, 1, 2])
-def test_a_lost_record_of_an_image_shard_stops_the_run_and_nothing_is_numbered_anew(
+def test_a_lost_record_of_an_image_shard_stops_the_run_and_changes_nothing(
     made: Path, dataset: Path, shard: int
 ) -> None:
     (dataset / f"images/{shard:05d}.json").unlink()
@@ -130,7 +130,7 @@ def test_a_lost_record_of_an_image_shard_stops_the_run_and_nothing_is_numbered_a
     assert_one_sentence(["status", "-d", str(dataset)])
 
 
-def test_an_answer_made_from_another_file_than_is_committed_is_stale(dataset: Path) -> None:
+def test_an_answer_made_from_a_file_that_is_not_committed_is_stale(dataset: Path) -> None:
     from engine.storage.sealed import seal, unseal
 
     record = first_file(dataset, "boxes/*/00001.json")
@@ -140,17 +140,17 @@ def test_an_answer_made_from_another_file_than_is_committed_is_stale(dataset: Pa
     assert findings(dataset) == [("stale", relative_name(dataset, record))]
 
 
-def test_pairs_of_a_damaged_release_are_an_error_of_whoever_asks_for_them(dataset: Path) -> None:
+def test_only_queries_of_pairs_fail_for_a_damaged_release(dataset: Path) -> None:
     path = dataset / "releases/v1/pairs-00000.parquet"
     for damage in (lambda: flip_bit(path), lambda: cut_in_half(dataset / "releases/v1/manifest.json")):
         damage()
-        told = CliRunner().invoke(app, ["query", "SELECT count(target) FROM pairs", "-d", str(dataset)])
-        assert told.exit_code != 0
-        assert "releases/v1/" in told.stderr
+        result = CliRunner().invoke(app, ["query", "SELECT count(target) FROM pairs", "-d", str(dataset)])
+        assert result.exit_code != 0
+        assert "releases/v1/" in result.stderr
         assert CliRunner().invoke(app, ["query", "SELECT count(*) FROM images", "-d", str(dataset)]).exit_code == 0
 
 
-def test_the_command_prints_a_table_and_exits_by_what_it_found(made: Path, dataset: Path) -> None:
+def test_the_exit_code_tells_whether_the_data_set_is_sound(made: Path, dataset: Path) -> None:
     result = CliRunner().invoke(app, ["check", "-d", str(dataset)])
     assert result.exit_code == 0
     assert result.stdout.splitlines()[-1] == f"'{dataset}' is sound."
@@ -162,7 +162,7 @@ def test_the_command_prints_a_table_and_exits_by_what_it_found(made: Path, datas
     assert result.exit_code == 0
 
 
-def test_a_data_set_from_before_there_were_digests_is_read_and_nothing_is_done_again(made: Path, dataset: Path) -> None:
+def test_a_data_set_without_digests_is_sound_and_up_to_date(made: Path, dataset: Path) -> None:
     for path in dataset.rglob("*.json"):
         fields = json.loads(path.read_bytes())
         path.write_text(json.dumps({name: value for name, value in fields.items() if name != "digest"}, indent=1))
@@ -173,13 +173,13 @@ def test_a_data_set_from_before_there_were_digests_is_read_and_nothing_is_done_a
     assert summary.manifest["name"] == "v1"
 
 
-def test_no_data_set_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_a_data_set_is_an_error_in_one_sentence(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["check", "-d", str(tmp_path)])
     assert result.exit_code == 2
     assert "is no data set" in result.stderr
 
 
-def test_commands_that_read_write_nothing_into_a_data_set(made: Path) -> None:
+def test_reading_commands_write_nothing_into_a_data_set(made: Path) -> None:
     dataset = made / "set"
     before = {str(path): path.stat().st_mtime_ns for path in dataset.rglob("*")}
     image = json.loads(CliRunner().invoke(app, ["query", "FROM images", "--format", "json", "-d", str(dataset)]).stdout)

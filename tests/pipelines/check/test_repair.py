@@ -27,7 +27,7 @@ from tests.runs import release_files
 
 
 @pytest.mark.parametrize("way", [empty, replace_by_list, replace_by_folder])
-def test_the_run_heals_a_damaged_current_json_and_says_so(
+def test_a_run_rewrites_a_damaged_current_json_and_notes_it(
     made: Path, dataset: Path, way: Callable[[Path], None]
 ) -> None:
     before = (dataset / "current.json").read_bytes()
@@ -42,7 +42,7 @@ def test_the_run_heals_a_damaged_current_json_and_says_so(
 
 
 @pytest.mark.parametrize("name", ["current.json", "dataset.json"])
-def test_repair_writes_the_header_again_from_the_latest_run(dataset: Path, name: str) -> None:
+def test_repair_rewrites_control_files_from_the_latest_run(dataset: Path, name: str) -> None:
     before = (dataset / name).read_bytes()
     cut_in_half(dataset / name)
     assert findings(dataset, repair=True) == [("damaged", name)]
@@ -74,9 +74,7 @@ _DAMAGE: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("damage", _DAMAGE)
-def test_after_repair_and_a_run_the_data_set_is_byte_for_byte_what_it_was(
-    made: Path, dataset: Path, damage: str
-) -> None:
+def test_repair_and_a_run_restore_every_byte(made: Path, dataset: Path, damage: str) -> None:
     before = contents(dataset)
     _DAMAGE[damage](dataset)
     assert not check(str(dataset)).sound
@@ -86,7 +84,7 @@ def test_after_repair_and_a_run_the_data_set_is_byte_for_byte_what_it_was(
     assert check(str(dataset)).sound
 
 
-def test_a_damaged_table_of_images_is_left_to_a_person(dataset: Path) -> None:
+def test_a_damaged_table_of_images_is_not_removed(dataset: Path) -> None:
     path = first_file(dataset, "images/00001-*.parquet")
     flip_bit(path)
     found = check(str(dataset), repair=True)
@@ -97,7 +95,7 @@ def test_a_damaged_table_of_images_is_left_to_a_person(dataset: Path) -> None:
     assert path.exists()
 
 
-def test_an_answer_that_may_come_out_otherwise_takes_with_it_what_was_made_from_it(dataset: Path) -> None:
+def test_answers_made_from_one_that_may_come_out_different_are_removed_too(dataset: Path) -> None:
     current = dataset / "current.json"
     current.unlink()  # nothing says that the detector is deterministic
     flip_bit(first_file(dataset, "boxes/*/00001-*.parquet"))
@@ -108,7 +106,7 @@ def test_an_answer_that_may_come_out_otherwise_takes_with_it_what_was_made_from_
     assert len(list(dataset.glob("quality/*/*.json"))) == 3
 
 
-def test_damage_in_a_release_is_named_and_the_release_is_left(dataset: Path) -> None:
+def test_damage_in_a_release_is_reported_and_the_release_is_kept(dataset: Path) -> None:
     for name in ("train-00000.tar", "pairs-00000.parquet", "README.md"):
         if (path := dataset / "releases/v1" / name).exists():
             flip_bit(path)
@@ -118,7 +116,7 @@ def test_damage_in_a_release_is_named_and_the_release_is_left(dataset: Path) -> 
             flip_bit(path)
 
 
-def test_a_damaged_manifest_is_written_again_by_the_run_that_made_it(made: Path, dataset: Path) -> None:
+def test_a_run_rewrites_a_damaged_manifest(made: Path, dataset: Path) -> None:
     files = release_files(dataset)
     cut_in_half(dataset / "releases/v1/manifest.json")
     stages.run(small_recipe(made), runner="local")

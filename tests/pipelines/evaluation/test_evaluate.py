@@ -1,4 +1,4 @@
-"""`engine eval`: a data set against what people said of its audit images, or against a COCO json."""
+"""`engine eval`: a data set measured against the labels of its audit images, or against a COCO json."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from engine.reading.dataset import Dataset
 from engine.reading.sql import query
 from engine.scores.calibration import Calibration
 from engine.storage.commits import TableReader
-from pipelines.evaluation.calibrate import fit
+from pipelines.evaluation.calibrate import calibrate
 from pipelines.evaluation.evaluate import evaluate
-from pipelines.evaluation.figures import Evaluation, render
+from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.truth import find_truth
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.stages.run import run
@@ -54,7 +54,7 @@ def figure(found: Evaluation, part: str, of: str, name: str) -> float:
 
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """A careful and a careless detector, what consensus makes of them, captions and phrases."""
+    """A careful and a careless detector, their consensus, captions and phrases."""
     return made(
         tmp_path_factory.mktemp("noisy"),
         careful=CLEAN | {"miss": 0.2, "jitter": 0.03},
@@ -72,15 +72,15 @@ def test_an_annotator_without_noise_is_perfect(tmp_path: Path) -> None:
     assert {figure(found, "boxes", of, "AP") for of in ("clean", "objects")} == {1.0}
 
 
-def test_the_truth_of_audit_images_is_seen_by_the_evaluation_alone(noisy: Dataset) -> None:
-    """The human labels of the other half are in what is kept; of the audit half machines are on their own."""
+def test_labels_of_audit_images_are_used_by_the_evaluation_only(noisy: Dataset) -> None:
+    """Human labels of the other images are kept annotations; in audit images there are only those of machines."""
     found = evaluate(noisy, find_truth(noisy, split="audit"))
     assert found.images == 20
     assert found.human == 0
     assert figure(found, "boxes", "careless", "AP50") < figure(found, "boxes", "careful", "AP50") < 1
 
 
-def test_everything_that_has_truth_is_measured_for_each_node_and_for_what_is_kept(noisy: Dataset) -> None:
+def test_each_kind_of_truth_is_measured_for_each_node_and_for_kept_annotations(noisy: Dataset) -> None:
     found = evaluate(noisy, find_truth(noisy))
     owners = {part: {f.of for f in found.figures if f.part == part} for part in ("boxes", "captions", "grounding")}
     assert owners == {
@@ -93,7 +93,7 @@ def test_everything_that_has_truth_is_measured_for_each_node_and_for_what_is_kep
 
 
 def coco_json(path: Path, *, rename: str = "") -> Path:
-    """The world's truth as a COCO json of files."""
+    """Writes the truth of the drawn world as a COCO json."""
     options = WorldOptions.parse(WORLD)
     images, annotations = [], []
     labels = sorted({region.label for n in range(40) for region in scene(n, options).truth.regions if region.label})
@@ -116,7 +116,7 @@ def files_of_the_world(folder: Path) -> None:
         (folder / f"{number:05d}.png").write_bytes(scene(number, options).data)
 
 
-def test_a_coco_json_gives_what_pycocotools_gives_by_hand(tmp_path: Path) -> None:
+def test_figures_on_a_coco_json_equal_those_of_pycocotools(tmp_path: Path) -> None:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -160,12 +160,12 @@ def _rows(dataset: Dataset, name: str) -> list[tuple[str, dict[str, Any]]]:
     return [(stems[row["image_id"]], row) for table in tables for row in table]
 
 
-def test_a_truth_of_other_images_is_one_sentence(noisy: Dataset, tmp_path: Path) -> None:
+def test_a_json_of_other_images_is_refused(noisy: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="names none of the images"):
         find_truth(noisy, str(coco_json(tmp_path / "other.json", rename="other-")))
 
 
-def test_a_data_set_without_an_audit_split_is_told_what_to_do(tmp_path: Path) -> None:
+def test_without_an_audit_split_the_error_names_what_to_set(tmp_path: Path) -> None:
     wanted = recipe(tmp_path, clean=CLEAN).model_dump()
     wanted["ingest"]["audit"] = {}
     run(parse_recipe(wanted), runner="local", stage="ingest")
@@ -181,10 +181,10 @@ def test_a_calibration_is_fitted_on_one_half_and_helps_on_the_other(tmp_path: Pa
     for stage in ("ingest", "annotate"):
         run(parse_recipe(wanted), runner="local", stage=stage)
     dataset = Dataset.open(str(tmp_path / "set"))
-    fitted = fit(dataset, find_truth(dataset, split="audit-fit"))
+    fitted = calibrate(dataset, find_truth(dataset, split="audit-fit"))
     assert Calibration.read(fitted.path).producers == ("careless",)
     before = evaluate(dataset, find_truth(dataset))
-    assert fit(dataset, find_truth(dataset, split="audit-fit")).path == fitted.path
+    assert calibrate(dataset, find_truth(dataset, split="audit-fit")).path == fitted.path
 
     wanted["annotate"]["objects"]["calibration"] = fitted.path
     run(parse_recipe(wanted), runner="local", stage="annotate")
@@ -195,8 +195,8 @@ def test_a_calibration_is_fitted_on_one_half_and_helps_on_the_other(tmp_path: Pa
 
 def test_the_table_has_a_row_for_each_node_and_the_json_has_no_nan(noisy: Dataset) -> None:
     found = evaluate(noisy, find_truth(noisy))
-    lines = render(found).splitlines()
-    assert lines[0].startswith("measured against what people said of the 10 audit-test images")
+    lines = str(found).splitlines()
+    assert lines[0].startswith("measured against people's labels of 10 audit-test images")
     assert [line.split()[0] for line in lines if line.startswith("  ")][:4] == [
         "careful",
         "careless",
@@ -206,7 +206,7 @@ def test_the_table_has_a_row_for_each_node_and_the_json_has_no_nan(noisy: Datase
     assert json.loads(found.as_json(), parse_constant=pytest.fail)["images"] == 10
 
 
-def test_the_command_measures_fits_and_refuses(noisy: Dataset) -> None:
+def test_the_command_measures_fits_and_refuses_an_unknown_split(noisy: Dataset) -> None:
     table = engine("eval", "-d", noisy.url)
     assert table.returncode == 0
     assert "careless" in table.stdout
@@ -216,7 +216,7 @@ def test_the_command_measures_fits_and_refuses(noisy: Dataset) -> None:
     assert (wrong.returncode, wrong.stderr) == (2, "engine: Unknown split 'audit-tset': did you mean 'audit-test'?\n")
 
 
-def test_images_of_sources_without_labels_are_no_images_with_nothing_on_them(tmp_path: Path) -> None:
+def test_images_of_sources_without_labels_are_not_measured(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 12, size=96)
     wanted = recipe(tmp_path, clean=CLEAN, busy={"use": "fake_detector"})
     wanted.ingest.sources.append({"folder": str(tmp_path / "photos")})
@@ -228,15 +228,15 @@ def test_images_of_sources_without_labels_are_no_images_with_nothing_on_them(tmp
     others = audit - len(truth.objects)
     assert others > 0
     assert (
-        truth.told
-        == f"what people said of the {audit - others} audit-test images ({others} more are of sources without labels)"
+        truth.description
+        == f"people's labels of {audit - others} audit-test images ({others} more are from sources without labels)"
     )
     found = evaluate(dataset, truth)
     assert found.images == audit - others
     assert figure(found, "boxes", "clean", "AP") == 1.0
 
 
-def test_without_labels_there_is_nothing_to_measure_and_nothing_to_fit(tmp_path: Path) -> None:
+def test_without_labels_measuring_and_fitting_are_refused(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 12, size=96)
     wanted = recipe(tmp_path, busy={"use": "fake_detector"})
     wanted.ingest.sources[:] = [{"folder": str(tmp_path / "photos")}]
@@ -249,7 +249,7 @@ def test_without_labels_there_is_nothing_to_measure_and_nothing_to_fit(tmp_path:
 
 
 def _cameras(folder: Path) -> tuple[Dataset, dict[str, Any]]:
-    """Two cameras with frames of the same names, labelled by people, and the json."""
+    """Labelled frames of two cameras with the same file names, and their COCO json."""
     images, annotations = [], []
     for number, name in enumerate(("cam1/0001.png", "cam2/0001.png", "cam1/0002.png", "cam2/0002.png")):
         path = folder / "photos" / name
@@ -267,7 +267,7 @@ def _cameras(folder: Path) -> tuple[Dataset, dict[str, Any]]:
     return Dataset.open(str(folder / "set")), content
 
 
-def test_a_truth_is_matched_by_the_longest_end_of_its_names(tmp_path: Path) -> None:
+def test_images_are_matched_by_the_longest_common_end_of_their_names(tmp_path: Path) -> None:
     dataset, content = _cameras(tmp_path)
     found = evaluate(dataset, find_truth(dataset, str(tmp_path / "i.json")))
     assert found.images == 4
@@ -277,25 +277,25 @@ def test_a_truth_is_matched_by_the_longest_end_of_its_names(tmp_path: Path) -> N
         image["file_name"] = name
     (tmp_path / "other.json").write_text(json.dumps(content))
     truth = find_truth(dataset, str(tmp_path / "other.json"))
-    assert truth.told == (
-        f"'{tmp_path}/other.json' on 1 image; 1 it names are not in the data set; "
-        "1 could mean several images and are left out, such as '0001.png'; "
-        "1 have only their base name in common with an image ('cam9/0002.png' and 'cam1/0002.png')"
+    assert truth.description == (
+        f"'{tmp_path}/other.json' on 1 image; 1 of its images are not in the data set; "
+        "1 match several images and are left out, such as '0001.png'; "
+        "1 match an image only by their base name ('cam9/0002.png' and 'cam1/0002.png')"
     )
 
 
-def test_what_of_a_truth_is_left_out_is_told_and_why_there_is_nothing_to_compare(tmp_path: Path) -> None:
+def test_notes_name_the_labels_left_out_and_why_nothing_is_compared(tmp_path: Path) -> None:
     dataset, content = _cameras(tmp_path)
     for annotation in content["annotations"]:
         annotation["bbox"] = None
     (tmp_path / "other.json").write_text(json.dumps(content))
-    told = render(evaluate(dataset, find_truth(dataset, str(tmp_path / "other.json"))))
-    assert "left out as a box that is not four numbers: annotation 0 (bbox None)" in told
-    assert "There is nothing to compare: the truth has no box, caption, word or description of these 4 images." in told
+    text = str(evaluate(dataset, find_truth(dataset, str(tmp_path / "other.json"))))
+    assert "left out as a box that is not four numbers: annotation 0 (bbox None)" in text
+    assert "There is nothing to compare: the truth has no box, caption, word or description in these 4 images." in text
 
 
-def test_a_truth_whose_labels_have_other_names_is_told(noisy: Dataset) -> None:
+def test_labels_that_no_node_predicted_are_noted(noisy: Dataset) -> None:
     truth = find_truth(noisy)
     for image in truth.objects.values():
         image.objects[:] = [replace(one, label=f"a_{one.label}") for one in image.objects]  # type: ignore[index]
-    assert "of the truth on these images; they count as missed: 'a_" in render(evaluate(noisy, truth))
+    assert "of the truth; their boxes count as missed: 'a_" in str(evaluate(noisy, truth))

@@ -1,4 +1,4 @@
-"""`engine eval` of what is said of regions: dense captions, and the masks of phrases."""
+"""`engine eval` of annotations on regions: dense captions, and the masks of phrases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from engine.reading.dataset import Dataset
 from engine.records import masks
 from engine.schema import Answer, Region, RegionText, Sample
 from pipelines.evaluation.evaluate import evaluate
-from pipelines.evaluation.figures import Evaluation, render
+from pipelines.evaluation.figures import Evaluation
 from pipelines.evaluation.truth import find_truth
 from pipelines.recipe import parse_recipe
 from pipelines.stages.run import run
@@ -21,7 +21,7 @@ from tests.pipelines.evaluation.test_evaluate import CLEAN, coco_json, figure, f
 
 
 class Describer:
-    """Says of each region the words of its label and four that nobody asked for."""
+    """Describes each region by its label and four words that are not in the truth."""
 
     needs: ClassVar[tuple[str, ...]] = ("regions",)
     gives: ClassVar[tuple[str, ...]] = ("region_texts",)
@@ -43,7 +43,7 @@ def _text(region: Region, number: int) -> RegionText:
 
 
 class Outliner:
-    """The left half of each box as its mask."""
+    """Gives each box its left half as a mask."""
 
     needs: ClassVar[tuple[str, ...]] = ("regions",)
     gives: ClassVar[tuple[str, ...]] = ("masks",)
@@ -66,7 +66,7 @@ def _half(region: Region, sample: Sample, number: int) -> Region:
 
 
 def described(path: Path) -> Path:
-    """The world's truth with a text and an outline, the whole box, for each object."""
+    """Writes the truth of the drawn world with a caption and an outline, the whole box, for each object."""
     content = json.loads(coco_json(path).read_text())
     names = {category["id"]: category["name"] for category in content["categories"]}
     for item in content["annotations"]:
@@ -104,27 +104,29 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
 
 
 def test_texts_of_regions_are_measured_against_the_captions_of_a_json(measured: Evaluation) -> None:
-    """Every box is right. Of six words two are shared with the two people said: F1 .5, above five bounds of six."""
+    """Every box is right. Two of six predicted words are the two true words: F1 0.5, above 5 of 6 thresholds."""
     for of in ("describe", "kept"):
         assert figure(measured, "dense", of, "place") == pytest.approx(1)
         assert figure(measured, "dense", of, "mAP") == pytest.approx(5 / 6)
         assert figure(measured, "dense", of, "words") == pytest.approx(2 * 2 / (2 + 6))
 
 
-def test_masks_of_phrases_are_measured_where_it_is_clear_what_they_mean(measured: Evaluation) -> None:
-    """Half of each box is outlined; boxes of whole pixels of which half may be a pixel column more or less."""
+def test_masks_of_unambiguous_phrases_are_measured(measured: Evaluation) -> None:
+    """Each mask is half of its box, give or take a column of pixels."""
     for of in ("phrases", "kept"):
         assert figure(measured, "referring", of, "mIoU") == pytest.approx(0.5, abs=0.04)
         assert figure(measured, "referring", of, "oIoU") == pytest.approx(0.5, abs=0.04)
-        asked, named = (next(f.count for f in measured.figures if (f.part, f.of) == (part, of)) for part in PARTS)
-        assert 0 < asked < named
+        referring, grounding = (
+            next(f.count for f in measured.figures if (f.part, f.of) == (part, of)) for part in PARTS
+        )
+        assert 0 < referring < grounding
 
 
 PARTS = ("referring", "grounding")
 
 
-def test_the_table_tells_both(measured: Evaluation) -> None:
-    told = render(measured)
-    assert "dense" in told
-    assert "  describe" in told
-    assert "oIoU" in told
+def test_the_tables_have_both_parts(measured: Evaluation) -> None:
+    text = str(measured)
+    assert "dense" in text
+    assert "  describe" in text
+    assert "oIoU" in text

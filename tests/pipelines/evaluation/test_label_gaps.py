@@ -10,36 +10,39 @@ def truth(*labels: str) -> dict[str, TruthImage]:
     return {"a": TruthImage(9, 9, [Truth(label, BOX) for label in labels])}
 
 
-def given(*labels: str) -> list[dict[str, list[Detection]]]:
+def predictions(*labels: str) -> list[dict[str, list[Detection]]]:
     return [{"a": [Detection(label, BOX, 0.5) for label in labels], "b": [Detection("of another image", BOX, 0.5)]}]
 
 
-def test_labels_that_one_side_alone_has_are_told_with_the_nearest_of_the_other() -> None:
-    true, said = truth("tv", "tv", "dining_table", "Dog", "rug"), given("television", "dining table", "dog", "cup")
-    missed, strange = label_gaps(true, said)
+def test_labels_of_one_side_are_listed_with_the_nearest_of_the_other() -> None:
+    true, predicted = (
+        truth("tv", "tv", "dining_table", "Dog", "rug"),
+        predictions("television", "dining table", "dog", "cup"),
+    )
+    missed, extra = label_gaps(true, predicted)
     assert missed == (
-        "No node gave 3 labels of the truth on these images; they count as missed: 'tv' (2, nearest 'television'), "
+        "No node predicted 3 labels of the truth; their boxes count as missed: 'tv' (2, nearest 'television'), "
         "'dining_table' (1, nearest 'dining table'), 'rug' (1)."
     )
-    assert strange == (
-        "The truth does not have 3 labels that nodes gave; they are not measured: 'cup' (1), 'dining table' (1), "
+    assert extra == (
+        "The truth lacks 3 labels that nodes predicted; they are not measured: 'cup' (1), 'dining table' (1), "
         "'television' (1)."
     )
 
 
-def test_where_labels_agree_there_is_nothing_to_tell() -> None:
-    assert label_gaps(truth("cat"), given("Cat")) == []
-    assert label_gaps(truth(), given("cat")) == []
+def test_matching_labels_give_no_notes() -> None:
+    assert label_gaps(truth("cat"), predictions("Cat")) == []
+    assert label_gaps(truth(), predictions("cat")) == []
     assert label_gaps(truth("cat"), []) == []
 
 
-def test_long_lists_are_cut() -> None:
-    (found,) = label_gaps(truth("cat", *map(str, range(9))), given("cat"))
+def test_long_lists_are_shortened() -> None:
+    (found,) = label_gaps(truth("cat", *map(str, range(9))), predictions("cat"))
     assert "9 labels" in found
     assert found.endswith("and 4 more.")
 
 
-def test_the_nearest_name_means_the_same_or_is_written_nearly_so() -> None:
+def test_the_nearest_label_is_a_synonym_or_spelled_nearly_the_same() -> None:
     assert nearest("tv", ["cup", "television"]) == "television"
     assert nearest("sofa", ["couch"]) == "couch"
     assert nearest("traffic ligth", ["traffic light", "bench"]) == "traffic light"

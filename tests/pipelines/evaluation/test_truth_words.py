@@ -43,8 +43,8 @@ class Reader:
         for number, (words, top) in enumerate((("CAFE", 0), ("NOISE", 20))):
             region = Region(0, top, 30, top + 10, kind="text", id=str(number), score=0.9, score_kind="confidence")
             answer.regions.append(region)
-            said = RegionText(region.id, words, "ocr", id=f"t{number}", score=0.9, score_kind="confidence")
-            answer.region_texts.append(said)
+            words_there = RegionText(region.id, words, "ocr", id=f"t{number}", score=0.9, score_kind="confidence")
+            answer.region_texts.append(words_there)
         return answer
 
 
@@ -79,7 +79,7 @@ def json_of(folder: Path, annotations: Sequence[dict[str, Any]], categories: Seq
 
 
 def words_of(dataset: Dataset, path: str) -> tuple[list[Word], list[str]]:
-    """Of the first image: its words and the labels of its objects."""
+    """The words and the object labels of the first image."""
     truth = find_truth(dataset, path)
     first = max(truth.words, key=lambda name: len(truth.words[name]))
     return truth.words[first], [thing.label for thing in truth.objects[first].objects]
@@ -95,7 +95,7 @@ def test_a_json_without_categories_is_read_for_its_words_and_accents_make_no_dif
     )
     found = evaluate(dataset, find_truth(dataset, path))
     assert figure(found, "words", "reader", "bag recall") == 1
-    # of the image nobody wrote of, both words are wrong; in the first what is read where nobody could is not
+    # Both words in the second image, which has no true words, are wrong. Reading the illegible word is not.
     assert figure(found, "words", "reader", "place precision") == pytest.approx(1 / 3)
     assert not [one for one in found.figures if one.part == "boxes"]
 
@@ -111,21 +111,19 @@ def test_a_json_without_categories_is_read_for_its_words_and_accents_make_no_dif
         ({"text": " \n"}, ""),
     ],
 )
-def test_what_nobody_could_read_is_asked_of_nobody(
-    dataset: Dataset, tmp_path: Path, row: dict[str, Any], words: str
-) -> None:
+def test_illegible_words_need_not_be_read(dataset: Dataset, tmp_path: Path, row: dict[str, Any], words: str) -> None:
     found, objects = words_of(dataset, json_of(tmp_path, [row | {"category_id": 0}], ["text"]))
     assert [(one.text, one.legible) for one in found] == [(words, bool(words))]
     assert objects == []
 
 
-def test_a_category_that_is_a_thing_is_an_object_with_words_on_it(dataset: Dataset, tmp_path: Path) -> None:
+def test_an_annotation_with_a_category_and_text_is_an_object_and_a_word(dataset: Dataset, tmp_path: Path) -> None:
     rows = [{"category_id": 0, "text": "STOP"}, {"category_id": 1}]
     found, objects = words_of(dataset, json_of(tmp_path, rows, ["stop sign", "text"]))
     assert [one.text for one in found] == ["STOP"]
-    assert objects == ["stop sign", "text"]  # the second has no words: what it is called is all there is
+    assert objects == ["stop sign", "text"]  # without text a category named 'text' is an object
 
 
-def test_without_text_a_category_is_needed_as_ever(dataset: Dataset, tmp_path: Path) -> None:
+def test_an_annotation_without_text_needs_a_category(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="none of its annotations has category_id or text"):
         find_truth(dataset, json_of(tmp_path, [{}]))

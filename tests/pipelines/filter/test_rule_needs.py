@@ -150,7 +150,7 @@ OUT_OF_RANGE: list[tuple[Any, str]] = [
     ({"near_duplicate": {"radius": 300}}, "less than or equal to 256"),
     ({"box_sanity": [1]}, r"Filter 'box_sanity' is given \[1\]: expected options by name, such as {slack: ..}"),
     ({"nested_phrase": 3}, "Filter 'nested_phrase' is given 3: expected options by name"),
-    ({"min_score": None, "floor": 0.3}, "indent options below their rule"),
+    ({"min_score": None, "floor": 0.3}, "indent the options of a rule"),
     ({"min_score": {1: 0.3}}, "Unknown option of filter min_score '1'"),
     (
         f"{__name__}:broken",

@@ -1,4 +1,4 @@
-"""Any sequence of changes to the sources, with runs killed between, ends as a fresh data set of what they are now."""
+"""After any sequence of changes to the sources, with killed runs between, a data set equals a fresh one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.pipelines.ingest.test_corrected_sources import coco, draw, ingest, wr
 
 
 class Killed(BaseException):
-    """As if the process had been killed."""
+    """Stands for the death of the process."""
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -27,31 +27,31 @@ def test_any_sequence_of_changes_ends_as_a_fresh_data_set_would(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     chance = random.Random(seed)
-    said: dict[str, list[tuple[int, int]]] = {}
+    boxes: dict[str, list[tuple[int, int]]] = {}
     colour = 0
     sources = [{"folder": str(tmp_path / "photos")}, coco(tmp_path)]
     for _ in range(6):
         for _ in range(chance.randint(1, 4)):
-            name = chance.choice([*said, "new"])
+            name = chance.choice([*boxes, "new"])
             match chance.choice(["add", "remove", "relabel", "relabel", "touch", "replace"]):
                 case "add":
                     colour += 1
                     draw(tmp_path / "photos" / f"{colour}.png", colour)
-                    said[f"{colour}.png"] = [(1, chance.randint(0, 20))]
-                case "remove" if len(said) > 2 and name in said:
-                    del said[name]
+                    boxes[f"{colour}.png"] = [(1, chance.randint(0, 20))]
+                case "remove" if len(boxes) > 2 and name in boxes:
+                    del boxes[name]
                     (tmp_path / "photos" / name).unlink()
-                case "relabel" if name in said:
-                    said[name] = [(chance.randint(1, 2), chance.randint(0, 20)) for _ in range(chance.randint(0, 2))]
-                case "touch" if name in said:
+                case "relabel" if name in boxes:
+                    boxes[name] = [(chance.randint(1, 2), chance.randint(0, 20)) for _ in range(chance.randint(0, 2))]
+                case "touch" if name in boxes:
                     os.utime(tmp_path / "photos" / name, (colour, chance.randint(1, 9)))
-                case "replace" if name in said:
+                case "replace" if name in boxes:
                     colour += 1
                     draw(tmp_path / "photos" / name, colour)
-        if not said:
+        if not boxes:
             draw(tmp_path / "photos" / "first.png", 9999)
-            said["first.png"] = [(2, 2)]
-        write_coco(tmp_path / "inst.json", said)
+            boxes["first.png"] = [(2, 2)]
+        write_coco(tmp_path / "inst.json", boxes)
         _killed_somewhere(tmp_path, sources, chance.randint(1, 12), monkeypatch)
     ingest(tmp_path, *sources)
     ingest(tmp_path, *sources, dataset="fresh")
@@ -61,7 +61,7 @@ def test_any_sequence_of_changes_ends_as_a_fresh_data_set_would(
     for dataset in ("set", "fresh"):
         counted = account(Dataset.open(str(tmp_path / dataset)))
         assert counted.balanced
-        assert counted.outcomes["duplicates"] == len(said)
+        assert counted.outcomes["duplicates"] == len(boxes)
 
 
 def _killed_somewhere(home: Path, sources: list[Any], commits: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def _killed_somewhere(home: Path, sources: list[Any], commits: int, monkeypatch:
 
 
 def by_content(home: Path, dataset: str) -> dict[str, Any]:
-    """Of each image its boxes, whatever they are called."""
+    """The boxes of each image, without their ids."""
     storage = Storage(str(home / dataset))
     commits = Commits(storage, "images")
     found: dict[str, Any] = {}

@@ -1,5 +1,6 @@
-"""What a source says now replaces what it said before: labels, captions and licences corrected, renamed or taken out;
-files gone, replaced, touched or moved. Each ends as a fresh data set of the same sources would.
+"""Labels, captions and licences that were corrected or removed, and files that are gone, replaced, touched or moved.
+
+Each data set ends like a fresh one of the same sources.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ def draw(path: Path, colour: int) -> None:
     Image.new("RGB", (40, 30), (colour % 256, colour // 256, 7)).save(path)
 
 
-def write_coco(path: Path, said: Mapping[str, list[tuple[int, int]]]) -> None:
+def write_coco(path: Path, boxes: Mapping[str, list[tuple[int, int]]]) -> None:
     """A json of these files: (category, x) of each box, which is 10 wide and 8 high."""
-    images = [{"id": n, "file_name": name, "width": 40, "height": 30} for n, name in enumerate(said, 1)]
+    images = [{"id": n, "file_name": name, "width": 40, "height": 30} for n, name in enumerate(boxes, 1)]
     boxes = [
         {"image_id": n, "category_id": category, "bbox": [x, 2, 10, 8], "iscrowd": 0}
-        for n, found in enumerate(said.values(), 1)
+        for n, found in enumerate(boxes.values(), 1)
         for category, x in found
     ]
     content = {"images": images, "annotations": [{"id": n, **box} for n, box in enumerate(boxes)]}
@@ -58,7 +59,7 @@ def coco(home: Path) -> dict[str, Any]:
 
 
 def labels(home: Path, dataset: str = "set", part: str = "labels") -> dict[str, list[tuple[str, float]]]:
-    """By file name: labels and left sides of the boxes, sorted."""
+    """{file name: labels and left sides of the boxes, sorted}"""
     storage = Storage(str(home / dataset))
     commits = Commits(storage, "images")
     found: dict[str, list[tuple[str, float]]] = {}
@@ -69,10 +70,10 @@ def labels(home: Path, dataset: str = "set", part: str = "labels") -> dict[str, 
             for row in pq.read_table(storage.path(files["data"].path)).to_pylist()
         }
         for row in pq.read_table(storage.path(files[part].path)).to_pylist() if part in files else ():
-            said = [(region["label"], region["x1"]) for region in row["regions"]]
-            said += [(text["text"], -1.0) for text in row["texts"]]
-            if said:
-                found[names[row["image_id"]]] = sorted(said)
+            items = [(region["label"], region["x1"]) for region in row["regions"]]
+            items += [(text["text"], -1.0) for text in row["texts"]]
+            if items:
+                found[names[row["image_id"]]] = sorted(items)
     return found
 
 
@@ -96,14 +97,14 @@ def home(tmp_path: Path) -> Path:
 def test_corrected_labels_replace_those_before_and_only_their_shards_change(home: Path) -> None:
     ingest(home, coco(home))
     write_coco(home / "inst.json", {"0.png": [(2, 3)], "1.png": [(1, 6)], "2.png": [(1, 1)], "3.png": [(2, 5)]})
-    told = ingest(home, coco(home)).notes
+    notes = ingest(home, coco(home)).notes
     assert labels(home) == {
         "0.png": [("dog", 3)],
         "1.png": [("cat", 6)],
         "2.png": [("cat", 1)],
         "3.png": [("dog", 5)],
     }
-    assert told == [
+    assert notes == [
         f"'{home}/inst.json' has other labels for 3 images (0.png, 1.png, 2.png): they replace the labels before."
     ]
     assert records(home, "images") == ["00000-r1.json", "00000.json", "00001.json"]
@@ -111,7 +112,7 @@ def test_corrected_labels_replace_those_before_and_only_their_shards_change(home
     assert account(Dataset.open(str(home / "set"))).outcomes["duplicates"] == 0
 
 
-def test_labels_put_back_as_they_were_are_again_what_holds(home: Path) -> None:
+def test_restored_labels_are_valid_again(home: Path) -> None:
     before = (home / "inst.json").read_bytes()
     ingest(home, coco(home))
     first = labels(home)
@@ -123,12 +124,12 @@ def test_labels_put_back_as_they_were_are_again_what_holds(home: Path) -> None:
     assert labels(home) == first
 
 
-def test_an_image_taken_out_of_the_json_stays_without_its_labels(home: Path) -> None:
+def test_an_image_removed_from_the_json_stays_without_labels(home: Path) -> None:
     ingest(home, coco(home))
     write_coco(home / "inst.json", {"0.png": [(1, 3)], "2.png": [], "3.png": [(2, 5)]})
-    (told,) = ingest(home, coco(home)).notes
+    (note,) = ingest(home, coco(home)).notes
     assert (
-        told
+        note
         == f"'{home}/inst.json' no longer lists 1 image (1.png): the labels it gave for it are removed, images stay."
     )
     assert labels(home) == {"0.png": [("cat", 3)], "3.png": [("dog", 5)]}
@@ -147,7 +148,7 @@ def test_labels_of_other_sources_stay(home: Path) -> None:
     assert (ingest(home, other).notes, labels(home)["0.png"]) == ([], [("cat", 3)])
 
 
-def test_truth_of_audit_images_is_replaced_likewise(home: Path) -> None:
+def test_corrected_labels_replace_the_truth_of_audit_images(home: Path) -> None:
     (home / "audit.txt").write_text("1.png\n")
     audit = {"list": str(home / "audit.txt")}
     ingest(home, coco(home), audit=audit)
@@ -158,7 +159,7 @@ def test_truth_of_audit_images_is_replaced_likewise(home: Path) -> None:
     assert "1.png" not in labels(home)
 
 
-def test_captions_of_a_list_are_replaced(home: Path) -> None:
+def test_corrected_captions_of_a_list_replace_those_before(home: Path) -> None:
     source = {"uris": {"path": str(home / "list.jsonl"), "base": str(home / "photos")}}
     lines = [{"uri": f"{n}.png", "caption": f"a dgo {n}"} for n in range(4)]
     (home / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
@@ -166,16 +167,18 @@ def test_captions_of_a_list_are_replaced(home: Path) -> None:
     lines[1] |= {"caption": "a dog"}
     del lines[2]["caption"]
     (home / "list.jsonl").write_text("\n".join(map(json.dumps, lines[:3])))
-    told = ingest(home, source).notes
+    notes = ingest(home, source).notes
     assert labels(home) == {"0.png": [("a dgo 0", -1)], "1.png": [("a dog", -1)]}
-    assert [sentence.split("list.jsonl' ")[1] for sentence in told] == [
+    assert [sentence.split("list.jsonl' ")[1] for sentence in notes] == [
         "has other labels for 2 images (1.png, 2.png): they replace the labels before.",
         "no longer lists 1 image (3.png): the labels it gave for it are removed, images stay.",
     ]
 
 
 @pytest.mark.parametrize("kind", ["webdataset", "parquet"])
-def test_captions_of_a_corrected_container_are_replaced_and_those_of_a_missing_one_stay(home: Path, kind: str) -> None:
+def test_corrected_captions_of_a_container_replace_those_before_and_captions_of_a_missing_one_stay(
+    home: Path, kind: str
+) -> None:
     source = {kind: str(home / kind)}
 
     def write(name: str, captions: Mapping[str, str]) -> None:
@@ -188,9 +191,9 @@ def test_captions_of_a_corrected_container_are_replaced_and_those_of_a_missing_o
     assert sorted(labels(home).values()) == [[("a cat", -1)], [("a dgo", -1)], [("a tree", -1)]]
     write("a", {"0": "a dog"})
     (home / kind / ("b.tar" if kind == "webdataset" else "b.parquet")).unlink()
-    told = " ".join(ingest(home, source).notes)
-    assert "has other labels for 1 image" in told
-    assert f"1 image of '{home}/{kind}' is gone" in told
+    notes = " ".join(ingest(home, source).notes)
+    assert "has other labels for 1 image" in notes
+    assert f"1 image of '{home}/{kind}' is gone" in notes
     assert sorted(labels(home).values()) == [[("a dog", -1)], [("a tree", -1)]]
     counted = account(Dataset.open(str(home / "set")))
     assert (counted.inputs, counted.balanced) == (3, True)
@@ -206,7 +209,7 @@ def write_container(path: Path, photos: list[Path], captions: Mapping[str, str])
     path.rmdir()
 
 
-def test_a_corrected_licence_is_taken_over(home: Path) -> None:
+def test_a_corrected_licence_replaces_the_one_before(home: Path) -> None:
     ingest(home, {"folder": {"path": str(home / "photos"), "licence": "CC-BY-4.0"}})
     ingest(home, {"folder": {"path": str(home / "photos"), "licence": "CC0-1.0"}})
     rows = query(Dataset.open(str(home / "set")), "SELECT DISTINCT licence FROM images")
@@ -216,15 +219,15 @@ def test_a_corrected_licence_is_taken_over(home: Path) -> None:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def test_files_gone_touched_replaced_and_new_are_told_and_add_up(home: Path) -> None:
+def test_files_gone_touched_replaced_and_new_are_reported_and_add_up(home: Path) -> None:
     folder = {"folder": str(home / "photos")}
     ingest(home, folder)
     (home / "photos" / "0.png").unlink()
     os.utime(home / "photos" / "1.png", (1, 1))
     draw(home / "photos" / "2.png", 1000)
     draw(home / "photos" / "4.png", 4)
-    told = ingest(home, folder).notes
-    assert [sentence.replace(str(home), "") for sentence in told] == [
+    notes = ingest(home, folder).notes
+    assert [sentence.replace(str(home), "") for sentence in notes] == [
         "1 image of '/photos' was rewritten with the same content (1.png): nothing to do.",
         (
             "1 image of '/photos' was replaced by another image (2.png): what is there now counts as new; what was "
@@ -242,7 +245,7 @@ def test_files_gone_touched_replaced_and_new_are_told_and_add_up(home: Path) -> 
     assert rows["n"].to_pylist() == [1]
 
 
-def test_a_replaced_photo_that_is_put_back_is_for_training_again(home: Path) -> None:
+def test_a_replaced_photo_that_is_restored_is_for_training_again(home: Path) -> None:
     folder = {"folder": str(home / "photos")}
     ingest(home, folder)
     shutil.copy2(home / "photos" / "2.png", home / "kept.png")
@@ -255,7 +258,7 @@ def test_a_replaced_photo_that_is_put_back_is_for_training_again(home: Path) -> 
     assert account(Dataset.open(str(home / "set"))).balanced
 
 
-def test_photos_that_were_moved_are_read_where_they_are_now(home: Path) -> None:
+def test_moved_photos_are_read_at_their_new_path(home: Path) -> None:
     ingest(home, {"folder": str(home / "photos")})
     (home / "photos").rename(home / "moved")
     ingest(home, {"folder": str(home / "moved")})
@@ -268,7 +271,7 @@ def test_photos_that_were_moved_are_read_where_they_are_now(home: Path) -> None:
     assert f"{home}/moved/new.png" in found
 
 
-def test_labels_of_a_photo_that_is_not_there_now_stay_until_it_is_back(home: Path) -> None:
+def test_labels_of_a_missing_photo_stay_until_it_is_back(home: Path) -> None:
     ingest(home, coco(home))
     before = labels(home)
     (home / "photos" / "1.png").rename(home / "away.png")
@@ -282,7 +285,7 @@ def test_labels_of_a_photo_that_is_not_there_now_stay_until_it_is_back(home: Pat
     assert labels(home) == before
 
 
-def test_a_packed_set_keeps_what_its_deleted_tars_said(home: Path) -> None:
+def test_a_packed_set_keeps_the_captions_of_deleted_tars(home: Path) -> None:
     photos = sorted((home / "photos").iterdir())
     write_container(home / "webdataset" / "a", photos[:2], {"0": "one", "1": "two"})
     source = {"webdataset": str(home / "webdataset")}
@@ -293,7 +296,7 @@ def test_a_packed_set_keeps_what_its_deleted_tars_said(home: Path) -> None:
     assert sorted(labels(home).values()) == [[(text, -1)] for text in ("four", "one", "three", "two")]
 
 
-def test_more_than_one_file_is_told_in_the_plural(home: Path) -> None:
+def test_notes_about_several_files_use_the_plural(home: Path) -> None:
     folder = {"folder": str(home / "photos")}
     for number in range(4, 6):
         draw(home / "photos" / f"{number}.png", number)

@@ -1,4 +1,4 @@
-"""Ingest through its own function, in this process: places, duplicates, labels, quarantine, packing."""
+"""Ingest in this process: shards, duplicates, labels, quarantine, packing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ingest(dataset: Path, *sources: Any, **options: Any) -> None:
 
 
 def images(dataset: Path) -> dict[str, dict[str, Any]]:
-    """By file name of the locator's uri, over the latest revisions."""
+    """{file name of the locator's URI: row}, from the latest revisions."""
     storage = Storage(str(dataset))
     rows = [
         row
@@ -46,7 +46,7 @@ def shards(dataset: Path) -> list[list[str]]:
 
 
 def coco(folder: Path, name: str, width: int, height: int, **more: Any) -> dict[str, Any]:
-    """A COCO source of one image with one box, x 2, y 3, 10 wide, 5 high."""
+    """A COCO source with one image and one box: x 2, y 3, 10 wide, 5 high."""
     instances = folder.parent / f"{folder.name}-{name}.json"
     content = {
         "images": [{"id": 1, "file_name": name, "width": width, "height": height}],
@@ -57,7 +57,7 @@ def coco(folder: Path, name: str, width: int, height: int, **more: Any) -> dict[
     return {"coco": {"instances": str(instances), "images": str(folder), **more}}
 
 
-def test_places_are_given_in_listing_order_and_kept_when_photos_are_added(tmp_path: Path) -> None:
+def test_images_are_assigned_in_listing_order_and_stay_in_their_shard(tmp_path: Path) -> None:
     folder, dataset = tmp_path / "photos", tmp_path / "set"
     ids = draw_photos(folder, 6)
     ingest(dataset, {"folder": str(folder)})
@@ -68,7 +68,7 @@ def test_places_are_given_in_listing_order_and_kept_when_photos_are_added(tmp_pa
     assert len(shards(dataset)[2]) == 1
 
 
-def test_an_exact_duplicate_is_one_image_that_remembers_its_sources(tmp_path: Path) -> None:
+def test_an_exact_duplicate_is_one_image_with_two_sources(tmp_path: Path) -> None:
     folder, dataset = tmp_path / "photos", tmp_path / "set"
     draw_photos(folder, 2)
     shutil.copy(folder / "00000.png", folder / "copy.jpg")
@@ -78,7 +78,7 @@ def test_an_exact_duplicate_is_one_image_that_remembers_its_sources(tmp_path: Pa
     assert sources == ["00000.png", "copy.jpg"]
 
 
-def test_a_duplicate_found_later_is_remembered_without_moving_anything(tmp_path: Path) -> None:
+def test_a_duplicate_found_later_adds_a_source_and_moves_no_image(tmp_path: Path) -> None:
     folder, dataset = tmp_path / "photos", tmp_path / "set"
     ids = draw_photos(folder, 5)
     ingest(dataset, {"folder": str(folder)})
@@ -88,7 +88,7 @@ def test_a_duplicate_found_later_is_remembered_without_moving_anything(tmp_path:
     assert len(images(dataset)["00001.png"]["sources"]) == 2
 
 
-def test_labels_that_come_later_reach_the_human_node_and_nothing_else(tmp_path: Path) -> None:
+def test_labels_added_later_only_rerun_the_human_node(tmp_path: Path) -> None:
     folder, dataset, diary = tmp_path / "photos", tmp_path / "set", tmp_path / "journal"
     draw_photos(folder, 6)
     annotate = {"human": {"use": "human"}, "boxes": {"use": "faulty", "journal": str(diary)}}
@@ -120,7 +120,7 @@ def _folder(dataset: Path, node: str) -> str:
     return f"{node}/{key.name}"
 
 
-def test_two_sources_that_say_the_same_say_it_once(tmp_path: Path) -> None:
+def test_equal_labels_of_two_sources_are_stored_once(tmp_path: Path) -> None:
     folder, dataset = tmp_path / "photos", tmp_path / "set"
     draw_photos(folder, 1)
     one = coco(folder, "00000.png", 24, 24)
@@ -132,7 +132,7 @@ def test_two_sources_that_say_the_same_say_it_once(tmp_path: Path) -> None:
     assert len(images(dataset)["00000.png"]["sources"]) == 2
 
 
-def test_exif_turns_size_and_boxes_and_leaves_the_bytes(tmp_path: Path) -> None:
+def test_exif_turns_size_and_boxes_but_not_the_bytes(tmp_path: Path) -> None:
     folder, dataset = tmp_path / "photos", tmp_path / "set"
     folder.mkdir()
     photo = Image.new("RGB", (40, 20), "red")
@@ -150,7 +150,7 @@ def test_exif_turns_size_and_boxes_and_leaves_the_bytes(tmp_path: Path) -> None:
     assert image_bytes(Storage(str(dataset)), row) == before
 
 
-def test_what_is_no_image_is_quarantined_with_a_reason(tmp_path: Path) -> None:
+def test_a_file_that_is_no_image_is_quarantined_with_a_reason(tmp_path: Path) -> None:
     folder, dataset = tmp_path / "photos", tmp_path / "set"
     draw_photos(folder, 2)
     (folder / "empty.jpg").touch()
@@ -163,7 +163,7 @@ def test_what_is_no_image_is_quarantined_with_a_reason(tmp_path: Path) -> None:
     assert len(images(dataset)) == 2
 
 
-def test_a_packed_set_needs_its_photos_no_more(tmp_path: Path) -> None:
+def test_a_packed_set_does_not_need_its_photos(tmp_path: Path) -> None:
     folder, dataset = tmp_path / "photos", tmp_path / "set"
     draw_photos(folder, 5)
     data = {
@@ -178,7 +178,7 @@ def test_a_packed_set_needs_its_photos_no_more(tmp_path: Path) -> None:
     assert (summary.tallies["boxes"].items, summary.tallies["boxes"].failed) == (5, 0)
 
 
-def test_a_photo_that_changed_since_is_that_images_failure_once_it_is_given_up(tmp_path: Path) -> None:
+def test_with_missing_fail_a_changed_photo_is_a_failure(tmp_path: Path) -> None:
     folder, dataset = tmp_path / "photos", tmp_path / "set"
     draw_photos(folder, 3)
     data = {
@@ -207,7 +207,7 @@ def test_the_synthetic_world_is_a_source_like_any_other(tmp_path: Path, pack: bo
     )
 
 
-def test_labels_added_to_the_same_json_arrive(tmp_path: Path) -> None:
+def test_labels_added_to_the_same_json_are_stored(tmp_path: Path) -> None:
     folder, dataset = tmp_path / "photos", tmp_path / "set"
     draw_photos(folder, 1)
     source = coco(folder, "00000.png", 24, 24)
@@ -248,38 +248,38 @@ def test_two_listings_at_once_list_every_input_once(tmp_path: Path, monkeypatch:
     assert sum(pq.read_table(path).num_rows for path in (dataset / "inputs").glob("*.parquet")) == 5
 
 
-def test_a_listing_tells_how_far_it_is_over_inputs_that_are_known_too(tmp_path: Path) -> None:
+def test_progress_of_a_listing_counts_known_inputs_too(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 3)
-    storage, sources, told = Storage(str(tmp_path / "set")), [{"folder": str(tmp_path / "photos")}], list[int]()
-    assert list_inputs(storage, sources, told.append) == 3
-    assert list_inputs(storage, sources, told.append) == 0
-    assert told == [1, 2, 3, 1, 2, 3]
+    storage, sources, progress = Storage(str(tmp_path / "set")), [{"folder": str(tmp_path / "photos")}], list[int]()
+    assert list_inputs(storage, sources, progress.append) == 3
+    assert list_inputs(storage, sources, progress.append) == 0
+    assert progress == [1, 2, 3, 1, 2, 3]
 
 
-def test_a_source_that_is_listed_twice_is_read_once_and_told(tmp_path: Path) -> None:
+def test_a_source_named_twice_is_read_once_with_a_note(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 3)
     source = {"folder": str(tmp_path / "photos")}
     data = {"dataset": str(tmp_path / "set"), "ingest": {"sources": [source, source]}}
     summary = stages.run(parse_recipe(data), stage="ingest", runner="local")
     assert summary.listed == len(images(tmp_path / "set")) == 3
-    assert any("twice: it was read once" in note for told in summary.sources.values() for note in told["notes"])
+    assert any("twice: it was read once" in note for counts in summary.sources.values() for note in counts["notes"])
 
 
 @pytest.mark.parametrize("empty", ["folder", "uris", "parquet"])
-def test_a_source_that_holds_nothing_is_an_error_that_names_it(tmp_path: Path, empty: str) -> None:
-    place = tmp_path / empty
+def test_an_empty_source_is_an_error_that_names_it(tmp_path: Path, empty: str) -> None:
+    source = tmp_path / empty
     if empty == "folder":
-        place.mkdir()
+        source.mkdir()
     elif empty == "uris":
-        place.write_text("\n")
+        source.write_text("\n")
     else:
-        pq.write_table(pa.table({"image": pa.array([], pa.binary())}), place)
+        pq.write_table(pa.table({"image": pa.array([], pa.binary())}), source)
     with pytest.raises(ConfigError, match=empty):
-        ingest(tmp_path / "set", {empty: str(place)})
+        ingest(tmp_path / "set", {empty: str(source)})
     assert not (tmp_path / "set/images").exists()
 
 
-def test_a_source_that_fails_in_mid_listing_keeps_what_was_listed_and_is_gone_on_with(
+def test_a_listing_that_fails_midway_is_continued_by_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw_photos(tmp_path / "photos", 5)
@@ -298,7 +298,7 @@ def test_a_source_that_fails_in_mid_listing_keeps_what_was_listed_and_is_gone_on
     assert len(images(tmp_path / "set")) == 5
 
 
-def test_a_size_that_is_corrected_in_the_json_heals_its_image(tmp_path: Path) -> None:
+def test_an_image_whose_size_is_corrected_in_the_json_is_ingested(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 1, size=30)
     dataset = tmp_path / "set"
     ingest(dataset, coco(tmp_path / "photos", "00000.png", 99, 30))
@@ -308,7 +308,7 @@ def test_a_size_that_is_corrected_in_the_json_heals_its_image(tmp_path: Path) ->
     assert list(images(dataset)) == ["00000.png"]
 
 
-def test_an_image_that_was_taken_back_before_it_had_a_place_is_not_missing(
+def test_an_image_deleted_before_it_was_assigned_is_not_reported_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw_photos(tmp_path / "photos", 6)

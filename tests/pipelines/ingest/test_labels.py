@@ -1,4 +1,4 @@
-"""Labels turned upright, each with the right place asserted."""
+"""Labels turned upright, with the resulting boxes and masks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def drawn(width: int, height: int) -> masks.Mask:
 
 
 def turned(orientation: int) -> Header:
-    """Of a file that stores 12 x 8 pixels."""
+    """The header of a file that stores 12 x 8 pixels."""
     return Header("JPEG", *((8, 12) if orientation >= 5 else (12, 8)), orientation)
 
 
@@ -80,7 +80,7 @@ def test_labels_of_another_size_are_refused_and_captions_have_no_size() -> None:
         ("stored", (12, 8), 3, ""),
     ],
 )
-def test_which_frame_fits_is_told_where_nobody_said_it(
+def test_the_fitting_frame_is_reported_if_the_source_did_not_give_it(
     frame: str, size: tuple[int, int], orientation: int, fits: str
 ) -> None:
     found = upright(*row(Region(1, 2, 3, 4), frame, *size), turned(orientation))
@@ -90,7 +90,7 @@ def test_which_frame_fits_is_told_where_nobody_said_it(
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_a_mask_of_the_other_frame_than_its_box_is_turned_by_its_own_size(orientation: int) -> None:
+def test_a_mask_in_another_frame_than_its_box_is_turned_by_its_own_size(orientation: int) -> None:
     header = turned(orientation)
     stored, on_screen = drawn(12, 8), drawn(8, 12)
     in_stored = Region(1, 2, 3, 4, rle=sized(masks.encode(stored), 12, 8))
@@ -103,14 +103,14 @@ def test_a_mask_of_the_other_frame_than_its_box_is_turned_by_its_own_size(orient
     assert np.array_equal(masks.decode(region["rle"], width=8, height=12), on_screen)
 
 
-def test_a_mask_with_width_and_height_swapped_of_a_photo_without_a_turn_is_left_out_and_its_box_stays() -> None:
+def test_without_an_exif_turn_a_mask_with_swapped_sides_is_left_out_and_its_box_stays() -> None:
     swapped = Region(2, 1, 9, 4, "cat", rle=sized(masks.encode(drawn(8, 12)), 8, 12))
     found = upright(*row(swapped, "auto", 12, 8), turned(1))
     assert [(box(region), region["rle"]) for region in found.labels["regions"]] == [((2, 1, 9, 4), "")]
     assert found.left_out == ["a mask whose size is not its image's"]
 
 
-def test_boxes_of_an_image_whose_size_nobody_gave_end_where_it_does() -> None:
+def test_boxes_are_clipped_to_an_image_whose_size_was_not_given() -> None:
     found = upright(*row(Region(2, 1, 90, 4, id="human/0"), "auto", 0, 0), turned(1))
     assert box(found.labels["regions"][0]) == (2, 1, 12, 4)
     outside = row(Region(20, 1, 90, 4, id="human/0"), "auto", 0, 0, RegionText("human/0", "a cat", id="human/1"))
@@ -120,7 +120,7 @@ def test_boxes_of_an_image_whose_size_nobody_gave_end_where_it_does() -> None:
 
 
 def _turned_photo(path: Path, orientation: int, width: int, height: int) -> None:
-    """Red from 10, 10 to 60, 50 as every viewer shows it."""
+    """A photo that is red from 10, 10 to 60, 50 in every viewer."""
     shown = np.zeros((height, width, 3), np.uint8)
     shown[10:50, 10:60] = (255, 0, 0)
     back = {2: 2, 3: 3, 4: 4, 6: 8, 8: 6}[orientation]
@@ -129,7 +129,7 @@ def _turned_photo(path: Path, orientation: int, width: int, height: int) -> None
     Image.fromarray(np.ascontiguousarray(orient_array(shown, back))).save(path, exif=exif, format="PNG")
 
 
-def test_where_both_frames_fit_boxes_lie_on_what_viewers_show_and_the_run_says_so_once(tmp_path: Path) -> None:
+def test_labels_that_fit_both_frames_are_taken_as_upright_with_one_note(tmp_path: Path) -> None:
     photos = [("mirrored.png", 2, 240, 160), ("half.png", 3, 240, 160), ("square.png", 6, 240, 240)]
     (tmp_path / "photos").mkdir()
     for name, orientation, width, height in photos:
@@ -153,13 +153,13 @@ def test_where_both_frames_fit_boxes_lie_on_what_viewers_show_and_the_run_says_s
         rows = query(Dataset.open(recipe.dataset), "SELECT x1, y1, x2, y2 FROM regions").to_pylist()
         return {tuple(row.values()) for row in rows}, [note for note in notes if "EXIF" in note]
 
-    told = (
+    note = (
         f"'{tmp_path}/i.json': 3 photos with an EXIF turn fit both frames and were taken as upright, as most tools "
         "show photos: add 'frame: upright' or 'frame: stored' to the source."
     )
     assert boxes({}) == (
         {(10.0, 10.0, 60.0, 50.0)},
-        [told],
+        [note],
     )
     assert boxes({"frame": "upright"}) == ({(10.0, 10.0, 60.0, 50.0)}, [])
     stored, notes = boxes({"frame": "stored"})

@@ -1,4 +1,4 @@
-"""Lists that people write: which images a line means, in any spelling, and that no line is passed over."""
+"""Lists written by people: which images a line matches, in any spelling, and errors for lines that match none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ URI = "/data/photos/a/0001.jpg"
         *(URI, f"file://{URI}", f"file://localhost{URI}", "the-id"),
     ],
 )
-def test_a_line_means_the_image_whose_path_ends_so(line: str) -> None:
+def test_a_line_matches_the_image_whose_path_ends_with_it(line: str) -> None:
     names = NameList([line])
     assert names.match("the-id", URI)
     assert not names.match("other", "/data/photos/a/10001.jpg")
@@ -35,30 +35,30 @@ def test_a_line_means_the_image_whose_path_ends_so(line: str) -> None:
 
 
 @pytest.mark.parametrize("line", ["1.jpg", "b/0001.jpg", "/photos/a/0001.jpg", "/elsewhere/0001.jpg", "0001", "JPG"])
-def test_another_folder_or_half_a_name_means_nothing(line: str) -> None:
+def test_another_folder_or_part_of_a_name_does_not_match(line: str) -> None:
     names = NameList([line])
     assert not names.match("the-id", URI)
     assert names.unmatched() == [line]
 
 
 @pytest.mark.parametrize("line", ["00012.jpg", "b/00012.jpg", "x.tar/b/00012.jpg", "tar://b/00012.jpg::/data/x.tar"])
-def test_members_of_tars_are_named_by_their_ends(line: str) -> None:
+def test_members_of_tars_match_by_the_end_of_their_path(line: str) -> None:
     assert NameList([line]).match("i", "tar://b/00012.jpg::/data/x.tar")
     assert not NameList([line]).match("i", "tar://c/100012.jpg::/data/x.tar")
 
 
-def test_hosts_in_capitals_are_the_same_hosts() -> None:
+def test_hosts_match_in_upper_and_lower_case() -> None:
     assert NameList(["HTTP://Host/x.jpg"]).match("i", "http://host/x.jpg")
 
 
-def test_a_name_in_two_folders_means_both_and_is_told() -> None:
+def test_a_name_in_two_folders_matches_both_and_is_ambiguous() -> None:
     names = NameList(["x.jpg", "a/x.jpg"])
     assert [names.match("one", "/p/a/x.jpg"), names.match("other", "/p/b/x.jpg")] == [True, True]
     assert names.ambiguous() == ["x.jpg"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
-def test_lists_of_any_editor_are_read(tmp_path: Path, encoding: str) -> None:
+def test_lists_are_read_in_the_encodings_of_common_editors(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "list.txt").write_bytes("a.jpg\r\n\r\nb b.jpg \r\na.jpg".encode(encoding))
     assert read_name_list(str(tmp_path / "list.txt"), "list") == ["a.jpg", "b b.jpg"]
 
@@ -88,12 +88,12 @@ def splits(home: Path) -> dict[str, str]:
     return dict(zip(rows["name"].to_pylist(), rows["split"].to_pylist(), strict=True))
 
 
-def test_a_wrong_line_is_an_error_before_anything_is_placed_and_can_be_corrected(tmp_path: Path) -> None:
+def test_a_wrong_line_is_an_error_before_any_image_is_assigned_and_can_be_corrected(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 3, size=64)
     wrong = "00001.jpg\nnowhere/00002.png\n00000.png"
-    told = r"2 of the 3 lines .* match no listed image: '00001\.jpg' \(is it '00001\.png'\?\), 'nowhere/00002\.png'"
+    note = r"2 of the 3 lines .* match no listed image: '00001\.jpg' \(is it '00001\.png'\?\), 'nowhere/00002\.png'"
     for _ in range(2):
-        with pytest.raises(ConfigError, match=told):
+        with pytest.raises(ConfigError, match=note):
             ingest(tmp_path, wrong)
         assert not list((tmp_path / "set").glob("images/*"))
         assert not list((tmp_path / "set").glob("splits/*"))
@@ -102,7 +102,7 @@ def test_a_wrong_line_is_an_error_before_anything_is_placed_and_can_be_corrected
     assert account(Dataset.open(str(tmp_path / "set"))).balanced
 
 
-def test_a_list_grows_with_the_images_and_never_takes_back_what_was_trained_on(tmp_path: Path) -> None:
+def test_a_list_may_grow_but_not_name_training_images(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 2, size=64)
     draw(tmp_path / "photos" / "one.png", 1)
     ingest(tmp_path, "one.png")
@@ -116,7 +116,7 @@ def test_a_list_grows_with_the_images_and_never_takes_back_what_was_trained_on(t
 
 
 def draw(path: Path, seed: int) -> None:
-    """A photo unlike others."""
+    """A photo unlike the others."""
     import numpy as np
     from PIL import Image
 
@@ -124,17 +124,17 @@ def draw(path: Path, seed: int) -> None:
     coarse.resize((160, 120), Image.Resampling.BICUBIC).save(path)
 
 
-def test_a_name_in_two_folders_is_told_by_the_run(tmp_path: Path) -> None:
+def test_the_run_notes_a_name_in_two_folders(tmp_path: Path) -> None:
     for number, folder in enumerate(("a", "b", "c")):
         (tmp_path / "photos" / folder).mkdir(parents=True)
         draw(tmp_path / "photos" / folder / ("x.png" if number < 2 else "y.png"), number)
-    (told,) = ingest(tmp_path, "x.png").notes
-    assert told.replace(f"{tmp_path}/photos/", "") == (
+    (note,) = ingest(tmp_path, "x.png").notes
+    assert note.replace(f"{tmp_path}/photos/", "") == (
         "'x.png' in the audit list matches 2 images, all taken as audit images: a/x.png, b/x.png"
     )
 
 
-def test_a_list_that_moved_is_the_same_list(tmp_path: Path) -> None:
+def test_a_moved_list_is_the_same_list(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 2, size=64)
     ingest(tmp_path, "00001.png")
     (tmp_path / "audit.txt").rename(tmp_path / "moved.txt")

@@ -1,4 +1,4 @@
-"""One look at an input: local files are opened ahead of their turn, and closed whatever happens."""
+"""The probe opens local files ahead, closes them in every case, and keeps answers in order."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_files_opened_ahead_are_closed(tmp_path: Path, probe: Probe, monkeypatch
     assert open_files() == before
 
 
-def test_each_file_gets_its_own_answer_wherever_one_is_missing(tmp_path: Path, probe: Probe) -> None:
+def test_answers_belong_to_their_files_even_if_some_are_missing(tmp_path: Path, probe: Probe) -> None:
     draw_photos(tmp_path, 12)
     (tmp_path / "folder").mkdir()
     (tmp_path / "empty").touch()

@@ -1,4 +1,4 @@
-"""Five sources with all in them that could be lost without a word, through both runners: it adds up and is told."""
+"""Five sources with everything that could be lost silently, through both runners: all is counted and reported."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ def runner(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def said(*arguments: str) -> str:
+def engine_output(*arguments: str) -> str:
     result = CliRunner().invoke(app, list(arguments))
     assert (result.exit_code, result.exception) == (0, None), result.output
     return result.output
 
 
-def test_what_goes_in_is_counted_and_what_is_left_out_is_told(tmp_path: Path, runner: str) -> None:
+def test_every_input_is_counted_and_everything_left_out_is_reported(tmp_path: Path, runner: str) -> None:
     sources = draw(tmp_path)
     nodes = {"people": {"use": "human"}, "alt": {"use": "source_texts"}}
     ingest = {"sources": sources, "shard_size": 8}
     data = recipe_data(tmp_path / "set", "", {}, ingest=ingest, annotate=nodes, filter=[])
     command = ("run", "-c", str(write_recipe(tmp_path / "recipe.yaml", data)), "--runner")
-    printed = said(*command, runner, "--stage", "ingest")
-    said(*command, runner, "--stage", "annotate")
-    said(*command, "local", "--stage", "filter")
+    printed = engine_output(*command, runner, "--stage", "ingest")
+    engine_output(*command, runner, "--stage", "annotate")
+    engine_output(*command, "local", "--stage", "filter")
 
     found = account(Dataset.open(str(tmp_path / "set")))
     assert found.balanced
@@ -71,26 +71,26 @@ def test_what_goes_in_is_counted_and_what_is_left_out_is_told(tmp_path: Path, ru
         "duplicates": 2,
     }
     record = min((tmp_path / "set/runs").glob("*/run.json"))
-    told = {Path(source["source"]).name: source for source in json.loads(record.read_text())["sources"]}
-    assert {name: source.get("left_out", {}) for name, source in told.items()} == LEFT_OUT
-    assert {name: source["inputs"] for name, source in told.items()} == INPUTS
-    for text in (printed, said("status", "-d", str(tmp_path / "set"))):
+    recorded = {Path(source["source"]).name: source for source in json.loads(record.read_text())["sources"]}
+    assert {name: source.get("left_out", {}) for name, source in recorded.items()} == LEFT_OUT
+    assert {name: source["inputs"] for name, source in recorded.items()} == INPUTS
+    for text in (printed, engine_output("status", "-d", str(tmp_path / "set"))):
         for name, reasons in LEFT_OUT.items():
             for reason, number in reasons.items():
                 assert re.search(rf"/{name}': {INPUTS[name]} inputs; left out: .*\b{number} x {reason}", text), reason
-    place = ("-d", str(tmp_path / "set"), "--format", "json")
-    regions = said(
-        "query", "SELECT label, rle <> '' AS mask FROM regions WHERE producer = 'human' ORDER BY mask", *place
+    output_options = ("-d", str(tmp_path / "set"), "--format", "json")
+    regions = engine_output(
+        "query", "SELECT label, rle <> '' AS mask FROM regions WHERE producer = 'human' ORDER BY mask", *output_options
     )
     assert json.loads(regions) == [{"label": "cat", "mask": mask} for mask in (False, False, True)]
-    texts = said("query", "SELECT text FROM texts ORDER BY text", *place)
+    texts = engine_output("query", "SELECT text FROM texts ORDER BY text", *output_options)
     assert [row["text"] for row in json.loads(texts)] == ["A text.", "A text.", "A text.", "One."]
 
 
-def test_labels_that_no_node_takes_up_are_told(tmp_path: Path) -> None:
+def test_labels_that_no_node_uses_are_noted(tmp_path: Path) -> None:
     data = recipe_data(tmp_path / "set", "", {}, ingest={"sources": draw(tmp_path)})
     path = str(write_recipe(tmp_path / "recipe.yaml", data))
-    printed = said("run", "-c", path, "--runner", "local", "--stage", "ingest")
+    printed = engine_output("run", "-c", path, "--runner", "local", "--stage", "ingest")
     assert "3 regions by people came with the images, but no node uses them: add 'human: {use: human}'." in printed
     assert "4 unchecked texts came with the images, but no node uses them: add 'alt:" in printed
 

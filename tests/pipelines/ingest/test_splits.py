@@ -1,4 +1,4 @@
-"""Who is measured with: groups stay whole, draws stay as they are, and what people said of audit images stays apart."""
+"""The audit split: groups stay whole, draws do not change, and human labels of audit images stay apart."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Drawn = dict[str, str]
 
 
 def hashes(count: int, seed: int = 0) -> list[str]:
-    """Hashes of unlike images."""
+    """Hashes of images unlike each other."""
     return [row.tobytes().hex() for row in np.random.default_rng(seed).integers(0, 256, (count, 32), np.uint8)]
 
 
@@ -76,25 +76,25 @@ def test_a_group_that_does_not_fit_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_what_is_near_to_an_earlier_image_follows_it(split: str) -> None:
+def test_an_image_near_to_an_earlier_one_gets_its_split(split: str) -> None:
     old = hashes(1)[0]
     assert draw(candidates([like(old, 9)]), {"old": (split, old)}, fraction=0.9) == {"i0000": split}
 
 
-def test_what_is_near_to_both_sides_is_used_for_nothing() -> None:
+def test_an_image_near_to_both_sides_is_held() -> None:
     one = hashes(1)[0]
     other = like(one, 2 * 20)
     between = like(one, 20)
     assert draw(candidates([between]), {"a": ("train", one), "b": ("audit-test", other)}) == {"i0000": "held"}
 
 
-def test_images_without_a_hash_are_like_no_other() -> None:
+def test_images_without_a_hash_have_no_near_duplicates() -> None:
     found = draw(candidates([""] * 10), fraction=0.5)
     assert count(found) == {"train": 5, "audit-fit": 3, "audit-test": 2, "held": 0}
 
 
 @pytest.mark.parametrize("line", ["i0003", "i0003.jpg", "photos/i0003.jpg", "/photos/i0003.jpg"])
-def test_a_listed_image_and_its_like_belong_to_the_audit_split(line: str) -> None:
+def test_a_listed_image_and_its_near_duplicates_are_audit_images(line: str) -> None:
     fresh = candidates(hashes(10))
     fresh.append(Candidate("copy", like(fresh[3].phash, 5)))
     found = draw(fresh, fraction=0.0, listed=frozenset([line]))
@@ -111,7 +111,7 @@ def test_a_listed_image_that_is_near_a_training_image_is_held() -> None:
 
 
 def textured(folder: Path, count: int) -> list[Path]:
-    """Photos unlike each other, of which every third one comes again as a smaller JPEG."""
+    """Photos unlike each other; every third one also as a smaller JPEG."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(5)
     made = []
@@ -164,7 +164,7 @@ def splits(folder: Path) -> Drawn:
     return dict(zip(*(column.to_pylist() for column in rows.columns), strict=True))
 
 
-def test_near_duplicates_never_straddle_the_split_and_audit_images_are_not_released(tmp_path: Path) -> None:
+def test_near_duplicates_share_a_split_and_audit_images_are_not_released(tmp_path: Path) -> None:
     coco(tmp_path / "coco.json", textured(tmp_path / "photos", 30))
     run(wanted(tmp_path, fraction=0.3), runner="local")
     found = splits(tmp_path)
@@ -208,7 +208,7 @@ def manifest_without_versions(dataset: Path) -> str:
     return json.dumps({key: value for key, value in found.items() if key != "versions"}, sort_keys=True)
 
 
-def test_human_labels_of_audit_images_lie_in_truth_alone(tmp_path: Path) -> None:
+def test_human_labels_of_audit_images_are_only_in_truth(tmp_path: Path) -> None:
     coco(tmp_path / "coco.json", textured(tmp_path / "photos", 12))
     run(wanted(tmp_path, fraction=0.3), runner="local", stage="ingest")
     audit = {
@@ -217,7 +217,7 @@ def test_human_labels_of_audit_images_lie_in_truth_alone(tmp_path: Path) -> None
         for row in pq.read_table(file).to_pylist()
         if row["split"] != "train"
     }
-    told = {
+    labelled = {
         folder: {
             row["image_id"]
             for file in (tmp_path / "set" / folder).glob("*.parquet")
@@ -226,13 +226,13 @@ def test_human_labels_of_audit_images_lie_in_truth_alone(tmp_path: Path) -> None
         }
         for folder in ("labels", "truth")
     }
-    assert told["truth"] == audit
+    assert labelled["truth"] == audit
     assert len(audit) == 5
-    assert not told["labels"] & audit
-    assert len(told["labels"]) == 16 - 5
+    assert not labelled["labels"] & audit
+    assert len(labelled["labels"]) == 16 - 5
 
 
-def test_photos_that_come_later_follow_those_they_are_like(tmp_path: Path) -> None:
+def test_photos_added_later_get_the_split_of_their_near_duplicates(tmp_path: Path) -> None:
     photos = textured(tmp_path / "photos", 30)
     later = [photo for photo in photos if "again" in photo.name]
     for photo in later:
@@ -259,7 +259,7 @@ def test_another_audit_split_of_the_same_data_set_is_refused(tmp_path: Path) -> 
         run(wanted(tmp_path, fraction=0.4), runner="local", stage="ingest")
 
 
-def test_an_audit_list_that_is_not_there_leaves_no_data_set_behind(tmp_path: Path) -> None:
+def test_a_missing_audit_list_creates_no_data_set(tmp_path: Path) -> None:
     photos = textured(tmp_path / "photos", 3)
     coco(tmp_path / "coco.json", photos)
     with pytest.raises(ConfigError, match=r"^The audit list '.*audit.txt' cannot be read: give a text file"):

@@ -27,31 +27,31 @@ def answers(tmp_path: Path) -> dict[str, Any]:
     return {f"/{path.name}": path.read_bytes() for path in photographs(tmp_path / "photos", 4)}
 
 
-def test_a_host_that_was_down_costs_nothing_for_good(tmp_path: Path, answers: dict[str, Any]) -> None:
+def test_inputs_of_a_host_that_was_down_are_read_by_the_next_run(tmp_path: Path, answers: dict[str, Any]) -> None:
     photos = dict(answers)
     answers.update({"/00001.png": 403, "/00002.jpg": 404})
-    with web_host(answers) as (url, asked):
+    with web_host(answers) as (url, requested):
         (tmp_path / "list.txt").write_text("".join(f"{url}{name}\n" for name in photos))
         recipe = parse_recipe(
             recipe_data(tmp_path / "set", "", {}, ingest={"sources": [{"uris": str(tmp_path / "list.txt")}]})
         )
         first = stages.run(recipe, runner="local")
-        told = "1 input could not be read now (1 unreachable): the same command tries again."
-        assert told in first.notes
+        note = "1 input could not be read now (1 unreachable): the same command tries again."
+        assert note in first.notes
         assert outcomes(tmp_path / "set") == {"kept": 2, "quarantined": 2}
         row = dry_run(recipe, stage="ingest")[0]
-        assert (row.todo, told in row.why) == (1, True)
+        assert (row.todo, note in row.why) == (1, True)
         answers.update(photos)
-        asked.clear()
+        requested.clear()
         second = stages.run(parse_recipe(recipe.model_dump(mode="json") | {"emit": {"name": "v2"}}), runner="local")
-        assert set(asked) >= {"/00001.png"}
+        assert set(requested) >= {"/00001.png"}
         assert second.notes == []
         assert outcomes(tmp_path / "set") == {"kept": 4}
 
 
-def test_a_host_that_is_gone_does_not_hold_up_every_run(tmp_path: Path, answers: dict[str, Any]) -> None:
+def test_a_host_that_stays_down_is_not_tried_by_every_run(tmp_path: Path, answers: dict[str, Any]) -> None:
     answers["/00001.png"] = 403
-    with web_host(answers) as (url, asked):
+    with web_host(answers) as (url, requested):
         (tmp_path / "list.txt").write_text("".join(f"{url}{name}\n" for name in answers))
         ingest = {"sources": [{"uris": str(tmp_path / "list.txt")}]}
         recipe = parse_recipe({"dataset": str(tmp_path / "set"), "ingest": ingest, "run": {"read_attempts": 2}})
@@ -61,5 +61,5 @@ def test_a_host_that_is_gone_does_not_hold_up_every_run(tmp_path: Path, answers:
             "try again with --retry-failed.",
             "try again with --retry-failed.",
         ]
-        assert asked.count("/00001.png") == 2
-        assert asked.count("/00000.jpg") == 1
+        assert requested.count("/00001.png") == 2
+        assert requested.count("/00000.jpg") == 1

@@ -1,4 +1,4 @@
-"""A COCO json as people's tools write it: what is taken, and what is left out and told."""
+"""COCO jsons in the variants that tools write: what is read, and what is left out and noted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.pipelines.coco_files import NAN, coco, corners, labels, note, only
 from tests.shared_data import shared
 
 
-def test_the_real_coco_photos_come_with_all_that_is_said_of_them() -> None:
+def test_real_coco_photos_have_all_their_labels() -> None:
     root = shared("coco/dev")
     spec = {"instances": f"{root}/instances.json", "images": f"{root}/images", "captions": f"{root}/captions.json"}
     entries = list(open_source({"coco": spec}).entries())
@@ -34,7 +34,7 @@ def test_the_real_coco_photos_come_with_all_that_is_said_of_them() -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_an_image_that_is_not_on_disk_is_an_entry_all_the_same(tmp_path: Path) -> None:
+def test_an_image_that_is_not_on_disk_is_listed(tmp_path: Path) -> None:
     entry = only(coco(tmp_path, []))
     assert (entry.uri, entry.fingerprint, entry.licence) == (f"{tmp_path}/a.jpg", "", "CC BY 2.0")
 
@@ -56,14 +56,14 @@ def test_an_image_that_is_not_on_disk_is_an_entry_all_the_same(tmp_path: Path) -
         ('{"images": [], "annotations": [], "categories": ["cat", "dog"]}', "expected objects such as"),
     ],
 )
-def test_what_is_no_coco_json_is_told_in_a_sentence(tmp_path: Path, content: str | None, sentence: str) -> None:
+def test_another_kind_of_json_is_an_error_in_one_sentence(tmp_path: Path, content: str | None, sentence: str) -> None:
     if content is not None:
         (tmp_path / "i.json").write_text(content)
     with pytest.raises(ConfigError, match=sentence):
         list(CocoJson(str(tmp_path / "i.json"), str(tmp_path)).entries())
 
 
-def test_a_packed_json_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_packed_json_is_an_error_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "i.json.gz").write_bytes(gzip.compress(b"{}"))
     with pytest.raises(ConfigError, match="is packed \\(gzip\\): unpack it"):
         list(CocoJson(str(tmp_path / "i.json.gz"), str(tmp_path)).entries())
@@ -77,7 +77,7 @@ def test_a_json_in_the_encodings_of_windows_is_read(tmp_path: Path, encoding: st
     assert [text.text for text in labels(source).region_texts] == ["кот"]
 
 
-def test_a_key_that_stands_twice_in_a_row_is_told(tmp_path: Path) -> None:
+def test_a_key_that_occurs_twice_in_a_row_is_noted(tmp_path: Path) -> None:
     source = coco(tmp_path, [{"bbox": [2, 1, 7, 3]}])
     text = (tmp_path / "instances.json").read_text()
     (tmp_path / "instances.json").write_text(text.replace('"bbox"', '"bbox": [0, 0, 1, 1], "bbox"'))
@@ -88,19 +88,19 @@ def test_a_key_that_stands_twice_in_a_row_is_told(tmp_path: Path) -> None:
 # --- ids ----------------------------------------------------------------------------------------
 
 
-def test_two_images_of_one_id_are_an_error_that_names_both(tmp_path: Path) -> None:
+def test_two_images_with_one_id_are_an_error_that_names_both(tmp_path: Path) -> None:
     source = coco(tmp_path, [{"bbox": [2, 1, 7, 3]}], images=[{"id": 1.0, "file_name": "b.jpg"}])
     with pytest.raises(ConfigError, match=r"has two images with the id 1: 'a.jpg' and 'b.jpg'"):
         list(source.entries())
 
 
-def test_two_categories_of_one_id_are_an_error_that_names_both(tmp_path: Path) -> None:
+def test_two_categories_with_one_id_are_an_error_that_names_both(tmp_path: Path) -> None:
     source = coco(tmp_path, [], categories=[{"id": 7, "name": "zebra"}])
     with pytest.raises(ConfigError, match=r"has two categories with the id 7: 'cat' and 'zebra'"):
         list(source.entries())
 
 
-def test_what_is_said_twice_in_the_same_words_is_said_once(tmp_path: Path) -> None:
+def test_images_and_categories_listed_twice_count_once(tmp_path: Path) -> None:
     again = {"id": 1, "file_name": "./a.jpg", "width": 12, "height": 8}
     source = coco(
         tmp_path,
@@ -112,7 +112,7 @@ def test_what_is_said_twice_in_the_same_words_is_said_once(tmp_path: Path) -> No
     assert source.left_out == {"an image that is listed twice": 2}
 
 
-def test_ids_that_differ_only_in_their_type_are_different_and_told(tmp_path: Path) -> None:
+def test_ids_that_differ_only_in_their_type_are_different_and_noted(tmp_path: Path) -> None:
     source = coco(
         tmp_path,
         [{"bbox": [2, 1, 7, 3]}, {"bbox": [0, 0, 1, 1], "image_id": "1"}],
@@ -151,7 +151,7 @@ def test_annotations_of_no_listed_category_are_left_out_or_an_error_if_all_are(t
 
 
 @pytest.mark.parametrize("name", [None, float("nan"), "", "  ", ["cat"], {"en": "cat"}, True, "\ud800"])
-def test_a_category_without_a_name_costs_its_annotations(tmp_path: Path, name: Any) -> None:
+def test_annotations_of_a_category_without_a_name_are_left_out(tmp_path: Path, name: Any) -> None:
     source = coco(
         tmp_path,
         [{"bbox": [2, 1, 7, 3]}, {"bbox": [0, 0, 1, 1], "category_id": 3}],
@@ -161,12 +161,12 @@ def test_a_category_without_a_name_costs_its_annotations(tmp_path: Path, name: A
     assert source.left_out == {"an annotation whose category has no name": 1}
 
 
-def test_a_category_whose_name_is_a_number_is_called_so(tmp_path: Path) -> None:
+def test_the_name_of_a_category_may_be_a_number(tmp_path: Path) -> None:
     source = coco(tmp_path, [{"bbox": [2, 1, 7, 3], "category_id": 3}], categories=[{"id": 3, "name": 5}])
     assert [region.label for region in labels(source).regions] == ["5"]
 
 
-def test_an_image_whose_id_cannot_be_one_is_an_input_without_labels(tmp_path: Path) -> None:
+def test_an_image_with_an_invalid_id_has_no_labels(tmp_path: Path) -> None:
     strange = [{"id": one, "file_name": f"{n}.jpg"} for n, one in enumerate([None, [1], {}, float("nan"), False])]
     source = coco(tmp_path, [{"bbox": [2, 1, 7, 3]}], images=strange)
     entries = list(source.entries())
@@ -178,7 +178,7 @@ def test_an_image_whose_id_cannot_be_one_is_an_input_without_labels(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("licences", "said", "licence"),
+    ("licences", "license_value", "licence"),
     [
         ([{"id": 4, "name": "MIT"}], 4, "MIT"),
         ({"id": 4, "name": "MIT"}, 4, "MIT"),
@@ -194,8 +194,8 @@ def test_an_image_whose_id_cannot_be_one_is_an_input_without_labels(tmp_path: Pa
         ([{"id": [4], "name": "MIT"}], {"id": 4}, ""),
     ],
 )
-def test_a_licence_is_the_one_that_is_clear(tmp_path: Path, licences: Any, said: Any, licence: str) -> None:
-    (entry,) = coco(tmp_path, [], licenses=licences, license=said).entries()
+def test_an_ambiguous_licence_is_left_empty(tmp_path: Path, licences: Any, license_value: Any, licence: str) -> None:
+    (entry,) = coco(tmp_path, [], licenses=licences, license=license_value).entries()
     assert entry.licence == licence
 
 
@@ -203,7 +203,7 @@ def test_a_licence_is_the_one_that_is_clear(tmp_path: Path, licences: Any, said:
     "name",
     ["sub/a.jpg", "./sub/a.jpg", "sub//a.jpg", "sub\\a.jpg", "sub/../sub/a.jpg", "{}/sub/a.jpg", "file://{}/sub/a.jpg"],
 )
-def test_a_file_below_the_folder_is_found_however_it_is_named(tmp_path: Path, name: str) -> None:
+def test_a_file_below_the_folder_is_found_under_every_spelling(tmp_path: Path, name: str) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "a.jpg").write_bytes(b"x")
     (entry,) = coco(tmp_path, [], file_name=name.format(tmp_path)).entries()
@@ -211,7 +211,7 @@ def test_a_file_below_the_folder_is_found_however_it_is_named(tmp_path: Path, na
     assert entry.fingerprint
 
 
-def test_a_backslash_may_be_part_of_a_name_here(tmp_path: Path) -> None:
+def test_a_backslash_may_be_part_of_a_file_name(tmp_path: Path) -> None:
     (tmp_path / "a\\b.jpg").write_bytes(b"x")
     assert only(coco(tmp_path, [], file_name="a\\b.jpg")).uri == f"{tmp_path}/a\\b.jpg"
 
@@ -247,7 +247,7 @@ def test_an_image_without_a_file_below_the_folder_is_an_input_with_a_reason(
         list(coco(tmp_path, [], file_name=name).entries())
 
 
-def test_rows_that_are_no_objects_cost_themselves(tmp_path: Path) -> None:
+def test_rows_that_are_not_objects_are_left_out(tmp_path: Path) -> None:
     source = coco(tmp_path, [{"bbox": [2, 1, 7, 3]}], images=[None, "a.jpg", 5])
     path = tmp_path / "instances.json"
     content = json.loads(path.read_text())
@@ -257,7 +257,7 @@ def test_rows_that_are_no_objects_cost_themselves(tmp_path: Path) -> None:
     assert source.left_out == {"an image that is no object": 3, "an annotation that is no object": 3}
 
 
-def test_another_frame_makes_labels_an_input_to_look_at_again(tmp_path: Path) -> None:
+def test_another_frame_makes_a_new_input(tmp_path: Path) -> None:
     coco(tmp_path, [{"bbox": [2, 1, 7, 3]}])
     where = {"instances": str(tmp_path / "instances.json"), "images": str(tmp_path)}
     prints = {only(CocoJson(**where, frame=frame)).fingerprint for frame in ("auto", "stored", "upright")}

@@ -1,4 +1,4 @@
-"""Boxes, crowds, masks and captions of a COCO json as tools write them: the right value, or left out and told."""
+"""Boxes, crowds, masks and captions of a COCO json: the right value, or left out and noted."""
 
 from __future__ import annotations
 
@@ -74,22 +74,20 @@ def test_masks_of_every_kind_become_run_lengths(tmp_path: Path) -> None:
         ([1e300, 0, 5, 5], "a box outside of its image"),
     ],
 )
-def test_a_box_that_cannot_be_costs_itself_and_is_told_with_its_annotation(
-    tmp_path: Path, bbox: Any, reason: str
-) -> None:
+def test_an_invalid_box_is_left_out_and_noted(tmp_path: Path, bbox: Any, reason: str) -> None:
     source = coco(tmp_path, [{"bbox": [2, 1, 7, 3]}, {"bbox": bbox}])
     assert corners(labels(source)) == [(2, 1, 9, 4)]
     assert source.left_out == {reason: 1}
     assert f"left out as {reason}: annotation 1 (bbox " in note(source)
 
 
-def test_boxes_that_are_large_or_written_as_texts_are_boxes(tmp_path: Path) -> None:
+def test_boxes_may_be_large_or_written_as_texts(tmp_path: Path) -> None:
     source = coco(tmp_path, [{"bbox": [-1e300, -1e300, 2e300, 2e300]}, {"bbox": ["2", "1.0", "7", "3"]}])
     assert corners(labels(source)) == [(0, 0, 12, 8), (2, 1, 9, 4)]
     assert not source.left_out
 
 
-def test_a_crowd_is_what_says_so(tmp_path: Path) -> None:
+def test_iscrowd_is_read_in_every_form(tmp_path: Path) -> None:
     no: list[Any] = [0, 0.0, False, None, "0", "false", "", "no", [], {}, float("nan")]
     yes: list[Any] = [1, 1.0, True, "1", "true", "True"]
     source = coco(tmp_path, [{"bbox": [2, 1, 7, 3], "iscrowd": one} for one in (*no, *yes)])
@@ -107,7 +105,7 @@ def drawn(width: int = 12, height: int = 8) -> masks.Mask:
     return mask
 
 
-def test_outlines_are_taken_as_tools_write_them(tmp_path: Path) -> None:
+def test_outlines_are_read_in_every_form(tmp_path: Path) -> None:
     forms: list[Any] = [[OUTLINE], OUTLINE, POINTS, [POINTS], [[str(one) for one in OUTLINE]], [OUTLINE, [5, 5]]]
     source = coco(tmp_path, [{"bbox": [2, 1, 7, 3], "segmentation": form} for form in forms])
     for region in labels(source).regions:
@@ -115,7 +113,7 @@ def test_outlines_are_taken_as_tools_write_them(tmp_path: Path) -> None:
     assert not source.left_out
 
 
-def test_run_lengths_that_python_wrote_as_bytes_are_read(tmp_path: Path) -> None:
+def test_run_lengths_written_as_python_bytes_are_read(tmp_path: Path) -> None:
     rle = masks.encode(drawn())
     forms = [
         repr(rle.encode()),
@@ -130,7 +128,7 @@ def test_run_lengths_that_python_wrote_as_bytes_are_read(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("none", [None, [], {}, "", [[]], 0])
-def test_no_segmentation_is_no_mask_and_nothing_to_tell(tmp_path: Path, none: Any) -> None:
+def test_without_a_segmentation_there_is_no_mask_and_no_note(tmp_path: Path, none: Any) -> None:
     source = coco(tmp_path, [{"bbox": [2, 1, 7, 3], "segmentation": none}])
     assert [region.rle for region in labels(source).regions] == [""]
     assert not source.left_out
@@ -169,7 +167,7 @@ def test_no_segmentation_is_no_mask_and_nothing_to_tell(tmp_path: Path, none: An
         ({"size": "8x12", "counts": [90, 6]}, "a mask whose size is not its image's"),
     ],
 )
-def test_a_mask_that_cannot_be_is_told_and_its_box_stays(tmp_path: Path, segmentation: Any, reason: str) -> None:
+def test_an_invalid_mask_is_noted_and_its_box_stays(tmp_path: Path, segmentation: Any, reason: str) -> None:
     source = coco(tmp_path, [{"bbox": [2, 1, 7, 3], "segmentation": segmentation}])
     (region,) = labels(source).regions
     assert (region.x1, region.y1, region.x2, region.y2, region.rle) == (2, 1, 9, 4, "")
@@ -177,14 +175,14 @@ def test_a_mask_that_cannot_be_is_told_and_its_box_stays(tmp_path: Path, segment
     assert f"left out as {reason}: that of annotation 0." in note(source)
 
 
-def test_run_lengths_of_the_turned_frame_wait_for_the_file(tmp_path: Path) -> None:
+def test_run_lengths_of_the_turned_frame_keep_their_size(tmp_path: Path) -> None:
     turned = masks.encode(drawn(8, 12))
     segmentation = {"size": [12, 8], "counts": turned}
     (region,) = labels(coco(tmp_path, [{"bbox": [2, 1, 7, 3], "segmentation": segmentation}])).regions
     assert region.rle == sized(turned, 8, 12)
 
 
-def test_images_of_sizes_that_cannot_be_cost_neither_memory_nor_the_set(tmp_path: Path) -> None:
+def test_images_with_absurd_sizes_are_listed_with_bounded_memory(tmp_path: Path) -> None:
     box = {"bbox": [2, 1, 7, 3], "segmentation": [OUTLINE]}
     for strange in (10**12, -5, "12px", None, [12], NAN, 12.5, True):
         source = coco(tmp_path, [box], width=strange)
@@ -196,7 +194,7 @@ def test_images_of_sizes_that_cannot_be_cost_neither_memory_nor_the_set(tmp_path
     assert (entry.labels or Answer()).regions[0].rle == ""
 
 
-def test_sizes_written_as_texts_are_sizes(tmp_path: Path) -> None:
+def test_sizes_may_be_written_as_texts(tmp_path: Path) -> None:
     (entry,) = coco(tmp_path, [{"bbox": [2, 1, 70, 30]}], width="12.0", height="8").entries()
     assert (entry.width, entry.height, corners(entry.labels)) == (12, 8, [(2, 1, 12, 8)])
 
@@ -204,10 +202,20 @@ def test_sizes_written_as_texts_are_sizes(tmp_path: Path) -> None:
 # --- captions -------------------------------------------------------------------------------------
 
 
-def test_captions_are_texts_and_lists_of_texts_and_the_rest_is_told(tmp_path: Path) -> None:
-    said: list[Any] = [" a cat ", ["two cats", ["three"]], None, NAN, "", 5, {"en": "a cat"}, ["a dog", 7], "\ud800"]
+def test_captions_are_texts_or_lists_of_texts_and_others_are_left_out(tmp_path: Path) -> None:
+    captions: list[Any] = [
+        " a cat ",
+        ["two cats", ["three"]],
+        None,
+        NAN,
+        "",
+        5,
+        {"en": "a cat"},
+        ["a dog", 7],
+        "\ud800",
+    ]
     coco(tmp_path, [])
-    rows = [{"id": n, "image_id": 1, "caption": one} for n, one in enumerate(said)]
+    rows = [{"id": n, "image_id": 1, "caption": one} for n, one in enumerate(captions)]
     rows += [{"id": 90, "image_id": 4, "caption": "of another photo"}, None]
     (tmp_path / "captions.json").write_text(json.dumps({"annotations": rows}))
     source = CocoJson(str(tmp_path / "instances.json"), str(tmp_path), str(tmp_path / "captions.json"))
@@ -222,7 +230,7 @@ def test_captions_are_texts_and_lists_of_texts_and_the_rest_is_told(tmp_path: Pa
     assert f"'{tmp_path}/captions.json': left out as an empty caption: that of annotation 2 (None)" in note(source)
 
 
-def test_captions_of_other_images_alone_are_an_error(tmp_path: Path) -> None:
+def test_captions_of_other_images_only_are_an_error(tmp_path: Path) -> None:
     coco(tmp_path, [])
     rows = [{"image_id": "1", "caption": "a cat"}]
     (tmp_path / "captions.json").write_text(json.dumps({"annotations": rows}))

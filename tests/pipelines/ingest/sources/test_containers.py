@@ -1,4 +1,4 @@
-"""Containers are opened once: what was listed tells whether they were listed to their end."""
+"""Containers are opened only once, even if a listing is killed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.written_sources import photographs, write_parquet, write_tars
 
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The containers that were opened, by name, in order of names."""
+    """The names of the containers that were opened, sorted."""
     names: list[str] = []
     for kind in (WebDataset, ParquetRows):
 
@@ -55,7 +55,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_containers_that_did_not_change_are_not_opened_again(home: Path, opened: list[str]) -> None:
+def test_unchanged_containers_are_not_opened_again(home: Path, opened: list[str]) -> None:
     write_parquet(home / "parquet" / "0.parquet", photographs(home / "photos", 9))
     storage = Storage(str(home / "set"))
     sources: list[Any] = [{"webdataset": f"{home}/tars"}, {"parquet": f"{home}/parquet"}]
@@ -71,7 +71,7 @@ def test_containers_that_did_not_change_are_not_opened_again(home: Path, opened:
 
 
 @pytest.mark.parametrize("chunks", [1, 2, 3, 4])
-def test_a_listing_killed_in_the_middle_of_a_tar_goes_on_rightly(
+def test_a_listing_killed_in_the_middle_of_a_tar_is_completed(
     home: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch, chunks: int
 ) -> None:
     storage, sources = Storage(str(home / "set")), [{"webdataset": f"{home}/tars"}]
@@ -107,7 +107,7 @@ def test_two_drivers_that_list_tars_at_once_list_every_sample_once(home: Path, m
     assert len(rows(storage)) == 9
 
 
-def test_other_options_read_a_container_anew(home: Path, opened: list[str]) -> None:
+def test_other_options_read_a_container_again(home: Path, opened: list[str]) -> None:
     storage, tars = Storage(str(home / "set")), f"{home}/tars"
     list_inputs(storage, [{"webdataset": tars}])
     taken(opened)
@@ -116,7 +116,7 @@ def test_other_options_read_a_container_anew(home: Path, opened: list[str]) -> N
     assert len(taken(opened)) == 6
 
 
-def test_a_tar_that_was_missing_is_looked_for_again(home: Path) -> None:
+def test_a_missing_tar_is_listed_once_it_exists(home: Path) -> None:
     storage, sources = Storage(str(home / "set")), [{"webdataset": f"{home}/tars/{{00000..00002}}.tar"}]
     (home / "tars" / "00001.tar").rename(home / "later.tar")
     assert [list_inputs(storage, sources), list_inputs(storage, sources)] == [7, 0]
@@ -124,7 +124,7 @@ def test_a_tar_that_was_missing_is_looked_for_again(home: Path) -> None:
     assert list_inputs(storage, sources) == 3
 
 
-def test_copies_with_the_same_time_are_containers_of_their_own(home: Path) -> None:
+def test_copies_with_the_same_time_are_different_containers(home: Path) -> None:
     storage, sources = Storage(str(home / "set")), [{"webdataset": f"{home}/tars"}]
     list_inputs(storage, sources)
     shutil.copy2(home / "tars" / "00001.tar", home / "tars" / "copy.tar")
@@ -140,7 +140,7 @@ def test_a_data_set_inside_its_source_is_refused(home: Path) -> None:
 
 
 class Pairs:
-    """Reads two entries from every container and leaves one caption out."""
+    """Reads two entries from every container and leaves out one caption."""
 
     def __init__(self, begun: list[str]) -> None:
         self.begun, self.left_out, self.notes = begun, Counter[str](), list[str]()
@@ -156,7 +156,7 @@ class Pairs:
 
 
 @pytest.mark.parametrize(("scheme", "ahead"), [("s3://bucket/", AHEAD), ("/", 1)])
-def test_remote_ones_are_opened_ahead_and_the_order_stays(scheme: str, ahead: int) -> None:
+def test_remote_containers_are_opened_ahead_and_listed_in_order(scheme: str, ahead: int) -> None:
     begun: list[str] = []
     source = Pairs(begun)
     found = [(f"{scheme}{number:02d}", "1") for number in range(20)]
@@ -172,6 +172,6 @@ def test_remote_ones_are_opened_ahead_and_the_order_stays(scheme: str, ahead: in
     assert source.found == list(source.opened)
 
 
-def test_a_container_is_whole_when_all_of_its_entries_are_known() -> None:
+def test_a_container_is_whole_if_all_its_entries_are_listed() -> None:
     listed = ["a-1/1/2", "a-1/2/2", "b-1/1/2", "c-1/1/1", "d-/1/1", "e-1/1/0", "12-34", "12-W/ab/c", ""]
     assert whole_containers(listed) == {"a-1", "c-1", "d-"}

@@ -1,4 +1,4 @@
-"""The same photos, however they come: the same images, the same annotations, each counted once."""
+"""The same photos from every kind of source give the same images and annotations, each counted once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def images(dataset: Dataset) -> dict[str, dict[str, Any]]:
 
 
 def annotations(dataset: Dataset) -> dict[tuple[str, str], Any]:
-    """By node and image."""
+    """{(node, image id): row}"""
     found: dict[tuple[str, str], Any] = {}
     for node in dataset.nodes:
         for path in dataset.files(node.folder).values():
@@ -88,11 +88,13 @@ def test_every_source_gives_the_same_images_and_annotations(
     sets = {kind: made(tmp_path / kind, source) for kind, source in sources.items()}
     ids = [image_id(path.read_bytes()) for path in photos]
     assert all(list(images(dataset)) == ids for dataset in sets.values())
-    said = {kind: annotations(dataset) for kind, dataset in sets.items()}
-    assert len(said["folder"]) == (len(ANNOTATE) + 1) * len(photos)  # regions are judged before the composer
-    assert said["webdataset"] == said["parquet"] == said["uris"]
+    answers = {kind: annotations(dataset) for kind, dataset in sets.items()}
+    assert len(answers["folder"]) == (len(ANNOTATE) + 1) * len(photos)  # regions are judged before the composer
+    assert answers["webdataset"] == answers["parquet"] == answers["uris"]
     texts = {
-        image: [item["text"] for item in row["texts"]] for (node, image), row in said["uris"].items() if node == "alt"
+        image: [item["text"] for item in row["texts"]]
+        for (node, image), row in answers["uris"].items()
+        if node == "alt"
     }
     assert texts == {
         name: [CAPTIONS[path.stem]] if path.stem in CAPTIONS else [] for name, path in zip(ids, photos, strict=True)
@@ -100,24 +102,24 @@ def test_every_source_gives_the_same_images_and_annotations(
     # A folder has no captions; nothing else may differ.
     seen = {
         kind: {key: row for key, row in rows.items() if key[0] in ("first", "second", "objects")}
-        for kind, rows in said.items()
+        for kind, rows in answers.items()
     }
     assert seen["folder"] == seen["webdataset"]
 
 
-def test_captions_of_the_web_keep_their_producer_and_are_judged(sources: Mapping[str, Any], tmp_path: Path) -> None:
+def test_web_captions_keep_their_producer_and_are_judged(sources: Mapping[str, Any], tmp_path: Path) -> None:
     annotate = {"alt": {"use": "source_texts"}, "human": {"use": "human"}}
     web = made(tmp_path / "web", sources["webdataset"], annotate=annotate)
     people = made(tmp_path / "people", sources["webdataset"] | {"captions_by": "human"}, annotate=annotate)
-    for dataset, node, told in ((web, "alt", ("web", 1.0, "given")), (people, "human", ("human", None, ""))):
+    for dataset, node, expected in ((web, "alt", ("web", 1.0, "given")), (people, "human", ("human", None, ""))):
         rows = {key: row["texts"] for key, row in annotations(dataset).items()}
         texts = [text for texts in rows.values() for text in texts]
-        assert {(text["producer"], text["score"], text["score_kind"]) for text in texts} == {told}
+        assert {(text["producer"], text["score"], text["score_kind"]) for text in texts} == {expected}
         assert {key[0] for key, row in rows.items() if row} == {node}
         assert len(texts) == len(CAPTIONS)
 
 
-def test_overlapping_sources_count_each_image_once_and_remember_all(
+def test_an_image_of_several_sources_counts_once_and_keeps_all_sources(
     photos: Sequence[Path], sources: Mapping[str, Any], tmp_path: Path
 ) -> None:
     folder = tmp_path / "photos"
@@ -149,8 +151,8 @@ def test_a_member_of_a_tar_is_found_by_its_name(
 ) -> None:
     dataset = made(tmp_path / "set", sources["webdataset"], stage="ingest")
     name = image_id(photos[7].read_bytes())
-    for said in ("00007.png", "00007", f"tar://00007.png::{sources['webdataset']['webdataset']}/00001.tar"):
-        assert name in str(why(dataset, said))
+    for name_of_member in ("00007.png", "00007", f"tar://00007.png::{sources['webdataset']['webdataset']}/00001.tar"):
+        assert name in str(why(dataset, name_of_member))
 
 
 def test_tars_on_s3_make_the_same_release_as_local_ones(
@@ -167,7 +169,7 @@ def test_tars_on_s3_make_the_same_release_as_local_ones(
 
 
 def released(dataset: Dataset) -> tuple[dict[str, bytes], list[Any]]:
-    """The images in a release's tars, and its rows but for where the images came from, which alone may differ."""
+    """The images in a release's tars, and its rows without their sources, which may differ."""
     folder, pictures, rows = Path(dataset.url) / "releases/v1", {}, []
     for path in sorted(folder.glob("*.tar")):
         with tarfile.open(path) as tar:

@@ -61,11 +61,11 @@ def folder(tmp_path: Path) -> str:
         ("gone\\x.jpg", "gone\\x.jpg"),
     ],
 )
-def test_a_name_is_the_file_it_means(folder: str, name: str, found: str) -> None:
+def test_each_spelling_of_a_name_finds_its_file(folder: str, name: str, found: str) -> None:
     assert resolve_file(name.format(folder), folder).uri == f"{folder}/{found}"
 
 
-def test_a_path_through_a_link_keeps_its_dots(folder: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_path_through_a_symbolic_link_keeps_its_dots(folder: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     other = tmp_path_factory.mktemp("other")
     (other / "deep").mkdir()
     (other / "c.jpg").write_bytes(b"")
@@ -101,7 +101,7 @@ def test_a_url_has_one_spelling(name: str, uri: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "reason", "told"),
+    ("name", "reason", "message"),
     [
         ("data:image/png;base64,iVBORw0KGgo=", "unreadable", "a data: URI is not read"),
         ("DATA:," + "x" * 400_000, "unreadable", "a data: URI is not read"),
@@ -112,19 +112,19 @@ def test_a_url_has_one_spelling(name: str, uri: str) -> None:
         ("file:///caf%E9.jpg", "name_not_utf8", "rename the file"),
     ],
 )
-def test_a_name_that_can_be_no_files_is_quarantined_in_few_words(name: str, reason: str, told: str) -> None:
-    place = resolve_file(name, "/photos")
-    assert place.reason == reason
-    assert told in place.error
-    assert len(place.uri) + len(place.error) < 300
-    assert (place.uri + place.error).isprintable()
+def test_a_name_that_no_file_can_have_is_quarantined_with_a_short_message(name: str, reason: str, message: str) -> None:
+    resolved = resolve_file(name, "/photos")
+    assert resolved.reason == reason
+    assert message in resolved.error
+    assert len(resolved.uri) + len(resolved.error) < 300
+    assert (resolved.uri + resolved.error).isprintable()
 
 
-def test_bytes_that_are_no_unicode_are_written_as_such() -> None:
+def test_bytes_that_are_not_unicode_are_shown_as_escapes() -> None:
     assert resolve_file(os.fsdecode(b"caf\xe9.jpg"), "/photos").uri == "/photos/caf\\xe9.jpg"
 
 
-def test_names_that_differ_in_their_middle_stay_apart() -> None:
+def test_long_names_that_differ_in_the_middle_get_different_uris() -> None:
     places = {resolve_file("x" * 5000 + letter + "x" * 5000, "/photos").uri for letter in "ab"}
     assert len(places) == 2
 
@@ -137,13 +137,13 @@ def test_names_that_differ_in_their_middle_stay_apart() -> None:
         ("github://x", "Cannot open the source"),
     ],
 )
-def test_a_source_that_nothing_opens_is_one_sentence(name: str, sentence: str) -> None:
+def test_a_source_that_no_file_system_opens_is_an_error_in_one_sentence(name: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence) as error:
         resolve_source(name)
     assert len(str(error.value)) <= 500
 
 
-def test_a_package_that_lacks_is_told_with_the_line_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_an_error_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def lacking(*_: object, **__: object) -> None:
         raise ImportError("Install s3fs to access S3")
 
@@ -152,7 +152,7 @@ def test_a_package_that_lacks_is_told_with_the_line_to_type(monkeypatch: pytest.
         resolve_source("s3://bucket/photos")
 
 
-def test_what_cannot_be_asked_has_no_fingerprint(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_looked_up_has_no_fingerprint(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"a")
     versions = Fingerprints()
     assert versions.of(f"{tmp_path}/a.jpg")

@@ -14,7 +14,7 @@ from pipelines.ingest.sources import folder as folder_source
 from pipelines.ingest.sources.folder import Folder
 from pipelines.ingest.sources.globs import Globs
 from pipelines.ingest.sources.source import Entry
-from tests.pipelines.ingest.sources.test_source import tree
+from tests.pipelines.ingest.sources.test_open import tree
 
 
 def below(root: Path | str, source: Folder) -> list[str]:
@@ -22,38 +22,36 @@ def below(root: Path | str, source: Folder) -> list[str]:
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, *refused: Path, error: OSError) -> list[str]:
-    """Folders that os.scandir does not list; the folders it is asked for."""
-    asked: list[str] = []
+    """Folders that os.scandir refuses to list; the list of folders it was called for."""
+    scanned: list[str] = []
     real = os.scandir
 
     def scandir(path: Any) -> Any:
-        asked.append(str(path))
+        scanned.append(str(path))
         if Path(path) in refused:
             raise error
         return real(path)
 
     monkeypatch.setattr(folder_source.os, "scandir", scandir)
-    return asked
+    return scanned
 
 
 @pytest.mark.parametrize(
     "exclude",
     ["lost+found", "lost+found/", "/lost+found", "lost+found/*", "lost+found/**", "**/lost+found", "./lost+*"],
 )
-def test_a_folder_that_exclude_matches_is_not_entered(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exclude: str
-) -> None:
+def test_an_excluded_folder_is_not_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exclude: str) -> None:
     tree(tmp_path, "a.jpg", "lost+found/b.jpg", "z/c.jpg")
-    asked = refuse(monkeypatch, tmp_path / "lost+found", error=PermissionError(13, "Permission denied"))
+    scanned = refuse(monkeypatch, tmp_path / "lost+found", error=PermissionError(13, "Permission denied"))
     source = Folder(str(tmp_path), exclude=[exclude])
     assert below(tmp_path, source) == ["a.jpg", "z/c.jpg"]
-    assert f"{tmp_path}/lost+found" not in asked
+    assert f"{tmp_path}/lost+found" not in scanned
     assert source.left_out == {"a file or folder that exclude matches": 1}
     assert source.notes == []
 
 
 @pytest.mark.parametrize(
-    ("error", "reason", "told"),
+    ("error", "reason", "message"),
     [
         (
             PermissionError(13, "Permission denied"),
@@ -65,14 +63,14 @@ def test_a_folder_that_exclude_matches_is_not_entered(
     ],
 )
 def test_a_folder_that_cannot_be_listed_is_one_input(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str, told: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, reason: str, message: str
 ) -> None:
     tree(tmp_path, "a.jpg", "shut/b.jpg", "z/c.jpg")
     refuse(monkeypatch, tmp_path / "shut", error=error)
     entries = list(Folder(str(tmp_path), licence="CC0-1.0").entries())
     assert [entry.uri.removeprefix(f"{tmp_path}/") for entry in entries] == ["a.jpg", "shut", "z/c.jpg"]
     assert (entries[1].reason, entries[1].licence) == (reason, "CC0-1.0")
-    assert told in entries[1].error
+    assert message in entries[1].error
 
 
 def test_a_disk_that_fails_ends_the_listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,13 +80,15 @@ def test_a_disk_that_fails_ends_the_listing(tmp_path: Path, monkeypatch: pytest.
         list(Folder(str(tmp_path)).entries())
 
 
-def test_a_root_that_cannot_be_listed_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_root_that_cannot_be_listed_is_an_error_in_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refuse(monkeypatch, tmp_path, error=PermissionError(13, "Permission denied"))
     with pytest.raises(ConfigError, match=r"Cannot read the source '.*': no permission to read it; ask for the right"):
         list(Folder(str(tmp_path)).entries())
 
 
-def test_folders_may_nest_deeper_than_calls_and_links_may_lead_back(tmp_path: Path) -> None:
+def test_folders_may_nest_deeper_than_the_recursion_limit_and_links_may_lead_back(tmp_path: Path) -> None:
     root = folder = tmp_path / "root"
     root.mkdir()
     levels = (4000 - len(str(root))) // 2
@@ -115,7 +115,7 @@ def test_folders_may_nest_deeper_than_calls_and_links_may_lead_back(tmp_path: Pa
     assert [entry.uri.rsplit("/d/", 1)[1] for entry in entries] == ["a.jpg"]
 
 
-def test_names_that_are_no_unicode_are_inputs_that_say_so(tmp_path: Path) -> None:
+def test_names_that_are_not_unicode_are_inputs_with_a_reason(tmp_path: Path) -> None:
     tree(tmp_path, "a.jpg")
     bad = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
     Path(os.fsdecode(bad)).write_bytes(b"b")
@@ -123,7 +123,7 @@ def test_names_that_are_no_unicode_are_inputs_that_say_so(tmp_path: Path) -> Non
     assert (good.reason, other.reason, other.uri) == ("", "name_not_utf8", f"{tmp_path}/caf\\xe9.jpg")
 
 
-def test_what_is_no_input_is_counted_by_reason(tmp_path: Path) -> None:
+def test_everything_left_out_is_counted_by_reason(tmp_path: Path) -> None:
     tree(tmp_path, "a.jpg", ".b.jpg", ".git/c.jpg", "d.txt", "e/f.png", "thumbs/g.jpg")
     os.mkfifo(tmp_path / "h.jpg")
     source = Folder(str(tmp_path), include=["*.jpg", "*.gif"], exclude=["thumbs", ".git", "*.bmp"])
@@ -159,13 +159,13 @@ def test_what_is_no_input_is_counted_by_reason(tmp_path: Path) -> None:
 )
 def test_globs_match_paths_and_names(globs: Sequence[str], matched: list[str]) -> None:
     paths = {"a.jpg": False, "s": True, "s/b.jpg": False, "s/t": True, "s/t/c.png": False}
-    asked = Globs(globs)
-    found = [path for path, folder in paths.items() if asked.match(path, path.rsplit("/", 1)[-1], is_folder=folder)]
+    parsed = Globs(globs)
+    found = [path for path, folder in paths.items() if parsed.match(path, path.rsplit("/", 1)[-1], is_folder=folder)]
     assert found == matched
-    assert asked.unmatched == ([] if matched else list(globs))
+    assert parsed.unmatched == ([] if matched else list(globs))
 
 
-def test_a_folder_that_include_names_is_taken_whole(tmp_path: Path) -> None:
+def test_include_of_a_folder_includes_everything_in_it(tmp_path: Path) -> None:
     tree(tmp_path, "a.jpg", "s/b.jpg", "s/t/c.png", "u/d.jpg")
     assert below(tmp_path, Folder(str(tmp_path), include=["s/"], exclude=["*.png"])) == ["s/b.jpg"]
 
@@ -191,7 +191,7 @@ def test_a_remote_prefix_that_cannot_be_listed_is_one_input(monkeypatch: pytest.
     ]
 
 
-def test_keys_that_no_listing_enters_are_inputs(s3: tuple[dict[str, str], Any]) -> None:
+def test_keys_that_a_folder_listing_does_not_show_are_inputs(s3: tuple[dict[str, str], Any]) -> None:
     _, fs = s3
     keys = ["p/a.jpg", "p//b.jpg", "p//c//d.jpg", "p/full/", "p/full/x.jpg", "p/a::b.jpg", "p/é ?#%41.jpg", "p/dir/"]
     for key in keys:
@@ -208,7 +208,9 @@ def readable(entries: Any) -> Iterator[Entry]:
     return (entry for entry in entries if not entry.reason)
 
 
-def test_a_bucket_that_cannot_be_read_is_one_sentence(s3: tuple[dict[str, str], Any], monkeypatch: Any) -> None:
+def test_a_bucket_that_cannot_be_read_is_an_error_in_one_sentence(
+    s3: tuple[dict[str, str], Any], monkeypatch: Any
+) -> None:
     with pytest.raises(ConfigError, match="No folder 's3://no-such-bucket/p': check the path"):
         list(Folder("s3://no-such-bucket/p").entries())
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

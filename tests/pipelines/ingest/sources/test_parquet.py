@@ -33,13 +33,13 @@ def texts(entry: Entry) -> list[str]:
 
 
 def ingest(dataset: Path, source: Path | str) -> list[tuple[str, str]]:
-    """(reason, error) of what was quarantined."""
+    """(reason, error) of each quarantined input."""
     data = {"dataset": str(dataset), "ingest": {"sources": [{"parquet": str(source)}]}}
     stages.run(parse_recipe(data), stage="ingest", runner="local")
     return [(failure["reason"], failure["error"]) for failure in failures(dataset, "probe")]
 
 
-def test_images_of_hugging_face_are_read_by_row(tmp_path: Path) -> None:
+def test_hugging_face_images_are_read_by_row(tmp_path: Path) -> None:
     photos = photographs(tmp_path, 6, size=16)
     path = write_parquet(tmp_path / "x.parquet", photos, {"00002": "A photo."})
     entries = listed(path)
@@ -48,7 +48,7 @@ def test_images_of_hugging_face_are_read_by_row(tmp_path: Path) -> None:
     assert [texts(entry) for entry in entries] == [[], [], ["A photo."], [], [], []]
 
 
-def test_an_image_without_bytes_lies_where_its_path_says(tmp_path: Path) -> None:
+def test_an_image_without_bytes_is_read_from_its_path(tmp_path: Path) -> None:
     images = [{"bytes": b"0", "path": "0.jpg"}, {"bytes": None, "path": "sub/1.jpg"}]
     images += [
         {"bytes": None, "path": "/abs/2.jpg"},
@@ -63,7 +63,7 @@ def test_an_image_without_bytes_lies_where_its_path_says(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("columns", "place"),
+    ("columns", "expected"),
     [
         ({"image": [b"0"], "url": ["a.jpg"]}, "parquet://image/0"),
         ({"JPG": [b"0"], "webp": [b"1"]}, "parquet://JPG/0"),
@@ -73,10 +73,10 @@ def test_an_image_without_bytes_lies_where_its_path_says(tmp_path: Path) -> None
         ({"image": ["/photos/a.jpg"], "embedding": [[0.5]]}, "/photos/a.jpg"),
     ],
 )
-def test_columns_are_found_by_type_and_name(tmp_path: Path, columns: dict[str, Any], place: str) -> None:
+def test_columns_are_found_by_type_and_name(tmp_path: Path, columns: dict[str, Any], expected: str) -> None:
     path = written(tmp_path / "x.parquet", **columns)
     (entry,) = listed(path)
-    assert entry.uri.partition("::")[0] == place.format(folder=tmp_path)
+    assert entry.uri.partition("::")[0] == expected.format(folder=tmp_path)
 
 
 def test_captions_are_texts_and_lists_of_them(tmp_path: Path) -> None:
@@ -99,13 +99,13 @@ def test_captions_are_texts_and_lists_of_them(tmp_path: Path) -> None:
         ({"uri": "text", "image": "first"}, "has image: and uri:, expected only one of them"),
     ],
 )
-def test_columns_that_do_not_fit_are_told_in_a_sentence(tmp_path: Path, options: Any, sentence: str) -> None:
+def test_a_column_of_the_wrong_type_is_an_error_in_one_sentence(tmp_path: Path, options: Any, sentence: str) -> None:
     path = written(tmp_path / "x.parquet", number=[1], text=["a"], first=[b"1"], second=[b"2"])
     with pytest.raises(ConfigError, match=sentence):
         listed(path, **options)
 
 
-def test_rows_without_an_image_and_files_that_are_none_are_counted(tmp_path: Path) -> None:
+def test_rows_without_an_image_and_files_that_are_not_parquet_are_counted(tmp_path: Path) -> None:
     photos = photographs(tmp_path / "photos", 4, size=16)
     data = [None, *(photo.read_bytes() for photo in photos), b""]
     path = written(tmp_path / "all" / "0.parquet", image=data)
@@ -119,10 +119,10 @@ def test_rows_without_an_image_and_files_that_are_none_are_counted(tmp_path: Pat
     assert found == sorted([*reasons, "not_parquet", "not_parquet"])
 
 
-def test_a_damaged_row_group_costs_its_rows(tmp_path: Path) -> None:
+def test_a_damaged_row_group_quarantines_only_its_rows(tmp_path: Path) -> None:
     photos = photographs(tmp_path / "photos", 6, size=16)
-    said = [f"Photo {number}." for number in range(6)]
-    path = written(tmp_path / "x.parquet", image=[photo.read_bytes() for photo in photos], caption=said)
+    captions = [f"Photo {number}." for number in range(6)]
+    path = written(tmp_path / "x.parquet", image=[photo.read_bytes() for photo in photos], caption=captions)
     data, metadata = bytearray(path.read_bytes()), pq.ParquetFile(path).metadata
     for column in range(2):
         chunk = metadata.row_group(1).column(column)
@@ -187,7 +187,7 @@ def test_captions_of_any_type_are_read(tmp_path: Path, kind: pa.DataType) -> Non
     assert [texts(entry) for entry in listed(path)] == [["A cat."]]
 
 
-def test_images_that_have_their_paths_alone(tmp_path: Path) -> None:
+def test_images_may_have_a_path_and_no_bytes(tmp_path: Path) -> None:
     images = pa.array([{"bytes": None, "path": "a.jpg"}], pa.struct([("bytes", pa.null()), ("path", pa.string())]))
     path = stored(tmp_path / "x.parquet", [images], ["image"])
     assert [entry.uri for entry in listed(path)] == [f"{tmp_path}/a.jpg"]
@@ -202,7 +202,7 @@ def test_images_that_have_their_paths_alone(tmp_path: Path) -> None:
         (["", "x"], {}, r"it has one without a name \(binary\), x \(binary\)"),
     ],
 )
-def test_columns_nobody_can_tell_apart_are_one_sentence(
+def test_columns_with_the_same_name_are_an_error_in_one_sentence(
     tmp_path: Path, names: list[str], options: Any, sentence: str
 ) -> None:
     path = stored(tmp_path / "x.parquet", [pa.array([b"x"]) for _ in names], names)
@@ -210,7 +210,7 @@ def test_columns_nobody_can_tell_apart_are_one_sentence(
         listed(path, **options)
 
 
-def test_what_is_not_read_of_a_file_is_told(tmp_path: Path) -> None:
+def test_columns_that_are_not_read_are_noted(tmp_path: Path) -> None:
     columns = [pa.array([b"x"]), pa.array([1]), pa.array(["a"]), pa.array(["b"]), pa.nulls(1)]
     path = stored(tmp_path / "x.parquet", columns, ["image", "caption", "a", "a", "text"])
     source = ParquetRows(str(path))
@@ -228,7 +228,7 @@ def test_a_column_of_nulls_is_no_column_of_uris(tmp_path: Path) -> None:
         listed(stored(tmp_path / "x.parquet", [pa.nulls(2)], ["url"]))
 
 
-def test_texts_that_are_no_unicode_cost_themselves(tmp_path: Path) -> None:
+def test_texts_that_are_not_unicode_are_left_out(tmp_path: Path) -> None:
     bad = pa.StringArray.from_buffers(2, pa.array([0, 2, 5], pa.int32()).buffers()[1], pa.py_buffer(b"a\xffb.c"))
     good = pa.array(["One.", "Two."])
     path = stored(tmp_path / "x.parquet", [bad, good], ["url", "caption"])
@@ -241,7 +241,7 @@ def test_texts_that_are_no_unicode_cost_themselves(tmp_path: Path) -> None:
     assert source.left_out == {"a caption that is no Unicode": 1}
 
 
-def test_a_file_of_another_schema_costs_itself_unless_all_are(tmp_path: Path) -> None:
+def test_a_file_without_images_is_quarantined_unless_no_file_has_any(tmp_path: Path) -> None:
     written(tmp_path / "0.parquet", image=[b"x"])
     written(tmp_path / "1.parquet", number=[1, 2])
     written(tmp_path / "2.parquet", image=pa.array([], pa.binary()))
@@ -255,7 +255,7 @@ def test_a_file_of_another_schema_costs_itself_unless_all_are(tmp_path: Path) ->
         listed(tmp_path)
 
 
-def test_names_in_cells_that_no_file_has_are_quarantined_in_few_words(tmp_path: Path) -> None:
+def test_cells_that_cannot_be_file_names_are_quarantined_with_a_short_message(tmp_path: Path) -> None:
     cells = [
         "iVBORw0KGgo" * 2000,
         "data:image/png;base64,iVBORw0KGgo",
@@ -270,7 +270,7 @@ def test_names_in_cells_that_no_file_has_are_quarantined_in_few_words(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "problem"),
     [
         (b"<html>" + b" " * 100, "it is a web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "run git lfs pull"),
@@ -278,8 +278,10 @@ def test_names_in_cells_that_no_file_has_are_quarantined_in_few_words(tmp_path: 
         (b"PAR1" + bytes(100) + b"PARE", "cut off, or another format"),
     ],
 )
-def test_what_only_calls_itself_parquet_is_told_for_what_it_is(tmp_path: Path, content: bytes, told: str) -> None:
+def test_a_file_with_a_wrong_extension_is_reported_with_its_real_format(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
     (tmp_path / "x.parquet").write_bytes(content)
     ((reason, error),) = ingest(tmp_path / "set", tmp_path / "x.parquet")
     assert reason == "not_parquet"
-    assert told in error
+    assert problem in error

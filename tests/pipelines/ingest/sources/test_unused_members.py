@@ -1,4 +1,4 @@
-"""Members of a tar that webdataset puts into no sample: each is quarantined or counted."""
+"""Members of a tar that belong to no sample of webdataset: each is quarantined or counted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lost(entries: list[Entry]) -> list[tuple[str, str]]:
 
 
 def accounted(dataset: Path, source: str) -> dict[str, int]:
-    """Inputs by what became of them, which add up."""
+    """{outcome: number of inputs}; checks that they add up."""
     ingest(dataset, source)
     counted = account(Dataset.open(str(dataset)))
     assert counted.inputs == sum(counted.outcomes.values())
@@ -34,12 +34,12 @@ def test_every_image_of_a_sample_but_its_first_is_quarantined(tmp_path: Path) ->
     path = tar(tmp_path / "x.tar", *((f"img.{number}.jpg", data) for number, data in enumerate(photos)))
     entries = listed(path, licence="CC0-1.0")
     assert lost(entries) == [("img.1.jpg", "second_image"), ("img.2.jpg", "second_image")]
-    told = f"a second image of the sample 'img': rename it without dots, in '{path}'"
-    assert {(entry.error, entry.licence) for entry in entries[1:]} == {(told, "CC0-1.0")}
+    problem = f"a second image of the sample 'img': rename it without dots, in '{path}'"
+    assert {(entry.error, entry.licence) for entry in entries[1:]} == {(problem, "CC0-1.0")}
     assert accounted(tmp_path / "set", str(path)) == {"pending": 1, "quarantined": 2}
 
 
-def test_the_second_of_two_members_of_one_name_is_quarantined(tmp_path: Path) -> None:
+def test_the_second_of_two_members_with_one_name_is_quarantined(tmp_path: Path) -> None:
     members = [("a.jpg", b"1"), ("a.JPG", b"2"), ("a.txt", b"One."), ("a.txt", b"Two."), ("b.jpg", b"3")]
     path = tar(tmp_path / "x.tar", *members)
     source = WebDataset(str(path))
@@ -49,7 +49,7 @@ def test_the_second_of_two_members_of_one_name_is_quarantined(tmp_path: Path) ->
     assert texts(entries[0]) == ["One."]
 
 
-def test_what_lies_behind_the_end_of_a_tar_is_quarantined(tmp_path: Path) -> None:
+def test_images_after_the_end_of_a_tar_are_quarantined(tmp_path: Path) -> None:
     photos = [path.read_bytes() for path in photographs(tmp_path / "photos", 3)]
     parts = [tar(tmp_path / f"{n}", (f"{n}.png", data), (f"{n}.txt", b"x")) for n, data in enumerate(photos)]
     path = tmp_path / "all.tar"
@@ -65,7 +65,7 @@ def test_what_lies_behind_the_end_of_a_tar_is_quarantined(tmp_path: Path) -> Non
     assert accounted(tmp_path / "set", str(path)) == {"pending": 1, "quarantined": 2}
 
 
-def test_what_is_cut_off_behind_the_end_of_a_tar_is_counted_too(tmp_path: Path) -> None:
+def test_a_second_tar_that_is_cut_off_is_counted_too(tmp_path: Path) -> None:
     first, second = (tar(tmp_path / f"{n}", (f"{n}.png", bytes(2000))) for n in range(2))
     path = tmp_path / "all.tar"
     path.write_bytes(first.read_bytes() + second.read_bytes()[:1000])
@@ -75,7 +75,7 @@ def test_what_is_cut_off_behind_the_end_of_a_tar_is_counted_too(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("behind", "notes"), [(bytes(3 << 20), 0), (b"x" * 700, 1), (bytes(9999) + b"x", 1)])
-def test_zeros_behind_the_end_are_nothing_and_other_bytes_are_told(tmp_path: Path, behind: bytes, notes: int) -> None:
+def test_zeros_after_the_end_are_ignored_and_other_bytes_noted(tmp_path: Path, behind: bytes, notes: int) -> None:
     path = tar(tmp_path / "x.tar", ("0.jpg", b"0"))
     path.write_bytes(path.read_bytes() + behind)
     source = WebDataset(str(path))
@@ -106,14 +106,14 @@ def test_links_and_sparse_members_are_quarantined_and_hidden_ones_counted(tmp_pa
     }
 
 
-def test_an_image_of_a_format_that_is_not_read_is_its_samples(tmp_path: Path) -> None:
+def test_an_image_in_an_unsupported_format_is_the_image_of_its_sample(tmp_path: Path) -> None:
     heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
     path = tar(tmp_path / "x.tar", ("0.HEIC", heic), ("0.json", b"{}"), ("1.jpg", b""))
     assert [reason for reason, _ in ingest(tmp_path / "set", str(path))] == ["unsupported", "empty"]
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "problem"),
     [
         (b"\x1f\x8b\x08" + bytes(2000), "compressed by gzip, no image: unpack it"),
         (b"<!doctype html><html>" + b" " * 2000, "it is a web page"),
@@ -121,15 +121,17 @@ def test_an_image_of_a_format_that_is_not_read_is_its_samples(tmp_path: Path) ->
         (b"", "does not begin like an uncompressed tar"),
     ],
 )
-def test_what_only_calls_itself_a_tar_is_told_for_what_it_is(tmp_path: Path, content: bytes, told: str) -> None:
+def test_a_file_with_the_wrong_extension_is_reported_with_its_real_format(
+    tmp_path: Path, content: bytes, problem: str
+) -> None:
     write_tars(tmp_path, photographs(tmp_path / "photos", 1))
     (tmp_path / "bad.tar").write_bytes(content)
     ((reason, error),) = ingest(tmp_path / "set", f"{tmp_path}/*.tar")
     assert reason == "not_a_tar"
-    assert told in error
+    assert problem in error
 
 
-def test_a_pipe_and_a_name_that_is_no_unicode_cost_themselves(tmp_path: Path) -> None:
+def test_a_pipe_and_a_name_that_is_not_unicode_are_quarantined(tmp_path: Path) -> None:
     tar(tmp_path / "a.tar", ("0.jpg", b"0"))
     os.mkfifo(tmp_path / "pipe.tar")
     tar(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.tar")), ("1.jpg", b"1"))

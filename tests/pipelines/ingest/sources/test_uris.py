@@ -22,13 +22,13 @@ def listed(path: Path | str, **options: Any) -> list[Entry]:
 
 
 def ingest(dataset: Path, source: Path | str) -> list[dict[str, Any]]:
-    """What was quarantined."""
+    """The quarantined inputs."""
     data = {"dataset": str(dataset), "ingest": {"sources": [{"uris": str(source)}]}}
     summary = stages.run(parse_recipe(data), stage="ingest", runner="local")
     return [{"listed": summary.listed, **failure} for failure in failures(dataset, "probe")]
 
 
-def test_lines_are_uris_or_paths_beside_the_list(tmp_path: Path) -> None:
+def test_lines_are_uris_or_paths_relative_to_the_list(tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes("\ufeffa.jpg\r\n\n  sub/b c.jpg \n/abs/c.jpg\nhttp://host/d.jpg?x=1\n".encode())
     uris = [f"{tmp_path}/a.jpg", f"{tmp_path}/sub/b c.jpg", "/abs/c.jpg", "http://host/d.jpg?x=1"]
@@ -42,8 +42,8 @@ def test_json_lines_have_captions(tmp_path: Path) -> None:
     lines = [{"url": "a.jpg", "caption": "A."}, {"file_name": "b.jpg", "captions": ["B.", "B.", ""], "text": "Bee."}]
     path.write_text("\n".join(map(json.dumps, [*lines, {"path": "c.jpg"}])))
     entries = listed(path, licence="CC0-1.0")
-    said = [[text.text for text in entry.labels.texts] if entry.labels else [] for entry in entries]
-    assert said == [["A."], ["B.", "Bee."], []]
+    captions = [[text.text for text in entry.labels.texts] if entry.labels else [] for entry in entries]
+    assert captions == [["A."], ["B.", "Bee."], []]
     assert {entry.licence for entry in entries} == {"CC0-1.0"}
 
 
@@ -57,7 +57,7 @@ def test_json_lines_have_captions(tmp_path: Path) -> None:
         ("list.txt", b"\n\xff\n", "Line 2 of '.*' is not UTF-8"),
     ],
 )
-def test_a_list_that_cannot_be_read_is_one_sentence(
+def test_a_list_that_cannot_be_read_is_an_error_in_one_sentence(
     tmp_path: Path, name: str, content: bytes | None, sentence: str
 ) -> None:
     if content is not None:
@@ -66,7 +66,7 @@ def test_a_list_that_cannot_be_read_is_one_sentence(
         listed(tmp_path / name)
 
 
-def test_a_line_that_repeats_is_one_input_and_a_file_that_changed_is_another(tmp_path: Path) -> None:
+def test_a_repeated_line_is_one_input_and_a_changed_file_is_a_new_one(tmp_path: Path) -> None:
     photo = photographs(tmp_path, 1)[0]
     path = tmp_path / "list.txt"
     path.write_text(f"{photo.name}\n{photo}\n{photo.name}\n")
@@ -76,7 +76,7 @@ def test_a_line_that_repeats_is_one_input_and_a_file_that_changed_is_another(tmp
     assert [*counts, stages.run(parse_recipe(data), stage="ingest", runner="local").listed] == [1, 0, 1]
 
 
-def test_a_remote_list_names_what_lies_beside_it() -> None:
+def test_paths_in_a_remote_list_are_relative_to_it() -> None:
     store = fsspec.filesystem("memory")
     store.pipe_file("/lists/list.txt", b"a.jpg\ngone.jpg\n")
     store.pipe_file("/lists/a.jpg", b"a")
@@ -85,7 +85,7 @@ def test_a_remote_list_names_what_lies_beside_it() -> None:
     assert (bool(there.fingerprint), gone.fingerprint) == (True, "")
 
 
-def test_whatever_hosts_do_is_the_failure_of_their_images_alone(tmp_path: Path) -> None:
+def test_errors_of_a_host_fail_only_its_own_images(tmp_path: Path) -> None:
     photos = photographs(tmp_path / "photos", 2)
     answers: dict[str, Any] = {
         "/0.jpg": photos[0].read_bytes(),
@@ -111,7 +111,7 @@ def test_members_of_tars_may_be_listed_by_name(tmp_path: Path) -> None:
     assert [failure["reason"] for failure in found] == ["missing"]
 
 
-def test_a_broken_line_is_one_input_and_costs_nothing_else(tmp_path: Path) -> None:
+def test_a_broken_line_is_one_quarantined_input(tmp_path: Path) -> None:
     (tmp_path / "list.jsonl").write_bytes(
         b'{"caption": "?"}\n{"url": "a"}\n{"url": "b"\n\xff\n{"url": null}\n{"url": "c"}'
     )
@@ -133,7 +133,7 @@ def test_a_list_may_be_in_any_unicode_encoding(tmp_path: Path, encoding: str) ->
     assert (entry.uri, entry.labels.texts[0].text) == (f"{tmp_path}/a.jpg", "É.")
 
 
-def test_names_that_the_file_system_refuses_are_quarantined_and_stop_no_later_run(tmp_path: Path) -> None:
+def test_names_that_the_file_system_refuses_are_quarantined_in_every_run(tmp_path: Path) -> None:
     good, other = photographs(tmp_path / "photos", 2)
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "circle").symlink_to("circle")

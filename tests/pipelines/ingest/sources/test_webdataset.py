@@ -20,7 +20,7 @@ from tests.pipelines.ingest.sources.tars import ingest, listed, names, tar, text
 from tests.written_sources import photographs, web_host, write_tars
 
 
-def test_a_sample_is_what_webdataset_says_it_is(tmp_path: Path) -> None:
+def test_samples_are_those_of_webdataset(tmp_path: Path) -> None:
     import webdataset
 
     members = [
@@ -37,22 +37,22 @@ def test_a_sample_is_what_webdataset_says_it_is(tmp_path: Path) -> None:
     assert texts(entries[0]) == ["zero"]
 
 
-def test_the_image_is_the_member_that_is_called_like_one(tmp_path: Path) -> None:
+def test_the_image_of_a_sample_is_the_member_with_an_image_extension(tmp_path: Path) -> None:
     path = tar(tmp_path / "x.tar", ("0.seg.png", b"mask"), ("0.json", b"{}"), ("0.JPEG", b"photo"), ("1.seg.png", b"s"))
     entries = listed(path)
     assert names(entries) == ["0.JPEG", "1.seg.png", "0.seg.png"]
     assert [entry.reason for entry in entries] == ["", "", "second_image"]
 
 
-def test_captions_are_said_once_and_only_where_they_are_texts(tmp_path: Path) -> None:
-    def said(content: Any) -> bytes:
+def test_captions_are_distinct_texts(tmp_path: Path) -> None:
+    def as_json(content: Any) -> bytes:
         return json.dumps(content).encode()
 
     members = [
-        *(("0.jpg", b"0"), ("0.txt", " A cat.\n".encode("utf-8-sig")), ("0.json", said({"caption": "A cat."}))),
+        *(("0.jpg", b"0"), ("0.txt", " A cat.\n".encode("utf-8-sig")), ("0.json", as_json({"caption": "A cat."}))),
         *(
             ("1.jpg", b"1"),
-            ("1.json", said({"caption": ["One.", 3, None], "captions": ["Two.", "One."], "alt": "Alt."})),
+            ("1.json", as_json({"caption": ["One.", 3, None], "captions": ["Two.", "One."], "alt": "Alt."})),
         ),
         *(("2.jpg", b"2"), ("2.txt", b"\xff\xff"), ("2.json", b"{no json")),
         *(("3.jpg", b"3"), ("3.txt", b" \n"), ("3.json", b"[1]")),
@@ -95,7 +95,7 @@ def test_compressed_tars_are_refused(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["none.tar", "*.tar", "{0..3}.tar", ""])
-def test_what_names_no_tar_is_one_sentence(tmp_path: Path, name: str) -> None:
+def test_a_path_without_tars_is_an_error_in_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=r"No file '.*' that ends in \.tar: check the path of the source"):
         listed(tmp_path / name)
 
@@ -103,9 +103,9 @@ def test_what_names_no_tar_is_one_sentence(tmp_path: Path, name: str) -> None:
 # --- what is broken ---------------------------------------------------------------------------------
 
 
-def test_every_cut_of_a_tar_keeps_what_can_be_read_and_says_that_it_is_cut(tmp_path: Path) -> None:
-    said = {"00000": "One.", "00001": "Two.", "00002": "Three."}
-    (whole,) = write_tars(tmp_path, photographs(tmp_path / "photos", 3, size=8), said)
+def test_a_tar_that_is_cut_off_anywhere_lists_what_is_intact_and_reports_the_cut(tmp_path: Path) -> None:
+    captions = {"00000": "One.", "00001": "Two.", "00002": "Three."}
+    (whole,) = write_tars(tmp_path, photographs(tmp_path / "photos", 3, size=8), captions)
     data, entries = whole.read_bytes(), listed(whole)
     with tarfile.open(whole) as file:
         file.getmembers()
@@ -122,7 +122,7 @@ def test_every_cut_of_a_tar_keeps_what_can_be_read_and_says_that_it_is_cut(tmp_p
 
 
 @pytest.mark.parametrize("damage", ["header", "tail", "no tar", "empty", "gzip"])
-def test_damaged_tars_are_counted_and_end_nothing(tmp_path: Path, damage: str) -> None:
+def test_damaged_tars_are_counted_and_do_not_stop_the_run(tmp_path: Path, damage: str) -> None:
     tars = write_tars(tmp_path / "tars", photographs(tmp_path, 6, size=16), a_tar=3)
     data = tars[0].read_bytes()
     at = listed(tars[0])[1].offset
@@ -143,7 +143,7 @@ def test_damaged_tars_are_counted_and_end_nothing(tmp_path: Path, damage: str) -
     assert counted.inputs == (5 if reasons == ["truncated"] else 4)
 
 
-def test_what_has_no_image_and_what_is_missing_is_counted(tmp_path: Path) -> None:
+def test_samples_without_an_image_and_missing_tars_are_counted(tmp_path: Path) -> None:
     write_tars(tmp_path, photographs(tmp_path / "photos", 1))
     tar(tmp_path / "00001.tar", ("7.json", b"{}"), ("7.txt", b"Lost."))
     tar(tmp_path / "00002.tar", ("nothing", b"without an extension"))
@@ -158,7 +158,7 @@ def test_what_has_no_image_and_what_is_missing_is_counted(tmp_path: Path) -> Non
     ]
 
 
-def test_a_hostile_header_leads_nowhere(tmp_path: Path) -> None:
+def test_a_malicious_header_ends_the_tar(tmp_path: Path) -> None:
     path = tar(tmp_path / "x.tar", ("0.jpg", b"0" * 600), ("1.jpg", b"1"))
     data = bytearray(path.read_bytes())
     at = 512 + 1024
@@ -169,7 +169,7 @@ def test_a_hostile_header_leads_nowhere(tmp_path: Path) -> None:
     assert names(listed(path)) == ["0.jpg", "*"]
 
 
-def test_names_that_are_no_unicode_are_written_another_way_and_read_by_place(tmp_path: Path) -> None:
+def test_names_that_are_not_unicode_are_shown_as_escapes_and_read_by_offset(tmp_path: Path) -> None:
     path = tmp_path / "x.tar"
     with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, errors="surrogateescape") as file:
         info = tarfile.TarInfo(b"caf\xe9.jpg".decode("utf-8", "surrogateescape"))
@@ -180,7 +180,7 @@ def test_names_that_are_no_unicode_are_written_another_way_and_read_by_place(tmp
     assert read_uri(entry.uri, entry.offset, entry.length) == b"abc"
 
 
-def test_tars_on_a_host_of_the_web(tmp_path: Path) -> None:
+def test_tars_are_read_from_web_servers(tmp_path: Path) -> None:
     photos = photographs(tmp_path / "photos", 3)
     (path,) = write_tars(tmp_path, photos)
     answers: Mapping[str, Any] = {"/0.tar": path.read_bytes(), "/1.tar": 403}
@@ -191,7 +191,7 @@ def test_tars_on_a_host_of_the_web(tmp_path: Path) -> None:
     assert (counted.inputs, counted.outcomes["pending"]) == (4, 3)
 
 
-def test_a_sample_has_the_licence_and_the_captions_of_people_have_no_score(tmp_path: Path) -> None:
+def test_samples_have_the_licence_of_the_source_and_human_captions_have_no_score(tmp_path: Path) -> None:
     (path,) = write_tars(tmp_path, photographs(tmp_path / "photos", 1), {"00000": "A cat."})
     (entry,) = listed(path, licence="CC0-1.0", captions_by="human")
     assert entry.licence == "CC0-1.0"

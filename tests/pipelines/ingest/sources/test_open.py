@@ -25,7 +25,7 @@ def tree(root: Path, *names: str) -> Path:
 # --- folders ------------------------------------------------------------------------------------
 
 
-def test_a_folder_gives_every_file_below_it_in_order(tmp_path: Path) -> None:
+def test_a_folder_lists_every_file_below_it_in_order(tmp_path: Path) -> None:
     tree(tmp_path, "b.jpg", "a/2.png", "a/1.txt", "no extension", "c/d/e.gif")
     names = [os.path.relpath(entry.uri, tmp_path) for entry in Folder(str(tmp_path)).entries()]
     assert names == ["a/1.txt", "a/2.png", "b.jpg", "c/d/e.gif", "no extension"]
@@ -51,7 +51,7 @@ def test_a_file_that_changed_has_another_fingerprint(tmp_path: Path) -> None:
     assert before[1] == after[1]
 
 
-def test_a_folder_has_one_name_however_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_spelling_of_a_folder_has_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(tmp_path, "photos/a.jpg")
     monkeypatch.chdir(tmp_path)
     spellings = ("photos", "./photos/", f"file://{tmp_path}/photos", f"{tmp_path}/x/../photos")
@@ -70,7 +70,7 @@ def test_a_remote_folder_is_walked_the_same_way() -> None:
     assert all(entry.fingerprint for entry in entries)
 
 
-def test_what_is_no_folder_is_told_in_a_sentence(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_folder_is_an_error_in_one_sentence(tmp_path: Path) -> None:
     tree(tmp_path, "a.jpg")
     with pytest.raises(ConfigError, match="No folder"):
         list(Folder(str(tmp_path / "photso")).entries())
@@ -91,13 +91,13 @@ def test_a_world_is_read_through_its_uris() -> None:
         read_uri("world://?seed=5")
 
 
-def test_a_world_that_grew_is_the_same_source() -> None:
+def test_a_larger_world_is_the_same_source() -> None:
     small, large = World("world://?images=2"), World("world://?images=4&seed=0")
     assert small.name == large.name
     assert [entry.uri for entry in large.entries()][:2] == [entry.uri for entry in small.entries()]
 
 
-def test_labels_of_a_source_fit_the_listing() -> None:
+def test_labels_of_a_source_fit_the_schema_of_inputs() -> None:
     import pyarrow as pa
 
     (entry,) = World("world://?images=1").entries()
@@ -125,7 +125,7 @@ def test_labels_of_a_source_fit_the_listing() -> None:
         ("nosuchprotocol://x", "Cannot open the source"),
     ],
 )
-def test_a_wrong_source_is_told_in_a_sentence(spec: Any, sentence: str) -> None:
+def test_a_wrong_source_is_an_error_in_one_sentence(spec: Any, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         open_source(spec)
 
