@@ -1,11 +1,11 @@
-"""Which labels look systematically confused, so that a person can look and hold the pair out (refine.hold_labels).
+"""Finds pairs of labels that look systematically confused, so that a user can check and hold them (refine.hold_labels).
 
-Two ways. `confused_by_people` compares annotators with people on audit images: it knows who is right, needs no student,
-and is to be preferred. `confused_pairs` compares annotators with students that did not train on these boxes, after
-confident learning (Northcutt et al. 2021; a count and a test, for which cleanlab would bring all of scikit-learn). It
-tells that two labels are mixed up, and not which is right. A student agrees with the majority: where seven of ten
-balls are called rings it calls all balls rings, so the three that are right are what stands out. Where all of them are
-called rings nothing does, and only people can tell.
+`confused_by_people` compares annotators with people on audit images. It shows which label is right and needs no
+student, so prefer it. `confused_pairs` compares annotators with students that were not trained on these boxes, after
+confident learning (Northcutt et al. 2021; cleanlab would need all of scikit-learn for a count and a test). It shows
+that two labels are confused, but not which is right: a student learns the majority. If annotators call seven of ten
+balls rings, it calls all balls rings, and the three correct balls are reported. If annotators call all of them rings,
+it reports nothing.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from engine.records.labels import plain_label
 from model.evaluate.resampling import Ints
 from refinement.measures import Named
 
-# Of boxes that annotators call by the first label and others by the second: of how many these are sure, and are not.
+# {annotators' label: {the others' label: (boxes on which the others are sure, other boxes)}}
 Called = Mapping[str, Mapping[str, Sequence[int]]]
 
 MIN_COUNT, MIN_SHARE = 5, 0.1
-CHANCE = 0.01  # that any pair at all is named where errors fall at random
+CHANCE = 0.01  # probability of reporting any pair if errors are random
 
 
 @dataclass(frozen=True, slots=True)
 class ConfusedPair:
-    """Boxes that annotators call `given` and that others, students or people, call `likely`.
+    """Boxes that annotators label `given` and that students or people label `likely`.
 
-    share: of all boxes that annotators call `given`; of people's comparison, of all objects that are `likely`.
-    expected: how many there would be if as many mistakes fell on all labels by how frequent those are. back: the
-    opposite mistake; a pair mixed up both ways looks alike, one way is rather a habit.
+    count: the number of such boxes. share: compared with students, of all boxes labelled `given`; compared with people,
+    of all objects that people label `likely`. expected: the count if the same number of errors fell on labels by their
+    frequency. back: the count of the opposite error. Similar objects are confused both ways, a habit goes one way.
     """
 
     given: str
@@ -45,7 +45,10 @@ class ConfusedPair:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """How others meet one label: the share of its boxes they call so too, and of those the share they are sure of."""
+    """How far others confirm one label.
+
+    agreed: the share of its boxes that they label the same. sure: the share of those on which they are sure.
+    """
 
     label: str
     boxes: int
@@ -54,11 +57,11 @@ class Doubt:
 
 
 def confused_pairs(called: Called) -> list[ConfusedPair]:
-    """Most boxes first.
+    """The pairs by students, most boxes first.
 
-    Only sure answers count, and students are sure from merge.relabel on: then these are the labels that the merge would
-    replace. The bar of the paper, each label's mean, is worse here, for it is the confused labels of which students
-    are less sure: it named 5 of 16 pairs in simulated noise where this one named 15, and neither named another one.
+    Only sure answers count: those with a probability of at least merge.relabel, at which the merge would replace the
+    label. The paper's threshold, the mean probability of each label, is worse here, because students are less sure of
+    confused labels: in simulated noise it found 5 of 16 pairs and this one 15, without any wrong pair.
     """
     names, sure, unsure = _tables(called)
     totals = (sure + unsure).sum(axis=1)
@@ -71,7 +74,7 @@ def confused_pairs(called: Called) -> list[ConfusedPair]:
 
 
 def confused_by_people(named: Named) -> list[ConfusedPair]:
-    """What annotators call the objects that people labelled (`measures.named` of the kept labels), most first."""
+    """The pairs by people, most boxes first. named: `measures.named` of the kept labels."""
     names, by_given, _ = _tables(called_by_people(named))
     joint = by_given.T
     found = [
@@ -83,13 +86,13 @@ def confused_by_people(named: Named) -> list[ConfusedPair]:
 
 
 def called_by_people(named: Named) -> Called:
-    """Of the objects that annotators saw. People are sure."""
+    """The counts for objects that annotators found. People are always sure."""
     rows = np.flatnonzero(named.seen).tolist()
     return added({named.called[row]: {named.labels[named.label[row]]: (1, 0)}} for row in rows)
 
 
 def added(parts: Iterable[Called]) -> Called:
-    """What was counted in parts, such as shards, as one."""
+    """The sum of several counts, such as those of shards."""
     answer: dict[str, dict[str, tuple[int, int]]] = {}
     for part in parts:
         for label, others in part.items():
@@ -101,7 +104,7 @@ def added(parts: Iterable[Called]) -> Called:
 
 
 def doubts(called: Called) -> list[Doubt]:
-    """Every label, the least agreed with first: a label that is two things, or rare, or wrong, comes early."""
+    """Every label, the least confirmed first: ambiguous, rare or wrong labels come early."""
     names, sure, unsure = _tables(called)
     totals, same = (sure + unsure).sum(axis=1), (sure + unsure).diagonal()
     answer = [
@@ -115,12 +118,12 @@ def doubts(called: Called) -> list[Doubt]:
 
 
 def to_hold(pairs: Iterable[ConfusedPair]) -> list[list[str]]:
-    """As `refine.hold_labels` takes them, each pair once."""
+    """The pairs in the form of `refine.hold_labels`, each once."""
     return sorted({tuple(sorted((one.given, one.likely))): [one.given, one.likely] for one in pairs}.values())
 
 
 def _tables(called: Called) -> tuple[list[str], Ints, Ints]:
-    """Plain labels, and how often each (row) is called each (column) surely and otherwise."""
+    """Plain labels, and two matrices: how often each label (row) is called each (column), surely and otherwise."""
     names = sorted({plain_label(name) for label, others in called.items() for name in (label, *others)})
     number = {name: row for row, name in enumerate(names)}
     both = np.zeros((2, len(names), len(names)), np.int64)
@@ -131,20 +134,20 @@ def _tables(called: Called) -> tuple[list[str], Ints, Ints]:
 
 
 def _concentrated(joint: Ints) -> list[tuple[int, int, int, float]]:
-    """(row, column, count, expected) of mistakes that fall on one label more often than chance would have it.
+    """(row, column, count, expected) for pairs with more errors than by chance.
 
-    By chance the mistakes of a row fall on the other labels as often as those are said at all. Exact binomial, over
-    all pairs that were looked at.
+    By chance, the errors of a row are distributed over the other labels by their frequency. Exact binomial test with
+    Bonferroni correction.
     """
     from scipy.special import bdtrc
 
-    said = joint.sum(axis=0).astype(np.float64)
+    frequency = joint.sum(axis=0).astype(np.float64)
     wrong = joint.sum(axis=1) - joint.diagonal()
     rows, columns = np.nonzero((joint >= MIN_COUNT) & ~np.eye(len(joint), dtype=np.bool_))
     answer = []
     for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
-        share = said[j] / (said.sum() - said[i])
-        chance = float(bdtrc(int(joint[i, j]) - 1, int(wrong[i]), share))  # of as many or more
+        share = frequency[j] / (frequency.sum() - frequency[i])
+        chance = float(bdtrc(int(joint[i, j]) - 1, int(wrong[i]), share))  # of so many or more
         if chance * len(joint) * (len(joint) - 1) <= CHANCE:
             answer.append((i, j, int(joint[i, j]), float(wrong[i] * share)))
     return answer

@@ -1,7 +1,7 @@
-"""Is a round accepted? A student that has not learned, or has learned what is wrong, does damage.
+"""Decides whether a round is accepted: a student that learned too little, or learned errors, does damage.
 
-Agreement and caps tell the first; only labels of people tell the second: students share the bias of the labels they
-were trained on, and agree with it best of all.
+Agreement and caps detect the first. Only people's labels detect the second, because students share the systematic
+errors of the labels that they were trained on.
 """
 
 from __future__ import annotations
@@ -19,25 +19,27 @@ from refinement.measures import OF_TEXTS, Audit, Counted, changed_share
 
 @dataclass(frozen=True, slots=True)
 class GateOptions:
-    """Shares are of the regions that were there to be changed (kept, and not people's).
+    """Caps are shares of the kept regions that are not by people.
 
-    Of the refinement study: a good student's first round had agreement .44 and of 4966 boxes dropped .18, relabelled
-    .08 and added .30; its second of 5600 dropped .02, relabelled .05 and added .11. An under-trained one had agreement
-    .07 and dropped .34, an untrained one 0 and everything, one that spoke of other images .003. The limits lie between:
-    agreement at .25, dropped at .25. Nothing bad relabelled or added much there; .25 is three times what the good one
-    relabelled, and 1.0 lets an annotator who overlooks half of all objects be completed.
+    In the refinement study, the first round of a good student had agreement .44 and, of 4966 boxes, dropped .18,
+    relabelled .08 and added .30; its second round, of 5600, dropped .02, relabelled .05 and added .11. An under-trained
+    student had agreement .07 and dropped .34; an untrained one had 0 and dropped everything; one that was given other
+    images had .003. The limits lie between these: .25 for agreement and for dropped. No bad student relabelled or added
+    much: .25 is three times what the good one relabelled, and 1.0 allows for an annotator that misses half of the
+    objects.
 
-    Of audit images. max_f1_fall: by how much F1 may be lower after the round; it is also refused if that is lower
-    for certain (the 95 % interval of the difference, drawn over images, lies below 0). max_text_fall: likewise of
-    text figures, which swing more: CIDEr-D on a scale of about 1. class_fall: a label that is right less often by
-    more than this, for certain, if `min_objects` of it were seen before and after. min_right: a label of whose
-    objects that the round named, or named anew, fewer than this share got the right name, for certain (exact
-    binomial, 97.5 %). It needs fewer images than a fall: of a label that was mostly wrong before little is left to
-    fall. Simulated, 200 images, 8 draws: 8 of 8 rounds with systematic noise refused, 2 without this rule, and no
-    good one of 24.
+    Refused by audit images:
+    max_f1_fall: if F1 falls by more, or falls with certainty (the 95 % interval of the difference over resampled
+    images is below 0). max_text_fall: the same for figures of texts, which vary more (CIDEr-D, a scale of about 1).
+    class_fall: if the accuracy of a label falls by more with certainty, and at least `min_objects` of it were found
+    before and after. min_right: if, of the objects of a label that got a new label, a smaller share got the right
+    one with certainty (exact binomial, 97.5 %). This needs fewer images: a label that was mostly wrong has little
+    accuracy left to lose. In simulation (200 images, 8 draws) it refused 8 of 8 rounds with systematic noise, 2
+    without this rule, and none of 24 good rounds.
 
-    The rest only raise an alarm. share_factor: a label's share of all boxes may grow or shrink by this factor.
-    vocabulary_fall, diversity_fall: by which share labels may become fewer, and captions more alike.
+    Alarms only:
+    share_factor: a label's share of all boxes grows or shrinks by more than this factor. vocabulary_fall,
+    diversity_fall: the number of labels, or the diversity of captions, falls by more than this share.
     """
 
     min_agreement: float = 0.25
@@ -67,12 +69,11 @@ class GateOptions:
 
 @dataclass(frozen=True, slots=True)
 class RoundMeasures:
-    """What a round did, before anybody decides.
+    """What a round did; the input of the decision.
 
-    agreement: of each fold's student with the labels of the images it judged, which it was not trained on.
-    given: regions that were there to be changed (kept, not people's). changes: how many by each rule. texts: texts that
-    were there to be changed, 0 where texts take no part.
-    labels: {label: kept regions} before and after; diversity: `distinct_share` of the captions before and after.
+    agreement: for each fold, of its student with the kept labels of its images. given: the kept regions that are not
+    by people. changes: {rule: count}. texts: the kept texts that are not by people, 0 if no task writes texts. labels:
+    {label: kept regions} before and after. diversity: `distinct_share` of the captions before and after.
     """
 
     agreement: Sequence[Counted]
@@ -86,8 +87,10 @@ class RoundMeasures:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`reasons`: why it is refused, a sentence each. `alarms`: what a person should look at. `measures`: the numbers
-    that were compared, None for one that does not exist."""
+    """reasons: sentences on why the round is refused. alarms: sentences on what a person should check.
+
+    measures: the numbers that were compared; None for one that does not exist.
+    """
 
     accepted: bool
     reasons: list[str]
@@ -102,8 +105,8 @@ def judge_round(measures: RoundMeasures, options: GateOptions | None = None) -> 
     alarms = []
     if measures.audit is None or not measures.audit.images:
         alarms.append(
-            "There are no audit images with labels of people: BIAS IS UNGUARDED. Students share the systematic errors"
-            " of the labels they learn from; give ingest.audit some images that people labelled."
+            "There are no audit images with labels of people: BIAS IS UNGUARDED. Students learn the systematic errors"
+            " of their labels; set ingest.audit, with a source of images that people labelled."
         )
     if measures.audit is not None:
         judge = _AuditJudge(measures.audit, options, numbers)
@@ -115,13 +118,13 @@ def judge_round(measures: RoundMeasures, options: GateOptions | None = None) -> 
 
 
 def _has_learned(measures: RoundMeasures, options: GateOptions, numbers: dict[str, float]) -> Iterator[str]:
-    """The worst fold decides: half of the images would be judged by it."""
+    """Refuses if any fold's student agrees too little: it judges its whole fold."""
     worst = min((one.f1 for one in measures.agreement), default=0.0)
     numbers["agreement"] = worst
     if worst < options.min_agreement:
         yield (
-            f"A student agrees with the labels of the fold it did not see at F1 {worst:.3f}, below gate.min_agreement"
-            f" {options.min_agreement}: it has not learned enough to judge them; train longer, or on more images."
+            f"A student agrees with the labels of the fold it was not trained on at F1 {worst:.3f}, below"
+            f" gate.min_agreement {options.min_agreement}: it has not learned enough; train longer, or on more images."
         )
 
 
@@ -138,7 +141,7 @@ def _within_caps(measures: RoundMeasures, options: GateOptions, numbers: dict[st
 
 
 class _AuditJudge:
-    """Differences before to after, each with the interval that drawing other images would give."""
+    """Compares audit images before and after, each difference with its 95 % interval over resampled images."""
 
     def __init__(self, audit: Audit, options: GateOptions, numbers: dict[str, float]) -> None:
         self.audit, self.options, self.numbers = audit, options, numbers
@@ -163,16 +166,16 @@ class _AuditJudge:
         everything = np.ones(len(self.after.label), np.bool_)
         was, now, high = self._accuracy("label accuracy", everything)
         if high < 0:
-            yield f"On audit images labels are right less often: {was:.3f} before, {now:.3f} now."
+            yield f"On audit images the accuracy of labels falls from {was:.3f} to {now:.3f}."
         unseen = [label for row, label in enumerate(self.after.labels) if not self._enough(self.after.label == row)]
         if unseen:
             yield (
-                f"Of {len(unseen)} labels fewer than {self.options.min_objects} audit objects were seen"
-                f" ({_some(unseen)}): little guards them."
+                f"Fewer than {self.options.min_objects} audit objects were found of {_labels(len(unseen))}"
+                f" ({_some(unseen)}): errors in them may go unnoticed."
             )
 
     def _falls(self, name: str, before: float, after: float, drawn: Floats, images: int, most: float) -> Iterator[str]:
-        low, high = self._noted(name, before, after, drawn)
+        low, high = self._note_change(name, before, after, drawn)
         if high < 0 or after - before < -most:
             yield (
                 f"On {images} audit images {name} falls from {before:.3f} to {after:.3f}"
@@ -185,39 +188,39 @@ class _AuditJudge:
         was, now, high = self._accuracy(f"label accuracy of '{label}'", which)
         if now - was < -self.options.class_fall and high < 0:
             yield (
-                f"On audit images '{label}' is called by its name less often: {was:.3f} before, {now:.3f} after"
+                f"On audit images the accuracy of '{label}' falls from {was:.3f} to {now:.3f}"
                 f"{self._instead(which & self.after.seen)}."
             )
 
     def _named_wrong(self, label: str, which: Bools) -> Iterator[str]:
-        """Objects that have a name they did not have before: how often is it the right one?"""
+        """Refuses if the objects that got a new label mostly got a wrong one."""
         anew = np.array([b != a for b, a in zip(self.before.called, self.after.called, strict=True)], np.bool_)
         which = which & anew & self.after.seen
         tried, right = int(which.sum()), int((which & self.after.right).sum())
         self.numbers[f"named anew '{label}'"], self.numbers[f"named anew '{label}' right"] = tried, right
         if tried and _at_most(right, tried, self.options.min_right) < 0.025:
             yield (
-                f"Of {tried} audit objects '{label}' that the round named anew {right} got the right name"
-                f"{self._instead(which)}: the students have learned an error of the labels; hold the pair with"
+                f"Of {tried} audit objects '{label}' that got a new label in the round, {right} got the right one"
+                f"{self._instead(which)}: the students learned an error of the labels; hold the pair with"
                 " refine.hold_labels."
             )
 
     def _instead(self, which: Bools) -> str:
-        """What they are called mostly, if not by their name: the pair to hold out."""
+        """The most frequent wrong label, which makes the pair to hold; '' if there is none."""
         wrong = Counter(self.after.called[row] for row in np.flatnonzero(which & ~self.after.right).tolist())
-        return f" (instead '{min(wrong, key=lambda name: (-wrong[name], name))}', mostly)" if wrong else ""
+        return f" (mostly '{min(wrong, key=lambda name: (-wrong[name], name))}' instead)" if wrong else ""
 
     def _enough(self, which: Bools) -> bool:
         return all(int((one.seen & which).sum()) >= self.options.min_objects for one in self.audit.named)
 
     def _accuracy(self, name: str, which: Bools) -> tuple[float, float, float]:
-        """Right of those seen, before and after, and the upper end of the difference's interval."""
+        """The accuracy of labels before and after, and the upper end of the interval of its change."""
         early, late = ((one.by_image(which & one.right), one.by_image(which & one.seen)) for one in self.audit.named)
         drawn = resampled_ratios(*late, self.counts) - resampled_ratios(*early, self.counts)
         was, now = (float(right.sum() / seen.sum()) if seen.any() else float("nan") for right, seen in (early, late))
-        return was, now, self._noted(name, was, now, drawn)[1]
+        return was, now, self._note_change(name, was, now, drawn)[1]
 
-    def _noted(self, name: str, before: float, after: float, drawn: Floats) -> tuple[float, float]:
+    def _note_change(self, name: str, before: float, after: float, drawn: Floats) -> tuple[float, float]:
         low, high = interval(drawn)
         self.numbers |= {f"{name} before": before, f"{name} after": after}
         self.numbers |= {f"{name} change low": low, f"{name} change high": high}
@@ -225,7 +228,7 @@ class _AuditJudge:
 
 
 def _at_most(right: int, tried: int, share: float) -> float:
-    """The probability of so few, were each right with this probability."""
+    """The probability that at most `right` of `tried` are right if each is right with probability `share`."""
     from scipy.special import bdtr  # scipy.stats would take a second to import
 
     return float(bdtr(right, tried, share))
@@ -235,7 +238,7 @@ def _means(values: Floats, counts: Ints) -> Floats:
     return resampled_ratios(values, np.ones(len(values)), counts)
 
 
-_FEW = 20  # boxes of a label below which its share says nothing
+_FEW = 20  # with fewer boxes, the share of a label is too uncertain
 
 
 def _shares_moved(measures: RoundMeasures, options: GateOptions) -> Iterator[str]:
@@ -248,18 +251,23 @@ def _shares_moved(measures: RoundMeasures, options: GateOptions) -> Iterator[str
         if max(early, late) >= _FEW and max(was, now) > options.share_factor * min(was, now):
             moved.append((-abs(now - was), f"'{label}' {was:.3f} to {now:.3f}"))
     if moved:
-        yield f"The shares of {len(moved)} labels move: {_some([text for _, text in sorted(moved)])}."
+        labels = _some([text for _, text in sorted(moved)])
+        yield f"The share of {_labels(len(moved))} among all boxes changed: {labels}."
 
 
 def _variety(measures: RoundMeasures, options: GateOptions, numbers: dict[str, float]) -> Iterator[str]:
     before, after = (sum(count > 0 for count in some.values()) for some in measures.labels)
     numbers |= {"vocabulary before": before, "vocabulary after": after}
     if after < (1 - options.vocabulary_fall) * before:
-        yield f"The vocabulary shrinks from {before} labels to {after}."
+        yield f"The number of different labels falls from {before} to {after}."
     early, late = measures.diversity
     numbers |= {"diversity before": early, "diversity after": late}
     if late < (1 - options.diversity_fall) * early:
-        yield f"Captions become more alike: {early:.3f} of their word pairs were different, {late:.3f} are."
+        yield f"Captions become more alike: the share of different word pairs falls from {early:.3f} to {late:.3f}."
+
+
+def _labels(number: int) -> str:
+    return "1 label" if number == 1 else f"{number} labels"
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

@@ -1,7 +1,7 @@
-"""What the evidence must reach before a label changes. One sentence for a value that cannot be meant.
+"""Options of the merge: how strong the evidence must be before an annotation changes.
 
-Defaults are those the refinement study fixed before it saw results; its sweep over them is flat around each. Texts
-were not part of the study.
+The defaults were fixed before the refinement study, whose results change little around each of them. The study did not
+include texts.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ Held = frozenset[frozenset[str]]
 
 @dataclass(frozen=True, slots=True)
 class MergeOptions:
-    """`relabel`, `add` and `drop` compare probabilities: above 1 `relabel` and `add` never happen, at 0 `drop` never.
+    """relabel, add and drop are probabilities: above 1, relabel and add never happen; at 0, drop never does.
 
-    match_iou: from which overlap two boxes may be the same thing; jittered boxes need less than .5.
-    geometry_weight: the student's share of a matched box; the mean is better than either (study: F1@.75 .45, against
-    .28 and .33).
-    relabel: how sure of its label the student must be to replace another. add: and to add a box. drop: a box nobody
-    confirms goes when the student gives its place less than this.
-    nms: from which overlap two boxes of the result are one; at least match_iou, so that what takes the place of a
-    given box is always another given one.
-    mask_iou: a box with a mask moves only if it would overlap its old place less than this, and loses the mask.
-    keep_labels: pairs the student is not believed on. It relabels neither into the other and adds neither: where
-    noise is systematic, what it adds is wrong as systematically.
-    max_briefs: brief texts of an image. text_margin: by how much a student's text must be better than another's: a
-    model finds what it wrote itself probable.
+    match_iou: the lowest IoU at which two boxes may be the same object; jittered boxes need less than .5.
+    geometry_weight: the student's weight in the mean of two matched boxes. The mean is better than either (study:
+    F1@.75 .45, against .28 and .33).
+    relabel: the student's label replaces another from this probability on. add: a box is added from this probability
+    of its label on. drop: an unmatched box is dropped if the student's probability of its location is lower.
+    nms: the IoU from which on two boxes of the result are duplicates. At least match_iou, so that a given box can only
+    be a duplicate of another given one.
+    mask_iou: a box with a mask moves only if its IoU with the old place would be lower; it then loses the mask.
+    keep_labels: pairs on which the student is not trusted. It neither changes one into the other nor adds boxes of
+    either, because with systematic noise its additions are systematically wrong too.
+    max_briefs: how many brief texts an image keeps. text_margin: a student's text replaces another if its score is
+    higher by this margin; a model finds its own text probable.
     """
 
     match_iou: float = 0.4
@@ -47,16 +47,16 @@ class MergeOptions:
     def __post_init__(self) -> None:
         for name in ("match_iou", "nms", "mask_iou"):
             if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"merge.{name} is {getattr(self, name)}: an overlap is more than 0 and at most 1.")
+                raise ConfigError(f"merge.{name} is {getattr(self, name)}: expected an IoU, more than 0 and at most 1.")
         if not 0 <= self.geometry_weight <= 1:
-            raise ConfigError(f"merge.geometry_weight is {self.geometry_weight}: a share is 0 to 1.")
+            raise ConfigError(f"merge.geometry_weight is {self.geometry_weight}: expected a share of 0 to 1.")
         for name in ("relabel", "add", "drop", "text_margin"):
             if not getattr(self, name) >= 0:
-                raise ConfigError(f"merge.{name} is {getattr(self, name)}: a probability is 0 or more.")
+                raise ConfigError(f"merge.{name} is {getattr(self, name)}: expected a probability, 0 or more.")
         if self.nms < self.match_iou:
-            raise ConfigError(f"merge.nms is {self.nms}: give at least merge.match_iou, {self.match_iou}.")
+            raise ConfigError(f"merge.nms is {self.nms}: expected at least merge.match_iou, {self.match_iou}.")
         if self.max_briefs < 1:
-            raise ConfigError(f"merge.max_briefs is {self.max_briefs}: give at least 1.")
+            raise ConfigError(f"merge.max_briefs is {self.max_briefs}: expected 1 or more.")
 
     def holds(self, label: str, other: str) -> bool:
         return frozenset((plain_label(label), plain_label(other))) in self.keep_labels
@@ -67,7 +67,7 @@ class MergeOptions:
 
 
 def held(pairs: Iterable[Sequence[str]]) -> Held:
-    """`refine.hold_labels`, such as [[ball, ring]], as options have it."""
+    """`keep_labels` from refine.hold_labels, such as [[ball, ring]]. ConfigError if an entry is not a pair."""
     answer = set()
     for pair in pairs:
         two = frozenset(plain_label(label) for label in pair)

@@ -11,7 +11,7 @@ from refinement.folds import fold_of, folds_of
 IDS = [hashlib.sha256(str(number).encode()).hexdigest()[:32] for number in range(2000)]
 
 
-def test_a_fold_is_decided_by_the_image_alone() -> None:
+def test_a_fold_depends_on_the_image_only() -> None:
     assert [fold_of(f"{number:032x}", 3) for number in range(6)] == [0, 1, 2, 0, 1, 2]
 
 
@@ -21,7 +21,7 @@ def test_folds_are_about_equally_large() -> None:
     assert counts.sum() == 2000
 
 
-def test_many_are_folded_as_one_is() -> None:
+def test_folds_of_many_images_equal_those_of_each() -> None:
     assert folds_of(IDS[:50], 2).tolist() == [fold_of(name, 2) for name in IDS[:50]]
     assert folds_of([], 2).tolist() == []
 

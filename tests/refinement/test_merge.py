@@ -43,12 +43,12 @@ def test_a_matched_box_becomes_the_mean_of_both_and_keeps_its_score() -> None:
 
 
 @pytest.mark.parametrize(("weight", "x1"), [(0.0, None), (0.25, 11.0), (1.0, 14.0)])
-def test_the_weight_of_geometry_is_the_students_share(weight: float, x1: float | None) -> None:
+def test_geometry_weight_is_the_weight_of_the_student(weight: float, x1: float | None) -> None:
     changes = merge_regions([region()], [seen(NEAR)], MergeOptions(geometry_weight=weight))
     assert [one.new and one.new.box[0] for one in changes] == ([] if x1 is None else [x1])
 
 
-def test_a_move_one_can_hardly_see_is_no_change() -> None:
+def test_a_tiny_move_is_no_change() -> None:
     assert merge_regions([region()], [seen((10.1, 10.0, 50.1, 50.0))]) == []
 
 
@@ -74,32 +74,32 @@ def test_a_label_stays(label: str, proposal: Proposed, likelihood: float | None,
     assert merge_regions([region(label=label, label_likelihood=likelihood)], [proposal], MergeOptions(**options)) == []
 
 
-def test_at_its_threshold_a_rule_holds() -> None:
+def test_a_rule_applies_at_its_threshold() -> None:
     assert rules(merge_regions([region(label="ring")], [seen(label_score=0.5)])) == [("relabelled", "a/1")]
     assert rules(merge_regions([], [seen(label_score=0.35)])) == [("added", "")]
     assert merge_regions([region(likelihood=0.35)], []) == []
 
 
-def test_what_nobody_proposed_goes_only_if_the_student_finds_it_unlikely() -> None:
+def test_an_unmatched_box_is_dropped_only_if_the_student_finds_it_unlikely() -> None:
     lost = [region(likelihood=0.3), region(FAR, id="a/2", likelihood=0.9), region((0, 60, 30, 90), id="a/3")]
     (change,) = merge_regions(lost, [])
     assert (change.rule, change.old, change.new, change.value, change.threshold) == ("dropped", "a/1", None, 0.3, 0.35)
 
 
-def test_a_proposal_of_nothing_known_is_added_if_its_label_is_likely() -> None:
+def test_an_unmatched_proposal_is_added_if_its_label_is_likely() -> None:
     (change,) = merge_regions([region()], [seen(FAR, "star", id="s/1"), seen((0, 60, 30, 90), label_score=0.3)])
     assert change.new is not None
     assert (change.rule, change.old, change.by, change.new.label, change.new.box) == ("added", "", "s/1", "star", FAR)
     assert change.new.score == 0.8
 
 
-def test_a_label_that_is_held_is_not_added_either() -> None:
+def test_a_held_label_is_not_added() -> None:
     options = MergeOptions(keep_labels=held([["ball", "ring"]]))
     changes = merge_regions([], [seen(FAR, "Ring"), seen(BOX, "star")], options)
     assert [one.new and one.new.label for one in changes] == ["star"]
 
 
-def test_a_persons_box_is_never_changed_and_what_lies_on_it_gives_way() -> None:
+def test_a_box_by_people_never_changes_and_boxes_on_it_are_dropped() -> None:
     people = region(id="human/1", label="ring", human=True, score=None, likelihood=0.0)
     changes = merge_regions([people, region(id="a/2", box=NEAR, likelihood=0.9)], [seen(label="star")])
     (change,) = changes
@@ -107,18 +107,18 @@ def test_a_persons_box_is_never_changed_and_what_lies_on_it_gives_way() -> None:
     assert (change.value, change.threshold) == (pytest.approx(36 / 44), 0.6)
 
 
-def test_of_two_boxes_of_one_thing_the_one_both_saw_stays() -> None:
+def test_of_two_duplicates_the_matched_one_stays() -> None:
     changes = merge_regions([region(likelihood=0.99), region(NEAR, id="a/2", likelihood=0.2)], [seen(NEAR)])
     assert [(one.rule, one.old, one.into) for one in changes] == [("duplicate", "a/1", "a/2")]
 
 
-def test_of_two_boxes_that_one_saw_the_likelier_stays() -> None:
+def test_of_two_unmatched_duplicates_the_likelier_stays() -> None:
     changes = merge_regions([region(likelihood=0.5), region(NEAR, id="a/2", likelihood=0.6)], [])
     assert [(one.rule, one.old, one.into) for one in changes] == [("duplicate", "a/1", "a/2")]
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_of_equals_the_first_id_stays_whatever_the_order(order: int) -> None:
+def test_ties_are_broken_by_id_in_any_order(order: int) -> None:
     twins = [region(id="a/1", likelihood=0.5), region(id="a/2", likelihood=0.5)][::order]
     (change,) = merge_regions(twins, [])
     assert (change.rule, change.old, change.into) == ("duplicate", "a/2", "a/1")
@@ -136,13 +136,13 @@ def test_a_proposal_matches_one_box_only_and_a_second_one_is_not_added_over_it()
     assert changes[0].new.box[0] == 11.0
 
 
-def test_printed_text_and_objects_do_not_meet() -> None:
+def test_printed_text_is_not_matched_with_objects() -> None:
     changes = merge_regions([region(kind="text", label="")], [seen(NEAR)])
     assert rules(changes) == [("added", "")]
     assert rules(merge_regions([region(kind="text", label="")], [seen(NEAR, "", kind="text")])) == [("moved", "a/1")]
 
 
-def test_a_mask_and_its_box_stay_together_or_the_mask_goes() -> None:
+def test_a_mask_stays_only_if_its_box_stays() -> None:
     masked = region(has_mask=True)
     assert merge_regions([masked], [seen(NEAR)]) == []  # the mean overlaps the old place by .905
     (renamed,) = merge_regions([masked], [seen(NEAR, "ring")])
@@ -154,28 +154,28 @@ def test_a_mask_and_its_box_stay_together_or_the_mask_goes() -> None:
 
 
 @pytest.mark.parametrize("box", [(5, 5, 5, 9), (9, 5, 5, 9), (math.nan, 1, 4, 4), (0, 0, math.inf, 4)])
-def test_a_proposal_without_area_is_none(box: Any) -> None:
+def test_a_proposal_without_area_is_ignored(box: Any) -> None:
     assert merge_regions([region()], [seen(box)]) == []
 
 
 @pytest.mark.parametrize(
-    ("wrong", "says"),
+    ("wrong", "message"),
     [
-        ({"match_iou": 0.0}, "merge.match_iou is 0.0: an overlap is more than 0"),
-        ({"geometry_weight": 1.5}, "a share is 0 to 1"),
+        ({"match_iou": 0.0}, "merge.match_iou is 0.0: expected an IoU, more than 0"),
+        ({"geometry_weight": 1.5}, "expected a share of 0 to 1"),
         ({"drop": -0.1}, "merge.drop is -0.1"),
         ({"add": math.nan}, "merge.add is nan"),
-        ({"nms": 0.3}, "give at least merge.match_iou, 0.4"),
-        ({"max_briefs": 0}, "give at least 1"),
+        ({"nms": 0.3}, "expected at least merge.match_iou, 0.4"),
+        ({"max_briefs": 0}, "expected 1 or more"),
     ],
 )
-def test_an_option_that_cannot_be_meant_is_refused_in_one_sentence(wrong: dict[str, Any], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
+def test_an_impossible_option_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         MergeOptions(**wrong)
 
 
 @pytest.mark.parametrize("pair", [["ball"], ["ball", "Ball"], ["a", "b", "c"]])
-def test_a_pair_of_labels_holds_two(pair: list[str]) -> None:
+def test_a_held_pair_must_be_two_labels(pair: list[str]) -> None:
     with pytest.raises(ConfigError, match="pairs of two labels"):
         held([pair])
 
@@ -216,13 +216,13 @@ options = st.builds(
 
 
 def repeated(given: list[Given]) -> list[Proposed]:
-    """A student that says what is there, and is sure of it."""
+    """A student that repeats the given boxes with certainty."""
     return [Proposed(one.label, one.box, 1.0, 1.0, 1.0, one.kind) for one in given]
 
 
 @settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options)
-def test_what_people_said_is_in_no_change(given: list[Given], proposed: list[Proposed], options: MergeOptions) -> None:
+def test_regions_by_people_never_change(given: list[Given], proposed: list[Proposed], options: MergeOptions) -> None:
     people = {one.id for one in given if one.human}
     assert not people & {one.old for one in merge_regions(given, proposed, options)}
 
@@ -239,7 +239,7 @@ def test_the_order_of_the_input_does_not_matter(
 
 @settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options)
-def test_every_box_that_comes_out_has_area_and_lies_among_those_that_went_in(
+def test_every_new_box_has_an_area_and_lies_within_the_hull_of_the_input(
     given: list[Given], proposed: list[Proposed], options: MergeOptions
 ) -> None:
     changes = merge_regions(given, proposed, options)
@@ -253,7 +253,7 @@ def test_every_box_that_comes_out_has_area_and_lies_among_those_that_went_in(
 
 @settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options)
-def test_what_stands_for_a_duplicate_is_there_and_nothing_overlaps_but_what_people_drew(
+def test_the_region_behind_a_duplicate_stays_and_only_boxes_by_people_overlap(
     given: list[Given], proposed: list[Proposed], options: MergeOptions
 ) -> None:
     changes = merge_regions(given, proposed, options)
@@ -267,7 +267,7 @@ def test_what_stands_for_a_duplicate_is_there_and_nothing_overlaps_but_what_peop
 
 @settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options)
-def test_a_student_that_repeats_what_came_out_changes_nothing(
+def test_a_student_that_repeats_the_result_changes_nothing(
     given: list[Given], proposed: list[Proposed], options: MergeOptions
 ) -> None:
     after = applied(given, merge_regions(given, proposed, options))
@@ -276,9 +276,7 @@ def test_a_student_that_repeats_what_came_out_changes_nothing(
 
 @settings(deadline=None, max_examples=60)
 @over(st.lists(boxes, max_size=7), st.lists(boxes, max_size=7), st.sampled_from([0.3, 0.5]))
-def test_pairs_are_one_to_one_and_none_that_could_be_made_is_left(
-    first: list[Any], second: list[Any], least: float
-) -> None:
+def test_matching_is_one_to_one_and_complete(first: list[Any], second: list[Any], least: float) -> None:
     pairs = paired(first, second, (["a"] * len(first), ["a"] * len(second)), iou=least)
     assert len(set(pairs.values())) == len(pairs)
     for row, one in enumerate(first):

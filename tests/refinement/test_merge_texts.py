@@ -11,91 +11,93 @@ from refinement.merge_texts import GivenText, ProposedText, TextChange, merge_te
 from refinement.options import MergeOptions
 
 
-def written(text: str = "A ball.", likelihood: float | None = 0.5, **more: Any) -> GivenText:
+def given(text: str = "A ball.", likelihood: float | None = 0.5, **more: Any) -> GivenText:
     known = None if likelihood is None else math.log(likelihood)
     return GivenText(**({"id": "a/1", "granularity": "detailed", "text": text, "mean_log_prob": known} | more))
 
 
-def said(text: str = "A red ball.", likelihood: float = 0.7, **more: Any) -> ProposedText:
+def proposed(text: str = "A red ball.", likelihood: float = 0.7, **more: Any) -> ProposedText:
     return ProposedText(**({"granularity": "detailed", "text": text, "mean_log_prob": math.log(likelihood)} | more))
 
 
-def told(changes: list[TextChange]) -> list[tuple[str, str, str | None]]:
+def rules(changes: list[TextChange]) -> list[tuple[str, str, str | None]]:
     return [(one.rule, one.old, one.new.text if one.new else None) for one in changes]
 
 
-def test_a_better_text_takes_the_place_of_a_worse_one() -> None:
-    (change,) = merge_texts([written()], [said(id="s/4")])
+def test_a_better_text_replaces_a_worse_one() -> None:
+    (change,) = merge_texts([given()], [proposed(id="s/4")])
     assert (change.rule, change.old, change.by) == ("rewritten", "a/1", "s/4")
     assert (round(change.value, 6), round(change.threshold, 6)) == (0.7, 0.6)
 
 
-def test_it_must_be_better_by_the_margin() -> None:
-    assert merge_texts([written()], [said(likelihood=0.59)]) == []
-    assert len(merge_texts([written()], [said(likelihood=0.51)], MergeOptions(text_margin=0.0))) == 1
+def test_a_text_must_be_better_by_the_margin() -> None:
+    assert merge_texts([given()], [proposed(likelihood=0.59)]) == []
+    assert len(merge_texts([given()], [proposed(likelihood=0.51)], MergeOptions(text_margin=0.0))) == 1
 
 
-def test_what_is_said_must_be_seen() -> None:
-    fluent = said(likelihood=0.9, grounded=0.2)
-    assert merge_texts([written(grounded=1.0)], [fluent]) == []
-    assert len(merge_texts([written(grounded=0.1)], [fluent])) == 1
-    assert len(merge_texts([written(grounded=None)], [fluent])) == 1  # nobody grounded the old one: by likelihood alone
+def test_grounded_phrases_count() -> None:
+    fluent = proposed(likelihood=0.9, grounded=0.2)
+    assert merge_texts([given(grounded=1.0)], [fluent]) == []
+    assert len(merge_texts([given(grounded=0.1)], [fluent])) == 1
+    assert (
+        len(merge_texts([given(grounded=None)], [fluent])) == 1
+    )  # the old text has no parse: likelihood alone decides
 
 
-def test_a_text_comes_where_there_is_none_if_it_is_likely() -> None:
-    assert told(merge_texts([], [said()])) == [("added", "", "A red ball.")]
-    assert merge_texts([], [said(likelihood=0.3)]) == []
-    assert told(merge_texts([written()], [said(granularity="brief")])) == [("added", "", "A red ball.")]
+def test_a_likely_text_is_added_if_there_is_none() -> None:
+    assert rules(merge_texts([], [proposed()])) == [("added", "", "A red ball.")]
+    assert merge_texts([], [proposed(likelihood=0.3)]) == []
+    assert rules(merge_texts([given()], [proposed(granularity="brief")])) == [("added", "", "A red ball.")]
 
 
-def test_a_text_that_comes_must_be_seen_too() -> None:
-    assert merge_texts([], [said(likelihood=0.9, grounded=0.3)]) == []
-    (change,) = merge_texts([], [said(likelihood=0.9, grounded=0.5)])
+def test_an_added_text_must_be_grounded() -> None:
+    assert merge_texts([], [proposed(likelihood=0.9, grounded=0.3)]) == []
+    (change,) = merge_texts([], [proposed(likelihood=0.9, grounded=0.5)])
     assert (change.rule, change.value) == ("added", 0.5)
 
 
-def test_brief_texts_fill_their_places_before_any_is_rewritten() -> None:
-    one = [written(granularity="brief")]
-    news = [said("A red ball.", 0.9, granularity="brief"), said("One ball.", 0.8, granularity="brief")]
+def test_brief_texts_are_added_up_to_max_briefs_before_any_is_rewritten() -> None:
+    one = [given(granularity="brief")]
+    news = [proposed("A red ball.", 0.9, granularity="brief"), proposed("One ball.", 0.8, granularity="brief")]
     changes = merge_texts(one, news)
-    assert told(changes) == [("rewritten", "a/1", "One ball."), ("added", "", "A red ball.")]
-    assert told(merge_texts(one, news[:1])) == [("added", "", "A red ball.")]
+    assert rules(changes) == [("rewritten", "a/1", "One ball."), ("added", "", "A red ball.")]
+    assert rules(merge_texts(one, news[:1])) == [("added", "", "A red ball.")]
 
 
-def test_of_more_briefs_than_may_be_the_worst_goes() -> None:
-    many = [written(f"{n} balls.", n / 10, id=f"a/{n}", granularity="brief") for n in (1, 2, 3)]
+def test_the_worst_of_too_many_briefs_is_dropped() -> None:
+    many = [given(f"{n} balls.", n / 10, id=f"a/{n}", granularity="brief") for n in (1, 2, 3)]
     (change,) = merge_texts(many, [])
     assert (change.rule, change.old) == ("dropped", "a/1")
     assert (round(change.value, 6), round(change.threshold, 6)) == (0.1, 0.2)
 
 
-def test_several_detailed_texts_all_keep_their_places() -> None:
-    many = [written(f"{n} balls.", n / 10, id=f"a/{n}") for n in (1, 2, 3)]
+def test_several_detailed_texts_all_stay() -> None:
+    many = [given(f"{n} balls.", n / 10, id=f"a/{n}") for n in (1, 2, 3)]
     assert merge_texts(many, []) == []
-    assert told(merge_texts(many, [said()])) == [("rewritten", "a/1", "A red ball.")]
+    assert rules(merge_texts(many, [proposed()])) == [("rewritten", "a/1", "A red ball.")]
 
 
-def test_people_s_texts_and_those_nobody_was_asked_about_stay_and_keep_their_places() -> None:
+def test_texts_by_people_and_texts_without_a_score_stay() -> None:
     fixed = [
-        written("One.", 0.01, id="a/1", granularity="brief", human=True),
-        written("Two.", None, id="a/2", granularity="brief"),
+        given("One.", 0.01, id="a/1", granularity="brief", human=True),
+        given("Two.", None, id="a/2", granularity="brief"),
     ]
-    assert merge_texts(fixed, [said(likelihood=0.99, granularity="brief")]) == []
-    assert told(merge_texts(fixed[:1], [said(granularity="brief")])) == [("added", "", "A red ball.")]
-    third = written("Three.", 0.9, id="a/3", granularity="brief")
+    assert merge_texts(fixed, [proposed(likelihood=0.99, granularity="brief")]) == []
+    assert rules(merge_texts(fixed[:1], [proposed(granularity="brief")])) == [("added", "", "A red ball.")]
+    third = given("Three.", 0.9, id="a/3", granularity="brief")
     assert merge_texts([*fixed, third], []) == []
 
 
-def test_the_same_words_are_no_change_and_come_once() -> None:
-    assert merge_texts([written("A red ball.", 0.1)], [said("a  red ball")]) == []
-    twice = [said(granularity="brief"), said("a red ball", granularity="brief")]
+def test_equal_texts_are_no_change_and_are_added_once() -> None:
+    assert merge_texts([given("A red ball.", 0.1)], [proposed("a  red ball")]) == []
+    twice = [proposed(granularity="brief"), proposed("a red ball", granularity="brief")]
     assert len(merge_texts([], twice)) == 1
-    alike = [said(grounded=None), said(grounded=0.5)]
+    alike = [proposed(grounded=None), proposed(grounded=0.5)]
     assert merge_texts([], alike) == merge_texts([], alike[::-1])
 
 
-def test_a_text_of_a_region_meets_only_texts_of_that_region() -> None:
-    changes = merge_texts([written(about="r/1")], [said(about="r/2"), said("", about="r/1")])
+def test_a_text_of_a_region_competes_only_with_texts_of_that_region() -> None:
+    changes = merge_texts([given(about="r/1")], [proposed(about="r/2"), proposed("", about="r/1")])
     assert [(one.rule, one.new and one.new.about) for one in changes] == [("added", "r/2")]
 
 
@@ -115,7 +117,7 @@ def texts(draw: st.DrawFn) -> list[GivenText]:
 
 @settings(deadline=None, max_examples=60)
 @over(texts(), proposals, st.randoms(use_true_random=False))
-def test_whatever_there_is_people_s_texts_stay_places_are_kept_and_order_does_not_matter(
+def test_for_any_input_texts_by_people_stay_limits_hold_and_order_does_not_matter(
     given: list[GivenText], proposed: list[ProposedText], random: Any
 ) -> None:
     changes = merge_texts(given, proposed)

@@ -15,7 +15,7 @@ from refinement.options import MergeOptions
 ELSEWHERE = {"keep_labels"}  # refine.hold_labels
 
 
-def test_a_recipe_without_a_word_on_it_has_the_options_own_defaults() -> None:
+def test_the_recipe_has_the_defaults_of_the_options() -> None:
     refine = parse_recipe({"dataset": "x"}).refine
     options = dataclasses.asdict(MergeOptions())
     assert refine.merge.model_dump() == {name: options[name] for name in options if name not in ELSEWHERE}
@@ -35,13 +35,13 @@ def test_a_recipe_without_a_word_on_it_has_the_options_own_defaults() -> None:
         ("gate", {"share_factor": 1}),
     ],
 )
-def test_what_an_option_refuses_the_recipe_refuses_by_its_name(section: str, wrong: dict[str, Any]) -> None:
+def test_the_recipe_refuses_what_the_options_refuse(section: str, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"'refine.{section}.{next(iter(wrong))}' in recipe is"):
         parse_recipe({"dataset": "x", "refine": {section: wrong}})
     with pytest.raises(ConfigError):
         {"merge": MergeOptions, "gate": GateOptions}[section](**wrong)
 
 
-def test_a_key_that_is_none_gets_the_nearest_right_one() -> None:
+def test_an_unknown_key_gets_the_nearest_one() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'refine.merge.match_iou'\?"):
         parse_recipe({"dataset": "x", "refine": {"merge": {"match_iuo": 0.4}}})
