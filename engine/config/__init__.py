@@ -1,1 +1,1 @@
-"""Reading configuration: YAML text, values, `--set`, the catalog of components and their options."""
+"""Configuration: YAML files, variables, `--set`, the catalog of components and the check of their options."""

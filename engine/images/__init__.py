@@ -1,1 +1,1 @@
-"""Pixels: decoding, perceptual hashes, near-duplicates."""
+"""Images: finding their bytes, decoding, perceptual hashes, near-duplicates."""

@@ -2,7 +2,7 @@
 
 A row names a URI, an offset and a length (`Locator`). The URI is a file, a URL, a member of a tar or a row of a Parquet
 file (engine.storage.uris); a relative one is a tar inside the data set or release that the row belongs to. Files may
-have changed since they were ingested, so bytes are compared with the image's id before anybody uses them.
+have changed since they were ingested, so the bytes are checked against the image's id.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.images.decode import Limits, Pixels, decode
 from engine.storage.files import Storage
 from engine.storage.open_uri import read_input, read_uri
 
-# Why none of an image's sources gives its bytes, the least informative reason first.
+# Why the bytes of an image cannot be read, the least informative reason first.
 _LOST = {
     "missing": "the file is gone since ingest",
     "unreadable": "the file cannot be read any more",

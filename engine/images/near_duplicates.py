@@ -1,8 +1,9 @@
-"""Pairs of 256-bit hashes that differ in few bits, among a million, exactly; and the groups they make.
+"""Finds all pairs of 256-bit hashes within a radius (bits that differ), among a million; and the groups they form.
 
-No pair within the radius is missed. That rests on counting: of r flipped bits at most 3 fall into one of r // 4 + 1
-parts of the hash, and every choice of 3 of the 10 bands of a part is ignored by one of 30 tables, which sort by the
-other 6 bands. Time grows with the square of the number of hashes, and fast with a radius beyond 40.
+The search is exact. The hash is cut into r // 4 + 1 parts of 10 bands. If r bits differ, at least one part has 3 of
+them or fewer, so at most 3 of its bands differ. Each of 30 tables sorts by 6 bands and ignores 4, and every choice of
+3 bands is among the ignored ones of some table: there the two hashes have the same key. Time grows with the square of
+the number of hashes, and quickly with a radius beyond 40.
 """
 
 from __future__ import annotations
@@ -20,20 +21,20 @@ Pairs = tuple[Ints, Ints, Ints]  # i, j, bits that differ
 
 BITS = 256
 MAX_RADIUS = 63
-BANDS, IGNORED = 10, 4  # a table ignores 4 of 10 bands: 30 such fours hold every three
-KEY = 16  # bits of a table's key: 16-bit numbers are sorted without comparisons
-DIRECT = 4096  # so few rows are compared each with each
-BLOCK = 1 << 16  # comparisons at a time: they stay in the processor's cache
-WORDS = (0, 2)  # compared first; unrelated hashes seldom come within a radius of 40 in half of their bits
-RUN = 512  # rows of one key that are compared without looking at labels first
-HELD = 1 << 21  # pairs held before they are thinned
+BANDS, IGNORED = 10, 4  # a table ignores 4 of 10 bands; 30 tables are enough for every choice of 3
+KEY = 16  # bits of a table's key, because NumPy sorts 16-bit numbers by radix
+DIRECT = 4096  # up to so many rows, every pair is compared
+BLOCK = 1 << 16  # comparisons at a time, so that they fit in the processor's cache
+WORDS = (0, 2)  # compared first: unrelated hashes seldom differ in less than 40 bits in half of the hash
+RUN = 512  # longer runs of one key are compared by label, see `_long_run`
+HELD = 1 << 21  # pairs to collect before duplicates among them are removed
 
 
 def neighbours(hashes: Hashes, radius: int, *, forest: bool = False, direct: int = DIRECT) -> Pairs:
     """All pairs of rows i < j with at most `radius` bits between them, ordered by i, then j.
 
-    forest: only as many of them as make the same groups, fewer than there are rows. Ten thousand copies of one image
-    are fifty million pairs; with `forest` they cost neither memory nor time.
+    forest: only enough pairs to form the same groups, fewer than rows. Ten thousand copies of one image are fifty
+    million pairs; with `forest` they need neither memory nor time.
     """
     if not forest:
         return _everything(hashes, np.arange(len(hashes)), radius, direct)
@@ -48,17 +49,17 @@ def neighbours(hashes: Hashes, radius: int, *, forest: bool = False, direct: int
 
 
 def neighbours_of(new: Hashes, known: Hashes, radius: int, *, direct: int = DIRECT) -> Pairs:
-    """All pairs (row of new, row of known, bits that differ) within the radius; none of one side alone."""
+    """All pairs (row of new, row of known, bits that differ) within the radius."""
     side = np.repeat([0, 1], [len(new), len(known)])
     i, j, distance = _everything(np.concatenate([new, known]), side, radius, direct)
     return i, j - len(new), distance
 
 
 def groups(n: int, i: Ints, j: Ints) -> Ints:
-    """The number of each row's group, counted from 0 by the first row of each.
+    """The group of each row, numbered from 0 in the order of their first rows.
 
-    Groups are connected: if A is near B and B near C, all three are one group, however far A is from C. For an audit
-    split that is what is wanted; who drops duplicates should look at the distance to the one that is kept.
+    Groups are connected components: if A is near B and B is near C, all three are in one group, however far A is from
+    C. An audit split needs this. To drop duplicates, check the distance to the image that is kept.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -75,11 +76,11 @@ def distances(a: Hashes, b: Hashes) -> Ints:
     return apart
 
 
-# --- what is found, made small --------------------------------------------------------------------
+# --- collecting pairs -------------------------------------------------------------------------
 
 
 def _everything(hashes: Hashes, label: Ints, radius: int, direct: int) -> Pairs:
-    """Every pair of different labels, once: several tables find the same."""
+    """All pairs of rows with different labels, each once, although several tables find it."""
     held = [(np.zeros(0, np.int64),) * 3]
     number, limit = 0, HELD
     for found in _search(hashes, radius, label, direct):
@@ -104,8 +105,8 @@ def _in_order(i: Ints, j: Ints, distance: Ints) -> Pairs:
 
 
 def _exact_copies(hashes: Hashes) -> tuple[Ints, tuple[Ints, Ints]]:
-    """The first row of each different hash, ascending; and (first row, copy) of all others."""
-    order = np.lexsort(hashes.T)  # stable: of equal ones the first row comes first
+    """The first row of each distinct hash, ascending; and (first row, copy) for all other rows."""
+    order = np.lexsort(hashes.T)  # stable, so equal hashes stay in the order of rows
     near = hashes[order]
     new = np.r_[True, (near[1:] != near[:-1]).any(axis=1)][: len(order)]
     leader = order[new][np.cumsum(new) - 1]
@@ -113,7 +114,7 @@ def _exact_copies(hashes: Hashes) -> tuple[Ints, tuple[Ints, Ints]]:
 
 
 class _Forest:
-    """Pairs that join what was apart. `label` names the tree of each row and changes in place."""
+    """Collects pairs that connect two trees. `label`: the tree of each row; it changes in place."""
 
     def __init__(self, n: int) -> None:
         self.label = np.arange(n)
@@ -125,7 +126,7 @@ class _Forest:
         apart = self.label[found[0]] != self.label[found[1]]
         self._held.append((found[0][apart], found[1][apart], found[2][apart]))
         self._number += int(apart.sum())
-        # A big haul is thinned at once: the search leaves out what is joined by then.
+        # After many pairs, update the labels: the search skips rows that are in one tree.
         if self._number > max(len(self.label) // 64, 256):
             self._thin()
 
@@ -149,14 +150,14 @@ class _Forest:
 
 
 def _spanning(n: int, a: Ints, b: Ints, weight: Ints) -> tuple[Ints, Ints]:
-    """Which edges make a forest, the shortest first; and for each of n nodes one node of its tree, the same for all."""
+    """The edges of a minimum spanning forest; and for each of n nodes a node that represents its tree."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
     low, high = np.minimum(a, b), np.maximum(a, b)
     order = np.argsort(weight, kind="stable")
     _, first = np.unique(low[order] * n + high[order], return_index=True)
-    edges = order[np.sort(first)]  # one an end-to-end pair, by weight
+    edges = order[np.sort(first)]  # one for each pair of nodes, by weight
     ranks = np.arange(1, len(edges) + 1)
     graph = coo_matrix((ranks.astype(np.float64), (low[edges], high[edges])), shape=(n, n)).tocsr()
     used = edges[minimum_spanning_tree(graph).data.astype(np.int64) - 1]
@@ -169,7 +170,7 @@ def _spanning(n: int, a: Ints, b: Ints, weight: Ints) -> tuple[Ints, Ints]:
 
 
 def _search(hashes: Hashes, radius: int, label: Ints, direct: int) -> Iterator[Pairs]:
-    """Pairs i < j of different labels within the radius, each at least once. Labels may change between two answers."""
+    """Pairs i < j of different labels within the radius, each at least once. Labels may change between yields."""
     if not 0 <= radius <= MAX_RADIUS:
         raise ConfigError(f"The radius is {radius} bits: expected 0 to {MAX_RADIUS}; unrelated images differ in 128.")
     hashes = np.ascontiguousarray(hashes)
@@ -186,7 +187,7 @@ def _search(hashes: Hashes, radius: int, label: Ints, direct: int) -> Iterator[P
 
 
 def _runs(key: npt.NDArray[np.uint16], label: Ints) -> tuple[Ints, Ints]:
-    """Rows with one key behind each other, the longest runs first, and their sizes; none of one label alone."""
+    """Rows grouped into runs of one key, the longest first, and their sizes; without runs of a single label."""
     sizes = np.bincount(key, minlength=1 << KEY)
     ranked = np.argsort(-sizes, kind="stable")
     rank = np.empty(1 << KEY, np.uint16)
@@ -201,7 +202,7 @@ def _runs(key: npt.NDArray[np.uint16], label: Ints) -> tuple[Ints, Ints]:
 
 
 def _keys(hashes: Hashes, radius: int) -> Iterator[npt.NDArray[np.uint16]]:
-    """One key for each table. Parts take every so-manieth bit, so that no part has only like frequencies."""
+    """The keys of each table. A part takes every n-th bit of the hash, so that it has all kinds of frequencies."""
     parts = radius // IGNORED + 1
     fours = _fours()
     for part in range(parts):
@@ -211,7 +212,9 @@ def _keys(hashes: Hashes, radius: int) -> Iterator[npt.NDArray[np.uint16]]:
         for four in fours:
             key, width = np.zeros(len(hashes), np.uint32), 0
             for band in sorted(set(range(BANDS)) - four):
-                key = (key << np.uint32(len(bands[band]))) | codes[band]  # what overflows is not compared: no loss
+                key = (key << np.uint32(len(bands[band]))) | codes[
+                    band
+                ]  # overflowing bits are lost, which only adds candidates
                 width += len(bands[band])
             if width > KEY:
                 key = (key * np.uint32(2654435769)) >> np.uint32(32 - KEY)
@@ -226,7 +229,7 @@ def _code(hashes: Hashes, bits: Ints) -> npt.NDArray[np.uint32]:
 
 
 def _fours() -> list[frozenset[int]]:
-    """30 fours of 10 that hold every three once: the Steiner system S(3, 4, 10)."""
+    """30 sets of 4 out of 10 that contain every set of 3 once: the Steiner system S(3, 4, 10)."""
     moved = [
         {(k + step) % 10 for k in four} for four in ((0, 1, 3, 4), (0, 1, 2, 6), (0, 2, 4, 7)) for step in range(10)
     ]
@@ -237,11 +240,12 @@ def _fours() -> list[frozenset[int]]:
 
 
 def _short_runs(hashes: Hashes, order: Ints, sizes: Ints, radius: int, label: Ints) -> Iterator[Pairs]:
-    """Runs of falling size, one after the other: each row against the next, the second next, as far as runs go.
+    """Compares the rows of consecutive runs of falling size: each row with the next, the second next, and so on.
 
-    Pairs across two runs are compared too; what they find is right, and to leave them out would cost more.
+    This also compares rows of different runs. Their pairs are verified like all others, and skipping them would be
+    slower.
     """
-    reach = np.repeat(sizes, sizes)  # falling: the rows that reach to the d-th next one are the first ones
+    reach = np.repeat(sizes, sizes)  # falling, so the rows with a d-th next row are the first ones
     columns = [hashes[:, k].take(order) for k in WORDS]
     for start in range(0, len(reach), BLOCK):
         block = reach[start : start + BLOCK]
@@ -265,7 +269,7 @@ def _count(column: Hashes, start: int, last: int, step: int) -> npt.NDArray[np.u
 
 
 def _long_run(hashes: Hashes, rows: Ints, radius: int, label: Ints) -> Iterator[Pairs]:
-    """Rows of rare labels against all that follow, until one label is left: a joined crowd is not compared again."""
+    """Compares rows of rare labels first with all that follow, and stops when one label is left."""
     rows = _rare_first(rows, label)
     while len(rows) > 1 and (label[rows] != label[rows[-1]]).any():
         some = max(1, min(BLOCK // len(rows), len(rows)))

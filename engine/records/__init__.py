@@ -1,1 +1,1 @@
-"""Annotations in bulk: columns, masks, overlaps; and the check of what a specialist returned."""
+"""Annotations as arrays: columns, boxes, masks, overlaps, labels; and the check of a specialist's answer."""

@@ -1,1 +1,1 @@
-"""Scores of detectors made comparable: calibration curves and fusion."""
+"""Calibration curves and fusion, which make the scores of different detectors comparable."""

@@ -1,1 +1,1 @@
-"""Bytes: files of a data set, commits, and the URIs, tars and web hosts that images come from."""
+"""Files: those of a data set, their commits and schema versions, and reading from URIs, tars and web hosts."""

@@ -15,19 +15,19 @@ def key(
     return node_key("m:C", version, options, {"floor": 0.3, "batch_size": 16}, weights, inputs or {})
 
 
-def test_an_option_at_its_default_is_no_option() -> None:
+def test_an_option_at_its_default_does_not_change_the_key() -> None:
     assert key({"floor": 0.3}) == key({})
 
 
-def test_what_changes_answers_changes_the_key() -> None:
+def test_options_that_change_answers_change_the_key() -> None:
     assert len({key({}), key({"floor": 0.4}), key({}, version=2), key({}, inputs={"a": "1"})}) == 4
 
 
-def test_what_changes_only_how_it_runs_does_not() -> None:
+def test_options_of_running_do_not_change_the_key() -> None:
     assert key({"batch_size": 4, "gpus": 1.0, "timeout_s": 9.0}) == key({})
 
 
-def test_weights_count_by_content_not_by_place(tmp_path: Path) -> None:
+def test_the_content_of_weights_changes_the_key_and_their_path_does_not(tmp_path: Path) -> None:
     one, two = tmp_path / "one.onnx", tmp_path / "two.onnx"
     one.write_bytes(b"same")
     two.write_bytes(b"same")
@@ -36,13 +36,13 @@ def test_weights_count_by_content_not_by_place(tmp_path: Path) -> None:
     assert key({"weights": str(one)}, (str(one),)) != key({"weights": str(two)}, (str(two),))
 
 
-def test_weights_behind_a_url_must_be_pinned() -> None:
+def test_weights_at_a_url_need_a_digest() -> None:
     with pytest.raises(ConfigError, match="sha256"):
         key({}, ("s3://models/x.onnx",))
     assert key({"sha256": "ab" * 32}, ("s3://models/x.onnx",))
 
 
-def test_a_file_named_by_another_option_counts_by_content_too(tmp_path: Path) -> None:
+def test_the_content_of_a_file_in_another_option_changes_the_key(tmp_path: Path) -> None:
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     one.write_bytes(b"{}")
     two.write_bytes(b"{}")
@@ -51,7 +51,7 @@ def test_a_file_named_by_another_option_counts_by_content_too(tmp_path: Path) ->
     assert key({"calibration": str(one)}, (str(one),)) != key({"calibration": str(two)}, (str(two),))
 
 
-def test_a_small_table_behind_a_url_is_read_instead_of_pinned(tmp_path: Path) -> None:
+def test_a_json_at_a_url_is_hashed_without_a_given_digest(tmp_path: Path) -> None:
     table = tmp_path / "one.json"
     table.write_bytes(b"{}")
     assert key({}, (f"file://{table}",)) == key({}, (str(table),))
@@ -59,7 +59,7 @@ def test_a_small_table_behind_a_url_is_read_instead_of_pinned(tmp_path: Path) ->
         key({}, (f"file://{tmp_path}/gone.json",))
 
 
-def test_a_folder_of_files_that_count_is_a_place(tmp_path: Path) -> None:
+def test_the_path_of_a_folder_of_hashed_files_does_not_change_the_key(tmp_path: Path) -> None:
     keys = set()
     for name in ("one", "two"):
         (tmp_path / name).mkdir()

@@ -1,4 +1,4 @@
-"""--set changes what is there; a slip of the pen makes nothing new."""
+"""--set changes existing keys; a typo adds nothing."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("setting", "said"), WRONG, ids=[setting for setting, _ in WRONG])
-def test_a_setting_that_fits_nowhere_is_one_sentence(setting: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+@pytest.mark.parametrize(("setting", "message"), WRONG, ids=[setting for setting, _ in WRONG])
+def test_a_wrong_setting_is_one_sentence(setting: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         changed(setting)
 
 
-def test_a_rule_of_a_recipe_without_rules_is_told_so() -> None:
+def test_a_setting_of_a_rule_without_rules_is_an_error() -> None:
     with pytest.raises(ConfigError, match=r"Unknown entry in --set .* 'min_score': known: none"):
         apply_setting({"dataset": "x"}, "filter.min_score.floor=1")

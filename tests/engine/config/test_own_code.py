@@ -1,4 +1,4 @@
-"""A module:Name that cannot be used is one sentence with what is near, or with the file and the line."""
+"""A wrong module:Name is one sentence with the nearest name, or with the file and line of the error."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "said"), WRONG, ids=[name for name, _ in WRONG])
-def test_a_name_that_leads_nowhere_is_one_sentence(name: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as raised:
+@pytest.mark.parametrize(("name", "message"), WRONG, ids=[name for name, _ in WRONG])
+def test_a_wrong_name_is_one_sentence(name: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as raised:
         resolve("component", name, {})
     assert "\n" not in str(raised.value)
 
@@ -64,7 +64,7 @@ def test_a_module_in_the_folder_where_the_command_runs_is_found() -> None:
     assert resolve("component", "own_sharpness:Sharpness", {})[1].__name__ == "Sharpness"
 
 
-def test_a_component_that_cannot_be_made_is_told_with_its_line() -> None:
+def test_a_component_that_cannot_be_created_is_reported_with_its_line() -> None:
     with pytest.raises(
         ConfigError, match=r"annotate.a \(own_made:Made\) cannot be created: RuntimeError: no camera .*line 7"
     ):

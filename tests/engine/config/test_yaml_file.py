@@ -1,4 +1,4 @@
-"""What PyYAML would drop, multiply or take for something else is one sentence with a line."""
+"""YAML that PyYAML would misread is refused in one sentence with the line."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ TWICE = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), TWICE)
-def test_a_key_that_stands_twice_is_told_with_both_lines(text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=f"R has {said}: keep one"):
+@pytest.mark.parametrize(("text", "message"), TWICE)
+def test_a_repeated_key_is_an_error_with_both_lines(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=f"R has {message}: keep one"):
         parse_yaml(text, "R")
 
 
-def test_anchors_and_merged_keys_work_and_are_no_key_that_stands_twice() -> None:
+def test_anchors_and_merged_keys_are_not_repeated_keys() -> None:
     text = "a: &a {k: 1, l: 1}\nb: &b {<<: *a, k: 2}\nc: {<<: [*a, *b], l: 3}\nd: {<<: *b, <<: *a}\n"
     content, lines = parse_yaml(text, "R")
     assert content["b"] == {"k": 2, "l": 1}
@@ -59,9 +59,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), REFUSED, ids=[text[:20] for text, _ in REFUSED])
-def test_what_is_no_recipe_is_one_sentence(text: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as raised:
+@pytest.mark.parametrize(("text", "message"), REFUSED, ids=[text[:20] for text, _ in REFUSED])
+def test_a_wrong_recipe_is_one_sentence(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as raised:
         parse_yaml(text, "R")
     assert "\n" not in str(raised.value)
 
@@ -80,7 +80,7 @@ def test_a_recipe_may_be_in_any_unicode_encoding(tmp_path: Path, encoding: str, 
     assert lines["emit", "name"] == 2
 
 
-def test_a_file_that_is_no_text_or_far_too_long_is_told_so(tmp_path: Path) -> None:
+def test_a_file_that_is_no_text_or_too_long_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_bytes(b"dataset: caf\xe9")
     with pytest.raises(ConfigError, match=r"byte 12 is not UTF-8 or UTF-16 text; save it as UTF-8"):

@@ -53,7 +53,7 @@ def reason(data: bytes, **limits: int) -> str:
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_a_jpegs_orientation_is_read_wherever_it_is_told(orientation: int) -> None:
+def test_a_jpegs_orientation_is_read_from_exif_and_xmp(orientation: int) -> None:
     told = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>{orientation}</tiff:Orientation></x:xmpmeta>'
     assert probe(encoded(picture(), "JPEG", exif=exif(orientation))).orientation == orientation
     assert probe(encoded(picture(), "JPEG", xmp=told.encode())).orientation == orientation
@@ -62,7 +62,7 @@ def test_a_jpegs_orientation_is_read_wherever_it_is_told(orientation: int) -> No
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "AVIF"])
-def test_pixels_come_upright_and_the_header_knows_it(kind: str, orientation: int) -> None:
+def test_pixels_and_header_are_upright(kind: str, orientation: int) -> None:
     lossless: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100, "subsampling": "4:4:4"}}
     data = encoded(picture(), kind, exif=exif(orientation), **lossless.get(kind, {}))
     header, pixels = probe(data), decode(data)
@@ -72,7 +72,7 @@ def test_pixels_come_upright_and_the_header_knows_it(kind: str, orientation: int
     assert np.array_equal(pixels, np.asarray(upright))
 
 
-def test_an_orientation_behind_the_pixels_of_a_png_counts() -> None:
+def test_an_orientation_after_the_pixels_of_a_png_is_read() -> None:
     data = encoded(picture())
     body = b"eXIf" + exif(6).tobytes()[6:]
     chunk = (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
@@ -81,13 +81,13 @@ def test_an_orientation_behind_the_pixels_of_a_png_counts() -> None:
     assert np.array_equal(decode(data), orient_array(np.asarray(picture()), 6))
 
 
-def test_broken_exif_costs_nobody_a_photo() -> None:
+def test_a_photo_with_damaged_exif_is_read() -> None:
     data = encoded(picture(), exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff")
     assert probe(data).orientation == 1
     assert np.array_equal(decode(data), np.asarray(picture()))
 
 
-def test_what_is_see_through_lies_on_white() -> None:
+def test_transparent_pixels_become_white() -> None:
     half = Image.new("RGBA", (2, 1), (200, 0, 0, 255))
     half.putpixel((1, 0), (10, 10, 10, 0))
     palette = Image.new("P", (2, 1), 0)
@@ -122,7 +122,7 @@ def test_sixteen_bits_are_scaled_not_clipped() -> None:
         (np.array([[5.5e9, 5.5e9, 5.5e9]], np.float32), [255, 255, 255]),
     ],
 )
-def test_numbers_of_any_range_become_grey(values: np.ndarray[Any, Any], grey: list[int]) -> None:
+def test_values_of_any_range_become_grey(values: np.ndarray[Any, Any], grey: list[int]) -> None:
     assert decode(encoded(Image.fromarray(values), "TIFF"))[0, :, 0].tolist() == grey
 
 
@@ -132,7 +132,7 @@ def test_one_bit_is_black_and_white() -> None:
     assert decode(encoded(image)).tolist() == [[[0] * 3, [255] * 3]]
 
 
-def test_an_animation_is_its_first_frame() -> None:
+def test_the_first_frame_of_an_animation_is_read() -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "lime", "blue")]
     for kind in ("GIF", "PNG", "WEBP"):
         data = encoded(
@@ -142,7 +142,7 @@ def test_an_animation_is_its_first_frame() -> None:
         assert decode(data)[0, 0].tolist() == [255, 0, 0]
 
 
-def test_every_reason_is_told() -> None:
+def test_every_reason_occurs() -> None:
     png = encoded(picture())
     assert reason(b"") == "empty"
     assert reason(b"hello, this is a text file\n") == "not_an_image"
@@ -156,17 +156,17 @@ def test_every_reason_is_told() -> None:
     assert error.value.reason == "corrupt"
 
 
-def test_a_limit_is_still_inside() -> None:
+def test_limits_are_inclusive() -> None:
     png = encoded(picture())
     assert decode(png, Limits(max_pixels=96, max_bytes=len(png), min_side=8)).shape == (8, 12, 3)
 
 
-def test_limits_that_pillow_would_not_keep_are_refused() -> None:
+def test_limits_beyond_those_of_pillow_are_refused() -> None:
     with pytest.raises(ConfigError, match="max_pixels is 1000000000"):
         Limits(max_pixels=10**9)
 
 
-def test_an_image_is_named_by_its_bytes() -> None:
+def test_the_id_of_an_image_is_a_hash_of_its_bytes() -> None:
     assert image_id(b"") == "e3b0c44298fc1c149afbf4c8996fb924"
 
 
@@ -186,7 +186,7 @@ def test_boxes_quads_and_masks_turn_with_the_pixels(orientation: int) -> None:
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_a_turned_quad_is_still_clockwise(orientation: int) -> None:
+def test_a_quad_stays_clockwise(orientation: int) -> None:
     quad = orient_quad([2, 1, 9, 1, 9, 4, 2, 4], 12, 8, orientation)
     points = np.array(quad).reshape(4, 2)
     following = np.roll(points, -1, axis=0)
@@ -194,7 +194,7 @@ def test_a_turned_quad_is_still_clockwise(orientation: int) -> None:
     assert sorted(quad[0::2]) == sorted(orient_box((2, 1, 9, 4), 12, 8, orientation)[0::2] * 2)
 
 
-def test_threads_decode_the_same_and_nobody_warns() -> None:
+def test_threads_decode_the_same_without_warnings() -> None:
     data = [encoded(picture(40 + n, 30), "JPEG", exif=exif(1 + n % 8)) for n in range(24)]
     alone = [decode(item) for item in data]
     with warnings.catch_warnings(record=True) as said, ThreadPoolExecutor(6) as pool:
@@ -203,7 +203,7 @@ def test_threads_decode_the_same_and_nobody_warns() -> None:
     assert said == []
 
 
-def test_every_hostile_file_is_pixels_or_has_a_reason() -> None:
+def test_every_hostile_file_gives_pixels_or_a_reason() -> None:
     """In a process of its own, with 1.5 GiB: a crash there fails this test alone."""
     root = shared("hostile")
     manifest = json.loads((root / "manifest.json").read_text())

@@ -84,7 +84,7 @@ def tarred() -> bytes:
         (drawn("PCX"), "PCX"),
     ],
 )
-def test_formats_that_are_not_read_are_named_with_what_to_do(data: bytes, name: str) -> None:
+def test_unsupported_formats_are_named_with_advice(data: bytes, name: str) -> None:
     reason, sentence = told(data)
     assert reason == "unsupported"
     assert sentence.startswith(name)
@@ -114,12 +114,12 @@ def test_formats_that_are_not_read_are_named_with_what_to_do(data: bytes, name: 
         (drawn("TIFF")[:20], "corrupt", "begins like TIFF"),
     ],
 )
-def test_what_is_no_image_is_told_for_what_it_is(data: bytes, reason: str, sentence: str) -> None:
+def test_files_that_are_no_images_are_named(data: bytes, reason: str, sentence: str) -> None:
     found, error = told(data)
     assert found == reason
     assert sentence in error
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM"])
-def test_what_is_read_is_read_as_before(kind: str) -> None:
+def test_supported_formats_are_not_reported(kind: str) -> None:
     assert (probe(drawn(kind)).width, probe(drawn(kind)).height) == (20, 12)

@@ -108,7 +108,7 @@ def test_every_kind_of_row_leads_to_its_image(tmp_path: Path, kind: Callable[...
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_bytes_of_another_image_are_never_given_out(tmp_path: Path, kind: Callable[..., Any]) -> None:
+def test_bytes_of_another_image_are_an_error(tmp_path: Path, kind: Callable[..., Any]) -> None:
     (photo,) = photographs(tmp_path / "photos", 1)
     with kind(tmp_path, photo) as row, pytest.raises((ImageError, DamageError)) as error:
         image_bytes(Storage(str(tmp_path)), row | {"image_id": image_id(b"another")})
@@ -132,7 +132,7 @@ def test_a_pair_of_a_release_is_found_from_anywhere(tmp_path: Path) -> None:
         read_exactly(Locator(str(tmp_path / "v2.tar")), "")
 
 
-def test_an_absolute_uri_stays_as_it_is() -> None:
+def test_absolute_uris_are_not_changed() -> None:
     assert [absolute(uri, "/set") for uri in ("images/0.tar", "/photos/a.jpg", "s3://bucket/a.jpg")] == [
         *("/set/images/0.tar", "/photos/a.jpg", "s3://bucket/a.jpg")
     ]

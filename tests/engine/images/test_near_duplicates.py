@@ -49,7 +49,7 @@ def as_set(pairs: tuple[np.ndarray, np.ndarray, np.ndarray]) -> list[tuple[int, 
 
 @pytest.mark.parametrize("radius", [0, 3, 4, 12, 39, 47])
 @pytest.mark.parametrize("skewed", [False, True])
-def test_no_pair_within_the_radius_is_missed_and_none_is_told_twice(radius: int, *, skewed: bool) -> None:
+def test_every_pair_within_the_radius_is_found_once(radius: int, *, skewed: bool) -> None:
     hashes = planted(1500, radius, skewed=skewed)
     found = as_set(neighbours(hashes, radius, direct=TABLES))
     assert found == sorted(naive(hashes, radius))
@@ -61,14 +61,14 @@ def test_few_rows_are_compared_directly_with_the_same_answer() -> None:
     assert as_set(neighbours(hashes, 39)) == sorted(naive(hashes, 39))
 
 
-def test_thirty_fours_hold_every_three_of_ten_bands() -> None:
+def test_thirty_sets_of_four_contain_every_three_of_ten_bands() -> None:
     """What exactness rests on."""
     fours = _fours()
     assert all(len(four) == 4 for four in fours)
     assert all(any(four.issuperset(three) for four in fours) for three in itertools.combinations(range(10), 3))
 
 
-def test_a_pair_whose_bits_are_spread_as_badly_as_can_be_is_found() -> None:
+def test_a_pair_with_the_worst_spread_of_bits_is_found() -> None:
     """39 flips, one after the other through the hash: no tenth of it has fewer than 3."""
     flips = np.zeros(256, np.uint8)
     flips[:39] = 1
@@ -79,7 +79,7 @@ def test_a_pair_whose_bits_are_spread_as_badly_as_can_be_is_found() -> None:
 
 
 @pytest.mark.parametrize("direct", [TABLES, 4096])
-def test_a_forest_makes_the_same_groups_of_fewer_pairs(direct: int) -> None:
+def test_a_forest_gives_the_same_groups_with_fewer_pairs(direct: int) -> None:
     hashes = np.concatenate(
         [planted(1000, 20), planted(1000, 20, skewed=True)[:500], independent(3, 5)[[0, 0, 1, 1, 2]]]
     )
@@ -91,7 +91,7 @@ def test_a_forest_makes_the_same_groups_of_fewer_pairs(direct: int) -> None:
     assert set(as_set(few)) <= naive(hashes, 20)
 
 
-def test_a_crowd_of_copies_costs_neither_pairs_nor_time() -> None:
+def test_many_copies_of_an_image_take_neither_pairs_nor_time() -> None:
     """A hundred and fifty million pairs, were they all told."""
     crowd = flipped(np.repeat(independent(1), 15_000, axis=0), np.arange(15_000) % 12, 1)
     same = np.repeat(independent(1, 7), 3_000, axis=0)
@@ -111,7 +111,7 @@ def test_new_hashes_are_compared_with_known_ones_only(direct: int) -> None:
     assert (50, 0, 0) in found
 
 
-def test_groups_are_counted_by_their_first_rows_and_go_through_a_third() -> None:
+def test_groups_are_connected_and_numbered_by_their_first_rows() -> None:
     a = independent(1)
     b = flipped(a, np.array([30]), 1)
     c = b ^ (flipped(a, np.array([60]), 2) ^ a)
@@ -121,7 +121,7 @@ def test_groups_are_counted_by_their_first_rows_and_go_through_a_third() -> None
     assert distances(a, c)[0] > 63
 
 
-def test_nothing_and_one_hash_have_no_neighbours() -> None:
+def test_no_hash_and_a_single_hash_have_no_neighbours() -> None:
     for n in (0, 1):
         for forest in (False, True):
             assert [len(side) for side in neighbours(independent(n), 39, forest=forest)] == [0, 0, 0]
@@ -130,6 +130,6 @@ def test_nothing_and_one_hash_have_no_neighbours() -> None:
 
 
 @pytest.mark.parametrize("radius", [-1, 64])
-def test_a_radius_that_cannot_be_meant_is_refused(radius: int) -> None:
+def test_an_impossible_radius_is_refused(radius: int) -> None:
     with pytest.raises(ConfigError, match="radius"):
         neighbours(independent(2), radius)

@@ -1,4 +1,4 @@
-"""The perceptual hash: what it takes for the same photo, what not, and what has no hash."""
+"""The perceptual hash: near-duplicates, different photos, and images without a hash."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_photo_cropped_by_three_percent_is_within_the_radius(demo: list[Pixels
     assert max(apart(demo, lambda image: cropped(image, *edges))) <= RADIUS - 4
 
 
-def test_a_mirrored_photo_is_another_one(demo: list[Pixels]) -> None:
+def test_a_mirrored_photo_is_no_near_duplicate(demo: list[Pixels]) -> None:
     assert min(apart(demo, ImageOps.mirror)) > 2 * RADIUS
 
 
@@ -102,14 +102,14 @@ def test_photos_of_coco_are_far_from_each_other_and_near_to_their_crops() -> Non
     assert max(apart(photos, lambda image: cropped(encoded(image, "JPEG", 75), *(0.015,) * 4))) <= RADIUS
 
 
-def test_what_a_hash_is_on_any_machine() -> None:
+def test_a_hash_is_the_same_on_every_machine() -> None:
     """Sums of integers: these digits may change with the hash only, which raises the version of who gives it."""
     y, x = np.indices((48, 64))
     drawn = np.stack([x * 4 % 255, y * 5, (x * y) % 256], axis=2).astype(np.uint8)
     assert perceptual_hash(drawn) == "07c279d387b8f302781ff304387c7f07e0fc08f07cef56b4948f48f08eb4b810"
 
 
-def test_a_hash_does_not_ask_how_pixels_lie_in_memory() -> None:
+def test_a_hash_does_not_depend_on_the_memory_layout() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), np.uint8)
     pixels[:15] //= 2
     assert perceptual_hash(pixels) == perceptual_hash(np.asfortranarray(pixels)) != ""
@@ -124,7 +124,7 @@ def test_flat_and_nearly_flat_images_have_no_hash() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (3, 5)])
-def test_an_image_of_a_few_pixels_is_no_error(size: tuple[int, int]) -> None:
+def test_an_image_of_a_few_pixels_is_hashed(size: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     assert len(perceptual_hash(pixels)) in (0, 64)
 
@@ -135,6 +135,6 @@ def test_hex_digits_become_four_words_in_their_order() -> None:
     assert hashes_to_array([]).shape == (0, 4)
 
 
-def test_no_hash_among_hashes_is_refused() -> None:
+def test_an_empty_hash_is_refused() -> None:
     with pytest.raises(EngineError, match="leave out images without a hash"):
         hashes_to_array(["f" * 64, ""])
