@@ -97,8 +97,8 @@ class EntryComponent(Protocol):
 
     def load(self) -> None: ...
 
-    def probe(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[dict[str, Any] | ImageError]:
-        """For each row of `inputs`, in the same order: the columns of PROBE to add, or why it is no image."""
+    def probe(self, rows: Sequence[Any]) -> Sequence[Mapping[str, object] | ImageError]:
+        """For each row of `inputs`, in the same order: the columns of PROBE to add, or why it is not an image."""
         ...
 
 

@@ -299,12 +299,12 @@ class EntryItems:
         return Batch([(p, self.rows[p]) for p in range(lo, hi) if p not in settled], settled)
 
     def annotate(self, rows: Sequence[dict[str, Any]]) -> Sequence[Any]:
-        answers: list[dict[str, Any] | Failure] = []
+        answers: list[dict[str, object] | Failure] = []
         for row, answer in zip(rows, cast(EntryComponent, self.worker.component).probe(rows), strict=True):
             if isinstance(answer, ImageError):
                 answers.append(Failure("ingest", answer.reason, str(answer)))
             else:
-                answers.append(row | answer)
+                answers.append({**row, **answer})
         return answers
 
     def check(self, row: dict[str, Any], answer: Any) -> Any:
