@@ -1,4 +1,4 @@
-"""What the contact sheets are drawn with: text that fits, outlines, one colour a label. Pixels of the sheet."""
+"""Text, outlines and colours of contact sheets. Positions and lengths are in pixels of the sheet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Point = tuple[float, float]
 Colour = tuple[int, int, int]
 
-GAP, LINE = 14, 17  # between tiles; from one line of text to the next
+GAP, LINE = 14, 17  # the space between tiles; the height of a line of text
 PAPER, INK, FAINT, RED = (255, 255, 255), (30, 30, 30), (110, 110, 110), (205, 30, 30)
 _FONT = 13
 
@@ -36,7 +36,7 @@ def _dashes(first: Point, second: Point, step: float = 6.0) -> list[tuple[Point,
 
 
 def colour_of(label: str) -> Colour:
-    """One colour a label, from yellow green to violet: red means dropped."""
+    """The same colour for the same label, between yellow-green and violet. Red is reserved for what is dropped."""
     number = int(hashlib.sha256(label.encode()).hexdigest()[:8], 16)
     hue = 0.25 + 0.5 * (number % 97) / 97
     red, green, blue = colorsys.hls_to_rgb(hue, 0.28 + 0.1 * (number // 97 % 2), 0.85)
@@ -44,6 +44,7 @@ def colour_of(label: str) -> Colour:
 
 
 def fitted(text: str, width: float) -> str:
+    """The text on one line, shortened with "..." to this width."""
     text = one_line(" ".join(text.split())[:200])
     if length(text) <= width:
         return text
@@ -57,19 +58,20 @@ def length(text: str) -> float:
     return float(face.getlength(spelt))
 
 
-def write(pen: ImageDraw.ImageDraw, place: Point, text: str, colour: Colour) -> None:
+def write(pen: ImageDraw.ImageDraw, corner: Point, text: str, colour: Colour) -> None:
+    """`corner`: the top left one."""
     face, spelt = _drawable(text)
-    pen.text(place, spelt, fill=colour, font=face)
+    pen.text(corner, spelt, fill=colour, font=face)
 
 
 # --- fonts ---------------------------------------------------------------------------------------
-# Pillow's own has Latin letters only. Others are asked for by what they must hold, when a text needs them.
+# Pillow's own font has Latin letters only. Installed fonts are searched when a text has other characters.
 
-_FACES: list[Any] = []  # loading one takes longer than a tile
-_HELD: dict[tuple[int, str], bool] = {}  # whether a font (its place in _FACES) has a character
+_FACES: list[Any] = []  # loaded fonts; loading one takes longer than drawing a tile
+_HELD: dict[tuple[int, str], bool] = {}  # whether a font (its index in _FACES) has a character
 _LACKING: set[str] = set()  # characters that were drawn as codes
-_ASKED: set[int] = set()  # pages of 256 characters of which one was in no installed font
-_NOWHERE = "\U0010fffe"  # no font has it: what is drawn for it is drawn for whatever is missing
+_ASKED: set[int] = set()  # blocks of 256 characters of which one was found in no installed font
+_NOWHERE = "\U0010fffe"  # a character that no font has: shows what a font draws for missing characters
 
 
 def missing_glyphs() -> str:
@@ -90,9 +92,9 @@ def _drawable(text: str) -> tuple[Any, str]:
         _FACES.append(ImageFont.load_default(_FONT))
     needed = {char for char in text if not char.isspace()}
     for char in sorted(needed):
-        page = ord(char) >> 8
-        if page not in _ASKED and not any(_has(place, char) for place in range(len(_FACES))) and not _find_face(char):
-            _ASKED.add(page)  # asking for each of thousands of characters would take minutes
+        block = ord(char) >> 8
+        if block not in _ASKED and not any(_has(face, char) for face in range(len(_FACES))) and not _find_face(char):
+            _ASKED.add(block)  # a search for each of thousands of characters would take minutes
     best = _best(needed)
     _LACKING.update(char for char in needed if not _has(best, char))
     spelt = "".join(char if char.isspace() or _has(best, char) else f"\\u{ord(char):04x}" for char in text)
@@ -100,21 +102,21 @@ def _drawable(text: str) -> tuple[Any, str]:
 
 
 def _best(needed: set[str]) -> int:
-    return max(range(len(_FACES)), key=lambda place: (sum(_has(place, char) for char in needed), -place))
+    """The index of the font that has most of these characters."""
+    return max(range(len(_FACES)), key=lambda face: (sum(_has(face, char) for char in needed), -face))
 
 
-def _has(place: int, char: str) -> bool:
+def _has(face: int, char: str) -> bool:
     if char.isascii():
         return True
-    if (place, char) not in _HELD:
-        face = _FACES[place]
-        drawn, nothing = face.getmask(char), face.getmask(_NOWHERE)
-        _HELD[place, char] = (drawn.size, bytes(drawn)) != (nothing.size, bytes(nothing))
-    return _HELD[place, char]
+    if (face, char) not in _HELD:
+        drawn, missing = (_FACES[face].getmask(one) for one in (char, _NOWHERE))
+        _HELD[face, char] = (drawn.size, bytes(drawn)) != (missing.size, bytes(missing))
+    return _HELD[face, char]
 
 
 def _find_face(char: str) -> bool:
-    """Add an installed font that has it. fontconfig is asked; where it is not there, fonts of well-known names."""
+    """Loads an installed font that has the character, if there is one."""
     from PIL import ImageFont
 
     for path in _installed(char):
@@ -131,15 +133,15 @@ def _find_face(char: str) -> bool:
 
 
 def _installed(char: str) -> list[str]:
-    """Paths of fonts that may have it, plain ones first."""
-    asked = ["fc-list", f":charset={ord(char):x}", "--format", "%{file}\t%{style}\n"]
+    """Paths of fonts that may have the character, regular ones first: from fontconfig, else from well-known paths."""
+    command = ["fc-list", f":charset={ord(char):x}", "--format", "%{file}\t%{style}\n"]
     try:
-        told = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout
+        listed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return [path for path in _WELL_KNOWN if os.path.exists(path)]
-    rows = sorted({tuple(line.split("\t", 1)) for line in told.splitlines() if "\t" in line})
-    plain = [row[0] for row in rows if "Regular" in row[1] or "Book" in row[1]]
-    return [*plain, *(row[0] for row in rows if row[0] not in plain)][:20]
+    rows = sorted({tuple(line.split("\t", 1)) for line in listed.splitlines() if "\t" in line})
+    regular = [row[0] for row in rows if "Regular" in row[1] or "Book" in row[1]]
+    return [*regular, *(row[0] for row in rows if row[0] not in regular)][:20]
 
 
 _WELL_KNOWN = (
