@@ -65,7 +65,7 @@ def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping
 
 
 def _is_finished(runtime: Runtime, folder: str, existing: Manifest, content: str) -> bool:
-    """False for a release that is to be written again: of the same content and damaged, or of no images."""
+    """Whether the release is complete. If not, it is written again: it is damaged, or has no images."""
     if existing["content"] == content:
         damage = altered(runtime.storage, folder, existing)
         if damage and runtime.on_note:
@@ -207,7 +207,7 @@ def _is_whole(commits: Commits, shard: int, revision: int, folder: str) -> bool:
 
 
 def _finish_formats(storage: Storage, folder: str, records: Sequence[Record]) -> list[File]:
-    """The files of formats that have some over all shards."""
+    """Writes the files over all shards, of the formats that have such files."""
     written = [file for record in records for file in record.files.values()]
     return [file for form in FORMATS.values() if form.finish for file in form.finish(storage, folder, written)]
 

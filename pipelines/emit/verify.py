@@ -80,7 +80,7 @@ def _files(folder: Path, manifest: Manifest) -> Check:
 
 
 def _read_shards(folder: Path, manifest: Manifest) -> tuple[list[Check], dict[str, Counter[str]]]:
-    """The checks of what is in the files, and what each shard holds."""
+    """The checks of the content of all files, and the counts of each shard."""
     tars, tables = WebdatasetVerifier(folder, manifest["image_extensions"]), ParquetVerifier(folder)
     records, pairs = RecordVerifier(), PairVerifier(folder, manifest)
     counts: dict[str, Counter[str]] = {}

@@ -34,7 +34,7 @@ class ComponentCheck:
 
 @dataclass(frozen=True, slots=True)
 class ComponentChecks:
-    """str() has one line for each component. Of all components, those that lack a package do not count as failed."""
+    """str() has one line for each component. A missing package is a failure only of a component chosen by name."""
 
     checks: list[ComponentCheck]
     chosen: bool  # one component was asked for by name

@@ -103,7 +103,7 @@ def load_class(kind: str, name: str) -> Any:
 
 
 def _described(kind: str, name: str) -> ComponentInfo:
-    """The same as `describe`; one that cannot be imported is described by its problem."""
+    """As `describe`, but a component that cannot be imported gives a record with only its problem."""
     try:
         return describe(kind, name)
     except ConfigError as error:

@@ -29,5 +29,5 @@ def statement_of(sql: str, named: str) -> str:
 
 
 def reads_truth(statement: str) -> bool:
-    """Whether it may read the view `truth`, which is made only for statements that name it."""
+    """Whether the statement may read the view `truth`, which is made only for statements that contain this word."""
     return "truth" in statement.lower()

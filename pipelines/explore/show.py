@@ -40,12 +40,14 @@ def show(
         raise ConfigError("No image fits: nothing to show. Give fewer conditions, or look at 'engine status'.")
     conditions = [f"rule {rule}"] * bool(rule) + ["disagreement"] * disagreement
     conditions += [f"seed {seed}"] * (seed is not None) + [" ".join(where.split())] * bool(where)
-    title = f"{dataset.url}   {len(tiles)} images" + (f", {'; '.join(conditions)}" if conditions else "")
+    title = f"{dataset.url.rpartition('/')[2]}   {len(tiles)} images" + (
+        f", {'; '.join(conditions)}" if conditions else ""
+    )
     return draw_sheet(dataset.storage, title, tiles, rule)
 
 
 def save_sheet(sheet: Image.Image, out: Path) -> Path:
-    """Writes a PNG, in a new folder if need be; adds ".png" to a name without it. The path that was written."""
+    """Writes a PNG and returns its path. Makes the folder if necessary; adds ".png" to a name without it."""
     if out.suffix.lower() != ".png":
         out = out.with_name(f"{out.name}.png")
     try:

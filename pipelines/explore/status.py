@@ -22,7 +22,7 @@ class Status(Account):
 
 
 def status(dataset: Dataset) -> Status:
-    """Counts everything in the data set: `print(status(data))`."""
+    """Counts all inputs, annotations, shards and failures of a data set. Printing it shows `engine status`."""
     found = account(dataset)
     return Status(**{field.name: getattr(found, field.name) for field in dataclasses.fields(found)})
 

@@ -74,7 +74,7 @@ def time_nodes(recipe: Recipe, images: int) -> NodeTimes:
 
 
 def _copy_images(storage: Storage, trial: Storage, wanted: int) -> int:
-    """Copies the first images into one shard of `trial`, with absolute URIs. How many there were."""
+    """Copies the first images into one shard of `trial`, with absolute URIs; returns their number."""
     commits, rows, labels = Commits(storage, IMAGES), list[Mapping[str, Any]](), list[Mapping[str, Any]]()
     for shard, revision in enumerate(commits.revisions()):
         record = commits.record(shard, int(revision))
@@ -87,10 +87,10 @@ def _copy_images(storage: Storage, trial: Storage, wanted: int) -> int:
             labels += [{"image_id": row["image_id"]} for row in some]
         if len(rows) >= wanted:
             break
-    place = Commits(trial, IMAGES)
-    files = {"data": place.put_table(0, pa.Table.from_pylist(rows, schema=IMAGES_SCHEMA))}
+    copied = Commits(trial, IMAGES)
+    files = {"data": copied.put_table(0, pa.Table.from_pylist(rows, schema=IMAGES_SCHEMA))}
     files["labels"] = Commits(trial, LABELS).put_table(0, record_table(labels))
-    place.commit(Record(0, 0, files))
+    copied.commit(Record(0, 0, files))
     return len(rows)
 
 

@@ -1,4 +1,4 @@
-"""Why an annotation exists and why it was kept or dropped: what a data set holds about it, from `engine why`."""
+"""Why an annotation exists and why it was kept or dropped, as data and as the text of `engine why`."""
 
 from __future__ import annotations
 

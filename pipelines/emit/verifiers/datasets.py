@@ -1,6 +1,6 @@
-"""Whether `datasets` reads the tars, the tables and the pairs, streamed and loaded whole.
+"""Checks that `datasets` reads the tars, the tables and the pairs, streamed and loaded whole.
 
-It is run in a process of its own (datasets_program.py), without a network and with a cache that is removed.
+It runs in another process (datasets_program.py), without a network and with a temporary cache.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def datasets_checks(
 
 
 def _part(folder: Path, stem: str, part: Path) -> Path:
-    """A release of one shard, by links."""
+    """A folder of links to the files of one shard, which is a release too."""
     part.mkdir()
     pairs = stem.replace(SAMPLE_FILES, PAIR_FILES, 1)
     for name in (CARD_FILE, f"{stem}.tar", f"{stem}.parquet", f"{pairs}.parquet"):

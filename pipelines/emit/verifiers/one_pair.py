@@ -1,4 +1,4 @@
-"""What is wrong with one training pair: its target is parsed and compared with the annotations that the pair names.
+"""Finds the fault of one training pair: parses its target and compares it with the annotations that the pair names.
 
 Independent of the code that compiles pairs, except for the location tokens of a point and the outline of a mask. Two
 regions are equal if all their location tokens are.
@@ -125,7 +125,7 @@ class _Question:
         return found.label, location_tokens(found.quad or found.box or (), *size)
 
     def prompt_fault(self, found: Sequence[ParsedRegion]) -> str:
-        """Whether the prompt asks for a text or for names that the annotations do not have."""
+        """The fault of a prompt with a text or names that the annotations do not have; '' if none."""
         if self.task.input not in ("caption", "names"):
             return ""
         if self.task.input == "caption":

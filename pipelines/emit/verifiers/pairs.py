@@ -1,4 +1,4 @@
-"""Whether every training pair fits its task, and its target parses back to the annotations of its record.
+"""Checks that every training pair fits its task, and its target parses back to the annotations of its record.
 
 The pairs in the json of a sample, in pairs-*.parquet and in the counts of the manifest must be the same.
 """
@@ -82,7 +82,7 @@ class PairVerifier:
 
 
 def _locator_fault(pair: Row, located: Row | None) -> str:
-    """Whether a pair finds its image elsewhere than the row of train-*.parquet; '' if there is no such row."""
+    """The fields of a pair that differ from its image's row in train-*.parquet; '' if none, or if there is no row."""
     if located is None:
         return ""
     expected = {"uri": located["tar"]}

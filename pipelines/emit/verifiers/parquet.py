@@ -1,4 +1,4 @@
-"""Whether pyarrow reads the same records as the tars hold, and finds every image where the table says it lies."""
+"""Checks that pyarrow reads the same records from the tables as are in the tars, and finds every image by its row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether annotations refer to annotations that exist, boxes lie in their image, and the manifest counts them right."""
+"""Checks that annotations refer to existing ones, boxes are in their image, and the counts of the manifest are right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether webdataset reads every sample of the tars and decodes its image."""
+"""Checks that webdataset reads every sample of the tars and decodes its image."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _sample_faults(key: str, image: Any, record: Row) -> Iterator[str]:
 
 
 def _upright(image: Any) -> Any:
-    """Turned as the code on the card turns it."""
+    """The image after its EXIF rotation, by the same code as on the data card."""
     from PIL import ImageOps
 
     try:

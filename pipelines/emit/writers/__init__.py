@@ -1,6 +1,6 @@
-"""Release formats, one file each, by the name that commit records give their files.
+"""Release formats, one file each, by the name of their files in commit records.
 
-A new format is a file beside this one and a line here. The tar stays first: its writer fills in where an image lies.
+A new format needs a file beside this one and a line here. The tar stays first: its writer sets the place of an image.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a release format is: a `Format` names its files and makes a `Writer` for each shard.
+"""The Protocol of release formats: a `Format` names its files and makes a `Writer` for each shard.
 
 A writer is given one sample after the other and writes to an open file; it never keeps the bytes of an image, so that
 one image is in memory at a time. The same samples must give the same bytes.
@@ -33,7 +33,7 @@ class Shard:
 
 @dataclass(slots=True)
 class Sample:
-    """One image of a shard. `offset` and `length` say where its bytes lie in the tar: the tar's writer sets them."""
+    """One image of a shard. `offset` and `length` are the place of its bytes in the tar, set by the writer of the tar."""
 
     number: int  # of its row in the shard
     row: Mapping[str, Any]  # a row of SAMPLE

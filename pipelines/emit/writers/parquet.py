@@ -1,4 +1,4 @@
-"""train-*.parquet: the records of a tar in the same order, and where the bytes of each image lie in it."""
+"""train-*.parquet: the records of a tar in the same order, and the place of each image in it."""
 
 from __future__ import annotations
 
