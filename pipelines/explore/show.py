@@ -40,9 +40,8 @@ def show(
         raise ConfigError("No image fits: nothing to show. Give fewer conditions, or look at 'engine status'.")
     conditions = [f"rule {rule}"] * bool(rule) + ["disagreement"] * disagreement
     conditions += [f"seed {seed}"] * (seed is not None) + [" ".join(where.split())] * bool(where)
-    title = f"{dataset.url.rpartition('/')[2]}   {len(tiles)} images" + (
-        f", {'; '.join(conditions)}" if conditions else ""
-    )
+    title = f"{dataset.url.rpartition('/')[2]}   {len(tiles)} images"
+    title += f", {'; '.join(conditions)}" if conditions else ""
     return draw_sheet(dataset.storage, title, tiles, rule)
 
 

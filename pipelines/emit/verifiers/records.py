@@ -1,4 +1,4 @@
-"""Checks that annotations refer to existing ones, boxes are in their image, and the counts of the manifest are right."""
+"""Checks that annotations refer to existing ones, boxes are in their image, and the manifest's counts are right."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Shard:
 
 @dataclass(slots=True)
 class Sample:
-    """One image of a shard. `offset` and `length` are the place of its bytes in the tar, set by the writer of the tar."""
+    """One image of a shard. The writer of the tar sets `offset` and `length`, the place of the bytes in the tar."""
 
     number: int  # of its row in the shard
     row: Mapping[str, Any]  # a row of SAMPLE
