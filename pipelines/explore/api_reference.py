@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -30,7 +31,8 @@ A recipe has the keys of [reference.md](reference.md); `query` returns an Arrow 
 
 def api_reference() -> str:
     functions = {name: getattr(pipelines, name) for name in pipelines.__all__}
-    parts = [_HEAD, f"```python\nfrom pipelines import {', '.join(functions)}\n```"]
+    names = "".join(f"    {name},\n" for name in functions)
+    parts = [_HEAD, f"```python\nfrom pipelines import (\n{names})\n```"]
     parts += [f"## {name}\n\n```python\n{name}{_signature(of)}\n```\n\n{_doc(of)}" for name, of in functions.items()]
     returned = dict.fromkeys(record for function in functions.values() for record in _returned(function))
     records = [record for record in returned if not hasattr(record, "model_fields")]
@@ -47,12 +49,16 @@ def _signature(function: Callable[..., Any]) -> str:
     for parameter in signature.parameters.values():
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and "*" not in parameters:
             parameters.append("*")
-        default = "" if parameter.default is inspect.Parameter.empty else f" = {parameter.default!r}"
+        default = "" if parameter.default is inspect.Parameter.empty else f" = {_literal(parameter.default)}"
         parameters.append(f"{parameter.name}: {parameter.annotation}{default}")
     line = f"({', '.join(parameters)}) -> {signature.return_annotation}"
     if len(line) < 100:
         return line
     return "(\n" + "".join(f"    {parameter},\n" for parameter in parameters) + f") -> {signature.return_annotation}"
+
+
+def _literal(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def _doc(item: Any) -> str:
@@ -79,13 +85,11 @@ def _items(record: type) -> Iterator[type]:
 
 def _members(record: type) -> Iterator[str]:
     """A table of the public fields and properties."""
-    rows = []
-    if dataclasses.is_dataclass(record):
-        rows += [
-            (field.name, str(field.type)) for field in dataclasses.fields(record) if not field.name.startswith("_")
-        ]
-        properties = inspect.getmembers(record, lambda member: isinstance(member, property))
-        rows += [(name, _property(value)) for name, value in properties if not name.startswith("_")]
+    fields = dataclasses.fields(record) if dataclasses.is_dataclass(record) else ()
+    properties = inspect.getmembers(record, lambda member: isinstance(member, property))
+    rows = [(field.name, str(field.type)) for field in fields]
+    rows += [(name, _property(value)) for name, value in properties]
+    rows = [(name, text) for name, text in rows if not name.startswith("_")]
     if rows:
         table = "\n".join(f"| `{name}` | {text.replace('|', 'or')} |" for name, text in rows)
         yield f"| field | what |\n|---|---|\n{table}"
