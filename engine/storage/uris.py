@@ -64,10 +64,9 @@ def check_member(uri: str, offset: int) -> None:
         if offset:
             raise ImageError("truncated", f"the tar ends or breaks off at byte {offset}, in '{container}'")
         raise ImageError("not_a_tar", f"'{container}' does not begin like an uncompressed tar")
+    if kind == "tar" and member == NO_IMAGE:
+        raise ImageError("no_image", f"no name has an extension, so no member is an image, in '{container}'")
     if kind == "tar" and member.endswith(NO_IMAGE):
-        sample = (
-            f"the sample '{member.removesuffix(NO_IMAGE)}'" if member != NO_IMAGE else "no name has an extension: it"
-        )
-        raise ImageError("no_image", f"{sample} has no image, in '{container}'")
+        raise ImageError("no_image", f"the sample '{member.removesuffix(NO_IMAGE)}' has no image, in '{container}'")
     if kind == "parquet" and member == BROKEN:
         raise ImageError("not_parquet", f"'{container}' cannot be read as Parquet: it is cut off, or another format")

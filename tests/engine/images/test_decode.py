@@ -24,7 +24,7 @@ ORIENTATIONS = range(1, 9)
 
 
 def picture(width: int = 12, height: int = 8) -> Image.Image:
-    """No two of its turns look the same."""
+    """A picture that looks different in all eight orientations."""
     values = np.arange(width * height * 3, dtype=np.uint32) * 7 % 251
     return Image.fromarray(values.reshape(height, width, 3).astype(np.uint8))
 
@@ -42,7 +42,7 @@ def exif(orientation: int) -> Image.Exif:
 
 
 def reason(data: bytes, **limits: int) -> str:
-    """The reason both ways of looking give."""
+    """The reason from `probe` and from `decode`, which must agree."""
     with pytest.raises(ImageError) as probed:
         probe(data, Limits(**limits))
     with pytest.raises(ImageError) as decoded:
@@ -54,9 +54,9 @@ def reason(data: bytes, **limits: int) -> str:
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_a_jpegs_orientation_is_read_from_exif_and_xmp(orientation: int) -> None:
-    told = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>{orientation}</tiff:Orientation></x:xmpmeta>'
+    xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><tiff:Orientation>{orientation}</tiff:Orientation></x:xmpmeta>'
     assert probe(encoded(picture(), "JPEG", exif=exif(orientation))).orientation == orientation
-    assert probe(encoded(picture(), "JPEG", xmp=told.encode())).orientation == orientation
+    assert probe(encoded(picture(), "JPEG", xmp=xmp.encode())).orientation == orientation
     assert probe(encoded(picture(), "JPEG")).orientation == 1
 
 
@@ -197,14 +197,14 @@ def test_a_quad_stays_clockwise(orientation: int) -> None:
 def test_threads_decode_the_same_without_warnings() -> None:
     data = [encoded(picture(40 + n, 30), "JPEG", exif=exif(1 + n % 8)) for n in range(24)]
     alone = [decode(item) for item in data]
-    with warnings.catch_warnings(record=True) as said, ThreadPoolExecutor(6) as pool:
+    with warnings.catch_warnings(record=True) as caught, ThreadPoolExecutor(6) as pool:
         together = list(pool.map(decode, data * 3))
     assert all(np.array_equal(a, b) for a, b in zip(alone * 3, together, strict=True))
-    assert said == []
+    assert caught == []
 
 
 def test_every_hostile_file_gives_pixels_or_a_reason() -> None:
-    """In a process of its own, with 1.5 GiB: a crash there fails this test alone."""
+    """Runs in another process with 1.5 GiB, so that a crash fails only this test."""
     root = shared("hostile")
     manifest = json.loads((root / "manifest.json").read_text())
     program = textwrap.dedent("""
@@ -241,4 +241,4 @@ def test_every_hostile_file_gives_pixels_or_a_reason() -> None:
     pillows = {str(root / item["file"]): item["pillow_13"]["outcome"] == "loads" for item in manifest}
     refused = {Path(name).suffix for name in names if ours[name] != pillows[name]}
     assert sum(ours.values()) == 110
-    assert refused == {".psd", ".ico"}  # layers and icons: Pillow reads them, we do not
+    assert refused == {".psd", ".ico"}  # Pillow can read layers and icons; the engine does not

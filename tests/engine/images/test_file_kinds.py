@@ -13,7 +13,7 @@ from engine.errors import ImageError
 from engine.images.decode import probe
 
 
-def told(data: bytes) -> tuple[str, str]:
+def recognised(data: bytes) -> tuple[str, str]:
     with pytest.raises(ImageError) as error:
         probe(data)
     return error.value.reason, str(error.value)
@@ -32,7 +32,7 @@ def drawn(kind: str, mode: str = "RGB", **options: object) -> bytes:
 
 
 def tiff(tags: dict[int, bytes], start: bytes = b"II*\0") -> bytes:
-    """One directory of texts, which no decoder takes for an image."""
+    """A TIFF with one directory of texts, which no decoder reads as an image."""
     at = 16
     values = at + 2 + 12 * len(tags) + 4
     entries, data = b"", b""
@@ -85,7 +85,7 @@ def tarred() -> bytes:
     ],
 )
 def test_unsupported_formats_are_named_with_advice(data: bytes, name: str) -> None:
-    reason, sentence = told(data)
+    reason, sentence = recognised(data)
     assert reason == "unsupported"
     assert sentence.startswith(name)
     assert "is not read; convert it to one of JPEG, PNG, WEBP" in sentence
@@ -115,7 +115,7 @@ def test_unsupported_formats_are_named_with_advice(data: bytes, name: str) -> No
     ],
 )
 def test_files_that_are_no_images_are_named(data: bytes, reason: str, sentence: str) -> None:
-    found, error = told(data)
+    found, error = recognised(data)
     assert found == reason
     assert sentence in error
 

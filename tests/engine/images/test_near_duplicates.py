@@ -1,4 +1,4 @@
-"""Pairs of near hashes against all pairs compared one by one; groups; crowds of copies."""
+"""Near-duplicate pairs are those of a naive loop; groups; many copies of one image."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from engine.images.near_duplicates import _fours, distances, groups, neighbours,
 from engine.images.perceptual_hash import hashes_to_array
 
 Hashes = np.ndarray[tuple[int, int], np.dtype[np.uint64]]
-TABLES = 0  # `direct`: no rows are too few for the tables
+TABLES = 0  # for `direct`: use the tables for any number of rows
 
 
 def flipped(hashes: Hashes, bits: np.ndarray[tuple[int], np.dtype[np.int64]], seed: int) -> Hashes:
-    """Each row with so many of its bits turned over."""
+    """Each row with this number of bits flipped."""
     random = np.random.default_rng(seed)
     chosen = random.random((len(hashes), 256)).argsort(axis=1).argsort(axis=1) < bits[:, None]
     return hashes ^ np.packbits(chosen, axis=1).view(">u8").astype(np.uint64)
@@ -62,14 +62,14 @@ def test_few_rows_are_compared_directly_with_the_same_answer() -> None:
 
 
 def test_thirty_sets_of_four_contain_every_three_of_ten_bands() -> None:
-    """What exactness rests on."""
+    """The search is exact because of this."""
     fours = _fours()
     assert all(len(four) == 4 for four in fours)
     assert all(any(four.issuperset(three) for four in fours) for three in itertools.combinations(range(10), 3))
 
 
 def test_a_pair_with_the_worst_spread_of_bits_is_found() -> None:
-    """39 flips, one after the other through the hash: no tenth of it has fewer than 3."""
+    """39 flips spread evenly over the hash: every tenth of it has at least 3."""
     flips = np.zeros(256, np.uint8)
     flips[:39] = 1
     word = np.packbits(flips).view(">u8").astype(np.uint64)
@@ -92,7 +92,7 @@ def test_a_forest_gives_the_same_groups_with_fewer_pairs(direct: int) -> None:
 
 
 def test_many_copies_of_an_image_take_neither_pairs_nor_time() -> None:
-    """A hundred and fifty million pairs, were they all told."""
+    """All pairs would be a hundred and fifty million."""
     crowd = flipped(np.repeat(independent(1), 15_000, axis=0), np.arange(15_000) % 12, 1)
     same = np.repeat(independent(1, 7), 3_000, axis=0)
     i, j, distance = neighbours(np.concatenate([crowd, same]), 39, forest=True)

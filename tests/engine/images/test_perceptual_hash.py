@@ -103,7 +103,7 @@ def test_photos_of_coco_are_far_from_each_other_and_near_to_their_crops() -> Non
 
 
 def test_a_hash_is_the_same_on_every_machine() -> None:
-    """Sums of integers: these digits may change with the hash only, which raises the version of who gives it."""
+    """If these digits change, the hash has changed: raise the version of the components that give it."""
     y, x = np.indices((48, 64))
     drawn = np.stack([x * 4 % 255, y * 5, (x * y) % 256], axis=2).astype(np.uint8)
     assert perceptual_hash(drawn) == "07c279d387b8f302781ff304387c7f07e0fc08f07cef56b4948f48f08eb4b810"

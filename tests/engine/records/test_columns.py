@@ -1,4 +1,4 @@
-"""assemble against a naive loop, and what the views show."""
+"""Views of a shard: fields, references, parses."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from tests.builders import (
 )
 
 
-def shard(table: pa.Table, said: pa.Table | None = None, width: int = 100, height: int = 100) -> Shard:
-    return Shard(table, images(table, width, height), said)
+def shard(table: pa.Table, parse: pa.Table | None = None, width: int = 100, height: int = 100) -> Shard:
+    return Shard(table, images(table, width, height), parse)
 
 
 def test_a_view_has_the_image_size_and_which_rows_are_human() -> None:

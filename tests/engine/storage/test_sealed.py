@@ -20,10 +20,10 @@ def test_what_was_sealed_is_read_back() -> None:
 
 def test_any_flipped_bit_is_noticed() -> None:
     data = seal(FIELDS)
-    for place in range(len(data)):
+    for at in range(len(data)):
         for bit in range(8):
-            flipped = data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :]
-            if bit == 5 and data[place : place + 1] in b"fc" and b"u00" in data[place - 4 : place]:
+            flipped = data[:at] + bytes([data[at] ^ 1 << bit]) + data[at + 1 :]
+            if bit == 5 and data[at : at + 1] in b"fc" and b"u00" in data[at - 4 : at]:
                 continue  # \\u00FC is \\u00fc
             with pytest.raises(ValueError, match=r"is no longer JSON|was changed since|holds a"):
                 unseal(flipped)

@@ -17,7 +17,7 @@ from tests.written_sources import web_host
 
 
 @contextmanager
-def rude_host(answer: bytes) -> Iterator[str]:
+def failing_host(answer: bytes) -> Iterator[str]:
     """A server that sends these bytes and closes the connection; with no bytes it stays silent."""
     server = socket.create_server(("127.0.0.1", 0))
     held = []
@@ -41,7 +41,7 @@ def rude_host(answer: bytes) -> Iterator[str]:
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "SILENCE_S", 0.2)
     monkeypatch.setattr(web, "PAUSE_S", 0.01)
     monkeypatch.setattr(web, "DEADLINE_S", 2.0)
@@ -87,7 +87,7 @@ def test_a_request_is_retried_until_the_host_recovers() -> None:
 )
 def test_a_host_that_hangs_or_breaks_off_is_given_up_soon(answer: bytes, message: str) -> None:
     began = time.monotonic()
-    with rude_host(answer) as url, pytest.raises(ImageError, match=message) as error:
+    with failing_host(answer) as url, pytest.raises(ImageError, match=message) as error:
         fetch(url)
     assert error.value.reason == "unreachable"
     assert time.monotonic() - began < 5
@@ -212,7 +212,7 @@ def answering(*head: str, body: bytes = b"") -> bytes:
     ],
 )
 def test_every_failure_is_one_short_sentence(answer: bytes, message: str) -> None:
-    with rude_host(answer) as url, pytest.raises(ImageError) as error:
+    with failing_host(answer) as url, pytest.raises(ImageError) as error:
         fetch(url)
     assert error.value.reason == "unreachable"
     assert message in str(error.value)
@@ -241,13 +241,13 @@ def test_retry_after_is_respected() -> None:
 
 def test_a_compressed_body_is_decompressed_up_to_the_limit() -> None:
     packed = gzip.compress(bytes(10**6))
-    with rude_host(answering("200 OK", "Content-Encoding: gzip", body=packed)) as url:
+    with failing_host(answering("200 OK", "Content-Encoding: gzip", body=packed)) as url:
         assert fetch(url) == bytes(10**6)
         assert fetch(url, 0, 10) == bytes(10)
 
 
 def test_redirects_are_followed_to_http_and_https_only() -> None:
-    with web_host({"/b.jpg": b"there"}) as (host, _), rude_host(_moved(host)) as url:
+    with web_host({"/b.jpg": b"there"}) as (host, _), failing_host(_moved(host)) as url:
         assert fetch(url) == b"there"
 
 

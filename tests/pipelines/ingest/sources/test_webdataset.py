@@ -153,7 +153,7 @@ def test_samples_without_an_image_and_missing_tars_are_counted(tmp_path: Path) -
     reasons = sorted(error for _, error in ingest(tmp_path / "other", f"{tmp_path}/{{00000..00004}}.tar"))
     assert reasons == [
         f"no file at '{tmp_path}/00004.tar'",
-        f"no name has an extension: it has no image, in '{tmp_path}/00002.tar'",
+        f"no name has an extension, so no member is an image, in '{tmp_path}/00002.tar'",
         f"the sample '7' has no image, in '{tmp_path}/00001.tar'",
     ]
 
