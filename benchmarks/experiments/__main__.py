@@ -1,6 +1,6 @@
-"""Run the experiments that are not done, then write their tables and plot into docs/experiments.md.
+"""Runs the experiments that are not done, then writes their tables and the plot into docs/experiments.md.
 
-make experiments                                     (at most two hours on two cores; goes on where it was stopped)
+make experiments                                     (at most two hours on two cores; resumes if it was stopped)
 python -m benchmarks.experiments [NAME ..] [--list] [--again] [--jobs 2] [--out data/experiments]
 """
 
@@ -22,11 +22,11 @@ EXPERIMENTS = {one.name: one for one in (*ROUNDS, *TEXTS, *ABLATIONS)}
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="of experiments; all if none is given")
-    parser.add_argument("--out", type=Path, default=Path("data/experiments"), help="data sets and models of the runs")
-    parser.add_argument("--jobs", type=int, default=2, help="experiments at a time, a thread each")
-    parser.add_argument("--list", action="store_true", help="tell their names and what they ask")
-    parser.add_argument("--again", action="store_true", help="measure again also what is done")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="names of experiments; default: all")
+    parser.add_argument("--out", type=Path, default=Path("data/experiments"), help="folder for data sets and models")
+    parser.add_argument("--jobs", type=int, default=2, help="experiments at a time, one thread each")
+    parser.add_argument("--list", action="store_true", help="list the experiments")
+    parser.add_argument("--again", action="store_true", help="run finished experiments again too")
     parser.add_argument("--alone", help=argparse.SUPPRESS)  # one of them, in this process
     options = parser.parse_args()
     if options.alone:
@@ -35,7 +35,7 @@ def main() -> int:
         return 0
     for name in options.names:
         if name not in EXPERIMENTS:
-            parser.error(f"no experiment '{name}': there are {', '.join(EXPERIMENTS)}")
+            parser.error(f"unknown experiment '{name}': expected one of {', '.join(EXPERIMENTS)}")
     chosen = [EXPERIMENTS[name] for name in options.names or EXPERIMENTS]
     if options.list:
         for one in chosen:
@@ -47,7 +47,7 @@ def main() -> int:
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     failed = Book(chosen, options.out.absolute(), options.jobs).run()
     write(list(EXPERIMENTS.values()))
-    print(f"{len(chosen) - len(failed)} of {len(chosen)} are done; docs/experiments.md has the tables")
+    print(f"{len(chosen) - len(failed)} of {len(chosen)} are done; the tables are in docs/experiments.md")
     return 1 if failed else 0
 
 
@@ -61,5 +61,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
+        print("stopped; run the same command to resume", file=sys.stderr)
         sys.exit(130)

@@ -1,9 +1,8 @@
-"""What a model can do on scenes it has not seen: find, name, describe, outline. Figures: 0 to 1."""
+"""Tests a model on new scenes: detection, region labels, captions, outlines. All figures are between 0 and 1."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -11,31 +10,35 @@ from benchmarks.learn import CAPTION, OD, SIZE, Answers, world
 from engine.records import masks
 from model.pairs.compile import compile_pairs
 from model.pairs.pair import Options
-from model.pairs.parsing import ParsedRegion
+from model.pairs.parsing import ParsedRegion, ParsedTarget
 from model.pairs.parsing import parse_target as parsed
 
 CATEGORY, OUTLINE = "<REGION_TO_CATEGORY>", "<REGION_TO_SEGMENTATION>"
 TESTED = 400  # scenes
-_TEST_WORLD = 1000  # beside the seed of the training scenes
+_TEST_WORLD = 1000  # added to the seed of the training scenes
 
 
 def abilities(model: str, tasks: Sequence[str], seed: int = 0) -> dict[str, float]:
-    """Of the tasks it was taught."""
+    """The figures for each of these tasks."""
     answers = Answers(model, world(TESTED, seed + _TEST_WORLD))
-    told: dict[str, float] = {}
+    figures: dict[str, float] = {}
     if OD in tasks:
         found = answers.detections()
-        told |= {"F1@.5": found.f1(), "F1@.75": found.f1(0.75)}
+        figures |= {"F1@.5": found.f1(), "F1@.75": found.f1(0.75)}
     if CAPTION in tasks:
-        told["captions exact"] = answers.captions()
+        figures["captions exact"] = answers.captions()
     if CATEGORY in tasks:
-        told["regions named"] = float(np.mean([one.text == true.text for one, true in _asked(answers, CATEGORY)]))
+        figures["regions named"] = float(
+            np.mean([one.text == true.text for one, true in _with_truth(answers, CATEGORY)])
+        )
     if OUTLINE in tasks:
-        told["mask IoU"] = float(np.mean([_iou(one.found, true.found) for one, true in _asked(answers, OUTLINE)]))
-    return told
+        figures["mask IoU"] = float(
+            np.mean([_iou(one.regions, true.regions) for one, true in _with_truth(answers, OUTLINE)])
+        )
+    return figures
 
 
-def _asked(answers: Answers, task: str) -> list[tuple[Any, Any]]:
+def _with_truth(answers: Answers, task: str) -> list[tuple[ParsedTarget, ParsedTarget]]:
     """(answer, truth) of every true pair of a task."""
     from model.decoding.predict import predict
     from model.network.encoding import make_question

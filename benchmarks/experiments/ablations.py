@@ -1,4 +1,4 @@
-"""What supervision, data, size and pre-training are worth to a student (paper sections 5 and 6, small)."""
+"""Experiments on supervision, data, model size and pre-training (small versions of paper sections 5 and 6)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ LEVELS = {
     "image, region, pixel": [CAPTION, DETAILED, OD, GROUNDING, CATEGORY, OUTLINE],
 }
 SMALL: dict[str, Any] = {"fourier_locations": True, "soft_locations": 20.0}
-BOXES: dict[str, Any] = {"auxiliary": 1.0}  # where there are boxes to learn
+BOXES: dict[str, Any] = {"auxiliary": 1.0}  # if the tasks have boxes
 Settings = Mapping[str, Any]
 
 
 def trained(folder: Path, name: str, tasks: Sequence[str], *, images: int = 3000, **options: Any) -> str:
-    """A model of true labels of the first scenes of world 0; found if it is there. Its folder."""
+    """Trains a model on true labels of the first scenes of world 0, unless it exists. Returns its folder."""
     from pipelines.training.train import fit
 
     drawn = folder / f"pairs-{images}" / (tasks[0].strip("<>") if len(tasks) == 1 else "mixed")
@@ -38,30 +38,30 @@ def trained(folder: Path, name: str, tasks: Sequence[str], *, images: int = 3000
         | {"vocabulary": 0 if "models/" in options.get("init", "") else 300}
         | options
     )
-    line = _Line(name)
-    result = fit(Storage(str(folder)), train, [str(pairs)], str(pairs.name), runner="local", say=line.say)
+    progress = _Progress(name)
+    result = fit(Storage(str(folder)), train, [str(pairs)], str(pairs.name), runner="local", say=progress.print)
     return str(folder / result.folder)
 
 
-class _Line:
+class _Progress:
     def __init__(self, name: str) -> None:
-        self.name, self.spoken = name, time.monotonic()
+        self.name, self.printed = name, time.monotonic()
 
-    def say(self, progress: Progress) -> None:
-        if time.monotonic() - self.spoken > 20:
-            self.spoken = time.monotonic()
+    def print(self, progress: Progress) -> None:
+        if time.monotonic() - self.printed > 20:
+            self.printed = time.monotonic()
             print(f"{self.name}: step {progress.step}/{progress.steps}, loss {progress.loss:.3f}", flush=True)
 
 
 def taught(folder: Path, level: str, given: Settings) -> str:
-    """The model that learned one of LEVELS."""
+    """The model trained on the tasks of one of LEVELS."""
     tasks = given["levels"][level]
     aids = SMALL | (BOXES if OD in tasks else {})
     return trained(folder, f"taught-{len(tasks)}", tasks, steps=given["steps"], **aids)
 
 
 def moved(folder: Path, init: str, name: str, tasks: Sequence[str], given: Settings, **options: Any) -> str:
-    """A model that goes on from another on a task of its own."""
+    """A model fine-tuned from another one on these tasks."""
     aids = SMALL | (BOXES if OD in tasks else {})
     if init == "tiny":
         rate: dict[str, Any] = {}
@@ -76,7 +76,7 @@ def moved(folder: Path, init: str, name: str, tasks: Sequence[str], given: Setti
 
 
 def supervision(folder: Path, given: Settings) -> Outcome:
-    """What was taught, and what detection of few images gains from it, with the vision tower learning on or frozen."""
+    """Figures of each model, and of detection fine-tuned from it on few images, with and without a frozen tower."""
     own, after = {}, {}
     for level, tasks in given["levels"].items():
         model = taught(folder, level, given)
@@ -94,7 +94,7 @@ def _detects(model: str) -> dict[str, float]:
 
 
 def transfer(folder: Path, given: Settings) -> Outcome:
-    """The vision towers of these models against the one they began with, as classifiers of crops."""
+    """Vision towers of these models, and the initial one, fine-tuned to classify crops."""
     models = folder.parent / "supervision"
     table = {level: efficiency(taught(models, level, given)) for level in given["levels"]}
     first = taught(models, "image", given)
@@ -103,7 +103,7 @@ def transfer(folder: Path, given: Settings) -> Outcome:
 
 
 def specialist(folder: Path, given: Settings) -> Outcome:
-    """The one that was taught everything, and the same after more of one task alone, on the same scenes."""
+    """The model trained on all tasks, and the same model after more training on a single task and the same scenes."""
     models = folder.parent / "supervision"
     level = list(given["levels"])[-1]
     general = taught(models, level, given)
@@ -132,8 +132,8 @@ def size(folder: Path, given: Settings) -> Outcome:
     for preset, steps in given["presets"].items():
         started = time.process_time()
         model = trained(folder, preset, [OD], init=preset, steps=steps, size=96, **SMALL, **BOXES)
-        told = json.loads(Path(model, "training.json").read_bytes())
-        table[preset] = {"parameters": told["parameters"], "steps": steps} | abilities(model, [OD])
+        training = json.loads(Path(model, "training.json").read_bytes())
+        table[preset] = {"parameters": training["parameters"], "steps": steps} | abilities(model, [OD])
         print(f"{preset}: {time.process_time() - started:.0f} CPU seconds")
     return Outcome({"detection": table})
 

@@ -1,6 +1,6 @@
-"""Experiments: each a process of its own, its figures a json that says by which code and which settings they came.
+"""Runs experiments, each in its own process. Its figures become a JSON file, with the commit and the settings.
 
-One that has its json is not run again, unless its settings changed; one that was stopped goes on in its folder.
+An experiment that has its JSON file is not run again unless its settings changed. A stopped one resumes in its folder.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Table = dict[str, dict[str, Any]]  # {row: {column: value}}
 
 @dataclass(slots=True)
 class Outcome:
-    """`tables`: what was measured, {title: {row: {column: value}}}; `notes`: sentences, such as what the gate said."""
+    """tables: {title: {row: {column: value}}}. notes: sentences, such as the decisions of the gate."""
 
     tables: dict[str, Table]
     notes: list[str] = field(default_factory=list)
@@ -32,7 +32,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """`settings`: all that its figures hang on; `run` is given its folder and these. `after`: whose models it reads."""
+    """settings: everything that its figures depend on; `run` gets its folder and these. after: experiments whose models
+    it reads."""
 
     name: str
     asks: str
@@ -54,7 +55,7 @@ class Experiment:
 
 
 def perform(experiment: Experiment, out: Path) -> None:
-    """Run one in this process and write what it found. CPU seconds of all turns it took are added up."""
+    """Runs one experiment in this process and writes its figures. CPU seconds add up over interrupted runs."""
     folder = out / experiment.name
     folder.mkdir(parents=True, exist_ok=True)
     changed = _git("status", "--porcelain", "-uno", "--", ".", ":!docs")
@@ -65,7 +66,7 @@ def perform(experiment: Experiment, out: Path) -> None:
     finally:
         spent = time.process_time() - started + (float(before.read_text()) if before.exists() else 0.0)
         before.write_text(f"{spent:.0f}")
-    told = {
+    content = {
         "name": experiment.name,
         "asks": experiment.asks,
         "commit": commit,
@@ -76,17 +77,17 @@ def perform(experiment: Experiment, out: Path) -> None:
         "notes": outcome.notes,
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    experiment.file.write_text(json.dumps(told, indent=1) + "\n")
+    experiment.file.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def _git(*words: str) -> str:
-    """'' outside of a checkout."""
+    """The output of git; '' outside of a checkout."""
     done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip()
 
 
 class Book:
-    """Runs what is not done, `jobs` at a time, each on one thread; a log beside each folder."""
+    """Runs the experiments that are not done, `jobs` at a time, one thread each. Logs are beside their folders."""
 
     def __init__(self, experiments: Sequence[Experiment], out: Path, jobs: int) -> None:
         self.experiments, self.out, self.jobs = experiments, out, jobs
@@ -94,10 +95,12 @@ class Book:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
     def run(self) -> list[str]:
-        """Names of those that failed, and of those that waited for them."""
+        """Runs until nothing is left. Returns the names of experiments that failed, or that depend on a failed one."""
         waiting = [one for one in self.experiments if not one.done]
         done = len(self.experiments) - len(waiting)
-        self._say(f"{done} of {len(self.experiments)} are done" + (" already; --again measures anew" if done else ""))
+        self._print(
+            f"{done} of {len(self.experiments)} are done" + (" already; --again runs them again" if done else "")
+        )
         failed: list[str] = []
         try:
             while waiting or self.running:
@@ -105,7 +108,7 @@ class Book:
                     if process.poll() is not None:
                         del self.running[name]
                         failed += [name] if process.returncode else []
-                        self._say(f"{name} " + (f"FAILED, see {self._log(name)}" if process.returncode else "done"))
+                        self._print(f"{name} " + (f"FAILED, see {self._log(name)}" if process.returncode else "done"))
                 failed += [one.name for one in waiting if {*one.after} & {*failed}]
                 waiting = [one for one in waiting if one.name not in failed]
                 ready = [one for one in waiting if not self._blocked(one, waiting)]
@@ -126,10 +129,10 @@ class Book:
         command = [sys.executable, "-m", "benchmarks.experiments", "--alone", one.name, "--out", str(self.out)]
         with self._log(one.name).open("ab") as log:
             self.running[one.name] = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        self._say(f"{one.name} started: {one.asks}")
+        self._print(f"{one.name} started: {one.asks}")
 
     def _log(self, name: str) -> Path:
         return self.out / f"{name}.log"
 
-    def _say(self, what: str) -> None:
+    def _print(self, what: str) -> None:
         print(f"{clock(time.monotonic() - self.started)}  {what}", flush=True)

@@ -1,4 +1,4 @@
-"""A vision tower moved to plain classification: one object cut out, what is it?"""
+"""Fine-tunes a vision tower to classify crops of single objects."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _TRAINED, _TESTED = 300, 1000
 
 
 def efficiency(model: str, *, fresh: str = "", seed: int = 0) -> dict[str, float]:
-    """{"10 steps": accuracy, ..} of crops that were not trained on.
+    """Accuracy on test crops, {"10 steps": accuracy, ...}.
 
-    `fresh`: a checkpoint whose vision tower is used in the place of the model's, such as the one training began with.
+    fresh: a checkpoint whose vision tower is used instead of the model's, such as the initial weights.
     """
     import torch
     from torch import nn
@@ -37,7 +37,7 @@ def efficiency(model: str, *, fresh: str = "", seed: int = 0) -> dict[str, float
     tower = [*network.model.vision_tower.parameters(), *network.model.multi_modal_projector.parameters()]
     optimizer = torch.optim.AdamW([*tower, *head.parameters()], lr=_RATE)
     order = np.random.default_rng(seed)
-    told = {}
+    accuracy = {}
     for step in range(1, max(AT) + 1):
         rows = torch.from_numpy(order.integers(len(train), size=_BATCH))
         logits = head(network.get_image_features(pixels[0][rows]).pooler_output.mean(dim=1))
@@ -46,8 +46,8 @@ def efficiency(model: str, *, fresh: str = "", seed: int = 0) -> dict[str, float
         torch.autograd.backward(loss)
         optimizer.step()
         if step in AT:
-            told[f"{step} steps"] = _accuracy(network, head, labels)
-    return told
+            accuracy[f"{step} steps"] = _accuracy(network, head, labels)
+    return accuracy
 
 
 def _accuracy(network: Any, head: Any, test: tuple[Any, Any]) -> float:
@@ -70,7 +70,7 @@ def _tensors(florence: Any, crops: list[tuple[Pixels, str]], classes: dict[str, 
 
 
 def _crops(count: int, seed: int) -> Iterator[tuple[Pixels, str]]:
-    """The first object of each scene with a margin around it; the processor stretches it to the model's size."""
+    """The first object of each scene with a margin around it. The processor resizes it to the model's input."""
     for scene in world(count, seed):
         image = decode(scene.data)
         thing = next(region for region in scene.truth.regions if region.kind == "object")

@@ -1,4 +1,4 @@
-"""Labels of all training images against what was drawn, in each state they were in: what `rounds.py` tells."""
+"""Figures of the labels of all training images against the drawn scenes, before and after each round."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ Figures = dict[str, Any]
 
 
 def stages(recipe: Recipe, biased: Collection[str] = ()) -> dict[str, Figures]:
-    """Figures of the annotator, of what the filters keep, of each accepted round and its students; first one first.
+    """Figures of the annotator, of the filtered labels, and of each accepted round and its students.
 
-    `biased`: labels whose accuracy is told apart.
+    biased: labels that get a column for their own accuracy.
     """
     storage = Storage(recipe.dataset)
     state = read_state(storage, recipe)
     nodes, judge = state.annotators, state.judge
     truth = truth_of(Dataset.open(recipe.dataset))
-    answer = {"annotator": said_by(storage, nodes, judge, "noisy", truth, biased)}
+    answer = {"annotator": figures_of(storage, nodes, judge, "noisy", truth, biased)}
     answer["filtered"] = figures(truth, kept(storage, nodes, judge, set(truth)), biased)
     for number in range(1, recipe.refine.rounds + 1):
         fewer = recipe.model_copy(update={"refine": recipe.refine.model_copy(update={"rounds": number})})
         now = standing(storage, fewer, nodes, judge)
         if len(now.accepted) < number:
             break
-        answer[f"students of round {number}"] = said_by(
+        answer[f"students of round {number}"] = figures_of(
             storage, now.nodes, now.judge, f"round-{number}-propose", truth, biased
         )
         answer[f"round {number}"] = figures(truth, kept(storage, now.nodes, now.judge, set(truth)), biased)
     return answer
 
 
-def believed(recipe: Recipe, record: RoundRecord) -> Figures:
-    """What a first round would have made of the labels, had the gate let it pass."""
+def if_accepted(recipe: Recipe, record: RoundRecord) -> Figures:
+    """Figures of the labels after a first round, even if the gate refused it."""
     storage = Storage(recipe.dataset)
     state = read_state(storage, recipe)
     now = with_round(recipe, Standing(state.annotators, state.judge), record)
@@ -59,7 +59,7 @@ def believed(recipe: Recipe, record: RoundRecord) -> Figures:
 
 
 def truth_of(dataset: Dataset) -> dict[str, TruthImage]:
-    """What was drawn in the images that are for training."""
+    """The drawn objects in the training images."""
     answer = {}
     for path in dataset.files(IMAGES).values():
         for row in TableReader(dataset.storage, path).read().to_pylist():
@@ -74,7 +74,7 @@ def kept(storage: Storage, nodes: Sequence[Node], judge: Node, wanted: set[str])
     return _detections(records(dataset_of(storage, nodes, judge), wanted)[1], wanted)
 
 
-def said_by(
+def figures_of(
     storage: Storage,
     nodes: Sequence[Node],
     judge: Node,
@@ -82,7 +82,7 @@ def said_by(
     truth: Mapping[str, TruthImage],
     biased: Collection[str] = (),
 ) -> Figures:
-    """All that one node said, kept or not."""
+    """Figures of all answers of one node, kept or not."""
     dataset = dataset_of(storage, nodes, judge)
     folder = next(node.folder for node in nodes if node.name == name)
     rows: dict[str, Any] = {}
@@ -102,20 +102,20 @@ def _detections(rows: Mapping[str, Any], wanted: set[str]) -> Boxes:
 
 
 def figures(truth: Mapping[str, TruthImage], found: Boxes, biased: Collection[str] = ()) -> Figures:
-    """`labels right`: of the objects on which some box lies, the share called by their name."""
+    """labels right: the share of right labels among the objects that some box matches."""
     objects = {name: image.objects for name, image in truth.items()}
     half, three = (agreement(objects, found, iou=iou) for iou in (0.5, 0.75))
-    right, said, there = (int(column.sum()) for column in (half.right, half.found, half.labels))
-    told = named(truth, found)
+    right, boxes, true = (int(column.sum()) for column in (half.right, half.found, half.labels))
+    objects_named = named(truth, found)
     answer: Figures = {
-        "boxes": said,
-        "precision": right / max(said, 1),
-        "recall": right / max(there, 1),
+        "boxes": boxes,
+        "precision": right / max(boxes, 1),
+        "recall": right / max(true, 1),
         "F1@.5": half.f1,
         "F1@.75": three.f1,
-        "labels right": int(told.right.sum()) / max(int(told.seen.sum()), 1),
+        "labels right": int(objects_named.right.sum()) / max(int(objects_named.seen.sum()), 1),
     }
     if biased:
-        own = told.seen & [told.labels[row] in biased for row in told.label.tolist()]
-        answer[f"of {', '.join(sorted(biased))}"] = int((own & told.right).sum()) / max(int(own.sum()), 1)
+        own = objects_named.seen & [objects_named.labels[row] in biased for row in objects_named.label.tolist()]
+        answer[f"of {', '.join(sorted(biased))}"] = int((own & objects_named.right).sum()) / max(int(own.sum()), 1)
     return answer

@@ -1,4 +1,4 @@
-"""The tables and the plot of docs/experiments.md, written from the json of each experiment; its sentences stay."""
+"""Writes the tables and the plot of docs/experiments.md from the JSON of each experiment. The other text stays."""
 
 from __future__ import annotations
 
@@ -12,32 +12,34 @@ from benchmarks.experiments.book import RESULTS, ROOT, Experiment, Table
 
 PAGE = ROOT / "docs" / "experiments.md"
 PLOT = RESULTS / "rounds.png"
-_PLACE = re.compile(r"(<!-- experiment: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_SECTION = re.compile(r"(<!-- experiment: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def write(experiments: Sequence[Experiment], page: Path = PAGE, plot: Path = PLOT) -> None:
-    """Fill the place of each experiment that has figures; places of others say that they were not run."""
+    """Fills the section of each experiment with its tables; those without figures are marked as not run yet."""
     found = {one.name: json.loads(one.file.read_bytes()) for one in experiments if one.file.exists()}
     text = page.read_text(encoding="utf-8")
-    page.write_text(_PLACE.sub(lambda match: match[1] + _told(found.get(match[2])) + match[3], text), encoding="utf-8")
+    page.write_text(
+        _SECTION.sub(lambda match: match[1] + _section(found.get(match[2])) + match[3], text), encoding="utf-8"
+    )
     if "rounds-0" in found:
         draw(found, plot)
 
 
-def _told(told: Mapping[str, Any] | None) -> str:
-    if told is None:
+def _section(result: Mapping[str, Any] | None) -> str:
+    if result is None:
         return "\n(not run yet)\n\n"
     parts = [
-        f"\nCommit {told['commit']}, recipe {told['recipe'][:12]}, {told['cpu_seconds']:,} CPU seconds.",
-        *(markdown(title, table) for title, table in told["tables"].items()),
+        f"\nCommit {result['commit']}, recipe {result['recipe'][:12]}, {result['cpu_seconds']:,} CPU seconds.",
+        *(markdown(title, table) for title, table in result["tables"].items()),
     ]
-    if told["notes"]:
-        parts.append("\n".join(f"- {note}" for note in told["notes"]))
+    if result["notes"]:
+        parts.append("\n".join(f"- {note}" for note in result["notes"]))
     return "\n\n".join(parts) + "\n\n"
 
 
 def markdown(title: str, table: Table) -> str:
-    """A row need not have all columns; a row that others begin to differ at is no matter of this function."""
+    """A Markdown table. Rows may have different columns; missing cells are empty."""
     names = list(dict.fromkeys(name for row in table.values() for name in row))
     lines = [f"| {title} | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
     lines += [f"| {what} | " + " | ".join(_cell(row.get(name)) for name in names) + " |" for what, row in table.items()]
@@ -51,7 +53,7 @@ def _cell(value: Any) -> str:
 
 
 def draw(found: Mapping[str, Mapping[str, Any]], plot: Path) -> None:
-    """F1 of the labels after each round, both seeds; what as many steps without merging reach; the bound."""
+    """Plots F1 of the labels after each round for both seeds, with the controls and the upper bound."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,7 @@
-"""Rounds of refinement, their controls, and students that the gate must refuse: pipelines/recipes/world-refine.yaml."""
+"""Experiments on rounds of refinement, with controls and with students that the gate must refuse.
+
+All use pipelines/recipes/world-refine.yaml.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.experiments.book import Experiment, Outcome, Table
-from benchmarks.experiments.labels import believed, stages
+from benchmarks.experiments.labels import if_accepted, stages
 from benchmarks.experiments.students import Oracle, Shuffled, use_student
 from engine.storage.files import sha256_file
 from pipelines.recipe import Recipe, load_recipe
+from pipelines.refine.propose import Propose
 from pipelines.refine.round_record import RoundRecord
 from pipelines.stages.run import Summary, run
 
 RECIPE = Path(__file__).parents[2] / "pipelines" / "recipes" / "world-refine.yaml"
 Settings = Mapping[str, Any]
 
-# A gate that lets all pass but what makes the F1 of audit images fall for certain.
+# A gate that refuses only if the F1 of audit images falls with certainty.
 OPEN = [
     f"refine.gate.{name}={value}"
     for name, value in (
@@ -39,49 +43,49 @@ EXACT += ["filter.min_score.floor=0"]
 
 
 def settings(*changes: str, seed: int = 0) -> dict[str, Any]:
-    """What an experiment hangs on: the recipe as it is, and what is changed in it."""
+    """The settings of an experiment: the text of the recipe, the seed and the changes."""
     return {"recipe": RECIPE.read_text(), "seed": seed, "set": list(changes)}
 
 
 def recipe_of(dataset: Path, given: Settings, *changes: str) -> Recipe:
-    """Another seed: another world, other errors, other first weights."""
+    """The seed determines the world, the annotator's errors and the initial weights."""
     seed = given["seed"]
     world = f"world://?images=3400&size=96&words=0&seed={seed}"
     own = [f"dataset={dataset}", f"ingest.sources=['{world}']", f"annotate.noisy.seed={seed}", f"train.seed={seed}"]
     return load_recipe(str(RECIPE), [*own, *given["set"], *changes])
 
 
-def refined(recipe: Recipe) -> Summary:
+def run_to_refine(recipe: Recipe) -> Summary:
     for stage in ("ingest", "annotate", "filter"):
         run(recipe, stage=stage, runner="local")
     return run(recipe, stage="refine", runner="local")
 
 
-# --- what refinement does to labels ----------------------------------------------------------
+# --- the effect on labels ----------------------------------------------------------
 
 
 def rounds(folder: Path, given: Settings) -> Outcome:
     recipe = recipe_of(folder / "set", given)
-    notes = refined(recipe).notes
+    notes = run_to_refine(recipe).notes
     return Outcome({"labels": stages(recipe)}, notes)
 
 
 def systematic(folder: Path, given: Settings) -> Outcome:
-    """An annotator with habits: guarded by audit images, unguarded, and with the pairs held that the report names."""
+    """An annotator with systematic errors: with audit images, without their guard, and with the reported pairs held."""
     biased = ("ball", "cross")
     guarded = recipe_of(folder / "set", given)
     before = released(guarded, "before")
-    notes = [f"with audit images: {note}" for note in refined(guarded).notes]
+    notes = [f"with audit images: {note}" for note in run_to_refine(guarded).notes]
     pairs = _pairs_to_hold(guarded)
     same = released(guarded, "after") == before
     notes.append(f"The data set after the refusal is {'bit for bit as' if same else 'NOT as'} before.")
     unguarded = recipe_of(folder / "set", given, *OPEN)
-    refined(unguarded)
+    run_to_refine(unguarded)
     table = stages(unguarded, biased)
     table["round 1, unguarded"] = table.pop("round 1")
     notes.append(f"The report says: refine.hold_labels: {pairs}")
     held = recipe_of(folder / "set", given, f"refine.hold_labels={pairs}")
-    notes += [f"with these pairs held: {note}" for note in refined(held).notes]
+    notes += [f"with these pairs held: {note}" for note in run_to_refine(held).notes]
     if "round 1" in (now := stages(held, biased)):
         table["round 1, pairs held"] = now["round 1"]
     return Outcome({"labels": table}, notes)
@@ -94,7 +98,7 @@ def _pairs_to_hold(recipe: Recipe) -> list[list[str]]:
 
 
 def decisions(recipe: Recipe) -> list[RoundRecord]:
-    """What stands, and a last decision that refused."""
+    """The decisions on all rounds, including a last one that refused."""
     from engine.storage.files import Storage
     from pipelines.stages.state import read_state
 
@@ -103,7 +107,7 @@ def decisions(recipe: Recipe) -> list[RoundRecord]:
 
 # --- the gate --------------------------------------------------------------------------------
 
-STUDENTS: dict[str, tuple[int, Any]] = {  # steps of training, and who is asked
+STUDENTS: dict[str, tuple[int, Any]] = {  # steps of training, and the student used
     "untrained": (1, None),
     "under-trained": (150, None),
     "shown other images": (2000, Shuffled),
@@ -112,34 +116,43 @@ STUDENTS: dict[str, tuple[int, Any]] = {  # steps of training, and who is asked
 
 
 def gate(folder: Path, given: Settings) -> Outcome:
-    """Each student's round at the gate; then what it would have made of the labels."""
+    """The gate's decision on a round of each student, and the F1 that the labels would have after it."""
     table: Table = {}
-    notes = []
+    notes: list[str] = []
     for name, (steps, student) in STUDENTS.items():
         dataset = folder / name.replace(" ", "-")
         recipe = recipe_of(dataset, given, f"train.steps={steps}")
         if student is Shuffled:
-            lend_students(folder.parent / given["trained"] / "set", dataset)
-        with use_student(student):
-            before = released(recipe, "before")
-            notes += [f"{name}: {note}" for note in refined(recipe).notes]
-            (record,) = decisions(recipe)
-            same = released(recipe, "after") == before
-        measures, filtered = record.measures, stages(recipe)["filtered"]
-        table[name] = {"accepted": "yes" if record.accepted else "no", "data set as before": "yes" if same else "no"}
-        table[name] |= {key: measures[key] for key in ("agreement", "dropped", "relabelled", "added")}
-        table[name] |= {"F1 before": filtered["F1@.5"], "F1, were it believed": believed(recipe, record)["F1@.5"]}
+            copy_students(folder.parent / given["trained"] / "set", dataset)
+        record, table[name], new_notes = round_at_gate(recipe, student, name)
+        notes += new_notes
+        filtered = stages(recipe)["filtered"]
+        table[name] |= {key: record.measures[key] for key in ("agreement", "dropped", "relabelled", "added")}
+        table[name] |= {"F1 before": filtered["F1@.5"], "F1, were it believed": if_accepted(recipe, record)["F1@.5"]}
     return Outcome({"students at the gate": table}, notes)
 
 
-def lend_students(trained: Path, dataset: Path) -> None:
-    """The models of another data set of the same recipe: `fit` finds them by their key."""
+def round_at_gate(
+    recipe: Recipe, student: type[Propose] | None, name: str
+) -> tuple[RoundRecord, dict[str, Any], list[str]]:
+    """Runs one round with a student. Returns the decision, the first cells of the student's row, and the notes."""
+    with use_student(student):
+        before = released(recipe, "before")
+        notes = [f"{name}: {note}" for note in run_to_refine(recipe).notes]
+        (record,) = decisions(recipe)
+        same = released(recipe, "after") == before
+    row = {"accepted": "yes" if record.accepted else "no", "data set as before": "yes" if same else "no"}
+    return record, row, notes
+
+
+def copy_students(trained: Path, dataset: Path) -> None:
+    """Copies the models of another data set made by the same recipe; `fit` finds them by their key."""
     for model in trained.glob("models/round-1-fold-*"):
         shutil.copytree(model, dataset / "models" / model.name, dirs_exist_ok=True)
 
 
 def released(recipe: Recipe, name: str) -> dict[str, str]:
-    """{file: sha256} of a release of what is current."""
+    """Makes a release of the current data set and returns {file: sha256}."""
     named = recipe.model_copy(update={"emit": recipe.emit.model_copy(update={"name": name})})
     for stage in ("ingest", "annotate", "filter"):
         run(named, stage=stage, runner="local")
@@ -154,17 +167,17 @@ ROUNDS = (
     Experiment("rounds-1", "three rounds, another world, other errors", settings("refine.rounds=3", seed=1), rounds),
     Experiment(
         "more-training",
-        "the steps of two rounds at once, merged once",
+        "the training steps of two rounds in one round",
         settings("refine.rounds=1", "train.steps=3200"),
         rounds,
     ),
-    Experiment("systematic", "an annotator with habits", settings("refine.rounds=1", *BIASED), systematic),
-    Experiment("no-folds", "students judge what they learned", settings("refine.rounds=1", "refine.folds=1"), rounds),
-    Experiment("truth", "students of true labels: the bound", settings("refine.rounds=1", *EXACT), rounds),
-    Experiment("filters-off", "nothing filtered", settings("refine.rounds=1", "filter=[]"), rounds),
+    Experiment("systematic", "an annotator with systematic errors", settings("refine.rounds=1", *BIASED), systematic),
+    Experiment("no-folds", "students judge their own images", settings("refine.rounds=1", "refine.folds=1"), rounds),
+    Experiment("truth", "students of true labels: the upper bound", settings("refine.rounds=1", *EXACT), rounds),
+    Experiment("filters-off", "no filters", settings("refine.rounds=1", "filter=[]"), rounds),
     Experiment(
         "gate",
-        "students that must be refused, and one that must not",
+        "students that must be refused, and one that must be accepted",
         settings("refine.rounds=1", "refine.max_new_tokens=64") | {"trained": "rounds-0"},
         gate,
         after=("rounds-0",),

@@ -1,4 +1,4 @@
-"""What a round of refinement does to captions: noisy ones in, measured against what was drawn before and after."""
+"""Experiments on a round of refinement of noisy captions, measured against the drawn scenes before and after."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 
 from benchmarks.experiments.book import Experiment, Outcome, Table
 from benchmarks.experiments.labels import stages
-from benchmarks.experiments.rounds import Settings, decisions, lend_students, recipe_of, refined, released, settings
-from benchmarks.experiments.students import use_student
+from benchmarks.experiments.rounds import Settings, copy_students, recipe_of, round_at_gate, run_to_refine, settings
 from benchmarks.experiments.writers import OtherImages, SureOfOtherImages, facts
 from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
@@ -48,14 +47,14 @@ CAPTIONED = (
 
 
 def texts(folder: Path, given: Settings) -> Outcome:
-    """One round: captions and boxes of all training images before it, as its students say, and after it."""
+    """One round: the captions and boxes of all training images before it, by its students, and after it."""
     recipe = recipe_of(folder / "set", given, f"annotate.captions.seed={given['seed']}")
-    notes = refined(recipe).notes
+    notes = run_to_refine(recipe).notes
     return Outcome({"captions": captions(recipe), "boxes": stages(recipe)}, notes)
 
 
 def captions(recipe: Recipe) -> Table:
-    """Figures of what the captioner wrote, of what students wrote, and of what is kept after the round."""
+    """Figures of the captioner's texts, of the students' texts, and of the texts kept after the round."""
     storage = Storage(recipe.dataset)
     state = read_state(storage, recipe)
     truth = _truth(Dataset.open(recipe.dataset))
@@ -68,21 +67,21 @@ def captions(recipe: Recipe) -> Table:
     return table
 
 
-def figures(truth: Texts, said: Texts) -> dict[str, Any]:
-    """`all facts right`: captions that count everything that is there and nothing else. Of images without a caption:
-    0. `facts F1`: of counted objects."""
-    one = {name: said[name][0] for name in truth if said.get(name)}
+def figures(truth: Texts, texts: Texts) -> dict[str, Any]:
+    """all facts right: the share of images whose first caption counts exactly the drawn objects. facts F1: of counted
+    objects. An image without a caption counts as 0."""
+    first = {name: texts[name][0] for name in truth if texts.get(name)}
     right = wrong = missed = whole = 0
     for name, (true, *_) in truth.items():
-        there, told = facts(true), facts(one.get(name, ""))
-        both = (there & told).total()
-        right, wrong, missed = right + both, wrong + told.total() - both, missed + there.total() - both
-        whole += there == told
+        there, counted = facts(true), facts(first.get(name, ""))
+        both = (there & counted).total()
+        right, wrong, missed = right + both, wrong + counted.total() - both, missed + there.total() - both
+        whole += there == counted
     return {
-        "captions": sum(len(some) for some in said.values()),
+        "captions": sum(len(some) for some in texts.values()),
         "all facts right": whole / len(truth),
         "facts F1": 2 * right / max(2 * right + wrong + missed, 1),
-        "CIDEr-D": float(np.mean(measure_captions(truth, one).cider)),
+        "CIDEr-D": float(np.mean(measure_captions(truth, first).cider)),
     }
 
 
@@ -122,19 +121,15 @@ _STUDENTS = {
 
 
 def nonsense(folder: Path, given: Settings) -> Outcome:
-    """Trained students that write fluently of what is not there: what the merge and the gate make of them."""
+    """Trained students that write fluent captions of other images: what the merge and the gate do with them."""
     table: Table = {}
-    notes = []
+    notes: list[str] = []
     for number, (name, student) in enumerate(_STUDENTS.items()):
         dataset = folder / f"student-{number}"
         recipe = recipe_of(dataset, given, f"annotate.captions.seed={given['seed']}")
-        lend_students(folder.parent / given["trained"] / "set", dataset)
-        with use_student(student):
-            before = released(recipe, "before")
-            notes += [f"{name}: {note}" for note in refined(recipe).notes]
-            (record,) = decisions(recipe)
-            same = released(recipe, "after") == before
-        table[name] = {"accepted": "yes" if record.accepted else "no", "data set as before": "yes" if same else "no"}
+        copy_students(folder.parent / given["trained"] / "set", dataset)
+        record, table[name], new_notes = round_at_gate(recipe, student, name)
+        notes += new_notes
         table[name] |= {key: record.measures.get(key) for key in _MEASURES}
         now = captions(recipe)
         table[name] |= {"all facts right before": now["captioner"]["all facts right"]}

@@ -1,6 +1,6 @@
-"""A captioner that knows what was drawn and errs as captioners do; students that write captions of other images.
+"""A captioner that knows the drawn scene and makes typical errors, and students that write captions of other images.
 
-A caption's facts are what it counts, such as two balls and a star; the order in which it names them is no fact.
+The facts of a caption are the objects it counts, such as two balls and a star, in any order.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _COUNTED = re.compile(rf"\b({'|'.join(_NUMBERS)}) \w+ (\w+)")
 
 
 class NoisyCaptions:
-    """One brief caption an image, in the words of the truth. Same seed and image, same errors.
+    """Writes one brief caption for each image, in the words of the true captions. Errors depend on seed and image only.
 
-    Options. seed: another seed makes other errors. miss: share of objects not mentioned. flip: share of those
-    mentioned that are called something else. invented: share of captions that mention one object too many.
+    Options. seed: of the errors. miss: share of objects not mentioned. flip: share of mentioned objects with a wrong
+    name. invented: share of captions that mention one object too many.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("scene",)
@@ -75,7 +75,7 @@ def caption(labels: Sequence[str]) -> str:
 
 
 def facts(text: str) -> Counter[str]:
-    """How many of what a caption mentions."""
+    """How many of each kind of object a caption mentions."""
     answer: Counter[str] = Counter()
     for number, noun in _COUNTED.findall(text.lower()):
         for label in (noun, noun.removesuffix("s"), noun.removesuffix("es")):

@@ -1,7 +1,6 @@
-"""The refinement study without its models: real noise on synthetic scenes, and students that are told what to think.
+"""The refinement study without trained models: real noise on drawn scenes, and simulated students.
 
-Each student answers as a real one would: proposals, and a likelihood for what is there. Figures in the tests are of
-these, not of trained models.
+A simulated student gives what a real one gives: proposals, and a likelihood for each given box.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from specialists.synthetic.world import WorldOptions, scene
 
 SIDE = 48
 Labels = Mapping[str, list[Given]]
-Seen = dict[str, tuple[list[Proposed], list[Given]]]  # proposals, and what is there with its likelihood
+Seen = dict[str, tuple[list[Proposed], list[Given]]]  # proposals, and the given boxes with likelihoods
 Student = Callable[[Labels], Seen]
 
 
 @functools.cache
 def truth(images: int) -> Mapping[str, TruthImage]:
-    """Objects of so many scenes, by name."""
+    """The objects of the first scenes, by name."""
     options = WorldOptions(size=SIDE, words=0)
     answer = {}
     for index in range(images):
@@ -46,13 +45,13 @@ def truth(images: int) -> Mapping[str, TruthImage]:
 
 
 def noisy(world: Mapping[str, TruthImage], **noise: Any) -> Labels:
-    """What the noisy annotator says of them, filtered as in the study: score from .35, one box a place."""
+    """The noisy annotator's boxes, filtered as in the study: scores from .35 on, no overlapping boxes."""
     annotator = NoisyAnnotator(**noise)
     answer = {}
     for name, image in world.items():
         sample = Sample(name, SIDE, SIDE, regions=[Region(*one.box, one.label) for one in image.objects])
-        (said,) = annotator.annotate([sample])
-        sure = [one for one in said.regions if one.score is not None and one.score >= 0.35]
+        (found,) = annotator.annotate([sample])
+        sure = [one for one in found.regions if one.score is not None and one.score >= 0.35]
         boxes = np.array([(one.x1, one.y1, one.x2, one.y2) for one in sure]).reshape(-1, 4)
         i, j, _ = iou_pairs(np.zeros(len(sure), np.int64), boxes, min_iou=0.5)
         keep = suppress(i, j, np.array([one.score for one in sure], np.float64))
@@ -65,9 +64,10 @@ def noisy(world: Mapping[str, TruthImage], **noise: Any) -> Labels:
 
 @dataclass(frozen=True)
 class Oracle:
-    """A good student: sees most of what there is, a little beside it, and finds likely what is there.
+    """A good student: finds most objects, with small offsets, and finds boxes on objects likely.
 
-    miss, jitter (of the side), wrong (share of labels); confuse: {class: class} it believes in, `confused` of the time.
+    miss, wrong: shares of objects and of labels. jitter: of the side. confuse: {class: class} that it confuses, in the
+    share `confused` of cases.
     """
 
     world: Mapping[str, TruthImage]
@@ -99,7 +99,7 @@ class Oracle:
         return answer
 
     def _judged(self, name: str, some: list[Given], random: np.random.Generator) -> list[Given]:
-        """A box on an object is mostly likely and one on nothing mostly is not: AUC about .96, as in the study."""
+        """Boxes on objects get high likelihoods and other boxes low ones, with an AUC of about .96, as in the study."""
         answer = []
         for one in some:
             real = any(iou(one.box, other.box) >= 0.4 for other in self.world[name].objects)
@@ -113,7 +113,7 @@ def untrained(labels: Labels) -> Seen:
 
 @dataclass(frozen=True)
 class Shuffled:
-    """A good student that looks at the image after the one it is asked about."""
+    """A good student that is given the wrong images."""
 
     oracle: Oracle
 
@@ -124,7 +124,7 @@ class Shuffled:
 
 @dataclass(frozen=True)
 class UnderTrained:
-    """Says little, mostly wrong, never surely, and finds a third of what is there unlikely: the study's, in numbers."""
+    """Few, mostly wrong, uncertain proposals, and a low likelihood for a third of the boxes; numbers as in the study."""
 
     oracle: Oracle
 
@@ -161,7 +161,7 @@ class Round:
     proposed: Mapping[str, list[Detection]]
 
     def measures(self, world: Mapping[str, TruthImage], audited: int = 0) -> RoundMeasures:
-        """As the pipeline has them; the first `audited` images are those that people labelled."""
+        """The measures as the pipeline makes them. audited: how many images, from the first, people labelled."""
         trained = list(self.before)[audited:]
         labels = {name: [Truth(one.label, one.box) for one in self.before[name]] for name in trained}
         people = {name: world[name] for name in list(self.before)[:audited]}
@@ -175,7 +175,7 @@ class Round:
         )
 
 
-def played(labels: Labels, student: Student, options: MergeOptions | None = None) -> Round:
+def play_round(labels: Labels, student: Student, options: MergeOptions | None = None) -> Round:
     after: dict[str, list[Given]] = {}
     rules: Counter[str] = Counter()
     proposed = {}
@@ -188,7 +188,7 @@ def played(labels: Labels, student: Student, options: MergeOptions | None = None
 
 
 def applied(given: list[Given], changes: list[Change]) -> list[Given]:
-    """What is there after the changes: as the pipeline would write it, with ids for what is new."""
+    """The boxes after the changes, with new ids for added ones."""
     by_old = {one.old: one for one in changes if one.old}
     answer = []
     for one in given:

@@ -23,7 +23,7 @@ from tests.refinement.simulated import (
     f1,
     found,
     noisy,
-    played,
+    play_round,
     truth,
     untrained,
 )
@@ -52,8 +52,8 @@ def judged(world: Any, done: Round, audited: int = AUDITED) -> Decision:
 
 
 def test_a_good_student_improves_labels_in_every_round_and_is_accepted(world: Any, labels: Labels) -> None:
-    first = played(labels, Oracle(world))
-    second = played(first.after, Oracle(world, seed=1))
+    first = play_round(labels, Oracle(world))
+    second = play_round(first.after, Oracle(world, seed=1))
     scores = [f1(world, some) for some in (labels, first.after, second.after)]
     assert 0.58 < scores[0] < 0.68
     assert scores[1] > scores[0] + 0.2
@@ -65,7 +65,7 @@ def test_a_good_student_improves_labels_in_every_round_and_is_accepted(world: An
 
 
 def test_an_untrained_student_would_drop_everything(world: Any, labels: Labels) -> None:
-    done = played(labels, untrained)
+    done = play_round(labels, untrained)
     decision = judged(world, done, 0)
     assert f1(world, done.after) == 0
     assert not decision.accepted
@@ -76,7 +76,7 @@ def test_an_untrained_student_would_drop_everything(world: Any, labels: Labels) 
 @pytest.mark.parametrize("kind", [Shuffled, UnderTrained])
 def test_a_student_that_does_damage_is_refused_without_any_audit_image(world: Any, labels: Labels, kind: Any) -> None:
     student: Student = kind(Oracle(world))
-    done = played(labels, student)
+    done = play_round(labels, student)
     decision = judged(world, done, 0)
     assert f1(world, done.after) < f1(world, labels) - 0.05
     assert not decision.accepted
@@ -85,7 +85,7 @@ def test_a_student_that_does_damage_is_refused_without_any_audit_image(world: An
 
 
 def test_only_labels_of_people_reveal_a_learned_bias(world: Any, biased: Labels) -> None:
-    done = played(biased, Oracle(world, confuse=CONFUSE))
+    done = play_round(biased, Oracle(world, confuse=CONFUSE))
     blind, seeing = judged(world, done, 0), judged(world, done)
     assert blind.accepted
     assert "BIAS IS UNGUARDED" in blind.alarms[0]
@@ -97,7 +97,7 @@ def test_only_labels_of_people_reveal_a_learned_bias(world: Any, biased: Labels)
 
 def test_the_same_student_only_improves_labels_if_confused_pairs_are_held(world: Any, biased: Labels) -> None:
     options = MergeOptions(keep_labels=held([["ball", "ring"], ["cross", "star"]]))
-    done = played(biased, Oracle(world, confuse=CONFUSE), options)
+    done = play_round(biased, Oracle(world, confuse=CONFUSE), options)
     assert judged(world, done).accepted
     assert f1(world, done.after) > f1(world, biased) + 0.1
     before, after = (named(world, found(some)) for some in (biased, done.after))

@@ -39,9 +39,7 @@ def test_grounded_phrases_count() -> None:
     fluent = proposed(likelihood=0.9, grounded=0.2)
     assert merge_texts([given(grounded=1.0)], [fluent]) == []
     assert len(merge_texts([given(grounded=0.1)], [fluent])) == 1
-    assert (
-        len(merge_texts([given(grounded=None)], [fluent])) == 1
-    )  # the old text has no parse: likelihood alone decides
+    assert len(merge_texts([given(grounded=None)], [fluent])) == 1  # the old text has no parse
 
 
 def test_a_likely_text_is_added_if_there_is_none() -> None:
