@@ -69,7 +69,7 @@ def weights_digest(path: str, pinned: str) -> str:
 
 
 def _read_table(url: str) -> bytes:
-    """Reads a json, which is small enough to be hashed for every plan; weights are not."""
+    """Reads a JSON file at a URL. Unlike weights it is small enough to be hashed each time."""
     try:
         return read_uri(url)
     except FileNotFoundError as error:

@@ -59,7 +59,7 @@ class Record:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Record:
-        """TypeError, KeyError or AttributeError if these are not the fields of a record."""
+        """The record from its JSON. TypeError, KeyError or AttributeError if these are not the fields of a record."""
         files = {part: File(**file) for part, file in fields["files"].items()}
         record = cls(**{**fields, "files": files})
         numbers = (record.shard, record.revision, *(number for file in files.values() for number in (file.rows,)))
@@ -129,7 +129,7 @@ class Commits:
                 yield self.record(shard, int(revision))
 
     def commit(self, record: Record) -> bool:
-        """Create the record. If another commit of this revision was first: False, and this one's files are removed."""
+        """Create the record and return True. If the revision has a record already, remove the files of this one."""
         name = f"{self.folder}/{record_name(record.shard, record.revision)}"
         if self.storage.create(name, record.to_json()):
             return True
@@ -174,7 +174,7 @@ class Commits:
         return answer
 
     def _named(self, shard: int, revision: int, suffix: str, there: Sequence[str]) -> list[str]:
-        """The file with this suffix in this folder that the record names; [] if it names none."""
+        """The files with this suffix in this folder that the record names."""
         files = self.record(shard, revision).files.values()
         named = [file.path for file in files if file.path.startswith(f"{self.folder}/")]
         named = [path for path in named if path.endswith(f".{suffix}")]
@@ -184,7 +184,7 @@ class Commits:
         return named
 
     def sweep(self) -> int:
-        """Remove data files that no record names. Only of committed shards: for others the record may yet come."""
+        """Remove data files of committed shards that no record names. Other shards may still be in progress."""
         removed = self.storage.sweep_temporaries(self.folder)
         names = self.storage.names(self.folder)
         records = set(self._records(names))
@@ -342,7 +342,7 @@ def check_holes(storage: Storage, folder: str, revisions: npt.NDArray[np.int32])
 
 
 def check_tail(storage: Storage, folder: str, size: int, other: str, size_of_other: int) -> None:
-    """DamageError if `other` has more shards than `folder`, which is listed again: another run may have added some."""
+    """DamageError if `other` has more shards than `folder`, also after listing `folder` again."""
     if size_of_other > size and size_of_other > (now := len(Commits(storage, folder).revisions())):
         name = f"{folder}/{record_name(now, 0)}"
         raise DamageError(f"'{name}' is gone, but '{other}' has answers for it: {advice_on(storage, name)}")

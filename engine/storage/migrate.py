@@ -1,4 +1,4 @@
-"""Reading what an earlier engine wrote: files keep the columns of their version, and what they lack is filled in.
+"""Reads files of earlier schema versions: columns that they lack are filled in.
 
 To add a column or a field of an annotation: add it to its schema in engine/schema.py and raise SCHEMA_VERSION. Older
 files then read as null where the field may be null, else as empty ('', 0, no elements); another value is a line of
@@ -45,7 +45,7 @@ def has_older_files(header: Mapping[str, Any]) -> bool:
 
 
 def raised(header: Mapping[str, Any]) -> dict[str, Any]:
-    """The header once this engine writes into the data set: an earlier engine would not know the new columns."""
+    """The header with today's schema version and the oldest version of its files, for a data set that is written to."""
     if header[_VERSION] == schema.SCHEMA_VERSION:
         return dict(header)
     return {**header, _VERSION: schema.SCHEMA_VERSION, _OLDEST: header.get(_OLDEST, header[_VERSION])}
@@ -79,7 +79,7 @@ def completed(table: pa.Table, wanted: pa.Schema) -> pa.Table:
 
 
 def _schema_of(path: str, found: pa.Schema) -> pa.Schema | None:
-    """By the folder, and for the answers of nodes by their columns; None for tables that only their writer reads."""
+    """The schema by the folder, or by the columns for answers of nodes. None for tables without a version."""
     folder, _, name = path.partition("/")
     if name.endswith(".changes"):
         return schema.CHANGES
@@ -97,7 +97,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _with_fields(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The values with the fields of structs that they lack, at any depth."""
+    """The values with all fields that their structs lack, at any depth."""
     if array.type == kind:
         return array
     if pa.types.is_list(kind):
@@ -117,7 +117,7 @@ def _with_fields(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _filled(field: pa.Field, rows: int) -> pa.Array:
-    """What a column reads as in files that lack it."""
+    """The values of a column that a file lacks."""
     if field.nullable:
         return pa.nulls(rows, field.type)
     if pa.types.is_list(field.type):
