@@ -67,7 +67,7 @@ class Claim:
 @dataclass(frozen=True, slots=True)
 class Thing:
     label: str
-    box: Box  # as shares of the photo
+    box: Box  # in shares of the sides of the photo
     crowd: bool
 
 

@@ -205,7 +205,7 @@ def _coco_tracebacks(trial: Trial) -> None:
             trial.wrong.append(f"{path} = {value!r}: no account")
 
 
-# Where in a COCO json, and the odd value found there; each alone.
+# {path in a COCO json: an odd value}, tried one by one.
 _ODD: tuple[tuple[tuple[str | int, ...], Any], ...] = (
     (("annotations", 0, "bbox"), [None, 1, 2, 3]),
     (("annotations", 0, "bbox"), {"x": 1, "y": 2, "w": 3, "h": 4}),
@@ -259,7 +259,7 @@ def _heic(trial: Trial) -> None:
         trial.wrong.append("a release of no image took the name v1")
     from tests.runs import draw_photos
 
-    draw_photos(trial.folder / "photos", 24)  # so that the four are less than run.max_failed_share of all
+    draw_photos(trial.folder / "photos", 24)  # so that four failures stay below run.max_failed_share
     done = trial.run()
     trial.expect_output(done, r"release releases/v1: 24 images")
 

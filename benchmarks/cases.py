@@ -44,7 +44,7 @@ def attempt(case: Path, runner: str) -> list[str]:
             trial.wrong.append(f"the check ended with {type(error).__name__}: {error}")
         for path in Path(scratch).rglob("*"):
             if path.is_dir():
-                path.chmod(0o700)  # case 19 takes permissions away
+                path.chmod(0o700)  # case 19 removes permissions
         return trial.wrong
 
 

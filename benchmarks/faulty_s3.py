@@ -32,10 +32,10 @@ class Faults:
 
     seed: int
     slow_s: float = 0.03
-    share: float = 0.1  # of requests that begin a fault; each conditional put loses its answer once
+    share: float = 0.1  # share of requests that start a fault; the response of each conditional put is lost once
     counts: Counter[str] = field(default_factory=Counter)
     _lost: set[str] = field(default_factory=set)
-    burst: int = 0  # so many error answers come next
+    burst: int = 0  # errors still to answer in the current burst
     _dice: random.Random = field(default_factory=random.Random)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -73,7 +73,7 @@ def faulty_s3(faults: Faults) -> Iterator[tuple[dict[str, str], dict[str, str]]]
 
     from moto.server import ThreadedMotoServer
 
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request otherwise
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # otherwise it logs each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

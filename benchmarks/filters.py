@@ -125,7 +125,7 @@ def _words(words: list[str], codes: Ints) -> pa.Array:
 
 def _regions(place: Ints, random: np.random.Generator) -> pa.StructArray:
     n = len(place)
-    # Three things an image, each seen by several detectors: the boxes overlap as they do in life.
+    # Three objects in each image, each found by several detectors, so that boxes overlap realistically.
     things = place % 3
     middle = np.column_stack([150.0 + 170 * things, 180.0 + 90 * things]) + random.normal(0, 6, (n, 2))
     size = (70.0 + 60 * things)[:, None] * random.lognormal(0, 0.15, (n, 2))
@@ -220,7 +220,7 @@ def main() -> None:
         folder = Path(scratch)
         simulate(folder, given.regions)
         rewritten, judged = np.inf, np.inf
-        for _ in range(given.rounds):  # in turns, so that a busy machine is unfair to both
+        for _ in range(given.rounds):  # in turns, so that other load affects both
             rewritten = min(rewritten, seconds(lambda: rewrite(folder)))
             judged = min(judged, seconds(lambda: filtered(folder)))
         print(f"regions: {filtered(folder)}")

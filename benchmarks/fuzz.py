@@ -29,7 +29,7 @@ from benchmarks.fuzz_recipes import write_recipe
 from benchmarks.fuzz_worker import Worker
 
 COUNTS = {"images": 500, "tars": 100, "parquet": 100, "coco": 100, "recipes": 100}
-A_SET = 25  # images a data set
+A_SET = 25  # images in a data set
 MEMORY = 4 << 30
 _INPUTS = re.compile(r"^inputs +([\d,]+) = (.*?) +\((adds up|DOES NOT)", re.MULTILINE)
 
@@ -39,7 +39,7 @@ class Row:
     """The results of one kind."""
 
     tried: int = 0
-    refused: int = 0  # with a sentence
+    refused: int = 0  # ended with an error message
     accounted: int = 0
     faults: list[str] = field(default_factory=list)
 
@@ -53,7 +53,7 @@ class Item:
     holds: int = 0  # inputs that must be listed, unless the engine reports why not
     exact: bool = False
     labels: int = 0  # annotations that must be stored, unless the engine reports why not
-    dry: bool = False  # a dry run comes first
+    dry: bool = False  # whether to make a dry run first
     more: tuple[str, ...] = ()
 
 

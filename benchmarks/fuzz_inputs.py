@@ -69,7 +69,7 @@ def mutated_image(dice: random.Random) -> tuple[str, bytes]:
     if ending == "png" and dice.random() < 0.3:
         return ending, _sized_png(data, dice)
     if dice.random() < 0.1:
-        return dice.choice(seeds())[0], data  # called like another format
+        return dice.choice(seeds())[0], data  # with the extension of another format
     return ending, damaged(data, dice, dice.choice(seeds())[1])
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from benchmarks.commands import HANGS_AFTER_S, REPO, Done
 
-RENEWED_AFTER = 50  # commands
+RENEWED_AFTER = 50  # commands, then a new process is started
 
 
 class Worker:
@@ -35,7 +35,7 @@ class Worker:
 
         self._commands += 1
         if self._commands % RENEWED_AFTER == 0:
-            self.close()  # a user's command has a process of its own; what many leave behind is no fault
+            self.close()  # each command of a user has its own process, so what many leave behind is no fault
         process = self._process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -92,7 +92,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library writes past Python is no answer
+    os.dup2(2, 1)  # keeps the direct output of libraries away from the answers
     for line in sys.stdin:
         answers.write(json.dumps(_answer(json.loads(line))) + "\n")
         answers.flush()

@@ -33,7 +33,7 @@ from pipelines.recipe import Recipe, parse_recipe
 Clock = Callable[[], float]
 Read = Callable[[Path], Iterator[bytes]]
 
-A_CONTAINER = 1000  # images a tar, or a Parquet file
+A_CONTAINER = 1000  # images in a tar or a Parquet file
 
 
 def recipe_of(dataset: Path, source: dict[str, str]) -> Recipe:

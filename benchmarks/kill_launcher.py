@@ -43,7 +43,7 @@ class Killer:
         answer = change(storage, name, *rest)
         if self.when == "later":
             threading.Timer(random.Random(self.at).uniform(0, 0.3), self.kill).start()
-        else:  # a removal has no inside
+        else:  # a removal cannot be interrupted inside
             self.kill()
         return answer
 

@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks.commands import Done, command
 from benchmarks.kill_launcher import WHENS
 
-# Which stage writes what: the first folder of a file's name.
+# {stage: the top folders that it writes}
 STAGES: dict[str, tuple[str, ...]] = {
     "ingest": ("inputs", "probe"),
     "placing": ("splits", "images", "labels", "truth", "placed"),
@@ -43,7 +43,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 }
 REFINED = ("training", "proposing", "merging")
 RUN, FIT = ("run", "--runner", "local"), ("eval", "--fit")
-LONGEST = 300.0  # seconds of a command
+LONGEST = 300.0  # seconds that a command may take
 
 
 def recipe(rounds: int) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def attempt(
     at, when = dice.choice(start.changes), WHENS[number % len(WHENS)]
     done, changes = launch(scratch, at, when, start.arguments)
     moment = f"{when} change {at}, {changes[-1] if changes else 'none'}"
-    if done.code not in (0, -signal.SIGKILL):  # 0: it ended before its moment came
+    if done.code not in (0, -signal.SIGKILL):  # 0: it ended before it was to be killed
         return moment, [f"the killed run ended with {done.code}: {done.text[-300:]}"]
     again = command(*start.arguments, cwd=scratch, hangs_after=LONGEST)
     wrong = again.faults()

@@ -24,7 +24,7 @@ from engine.schema import Region, Sample
 from specialists.masks.grabcut import Grabcut
 from specialists.masks.salient_masks import SalientMasks
 
-MOST = 1000  # masks an image
+MOST = 1000  # masks in an image
 FLOOR = 0.55  # the default of min_quality
 Floats = npt.NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 JPEG_START = b"\xff\xd8"
-DISTINCT = 200  # so many are drawn, the rest are copies
+DISTINCT = 200  # photos drawn; the others are copies
 
 
 def drawn(folder: Path, count: int, *, width: int = 640, height: int = 480) -> None:

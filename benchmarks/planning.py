@@ -29,7 +29,7 @@ from pipelines.ingest.header import open_dataset
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.stages.state import annotators
 
-LINKS = 30_000  # names one file may have; file systems stop at 65,000
+LINKS = 30_000  # hard links to one file; file systems allow up to 65,000
 DETECTORS = 4
 
 

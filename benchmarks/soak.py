@@ -52,7 +52,7 @@ def write_recipes(scratch: Path, photos: int, slow: float) -> dict[str, Path]:
     }
     made = {}
     for name in ("peace", "soak"):
-        # A worker killed while it loads counts as one that cannot start, so a kill may end a run: it is given again.
+        # A worker killed while it loads counts as failing to start, which may end the run; the command is run again.
         data = recipe_data(scratch / name, scratch / "photos", {}, annotate=nodes)
         data["ingest"]["shard_size"] = 10
         made[name] = write_recipe(scratch / f"{name}.yaml", data)
@@ -74,7 +74,7 @@ def soak(recipe: Path, dataset: Path, kills: int, longest: float, dice: random.R
         finally:
             end(run)
         if finished(dataset) and tally.drivers + tally.workers < kills:
-            begin_again(dataset)  # nothing is left to disturb
+            begin_again(dataset)  # the run had finished
     return tally
 
 

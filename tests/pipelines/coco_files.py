@@ -1,4 +1,4 @@
-"""A COCO json of one image and one category, and what others a test is about."""
+"""Writes a COCO json with one image and one category, and whatever else a test needs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAN, INF = float("nan"), float("inf")
 def coco(
     root: Path, annotations: Sequence[Any], *, images: Sequence[Any] = (), categories: Sequence[Any] = (), **image: Any
 ) -> CocoJson:
-    """One image of 12 x 8 pixels and one category, besides others."""
+    """A source with one image of 12 x 8 pixels and one category, and the given rows."""
     licences = image.pop("licenses", [{"id": 4, "name": "CC BY 2.0"}])
     content = {
         "licenses": licences,
