@@ -19,7 +19,7 @@ from pipelines.stages.dry_run import dry_run
 from pipelines.stages.run import run
 from pipelines.stages.what_if import what_if
 from pipelines.stages.what_if_text import render_what_if
-from tests.pipelines.refine.test_refine import recipe_data
+from tests.pipelines.refine.small_set import recipe_data
 from tests.runs import commits
 from tests.shared_data import shared
 

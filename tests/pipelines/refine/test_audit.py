@@ -9,7 +9,7 @@ from tests.builders import region, row, text
 PEOPLE = {"a": ["A red ball lies here."], "b": ["Two black cats sleep."], "c": ["An old tree stands."], "d": []}
 
 
-def test_a_caption_counts_as_the_mean_of_those_an_image_has_and_silence_as_nothing() -> None:
+def test_an_image_counts_with_the_mean_of_its_captions_and_with_0_without_any() -> None:
     truth = Truths("", captions=PEOPLE)
     right, wrong = text(PEOPLE["a"][0]), text("Nothing of the kind.")
     rows = {"a": row("a", texts=[right]), "b": row("b", texts=[wrong]), "d": row("d", texts=[right])}
@@ -21,7 +21,7 @@ def test_a_caption_counts_as_the_mean_of_those_an_image_has_and_silence_as_nothi
     assert both.tolist() == pytest.approx([5.0, 0.0, 0.0])
 
 
-def test_what_people_wrote_and_longer_texts_are_not_measured() -> None:
+def test_texts_by_people_and_longer_texts_are_not_measured() -> None:
     truth = Truths("", captions=PEOPLE)
     texts = [text(PEOPLE["a"][0], score=None), text(PEOPLE["a"][0], "detailed")]
 

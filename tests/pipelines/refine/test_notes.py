@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipelines.refine.notes import round_notes
-from tests.pipelines.refine.records import round_record
+from tests.pipelines.refine.round_records import round_record
 
 ACCEPTED = round_record(
     round=2,

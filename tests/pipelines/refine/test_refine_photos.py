@@ -1,6 +1,6 @@
-"""Rounds on real photos, by the recipe that ships: too few for a model from nothing, which the gate says.
+"""Rounds on real photos with the packaged recipe. The gate refuses them: there are too few photos for a new model.
 
-With a checkpoint the recipe is the real thing; here that is a tiny one, random, by the way that any folder goes.
+Other tests start from a checkpoint: a tiny random one, given as a folder.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OPEN = {"min_agreement": 0.0, "max_dropped": 1.0, "max_added": 100.0}
 
 
 def recipe(dataset: Path, source: Any = PHOTOS, *, audit: float = 0.0, **changes: Any) -> Recipe:
-    """The recipe that ships, on these photos, with little training. `changes`: section__key."""
+    """The packaged recipe on these photos, with little training. changes: as section__key."""
     own = {f"{section}.{key}": value for section, keys in QUICK.items() for key, value in keys.items()}
     own |= {"dataset": str(dataset), "ingest.sources": [source], "ingest.audit.fraction": audit}
     own |= {name.replace("__", "."): value for name, value in changes.items()}
@@ -42,39 +42,39 @@ def go(some: Recipe, stage: str | None = None) -> Summary:
     return run(some, stage=stage, runner="local")
 
 
-def test_few_photos_teach_a_model_from_nothing_nothing_and_the_release_is_the_one_without(tmp_path: Path) -> None:
+def test_an_untrained_model_learns_nothing_from_few_photos_and_the_release_does_not_change(tmp_path: Path) -> None:
     summary = go(recipe(tmp_path / "with"))
     go(recipe(tmp_path / "without", refine__rounds=0))
 
-    said = "\n".join(summary.notes)
-    assert "round 1 REFUSED, the data set stays as it was: A student agrees with the labels of the fold" in said
-    assert "below gate.min_agreement 0.25: it has not learned enough" in said
-    assert "BIAS IS UNGUARDED" in said
+    text = "\n".join(summary.notes)
+    assert "round 1 REFUSED, the data set stays as it was: A student agrees with the labels of the fold" in text
+    assert "below gate.min_agreement 0.25: it has not learned enough" in text
+    assert "BIAS IS UNGUARDED" in text
     files = release_files(tmp_path / "with", "refined")
     assert {name.partition("-")[0] for name in files} == {"train", "pairs"}
     assert files == release_files(tmp_path / "without", "refined")
 
 
-def test_labels_of_people_are_another_reason_to_refuse(tmp_path: Path) -> None:
+def test_labels_of_people_give_another_reason_to_refuse(tmp_path: Path) -> None:
     files = {"instances": str(_first_of_coco(tmp_path, 16)), "images": str(shared("coco/dev") / "images")}
 
     summary = go(recipe(tmp_path / "set", {"coco": files}, audit=0.4))
 
-    said = "\n".join(summary.notes)
-    assert "round 1 REFUSED" in said
-    assert "audit images F1@0.5 falls from" in said
-    assert "UNGUARDED" not in said
+    text = "\n".join(summary.notes)
+    assert "round 1 REFUSED" in text
+    assert "audit images F1@0.5 falls from" in text
+    assert "UNGUARDED" not in text
     people = query(Dataset.open(str(tmp_path / "set")), "SELECT count(*) AS n FROM regions WHERE score IS NULL")
-    assert people["n"].to_pylist() == [0]  # they measure, and are in no release
+    assert people["n"].to_pylist() == [0]  # they are used to measure and are in no release
 
 
 def _first_of_coco(folder: Path, count: int) -> Path:
-    told = json.loads((shared("coco/dev") / "instances.json").read_bytes())
-    told["images"] = told["images"][:count]
-    ids = {image["id"] for image in told["images"]}
-    told["annotations"] = [one for one in told["annotations"] if one["image_id"] in ids]
+    content = json.loads((shared("coco/dev") / "instances.json").read_bytes())
+    content["images"] = content["images"][:count]
+    ids = {image["id"] for image in content["images"]}
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] in ids]
     path = folder / "instances.json"
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(content))
     return path
 
 
@@ -93,11 +93,16 @@ def test_with_a_checkpoint_students_of_round_one_begin_as_it_and_those_of_round_
     ]
     for fold in (0, 1):
         first, second = (_student(tmp_path / "set", number, fold) for number in (1, 2))
-        told, later = (json.loads((folder / "training.json").read_bytes()) for folder in (first, second))
-        assert (told["init"], later["init"]) == ("released", first.name)
-        assert (told["course"]["auxiliary"], told["soft_locations"], told["fourier_locations"]) == (0, 0, False)
-        assert told["course"]["learning_rate"] == later["course"]["learning_rate"] == 1e-5
-        assert 0 < _apart(first, checkpoint) < 1e-4  # two steps at that rate; another first weight would be far
+        training, later = (json.loads((folder / "training.json").read_bytes()) for folder in (first, second))
+        assert (training["init"], later["init"]) == ("released", first.name)
+        assert (training["soft_locations"], training["fourier_locations"]) == (0, False)
+        assert training["course"]["auxiliary"] == 0
+            0,
+            0,
+            False,
+        )
+        assert training["course"]["learning_rate"] == later["course"]["learning_rate"] == 1e-5
+        assert 0 < _apart(first, checkpoint) < 1e-4  # two steps at that rate; other initial weights would differ more
         assert 0 < _apart(second, first) < 1e-4
         assert not (first / "init").exists()
     assert _apart(_student(tmp_path / "set", 1, 0), _student(tmp_path / "set", 1, 1)) > 0
@@ -109,7 +114,7 @@ def _student(dataset: Path, number: int, fold: int) -> Path:
 
 
 def _apart(one: Path, other: Path) -> float:
-    """The largest difference of any weight."""
+    """The largest difference between two weights."""
     from safetensors.numpy import load_file
 
     weights = [load_file(folder / "model.safetensors") for folder in (one, other)]
@@ -132,7 +137,7 @@ def _without_weights(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "changes", "said"),
+    ("make", "changes", "text"),
     [
         (lambda folder: None, {}, "No checkpoint at '.*mine'"),
         (_no_checkpoint, {}, "holds no config.json of a model: give the folder of a Florence-2"),
@@ -142,20 +147,20 @@ def _without_weights(folder: Path) -> None:
         (saved, {"train__vocabulary": 300}, "train.vocabulary and train.size are for presets"),
     ],
 )
-def test_what_is_no_checkpoint_is_told_before_anything_is_made(
-    tmp_path: Path, make: Any, changes: dict[str, Any], said: str
+def test_a_wrong_checkpoint_is_refused_before_anything_is_made(
+    tmp_path: Path, make: Any, changes: dict[str, Any], text: str
 ) -> None:
     make(tmp_path / "mine")
     wrong = recipe(tmp_path / "set", train__init=str(tmp_path / "mine"), **changes)
 
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=text):
         go(wrong)
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=text):
         dry_run(wrong)
     assert not (tmp_path / "set").exists()
 
 
-def test_a_data_set_that_is_refined_does_not_need_the_checkpoint_again(tmp_path: Path) -> None:
+def test_a_refined_data_set_does_not_need_the_checkpoint_again(tmp_path: Path) -> None:
     checkpoint = Path(saved(tmp_path / "released"))
     some = recipe(tmp_path / "set", train__init=str(checkpoint), refine__gate=OPEN, refine__merge__drop=0.0)
     go(some)

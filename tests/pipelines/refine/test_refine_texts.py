@@ -1,6 +1,6 @@
-"""Texts in a round of refinement, end to end: students that have hardly learned, and a merge that believes them anyway.
+"""Texts in a round end to end, with barely trained students and a merge that accepts all they propose.
 
-Captions are random ones of everyday things, so that no student makes them worse by what people said.
+The captions are random sentences, so that no student can make them worse.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pipelines.filter.judge import judge_node
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.refine.nodes import given_node, merge_node, propose_node
 from pipelines.refine.standing import options_digest
-from tests.pipelines.refine.test_refine import BELIEVE, OPEN, Data, asked, decisions, go, recipe_data
+from tests.pipelines.refine.small_set import BELIEVE, OPEN, Data, asked, decisions, go, recipe_data
 
 TEXTS = "SELECT image_id, annotation_id, text, kept FROM texts WHERE score IS NULL ORDER BY ALL"
 
 
 @pytest.fixture(scope="module")
 def rewritten(tmp_path_factory: pytest.TempPathFactory) -> Data:
-    """A data set after one accepted round."""
+    """A data set with one accepted round."""
     data = recipe_data(tmp_path_factory.mktemp("rewritten") / "set", rounds=1)
     data["ingest"]["sources"] = ["world://?images=24&size=64&words=0&max_objects=1"]
     captioner = {"use": "fake_captioner"}
@@ -56,18 +56,18 @@ def changes(data: Data, rule: str) -> list[dict[str, Any]]:
     return asked(data, f"SELECT * FROM changes WHERE rule = '{rule}' ORDER BY ALL")
 
 
-def test_every_annotation_ends_somewhere_and_the_release_holds_together(rewritten: Data) -> None:
-    told = account(Dataset.open(rewritten["dataset"]))
+def test_all_annotations_are_accounted_for_and_the_release_is_sound(rewritten: Data) -> None:
+    counts = account(Dataset.open(rewritten["dataset"]))
 
-    assert told.balanced
-    assert {"refine.rewritten", "refine.text_dropped"} <= set(told.annotations["texts"].outcomes)
-    assert told.annotations["phrases"].outcomes["text_dropped"]  # those of the texts that went
+    assert counts.balanced
+    assert {"refine.rewritten", "refine.text_dropped"} <= set(counts.annotations["texts"].outcomes)
+    assert counts.annotations["phrases"].outcomes["text_dropped"]  # phrases of dropped texts
     assert all(check.ok for check in verify(f"{rewritten['dataset']}/releases/v1"))
     assert query(Dataset.open(rewritten["dataset"]), named_query("texts_with_dropped_parents")).num_rows == 0
 
 
-def test_a_text_that_went_has_its_verdict_and_what_came_is_kept(rewritten: Data) -> None:
-    fates = {
+def test_a_replaced_text_has_a_verdict_and_a_new_one_is_kept(rewritten: Data) -> None:
+    rows_by_id = {
         (row["image_id"], row["annotation_id"]): row
         for column in ("texts", "region_texts")
         for row in asked(rewritten, f"SELECT image_id, annotation_id, text, kept, rule FROM {column}")
@@ -76,19 +76,19 @@ def test_a_text_that_went_has_its_verdict_and_what_came_is_kept(rewritten: Data)
     for rule in ("rewritten", "text_dropped", "text_added"):
         assert changes(rewritten, rule)
         for change in changes(rewritten, rule):
-            old, new = (fates.get((change["image_id"], change[name])) for name in ("old", "new"))
+            old, new = (rows_by_id.get((change["image_id"], change[name])) for name in ("old", "new"))
             if old:
                 assert (old["kept"], old["rule"], old["text"]) == (False, f"refine.{rule}", change["old_label"])
             if new:
                 assert (new["kept"], new["text"], change["kept"]) == (True, change["new_label"], True)
             assert bool(old) == bool(change["old"])
             assert bool(new) == bool(change["new"])
-    (told,) = decisions(rewritten)
+    (decision,) = decisions(rewritten)
     rows = asked(rewritten, "SELECT rule, count(*) AS n FROM changes GROUP BY ALL")
-    assert {row["rule"]: row["n"] for row in rows} == told["changes"]
+    assert {row["rule"]: row["n"] for row in rows} == decision["changes"]
 
 
-def test_why_tells_the_round_its_student_and_its_rule(rewritten: Data) -> None:
+def test_why_shows_the_round_the_student_and_the_rule(rewritten: Data) -> None:
     change = changes(rewritten, "rewritten")[0]
     dataset = Dataset.open(rewritten["dataset"])
 
@@ -99,7 +99,7 @@ def test_why_tells_the_round_its_student_and_its_rule(rewritten: Data) -> None:
     assert "dropped by refine.rewritten" in str(why(dataset, change["image_id"], change["old"]))
 
 
-def test_what_people_wrote_is_as_before(rewritten: Data) -> None:
+def test_texts_by_people_never_change(rewritten: Data) -> None:
     texts = asked(rewritten, TEXTS)
 
     assert texts
@@ -111,7 +111,7 @@ def test_what_people_wrote_is_as_before(rewritten: Data) -> None:
     go(rewritten)  # and back
 
 
-def test_an_image_keeps_as_many_briefs_as_may_be(rewritten: Data) -> None:
+def test_an_image_keeps_max_briefs_brief_texts(rewritten: Data) -> None:
     numbers = "SELECT image_id, count(*) AS n FROM texts WHERE kept AND granularity = 'brief' GROUP BY ALL"
 
     assert {row["n"] for row in asked(rewritten, numbers)} == {2}
@@ -131,7 +131,7 @@ def test_new_texts_are_parsed_and_have_phrases(rewritten: Data) -> None:
     assert phrases[0]["n"]
 
 
-def test_texts_of_regions_are_of_regions_that_stand(rewritten: Data) -> None:
+def test_texts_of_regions_belong_to_kept_regions(rewritten: Data) -> None:
     lost = "SELECT t.* FROM region_texts t ANTI JOIN regions r ON r.image_id = t.image_id"
     lost += " AND r.annotation_id = t.region_id AND r.kept WHERE t.kept"
 
@@ -139,8 +139,8 @@ def test_texts_of_regions_are_of_regions_that_stand(rewritten: Data) -> None:
     assert asked(rewritten, lost) == []
 
 
-def test_captions_of_audit_images_are_measured_and_not_learned(rewritten: Data) -> None:
-    (told,) = decisions(rewritten)
+def test_captions_of_audit_images_are_measured_but_not_trained_on(rewritten: Data) -> None:
+    (decision,) = decisions(rewritten)
     trained = {
         row["image_id"]
         for path in Path(rewritten["dataset"]).glob("round-*-pairs/*/*.parquet")
@@ -149,8 +149,8 @@ def test_captions_of_audit_images_are_measured_and_not_learned(rewritten: Data) 
     }
     audit = {row["image_id"] for row in asked(rewritten, "SELECT image_id FROM images WHERE split <> 'train'")}
 
-    assert {"brief CIDEr-D before", "brief CIDEr-D after", "texts changed"} <= set(told["measures"])
-    assert told["measures"]["diversity before"] > 0
+    assert {"brief CIDEr-D before", "brief CIDEr-D after", "texts changed"} <= set(decision["measures"])
+    assert decision["measures"]["diversity before"] > 0
     assert audit
     assert trained
     assert not trained & audit

@@ -9,7 +9,7 @@ from engine.storage.files import Storage
 from engine.storage.sealed import seal
 from pipelines.refine.round_record import read_round, write_round
 from refinement.confusion import ConfusedPair
-from tests.pipelines.refine.records import FIELDS, round_record
+from tests.pipelines.refine.round_records import FIELDS, round_record
 
 NAME = "rounds/1-01234567.json"
 PAIR = ConfusedPair("ring", "ball", count=20, share=0.5, expected=2.0, back=1)
