@@ -97,10 +97,6 @@ def test_with_a_checkpoint_students_of_round_one_begin_as_it_and_those_of_round_
         assert (training["init"], later["init"]) == ("released", first.name)
         assert (training["soft_locations"], training["fourier_locations"]) == (0, False)
         assert training["course"]["auxiliary"] == 0
-            0,
-            0,
-            False,
-        )
         assert training["course"]["learning_rate"] == later["course"]["learning_rate"] == 1e-5
         assert 0 < _apart(first, checkpoint) < 1e-4  # two steps at that rate; other initial weights would differ more
         assert 0 < _apart(second, first) < 1e-4
