@@ -16,7 +16,7 @@ _DIGITS = 8  # hex digits at the end of the id
 
 
 def fold_of(image_id: str, folds: int) -> int:
-    """0 to folds - 1. ValueError for an id that does not end in eight hex digits."""
+    """The fold of an image, 0 to folds - 1. ValueError if the id does not end in eight hex digits."""
     if folds < 1:
         raise ConfigError(
             f"refine.folds is {folds}, expected 1 or more: give 2, or 1 to let a student judge its own images."
@@ -25,5 +25,5 @@ def fold_of(image_id: str, folds: int) -> int:
 
 
 def folds_of(image_ids: Iterable[str], folds: int) -> npt.NDArray[np.int64]:
-    """`fold_of` each id, same order."""
+    """The fold of each image, in the same order."""
     return np.fromiter((fold_of(image_id, folds) for image_id in image_ids), np.int64)

@@ -19,7 +19,7 @@ from refinement.measures import OF_TEXTS, Audit, Counted, changed_share
 
 @dataclass(frozen=True, slots=True)
 class GateOptions:
-    """Caps are shares of the kept regions that are not by people.
+    """The limits of the gate. Caps are shares of the kept regions that are not by people.
 
     In the refinement study, the first round of a good student had agreement .44 and, of 4966 boxes, dropped .18,
     relabelled .08 and added .30; its second round, of 5600, dropped .02, relabelled .05 and added .11. An under-trained
@@ -87,7 +87,7 @@ class RoundMeasures:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """reasons: sentences on why the round is refused. alarms: sentences on what a person should check.
+    """The answer of the gate. reasons: why the round is refused. alarms: what a person should check; all are sentences.
 
     measures: the numbers that were compared; None for one that does not exist.
     """
@@ -113,8 +113,8 @@ def judge_round(measures: RoundMeasures, options: GateOptions | None = None) -> 
         reasons += judge.reasons()
         alarms += judge.alarms()
     alarms += [*_shares_moved(measures, options), *_variety(measures, options, numbers)]
-    known = {name: value if np.isfinite(value) else None for name, value in numbers.items()}
-    return Decision(not reasons, reasons, alarms, known)
+    measured = {name: value if np.isfinite(value) else None for name, value in numbers.items()}
+    return Decision(not reasons, reasons, alarms, measured)
 
 
 def _has_learned(measures: RoundMeasures, options: GateOptions, numbers: dict[str, float]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from model.evaluate.matching import box_overlaps
 def paired(
     first: Sequence[Box], second: Sequence[Box], labels: tuple[Sequence[str], Sequence[str]], *, iou: float
 ) -> dict[int, int]:
-    """{row of first: row of second} for the pairs with an IoU of at least `iou`.
+    """Returns {row of first: row of second} for the pairs with an IoU of at least `iou`.
 
     Ties: pairs with the same label first, then by row in `first` and in `second`. Sort both lists, and the result does
     not depend on the order of the input.

@@ -72,7 +72,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """value, threshold: the numbers that the rule compared.
+    """A change of one region. value, threshold: the numbers that the rule compared.
 
     old: id of the given region, '' if one is added. new: its replacement, None if it is dropped. by: id of the
     student's box. into: id of the given region that a duplicate overlaps.

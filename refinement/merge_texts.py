@@ -47,7 +47,7 @@ class ProposedText:
 
 @dataclass(frozen=True, slots=True)
 class TextChange:
-    """value, threshold: the numbers that the rule compared. new: the student's text. by: its id.
+    """A change of one text. value, threshold: the numbers that the rule compared. new: the student's text. by: its id.
 
     rewritten    value: score of the new text.                threshold: score of the old one plus options.text_margin
     added        value: likelihood or grounded share, the     threshold: options.add
@@ -133,7 +133,7 @@ def _competed(
 
 
 def _add_score(one: ProposedText) -> float:
-    """0 to 1. A fluent text whose phrases name no region must not be added, so the smaller number counts."""
+    """The smaller one of likelihood and grounded share, so that fluent texts about other images are not added."""
     return min(math.exp(one.mean_log_prob), 1.0 if one.grounded is None else one.grounded)
 
 

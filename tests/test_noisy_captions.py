@@ -25,8 +25,8 @@ def test_without_errors_it_says_what_was_drawn_and_with_them_a_part_of_it() -> N
     true = [facts(next(t.text for t in one.truth.texts if t.granularity == "brief")) for _, one in drawn]
 
     def right(captioner: NoisyCaptions) -> float:
-        said = [facts(answer.texts[0].text) for answer in captioner.annotate(samples)]
-        return sum(a == b for a, b in zip(said, true, strict=True)) / len(true)
+        counted = [facts(answer.texts[0].text) for answer in captioner.annotate(samples)]
+        return sum(a == b for a, b in zip(counted, true, strict=True)) / len(true)
 
     assert right(NoisyCaptions(miss=0, flip=0, invented=0)) == 1.0
     assert 0.2 < right(NoisyCaptions()) < 0.7

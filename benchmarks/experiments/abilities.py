@@ -50,8 +50,10 @@ def _with_truth(answers: Answers, task: str) -> list[tuple[ParsedTarget, ParsedT
         for pair in made.pairs:
             questions.append(make_question(number, task, input_of(task, pair.prompt)))
             due.append(parsed(task, pair.target, width=SIZE, height=SIZE))
-    said = predict(answers.florence, answers.images, questions, batch_size=64, max_new_tokens=120, location="median")
-    return [(one.parsed, true) for one, true in zip(said, due, strict=True)]
+    predictions = predict(
+        answers.florence, answers.images, questions, batch_size=64, max_new_tokens=120, location="median"
+    )
+    return [(one.parsed, true) for one, true in zip(predictions, due, strict=True)]
 
 
 def _iou(found: Sequence[ParsedRegion], true: Sequence[ParsedRegion]) -> float:

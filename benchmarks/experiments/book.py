@@ -24,7 +24,7 @@ Table = dict[str, dict[str, Any]]  # {row: {column: value}}
 
 @dataclass(slots=True)
 class Outcome:
-    """tables: {title: {row: {column: value}}}. notes: sentences, such as the decisions of the gate."""
+    """What an experiment found. tables: {title: {row: {column: value}}}. notes: sentences, such as the gate's."""
 
     tables: dict[str, Table]
     notes: list[str] = field(default_factory=list)
@@ -32,8 +32,8 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """settings: everything that its figures depend on; `run` gets its folder and these. after: experiments whose models
-    it reads."""
+    """One experiment. settings: everything that its figures depend on. run: gets a folder and the settings. after: the
+    experiments whose models it reads."""
 
     name: str
     asks: str

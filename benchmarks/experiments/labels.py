@@ -102,7 +102,7 @@ def _detections(rows: Mapping[str, Any], wanted: set[str]) -> Boxes:
 
 
 def figures(truth: Mapping[str, TruthImage], found: Boxes, biased: Collection[str] = ()) -> Figures:
-    """labels right: the share of right labels among the objects that some box matches."""
+    """Counts and F1 of boxes. labels right: the share of right labels among the objects that some box matches."""
     objects = {name: image.objects for name, image in truth.items()}
     half, three = (agreement(objects, found, iou=iou) for iou in (0.5, 0.75))
     right, boxes, true = (int(column.sum()) for column in (half.right, half.found, half.labels))

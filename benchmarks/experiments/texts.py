@@ -68,8 +68,11 @@ def captions(recipe: Recipe) -> Table:
 
 
 def figures(truth: Texts, texts: Texts) -> dict[str, Any]:
-    """all facts right: the share of images whose first caption counts exactly the drawn objects. facts F1: of counted
-    objects. An image without a caption counts as 0."""
+    """Figures of captions.
+
+    all facts right: the share of images whose first caption counts exactly the drawn objects. facts F1: of counted
+    objects. An image without a caption counts as 0.
+    """
     first = {name: texts[name][0] for name in truth if texts.get(name)}
     right = wrong = missed = whole = 0
     for name, (true, *_) in truth.items():

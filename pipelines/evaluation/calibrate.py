@@ -20,7 +20,7 @@ from pipelines.evaluation.truth import Truths, audit_truth
 
 @dataclass(frozen=True, slots=True)
 class DetectorFit:
-    """boxes: how many the curve was fitted to. before, after: calibration error on these same boxes."""
+    """The fit of one detector. boxes: how many it was fitted to. before, after: calibration error on these boxes."""
 
     boxes: int
     before: float
@@ -29,9 +29,10 @@ class DetectorFit:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationFit:
-    """Printed as a table, with the recipe lines that use it. path: of the file. truth: what it was fitted to.
+    """A fitted calibration; prints as a table and the recipe lines that use it.
 
-    held_out: fused scores of images not fitted on; None with a single detector or too few labels for a fusion.
+    path: of the file. truth: fitted to this. held_out: fused scores of images not fitted on; None with a single
+    detector or too few labels for a fusion.
     """
 
     path: str

@@ -88,7 +88,7 @@ _Found = TypeVar("_Found")
 def _add(
     answer: Evaluation, part: str, of: str, measure: _Measure, count: int, images: int, names: Sequence[str] = ()
 ) -> None:
-    """count: the items measured. images: those with truth of this kind, from which resamples are drawn."""
+    """Adds figures. count: the items measured. images: the number with truth of this kind, which are resampled."""
     drawn = measure.resampled(resamples(images))
     for name in names or measure.figures:
         bounds = interval(drawn[name]) if name in drawn else (float("nan"), float("nan"))

@@ -30,7 +30,7 @@ class Figure:
 
 @dataclass(slots=True)
 class Evaluation:
-    """Printed as tables. human: images with human labels in the data set, which are part of what is measured.
+    """All figures; prints as tables. human: images whose human labels are among the measured annotations.
 
     curves: reliability of scores, by node. notes: labels that were left out, or that only one side has.
     """

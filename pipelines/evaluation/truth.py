@@ -51,7 +51,7 @@ class Truths:
     descriptions: dict[str, list[Described]] = field(default_factory=dict)
 
     def add(self, image_id: str, width: int, height: int, labels: Row, kinds: Collection[str] = KINDS) -> None:
-        """kinds: what people labelled in this image."""
+        """Adds the labels of an image. kinds: what people labelled in it."""
         if "objects" in kinds:
             self.objects[image_id] = TruthImage(width, height, [_truth(region) for region in _objects(labels)])
         if "captions" in kinds:
@@ -70,7 +70,7 @@ def _objects(labels: Row) -> list[Row]:
 
 
 def _captions(labels: Row) -> list[str]:
-    """Brief captions by people. Texts with a score come with the image from the web and are no truth."""
+    """Brief captions by people. Texts with a score came with the image from the web and do not count as truth."""
     texts = [text for text in labels["texts"] if text["score"] is None]
     return [text["text"] for text in texts if text["granularity"] == "brief"]
 
@@ -133,7 +133,7 @@ def audit_truth(dataset: Dataset, split: str) -> Truths:
 
 
 def _sources_by_kind(images: Iterable[tuple[Row, Row]]) -> dict[str, set[str]]:
-    """For each kind of label, the sources that have any: an image of theirs without one has none to find."""
+    """For each kind of label, the sources that have any. In their images, no label means that there is no object."""
     answer: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for row, labels in images:
         found = (_objects(labels), _captions(labels), _words(labels), _descriptions(labels))

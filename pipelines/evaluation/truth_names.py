@@ -41,7 +41,8 @@ class _Path:
 
 
 def match_names(names: Sequence[str], images: Iterable[Image]) -> Matched:
-    """images: rows with image_id and sources. A name with a longer common end takes an image from a shorter one."""
+    """Matches names to images, which are rows with image_id and sources. If two names match one image, the longer match
+    wins."""
     by_base, by_id = _index(images)
     answer, best = Matched(), dict[int, _Best]()
     claims: dict[Parts, list[tuple[int, int]]] = defaultdict(list)  # for each path: (length, index of the name)

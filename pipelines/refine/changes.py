@@ -27,7 +27,7 @@ DECIDED = pa.schema(
 
 @dataclass(slots=True)
 class Changes:
-    """round: the number of the round. decided: starts with what earlier rules dropped."""
+    """The changes and decisions of one shard. decided: must start with what earlier rules dropped."""
 
     round: int
     decided: list[Row]
@@ -42,7 +42,7 @@ class Changes:
         value: float,
         threshold: float | None,
     ) -> None:
-        """ids, labels: old and new; '' if there is none. Of a text the label is the text itself."""
+        """Records a change. ids, labels: (old, new), '' for none. The label of a text is the text itself."""
         row = {"image_id": image_id, "round": self.round, "rule": rule, "value": value, "threshold": threshold}
         self.rows.append(row | {"old": ids[0], "new": ids[1], "old_label": labels[0], "new_label": labels[1]})
 
@@ -52,7 +52,7 @@ class Changes:
         self.decided.append(row | {"value": value, "threshold": threshold})
 
     def tables(self) -> dict[str, pa.Table]:
-        """By the name of the file."""
+        """{part: table}, as the merge commits them."""
         decided = pa.Table.from_pylist(self.decided, DECIDED)
         return {"decided": decided, "changes": pa.Table.from_pylist(self.rows, CHANGES)}
 

@@ -63,7 +63,7 @@ class OtherBox(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CommittedReport:
-    """stem: path of the file without its ending. new: whether it was written just now."""
+    """A report and where it is stored. stem: path without the ending. new: whether this run wrote it."""
 
     report: ConfusionReport
     stem: str
@@ -178,7 +178,7 @@ def _add_examples(
     iou: float,
     min_score: float = 0.0,
 ) -> None:
-    """Adds the boxes of one image that annotators call by the first label of a pair and others by the second.
+    """Adds the boxes of one image that annotators give the first label of a pair, and others the second.
 
     A student's box counts from `min_score` on.
     """

@@ -27,6 +27,8 @@ class ExampleBox:
 
 @dataclass(frozen=True, slots=True)
 class ReportedPair:
+    """A confused pair with example boxes."""
+
     pair: ConfusedPair
     boxes: list[ExampleBox]
 
@@ -41,7 +43,11 @@ class ReportedPair:
 
 @dataclass(frozen=True, slots=True)
 class ConfusionReport:
-    """by: "people" or "students". of: a sentence on which boxes were compared. pairs: most boxes first."""
+    """The confused labels of one round.
+
+    by: "people" or "students". of: which boxes were compared, as a part of a sentence. pairs: most boxes first.
+    labels: every label, the least confirmed first.
+    """
 
     round: int
     by: str
@@ -60,7 +66,7 @@ class ConfusionReport:
 
 
 def read_report(storage: Storage, path: str) -> ConfusionReport:
-    """DamageError if the file was changed."""
+    """Reads a report. DamageError if the file was changed."""
     content = read_sealed(storage, path)
     pairs = [ReportedPair.from_json(pair) for pair in content["pairs"]]
     labels = [Doubt(**doubt) for doubt in content["labels"]]

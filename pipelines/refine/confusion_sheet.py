@@ -36,7 +36,7 @@ _TITLES = {
 
 
 def draw_sheet(storage: Storage, report: ConfusionReport) -> bytes:
-    """Returns a PNG."""
+    """Draws the sheet of a report and returns it as a PNG."""
     pairs = report.pairs[:PAIRS]
     images = _image_rows(storage, {box.image_id for one in pairs for box in one.boxes})
     sections = [_section(storage, report.by, one, images) for one in pairs]

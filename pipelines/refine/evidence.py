@@ -35,8 +35,11 @@ TEXT_EVIDENCE = pa.schema(
 
 
 class Evidence(NamedTuple):
-    """label: probability of the label's tokens. location: geometric mean, over the four locations of the box, of the
-    probability near each (refinement.merge.Given)."""
+    """A student's evidence on a region.
+
+    label: probability of the label's tokens. location: geometric mean, over the four locations of the box, of the
+    probability near each (refinement.merge.Given).
+    """
 
     image_id: str
     region_id: str
@@ -46,7 +49,7 @@ class Evidence(NamedTuple):
 
 
 class TextEvidence(NamedTuple):
-    """mean_log_prob: mean over the tokens of the text, including the end token."""
+    """A student's evidence on a text. mean_log_prob: mean over its tokens, including the end token."""
 
     image_id: str
     text_id: str

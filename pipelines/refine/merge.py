@@ -46,7 +46,10 @@ class _Shard:
 
 
 class Merge:
-    """held: as refine.hold_labels. written: options of TextMerge; None if no task writes texts."""
+    """The merge of a round.
+
+    held: as refine.hold_labels. written: options of TextMerge; None if no task writes texts.
+    """
 
     def __init__(
         self,
@@ -115,7 +118,7 @@ class Merge:
         return after
 
     def _apply(self, change: Change, old: Row | None, row: Row, after: RegionsAfter, changes: Changes) -> None:
-        """old: the region that is changed; None if one is added."""
+        """Applies one change. old: the region that is changed; None if one is added."""
         image_id, new = row["image_id"], self._new_region(change, old, row)
         after.standing.pop(change.old, None)
         if new is not None:

@@ -17,8 +17,11 @@ from refinement.options import MergeOptions
 
 
 class RegionTotals(TypedDict):
-    """called: {kept label: {student's label: [boxes it is sure of, others]}}. agreement: {fold: [kept boxes, proposed
-    boxes, matching boxes]}."""
+    """The counts of regions in a shard.
+
+    called: {kept label: {student's label: [boxes it is sure of, others]}}. agreement: {fold: [kept boxes, proposed
+    boxes, matching boxes]}.
+    """
 
     given: int
     human: int
@@ -29,6 +32,8 @@ class RegionTotals(TypedDict):
 
 
 class RegionCounts:
+    """Counts the regions of a shard, one image after the other."""
+
     def __init__(self, options: MergeOptions) -> None:
         self.options = options
         self.given, self.human = 0, 0
@@ -76,7 +81,10 @@ class RegionCounts:
 
 
 class TextTotals(TypedDict):
-    """distinct: the share of different word pairs before and after the round, over `captions` captions each."""
+    """The counts of texts in a shard.
+
+    distinct: shares of different word pairs in `captions` captions before and after.
+    """
 
     given: int
     human: int
@@ -86,7 +94,10 @@ class TextTotals(TypedDict):
 
 @dataclass(slots=True)
 class TextCounts:
-    """before, after: captions, equally many for each image and granularity, because more texts repeat more."""
+    """Counts the texts of a shard.
+
+    before, after: equally many captions of each image, because more texts repeat more.
+    """
 
     given: int = 0
     human: int = 0

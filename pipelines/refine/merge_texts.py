@@ -123,7 +123,7 @@ class TextMerge:
         return parse is None or not parse.failures
 
     def _ground(self, texts: Sequence[Row], image: _Image) -> Grounded:
-        """The noun phrases of each text that has a parse, with the standing regions that they name."""
+        """The noun phrases of each text that has a parse, with the merged regions that they name."""
         known = [text for text in texts if text["text_key"] in self.parses and self._parsed_well(text)]
         answer: dict[str, list[Phrase]] = {text["id"]: [] for text in known}
         regions = [Region(**region) for region in image.after.standing.values()]
@@ -147,7 +147,7 @@ class TextMerge:
                 yield GivenText(item["id"], "brief", item["text"], likelihood, None, human, region_id)
 
     def _likelihood(self, image: _Image, text: Row) -> float | None:
-        """None for a text that was not scored."""
+        """The student's mean log probability of a text; None if it was not scored."""
         return self.likelihoods.get((image.image_id, text["id"]))
 
     def _proposed(
@@ -165,7 +165,7 @@ class TextMerge:
     def _apply(
         self, change: TextChange, old: Row | None, score: float | None, grounded: Grounded, image: _Image
     ) -> None:
-        """old: the text that is changed; None if one is added. score: of the student's text."""
+        """Applies one change. old: the text that is changed; None if one is added. score: of the student's text."""
         rule, name, words = RULES[change.rule], "", ""
         if change.new is not None:
             name, words = self._next_id(image), change.new.text

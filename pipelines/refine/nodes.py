@@ -43,7 +43,10 @@ class RoundNodes:
 
 
 def round_nodes(recipe: Recipe, nodes: Sequence[Node], judge: Node, number: int, students: Sequence[str]) -> RoundNodes:
-    """`nodes` and `judge`: the data set before the round. `students`: folders of the models, one per fold."""
+    """Makes the nodes of a round.
+
+    nodes, judge: the data set before it. students: folders of the models, one per fold.
+    """
     given = given_node(judge, number)
     propose = propose_node(recipe, nodes, given, number, students)
     parse = parse_node(recipe, nodes, propose, number)
@@ -84,7 +87,7 @@ def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int
     storage, name, limits = Storage(recipe.dataset), f"round-{number}-propose", limits_of(recipe)
     keys = [read_sealed(storage, f"{student}/{TRAINED}")["key"] for student in students]
     texts = text_tasks(recipe)
-    asked: Mapping[str, Any] = {
+    questions: Mapping[str, Any] = {
         "order": recipe.emit.pairs.order,
         "location": recipe.refine.location,
         "max_new_tokens": recipe.refine.max_new_tokens,
@@ -94,11 +97,11 @@ def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int
         name=name,
         target="pipelines.refine.propose:Propose",
         options=_record_options(nodes, given)
-        | {"name": name, "round_number": number, "dataset": recipe.dataset, "students": list(students), **asked}
+        | {"name": name, "round_number": number, "dataset": recipe.dataset, "students": list(students), **questions}
         | {"batch_size": _BATCH, "limits": {"max_pixels": limits.max_pixels, "max_bytes": limits.max_bytes}}
         | {"device": "cuda" if recipe.train.gpus else "cpu"},
         gives=("boxes", "drafts") if texts else ("boxes",),
-        key=stable_hash(["round-propose", REFINE_VERSION, given.key, keys, asked]),
+        key=stable_hash(["round-propose", REFINE_VERSION, given.key, keys, questions]),
         inputs=_inputs(nodes, given),
         component="florence2",
         resources=Resources(cpus=1.0, gpus=recipe.train.gpus),
@@ -118,7 +121,7 @@ def parse_node(recipe: Recipe, nodes: Sequence[Node], propose: Node, number: int
 def merge_node(
     recipe: Recipe, nodes: Sequence[Node], given: Node, propose: Node, parse: Node | None, number: int
 ) -> Node:
-    """Gives every region again, so the record takes all regions from this node. Of texts it gives only the new ones."""
+    """The merge gives every region again, so the record takes all regions from it. It gives only the new texts."""
     options, held = merge_keys(recipe), recipe.refine.hold_labels
     name, texts = f"round-{number}-merge", text_tasks(recipe)
     reads = {**_inputs(nodes, given), propose.name: propose.gives}

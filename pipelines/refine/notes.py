@@ -14,6 +14,7 @@ _PAIRS = 5  # pairs that get a line of their own
 
 
 def round_notes(record: RoundRecord) -> list[str]:
+    """Notes on a decision: what changed or why the round was refused, the figures of audit images, the alarms."""
     number = record.round
     changes = ", ".join(f"{count:,} {rule}" for rule, count in record.changes.items()) or "nothing"
     if record.accepted:
@@ -39,7 +40,10 @@ def _figures(measures: Mapping[str, float | None]) -> Iterator[str]:
 
 
 def confusion_notes(report: ConfusionReport, path: str, hold_labels: Sequence[Sequence[str]]) -> list[str]:
-    """[] if no pair is confused. path: of the report, without its ending. hold_labels: the pairs the recipe holds."""
+    """Notes on a report; [] if no pair is confused.
+
+    path: of the report, without its ending. hold_labels: of the recipe.
+    """
     held_already, pairs, prefix = held(hold_labels), report.confused, f"round {report.round} CONFUSED:"
     if not pairs:
         return []

@@ -42,7 +42,7 @@ OD = "<OD>"
 
 
 class Propose:
-    """students: folders of the models, one per fold. written: the tasks whose answers are texts."""
+    """Runs the students. students: folders of the models, one per fold. written: the tasks whose answers are texts."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ AGAIN_VERSION = 1
 
 
 def rewrite_nodes(recipe: Recipe, nodes: Sequence[Node], merge: str, number: int) -> list[Node]:
-    """The judge of the regions that `merge` gives, then the writers that read its kept regions, in graph order.
+    """The judge of the merged regions, then the writers that read the kept ones, in graph order.
 
     `nodes`: all nodes of the data set, those of rounds included. `number`: the last round. [] if there is no writer.
     """

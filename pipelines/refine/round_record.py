@@ -59,7 +59,7 @@ class RoundRecord:
 
 
 def read_round(storage: Storage, name: str) -> RoundRecord:
-    """FileNotFoundError if there is no such file, DamageError if it was changed."""
+    """Reads a decision. FileNotFoundError if there is none, DamageError if the file was changed."""
     return RoundRecord.from_json(read_sealed(storage, name), name)
 
 

@@ -74,7 +74,7 @@ def _run_round(
 
 
 def check_options(recipe: Recipe) -> None:
-    """ConfigError for options that cannot work, before anything is trained."""
+    """Raises ConfigError for options that cannot work, before anything is trained."""
     merge_options(recipe.refine.merge.model_dump(), recipe.refine.hold_labels)
     GateOptions(**recipe.refine.gate.model_dump())
     if OD not in recipe.refine.tasks:

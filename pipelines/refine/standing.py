@@ -60,7 +60,7 @@ class Standing:
         return len(self.accepted) >= recipe.refine.rounds or not last.accepted or little
 
     def with_nodes(self, added: RoundNodes, judge: Node) -> Standing:
-        """The same with the nodes of one more round, judged by `judge`."""
+        """A copy with the nodes of one more round, judged by `judge`."""
         return replace(
             self,
             nodes=[*self.nodes, *added.made],
@@ -76,7 +76,7 @@ def standing(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Nod
     """The data set after the rounds that current.json names, up to the first one that does not match.
 
     A round matches if it was made by these nodes with the settings of this recipe. Each round started from what the
-    rules of its time kept; what it made is judged by the rules of now.
+    rules of that time kept; its results are judged by the current rules.
     """
     now = Standing(nodes, judge)
     for name in current_rounds(storage):
@@ -99,7 +99,7 @@ def standing(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Nod
 
 
 def with_round(recipe: Recipe, now: Standing, record: RoundRecord) -> Standing:
-    """The data set after one more round, accepted or not, judged by the rules of now."""
+    """The data set after one more round, accepted or not, judged by the current rules."""
     rules_then = recipe.model_copy(update={"filter": record.filter})
     judge_then = judge_node(rules_then, now.nodes, record.surveyed, now.merge)
     after = now.with_nodes(round_nodes(recipe, now.nodes, judge_then, record.round, record.students), now.judge)

@@ -67,7 +67,7 @@ def _training_files(runtime: Runtime, now: Standing, number: int) -> tuple[list[
 
 
 def _student_options(recipe: Recipe, fold: int, before: Sequence[str]) -> Train:
-    """The first round trains as `train` has it; later each fold's student goes on from that of the round before."""
+    """The options of `train`. After the first round, each fold's student starts from that of the previous round."""
     refine, train = recipe.refine, recipe.train
     changes: dict[str, Any] = {"release": "", "tasks": list(refine.tasks), "seed": train.seed + fold}
     if before:

@@ -23,7 +23,7 @@ ROUND_PAIRS = PAIRS.append(required("fold", pa.int32()))
 
 
 class RoundPairs:
-    """`pairs`: the options of the compiler (model/pairs/pair.py). The answers have a row for each pair."""
+    """Compiles the training pairs of a shard. pairs: the options of the compiler (model/pairs/pair.py)."""
 
     def __init__(self, *, record: list[Any], judge: str, pairs: Mapping[str, Any], folds: int) -> None:
         self.record, self.judge, self.pairs, self.folds = record, judge, pairs, folds

@@ -124,7 +124,7 @@ class Shuffled:
 
 @dataclass(frozen=True)
 class UnderTrained:
-    """Few, mostly wrong, uncertain proposals, and a low likelihood for a third of the boxes; numbers as in the study."""
+    """Few, mostly wrong, uncertain proposals, and a low likelihood for a third of the boxes, as in the study."""
 
     oracle: Oracle
 

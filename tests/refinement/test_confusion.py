@@ -89,10 +89,10 @@ def test_errors_spread_over_all_labels_are_not_reported() -> None:
 
 
 def test_doubts_are_the_share_agreed_and_the_share_of_those_that_is_sure() -> None:
-    told = doubts(counted(["a", "a", "a", "B"], ["A", "b", "a", "b"], [0.9, 0.9, 0.4, 0.5]))
-    assert [(one.label, one.boxes) for one in told] == [("a", 3), ("b", 1)]
-    assert told[0].agreed == pytest.approx(2 / 3)
-    assert (told[0].sure, told[1].sure) == (0.5, 1.0)
+    answer = doubts(counted(["a", "a", "a", "B"], ["A", "b", "a", "b"], [0.9, 0.9, 0.4, 0.5]))
+    assert [(one.label, one.boxes) for one in answer] == [("a", 3), ("b", 1)]
+    assert answer[0].agreed == pytest.approx(2 / 3)
+    assert (answer[0].sure, answer[1].sure) == (0.5, 1.0)
 
 
 def test_people_confirm_the_label_ring_least(world: Any) -> None:
@@ -103,7 +103,7 @@ def test_people_confirm_the_label_ring_least(world: Any) -> None:
 
 
 def test_without_boxes_there_are_no_pairs() -> None:
-    nobody = np.zeros(0, np.int64)
+    empty = np.zeros(0, np.int64)
     assert confused_pairs({}) == []
     assert doubts({}) == []
-    assert confused_by_people(Named((), 0, nobody, nobody, ())) == []
+    assert confused_by_people(Named((), 0, empty, empty, ())) == []

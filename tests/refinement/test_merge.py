@@ -180,7 +180,7 @@ def test_a_held_pair_must_be_two_labels(pair: list[str]) -> None:
         held([pair])
 
 
-# --- whatever the image holds -------------------------------------------------------------------
+# --- for any input -------------------------------------------------------------------
 
 share = st.integers(0, 10).map(lambda tenths: tenths / 10)
 corner = st.integers(0, 12).map(float)

@@ -92,10 +92,10 @@ def test_why_shows_the_round_the_student_and_the_rule(rewritten: Data) -> None:
     change = changes(rewritten, "rewritten")[0]
     dataset = Dataset.open(rewritten["dataset"])
 
-    told = str(why(dataset, change["image_id"], change["new"]))
-    assert f"{change['old']} became {change['new']}, rewritten" in told
-    assert "proposed by  node 'round-1-propose'" in told
-    assert f"changed in   round 1: {change['old']} became {change['new']}, rewritten" in told
+    text = str(why(dataset, change["image_id"], change["new"]))
+    assert f"{change['old']} became {change['new']}, rewritten" in text
+    assert "proposed by  node 'round-1-propose'" in text
+    assert f"changed in   round 1: {change['old']} became {change['new']}, rewritten" in text
     assert "dropped by refine.rewritten" in str(why(dataset, change["image_id"], change["old"]))
 
 

@@ -97,12 +97,12 @@ def verdicts_in(data: Data, folder: str) -> list[dict[str, Any]]:
 def test_why_shows_the_round_the_student_and_the_rule(refined: Data) -> None:
     (row,) = asked(refined, "SELECT * FROM changes WHERE rule = 'moved' ORDER BY round LIMIT 1")
 
-    told = str(why(Dataset.open(refined["dataset"]), row["image_id"], row["new"]))
+    text = str(why(Dataset.open(refined["dataset"]), row["image_id"], row["new"]))
 
-    assert "proposed by  node 'round-" in told
-    assert f"from         {row['old']}: object" in told
-    assert "-propose/" in told
-    assert f"changed in   round {row['round']}: {row['old']} became {row['new']}, moved" in told
+    assert "proposed by  node 'round-" in text
+    assert f"from         {row['old']}: object" in text
+    assert "-propose/" in text
+    assert f"changed in   round {row['round']}: {row['old']} became {row['new']}, moved" in text
 
 
 def test_audit_images_are_never_trained_on(refined: Data) -> None:
