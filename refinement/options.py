@@ -17,7 +17,7 @@ Held = frozenset[frozenset[str]]
 
 @dataclass(frozen=True, slots=True)
 class MergeOptions:
-    """Thresholds. relabel, add and drop are probabilities: above 1 nothing is relabelled or added, at 0 nothing dropped.
+    """Thresholds. relabel, add, drop: probabilities; above 1 nothing is relabelled or added, at 0 nothing is dropped.
 
     match_iou: the lowest IoU at which two boxes may be the same object; jittered boxes need less than .5.
     geometry_weight: the student's weight in the mean of two matched boxes. The mean is better than either (study:
