@@ -1,4 +1,8 @@
-"""Rules that judge annotations and images; they delete nothing. One file a rule, imported when it is used."""
+"""Filters: rules that judge images and annotations. CATALOG lists those that a recipe may use by name.
+
+One file a rule, imported when a recipe uses it. A rule deletes nothing: it gives verdicts (`verdict.py`), and later
+stages leave out what they drop. `judging/` has the code that applies rules and helps to write them.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Regions too few producers saw. What a fused region was made of is in its `support`: "ssd/3" is a witness "ssd".
+"""Drops regions that too few producers found. A region's `support` lists its sources: "ssd/3" counts for "ssd".
 
-Put it behind a consensus: regions that nobody fused have one witness each, their own producer.
+Use it after a consensus: a region that was not merged has one producer, its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _lacking(given: Given, options: Mapping[str, Any]) -> str:
     if least <= len(given.detectors):
         return ""
     there = f"only {' and '.join(given.detectors)}" if given.detectors else "no node"
-    return f"asks for {least:g} producers, but {there} gives boxes: add another detector"
+    return f"needs {least:g} producers, but {there} gives boxes: add another detector"
 
 
 @needs(_lacking)
@@ -38,11 +38,11 @@ def agreement(
     by_label: Mapping[str, Amount] = {},
     kinds: Kinds = ("object",),
 ) -> Verdict:
-    """Drop regions that fewer than `producers` distinct producers saw, unless their score is `below` or higher.
+    """Drop regions found by fewer than `producers` different producers, unless their score is at least `below`.
 
-    A region of the consensus whose support is ["ssd/3", "ssd/9"] has one witness and is dropped at a score of .9;
-    with `below: 0.8` that score speaks for itself. `by_producer` and, before it, `by_label` ({kite: 1}) ask for
-    another number of witnesses. Only `kinds` of regions are judged: text regions mostly have one reader.
+    A region with the support ["ssd/3", "ssd/9"] has one producer and is dropped, even at a score of .9; with
+    `below: 0.8` it is kept. `by_label` ({kite: 1}) and `by_producer` set another number for some regions; a label
+    overrides a producer. Only `kinds` of regions are judged: text regions mostly have one reader.
     """
     wanted = row_bounds(regions, "producers", producers, by_producer=by_producer, by_label=by_label)
     judged = np.logical_or.reduce([regions.equals("kind", kind) for kind in kinds]) & (regions.score < below)
@@ -51,7 +51,7 @@ def agreement(
 
 
 def witnesses(regions: Regions) -> Floats:
-    """How many producers saw each region; without support its own did."""
+    """Number of producers that found each region; 1 for a region without support."""
     support = regions.strings("support")
     region = np.repeat(np.arange(len(regions)), pc.list_value_length(support).to_numpy())
     ids = support.flatten().dictionary_encode()  # a shard names the same few hundred ids again and again

@@ -1,4 +1,4 @@
-"""Boxes too small to see or too large to mean one thing. Sides in pixels, areas as a share of the image."""
+"""Drops boxes that are too small or too large. Sides are in pixels, areas are shares of the image."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def box_size(
     by_producer: Mapping[str, Mapping[str, float]] = {},
     by_label: Mapping[str, Mapping[str, float]] = {},
 ) -> list[Verdict]:
-    """Drop boxes whose shorter side is below `min_side` pixels, or whose area is not within `min_share` and
-    `max_share` of the image's. All bounds are inclusive.
+    """Drop boxes whose shorter side is below `min_side` pixels, or whose area is not between `min_share` and
+    `max_share` of the image. All bounds are inclusive.
 
-    A box of 3 x 50 pixels has a side of 3, and must have 4. `by_producer: {ocr: {min_side: 2}}` and, before it,
-    `by_label: {person: {max_share: 0.9}}` give some their own.
+    A box of 3 x 50 pixels has a shorter side of 3 and is dropped. `by_label: {person: {max_share: 0.9}}` and
+    `by_producer: {ocr: {min_side: 2}}` set bounds for some boxes; a label overrides a producer.
     """
     bounds = {
         option: row_bounds(
@@ -40,7 +40,7 @@ def box_size(
     width, height = regions.x2 - regions.x1, regions.y2 - regions.y1
     side = width.clip(max=height)
     share = width.astype("f8") * height / (regions.width.astype("f8") * regions.height)
-    # A box over the whole image may reach half a pixel over its edges (box_sanity): that is a share of 1.
+    # A box of the whole image may exceed its edges by half a pixel (box_sanity): that is a share of 1.
     share = share.clip(max=1.0)
     return [
         Verdict(side >= bounds["min_side"], "box_size.side", side, bounds["min_side"]),

@@ -1,8 +1,8 @@
-"""Images too blurred, dark, flat, empty or clipped to learn from, by what a component measured of each.
+"""Drops images that are too blurred, dark, bright, low in contrast, empty or clipped, by measured scores.
 
-The limits are for the scales of the specialist `image_quality` and modest: they drop none of 129 real photos (COCO,
-street scenes), of the COCO photos blurred by 2 pixels three in four, and screens of two colours. Everything said of a
-dropped image is dropped with it, human labels included.
+The default limits are for the scores of the specialist `image_quality`, and low: they drop none of 129 real photos
+(COCO, street scenes), three in four COCO photos blurred by 2 pixels, and screens of two colours. All annotations of a
+dropped image are dropped with it, human labels included.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HIGHEST: Mapping[str, float] = {"sharpness": np.inf, "brightness": 1, "contrast"
 def _in_range(limits: Mapping[str, float | None]) -> Mapping[str, float | None]:
     for name, limit in limits.items():
         if limit is not None and name in HIGHEST and not 0 <= limit <= HIGHEST[name]:
-            raise ValueError(f"'{name}' lies between 0 and {HIGHEST[name]:g}")
+            raise ValueError(f"'{name}' is between 0 and {HIGHEST[name]:g}")
     return limits
 
 
@@ -34,7 +34,7 @@ AT_MOST: Mapping[str, float] = {"brightness": 0.97, "clipped": 0.9}
 
 
 def _lacking(given: Given, options: Mapping[str, Any]) -> str:
-    """The limits of a recipe each need their score; the defaults alone need those of the specialist."""
+    """Every limit that the recipe sets needs its score. Without any, the scores of the default limits are needed."""
     producer = options["producer"]
     named = {**_own(options["at_least"], AT_LEAST), **_own(options["at_most"], AT_MOST)}
     for name in sorted(named or {**AT_LEAST, **AT_MOST}):
@@ -61,12 +61,12 @@ def image_quality(
     at_most: Limits = AT_MOST,
     producer: str = "",
 ) -> list[Verdict]:
-    """Drop images with a score below or above its limit. A score not named keeps its default limit; null takes it
-    away. An image without a score passes its limit.
+    """Drop images with a score below its limit in `at_least` or above its limit in `at_most`. Scores that are not named
+    keep their default limit; null removes a limit. An image without a score passes.
 
-    A photo blurred until its sharpness is 4 is image_quality.sharpness. Any producer's scores can be limited:
-    `at_least: {aesthetic: 4.5}` makes a rule image_quality.aesthetic. `producer` reads those of one producer alone;
-    of several scores of one name the worst counts.
+    A photo with a sharpness of 4 is dropped by image_quality.sharpness. Any score can have a limit:
+    `at_least: {aesthetic: 4.5}` adds the rule image_quality.aesthetic. `producer`: read only this producer's scores.
+    If an image has several scores of one name, the worst counts.
     """
     known = ~np.isnan(image_scores.value)
     scores = image_scores.take(known & image_scores.equals("producer", producer) if producer else known)
@@ -83,7 +83,7 @@ def image_quality(
 
 
 def _worst(images: Images, scores: ImageScores, name: str, worse: np.ufunc) -> Floats:
-    """The lowest or highest score of this name of each image, NaN for none."""
+    """Each image's lowest (or highest) score of this name; NaN if it has none."""
     named = scores.equals("name", name)
     worst = np.full(len(images.shard), np.nan)
     worst[scores.image[named]] = scores.value[named]

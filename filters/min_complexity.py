@@ -1,8 +1,8 @@
-"""Texts that say too little: how much is attached to the objects and actions of a sentence (paper section 4.2).
+"""Drops texts with too little detail about their objects and actions (paper section 4.2).
 
-Complexity is a token's degree in the dependency tree: the largest of a sentence, averaged over sentences, 0 if
-there is no such token. The paper prints no bounds. The mean brief text has .58 actions, so a bound on actions
-there would take half of them; brief texts only need an object with something attached.
+Complexity is a token's degree in the dependency tree: the maximum of each sentence (0 without such a token), averaged
+over the sentences. The paper gives no bounds. The mean brief text has .58 actions, so a bound on actions would drop
+half of them; brief texts only need an object with one word attached to it.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ def min_complexity(
     min_action: Amounts = MIN_ACTION,
     by_producer: Mapping[str, Mapping[str, Amounts]] = {},
 ) -> list[Verdict]:
-    """Drop texts below the object or action complexity asked for: a number, or one a granularity (one not named
-    keeps its default).
+    """Drop texts whose object or action complexity is below a bound: a number, or numbers by granularity (others keep
+    the default).
 
-    "Yes." has no object, so its object complexity is 0, and a brief text must have 1.
-    `by_producer: {web: {min_object: 2}}` holds for the texts of one producer.
+    "Yes." has no object, so its object complexity is 0; a brief text needs 1. `by_producer: {web: {min_object: 2}}`
+    sets bounds for one producer.
     """
     own = {option: one_option(by_producer, option, BOUNDS) for option in BOUNDS}
     objects = text_bounds(

@@ -1,5 +1,7 @@
-"""Phrases their grounder was unsure of. The paper sets a threshold on the phrase's score and on the box's (section
-4.2): this is the first; `min_score` on regions and `ungrounded_phrase` behind it are the second.
+"""Drops phrases with a low score of their grounder.
+
+The paper (section 4.2) has a threshold for the phrase's score and one for the box's. This rule is the first;
+`min_score` for regions, followed by `ungrounded_phrase`, is the second.
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ FLOOR = 0.25  # customary for the text threshold of Grounding DINO
 
 
 def min_phrase_score(phrases: Phrases, *, floor: Shares = FLOOR, by_producer: Mapping[str, Shares] = {}) -> Verdict:
-    """Drop phrases with a score below the floor: a number, or one a granularity of the text they are part of.
+    """Drop phrases with a score below the floor: a number, or numbers by the granularity of the phrase's text.
 
-    "a red kite" at .2 is below the floor of .25. `by_producer: {dino: 0.35}` holds for the phrases of one producer.
-    Human phrases carry no score and pass.
+    "a red kite" at .2 is below the floor of .25. `by_producer: {dino: 0.35}` sets the floor of one producer. Human
+    phrases have no score and pass.
     """
     floors = text_bounds(
         phrases,

@@ -1,7 +1,7 @@
-"""Confidence: regions their own producer was unsure of. Scores of two models are not on one scale.
+"""Drops regions with a low score. Scores of different models are not on one scale.
 
-Either each producer gets its own floor, or a calibration (engine/scores/calibration.py) turns scores into the share
-that was right, and one floor means the same for all it has a curve for.
+So either give each producer its own floor, or a calibration (engine/scores/calibration.py): it maps scores to the share
+of boxes that were correct, and then one floor means the same for all producers that it has a curve for.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def min_score(
     by_label: Mapping[str, Share] = {},
     calibration: str = "",
 ) -> Verdict:
-    """Drop what its own producer was unsure of. Human regions carry no score and pass.
+    """Drop regions with a score below the floor. Human regions have no score and pass.
 
-    A cat at .29 is below the floor of .3. `floor` holds for all that `by_producer` ({ocr: 0.5}) and, before it,
-    `by_label` ({person: 0.6}) do not name. With `calibration`, the path of a JSON file, scores are mapped through
-    the curve of their producer first, and that is the value compared.
+    A cat at .29 is below the floor of .3. `by_label` ({person: 0.6}) and `by_producer` ({ocr: 0.5}) set the floor of
+    some regions; a label overrides a producer. `calibration`: path of a JSON file whose curves map the scores of a
+    producer before they are compared.
     """
     floors = row_bounds(regions, "floor", floor, by_producer=by_producer, by_label=by_label)
     scores = _calibrated(regions, calibration) if calibration else regions.score

@@ -1,4 +1,4 @@
-"""Images too small to learn from. Everything said of a dropped image is dropped with it, human labels included."""
+"""Drops small images. All annotations of a dropped image are dropped with it, human labels included."""
 
 from __future__ import annotations
 

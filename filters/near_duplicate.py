@@ -1,10 +1,10 @@
-"""The same photo again: re-encoded, scaled, a little cropped. Exact copies are one image since ingest.
+"""Drops copies of a photo that were re-encoded, scaled or slightly cropped. Ingest merges exact copies already.
 
-Needs the perceptual hashes that `image_quality` gives. Which image stands for which, only the whole set can tell: the
-one of most pixels, of equals that of most bytes, of these the first that came; every image within `radius` of it is the
-same. Put this rule last among those that judge images: what earlier rules dropped stands for nothing.
+Needs the perceptual hashes of `image_quality`, and a pass over the whole data set. Of a group of similar images it
+keeps the one with the most pixels, then the most bytes, then the first; images within `radius` of it are dropped. Use
+it as the last rule for images: images that earlier rules dropped are not considered.
 
-Of a photo in full size and its thumbnail the thumbnail is dropped, with the distance of the two as the value.
+Of a photo in full size and its thumbnail the thumbnail is dropped; the value is the distance between the two.
 """
 
 from __future__ import annotations
@@ -20,6 +20,6 @@ from filters.verdict import Verdict
 
 
 def near_duplicate(images: WholeSetImages, *, radius: Annotated[int, Field(ge=0, le=256)] = RADIUS) -> Verdict:
-    """Drop images whose hash differs in at most `radius` of 256 bits from that of the image that stands for them."""
+    """Drop images whose hash differs in at most `radius` of 256 bits from that of the image kept in their place."""
     distance = images.same_distance
     return Verdict(np.isnan(distance), "near_duplicate", distance, radius)

@@ -1,5 +1,7 @@
-"""Phrases inside another phrase of their text, as two grounders make them: GRIT keeps the longer (arXiv 2306.14824).
-Put it behind the rules that judge phrases: it compares with what they left.
+"""Drops phrases inside another phrase of the same text, as two grounders produce them. GRIT keeps the longer one, too
+(arXiv 2306.14824).
+
+Use it after the other rules for phrases: it compares only phrases that earlier rules kept.
 """
 
 from __future__ import annotations
@@ -12,12 +14,12 @@ from filters.verdict import Verdict
 
 
 def nested_phrase(phrases: Phrases) -> Verdict:
-    """Drop phrases whose words lie in another's, of two over the same words the second: "street" in "a street with
-    cars". The value is 1 for a phrase inside another, 0 for others; the threshold is 0.
+    """Drop phrases whose words are part of another phrase: "street" in "a street with cars". Of two phrases over the
+    same words, drop the second. The value is 1 for a phrase inside another, else 0; the threshold is 0.
     """
     start, end = phrases.numbers("char_start").astype(np.int64), phrases.numbers("char_end").astype(np.int64)
     order = np.lexsort((-end, start, phrases.text))
-    # Ends counted from the start of one long text of all texts: the furthest so far is then of this text.
+    # Ends count from the start of all texts joined together, so the furthest end so far belongs to this text.
     length = int(end.max(initial=0)) + 1
     behind = phrases.text[order] * length + end[order]
     furthest = np.maximum.accumulate(np.append(np.int64(-(2**62)), behind))[:-1]

@@ -1,7 +1,7 @@
-"""The same thing boxed twice: greedy non-maximum suppression, within a class and then across classes.
+"""Drops duplicate boxes by greedy non-maximum suppression, first within a class and then across classes.
 
-The value of a verdict is the IoU with the better box that was kept. A human box wins against all others
-and is itself never suppressed. Scores of several producers should be on one scale (consensus sees to that).
+The value of a verdict is the IoU with the better box that was kept. A human box ranks above all others and is never
+suppressed. Scores of several producers should be on one scale, as they are after a consensus.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from filters.verdict import Verdict
 
 
 def nms(regions: Regions, *, within: Share = 0.5, across: Share = 0.8, kinds: Kinds = ("object",)) -> list[Verdict]:
-    """Drop a box that overlaps a better one by IoU `within` or more if both have the same label, and of those
-    left, one that overlaps any better one by `across` or more. Only `kinds` of regions are compared.
+    """Drop a box whose IoU with a better box of the same label is at least `within`. Of the others, drop a box whose
+    IoU with any better box is at least `across`. Only `kinds` of regions are compared.
     """
     judged = np.flatnonzero(np.logical_or.reduce([regions.equals("kind", kind) for kind in kinds]))
     image, score = regions.image[judged], regions.score[judged]

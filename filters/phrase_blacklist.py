@@ -1,7 +1,7 @@
-"""Phrases that name nothing one could point at: pronouns, quantifiers, "the image", abstract ideas.
+"""Drops phrases that name no visible object: pronouns, quantifiers, "the image", abstract nouns.
 
-The words are those FLD-5B's own blacklist is known to hold, and Kosmos-2's examples of the abstract. That one
-compared letter by letter, so that "It" passed where "it" did not; here case and spacing make no difference.
+The words are the known ones of FLD-5B's blacklist and Kosmos-2's examples of abstract nouns. FLD-5B compared exactly, so
+"It" passed where "it" did not; here case and spacing make no difference.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ DETERMINERS = frozenset(_DETERMINERS.split(", "))
 
 
 def phrase_blacklist(phrases: Phrases, *, words: Sequence[str] = WORDS, extra: Sequence[str] = ()) -> Verdict:
-    """Drop phrases that are one of `words` or `extra`, as a whole, with or without a leading determiner.
+    """Drop phrases that equal one of `words` or `extra`, with or without a leading determiner.
 
-    "the group" and "Group" are dropped like "a group"; "a group of people" is not. One determiner is set aside
-    for the comparison, of phrases and words alike; the phrase itself is not changed.
+    "the group" and "Group" are dropped like "a group"; "a group of people" is not. One leading determiner of phrases
+    and words is ignored in the comparison; the phrase itself does not change.
     """
     banned = {form for word in (*words, *extra) for form in _forms(word)}
-    codes, said = _coded(phrases)
-    keep = np.array([banned.isdisjoint(_forms(phrase)) for phrase in said], np.bool_)
+    codes, distinct = _coded(phrases)
+    keep = np.array([banned.isdisjoint(_forms(phrase)) for phrase in distinct], np.bool_)
     return Verdict(keep[codes] if len(codes) else np.zeros(0, np.bool_), "phrase_blacklist")
 
 
 def _coded(phrases: Phrases) -> tuple[Numbers, list[str]]:
-    """A shard says the same few phrases again and again: each is looked at once."""
+    """Codes and distinct phrases: phrases repeat a lot, so each distinct one is compared once."""
     coded = phrases.words.dictionary_encode()
     return coded.indices.to_numpy(), coded.dictionary.to_pylist()
 
 
 def _forms(phrase: str) -> Iterable[str]:
-    """A phrase as it is compared: as a whole, and without its determiner."""
+    """The forms of a phrase that are compared: the whole, and without its determiner."""
     words = phrase.casefold().split()
     yield " ".join(words)
     if len(words) > 1 and words[0] in DETERMINERS:

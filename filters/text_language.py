@@ -1,7 +1,7 @@
-"""Texts in another language, or in none one can be sure of, by what a language component said of each text.
+"""Drops texts in another language, or whose language is uncertain, by the scores of a language specialist.
 
-What was not measured passes, unless `drop_unmeasured`; and so do short texts, of which every identifier is unsure:
-of real English phrases of three or four words it takes two in five for another language.
+Texts without a score pass, unless `drop_unmeasured`. Short texts pass too, because identifiers are unreliable there:
+they take two in five English phrases of three or four words for another language.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def text_language(
     min_words: Count = 5,
     drop_unmeasured: bool = False,
 ) -> list[Verdict]:
-    """Drop texts whose language is not among `keep`, or was told with a confidence below the floor: a number, or one
-    a granularity. Of several scores of one text the surest counts. The value is always the confidence.
+    """Drop texts whose language is not among `keep`, or whose confidence is below the floor: a number, or numbers by
+    granularity. If a text has several scores, the highest counts. The value is the confidence.
 
-    "Un chat dort sur un vieux canapé." at .99 for "fr" is text_language.other. `by_producer: {web: 0.8}` is a floor
-    for the texts of one producer. Texts of fewer than `min_words` words pass.
+    "Un chat dort sur un vieux canapé." at .99 for "fr" is text_language.other. `by_producer: {web: 0.8}` sets the
+    floor of one producer. Texts of fewer than `min_words` words pass.
     """
     scores = image_scores.take(image_scores.equals("name", "language"))
     surest = _surest(texts, scores)
@@ -57,10 +57,10 @@ def text_language(
 
 
 def _surest(texts: Texts, scores: ImageScores) -> Ints:
-    """For each text the row, among these scores, of the surest of its own; -1 for none."""
+    """For each text the row of its highest score among these scores; -1 if it has none."""
     text = scores.text
     order = np.argsort(scores.value, kind="stable")
     order = order[text[order] >= 0]
     found = np.full(len(texts.shard.column("texts")), -1, np.int64)
-    found[text[order]] = order  # the last one written stays: the surest
+    found[text[order]] = order  # the last one written remains: the highest
     return found[texts.rows]

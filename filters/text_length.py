@@ -1,7 +1,7 @@
-"""Texts too short or too long for what they claim to be, in words (tokens that are no punctuation).
+"""Drops texts that are too short or too long for their granularity, in words (tokens except punctuation).
 
-The longest kind has no end as long as it is made of sentences: people describe a photo in 500 words, at most 40 a
-sentence on average, where a model that has lost the thread writes without a full stop.
+A more detailed text may have any length if its sentences are short: people describe a photo in 500 words with at most
+40 a sentence on average, while a model in a loop writes without a full stop.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def text_length(
     per_sentence: Amounts = PER_SENTENCE,
     by_producer: Mapping[str, Mapping[str, Amounts]] = {},
 ) -> list[Verdict]:
-    """Drop texts with fewer tokens than `min_tokens`, or with more than both `max_tokens` and `per_sentence` times
-    their sentences: a number each, or one a granularity (one not named keeps its default).
+    """Drop texts with fewer tokens than `min_tokens`, or with more than `max_tokens` and more than `per_sentence` for
+    each sentence. Each bound is a number, or numbers by granularity (others keep the default).
 
-    "Cat." has one token, and a brief text must have two. A `more_detailed` text of 20 sentences may have 800; with
+    "Cat." has one token; a brief text needs two. A `more_detailed` text of 20 sentences may have 800 tokens; with
     `per_sentence: 0` no text may have more than `max_tokens`. `by_producer: {web: {min_tokens: 4, max_tokens: 25}}`
-    holds for the texts of one producer.
+    sets bounds for one producer.
     """
     own = {option: one_option(by_producer, option, BOUNDS) for option in BOUNDS}
     floor = text_bounds(

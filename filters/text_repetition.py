@@ -1,10 +1,11 @@
-"""Texts that go round in circles, as models do when they lose the thread.
+"""Drops texts that repeat themselves, as the output of a model that got into a loop does.
 
-After the repetition rules of Gopher (Rae et al. 2021, appendix A.1.1), counted in words, not characters; a pair or
-triple of words only from its third time on, and only where a word beside it is repeated with it: in ten words any two
-are a fifth of the text, and "at the top left, at the top right and at the top" is no loop.
-A word is a run of letters and digits, so a script without spaces makes one long word and passes. Templates repeat
-themselves by nature: give such a producer its own bounds.
+Follows the repetition rules of Gopher (Rae et al. 2021, appendix A.1.1), but counts words instead of characters. A pair
+or triple of words counts from its third occurrence, and only if a neighbouring word is repeated with it: in a text of
+ten words any pair is a fifth of the text, and "at the top left, at the top right and at the top" is not a loop.
+
+A word is a run of letters and digits, so text in a script without spaces is one long word and passes. Templates repeat
+themselves by design: give such a producer its own bounds.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ DEFAULTS = {
     "duplicate_5grams": MAX_DUPLICATE_5GRAMS,
     "duplicate_sentences": MAX_DUPLICATE_SENTENCES,
 }
-BLOCK = 4096  # texts looked at together: 100,000 long ones are gigabytes of words
+BLOCK = 4096  # texts processed together: the words of 100,000 long texts would take gigabytes
 
 
 def text_repetition(
@@ -41,12 +42,12 @@ def text_repetition(
     duplicate_sentences: Shares = MAX_DUPLICATE_SENTENCES,
     by_producer: Mapping[str, Mapping[str, Shares]] = {},
 ) -> list[Verdict]:
-    """Drop texts of which more than a share is one pair of words that comes three times or more, one triple that
-    does, or runs of five words that came before; or of whose sentences more than a share came before. Each share is
-    a number, or one a granularity (one not named keeps its default).
+    """Drop texts in which one of these shares is too large: words in one pair (`top_2gram`) or triple (`top_3gram`)
+    that occurs at least three times, words in runs of five that occurred before (`duplicate_5grams`), sentences that
+    occurred before (`duplicate_sentences`). A limit is a number, or numbers by granularity (others keep the default).
 
-    "A cat on a mat on a mat on a mat." is for more than half of it "on a": text_repetition.top_2gram.
-    `by_producer: {captioner: {top_2gram: 0.3}}` holds for the texts of one producer.
+    More than half of "A cat on a mat on a mat on a mat." is the pair "on a": text_repetition.top_2gram.
+    `by_producer: {captioner: {top_2gram: 0.3}}` sets limits for one producer.
     """
     given = (top_2gram, top_3gram, duplicate_5grams, duplicate_sentences)
     verdicts = []
@@ -58,11 +59,11 @@ def text_repetition(
 
 
 def repetition(texts: Texts) -> tuple[Floats, Floats, Floats, Floats]:
-    """The shares that are compared, one row a text, in the order of the options."""
+    """The four shares in the order of the options, each with one entry a text."""
     shares = np.zeros((4, len(texts)))
-    said = texts.text
-    for start in range(0, len(said), BLOCK):
-        block, here = said.slice(start, BLOCK), slice(start, start + BLOCK)
+    column = texts.text
+    for start in range(0, len(column), BLOCK):
+        block, here = column.slice(start, BLOCK), slice(start, start + BLOCK)
         words = repeats.word_codes(block)
         repeated = repeats.repeated_ngrams(words, 5)
         shares[0, here] = repeats.top_ngram(words, repeated[2], repeated[3])

@@ -1,6 +1,7 @@
-"""Images of which no words are tied to a place: GRIT drops a pair whose caption has no box left (arXiv 2306.14824).
+"""Drops images without a grounded phrase. GRIT does the same: it drops a pair whose caption has no box left (arXiv
+2306.14824).
 
-Put it behind the rules that judge regions and phrases: it sees what they left. Everything said of a dropped image is
+Use it after the rules for regions and phrases: it counts only what they kept. All annotations of a dropped image are
 dropped with it, human labels included.
 """
 
@@ -14,9 +15,9 @@ from filters.verdict import Verdict
 
 
 def ungrounded_image(images: Images, phrases: Phrases, regions: Regions, *, min_phrases: Count = 1) -> Verdict:
-    """Drop images with fewer than `min_phrases` kept phrases that name a kept region, whoever said them.
+    """Drop images with fewer than `min_phrases` kept phrases that refer to a kept region, of any producer.
 
-    A photo captioned "A cat sleeps." of whose only region, the cat, min_score dropped, has none.
+    A photo with the caption "A cat sleeps." has no such phrase if min_score dropped its only region, the cat.
     """
     phrase, region = phrases.links
     grounded = np.unique(phrase[regions.holds(region)])

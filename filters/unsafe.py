@@ -1,6 +1,6 @@
-"""Images a safety model warns of. Not measured passes, unless `drop_unmeasured`: a model that failed says nothing.
+"""Drops images that a safety model scores as unsafe. Images without a score pass, unless `drop_unmeasured`.
 
-Everything said of a dropped image is dropped with it, human labels included.
+All annotations of a dropped image are dropped with it, human labels included.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ def unsafe(
     by_producer: Mapping[str, Share] = {},
     drop_unmeasured: bool = False,
 ) -> list[Verdict]:
-    """Drop images that a score named "unsafe" puts above the ceiling. Any of several models may reject.
+    """Drop images with a score named "unsafe" above the ceiling. Of several models one is enough.
 
-    An image at .93 is above the ceiling of .5. `ceiling` holds for every producer of scores that `by_producer`
-    ({nsfw: 0.8}) does not name; the value is the highest score of those that reject, or of all.
+    An image at .93 is above the ceiling of .5. `by_producer` ({nsfw: 0.8}) gives some producers another ceiling. The
+    value is the highest score above its ceiling, or the highest of all.
     """
     scores = image_scores.take(image_scores.equals("name", "unsafe") & ~np.isnan(image_scores.value))
     ceilings = row_bounds(scores, "ceiling", ceiling, by_producer=by_producer)
     worst = np.full(len(images.shard), -1, np.int64)
     order = np.lexsort((scores.value, scores.value > ceilings))
-    worst[scores.image[order]] = order  # the last one written stays
+    worst[scores.image[order]] = order  # the last one written remains
     worst = worst[images.rows]
     value, limit = (np.append(numbers, np.nan)[worst] for numbers in (scores.value, ceilings))
     return [

@@ -1,34 +1,37 @@
-"""Every specialist a recipe may name. Literal and lazily imported: a name here costs nothing until it is used."""
+"""Specialists: components that annotate images. CATALOG lists those that a recipe may use by name.
+
+A specialist with helpers of its own is a folder, any other is a file. A module is imported only when a recipe uses it.
+"""
 
 CATALOG: dict[str, str] = {
-    # see
+    # objects, masks and tags
     "ssd_mobilenet": "specialists.ssd_mobilenet:SsdMobilenet",
     "onnx_detector": "specialists.onnx.detector:OnnxDetector",
     "grabcut": "specialists.masks.grabcut:Grabcut",
     "salient_masks": "specialists.masks.salient_masks:SalientMasks",
     "decodes": "specialists.synthetic.fakes:NoOp",
     "tags": "specialists.tags:Tags",
-    # measure
+    # scores of images and texts
     "image_quality": "specialists.image_quality:ImageQuality",
     "nsfw": "specialists.nsfw:Nsfw",
     "language": "specialists.language:Language",
-    # read
+    # printed text
     "rapidocr": "specialists.rapid_ocr:RapidOcr",
-    # agree
+    # one region for each object from several detectors; labels that came with the source
     "consensus": "specialists.consensus:Consensus",
     "human": "specialists.human:Human",
     "source_texts": "specialists.source_texts:SourceTexts",
-    # write, parse, ground
+    # texts, their parse, and their phrases with regions
     "composer": "specialists.composer.specialist:Composer",
     "spacy_parse": "specialists.spacy_parse.specialist:SpacyParse",
     "label_grounder": "specialists.label_grounder:LabelGrounder",
-    # any of these, by one model
+    # several of these kinds with one model
     "florence2": "specialists.florence2.specialist:Florence2",
-    # for drawn scenes, whose truth is known
+    # for drawn scenes, whose true labels are known
     "noisy_annotator": "specialists.synthetic.noisy_annotator:NoisyAnnotator",
-    # weightless doubles, for tests
+    # fakes without weights, for tests
     "fake_detector": "specialists.synthetic.fakes:FakeDetector",
     "fake_captioner": "specialists.synthetic.fakes:FakeCaptioner",
     "faulty": "specialists.synthetic.fakes:Faulty",
 }
-DOUBLES = frozenset(("fake_detector", "fake_captioner", "faulty"))  # recipes may name them; no list does
+DOUBLES = frozenset(("fake_detector", "fake_captioner", "faulty"))  # usable in recipes, but not listed to users

@@ -1,8 +1,8 @@
-"""From the boxes of all detectors, and of people, to one region an object.
+"""Merges the boxes of all detectors and of people into one region for each object.
 
-No score is cut before fusion: a weak box that another detector confirms is what agreement gains. Scores of
-different models are not on one scale; `calibration` and `votes` are where that is put right, before they
-are combined. Where a person drew a box, that box stands as it is and machines only support it.
+Boxes with low scores take part too, because a weak box that another detector confirms is the main gain of agreement.
+Scores of different models are not on one scale: `calibration` and `votes` correct that before scores are combined. A
+human box is never changed; boxes of detectors can only support it.
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ Ints = npt.NDArray[np.int64]
 
 
 class Consensus:
-    """Fused score without labels: `engine.scores.fusion.by_agreement`. One detector alone keeps its scores; with
-    several, each counts by how far the others in the image confirm it, and a detector that ran and found nothing
-    counts against a box. Fused box: mean of the members', weighted by votes * trust * score.
+    """The fused score, without fitted labels, is `engine.scores.fusion.by_agreement`. A single detector keeps its
+    scores. Of several, each is weighted by how often the others confirm it in the image, and a detector that saw the
+    image but gave no box counts against a box. The fused box is the mean of its members, weighted by
+    votes * trust * score.
 
-    Options. iou: boxes of one label that overlap as much are one object. nms_iou: and as much are
-    duplicates, within one producer. votes: {producer: weight}, 1 for whom is not named.
-    calibration: path or URL of what `engine eval --fit` wrote (engine/scores/calibration.py says what it holds): scores
-    become probabilities before anything else is done with them, and the fit's fusion takes the place of agreement.
+    Options. iou: boxes of one label with at least this IoU are one object. nms_iou: boxes of one producer and label
+    with at least this IoU are duplicates. votes: {producer: weight}; the default weight is 1.
+    calibration: path or URL of the file that `engine eval --fit` wrote (see engine/scores/calibration.py). Scores are
+    mapped to probabilities first, and the fitted fusion replaces agreement.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes",)
     gives: ClassVar[tuple[str, ...]] = ("regions",)
-    replaces: ClassVar[tuple[str, ...]] = ("boxes",)  # its answer holds every candidate again, with where it went
+    replaces: ClassVar[tuple[str, ...]] = ("boxes",)  # its answer repeats every candidate, with `merged_into`
     version: ClassVar[int] = 2
     deterministic: ClassVar[bool] = True
 
@@ -56,10 +57,12 @@ class Consensus:
     ) -> None:
         for name, weight in votes.items():
             if not weight > 0:
-                raise ConfigError(f"Consensus counts '{name}' with {weight} votes; give more than 0, or leave it out.")
+                raise ConfigError(
+                    f"Consensus has the weight {weight} for '{name}' in `votes`: give more than 0, or omit it."
+                )
         self.iou, self.nms_iou = iou, nms_iou
         self.votes, self.calibration = votes, Calibration({})
-        self.weights = (calibration,) if calibration else ()  # its content makes answers stale, not its place
+        self.weights = (calibration,) if calibration else ()  # the key depends on the file's content, not on its path
         self.batch_size = batch_size
 
     def load(self) -> None:
@@ -67,9 +70,9 @@ class Consensus:
             self.calibration = Calibration.read(path)
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """The whole new list of object regions: fused ones, human ones as they were, then every candidate.
+        """All object regions of each image: fused ones, human ones unchanged, then every candidate.
 
-        A candidate without area inside its image is left out: the detector's own answer still shows it.
+        A candidate without area inside its image is left out; it is still in the detector's own answer.
         """
         table = _Candidates(batch, self.votes, self.calibration)
         keeper = self._duplicates(table)
@@ -81,7 +84,7 @@ class Consensus:
         return _answers(batch, table, keeper, clusters, fused, human)
 
     def evidence(self, batch: Sequence[Sample]) -> tuple[Evidence, list[list[Region]]]:
-        """What a fusion is fitted to: one row a cluster, image by image, and the fused regions of each image."""
+        """The data to which a fusion is fitted: one row a cluster, ordered by image, and each image's fused regions."""
         table = _Candidates(batch, self.votes, self.calibration)
         keeper = self._duplicates(table)
         clusters = self._clusters(table, np.flatnonzero(keeper == np.arange(len(keeper))))
@@ -94,7 +97,7 @@ class Consensus:
         return fused.evidence(table).rows(order), regions
 
     def _duplicates(self, table: _Candidates) -> Ints:
-        """For each candidate the one of its own producer that stands for it; itself, mostly."""
+        """For each candidate its better duplicate of the same producer; the candidate itself if there is none."""
         i, j, _ = iou_pairs(table.within_producer, table.boxes, min_iou=self.nms_iou)
         pair = suppressors(i, j, table.raw)
         keeper = np.arange(len(table.raw))
@@ -103,7 +106,9 @@ class Consensus:
         return keeper
 
     def _clusters(self, table: _Candidates, kept: Ints) -> list[list[int]]:
-        """Best first, each candidate joins the leader it overlaps most, unless its producer is there already."""
+        """Clusters of candidates. Best first, each joins the cluster whose first box it overlaps most, unless that
+        cluster has a box of the same producer already.
+        """
         kept = kept[np.argsort(-table.raw[kept], kind="stable")]
         i, j, iou = iou_pairs(table.within_label[kept], table.boxes[kept], min_iou=self.iou)
         better: dict[int, list[tuple[float, int]]] = defaultdict(list)
@@ -121,7 +126,7 @@ class Consensus:
         return list(clusters.values())
 
     def _human_partners(self, table: _Candidates, clusters: list[list[int]], fused: _Fused) -> dict[int, int]:
-        """{cluster: row of the human box it agrees with}: same label, the one that overlaps most."""
+        """{cluster: row of the human box with the same label that it overlaps most}."""
         if not table.human:
             return {}
         group = np.concatenate([table.human_label, [table.within_label[members[0]] for members in clusters]])
@@ -129,14 +134,14 @@ class Consensus:
         i, j, iou = iou_pairs(group.astype(np.int64), boxes, min_iou=self.iou)
         humans = len(table.human)
         mixed = np.flatnonzero((i < humans) & (j >= humans))
-        order = mixed[np.lexsort((-i[mixed], iou[mixed]))]  # the last one written stays: most overlap, then first
+        order = mixed[np.lexsort((-i[mixed], iou[mixed]))]  # dict keeps the last: most overlap, then first row
         return dict(zip((j[order] - humans).tolist(), i[order].tolist(), strict=True))
 
 
 class _Candidates:
-    """The machine boxes of a batch as columns, one row each, and the human ones beside them.
+    """The detectors' boxes of a batch as columns, one row each, and the human boxes in lists of their own.
 
-    `within_label` and `within_producer` number (image, label) and (image, label, producer).
+    `within_label` numbers the pairs (image, label), `within_producer` the triples (image, label, producer).
     """
 
     def __init__(self, batch: Sequence[Sample], votes: Mapping[str, float], calibration: Calibration) -> None:
@@ -165,7 +170,7 @@ class _Candidates:
         self.votes = np.array([votes.get(name, 1.0) for name in self.detectors], np.float64)
         self.sizes = np.array([(sample.width, sample.height) for sample in batch], np.float64).reshape(-1, 2)
         self.ran = np.zeros((len(batch), len(self.detectors)), np.bool_)
-        self.ran[self.image, self.detector] = True  # a detector that found boxes ran
+        self.ran[self.image, self.detector] = True  # a detector that gave a box saw the image
         for number, sample in enumerate(batch):
             self.ran[number, [place[name] for name in sample.detectors]] = True
         self.raw = np.clip(np.array([region.score for region in self.regions], np.float64), 0, 1)
@@ -187,7 +192,7 @@ class _Candidates:
 
 
 class _Fused:
-    """One row a cluster: its `image`, `boxes` n x 4, `scores` n, and `calibrated`, the score of each detector."""
+    """One row a cluster: `image`, `boxes` (n x 4), `scores`, and `calibrated`, each detector's score."""
 
     def __init__(self, table: _Candidates, clusters: list[list[int]]) -> None:
         sizes = np.array([len(members) for members in clusters], np.int64)
@@ -203,10 +208,10 @@ class _Fused:
         weights = trust(self.calibrated, self.image, len(table.ran), table.ran)
         ran = table.ran[self.image]
         self.scores = by_agreement(self.calibrated, weights[self.image], table.votes)
-        # A detector that ran alone keeps its scores to the last bit: 0.3 must not become 0.30000000000000004.
+        # A single detector keeps its scores exactly: 0.3 must not become 0.30000000000000004.
         lone = (ran.sum(axis=1) == 1) & (table.votes[table.detector[first]] == 1)
         self.scores[lone] = table.scores[first[lone]]
-        # A fit reads the agreement of the raw scores: it has the calibrated ones already.
+        # A fit uses the agreement of the raw scores, because it gets the calibrated scores as well.
         weights = trust(raw, self.image, len(table.ran), table.ran)
         self.agreement = by_agreement(raw, weights[self.image], np.ones(len(table.detectors)))
         self.boxes = np.zeros((len(clusters), 4))
@@ -230,7 +235,7 @@ class _Fused:
 
 
 def _best_other(group: Ints, values: Floats) -> Floats:
-    """For each row the highest value among the other rows of its group; 0 for one alone."""
+    """For each row the highest value among the other rows of its group; 0 if there are no others."""
     answer = np.zeros(len(values))
     if not len(values):
         return answer
@@ -251,7 +256,7 @@ def _answers(
     fused: _Fused,
     human: Mapping[int, int],
 ) -> list[Answer]:
-    """The first of a cluster's members led it, and gives the label as it writes it."""
+    """The answers of a batch. A fused region has the label of its cluster's first member, in that spelling."""
     answers = [Answer() for _ in batch]
     target: dict[int, str] = {}
     support: dict[int, list[str]] = defaultdict(list)
@@ -285,7 +290,7 @@ def _region(box: Sequence[float], label: str, name: str, score: float, ids: list
 
 
 def _copy(r: Region, merged_into: str, support: list[str]) -> Region:
-    """Spelt out, because copy.copy takes five times as long and there are a hundred an image and detector."""
+    """A copy of a region. Written out because copy.copy takes five times as long, and there are many candidates."""
     same = Region(r.x1, r.y1, r.x2, r.y2, r.label, r.kind, r.quad, r.rle, merged_into, support)
     same.id, same.producer, same.round, same.parents = r.id, r.producer, r.round, r.parents
     same.score, same.score_kind = r.score, r.score_kind
@@ -293,7 +298,7 @@ def _copy(r: Region, merged_into: str, support: list[str]) -> Region:
 
 
 def _clipped(regions: Sequence[Region], sample: Sample) -> Floats:
-    """What is not finite becomes a box without area."""
+    """The boxes cut at the image's edges. A box that is not finite becomes one without area."""
     boxes = np.array([(r.x1, r.y1, r.x2, r.y2) for r in regions], np.float64).reshape(-1, 4)
     inside = clipped_boxes(boxes, sample.width, sample.height)
     return np.asarray(np.where(np.isfinite(boxes).all(axis=1, keepdims=True), inside, 0.0))

@@ -1,7 +1,10 @@
 """English for class labels: articles, plurals, counting ("a pair of scissors", "two sheep"), and synonyms.
 
-The synonym table only holds words that name the class or a kind of it: a kitten is a cat, but a mug may be no
-COCO cup and a seat no chair. A wrong synonym grounds a phrase on the wrong thing; a missing one leaves it bare.
+A synonym must name the class or a kind of it: a kitten is a cat, but a mug may not be a COCO cup, nor a seat a chair. A
+wrong synonym grounds a phrase on the wrong object; a missing one only leaves the phrase without a region.
+
+The library inflect 7.6 was tried on the COCO and ImageNet names and not used: it writes "two skiss", "two broccolis"
+and "two flamingoes", and other words would change the texts of existing data sets.
 """
 
 from __future__ import annotations
@@ -11,13 +14,13 @@ from dataclasses import dataclass
 
 
 def spaced(words: str) -> tuple[str, ...]:
-    """Many words on few lines; an underscore stands for the space inside a name."""
+    """The words of a string as a tuple; an underscore stands for a space inside a name."""
     return tuple(word.replace("_", " ") for word in words.split())
 
 
 NUMBERS = spaced("no one two three four five six seven eight nine ten eleven twelve")
 
-# Sold, worn and detected as one thing, but plural in English.
+# One object each, but plural in English.
 PAIRS = frozenset(
     spaced(
         "scissors skis pants trousers jeans shorts glasses sunglasses goggles headphones binoculars pliers tongs "
@@ -31,7 +34,7 @@ MASSES = frozenset(
         "garbage rubbish litter silverware tableware glassware equipment machinery footwear underwear soap"
     )
 )
-# Without pieces: of any number of boxes there is "some water".
+# Not countable, not even in pieces: always "some water", for any number of boxes.
 STUFF = frozenset(
     spaced(
         "water milk tea wine juice soup butter honey sugar flour salt sauce ketchup mustard cereal rice pasta "
@@ -49,9 +52,9 @@ IRREGULAR = {same: same for same in UNCHANGING} | dict(
         "thief:thieves elf:elves"
     )
 )
-# Labels that are plurals already, without an "s" to tell.
+# Labels that are plurals although they do not end in "s".
 PLURALS = frozenset(IRREGULAR.values()) - UNCHANGING | frozenset(("cattle", "police", "poultry", "dice"))
-ONE_FORM = ("fish", "craft")  # "goldfish", "aircraft": endings of what is alike in both numbers
+ONE_FORM = ("fish", "craft")  # endings of nouns whose plural equals the singular: "goldfish", "aircraft"
 NO_MAN = frozenset(spaced("human german roman ottoman talisman shaman caiman walkman"))
 CAPITALS = {"tv": "TV", "suv": "SUV", "cd": "CD", "dvd": "DVD", "atm": "ATM"}
 PLURAL_FORM = re.compile(r".*(?<![sui])s")  # "flowers", but neither "glass" nor "cactus" nor "tennis"
@@ -63,7 +66,7 @@ SPELT_VOWEL = re.compile(r"(SUV|ATM|X-|8|11\b|18\b)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """How to speak of one or several of a class. `bare`: singular without article ("broccoli"), else ''."""
+    """Singular and plural of a class. `bare`: the form without article ("broccoli") if it has one, else ''."""
 
     one: str
     many: str
@@ -72,7 +75,7 @@ class Noun:
 
     @property
     def uncounted(self) -> bool:
-        """Water, of which there are no pieces."""
+        """Whether it cannot be counted, such as water."""
         return self.bare == self.many
 
     def indefinite(self, count: int, *, most: int = 0) -> str:
@@ -86,7 +89,7 @@ class Noun:
         return f"{number(count)} {self.many}"
 
     def vague(self, word: str) -> str:
-        """ "several cats"; of flowers or rice "some", which is true of any number."""
+        """ "several cats"; but "some flowers" and "some rice", which are true for any number."""
         return f"some {self.bare or self.many}" if self.always_plural or self.bare else f"{word} {self.many}"
 
     def is_plural(self, count: int) -> bool:
@@ -96,7 +99,7 @@ class Noun:
 def noun(label: str) -> Noun:
     words = [CAPITALS.get(word, word) for word in label.replace("_", " ").lower().split()]
     if len(words) > 1 and words[0] in ("a", "an", "the"):
-        words = words[1:]  # "a red car", a label that was asked for in words
+        words = words[1:]  # a label given as a phrase: "a red car"
     name, last = " ".join(words), words[-1] if words else ""
     head, of, rest = name.partition(" of ")
     if of:
@@ -116,7 +119,7 @@ def noun(label: str) -> Noun:
 
 
 def plural(name: str) -> str:
-    """The plural of a singular name; its last word carries it, or the one before "of": "glasses of wine"."""
+    """The plural of a singular name. The last word changes, or the word before "of": "glasses of wine"."""
     head, of, rest = name.partition(" of ")
     if of:
         return plural(head) + of + rest
@@ -224,13 +227,13 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "teddy bear": ("teddy", "stuffed bear"),
     "hair drier": ("hair dryer", "hairdryer", "blow dryer"),
 }
-# Words for several of a class that are no plural of a word above.
+# Words for several objects of a class that are not the plural of a word above.
 COLLECTIVE: dict[str, str] = dict.fromkeys(("people", "persons", "folks", "crowd"), "person") | {
     "cattle": "cow",
     "luggage": "suitcase",
     "baggage": "suitcase",
 }
-# They end in the name of a class and are something else.
+# Names that end in the name of a class but mean something else.
 LOOKALIKES: tuple[str, ...] = (
     *("toy car", "toy train", "toy truck", "toy boat", "toy airplane", "toy bus", "rubber duck", "stuffed dog"),
     *("stuffed cat", "stuffed animal", "toy dog", "coffee table", "pool table", "side table", "end table"),

@@ -1,7 +1,7 @@
-"""The labels that came with the source, as they are: boxes and texts by people, without scores.
+"""Passes on the human labels of the source unchanged: boxes and texts that have no score.
 
-The engine hands them over in the sample's own columns; masks arrive in `Region.rle` already. A crowd stays one, by its
-`score_kind`. What has a score no person wrote: that is for `source_texts`.
+The engine puts them into the sample; masks are already in `Region.rle`. A crowd is still marked by its `score_kind`.
+Source labels with a score were not made by people: `source_texts` passes those on.
 """
 
 from __future__ import annotations

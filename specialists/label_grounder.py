@@ -1,12 +1,12 @@
-"""Noun chunks of texts grounded on object regions by name: head noun, number, synonyms.
+"""Grounds the noun chunks of texts on object regions by name: head noun, number, synonyms. It does not read pixels.
 
-No pixels are looked at: the name of a chunk must end in the label of a region, its plural or a synonym; only a verb
-that the parser took for its head may follow ("a zebra grazing"). Every chunk becomes a phrase, also a pronoun or one
-that names nothing (its `region_ids` are empty): judging is the filters' business. Which of several cats "the cat"
-means is unknown; the most certain, then the largest is taken. A crowd, one box around many, is named by plurals alone.
+A chunk names a region if it ends in the region's label, its plural or a synonym. A verb that the parser took for the
+head may follow ("a zebra grazing"). Every chunk becomes a phrase, even a pronoun or a chunk that names no region (its
+`region_ids` are empty); filters decide which to keep. If there are several cats, "the cat" is grounded on the one with
+the best score, then the largest. Only a plural is grounded on a crowd, which is one box around many objects.
 
-The score of a phrase is that of the regions it needs: one region for a singular, two for a plural, as many as a number
-says. So "the cats" over two sure boxes and a doubtful one is sure.
+The score of a phrase is the lowest score among the regions it needs: one for a singular, two for a plural, n for a
+number n. "The cats" over two certain boxes and a doubtful one is therefore certain.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from specialists.english import COLLECTIVE, LOOKALIKES, NUMBERS, SYNONYMS, noun,
 LONGEST_NAME = 4  # words
 COUNTS = {word: count for count, word in enumerate(NUMBERS)} | {"both": 2, "pair": 2, "couple": 2}
 
-# A chunk that ends in one of these behind a name means what is named: "a zebra grazing", "the cat stares".
+# Verbs that may follow the name at the end of a chunk: "a zebra grazing", "the cat stares".
 VERBS = frozenset(
     spaced(
         "standing sitting lying laying walking running riding grazing swimming flying jumping kneeling eating drinking "
@@ -35,7 +35,7 @@ VERBS = frozenset(
     )
 )
 
-# What ends in the name of a class and is none of it, whether or not its own class is in the image.
+# Names that end in the name of a class but mean something else ("hot dog"), even if the image has no such object.
 OTHER_THINGS = frozenset(
     form for label in (*(name for name in SYNONYMS if " " in name), *LOOKALIKES) for form in (label, plural(label))
 )
@@ -49,14 +49,14 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Regions a chunk names, the surest first, and how many of them it needs for what it says to be true."""
+    """The regions that a chunk names, best score first, and how many of them must exist for the chunk to be true."""
 
     regions: Sequence[Region] = ()
     needed: int = 1
 
     @property
     def certainty(self) -> float:
-        """That of the last region needed; 1 for none: nothing is claimed."""
+        """The lowest certainty among the regions needed; 1 if there are no regions, because nothing is claimed."""
         scores = sorted(map(certainty, self.regions), reverse=True)
         return scores[min(self.needed, len(scores)) - 1] if scores else 1.0
 
@@ -64,7 +64,7 @@ class Named:
 class LabelGrounder:
     """Options:
 
-    synonyms  whether "man" may name a person and "kitten" a cat, or only the labels themselves and their plurals
+    synonyms  whether synonyms count ("man" for person, "kitten" for cat), or only labels and their plurals
     """
 
     needs: ClassVar[tuple[str, ...]] = ("texts", "parse", "kept_regions")
@@ -103,7 +103,7 @@ class LabelGrounder:
 
 @cache
 def all_names(labels: frozenset[str], synonyms: bool) -> dict[str, Name]:
-    """What may be said for each label. A label itself goes before a synonym of another: "table", "dining table"."""
+    """All names of these labels. A label that is also a synonym of another ("table", "dining table") keeps its name."""
     names: dict[str, Name] = {}
     if synonyms:
         for label in sorted(labels):
@@ -128,13 +128,13 @@ def add(names: dict[str, Name], one: str, label: str) -> None:
 
 
 def named(chunk: Chunk, names: dict[str, Name], regions: dict[str, list[Region]]) -> Named:
-    """The regions a chunk names: the longest name it ends in decides, and "hot dog" is no dog."""
+    """The regions a chunk names. The longest name at its end decides, so "hot dog" does not name a dog."""
     words = plain_words(chunk.text).split()
     found = ending(words, names)
     if found is None and len(words) > 1 and words[-1] in VERBS:
         words.pop()
         found = ending(words, names)
-        chunk = replace(chunk, plural=False)  # the verb's "s" is no plural
+        chunk = replace(chunk, plural=False)  # the "s" belongs to the verb
     if found is None:
         return Named()
     start, name = found
@@ -147,7 +147,7 @@ def named(chunk: Chunk, names: dict[str, Name], regions: dict[str, list[Region]]
 
 
 def ending(words: Sequence[str], names: dict[str, Name]) -> tuple[int, Name] | None:
-    """The longest name that the words end in, and where it begins; none if they end in something that is not ours."""
+    """Start and name of the longest known name at the end of the words; None if they end in another thing's name."""
     for start in range(max(0, len(words) - LONGEST_NAME), len(words)):
         last = " ".join(words[start:])
         if last in names:
@@ -158,7 +158,7 @@ def ending(words: Sequence[str], names: dict[str, Name]) -> tuple[int, Name] | N
 
 
 def counted(words: Iterable[str]) -> int | None:
-    """The last number among the words before the name; "one" to "twelve", "both", or digits."""
+    """The last number among the words: "one" to "twelve", "both", "pair", or digits. None if there is none."""
     counts = [COUNTS[word] if word in COUNTS else int(word) for word in words if word in COUNTS or is_count(word)]
     return counts[-1] if counts and counts[-1] > 0 else None
 
@@ -181,5 +181,5 @@ def phrase(text: Text, chunk: Chunk, meant: Named) -> Phrase:
 
 
 def certainty(region: Region) -> float:
-    """Human regions carry no score and are certain."""
+    """The region's score; 1 for a human region, which has none."""
     return 1.0 if region.score is None else region.score

@@ -1,9 +1,10 @@
-"""The language of every text of an image, by py3langid: one score a text, whose parent the text is.
+"""The language of each text of an image, by py3langid: one image score a text, with the text as its parent.
 
-Four words or fewer tell little, and among all 140 languages a few odd ones (Nigerian Pidgin, West Frisian) look like
-English. So it chooses among 28 widely written ones, and takes the first of them unless another is ahead by a margin:
-of 15,314 captions of COCO none is then taken for another language (4 among all 140), of their first three words .3 %
-(15 % without the margin), of 62 sentences and names in 25 other languages one for English ("rode auto").
+Four words or fewer are not enough to identify a language reliably, and some of the 140 languages (Nigerian Pidgin, West
+Frisian) resemble English. By default it therefore chooses among 28 widely written languages and prefers the first one
+(English) unless another is more probable by a margin. Measured: no COCO caption of 15,314 is taken for another language
+(4 when choosing among all 140), and .3 % of their first three words (15 % without the margin). Of 62 sentences and
+names in 25 other languages one is taken for English ("rode auto").
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ UNDETERMINED = "und"  # ISO 639-2
 class Language:
     """Options.
 
-    languages: the ISO 639 codes to choose from, the expected one first ([]: all 140, none of them expected); what is in
-               none of them gets the nearest.
-    margin:    the probability by which another must be ahead of the expected one to be taken: short texts are told
-               apart by little, and the expected one is right far more often.
+    languages: ISO 639 codes to choose from, the expected language first ([]: all 140, none expected). A text in any
+               other language gets the most similar of these.
+    margin:    another language is chosen only if its probability exceeds the expected one's by this much, because the
+               differences are small for short texts and the expected language is nearly always right.
 
-    The score is named `language`, its code the language and its value the probability, 0 to 1. A text that holds
-    nothing to go by ("...", "42") has the code "und" and the value 0.
+    The score is named `language`; its code is the language and its value the probability, 0 to 1. A text without words
+    ("...", "42") has the code "und" and the value 0.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("texts",)
@@ -50,7 +51,7 @@ class Language:
     ) -> None:
         if len(set(languages)) == 1:
             raise ConfigError(
-                f"language cannot choose from '{languages[0]}' alone: name two `languages` or more, or none for all."
+                f"language has one language, '{languages[0]}': give two `languages` or more, or [] for all."
             )
         self.languages = list(dict.fromkeys(languages))
         self.margin = margin
@@ -58,7 +59,7 @@ class Language:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """The packaged model, found without importing the package."""
+        """Path of the packaged model. The package is not imported."""
         return (str(folder_of("language", "py3langid", "language") / "data" / "model.npz.xz"),)
 
     def load(self) -> None:
@@ -74,7 +75,7 @@ class Language:
         if self.languages:
             self.identifier.set_languages(self.languages)
         code, value = self.identifier.rank("")[0]
-        self.of_nothing = str(code), float(value)
+        self.without_words = str(code), float(value)
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
         """One answer for each sample, same order."""
@@ -86,8 +87,8 @@ class Language:
 
     def identify(self, text: str) -> tuple[str, float]:
         """(ISO 639 code, probability)."""
-        ranked = [(str(code), float(value)) for code, value in self.identifier.rank(in_small_letters(text))]
-        if ranked[0] == self.of_nothing:
+        ranked = [(str(code), float(value)) for code, value in self.identifier.rank(without_capitals(text))]
+        if ranked[0] == self.without_words:
             return UNDETERMINED, 0.0
         code, probability = ranked[0]
         if self.languages:
@@ -97,7 +98,7 @@ class Language:
         return code, min(1.0, probability)
 
 
-def in_small_letters(text: str) -> str:
-    """The text without its capitals where most letters are: in capitals the model knows no word."""
+def without_capitals(text: str) -> str:
+    """The text in lower case if most of its letters are capitals: the model does not recognise words in capitals."""
     capitals = sum(map(str.isupper, text))
     return text.lower() if capitals > sum(map(str.islower, text)) else text

@@ -1,6 +1,7 @@
-"""The texts that came with the source and that nobody vouches for: alt-text of the web, captions of another data set.
+"""Passes on the texts of the source that were not written for this task: alt-text of the web, captions of a data set.
 
-They keep their producer and have a score, so rules judge them as any specialist's; people's are passed on by `human`.
+They keep their producer and have a score, so filters judge them like any specialist's texts. `human` passes on the
+texts without a score.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from engine.schema import GRANULARITIES, Answer, Sample
 
 
 class SourceTexts:
-    """`granularity`: what the texts are taken for; they say nothing of it themselves."""
+    """Options. granularity: the granularity that all these texts get."""
 
     needs: ClassVar[tuple[str, ...]] = ("labels",)
     gives: ClassVar[tuple[str, ...]] = ("texts",)

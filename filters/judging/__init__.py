@@ -1,1 +1,1 @@
-"""Applying rules: order, thresholds, quantiles, and what rules need."""
+"""Applies rules in order, and helps to write them: bounds, quantiles, n-grams, requirements."""

@@ -1,8 +1,7 @@
-"""A threshold for each row: one number, or by granularity, by producer, by label. The one way all rules take them.
+"""Computes the threshold of each row from a rule's options: one number, or numbers by granularity, producer or label.
 
-In a recipe {quantile: 0.99} may stand where a number does: filters/judging/quantiles.py puts the number in its place
-before a rule is called. A threshold for a label takes precedence over one for a producer, and that over the general
-one.
+All rules use this module. A threshold for a label overrides one for a producer, which overrides the general one. A
+recipe may give {quantile: 0.99} instead of a number; filters/judging/quantiles.py replaces it before a rule is called.
 """
 
 from __future__ import annotations
@@ -36,10 +35,10 @@ def text_bounds(
     otherwise: float,
     by_producer: Mapping[str, Bound] = {},
 ) -> Floats:
-    """For each text (or phrase, by its text) the bound that holds. A granularity that a mapping does not name keeps
-    its default, and one that a producer's mapping does not name keeps what holds for everybody.
+    """The bound for each text, or for each phrase by its text's granularity.
 
-    `option` is the option's name in errors, `otherwise` what holds for a granularity nobody knows.
+    A granularity that `given` does not name keeps its default; one that a producer's mapping does not name keeps the
+    general bound. `otherwise`: the bound for an unknown granularity. `option`: the option's name in errors.
     """
     general = {"": otherwise, **defaults, **_by_granularity(option, given)}
     own = {
@@ -67,9 +66,7 @@ def row_bounds(
     by_producer: Mapping[str, float] = {},
     by_label: Mapping[str, float] = {},
 ) -> Floats:
-    """For each region (or score) the bound that holds. Labels are compared without regard to case, as the consensus
-    does.
-    """
+    """The bound for each region or score. Labels are compared without regard to case, as in the consensus."""
     bounds = rows.lookup("producer", _numbers(f"{option} by producer", by_producer), _number(option, given))
     if not by_label:
         return bounds
@@ -80,11 +77,11 @@ def row_bounds(
 
 
 def one_option(by_word: Mapping[str, Mapping[str, Any]], option: str, known: tuple[str, ...]) -> dict[str, Any]:
-    """What {word: {option: bound}} says of one option. ConfigError for an option the rule does not have."""
+    """From {word: {option: bound}} the bounds of one option. ConfigError for an option that the rule does not have."""
     for word, bounds in by_word.items():
         if not isinstance(bounds, Mapping):
             example = ", ".join(f"{name}: .." for name in known)
-            raise ConfigError(f"'{word}' is given {bounds!r}, but this rule has several bounds: say {{{example}}}.")
+            raise ConfigError(f"'{word}' has {bounds!r}, but this rule has several bounds: write {{{example}}}.")
         for name in bounds:
             if name not in known:
                 raise unknown(f"bound for '{word}'", name, known)
@@ -106,12 +103,12 @@ def _numbers(option: str, given: Mapping[str, Any]) -> dict[str, float]:
 
 def _number(option: str, given: Any) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float | np.number) or np.isnan(given):
-        raise ConfigError(f"The bound {option} is {given!r}: give a number, or one a granularity, {{brief: 10}}.")
+        raise ConfigError(f"The bound {option} is {given!r}: give a number, or numbers by granularity, {{brief: 10}}.")
     return float(given)
 
 
 def _granularities(texts: View) -> tuple[Numbers, list[str]]:
-    """Codes and words; a phrase has its text's, and none (the code behind the last word) if it has no text."""
+    """Codes and words. A phrase has the code of its text, or the code after the last word if it has no text."""
     if not isinstance(texts, Phrases):
         return texts.codes("granularity")
     codes, words = texts.shard.column("texts").codes("granularity")
@@ -119,5 +116,5 @@ def _granularities(texts: View) -> tuple[Numbers, list[str]]:
 
 
 def _along(bounds: Mapping[str, float], words: list[str]) -> Floats:
-    """One a word, and one more for no word. What '' has holds for words nobody knows."""
+    """The bound of each word, and at the end the one for no word. Unknown words get the bound of ''."""
     return np.array([bounds.get(word, bounds[""]) for word in (*words, "")], np.float64)

@@ -1,6 +1,6 @@
-"""How much of a text was said before: shares of repeated n-grams and sentences, for many texts at once.
+"""Shares of repeated n-grams and sentences, for many texts at once.
 
-Words lie one after another; `text` is the row of each. An n-gram never reaches over the end of its text.
+The words of all texts are one array; `text` is the row of each word's text. An n-gram never spans two texts.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import pyarrow.compute as pc
 from engine.records.shard import Bools, Floats, Ints
 
 NO_WORD = r"[^\p{L}\p{M}\p{N}'’]+"
-OFTEN = 3  # times: "next to a tree next to a park" is no loop yet
+OFTEN = 3  # least number of occurrences: "next to a tree next to a park" is not yet a loop
 SENTENCE_END = r"[.!?]+\s+|[.!?]+$|[\r\n]+"
 
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """What the texts are made of: a number for each word (or sentence), equal for equal ones, and its text's row."""
+    """Texts as numbers: one for each word (or sentence), equal for equal words, and the row of its text."""
 
     codes: Ints
     text: Ints
@@ -32,20 +32,20 @@ class Coded:
 
 
 def word_codes(texts: pa.Array) -> Coded:
-    """Case and punctuation make no difference."""
+    """The words of the texts, without regard to case and punctuation."""
     return _coded(pc.utf8_split_whitespace(pc.replace_substring_regex(pc.utf8_lower(texts), NO_WORD, " ")))
 
 
 def sentence_codes(texts: pa.Array) -> Coded:
-    """Split behind full stops and at line breaks: "Mr. Smith" is cut too, which does not repeat him."""
+    """The sentences of the texts, split after full stops and at line breaks. "Mr. Smith" is split too: no harm."""
     return _coded(pc.split_pattern_regex(pc.utf8_lower(pc.utf8_trim_whitespace(texts)), SENTENCE_END))
 
 
 def top_ngram(words: Coded, repeated: Repeated, longer: Repeated) -> Floats:
-    """For each text the largest share of its words that lies in occurrences of one n-gram; 0 if none comes often.
+    """For each text the largest share of its words covered by one n-gram; 0 if no n-gram occurs OFTEN.
 
-    An occurrence counts if it repeats with the word before or behind it too, as all do in a loop (`longer`: the
-    repeated n-grams of one word more): "at the top left, at the top right and at the top" is no loop.
+    An occurrence counts only if it is also repeated together with the word before or after it, as in a loop (`longer`:
+    the repeated n-grams with one word more): "at the top left, at the top right and at the top" is not a loop.
     """
     share = np.zeros(words.texts)
     inside = np.zeros(len(words.codes) + 1, np.bool_)
@@ -61,14 +61,14 @@ def top_ngram(words: Coded, repeated: Repeated, longer: Repeated) -> Floats:
 
 
 def duplicate_ngrams(words: Coded, repeated: Repeated) -> Floats:
-    """For each text the share of its words that lies in n-grams that came before."""
+    """For each text the share of its words in n-grams that occurred earlier in it."""
     again = np.sort(repeated.place[1:][repeated.gram[1:] == repeated.gram[:-1]])
     covered = _covered(again, words.text[again], repeated.n)
     return np.bincount(words.text[again], covered, minlength=words.texts) / np.maximum(words.sizes, 1)
 
 
 def duplicate_sentences(sentences: Coded) -> Floats:
-    """For each text the share of its sentences that came before."""
+    """For each text the share of its sentences that occurred earlier in it."""
     key = sentences.text * (int(sentences.codes.max(initial=0)) + 1) + sentences.codes
     _, first = np.unique(key, return_index=True)
     distinct = np.bincount(sentences.text[first], minlength=sentences.texts)
@@ -77,8 +77,9 @@ def duplicate_sentences(sentences: Coded) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """Where the n-grams begin that come at least twice in their text, ordered by `gram` (a number for each), and
-    each n-gram's places ascending."""
+    """Start positions (`place`) of the n-grams that occur at least twice in their text, with a number for each n-gram
+    (`gram`). Ordered by `gram`, then position.
+    """
 
     n: int
     place: Ints
@@ -86,7 +87,7 @@ class Repeated:
 
 
 def repeated_ngrams(words: Coded, longest: int) -> dict[int, Repeated]:
-    """For each n up to the longest. A repeated n-gram begins with a repeated (n-1)-gram: few places are left soon."""
+    """{n: repeated n-grams} up to the longest. Fast: a repeated n-gram starts with a repeated (n-1)-gram."""
     place, gram = _twice(np.arange(len(words.codes)), words.text, words.codes)
     found = {1: Repeated(1, place, gram)}
     for n in range(2, longest + 1):
@@ -99,7 +100,7 @@ def repeated_ngrams(words: Coded, longest: int) -> dict[int, Repeated]:
 
 
 def _coded(lists: pa.ListArray) -> Coded:
-    """Empty strings, which a split leaves at the ends, are left out."""
+    """Number the words. Empty strings, which splitting leaves at the ends, are left out."""
     flat = lists.flatten()
     text = np.repeat(np.arange(len(lists)), pc.list_value_length(lists).to_numpy())
     there = pc.binary_length(flat).to_numpy() > 0
@@ -109,7 +110,7 @@ def _coded(lists: pa.ListArray) -> Coded:
 
 
 def _twice(place: Ints, first: Ints, second: Ints) -> tuple[Ints, Ints]:
-    """The places whose pair (first, second) is not alone, ordered by pair and then place, with a number a pair."""
+    """The positions whose pair (first, second) occurs more than once, by pair and position, with the pair's number."""
     key = first * (int(second.max(initial=0)) + 1) + second
     order = np.argsort(key, kind="stable")
     key = key[order]
@@ -119,7 +120,7 @@ def _twice(place: Ints, first: Ints, second: Ints) -> tuple[Ints, Ints]:
 
 
 def _covered(place: Ints, group: Ints, n: int) -> Floats:
-    """How many words each n-gram covers that the next of its group does not: `place` ascends in each group."""
+    """How many words each n-gram covers that the next one of its group does not. `place` ascends in each group."""
     covered = np.full(len(place), float(n))
     near = group[1:] == group[:-1]
     covered[:-1][near] = np.minimum(np.diff(place)[near], n)

@@ -1,1 +1,1 @@
-"""Texts written by rule from regions."""
+"""Texts written by rules from regions and printed words."""

@@ -1,8 +1,9 @@
-"""What a composed text may speak of: the objects it is sure of, by class, and the words read that can be words.
+"""Selects what a composed text mentions: objects with a sufficient score, by class, and printed words.
 
-Counts are as vague as the boxes are unsure. People's boxes are counted to ten. A machine finds one or two of three
-as easily as all, so beyond three, or where further boxes are doubtful, it is "some", "several" or "many". A crowd
-outlines any number. An object is spoken of once, under its best label: detectors call one thing couch and bed.
+The less certain the boxes, the vaguer the count. Human boxes are counted up to ten. Detectors often miss some of
+several objects, so beyond three objects, or if there are further doubtful boxes, the text has "some", "several" or
+"many". The same holds for a crowd. Each object is mentioned once, by its best label, because detectors may give one
+object two labels, such as couch and bed.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from engine.records.overlaps import iou_pairs, suppressors
 from engine.schema import Region, RegionText, Sample
 from specialists.english import Noun, noun
 
-SAME, OTHER = 0.5, 0.6  # IoU with a better box of the same label, or of another, that makes a box its duplicate
-COPY = 0.9  # two boxes of people are one object only if they are nearly the same
-PART = 0.85  # a machine's box that lies so far inside another of its label may be a part: a head beside its cat
-DOUBTFUL = 0.3  # a box below it is no sign of anything
-COUNTED = {"people": 10, "machine": 3}
-SEVERAL, MANY = 3, 6  # what is at least true of them
+SAME, OTHER = 0.5, 0.6  # a box with this IoU with a better box of the same (another) label is its duplicate
+COPY = 0.9  # two human boxes are one object only if they are nearly equal
+PART = 0.85  # a detected box with this share inside another of its label may be a part: a cat's head
+DOUBTFUL = 0.3  # boxes with a lower score are ignored
+COUNTED = {"people": 10, "machine": 3}  # human and detected boxes are counted up to here
+SEVERAL, MANY = 3, 6  # smallest number of boxes for these words
 GROUND = frozenset(("dining table", "table", "bed", "couch", "sofa"))
-WIDEST_LINE = 0.35  # of the photo: a line of text beyond it was read in stripes or fur
-ONE_GLYPH = 2  # a text needs as many different letters and digits: "0", "11" and "OOO" are read in eyes and wheels
+WIDEST_LINE = 0.35  # share of the photo: larger lines of text are mistakes, read in stripes or fur
+ONE_GLYPH = 2  # least number of different letters and digits: "0", "11", "OOO" are misread eyes and wheels
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """The objects of one class. `members` are those the text relies on, largest first."""
+    """The objects of one class. `members`: the regions that the text relies on, largest first."""
 
     noun: Noun
     members: tuple[Region, ...]
@@ -46,7 +47,7 @@ class Mention:
 
     @property
     def countable(self) -> bool:
-        """Each member is one thing, and there are no others."""
+        """Whether the amount is an exact count: each member is one object, and there are no others."""
         return not (self.noun.always_plural or self.noun.uncounted) and self.amount == self.noun.indefinite(
             len(self.members)
         )
@@ -60,12 +61,12 @@ class Printed:
 
     @property
     def letters(self) -> float:
-        """Their height, in a line that runs across or down: its shorter side."""
+        """Height of the letters: the shorter side of the line, which may run across or down."""
         return min(self.region.x2 - self.region.x1, self.region.y2 - self.region.y1)
 
 
 def mentions(sample: Sample, min_score: float, max_classes: int) -> list[Mention]:
-    """The classes that cover most, in this order; but what things stand and lie on is named after them."""
+    """The classes that cover the largest areas, largest first; tables, beds and the like come last."""
     by_class: dict[Noun, list[Region]] = {}
     for region in one_each([r for r in sample.regions if r.kind == "object" and any(map(str.isalpha, r.label))]):
         by_class.setdefault(noun(region.label), []).append(region)
@@ -75,7 +76,7 @@ def mentions(sample: Sample, min_score: float, max_classes: int) -> list[Mention
 
 
 def one_each(regions: Sequence[Region]) -> list[Region]:
-    """Without duplicates, largest first. A person's box stands before a machine's, then the better score."""
+    """The regions without duplicates, largest first. Of duplicates a human box is kept, else the better score."""
     regions = sorted(regions, key=lambda r: (-area(box_of(r)), r.x1, r.y1, r.id))
     boxes = np.array([(r.x1, r.y1, r.x2, r.y2) for r in regions], np.float64).reshape(-1, 4)
     score = np.array([2.0 if r.score is None else r.score for r in regions])
@@ -115,7 +116,7 @@ def _is_part(region: Region, others: Sequence[Region]) -> bool:
 
 
 def printed(sample: Sample, min_score: float, max_words: int) -> list[Printed]:
-    """What was surely read and can be words, the largest letters first; what stands there twice once."""
+    """Printed text with a sufficient score that can be words, largest letters first, each text once."""
     regions = {region.id: region for region in sample.regions if region.kind == "text"}
     found: list[Printed] = []
     for source in sample.region_texts:

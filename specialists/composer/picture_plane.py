@@ -1,7 +1,7 @@
-"""Where boxes are in a photo, and how two lie to each other, in the picture plane and only where nobody would doubt it.
+"""Location of boxes in a photo, and the direction from one box to another. Only clear cases get an answer.
 
-Depth is never told: a rider's horse, a chair under its sitter and a dog before a sofa look alike. What is near
-the line between left and middle is neither.
+Both are in the picture plane. Depth is never stated, because boxes cannot show it: a horse under its rider, a chair
+under a person and a dog in front of a sofa look alike. A box near the line between left and centre is neither.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from engine.schema import Region
 
-SIDE = 0.4  # left, or at the top: the centre lies before it and the box ends before 1 - SIDE
-FILLS = 0.95  # of width and height: what is everywhere is nowhere
-TOUCH = 0.1  # boxes may reach this share of the smaller one into each other and still lie side by side
-BESIDE, STACKED = 0.4, 0.6  # and must share so much of the other direction
+SIDE = 0.4  # a box is on the left (or at the top) if its centre is before SIDE and its end before 1 - SIDE
+FILLS = 0.95  # a box that covers this share of both width and height has no location
+TOUCH = 0.1  # boxes are side by side even if they overlap by this share of the smaller one
+BESIDE, STACKED = 0.4, 0.6  # share of the other direction that they must have in common
 PLACES = {
     (-1, -1): "at the top left",
     (-1, 1): "at the top right",
@@ -34,7 +34,7 @@ class Picture:
     height: int
 
     def place(self, regions: Sequence[Region]) -> str:
-        """Of all of them: the corner, or the side, or the middle; '' if they have none in common."""
+        """The corner, side or middle where all of these regions are; '' if they have no location in common."""
         if any(self._filled(region) for region in regions):
             return ""
         columns = {_side(region.x1, region.x2, self.width) for region in regions}
@@ -44,7 +44,7 @@ class Picture:
         if column is None and row is None:
             return ""
         if 0 in (column, row) and None in (column, row):
-            return ""  # in the middle of one direction, and anywhere in the other
+            return ""  # in the middle of one direction, but spread over the other
         return PLACES[row or 0, column or 0]
 
     def _filled(self, region: Region) -> bool:
@@ -52,7 +52,7 @@ class Picture:
 
 
 def _side(low: float, high: float, size: int) -> int | None:
-    """-1: left, or top. 1: right, or bottom. 0: in the middle. None: between them."""
+    """-1: left or top. 1: right or bottom. 0: in the middle. None: none of these clearly."""
     low, high = low / size, high / size
     centre = (low + high) / 2
     if centre < SIDE and high <= 1 - SIDE:
@@ -63,7 +63,7 @@ def _side(low: float, high: float, size: int) -> int | None:
 
 
 def relation(one: Region, other: Region) -> str:
-    """How the first lies to the second in the picture plane; '' if no plain word fits."""
+    """Where the first box is, seen from the second, in the picture plane; '' if no simple word fits."""
     across, down = _reach(one.x1, one.x2, other.x1, other.x2), _reach(one.y1, one.y2, other.y1, other.y2)
     if across <= TOUCH and down >= BESIDE:
         return "to the left of" if one.x1 < other.x1 else "to the right of"

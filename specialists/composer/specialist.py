@@ -1,8 +1,8 @@
-"""Texts written by rule from regions and the words read on them: brief, detailed, more detailed.
+"""Writes texts by rules from regions and printed words: brief, detailed, more detailed.
 
-Nothing is claimed that boxes do not show: what is there, how many as far as that is sure (`mentions.py`), and where in
-the picture plane (`picture_plane.py`); no depth, pose or deed. A longer text is written only where
-it says more than the shorter one, so many photos have no more detailed text, and one of nothing sure has none at all.
+Texts state only what boxes show: which objects, how many if that is certain (`mentions.py`), and where in the picture
+plane (`picture_plane.py`). They never state depth, pose or action. A longer text is written only if it adds
+information, so many photos have no more detailed text, and a photo without certain objects has no text.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from specialists.composer.picture_plane import Picture, relation
 from specialists.english import listed
 
 BRIEF_CLASSES = 3
-PROMINENT = 0.05  # a brief text passes over what covers less than this share of what covers most
-PLACED = 3  # classes whose place a detailed text tells
-RELATIONS = 2  # of different kinds
+PROMINENT = 0.05  # a brief text omits classes that cover less than this share of the largest class
+PLACED = 3  # number of classes whose location a detailed text gives
+RELATIONS = 2  # number of directions in a more detailed text
 QUOTES = {"detailed": 1, "more_detailed": 3}
-# Where no object is sure, a photo is of words if their letters are so high, as a share of the shorter side, or if it is
-# a page: so many lines that cover so much. Small print on what no detector knows is not what a photo shows.
+# Without certain objects a photo is described by its words, but only if the letters are high enough (as a share of the
+# shorter side) or if it is a page: enough lines that cover enough of it. Small print alone does not describe a photo.
 LARGE_LETTERS, PAGE_LINES, PAGE_COVER = 0.08, 5, 0.1
 
 
 class Composer:
     """Options:
 
-    min_score       objects are spoken of from this score on; human ones always are. With the packaged detectors, one
-                    or several of them, 97 to 98 of 100 classes named at 0.7 are in the photo, at 0.5 90 to 97
-    min_word_score  printed text is quoted from this score on; single characters and repeated ones never are
-    max_classes     at most so many classes are spoken of, those that cover most
+    min_score       objects with a lower score are not mentioned; human ones always are. With the packaged detectors 97
+                    to 98 % of the classes mentioned at 0.7 are in the photo, at 0.5 90 to 97 %
+    min_word_score  printed text with a lower score is not quoted; single or repeated characters never are
+    max_classes     at most so many classes are mentioned, those that cover the largest areas
     max_words       at most so many words of one printed line are quoted
     """
 
@@ -49,9 +49,7 @@ class Composer:
         self, *, min_score: Share = 0.7, min_word_score: Share = 0.98, max_classes: int = 8, max_words: int = 8
     ) -> None:
         if max_classes < 1 or max_words < 1:
-            raise ConfigError(
-                f"composer needs max_classes and max_words of at least 1, not {max_classes}, {max_words}."
-            )
+            raise ConfigError(f"composer has max_classes={max_classes}, max_words={max_words}: give at least 1 each.")
         self.min_score, self.min_word_score = min_score, min_word_score
         self.max_classes, self.max_words = max_classes, max_words
         self.batch_size = 256
@@ -70,7 +68,7 @@ class Composer:
             return answer
         first, facts = brief(named, quoted, picture), set[str]()
         longer = detailed(named, quoted, picture), more_detailed(named, quoted, picture)
-        # Each text says what those before it do not; the first that says more is the detailed one.
+        # Keep a draft only if it adds facts. The first longer draft that does becomes the detailed text.
         for draft in (first, *longer):
             if draft.facts - facts:
                 answer.texts.append(draft.as_text(GRANULARITIES[len(answer.texts)]))
@@ -79,7 +77,7 @@ class Composer:
 
 
 class Draft:
-    """Sentences, what they say in brief, and what they rely on."""
+    """Sentences, the facts they state, and the scores of the annotations they rely on (`used`)."""
 
     def __init__(self) -> None:
         self.sentences: list[str] = []
@@ -92,7 +90,7 @@ class Draft:
         self.facts.update(facts)
 
     def as_text(self, granularity: str) -> Text:
-        """As sure as the least certain of what it relies on; people are certain."""
+        """The text. Its score is the lowest one it relies on; human annotations count as 1."""
         score = min((score for score in self.used.values() if score is not None), default=1.0)
         return Text(
             " ".join(self.sentences),
@@ -137,8 +135,8 @@ def detailed(named: list[Mention], quoted: list[Printed], picture: Picture) -> D
         first = [mention for there in placed.values() for mention in there]
         facts = [_fact(mention, place) for place, there in placed.items() for mention in there]
         draft.add(f"The photo shows {listed(parts)}.", _members(first), *facts, *(m.amount for m in first))
-    told = {mention.noun for there in placed.values() for mention in there}
-    if rest := [mention for mention in named if mention.noun not in told]:
+    located = {mention.noun for there in placed.values() for mention in there}
+    if rest := [mention for mention in named if mention.noun not in located]:
         amounts = [mention.amount for mention in rest]
         start = "It also shows" if placed else "The photo shows"
         draft.add(f"{start} {listed(amounts)}.", _members(rest), *amounts)
@@ -147,16 +145,16 @@ def detailed(named: list[Mention], quoted: list[Printed], picture: Picture) -> D
 
 
 def more_detailed(named: list[Mention], quoted: list[Printed], picture: Picture) -> Draft:
-    """What is there, where each class is, also seen from the largest object, and what can be read."""
+    """All classes, their locations, directions from the largest object, and the printed words."""
     draft = Draft()
     if named:
         amounts = [mention.amount for mention in named]
         draft.add(f"The photo shows {listed(amounts)}.", _members(named), *amounts)
     placed = _by_place(named, picture)
     _places(draft, placed)
-    told = {mention.noun for there in placed.values() for mention in there}
+    located = {mention.noun for there in placed.values() for mention in there}
     for mention in named:
-        if mention.noun not in told and mention.countable and len(mention.members) == 2:
+        if mention.noun not in located and mention.countable and len(mention.members) == 2:
             _two_places(draft, mention, picture)
     _relations(draft, named, picture)
     _readings(draft, quoted[: QUOTES["more_detailed"]], picture)
@@ -198,7 +196,7 @@ def _two_places(draft: Draft, mention: Mention, picture: Picture) -> None:
 
 
 def _relations(draft: Draft, named: list[Mention], picture: Picture) -> None:
-    """Seen from the largest single object, where the places of both have not said it already."""
+    """Add directions seen from the largest single object, unless the locations of both imply them."""
     anchor = max((m for m in named if m.countable and len(m.members) == 1), key=Mention.area, default=None)
     if anchor is None:
         return
@@ -207,7 +205,7 @@ def _relations(draft: Draft, named: list[Mention], picture: Picture) -> None:
     for mention in named:
         kinds = {relation(member, thing) for member in mention.members} if mention is not anchor else set()
         kind = kinds.pop() if len(kinds) == 1 else ""
-        if kind and not _is_plain(kind, picture.place(mention.members), here):
+        if kind and not _is_implied(kind, picture.place(mention.members), here):
             found.setdefault(kind, []).append(mention)
     for kind, related in list(found.items())[:RELATIONS]:
         subject, verb = _subject(related)
@@ -216,14 +214,14 @@ def _relations(draft: Draft, named: list[Mention], picture: Picture) -> None:
         draft.add(f"{subject} {verb} {where}.", [*_members(related), thing], *facts)
 
 
-def _is_plain(kind: str, there: str, here: str) -> bool:
-    """Whether two places say the relation: what is on the left is to the left of what is in the middle."""
+def _is_implied(kind: str, there: str, here: str) -> bool:
+    """Whether two locations imply the direction: a box on the left is to the left of one in the middle."""
     side = {"above": "top", "below": "bottom"}.get(kind, "left" if "left" in kind else "right")
     return side in there and bool(here) and side not in here
 
 
 def _readings(draft: Draft, quoted: list[Printed], picture: Picture | None) -> None:
-    """ "The word "STOP" can be read on the left and the number "52" at the top." Without a picture, not where."""
+    """ "The word "STOP" can be read on the left and the number "52" at the top." Without a picture: no locations."""
     there: dict[str, list[Printed]] = {}
     for item in quoted:
         there.setdefault(picture.place([item.region]) if picture else "", []).append(item)
@@ -238,7 +236,7 @@ def _readings(draft: Draft, quoted: list[Printed], picture: Picture | None) -> N
 
 def _quotation(item: Printed) -> str:
     if not any(map(str.isalpha, item.words)):
-        return f'the {"number" if item.words.isdecimal() else "text"} "{item.words}"'  # "08/2019" is no word
+        return f'the {"number" if item.words.isdecimal() else "text"} "{item.words}"'  # "08/2019" is not a word
     return f'the word{"s" if " " in item.words else ""} "{item.words}"'
 
 

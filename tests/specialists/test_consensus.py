@@ -228,7 +228,7 @@ def test_the_order_of_detectors_changes_nothing() -> None:
 
 
 def test_no_votes_at_all_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"'a' with 0\.0 votes"):
+    with pytest.raises(ConfigError, match=r"weight 0\.0 for 'a'"):
         Consensus(votes={"a": 0.0})
 
 

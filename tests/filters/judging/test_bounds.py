@@ -89,7 +89,7 @@ def test_what_is_neither_a_number_nor_one_a_granularity_is_refused(rule: Any, ba
 
 
 def test_a_rule_of_several_bounds_wants_to_know_which_one_a_producer_has() -> None:
-    with pytest.raises(ConfigError, match="'web' is given 5"):
+    with pytest.raises(ConfigError, match="'web' has 5"):
         one_option({"web": 5}, "max_tokens", ("min_tokens", "max_tokens"))  # type: ignore[dict-item]
     with pytest.raises(ConfigError, match="did you mean 'max_tokens'"):
         one_option({"web": {"max_token": 5}}, "max_tokens", ("min_tokens", "max_tokens"))
