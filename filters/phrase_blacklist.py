@@ -1,7 +1,7 @@
 """Drops phrases that name no visible object: pronouns, quantifiers, "the image", abstract nouns.
 
-The words are the known ones of FLD-5B's blacklist and Kosmos-2's examples of abstract nouns. FLD-5B compared exactly, so
-"It" passed where "it" did not; here case and spacing make no difference.
+The words are the known ones of FLD-5B's blacklist and Kosmos-2's examples of abstract nouns. FLD-5B compared exactly,
+so "It" passed where "it" did not; here case and spacing make no difference.
 """
 
 from __future__ import annotations
