@@ -18,7 +18,7 @@ from tests.pipelines.refine.small_set import BELIEVE, Data, asked, current, deci
 from tests.runs import release_files
 
 
-def test_a_refused_round_changes_nothing_and_prints_the_reason(refined: Data, tmp_path: Path) -> None:
+def test_a_refused_round_changes_nothing_and_prints_the_reason(tmp_path: Path) -> None:
     data = recipe_data(tmp_path / "set", gate={}, rounds=0)
     data["train"]["steps"] = 4
     go(data)
