@@ -30,7 +30,8 @@ from model.evaluate.calibration import calibration_error, fit_isotonic
 from model.evaluate.detections import Detection, Truth, TruthImage
 from model.evaluate.matching import matched, scored
 from model.pairs.compile import compile_pairs
-from model.pairs.pair import PAIRS, Options, pair_row
+from model.pairs.options import PairOptions
+from model.pairs.pair import PAIRS, pair_row
 from model.training.job import Progress
 from pipelines.recipe import Augment, Train
 from specialists.synthetic.noisy_annotator import NoisyAnnotator
@@ -100,7 +101,7 @@ def draw(folder: Path, images: int, tasks: Sequence[str], *, seed: int, noisy: b
         place = {"image_id": image_id(scene.data), "width": SIZE, "height": SIZE, "split": "train"}
         place |= {"uri": f"{scene.index}.png", "offset": 0, "length": -1}
         known = seen(scene, annotator) if noisy else record(scene)
-        made = compile_pairs(known, width=SIZE, height=SIZE, options=Options(tasks=tasks, order="reading"))
+        made = compile_pairs(known, width=SIZE, height=SIZE, options=PairOptions(tasks=list(tasks), order="reading"))
         rows += [pair_row(pair, place) for pair in made.pairs]
     pq.write_table(pa.Table.from_pylist(rows, PAIRS), file)
     return file
@@ -216,7 +217,7 @@ class Answers:
 
         questions, due = [], []
         for number, one in enumerate(self.records):
-            made = compile_pairs(one, width=SIZE, height=SIZE, options=Options(tasks=[GROUNDING], order="reading"))
+            made = compile_pairs(one, width=SIZE, height=SIZE, options=PairOptions(tasks=[GROUNDING], order="reading"))
             for pair in made.pairs:
                 questions.append(make_question(number, GROUNDING, input_of(GROUNDING, pair.prompt)))
                 due.append(parsed(GROUNDING, pair.target, width=SIZE, height=SIZE).regions)

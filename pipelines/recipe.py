@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from engine.config.overrides import apply_setting
 from engine.config.section import Section
@@ -19,6 +19,9 @@ from engine.config.values import WrongKind, check_kinds, expand, explain
 from engine.config.yaml_file import KeyPath, read_recipe_file
 from engine.errors import ConfigError, unknown
 from engine.running.run_options import RunOptions
+from model.pairs.options import PairOptions
+from model.pairs.tasks import OBJECT_DETECTION, task_of
+from refinement.options import GateOptions, MergeOptions, held
 
 
 class Audit(Section):
@@ -47,18 +50,6 @@ class Ingest(Section):
     max_seconds: float = Field(default=10.0, gt=0, description="decoding one image may take this long")
 
 
-class Pairs(Section):
-    """What is asked of each released image and what is to be answered: Florence-2's prompts and targets."""
-
-    tasks: list[str] = Field(default=[], description="such as <OD>; empty: all that a record supports")
-    order: Literal["area", "reading"] = Field(
-        default="area", description="of regions: as released checkpoints write, or left to right for new models"
-    )
-    max_tokens: int = Field(default=1024, ge=8, description="longer targets lose their smallest regions; estimated")
-    max_points: int = Field(default=50, ge=4, description="corners of each part of an outline")
-    masks: bool = Field(default=False, description="outlines in open-vocabulary detection, where there are masks")
-
-
 class Emit(Section):
     """The release: its folder's name, and what goes into it."""
 
@@ -67,7 +58,7 @@ class Emit(Section):
     )
     licence: str = Field(default="", description="stated on the card")
     allow_empty: bool = Field(default=False, description="make a release also where no image is kept")
-    pairs: Pairs = Pairs()
+    pairs: PairOptions = PairOptions()
 
 
 class Augment(Section):
@@ -119,55 +110,6 @@ class Train(Section):
     seed: int = Field(default=0, ge=0, description="of first weights, order of pairs, augmentation")
 
 
-class Merge(Section):
-    """What the evidence must reach before a region or a text changes (refinement/options.py)."""
-
-    match_iou: float = Field(default=0.4, gt=0, le=1, description="from which overlap two boxes may be the same thing")
-    geometry_weight: float = Field(default=0.5, ge=0, le=1, description="the student's share of a matched box")
-    relabel: float = Field(
-        default=0.5, ge=0, description="how sure of its label a student must be to replace another; above 1: never"
-    )
-    add: float = Field(
-        default=0.35, ge=0, description="how sure of its label, or of its words, to add a box or a text; above 1: never"
-    )
-    drop: float = Field(
-        default=0.35, ge=0, description="a box nobody confirms goes below this likelihood of its place; 0: never"
-    )
-    nms: float = Field(default=0.6, gt=0, le=1, description="from which overlap two boxes of the result are one")
-    mask_iou: float = Field(default=0.9, gt=0, le=1, description="a box with a mask that moves further loses the mask")
-    max_briefs: int = Field(default=2, ge=1, description="brief texts of an image, where tasks ask for captions")
-    text_margin: float = Field(
-        default=0.1,
-        ge=0,
-        description="how much better than another a student's text must be, in likelihood + grounding",
-    )
-
-
-class Gate(Section):
-    """What a round must reach to be accepted (refinement/gate.py). Shares are of the regions that could change."""
-
-    min_agreement: float = Field(
-        default=0.25, ge=0, le=1, description="F1 of a student with the labels of the fold it did not see"
-    )
-    max_dropped: float = Field(default=0.25, ge=0, description="share of regions")
-    max_relabelled: float = Field(default=0.25, ge=0, description="share of regions")
-    max_added: float = Field(default=1.0, ge=0, description="share of regions")
-    max_f1_fall: float = Field(default=0.01, ge=0, le=1, description="of audit images")
-    max_text_fall: float = Field(default=0.05, ge=0, le=1, description="of CIDEr-D of audit captions")
-    class_fall: float = Field(
-        default=0.1, ge=0, le=1, description="how much less often an audit label may be right, for certain"
-    )
-    min_objects: int = Field(default=10, ge=0, description="audit objects of a label before it guards")
-    min_right: float = Field(
-        default=0.5, ge=0, le=1, description="share of a label's audit objects named anew that must be right"
-    )
-    share_factor: float = Field(
-        default=1.5, gt=1, description="alarm where a label's share of all grows or shrinks by more"
-    )
-    vocabulary_fall: float = Field(default=0.1, ge=0, le=1, description="alarm where so many labels are gone")
-    diversity_fall: float = Field(default=0.1, ge=0, le=1, description="alarm where captions are so much more alike")
-
-
 class Refine(Section):
     """Students learn what was kept and correct it, round after round; how they are trained is said under train."""
 
@@ -184,8 +126,25 @@ class Refine(Section):
     location: Literal["argmax", "median"] = Field(default="median", description="how a student's locations are read")
     max_new_tokens: int = Field(default=512, ge=16, description="of an answer; a student that has not learned goes on")
     hold_labels: list[list[str]] = Field(default=[], description="pairs of labels that students are not believed on")
-    merge: Merge = Merge()
-    gate: Gate = Gate()
+    merge: MergeOptions = MergeOptions()
+    gate: GateOptions = GateOptions()
+
+    @field_validator("tasks")
+    @classmethod
+    def _corrects_boxes(cls, tasks: list[str]) -> list[str]:
+        if OBJECT_DETECTION not in tasks:
+            raise ConfigError(
+                f"refine.tasks is {tasks}: rounds correct boxes, so {OBJECT_DETECTION} must be among them."
+            )
+        for task in tasks:
+            task_of(task)
+        return tasks
+
+    @field_validator("hold_labels")
+    @classmethod
+    def _are_pairs(cls, pairs: list[list[str]]) -> list[list[str]]:
+        held(pairs)
+        return pairs
 
 
 class Recipe(Section):

@@ -12,59 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.errors import ConfigError
 from model.evaluate.resampling import Bools, Floats, Ints, interval, resampled_ratios, resamples
 from refinement.measures import OF_TEXTS, Audit, Counted, changed_share
-
-
-@dataclass(frozen=True, slots=True)
-class GateOptions:
-    """The limits of the gate. Caps are shares of the kept regions that are not by people.
-
-    In the refinement study, the first round of a good student had agreement .44 and, of 4966 boxes, dropped .18,
-    relabelled .08 and added .30; its second round, of 5600, dropped .02, relabelled .05 and added .11. An under-trained
-    student had agreement .07 and dropped .34; an untrained one had 0 and dropped everything; one that was given other
-    images had .003. The limits lie between these: .25 for agreement and for dropped. No bad student relabelled or added
-    much: .25 is three times what the good one relabelled, and 1.0 allows for an annotator that misses half of the
-    objects.
-
-    Refused by audit images:
-    max_f1_fall: if F1 falls by more, or falls with certainty (the 95 % interval of the difference over resampled
-    images is below 0). max_text_fall: the same for figures of texts, which vary more (CIDEr-D, a scale of about 1).
-    class_fall: if the accuracy of a label falls by more with certainty, and at least `min_objects` of it were found
-    before and after. min_right: if, of the objects of a label that got a new label, a smaller share got the right
-    one with certainty (exact binomial, 97.5 %). This needs fewer images: a label that was mostly wrong has little
-    accuracy left to lose. In simulation (200 images, 8 draws) it refused 8 of 8 rounds with systematic noise, 2
-    without this rule, and none of 24 good rounds.
-
-    Alarms only:
-    share_factor: a label's share of all boxes grows or shrinks by more than this factor. vocabulary_fall,
-    diversity_fall: the number of labels, or the diversity of captions, falls by more than this share.
-    """
-
-    min_agreement: float = 0.25
-    max_dropped: float = 0.25
-    max_relabelled: float = 0.25
-    max_added: float = 1.0
-    max_f1_fall: float = 0.01
-    max_text_fall: float = 0.05
-    class_fall: float = 0.1
-    min_objects: int = 10
-    min_right: float = 0.5
-    share_factor: float = 1.5
-    vocabulary_fall: float = 0.1
-    diversity_fall: float = 0.1
-
-    def __post_init__(self) -> None:
-        shares = ("min_agreement", "max_f1_fall", "max_text_fall", "class_fall", "min_right")
-        for name in (*shares, "vocabulary_fall", "diversity_fall"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"gate.{name} is {getattr(self, name)}: expected 0 to 1.")
-        for name in ("max_dropped", "max_relabelled", "max_added", "min_objects"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"gate.{name} is {getattr(self, name)}: expected 0 or more.")
-        if not self.share_factor > 1:
-            raise ConfigError(f"gate.share_factor is {self.share_factor}: expected more than 1.")
+from refinement.options import GateOptions
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from engine.records.boxes import Box, iou
 from engine.records.labels import plain_label
 from engine.records.overlaps import iou_pairs, suppressors
 from refinement.match import paired
-from refinement.options import MergeOptions
+from refinement.options import MergeRules
 
 Rule = Literal["moved", "relabelled", "added", "dropped", "duplicate"]
 SAME_PLACE = 0.99  # IoU above which a box has not moved
@@ -94,7 +94,7 @@ class Change:
 
 
 def merge_regions(
-    given: Iterable[Given], proposed: Iterable[Proposed], options: MergeOptions | None = None
+    given: Iterable[Given], proposed: Iterable[Proposed], options: MergeRules | None = None
 ) -> list[Change]:
     """The changes of one image: at most one per given region, in order of id, then added regions from left to right.
 
@@ -104,7 +104,7 @@ def merge_regions(
     too much, matched ones win over unmatched ones, and likelier ones over less likely ones. Boxes without area are
     ignored.
     """
-    options = options or MergeOptions()
+    options = options or MergeRules()
     given = sorted(given, key=lambda one: one.id)
     proposed = sorted((one for one in proposed if _solid(one.box)), key=_proposal_order)
     outcomes = _outcomes(given, proposed, options)
@@ -136,7 +136,7 @@ def _proposal_order(one: Proposed) -> tuple[object, ...]:
     return (one.box, one.kind, plain_label(one.label), -one.score, -one.label_score, -one.location, one.label, one.id)
 
 
-def _outcomes(given: Sequence[Given], proposed: Sequence[Proposed], options: MergeOptions) -> list[_Outcome]:
+def _outcomes(given: Sequence[Given], proposed: Sequence[Proposed], options: MergeRules) -> list[_Outcome]:
     answer: list[_Outcome] = []
     for kind in sorted({one.kind for one in given} | {one.kind for one in proposed}):
         own = [one for one in given if one.kind == kind]
@@ -150,7 +150,7 @@ def _outcomes(given: Sequence[Given], proposed: Sequence[Proposed], options: Mer
     return answer
 
 
-def _of_given(one: Given, proposal: Proposed | None, options: MergeOptions) -> _Outcome:
+def _of_given(one: Given, proposal: Proposed | None, options: MergeRules) -> _Outcome:
     change = None
     if not one.human:
         change = _dropped(one, options) if proposal is None else _improved(one, proposal, options)
@@ -160,13 +160,13 @@ def _of_given(one: Given, proposal: Proposed | None, options: MergeOptions) -> _
     return _Outcome(one.kind, box, evidence, one, change)
 
 
-def _dropped(one: Given, options: MergeOptions) -> Change | None:
+def _dropped(one: Given, options: MergeRules) -> Change | None:
     if one.likelihood is None or one.likelihood >= options.drop:
         return None
     return Change("dropped", one.id, None, one.likelihood, options.drop)
 
 
-def _improved(one: Given, proposal: Proposed, options: MergeOptions) -> Change | None:
+def _improved(one: Given, proposal: Proposed, options: MergeRules) -> Change | None:
     box = _between(one.box, proposal.box, options.geometry_weight)
     moved = iou(one.box, box)
     stays = moved > SAME_PLACE or (one.has_mask and moved >= options.mask_iou)
@@ -185,7 +185,7 @@ def _between(old: Box, new: Box, weight: float) -> Box:
     return (x1, y1, x2, y2)
 
 
-def _relabels(one: Given, proposal: Proposed, options: MergeOptions) -> bool:
+def _relabels(one: Given, proposal: Proposed, options: MergeRules) -> bool:
     """Whether the student's label replaces the given one. It must also be likelier than the given label."""
     if not proposal.label or plain_label(one.label) == plain_label(proposal.label):
         return False
@@ -193,11 +193,11 @@ def _relabels(one: Given, proposal: Proposed, options: MergeOptions) -> bool:
     return likelier and proposal.label_score >= options.relabel and not options.holds(one.label, proposal.label)
 
 
-def _enters(one: Proposed, options: MergeOptions) -> bool:
+def _enters(one: Proposed, options: MergeRules) -> bool:
     return one.label_score >= options.add and not options.holds_any(one.label)
 
 
-def _added(one: Proposed, options: MergeOptions) -> _Outcome:
+def _added(one: Proposed, options: MergeRules) -> _Outcome:
     new = Placed(one.kind, one.label, one.box, one.label_score, False)
     change = Change("added", "", new, one.label_score, options.add, one.id)
     return _Outcome(one.kind, one.box, (0.0, one.location, one.score), None, change)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from engine.records.labels import without_case
-from refinement.options import MergeOptions
+from refinement.options import MergeRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class TextChange:
 
 
 def merge_texts(
-    given: Iterable[GivenText], proposed: Iterable[ProposedText], options: MergeOptions | None = None
+    given: Iterable[GivenText], proposed: Iterable[ProposedText], options: MergeRules | None = None
 ) -> list[TextChange]:
     """The changes of one image: at most one per given text, in order of id, then the added texts.
 
@@ -73,7 +73,7 @@ def merge_texts(
     brief texts. Of other granularities, and of a region, it keeps as many as there are, at least one. Texts by people
     and texts that were not scored always stay. The order of the input does not matter.
     """
-    options = options or MergeOptions()
+    options = options or MergeRules()
     given, proposed = list(given), list(proposed)
     changes: list[TextChange] = []
     kinds = {(one.about, one.granularity) for one in given} | {(one.about, one.granularity) for one in proposed}
@@ -106,7 +106,7 @@ def _plain(text: str) -> str:
 
 
 def _competed(
-    given: Sequence[GivenText], proposed: Sequence[ProposedText], places: int, options: MergeOptions
+    given: Sequence[GivenText], proposed: Sequence[ProposedText], places: int, options: MergeRules
 ) -> list[TextChange]:
     """Fills free places with the best new texts. Then compares the worst given text with the best new one left, and so
     on, until a given text wins."""

@@ -9,7 +9,7 @@ import numpy as np
 from benchmarks.learn import CAPTION, OD, SIZE, Answers, world
 from engine.records import masks
 from model.pairs.compile import compile_pairs
-from model.pairs.pair import Options
+from model.pairs.options import PairOptions
 from model.pairs.parsing import ParsedRegion, ParsedTarget
 from model.pairs.parsing import parse_target as parsed
 
@@ -46,7 +46,7 @@ def _with_truth(answers: Answers, task: str) -> list[tuple[ParsedTarget, ParsedT
 
     questions, due = [], []
     for number, record in enumerate(answers.records):
-        made = compile_pairs(record, width=SIZE, height=SIZE, options=Options(tasks=[task], order="reading"))
+        made = compile_pairs(record, width=SIZE, height=SIZE, options=PairOptions(tasks=[task], order="reading"))
         for pair in made.pairs:
             questions.append(make_question(number, task, input_of(task, pair.prompt)))
             due.append(parsed(task, pair.target, width=SIZE, height=SIZE))

@@ -5,11 +5,12 @@ Each draft is put in order, cut to the token limit, parsed back to check it, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.records.boxes import area
-from model.pairs.pair import Compiled, Options, Pair
+from model.pairs.options import PairOptions
+from model.pairs.pair import Compiled, Pair, estimated_tokens
 from model.pairs.proof import is_proven
 from model.pairs.questions import DraftMaker, PairDraft
 from model.pairs.record_view import RecordView
@@ -17,15 +18,26 @@ from model.pairs.targets import Item, in_target_order, write_target
 from model.pairs.tasks import AND, TASKS, prompt_of
 
 
-def compile_pairs(record: Mapping[str, Any], *, width: int, height: int, options: Options | None = None) -> Compiled:
-    """All pairs of a record (a row with RECORD's columns, kept annotations only), in the order of TASKS."""
-    options = options or Options()
+def compile_pairs(
+    record: Mapping[str, Any],
+    *,
+    width: int,
+    height: int,
+    options: PairOptions | None = None,
+    count: Callable[[str], int] = estimated_tokens,
+) -> Compiled:
+    """All pairs of a record (a row with RECORD's columns, kept annotations only), in the order of TASKS.
+
+    `count` gives the tokens of a target.
+    """
+    options = options or PairOptions()
+    wanted = options.tasks or TASKS
     view = RecordView(record, width=width, height=height, max_points=options.max_points)
     compiled = Compiled()
     maker = DraftMaker(view, compiled.left_out, masks=options.masks)
-    finisher = _Finisher(view, options, compiled)
+    finisher = _Finisher(view, options, compiled, count)
     for task in TASKS:
-        if task in options.tasks:
+        if task in wanted:
             for draft in maker.drafts(task):
                 finisher.add_pair(task, draft)
     return compiled
@@ -34,8 +46,8 @@ def compile_pairs(record: Mapping[str, Any], *, width: int, height: int, options
 class _Finisher:
     """Turns drafts into pairs of `compiled`."""
 
-    def __init__(self, view: RecordView, options: Options, compiled: Compiled) -> None:
-        self.options, self.compiled = options, compiled
+    def __init__(self, view: RecordView, options: PairOptions, compiled: Compiled, count: Callable[[str], int]) -> None:
+        self.options, self.compiled, self.count = options, compiled, count
         self.width, self.height = view.width, view.height
         self.seen: set[tuple[str, str, str]] = set()
 
@@ -74,7 +86,7 @@ class _Finisher:
     def fit(self, task: str, items: Sequence[Item], text: str) -> tuple[str, Sequence[Item], int]:
         """(target, its items, its tokens) with as many of the largest items as fit; '' if not even one fits."""
         target = self.write(task, items, text)
-        tokens = self.options.count(target)
+        tokens = self.count(target)
         if tokens <= self.options.max_tokens:
             return target, items, tokens
         by_area = sorted(range(len(items)), key=lambda number: -area(items[number].box))
@@ -89,7 +101,7 @@ class _Finisher:
         if not selected and items and TASKS[task].form == "polygons":
             selected = self.fewer_parts(task, items[by_area[0]])
         target = self.write(task, selected, "")
-        return target, selected, self.options.count(target)
+        return target, selected, self.count(target)
 
     def fewer_parts(self, task: str, item: Item) -> list[Item]:
         """An item with as many of the largest parts of its outline as fit; empty if not even one fits."""
@@ -100,7 +112,7 @@ class _Finisher:
         return []
 
     def fits(self, task: str, items: Sequence[Item]) -> bool:
-        return self.options.count(self.write(task, items, "")) <= self.options.max_tokens
+        return self.count(self.write(task, items, "")) <= self.options.max_tokens
 
     def write(self, task: str, items: Sequence[Item], text: str) -> str:
         form = TASKS[task].form

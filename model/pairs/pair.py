@@ -22,16 +22,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from engine.errors import ConfigError, unknown
 from engine.schema import STRINGS, required
-from model.pairs.targets import ORDERS, Order
-from model.pairs.tasks import TASKS, task_of
 
 # One row for each pair. Pairs of an image are in the order of TASKS.
 PAIRS = pa.schema(
@@ -47,7 +44,7 @@ PAIRS = pa.schema(
         required("prompt", pa.string()),
         required("target", pa.string()),
         required("annotation_ids", STRINGS),  # every annotation that the prompt and the target were made from
-        required("tokens", pa.int32()),  # of the target, by Options.count
+        required("tokens", pa.int32()),  # of the target, by the `count` of the compiler
         required("truncated", pa.bool_()),  # some regions did not fit into the token limit
     ]
 )
@@ -69,28 +66,6 @@ def estimated_tokens(target: str) -> int:
 
 def _tokens_of(word: str) -> int:
     return max(1, (len(word) if word.isascii() else len(word.encode("utf-8", "replace"))) + 3 >> 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How pairs are made. ConfigError for an unknown task or order, or a limit that is too low."""
-
-    tasks: Sequence[str] = tuple(TASKS)
-    order: Order = "area"
-    max_tokens: int = 1024
-    max_points: int = 50  # most corners of each part of an outline
-    masks: bool = False  # outlines instead of boxes in open-vocabulary detection, for regions with masks
-    count: Callable[[str], int] = estimated_tokens
-
-    def __post_init__(self) -> None:
-        for name in self.tasks:
-            task_of(name)
-        if self.order not in ORDERS:
-            raise unknown("order", self.order, ORDERS)
-        if self.max_tokens < 8 or self.max_points < 4:
-            raise ConfigError(
-                f"max_tokens is {self.max_tokens} and max_points is {self.max_points}: expected 8 and 4 at least."
-            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,13 @@
-"""Training pairs of a release: the options they are compiled with, and how many there are."""
+"""Counts of the training pairs of a release."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from engine.reading.release_manifest import PairTotals
-from model.pairs.pair import Compiled, Options
-from pipelines.recipe import Pairs
-
-
-def pair_options(pairs: Pairs) -> Options:
-    """ConfigError for an unknown task, with the nearest right name."""
-    options = Options(order=pairs.order, max_tokens=pairs.max_tokens, max_points=pairs.max_points, masks=pairs.masks)
-    return replace(options, tasks=pairs.tasks) if pairs.tasks else options
+from model.pairs.pair import Compiled
 
 
 @dataclass(slots=True)

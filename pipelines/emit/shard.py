@@ -25,13 +25,12 @@ from engine.storage.commits import Commits, File
 from engine.storage.files import Storage, sha256_file
 from filters.judging.keep import keep
 from model.pairs.compile import compile_pairs
-from model.pairs.pair import Options
-from pipelines.emit.pairs import PairCounts, pair_options
+from model.pairs.options import PairOptions
+from pipelines.emit.pairs import PairCounts
 from pipelines.emit.source_names import released_sources
 from pipelines.emit.writers import FORMATS
 from pipelines.emit.writers.format import IMAGE_COLUMNS, SAMPLE, Sample, Shard
 from pipelines.filter.judge import shard_record
-from pipelines.recipe import Pairs
 
 
 class Release:
@@ -41,7 +40,7 @@ class Release:
         self, *, folder: str, numbers: dict[int, int], record: list[Any], parses: list[str], pairs: Mapping[str, Any]
     ) -> None:
         self.folder, self.numbers, self.record, self.parses = folder, numbers, record, parses
-        self.options = pair_options(Pairs(**pairs))
+        self.options = PairOptions(**pairs)
 
     def load(self) -> None:
         return None
@@ -128,7 +127,7 @@ class Written:
 
 
 def write_shard(
-    paths: Mapping[str, str], shard: Shard, read: Callable[[str], bytes], options: Options | None = None
+    paths: Mapping[str, str], shard: Shard, read: Callable[[str], bytes], options: PairOptions | None = None
 ) -> Written:
     """Writes one local file for each format in `paths`. The same rows and bytes give the same files.
 
@@ -147,7 +146,7 @@ def write_shard(
             except ImageError as error:
                 lost.append((row["image_id"], error.reason, str(error)))
                 continue
-            compiled = compile_pairs(row, width=row["width"], height=row["height"], options=options or Options())
+            compiled = compile_pairs(row, width=row["width"], height=row["height"], options=options or PairOptions())
             pairs.add(compiled)
             sample = Sample(number, row, data, compiled.pairs)
             for writer in writers.values():

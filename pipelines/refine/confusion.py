@@ -45,7 +45,7 @@ from refinement.confusion import (
 )
 from refinement.match import paired
 from refinement.measures import named
-from refinement.options import MergeOptions
+from refinement.options import MergeRules
 
 NOISE_VERSION = 1
 SPLIT = "audit-fit"
@@ -100,7 +100,7 @@ def people_report(storage: Storage, side: Side, number: int) -> CommittedReport 
 
 
 def students_report(
-    storage: Storage, side: Side, propose: Node, merge: Node, number: int, options: MergeOptions
+    storage: Storage, side: Side, propose: Node, merge: Node, number: int, options: MergeRules
 ) -> CommittedReport | None:
     """Compares the kept labels with the students', as counted by `merge`.
 

@@ -22,7 +22,7 @@ from pipelines.refine.nodes import REFINE_VERSION, RoundNodes
 from pipelines.refine.round_record import RoundRecord, read_round, write_round
 from pipelines.refine.standing import Standing, annotator_keys, options_digest
 from refinement.confusion import ConfusedPair
-from refinement.gate import GateOptions, RoundMeasures, judge_round
+from refinement.gate import RoundMeasures, judge_round
 from refinement.measures import Counted
 
 
@@ -45,7 +45,7 @@ def decide(
     name = f"{ROUNDS}/{nodes.number}-{key[:8]}.json"
     if not storage.exists(name):
         measures = _measures(storage, now, nodes, judge)
-        decision = judge_round(measures, GateOptions(**gate))
+        decision = judge_round(measures, recipe.refine.gate)
         record = RoundRecord(
             round=nodes.number,
             accepted=decision.accepted,

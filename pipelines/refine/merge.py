@@ -25,7 +25,7 @@ from pipelines.refine.merge_texts import RegionsAfter, TextMerge
 from pipelines.refine.rows import KeptShard, Row, region_row
 from refinement.folds import fold_of
 from refinement.merge import Change, Given, Proposed, merge_regions
-from refinement.options import MergeOptions, held
+from refinement.options import MergeRules, held
 
 LABEL_SCORE = "label_probability"  # score_kind of a region whose label is from a student
 MASK_LOST = "mask_lost"  # rule of a second change: the region moved away from its mask
@@ -69,7 +69,7 @@ class Merge:
         self.folds, self.given, self.held = folds, options, held
 
     def load(self) -> None:
-        self.options = merge_options(self.given, self.held)
+        self.options = merge_rules(self.given, self.held)
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
         kept = KeptShard(inputs, self.record, self.judge)
@@ -149,9 +149,9 @@ class Merge:
         return region
 
 
-def merge_options(options: Mapping[str, Any], hold_labels: Sequence[Sequence[str]]) -> MergeOptions:
-    """The options from refine.merge and refine.hold_labels of a recipe. ConfigError for values that cannot work."""
-    return MergeOptions(**options, keep_labels=held(hold_labels))
+def merge_rules(options: Mapping[str, Any], hold_labels: Sequence[Sequence[str]]) -> MergeRules:
+    """`options`: the fields of refine.merge; `hold_labels`: refine.hold_labels."""
+    return MergeRules(**options, keep_labels=held(hold_labels))
 
 
 def _given(kept: Row, evidence: Mapping[tuple[str, str], Evidence]) -> Iterator[Given]:

@@ -13,7 +13,7 @@ from model.evaluate.matching import matched
 from refinement.match import paired
 from refinement.measures import distinct_share
 from refinement.merge import Change, Given, Proposed
-from refinement.options import MergeOptions
+from refinement.options import MergeRules
 
 
 class RegionTotals(TypedDict):
@@ -34,7 +34,7 @@ class RegionTotals(TypedDict):
 class RegionCounts:
     """Counts the regions of a shard, one image after the other."""
 
-    def __init__(self, options: MergeOptions) -> None:
+    def __init__(self, options: MergeRules) -> None:
         self.options = options
         self.given, self.human = 0, 0
         self.before: Counter[str] = Counter()

@@ -17,7 +17,7 @@ from pipelines.refine.evidence import read_text_evidence
 from pipelines.refine.merge_counts import TextCounts
 from pipelines.refine.rows import Row, provenance, region_text_row, text_row
 from refinement.merge_texts import GivenText, ProposedText, TextChange, merge_texts
-from refinement.options import MergeOptions
+from refinement.options import MergeRules
 from specialists.label_grounder import LabelGrounder
 
 # The rules of texts in changes and verdicts; "added" and "dropped" alone are the rules of regions.
@@ -79,7 +79,7 @@ class TextMerge:
         self,
         name: str,
         round_number: int,
-        options: MergeOptions,
+        options: MergeRules,
         inputs: ShardInputs,
         propose: str,
         *,

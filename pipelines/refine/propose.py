@@ -22,6 +22,7 @@ from engine.storage.files import Storage
 from model.decoding.likelihood import SCORE_KIND
 from model.network.model_folder import local_copy
 from model.pairs.targets import Item, Order, in_target_order, item_fault, write_target
+from model.pairs.tasks import OBJECT_DETECTION
 from pipelines.refine.evidence import (
     EVIDENCE_PART,
     TEXT_EVIDENCE_PART,
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from model.decoding.predict import Location, Prediction
     from model.network.encoding import EncodedImages
     from model.network.florence import Florence
-
-OD = "<OD>"
 
 
 class Propose:
@@ -128,7 +127,7 @@ class Propose:
         from model.decoding.predict import predict
         from model.network.encoding import make_question
 
-        questions = [make_question(number, OD) for number in range(len(rows))]
+        questions = [make_question(number, OBJECT_DETECTION) for number in range(len(rows))]
         tokens, size = self.max_new_tokens, self.batch
         answers = predict(model, encoded, questions, batch_size=size, location=self.location, max_new_tokens=tokens)
         for row, prediction in zip(rows, answers, strict=True):
@@ -158,7 +157,7 @@ class Propose:
                 "labelled_boxes", items, width=image["width"], height=image["height"], order=self.order
             )
             if items and len(model.target_ids(target)) <= model.max_tokens:
-                questions.append(make_question(number, OD))
+                questions.append(make_question(number, OBJECT_DETECTION))
                 targets.append(target)
                 scored.append((row["image_id"], items))
         scores = score(model, encoded, questions, targets, batch_size=self.batch)

@@ -10,21 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engine.errors import ConfigError
 from engine.running.graph import Node
-from model.pairs.tasks import task_of
 from pipelines.annotate.annotate import Runtime, run_nodes
 from pipelines.filter.judge import judge_node
-from pipelines.recipe import Recipe
 from pipelines.refine.confusion import CommittedReport, people_report, students_report
 from pipelines.refine.decide import decide
-from pipelines.refine.merge import merge_options
+from pipelines.refine.merge import merge_rules
 from pipelines.refine.nodes import RoundNodes, round_nodes, text_tasks
 from pipelines.refine.notes import confusion_notes, round_notes
-from pipelines.refine.propose import OD
 from pipelines.refine.standing import Standing, with_rewritten_texts
 from pipelines.refine.students import train_students
-from refinement.gate import GateOptions
 
 
 def run_rounds(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing:
@@ -33,7 +28,6 @@ def run_rounds(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing
     Stops early after a round that is refused or changes less than `stop_when_changed_below`.
     """
     recipe = runtime.recipe
-    check_options(recipe)
     now, students = Standing(nodes, judge), list[str]()
     for number in range(1, recipe.refine.rounds + 1):
         people = people_report(runtime.storage, (now.nodes, now.judge), number)
@@ -61,7 +55,7 @@ def _run_round(
     judge = judge_node(recipe, [*now.nodes, *nodes.made], str(now.judge.options["surveyed"]), nodes.merge.name)
     _, line = run_nodes(runtime, "refine", [*nodes.made, judge], [*now.nodes, *now.earlier_judges, nodes.given])
     now.tallies |= {name: tally for name, tally in line.tallies.items() if tally.units}
-    options = merge_options(recipe.refine.merge.model_dump(), recipe.refine.hold_labels)
+    options = merge_rules(recipe.refine.merge.model_dump(), recipe.refine.hold_labels)
     seen = students_report(storage, (now.nodes, now.judge), nodes.propose, nodes.merge, nodes.number, options)
     _note_confusion(runtime, now, seen)
     confused = {by: found.report.confused if found else [] for by, found in (("students", seen), ("people", people))}
@@ -71,16 +65,6 @@ def _run_round(
     now.decisions.append(record)
     now.notes += round_notes(record)
     return now
-
-
-def check_options(recipe: Recipe) -> None:
-    """Raises ConfigError for options that cannot work, before anything is trained."""
-    merge_options(recipe.refine.merge.model_dump(), recipe.refine.hold_labels)
-    GateOptions(**recipe.refine.gate.model_dump())
-    if OD not in recipe.refine.tasks:
-        raise ConfigError(f"refine.tasks is {recipe.refine.tasks}: rounds correct boxes, so {OD} must be among them.")
-    for task in recipe.refine.tasks:
-        task_of(task)
 
 
 def _note_confusion(runtime: Runtime, now: Standing, found: CommittedReport | None) -> None:

@@ -15,7 +15,8 @@ from engine.running.shard_inputs import ShardInputs
 from engine.schema import required
 from engine.storage.commits import Commits
 from model.pairs.compile import compile_pairs
-from model.pairs.pair import PAIRS, Options, pair_row
+from model.pairs.options import PairOptions
+from model.pairs.pair import PAIRS, pair_row
 from pipelines.refine.rows import KeptShard, Row
 from refinement.folds import fold_of
 
@@ -23,13 +24,13 @@ ROUND_PAIRS = PAIRS.append(required("fold", pa.int32()))
 
 
 class RoundPairs:
-    """Compiles the training pairs of a shard. pairs: the options of the compiler (model/pairs/pair.py)."""
+    """Compiles the training pairs of a shard. pairs: the options of the compiler (model/pairs/options.py)."""
 
     def __init__(self, *, record: list[Any], judge: str, pairs: Mapping[str, Any], folds: int) -> None:
         self.record, self.judge, self.pairs, self.folds = record, judge, pairs, folds
 
     def load(self) -> None:
-        self.options = Options(**self.pairs)
+        self.options = PairOptions(**self.pairs)
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
         kept = KeptShard(inputs, self.record, self.judge)

@@ -20,7 +20,6 @@ from engine.storage.files import Storage
 from engine.storage.listings import SourceCounts
 from model.training.job import OnProgress
 from pipelines.annotate.annotate import Runtime, run_nodes
-from pipelines.emit.pairs import pair_options
 from pipelines.filter.whole_set import put_together
 from pipelines.ingest.assign_shards import assign_shards
 from pipelines.ingest.header import open_dataset
@@ -30,7 +29,6 @@ from pipelines.ingest.probe_node import probe_node
 from pipelines.ingest.source_report import source_report
 from pipelines.ingest.unreachable import find_unreachable
 from pipelines.recipe import Recipe
-from pipelines.refine.rounds import check_options as check_rounds
 from pipelines.refine.rounds import run_rounds
 from pipelines.refine.standing import Standing
 from pipelines.stages.current import forget_damaged_current, settled_before, write_current
@@ -108,8 +106,6 @@ def run(
 def _prepare(storage: Storage, recipe: Recipe, stage: str | None) -> State:
     """Checks everything that a recipe can get wrong before anything is written, then opens the data set."""
     state = read_state(storage, recipe)
-    pair_options(recipe.emit.pairs)
-    check_rounds(recipe)
     if stage == "refine" and not recipe.refine.rounds:
         raise ConfigError("The recipe asks for no rounds of refinement: add 'refine: {rounds: 2}'.")
     if state.needs_rounds(stage):

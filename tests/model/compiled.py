@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from model.pairs.compile import compile_pairs
-from model.pairs.pair import Compiled, Options, Pair
+from model.pairs.options import PairOptions
+from model.pairs.pair import Compiled, Pair, estimated_tokens
 from tests.builders import Row
 from tests.model.pictured import HEIGHT, WIDTH
 
 
 def made(record: Row, size: tuple[int, int] = (WIDTH, HEIGHT), **options: Any) -> Compiled:
-    return compile_pairs(record, width=size[0], height=size[1], options=Options(**options))
+    count = options.pop("count", estimated_tokens)
+    return compile_pairs(record, width=size[0], height=size[1], options=PairOptions(**options), count=count)
 
 
 def pairs_of(task: str, record: Row, **options: Any) -> list[Pair]:

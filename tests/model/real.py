@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.schema import as_row
 from model.pairs.compile import compile_pairs
-from model.pairs.pair import Options
+from model.pairs.options import PairOptions
 from pipelines.ingest.sources.coco import CocoJson
 from tests.builders import Row, region, region_text, row
 from tests.shared_data import shared
@@ -50,7 +50,7 @@ def totals(
     proven: Counter[str] = Counter()
     left_out: Counter[tuple[str, str]] = Counter()
     for record, width, height in records:
-        compiled = compile_pairs(record, width=width, height=height, options=Options(**options))
+        compiled = compile_pairs(record, width=width, height=height, options=PairOptions(**options))
         proven += compiled.proven
         left_out += compiled.left_out
     return dict(proven), dict(left_out)

@@ -13,7 +13,8 @@ from engine.schema import as_row
 from model.network.florence import Florence, build
 from model.network.tokenizer import train_tokenizer
 from model.pairs.compile import compile_pairs
-from model.pairs.pair import PAIRS, Options, pair_row
+from model.pairs.options import PairOptions
+from model.pairs.pair import PAIRS, pair_row
 from specialists.synthetic.world import scenes
 
 TASKS = ("<OD>", "<CAPTION>", "<CAPTION_TO_PHRASE_GROUNDING>")
@@ -21,7 +22,7 @@ TASKS = ("<OD>", "<CAPTION>", "<CAPTION_TO_PHRASE_GROUNDING>")
 
 def write_pairs(folder: Path, images: int = 12, tasks: Sequence[str] = TASKS, *, size: int = 96, seed: int = 0) -> str:
     """Write the images and their pairs. Returns the pairs file, in which image locations are relative."""
-    options = Options(tasks=tasks, order="reading")
+    options = PairOptions(tasks=tasks, order="reading")
     rows = []
     for scene in scenes(f"world://?images={images}&size={size}&seed={seed}&words=0"):
         name = f"{scene.index}.png"

@@ -21,7 +21,7 @@ from model.evaluate.detections import Detection, Truth, TruthImage
 from refinement.gate import RoundMeasures
 from refinement.measures import agreement, audit
 from refinement.merge import Change, Given, Proposed, merge_regions
-from refinement.options import MergeOptions
+from refinement.options import MergeRules
 from specialists.synthetic.noisy_annotator import NoisyAnnotator
 from specialists.synthetic.shapes import CLASSES
 from specialists.synthetic.world import WorldOptions, scene
@@ -175,7 +175,7 @@ class Round:
         )
 
 
-def play_round(labels: Labels, student: Student, options: MergeOptions | None = None) -> Round:
+def play_round(labels: Labels, student: Student, options: MergeRules | None = None) -> Round:
     after: dict[str, list[Given]] = {}
     rules: Counter[str] = Counter()
     proposed = {}

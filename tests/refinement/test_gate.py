@@ -10,9 +10,10 @@ import pytest
 
 from engine.errors import ConfigError
 from model.evaluate.detections import Detection, Truth, TruthImage
-from refinement.gate import Decision, GateOptions, RoundMeasures, judge_round
+from pipelines.recipe import parse_recipe
+from refinement.gate import Decision, RoundMeasures, judge_round
 from refinement.measures import Audit, Counted, audit, named
-from refinement.options import MergeOptions, held
+from refinement.options import GateOptions, MergeRules, held
 from tests.refinement.simulated import (
     Labels,
     Oracle,
@@ -96,7 +97,7 @@ def test_only_labels_of_people_reveal_a_learned_bias(world: Any, biased: Labels)
 
 
 def test_the_same_student_only_improves_labels_if_confused_pairs_are_held(world: Any, biased: Labels) -> None:
-    options = MergeOptions(keep_labels=held([["ball", "ring"], ["cross", "star"]]))
+    options = MergeRules(keep_labels=held([["ball", "ring"], ["cross", "star"]]))
     done = play_round(biased, Oracle(world, confuse=CONFUSE), options)
     assert judged(world, done).accepted
     assert f1(world, done.after) > f1(world, biased) + 0.1
@@ -263,5 +264,5 @@ def test_measures_that_do_not_exist_are_none() -> None:
     "wrong", [{"min_agreement": 2.0}, {"max_added": -1.0}, {"share_factor": 1.0}, {"min_right": -1}]
 )
 def test_an_impossible_limit_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=f"gate.{next(iter(wrong))} is"):
-        GateOptions(**wrong)
+    with pytest.raises(ConfigError, match=f"'refine.gate.{next(iter(wrong))}' in recipe is"):
+        parse_recipe({"dataset": "x", "refine": {"gate": wrong}})

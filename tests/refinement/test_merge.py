@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from engine.errors import ConfigError
 from engine.records.boxes import iou
+from pipelines.recipe import parse_recipe
 from refinement.match import paired
 from refinement.merge import SAME_PLACE, Change, Given, Proposed, merge_regions
-from refinement.options import MergeOptions, held
+from refinement.options import MergeRules, held
 from tests.refinement.simulated import applied
 
 BOX = (10.0, 10.0, 50.0, 50.0)
@@ -44,7 +45,7 @@ def test_a_matched_box_becomes_the_mean_of_both_and_keeps_its_score() -> None:
 
 @pytest.mark.parametrize(("weight", "x1"), [(0.0, None), (0.25, 11.0), (1.0, 14.0)])
 def test_geometry_weight_is_the_weight_of_the_student(weight: float, x1: float | None) -> None:
-    changes = merge_regions([region()], [seen(NEAR)], MergeOptions(geometry_weight=weight))
+    changes = merge_regions([region()], [seen(NEAR)], MergeRules(geometry_weight=weight))
     assert [one.new and one.new.box[0] for one in changes] == ([] if x1 is None else [x1])
 
 
@@ -71,7 +72,7 @@ def test_a_sure_student_relabels_and_moves_in_one_change() -> None:
     ],
 )
 def test_a_label_stays(label: str, proposal: Proposed, likelihood: float | None, options: dict[str, Any]) -> None:
-    assert merge_regions([region(label=label, label_likelihood=likelihood)], [proposal], MergeOptions(**options)) == []
+    assert merge_regions([region(label=label, label_likelihood=likelihood)], [proposal], MergeRules(**options)) == []
 
 
 def test_a_rule_applies_at_its_threshold() -> None:
@@ -94,7 +95,7 @@ def test_an_unmatched_proposal_is_added_if_its_label_is_likely() -> None:
 
 
 def test_a_held_label_is_not_added() -> None:
-    options = MergeOptions(keep_labels=held([["ball", "ring"]]))
+    options = MergeRules(keep_labels=held([["ball", "ring"]]))
     changes = merge_regions([], [seen(FAR, "Ring"), seen(BOX, "star")], options)
     assert [one.new and one.new.label for one in changes] == ["star"]
 
@@ -161,17 +162,17 @@ def test_a_proposal_without_area_is_ignored(box: Any) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"match_iou": 0.0}, "merge.match_iou is 0.0: expected an IoU, more than 0"),
-        ({"geometry_weight": 1.5}, "expected a share of 0 to 1"),
-        ({"drop": -0.1}, "merge.drop is -0.1"),
-        ({"add": math.nan}, "merge.add is nan"),
-        ({"nms": 0.3}, "expected at least merge.match_iou, 0.4"),
-        ({"max_briefs": 0}, "expected 1 or more"),
+        ({"match_iou": 0.0}, "'refine.merge.match_iou' in recipe is 0.0: input should be greater than 0"),
+        ({"geometry_weight": 1.5}, "less than or equal to 1"),
+        ({"drop": -0.1}, "merge.drop' in recipe is -0.1"),
+        ({"add": math.nan}, "merge.add' in recipe is nan"),
+        ({"nms": 0.3}, "merge.nms' in recipe is 0.3: expected at least match_iou, 0.4"),
+        ({"max_briefs": 0}, "greater than or equal to 1"),
     ],
 )
 def test_an_impossible_option_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        MergeOptions(**wrong)
+        parse_recipe({"dataset": "x", "refine": {"merge": wrong}})
 
 
 @pytest.mark.parametrize("pair", [["ball"], ["ball", "Ball"], ["a", "b", "c"]])
@@ -204,7 +205,7 @@ def regions(draw: st.DrawFn) -> list[Given]:
 
 
 options = st.builds(
-    MergeOptions,
+    MergeRules,
     match_iou=st.sampled_from([0.3, 0.4]),
     geometry_weight=share,
     relabel=share,
@@ -222,7 +223,7 @@ def repeated(given: list[Given]) -> list[Proposed]:
 
 @settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options)
-def test_regions_by_people_never_change(given: list[Given], proposed: list[Proposed], options: MergeOptions) -> None:
+def test_regions_by_people_never_change(given: list[Given], proposed: list[Proposed], options: MergeRules) -> None:
     people = {one.id for one in given if one.human}
     assert not people & {one.old for one in merge_regions(given, proposed, options)}
 
@@ -230,7 +231,7 @@ def test_regions_by_people_never_change(given: list[Given], proposed: list[Propo
 @settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options, st.randoms(use_true_random=False))
 def test_the_order_of_the_input_does_not_matter(
-    given: list[Given], proposed: list[Proposed], options: MergeOptions, random: Any
+    given: list[Given], proposed: list[Proposed], options: MergeRules, random: Any
 ) -> None:
     expected = merge_regions(given, proposed, options)
     shuffled = random.sample(given, len(given)), random.sample(proposed, len(proposed))
@@ -240,7 +241,7 @@ def test_the_order_of_the_input_does_not_matter(
 @settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options)
 def test_every_new_box_has_an_area_and_lies_within_the_hull_of_the_input(
-    given: list[Given], proposed: list[Proposed], options: MergeOptions
+    given: list[Given], proposed: list[Proposed], options: MergeRules
 ) -> None:
     changes = merge_regions(given, proposed, options)
     for one in changes:
@@ -254,7 +255,7 @@ def test_every_new_box_has_an_area_and_lies_within_the_hull_of_the_input(
 @settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options)
 def test_the_region_behind_a_duplicate_stays_and_only_boxes_by_people_overlap(
-    given: list[Given], proposed: list[Proposed], options: MergeOptions
+    given: list[Given], proposed: list[Proposed], options: MergeRules
 ) -> None:
     changes = merge_regions(given, proposed, options)
     after = applied(given, changes)
@@ -268,7 +269,7 @@ def test_the_region_behind_a_duplicate_stays_and_only_boxes_by_people_overlap(
 @settings(deadline=None, max_examples=60)
 @over(regions(), proposals, options)
 def test_a_student_that_repeats_the_result_changes_nothing(
-    given: list[Given], proposed: list[Proposed], options: MergeOptions
+    given: list[Given], proposed: list[Proposed], options: MergeRules
 ) -> None:
     after = applied(given, merge_regions(given, proposed, options))
     assert merge_regions(after, repeated(after), options) == []

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from refinement.merge_texts import GivenText, ProposedText, TextChange, merge_texts
-from refinement.options import MergeOptions
+from refinement.options import MergeRules
 
 
 def given(text: str = "A ball.", likelihood: float | None = 0.5, **more: Any) -> GivenText:
@@ -32,7 +32,7 @@ def test_a_better_text_replaces_a_worse_one() -> None:
 
 def test_a_text_must_be_better_by_the_margin() -> None:
     assert merge_texts([given()], [proposed(likelihood=0.59)]) == []
-    assert len(merge_texts([given()], [proposed(likelihood=0.51)], MergeOptions(text_margin=0.0))) == 1
+    assert len(merge_texts([given()], [proposed(likelihood=0.51)], MergeRules(text_margin=0.0))) == 1
 
 
 def test_grounded_phrases_count() -> None:

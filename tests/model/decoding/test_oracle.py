@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.pairs.compile import compile_pairs
-from model.pairs.pair import Options, Pair
+from model.pairs.options import PairOptions
+from model.pairs.pair import Pair
 from model.pairs.parsing import ParsedRegion, label_fault, parse_target
 from model.pairs.targets import ORDERS, Item, Order
 from model.pairs.tasks import TASKS
@@ -111,7 +112,7 @@ def compared(oracle: Answers, records: Iterator[tuple[Row, int, int]], **options
     return sum(
         check(oracle, pair, width, height)
         for record, width, height in records
-        for pair in compile_pairs(record, width=width, height=height, options=Options(**options)).pairs
+        for pair in compile_pairs(record, width=width, height=height, options=PairOptions(**options)).pairs
     )
 
 
@@ -123,13 +124,13 @@ def test_prompts_equal_those_of_the_models_own_processor(processor: Any) -> None
 @pytest.mark.parametrize("order", ORDERS)
 def test_it_parses_every_task_as_we_do(oracle: Answers, order: Order) -> None:
     """All tasks but OCR with regions, where the text is café."""
-    pairs = compile_pairs(pictured(), width=WIDTH, height=HEIGHT, options=Options(order=order)).pairs
+    pairs = compile_pairs(pictured(), width=WIDTH, height=HEIGHT, options=PairOptions(order=order)).pairs
     seen = {pair.task for pair in pairs if check(oracle, pair, WIDTH, HEIGHT)}
     assert seen == set(TASKS) - {"<OCR_WITH_REGION>"}
 
 
 def test_it_parses_outlines_in_open_vocabulary_detection_as_we_do(oracle: Answers) -> None:
-    options = Options(tasks=["<OPEN_VOCABULARY_DETECTION>"], masks=True)
+    options = PairOptions(tasks=["<OPEN_VOCABULARY_DETECTION>"], masks=True)
     pairs = compile_pairs(pictured(), width=WIDTH, height=HEIGHT, options=options).pairs
     assert sum(check(oracle, pair, WIDTH, HEIGHT) for pair in pairs) == 5
 

@@ -10,7 +10,8 @@ from engine.schema import ANNOTATIONS, Region, Sample
 from model.decoding.score import score
 from model.network.encoding import make_question
 from model.pairs.compile import compile_pairs
-from model.pairs.pair import PAIRS, Options, pair_row
+from model.pairs.options import PairOptions
+from model.pairs.pair import PAIRS, pair_row
 from model.pairs.parsing import parse_target
 from model.pairs.tasks import TASKS, Task, input_of
 from pipelines.emit.verifiers.one_pair import pair_fault
@@ -32,7 +33,7 @@ def test_a_new_task_of_an_existing_form_needs_only_its_entry(task: Task, monkeyp
     monkeypatch.setitem(TASKS, task.name, task)
     record = pictured()
     whole = dict.fromkeys(ANNOTATIONS, ()) | record | {"width": WIDTH, "height": HEIGHT}
-    pairs = compile_pairs(record, width=WIDTH, height=HEIGHT, options=Options(tasks=[task.name])).pairs
+    pairs = compile_pairs(record, width=WIDTH, height=HEIGHT, options=PairOptions(tasks=[task.name])).pairs
 
     assert pairs
     for pair in pairs:

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import ConfigError
-from model.pairs.pair import PAIRS, Compiled, Options, pair_row
+from model.pairs.pair import PAIRS, Compiled, pair_row
 from model.pairs.parsing import parse_target
 from model.pairs.questions import plain_expression
 from model.pairs.targets import ORDERS, Order
+from pipelines.recipe import parse_recipe
 from tests.builders import Row, phrase, region, region_text, row, text
 from tests.model import real
 from tests.model.compiled import left_out, made, pairs_of
@@ -153,13 +154,13 @@ def test_pairs_are_rows_of_the_schema() -> None:
     ("options", "message"),
     [
         ({"tasks": ["<ODD>"]}, "did you mean '<OD>'"),
-        ({"order": "size"}, "Unknown order"),
-        ({"max_tokens": 3}, "expected 8 and 4"),
+        ({"order": "size"}, "'emit.pairs.order' in recipe is 'size'"),
+        ({"max_tokens": 3}, "greater than or equal to 8"),
     ],
 )
 def test_invalid_options_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Options(**options)
+        parse_recipe({"dataset": "x", "emit": {"pairs": options}})
 
 
 # --- any record ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.errors import ConfigError
 from model.pairs.compile import compile_pairs
-from model.pairs.pair import Options
+from model.pairs.options import PairOptions
 from model.pairs.parsing import label_fault, parse_target, text_fault
 from model.pairs.proof import is_proven
 from model.pairs.targets import ORDERS, Item, Order, in_target_order
@@ -38,14 +38,14 @@ def written(task: str, *items: Item, order: Order = "area") -> str:
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_targets_of_every_task_are_the_golden_ones(order: Order) -> None:
-    made = compile_pairs(pictured(), width=WIDTH, height=HEIGHT, options=Options(order=order))
+    made = compile_pairs(pictured(), width=WIDTH, height=HEIGHT, options=PairOptions(order=order))
     assert set(made.proven) == set(TASKS)
     pairs = [f"{pair.task}\n  {pair.prompt}\n  {pair.target!r}\n  {pair.annotation_ids}\n" for pair in made.pairs]
     assert "".join(pairs) == golden(f"targets-{order}.txt", "".join(pairs))
 
 
 def test_open_vocabulary_detection_with_outlines_is_the_golden_one() -> None:
-    options = Options(tasks=["<OPEN_VOCABULARY_DETECTION>"], masks=True)
+    options = PairOptions(tasks=["<OPEN_VOCABULARY_DETECTION>"], masks=True)
     made = compile_pairs(pictured(), width=WIDTH, height=HEIGHT, options=options)
     pairs = "".join(f"{pair.prompt}\n  {pair.target}\n" for pair in made.pairs)
     assert pairs == golden("targets-masks.txt", pairs)

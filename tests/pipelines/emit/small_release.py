@@ -20,7 +20,7 @@ from engine.reading.release_manifest import Manifest
 from engine.schema import IMAGES
 from engine.storage.commits import File, Record
 from engine.storage.files import sha256_file
-from model.pairs.pair import Options
+from model.pairs.options import PairOptions
 from pipelines.emit.card import card
 from pipelines.emit.manifest import release_manifest
 from pipelines.emit.shard import release_rows, write_shard
@@ -83,7 +83,7 @@ def write(
     folder: Path,
     *shards: Sequence[Item],
     recipe: Mapping[str, Any] | None = None,
-    options: Options | None = None,
+    options: PairOptions | None = None,
 ) -> Path:
     """Writes shards, manifest and card of a release without faults."""
     folder.mkdir(parents=True, exist_ok=True)

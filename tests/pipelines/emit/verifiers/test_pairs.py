@@ -16,7 +16,8 @@ import pytest
 
 from engine.records import masks
 from model.pairs.compile import compile_pairs
-from model.pairs.pair import PAIRS, Compiled, Options, Pair
+from model.pairs.options import PairOptions
+from model.pairs.pair import PAIRS, Compiled, Pair
 from model.pairs.tasks import TASKS
 from pipelines.emit import shard
 from pipelines.emit.verifiers.check import Check
@@ -210,10 +211,16 @@ def test_wrong_counts_in_the_manifest_are_reported(tmp_path: Path, part: str, wo
 
 @pytest.mark.parametrize(
     "options",
-    [Options(), Options(order="reading"), Options(masks=True), Options(max_tokens=12), Options(max_points=4)],
+    [
+        PairOptions(),
+        PairOptions(order="reading"),
+        PairOptions(masks=True),
+        PairOptions(max_tokens=12),
+        PairOptions(max_points=4),
+    ],
     ids=["area", "reading", "masks", "truncated", "coarse"],
 )
-def test_compiled_pairs_have_no_faults(tmp_path: Path, options: Options) -> None:
+def test_compiled_pairs_have_no_faults(tmp_path: Path, options: PairOptions) -> None:
     recipe = {"emit": {"pairs": {"max_points": options.max_points}}}
     folder = write(tmp_path / "v1", [everything()], recipe=recipe, options=options)
     assert found(verify(str(folder))) == []
