@@ -105,7 +105,10 @@ def explain(error: ValidationError, given: Any) -> tuple[KeyPath, str, str]:
     Prefers an unknown key: it is probably a misspelt one that another error reports as missing. Else takes the deepest
     error: for a value that may have one of two types, pydantic has errors for both.
     """
-    found = [(one, _real(one["loc"], given, one["type"] == "missing")) for one in error.errors(include_url=False)]
+    found = [
+        (one, _real(one["loc"], given, one["type"] in ("missing", "value_error")))
+        for one in error.errors(include_url=False)
+    ]
     first, path = max(found, key=lambda pair: (pair[0]["type"] == "extra_forbidden", len(pair[1])))
     value = first["input"]
     if value is None and first["type"] != "missing":
@@ -115,7 +118,7 @@ def explain(error: ValidationError, given: Any) -> tuple[KeyPath, str, str]:
 
 
 def _real(loc: tuple[int | str, ...], given: Any, missing: bool) -> KeyPath:
-    """A location of pydantic without the names of types in it; a missing key stays."""
+    """A location of pydantic without the names of types in it; the key of a missing value or a wrong default stays."""
     path: list[str] = []
     for position, part in enumerate(loc):
         inside = isinstance(part, int) and part < len(given) if isinstance(given, list | tuple) else False

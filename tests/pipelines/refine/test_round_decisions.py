@@ -98,7 +98,7 @@ def test_the_refine_stage_alone_names_what_is_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("refine", "message"),
     [
-        ({"merge": {"match_iou": 0.7}}, r"merge\.nms is 0\.6"),
+        ({"merge": {"match_iou": 0.7}}, r"merge\.nms' in recipe is 0\.6"),
         ({"hold_labels": [["ball"]]}, "give pairs of two labels"),
         ({"tasks": ["<CAPTION>"]}, "<OD> must be among them"),
         ({"tasks": ["<OD>", "<CAPTOIN>"]}, "did you mean '<CAPTION>'"),
