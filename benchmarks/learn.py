@@ -33,7 +33,7 @@ from model.pairs.compile import compile_pairs
 from model.pairs.options import PairOptions
 from model.pairs.pair import PAIRS, pair_row
 from model.training.job import Progress
-from pipelines.recipe import Augment, Train
+from model.training.options import AugmentOptions, TrainOptions
 from specialists.synthetic.noisy_annotator import NoisyAnnotator
 from specialists.synthetic.world import Scene, scenes
 
@@ -117,8 +117,8 @@ def learn(options: argparse.Namespace, pairs: Path, tasks: Sequence[str]) -> tup
     kind = "mix" if options.mix else "noisy" if options.noisy else "od"
     name = f"{kind}-{'plain-' if options.plain else ''}{options.steps}-{options.seed}"
     name += "".join(f"-{key}-{value}" for key, value in other.items())
-    augment = Augment() if options.plain else Augment(flip=True, scale=0.2, shift=0.12, order="reading")
-    train = Train.model_validate(
+    augment = AugmentOptions() if options.plain else AugmentOptions(flip=True, scale=0.2, shift=0.12, order="reading")
+    train = TrainOptions.model_validate(
         {"name": name, "vocabulary": 300, "steps": options.steps, "seed": options.seed, "tasks": list(tasks)}
         | {"augment": augment, "temperature": 1.0}
         | (_NOISY if options.noisy else {})

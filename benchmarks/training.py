@@ -22,9 +22,9 @@ from engine.storage.files import Storage
 from model.network.florence import load
 from model.training.batches import Batches
 from model.training.job import Progress
+from model.training.options import TrainOptions
 from model.training.pair_store import PairStore, PixelStore, open_pairs
 from model.training.sampling import Schedule
-from pipelines.recipe import Train
 
 BATCH = 16
 
@@ -53,7 +53,7 @@ def engine(folder: Path, pairs: str, steps: int, name: str, runner: str) -> floa
     from pipelines.training.train import fit
 
     heard: list[tuple[float, int]] = []
-    train = Train(name=name, vocabulary=300, steps=steps, batch_size=BATCH, checkpoint_every=steps // 3)
+    train = TrainOptions(name=name, vocabulary=300, steps=steps, batch_size=BATCH, checkpoint_every=steps // 3)
 
     def say(progress: Progress) -> None:
         if not heard or progress.step > heard[-1][1]:

@@ -13,7 +13,7 @@ from benchmarks.experiments.crops import efficiency
 from benchmarks.learn import CAPTION, GROUNDING, OD, draw
 from engine.storage.files import Storage
 from model.training.job import Progress
-from pipelines.recipe import Augment, Train
+from model.training.options import AugmentOptions, TrainOptions
 
 DETAILED = "<DETAILED_CAPTION>"
 LEVELS = {
@@ -32,9 +32,9 @@ def trained(folder: Path, name: str, tasks: Sequence[str], *, images: int = 3000
 
     drawn = folder / f"pairs-{images}" / (tasks[0].strip("<>") if len(tasks) == 1 else "mixed")
     pairs = draw(drawn, images, tasks, seed=0)
-    train = Train.model_validate(
+    train = TrainOptions.model_validate(
         {"name": name, "tasks": list(tasks), "temperature": 1.0, "checkpoint_every": 500}
-        | {"augment": Augment(flip=True, scale=0.2, shift=0.12, order="reading")}
+        | {"augment": AugmentOptions(flip=True, scale=0.2, shift=0.12, order="reading")}
         | {"vocabulary": 0 if "models/" in options.get("init", "") else 300}
         | options
     )

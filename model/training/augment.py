@@ -6,17 +6,16 @@ prompt may contain locations. The change depends only on the seed and the pair's
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from engine.errors import ConfigError
 from engine.records.boxes import Box, area
 from model.network.florence import MEAN, Pixels
 from model.pairs.locations import BINS, LOCATIONS
 from model.pairs.parsing import lex
 from model.pairs.tasks import task_of
+from model.training.options import AugmentOptions
 from model.training.sampling import key_of
 
 _VISIBLE = 0.25  # a box is dropped if a smaller share of its area stays in the image
@@ -24,24 +23,10 @@ _FILL = tuple(round(255 * value) for value in MEAN)
 Entry = tuple[str, Box]  # label; x1, y1, x2, y2 as shares of the image's sides
 
 
-@dataclass(frozen=True, slots=True)
-class Augment:
-    """Augments images with their targets. `scale`, `shift`: largest change, as a share of the side.
+class Augment(AugmentOptions):
+    """Augments images with their targets."""
 
-    `order`: of the regions in targets (model/pairs/targets.py).
-    """
-
-    flip: bool = False
-    scale: float = 0.0
-    shift: float = 0.0
-    order: str = "area"
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.scale < 1 and 0 <= self.shift < 1):
-            raise ConfigError(
-                f"Augmentation has scale {self.scale} and shift {self.shift}: expected 0 or more, less than 1."
-            )
 
     def __bool__(self) -> bool:
         return self.flip or self.scale > 0 or self.shift > 0

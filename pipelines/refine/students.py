@@ -13,9 +13,10 @@ from engine.errors import ConfigError
 from engine.keys import stable_hash
 from engine.storage.commits import Commits
 from model.network.presets import PRESETS, preset_of
+from model.training.options import TrainOptions
 from pipelines.annotate.annotate import Runtime, run_nodes
 from pipelines.ingest.probe_node import limits_of
-from pipelines.recipe import Recipe, Train
+from pipelines.recipe import Recipe
 from pipelines.refine.nodes import given_node, pairs_node
 from pipelines.refine.standing import Standing
 
@@ -66,7 +67,7 @@ def _training_files(runtime: Runtime, now: Standing, number: int) -> tuple[list[
     return [f"{storage.url}/{file.path}" for file in files], stable_hash([file.sha256 for file in files])
 
 
-def _student_options(recipe: Recipe, fold: int, before: Sequence[str]) -> Train:
+def _student_options(recipe: Recipe, fold: int, before: Sequence[str]) -> TrainOptions:
     """The options of `train`. After the first round, each fold's student starts from that of the previous round."""
     refine, train = recipe.refine, recipe.train
     changes: dict[str, Any] = {"release": "", "tasks": list(refine.tasks), "seed": train.seed + fold}

@@ -18,12 +18,12 @@ from engine.storage.sealed import read_sealed
 from model.network.florence import check_checkpoint
 from model.network.model_folder import save_model, training_record
 from model.network.presets import PRESETS, check_size, preset_of
-from pipelines.recipe import Train
+from model.training.options import TrainOptions
 
 _TEXTS = 100_000  # that a tokenizer is trained on
 
 
-def check_init(storage: Storage, options: Train) -> None:
+def check_init(storage: Storage, options: TrainOptions) -> None:
     """ConfigError for first weights that cannot be, and for options that they cannot have."""
     require("Training", [*FLORENCE, "matplotlib"])
     if options.init in PRESETS:
@@ -36,7 +36,7 @@ def check_init(storage: Storage, options: Train) -> None:
     _refuse_released(storage, options)
 
 
-def _refuse_released(storage: Storage, options: Train) -> None:
+def _refuse_released(storage: Storage, options: TrainOptions) -> None:
     """What helps a network that knows nothing would spoil one that knows; our own may go on with it."""
     chosen = [name for name in ("auxiliary", "fourier_locations") if getattr(options, name)]
     ours = training_record(storage, options.init) is not None or Path(options.init, TRAINED).is_file()
@@ -56,7 +56,7 @@ def init_digest(storage: Storage, init: str) -> str:
     return sha256_file(str(weights)) if weights.is_file() else init
 
 
-def first_weights(storage: Storage, options: Train, files: Sequence[str], folder: str, key: str) -> str:
+def first_weights(storage: Storage, options: TrainOptions, files: Sequence[str], folder: str, key: str) -> str:
     """Where they lie: in the data set, in a folder of any other place, or on the hub."""
     if options.init not in PRESETS:
         ours = storage.exists(f"{options.init}/config.json")

@@ -25,7 +25,8 @@ from model.pairs.tasks import task_of
 from model.training.checkpoints import Checkpoints, losses
 from model.training.job import OnProgress, Progress, TrainingJob, run_worker
 from model.training.on_ray import run_on_ray
-from pipelines.recipe import Recipe, Train
+from model.training.options import TrainOptions
+from pipelines.recipe import Recipe
 from pipelines.training.initial_weights import check_init, first_weights, init_digest
 
 TRAIN_VERSION = 1
@@ -62,7 +63,7 @@ def train(
 
 def fit(
     storage: Storage,
-    options: Train,
+    options: TrainOptions,
     files: Sequence[str],
     content: str,
     *,
@@ -118,7 +119,7 @@ def _tidy(storage: Storage, folder: str, key: str) -> None:
         storage.sweep_temporaries(place)
 
 
-def training_key(storage: Storage, options: Train, content: str, only: dict[str, Any]) -> str:
+def training_key(storage: Storage, options: TrainOptions, content: str, only: dict[str, Any]) -> str:
     """Of all that decides the weights. Workers are among it: sums of another cut differ in their last bits."""
     run_only = {"name", "release", "checkpoint_every", "cpus"}
     chosen = options.model_dump(mode="json", exclude=run_only, exclude_defaults=True)
@@ -156,7 +157,7 @@ def release_pairs(storage: Storage, recipe: Recipe) -> tuple[list[str], str]:
 
 def _job(
     storage: Storage,
-    options: Train,
+    options: TrainOptions,
     files: Sequence[str],
     folder: str,
     key: str,
@@ -202,7 +203,7 @@ def _job(
     )
 
 
-def _device(options: Train) -> str:
+def _device(options: TrainOptions) -> str:
     import torch
 
     torch.set_num_threads(max(1, int(options.cpus)))

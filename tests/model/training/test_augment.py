@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from engine.errors import ConfigError
 from model.network.florence import Pixels
 from model.pairs.parsing import parse_target
 from model.training.augment import Augment
+from pipelines.recipe import parse_recipe
 
 SIZE = 100
 BOX = "square<loc_200><loc_300><loc_399><loc_499>"
@@ -74,5 +76,7 @@ def test_reading_order_follows_the_moved_boxes() -> None:
 
 
 def test_a_share_of_one_or_more_is_refused() -> None:
-    with pytest.raises(ConfigError, match="expected 0 or more"):
+    with pytest.raises(ConfigError, match=r"'train.augment.scale' in recipe is 1.0: .*less than 1"):
+        parse_recipe({"dataset": "x", "train": {"augment": {"scale": 1.0}}})
+    with pytest.raises(ValidationError, match="less than 1"):
         Augment(scale=1.0)
