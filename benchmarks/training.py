@@ -59,7 +59,7 @@ def engine(folder: Path, pairs: str, steps: int, name: str, runner: str) -> floa
         if not heard or progress.step > heard[-1][1]:
             heard.append((time.perf_counter(), progress.step))
 
-    fit(Storage(str(folder)), train, [pairs], pairs, runner=runner, say=say)
+    fit(Storage(str(folder)), train, [pairs], pairs, runner=runner, on_progress=say)
     first = next(one for one in heard if one[1] >= steps // 10)
     return BATCH * (heard[-1][1] - first[1]) / (heard[-1][0] - first[0])
 

@@ -34,11 +34,11 @@ def test_two_workers_of_ray_one_of_them_killed_have_the_curve_of_one(released: D
                 os.kill(process, signal.SIGKILL)
 
     recipe = parse_recipe(with_train(released, name="two", workers=2, **steps))
-    told = train(recipe, runner="ray", say=kill).told
+    told = train(recipe, runner="ray", on_progress=kill).record
 
     assert killed
     assert told["workers"] == 2
-    alone = run(released, name="alone", **steps).told
+    alone = run(released, name="alone", **steps).record
     assert told["loss"] == pytest.approx(alone["loss"], rel=2e-2)
 
 

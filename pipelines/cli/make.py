@@ -75,12 +75,12 @@ def _run(recipe: Recipe, stage: str, runner: str, address: str, *, retry_failed:
 
 def _training_line(name: str) -> OnProgress:
     """A live line for one training. It is removed after the last step."""
-    from pipelines.training.train import TrainingLine
+    from pipelines.training.progress_line import TrainingLine
 
     line = TrainingLine(name)
 
     def on_progress(progress: Progress) -> None:
-        line.say(progress)
+        line.show(progress)
         if progress.step == progress.steps:
             line.close()
 
@@ -112,14 +112,14 @@ def train(
 ) -> None:
     """Train Florence-2 on a release. Repeat it to continue from the newest checkpoint."""
     from pipelines.recipe import load_recipe
-    from pipelines.training.train import TrainingLine, render
+    from pipelines.training.progress_line import TrainingLine
     from pipelines.training.train import train as fit
 
     check_choice("runner", runner, RUNNERS)
     loaded = load_recipe(recipe, settings or [])
     line = TrainingLine()
     try:
-        result = fit(loaded, runner=runner, address=address or None, say=line.say)
+        result = fit(loaded, runner=runner, address=address or None, on_progress=line.show)
     finally:
         line.close()
-    say(render(result, loaded.dataset))
+    say(str(result))

@@ -35,6 +35,7 @@ def train_students(runtime: Runtime, now: Standing, number: int, before: Sequenc
         options = _student_options(recipe, fold, before)
         only = {"fold": [other for other in range(folds) if other != fold or folds == 1]}
         key = training_key(storage, options, content, only)
+        name = f"round {number}, fold {fold + 1} of {folds}"
         result = fit(
             storage,
             options.model_copy(update={"name": f"round-{number}-fold-{fold}-{key[:8]}"}),
@@ -42,7 +43,7 @@ def train_students(runtime: Runtime, now: Standing, number: int, before: Sequenc
             content,
             runner=runtime.runner,
             address=runtime.address,
-            say=runtime.on_training(f"round {number}, fold {fold + 1} of {folds}") if runtime.on_training else None,
+            on_progress=runtime.on_training(name) if runtime.on_training else None,
             limits=limits_of(recipe),
             only=only,
             base=storage.url,

@@ -202,13 +202,13 @@ def test_off_a_terminal_nothing_is_written_in_the_first_half_minute() -> None:
 
 def test_the_line_of_a_training_does_not_wrap_either(terminal: Callable[..., Pty]) -> None:
     from model.training.job import Progress
-    from pipelines.training.train import TrainingLine
+    from pipelines.training.progress_line import TrainingLine
 
     for columns in (40, 80):
         screen = terminal(columns)
         line = TrainingLine("round 2, fold 1 of 2", stream=screen.stream)
         for step in (10, 20):
-            line.say(Progress(step, steps=100_000, loss=12.3456, samples=64))
+            line.show(Progress(step, steps=100_000, loss=12.3456, samples=64))
         shown = screen.read()
         assert shown.wraps == 0
         assert shown.lines[0].startswith("round 2, fold 1 of 2   0%")

@@ -21,7 +21,8 @@ from model.training.job import Progress
 from model.training.on_ray import ray_worker
 from pipelines.cli.commands import app
 from pipelines.recipe import parse_recipe
-from pipelines.training.train import Result, TrainingLine, train
+from pipelines.training.progress_line import TrainingLine
+from pipelines.training.train import TrainingResult, train
 from tests.runs import engine_in_background, wait_until, write_recipe
 
 Data = dict[str, Any]
@@ -53,7 +54,7 @@ def with_train(data: Data, **changes: Any) -> Data:
     return data
 
 
-def run(data: Data, runner: str = "local", **changes: Any) -> Result:
+def run(data: Data, runner: str = "local", **changes: Any) -> TrainingResult:
     return train(parse_recipe(with_train(data, **changes)), runner=runner)
 
 
@@ -62,11 +63,11 @@ def weights(data: Data, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def trained(released: Data) -> Result:
+def trained(released: Data) -> TrainingResult:
     return run(released, name="first")
 
 
-def test_a_model_lies_beside_the_releases_with_all_that_made_it(released: Data, trained: Result) -> None:
+def test_a_model_lies_beside_the_releases_with_all_that_made_it(released: Data, trained: TrainingResult) -> None:
     folder = Path(released["dataset"], trained.folder)
     told = json.loads((folder / "training.json").read_bytes())
     losses = [row for path in sorted(folder.glob("losses/*.parquet")) for row in pq.read_table(path).to_pylist()]
@@ -81,7 +82,9 @@ def test_a_model_lies_beside_the_releases_with_all_that_made_it(released: Data, 
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "training.json"])
-def test_a_model_with_a_flipped_bit_is_not_loaded(released: Data, trained: Result, tmp_path: Path, name: str) -> None:
+def test_a_model_with_a_flipped_bit_is_not_loaded(
+    released: Data, trained: TrainingResult, tmp_path: Path, name: str
+) -> None:
     from model.network.florence import load
 
     folder = tmp_path / "flipped"
@@ -93,7 +96,7 @@ def test_a_model_with_a_flipped_bit_is_not_loaded(released: Data, trained: Resul
         load(str(folder))
 
 
-def test_plain_transformers_loads_it_and_says_the_same(released: Data, trained: Result) -> None:
+def test_plain_transformers_loads_it_and_says_the_same(released: Data, trained: TrainingResult) -> None:
     import torch
     from transformers import AutoProcessor, Florence2ForConditionalGeneration
 
@@ -118,7 +121,7 @@ def test_plain_transformers_loads_it_and_says_the_same(released: Data, trained: 
     assert theirs[0, 1:].tolist() == ours.ids
 
 
-def test_what_helped_it_learn_is_no_part_of_the_model(released: Data, trained: Result) -> None:
+def test_what_helped_it_learn_is_no_part_of_the_model(released: Data, trained: TrainingResult) -> None:
     from safetensors.numpy import load_file
     from transformers import Florence2ForConditionalGeneration
 
@@ -132,12 +135,12 @@ def test_what_helped_it_learn_is_no_part_of_the_model(released: Data, trained: R
     assert shapes[0] == shapes[1]
     assert {path.name for path in folders[0].iterdir()} == {path.name for path in folders[1].iterdir()}
     assert not any(loading[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    assert helped.told["course"]["auxiliary"] == 1.0
-    assert helped.told["fourier_locations"]
-    assert {"auxiliary classes", "auxiliary locations", "<OD>"} <= set(helped.told["loss"])
+    assert helped.record["course"]["auxiliary"] == 1.0
+    assert helped.record["fourier_locations"]
+    assert {"auxiliary classes", "auxiliary locations", "<OD>"} <= set(helped.record["loss"])
 
 
-def test_the_same_command_again_finds_it_finished(released: Data, trained: Result, tmp_path: Path) -> None:
+def test_the_same_command_again_finds_it_finished(released: Data, trained: TrainingResult, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "recipe.yaml", with_train(released, name="first"))
 
     result = CliRunner().invoke(app, ["train", "-c", str(recipe), "--runner", "local"])
@@ -146,7 +149,7 @@ def test_the_same_command_again_finds_it_finished(released: Data, trained: Resul
     assert "It was trained before: nothing to do." in result.output
 
 
-def test_what_does_not_decide_the_weights_may_change(released: Data, trained: Result) -> None:
+def test_what_does_not_decide_the_weights_may_change(released: Data, trained: TrainingResult) -> None:
     assert run(released, name="first", checkpoint_every=100, cpus=2).seconds == 0
 
 
@@ -178,17 +181,17 @@ def test_killed_and_run_again_it_ends_with_the_same_weights(released: Data, tmp_
     assert weights(released, "killed") == weights(released, "in-peace")
 
 
-def test_another_recipe_under_the_same_name_is_refused(released: Data, trained: Result) -> None:
-    with pytest.raises(ConfigError, match="'first' exists and was trained otherwise"):
+def test_another_recipe_under_the_same_name_is_refused(released: Data, trained: TrainingResult) -> None:
+    with pytest.raises(ConfigError, match="'first' exists and was trained with other settings or pairs"):
         run(released, name="first", learning_rate=0.1)
 
 
-def test_a_checkpoint_goes_on_by_the_same_command(released: Data, trained: Result) -> None:
+def test_a_checkpoint_goes_on_by_the_same_command(released: Data, trained: TrainingResult) -> None:
     again = run(released, name="second", init=trained.folder, size=0, vocabulary=0, learning_rate=1e-3, **SMALL)
 
-    first = trained.told["loss"]["<OD>"]
-    assert again.told["loss"]["<OD>"] < first
-    assert again.told["init"] == "first"
+    first = trained.record["loss"]["<OD>"]
+    assert again.record["loss"]["<OD>"] < first
+    assert again.record["init"] == "first"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +209,7 @@ def test_a_checkpoint_goes_on_by_the_same_command(released: Data, trained: Resul
         ({"accumulate": 3}, "A batch of 4 cannot be split into 3 parts"),
     ],
 )
-def test_what_cannot_be_trained_is_told(released: Data, trained: Result, changes: Data, said: str) -> None:
+def test_what_cannot_be_trained_is_told(released: Data, trained: TrainingResult, changes: Data, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         run(released, name="wrong", **changes)
 
