@@ -60,7 +60,7 @@ class RegionText(Annotation):
 
 @dataclass(slots=True)
 class Phrase(Annotation):
-    """Says that the words text[char_start:char_end] (code points) name these regions."""
+    """A phrase of a text, text[char_start:char_end] in code points, and the regions that it names."""
 
     text_id: str
     char_start: int
@@ -99,7 +99,10 @@ class Chunk:
 
 @dataclass(slots=True)
 class Complexity:
-    """Degrees in the undirected dependency tree. `paper`: the maximum of each sentence, averaged over sentences."""
+    """Node degrees in the undirected dependency tree of a text.
+
+    `paper`: as in the paper, the highest degree of each sentence, averaged over sentences.
+    """
 
     paper: float = 0.0
     mean: float = 0.0
@@ -128,7 +131,7 @@ class Parse:
 
 @dataclass(slots=True)
 class Answer:
-    """The annotations that one specialist gives one image; they may be none."""
+    """The annotations of one image by one specialist. All lists may be empty."""
 
     texts: list[Text] = field(default_factory=list)
     regions: list[Region] = field(default_factory=list)

@@ -25,7 +25,7 @@ class ConfigError(EngineError):
 
 
 class StorageError(EngineError):
-    """Reading or writing failed, and no image is at fault."""
+    """Reading or writing failed for a reason that is not one image."""
 
 
 class DamageError(StorageError):
@@ -37,7 +37,7 @@ class StartError(EngineError):
 
 
 class RunFailed(EngineError):
-    """The run stops: a component cannot start, or too many images fail. What was committed stays."""
+    """The run stops: a component cannot start, or too many images fail. Committed work is kept."""
 
 
 class ImageError(EngineError):

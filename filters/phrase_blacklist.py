@@ -1,7 +1,7 @@
 """Drops phrases that name no visible object: pronouns, quantifiers, "the image", abstract nouns.
 
-The words are the known ones of FLD-5B's blacklist and Kosmos-2's examples of abstract nouns. FLD-5B compared exactly,
-so "It" passed where "it" did not; here case and spacing make no difference.
+The default words are the known part of FLD-5B's blacklist and Kosmos-2's examples of abstract nouns. FLD-5B compared
+exactly, so it dropped "it" but not "It"; here case and spacing make no difference.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def phrase_blacklist(phrases: Phrases, *, words: Sequence[str] = WORDS, extra: S
 
 
 def _coded(phrases: Phrases) -> tuple[Numbers, list[str]]:
-    """Codes and distinct phrases: phrases repeat a lot, so each distinct one is compared once."""
+    """(index into the distinct phrases for each row, the distinct phrases), so that repeated ones are compared once."""
     coded = phrases.words.dictionary_encode()
     return coded.indices.to_numpy(), coded.dictionary.to_pylist()
 
 
 def _forms(phrase: str) -> Iterable[str]:
-    """The forms of a phrase that are compared: the whole, and without its determiner."""
+    """The forms of a phrase to compare: the whole phrase, and the phrase without a leading determiner."""
     words = phrase.casefold().split()
     yield " ".join(words)
     if len(words) > 1 and words[0] in DETERMINERS:

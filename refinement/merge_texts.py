@@ -17,11 +17,12 @@ from refinement.options import MergeRules
 
 @dataclass(frozen=True, slots=True)
 class GivenText:
-    """A kept text. about: id of the region that it describes, '' for the image.
+    """A text that the filters kept. about: id of the region that it describes, '' for the image.
 
-    mean_log_prob: the student's, per token, by teacher forcing; None if it was not scored, and then the text stays.
-    grounded: the share of its phrases that name a region, 0 to 1; None for region texts and for texts without a parse.
-    If one of the texts compared has None, grounding is ignored for all of them.
+    mean_log_prob: the student's mean log probability per token of this text (teacher forcing). None if it was not
+    scored; the text is then never changed.
+    grounded: share of its phrases that name a region, 0 to 1; None for region texts and for texts without a parse. If
+    it is None for any of the texts that are compared, only the likelihood is compared.
     """
 
     id: str
@@ -35,7 +36,7 @@ class GivenText:
 
 @dataclass(frozen=True, slots=True)
 class ProposedText:
-    """A student's text. Fields as in GivenText."""
+    """A text that the student predicted. The fields are those of GivenText."""
 
     granularity: str
     text: str
@@ -47,7 +48,7 @@ class ProposedText:
 
 @dataclass(frozen=True, slots=True)
 class TextChange:
-    """A change of one text. value, threshold: the numbers that the rule compared. new: the student's text. by: its id.
+    """A change of one text. value, threshold: the numbers that were compared. new: the student's text. by: its id.
 
     rewritten    value: score of the new text.                threshold: score of the old one plus options.text_margin
     added        value: likelihood or grounded share, the     threshold: options.add
@@ -67,7 +68,7 @@ class TextChange:
 def merge_texts(
     given: Iterable[GivenText], proposed: Iterable[ProposedText], options: MergeRules | None = None
 ) -> list[TextChange]:
-    """The changes of one image: at most one per given text, in order of id, then the added texts.
+    """The changes for one image: at most one per given text, in order of id, then the added texts.
 
     Texts compete with those of the same granularity about the same region or image. An image keeps up to `max_briefs`
     brief texts. Of other granularities, and of a region, it keeps as many as there are, at least one. Texts by people
@@ -108,8 +109,11 @@ def _plain(text: str) -> str:
 def _competed(
     given: Sequence[GivenText], proposed: Sequence[ProposedText], places: int, options: MergeRules
 ) -> list[TextChange]:
-    """Fills free places with the best new texts. Then compares the worst given text with the best new one left, and so
-    on, until a given text wins."""
+    """The changes among texts that compete for `places` places.
+
+    Adds the best new texts while there are free places. Then replaces the worst given text by the best remaining new
+    one, the second worst by the second best, and so on, until a new text is not better by the margin.
+    """
     grounded = all(one.grounded is not None for one in given) and all(one.grounded is not None for one in proposed)
     fixed = sum(one.human or one.mean_log_prob is None for one in given)
     rivals = [one for one in given if not one.human and one.mean_log_prob is not None]

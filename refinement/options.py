@@ -1,7 +1,7 @@
 """Options of a refinement round: sections `refine.merge` and `refine.gate` of a recipe.
 
-The defaults are those the refinement study fixed before it saw results; its sweep over them is flat around each. Texts
-were not part of the study.
+The refinement study fixed the defaults before it saw results; in its sweep, values near each default gave similar
+results. The study did not cover texts.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ class MergeOptions(Section):
     @field_validator("nms")
     @classmethod
     def _at_least_match_iou(cls, nms: float, info: ValidationInfo) -> float:
-        """Then a box that suppresses a given box is always another given box."""
+        """Rejects a smaller `nms`: with it, a box that the student adds could suppress a given box."""
         if nms < info.data.get("match_iou", 0):
             raise ValueError(f"expected at least match_iou, {info.data['match_iou']}")
         return nms
 
 
 class MergeRules(MergeOptions):
-    """The options of a merge with the pairs of labels on which the student is not trusted (`refine.hold_labels`).
+    """The merge options, plus pairs of labels on which the student is not trusted (`refine.hold_labels`).
 
-    It relabels no region from one label of a pair into the other and adds no region with either: systematic noise in
-    the training labels makes what the student adds wrong in the same way.
+    The merge does not change one label of a pair into the other and adds no region with either label: a student
+    trained on systematically wrong labels makes the same errors.
     """
 
     keep_labels: Held = frozenset()
@@ -77,7 +77,7 @@ class MergeRules(MergeOptions):
 
 
 def held(pairs: Iterable[Sequence[str]]) -> Held:
-    """`refine.hold_labels`, such as [[ball, ring]], as plain labels. ConfigError for anything but pairs."""
+    """Parses `refine.hold_labels`, such as [[ball, ring]], into plain labels. ConfigError if an entry is not a pair."""
     answer = set()
     for pair in pairs:
         two = frozenset(plain_label(label) for label in pair)
@@ -88,13 +88,14 @@ def held(pairs: Iterable[Sequence[str]]) -> Held:
 
 
 class GateOptions(Section):
-    """What a round must reach to be accepted. Shares are of the regions that could change: kept, and not human.
+    """The limits within which a round is accepted. Shares are of the regions that could change: kept and not human.
 
-    In the refinement study a good student's first round had agreement .44 and of 4966 boxes dropped .18, relabelled
-    .08 and added .30; its second round of 5600 dropped .02, relabelled .05 and added .11. An under-trained student had
-    agreement .07 and dropped .34, an untrained one 0 and everything, one that described other images .003. The limits
-    lie between. None of the bad ones relabelled or added much; .25 is three times what the good one relabelled, and 1.0
-    allows for an annotator that misses half of all objects.
+    In the refinement study, the first round of a good student had an agreement of .44; of 4966 boxes it dropped .18,
+    relabelled .08 and added .30. Its second round, on 5600 boxes, dropped .02, relabelled .05 and added .11. An
+    under-trained student had an agreement of .07 and dropped .34; an untrained one had 0 and dropped all boxes; one
+    that described other images had .003. The limits lie between the good and the bad students. No bad student
+    relabelled or added much, so those two limits have other reasons: max_relabelled .25 is three times what the good
+    student relabelled, and max_added 1.0 allows for an annotator that misses half of all objects.
     """
 
     min_agreement: float = Field(
@@ -103,7 +104,7 @@ class GateOptions(Section):
     max_dropped: float = Field(default=0.25, ge=0, description="share of regions")
     max_relabelled: float = Field(default=0.25, ge=0, description="share of regions")
     max_added: float = Field(default=1.0, ge=0, description="share of regions")
-    # A round is also refused if F1 is lower for certain: the 95 % interval of the difference lies below 0.
+    # A round is also refused if the 95 % interval of the F1 difference lies below 0.
     max_f1_fall: float = Field(default=0.01, ge=0, le=1, description="of audit images")
     # Text figures vary more: CIDEr-D has a scale of about 1.
     max_text_fall: float = Field(default=0.05, ge=0, le=1, description="of CIDEr-D of audit captions")
@@ -111,9 +112,9 @@ class GateOptions(Section):
         default=0.1, ge=0, le=1, description="how much less often an audit label may be right, for certain"
     )
     min_objects: int = Field(default=10, ge=0, description="audit objects of a label before it guards")
-    # Certain means an exact binomial test at 97.5 %. It needs fewer images than a fall: a label that was mostly wrong
-    # before has little left to fall. Simulated, 200 images, 8 draws: 8 of 8 rounds with systematic noise refused, 2
-    # without this rule, and none of 24 good ones.
+    # Uses an exact binomial test at 97.5 %. This test needs fewer images than `class_fall`, because a label that was
+    # mostly wrong before cannot fall much further. In a simulation with 200 images and 8 draws, it refused 8 of 8
+    # rounds with systematic noise (2 without this rule) and none of 24 good rounds.
     min_right: float = Field(
         default=0.5, ge=0, le=1, description="share of a label's audit objects named anew that must be right"
     )

@@ -70,7 +70,10 @@ class Nsfw:
 
 
 def network_input(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """224 x 224 x BGR less the means: the centre of the photo at 256 x 256, after a round trip through JPEG."""
+    """The network's input, 224 x 224 x 3, BGR with the channel means subtracted.
+
+    The photo is resized to 256 x 256, saved as JPEG and read again, then cropped to its centre.
+    """
     from PIL import Image
 
     file = io.BytesIO()

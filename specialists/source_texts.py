@@ -1,7 +1,7 @@
-"""Passes on the texts of the source that were not written for this task: alt-text of the web, captions of a data set.
+"""Adds texts that came with the images but were not written for this task: alt-text, captions of a data set.
 
-They keep their producer and have a score, so filters judge them like any specialist's texts. `human` passes on the
-texts without a score.
+The texts keep their producer and have a score, so filters apply to them as to a specialist's texts. The specialist
+`human` adds texts without a score, written by people.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from engine.schema import GRANULARITIES, Answer, Sample
 
 
 class SourceTexts:
-    """Options. granularity: the granularity that all these texts get."""
+    """Options. granularity: set on all these texts."""
 
     needs: ClassVar[tuple[str, ...]] = ("labels",)
     gives: ClassVar[tuple[str, ...]] = ("texts",)

@@ -1,7 +1,7 @@
 """Reads the YAML of a recipe more strictly than PyYAML, and remembers the line of each value for error messages.
 
-PyYAML keeps the last of two equal keys and expands anchors without limit. Here a repeated key is an error with both
-lines, and so are anchors that contain themselves or expand to very many values.
+PyYAML keeps the last of two equal keys and expands anchors without limit. Here both are errors: a repeated key (the
+message names both lines), and an anchor that contains itself or expands to very many values.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def parse_yaml(text: str, where: str) -> tuple[Any, dict[KeyPath, int]]:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in terms of YAML."""
+    """The type of a value in YAML terms, for a message."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -110,7 +110,7 @@ def kind_of(value: Any) -> str:
 
 
 def _check_nodes(loader: _Loader, root: yaml.Node, where: str) -> dict[KeyPath, int]:
-    """The line of each value, including keys merged with '<<'. ConfigError for what the module's docstring forbids."""
+    """Rejects repeated keys and bad anchors (ConfigError). Returns the line of each value, merged ('<<') ones too."""
     lines: dict[KeyPath, int] = {}
     waiting: list[tuple[yaml.Node, KeyPath, tuple[int, ...]]] = [(root, (), ())]
     visited = 0
@@ -138,7 +138,7 @@ def _children(loader: _Loader, node: yaml.Node, where: str) -> Iterator[tuple[ya
 
 
 def _values(loader: _Loader, node: yaml.MappingNode, where: str) -> Iterator[tuple[yaml.Node, KeyPath]]:
-    """The values of a mapping with their keys; its own before merged ones, so that they keep their lines."""
+    """The values of a mapping with their keys, own ones before merged ('<<') ones, which they override."""
     lines: dict[Hashable, int] = {}
     merged: list[yaml.Node] = []
     for key, value in node.value:

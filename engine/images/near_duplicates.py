@@ -1,4 +1,4 @@
-"""Finds all pairs of 256-bit hashes within a radius (bits that differ), among a million; and the groups they form.
+"""Finds all pairs of 256-bit hashes that differ in at most `radius` bits, among up to a million, and their groups.
 
 The search is exact. The hash is cut into r // 4 + 1 parts of 10 bands. If r bits differ, at least one part has 3 of
 them or fewer, so at most 3 of its bands differ. Each of 30 tables sorts by 6 bands and ignores 4, and every choice of
@@ -33,8 +33,8 @@ HELD = 1 << 21  # pairs to collect before duplicates among them are removed
 def neighbours(hashes: Hashes, radius: int, *, forest: bool = False, direct: int = DIRECT) -> Pairs:
     """All pairs of rows i < j with at most `radius` bits between them, ordered by i, then j.
 
-    forest: only enough pairs to form the same groups, fewer than rows. Ten thousand copies of one image are fifty
-    million pairs; with `forest` they need neither memory nor time.
+    forest: return only enough pairs to form the same groups (fewer pairs than rows). Ten thousand copies of one image
+    make fifty million pairs; `forest` saves their memory and time.
     """
     if not forest:
         return _everything(hashes, np.arange(len(hashes)), radius, direct)
@@ -49,7 +49,7 @@ def neighbours(hashes: Hashes, radius: int, *, forest: bool = False, direct: int
 
 
 def neighbours_of(new: Hashes, known: Hashes, radius: int, *, direct: int = DIRECT) -> Pairs:
-    """All pairs (row of new, row of known, bits that differ) within the radius."""
+    """All pairs of a new and a known hash within the radius: (row in `new`, row in `known`, different bits)."""
     side = np.repeat([0, 1], [len(new), len(known)])
     i, j, distance = _everything(np.concatenate([new, known]), side, radius, direct)
     return i, j - len(new), distance
@@ -71,7 +71,7 @@ def groups(n: int, i: Ints, j: Ints) -> Ints:
 
 
 def distances(a: Hashes, b: Hashes) -> Ints:
-    """Bits that differ, row by row."""
+    """The number of different bits, row by row."""
     apart: Ints = np.bitwise_count(a ^ b).sum(axis=-1, dtype=np.int64)
     return apart
 
@@ -80,7 +80,7 @@ def distances(a: Hashes, b: Hashes) -> Ints:
 
 
 def _everything(hashes: Hashes, label: Ints, radius: int, direct: int) -> Pairs:
-    """All pairs of rows with different labels, each once, although several tables find it."""
+    """All pairs of rows with different labels, without the duplicates that several tables find."""
     held = [(np.zeros(0, np.int64),) * 3]
     number, limit = 0, HELD
     for found in _search(hashes, radius, label, direct):
@@ -114,7 +114,10 @@ def _exact_copies(hashes: Hashes) -> tuple[Ints, tuple[Ints, Ints]]:
 
 
 class _Forest:
-    """Collects pairs that connect two trees. `label`: the tree of each row; it changes in place."""
+    """Builds a spanning forest from pairs of rows: keeps a pair only if it joins two trees.
+
+    `label`: the number of each row's tree. The array is updated in place, so the search sees the changes.
+    """
 
     def __init__(self, n: int) -> None:
         self.label = np.arange(n)
@@ -126,7 +129,7 @@ class _Forest:
         apart = self.label[found[0]] != self.label[found[1]]
         self._held.append((found[0][apart], found[1][apart], found[2][apart]))
         self._number += int(apart.sum())
-        # After many pairs, update the labels: the search skips rows that are in one tree.
+        # After many pairs, update the labels, because the search skips pairs of rows in the same tree.
         if self._number > max(len(self.label) // 64, 256):
             self._thin()
 
@@ -150,7 +153,7 @@ class _Forest:
 
 
 def _spanning(n: int, a: Ints, b: Ints, weight: Ints) -> tuple[Ints, Ints]:
-    """The edges of a minimum spanning forest; and for each of n nodes a node that represents its tree."""
+    """The edges of a minimum spanning forest, and for each of n nodes the first node of its tree."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
@@ -187,7 +190,7 @@ def _search(hashes: Hashes, radius: int, label: Ints, direct: int) -> Iterator[P
 
 
 def _runs(key: npt.NDArray[np.uint16], label: Ints) -> tuple[Ints, Ints]:
-    """Rows grouped into runs of one key, the longest first, and their sizes; without runs of a single label."""
+    """(rows sorted into runs with the same key, longest first; run sizes). Omits runs in which all labels match."""
     sizes = np.bincount(key, minlength=1 << KEY)
     ranked = np.argsort(-sizes, kind="stable")
     rank = np.empty(1 << KEY, np.uint16)
@@ -202,7 +205,7 @@ def _runs(key: npt.NDArray[np.uint16], label: Ints) -> tuple[Ints, Ints]:
 
 
 def _keys(hashes: Hashes, radius: int) -> Iterator[npt.NDArray[np.uint16]]:
-    """The keys of each table. A part takes every n-th bit of the hash, so that it has all kinds of frequencies."""
+    """Yields the keys of each table. A part takes every n-th bit, so that it covers all frequencies of the hash."""
     parts = radius // IGNORED + 1
     fours = _fours()
     for part in range(parts):
@@ -240,12 +243,11 @@ def _fours() -> list[frozenset[int]]:
 
 
 def _short_runs(hashes: Hashes, order: Ints, sizes: Ints, radius: int, label: Ints) -> Iterator[Pairs]:
-    """Compares the rows of consecutive runs of falling size: each row with the next, the second next, and so on.
+    """Compares rows within runs, which must be sorted by falling size: each row with the one 1, 2, 3, ... rows later.
 
-    This also compares rows of different runs. Their pairs are verified like all others, and skipping them would be
-    slower.
+    Some of these pairs are from two different runs. They are verified like all others; skipping them would be slower.
     """
-    reach = np.repeat(sizes, sizes)  # falling, so the rows with a d-th next row are the first ones
+    reach = np.repeat(sizes, sizes)  # falling, so the rows that have a row d later in their run come first
     columns = [hashes[:, k].take(order) for k in WORDS]
     for start in range(0, len(reach), BLOCK):
         block = reach[start : start + BLOCK]
@@ -269,7 +271,7 @@ def _count(column: Hashes, start: int, last: int, step: int) -> npt.NDArray[np.u
 
 
 def _long_run(hashes: Hashes, rows: Ints, radius: int, label: Ints) -> Iterator[Pairs]:
-    """Compares rows of rare labels first with all that follow, and stops when one label is left."""
+    """Compares each row with all later ones, rows of rare labels first. Stops when all rows left have one label."""
     rows = _rare_first(rows, label)
     while len(rows) > 1 and (label[rows] != label[rows[-1]]).any():
         some = max(1, min(BLOCK // len(rows), len(rows)))

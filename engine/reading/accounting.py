@@ -39,13 +39,13 @@ class Column:
 class Account:
     """Counts of a data set.
 
-    outcomes: number of inputs by OUTCOMES.
+    outcomes: number of inputs by outcome (one of OUTCOMES).
     shards: {node: (done, total)}.
     failures: (component, reason, number), most first. An image that was skipped counts for the node that failed first.
     splits: kept images by split; only `train` is released.
-    rates: by node, items per second and worker in the last run in which it worked.
+    rates: items per second and worker by node, from the latest run in which the node ran.
     sources: {name: inputs, missing, gone, left_out {reason: number}, notes} of the latest listing.
-    ungiven: images among the inputs that no source gives any more.
+    ungiven: number of input images that no source lists any more.
     """
 
     inputs: int
@@ -88,7 +88,7 @@ def account(dataset: Dataset) -> Account:
         )
 
 
-# _HELD: inputs that a source has now. _UNGIVEN: images that no source gives any more.
+# _HELD: inputs that a source lists now. _UNGIVEN: images that no source lists any more.
 _STATED = "s.source = {0}.source AND s.uri = {0}.uri AND s.fingerprint = {0}.fingerprint"
 _NOT_HELD = f"s.state NOT IN ({', '.join(repr(state) for state in sorted(HELD))})"
 _HELD = f"SELECT count(*) FROM raw.inputs n ANTI JOIN raw.states s ON {_STATED.format('n')} AND {_NOT_HELD}"
@@ -144,7 +144,7 @@ def _sources(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, SourceCount
 
 
 def _annotations(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, Column]:
-    """Totals and pending are counted in the nodes' files, kept and dropped in the verdicts."""
+    """Counts by annotation column: totals and pending from the nodes' files, kept and dropped from the verdicts."""
     given, pending = dict.fromkeys(ANNOTATIONS, 0), dict.fromkeys(ANNOTATIONS, 0)
     for node in dataset.record_nodes():
         table = f'raw."node {node.name}"'
@@ -169,7 +169,7 @@ def _annotations(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, Column]
 
 
 def _shards(dataset: Dataset) -> dict[str, tuple[int, int]]:
-    """A shard is done if its answers were made from the latest answers of the nodes it reads."""
+    """{node: (shards done, shards)}. A shard is done if its output was made from the latest output of its inputs."""
     total = dataset.shards
     answer = {"probe": (len(dataset.files(dataset.probe)), len(dataset.revisions(INPUTS)))}
     answer[IMAGES] = (len(dataset.files(IMAGES)), total)
@@ -193,7 +193,7 @@ def _last_run(dataset: Dataset) -> dict[str, Any]:
 
 
 def _rates(dataset: Dataset) -> dict[str, float]:
-    """By node, from the last run in which it worked. Reads the latest 20 runs."""
+    """Items per second and worker for each node, from the latest run in which it ran. Looks at 20 runs at most."""
     rates: dict[str, float] = {}
     for folder in reversed(dataset.runs()[-20:]):
         for node in dataset.run(folder).get("nodes", []):

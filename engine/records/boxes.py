@@ -1,6 +1,6 @@
 """Boxes: corners in float pixels of the upright image, x1 < x2 to the right, y1 < y2 downwards.
 
-One box here, for code that looks at a few; whole shards are compared by engine.records.overlaps.
+For single boxes. To compare all boxes of a shard, use engine.records.overlaps.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def box_of(region: HasBox) -> Box:
 
 
 def row_box(row: Mapping[str, Any]) -> Box:
-    """From a region of a record table or a view."""
+    """The box of a row of a record table or a view."""
     return (row["x1"], row["y1"], row["x2"], row["y2"])
 
 
@@ -71,6 +71,6 @@ def clipped(box: Box, width: float, height: float) -> Box:
 
 
 def clipped_boxes(boxes: npt.NDArray[Any], width: float, height: float) -> npt.NDArray[Any]:
-    """As `clipped`, for an n x 4 array; its type stays. Boxes outside of the image keep no area."""
+    """Like `clipped`, for an n x 4 array of any dtype. A box outside the image becomes a box without area."""
     inside: npt.NDArray[Any] = np.clip(boxes, 0, np.array([width, height, width, height], boxes.dtype))
     return inside

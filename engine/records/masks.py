@@ -39,7 +39,7 @@ def decode(rle: str, *, width: int, height: int) -> Mask:
 
 
 def area(rle: str, *, width: int, height: int) -> int:
-    """The number of pixels inside."""
+    """The number of pixels inside the mask."""
     from pycocotools import mask as coco
 
     return int(coco.area(_coco(rle, width, height)))
@@ -60,7 +60,7 @@ def mask_iou(first: str, second: str, *, width: int, height: int) -> float:
 
 
 def overlap(first: str, second: str, *, width: int, height: int) -> tuple[int, int]:
-    """The number of pixels inside both, and inside at least one."""
+    """(pixels inside both masks, pixels inside at least one of them)."""
     from pycocotools import mask as coco
 
     one, other = _coco(first, width, height), _coco(second, width, height)
@@ -147,7 +147,7 @@ def _checked_runs(rle: str, width: int, height: int) -> list[int]:
 
 
 def _runs(rle: str) -> list[int]:
-    """Decode COCO's counts; [-1], which no image has as its sum, if this is not such a code.
+    """Decodes COCO's compressed counts. Returns [-1] for an invalid code: no image has that sum.
 
     A character has five bits of a number, the lowest first, and a sixth bit if more follow. From the third run on, the
     number is the difference to the run two before.

@@ -25,7 +25,7 @@ def iou_pairs(
 ) -> tuple[Ints, Ints, Floats]:
     """All pairs (i, j, IoU) of the same image with IoU >= min_iou, ordered by i, then j.
 
-    `image`: whole numbers, one a box, in any order (sorted is fastest). `boxes`: n x 4, x1 y1 x2 y2, any
+    `image`: an integer for each box, in any order (sorted is fastest). `boxes`: n x 4, x1 y1 x2 y2, any
     float type; IoU is computed in float64. A box with a NaN or without area has no pairs.
     """
     if not min_iou > 0:
@@ -67,7 +67,7 @@ def _sorted_pairs(
 def _overlaps(
     first: int, partners: Ints, columns: tuple[npt.NDArray[Any], ...], min_iou: float
 ) -> tuple[Ints, Ints, Floats]:
-    """Rows `first`, `first` + 1, ... against the `partners` rows that follow each."""
+    """The pairs with IoU >= min_iou of consecutive rows, starting at `first`, each with its next `partners[k]` rows."""
     x1, y1, x2, y2 = columns
     i = np.repeat(np.arange(first, first + len(partners)), partners)
     j = i + 1 + np.arange(len(i)) - np.repeat(np.cumsum(partners) - partners, partners)
@@ -91,7 +91,7 @@ def suppress(i: Ints, j: Ints, score: Floats) -> Bools:
 
 
 def suppressors(i: Ints, j: Ints, score: Floats) -> Ints:
-    """For each box the number of the pair whose better box suppresses it; -1 for a box that is kept.
+    """For each box, the index of the pair (in i and j) whose better box suppresses it; -1 for a kept box.
 
     Same result as the greedy loop: best score first, ties by input order, and only a kept box suppresses others. A box
     with the score NaN (human) comes before all others and is never suppressed. If several kept boxes suppress a box,
@@ -112,7 +112,7 @@ def suppressors(i: Ints, j: Ints, score: Floats) -> Ints:
 
 
 def _dropped(better: Ints, worse: Ints, n: int) -> Bools:
-    """Which boxes are suppressed, in rounds: a box without a better undecided rival is kept and drops its rivals."""
+    """Which boxes are suppressed. Each round keeps the boxes with no better undecided rival and drops their rivals."""
     dropped = np.zeros(n, np.bool_)
     while len(worse):
         rivalled = np.zeros(n, np.bool_)

@@ -1,7 +1,7 @@
 """Repeats units whose worker died: splits them until a single image is left, which then counts as failed.
 
-The worker of a part sends its rows back. When all rows of a split unit are there, they are committed as one file, the
-same as without a split.
+Workers send the rows of a part back to the scheduler. When it has all rows of a split unit, it commits them as one
+file, the same as without a split.
 """
 
 from __future__ import annotations
@@ -60,9 +60,10 @@ class LostUnits:
         self._trials: dict[tuple[str, int, int], Unit] = {}  # (node, shard, item on trial): the suspended unit
 
     def recover(self, node: Node, unit: Unit, total: int, items: int, cause: str) -> tuple[Unit, Done] | None:
-        """Queue the unit of a dead worker again. The worker had finished `items` of `total` items (-1: not known).
+        """Queues the unit of a dead worker again, whole or in parts. Returns None, or a failed image.
 
-        If the unit is a single image that has cost too many workers, returns its unit and its failure instead.
+        `items`: number of items that the worker had finished, of `total` (-1: not known). If the unit is a single
+        image and has killed its worker `image_attempts` times, it is not queued again: the result is (unit, failure).
         """
         if unit.fresh and (node.name, unit.shard, unit.lo) in self._trials:
             suspended = self._trials.pop((node.name, unit.shard, unit.lo))
@@ -80,7 +81,7 @@ class LostUnits:
         return None
 
     def suspend(self, node: Node, unit: Unit, total: int, suspect: Suspect) -> None:
-        """Let a fresh worker try the first failed item, to find out whether the item or the worker is at fault."""
+        """Queues the first failed item for a fresh worker, to find out whether the item or the worker is at fault."""
         self.watcher.noted(
             node.name,
             f"shard {unit.shard}: {suspect.failed} failures ({suspect.reason}); one image is tried in another worker",
@@ -92,7 +93,7 @@ class LostUnits:
         self.queues.put_first(node.name, [trial])
 
     def end_trial(self, node: Node, trial: Unit, done: Done) -> bool:
-        """Queue the suspended unit again, after one of its items was tried. False if `trial` is an ordinary unit."""
+        """Queues the suspended unit again after the trial of its item. Returns False if `trial` is an ordinary unit."""
         suspended = self._trials.pop((node.name, trial.shard, trial.lo), None) if trial.fresh else None
         if suspended is None:
             return False
@@ -112,7 +113,7 @@ class LostUnits:
         return True
 
     def add_part(self, node: Node, unit: Unit, done: Done) -> None:
-        """Store the rows of a part. Commits the shard when all parts are there."""
+        """Stores the rows of a part. Commits the shard when all parts have arrived."""
         if self.queues.is_aside(node.name, unit.shard):
             return
         split = self._splits[(node.name, unit.shard)]
@@ -133,7 +134,7 @@ class LostUnits:
         self.queues.put_first(node.name, parts)
 
     def _try_again(self, node: Node, unit: Unit, total: int, cause: str) -> tuple[Unit, Done] | None:
-        """The same unit once more; after `image_attempts` a single image counts as failed."""
+        """Queues the same unit again. After `image_attempts`, returns a failure for a single image; else RunFailed."""
         if unit.attempts < self.options.image_attempts:
             self.queues.put_first(node.name, [replace(unit, attempts=unit.attempts + 1)])
             return None

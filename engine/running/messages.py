@@ -1,4 +1,4 @@
-"""The messages between the scheduler and a worker: units of work to it, signs of life and results from it."""
+"""Messages between the scheduler and a worker: it receives units of work, and sends progress and results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Unit:
 
 @dataclass(slots=True)
 class Progress:
-    """A sign of life: the items finished since the last one. The first one gives the total."""
+    """Sent regularly while a unit runs. items: finished since the last message. total: set in the first message."""
 
     items: int
     total: int = -1
@@ -40,9 +40,9 @@ class Progress:
 
 @dataclass(slots=True)
 class Done:
-    """A finished unit. `rows`: for a part of a shard only, as an Arrow stream.
+    """A finished unit. `rows`: its rows as an Arrow stream, if it is a part of a shard; else empty.
 
-    `attempted`: items given to the component; `unanswered`: those of them that failed.
+    `attempted`: number of items given to the component; `unanswered`: number of those that failed.
     """
 
     items: int

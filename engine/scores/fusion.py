@@ -1,8 +1,8 @@
-"""One score for a cluster of boxes from several detectors, out of their scores and of which ones found nothing.
+"""Combines the boxes of several detectors on one object (a cluster) into one score. A missing box lowers the score.
 
-Clusters are the rows of a matrix, clusters x detectors, with the detector's score, or 0 if it has no box there. `ran`
-says which detectors ran on the image at all. There are two ways: by agreement, which needs no labels, and by a
-regression fitted to labels.
+`scores` is a matrix, clusters x detectors: the detector's score, or 0 if it has no box in the cluster. `ran` is true
+for detectors that ran on the image. There are two methods: agreement, which needs no labels, and a regression fitted
+to labels.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ _A, _B = 0.2, 2.0
 _POWER = 2  # of the trust, relative to the most trusted
 _ENOUGH = 0.3  # a detector with a smaller sum of scores in an image is no reference for the others
 RIVAL_IOU = 0.6
-CONTEXT = 5  # features beside those of the detectors
+CONTEXT = 5  # number of features that do not belong to one detector
 _EDGE = 1e-4  # probabilities are kept this far from 0 and 1, where the logit is infinite
 
 
 def trust(scores: Floats, image: Ints, images: int, ran: Bools) -> Floats:
-    """Images x detectors, 0 to 1: how far the other detectors confirm the scores of a detector in an image.
+    """A weight from 0 to 1 for each detector in each image (images x detectors), by how far the others confirm it.
 
     A detector with inflated scores has many boxes that no other detector has. The most trusted detector of an image
-    has 1, one that did not run has 0. `scores`: clusters x detectors; `image`: each cluster's image; `ran`: images x
-    detectors.
+    has weight 1; a detector that did not run has 0. `scores`: clusters x detectors; `image`: each cluster's image;
+    `ran`: images x detectors.
     """
     detectors = scores.shape[1]
     missed = np.log1p(-np.minimum(scores, 1 - 1e-12))
@@ -70,11 +70,11 @@ def by_agreement(scores: Floats, weights: Floats, votes: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the regression reads about clusters, one row each. The columns of `scores` and `ran` are `producers`.
+    """The inputs of the regression, one row for each cluster. `scores` and `ran` have a column for each of `producers`.
 
-    scores: calibrated. agreement: `by_agreement` of the raw scores. rival: the highest agreement of a box with another
-    label that overlaps this one by RIVAL_IOU or more. echo: the highest agreement of another box with this label in
-    the image. area: natural logarithm of the box's share of the image.
+    scores: calibrated scores. agreement: `by_agreement` of the raw scores. rival: the highest agreement of a box with
+    another label that overlaps this one by RIVAL_IOU or more. echo: the highest agreement of another box with this
+    label in the image. area: natural logarithm of the box's share of the image.
     """
 
     producers: tuple[str, ...]
@@ -86,12 +86,12 @@ class Evidence:
     area: Floats
 
     def rows(self, rows: Any) -> Evidence:
-        """The evidence of these rows."""
+        """The evidence for a selection of rows."""
         columns = (self.scores, self.ran, self.agreement, self.rival, self.echo, self.area)
         return Evidence(self.producers, *(column[rows] for column in columns))
 
     def of(self, producers: Sequence[str]) -> Evidence:
-        """The same evidence with these columns. ConfigError for a detector that is not among them."""
+        """The same evidence with columns for `producers`. ConfigError if it has a detector that is not one of them."""
         unknown = sorted(set(self.producers) - set(producers))
         if unknown:
             raise ConfigError(
@@ -105,8 +105,10 @@ class Evidence:
         return replace(self, producers=tuple(producers), scores=scores, ran=ran)
 
     def features(self) -> Floats:
-        """Rows x (2 x detectors + CONTEXT): logits of the scores, 1 for each detector that ran and found nothing, and
-        the features of the image.
+        """The feature matrix, rows x (2 x detectors + CONTEXT).
+
+        Columns: the logit of each detector's score (0 without a box); 1 for each detector that ran and found nothing;
+        the logits of agreement, rival and echo; area and area squared.
         """
         drawn = self.scores > 0
         columns = [np.where(drawn, logit(self.scores), 0.0), self.ran & ~drawn]
@@ -125,8 +127,8 @@ def logit(probability: Floats) -> Floats:
 class FittedFusion:
     """A logistic regression over `Evidence.features`. Its scores are probabilities.
 
-    coefficients: one for each feature, with `producers` in this order. floor: the lowest score to keep for the highest
-    F1, measured on images that the regression was not fitted to.
+    coefficients: one for each feature; detectors are in the order of `producers`. floor: the score threshold with the
+    highest F1 on images that were not used for the fit.
     """
 
     producers: tuple[str, ...]
@@ -135,7 +137,7 @@ class FittedFusion:
     floor: float
 
     def score(self, evidence: Evidence) -> Floats:
-        """One score from 0 to 1 for each row. ConfigError for a detector that was not fitted."""
+        """A score from 0 to 1 for each row. ConfigError if the evidence has a detector that was not part of the fit."""
         result: Floats = 1 / (
             1 + np.exp(-(evidence.of(self.producers).features() @ self.coefficients + self.intercept))
         )

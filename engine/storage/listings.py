@@ -1,4 +1,4 @@
-"""Which inputs their sources still have: listings/, one record for each change, of which the latest one counts.
+"""Which inputs the sources still have. Each change adds a record to listings/; only the latest one is in force.
 
 inputs/ only grows. A listing names every input that is missing, gone, withdrawn or replaced in its source, and has a
 report on each source. An input that the latest listing does not name is current.
@@ -43,9 +43,10 @@ class SourceCounts(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """`inputs` includes those that are `missing` but not those that are `gone`.
+    """The number of inputs of one source, by state, and what was left out.
 
-    `containers`: {container: its left_out and notes}, so that an unchanged container need not be opened again.
+    inputs: current or MISSING ones. missing: those of them that are MISSING. gone: GONE ones, not part of `inputs`.
+    containers: {container: its left_out and notes}, so that an unchanged container is not opened again.
     """
 
     inputs: int = 0
@@ -67,14 +68,14 @@ class SourceReport:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One record of listings/; `number` is -1 before the first. `chunks`: how many chunks of inputs/ it covers."""
+    """One record of listings/. `number`: -1 for an empty listing. `chunks`: number of chunks of inputs/ it covers."""
 
     number: int = -1
     chunks: int = 0
     states: Mapping[Key, str] = field(default_factory=dict)
     sources: Mapping[str, SourceReport] = field(default_factory=dict)
-    looked_at: tuple[str, ...] = ()  # the sources that were listed; of others the report before stays
-    made_of: Mapping[str, str] = field(default_factory=dict, compare=False)  # {its file: the sha256}
+    looked_at: tuple[str, ...] = ()  # the sources that were listed; others keep their earlier report
+    made_of: Mapping[str, str] = field(default_factory=dict, compare=False)  # {path of its file: sha256}
 
     def state(self, key: Key) -> str:
         return self.states.get(key, CURRENT)

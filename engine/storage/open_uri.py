@@ -66,7 +66,7 @@ def read_uri(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, 
 
 
 def read_input(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
-    """As `read_uri`, but ImageError `missing` if nothing is there, `unreadable` for an error of this input only."""
+    """Like `read_uri`, but raises ImageError: `missing` if there is no file, `unreadable` if only this input fails."""
     try:
         return read_uri(uri, offset, length, at_most=at_most, opened=opened)
     except ABSENT:
@@ -78,7 +78,7 @@ def read_input(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1
 
 
 def why_unreadable(error: BaseException) -> str:
-    """The reason in a few words, if the error is about this one input; '' if it is about the storage."""
+    """Why one input cannot be read, in a few words; '' if the error comes from the storage, not from this input."""
     cause = error.__cause__ if type(error).__name__ == "StorageError" and error.__cause__ else error
     if isinstance(cause, PermissionError):
         return _OF_ONE_NAME[errno.EACCES]
@@ -102,7 +102,7 @@ _CREDENTIALS = (
 
 
 def _why_of_object_store(error: BaseException) -> str:
-    """As `why_unreadable`, for errors of botocore about one bucket or key."""
+    """Like `why_unreadable`, for botocore's errors about one bucket or key."""
     name = type(error).__name__
     if name.startswith(_CREDENTIALS) or "SSOToken" in name:
         return "there are no credentials for its bucket"

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the nodes of a recipe give.
+    """The outputs of a recipe's nodes that rules may require.
 
-    scores: {name of an image score: nodes that give it}. other_scores: nodes that give scores without declaring their
-    names (`score_names`). detectors: nodes that give boxes.
+    scores: {name of an image score: nodes that produce it}. other_scores: nodes that produce image scores but have no
+    `score_names`, so any name may be among them. detectors: nodes that produce boxes.
     """
 
     scores: Mapping[str, tuple[str, ...]]
@@ -27,7 +27,7 @@ class Given:
         return name in self.scores or bool(self.other_scores)
 
 
-# Takes what the nodes give and the rule's options, defaults included. Returns what is missing and what to add, or ''.
+# Takes the outputs of the nodes and the rule's options with defaults. Returns what is missing and what to add, or ''.
 Need = Callable[[Given, Mapping[str, Any]], str]
 _Rule = TypeVar("_Rule", bound=Callable[..., Any])
 
@@ -48,7 +48,7 @@ def need_of(rule: Callable[..., Any]) -> Need | None:
 
 
 def score(name: str, *, add: str) -> Need:
-    """Requires image scores of this name. `add`: the line of a recipe that adds a node which gives them."""
+    """Requires image scores of this name. `add`: the recipe line that adds a node which produces them."""
 
     def missing(given: Given, options: Mapping[str, Any]) -> str:
         return "" if given.has_score(name) else f"reads the score '{name}', which no node gives: add '{add}'"

@@ -21,13 +21,13 @@ ORDERS: tuple[Order, ...] = ("area", "reading")
 
 
 class Item(NamedTuple):
-    """One region to write, in pixels of the upright image. `quad` and `polygons` are needed only by some forms."""
+    """One region to write into a target, in pixels of the upright image. Only some forms need `quad` and `polygons`."""
 
     label: str
     box: Box
     quad: tuple[float, ...] = ()  # x, y of four corners, clockwise from the top left of the text
     polygons: Sequence[Sequence[float]] = ()  # the parts of one outline, each x, y, x, y, ...
-    start: int = 0  # of its phrase in the caption: items of one phrase have the same
+    start: int = 0  # offset of its phrase in the caption, the same for all regions of the phrase
     ids: tuple[str, ...] = ()  # of the annotations it was made from
 
 
@@ -42,7 +42,7 @@ def item_fault(form: Form, item: Item) -> str:
 
 
 def in_target_order(form: Form, items: Sequence[Item], order: Order) -> list[Item]:
-    """Sort items for a target. By area, items of one label are together, at the position of the largest of them."""
+    """Sorts items for a target. With order `area`, items of one label stay together, placed by the largest of them."""
     if order not in ORDERS:
         raise unknown("order", order, ORDERS)
     if form == "quads":

@@ -1,4 +1,4 @@
-"""An auxiliary loss for small networks trained from scratch on noisy boxes: which object is at each image token.
+"""An auxiliary loss for small networks trained from scratch on noisy boxes: the object at each image token.
 
 Every image token in the middle of a box has to predict the class of the box and its four locations (by the decoder's
 location embeddings); all other image tokens predict background. The head is used only in training and not saved.
@@ -56,9 +56,9 @@ class Cells:
     grid: int
 
     def __call__(self, target: str | None) -> tuple[Ints, Ints]:
-        """(classes, grid*grid; bins of x1, y1, x2, y2, grid*grid x 4) for a target of object detection.
+        """(classes, shape grid*grid; bins of x1, y1, x2, y2, shape grid*grid x 4) for a target of object detection.
 
-        Where boxes overlap, the smaller one counts. None: all image tokens are ignored.
+        Where boxes overlap, the smaller one is used. For None, the loss ignores all image tokens.
         """
         if target is None:
             return np.full(self.grid**2, IGNORED, np.int64), np.full((self.grid**2, 4), IGNORED, np.int64)
@@ -80,7 +80,7 @@ class Cells:
 
 
 class Head(nn.Module):
-    """Reads the image tokens after the projector, without the token for their mean."""
+    """Predicts classes and locations from the projected image tokens, except the token for their mean."""
 
     weights: Tensor
 
@@ -99,8 +99,8 @@ class Head(nn.Module):
     def forward(self, features: Tensor, locations: Tensor, batch: Mapping[str, Tensor], spread: Tensor) -> Tensor:
         """[sum of class losses, sum of location losses], float32. Divide by `loss_weights` for means.
 
-        features: samples x cells x width; locations: their embeddings, 1,000 x width; spread: as in the objective,
-        empty for hard targets.
+        features: samples x image tokens x width. locations: the location embeddings, 1,000 x width. spread: as in
+        objective.py; empty for hard targets.
         """
         features = self.norm(features)
         classes = nn.functional.cross_entropy(
@@ -119,7 +119,10 @@ class Head(nn.Module):
 
 
 def loss_weights(batch: Mapping[str, Tensor]) -> tuple[float, float]:
-    """(total weight of the cells, number of locations): divisors that turn the two sums of Head into means."""
+    """(total class weight of the image tokens, number of location targets).
+
+    Dividing the two sums of `Head.forward` by these gives mean losses.
+    """
     classes = batch["cell_classes"]
     objects = int((classes > _BACKGROUND).sum())
     background = int((classes == _BACKGROUND).sum())

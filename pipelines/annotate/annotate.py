@@ -1,4 +1,4 @@
-"""Run nodes over the shards that lack them: the specialists, and whatever else is a node."""
+"""Runs nodes (specialists and others) on the shards for which they have no committed output."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Runtime:
     live_line: Callable[[str], LiveLine] | None = None
     on_training: Callable[[str], OnProgress] | None = None
     on_note: Callable[[str], None] | None = None
-    tallies: dict[str, NodeTally] = field(default_factory=dict)  # of all that has worked in this run
-    logs: str = ""  # where workers leave what they print, relative to the data set; '' for nowhere
+    tallies: dict[str, NodeTally] = field(default_factory=dict)  # by name, of nodes that ran a unit or left a note
+    logs: str = ""  # folder for the output of workers, relative to the data set; '' discards it
 
     def backend(self, nodes: Mapping[str, Node]) -> Backend:
         context = WorkerContext(
@@ -69,7 +69,7 @@ def annotation_nodes(recipe: Recipe) -> list[Node]:
 
 
 def _with_own_model(recipe: Recipe, name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """`checkpoint: models/NAME` is what `engine train` left in the data set itself."""
+    """The options with `checkpoint: models/NAME`, a model trained in this data set, replaced by its full path."""
     checkpoint = str(options.get("checkpoint", ""))
     if not checkpoint.startswith(f"{MODELS}/"):
         return options
@@ -91,11 +91,11 @@ def run_nodes(
     retry_failed: bool = False,
     again: Mapping[str, frozenset[int]] | None = None,
 ) -> tuple[Plan, LiveLine]:
-    """Schedule until nothing is left to do. A backend is started only if there is something.
+    """Runs the nodes on all shards that need it. Starts no backend if there is nothing to do.
 
-    RunFailed, after all that could be done was done, where images cannot be read now or a component failed on too many.
+    RunFailed if images cannot be read now or a component failed on too many, after all other work is done.
     """
-    for node in nodes:  # a run that was killed just after its last commit left some where nothing is to do now
+    for node in nodes:  # a run killed after its last commit leaves temporary files even if nothing is left to do
         runtime.storage.sweep_temporaries(node.folder)
     plan = make_plan(runtime.storage, nodes, known, retry_failed=retry_failed, again=again)
     line = (
@@ -124,7 +124,7 @@ def _check_outcome(
     scheduler: Scheduler,
     before: Mapping[str, npt.NDArray[np.int32]],
 ) -> None:
-    """RunFailed for what must not pass as done."""
+    """RunFailed if images cannot be read now, or if a node failed on too many items."""
     sentences = [absent_sentence(scheduler.queues.absent, stage)] if scheduler.queues.absent else []
     for node in nodes:
         count, share = scheduler.counts.get(node.name, NodeCount()), runtime.recipe.run.max_failed_share
@@ -136,7 +136,7 @@ def _check_outcome(
 
 
 def _rows(storage: Storage, node: Node, revisions: npt.NDArray[np.int32]) -> int:
-    """Rows this node had committed before this run."""
+    """The number of rows that this node had committed before this run."""
     commits = Commits(storage, node.folder)
     records = (commits.record(shard, int(revision)) for shard, revision in enumerate(revisions) if revision >= 0)
     return sum(file.rows for record in records for part, file in record.files.items() if part == "data")
@@ -155,6 +155,6 @@ def absent_sentence(absent: Mapping[int, Mapping[str, tuple[str, str]]], stage: 
 
 
 def sweep(storage: Storage, nodes: Sequence[Node]) -> None:
-    """Remove files that no record names, where this run has worked."""
+    """Removes data files that no commit record lists, from the folders of these nodes."""
     for node in nodes:
         Commits(storage, node.folder).sweep()

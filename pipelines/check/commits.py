@@ -39,7 +39,7 @@ class CommitId(NamedTuple):
 
 @dataclass(slots=True)
 class Finding:
-    """A file that is not as it was written, and the commit that it belongs to, if it belongs to one."""
+    """A problem with one file, and the commit that the file belongs to, if any."""
 
     kind: str
     path: str
@@ -64,7 +64,7 @@ class Report:
         self.findings.append(Finding(kind, path, problem, commit))
 
     def damaged_shards(self) -> set[tuple[str, int]]:
-        """(folder, shard) of each commit that already has a finding."""
+        """(folder, shard) of each commit that has a finding so far."""
         return {finding.commit[:2] for finding in self.findings if finding.commit}
 
     @property
@@ -209,7 +209,7 @@ def _find_gone(report: Report) -> None:
 
 
 def _find_stale(report: Report) -> None:
-    """Finds commits made from other files than those committed now."""
+    """Finds outdated commits: an input file they were made from has since changed, or no record lists it any more."""
     damaged = report.damaged_shards()
     for commit, record in report.records.items():
         for path, sha256 in record.inputs.items():

@@ -1,6 +1,6 @@
 """What all commands share: printing, errors and exit codes, the version, and `--debug` at any position.
 
-Names and labels come from strangers' files, so all output goes through `say`, which escapes control characters and
+Names and labels come from untrusted files, so all output goes through `say`, which escapes control characters and
 characters that the terminal cannot encode.
 """
 
@@ -29,7 +29,7 @@ DEBUG = "ENGINE_DEBUG"  # an environment variable, read by engine/running/foreig
 
 
 class Commands(TyperGroup):
-    """Accepts --debug after the command, too: `engine run --debug` is `engine --debug run`."""
+    """Also accepts --debug after the command: `engine run --debug` means `engine --debug run`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own, rest = (args[: args.index("--")], args[args.index("--") :]) if "--" in args else (args, [])
@@ -38,7 +38,7 @@ class Commands(TyperGroup):
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print text for people: control characters become escapes, and so does what the stream cannot encode."""
+    """Prints text for people. Escapes control characters and characters that the stream cannot encode."""
     from engine.running.terminal_text import encodable, escaped
 
     stream = sys.stderr if err else sys.stdout
@@ -46,7 +46,7 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def write(text: str) -> None:
-    """Print text for programs: unchanged, unless stdout is a terminal."""
+    """Prints text for programs: unchanged, except on a terminal, where it is escaped as by `say`."""
     from engine.running.terminal_text import encodable
 
     if sys.stdout.isatty():
@@ -56,7 +56,7 @@ def write(text: str) -> None:
 
 
 def as_typed(text: str) -> str:
-    """An argument as the user typed it: in a plain C locale, Python reads the bytes of UTF-8 one by one."""
+    """Decodes an argument as UTF-8. In the plain C locale, Python turns its non-ASCII bytes into surrogates."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 

@@ -39,7 +39,7 @@ class Truths:
     """People's labels by image id. An image is in a kind's dict if people labelled that kind in it, even if they found
     nothing.
 
-    description: which truth this is, as a part of a sentence. notes: sentences on labels that were left out.
+    description: where the labels are from, as a part of a sentence. notes: sentences on labels that were left out.
     descriptions: of regions.
     """
 
@@ -148,7 +148,7 @@ def _sources(row: Row) -> set[str]:
 
 
 def _shards(dataset: Dataset) -> Iterator[tuple[list[Row], dict[str, Row]]]:
-    """For each shard its image rows, and the labels in truth/ by image id."""
+    """Yields (image rows, {image id: labels from truth/}) for each shard."""
     columns = ["image_id", "width", "height", "split", "sources"]
     for record in Commits(dataset.storage, IMAGES).latest_records():
         files = record.files

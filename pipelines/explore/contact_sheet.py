@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 TILE = 420  # the longer side of an image on the sheet
 _COLUMNS = 3
-_DROPPED, _DROPPED_BY_RULE = 4, 12  # at most so many dropped regions are drawn on an image, the best scored
+_DROPPED, _DROPPED_BY_RULE = 4, 12  # most dropped regions drawn on an image, those with the best scores
 
 Row = Mapping[str, Any]  # of a view
 
 
 @dataclass(slots=True)
 class Tile:
-    """One image of the sheet and what is drawn of it: rows of the views."""
+    """One image of the sheet and the annotations drawn on it, as rows of the SQL views."""
 
     image: Row
     regions: list[Row] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Tile:
 
 
 def draw_sheet(storage: Storage, title: str, tiles: Sequence[Tile], rule: str | None = None) -> Image.Image:
-    """`rule`: what this rule dropped is drawn thick, and dropped regions of other rules are left out."""
+    """Draws the sheet. With `rule`, regions dropped by that rule are drawn thick and other dropped ones left out."""
     from PIL import Image, ImageDraw
 
     pictures = [_draw(storage, tile, rule) for tile in tiles]
@@ -105,7 +105,7 @@ def _draw(storage: Storage, tile: Tile, rule: str | None) -> Image.Image:
 
 
 def _picture(storage: Storage, image: Row) -> tuple[Image.Image, str]:
-    """The image scaled to the tile, and ''; a grey one, and the reason, if it cannot be read."""
+    """(the image scaled to the tile, ''), or (a grey image, the reason) if it cannot be read."""
     from PIL import Image
 
     size = (image["width"], image["height"])
@@ -142,7 +142,7 @@ def _corners(region: Row, scale: float) -> list[Point]:
 def _label_all(
     pen: ImageDraw.ImageDraw, tags: Sequence[tuple[list[Point], str, Colour]], size: tuple[int, int]
 ) -> None:
-    """Writes labels so that none covers another while there is room. The last of `tags` get their places first."""
+    """Writes the labels, without overlap while there is room. The last of `tags` are placed first."""
     taken: list[tuple[float, float, float, float]] = []
     for corners, label, colour in reversed(tags):
         wide, high = round(length(label)) + 4, LINE - 2
@@ -168,7 +168,7 @@ def _label(tile: Tile, region: Row) -> str:
 
 
 def _lines(tile: Tile, more: int, note: str) -> list[tuple[str, Colour]]:
-    """Lines below a picture: its name, the rule that dropped it, failures, and its brief texts or else its first."""
+    """Lines below a picture: name, the rule that dropped it, failures, and its brief texts (or its first text)."""
     image = tile.image
     name = short_name(str(image["uri"]))
     lines = [(f"{image['image_id'][:8]}  {name}", INK)]

@@ -51,7 +51,7 @@ class Probe:
         self._hasher = _Hasher()
 
     def probe(self, rows: Sequence[ListedRow]) -> list[Probed | ImageError]:
-        """For each input the columns that PROBE adds to it, or why it is no image."""
+        """For each input, the columns of PROBE, or the error if it is not a readable image."""
         if self.phash or any(scheme_of(split_uri(row["uri"])[2]) for row in rows):
             return list(self._threads.map(self._at_once, rows))
         answers = [self._one(row, self._hasher.hash_later, file) for row, file in _opened_ahead(rows)]
@@ -85,7 +85,7 @@ class Probe:
         return answer
 
     def _phash(self, data: bytes) -> str:
-        """'' if the pixels cannot be decoded: a node that needs them reports that."""
+        """The perceptual hash; '' if the pixels cannot be decoded. A node that needs pixels reports that error."""
         try:
             with self._decoding:
                 return perceptual_hash(decode(data, self.limits))
@@ -100,7 +100,7 @@ def _hash(answer: Probed, data: bytes) -> None:
 class _Hasher:
     """Computes image ids in one thread, while the next file is read and its header parsed.
 
-    It uses one queue: a future for each image would cost half of the time gained.
+    Uses one queue for all images: a future for each one would cost half of the time that the thread saves.
     """
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class _Hasher:
                 _hash(*job)
 
     def hash_later(self, answer: Probed, data: bytes) -> None:
-        """Adds `image_id` to the answer, before `wait` returns at the latest."""
+        """Queues an image for hashing. Its `image_id` is in the answer when `wait` returns."""
         self._jobs.put((answer, data))
         self._waiting += len(data)
         if self._waiting > MAX_WAITING:

@@ -61,7 +61,7 @@ class ProbedInputs:
         return answer
 
     def find(self, images: Collection[str], files: Set[tuple[str, str]]) -> None:
-        """Looks up the inputs of these images, for `of`, and the images in their files and in `files`, for `now`."""
+        """Finds what `of` and `now` return: inputs of these images, and the images in their files and in `files`."""
         if not images and not files:
             return
         found = [(position, key, image) for position, key, image in self._names() if image in images]
@@ -86,7 +86,7 @@ class ProbedInputs:
         return Input(row, self.listing.state(key_of(row)), row["source"] in self.listing.looked_at)
 
     def now(self, source: str, uri: str) -> set[str]:
-        """The ids of the images that this file holds now; '' for an input that is no image. Call `find` first."""
+        """Ids of the images that are now in this file; '' for an input that is no image. Call `find` first."""
         return self._now.get((source, uri), set())
 
     def _names(self) -> Iterator[tuple[Position, Key, str]]:

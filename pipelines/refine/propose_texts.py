@@ -1,7 +1,7 @@
-"""The texts that a student predicts in a round, and how probable it finds the kept ones.
+"""Predicts a student's texts in a refinement round, and computes the student's probability of each kept text.
 
-Only for the caption tasks and <REGION_TO_DESCRIPTION> in refine.tasks. The name of a region (<REGION_TO_CATEGORY>) is
-its label, which the merge of regions decides. What becomes of the texts is in merge_texts.py.
+Covers only the caption tasks and <REGION_TO_DESCRIPTION> in refine.tasks. The name of a region (<REGION_TO_CATEGORY>)
+is its label, which the merge of regions decides. merge_texts.py decides which texts to use.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TEXT_TASKS = (*CAPTIONS, DESCRIPTION)
 
 @dataclass(slots=True)
 class Proposals:
-    """What the students predict for a shard. answers: record rows by image id, regions first, then texts."""
+    """The students' predictions for a shard. answers: record rows by image id; regions are added before texts."""
 
     answers: dict[str, Row] = field(default_factory=dict)
     evidence: list[Evidence] = field(default_factory=list)
@@ -51,7 +51,10 @@ class TextProposer:
         self.batch, self.max_new_tokens = batch, max_new_tokens
 
     def predict_batch(self, model: Florence, encoded: EncodedImages, rows: Sequence[Row], found: Proposals) -> None:
-        """Adds the predicted texts to the answers of these rows, and evidence on predicted and kept texts."""
+        """Predicts texts for a batch of images and scores their kept texts. Adds both to `found`.
+
+        `rows`: the records of the encoded images, in the same order.
+        """
         from model.decoding.predict import predict
 
         asked = list(self._questions(encoded, rows))
@@ -94,7 +97,7 @@ class TextProposer:
     def _score_kept(
         self, model: Florence, encoded: EncodedImages, rows: Sequence[Row], asked: Sequence[TextQuestion]
     ) -> Iterator[TextEvidence]:
-        """Scores the kept texts by machines. Leaves out people's, which never change, and what does not fit."""
+        """Scores kept texts by machines. Skips human texts, which never change, and texts the model cannot write."""
         from model.decoding.score import score
 
         questions, items = [], []

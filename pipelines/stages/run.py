@@ -1,4 +1,4 @@
-"""Run the stages: ingest, annotate, filter, refine, emit. Work that is committed is never done again.
+"""Runs the stages: ingest, annotate, filter, refine, emit. Committed work is not repeated.
 
 `pipelines/stages/dry_run.py` predicts what `run` would do.
 """
@@ -74,12 +74,13 @@ def run(
     command: str = "",
     summary: Summary | None = None,
 ) -> Summary:
-    """Run one stage, or all of them: `run(recipe, stage="filter")`. EngineError says what stopped it; commits stay.
+    """Runs one stage, or all: `run(recipe, stage="filter")`. After an EngineError, committed work is kept.
 
-    `runner`: "ray", or "local" for this process; `address`: of a Ray cluster, None for a private one here.
-    `retry_failed`: ask again for committed failures. `live_line` makes the progress line of a stage, `on_training` gets
-    the progress of a student's training, `on_note` sentences that should be read before the run ends. `command` goes
-    into the run's record. `summary` is filled as the run goes on, so that it is there after an error too.
+    `runner`: "ray", or "local" for this process. `address`: of a Ray cluster; None starts a private one.
+    `retry_failed`: repeat work that failed and was committed as failed. `live_line` makes the progress line of a stage.
+    `on_training` makes the callback for the progress of a student's training. `on_note` gets sentences that the user
+    should read before the run ends. `command` is stored in the run's record. `summary` is filled during the run, so
+    it can be read after an error too.
     """
     storage = Storage(recipe.dataset)
     summary = summary or Summary("")
@@ -104,14 +105,14 @@ def run(
 
 
 def _prepare(storage: Storage, recipe: Recipe, stage: str | None) -> State:
-    """Checks everything that a recipe can get wrong before anything is written, then opens the data set."""
+    """Checks the recipe before anything is written, then opens the data set."""
     state = read_state(storage, recipe)
     if stage == "refine" and not recipe.refine.rounds:
         raise ConfigError("The recipe asks for no rounds of refinement: add 'refine: {rounds: 2}'.")
     if state.needs_rounds(stage):
-        check_init(storage, recipe.train)  # a student needs it hours later
+        check_init(storage, recipe.train)  # otherwise the error would come hours later
     if stage not in (None, "ingest"):
-        require_inputs(storage)  # the folder may be a typing error: nothing is created in it
+        require_inputs(storage)  # the path may be mistyped: create nothing in it
     open_dataset(storage, recipe)
     for folder in ("", ROUNDS, CONFUSION):  # run_nodes sweeps the folders of nodes
         storage.sweep_temporaries(folder)
@@ -141,7 +142,7 @@ def _run_stages(runtime: Runtime, state: State, stage: str | None, retry: bool, 
 
 
 def _require_earlier_stages(state: State, stage: str | None) -> None:
-    """Before current.json names nodes whose shards are not there."""
+    """ConfigError if an earlier stage is incomplete, before current.json refers to its nodes."""
     if stage == "filter":
         require(state.storage, state.before_regions_are_judged, stage)
     elif stage == "refine":
@@ -152,12 +153,12 @@ def _require_earlier_stages(state: State, stage: str | None) -> None:
 
 
 def _annotate_and_filter(runtime: Runtime, state: State, stage: str | None, retry: bool) -> State:
-    """The state afterwards: the judge depends on the result of the whole-set pass."""
+    """Runs these stages. Returns the new state, because the judge depends on the result of the whole-set pass."""
     if stage == "annotate":
         run_nodes(runtime, "annotate", state.annotators, retry_failed=retry)
     if stage not in (None, "filter"):
         return state
-    judging = state.whole_set_nodes or state.rounds.after_annotation  # what needs no other shard
+    judging = state.whole_set_nodes or state.rounds.after_annotation  # nodes that need no other shard
     if stage is None:
         run_nodes(runtime, "annotate", [*state.annotators, *judging], retry_failed=retry)
     else:
@@ -171,7 +172,7 @@ def _annotate_and_filter(runtime: Runtime, state: State, stage: str | None, retr
 
 
 def _refine(runtime: Runtime, state: State, stage: str | None, summary: Summary) -> Standing:
-    if state.rounds.decisions and stage is None:  # judge what there was before any round by the rules of now
+    if state.rounds.decisions and stage is None:  # apply the current rules to the annotations before the first round
         run_nodes(runtime, "filter", [state.judge], state.annotators)
     now = run_rounds(runtime, state.annotators, state.judge)
     summary.notes += now.notes
@@ -196,7 +197,7 @@ def _ingest(runtime: Runtime, state: State, retry: bool, summary: Summary) -> No
 
 
 def _list_inputs(runtime: Runtime) -> int:
-    """How many inputs are new."""
+    """Lists the inputs of all sources, with a progress line. Returns the number of new inputs."""
     line = LineDrawer(live=None if runtime.live_line else False)
 
     def on_listed(count: int) -> None:

@@ -1,4 +1,4 @@
-"""What a run says at its end, and what a dry run says instead."""
+"""The text that `engine run` prints at its end, and the table of a dry run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipelines.stages.run import Summary
 
 
 def render_summary(summary: Summary) -> str:
-    """A table of the nodes that worked, what failed, and where the release lies."""
+    """A table of the nodes that ran, notes, counts for each source, and the counts of the release."""
     lines = [f"{summary.dataset}: {summary.shards} shards, {summary.listed} new inputs, {summary.seconds:.1f} s"]
     worked = {name: tally for name, tally in summary.tallies.items() if tally.units}
     if worked:
@@ -42,7 +42,7 @@ def render_summary(summary: Summary) -> str:
 
 
 def _table(tallies: Mapping[str, NodeTally], columns: int) -> list[str]:
-    """A line for each node; without its last columns where the terminal is narrow."""
+    """A line for each node. Omits the last columns if the terminal is too narrow for them."""
     widths = (8, 10, 8, 9, 10)
     rows: list[tuple[str, ...]] = [("node", "shards", "items", "failed", "skipped", "items/s")]
     for name, tally in tallies.items():

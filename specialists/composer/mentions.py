@@ -1,6 +1,6 @@
 """Selects what a composed text mentions: objects with a sufficient score, by class, and printed words.
 
-The less certain the boxes, the vaguer the count. Human boxes are counted up to ten. Detectors often miss some of
+The less certain the boxes are, the vaguer the count is. Human boxes are counted up to ten. Detectors often miss some of
 several objects, so beyond three objects, or if there are further doubtful boxes, the text has "some", "several" or
 "many". The same holds for a crowd. Each object is mentioned once, by its best label, because detectors may give one
 object two labels, such as couch and bed.
@@ -76,7 +76,7 @@ def mentions(sample: Sample, min_score: float, max_classes: int) -> list[Mention
 
 
 def one_each(regions: Sequence[Region]) -> list[Region]:
-    """The regions without duplicates, largest first. Of duplicates a human box is kept, else the better score."""
+    """The regions without duplicates, largest first. Of duplicates, keeps a human box, or else the best score."""
     regions = sorted(regions, key=lambda r: (-area(box_of(r)), r.x1, r.y1, r.id))
     boxes = np.array([(r.x1, r.y1, r.x2, r.y2) for r in regions], np.float64).reshape(-1, 4)
     score = np.array([2.0 if r.score is None else r.score for r in regions])
@@ -116,7 +116,10 @@ def _is_part(region: Region, others: Sequence[Region]) -> bool:
 
 
 def printed(sample: Sample, min_score: float, max_words: int) -> list[Printed]:
-    """Printed text with a sufficient score that can be words, largest letters first, each text once."""
+    """The printed text to quote, largest letters first, without repeats.
+
+    Leaves out text with a low score and, unless a human wrote it, text that does not look like words.
+    """
     regions = {region.id: region for region in sample.regions if region.kind == "text"}
     found: list[Printed] = []
     for source in sample.region_texts:

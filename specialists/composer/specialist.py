@@ -77,7 +77,7 @@ class Composer:
 
 
 class Draft:
-    """Sentences, the facts they state, and the scores of the annotations they rely on (`used`)."""
+    """A text in progress. facts: what its sentences state. used: {annotation id: score} that the sentences rely on."""
 
     def __init__(self) -> None:
         self.sentences: list[str] = []

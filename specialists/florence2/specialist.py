@@ -31,7 +31,7 @@ _FILES = (
 
 
 class Florence2:
-    """Its tasks decide what it needs and gives; listed here is all that it can need and give.
+    """Runs the tasks of a Florence-2 model. What it needs and gives depends on them; listed are all that are possible.
 
     Captions become texts. <OD>, <OPEN_VOCABULARY_DETECTION>, <REGION_PROPOSAL>, <REFERRING_EXPRESSION_SEGMENTATION>
     (with a mask) and <DENSE_REGION_CAPTION> (with a brief text) become boxes for `consensus`. <OCR_WITH_REGION> becomes
@@ -107,7 +107,7 @@ class Florence2:
             raise ConfigError(f"florence2's max_new_tokens is {self.decoding['max_new_tokens']}: expected 4 or more.")
 
     def _declare(self) -> None:
-        """Set needs, uses and gives by the tasks."""
+        """Sets needs, uses and gives according to the tasks."""
         tasks = [task_of(name) for name in self.tasks]
         self.grounds_own_captions = any(task.reads == "texts" for task in tasks)
         inputs = [_needed(task) for task in tasks if not (task.input == "caption" and self.grounds_own_captions)]
@@ -120,7 +120,7 @@ class Florence2:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """The files that affect the answers; none for a hub id, whose name is in the key."""
+        """Paths of the files whose content affects the answers. Empty for a hub id: its name identifies the weights."""
         if "://" in self.checkpoint:
             return (f"{self.checkpoint}/{TRAINED}",)
         if not os.path.isdir(self.checkpoint):
@@ -182,7 +182,7 @@ class Florence2:
             builders[question.image].add(question.task, prediction, subject)
 
     def _questions(self, tasks: Sequence[Task], builder: AnswerBuilder) -> Iterator[tuple[str, str, Any]]:
-        """(task, input of its prompt, subject of its answer) of every question about one image."""
+        """All questions about an image: (task, input of the prompt, region, name or text that the answer is about)."""
         for task in tasks:
             if task.input == "caption":
                 yield from ((task.name, text.text, text) for text in self._captions(task, builder))
@@ -199,7 +199,7 @@ class Florence2:
         return region.score is None or region.score >= self.min_score
 
     def _captions(self, task: Task, builder: AnswerBuilder) -> Iterator[Text]:
-        """The texts to ground. Those that a prompt cannot hold are counted."""
+        """The texts to ground. Texts that cannot be put into a prompt are skipped and counted as malformed."""
         for text in builder.answer.texts if self.grounds_own_captions else builder.sample.texts:
             if reason := text_fault(text.text):
                 builder.count_malformed(task.name, reason)
@@ -212,7 +212,7 @@ def _answerable() -> list[str]:
 
 
 def _needed(task: Task) -> str:
-    """The resource (engine/component.py) that the input of its prompt comes from; '' if it is not a resource."""
+    """The resource (engine/component.py) that provides the prompt's input; '' if no resource does."""
     if task.input == "region":
         return "ocr" if task.region_kind == "text" else "regions"
     return "texts" if task.input == "caption" else ""

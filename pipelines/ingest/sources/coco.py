@@ -70,7 +70,7 @@ class CocoJson:
         return Entry(f"{self.name}#images/{photo.number}", fingerprint, reason=error.reason, error=str(error))
 
     def _fingerprint(self, uri: str, labels: Answer) -> str:
-        """A fingerprint of the file, its labels and their frame, so that changed labels make a new input."""
+        """Hash of the image file's version, its labels and the option `frame`: if labels change, it is a new input."""
         rows = [as_row(item) for item in (*labels.regions, *labels.texts, *labels.region_texts)]
         frame = [self.frame] if self.frame != "auto" and labels.regions else []
         return "-".join([self._versions.of(uri), *([stable_hash([*rows, *frame])[:8]] if rows else [])])
@@ -88,7 +88,7 @@ class CocoJson:
         return ImageError("outside_folder", f"the file_name {short(name)} is not below the folder '{self.folder}'")
 
     def _relative_paths(self, name: str) -> Iterator[str]:
-        """Paths relative to the folder that the name may stand for."""
+        """The paths, relative to the folder, at which an image with this name may be."""
         if self._local and name.startswith("file://"):
             path = re.sub("^file://(localhost(?=/))?", "", name)
             name = path if os.path.lexists(path) else unquote(path)

@@ -42,7 +42,7 @@ def _integer(value: Any) -> int | None:
 
 
 def digits(name: Hashable) -> str:
-    """The text that ids share if they differ only in their type, such as 1 and "1"."""
+    """The id as text, to find ids that differ only in their type, such as 1 and "1"."""
     return str(name).strip()
 
 
@@ -100,7 +100,7 @@ def label(value: Any) -> str:
 
 
 def corners(bbox: Any, width: int, height: int) -> Corners | str:
-    """Corners, clipped to the image, of COCO's x, y, width, height; or the reason to leave the box out.
+    """Converts a COCO box (x, y, width, height) to corners inside the image. Returns a reason if it is unusable.
 
     `width` and `height` are 0 if the size of the image is unknown.
     """

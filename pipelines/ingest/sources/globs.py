@@ -9,9 +9,10 @@ from fnmatch import fnmatchcase
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """One parsed glob. `*` also matches slashes, and `**/` also matches nothing.
+    """One parsed glob. `*` also matches slashes, and `**/` also matches the empty text.
 
-    With a slash at its end it matches only folders; with one at its start, only whole relative paths.
+    A glob that ends with a slash matches only folders. One that starts with a slash matches only whole relative paths;
+    globs without a slash inside also match a name in any folder.
     """
 
     paths: tuple[str, ...]
@@ -38,7 +39,7 @@ class Glob:
 
 
 class Globs:
-    """Several globs, of which one must match. `unmatched`: those that have matched nothing so far."""
+    """A list of globs. A path matches if any glob does. `unmatched`: the globs that have not matched a path yet."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._globs = {text: Glob.parse(text) for text in texts}

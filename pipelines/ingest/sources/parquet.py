@@ -134,7 +134,7 @@ class ParquetRows:
     # --- which columns ---
 
     def _columns(self, schema: pa.Schema, uri: str) -> Columns:
-        """The columns to read. ConfigError if none holds images, or if a given one is missing or of another type."""
+        """The columns to read. ConfigError if none has images, or if a given one is missing or has a wrong type."""
         for name in (self.image, self.uri, *(self.captions or ())):
             if len(schema.get_all_field_indices(name)) > 1:
                 raise ConfigError(f"'{uri}' has two columns called '{name}': give each its own name.")
@@ -167,7 +167,7 @@ class ParquetRows:
         return Columns("", location, list(captions))
 
     def _unique(self, schema: pa.Schema, uri: str) -> pa.Schema:
-        """The schema without columns that share a name, which cannot be told apart."""
+        """The schema without columns that have the same name as another one, because reading by name is ambiguous."""
         twice = sorted({name for name in schema.names if len(schema.get_all_field_indices(name)) > 1})
         self.notes += [f"'{uri}' has several columns called '{name}': none of them was read." for name in twice]
         return pa.schema([field for field in schema if field.name not in twice])

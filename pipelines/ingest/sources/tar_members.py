@@ -1,7 +1,7 @@
-"""Reads which files a tar holds and at which offsets, where it breaks off, and what follows its end.
+"""Reads the names and offsets of the files in a tar, where a truncated tar ends, and the data after its end.
 
 Tars that were joined with cat have a second tar after the zeros that end the first. tarfile and webdataset ignore it,
-so its members are kept apart.
+so its members are returned separately (`Contents.behind`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 MAX_TEXT = 1 << 20  # bytes of a member with captions
-MAX_ZEROS = 1 << 28  # bytes of zeros after the end of a tar that are searched for more
+MAX_ZEROS = 1 << 28  # at most so many zero bytes after the end of a tar are skipped to look for another one
 _END = bytes(tarfile.BLOCKSIZE)
 _PIECE = 1 << 20
 
@@ -27,7 +27,7 @@ class Member:
     offset: int
     size: int
     data: bytes | None = None
-    error: str = ""  # why it cannot be read at its offset: it is a link, or sparse
+    error: str = ""  # why it cannot be read at its offset, such as being a link
 
 
 @dataclass(slots=True)
@@ -66,7 +66,7 @@ def read_contents(file: Any, has_text: Callable[[str], bool]) -> Contents:
 def _read_part(
     file: Any, start: int, has_text: Callable[[str], bool], counts: Contents, members: list[Member]
 ) -> tuple[int, bool]:
-    """Appends the members from `start` on. Returns where they end, and whether the zeros that end a tar follow."""
+    """Appends the members from `start` on. Returns the offset where they end, and whether the tar is complete."""
     at = start
     try:
         file.seek(start)
@@ -110,7 +110,7 @@ def _member(info: tarfile.TarInfo, file: Any, has_text: Callable[[str], bool], c
 
 
 def _behind(file: Any, at: int, size: int) -> int:
-    """The offset of the block where the zeros from `at` on end; -1 if nothing follows them."""
+    """Skips zeros from `at` on. Returns the offset of the block with the first other byte; -1 if there is none."""
     file.seek(at)
     stop = min(size, at + MAX_ZEROS)
     while at < stop and (piece := file.read(_PIECE)):
