@@ -143,8 +143,8 @@ def _rows(storage: Storage, node: Node, revisions: npt.NDArray[np.int32]) -> int
 
 
 def absent_sentence(absent: Mapping[int, Mapping[str, tuple[str, str]]], stage: str) -> str:
-    """How many images cannot be read now, why, and how to go on."""
-    found = [told for images in absent.values() for told in images.values()]
+    """A sentence: how many images cannot be read now, why, and what to do."""
+    found = [reason_and_error for images in absent.values() for reason_and_error in images.values()]
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(Counter(reason for reason, _ in found).items()))
     what = f"{len(found)} image{'s' * (len(found) != 1)} of {len(absent)} shard{'s' * (len(absent) != 1)}"
     held = "no release is made" if stage == "emit" else "these shards are not done"

@@ -17,7 +17,7 @@ from engine.images.decode import decode
 from engine.schema import ANNOTATIONS, IMAGES, PARSE, Answer, Chunk, Complexity, Parse, Sample, as_row, record_table
 from filters.judging.apply_rules import judge
 from pipelines.explore.components import entries, kinds_of, load_class
-from pipelines.filter.whole_set import Surveyed
+from pipelines.filter.whole_set import WholeSet
 
 TIMED_S = 1.0  # a component is timed for about so many seconds
 
@@ -139,5 +139,5 @@ def _judge(name: str, rule: Any, sample: Sample, parse: Parse) -> None:
     )
     plain = {"sources": [], "format": "PNG", "licence": "", "split": "train", "bytes": 1, "uri": "", "offset": 0}
     image = plain | {"image_id": sample.image_id, "width": sample.width, "height": sample.height, "length": -1}
-    images = Surveyed().images(pa.Table.from_pylist([image], schema=IMAGES))
+    images = WholeSet().images(pa.Table.from_pylist([image], schema=IMAGES))
     judge(record, images, pa.Table.from_pylist([as_row(parse)], schema=PARSE), [(name, rule, {})])

@@ -34,7 +34,7 @@ from filters.verdict import Rule, reads
 from pipelines.recipe import Recipe
 
 if TYPE_CHECKING:
-    from pipelines.filter.whole_set import Surveyed
+    from pipelines.filter.whole_set import WholeSet
 
 JUDGE_VERSION = 2  # 1: what names a dropped annotation was kept
 
@@ -73,16 +73,16 @@ def _checked(name: str, rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
     return filled(checked, {place: {"quantile": share} for place, share in shares.items()})
 
 
-def named_rules(told: Sequence[tuple[str, Mapping[str, Any]]]) -> list[NamedRule]:
+def named_rules(given: Sequence[tuple[str, Mapping[str, Any]]]) -> list[NamedRule]:
     """Rules from names and checked options, as a worker is given them."""
-    return [(name, resolve("filter", name, CATALOG)[1], given) for name, given in told]
+    return [(name, resolve("filter", name, CATALOG)[1], options) for name, options in given]
 
 
 def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "", decided: str = "") -> Node:
-    """The filters as a node that reads the whole record.
+    """The node that applies the recipe's rules to the whole record.
 
-    `surveyed`: the folder of a survey, if a rule needs one. `decided`: the node of a refinement round that has decided
-    of regions already.
+    `surveyed`: the folder of the combined whole-set table, '' if no rule needs one. `decided`: the merge node of a
+    refinement round, whose decisions on regions stand.
     """
     rules = rules_of(recipe)
     options = shard_options(nodes) | {"rules": [[name, given] for name, _, given in rules], "surveyed": surveyed}
@@ -90,7 +90,9 @@ def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "", decide
     options |= first_pass(nodes)
     changed, versions = changed_rules(rules)
     versions += [surveyed] if surveyed else []
-    version = JUDGE_VERSION if any(_speaks(node) for node in nodes) else 1  # verdicts on regions alone are as they were
+    version = (
+        JUDGE_VERSION if any(_names_regions(node) for node in nodes) else 1
+    )  # keys of recipes without texts stay as they were
     return Node(
         name="judge",
         target="pipelines.filter.judge:Judge",
@@ -107,32 +109,32 @@ def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "", decide
 
 
 def changed_rules(rules: Sequence[NamedRule]) -> tuple[list[Any], list[Any]]:
-    """What of the rules is part of a key: names and options that differ from the defaults; versions."""
+    """What enters keys: the names of the rules with the options that differ from their defaults, and their versions."""
     changed = [
-        [name, keyed({key: value for key, value in given.items() if value != defaults_of(rule).get(key)})]
+        [name, options_in_key({key: value for key, value in given.items() if value != defaults_of(rule).get(key)})]
         for name, rule, given in rules
     ]
     return changed, [getattr(rule, "version", 1) for _, rule, _ in rules]
 
 
 def first_pass(nodes: Sequence[Node]) -> dict[str, str]:
-    """The option that names the last node whose verdicts on images and regions stand; none where there is none."""
+    """The option `first`: the last node that has judged images and regions; empty if there is none."""
     judges = [node.name for node in nodes if KEPT_REGIONS in node.gives]
     return {"first": judges[-1]} if judges else {}
 
 
-def _speaks(node: Node) -> bool:
+def _names_regions(node: Node) -> bool:
     return any(column in DERIVED for kind in node.gives for column in RESOURCES[kind])
 
 
-def keyed(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a rule's options decides the verdicts: of a calibration what the file says, not where it lies."""
+def options_in_key(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as they enter keys: a calibration by the digest of its content, not by its path."""
     given = options.get("calibration")
     return {**options, "calibration": Calibration.read(given).digest} if given else dict(options)
 
 
 def shard_options(nodes: Sequence[Node]) -> dict[str, Any]:
-    """Which columns of which node make up the record, and which nodes parse."""
+    """The columns that each node contributes to the record, and the nodes that parse texts."""
     nodes = list(nodes)
     return {
         "record": [[node.name, record_columns(node, nodes)] for node in record_nodes(nodes) if node.over != "texts"],
@@ -141,13 +143,13 @@ def shard_options(nodes: Sequence[Node]) -> dict[str, Any]:
 
 
 def record_columns(node: Node, nodes: Sequence[Node]) -> list[str]:
-    """The annotation columns of a node that are part of the record now, in schema order."""
+    """The annotation columns that a node contributes to the record, in schema order: those no other node replaces."""
     given = {column for kind in node.gives for column in RESOURCES[kind]} - replaced_columns(node, nodes)
     return [column for column in ANNOTATIONS if column in given]
 
 
 class Judge:
-    """Over one shard: assemble the record, apply the rules, write the verdicts."""
+    """Assembles the record of a shard, applies the rules and writes the verdicts."""
 
     def __init__(
         self,
@@ -160,11 +162,11 @@ class Judge:
         first: str = "",
     ) -> None:
         self.first = first
-        self.told, self.record, self.parses, self.folder, self.decided = rules, record, parses, surveyed, decided
-        self.surveyed: Surveyed | None = None
+        self.given_rules, self.record, self.parses, self.folder, self.decided = rules, record, parses, surveyed, decided
+        self.surveyed: WholeSet | None = None
 
     def load(self) -> None:
-        self.rules = named_rules(self.told)
+        self.rules = named_rules(self.given_rules)
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
         from pipelines.filter.whole_set import read_surveyed
@@ -182,7 +184,7 @@ class Judge:
 
 
 def _released(verdicts: pa.Table, images: pa.Table) -> int:
-    """How many kept images are for training: those of the audit split are no part of a release."""
+    """How many kept images a release holds: those of the split `train`."""
     kept = one_array(verdicts["image"]).field("kept")
     return int(pc.sum(pc.and_(kept, pc.equal(one_array(images["split"]), "train"))).as_py() or 0)
 
@@ -201,13 +203,13 @@ def shard_record(
 
 
 def _distinct(parse: pa.Table) -> pa.Table:
-    """One row a text: two makers may have written the same."""
+    """One row for each text: two nodes may have written the same text."""
     _, first = np.unique(parse["text_key"].to_numpy(zero_copy_only=False), return_index=True)
     return parse.take(np.sort(first)) if len(first) < parse.num_rows else parse
 
 
 def _with_broken_parses(record: pa.Table, parse: pa.Table) -> pa.Table:
-    """An image whose text could not be parsed has failed too, whether or not a node went on from there."""
+    """Adds the failure of a text that could not be parsed to its image, whose other nodes may have succeeded."""
     broken = {row["text_key"]: row["failures"] for row in parse.to_pylist() if row["failures"]} if _any(parse) else {}
     if not broken:
         return record
@@ -224,7 +226,7 @@ def _any(parse: pa.Table) -> bool:
 
 
 def _only(table: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """The table with every annotation column emptied but those given."""
+    """The table with all annotation columns empty except these."""
     blank = _blank(table["image_id"])
     for position, name in enumerate(RECORD.names):
         if name not in columns and name in ANNOTATIONS:

@@ -1,8 +1,8 @@
-"""The first pass of the filters: images and regions are judged before anything is written of them.
+"""The first pass of the filters: judge images and regions before captions are written about them.
 
-A committed node that reads what sees, and stands before whoever needs kept_regions: the rules of the recipe, in its
-order, that read images, regions, printed texts, tags and scores alone. Rules over the whole data set are not among
-them: what these drop takes with it what names it (filters/judging/apply_rules.py).
+This node runs before the nodes that need `kept_regions`. It applies, in the recipe's order, the rules that read only
+images, regions, printed texts, tags and scores. Rules that need the whole data set come later, in the judge; texts that
+name a region they drop are dropped with it (filters/judging/apply_rules.py).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from pipelines.recipe import Recipe
 FIRST_VERSION = 1
 VERDICTS_PART = "verdicts"
 _READ = frozenset(("images", "regions", "region_texts", "tags", "image_scores"))
-_SEEN = frozenset(("boxes", "regions", "ocr", "phrase_regions"))  # masks are of regions, and are judged with them
+_SEEN = frozenset(("boxes", "regions", "ocr", "phrase_regions"))  # masks belong to regions and are judged with them
 
 
 def first_rules(rules: Sequence[NamedRule]) -> list[NamedRule]:
-    """Those that need nothing that is written, and no other shard."""
+    """The rules that need neither texts about regions nor other shards."""
     return [
         (name, rule, given)
         for name, rule, given in rules
@@ -40,18 +40,18 @@ def first_rules(rules: Sequence[NamedRule]) -> list[NamedRule]:
 
 
 def region_judge(recipe: Recipe, nodes: Sequence[Node], *, name: str = JUDGE_REGIONS, decided: str = "") -> Node:
-    """`nodes`: those before it. It reads what it judges and what its rules read, so that no other answer matters.
+    """The node of the first pass. `nodes`: those before it, of which it reads only what it judges and its rules need.
 
-    `decided`: the node of a refinement round that has decided of regions already.
+    `decided`: the merge node of a refinement round, whose decisions on regions stand.
     """
     rules = first_rules(rules_of(recipe))
     columns = {column for _, rule, _ in rules for column in reads(rule)} - {"regions", "region_texts"}
     read = [node for node in nodes if _SEEN & set(node.gives) or columns & _columns(node)]
-    told = {"rules": [[rule, given] for rule, _, given in rules]} | ({"decided": decided} if decided else {})
+    options = {"rules": [[rule, given] for rule, _, given in rules]} | ({"decided": decided} if decided else {})
     return Node(
         name=name,
         target="pipelines.filter.judge_regions:JudgeRegions",
-        options={"record": shard_options(read)["record"], **told},
+        options={"record": shard_options(read)["record"], **options},
         needs=(),
         gives=(KEPT_REGIONS,),
         key=stable_hash([JUDGE_REGIONS, FIRST_VERSION, changed_rules(rules), {node.name: node.key for node in read}]),
@@ -68,13 +68,13 @@ def _columns(node: Node) -> set[str]:
 
 
 class JudgeRegions:
-    """Over one shard: verdicts as a part of their own; it gives the record nothing."""
+    """Writes the verdicts on a shard's images and regions. Adds nothing to the record."""
 
     def __init__(self, *, rules: list[Any], record: list[Any], decided: str = "") -> None:
-        self.told, self.record, self.decided = rules, record, decided
+        self.given_rules, self.record, self.decided = rules, record, decided
 
     def load(self) -> None:
-        self.rules = named_rules(self.told)
+        self.rules = named_rules(self.given_rules)
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
         record, _ = shard_record(inputs, self.record, ())

@@ -1,4 +1,4 @@
-"""The record of some images as rows: all that was given, and what the current rules kept of it."""
+"""The record of some images as rows: all annotations, and those the current rules keep."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ Rows = dict[str, Mapping[str, Any]]  # by image id
 
 
 def records(dataset: Dataset, wanted: set[str]) -> tuple[Rows, Rows]:
-    """(everything given, what the current rules kept), shard by shard; masks are part of the regions they outline."""
+    """Rows with all annotations, and rows with the kept ones. Masks are merged into the regions they outline."""
     given: Rows = {}
     kept: Rows = {}
     judged = dataset.judged_files()
     for shard in dataset.files(IMAGES):
-        own, stayed = records_of(dataset, shard, judged.get(shard), wanted)
+        own, own_kept = records_of(dataset, shard, judged.get(shard), wanted)
         given |= own
-        kept |= stayed
+        kept |= own_kept
     return given, kept
 
 
 def records_of(dataset: Dataset, shard: int, judged: str | None, wanted: set[str]) -> tuple[Rows, Rows]:
-    """The same of one shard, whose verdicts lie in `judged`."""
+    """The same for one shard. `judged`: the file with its verdicts, None if it is not judged."""
     ids = TableReader(dataset.storage, dataset.files(IMAGES)[shard], ["image_id"]).read()
     files = [(dataset.files(node.folder).get(shard), node.columns) for node in dataset.record_nodes()]
     if not len(only(ids, wanted)) or not files or any(file is None for file, _ in files):
@@ -45,7 +45,7 @@ def records_of(dataset: Dataset, shard: int, judged: str | None, wanted: set[str
 
 
 def _columns(table: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """The table with every other annotation column emptied."""
+    """The table with all annotation columns empty except these."""
     blank = record_table([{"image_id": image_id} for image_id in table["image_id"].to_pylist()])
     arrays = [table[name] if name in (*columns, "image_id", "failures") else blank[name] for name in RECORD.names]
     return pa.Table.from_arrays(arrays, schema=RECORD)

@@ -1,7 +1,7 @@
-"""A rule without what it reads is an error of the recipe, found before anything runs.
+"""Check that the recipe makes what each rule reads, before anything runs.
 
-It would keep everything, or fail after hours. What a rule reads is in its signature (columns, the parse, the survey)
-and in what it declares by `filters.judging.needs`.
+Otherwise the rule would keep everything, or fail after hours. What a rule reads follows from its signature (columns,
+parsed texts, whole-set columns) and from its declaration by `filters.judging.needs`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _ADD = {
     "tags": "'tags: {use: tags}'",
     "image_scores": "a node that measures, such as 'quality: {use: image_quality}'",
 }
-_FROM_OUTSIDE = ("labels", "scene")  # a node that hands these on hands on their producers too
+_FROM_OUTSIDE = ("labels", "scene")  # producers of these come from outside the recipe
 
 
 def check_rules(rules: Sequence[NamedRule], nodes: Sequence[Node]) -> None:
-    """ConfigError names the first rule that lacks something, and the node to add."""
+    """ConfigError for the first rule that lacks its input, with the node to add."""
     given = _given(nodes)
     for name, rule, options in rules:
         lacking = _lacking(rule, {**defaults_of(rule), **options}, nodes, given)
@@ -42,7 +42,7 @@ def check_rules(rules: Sequence[NamedRule], nodes: Sequence[Node]) -> None:
 
 
 def _lacking(rule: Any, options: Mapping[str, Any], nodes: Sequence[Node], given: Given) -> str:
-    """What the rule does not find, and what to add; '' if it finds all."""
+    """What is missing and what to add; '' if nothing is."""
     if needs_whole_set(rule) and (lacking := score("phash", add="quality: {use: image_quality}")(given, options)):
         return lacking
     if (need := need_of(rule)) and (lacking := need(given, options)):
@@ -52,7 +52,7 @@ def _lacking(rule: Any, options: Mapping[str, Any], nodes: Sequence[Node], given
         if column != "images" and column not in columns:
             return f"{'reads' if place else 'judges'} {column}, which no node gives: add {_ADD[column]}"
     if needs_parse(rule) and not any("parse" in node.gives for node in nodes):
-        return f"reads the parse of texts, which no node gives: add {_PARSE}"
+        return f"reads parsed texts, but no node parses them: add {_PARSE}"
     return ""
 
 
@@ -70,7 +70,7 @@ def _given(nodes: Sequence[Node]) -> Given:
 
 
 def _check_producers(rule: str, options: Mapping[str, Any], nodes: Sequence[Node]) -> None:
-    """A name in `by_producer` that is nearly a node's is a slip; another may be meant for a node left out now."""
+    """ConfigError for a name in `by_producer` that is almost a node's name. Others may belong to a node not in use."""
     given = options.get("by_producer", {})
     names = [node.name for node in nodes]
     if any(set(_FROM_OUTSIDE) & set(node.needs) for node in nodes):

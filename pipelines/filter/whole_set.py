@@ -1,10 +1,10 @@
-"""What only the whole data set can tell a rule: which images are the same again, which number a quantile is.
+"""What some rules need to know about the whole data set: near-duplicate images, and the values of quantiles.
 
-Each shard is asked on its own (a node like any other, and resumable like one); the answers are put together into one
-small table under `surveyed/`, named by the commits it was made of. The judge's key holds that name, so that a grown
-data set is judged anew, every shard with the same numbers.
+Two steps. The node `survey` collects hashes and compared values from each shard; it is committed and resumed like any
+other node. Then `combine` makes one small table of all shards, under `surveyed/`, in a folder named by the commits it
+was made from. The judge's key contains that name, so a data set that has grown is judged again with the new numbers.
 
-A rule is asked about what the rules before it leave; those of them that wait for the survey themselves leave all.
+A rule is evaluated on what the rules before it keep. Rules that need the whole set count as keeping everything here.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from filters.verdict import Verdict, needs_whole_set
 from pipelines.filter.judge import (
     NamedRule,
     first_pass,
-    keyed,
     named_rules,
+    options_in_key,
     rules_of,
     shard_options,
     shard_record,
@@ -64,23 +64,25 @@ SAME = pa.schema(
 
 
 @dataclass(frozen=True, slots=True)
-class Surveyed:
-    """`same`: images that another stands for (schema SAME). `numbers`: {rule: {place: the number of its quantile}}."""
+class WholeSet:
+    """same: near-duplicates, each with the image that represents it (schema SAME). numbers: the values of quantiles, as
+    {position of the rule in the recipe: {path of the option: value}}.
+    """
 
     same: pa.Table = field(default_factory=SAME.empty_table)
     numbers: Mapping[int, Mapping[Path, float]] = field(default_factory=dict)
 
     def rules(self, rules: Sequence[NamedRule]) -> list[NamedRule]:
-        """The rules with numbers where they had quantiles."""
+        """The rules with each quantile replaced by its value."""
         return [(name, rule, filled(given, self.numbers.get(n, {}))) for n, (name, rule, given) in enumerate(rules)]
 
     def same_as(self, image_id: str) -> str:
-        """The image that stands for this one, '' for itself."""
+        """The image that represents this near-duplicate; '' if there is none."""
         found = self.same.filter(pc.equal(self.same["image_id"], image_id))["same_as"].to_pylist()
         return str(found[0]) if found else ""
 
     def images(self, images: pa.Table) -> pa.Table:
-        """The images of a shard with the survey's columns beside their own."""
+        """The images of a shard with the column `same_distance` added, null for images that are no near-duplicate."""
         rows = pc.index_in(one_array(images["image_id"]), value_set=one_array(self.same["image_id"]))
         return images.append_column("same_distance", one_array(self.same["same_distance"]).take(rows))
 
@@ -89,22 +91,24 @@ class Surveyed:
 
 
 def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
-    """The node that asks each shard; None if no rule of the recipe needs it."""
+    """The node that collects from each shard; None if no rule of the recipe needs the whole set."""
     rules = rules_of(recipe)
-    asking = [number for number, (_, rule, given) in enumerate(rules) if needs_whole_set(rule) or quantile_paths(given)]
-    if not asking:
+    needing = [
+        number for number, (_, rule, given) in enumerate(rules) if needs_whole_set(rule) or quantile_paths(given)
+    ]
+    if not needing:
         return None
-    heard = rules[: asking[-1] + 1]
-    told = [[name, given] for name, _, given in heard]
-    counted = [[name, keyed(given)] for name, _, given in heard]
-    versions = [getattr(rule, "version", 1) for _, rule, _ in heard]
+    applied = rules[: needing[-1] + 1]
+    options = [[name, given] for name, _, given in applied]
+    hashed = [[name, options_in_key(given)] for name, _, given in applied]
+    versions = [getattr(rule, "version", 1) for _, rule, _ in applied]
     return Node(
         name="survey",
         target="pipelines.filter.whole_set:Survey",
-        options=shard_options(nodes) | {"rules": told} | first_pass(nodes),
+        options=shard_options(nodes) | {"rules": options} | first_pass(nodes),
         needs=(),
         gives=(),
-        key=stable_hash(["survey", SURVEY_VERSION, counted, versions, {node.name: node.key for node in nodes}]),
+        key=stable_hash(["survey", SURVEY_VERSION, hashed, versions, {node.name: node.key for node in nodes}]),
         inputs={node.name: node.gives for node in nodes},
         over="shard",
         resources=Resources(cpus=1.0),
@@ -114,13 +118,15 @@ def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
 
 
 class Survey:
-    """Over one shard: its hashes, and how often each limit that is a quantile was compared with which value."""
+    """Collects from one shard the image hashes, and how often each limit given as a quantile was compared with which
+    value.
+    """
 
     def __init__(self, *, rules: list[Any], record: list[Any], parses: list[str], first: str = "") -> None:
-        self.told, self.record, self.parses, self.first = rules, record, parses, first
+        self.given_rules, self.record, self.parses, self.first = rules, record, parses, first
 
     def load(self) -> None:
-        self.rules = named_rules(self.told)
+        self.rules = named_rules(self.given_rules)
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
         record, parse = shard_record(inputs, self.record, self.parses)
@@ -140,7 +146,7 @@ def survey_shard(
     rules: Sequence[NamedRule],
     first: pa.Table | None = None,
 ) -> tuple[pa.Table, pa.Table]:
-    """(HASHES, VALUES) of one shard. `first`: verdicts on images and regions that stand."""
+    """Tables of the schemas HASHES and VALUES. `first`: the verdicts of the first pass, on images and regions."""
     judgement = ShardJudgement(Shard(record, images, parse))
     if first is not None:
         judgement.apply_verdicts(first)
@@ -159,7 +165,7 @@ def survey_shard(
 
 
 def _hashes(judgement: ShardJudgement) -> pa.Table:
-    """Of the images that are still there; the first hash of each."""
+    """The first hash of each image that no rule has dropped yet."""
     scores = judgement.view("image_scores")
     assert isinstance(scores, ImageScores)
     codes = scores.strings("code")
@@ -191,33 +197,33 @@ def _values(rule: int, place: Path, answer: Sequence[Verdict], stand_in: float) 
 
 
 def surveyed_folder(storage: Storage, survey: Node) -> str:
-    """Where the whole set's answer to this survey lies, or will lie: named by the commits it is made of."""
+    """The folder of the combined table of this survey, whether or not it exists. Its name is a hash of the commits."""
     shards = len(Commits(storage, IMAGES).revisions())
     revisions = Commits(storage, survey.folder).revisions(shards).tolist()
     return f"{SURVEYED}/{stable_hash([survey.key, revisions])[:8]}"
 
 
-def put_together(storage: Storage, survey: Node, recipe: Recipe) -> str:
-    """Commit the answer of the whole set, if it is not there yet; its folder. All shards must have been asked."""
+def combine(storage: Storage, survey: Node, recipe: Recipe) -> str:
+    """Commit the combined table if there is none yet, and return its folder. Needs all shards of the survey."""
     folder = surveyed_folder(storage, survey)
     commits = Commits(storage, folder)
     if not len(commits.revisions()):
-        found = whole(_answers(storage, survey), rules_of(recipe))
+        found = combined(_shard_tables(storage, survey), rules_of(recipe))
         file = commits.put_table(0, found.same)
         numbers = {str(rule): {"/".join(p): v for p, v in places_.items()} for rule, places_ in found.numbers.items()}
         commits.commit(Record(0, 0, {"data": file}, counts={"numbers": numbers}))
     return folder
 
 
-def _answers(storage: Storage, survey: Node) -> Iterable[tuple[pa.Table, pa.Table]]:
+def _shard_tables(storage: Storage, survey: Node) -> Iterable[tuple[pa.Table, pa.Table]]:
     commits = Commits(storage, survey.folder)
     for shard, revision in enumerate(commits.revisions(len(Commits(storage, IMAGES).revisions()))):
         files = commits.record(shard, int(revision)).files
         yield TableReader(storage, files["data"].path).read(), TableReader(storage, files["values"].path).read()
 
 
-def whole(answers: Iterable[tuple[pa.Table, pa.Table]], rules: Sequence[NamedRule]) -> Surveyed:
-    """What the answers of all shards, in their order, amount to."""
+def combined(answers: Iterable[tuple[pa.Table, pa.Table]], rules: Sequence[NamedRule]) -> WholeSet:
+    """Combines the tables of all shards, in shard order."""
     hashes, values = [HASHES.empty_table()], [VALUES.empty_table()]
     for table, compared in answers:
         hashes.append(table)
@@ -226,7 +232,7 @@ def whole(answers: Iterable[tuple[pa.Table, pa.Table]], rules: Sequence[NamedRul
     for _, rule, given in rules:
         if needs_whole_set(rule):
             same = _same(pa.concat_tables(hashes), int(given.get("radius", RADIUS)))
-    return Surveyed(same, _numbers(pa.concat_tables(values), rules))
+    return WholeSet(same, _numbers(pa.concat_tables(values), rules))
 
 
 def _numbers(values: pa.Table, rules: Sequence[NamedRule]) -> dict[int, dict[Path, float]]:
@@ -240,12 +246,14 @@ def _numbers(values: pa.Table, rules: Sequence[NamedRule]) -> dict[int, dict[Pat
 
 
 def _same(hashes: pa.Table, radius: int) -> pa.Table:
-    """Best first, each image stands for those within the radius that nothing better stands for."""
-    if not hashes.num_rows:  # flat images, or all dropped before: nothing to compare
+    """Best image first: each represents all images within the radius that no better image represents."""
+    if not hashes.num_rows:  # all images are flat (no hash) or dropped by earlier rules
         return SAME.empty_table()
     found = hashes_to_array(hashes["phash"].to_pylist())
     i, j, _ = neighbours(found, radius, forest=True)
-    order = np.lexsort((-hashes["bytes"].to_numpy(), -hashes["pixels"].to_numpy()))  # stable: then who came first
+    order = np.lexsort(
+        (-hashes["bytes"].to_numpy(), -hashes["pixels"].to_numpy())
+    )  # stable: of equal ones the first listed wins
     stands = _representatives(found, groups(len(found), i, j), order, radius)
     rows = np.flatnonzero(stands[:, 0] >= 0)
     ids = one_array(hashes["image_id"])
@@ -254,9 +262,10 @@ def _same(hashes: pa.Table, radius: int) -> pa.Table:
 
 
 def _representatives(hashes: Hashes, group: Ints, order: Ints, radius: int) -> Ints:
-    """n x 2: the row that stands for each and how far it is, -1 for one that stands for itself. `order`: best first.
+    """Array (n, 2): for each row the row that represents it and their distance; -1 for rows that represent themselves.
 
-    Every image is within the radius of the one that stands for it: along a chain there are several.
+    `order`: rows, best first. Each image is within the radius of its representative, so a long chain of similar images
+    gets several representatives.
     """
     answer = np.full((len(hashes), 2), -1, np.int64)
     order = order[np.argsort(group[order], kind="stable")]  # group by group, the best of each first
@@ -273,13 +282,13 @@ def _representatives(hashes: Hashes, group: Ints, order: Ints, radius: int) -> I
 # --- reading it back ----------------------------------------------------------------------------
 
 
-def read_surveyed(storage: Storage, folder: str) -> Surveyed:
-    """What was put together; nothing for ''."""
+def read_surveyed(storage: Storage, folder: str) -> WholeSet:
+    """The combined table in this folder; an empty one for ''."""
     if not folder:
-        return Surveyed()
+        return WholeSet()
     record = Commits(storage, folder).record(0, 0)
     numbers = {
         int(rule): {tuple(place.split("/")): value for place, value in found.items()}
         for rule, found in record.counts["numbers"].items()
     }
-    return Surveyed(TableReader(storage, record.files["data"].path).read(), numbers)
+    return WholeSet(TableReader(storage, record.files["data"].path).read(), numbers)

@@ -1,7 +1,7 @@
-"""current.json: which nodes make up a data set now, and the recipe they are of.
+"""current.json: the nodes that make up a data set now, and the recipe they come from.
 
-It moves when a stage has succeeded. What can go wrong: two recipes may work on one data set, and commands that read
-answer for the one whose run succeeded last: `made_by_another` tells where that is not the one that was named.
+It is written when a stage succeeds. If two recipes work on one data set, commands that read it answer for the recipe
+whose run succeeded last; `made_by_another` detects that this is not the recipe the user named.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pipelines.ingest.probe_node import probe_node
 from pipelines.recipe import Recipe
 from pipelines.refine.standing import Standing
 
-_DECIDES = ("annotate", "filter", "refine", "train")  # the sections of a recipe that decide which nodes there are
+_DECIDES = ("annotate", "filter", "refine", "train")  # sections of a recipe that determine its nodes
 
 
 def settled_before(storage: Storage) -> bool:
-    """Whether a stage after ingest has ever succeeded: its state stays the current one until another succeeds."""
+    """Whether a stage after ingest has ever succeeded. Its state stays current until another stage succeeds."""
     try:
         return bool(read_current(storage).get("settled", True))
     except FileNotFoundError:
@@ -34,7 +34,7 @@ def settled_before(storage: Storage) -> bool:
 
 
 def write_current(storage: Storage, now: Standing, recipe: Recipe, *, settled: bool = True) -> None:
-    """current.json: which nodes make up the data set now, for everything that reads it back."""
+    """Write current.json, which all commands that read the data set use. `settled`: whether a stage has succeeded."""
     nodes, judge = now.nodes, now.judge
     described = [
         {
@@ -67,9 +67,9 @@ def write_current(storage: Storage, now: Standing, recipe: Recipe, *, settled: b
 
 
 def forget_damaged_current(storage: Storage, recipe: Recipe, stage: str | None) -> list[str]:
-    """Remove a current.json that is damaged: it is a function of the recipe and of what is committed. What to tell.
+    """Remove a damaged current.json, which follows from the recipe and the commits. Returns notes for the user.
 
-    Which rounds there are is found again by a run of all stages alone.
+    Raises DamageError if the recipe has rounds and only one stage runs: only a run of all stages finds them again.
     """
     try:
         read_current(storage)
@@ -84,7 +84,7 @@ def forget_damaged_current(storage: Storage, recipe: Recipe, stage: str | None) 
 
 
 def current_nodes(storage: Storage) -> dict[str, CurrentNode]:
-    """By name: what made up the data set at the last run, the judge among it; {} before the first."""
+    """The nodes of current.json by name, the judge included; {} before the first run."""
     try:
         current = read_current(storage)
     except FileNotFoundError:
@@ -94,16 +94,16 @@ def current_nodes(storage: Storage) -> dict[str, CurrentNode]:
 
 
 def recipe_digest(sections: Mapping[str, Any]) -> str:
-    """12 hex digits of what in a recipe decides which nodes there are."""
+    """12 hex digits: a hash of the sections of a recipe that determine its nodes."""
     return stable_hash([sections.get(name) for name in _DECIDES])[:12]
 
 
 def made_by_another(storage: Storage, recipe: Recipe, path: str) -> str:
-    """One sentence if the current state is of other nodes than those of this recipe, read from `path`; else ''."""
+    """One sentence if the current state has other nodes than this recipe, read from `path`; else ''."""
     try:
         current = read_current(storage)
     except (FileNotFoundError, EngineError):
-        return ""  # whoever opens the data set tells of it
+        return ""  # opening the data set reports it
     digest = current.get("recipe")
     if not digest or digest == recipe_digest(recipe.model_dump(mode="json")) or _same_nodes(storage, recipe, current):
         return ""
@@ -114,7 +114,7 @@ def made_by_another(storage: Storage, recipe: Recipe, path: str) -> str:
 
 
 def _same_nodes(storage: Storage, recipe: Recipe, current: Mapping[str, Any]) -> bool:
-    """Recipes may differ in what changes no answer, such as a batch size. False where the nodes cannot be made here."""
+    """Whether both have the same keys: recipes may differ in a batch size. False if the nodes cannot be made here."""
     from pipelines.stages.state import read_state
 
     try:
@@ -126,7 +126,7 @@ def _same_nodes(storage: Storage, recipe: Recipe, current: Mapping[str, Any]) ->
 
 
 def _who_made(storage: Storage, digest: str) -> str:
-    """The command of the latest run with that recipe, from the run records."""
+    """The command of the latest run with that recipe, by the records of runs."""
     for folder in sorted(storage.names(RUNS), reverse=True):
         try:
             record = read_sealed(storage, f"{RUNS}/{folder}/{RUN}")

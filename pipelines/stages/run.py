@@ -20,7 +20,7 @@ from engine.storage.files import Storage
 from engine.storage.listings import SourceCounts
 from model.training.job import OnProgress
 from pipelines.annotate.annotate import Runtime, run_nodes
-from pipelines.filter.whole_set import put_together
+from pipelines.filter.whole_set import combine
 from pipelines.ingest.assign_shards import assign_shards
 from pipelines.ingest.header import open_dataset
 from pipelines.ingest.label_report import label_report, unused_labels
@@ -165,7 +165,7 @@ def _annotate_and_filter(runtime: Runtime, state: State, stage: str | None, retr
         done = state.before_regions_are_judged
         run_nodes(runtime, "filter", [*state.after_regions_are_judged, *judging], done)
     if state.whole_set:
-        put_together(state.storage, state.whole_set, state.recipe)
+        combine(state.storage, state.whole_set, state.recipe)
         state = state.renewed()
         run_nodes(runtime, "filter", state.rounds.after_annotation, state.annotators)
     return state

@@ -1,7 +1,7 @@
 """What other filter rules would change, without running a specialist and without writing anything.
 
-One shard is in memory at a time. Verdicts are compared by annotation id, so those committed on an earlier state
-of the record are compared as far as they speak of the same annotations; what they never judged is new.
+One shard is in memory at a time. Verdicts are compared by annotation id. Annotations that the committed verdicts do not
+cover, because the record has changed since, count as new.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from engine.storage.uris import short_name
 from filters.judging.apply_rules import judge as judge_record
 from pipelines.filter.judge import NamedRule, judge_node, rules_of, shard_record
 from pipelines.filter.judge_regions import first_rules
-from pipelines.filter.whole_set import Surveyed, survey_shard, whole
+from pipelines.filter.whole_set import WholeSet, combined, survey_shard
 from pipelines.recipe import Recipe
 from pipelines.stages.current import current_nodes
 from pipelines.stages.state import read_state, require
@@ -53,7 +53,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """One image or annotation that the rules would judge otherwise; the rule is the one that drops it."""
+    """An image or annotation whose verdict would change. `rule`: the one that drops it, now or then."""
 
     column: str
     image_id: str
@@ -108,10 +108,10 @@ def what_if(recipe: Recipe) -> WhatIf:
     reader = judge_node(recipe, known)
     plan = make_plan(storage, [reader], known)
     given = [_given(storage, plan, reader, shard, rules_of(recipe) if written else ()) for shard in range(plan.shards)]
-    surveyed = Surveyed()
+    surveyed = WholeSet()
     if state.whole_set:
         asked = rules_of(recipe)[: len(state.whole_set.options["rules"])]
-        surveyed = whole((_surveyed(read(), asked) for read in given), asked)
+        surveyed = combined((_surveyed(read(), asked) for read in given), asked)
     rules = surveyed.rules(rules_of(recipe))
     before = Commits(storage, committed).data_files() if committed else {}
     for shard, read in enumerate(given):
@@ -128,7 +128,7 @@ def _undone(plan: Plan, nodes: Sequence[Node]) -> list[str]:
 
 
 def _as_written(storage: Storage, plan: Plan, nodes: Sequence[Node]) -> list[Node]:
-    """The nodes that read what is kept with answers they have given for every shard: for the rules, or those before."""
+    """The nodes that read kept regions and have answers for all shards, by these rules or the previous ones."""
     before, undone = current_nodes(storage), _undone(plan, nodes)
     answer = []
     for node in nodes:
@@ -150,7 +150,7 @@ _Given = tuple[pa.Table, pa.Table, pa.Table | None, pa.Table | None]
 
 
 def _given(storage: Storage, plan: Plan, judge: Node, shard: int, rules: Sequence[NamedRule]) -> Callable[[], _Given]:
-    """Reads a shard when it is asked to; `rules`: of these the first pass is made, if there is one."""
+    """A function that reads a shard. `rules`: those of the first pass, which is made in memory; empty for none."""
 
     def read() -> _Given:
         revisions = {name: int(plan.revisions[name][shard]) for name in (IMAGES, *judge.inputs)}
@@ -176,7 +176,7 @@ def _committed(storage: Storage) -> str:
 
 @dataclass(slots=True)
 class _Verdicts:
-    """Verdicts on the rows of a column of the record. `place`: a row's verdict, -1 where it has none."""
+    """Verdicts on the rows of a column. `place`: the position of each row's verdict in `values`, -1 if it has none."""
 
     values: pa.StructArray
     place: Ints
@@ -216,7 +216,7 @@ def _compare(answer: WhatIf, shard: Shard, now: pa.Table | None, then: pa.Table)
 
 
 def _aligned(shard: Shard, name: str, verdicts: pa.Table | None) -> _Verdicts:
-    """The verdicts on a column of the record, found by image and id."""
+    """The verdicts on a column, aligned with its rows by image and annotation id."""
     rows = len(shard) if name == IMAGES else len(shard.column(name))
     if verdicts is None:
         empty = pa.StructArray.from_arrays([pa.array([], pa.bool_()), pa.array([], pa.string())], ["kept", "rule"])
@@ -240,7 +240,7 @@ def _aligned(shard: Shard, name: str, verdicts: pa.Table | None) -> _Verdicts:
 
 
 def _flips(answer: WhatIf, shard: Shard, name: str, old: _Verdicts, new: _Verdicts) -> Iterator[Flip]:
-    """Up to EXAMPLES each way for each rule, over all shards. Only those are looked at one by one."""
+    """Up to EXAMPLES in each direction for each rule, counted over all shards."""
     have = Counter((flip.kept, flip.rule) for flip in answer.flips if flip.column == name)
     then, now = new.kept, old.kept
     for kept, source in ((False, new), (True, old)):

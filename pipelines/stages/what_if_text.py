@@ -1,4 +1,4 @@
-"""What other filter rules would change, as text: tables of counts, coverage, and examples that flip."""
+"""The text of a WhatIf."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from pipelines.stages.what_if import COLUMNS, EXAMPLES, Flip, WhatIf
 
 
 def render_what_if(x: WhatIf) -> str:
-    """Tables of counts, coverage, and examples that flip."""
+    """Tables of counts and coverage, then examples of changed verdicts."""
     if x.same:
         return f"Nothing would change: these rules are the committed ones ({x.committed})."
     head = f"{x.committed} is committed" if x.committed else "No verdicts are committed yet: every count is new"
-    lines = [f"{head}; {x.proposed} is what the recipe's rules would say. Nothing was written."]
+    lines = [f"{head}; {x.proposed} is what the recipe's rules would give. Nothing was written."]
     if x.rewritten:
         lines.append(
-            f"{', '.join(x.rewritten)} would be written again from the regions that are kept then. "
-            "Here they are counted as they are now, without what names a region that would be dropped."
+            f"{', '.join(x.rewritten)} would run again on the regions that are kept then. "
+            "Their texts are counted as they are now, except those that name a region that would be dropped."
         )
     lines.append("")
     lines += [*_column_lines(x), "", *_rule_lines(x), "", *_coverage_lines(x)]
@@ -22,7 +22,7 @@ def render_what_if(x: WhatIf) -> str:
         if chosen := _spread([flip for flip in x.flips if flip.kept is kept]):
             lines += ["", f"examples that {title}:", *(_flip_line(flip) for flip in chosen)]
     if not x.flips and x.committed:
-        lines += ["", "Nothing that was judged would flip."]
+        lines += ["", "No verdict would change."]
     return "\n".join(lines)
 
 
@@ -72,7 +72,7 @@ def _delta(now: int | None, then: int) -> str:
 
 
 def _spread(flips: list[Flip]) -> list[Flip]:
-    """EXAMPLES of them, of as many columns and rules as there are."""
+    """At most EXAMPLES, from as many columns and rules as possible."""
     groups: dict[tuple[str, str], list[Flip]] = {}
     for flip in flips:
         groups.setdefault((flip.column, flip.rule), []).append(flip)

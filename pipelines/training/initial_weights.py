@@ -1,6 +1,6 @@
-"""What a training begins with: a checkpoint that is named, or a random one of a preset, made once.
+"""The weights a training starts from: a given checkpoint, or random ones of a preset, made once.
 
-A hub id is believed until it is loaded; everything else is looked at before anything is annotated or trained.
+Local checkpoints are checked before anything is annotated or trained; a hub id only when it is loaded.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from model.network.model_folder import save_model, training_record
 from model.network.presets import PRESETS, check_size, preset_of
 from model.training.options import TrainOptions
 
-_TEXTS = 100_000  # that a tokenizer is trained on
+_TEXTS = 100_000  # texts that a tokenizer is trained on
 
 
 def check_init(storage: Storage, options: TrainOptions) -> None:
-    """ConfigError for first weights that cannot be, and for options that they cannot have."""
+    """ConfigError for a checkpoint that does not exist, and for options that do not fit the initial weights."""
     require("Training", [*FLORENCE, "matplotlib"])
     if options.init in PRESETS:
         check_size(preset_of(options.init), options.size or preset_of(options.init).size)
@@ -37,7 +37,7 @@ def check_init(storage: Storage, options: TrainOptions) -> None:
 
 
 def _refuse_released(storage: Storage, options: TrainOptions) -> None:
-    """What helps a network that knows nothing would spoil one that knows; our own may go on with it."""
+    """ConfigError for options meant for untrained networks: they would spoil a released checkpoint."""
     chosen = [name for name in ("auxiliary", "fourier_locations") if getattr(options, name)]
     ours = training_record(storage, options.init) is not None or Path(options.init, TRAINED).is_file()
     if chosen and not ours:
@@ -47,7 +47,7 @@ def _refuse_released(storage: Storage, options: TrainOptions) -> None:
 
 
 def init_digest(storage: Storage, init: str) -> str:
-    """What training.json of our own models says; the sha256 of a local checkpoint; a hub id is its name."""
+    """What identifies the weights: the key of a model we trained, the sha256 of a local checkpoint, or the hub id."""
     if init in PRESETS:
         return init
     if (told := training_record(storage, init)) is not None:
@@ -57,7 +57,7 @@ def init_digest(storage: Storage, init: str) -> str:
 
 
 def first_weights(storage: Storage, options: TrainOptions, files: Sequence[str], folder: str, key: str) -> str:
-    """Where they lie: in the data set, in a folder of any other place, or on the hub."""
+    """The location of the weights: in the data set, in another folder, or a hub id."""
     if options.init not in PRESETS:
         ours = storage.exists(f"{options.init}/config.json")
         # A worker of Ray runs elsewhere than this command.
@@ -79,7 +79,7 @@ def first_weights(storage: Storage, options: TrainOptions, files: Sequence[str],
 
 
 def _texts(files: Sequence[str], tasks: Sequence[str]) -> Iterator[str]:
-    """Prompts and targets, the same ones in the same order whoever asks."""
+    """Prompts and targets to train a tokenizer on, in a fixed order."""
     import pyarrow.parquet as pq
 
     left = _TEXTS

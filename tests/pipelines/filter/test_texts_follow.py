@@ -123,7 +123,7 @@ def test_what_another_floor_would_change_is_told_before_anything_is_written(agai
     found = what_if(other)
     assert found.rewritten == ["captions", "parse-captions", "phrases"]
     assert found.columns["texts"].rules["parent_dropped"][1] > 0
-    assert "captions, parse-captions, phrases would be written again" in render_what_if(found)
+    assert "captions, parse-captions, phrases would run again" in render_what_if(found)
     run(other, stage="filter", runner="local")
     assert what_if(other).same
     regions = what_if(recipe(again, 0.3)).columns["regions"]  # from there, looking back
