@@ -79,8 +79,7 @@ def run(
     `runner`: "ray", or "local" for this process. `address`: of a Ray cluster; None starts a private one.
     `retry_failed`: repeat work that failed and was committed as failed. `live_line` makes the progress line of a stage.
     `on_training` makes the callback for the progress of a student's training. `on_note` gets sentences that the user
-    should read before the run ends. `command` is stored in the run's record. `summary` is filled during the run, so
-    it can be read after an error too.
+    should read before the run ends. `command` is stored in the run's record. `summary` is filled during the run.
     """
     storage = Storage(recipe.dataset)
     summary = summary or Summary("")
