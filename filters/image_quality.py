@@ -34,7 +34,7 @@ AT_MOST: Mapping[str, float] = {"brightness": 0.97, "clipped": 0.9}
 
 
 def _lacking(given: Given, options: Mapping[str, Any]) -> str:
-    """Every limit that the recipe sets needs its score. Without any, the scores of the default limits are needed."""
+    """Names a missing score: each limit in the recipe needs one, or, if it has no limits, each default limit."""
     producer = options["producer"]
     named = {**_own(options["at_least"], AT_LEAST), **_own(options["at_most"], AT_MOST)}
     for name in sorted(named or {**AT_LEAST, **AT_MOST}):

@@ -33,7 +33,7 @@ def encode(mask: npt.NDArray[Any]) -> str:
 
 
 def decode(rle: str, *, width: int, height: int) -> Mask:
-    """Height x width, true inside."""
+    """The mask as a boolean array, height x width, true inside."""
     runs = _checked_runs(rle, width, height)
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
 

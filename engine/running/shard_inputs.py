@@ -133,7 +133,7 @@ class ShardInputs:
 
     @property
     def parses(self) -> dict[str, Parse]:
-        """By text key, the parses of all inputs."""
+        """{text key: parse} from all inputs."""
         return {key: value for parses in self._parses.values() for key, value in parses.items()}
 
     def _add(self, samples: Sequence[Sample], table: pa.Table, *, all_boxes: bool) -> None:

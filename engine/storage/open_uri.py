@@ -182,7 +182,7 @@ _STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "file"
 
 
 def read_remote(uri: str, offset: int, length: int) -> bytes:
-    """ImageError `unreachable` if no file system opens such a URI, or a host that is no object store fails."""
+    """ImageError `unreachable` if no file system can open the URI, or if a host other than an object store fails."""
     container = uri.rpartition("::")[2] if is_chain(uri) else uri
     try:
         if not scheme_of(container):
@@ -200,7 +200,7 @@ def read_remote(uri: str, offset: int, length: int) -> bytes:
 
 
 def is_of_the_store(error: BaseException, uri: str) -> bool:
-    """Whether the error is of an object store or a disk, rather than of a host or scheme that this URI names."""
+    """Whether the error is one of an object store or disk, not of the host or scheme in this one URI."""
     from_storage = isinstance(error, OSError) or type(error).__module__.startswith(("botocore", "aiobotocore"))
     return from_storage and scheme_of(uri) in (*_STORES, "")
 
@@ -211,6 +211,6 @@ def one_line(error: BaseException) -> str:
 
 
 def shortened(name: Any, most: int = 200) -> str:
-    """A name for a message; a long one without its middle."""
+    """A name for a message. The middle of a long name is left out."""
     text = str(name)
     return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 4 :]}"

@@ -105,7 +105,7 @@ def same_regions(things: Sequence[Described]) -> list[tuple[Box, list[str]]]:
 
 
 def _assigned(things: Sequence[tuple[Box, list[str]]], found: Sequence[Described]) -> Floats:
-    """(score, overlap, similarity) of each box with the region it overlaps most; 0, 0 if a better box matched that."""
+    """(score, overlap, similarity) of each box and the region it overlaps most; 0, 0 if a better box has the region."""
     rows = np.zeros((len(found), 3))
     rows[:, 0] = [one.score for one in found]
     overlaps = box_overlaps([one.box for one in found], [box for box, _ in things])

@@ -1,7 +1,8 @@
 """Shapes of Florence-2 for training from scratch: `base` and `large` are the paper's, `tiny` and `small` fit a CPU.
 
-The vision tower divides an image by the product of its strides: with 16, a 96-pixel image gives 6 x 6 image tokens,
-and one more token for their mean. Widths must be divisible by heads, and the last width by two.
+The vision tower reduces each side of an image by the product of its strides: if that is 16, a 96-pixel image becomes
+6 x 6 image tokens, plus one token for their mean. Each width must be divisible by its number of heads, and the last
+width by two.
 """
 
 from __future__ import annotations

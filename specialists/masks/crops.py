@@ -52,7 +52,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A mask of the whole image and the IoU with the true mask that is expected of it."""
+    """A mask of the whole image, and its expected IoU with the true mask."""
 
     rle: str
     expected_iou: float
@@ -140,7 +140,7 @@ def distance_from_centre(height: int, width: int) -> tuple[Floats, Floats]:
 def grabcut(cropped: Crop, iterations: int) -> Mask | None:
     """The object in the box by GrabCut; None if the crop has no pixels outside the box to learn the background from.
 
-    A small ellipse in the centre counts as the object: without it GrabCut finds nothing in every other box.
+    A small ellipse in the centre counts as the object: without it GrabCut finds nothing in half of the boxes.
     """
     import cv2
 
