@@ -19,7 +19,7 @@ from benchmarks.photos import drawn
 from engine.running.messages import Done, Unit
 from engine.running.ray_cluster import KEEP_MEMORY
 from engine.running.worker import Worker, WorkerContext
-from pipelines.annotate.annotate import annotation_nodes
+from pipelines.annotate.annotation_nodes import annotation_nodes
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.stages.run import run
 

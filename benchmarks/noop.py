@@ -29,7 +29,7 @@ from engine.running.graph import Node
 from engine.running.messages import Done, Unit
 from engine.running.ray_cluster import KEEP_MEMORY
 from engine.running.worker import Worker, WorkerContext
-from pipelines.annotate.annotate import annotation_nodes
+from pipelines.annotate.annotation_nodes import annotation_nodes
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.stages.run import run
 

@@ -68,9 +68,9 @@ def write(pen: ImageDraw.ImageDraw, corner: Point, text: str, colour: Colour) ->
 # Pillow's own font has Latin letters only. Installed fonts are searched when a text has other characters.
 
 _FACES: list[Any] = []  # loaded fonts; loading one takes longer than drawing a tile
-_HELD: dict[tuple[int, str], bool] = {}  # whether a font (its index in _FACES) has a character
+_HAS_CHAR: dict[tuple[int, str], bool] = {}  # whether a font (its index in _FACES) has a character
 _LACKING: set[str] = set()  # characters that were drawn as codes
-_ASKED: set[int] = set()  # blocks of 256 characters of which one was found in no installed font
+_NOT_FOUND: set[int] = set()  # blocks of 256 characters: one of them is in no installed font
 _NOWHERE = "\U0010fffe"  # a character that no font has: shows what a font draws for missing characters
 
 
@@ -93,8 +93,12 @@ def _drawable(text: str) -> tuple[Any, str]:
     needed = {char for char in text if not char.isspace()}
     for char in sorted(needed):
         block = ord(char) >> 8
-        if block not in _ASKED and not any(_has(face, char) for face in range(len(_FACES))) and not _find_face(char):
-            _ASKED.add(block)  # a search for each of thousands of characters would take minutes
+        if (
+            block not in _NOT_FOUND
+            and not any(_has(face, char) for face in range(len(_FACES)))
+            and not _find_face(char)
+        ):
+            _NOT_FOUND.add(block)  # a search for each of thousands of characters would take minutes
     best = _best(needed)
     _LACKING.update(char for char in needed if not _has(best, char))
     spelt = "".join(char if char.isspace() or _has(best, char) else f"\\u{ord(char):04x}" for char in text)
@@ -109,10 +113,10 @@ def _best(needed: set[str]) -> int:
 def _has(face: int, char: str) -> bool:
     if char.isascii():
         return True
-    if (face, char) not in _HELD:
+    if (face, char) not in _HAS_CHAR:
         drawn, missing = (_FACES[face].getmask(one) for one in (char, _NOWHERE))
-        _HELD[face, char] = (drawn.size, bytes(drawn)) != (missing.size, bytes(missing))
-    return _HELD[face, char]
+        _HAS_CHAR[face, char] = (drawn.size, bytes(drawn)) != (missing.size, bytes(missing))
+    return _HAS_CHAR[face, char]
 
 
 def _find_face(char: str) -> bool:
@@ -127,8 +131,8 @@ def _find_face(char: str) -> bool:
         if _has(len(_FACES) - 1, char):
             return True
         _FACES.pop()
-        for key in [key for key in _HELD if key[0] == len(_FACES)]:
-            del _HELD[key]
+        for key in [key for key in _HAS_CHAR if key[0] == len(_FACES)]:
+            del _HAS_CHAR[key]
     return False
 
 

@@ -18,7 +18,8 @@ from engine.running.failure_limits import COMPONENT_FAULTS, NodeCount, too_many
 from engine.running.graph import Node, Resources
 from engine.storage.commits import Commits, File, Record, record_name
 from engine.storage.files import Storage
-from pipelines.annotate.annotate import Runtime, run_nodes
+from pipelines.annotate.run_nodes import run_nodes
+from pipelines.annotate.runtime import Runtime
 from pipelines.emit.card import card
 from pipelines.emit.manifest import release_manifest
 from pipelines.emit.writers import FORMATS

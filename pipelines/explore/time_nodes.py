@@ -16,7 +16,8 @@ from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.schema import record_table
 from engine.storage.commits import Commits, Record, TableReader
 from engine.storage.files import Storage
-from pipelines.annotate.annotate import Runtime, run_nodes
+from pipelines.annotate.run_nodes import run_nodes
+from pipelines.annotate.runtime import Runtime
 from pipelines.recipe import Recipe
 
 _COUNTED_SHARDS = 200  # commit records read to count the images; the number in further shards is estimated

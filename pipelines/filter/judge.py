@@ -36,10 +36,10 @@ from pipelines.recipe import Recipe
 if TYPE_CHECKING:
     from pipelines.filter.whole_set import WholeSet
 
-JUDGE_VERSION = 2  # 1: what names a dropped annotation was kept
+JUDGE_VERSION = 2  # version 1 kept annotations that were made from a dropped one
 
 
-# Name in the recipe, function, options as given: quantiles are mappings still.
+# Name in the recipe, function, checked options. Quantiles are still written as mappings.
 NamedRule = tuple[str, Rule, Mapping[str, Any]]
 
 
@@ -53,7 +53,7 @@ def rules_of(recipe: Recipe) -> list[NamedRule]:
             )
         name, given = (item, {}) if isinstance(item, str) else next(iter(item.items()))
         _, rule = resolve("filter", name, CATALOG)
-        reads(rule)  # is it a rule at all?
+        reads(rule)  # raises if it is not a rule
         if given is not None and not isinstance(given, Mapping):
             example = "".join(f", such as {{{option}: ..}}" for option in list(options_of(rule))[:1])
             raise ConfigError(f"Filter '{name}' is given {as_written(given)}: expected options by name{example}.")
@@ -90,9 +90,8 @@ def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "", decide
     options |= first_pass(nodes)
     changed, versions = changed_rules(rules)
     versions += [surveyed] if surveyed else []
-    version = (
-        JUDGE_VERSION if any(_names_regions(node) for node in nodes) else 1
-    )  # keys of recipes without texts stay as they were
+    # Version 1 where no annotation is made from another: the verdicts are the same, and old data sets stay up to date.
+    version = JUDGE_VERSION if any(_names_regions(node) for node in nodes) else 1
     return Node(
         name="judge",
         target="pipelines.filter.judge:Judge",

@@ -251,9 +251,8 @@ def _same(hashes: pa.Table, radius: int) -> pa.Table:
         return SAME.empty_table()
     found = hashes_to_array(hashes["phash"].to_pylist())
     i, j, _ = neighbours(found, radius, forest=True)
-    order = np.lexsort(
-        (-hashes["bytes"].to_numpy(), -hashes["pixels"].to_numpy())
-    )  # stable: of equal ones the first listed wins
+    # A stable sort: of equal images the first listed is the best.
+    order = np.lexsort((-hashes["bytes"].to_numpy(), -hashes["pixels"].to_numpy()))
     stands = _representatives(found, groups(len(found), i, j), order, radius)
     rows = np.flatnonzero(stands[:, 0] >= 0)
     ids = one_array(hashes["image_id"])

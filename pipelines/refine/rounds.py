@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.running.graph import Node
-from pipelines.annotate.annotate import Runtime, run_nodes
+from pipelines.annotate.run_nodes import run_nodes
+from pipelines.annotate.runtime import Runtime
 from pipelines.filter.judge import judge_node
 from pipelines.refine.confusion import CommittedReport, people_report, students_report
 from pipelines.refine.decide import decide

@@ -14,7 +14,8 @@ from engine.keys import stable_hash
 from engine.storage.commits import Commits
 from model.network.presets import PRESETS, preset_of
 from model.training.options import TrainOptions
-from pipelines.annotate.annotate import Runtime, run_nodes
+from pipelines.annotate.run_nodes import run_nodes
+from pipelines.annotate.runtime import Runtime
 from pipelines.ingest.probe_node import limits_of
 from pipelines.recipe import Recipe
 from pipelines.refine.nodes import given_node, pairs_node

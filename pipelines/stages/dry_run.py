@@ -1,4 +1,4 @@
-"""What a run would do, and why, without doing anything."""
+"""Predicts what a run would do, and why. Writes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pipelines.training.initial_weights import check_init
 
 @dataclass(frozen=True, slots=True)
 class DryRunRow:
-    """`todo` of `shards` would be done, for the reason `why`; `folder` is where the answers lie."""
+    """`todo` of `shards` would be processed, for the reason `why`. `folder`: of the node's output."""
 
     node: str
     component: str
@@ -50,7 +50,7 @@ class DryRun(list[DryRunRow]):
 def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = False) -> DryRun:
     """What `run` would do, for each node: `print(dry_run(recipe, stage="filter"))`. Writes nothing.
 
-    Counts committed shards only: how many more the new inputs make is not known before they are read.
+    Counts committed shards only: the number of shards from new inputs is not known before they are read.
     """
     storage = Storage(recipe.dataset)
     state = read_state(storage, recipe)
@@ -97,24 +97,24 @@ def _would_annotate_and_filter(state: State, stage: str | None, new: int, retry:
 
 
 def _would_refine(state: State) -> DryRunRow:
-    """One row for all rounds: what a later one does depends on what an earlier one finds."""
+    """One row for all rounds, because each depends on the result of the one before."""
     refine, done = state.recipe.refine, len(state.rounds.accepted)
     why = f"{refine.folds} students a round, {state.recipe.train.steps} steps each; what is committed of them is reused"
     return DryRunRow("refine", "rounds", ROUNDS, refine.rounds - done, refine.rounds, why)
 
 
 def _would_list(storage: Storage, recipe: Recipe) -> tuple[int, list[str]]:
-    """How many new inputs the sources have; what became of those listed before, and what is left out."""
+    """The number of new inputs; notes on inputs that changed since they were listed, and on files left out."""
     if not recipe.ingest.sources:
         raise ConfigError(NO_SOURCES)
     new, listing = preview_listing(storage, recipe.ingest.sources)
-    told = list(count_changes(state_changes(read_listing(storage), listing)))
+    notes = list(count_changes(state_changes(read_listing(storage), listing)))
     left_out: Counter[str] = Counter()
     for name in listing.looked_at:
         left_out.update(listing.sources[name].left_out)
     if left_out:
-        told.append("left out: " + ", ".join(f"{number} x {reason}" for reason, number in left_out.items()))
-    return new, told
+        notes.append("left out: " + ", ".join(f"{number} x {reason}" for reason, number in left_out.items()))
+    return new, notes
 
 
 def _would_probe(storage: Storage, plan: Plan, probe: Node, new: int) -> DryRunRow:
@@ -142,7 +142,7 @@ def _would(storage: Storage, plan: Plan, group: Sequence[Node], new: int) -> lis
 
 
 def _why(node: Node, before: Mapping[str, CurrentNode], redone: Sequence[str], done: int) -> str:
-    """Why shards are to do: it was changed itself, it reads what is redone, or it was never finished."""
+    """Why shards are to do: the node changed, it reads a node that is redone, or it was not finished."""
     changes = _changes(before[node.name], node) if node.name in before else []
     if redone:
         return "; ".join([*changes, f"reads {', '.join(redone)}"])
@@ -155,7 +155,7 @@ def _why(node: Node, before: Mapping[str, CurrentNode], redone: Sequence[str], d
 
 
 def _changes(before: CurrentNode, node: Node) -> list[str]:
-    """What current.json can tell of a node that was changed. The judge has no component and no inputs there."""
+    """How the component differs from the one in current.json, which records none for the judge."""
     if not before.component:
         return []
     if before.component != node.component:
@@ -166,7 +166,7 @@ def _changes(before: CurrentNode, node: Node) -> list[str]:
 
 
 def _would_emit(state: State, *, before: bool) -> DryRunRow:
-    """One row for the release, which is made as a whole. `before`: whether something it reads is to do."""
+    """The row of the release. `before`: whether a node that it reads has shards to do."""
     from pipelines.emit.emit import altered, content_key, existing_manifest
 
     storage, recipe, now = state.storage, state.recipe, state.rounds

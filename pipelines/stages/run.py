@@ -19,7 +19,8 @@ from engine.storage.commits import Commits
 from engine.storage.files import Storage
 from engine.storage.listings import SourceCounts
 from model.training.job import OnProgress
-from pipelines.annotate.annotate import Runtime, run_nodes
+from pipelines.annotate.run_nodes import run_nodes
+from pipelines.annotate.runtime import Runtime
 from pipelines.filter.whole_set import combine
 from pipelines.ingest.assign_shards import assign_shards
 from pipelines.ingest.header import open_dataset

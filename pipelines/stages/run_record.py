@@ -1,4 +1,4 @@
-"""The record of a run: runs/NUMBER-SUFFIX/run.json, and beside it what its workers printed."""
+"""The record of a run: runs/NUMBER-SUFFIX/run.json, and beside it the logs of its workers."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from pipelines.stages.run import Summary
 
 PACKAGES = ("ray", "pyarrow", "duckdb", "numpy", "pillow", "opencv-python-headless", "onnxruntime", "rapidocr", "spacy")
-_NOTES = 200  # of a node
+_NOTES = 200  # at most, for each node
 
 
 def versions() -> dict[str, str]:
-    """Python's version, and those of the installed packages that answers may depend on."""
+    """Versions of Python and of the installed packages that can affect annotations."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:

@@ -1,6 +1,6 @@
-"""The state of a data set under a recipe: who annotates, who judges, which rounds of refinement count.
+"""The state of a data set under a recipe: its annotation nodes, its judge, and the accepted rounds of refinement.
 
-It follows from the recipe and from what is committed. A stage reads it once and passes it on; after new commits that it
+It is computed from the recipe and the commits. A stage reads it once and passes it on; after new commits that it
 depends on (new images, a finished whole-set pass) the next stage takes `renewed()`.
 """
 
@@ -16,7 +16,7 @@ from engine.running.graph import Node, split_at_judge
 from engine.running.plan import make_plan
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
-from pipelines.annotate.annotate import annotation_nodes
+from pipelines.annotate.annotation_nodes import annotation_nodes
 from pipelines.filter.judge import judge_node, rules_of
 from pipelines.filter.rule_needs import check_rules
 from pipelines.filter.whole_set import survey_node, surveyed_folder
@@ -31,7 +31,7 @@ class State:
     """`annotators`: the nodes of the recipe's `annotate` section, in graph order. `whole_set`: the node that reads each
     shard for rules over the whole data set; None if no rule needs it.
 
-    `judge` and `rounds` are computed when first asked for, and then kept.
+    `judge` and `rounds` are computed on first access, and cached.
     """
 
     storage: Storage
@@ -65,7 +65,7 @@ class State:
         return split_at_judge(self.annotators)[1]
 
     def renewed(self) -> State:
-        """The same nodes; the judge and the rounds are read again."""
+        """The same nodes; the judge and the rounds are computed again."""
         return State(self.storage, self.recipe, self.annotators, self.whole_set)
 
     def needs_rounds(self, stage: str | None) -> bool:

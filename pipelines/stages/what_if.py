@@ -1,4 +1,4 @@
-"""What other filter rules would change, without running a specialist and without writing anything.
+"""What other filter rules would change. Runs no specialist and writes nothing.
 
 One shard is in memory at a time. Verdicts are compared by annotation id. Annotations that the committed verdicts do not
 cover, because the record has changed since, count as new.
@@ -59,7 +59,7 @@ class Flip:
     image_id: str
     file: str
     annotation_id: str
-    what: str  # its label or its words
+    what: str  # its label or text
     kept: bool  # then
     rule: str
     value: float | None
@@ -70,7 +70,7 @@ class Flip:
 class WhatIf:
     """The committed verdicts and those the recipe's rules would give, side by side.
 
-    `rewritten`: nodes that would be run again because other regions would be kept. What they wrote is judged as it is.
+    `rewritten`: nodes that would be run again because other regions would be kept. Their committed output is judged.
     """
 
     committed: str  # folder of the verdicts compared with, '' for none
@@ -90,7 +90,7 @@ class WhatIf:
 
 
 def what_if(recipe: Recipe) -> WhatIf:
-    """Judge every shard with the recipe's rules in memory. ConfigError where shards are not annotated yet."""
+    """Judges every shard with the recipe's rules, in memory. ConfigError if shards are not annotated yet."""
     storage = Storage(recipe.dataset)
     state = read_state(storage, recipe)
     seen, written, judge = state.before_regions_are_judged, state.after_regions_are_judged, state.judge
@@ -107,14 +107,16 @@ def what_if(recipe: Recipe) -> WhatIf:
     known = [*seen, *_as_written(storage, plan, written)]
     reader = judge_node(recipe, known)
     plan = make_plan(storage, [reader], known)
-    given = [_given(storage, plan, reader, shard, rules_of(recipe) if written else ()) for shard in range(plan.shards)]
+    readers = [
+        _shard_reader(storage, plan, reader, shard, rules_of(recipe) if written else ()) for shard in range(plan.shards)
+    ]
     surveyed = WholeSet()
     if state.whole_set:
-        asked = rules_of(recipe)[: len(state.whole_set.options["rules"])]
-        surveyed = combined((_surveyed(read(), asked) for read in given), asked)
+        applied = rules_of(recipe)[: len(state.whole_set.options["rules"])]
+        surveyed = combined((_survey(read(), applied) for read in readers), applied)
     rules = surveyed.rules(rules_of(recipe))
     before = Commits(storage, committed).data_files() if committed else {}
-    for shard, read in enumerate(given):
+    for shard, read in enumerate(readers):
         record, images, parse, first = read()
         then = judge_record(record, surveyed.images(images), parse, rules, earlier=first)
         now = TableReader(storage, before[shard]).read() if shard in before else None
@@ -140,7 +142,7 @@ def _as_written(storage: Storage, plan: Plan, nodes: Sequence[Node]) -> list[Nod
     return answer
 
 
-def _surveyed(given: _Given, rules: Sequence[NamedRule]) -> tuple[pa.Table, pa.Table]:
+def _survey(given: _Given, rules: Sequence[NamedRule]) -> tuple[pa.Table, pa.Table]:
     record, images, parse, first = given
     return survey_shard(record, images, parse, rules, first)
 
@@ -149,7 +151,9 @@ def _surveyed(given: _Given, rules: Sequence[NamedRule]) -> tuple[pa.Table, pa.T
 _Given = tuple[pa.Table, pa.Table, pa.Table | None, pa.Table | None]
 
 
-def _given(storage: Storage, plan: Plan, judge: Node, shard: int, rules: Sequence[NamedRule]) -> Callable[[], _Given]:
+def _shard_reader(
+    storage: Storage, plan: Plan, judge: Node, shard: int, rules: Sequence[NamedRule]
+) -> Callable[[], _Given]:
     """A function that reads a shard. `rules`: those of the first pass, which is made in memory; empty for none."""
 
     def read() -> _Given:
@@ -188,7 +192,7 @@ class _Verdicts:
     @property
     def kept(self) -> Bools:
         kept: Bools = self.values.field("kept").to_numpy(zero_copy_only=False)
-        return np.append(kept, False)[self.place]  # -1 points at the False
+        return np.append(kept, False)[self.place]  # index -1 is the appended False
 
     def rules(self) -> dict[str, int]:
         """How many rows each rule dropped."""

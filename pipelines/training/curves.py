@@ -1,4 +1,4 @@
-"""Curves of the losses of a training, as losses.png in the model's folder."""
+"""Draws the losses of a training to losses.png in the model's folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ CURVES = "losses.png"
 
 
 def draw_curves(storage: Storage, folder: str) -> None:
-    """Draw one curve a task, each point the mean over a fiftieth of the steps."""
+    """Draws a curve for each task; each point is the mean over a fiftieth of the steps."""
     import io
 
     import matplotlib

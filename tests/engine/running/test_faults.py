@@ -208,7 +208,7 @@ def test_two_drivers_at_once_write_one_consistent_data_set(photos: Path, tmp_pat
 def test_a_worker_with_old_options_does_not_change_the_data_set(photos: Path, tmp_path: Path) -> None:
     from engine.running.messages import Unit
     from engine.running.worker import Worker, WorkerContext
-    from pipelines.annotate.annotate import annotation_nodes
+    from pipelines.annotate.annotation_nodes import annotation_nodes
 
     old, new = recipe(tmp_path, photos, {"seed": 1}), recipe(tmp_path, photos, {"seed": 2})
     stages.run(new, runner="local")

@@ -34,7 +34,7 @@ class Crowded(LocalBackend):
 
 def test_a_run_ends_its_idle_workers_if_its_next_worker_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.running.scheduler.CROWDED_S", 0.0)
-    monkeypatch.setattr("pipelines.annotate.annotate.LocalBackend", Crowded)
+    monkeypatch.setattr("pipelines.annotate.runtime.LocalBackend", Crowded)
     draw_photos(tmp_path / "photos", 6)
 
     stages.run(recipe(tmp_path / "set", tmp_path / "photos", {}), runner="local")

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.errors import ConfigError
-from pipelines.annotate.annotate import annotation_nodes
+from pipelines.annotate.annotation_nodes import annotation_nodes
 from pipelines.recipe import parse_recipe
 from pipelines.stages.run import run
 from tests.model.tiny import saved
@@ -49,6 +49,6 @@ def test_its_answers_are_annotations_with_producer_and_score(dataset: Path) -> N
     assert all(0 <= item["score"] <= 1 for item in said)
 
 
-def test_a_model_that_was_never_trained_is_told_with_the_command(dataset: Path) -> None:
+def test_the_error_for_an_untrained_model_names_the_command(dataset: Path) -> None:
     with pytest.raises(ConfigError, match=r"'models/other'.*does not hold.*engine train --set train.name=other"):
         annotation_nodes(recipe(dataset, checkpoint="models/other"))

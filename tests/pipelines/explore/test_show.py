@@ -157,9 +157,9 @@ def test_a_damaged_file_is_a_grey_tile(tmp_path: Path) -> None:
 
 def test_characters_that_no_font_has_are_drawn_as_codes_and_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drawing, "_FACES", [])
-    for name in ("_LACKING", "_ASKED"):
+    for name in ("_LACKING", "_NOT_FOUND"):
         monkeypatch.setattr(drawing, name, set())
-    monkeypatch.setattr(drawing, "_HELD", {})
+    monkeypatch.setattr(drawing, "_HAS_CHAR", {})
     monkeypatch.setattr(drawing, "_installed", lambda char: [])
     assert drawing._drawable("a cat, 猫")[1] == r"a cat, \u732b"
     assert drawing.missing_glyphs().startswith("No installed font has 猫: drawn as codes.")
@@ -169,9 +169,9 @@ def test_a_font_that_has_the_characters_is_found(monkeypatch: pytest.MonkeyPatch
     """Greek, which Pillow's own font lacks, in a font of matplotlib."""
     path = pytest.importorskip("matplotlib").get_data_path() + "/fonts/ttf/DejaVuSans.ttf"
     monkeypatch.setattr(drawing, "_FACES", [])
-    for name in ("_LACKING", "_ASKED"):
+    for name in ("_LACKING", "_NOT_FOUND"):
         monkeypatch.setattr(drawing, name, set())
-    monkeypatch.setattr(drawing, "_HELD", {})
+    monkeypatch.setattr(drawing, "_HAS_CHAR", {})
     monkeypatch.setattr(drawing, "_installed", lambda char: [path])
     face, spelt = drawing._drawable("Ωμέγα")
     assert (face.path, spelt, drawing.missing_glyphs()) == (path, "Ωμέγα", "")

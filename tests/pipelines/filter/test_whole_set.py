@@ -65,7 +65,7 @@ def verdicts(folder: Path, rule: str) -> list[dict[str, Any]]:
     return query(Dataset.open(str(folder / "set")), sql).to_pylist()
 
 
-def test_of_photos_that_are_the_same_the_largest_is_kept(tmp_path: Path) -> None:
+def test_the_largest_of_duplicate_photos_is_kept(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     run(recipe(tmp_path, "near_duplicate"), runner="local")
     assert {name for name, still in kept(tmp_path).items() if still} == {"3.jpg"} | set(distinct(tmp_path))
@@ -136,7 +136,7 @@ def test_where_all_images_are_dropped_before_there_is_nothing_to_compare(tmp_pat
     assert set(kept(tmp_path).values()) == {False}
 
 
-def test_a_quantile_is_of_the_whole_set_and_told_as_the_threshold(tmp_path: Path) -> None:
+def test_a_quantile_of_the_whole_set_is_the_threshold_of_the_verdict(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     rule = {"min_score": {"floor": {"quantile": 0.4}}}
     run(recipe(tmp_path, rule, annotate={"boxes": {"use": "fake_detector"}}), runner="local")

@@ -20,7 +20,7 @@ from engine.errors import ConfigError
 from engine.reading.dataset import Dataset
 from engine.reading.sql import query
 from engine.records.boxes import row_box
-from pipelines.annotate.annotate import Runtime
+from pipelines.annotate.runtime import Runtime
 from pipelines.recipe import parse_recipe
 from pipelines.refine.confusion_report import ConfusionReport, ExampleBox, ReportedPair, recipe_line
 from pipelines.refine.confusion_sheet import TILE, draw_sheet, window

@@ -16,7 +16,7 @@ import pytest
 from engine.reading.accounting import account
 from engine.reading.dataset import Dataset
 from engine.reading.sql import named_query, query
-from pipelines.annotate.annotate import annotation_nodes
+from pipelines.annotate.annotation_nodes import annotation_nodes
 from pipelines.emit.verify import verify
 from pipelines.explore.why import why
 from pipelines.filter.judge import judge_node

@@ -34,7 +34,9 @@ TOLD = (
 )
 
 
-def test_a_source_that_was_changed_without_its_version_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_note_names_a_component_whose_source_changed_but_not_its_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     draw_photos(tmp_path / "photos", 8)
     data: dict[str, Any] = {

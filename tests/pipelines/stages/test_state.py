@@ -1,4 +1,4 @@
-"""The state of a data set is read once a stage, and handed on."""
+"""Each stage computes the state of a data set once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What other rules would change is told beforehand, and is what then happens."""
+"""The prediction of what other rules would change, compared with a run under those rules."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_verdicts_on_an_earlier_state_are_compared_by_id() -> None:
     assert [(flip.image_id, flip.annotation_id) for flip in found.flips] == [("a" * 8, "d/0")]  # the one that stays
 
 
-def test_examples_of_every_column_can_be_told() -> None:
+def test_every_column_has_a_text_for_its_examples() -> None:
     text = builders.text("A red cat.", id="c/0")
     row = builders.row(
         "a" * 32,

@@ -209,12 +209,14 @@ def test_a_checkpoint_goes_on_by_the_same_command(released: Data, trained: Train
         ({"accumulate": 3}, "A batch of 4 cannot be split into 3 parts"),
     ],
 )
-def test_what_cannot_be_trained_is_told(released: Data, trained: TrainingResult, changes: Data, said: str) -> None:
+def test_the_error_names_why_it_cannot_be_trained(
+    released: Data, trained: TrainingResult, changes: Data, said: str
+) -> None:
     with pytest.raises(ConfigError, match=said):
         run(released, name="wrong", **changes)
 
 
-def test_a_release_without_pairs_is_told(released: Data, tmp_path: Path) -> None:
+def test_a_release_without_pairs_is_an_error(released: Data, tmp_path: Path) -> None:
     release = tmp_path / "old"
     release.mkdir()
     (release / "manifest.json").write_text(json.dumps({"files": [{"name": "train-00000.tar"}], "content": "x"}))
@@ -250,7 +252,7 @@ def test_an_error_of_a_worker_comes_back_as_its_own_sentence(
         run(released, "ray", name="wrong", tasks=["<OCR>"])
 
 
-def test_the_live_line_tells_rate_and_rest() -> None:
+def test_the_progress_line_shows_rate_and_time_left() -> None:
     line = TrainingLine(live=False)
     line.pace.rate, line.pace.left = 5.0, 14.0
 

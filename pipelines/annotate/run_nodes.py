@@ -3,83 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import ConfigError, RunFailed
-from engine.layout import MODELS, TRAINED
-from engine.running.backends import LocalBackend, RayBackend
+from engine.errors import RunFailed
 from engine.running.failure_limits import NodeCount, too_many
-from engine.running.graph import Node, build
-from engine.running.interrupts import arm
+from engine.running.graph import Node
 from engine.running.plan import Plan, make_plan
-from engine.running.progress import LiveLine, NodeTally
+from engine.running.progress import LiveLine
 from engine.running.scheduler import Scheduler
-from engine.running.slots import Backend
-from engine.running.worker import WorkerContext
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
-from model.training.job import OnProgress
-from pipelines.filter.judge_regions import region_judge
-from pipelines.ingest.probe_node import limits_of
-from pipelines.recipe import Recipe
-from specialists import CATALOG
-
-
-@dataclass(slots=True)
-class Runtime:
-    """How nodes are run, in Ray or in this process, and the callbacks for progress.
-
-    live_line: makes the progress line of a stage. on_training: given the name of a training, makes the callback for its
-    progress. on_note: gets sentences that a person should read before the run ends.
-    """
-
-    storage: Storage
-    recipe: Recipe
-    runner: str = "ray"
-    address: str | None = None
-    live_line: Callable[[str], LiveLine] | None = None
-    on_training: Callable[[str], OnProgress] | None = None
-    on_note: Callable[[str], None] | None = None
-    tallies: dict[str, NodeTally] = field(default_factory=dict)  # by name, of nodes that ran a unit or left a note
-    logs: str = ""  # folder for the output of workers, relative to the data set; '' discards it
-
-    def backend(self, nodes: Mapping[str, Node]) -> Backend:
-        context = WorkerContext(
-            nodes=dict(nodes),
-            dataset=self.storage.url,
-            limits=limits_of(self.recipe),
-            decode_seconds=self.recipe.ingest.max_seconds,
-            web_attempts=self.recipe.run.web_attempts,
-        )
-        if self.runner == "local":
-            return LocalBackend(context, logs=self.logs)
-        backend = RayBackend(context, address=self.address, logs=self.logs)
-        arm()  # Ray has set signal handlers of its own
-        return backend
-
-
-def annotation_nodes(recipe: Recipe) -> list[Node]:
-    annotate = {name: _with_own_model(recipe, name, options) for name, options in recipe.annotate.items()}
-    return build(annotate, CATALOG, recipe.run.max_workers, lambda given: region_judge(recipe, given))
-
-
-def _with_own_model(recipe: Recipe, name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options with `checkpoint: models/NAME`, a model trained in this data set, replaced by its full path."""
-    checkpoint = str(options.get("checkpoint", ""))
-    if not checkpoint.startswith(f"{MODELS}/"):
-        return options
-    storage = Storage(recipe.dataset)
-    if not storage.exists(f"{checkpoint}/{TRAINED}"):
-        raise ConfigError(
-            f"annotate.{name} names the checkpoint '{checkpoint}', which '{recipe.dataset}' does not hold: "
-            f"make it with 'engine train --set train.name={checkpoint.removeprefix(MODELS + '/')}'."
-        )
-    return {**options, "checkpoint": storage.path(checkpoint) if storage.local else f"{storage.url}/{checkpoint}"}
+from pipelines.annotate.runtime import Runtime
 
 
 def run_nodes(
@@ -91,7 +28,7 @@ def run_nodes(
     retry_failed: bool = False,
     again: Mapping[str, frozenset[int]] | None = None,
 ) -> tuple[Plan, LiveLine]:
-    """Runs the nodes on all shards that need it. Starts no backend if there is nothing to do.
+    """Runs the nodes on all shards that need them. Starts no backend if there is nothing to do.
 
     RunFailed if images cannot be read now or a component failed on too many, after all other work is done.
     """

@@ -1,0 +1,50 @@
+"""How nodes are run: the backend (Ray or this process) and the callbacks of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from engine.running.backends import LocalBackend, RayBackend
+from engine.running.graph import Node
+from engine.running.interrupts import arm
+from engine.running.progress import LiveLine, NodeTally
+from engine.running.slots import Backend
+from engine.running.worker import WorkerContext
+from engine.storage.files import Storage
+from model.training.job import OnProgress
+from pipelines.ingest.probe_node import limits_of
+from pipelines.recipe import Recipe
+
+
+@dataclass(slots=True)
+class Runtime:
+    """How nodes are run, in Ray or in this process, and the callbacks for progress.
+
+    live_line: makes the progress line of a stage. on_training: takes the name of a training, returns the callback for
+    its progress. on_note: gets sentences that the user should read before the run ends.
+    """
+
+    storage: Storage
+    recipe: Recipe
+    runner: str = "ray"
+    address: str | None = None
+    live_line: Callable[[str], LiveLine] | None = None
+    on_training: Callable[[str], OnProgress] | None = None
+    on_note: Callable[[str], None] | None = None
+    tallies: dict[str, NodeTally] = field(default_factory=dict)  # by node; only nodes that ran a unit or wrote a note
+    logs: str = ""  # folder for the output of workers, relative to the data set; '' discards it
+
+    def backend(self, nodes: Mapping[str, Node]) -> Backend:
+        context = WorkerContext(
+            nodes=dict(nodes),
+            dataset=self.storage.url,
+            limits=limits_of(self.recipe),
+            decode_seconds=self.recipe.ingest.max_seconds,
+            web_attempts=self.recipe.run.web_attempts,
+        )
+        if self.runner == "local":
+            return LocalBackend(context, logs=self.logs)
+        backend = RayBackend(context, address=self.address, logs=self.logs)
+        arm()  # again: Ray has replaced the signal handlers
+        return backend
