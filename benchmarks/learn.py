@@ -213,7 +213,7 @@ class Answers:
         from model.decoding.predict import predict
         from model.network.encoding import make_question
         from model.pairs.parsing import parse_target as parsed
-        from model.pairs.tasks import input_of
+        from model.tasks import input_of
 
         questions, due = [], []
         for number, one in enumerate(self.records):

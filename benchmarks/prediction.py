@@ -25,7 +25,7 @@ from model.network.encoding import Question, make_question, padded
 from model.network.florence import Florence, Pixels, build, load
 from model.network.presets import preset_of
 from model.network.tokenizer import train_tokenizer
-from model.pairs.tasks import TASKS
+from model.tasks import TASKS
 from specialists.synthetic.world import scenes
 
 FOUR = ("<CAPTION>", "<OD>", "<DENSE_REGION_CAPTION>", "<REGION_PROPOSAL>")

@@ -20,7 +20,7 @@ from engine.config.yaml_file import KeyPath, read_recipe_file
 from engine.errors import ConfigError, unknown
 from engine.running.run_options import RunOptions
 from model.pairs.options import PairOptions
-from model.pairs.tasks import OBJECT_DETECTION, task_of
+from model.tasks import OBJECT_DETECTION, task_of
 from model.training.options import TrainOptions
 from refinement.options import GateOptions, MergeOptions, held
 

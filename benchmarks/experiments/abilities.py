@@ -42,7 +42,7 @@ def _with_truth(answers: Answers, task: str) -> list[tuple[ParsedTarget, ParsedT
     """(answer, truth) of every true pair of a task."""
     from model.decoding.predict import predict
     from model.network.encoding import make_question
-    from model.pairs.tasks import input_of
+    from model.tasks import input_of
 
     questions, due = [], []
     for number, record in enumerate(answers.records):

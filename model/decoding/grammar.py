@@ -23,7 +23,7 @@ from model.network.florence import Florence
 from model.network.vocabulary import Vocabulary
 from model.pairs.locations import BINS
 from model.pairs.parsing import END_POLY, POLY, SEP
-from model.pairs.tasks import Form, task_of
+from model.tasks import Form, task_of
 
 Edges = Mapping[str, str]  # {what may come next: the state after it}
 BEGIN, END, WORDS, LOCATION = "begin", "end", "words", "location"

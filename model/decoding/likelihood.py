@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from model.network.vocabulary import Vocabulary
 from model.pairs.locations import BINS
 from model.pairs.parsing import ParsedRegion, ParsedTarget
-from model.pairs.tasks import task_of
+from model.tasks import task_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -28,7 +28,7 @@ from model.network.florence import Florence, Pixels
 from model.network.vocabulary import Vocabulary
 from model.pairs.locations import BINS
 from model.pairs.parsing import ParsedTarget, parse_lexemes
-from model.pairs.tasks import TASKS
+from model.tasks import TASKS
 
 Location = Literal["argmax", "median"]
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from model.network.florence import Florence, Pixels
-from model.pairs.tasks import prompt_of
+from model.tasks import prompt_of
 
 
 class Question(NamedTuple):

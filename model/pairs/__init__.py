@@ -1,1 +1,1 @@
-"""Training pairs: the tasks, writing and parsing targets, and checking targets against their annotations."""
+"""Training pairs: writing and parsing targets, and checking targets against their annotations."""

@@ -15,7 +15,7 @@ from model.pairs.proof import is_proven
 from model.pairs.questions import DraftMaker, PairDraft
 from model.pairs.record_view import RecordView
 from model.pairs.targets import Item, in_target_order, write_target
-from model.pairs.tasks import AND, TASKS, prompt_of
+from model.tasks import AND, TASKS, prompt_of
 
 
 def compile_pairs(

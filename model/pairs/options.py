@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from engine.config.section import Section
 from model.pairs.targets import Order
-from model.pairs.tasks import task_of
+from model.tasks import task_of
 
 
 class PairOptions(Section):

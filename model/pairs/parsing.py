@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 
 from engine.records.boxes import Box
 from model.pairs.locations import BINS, LOCATIONS
-from model.pairs.tasks import AND, task_of
+from model.tasks import AND, task_of
 
 SEP, POLY, END_POLY = "<sep>", "<poly>", "</poly>"
 Quad = tuple[float, float, float, float, float, float, float, float]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from model.pairs.locations import BINS
 from model.pairs.parsing import ParsedRegion, parse_target
 from model.pairs.targets import Item
-from model.pairs.tasks import task_of
+from model.tasks import task_of
 
 _SLACK = 1e-6  # pixels, for rounding errors
 

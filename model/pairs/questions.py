@@ -15,7 +15,7 @@ from model.pairs.locations import location_tokens
 from model.pairs.parsing import label_fault, text_fault
 from model.pairs.record_view import Expression, RecordView, SourceText, ViewedRegion
 from model.pairs.targets import Item, in_target_order
-from model.pairs.tasks import TASKS, Input, Reads
+from model.tasks import TASKS, Input, Reads
 
 _DETERMINERS = frozenset(
     "a an the some both one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905

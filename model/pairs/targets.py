@@ -14,7 +14,7 @@ from engine.errors import unknown
 from engine.records.boxes import Box, area
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import END_POLY, POLY, SEP, label_fault
-from model.pairs.tasks import Form
+from model.tasks import Form
 
 Order = Literal["area", "reading"]
 ORDERS: tuple[Order, ...] = ("area", "reading")

@@ -14,7 +14,7 @@ from engine.records.boxes import Box, area
 from model.network.florence import MEAN, Pixels
 from model.pairs.locations import BINS, LOCATIONS
 from model.pairs.parsing import lex
-from model.pairs.tasks import task_of
+from model.tasks import task_of
 from model.training.options import AugmentOptions
 from model.training.sampling import key_of
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from engine.errors import ConfigError
 from engine.records.boxes import area
 from model.pairs.locations import to_bins
-from model.pairs.tasks import OBJECT_DETECTION
+from model.tasks import OBJECT_DETECTION
 from model.training.augment import entries
 from model.training.objective import IGNORED
 from model.training.pair_store import PairStore

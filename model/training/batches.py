@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.errors import ConfigError, ImageError
 from model.network.florence import MEAN, STD, Florence, Pixels
-from model.pairs.tasks import OBJECT_DETECTION
+from model.tasks import OBJECT_DETECTION
 from model.training.augment import Augment
 from model.training.auxiliary import Cells
 from model.training.objective import IGNORED

@@ -25,7 +25,7 @@ from engine.images.locate import Locator, absolute, read_exactly
 from engine.storage.files import Storage
 from engine.storage.sealed import name_digest
 from model.network.florence import Florence, Pixels
-from model.pairs.tasks import TASKS
+from model.tasks import TASKS
 
 COLUMNS = ("image_id", "width", "height", "uri", "offset", "length", "task", "prompt", "target")
 _ROWS = 50_000  # read from a pairs file at a time

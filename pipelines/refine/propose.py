@@ -22,7 +22,7 @@ from engine.storage.files import Storage
 from model.decoding.likelihood import SCORE_KIND
 from model.network.model_folder import local_copy
 from model.pairs.targets import Item, Order, in_target_order, item_fault, write_target
-from model.pairs.tasks import OBJECT_DETECTION
+from model.tasks import OBJECT_DETECTION
 from pipelines.refine.evidence import (
     EVIDENCE_PART,
     TEXT_EVIDENCE_PART,

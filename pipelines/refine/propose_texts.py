@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import text_fault
 from model.pairs.record_view import RecordView
-from model.pairs.tasks import CAPTIONS, DESCRIPTION
+from model.tasks import CAPTIONS, DESCRIPTION
 from pipelines.refine.evidence import Evidence, TextEvidence
 from pipelines.refine.rows import Row, provenance, region_text_row, text_row
 

@@ -17,7 +17,7 @@ from engine.schema import Answer, ImageScore, Phrase, Region, RegionText, Sample
 from model.decoding.likelihood import SCORE_KIND, RegionScore
 from model.pairs.locations import BINS
 from model.pairs.parsing import ParsedRegion
-from model.pairs.tasks import Task, task_of
+from model.tasks import Task, task_of
 
 if TYPE_CHECKING:
     from model.decoding.predict import Prediction

@@ -21,7 +21,7 @@ from engine.schema import Answer, Region, Sample, Text
 from model.network.model_folder import local_copy
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import text_fault
-from model.pairs.tasks import TASKS, Task, task_of
+from model.tasks import TASKS, Task, task_of
 from specialists.florence2.answers import AnswerBuilder
 
 _FILES = (

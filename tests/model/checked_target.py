@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from model.pairs.parsing import text_fault
 from model.pairs.targets import Item, Order, in_target_order, item_fault, write_target
-from model.pairs.tasks import task_of
+from model.tasks import task_of
 
 
 def checked_target(

@@ -15,7 +15,7 @@ import torch
 from model.network.encoding import Question, make_question
 from model.network.florence import Florence, Pixels, build, load
 from model.network.tokenizer import train_tokenizer
-from model.pairs.tasks import TASKS, Input
+from model.tasks import TASKS, Input
 
 GIVEN: dict[Input, str] = {
     "": "",

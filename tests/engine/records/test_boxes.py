@@ -24,7 +24,8 @@ from engine.records.overlaps import iou_pairs
 from engine.schema import Region, as_row
 
 SIDES = st.integers(-5, 25).map(float)
-BOXES = st.tuples(SIDES, SIDES, SIDES, SIDES).filter(lambda box: box[0] < box[2] and box[1] < box[3])
+INTERVALS = st.tuples(SIDES, SIDES).map(sorted).filter(lambda ends: ends[0] < ends[1])
+BOXES = st.tuples(INTERVALS, INTERVALS).map(lambda pair: (pair[0][0], pair[1][0], pair[0][1], pair[1][1]))
 
 
 def test_a_share_of_a_box_lies_in_another() -> None:

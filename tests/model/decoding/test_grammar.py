@@ -17,7 +17,7 @@ from model.decoding.predict import predict
 from model.network.encoding import padded
 from model.pairs.compile import compile_pairs
 from model.pairs.parsing import label_fault, parse_lexemes, text_fault
-from model.pairs.tasks import TASKS
+from model.tasks import TASKS
 from tests.model.pictured import HEIGHT, WIDTH, pictured
 from tests.model.tiny import all_questions, led, noise, tiny
 

@@ -22,7 +22,7 @@ from model.pairs.options import PairOptions
 from model.pairs.pair import Pair
 from model.pairs.parsing import ParsedRegion, label_fault, parse_target
 from model.pairs.targets import ORDERS, Item, Order
-from model.pairs.tasks import TASKS
+from model.tasks import TASKS
 from tests.builders import Row
 from tests.model import real
 from tests.model.checked_target import checked_target

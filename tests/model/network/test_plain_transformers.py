@@ -21,7 +21,7 @@ from model.decoding.predict import predict
 from model.network.encoding import Question
 from model.network.florence import Pixels, load
 from model.network.tokenizer import train_tokenizer
-from model.pairs.tasks import TASKS
+from model.tasks import TASKS
 from tests.model.tiny import noise, saved
 
 TOKENS = 20

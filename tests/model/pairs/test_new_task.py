@@ -13,7 +13,7 @@ from model.pairs.compile import compile_pairs
 from model.pairs.options import PairOptions
 from model.pairs.pair import PAIRS, pair_row
 from model.pairs.parsing import parse_target
-from model.pairs.tasks import TASKS, Task, input_of
+from model.tasks import TASKS, Task, input_of
 from pipelines.emit.verifiers.one_pair import pair_fault
 from specialists.florence2.answers import AnswerBuilder
 from specialists.florence2.specialist import Florence2

@@ -14,7 +14,7 @@ from engine.schema import Answer, Region, Sample, Text
 from model.decoding.predict import Prediction
 from model.decoding.score import score
 from model.network.encoding import make_question
-from model.pairs.tasks import TASKS
+from model.tasks import TASKS
 from specialists import CATALOG
 from specialists.florence2.answers import AnswerBuilder
 from specialists.florence2.specialist import Florence2

@@ -18,7 +18,7 @@ from engine.records import masks
 from model.pairs.compile import compile_pairs
 from model.pairs.options import PairOptions
 from model.pairs.pair import PAIRS, Compiled, Pair
-from model.pairs.tasks import TASKS
+from model.tasks import TASKS
 from pipelines.emit import shard
 from pipelines.emit.verifiers.check import Check
 from pipelines.emit.verify import verify
