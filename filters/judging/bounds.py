@@ -116,5 +116,5 @@ def _granularities(texts: View) -> tuple[Numbers, list[str]]:
 
 
 def _along(bounds: Mapping[str, float], words: list[str]) -> Floats:
-    """The bound of each word, and at the end the one for no word. Unknown words get the bound of ''."""
+    """An array with the bound of each word; words without one, and the last element, have the bound of ''."""
     return np.array([bounds.get(word, bounds[""]) for word in (*words, "")], np.float64)

@@ -161,7 +161,7 @@ def content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe) -> str:
 
 
 def existing_manifest(storage: Storage, folder: str) -> Manifest | None:
-    """None if no release is finished there; DamageError if its manifest was changed."""
+    """The manifest of the finished release in this folder, None if there is none. DamageError if it was changed."""
     try:
         return read_manifest(storage, folder)
     except FileNotFoundError:

@@ -50,8 +50,8 @@ def init_digest(storage: Storage, init: str) -> str:
     """What identifies the weights: the key of a model we trained, the sha256 of a local checkpoint, or the hub id."""
     if init in PRESETS:
         return init
-    if (told := training_record(storage, init)) is not None:
-        return str(told["key"])
+    if (record := training_record(storage, init)) is not None:
+        return str(record["key"])
     weights = Path(init, "model.safetensors")
     return sha256_file(str(weights)) if weights.is_file() else init
 

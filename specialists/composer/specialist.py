@@ -182,7 +182,7 @@ def _places(draft: Draft, placed: dict[str, list[Mention]]) -> None:
 
 
 def _subject(named: Sequence[Mention]) -> tuple[str, str]:
-    """ "the cat and the dog", "are"."""
+    """The subject of a sentence and its verb, such as ("the cat and the dog", "are")."""
     verb = "are" if len(named) > 1 or named[0].plural else "is"
     return listed([mention.definite() for mention in named]), verb
 

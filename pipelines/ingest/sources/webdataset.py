@@ -196,7 +196,7 @@ class WebDataset:
         return content.get(key) if key else content
 
     def _leave_out(self, member: Member, why: str) -> None:
-        """Counts the member once, even if several captions are read from it."""
+        """Counts a member that is not used, for this reason. Clears its data, so that it is counted only once."""
         self.texts.left_out[why] += 1
         member.data = None
 
