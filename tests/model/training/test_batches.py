@@ -11,8 +11,8 @@ import torch
 
 from engine.errors import ConfigError
 from engine.images.decode import decode
+from model import tasks as prompts
 from model.network.florence import Florence
-from model.pairs import tasks as prompts
 from model.training.batches import Batches, normalised
 from model.training.objective import IGNORED
 from model.training.pair_store import PixelStore, open_pairs, stretched
