@@ -77,7 +77,7 @@ class Checkpoint:
                 if found:
                     return str(found)
             except HfHubHTTPError as error:
-                if error.response is not None and error.response.status_code in (401, 403, 404):
+                if error.response.status_code in (401, 403, 404):
                     why = f"the hub answers {error.response.status_code}"
                 else:
                     why = f"the hub cannot be reached ({error})"
