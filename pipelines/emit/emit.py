@@ -14,8 +14,9 @@ from engine.layout import CARD_FILE, IMAGES, MANIFEST, release_folder
 from engine.reading.accounting import Account, account
 from engine.reading.dataset import Dataset
 from engine.reading.release_manifest import Manifest, read_manifest, sealed_manifest
+from engine.running.engine_node import engine_node
 from engine.running.failure_limits import COMPONENT_FAULTS, NodeCount, too_many
-from engine.running.graph import Node, Resources
+from engine.running.graph import Node
 from engine.storage.commits import Commits, File, Record, record_name
 from engine.storage.files import Storage
 from pipelines.annotate.run_nodes import run_nodes
@@ -171,19 +172,14 @@ def existing_manifest(storage: Storage, folder: str) -> Manifest | None:
 def _emit_node(
     nodes: Sequence[Node], judge: Node, folder: str, numbers: Mapping[int, int], content: str, recipe: Recipe
 ) -> Node:
-    return Node(
-        name="emit",
-        target="pipelines.emit.shard:Release",
-        options=shard_options(nodes)
-        | {"folder": folder, "numbers": dict(numbers), "pairs": recipe.emit.pairs.model_dump(mode="json")},
-        needs=(),
-        gives=(),
-        key=stable_hash(["emit", content, folder]),
+    pairs = recipe.emit.pairs.model_dump(mode="json")
+    return engine_node(
+        "emit",
+        "pipelines.emit.shard:Release",
+        EMIT_VERSION,
+        key_parts=["emit", content, folder],
+        options=shard_options(nodes) | {"folder": folder, "numbers": dict(numbers), "pairs": pairs},
         inputs={node.name: node.gives for node in nodes} | {"judge": ()},
-        over="shard",
-        resources=Resources(cpus=1.0),
-        component="emit",
-        version=EMIT_VERSION,
     )
 
 

@@ -16,10 +16,10 @@ from engine.component import RESOURCES, Output
 from engine.config.catalog import check_options, defaults_of, options_of, resolve
 from engine.config.values import as_written
 from engine.errors import ConfigError
-from engine.keys import stable_hash
 from engine.records.assemble import assemble
 from engine.records.shard import one_array
-from engine.running.graph import KEPT_REGIONS, Node, Resources, record_nodes, replaced_columns
+from engine.running.engine_node import engine_node
+from engine.running.graph import KEPT_REGIONS, Node, record_nodes, replaced_columns
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import ANNOTATIONS, RECORD
 from engine.scores.calibration import Calibration
@@ -92,18 +92,13 @@ def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "", decide
     versions += [surveyed] if surveyed else []
     # Version 1 where no annotation is made from another: the verdicts are the same, and old data sets stay up to date.
     version = JUDGE_VERSION if any(_names_regions(node) for node in nodes) else 1
-    return Node(
-        name="judge",
-        target="pipelines.filter.judge:Judge",
+    return engine_node(
+        "judge",
+        "pipelines.filter.judge:Judge",
+        version,
+        key_parts=["judge", version, changed, versions, {node.name: node.key for node in nodes}],
         options=options,
-        needs=(),
-        gives=(),
-        key=stable_hash(["judge", version, changed, versions, {node.name: node.key for node in nodes}]),
         inputs={node.name: node.gives for node in nodes},
-        over="shard",
-        resources=Resources(cpus=1.0),
-        component="judge",
-        version=version,
     )
 
 

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.component import RESOURCES, Output
-from engine.keys import stable_hash
 from engine.layout import JUDGE_REGIONS
-from engine.running.graph import KEPT_REGIONS, Node, Resources
+from engine.running.engine_node import engine_node
+from engine.running.graph import KEPT_REGIONS, Node
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import record_table
 from engine.storage.commits import Commits
@@ -48,18 +48,15 @@ def region_judge(recipe: Recipe, nodes: Sequence[Node], *, name: str = JUDGE_REG
     columns = {column for _, rule, _ in rules for column in reads(rule)} - {"regions", "region_texts"}
     read = [node for node in nodes if _SEEN & set(node.gives) or columns & _columns(node)]
     options = {"rules": [[rule, given] for rule, _, given in rules]} | ({"decided": decided} if decided else {})
-    return Node(
-        name=name,
-        target="pipelines.filter.judge_regions:JudgeRegions",
+    return engine_node(
+        name,
+        "pipelines.filter.judge_regions:JudgeRegions",
+        FIRST_VERSION,
+        key_parts=[JUDGE_REGIONS, FIRST_VERSION, changed_rules(rules), {node.name: node.key for node in read}],
         options={"record": shard_options(read)["record"], **options},
-        needs=(),
-        gives=(KEPT_REGIONS,),
-        key=stable_hash([JUDGE_REGIONS, FIRST_VERSION, changed_rules(rules), {node.name: node.key for node in read}]),
         inputs={node.name: node.gives for node in read},
-        over="shard",
-        resources=Resources(cpus=1.0),
         component=JUDGE_REGIONS,
-        version=FIRST_VERSION,
+        gives=(KEPT_REGIONS,),
     )
 
 

@@ -24,7 +24,8 @@ from engine.keys import stable_hash
 from engine.layout import IMAGES, SURVEYED
 from engine.records.columns import ImageScores
 from engine.records.shard import Bools, Ints, Shard, one_array
-from engine.running.graph import Node, Resources
+from engine.running.engine_node import engine_node
+from engine.running.graph import Node
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import required
 from engine.storage.commits import Commits, Record, TableReader
@@ -102,18 +103,13 @@ def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
     options = [[name, given] for name, _, given in applied]
     hashed = [[name, options_in_key(given)] for name, _, given in applied]
     versions = [getattr(rule, "version", 1) for _, rule, _ in applied]
-    return Node(
-        name="survey",
-        target="pipelines.filter.whole_set:Survey",
+    return engine_node(
+        "survey",
+        "pipelines.filter.whole_set:Survey",
+        SURVEY_VERSION,
+        key_parts=["survey", SURVEY_VERSION, hashed, versions, {node.name: node.key for node in nodes}],
         options=shard_options(nodes) | {"rules": options} | first_pass(nodes),
-        needs=(),
-        gives=(),
-        key=stable_hash(["survey", SURVEY_VERSION, hashed, versions, {node.name: node.key for node in nodes}]),
         inputs={node.name: node.gives for node in nodes},
-        over="shard",
-        resources=Resources(cpus=1.0),
-        component="survey",
-        version=SURVEY_VERSION,
     )
 
 

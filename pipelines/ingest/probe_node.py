@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from engine.images.decode import Limits
-from engine.keys import stable_hash
 from engine.layout import INPUTS, PROBE
+from engine.running.engine_node import engine_node
 from engine.running.graph import Node, Resources
 from pipelines.ingest.probe import Probe
 from pipelines.recipe import Recipe
@@ -13,20 +13,18 @@ from pipelines.recipe import Recipe
 def probe_node(recipe: Recipe) -> Node:
     phash = recipe.ingest.audit.wanted  # an audit split is drawn by groups of near-duplicates
     options = {"max_pixels": recipe.ingest.max_pixels, "max_bytes": recipe.ingest.max_bytes}
-    return Node(
-        name=PROBE,
-        target="pipelines.ingest.probe:Probe",
-        options=options | ({"phash": True} if phash else {}),
-        needs=(),
-        gives=(),
+    return engine_node(
+        PROBE,
+        "pipelines.ingest.probe:Probe",
+        Probe.version,
         # Limits are not part of the key, so images stay in their shards. --retry-failed applies a raised limit.
-        key=stable_hash(["probe", Probe.version, *(["phash"] if phash else [])]),
+        key_parts=["probe", Probe.version, *(["phash"] if phash else [])],
+        options=options | ({"phash": True} if phash else {}),
         inputs={},
+        component="ingest",
         over="entries",
         base=INPUTS,
         resources=Resources(batch_size=256, timeout_s=300.0),
-        component="ingest",
-        version=Probe.version,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.keys import stable_hash
 from engine.layout import TRAINED
+from engine.running.engine_node import engine_node
 from engine.running.graph import Node, Resources
 from engine.storage.files import Storage
 from engine.storage.sealed import read_sealed
@@ -19,8 +20,9 @@ from pipelines.ingest.probe_node import limits_of
 from pipelines.recipe import Recipe
 from pipelines.refine.propose_texts import TEXT_TASKS
 
-REFINE_VERSION = 1
-TEXTS_VERSION = 2  # 1: a text named the one it replaced among its parents
+REFINE_VERSION = 1  # raising it makes all nodes of a round again
+MERGE_VERSION = 1  # raising it makes only the merge again
+TEXTS_VERSION = 1  # the same, for rounds that write texts. 0: a text named the one it replaced among its parents
 REPLACES = ("boxes", "drafts", "regions", "ocr", "masks", "phrase_regions", "region_texts")
 _BATCH = 64
 _TEXT_OPTIONS = frozenset(("max_briefs", "text_margin"))  # of refine.merge
@@ -71,15 +73,14 @@ def given_node(judge: Node, number: int) -> Node:
 def pairs_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int) -> Node:
     pairs = recipe.emit.pairs.model_dump(mode="json") | {"tasks": list(recipe.refine.tasks)}
     folds = recipe.refine.folds
-    return Node(
-        name=f"round-{number}-pairs",
-        target="pipelines.refine.training_pairs:RoundPairs",
+    return engine_node(
+        f"round-{number}-pairs",
+        "pipelines.refine.training_pairs:RoundPairs",
+        REFINE_VERSION,
+        key_parts=["round-pairs", REFINE_VERSION, given.key, pairs, folds],
         options=_record_options(nodes, given) | {"pairs": pairs, "folds": folds},
-        gives=(),
-        key=stable_hash(["round-pairs", REFINE_VERSION, given.key, pairs, folds]),
         inputs=_inputs(nodes, given),
         component="pairs",
-        **_COMMON,
     )
 
 
@@ -93,19 +94,19 @@ def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int
         "max_new_tokens": recipe.refine.max_new_tokens,
         **({"written": texts} if texts else {}),
     }
-    return Node(
-        name=name,
-        target="pipelines.refine.propose:Propose",
+    return engine_node(
+        name,
+        "pipelines.refine.propose:Propose",
+        REFINE_VERSION,
+        key_parts=["round-propose", REFINE_VERSION, given.key, keys, questions],
         options=_record_options(nodes, given)
         | {"name": name, "round_number": number, "dataset": recipe.dataset, "students": list(students), **questions}
         | {"batch_size": _BATCH, "limits": {"max_pixels": limits.max_pixels, "max_bytes": limits.max_bytes}}
         | {"device": "cuda" if recipe.train.gpus else "cpu"},
-        gives=("boxes", "drafts") if texts else ("boxes",),
-        key=stable_hash(["round-propose", REFINE_VERSION, given.key, keys, questions]),
         inputs=_inputs(nodes, given),
         component="florence2",
+        gives=("boxes", "drafts") if texts else ("boxes",),
         resources=Resources(cpus=1.0, gpus=recipe.train.gpus),
-        **_COMMON,
     )
 
 
@@ -133,27 +134,25 @@ def merge_node(
         phrases = any("phrases" in node.gives for node in nodes)
         gives += ("texts", *(("phrases",) if phrases else ()))
         more["written"] = {"tasks": texts, "phrases": phrases, "synonyms": _uses_synonyms(nodes)}
-    return Node(
-        name=name,
-        target="pipelines.refine.merge:Merge",
+    version = MERGE_VERSION + (TEXTS_VERSION if texts else 0)  # raising either gives a version not used before
+    return engine_node(
+        name,
+        "pipelines.refine.merge:Merge",
+        version,
+        key_parts=["round-merge", version, propose.key, options, held],
         options=_record_options(nodes, given)
         | {"name": name, "round_number": number, "propose": propose.name, "folds": recipe.refine.folds}
         | {"options": options, "held": held, **more},
-        gives=gives,
-        key=stable_hash(["round-merge", TEXTS_VERSION if texts else REFINE_VERSION, propose.key, options, held]),
         inputs=reads,
-        replaces=REPLACES,
         component="merge",
-        **_COMMON,
+        gives=gives,
+        replaces=REPLACES,
     )
 
 
 def _uses_synonyms(nodes: Sequence[Node]) -> bool:
     """Whether the recipe's label grounder matches names with synonyms; True if there is none."""
     return all(node.options.get("synonyms", True) for node in nodes if node.target.endswith(":LabelGrounder"))
-
-
-_COMMON: Mapping[str, Any] = {"needs": (), "over": "shard", "version": REFINE_VERSION}
 
 
 def _record_options(nodes: Sequence[Node], given: Node) -> dict[str, Any]:

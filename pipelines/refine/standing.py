@@ -15,7 +15,7 @@ from engine.running.progress import NodeTally
 from engine.storage.files import Storage
 from pipelines.filter.judge import judge_node
 from pipelines.recipe import Recipe
-from pipelines.refine.nodes import REFINE_VERSION, RoundNodes, merge_keys, round_nodes
+from pipelines.refine.nodes import MERGE_VERSION, REFINE_VERSION, RoundNodes, merge_keys, round_nodes
 from pipelines.refine.rewrite import rewrite_nodes
 from pipelines.refine.round_record import RoundRecord, read_round
 
@@ -132,7 +132,8 @@ def options_digest(recipe: Recipe) -> str:
     refine["merge"] = merge_keys(recipe)
     train = recipe.train.model_dump(mode="json", exclude={"name", "release", "checkpoint_every", "cpus"})
     pairs = recipe.emit.pairs.model_dump(mode="json", exclude={"tasks"})
-    return stable_hash(["refine", REFINE_VERSION, refine, train, pairs])
+    merge = [MERGE_VERSION] if MERGE_VERSION > 1 else []  # rounds recorded before it existed keep their digest
+    return stable_hash(["refine", REFINE_VERSION, refine, train, pairs, *merge])
 
 
 def annotator_keys(nodes: Sequence[Node]) -> dict[str, str]:

@@ -1,0 +1,50 @@
+"""The nodes that the engine adds itself: the probe, the judges, the nodes of rounds, the writer of a release.
+
+Nodes that a recipe names are made in graph.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.keys import stable_hash
+from engine.layout import IMAGES
+from engine.running.graph import Node, Resources
+
+
+def engine_node(
+    name: str,
+    target: str,
+    version: int,
+    *,
+    key_parts: Sequence[Any],
+    options: Mapping[str, Any],
+    inputs: Mapping[str, tuple[str, ...]],
+    component: str = "",
+    over: str = "shard",
+    base: str = IMAGES,
+    gives: tuple[str, ...] = (),
+    replaces: tuple[str, ...] = (),
+    resources: Resources | None = None,
+) -> Node:
+    """`target`: "module:Name". `component`: its name in reports, if it is not `name`.
+
+    `key_parts`: everything that affects the answers, as plain values; their hash is the node's key. A version counts
+    only if it is among them.
+    """
+    return Node(
+        name=name,
+        target=target,
+        options=options,
+        needs=(),
+        gives=gives,
+        key=stable_hash(key_parts),
+        inputs=inputs,
+        over=over,
+        base=base,
+        replaces=replaces,
+        resources=resources or Resources(),
+        component=component or name,
+        version=version,
+    )
