@@ -1,0 +1,26 @@
+"""The tiny checkpoints of tiny.py, each made once for all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.specialists.transformers.tiny import MAKERS, seeded
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """The folder of the tiny checkpoint of a kind (a key of MAKERS), which tests must not change."""
+
+    @cache
+    def folder_of(kind: str) -> str:
+        folder: Path = tmp_path_factory.mktemp("checkpoints") / kind
+        folder.mkdir()
+        with seeded():
+            MAKERS[kind](folder)
+        return str(folder)
+
+    return folder_of
