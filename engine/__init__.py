@@ -1,7 +1,7 @@
 """Records, images, storage, running and reading: what the other packages are built on.
 
-Importing it makes sure that the six packages of the engine are found beside this one, also where the folder of a
-notebook or a script has a `model.py` or a `filters/` of its own.
+Importing this package puts the engine's six packages first: Python finds them in the folder of this one, even if the
+folder of a notebook or a script has its own `model.py` or `filters/`.
 """
 
 import sys
@@ -21,7 +21,7 @@ class _OwnPackages:
 
 
 def _refuse_foreign_modules() -> None:
-    """ImportError if a module of the user's has taken the name of one of the six."""
+    """Raise ImportError if a user's module is already imported under the name of one of the six packages."""
     for name in PACKAGES:
         file = getattr(sys.modules.get(name), "__file__", None)
         if file and Path(file).resolve() != _ROOT / name / "__init__.py":
@@ -32,13 +32,13 @@ def _refuse_foreign_modules() -> None:
 
 
 def hidden_packages() -> list[str]:
-    """Those of the six that sys.path alone would find elsewhere. A new process must import this package first."""
+    """The packages that sys.path alone would find elsewhere. If there are any, new processes must import this first."""
     found = {name: PathFinder.find_spec(name) for name in PACKAGES}
     return [name for name, spec in found.items() if spec and spec.origin != str(_ROOT / name / "__init__.py")]
 
 
 def use_own_packages() -> None:
-    """For workers of other processes: importing this module has done it."""
+    """Does nothing by itself. A worker process calls it in order to import this module."""
 
 
 _refuse_foreign_modules()

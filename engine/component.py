@@ -23,7 +23,7 @@ from engine.storage.commits import Commits, File
 # kept_regions    regions, limited to those that the rules over images and regions keep; text regions likewise. The
 #                 reading node runs again when a threshold changes.
 # ocr             text regions with their strings
-# masks           regions with an rle, merged_into the region they outline
+# masks           regions with an rle; their `merged_into` names the region that they outline
 # drafts          texts that a student of a refinement round wrote, before the round's merge
 # phrase_regions  regions that a grounder found for phrases; nodes that need `regions` do not get them
 RESOURCES: dict[str, tuple[str, ...]] = {
@@ -116,7 +116,7 @@ Inputs = TypeVar("Inputs", contravariant=True)
 
 
 class ShardComponent(Protocol[Inputs]):
-    """Works on a whole shard: the rules, the merge of a round, a release. It fails no single image.
+    """Works on a whole shard: the rules, the merge of a round, a release. An error stops the run, never one image.
 
     `Inputs` is engine.running.shard_inputs.ShardInputs, which lies above this module.
     """

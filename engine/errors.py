@@ -3,7 +3,7 @@
 EngineError                 one sentence for the user; the command line prints it and exits with 2
 ├── ConfigError             a recipe, an option, a name or a flag is wrong: the user corrects it
 ├── StorageError            disk full, no permission, network down after retries: the run stops
-│   └── DamageError         a file of a data set is missing or was changed: 'engine check' says what to do
+│   └── DamageError         a file of a data set is missing or was changed: 'engine check' shows what to do
 ├── StartError              a component cannot start because of its weights, packages or options
 ├── RunFailed               too many failures, or a training diverged: the run stops, what is committed stays
 ├── SourcesGone             images of a unit cannot be read now: the unit is postponed
@@ -25,7 +25,7 @@ class ConfigError(EngineError):
 
 
 class StorageError(EngineError):
-    """Reading or writing failed for a reason that is not one image."""
+    """Reading or writing failed, and a single image is not the reason."""
 
 
 class DamageError(StorageError):
@@ -59,7 +59,7 @@ class SourcesGone(EngineError):
         self.images = list(images)
 
 
-# Reasons why an image of a shard cannot be read now, and which may pass when its source is repaired.
+# Reasons why an image cannot be read now. They may go away when its source is repaired.
 GONE = frozenset({"missing", "unreadable", "unreachable", "changed"})
 
 

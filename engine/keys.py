@@ -1,4 +1,4 @@
-"""The key of a node: a hash of everything that affects its answers. Another key makes its answers stale.
+"""The key of a node: a hash of everything that affects its answers. If the key changes, the answers are stale.
 
 Hashed: the component's name and version, the options that differ from their defaults, the digests of its weights, and
 the keys of the nodes it reads. Not hashed: batch size, resources, time-outs, the path of the weights, and package
@@ -44,7 +44,7 @@ def node_key(
 
 
 def _is_path_of(value: Any, weights: Sequence[str]) -> bool:
-    """Whether the option is the path of hashed files, or of their folder: their content counts, not their path."""
+    """Whether the option is the path of hashed files or of their folder. Such a path is not part of the key."""
     if not isinstance(value, str) or not value:
         return False
     return any(path == value or path.startswith(value.rstrip("/") + "/") for path in weights)

@@ -22,7 +22,7 @@ TRUTH = "truth"  # the labels of the audit split
 
 # --- filter ---
 SURVEY = "survey"  # what each shard contributes to rules over the whole data set
-SURVEYED = "surveyed"  # what those rules need to know about the whole data set
+SURVEYED = "surveyed"  # the facts about the whole data set that those rules use
 JUDGE = "judge"  # verdicts on everything
 JUDGE_REGIONS = "judge-regions"  # early verdicts on images and regions, for nodes that need kept_regions
 

@@ -204,7 +204,7 @@ INPUTS = pa.schema(
         required("frame", pa.string()),  # of the labels: stored, upright, or auto
         required("frame_width", pa.int32()),  # size of the image on which the labels were made; 0 if unknown
         required("frame_height", pa.int32()),
-        required("reason", pa.string()),  # why the input is no image, if the listing knows already; else ''
+        required("reason", pa.string()),  # why the input is no image, if that is clear without reading it; else ''
         required("error", pa.string()),  # the same as a sentence
         *(required(name, _list(kind)) for name, kind in ANNOTATIONS.items()),
     ]

@@ -34,7 +34,10 @@ AT_MOST: Mapping[str, float] = {"brightness": 0.97, "clipped": 0.9}
 
 
 def _lacking(given: Given, options: Mapping[str, Any]) -> str:
-    """Names a missing score: each limit in the recipe needs one, or, if it has no limits, each default limit."""
+    """A sentence about a missing score, or ''.
+
+    Each limit that the recipe sets needs a score. If it sets none, each default limit needs one.
+    """
     producer = options["producer"]
     named = {**_own(options["at_least"], AT_LEAST), **_own(options["at_most"], AT_MOST)}
     for name in sorted(named or {**AT_LEAST, **AT_MOST}):

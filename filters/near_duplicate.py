@@ -4,7 +4,7 @@ Needs the perceptual hashes of `image_quality`, and a pass over the whole data s
 keeps the one with the most pixels, then the most bytes, then the first; images within `radius` of it are dropped. Use
 it as the last rule for images: images that earlier rules dropped are not considered.
 
-Of a photo in full size and its thumbnail the thumbnail is dropped; the value is the distance between the two.
+Example: a photo and its thumbnail. The thumbnail is dropped; the value of its verdict is the distance between the two.
 """
 
 from __future__ import annotations

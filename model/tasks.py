@@ -1,7 +1,7 @@
 """The tasks of Florence-2, with everything that differs between them. A new task is a new entry of TASKS.
 
-The prompts are the sentences that the released checkpoints were trained with: the model knows a task by its sentence,
-so a different wording is a different task to it. The name, such as <OD>, is never shown to the model.
+The prompts are the sentences that the released checkpoints were trained with. The model sees only the sentence, never
+the name of the task (such as <OD>), so a sentence in other words is another task to it.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ class Task:
     """One task.
 
     form: how a target is written (model/pairs/parsing.py has the grammar of each form).
-    reads: what of a record its pairs are made from. `texts`: texts of `granularity`. Objects: their `boxes`, `masks`,
-        `labels`, or `descriptions` (region texts of `granularity`). `printed`: printed text. `phrases`: captions with
-        their grounded phrases. `names`: labels and phrases that name objects; `masks_of_names` if these have masks.
+    reads: the part of a record from which its pairs are made. `texts`: texts of `granularity`. Objects: their `boxes`,
+        `masks`, `labels`, or `descriptions` (region texts of `granularity`). `printed`: printed text. `phrases`:
+        captions with their grounded phrases. `names`: labels and phrases that name objects; `masks_of_names` if these
+        have masks.
     input: what replaces {input} in the prompt: a caption, names of objects joined by <and>, or four locations.
     granularity: of the texts and region texts that it reads, and of those that its answers become.
     makes: the resources (engine/component.py) that its answers become as annotations; none if they cannot.

@@ -20,7 +20,7 @@ if sys.version_info < (3, 11):  # noqa: UP036  # before modules are read that an
 import importlib
 from typing import TYPE_CHECKING, Any
 
-import engine as engine  # makes sure that its sibling packages are found, see there
+import engine as engine  # makes Python find its sibling packages (engine/__init__.py)
 
 if TYPE_CHECKING:
     from pipelines.emit.verify import verify as verify

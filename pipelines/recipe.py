@@ -28,9 +28,13 @@ from refinement.options import GateOptions, MergeOptions, held
 class Audit(Section):
     """Images kept apart to measure with: their human labels go to truth/, and no release holds them."""
 
-    fraction: float = Field(default=0.0, ge=0, lt=1, description="share of new images, drawn by near-duplicate group")
-    list: str = Field(default="", description="file of image ids, URIs or file names that belong to it, one a line")
-    seed: int = Field(default=0, description="another seed, another draw")
+    fraction: float = Field(
+        default=0.0, ge=0, lt=1, description="share of new images; near-duplicates are drawn together"
+    )
+    list: str = Field(
+        default="", description="file with the ids, URIs or file names of further audit images, one on each line"
+    )
+    seed: int = Field(default=0, description="another seed draws other images")
 
     @property
     def wanted(self) -> bool:
@@ -41,43 +45,64 @@ class Ingest(Section):
     """Where the images come from and how they are cut into shards."""
 
     sources: list[dict[str, Any] | str] = Field(
-        default=[], description="folder:, webdataset:, parquet:, uris:, coco: or world:, in order"
+        default=[], description="any of folder:, webdataset:, parquet:, uris:, coco:, world:; listed in this order"
     )
-    shard_size: int = Field(default=1000, ge=1, description="images a shard; fixed once the data set has shards")
+    shard_size: int = Field(
+        default=1000, ge=1, description="images per shard; it cannot change once the data set has shards"
+    )
     audit: Audit = Audit()
-    pack: bool = Field(default=False, description="copy the original bytes into shard tars")
+    pack: bool = Field(default=False, description="whether to copy the original bytes into shard tars")
     max_pixels: int = Field(default=64_000_000, ge=1, description="larger images are quarantined")
     max_bytes: int = Field(default=64 * 2**20, ge=1, description="larger files are quarantined")
-    max_seconds: float = Field(default=10.0, gt=0, description="decoding one image may take this long")
+    max_seconds: float = Field(default=10.0, gt=0, description="longest time for decoding one image")
 
 
 class Emit(Section):
     """The release: its folder's name, and what goes into it."""
 
     name: str = Field(
-        default="", pattern=r"^(\w[\w.-]*)?$", description="folder under releases/; empty: named by its content"
+        default="", pattern=r"^(\w[\w.-]*)?$", description="folder under releases/; empty: a name made from the content"
     )
-    licence: str = Field(default="", description="stated on the card")
-    allow_empty: bool = Field(default=False, description="make a release also where no image is kept")
+    licence: str = Field(default="", description="licence of the release, for its card")
+    allow_empty: bool = Field(default=False, description="whether to make a release even if no image is kept")
     pairs: PairOptions = PairOptions()
 
 
 class Refine(Section):
-    """Students learn what was kept and correct it, round after round; how they are trained is said under train."""
+    """Rounds of refinement: students are trained on the kept annotations and correct them (see `train`, too)."""
 
-    rounds: int = Field(default=0, ge=0, description="at most; 0: no refinement. Fewer than before undoes the last")
-    folds: int = Field(default=2, ge=1, description="students; each judges only images it was not trained on")
-    stop_when_changed_below: float = Field(default=0.02, ge=0, le=1, description="share of regions, moves aside")
+    rounds: int = Field(
+        default=0, ge=0, description="most rounds; 0: no refinement. Lowering it undoes the latest rounds"
+    )
+    folds: int = Field(
+        default=2,
+        ge=1,
+        description="number of parts of the images, with a student each; it judges only the images of its part",
+    )
+    stop_when_changed_below: float = Field(
+        default=0.02,
+        ge=0,
+        le=1,
+        description="no further round after one that changes a smaller share of regions (moves do not count)",
+    )
     tasks: list[str] = Field(
         default=["<OD>"],
-        description="what students are trained on; <OD> must be among them; captions and <REGION_TO_DESCRIPTION> let "
-        "them rewrite texts",
+        description="tasks that students are trained on, <OD> among them; with caption tasks or "
+        "<REGION_TO_DESCRIPTION> they also rewrite texts",
     )
-    steps_later: int = Field(default=0, ge=0, description="from round 2 on, when students go on; 0: train.steps")
-    learning_rate_later: float = Field(default=0.0, ge=0, description="from round 2 on; 0: as in round 1")
-    location: Literal["argmax", "median"] = Field(default="median", description="how a student's locations are read")
-    max_new_tokens: int = Field(default=512, ge=16, description="of an answer; a student that has not learned goes on")
-    hold_labels: list[list[str]] = Field(default=[], description="pairs of labels that students are not believed on")
+    steps_later: int = Field(
+        default=0,
+        ge=0,
+        description="training steps from round 2 on, when training starts from the last students; 0: train.steps",
+    )
+    learning_rate_later: float = Field(default=0.0, ge=0, description="learning rate from round 2 on; 0: as in round 1")
+    location: Literal["argmax", "median"] = Field(
+        default="median", description="a location is the most probable one (argmax) or the median of the distribution"
+    )
+    max_new_tokens: int = Field(default=512, ge=16, description="longest answer of a student")
+    hold_labels: list[list[str]] = Field(
+        default=[], description="pairs of labels that students may not exchange, such as [[ball, ring]]"
+    )
     merge: MergeOptions = MergeOptions()
     gate: GateOptions = GateOptions()
 
@@ -113,8 +138,8 @@ class Recipe(Section):
 def load_recipe(path: str | Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
     """Read a recipe and change some of its keys: `load_recipe("recipe.yaml", {"filter.min_score.floor": 0.5})`.
 
-    `settings`: a mapping, or texts as `--set` takes them ("filter.min_score.floor=0.5"). ConfigError says in one
-    sentence what is wrong.
+    `settings`: a mapping, or texts as `--set` takes them ("filter.min_score.floor=0.5"). ConfigError if a key
+    or value is wrong.
     """
     data, lines = read_recipe_file(path)
     if isinstance(settings, Mapping):
@@ -127,7 +152,7 @@ def load_recipe(path: str | Path, settings: Sequence[str] | Mapping[str, Any] = 
 def parse_recipe(
     data: Mapping[str, Any], where: str = "recipe", lines: Mapping[tuple[str, ...], int] | None = None
 ) -> Recipe:
-    """`lines`: where each value stands in the file, for the sentence of an error."""
+    """`lines`: the line of each value in the file, for error messages."""
     expanded = expand(data)
     try:
         recipe = Recipe.model_validate(expanded)

@@ -32,7 +32,8 @@ class ConfusedPair:
 
     count: the number of such boxes. share: compared with students, of all boxes labelled `given`; compared with people,
     of all objects that people label `likely`. expected: the count if the same number of errors fell on labels by their
-    frequency. back: the count of the opposite error. Similar objects are confused both ways, a habit goes one way.
+    frequency. back: the count of the opposite error. Similar objects are confused in both directions, a habit of
+    annotators in one.
     """
 
     given: str
@@ -123,7 +124,7 @@ def to_hold(pairs: Iterable[ConfusedPair]) -> list[list[str]]:
 
 
 def _tables(called: Called) -> tuple[list[str], Ints, Ints]:
-    """Plain labels, and two matrices: how often each label (row) is called each (column), surely and otherwise."""
+    """Plain labels, and two matrices of counts: given label (row) by other label (column), for sure and other boxes."""
     names = sorted({plain_label(name) for label, others in called.items() for name in (label, *others)})
     number = {name: row for row, name in enumerate(names)}
     both = np.zeros((2, len(names), len(names)), np.int64)

@@ -21,9 +21,9 @@ from refinement.options import GateOptions
 class RoundMeasures:
     """What a round did; the input of the decision.
 
-    agreement: for each fold, of its student with the kept labels of its images. given: the kept regions that are not
-    by people. changes: {rule: count}. texts: the kept texts that are not by people, 0 if no task writes texts. labels:
-    {label: kept regions} before and after. diversity: `distinct_share` of the captions before and after.
+    agreement: of each fold's student with the kept labels of the fold's images. given: number of kept regions that are
+    not by people. changes: {rule: count}. texts: number of kept texts that are not by people, 0 if no task writes
+    texts. labels: {label: kept regions} before and after. diversity: `distinct_share` of the captions before and after.
     """
 
     agreement: Sequence[Counted]

@@ -22,32 +22,45 @@ class MergeOptions(Section):
     """How much evidence is needed before a region or a text changes."""
 
     # Jittered boxes need less than .5.
-    match_iou: float = Field(default=0.4, gt=0, le=1, description="from which overlap two boxes may be the same thing")
+    match_iou: float = Field(default=0.4, gt=0, le=1, description="least IoU at which two boxes may be the same object")
     # The mean is better than either box (study: F1@.75 .45, against .28 and .33).
-    geometry_weight: float = Field(default=0.5, ge=0, le=1, description="the student's share of a matched box")
+    geometry_weight: float = Field(
+        default=0.5, ge=0, le=1, description="weight of the student's box in the mean of two matched boxes"
+    )
     relabel: float = Field(
-        default=0.5, ge=0, description="how sure of its label a student must be to replace another; above 1: never"
+        default=0.5,
+        ge=0,
+        description="least probability of a student's label that replaces another label; above 1: never",
     )
     add: float = Field(
-        default=0.35, ge=0, description="how sure of its label, or of its words, to add a box or a text; above 1: never"
+        default=0.35,
+        ge=0,
+        description="least probability of a label, or of a text, at which a box or text is added; above 1: never",
     )
     drop: float = Field(
-        default=0.35, ge=0, description="a box nobody confirms goes below this likelihood of its place; 0: never"
+        default=0.35,
+        ge=0,
+        description="a box that no student proposes is dropped below this likelihood of its location; 0: never",
     )
     nms: float = Field(
         default=0.6,
         gt=0,
         le=1,
         validate_default=True,
-        description="from which overlap two boxes of the result are one; at least match_iou",
+        description="least IoU at which one of two resulting boxes is dropped; at least match_iou",
     )
-    mask_iou: float = Field(default=0.9, gt=0, le=1, description="a box with a mask that moves further loses the mask")
-    max_briefs: int = Field(default=2, ge=1, description="brief texts of an image, where tasks ask for captions")
+    mask_iou: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="a box that moves loses its mask if the IoU of its old and new place is lower",
+    )
+    max_briefs: int = Field(default=2, ge=1, description="most brief texts of an image, if `tasks` has captions")
     # Above 0 because a model gives a high likelihood to its own texts.
     text_margin: float = Field(
         default=0.1,
         ge=0,
-        description="how much better than another a student's text must be, in likelihood + grounding",
+        description="a student's text must score higher by this much to replace another (likelihood + grounded share)",
     )
 
     @field_validator("nms")
@@ -99,27 +112,46 @@ class GateOptions(Section):
     """
 
     min_agreement: float = Field(
-        default=0.25, ge=0, le=1, description="F1 of a student with the labels of the fold it did not see"
+        default=0.25,
+        ge=0,
+        le=1,
+        description="least F1 of a student's boxes against the labels of its own fold, which it was not trained on",
     )
-    max_dropped: float = Field(default=0.25, ge=0, description="share of regions")
-    max_relabelled: float = Field(default=0.25, ge=0, description="share of regions")
-    max_added: float = Field(default=1.0, ge=0, description="share of regions")
+    max_dropped: float = Field(default=0.25, ge=0, description="largest share of regions that the round may drop")
+    max_relabelled: float = Field(default=0.25, ge=0, description="largest share of regions that may get another label")
+    max_added: float = Field(
+        default=1.0, ge=0, description="largest number of added regions, as a share of the regions"
+    )
     # A round is also refused if the 95 % interval of the F1 difference lies below 0.
-    max_f1_fall: float = Field(default=0.01, ge=0, le=1, description="of audit images")
+    max_f1_fall: float = Field(default=0.01, ge=0, le=1, description="largest fall of the F1 on audit images")
     # Text figures vary more: CIDEr-D has a scale of about 1.
-    max_text_fall: float = Field(default=0.05, ge=0, le=1, description="of CIDEr-D of audit captions")
+    max_text_fall: float = Field(default=0.05, ge=0, le=1, description="largest fall of the CIDEr-D on audit images")
     class_fall: float = Field(
-        default=0.1, ge=0, le=1, description="how much less often an audit label may be right, for certain"
+        default=0.1,
+        ge=0,
+        le=1,
+        description="largest fall of the accuracy of a label on audit images, if the 95 % interval lies below 0",
     )
-    min_objects: int = Field(default=10, ge=0, description="audit objects of a label before it guards")
+    min_objects: int = Field(
+        default=10, ge=0, description="least number of audit objects with a label at which `class_fall` applies to it"
+    )
     # Uses an exact binomial test at 97.5 %. This test needs fewer images than `class_fall`, because a label that was
     # mostly wrong before cannot fall much further. In a simulation with 200 images and 8 draws, it refused 8 of 8
     # rounds with systematic noise (2 without this rule) and none of 24 good rounds.
     min_right: float = Field(
-        default=0.5, ge=0, le=1, description="share of a label's audit objects named anew that must be right"
+        default=0.5,
+        ge=0,
+        le=1,
+        description="of the audit objects with a label that the round named anew, the share that must be right",
     )
     share_factor: float = Field(
-        default=1.5, gt=1, description="alarm where a label's share of all grows or shrinks by more"
+        default=1.5,
+        gt=1,
+        description="alarm if a label's share of all regions grows or shrinks by more than this factor",
     )
-    vocabulary_fall: float = Field(default=0.1, ge=0, le=1, description="alarm where so many labels are gone")
-    diversity_fall: float = Field(default=0.1, ge=0, le=1, description="alarm where captions are so much more alike")
+    vocabulary_fall: float = Field(
+        default=0.1, ge=0, le=1, description="alarm if a larger share of the labels disappears"
+    )
+    diversity_fall: float = Field(
+        default=0.1, ge=0, le=1, description="alarm if the share of distinct word pairs in captions falls by more"
+    )

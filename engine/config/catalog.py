@@ -1,8 +1,8 @@
-"""From a name in a recipe to the component, and the check of its options.
+"""Finds the component that a recipe names, and checks its options.
 
-A name is a key of a catalog, whose values are "module:Name", or is itself "module:Name"; the module is imported when
-the name is used. Options are the keyword-only parameters of the constructor, or of the function for filters. They are
-checked before weights are loaded.
+A name is either a key of a catalog, which maps it to a "module:Name", or a "module:Name" itself. The module is imported
+when the name is used. Options are the keyword-only parameters of the constructor, or of the function for filters. They
+are checked before weights are loaded.
 """
 
 from __future__ import annotations

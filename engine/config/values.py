@@ -69,7 +69,7 @@ def _folder_of(package: str) -> str:
 
 
 def check_kinds(given: Any, read: Any, path: KeyPath = ()) -> None:
-    """WrongKind if pydantic read a truth value or text as a number, or the reverse, and for a NaN."""
+    """Raise WrongKind if pydantic read a truth value or text as a number, or the reverse, or if a number is NaN."""
     if isinstance(given, Mapping) and isinstance(read, Mapping):
         for key, value in given.items():
             if key in read:
@@ -90,7 +90,7 @@ def check_kinds(given: Any, read: Any, path: KeyPath = ()) -> None:
 
 
 def as_written(value: Any) -> str:
-    """A value as it is written in a recipe; long lists and mappings only by their kind."""
+    """A value as it is written in a recipe. For a long list or mapping, only its kind."""
     if isinstance(value, str):
         return repr(value if len(value) <= 60 else value[:57] + "...")
     if value is None or isinstance(value, bool):
@@ -102,8 +102,9 @@ def as_written(value: Any) -> str:
 def explain(error: ValidationError, given: Any) -> tuple[KeyPath, str, str]:
     """One of pydantic's errors: (path in `given`, pydantic's type of the error, what was found and expected).
 
-    Prefers an unknown key: it is probably a misspelt one that another error reports as missing. Else takes the deepest
-    error: for a value that may have one of two types, pydantic has errors for both.
+    There may be several. An unknown key comes first, because it is probably the misspelling of a key that another error
+    reports as missing. Otherwise the deepest error is taken: if a value may have one of two types, pydantic reports an
+    error for each of them.
     """
     found = [
         (one, _real(one["loc"], given, one["type"] in ("missing", "value_error")))
@@ -118,7 +119,7 @@ def explain(error: ValidationError, given: Any) -> tuple[KeyPath, str, str]:
 
 
 def _real(loc: tuple[int | str, ...], given: Any, missing: bool) -> KeyPath:
-    """A location of pydantic without the names of types in it; the key of a missing value or a wrong default stays."""
+    """Pydantic's location without the names of types. Keeps the key of a missing value or of a wrong default."""
     path: list[str] = []
     for position, part in enumerate(loc):
         inside = isinstance(part, int) and part < len(given) if isinstance(given, list | tuple) else False

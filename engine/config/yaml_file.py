@@ -138,7 +138,7 @@ def _children(loader: _Loader, node: yaml.Node, where: str) -> Iterator[tuple[ya
 
 
 def _values(loader: _Loader, node: yaml.MappingNode, where: str) -> Iterator[tuple[yaml.Node, KeyPath]]:
-    """The values of a mapping with their keys, own ones before merged ('<<') ones, which they override."""
+    """The values of a mapping with their keys. Own values come first, because they override merged ('<<') ones."""
     lines: dict[Hashable, int] = {}
     merged: list[yaml.Node] = []
     for key, value in node.value:

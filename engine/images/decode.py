@@ -1,7 +1,7 @@
 """Decodes encoded bytes to upright RGB pixels. Any bytes give either pixels or an ImageError.
 
-The frame can be confused. `stored` is how the pixels are in the file, `upright` is after EXIF. Pillow returns a TIFF
-upright and every other format as stored. Outside of this file everything is upright.
+There are two frames, which are easily confused: `stored` is how the pixels are in the file, `upright` is after EXIF.
+Pillow returns a TIFF upright and every other format as stored. Outside of this file everything is upright.
 
 Other modes become RGB as follows: alpha over white; the first frame of an animation; CMYK by Pillow's formula (colour
 profiles are not applied); 16 bits scaled to 8, not clipped; for floats see `_scaled`.
@@ -208,13 +208,13 @@ _TELL_ORIENTATION = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.x
 def _orientation(image: Image.Image, data: bytes) -> int:
     """The orientation from EXIF or XMP; 1 without one, or if the metadata is damaged."""
     if image.format == "JPEG" and not _TELL_ORIENTATION & image.info.keys():
-        return 1  # a shortcut: Pillow would take half as long as for the header to find none
+        return 1  # a shortcut: looking for it with Pillow takes half as long as reading the header
     try:
         if image.format == "PNG" and "exif" not in image.info:
             late = _late_exif(data)
             if late:
                 image.info["exif"] = b"Exif\0\0" + late
-        # The method of the base class: that of PNG decodes all pixels first.
+        # Calls the base class's method, because PNG's own method decodes all pixels first.
         value = _pillow().Image.getexif(image).get(274, 1)
     except Exception:  # noqa: BLE001  decoders raise all kinds of errors on hostile bytes
         return 1
@@ -258,7 +258,7 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _bits(image: Image.Image) -> int:
-    """How many of 16 bits a grey image uses; 0 if the format does not say."""
+    """How many of 16 bits a grey image uses; 0 if the format does not record it."""
     if image.mode.startswith("I;16"):
         if image.format == "TIFF":
             bits = image.tag_v2.get(258, (16,))  # type: ignore[attr-defined]
@@ -268,10 +268,10 @@ def _bits(image: Image.Image) -> int:
 
 
 def _scaled(values: npt.NDArray[Any], depth: int) -> Pixels:
-    """Grey of more than 8 bits to 8. If the range is unknown, it is guessed from the values.
+    """Scale grey values of more than 8 bits to 8 bits. If their range is unknown, it is guessed from the values.
 
-    Values from 0 to 1 (floats only), to 255 or to 65535 are read as these ranges; any others are stretched from their
-    minimum to their maximum. NaN and infinity become black.
+    The guess is the smallest of the ranges 0 to 1 (floats only), 0 to 255 and 0 to 65535 that holds all values. If none
+    does, the range is from their minimum to their maximum. NaN and infinity become black.
     """
     if depth == 16:
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)

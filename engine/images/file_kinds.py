@@ -1,4 +1,4 @@
-"""Recognises by the first bytes what a file is that could not be opened as an image, so that the message can say it.
+"""Names the kind of a file that could not be opened as an image, for the error message, from its first bytes.
 
 Looks only at fixed positions, so hostile files cannot make it slow.
 """
@@ -99,7 +99,7 @@ def _image(data: bytes) -> str:
 
 
 def _of_boxes(data: bytes) -> str:
-    """The format of an ISO media file, from its brands. '' for AVIF, which is supported: this file is damaged."""
+    """The format of an ISO media file, from its brands. '' for AVIF, which can be opened unless the file is damaged."""
     size = min(int.from_bytes(data[:4], "big"), 512)
     brands = [data[at : at + 4] for at in (8, *range(16, size, 4))]
     if any(brand in _AVIF for brand in brands):

@@ -1,4 +1,4 @@
-"""From a row to the bytes of its image: the only place that knows how an image's bytes are found.
+"""Finds the bytes of an image from a row about it. All code that needs an image's bytes gets them here.
 
 A row names a URI, an offset and a length (`Locator`). The URI is a file, a URL, a member of a tar or a row of a Parquet
 file (engine.storage.uris); a relative one is a tar inside the data set or release that the row belongs to. Files may
@@ -45,7 +45,7 @@ def is_relative(uri: str) -> bool:
 
 
 def absolute(uri: str, folder: str) -> str:
-    """The URI from anywhere; `folder` is the data set or release that names it."""
+    """The URI with its folder, if it is relative. `folder`: the data set or release that names it."""
     return f"{folder}/{uri}" if is_relative(uri) else uri
 
 

@@ -1,9 +1,10 @@
 """Finds all pairs of 256-bit hashes that differ in at most `radius` bits, among up to a million, and their groups.
 
-The search is exact. The hash is cut into r // 4 + 1 parts of 10 bands. If r bits differ, at least one part has 3 of
-them or fewer, so at most 3 of its bands differ. Each of 30 tables sorts by 6 bands and ignores 4, and every choice of
-3 bands is among the ignored ones of some table: there the two hashes have the same key. Time grows with the square of
-the number of hashes, and quickly with a radius beyond 40.
+The search is exact. For a radius of r bits, a hash is cut into r // 4 + 1 parts, and each part into 10 bands. If two
+hashes differ in r bits, at least one part has at most 3 of them, so at most 3 of its bands differ. For each part there
+are 30 tables. A table ignores 4 bands and sorts the hashes by the other 6, which are its key. Any 3 bands are ignored
+together by some table, and in that table the two hashes have the same key. Time grows with the square of the number of
+hashes, and quickly with a radius beyond 40.
 """
 
 from __future__ import annotations
@@ -243,9 +244,10 @@ def _fours() -> list[frozenset[int]]:
 
 
 def _short_runs(hashes: Hashes, order: Ints, sizes: Ints, radius: int, label: Ints) -> Iterator[Pairs]:
-    """Compares rows within runs, which must be sorted by falling size: each row with the one 1, 2, 3, ... rows later.
+    """Compares rows within runs: for d = 1, 2, 3, ... each row with the row d places later.
 
-    Some of these pairs are from two different runs. They are verified like all others; skipping them would be slower.
+    Runs must be sorted by falling size. Some pairs are of two different runs. They are verified like all others, since
+    skipping them would be slower.
     """
     reach = np.repeat(sizes, sizes)  # falling, so the rows that have a row d later in their run come first
     columns = [hashes[:, k].take(order) for k in WORDS]

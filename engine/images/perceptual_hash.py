@@ -91,7 +91,7 @@ def _waves() -> tuple[Ints, Ints]:
 
 @functools.cache
 def _order() -> tuple[Ints, Ints]:
-    """Down and across frequencies, the lowest first, without the mean."""
+    """The vertical and the horizontal frequency of each product, the lowest first, without the mean."""
     down, across = np.indices((FREQUENCIES, FREQUENCIES)).reshape(2, -1)
     order = np.lexsort((down, down + across, np.maximum(down, across)))[1:]
     return down[order], across[order]
@@ -99,5 +99,5 @@ def _order() -> tuple[Ints, Ints]:
 
 @functools.cache
 def _spread() -> float:
-    """How much noise of one eighth of a grey level in each pixel changes a frequency, on average."""
+    """The average change of a frequency if every pixel has a noise of one eighth of a grey level."""
     return float((_waves()[0] ** 2).sum(axis=1).mean())

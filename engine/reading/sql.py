@@ -53,7 +53,7 @@ def run_query(con: DuckDBPyConnection, sql: str) -> pa.Table:
 
 
 def stream_query(con: DuckDBPyConnection, sql: str, rows: int = 10_000) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The schema, and the rows in batches that are computed as they are read: an answer may exceed the memory."""
+    """The schema, and the rows in batches. Each is computed when it is read: the result may be larger than memory."""
     with _as_config_error():
         reader = con.sql(_checked(con, sql)).to_arrow_reader(rows)
         schema = reader.schema

@@ -106,7 +106,7 @@ def _inputs() -> str:
     """One row for each listed input, with its outcome.
 
     The first listed input of an image has the outcome 'image', the others are duplicates. An input that its source no
-    longer gives is 'earlier', unless it is the only one of its image; its `state` tells why.
+    longer gives is 'earlier', unless it is the only one of its image; its `state` is the reason.
     """
     listing_order = "len(filename), filename, file_row_number"
     return f"""CREATE VIEW inputs AS

@@ -15,9 +15,9 @@ from engine.schema import RECORD
 def assemble(tables: Sequence[pa.Table]) -> pa.Table:
     """One record with the annotations of all tables, image by image, in the order of the tables.
 
-    Removes nothing: the caller chooses the nodes, and so avoids ids that occur twice. A region with a mask that was
-    merged into another gives that one its mask, unless it has one, or was made by a later refinement round than the
-    mask: then it has moved away from it.
+    Removes nothing: the caller must choose the nodes so that no id occurs twice. If a region with a mask was merged
+    into another region, that one gets the mask, unless it has one already. A region that a later refinement round made
+    does not get it either, because its box may have moved.
     """
     if not tables:
         raise EngineError("No records to assemble: a shard needs at least one.")

@@ -1,7 +1,7 @@
-"""How labels are compared: three degrees of folding, each a function.
+"""How labels are compared: one function for each of three degrees of folding.
 
-Consensus and the bounds by label fold case alone, as the data sets made with them did; measuring and merging fold
-accents too; the grounder, which looks for labels in sentences, also reads '_' and '-' as spaces.
+Consensus and the bounds by label fold case alone; changing that would change existing data sets. Measuring and merging
+also fold accents. The grounder, which looks for labels in sentences, also reads '_' and '-' as spaces.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 import unicodedata
 
 _ACCENTED = re.compile(r"([a-zA-Z\u0370-\u03ff])[\u0300-\u036f]+")
-# Unicode knows these as letters of their own; people without the key write them so.
+# Unicode does not decompose these letters. People without such a key on their keyboard type the plain ones.
 _PLAIN = str.maketrans({"ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "Đ": "D", "ı": "i", "æ": "ae", "Æ": "AE"})
 _PLAIN |= str.maketrans({"œ": "oe", "Œ": "OE", "ß": "ss"})
 

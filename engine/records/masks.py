@@ -149,8 +149,8 @@ def _checked_runs(rle: str, width: int, height: int) -> list[int]:
 def _runs(rle: str) -> list[int]:
     """Decodes COCO's compressed counts. Returns [-1] for an invalid code: no image has that sum.
 
-    A character has five bits of a number, the lowest first, and a sixth bit if more follow. From the third run on, the
-    number is the difference to the run two before.
+    A character has five bits of a number, the lowest first. Its sixth bit is set if more characters follow. From the
+    third run on, the number is the difference to the run two before.
     """
     runs: list[int] = []
     value = shift = 0

@@ -164,7 +164,7 @@ class Shard:
 
     @property
     def region_text_region(self) -> Ints:
-        """For each region text the row of its region, or of the one that was merged into."""
+        """For each region text the row of its region. If that was merged into another region, the other one's row."""
         texts = self.column("region_texts")
         return self._once(
             "region_text_region", lambda: self.root_of(self.find("regions", texts.image, texts.arrow("region_id")))

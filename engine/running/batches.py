@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from engine.running.worker import Worker
 
 SIGN_SECONDS = 0.2  # between two signs of life
-SICK_STREAK = 8  # failures in a row, or
-SICK_SHARE = 0.2  # share of failures in a unit, that make a worker suspect
+SICK_STREAK = 8  # a worker is suspect after so many failures in a row,
+SICK_SHARE = 0.2  # or with this share of failures in a unit
 
 
 class UnitRun:
@@ -189,7 +189,7 @@ class UnitRun:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Knows the errors of Python, torch and CUDA."""
+    """Recognises the errors of Python, torch and CUDA."""
     return (
         isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "out of memory" in str(error).lower()
     )

@@ -50,7 +50,7 @@ class Items(Protocol):
 
     def __len__(self) -> int: ...
     def name(self, position: int) -> str:
-        """What failures call the item: its image id, text key or URI."""
+        """The item in failures: its image id, text key or URI."""
         ...
 
     def batches(self, lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]:

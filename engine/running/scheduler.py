@@ -186,8 +186,8 @@ class Scheduler:
     def _end_silent_workers(self) -> None:
         """End workers that send no sign of life; within a batch, faulthandler ends them first.
 
-        If a worker of this run waits for resources, end the idle ones: another run on the same cluster may hold the
-        rest, and Ray's counts do not show a run that the cluster is full.
+        Also ends idle workers if a worker of this run waits for resources: another run on the same cluster may hold the
+        rest, and Ray's counts do not show that the cluster is full.
         """
         now = time.monotonic()
         if any(not slot.created and not slot.ready and now - slot.last_sign > CROWDED_S for slot in self.slots):

@@ -41,7 +41,7 @@ class ShardInputs:
         self._sizes = self._named_sizes() if node.over == "images" else []
         self._tables: dict[str, TableReader] = {}
         self._parses: dict[str, Mapping[str, Parse]] = {}
-        # A node that passes labels on is no detector: if it has no box for an object, that is no evidence.
+        # A node that only passes labels on is no detector: a missing box is no evidence that the object is absent.
         detectors = (name for name, kinds in node.inputs.items() if "boxes" in kinds)
         self._detectors = tuple(name for name in detectors if "labels" not in nodes[name].needs)
         for name in node.inputs:

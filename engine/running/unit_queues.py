@@ -94,7 +94,7 @@ class UnitQueues:
                 self._enqueue_or_finish(reader, shard)
 
     def _enqueue_or_finish(self, node: Node, shard: int) -> None:
-        """All nodes that this one reads are finished with the shard."""
+        """Called when all nodes that this one reads are finished with the shard."""
         if shard not in self._open[node.name] or ("pixels" in node.needs and shard in self.absent):
             return
         revisions = [int(self.plan.revisions[name][shard]) for name in node.inputs]

@@ -1,7 +1,7 @@
 """Runs units in one process: reads the inputs of a shard, calls the component, writes a file, commits it.
 
 An error of the component is a failure of one image. An error of the storage ends the run. If a component hangs,
-faulthandler ends the process, which needs no GIL, and the scheduler splits the unit.
+faulthandler ends the process (it does not need the GIL), and the scheduler splits the unit.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ class Worker:
             yield done
 
     def _run_shard(self, unit: Unit, started: float) -> Done:
-        """Run a shard component. It fails no single image."""
+        """Run a shard component. Its errors are never failures of single images."""
         inputs = ShardInputs(self.storage, self.nodes, self.node, unit)
         commits = Commits(self.storage, self.node.folder)
         try:

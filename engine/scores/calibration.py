@@ -25,7 +25,7 @@ from engine.storage.open_uri import read_uri
 _FITTED = re.compile(rf"(?:^|/){CALIBRATION}/([0-9a-f]{{8}})\.json$")
 Floats = npt.NDArray[np.float64]
 
-# The weight of the raw score in the result. Where a curve is flat it keeps scores apart, so that sorting by score gives
+# The weight of the raw score in the result. It keeps scores apart where a curve is flat, so that sorting by score gives
 # the detector's own order.
 _RAW_WEIGHT = 1e-9
 

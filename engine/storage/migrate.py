@@ -1,8 +1,8 @@
 """Reads files of earlier schema versions: columns that they lack are filled in.
 
-To add a column or a field of an annotation: add it to its schema in engine/schema.py and raise SCHEMA_VERSION. Older
-files then read as null where the field may be null, else as empty ('', 0, no elements); another value is a line of
-`_VALUES`. Columns are never renamed or removed: files are not rewritten.
+To add a column or a field of an annotation: add it to its schema in engine/schema.py and raise SCHEMA_VERSION. In older
+files it is then null, or empty ('', 0, no elements) if it must not be null. For another value, add a line to `_VALUES`.
+Columns are never renamed or removed: files are not rewritten.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """HTTP connections with a deadline for the whole request.
 
-It holds when a name does not resolve, when a host has many addresses, sends its headers or bytes slowly, or redirects.
+The deadline also holds if a name does not resolve, or if a host has many addresses, is slow, or redirects.
 A socket's own time-out limits only the wait for the next byte.
 """
 

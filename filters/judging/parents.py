@@ -19,7 +19,10 @@ DERIVED = ("texts", "region_texts", "phrases")  # columns whose rows may be made
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Row children[i] of the column `child` was made from row parents[i] of `parent`, which a round has renamed[i]."""
+    """Row children[i] of the column `child` was made from row parents[i] of the column `parent`.
+
+    renamed[i]: whether a refinement round gave that parent another name.
+    """
 
     child: str
     parent: str

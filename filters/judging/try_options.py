@@ -16,8 +16,8 @@ from filters.verdict import Rule
 
 
 def try_options(name: str, rule: Rule, options: Mapping[str, Any]) -> None:
-    """Apply the rule to a shard without images. ConfigError for example for an unknown granularity, a bound that is
-    not a number, a file that does not exist, a lower bound above the upper one.
+    """Apply the rule to a shard without images. ConfigError, for example, for an unknown granularity, a bound that
+    is not a number, a file that does not exist, or a lower bound above the upper one.
     """
     images = IMAGES.empty_table().append_column("same_distance", pa.array(np.zeros(0)))
     try:

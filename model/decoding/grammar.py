@@ -1,9 +1,9 @@
 """Constrained decoding: for each form of target, an automaton over words, locations and marks.
 
-Every answer that an automaton allows is parsed without a fault (model/pairs/parsing.py), and every answer it forbids
-would have one, or is not valid UTF-8. Each state knows its shortest way to the end in tokens, so an answer is closed
-before it reaches the token limit. The automata are compiled to one table, states x tokens: 34 MB for the released
-vocabulary.
+Every answer that an automaton allows is parsed without a fault (model/pairs/parsing.py). Every answer that it forbids
+has a fault, or is not valid UTF-8. The number of tokens from each state to the nearest end is stored, so that an answer
+is closed before it reaches the token limit. The automata are compiled to one table, states x tokens: 34 MB for the
+released vocabulary.
 """
 
 from __future__ import annotations

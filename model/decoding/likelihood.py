@@ -1,8 +1,8 @@
 """Scores of an answer: the probability of each token, and of each region and text that the tokens form.
 
 Probabilities are of the plain softmax over the whole vocabulary, even if decoding was constrained. So scores of free
-answers, constrained answers and given annotations are comparable. A location counts with all locations within a
-tolerance of it, because a box that is one bin off is as good as the same box.
+answers, constrained answers and given annotations are comparable. The probability of a location includes those of
+all locations near it (TOLERANCE), because a box that is one bin off is as good as the same box.
 """
 
 from __future__ import annotations

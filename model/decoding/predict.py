@@ -37,7 +37,7 @@ Location = Literal["argmax", "median"]
 class Prediction:
     """One answer. `ids`: its tokens including </s>; positions in `parsed` are positions in `ids`.
 
-    `cut`: the answer reached the token limit. Constrained ones are closed in time, but the model may have had more.
+    `cut`: the answer reached the token limit. A constrained answer is closed in time, but may lack regions or words.
     """
 
     ids: list[int]

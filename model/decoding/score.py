@@ -1,4 +1,4 @@
-"""How probable a Florence-2 finds given targets: answers of other models, or annotations of a data set.
+"""How probable given targets are as answers of a Florence-2: answers of other models, or annotations of a data set.
 
 The decoder reads the target itself (teacher forcing), so one pass scores every token, and with them every region and
 text. These scores are comparable with those that `predict` gives to the model's own answers.

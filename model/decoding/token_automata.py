@@ -84,7 +84,10 @@ def _read_label(written: str, character: str) -> str | None:
 
 
 def _read_text(written: str, character: str) -> str | None:
-    """The state after a character of a text: the beginning of an added token that it ends with; None if not allowed."""
+    """The state after a character of a text; None if the character is not allowed.
+
+    The state is the end of the text so far, if that is the beginning of an added token.
+    """
     tail = "<" if character == "<" else written + character
     if tail not in _beginnings():
         return ""

@@ -69,7 +69,7 @@ class Ranked:
     def average_precision(self, counts: Ints) -> Floats:
         """AP, resamples x IoU thresholds, as COCOeval.accumulate gives it for repeated images.
 
-        One difference: of an image drawn twice, equal scores keep their order, where COCOeval would interleave them.
+        One difference: if an image is drawn twice, equal scores keep their order here; COCOeval interleaves them.
         """
         step = max(1, _CHUNK // max(1, len(self.image)))
         return np.concatenate([self._of_some(counts[at : at + step]) for at in range(0, len(counts), step)])

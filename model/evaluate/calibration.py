@@ -80,8 +80,8 @@ def fit_isotonic(scores: Floats, correct: Bools) -> tuple[Floats, Floats]:
     One right box is added at the lowest score and one wrong box at the highest (Laplace's rule at the ends), so no y is
     exactly 0 or 1: three right boxes at the top give 3/4.
 
-    Fit one curve for each producer. A shared curve makes the best detectors worse than none does (measured). Ten images
-    with truth give most of the gain; with five, scores that were good already get worse.
+    Fit one curve for each producer. A shared curve makes the best detectors worse than no curve (measured). Ten images
+    with truth give most of the gain. With five images, scores that were already good get worse.
     """
     if not len(scores):
         raise EngineError(

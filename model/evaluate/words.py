@@ -1,8 +1,8 @@
 """OCR by words, ignoring case, accents, punctuation, and how words are joined to lines.
 
 `bag` compares words wherever they are in the image. `place` also requires the centre of the true box to lie in the box
-of the line that was read. Illegible words do not count as missed; a word whose part of its line is centred on one does
-not count as wrong.
+of the line that was read. Illegible words do not count as missed. A word that was read does not count as wrong if its
+centre lies in an illegible word.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From one image's record to its training pairs.
+"""Makes the training pairs of one image from its record.
 
 Each draft is put in order, cut to the token limit, parsed back to check it, and then becomes a pair.
 """

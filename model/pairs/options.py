@@ -10,15 +10,22 @@ from model.tasks import task_of
 
 
 class PairOptions(Section):
-    """What is asked of each released image and what is to be answered: Florence-2's prompts and targets."""
+    """The training pairs of a release: which tasks of Florence-2, and how their targets are written."""
 
-    tasks: list[str] = Field(default=[], description="such as <OD>; empty: all that a record supports")
-    order: Order = Field(
-        default="area", description="of regions: as released checkpoints write, or left to right for new models"
+    tasks: list[str] = Field(
+        default=[], description="such as <OD>; empty: every task that a record has annotations for"
     )
-    max_tokens: int = Field(default=1024, ge=8, description="longer targets lose their smallest regions; estimated")
-    max_points: int = Field(default=50, ge=4, description="corners of each part of an outline")
-    masks: bool = Field(default=False, description="outlines in open-vocabulary detection, where there are masks")
+    order: Order = Field(
+        default="area",
+        description="order of regions: largest first, as released checkpoints write them, or left to right (reading)",
+    )
+    max_tokens: int = Field(
+        default=1024, ge=8, description="longest target, by an estimate; longer ones lose their smallest regions"
+    )
+    max_points: int = Field(default=50, ge=4, description="most corners of each part of an outline")
+    masks: bool = Field(
+        default=False, description="whether open-vocabulary detection answers with outlines where there are masks"
+    )
 
     @field_validator("tasks")
     @classmethod

@@ -170,7 +170,7 @@ class DraftMaker:
                 yield name
 
     def _distinct(self, task: str, names: Iterable[Expression]) -> Iterator[Expression]:
-        """The first of those that differ only by article, case or number word and name the same regions."""
+        """Of names of the same regions that differ only by article, case or number word, the first."""
         seen: set[tuple[str, frozenset[str]]] = set()
         for name in names:
             key = (plain_expression(name.words), frozenset(region.id for region in name.regions))
@@ -209,7 +209,7 @@ _MAKERS: Mapping[tuple[Reads, Input], Callable[[DraftMaker, str], Iterator[PairD
 
 
 def plain_expression(words: str) -> str:
-    """An expression in lower case, without leading articles and number words. One that is only these stays whole.
+    """An expression in lower case, without leading articles and number words. If nothing else is in it, it stays whole.
 
     "The two cats", "both cats" and "cats" give "cats"; "a cat" gives "cat".
     """

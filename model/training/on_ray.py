@@ -1,7 +1,7 @@
 """Run a training job with several workers, under Ray Train.
 
-If a worker dies, Ray Train restarts all of them, and they continue from the newest checkpoint. An error that a restart
-cannot fix (ConfigError, RunFailed) is not raised in the worker, which would restart it, but passed on by the Board.
+If a worker dies, Ray Train restarts all of them, and they continue from the newest checkpoint. An error that
+is raised in a worker restarts it. So an error that a restart cannot fix (ConfigError, RunFailed) is sent to the Board.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import yaml
 from engine.reading.release_manifest import Manifest
 from pipelines.emit.writers.webdataset import MEMBER
 
-# Licences that the Hub knows by these names. Any other is "other", with its name beside.
+# The Hub's names of licences. Any other licence is written as "other", with its name in a second field.
 _HUB_LICENCES = ("apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "odc-by", "odbl", "pddl")
 
 

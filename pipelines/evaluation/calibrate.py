@@ -31,8 +31,8 @@ class DetectorFit:
 class CalibrationFit:
     """A fitted calibration; prints as a table and the recipe lines that use it.
 
-    path: of the file. truth: fitted to this. held_out: fused scores of images not fitted on; None with a single
-    detector or too few labels for a fusion.
+    path: of the file. truth: what it was fitted to. held_out: fused scores of images that were not used for the fit;
+    None with a single detector or too few labels for a fusion.
     """
 
     path: str
@@ -87,8 +87,8 @@ class CalibrationFit:
 def calibrate(dataset: Dataset, truth: Truths | None = None) -> CalibrationFit:
     """Fits a curve for each detector and, with several, a fusion, and stores both in one file under `calibration/`.
 
-    truth: default the labels of the audit-fit images. The file is named by its content and never changes, so a recipe
-    that names it stays reproducible. ConfigError if there are no true boxes or no detector.
+    truth: by default the labels of the audit-fit images. The file is named by its content and never changes, so a
+    recipe that names it stays reproducible. ConfigError if there are no true boxes or no detector.
     """
     require("Fitting a calibration", ["sklearn"])
     truth = audit_truth(dataset, "audit-fit") if truth is None else truth

@@ -51,7 +51,7 @@ class _Measure(Protocol):
 def evaluate(dataset: Dataset, truth: Truths | None = None) -> Evaluation:
     """Measures each node's own answers, then what the rules kept. Objects in unannotated images count as missed.
 
-    truth: default the labels of the audit-test images.
+    truth: by default the labels of the audit-test images.
     """
     truth = audit_truth(dataset, "audit-test") if truth is None else truth
     if any(truth.captions.values()):

@@ -1,4 +1,4 @@
-"""Fits a logistic regression that makes one score of several detectors' scores, to boxes that people drew.
+"""Fits a logistic regression to boxes that people drew. It combines the scores of several detectors into one.
 
 Its scale and its floor are fitted to out-of-fold predictions: each from a regression that did not see the image.
 """
@@ -48,7 +48,7 @@ def fit_curves(truth: Mapping[str, TruthImage], found: Found) -> Calibration:
 
 
 def fit_fusion(truth: Mapping[str, TruthImage], found: Found) -> tuple[Calibration, HeldOut | None]:
-    """Fits curves, and a fusion if there are two detectors and enough labels; with the fusion's out-of-fold scores."""
+    """The calibration, with a fusion if there are two detectors and enough labels; the fusion's out-of-fold scores."""
     curves = fit_curves(truth, found)
     producers = curves.producers
     if len(producers) < 2:

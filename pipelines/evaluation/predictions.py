@@ -107,7 +107,7 @@ class LabelPhrase(NamedTuple):
 
 
 def phrases_of_labels(truth: TruthImage, row: Row) -> Iterator[LabelPhrase]:
-    """The phrases that name a label of the truth, by the names and synonyms that the label grounder knows."""
+    """The phrases that name a label of the truth, by the names and synonyms of the label grounder."""
     objects: dict[str, list[Region]] = defaultdict(list)
     for thing in truth.objects:
         if not thing.crowd:

@@ -24,7 +24,7 @@ Parts = tuple[str, ...]
 class Matched:
     """images: {index of the name: its image}. The other fields hold the indices of names without an image, by reason.
 
-    base_name_only: with the path that has this base name.
+    base_name_only: {index of a name: the path that agrees with its base name, but not with its folders}.
     """
 
     images: dict[int, Image] = field(default_factory=dict)

@@ -37,7 +37,7 @@ class ComponentChecks:
     """str() has one line for each component. A missing package is a failure only of a component chosen by name."""
 
     checks: list[ComponentCheck]
-    chosen: bool  # one component was asked for by name
+    chosen: bool  # one component was chosen by name
 
     @property
     def ok(self) -> bool:

@@ -143,7 +143,7 @@ def _doc(component: Any) -> str:
 
 
 def _first_sentence(component: Any) -> str:
-    """From the docstring of the module if it holds no other specialist, else from the component's own."""
+    """The first sentence of its module's docstring if that holds no other specialist, else of its own docstring."""
     alone = sum(target.partition(":")[0] == component.__module__ for target in SPECIALISTS.values()) == 1
     text = inspect.getmodule(component).__doc__ if alone else ""
     paragraph = " ".join(inspect.cleandoc(text or _doc(component)).split("\n\n")[0].split())

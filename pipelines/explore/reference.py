@@ -35,7 +35,7 @@ _SOURCES = """## Sources
 What `ingest.sources` may list: a kind with the first of its options behind it, or all of them by name, such as
 `coco: {instances: i.json, images: photos, frame: upright}`. The guide's first page has an example of each."""
 _SOURCE_OPTIONS = {
-    "path": "a folder, file or glob, here or at any URL that fsspec knows",
+    "path": "a folder, file or glob, here or at any URL that fsspec supports",
     "url": "a world:// URL",
     "licence": "the licence of images without their own",
     "include": "globs over the path below the folder; only files that match are listed",

@@ -177,7 +177,7 @@ def _area(image: OneImage, item: Row) -> str:
 
 
 def _because(image: OneImage, name: str) -> Iterator[str]:
-    """For a verdict that follows from another one: that other one."""
+    """The verdicts from which this annotation's verdict follows, if there are any."""
     item, rule = image.annotation(name).item, _rule(image, name)
     if rule == "image_dropped":
         yield f"  because      the image is {_fate(image.verdict, judged=True)}"

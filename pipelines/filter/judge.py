@@ -62,7 +62,7 @@ def rules_of(recipe: Recipe) -> list[NamedRule]:
 
 
 def _checked(name: str, rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of their declared types; where a quantile stands, the number it will be."""
+    """The options, converted to their types and checked. In place of each quantile a number is checked."""
     shares = quantile_paths(given)
     checked = check_options(f"filter {name}", rule, filled(given, dict.fromkeys(shares, 1)))  # 1 is in every range
     for option in ("by_producer", "by_label"):  # may hold several of the rule's own bounds for one producer or label
@@ -74,7 +74,7 @@ def _checked(name: str, rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def named_rules(given: Sequence[tuple[str, Mapping[str, Any]]]) -> list[NamedRule]:
-    """Rules from names and checked options, as a worker is given them."""
+    """The rules with these names and checked options, which are the arguments of a worker's component."""
     return [(name, resolve("filter", name, CATALOG)[1], options) for name, options in given]
 
 
@@ -103,7 +103,7 @@ def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "", decide
 
 
 def changed_rules(rules: Sequence[NamedRule]) -> tuple[list[Any], list[Any]]:
-    """What enters keys: the names of the rules with the options that differ from their defaults, and their versions."""
+    """What is hashed into keys: the rules with the options that differ from their defaults, and their versions."""
     changed = [
         [name, options_in_key({key: value for key, value in given.items() if value != defaults_of(rule).get(key)})]
         for name, rule, given in rules
@@ -122,7 +122,7 @@ def _names_regions(node: Node) -> bool:
 
 
 def options_in_key(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options as they enter keys: a calibration by the digest of its content, not by its path."""
+    """The options as they are hashed into keys. The path of a calibration is replaced by the digest of its content."""
     given = options.get("calibration")
     return {**options, "calibration": Calibration.read(given).digest} if given else dict(options)
 

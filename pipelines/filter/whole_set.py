@@ -1,4 +1,4 @@
-"""What some rules need to know about the whole data set: near-duplicate images, and the values of quantiles.
+"""Facts about the whole data set that some rules need: near-duplicate images, and the values of quantiles.
 
 Two steps. The node `survey` collects hashes and compared values from each shard; it is committed and resumed like any
 other node. Then `combine` makes one small table of all shards, under `surveyed/`, in a folder named by the commits it

@@ -55,7 +55,7 @@ def upright(columns: LabelColumns, frame: str, size: Size, header: Header) -> Up
         if region["rle"] and not rle:
             answer.left_out.append(MASK_OF_ANOTHER_SIZE)
         region["rle"] = rle
-    if size == (0, 0):  # the source did not know the size of the image
+    if size == (0, 0):  # the source did not give the size of the image
         _clip(answer, header)
     return answer
 

@@ -146,7 +146,7 @@ class Propose:
     def _score_kept(
         self, model: Florence, encoded: EncodedImages, rows: Sequence[Row], kept: KeptShard
     ) -> Iterator[Evidence]:
-        """How probable the student finds the kept regions. Leaves out what does not fit into a target."""
+        """The student's probability of each kept region. Leaves out regions that do not fit into a target."""
         from model.decoding.score import score
         from model.network.encoding import make_question
 

@@ -49,5 +49,5 @@ def rewrite_nodes(recipe: Recipe, nodes: Sequence[Node], merge: str, number: int
 
 
 def _own(kinds: Sequence[str]) -> tuple[str, ...]:
-    """The resources still read from the node itself; the merge of a round gives the others again."""
+    """The resources that are still read from the node itself. The others are now read from the merge of the round."""
     return tuple(kind for kind in kinds if kind not in REPLACES)

@@ -3,7 +3,7 @@
 A round is pairs -> one student per fold -> propose -> merge -> judge -> gate. Every step is committed, and so is the
 decision (round_record.py), so the same command resumes. A refused round changes nothing, and its reasons stay on
 record. current.json names the rounds that are part of the data set; lowering refine.rounds undoes the latest ones.
-Changed rules judge what the rounds made; students train again only with --stage refine.
+If the rules change, they judge the results of the rounds; students are trained again only with --stage refine.
 """
 
 from __future__ import annotations

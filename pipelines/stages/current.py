@@ -1,7 +1,7 @@
 """current.json: the nodes that make up a data set now, and the recipe they come from.
 
-It is written when a stage succeeds. If two recipes work on one data set, commands that read it answer for the recipe
-whose run succeeded last; `made_by_another` detects that this is not the recipe the user named.
+It is written when a stage succeeds. If two recipes work on one data set, commands that read it show the result of the
+recipe whose run succeeded last. `made_by_another` detects that this is not the recipe that the user named.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class TrainingResult:
 def train(
     recipe: Recipe, *, runner: str = "ray", address: str | None = None, on_progress: OnProgress | None = None
 ) -> TrainingResult:
-    """Train the model of the recipe's section `train`, or find it trained. EngineError says what stopped it.
+    """Train the model of the recipe's section `train`, or find it trained. EngineError if it fails.
 
     `runner`: "ray", or "local" for this process; `address`: of a Ray cluster, None for a private one here.
     """

@@ -14,7 +14,7 @@ from engine.schema import Region
 SIDE = 0.4  # a box is on the left (or at the top) if its centre is before SIDE and its end before 1 - SIDE
 FILLS = 0.95  # a box that covers this share of both width and height has no location
 TOUCH = 0.1  # boxes are side by side even if they overlap by this share of the smaller one
-BESIDE, STACKED = 0.4, 0.6  # share of the other direction that they must have in common
+BESIDE, STACKED = 0.4, 0.6  # least overlap in height (of boxes side by side), in width (of one above the other)
 PLACES = {
     (-1, -1): "at the top left",
     (-1, 1): "at the top right",

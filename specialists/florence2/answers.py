@@ -1,4 +1,4 @@
-"""From the predictions of a Florence-2 to the annotations of one image. Nothing is repaired.
+"""Turns the predictions of a Florence-2 into the annotations of one image. Nothing is repaired.
 
 What cannot become an annotation is counted by task and reason, in the image score `malformed`. A box that is a single
 location wide or high gets the size of that location, which is a pixel in a photo of 1,000 pixels.
@@ -119,7 +119,7 @@ class AnswerBuilder:
             self._add_region_text(region.id, parsed.label, task.granularity, scores.label_mean)
 
     def _add_mask(self, task: Task, found: Sequence[Scored], of: Region) -> None:
-        """One mask of all outlines in the answer, as the mask of the region that was asked about."""
+        """One mask of all outlines in the answer, as the mask of the region in the question."""
         outlines = ParsedRegion("", None, polygons=[part for parsed, _ in found for part in parsed.polygons])
         rle, _ = self._rle(outlines)
         if not rle:
@@ -149,7 +149,7 @@ class AnswerBuilder:
             self.answer.phrases.append(phrase)
 
     def _region_of_phrase(self, parsed: ParsedRegion, scores: RegionScore, existing: Sequence[Region]) -> Region:
-        """The existing region that the box overlaps most, from SAME_REGION on; else a new region without a label."""
+        """The existing region that the box overlaps most, by SAME_REGION or more; else a new region without a label."""
         region = self._region(_box(parsed), "", scores.location)
         own = box_of(region)
         best = max(existing, key=lambda other: iou(own, box_of(other)), default=None)

@@ -31,7 +31,7 @@ _FILES = (
 
 
 class Florence2:
-    """Runs the tasks of a Florence-2 model. What it needs and gives depends on them; listed are all that are possible.
+    """Runs the tasks of a Florence-2 model. They decide what it needs and gives; the class lists all possibilities.
 
     Captions become texts. <OD>, <OPEN_VOCABULARY_DETECTION>, <REGION_PROPOSAL>, <REFERRING_EXPRESSION_SEGMENTATION>
     (with a mask) and <DENSE_REGION_CAPTION> (with a brief text) become boxes for `consensus`. <OCR_WITH_REGION> becomes

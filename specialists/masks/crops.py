@@ -25,8 +25,10 @@ _CORE = 0.1  # squared distance from the centre of the box, in half sides
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which regions of an image get a mask: objects that have none, have a score of `min_score` or more and no side
-    below `min_side` pixels, and cover at most `max_area` of the image; of these the best `max_regions`.
+    """Which regions of an image get a mask: the best `max_regions` of those that fit.
+
+    A region fits if it is an object without a mask, its score is at least `min_score`, each side has at least
+    `min_side` pixels, and it covers at most `max_area` of the image.
     """
 
     max_regions: int

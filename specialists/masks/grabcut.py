@@ -16,10 +16,12 @@ from specialists.pixels import Pixels
 
 
 class Grabcut:
-    """A mask has the label of its region. Its score is the region's score (1 for a human region) times the IoU that
-    masks covering as much of their box reached on human boxes of COCO.
+    """A mask has the label of its region. Its score is the region's score (1 for a human region) times its expected
+    IoU.
 
-    Options. max_regions: masks an image, best regions first, human ones before all. min_score, min_side, max_area:
+    The expected IoU is the mean on human boxes of COCO, for masks that cover the same share of their box.
+
+    Options. max_regions: masks per image, human regions first, then the best. min_score, min_side, max_area:
     regions with a lower score, with a side of fewer pixels, or that cover more of the image get no mask. side: the
     crop's longer side is reduced to so many pixels. margin: how much around the box the crop shows, in sides of the
     box. iterations: of GrabCut. min_quality: masks with a lower expected IoU are left out.

@@ -47,11 +47,13 @@ _THRESHOLD = 0.35
 
 
 class SalientMasks:
-    """A mask has the label of its region. Its score is the region's score (1 for a human region) times the IoU
-    expected of the mask, which is higher where the network and GrabCut agree.
+    """A mask has the label of its region. Its score is the region's score (1 for a human region) times its expected
+    IoU.
 
-    Options. path: the ONNX file; '': the packaged one. max_regions: masks an image, best regions first, human ones
-    before all. min_score, min_side, max_area: regions with a lower score, with a side of fewer pixels, or that cover
+    The expected IoU is higher where the network and GrabCut agree.
+
+    Options. path: the ONNX file; '': the packaged one. max_regions: masks per image, human regions first, then the
+    best. min_score, min_side, max_area: regions with a lower score, with a side of fewer pixels, or that cover
     more of the image get no mask. side: for GrabCut the crop's longer side is reduced to so many pixels. margin: how
     much around the box the crop shows, in sides of the box. iterations: of GrabCut. min_quality: masks with a lower
     expected IoU are left out.

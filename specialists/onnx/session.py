@@ -8,7 +8,7 @@ from engine.errors import StartError
 
 
 def open_session(model: str | bytes, name: str) -> Any:
-    """An onnxruntime session for the path or the content of an ONNX file; `name` is what error messages call it.
+    """An onnxruntime session for the path or the content of an ONNX file; `name`: for error messages.
 
     Uses one thread: several workers run side by side on one machine. StartError if onnxruntime rejects the file.
     """

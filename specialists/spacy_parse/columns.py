@@ -84,14 +84,14 @@ class Columns:
         return list(map(Complexity, paper.tolist(), mean.tolist(), top.tolist()))
 
     def first_conjuncts(self, conjunct: Bools) -> Ints:
-        """For each word the first member of the enumeration that its head is part of; the head itself if of none."""
+        """For each word the first member of the enumeration that contains its head; the head if there is none."""
         first = self.head.copy()
         while (back := conjunct[first] & (self.head[first] < first)).any():
             first[back] = self.head[first[back]]
         return first
 
     def left_edges(self) -> Ints:
-        """The leftmost word under each word. Each step doubles the distance, so a chain of 1,000 heads takes ten."""
+        """The leftmost word under each word. A chain of 1,000 heads takes ten steps: each doubles the distance."""
         edges, reach = self.position.copy(), self.head
         while True:
             np.minimum.at(edges, reach, edges.copy())

@@ -23,7 +23,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SETTINGS = (".json", ".txt", ".model", ".jinja")  # files beside the weights that affect the answers
 _NOT_READ = ("training.json", "made.json", "model.safetensors.index.json")
-_SECONDS = 10.0  # the longest wait for the hub, which is asked only for the commit
+_SECONDS = 10.0  # the longest wait for the hub's answer to a request for the commit
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,10 @@ class Checkpoint:
 
     @cached_property
     def resolved(self) -> Mapping[str, str]:
-        """{"revision": commit} for a hub id, {} for a folder. The hub is asked; without it the cached commit is taken.
+        """{"revision": commit} for a hub id, {} for a folder.
 
-        ConfigError if neither knows the revision.
+        The commit comes from the hub, or from the local cache if the hub does not answer. ConfigError if neither has
+        the revision.
         """
         if self.is_folder or self.weights:
             return {}
@@ -126,7 +127,7 @@ class Checkpoint:
 
 
 def device_of(gpus: float) -> str:
-    """The device of a worker: Ray shows it only the GPUs that it granted. StartError if there is none."""
+    """The device of a worker. Ray makes only the granted GPUs visible. StartError if there is none."""
     import torch
 
     if not gpus:

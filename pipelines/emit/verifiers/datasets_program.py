@@ -1,6 +1,6 @@
 """Reads a release with `datasets` and counts what it finds. `ask` runs this file as a program in another process.
 
-On import `datasets` decides where its cache is and whether it may use the network, hence the process. The program
+`datasets` decides on import where its cache is and whether it may use the network: so it needs a process. The program
 imports nothing of the engine, so that it reads what any other user of `datasets` would read.
 """
 

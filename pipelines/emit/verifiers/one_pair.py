@@ -50,7 +50,10 @@ def _answer_fault(question: _Question) -> str:
 
 
 def _difference(found: Counter[RegionAnswer], expected: Counter[RegionAnswer], *, truncated: bool) -> str:
-    """A truncated target may lack regions, or the last parts of its only outline."""
+    """The difference as the end of a sentence, or ''.
+
+    A truncated target may lack regions, or the last parts of its only outline.
+    """
     for label, shape in found - expected:
         cut = truncated and any(other == label and whole.startswith(f"{shape}<sep>") for other, whole in expected)
         if not cut:

@@ -1,4 +1,4 @@
-"""A folder as a source: every file below it, on any file system that fsspec knows.
+"""A folder as a source: every file below it, on any file system that fsspec supports.
 
 A subfolder that cannot be listed and a name that is not UTF-8 become inputs with a reason; the others are listed.
 """

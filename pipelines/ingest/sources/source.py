@@ -24,7 +24,7 @@ class Entry:
     height: int = 0
     offset: int = 0  # inside a container, such as a tar
     length: int = -1  # -1: the whole file
-    reason: str = ""  # why this is no image, as a short fixed word, if the source already knows that
+    reason: str = ""  # why this is no image, as a short fixed word, if that is clear without reading it
     error: str = ""  # the same as a sentence
 
 
