@@ -59,10 +59,13 @@ class Specialist(Protocol):
     `key_name`: the "module:Name" that is hashed into the node's key, for a class that was moved without changing its
     answers. Not inherited.
     `score_names`: names of the image scores it gives; if missing, rules on any name are accepted.
+    `code_licence`, `weights_licence`: names such as "apache-2.0", "" without weights; if missing, "unknown"
+    (engine/licences.py). An instance may have its own.
 
     Optional instance attributes, which never change answers and so are not part of the key: `batch_size` (16),
     `timeout_s` (seconds for one batch, 120), `cpus` (1.0), `gpus` (0.0), `memory` (bytes, 0), `max_workers` (0: no
-    limit). `weights`: files whose sha256 is part of the key.
+    limit). `weights`: files whose sha256 is part of the key. `resolved`: {option: value} that the driver finds, such as
+    the commit of a hub id: the workers get these values, and they are part of the key.
     """
 
     needs: ClassVar[tuple[str, ...]]

@@ -1,8 +1,8 @@
 """The key of a node: a hash of everything that affects its answers. If the key changes, the answers are stale.
 
 Hashed: the component's name and version, the options that differ from their defaults, the digests of its weights, and
-the keys of the nodes it reads. Not hashed: batch size, resources, time-outs, the path of the weights, and package
-versions (the run record has those).
+the keys of the nodes it reads. Not hashed: batch size, resources, time-outs, whether a network is compiled, the path of
+the weights, licences, and package versions (the run record has those).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from engine.storage.files import sha256_file
 from engine.storage.open_uri import read_uri
 
 RUN_OPTIONS = frozenset({"batch_size", "timeout_s", "cpus", "gpus", "memory", "max_workers"})
+_NOT_HASHED = RUN_OPTIONS | {"compile", "weights", "sha256"}  # the last two: the content of the weights is hashed
 
 
 def node_key(
@@ -33,10 +34,7 @@ def node_key(
     changed = {
         name: value
         for name, value in options.items()
-        if name not in RUN_OPTIONS
-        and name not in ("weights", "sha256")
-        and value != defaults.get(name)
-        and not _is_path_of(value, weights)
+        if name not in _NOT_HASHED and value != defaults.get(name) and not _is_path_of(value, weights)
     }
     pinned = str(options.get("sha256") or "")  # of the first file; further ones (label lists) are hashed
     digests = [weights_digest(path, "" if number else pinned) for number, path in enumerate(weights)]

@@ -64,6 +64,10 @@ class Emit(Section):
         default="", pattern=r"^(\w[\w.-]*)?$", description="folder under releases/; empty: a name made from the content"
     )
     licence: str = Field(default="", description="licence of the release, for its card")
+    licences: list[str] = Field(
+        default=[],
+        description="allowed licences of the code and weights that make annotations, as [apache-2.0, mit]; empty: any",
+    )
     allow_empty: bool = Field(default=False, description="whether to make a release even if no image is kept")
     pairs: PairOptions = PairOptions()
 

@@ -45,6 +45,8 @@ class Consensus:
     replaces: ClassVar[tuple[str, ...]] = ("boxes",)  # its answer repeats every candidate, with `merged_into`
     version: ClassVar[int] = 2
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = ""
 
     def __init__(
         self,

@@ -20,6 +20,8 @@ class Human:
     gives: ClassVar[tuple[str, ...]] = ("boxes", "texts")
     version: ClassVar[int] = 2
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = ""
 
     def __init__(self) -> None:
         self.batch_size = 256

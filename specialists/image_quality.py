@@ -39,6 +39,8 @@ class ImageQuality:
     score_names: ClassVar[tuple[str, ...]] = ("sharpness", "brightness", "contrast", "entropy", "clipped", "phash")
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = ""
 
     def __init__(self, *, batch_size: int = 16) -> None:
         self.batch_size = batch_size

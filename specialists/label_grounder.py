@@ -71,6 +71,8 @@ class LabelGrounder:
     gives: ClassVar[tuple[str, ...]] = ("phrases",)
     version: ClassVar[int] = 3
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = ""
 
     def __init__(self, *, synonyms: bool = True) -> None:
         self.synonyms = synonyms

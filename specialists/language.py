@@ -41,6 +41,8 @@ class Language:
     extra: ClassVar[str] = "language"
     version: ClassVar[int] = 2
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "bsd-3-clause"
+    weights_licence: ClassVar[str] = "bsd-3-clause"  # of py3langid, whose package holds the model
 
     def __init__(
         self,

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from engine.errors import ConfigError
 from engine.extras import folder_of
+from engine.licences import UNKNOWN
 from engine.schema import Answer, ImageScore, Sample
 from specialists.onnx.session import open_session
 from specialists.pixels import Pixels, pixels_of
@@ -42,9 +43,13 @@ class Nsfw:
     extra: ClassVar[str] = "safety"
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: str = "bsd-2-clause"  # by the package's NOTICE; its code (MIT) is not run
 
     def __init__(self, *, path: str = "", batch_size: int = 16) -> None:
         self.path = path
+        if path:
+            self.weights_licence = UNKNOWN
         self.batch_size = batch_size
 
     @cached_property

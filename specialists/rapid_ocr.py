@@ -42,6 +42,8 @@ class RapidOcr:
     extra: ClassVar[str] = "ocr"
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = "apache-2.0"  # PP-OCR, by the package's MODEL_LICENSES.md
 
     def __init__(
         self, *, min_score: Share = 0.5, max_side: Number = 1600, upside_down: bool = True, batch_size: int = 8

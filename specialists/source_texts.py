@@ -21,6 +21,8 @@ class SourceTexts:
     gives: ClassVar[tuple[str, ...]] = ("texts",)
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = ""
 
     def __init__(self, *, granularity: str = "brief") -> None:
         if granularity not in GRANULARITIES:

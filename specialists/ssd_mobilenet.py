@@ -16,6 +16,7 @@ import numpy as np
 from engine.config.ranges import Share
 from engine.errors import ConfigError, StartError
 from engine.extras import folder_of
+from engine.licences import UNKNOWN
 from engine.schema import Answer, Region, Sample
 from specialists.onnx.coco_labels import COCO_90
 from specialists.pixels import pixels_of
@@ -36,9 +37,13 @@ class SsdMobilenet:
     gives: ClassVar[tuple[str, ...]] = ("boxes",)
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: str = "apache-2.0"  # as TensorFlow publishes them; the package states none
 
     def __init__(self, *, min_score: Share = 0.05, path: str = "", batch_size: int = 16) -> None:
         self.min_score, self.path = min_score, path
+        if path:
+            self.weights_licence = UNKNOWN
         self.batch_size = batch_size
 
     @cached_property

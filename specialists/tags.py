@@ -18,6 +18,7 @@ import numpy.typing as npt
 from engine.config.ranges import Share
 from engine.errors import ConfigError, StartError
 from engine.extras import folder_of
+from engine.licences import UNKNOWN
 from engine.schema import Answer, Sample, Tag
 from specialists.pixels import Pixels, pixels_of
 
@@ -40,11 +41,15 @@ class Tags:
     extra: ClassVar[str] = "tags"
     version: ClassVar[int] = 1
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: str = "apache-2.0"  # as TensorFlow publishes them; the package states none
 
     def __init__(self, *, max_tags: int = 5, min_score: Share = 0.1, path: str = "", batch_size: int = 16) -> None:
         if max_tags < 1:
             raise ConfigError(f"tags has max_tags={max_tags}: give at least 1.")
         self.max_tags, self.min_score, self.path = max_tags, min_score, path
+        if path:
+            self.weights_licence = UNKNOWN
         self.batch_size = batch_size
 
     @cached_property

@@ -57,6 +57,7 @@ class CurrentNode:
     gives: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
+    resolved: Mapping[str, str] = field(default_factory=dict)  # what was found for its options: the commit of a hub id
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> CurrentNode:

@@ -41,6 +41,9 @@ class ReleaseNode(TypedDict):
     version: int
     key: str
     deterministic: bool
+    code_licence: str
+    weights_licence: str  # '' without weights
+    resolved: NotRequired[Mapping[str, str]]  # what was found for its options: the commit of a hub id
 
 
 class Column(TypedDict):

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.keys import stable_hash
 from engine.layout import IMAGES
+from engine.licences import NO_WEIGHTS
 from engine.running.graph import Node, Resources
 
 
@@ -27,8 +28,9 @@ def engine_node(
     gives: tuple[str, ...] = (),
     replaces: tuple[str, ...] = (),
     resources: Resources | None = None,
+    weights_licence: str = NO_WEIGHTS,
 ) -> Node:
-    """`target`: "module:Name". `component`: its name in reports, if it is not `name`.
+    """`target`: "module:Name". `component`: its name in reports, if it is not `name`. The code is the engine's own.
 
     `key_parts`: everything that affects the answers, as plain values; their hash is the node's key. A version counts
     only if it is among them.
@@ -47,4 +49,5 @@ def engine_node(
         resources=resources or Resources(),
         component=component or name,
         version=version,
+        weights_licence=weights_licence,
     )

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.component import RESOURCES
-from engine.config.catalog import check_options, defaults_of, resolve
-from engine.config.own_code import error_with_line
-from engine.errors import ConfigError, EngineError, unknown
-from engine.extras import require
+from engine.config.catalog import defaults_of
+from engine.errors import ConfigError
 from engine.keys import RUN_OPTIONS, node_key
-from engine.layout import IMAGES, JUDGE_REGIONS, RESERVED
+from engine.layout import IMAGES, JUDGE_REGIONS
+from engine.licences import ENGINE, NO_WEIGHTS
+from engine.running.draft import Draft, make_draft
 
 KEPT_REGIONS = "kept_regions"
 
@@ -55,6 +55,9 @@ class Node:
     score_names: tuple[str, ...] | None = None  # names of the image scores it gives; None: not declared
     stands_for: str = ""  # the node whose answers it replaces in the record
     place: str = ""  # parent folder of its answers; '': its name
+    code_licence: str = ENGINE
+    weights_licence: str = NO_WEIGHTS
+    resolved: Mapping[str, str] = field(default_factory=dict)  # options that were not given but found: a commit
 
     @property
     def folder(self) -> str:
@@ -70,21 +73,6 @@ class Node:
         return bool({"labels", "scene"} & set(self.needs))
 
 
-@dataclass(slots=True)
-class _Draft:
-    name: str
-    use: str
-    target: str
-    component: Any
-    options: dict[str, Any]
-    instance: Any
-    needs: tuple[str, ...]
-    uses: tuple[str, ...]
-    gives: tuple[str, ...]
-    only: str = ""  # a parse node reads only the texts of this node
-    inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-
 def build(
     annotate: Mapping[str, Mapping[str, Any]],
     catalog: Mapping[str, str],
@@ -96,7 +84,7 @@ def build(
     `judge_regions` makes the node that judges the regions of the nodes it gets. It is called only if a node needs
     kept_regions. If it is None, kept_regions are all regions.
     """
-    drafts = [_draft(name, dict(options), catalog) for name, options in annotate.items()]
+    drafts = [make_draft(name, dict(options), catalog) for name, options in annotate.items()]
     drafts = _expand_each(drafts)
     for draft in drafts:
         draft.inputs = _inputs_of(draft, drafts)
@@ -112,11 +100,11 @@ def build(
     return list(nodes.values())
 
 
-def _needs_kept(draft: _Draft) -> bool:
+def _needs_kept(draft: Draft) -> bool:
     return KEPT_REGIONS in draft.needs
 
 
-def _reading_kept(ordered: Sequence[_Draft]) -> set[str]:
+def _reading_kept(ordered: Sequence[Draft]) -> set[str]:
     """The nodes that need kept_regions, and all nodes that read from them."""
     found = set[str]()
     for draft in ordered:
@@ -125,40 +113,9 @@ def _reading_kept(ordered: Sequence[_Draft]) -> set[str]:
     return found
 
 
-def _draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> _Draft:
-    if not name.replace("_", "").replace("-", "").isalnum() or name in RESERVED:
-        raise ConfigError(
-            f"'{name}' cannot name a node: use letters, digits, '-' and '_', and no name of a folder of the data set."
-        )
-    if "use" not in options:
-        raise ConfigError(f"annotate.{name} lacks 'use': name the component it runs, for example 'use: {name}'.")
-    use = str(options.pop("use"))
-    target, component = resolve("component", use, catalog)
-    for promise in ("needs", "gives", "version", "deterministic"):
-        if not hasattr(component, promise):
-            raise ConfigError(f"'{use}' is not a specialist: it does not declare '{promise}' (see CONTRIBUTING.md).")
-    checked = check_options(f"annotate.{name} ({use})", component, options)
-    instance = _make(name, use, component, checked)  # `needs` and `gives` may depend on the options
-    require(f"annotate.{name} ({use})", getattr(instance, "packages", ()), extra=getattr(instance, "extra", ""))
-    needs, uses, gives = tuple(instance.needs), tuple(getattr(instance, "uses", ())), tuple(instance.gives)
-    for kind in (*needs, *uses, *gives):
-        if kind not in RESOURCES:
-            raise unknown(f"resource declared by '{use}'", kind, RESOURCES)
-    return _Draft(name, use, target, component, checked, instance, needs, uses, gives)
-
-
-def _make(name: str, use: str, component: Any, options: Mapping[str, Any]) -> Any:
-    try:
-        return component(**options)
-    except (EngineError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # foreign code may raise anything, or call sys.exit
-        raise ConfigError(f"annotate.{name} ({use}) cannot be created: {error_with_line(error)}.") from error
-
-
-def _expand_each(drafts: list[_Draft]) -> list[_Draft]:
+def _expand_each(drafts: list[Draft]) -> list[Draft]:
     """Replace a component that declares `each` by one node for each node that gives that resource."""
-    answer: list[_Draft] = []
+    answer: list[Draft] = []
     for draft in drafts:
         kind = getattr(draft.component, "each", "")
         givers = [other.name for other in drafts if kind and kind in other.gives]
@@ -166,13 +123,12 @@ def _expand_each(drafts: list[_Draft]) -> list[_Draft]:
             answer.append(draft)
             continue
         for giver in givers:
-            copy = _Draft(**{name: getattr(draft, name) for name in draft.__slots__})
-            copy.name, copy.only, copy.inputs = f"{draft.name}-{giver}", giver, {}
+            copy = replace(draft, name=f"{draft.name}-{giver}", only=giver, inputs={})
             answer.append(copy)
     return answer
 
 
-def _inputs_of(draft: _Draft, drafts: Sequence[_Draft]) -> dict[str, tuple[str, ...]]:
+def _inputs_of(draft: Draft, drafts: Sequence[Draft]) -> dict[str, tuple[str, ...]]:
     found: dict[str, list[str]] = {}
     needed = ["regions" if kind == KEPT_REGIONS else kind for kind in draft.needs]
     for kind in (*needed, *draft.uses):
@@ -191,18 +147,18 @@ def _inputs_of(draft: _Draft, drafts: Sequence[_Draft]) -> dict[str, tuple[str, 
     return {name: tuple(kinds) for name, kinds in found.items()}
 
 
-def _unmet(draft: _Draft, kind: str) -> str:
+def _unmet(draft: Draft, kind: str) -> str:
     hint = {
         "regions": "add a node that gives them, such as 'objects: {use: consensus}'",
         "boxes": "add a detector, such as 'ssd: {use: ssd_mobilenet}', or 'human: {use: human}'",
         "texts": "add a node that gives them, such as 'captions: {use: composer}'",
         "parse": "add 'parse: {use: spacy_parse}'",
     }.get(kind, "add a node that gives them")
-    return f"annotate.{draft.name} ({draft.use}) needs {kind}, which no node gives: {hint}."
+    return f"{draft.where} needs {kind}, which no node gives: {hint}."
 
 
-def _in_order(drafts: Sequence[_Draft]) -> list[_Draft]:
-    waiting, done, answer = list(drafts), set[str](), list[_Draft]()
+def _in_order(drafts: Sequence[Draft]) -> list[Draft]:
+    waiting, done, answer = list(drafts), set[str](), list[Draft]()
     while waiting:
         ready = [draft for draft in waiting if set(draft.inputs) <= done]
         if not ready:
@@ -214,7 +170,7 @@ def _in_order(drafts: Sequence[_Draft]) -> list[_Draft]:
     return answer
 
 
-def _finish(draft: _Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
+def _finish(draft: Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
     instance, component = draft.instance, draft.component
     settings = {name: getattr(instance, name) for name in RUN_OPTIONS if getattr(instance, name, None) is not None}
     resources = Resources(**{name: type(getattr(Resources(), name))(value) for name, value in settings.items()})
@@ -246,6 +202,9 @@ def _finish(draft: _Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
         component=draft.use,
         score_names=_score_names(draft.instance),
         version=component.version,
+        code_licence=draft.licences[0],
+        weights_licence=draft.licences[1],
+        resolved=draft.resolved,
     )
 
 
@@ -254,7 +213,7 @@ def _score_names(instance: Any) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
 
 
-def _check_resources(draft: _Draft, found: Resources) -> None:
+def _check_resources(draft: Draft, found: Resources) -> None:
     """ConfigError for the first setting of a worker that is out of range."""
     expected = {
         "batch_size": (found.batch_size >= 1, "1 or more"),
@@ -267,9 +226,7 @@ def _check_resources(draft: _Draft, found: Resources) -> None:
     for name, (right, numbers) in expected.items():
         if not right:
             value = getattr(found, name)
-            raise ConfigError(
-                f"annotate.{draft.name} ({draft.use}) has {name}: {value}, expected {numbers}: correct it."
-            )
+            raise ConfigError(f"{draft.where} has {name}: {value}, expected {numbers}: correct it.")
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

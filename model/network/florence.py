@@ -85,8 +85,11 @@ class Florence:
         self.processor.save_pretrained(folder)
 
 
-def load(checkpoint: str, *, device: str = "cpu", dtype: str = "float32") -> Florence:
-    """Load a checkpoint by folder or hub id. ConfigError if it cannot be loaded; DamageError as `check_model`."""
+def load(checkpoint: str, *, revision: str = "", device: str = "cpu", dtype: str = "float32") -> Florence:
+    """Load a checkpoint by folder or hub id. ConfigError if it cannot be loaded; DamageError as `check_model`.
+
+    `revision`: of a hub id; '': its default branch.
+    """
     import torch
     from transformers import AutoConfig, AutoProcessor, Florence2ForConditionalGeneration
 
@@ -94,10 +97,11 @@ def load(checkpoint: str, *, device: str = "cpu", dtype: str = "float32") -> Flo
     check_checkpoint(checkpoint)
     check_model(checkpoint)
     processors: Any = AutoProcessor
+    at: dict[str, Any] = {"revision": revision} if revision else {}
     try:
-        _require_florence(checkpoint, AutoConfig.from_pretrained(checkpoint).model_type)
-        model = Florence2ForConditionalGeneration.from_pretrained(checkpoint, dtype=getattr(torch, dtype))
-        processor = processors.from_pretrained(checkpoint)
+        _require_florence(checkpoint, AutoConfig.from_pretrained(checkpoint, **at).model_type)
+        model = Florence2ForConditionalGeneration.from_pretrained(checkpoint, dtype=getattr(torch, dtype), **at)
+        processor = processors.from_pretrained(checkpoint, **at)
     except (OSError, ValueError, KeyError) as error:
         hub = "" if os.path.isdir(checkpoint) else " (there is no such folder, so it was looked up on the hub)"
         raise ConfigError(f"The checkpoint '{checkpoint}'{hub} cannot be loaded: {_first_line(error)}") from error
@@ -118,7 +122,7 @@ def check_checkpoint(checkpoint: str) -> None:
             raise ConfigError(f"'{checkpoint}' holds no weights: give the folder of a complete Florence-2 checkpoint.")
     elif os.path.exists(checkpoint) or checkpoint.startswith((".", "/")) or checkpoint.count("/") != 1:
         raise ConfigError(
-            f"No checkpoint at '{checkpoint}': give a folder, or a hub id such as 'owner/Florence-2-base'."
+            f"No checkpoint at '{checkpoint}': give a folder, or a hub id such as 'florence-community/Florence-2-base'."
         )
 
 

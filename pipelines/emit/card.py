@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from engine.reading.release_manifest import Manifest
+from engine.reading.release_manifest import Manifest, ReleaseNode
 from pipelines.emit.writers.webdataset import MEMBER
 
 # The Hub's names of licences. Any other licence is written as "other", with its name in a second field.
@@ -72,13 +72,15 @@ def _body(manifest: Manifest) -> str:
         images=";".join(extensions),
         names=extensions,
         nodes=_table(
-            ("node", "component", "version", "key"),
-            [
-                (node["name"], f"`{node['component']}`", node["version"], f"`{node['key'][:8]}`")
-                for node in manifest["nodes"]
-            ],
+            ("node", "component", "version", "key", "licence of code", "licence of weights"),
+            [_node(node) for node in manifest["nodes"]],
         ),
     )
+
+
+def _node(node: ReleaseNode) -> tuple[Any, ...]:
+    licences = (node["code_licence"], node["weights_licence"] or "no weights")
+    return (node["name"], f"`{node['component']}`", node["version"], f"`{node['key'][:8]}`", *licences)
 
 
 def _pairs(manifest: Manifest) -> str:

@@ -22,6 +22,7 @@ from engine.storage.files import Storage
 from pipelines.annotate.run_nodes import run_nodes
 from pipelines.annotate.runtime import Runtime
 from pipelines.emit.card import card
+from pipelines.emit.licences import check_licences
 from pipelines.emit.manifest import release_manifest
 from pipelines.emit.writers import FORMATS
 from pipelines.filter.judge import shard_options
@@ -34,6 +35,7 @@ EMIT_VERSION = 2
 def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping[str, str]) -> tuple[str, Manifest]:
     """Write the release, unless it is finished: (folder, manifest). ConfigError if its name has other content."""
     storage, recipe = runtime.storage, runtime.recipe
+    check_licences(recipe, nodes)
     verdicts = _verdict_records(storage, judge)
     content = content_key(storage, [*nodes, judge], recipe)
     name = recipe.emit.name or f"r-{content[:8]}"

@@ -60,10 +60,15 @@ def _file(file: File) -> ReleaseFile:
 
 
 def _node(node: Node) -> ReleaseNode:
-    return {
+    found: ReleaseNode = {
         "name": node.name,
         "component": node.component,
         "version": node.version,
         "key": node.key,
         "deterministic": node.deterministic,
+        "code_licence": node.code_licence,
+        "weights_licence": node.weights_licence,
     }
+    if node.resolved:
+        found["resolved"] = dict(node.resolved)
+    return found

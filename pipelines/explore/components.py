@@ -13,6 +13,7 @@ from typing import Any, Union, get_args, get_origin
 from engine.config.catalog import Option, options_of, resolve
 from engine.errors import ConfigError, unknown
 from engine.extras import how_to_install, missing
+from engine.licences import STATED, UNKNOWN
 from filters import CATALOG as FILTERS
 from filters.verdict import needs_parse, needs_whole_set, reads
 from specialists import CATALOG as SPECIALISTS
@@ -42,6 +43,8 @@ class ComponentInfo:
     deterministic: bool = True
     options: tuple[OptionInfo, ...] = ()
     problem: str = ""
+    code_licence: str = ""
+    weights_licence: str = ""
 
     def __str__(self) -> str:
         head = f"{self.name}, a {self.kind}: {self.reads_and_makes}"
@@ -49,6 +52,8 @@ class ComponentInfo:
             same = "the same answer every time" if self.deterministic else "answers vary"
             head += f"; version {self.version}" + (f", {same}" if self.kind == "specialist" else "")
         lines = [head, "", *([self.summary, ""] if self.kind == "specialist" else []), self.description, ""]
+        if self.code_licence:
+            lines += [f"licences: {self.code_licence} (code), {self.weights_licence} (weights)", ""]
         lines.append("options:" if self.options else "no options")
         for option in self.options:
             value = "must be given" if option.required else f"default {option.default}"
@@ -123,7 +128,16 @@ def describe(kind: str, name: str) -> ComponentInfo:
         deterministic=getattr(component, "deterministic", True),
         options=tuple(_option(option) for option in options_of(component).values()),
         problem=f"not installed: {how_to_install(lacking[0], component.extra)}" if lacking else "",
+        **(_licences(component) if kind == "specialist" else {}),
     )
+
+
+def _licences(component: Any) -> dict[str, str]:
+    """{field: licence}. An adapter of many checkpoints computes that of its weights from its options."""
+    given = {name: getattr(component, name, UNKNOWN) for name in STATED}
+    return {
+        name: (value or "none") if isinstance(value, str) else "that of the checkpoint" for name, value in given.items()
+    }
 
 
 def _reads_and_makes(component: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from engine.keys import stable_hash
 from engine.layout import TRAINED
+from engine.licences import OWN
 from engine.running.engine_node import engine_node
 from engine.running.graph import Node, Resources
 from engine.storage.files import Storage
@@ -107,6 +108,7 @@ def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int
         component="florence2",
         gives=("boxes", "drafts") if texts else ("boxes",),
         resources=Resources(cpus=1.0, gpus=recipe.train.gpus),
+        weights_licence=OWN,
     )
 
 

@@ -49,6 +49,7 @@ def write_current(storage: Storage, now: Standing, recipe: Recipe, *, settled: b
             "gives": list(node.gives),
             "inputs": list(node.inputs),
             "columns": record_columns(node, nodes) if node.over != "texts" else [],
+            **({"resolved": dict(node.resolved)} if node.resolved else {}),
         }
         for node in nodes
     ]

@@ -14,6 +14,7 @@ from engine.running.graph import Node
 from engine.running.plan import Plan, make_plan
 from engine.storage.files import Storage
 from engine.storage.listings import read_listing
+from pipelines.emit.licences import check_licences
 from pipelines.ingest.header import check_dataset
 from pipelines.ingest.list_inputs import CHUNK, preview_listing
 from pipelines.ingest.listing_changes import count_changes, state_changes
@@ -54,6 +55,7 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
     """
     storage = Storage(recipe.dataset)
     state = read_state(storage, recipe)
+    check_licences(recipe, state.annotators)
     rows, new = DryRun(), 0
     if stage in (None, "ingest"):
         row, new = _would_ingest(state, retry_failed)
@@ -162,7 +164,11 @@ def _changes(before: CurrentNode, node: Node) -> list[str]:
         return [f"{node.component} in place of {before.component}"]
     if before.version != node.version:
         return [f"version {before.version} of {node.component} is now {node.version}"]
-    return []
+    return [
+        f"the {name} of its weights was {old[:8]}, now {node.resolved.get(name, 'none')[:8]}"
+        for name, old in before.resolved.items()
+        if node.resolved.get(name) != old
+    ]
 
 
 def _would_emit(state: State, *, before: bool) -> DryRunRow:

@@ -21,6 +21,7 @@ from engine.storage.listings import SourceCounts
 from model.training.job import OnProgress
 from pipelines.annotate.run_nodes import run_nodes
 from pipelines.annotate.runtime import Runtime
+from pipelines.emit.licences import check_licences
 from pipelines.filter.whole_set import combine
 from pipelines.ingest.assign_shards import assign_shards
 from pipelines.ingest.header import open_dataset
@@ -107,6 +108,7 @@ def run(
 def _prepare(storage: Storage, recipe: Recipe, stage: str | None) -> State:
     """Checks the recipe before anything is written, then opens the data set."""
     state = read_state(storage, recipe)
+    check_licences(recipe, state.annotators)  # also before the other stages: what they make is to be released
     if stage == "refine" and not recipe.refine.rounds:
         raise ConfigError("The recipe asks for no rounds of refinement: add 'refine: {rounds: 2}'.")
     if state.needs_rounds(stage):

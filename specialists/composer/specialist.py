@@ -44,6 +44,8 @@ class Composer:
     version: ClassVar[int] = 3
     key_name: ClassVar[str] = "specialists.composer:Composer"
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = ""
 
     def __init__(
         self, *, min_score: Share = 0.7, min_word_score: Share = 0.98, max_classes: int = 8, max_words: int = 8

@@ -8,7 +8,7 @@ counted in the image score `malformed`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -17,12 +17,15 @@ from engine.config.ranges import Share
 from engine.errors import ConfigError
 from engine.extras import FLORENCE
 from engine.layout import TRAINED
+from engine.licences import OWN
 from engine.schema import Answer, Region, Sample, Text
 from model.network.model_folder import local_copy
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import text_fault
 from model.tasks import TASKS, Task, task_of
 from specialists.florence2.answers import AnswerBuilder
+from specialists.transformers.checkpoint import Checkpoint, device_of
+from specialists.transformers.licences import licence_of
 
 _FILES = (
     *("config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json"),
@@ -39,7 +42,9 @@ class Florence2:
     of other nodes. <REGION_TO_SEGMENTATION> gives masks to regions of other nodes, the other <REGION_TO_...> tasks give
     them texts. A node that gives boxes cannot read the regions that `consensus` makes of them: use two nodes.
 
-    Options. checkpoint: a folder, models/NAME of the data set, or a hub id. tasks: the tasks to run on each image.
+    Options. checkpoint: a folder, models/NAME of the data set, or a hub id, such as florence-community/Florence-2-base
+    (MIT, 0.5 GB of weights in float16; Florence-2-large 1.6 GB). revision: of a hub id: a branch, tag or commit; the
+    commit is part of the node's key. tasks: the tasks to run on each image.
     min_score: regions of other nodes with a lower score are skipped; human regions never are. Filters run after this
     node, so a threshold here saves time if many regions are dropped later.
     names: the names to look for, each by a question of its own, in the tasks that take names.
@@ -54,6 +59,7 @@ class Florence2:
     version: ClassVar[int] = 1
     key_name: ClassVar[str] = "specialists.florence2:Florence2"
     deterministic: ClassVar[bool] = False  # the last digits of a score depend on the rest of the batch
+    code_licence: ClassVar[str] = "apache-2.0"  # of this engine and of transformers
     needs: tuple[str, ...] = ("pixels",)
     uses: tuple[str, ...] = ()
     gives: tuple[str, ...] = tuple(dict.fromkeys(kind for task in TASKS.values() for kind in task.makes))
@@ -64,6 +70,7 @@ class Florence2:
         *,
         checkpoint: str,
         tasks: list[str],
+        revision: str = "",
         names: list[str] = [],  # noqa: B006 - never changed, and YAML's own type
         min_score: Share = 0.0,
         location: Literal["argmax", "median"] = "argmax",
@@ -76,6 +83,7 @@ class Florence2:
         timeout_s: float = 600.0,
     ) -> None:
         self.checkpoint, self.tasks, self.names = checkpoint, list(dict.fromkeys(tasks)), names
+        self.source = Checkpoint(checkpoint, revision)
         self.decoding: dict[str, Any] = {
             "location": location,
             "constrained": constrained,
@@ -87,6 +95,11 @@ class Florence2:
         self._declare()
 
     def _check(self) -> None:
+        if self.source.revision and (self._is_url or self.source.is_folder):
+            raise ConfigError(
+                f"florence2's checkpoint '{self.checkpoint}' has the revision '{self.source.revision}': only a hub id "
+                "has revisions, so leave it out."
+            )
         if not self.tasks:
             raise ConfigError(f"florence2 has no tasks: give some of {', '.join(_answerable())}.")
         for task in self.tasks:
@@ -118,15 +131,27 @@ class Florence2:
         matches = any(task.input == "caption" for task in tasks) and "boxes" not in made and "regions" not in inputs
         self.uses = ("regions",) if matches else ()
 
+    @property
+    def weights_licence(self) -> str:
+        return OWN if self._is_url else licence_of(self.checkpoint)
+
+    @property
+    def _is_url(self) -> bool:
+        """Whether the checkpoint is a model trained in a data set that is not local."""
+        return "://" in self.checkpoint
+
+    @property
+    def resolved(self) -> Mapping[str, str]:
+        """The commit of a hub id."""
+        return {} if self._is_url else self.source.resolved
+
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """Paths of the files whose content affects the answers. Empty for a hub id: its name identifies the weights."""
-        if "://" in self.checkpoint:
+        """Paths of the files whose content affects the answers. Empty for a hub id: its commit identifies them."""
+        if self._is_url:
             return (f"{self.checkpoint}/{TRAINED}",)
-        if not os.path.isdir(self.checkpoint):
-            if self.checkpoint.startswith((".", "/")) or self.checkpoint.count("/") != 1:
-                raise ConfigError(f"No checkpoint at '{self.checkpoint}': give a folder, models/NAME, or a hub id.")
-            return ()
+        if not self.source.is_folder:
+            return self.source.weights
         names = sorted(os.listdir(self.checkpoint))
         found = [name for name in names if name.endswith(".safetensors")]
         if not found:
@@ -139,10 +164,12 @@ class Florence2:
         from model.network.florence import load
 
         torch.set_num_threads(max(1, int(self.cpus)))
-        self.florence = load(self._local(), device="cuda" if self.gpus else "cpu", dtype=self.dtype)
+        self.florence = load(
+            self._local(), revision=self.source.revision, device=device_of(self.gpus), dtype=self.dtype
+        )
 
     def _local(self) -> str:
-        if "://" not in self.checkpoint:
+        if not self._is_url:
             return self.checkpoint
         import tempfile
 

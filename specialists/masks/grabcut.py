@@ -32,6 +32,8 @@ class Grabcut:
     version: ClassVar[int] = 2
     key_name: ClassVar[str] = "specialists.grabcut:Grabcut"
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = ""
 
     def __init__(
         self,

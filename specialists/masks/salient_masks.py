@@ -18,6 +18,7 @@ import numpy as np
 
 from engine.config.ranges import Amount, Count, Number, Share
 from engine.errors import ConfigError
+from engine.licences import UNKNOWN
 from engine.schema import Answer, Region, Sample
 from specialists.masks.crops import (
     Crop,
@@ -66,6 +67,8 @@ class SalientMasks:
     version: ClassVar[int] = 1
     key_name: ClassVar[str] = "specialists.salient_masks:SalientMasks"
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: str = "apache-2.0"  # as its authors publish U2NetP; the package that holds it is MIT
 
     def __init__(
         self,
@@ -82,6 +85,8 @@ class SalientMasks:
         batch_size: int = 8,
     ) -> None:
         self.path, self.selection = path, Selection(max_regions, min_score, min_side, max_area)
+        if path:
+            self.weights_licence = UNKNOWN
         self.side, self.margin, self.iterations, self.min_quality = side, margin, iterations, min_quality
         self.batch_size = batch_size
 

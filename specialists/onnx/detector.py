@@ -43,6 +43,8 @@ class OnnxDetector:
     version: ClassVar[int] = 1
     key_name: ClassVar[str] = "specialists.onnx_detector:OnnxDetector"
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = "unknown"  # of the file that the recipe names: the recipe may state it
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from engine.errors import ConfigError, ImageError, StartError
 from engine.extras import require
+from engine.licences import UNKNOWN
 from engine.schema import Parse
 from specialists.spacy_parse.rules import Rules
 
@@ -44,6 +45,8 @@ class SpacyParse:
     version: ClassVar[int] = 2
     key_name: ClassVar[str] = "specialists.spacy_parse:SpacyParse"
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "mit"
+    weights_licence: str = "mit"  # of the packaged pipeline
 
     def __init__(
         self,
@@ -57,6 +60,8 @@ class SpacyParse:
         if max_chars < 1 or batch_size < 1:
             raise ConfigError(f"spacy_parse has max_chars={max_chars}, batch_size={batch_size}: give at least 1 each.")
         self.pipeline = pipeline
+        if pipeline != PACKAGED_PIPELINE:
+            self.weights_licence = UNKNOWN
         self.packages = ("spacy", pipeline) if pipeline == PACKAGED_PIPELINE else ("spacy",)
         self.pronouns = pronouns
         self.punct_edges = punct_edges

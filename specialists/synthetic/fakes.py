@@ -39,6 +39,8 @@ class FakeDetector:
     version: ClassVar[int] = 1
     key_name: ClassVar[str] = "specialists.fakes:FakeDetector"
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -83,6 +85,8 @@ class NoOp:
     version: ClassVar[int] = 1
     key_name: ClassVar[str] = "specialists.fakes:NoOp"
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = ""
 
     def __init__(self, *, batch_size: int = 16, cpus: float = 1.0) -> None:
         self.batch_size, self.cpus = batch_size, cpus
@@ -107,6 +111,8 @@ class FakeCaptioner:
     version: ClassVar[int] = 1
     key_name: ClassVar[str] = "specialists.fakes:FakeCaptioner"
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = ""
 
     def __init__(self, *, seed: int = 0, batch_size: int = 16) -> None:
         self.seed, self.batch_size = seed, batch_size

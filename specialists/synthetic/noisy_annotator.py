@@ -44,6 +44,8 @@ class NoisyAnnotator:
     version: ClassVar[int] = 1
     key_name: ClassVar[str] = "specialists.synthetic_noise:NoisyAnnotator"
     deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = ""
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ of the node's key, and every worker loads that commit. Weights are safetensors; 
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -67,41 +68,11 @@ class Checkpoint:
         return {"revision": self.revision if _COMMIT.fullmatch(self.revision) else self._commit()}
 
     def _commit(self) -> str:
-        from huggingface_hub import HfApi, constants
-        from huggingface_hub.errors import HfHubHTTPError
-
-        wanted = self.revision or "main"
-        why = "HF_HUB_OFFLINE is set"
-        if not constants.HF_HUB_OFFLINE:
-            try:
-                found = HfApi().model_info(self.name, revision=wanted, timeout=_SECONDS).sha
-                if found:
-                    return str(found)
-            except HfHubHTTPError as error:
-                if error.response.status_code in (401, 403, 404):
-                    why = f"the hub answers {error.response.status_code}"
-                else:
-                    why = f"the hub cannot be reached ({error})"
-            except OSError as error:
-                why = f"the hub cannot be reached ({type(error).__name__})"
-        cached = self._cached(wanted)
-        if not cached:
-            raise ConfigError(
-                f"The checkpoint '{self.name}' has no known revision '{wanted}': {why}, and the cache of this machine "
-                "does not hold it. Correct the name, download it first, or give a folder."
-            )
-        return cached
-
-    def _cached(self, wanted: str) -> str:
-        """The commit that the cache of this machine has for a branch or tag; '' if none."""
         from huggingface_hub import constants
 
-        path = os.path.join(constants.HF_HUB_CACHE, f"models--{self.name.replace('/', '--')}", "refs", wanted)
-        try:
-            with open(path, encoding="utf-8") as file:
-                return file.read().strip()
-        except OSError:
-            return ""
+        return _commit_of(
+            self.name, self.revision or "main", cache=constants.HF_HUB_CACHE, offline=constants.HF_HUB_OFFLINE
+        )
 
     # --- in the worker ---------------------------------------------------------------------------
 
@@ -124,6 +95,44 @@ class Checkpoint:
         model = self.load(auto_class, dtype=getattr(torch, dtype), use_safetensors=True)
         model = model.to(device_of(gpus)).eval()
         return torch.compile(model) if compiled else model
+
+
+@functools.cache
+def _commit_of(name: str, wanted: str, *, cache: str, offline: bool) -> str:
+    """The commit of a branch or tag. It is looked up once in a process, so that a run uses one commit throughout."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    why = "HF_HUB_OFFLINE is set"
+    if not offline:
+        try:
+            found = HfApi().model_info(name, revision=wanted, timeout=_SECONDS).sha
+            if found:
+                return str(found)
+        except HfHubHTTPError as error:
+            if error.response.status_code in (401, 403, 404):
+                why = f"the hub answers {error.response.status_code}"
+            else:
+                why = f"the hub cannot be reached ({error})"
+        except OSError as error:
+            why = f"the hub cannot be reached ({type(error).__name__})"
+    cached = _cached(name, wanted, cache)
+    if not cached:
+        raise ConfigError(
+            f"The checkpoint '{name}' has no known revision '{wanted}': {why}, and the cache of this machine "
+            "does not hold it. Correct the name, download it first, or give a folder."
+        )
+    return cached
+
+
+def _cached(name: str, wanted: str, cache: str) -> str:
+    """The commit that the cache of this machine has for a branch or tag; '' if none."""
+    path = os.path.join(cache, f"models--{name.replace('/', '--')}", "refs", wanted)
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
 
 
 def device_of(gpus: float) -> str:

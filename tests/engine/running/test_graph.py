@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from engine.config.catalog import resolve
 from engine.errors import ConfigError
 from engine.running.graph import Node, build, dependants, record_nodes, replaced_columns, split_at_judge
 from specialists import CATALOG
@@ -126,3 +127,84 @@ def test_a_changed_option_changes_the_keys_of_all_dependent_nodes_and_no_others(
 def test_a_wrong_node_is_refused_with_one_sentence(annotate: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         nodes(**annotate)
+
+
+class Hub:
+    """Its option `revision` is a branch; the driver finds the commit."""
+
+    needs, gives, version, deterministic = ("pixels",), ("tags",), 1, True
+    code_licence = "mit"
+
+    def __init__(self, *, revision: str = "main", compile: bool = False) -> None:  # noqa: A002
+        self.weights_licence = "cc-by-nc-4.0"
+        self.resolved = {"revision": f"commit of {revision}"}
+
+
+class Misresolved:
+    needs, gives, version, deterministic = ("pixels",), ("tags",), 1, True
+    resolved = {"revison": "a"}  # noqa: RUF012
+
+    def __init__(self, *, revision: str = "") -> None: ...
+
+
+class Unresolvable:
+    needs, gives, version, deterministic = ("pixels",), ("tags",), 1, True
+
+    @property
+    def resolved(self) -> dict[str, str]:
+        raise RuntimeError("no such branch")
+
+
+HUB = {"use": f"{__name__}:Hub"}
+
+
+def test_what_a_component_resolves_reaches_the_worker_and_the_key() -> None:
+    (main,), (other,) = nodes(a=HUB), nodes(a=HUB | {"revision": "v2"})
+    assert main.options == {"revision": "commit of main"} == main.resolved
+    assert main.key != other.key
+
+
+def test_compiling_a_network_does_not_change_its_key() -> None:
+    assert nodes(a=HUB)[0].key == nodes(a=HUB | {"compile": True})[0].key
+
+
+@pytest.mark.parametrize(
+    ("use", "sentence"),
+    [
+        ("Misresolved", r"Unknown option that annotate.a \(.*\) resolved 'revison': did you mean 'revision'"),
+        ("Unresolvable", r"annotate.a \(.*\) cannot be created: RuntimeError: no such branch"),
+    ],
+)
+def test_a_component_that_resolves_wrongly_is_refused(use: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        nodes(a={"use": f"{__name__}:{use}"})
+
+
+def test_a_node_has_the_licences_of_its_component_unless_the_recipe_states_others() -> None:
+    (node,) = nodes(a=HUB)
+    (corrected,) = nodes(a=HUB | {"weights_licence": "mit"})
+    assert (node.code_licence, node.weights_licence) == ("mit", "cc-by-nc-4.0")
+    assert (corrected.code_licence, corrected.weights_licence) == ("mit", "mit")
+    assert corrected.key == node.key
+    assert corrected.options == node.options
+
+
+def test_a_component_that_states_no_licence_is_unknown() -> None:
+    (node,) = nodes(a={"use": f"{__name__}:Plain"})
+    assert (node.code_licence, node.weights_licence) == ("unknown", "unknown")
+
+
+class Plain:
+    needs, gives, version, deterministic = ("pixels",), ("tags",), 1, True
+
+
+def test_a_licence_is_text() -> None:
+    with pytest.raises(ConfigError, match=r"annotate.a.code_licence is the number 2, expected the name of a licence"):
+        nodes(a=HUB | {"code_licence": 2})
+
+
+@pytest.mark.parametrize("name", CATALOG)
+def test_every_component_of_the_catalog_states_its_licences(name: str) -> None:
+    component = resolve("component", name, CATALOG)[1]
+    assert component.code_licence not in ("", "unknown")
+    assert hasattr(component, "weights_licence")

@@ -9,7 +9,7 @@ import pytest
 
 from engine.errors import ConfigError
 from engine.records.answers import check_answer, number
-from engine.running.graph import build
+from engine.running.graph import Node, build
 from engine.schema import Answer, Region, Sample, Text
 from model.decoding.predict import Prediction
 from model.decoding.score import score
@@ -198,7 +198,28 @@ def test_the_key_changes_with_the_weights_and_not_with_their_folder(checkpoint: 
     moved = shutil.copytree(checkpoint, tmp_path / "moved")
     assert key(checkpoint) == key(moved) == key(f"{moved}/")
     assert key(saved(tmp_path / "other", seed=1)) != key(checkpoint)
-    assert key("owner/some") != key("owner/other")
+
+
+def test_two_revisions_of_a_hub_id_have_two_keys_and_the_worker_gets_the_commit() -> None:
+    def node(revision: str) -> Node:
+        options = {"use": "florence2", "checkpoint": "owner/some", "revision": revision, "tasks": ["<OD>"]}
+        return build({"f": options}, CATALOG)[0]
+
+    one, two = node("a" * 40), node("b" * 40)
+    assert one.key != two.key
+    assert (one.options["revision"], one.resolved) == ("a" * 40, {"revision": "a" * 40})
+
+
+def test_a_revision_of_a_folder_is_refused(checkpoint: str) -> None:
+    with pytest.raises(ConfigError, match="has the revision 'v1': only a hub id has revisions"):
+        Florence2(checkpoint=checkpoint, revision="v1", tasks=["<OD>"])
+
+
+@pytest.mark.parametrize(
+    ("name", "licence"), [("florence-community/Florence-2-base", "mit"), ("owner/some", "unknown"), ("s3://a/b", "own")]
+)
+def test_the_licence_of_the_weights_is_that_of_the_checkpoint(name: str, licence: str) -> None:
+    assert Florence2(checkpoint=name, tasks=["<OD>"]).weights_licence == licence
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -33,6 +33,13 @@ def test_without_the_hub_a_branch_is_the_cached_commit(cache: Path) -> None:
     assert Checkpoint("owner/model").resolved == {"revision": COMMIT}
 
 
+def test_a_run_uses_one_commit_although_the_branch_moves(cache: Path) -> None:
+    put_ref(cache, "main", COMMIT)
+    first = Checkpoint("owner/model").resolved
+    put_ref(cache, "main", "b" * 40)
+    assert Checkpoint("owner/model").resolved == first
+
+
 def test_a_commit_is_taken_as_given(cache: Path) -> None:
     assert Checkpoint("owner/model", COMMIT).resolved == {"revision": COMMIT}
 

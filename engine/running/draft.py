@@ -1,0 +1,102 @@
+"""A node before the graph is known: its component, made once to read what it declares, and its checked options.
+
+Keys of a node in a recipe are the component's options, except `use` and the keys in NODE_KEYS, which every node has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.component import RESOURCES
+from engine.config.catalog import check_options, options_of, resolve
+from engine.config.own_code import error_with_line
+from engine.config.yaml_file import kind_of
+from engine.errors import ConfigError, EngineError, unknown
+from engine.extras import require
+from engine.layout import RESERVED
+from engine.licences import STATED, stated
+
+
+@dataclass(slots=True)
+class Draft:
+    """`options`: as the worker gets them, with what the component resolved. `licences`: of its code and weights."""
+
+    name: str
+    use: str
+    target: str
+    component: Any
+    options: dict[str, Any]
+    instance: Any
+    needs: tuple[str, ...]
+    uses: tuple[str, ...]
+    gives: tuple[str, ...]
+    licences: tuple[str, str]
+    resolved: Mapping[str, str] = field(default_factory=dict)
+    only: str = ""  # a parse node reads only the texts of this node
+    inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """The node in messages."""
+        return f"annotate.{self.name} ({self.use})"
+
+
+def make_draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> Draft:
+    """ConfigError for a wrong name, component or option. Removes the keys of the node from `options`."""
+    if not name.replace("_", "").replace("-", "").isalnum() or name in RESERVED:
+        raise ConfigError(
+            f"'{name}' cannot name a node: use letters, digits, '-' and '_', and no name of a folder of the data set."
+        )
+    if "use" not in options:
+        raise ConfigError(f"annotate.{name} lacks 'use': name the component it runs, for example 'use: {name}'.")
+    use = str(options.pop("use"))
+    licences = {key: _licence(name, key, options.pop(key)) for key in STATED if key in options}
+    target, component = resolve("component", use, catalog)
+    for promise in ("needs", "gives", "version", "deterministic"):
+        if not hasattr(component, promise):
+            raise ConfigError(f"'{use}' is not a specialist: it does not declare '{promise}' (see CONTRIBUTING.md).")
+    checked = check_options(f"annotate.{name} ({use})", component, options)
+    instance = _make(name, use, component, checked)  # `needs` and `gives` may depend on the options
+    require(f"annotate.{name} ({use})", getattr(instance, "packages", ()), extra=getattr(instance, "extra", ""))
+    needs, uses, gives = tuple(instance.needs), tuple(getattr(instance, "uses", ())), tuple(instance.gives)
+    for kind in (*needs, *uses, *gives):
+        if kind not in RESOURCES:
+            raise unknown(f"resource declared by '{use}'", kind, RESOURCES)
+    draft = Draft(name, use, target, component, checked, instance, needs, uses, gives, stated(instance))
+    draft.licences = (licences.get(STATED[0], draft.licences[0]), licences.get(STATED[1], draft.licences[1]))
+    _resolve(draft)
+    return draft
+
+
+def _make(name: str, use: str, component: Any, options: Mapping[str, Any]) -> Any:
+    try:
+        return component(**options)
+    except (EngineError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # foreign code may raise anything, or call sys.exit
+        raise ConfigError(f"annotate.{name} ({use}) cannot be created: {error_with_line(error)}.") from error
+
+
+def _resolve(draft: Draft) -> None:
+    """Put what the component resolved, such as the commit of a hub id, into its options."""
+    try:
+        draft.resolved = dict(getattr(draft.instance, "resolved", {}))
+    except (EngineError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # foreign code
+        raise ConfigError(f"{draft.where} cannot be created: {error_with_line(error)}.") from error
+    known = options_of(draft.component)
+    for name in draft.resolved:
+        if name not in known:
+            raise unknown(f"option that {draft.where} resolved", name, known)
+    draft.options |= draft.resolved
+
+
+def _licence(node: str, key: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(
+            f"annotate.{node}.{key} is {kind_of(value)}, expected the name of a licence, such as mit or apache-2.0."
+        )
+    return value

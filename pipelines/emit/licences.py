@@ -1,0 +1,31 @@
+"""Whether a release may hold what its nodes make: emit.licences against the licences that the nodes state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from engine.errors import ConfigError
+from engine.licences import is_allowed
+from engine.running.graph import Node
+from pipelines.recipe import Recipe
+
+
+def check_licences(recipe: Recipe, nodes: Sequence[Node]) -> None:
+    """ConfigError that names every node whose code or weights have a licence that emit.licences does not list.
+
+    An empty list allows all. Models trained in this data set are allowed.
+    """
+    allowed = recipe.emit.licences
+    if not allowed:
+        return
+    refused = [
+        f"{node.name} ({node.component}) has {part} under '{licence}'"
+        for node in nodes
+        for part, licence in (("code", node.code_licence), ("weights", node.weights_licence))
+        if not is_allowed(licence, allowed)
+    ]
+    if refused:
+        raise ConfigError(
+            f"emit.licences allows {', '.join(allowed)}, but {'; '.join(refused)}: use other components, add the "
+            "licence to the list, or state the right one as `code_licence` or `weights_licence` of the node."
+        )

@@ -1,0 +1,28 @@
+"""The licences of the checkpoints that the documentation and the recipes name, as their model cards state them.
+
+An adapter states that of its checkpoint as `weights_licence`; for others a recipe gives `weights_licence` itself.
+"""
+
+from __future__ import annotations
+
+import os
+
+from engine.layout import TRAINED
+from engine.licences import OWN, UNKNOWN
+
+LICENCES: dict[str, str] = {
+    "florence-community/Florence-2-base": "mit",
+    "florence-community/Florence-2-base-ft": "mit",
+    "florence-community/Florence-2-large": "mit",
+    "florence-community/Florence-2-large-ft": "mit",
+}
+
+
+def licence_of(checkpoint: str) -> str:
+    """The licence of a hub id in the table; OWN for the folder of a model that this engine trained; else UNKNOWN.
+
+    OWN covers the training alone: the licence of the checkpoint that it started from is not looked up.
+    """
+    if os.path.isfile(os.path.join(checkpoint, TRAINED)):
+        return OWN
+    return LICENCES.get(checkpoint, UNKNOWN)
