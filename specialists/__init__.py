@@ -9,6 +9,7 @@ CATALOG: dict[str, str] = {
     "onnx_detector": "specialists.onnx.detector:OnnxDetector",
     "grabcut": "specialists.masks.grabcut:Grabcut",
     "salient_masks": "specialists.masks.salient_masks:SalientMasks",
+    "sam": "specialists.transformers.sam:Sam",
     "decodes": "specialists.synthetic.fakes:NoOp",
     "tags": "specialists.tags:Tags",
     # scores of images and texts

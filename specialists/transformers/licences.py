@@ -11,6 +11,10 @@ from engine.layout import TRAINED
 from engine.licences import OWN, UNKNOWN
 
 LICENCES: dict[str, str] = {
+    "facebook/sam2.1-hiera-base-plus": "apache-2.0",
+    "facebook/sam2.1-hiera-large": "apache-2.0",
+    "facebook/sam2.1-hiera-small": "apache-2.0",
+    "facebook/sam2.1-hiera-tiny": "apache-2.0",
     "florence-community/Florence-2-base": "mit",
     "florence-community/Florence-2-base-ft": "mit",
     "florence-community/Florence-2-large": "mit",

@@ -128,6 +128,7 @@ def test_without_any_extra_each_component_works_or_names_the_command_to_install(
     given: dict[str, dict[str, Any]] = {
         "onnx_detector": {"weights": "w.onnx", "head": "yolox"},
         "florence2": {"checkpoint": "a/b", "tasks": ["<OD>"]},
+        "sam": {"checkpoint": "a/b"},
     }
     names = [name for name in CATALOG if name not in DOUBLES]
     answers = in_a_process_without([*EXTRAS], BUILD, [[name, given.get(name, {})] for name in names])
@@ -143,6 +144,7 @@ def test_without_any_extra_each_component_works_or_names_the_command_to_install(
         "rapidocr": "ocr",
         "spacy_parse": "text",
         "florence2": "florence",
+        "sam": "models",
     }
     assert {name for name, error in errors.items() if error} == set(need)
 
