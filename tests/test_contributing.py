@@ -78,7 +78,7 @@ def test_the_specialist_answers_each_photo_as_it_declares(specialist: Any) -> No
     assert sharp > 1000 > blurred == 0
 
 
-def test_the_specialist_answers_the_same_whatever_the_batch(specialist: Any) -> None:
+def test_answers_of_the_specialist_do_not_depend_on_the_batch(specialist: Any) -> None:
     batch = [photo("sharp", blurred=False), photo("blurred", blurred=True)]
     assert specialist.annotate(batch) == [specialist.annotate([sample])[0] for sample in batch]
 
@@ -99,13 +99,13 @@ def test_the_floor_can_be_set_from_the_command_line(folder: Path) -> None:
     assert recipe.filter == [{"sharp_enough:sharp_enough": {"floor": 120}}]
 
 
-def test_a_wrong_option_of_the_specialist_gets_the_right_one(recipe: Recipe) -> None:
+def test_a_wrong_option_of_the_specialist_gets_the_nearest_right_one(recipe: Recipe) -> None:
     wrong = {"sharpness": recipe.annotate["sharpness"] | {"tile": 3}}
     with pytest.raises(ConfigError, match="did you mean 'tiles'"):
         build(wrong, {})
 
 
-def test_the_filter_drops_the_blurred_photo_and_says_why(specialist: Any, recipe: Recipe) -> None:
+def test_the_filter_drops_the_blurred_photo_with_a_reason(specialist: Any, recipe: Recipe) -> None:
     batch = [photo("sharp", blurred=False), photo("blurred", blurred=True)]
     verdicts = judged(specialist, batch, recipe.filter[0])
     assert verdicts == [

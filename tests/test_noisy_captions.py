@@ -14,12 +14,12 @@ from specialists.synthetic.world import scenes
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize("label", CLASSES)
-def test_what_a_caption_counts_is_read_back(label: str, number: int) -> None:
+def test_counts_in_a_caption_are_parsed_back(label: str, number: int) -> None:
     labels = [label] * number + [CLASSES[0]]
     assert facts(caption(labels)) == Counter(labels)
 
 
-def test_without_errors_it_says_what_was_drawn_and_with_them_a_part_of_it() -> None:
+def test_without_errors_all_captions_are_true_and_with_errors_some_are_not() -> None:
     drawn = [(Sample(str(one.index), 96, 96, regions=one.truth.regions), one) for one in scenes("world://?images=60")]
     samples = [sample for sample, _ in drawn]
     true = [facts(next(t.text for t in one.truth.texts if t.granularity == "brief")) for _, one in drawn]

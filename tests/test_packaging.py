@@ -67,11 +67,11 @@ def test_a_package_resolves_to_this_checkout(package: str) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_package_is_no_namespace_that_another_distribution_could_join(package: str) -> None:
+def test_no_package_is_a_namespace_package(package: str) -> None:
     assert importlib.import_module(package).__file__ is not None
 
 
-def test_the_command_answers_help_in_half_a_second() -> None:
+def test_help_takes_under_half_a_second() -> None:
     engine = Path(sys.executable).with_name("engine")
     took = []
     for _ in range(7):  # the quickest one: other tests and other people load the machine
@@ -100,7 +100,7 @@ def test_no_source_names_a_path_of_one_machine(pattern: str) -> None:
 
 
 @pytest.mark.parametrize("option", PIP_SOURCES)
-def test_no_source_tells_pip_where_to_look(option: str) -> None:
+def test_no_source_sets_an_index_for_pip(option: str) -> None:
     assert found_in_sources(re.escape(option)) == []
 
 
@@ -109,7 +109,7 @@ def test_every_constraint_is_one_exact_version() -> None:
     assert [line for line in lines if not re.fullmatch(r"#.*|[a-z0-9.-]+==[0-9][0-9a-z.]*", line)] == []
 
 
-def test_what_is_installed_is_what_the_constraints_say() -> None:
+def test_the_installed_versions_are_those_of_the_constraints() -> None:
     """Also for what others pull in: a version nobody pinned is a version that moves."""
     import sysconfig
     from importlib.metadata import distributions
@@ -148,7 +148,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return zipfile.ZipFile(built).namelist()
 
 
-def test_the_wheel_holds_the_six_packages_and_nothing_beside_them(wheel: list[str]) -> None:
+def test_the_wheel_holds_the_six_packages_and_nothing_else(wheel: list[str]) -> None:
     folders = {name.partition("/")[0] for name in wheel}
     assert {name for name in folders if not name.endswith(".dist-info")} == set(PACKAGES)
 

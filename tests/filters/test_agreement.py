@@ -27,11 +27,11 @@ def judged(*support: str, options: dict[str, Any] | None = None, **given: Any) -
         (["a/b/1", "a/c/1"], ""),
     ],
 )
-def test_producers_are_counted_once_each(support: list[str], reason: str) -> None:
+def test_each_producer_counts_once(support: list[str], reason: str) -> None:
     assert judged(*support) == reason
 
 
-def test_a_sure_region_needs_no_second_witness() -> None:
+def test_a_region_with_a_high_score_needs_no_second_producer() -> None:
     assert judged("ssd/3", score=0.8, options={"below": 0.8}) == ""
     assert judged("ssd/3", score=0.79, options={"below": 0.8}) == "agreement"
 
@@ -48,11 +48,11 @@ def test_text_regions_are_not_judged_unless_named() -> None:
     assert judged("ocr/0", kind="text", options={"kinds": ["text"]}) == "agreement"
 
 
-def test_a_human_needs_no_witness() -> None:
+def test_a_human_region_passes() -> None:
     assert judged(score=None) == ""
 
 
-def test_what_the_consensus_fuses_has_the_witnesses_it_was_fused_of() -> None:
+def test_a_fused_region_counts_the_producers_of_its_members() -> None:
     seen = [
         Region(10, 10, 60, 60, "cat", id="ssd/0", producer="ssd", score=0.6),
         Region(11, 10, 60, 61, "cat", id="yolo/0", producer="yolo", score=0.5),

@@ -16,7 +16,7 @@ from tests.builders import images, parse, record
 
 
 @pytest.mark.parametrize("name", CATALOG)
-def test_every_rule_is_found_documented_and_takes_its_own_defaults(name: str) -> None:
+def test_every_rule_can_be_imported_has_a_docstring_and_accepts_its_defaults(name: str) -> None:
     _, rule = resolve("filter", name, CATALOG)
     assert rule.__name__ == name
     assert rule.__doc__
@@ -24,7 +24,7 @@ def test_every_rule_is_found_documented_and_takes_its_own_defaults(name: str) ->
     assert check_options(name, rule, defaults_of(rule)) == defaults_of(rule)
 
 
-def test_options_of_a_recipe_reach_the_rule() -> None:
+def test_the_options_in_a_recipe_are_passed_to_the_rule() -> None:
     _, rule = resolve("filter", "text_length", CATALOG)
     assert check_options("text_length", rule, {"min_tokens": {"brief": 3}}) == {"min_tokens": {"brief": 3.0}}
 

@@ -40,7 +40,7 @@ def test_an_image_that_was_not_measured_passes() -> None:
     assert judged(image_score("sharpness", float("nan"))) == ""
 
 
-def test_a_measure_that_is_not_named_keeps_its_limit_and_null_takes_it_away() -> None:
+def test_a_measure_that_is_not_named_keeps_its_limit_and_null_removes_it() -> None:
     assert judged(image_score("contrast", 0.0), at_least={"sharpness": 500.0}) == "image_quality.contrast"
     assert judged(image_score("contrast", 0.0), at_least={"contrast": None}) == ""
 

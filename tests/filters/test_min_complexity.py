@@ -19,7 +19,7 @@ from tests.builders import parse, parsed, reasons, record, text
         ("more_detailed", 2.0, 0.0, "min_complexity.action"),
     ],
 )
-def test_bounds_are_inclusive_and_of_the_granularity(
+def test_bounds_are_inclusive_and_depend_on_the_granularity(
     granularity: str, objects: float, actions: float, reason: str
 ) -> None:
     shard = record(texts=[text("Words.", granularity, id="t")])
@@ -27,7 +27,7 @@ def test_bounds_are_inclusive_and_of_the_granularity(
     assert reasons(shard, min_complexity, parse=said)["t"] == reason
 
 
-def test_a_human_text_may_be_simple() -> None:
+def test_a_simple_human_text_passes() -> None:
     said = parse(parsed("Cat.", object_complexity=0.0))
     assert reasons(record(texts=[text("Cat.", id="t", score=None)]), min_complexity, parse=said)["t"] == ""
 

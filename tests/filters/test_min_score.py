@@ -46,7 +46,7 @@ def test_calibrated_scores_are_compared_with_one_floor(tmp_path: Path) -> None:
     np.testing.assert_allclose(verdict.value, [0.4, 0.5, np.nan], atol=1e-6)
 
 
-def test_a_calibration_that_is_not_there_is_said() -> None:
+def test_a_missing_calibration_is_refused_in_one_sentence() -> None:
     with pytest.raises(ConfigError, match="No calibration at"):
         reasons(record(regions=[region()]), (min_score, {"calibration": "/nowhere.json"}))
 
@@ -55,7 +55,7 @@ def test_a_human_region_has_no_score_and_passes() -> None:
     assert reasons(record(regions=[region(id="a", score=None)]), (min_score, {"floor": 1.0}))["a"] == ""
 
 
-def test_value_and_threshold_say_what_was_compared() -> None:
+def test_value_and_threshold_are_the_compared_numbers() -> None:
     shard = record(regions=[region(score=0.25)])
     verdict = min_score(Regions(Shard(shard, images(shard))))
     np.testing.assert_array_equal(verdict.value, [0.25])

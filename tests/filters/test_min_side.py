@@ -14,7 +14,7 @@ def test_the_shorter_side_decides(width: int, height: int, reason: str) -> None:
     assert reasons(shard, min_side, sizes=images(shard, width, height))["0" * 32] == reason
 
 
-def test_everything_said_of_a_dropped_image_goes_with_it() -> None:
+def test_all_annotations_of_a_dropped_image_are_dropped() -> None:
     shard = record(regions=[region(id="a"), region(id="h", score=None)])
     found = reasons(shard, min_side, sizes=images(shard, 10, 10))
     assert (found["a"], found["h"]) == ("image_dropped", "image_dropped")

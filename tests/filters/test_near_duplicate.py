@@ -8,7 +8,7 @@ from filters.near_duplicate import near_duplicate
 from tests.builders import images, reasons, record, row, tag
 
 
-def test_an_image_that_another_stands_for_is_dropped_with_all_it_has() -> None:
+def test_a_near_duplicate_is_dropped_with_all_its_annotations() -> None:
     shard = record(row("a"), row("b", tags=[tag(id="t")]))
     surveyed = images(shard)
     at = surveyed.schema.get_field_index("same_distance")

@@ -23,13 +23,13 @@ def spans(*found: tuple[int, int], score: float | None = 0.9) -> list[Row]:
         ([(0, 20), (1, 3), (5, 30), (6, 29)], ["1-3", "6-29"]),
     ],
 )
-def test_what_lies_inside_another_is_dropped(phrases: list[tuple[int, int]], dropped: list[str]) -> None:
+def test_a_phrase_inside_another_is_dropped(phrases: list[tuple[int, int]], dropped: list[str]) -> None:
     found = reasons(record(texts=[text(id="t")], phrases=spans(*phrases)), nested_phrase)
     assert {name for name, rule in found.items() if rule} == set(dropped)
     assert {found[name] for name in dropped} <= {"nested_phrase"}
 
 
-def test_of_two_over_the_same_words_the_second_is_dropped() -> None:
+def test_of_two_phrases_over_the_same_words_the_second_is_dropped() -> None:
     twice = [phrase("t", 0, 5, id="first"), phrase("t", 0, 5, id="second")]
     found = reasons(record(texts=[text(id="t")], phrases=twice), nested_phrase)
     assert (found["first"], found["second"]) == ("", "nested_phrase")
@@ -42,6 +42,6 @@ def test_phrases_of_two_texts_or_two_images_are_not_compared() -> None:
     assert (found["p"], found["q"], found["r"]) == ("", "", "")
 
 
-def test_a_human_phrase_is_left_alone() -> None:
+def test_a_human_phrase_passes() -> None:
     shard = record(texts=[text(id="t")], phrases=[*spans((0, 9)), *spans((1, 3), score=None)])
     assert reasons(shard, nested_phrase)["1-3"] == ""

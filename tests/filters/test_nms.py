@@ -35,7 +35,7 @@ def test_a_box_dropped_within_its_class_drops_nothing_across() -> None:
     assert (found["a"], found["b"], found["c"]) == ("", "nms.within", "")
 
 
-def test_a_human_box_wins_against_the_surest_model_and_is_never_dropped() -> None:
+def test_a_human_box_suppresses_any_other_and_is_never_dropped() -> None:
     humans = [region(id="h1", score=None), region(id="h2", score=None)]
     found = reasons(record(regions=[region(id="m", score=1.0), *humans]), nms)
     assert (found["m"], found["h1"], found["h2"]) == ("nms.within", "", "")
@@ -46,13 +46,13 @@ def test_equal_scores_keep_the_first() -> None:
     assert (found["a"], found["b"]) == ("", "nms.within")
 
 
-def test_text_regions_are_left_alone_unless_asked_for() -> None:
+def test_text_regions_are_compared_only_if_kinds_has_them() -> None:
     shard = record(regions=[region(id="a", kind="text"), region(id="b", kind="text")])
     assert reasons(shard, nms)["b"] == ""
     assert reasons(shard, (nms, {"kinds": ["object", "text"]}))["b"] == "nms.within"
 
 
-def test_boxes_of_different_images_do_not_meet() -> None:
+def test_boxes_of_different_images_are_not_compared() -> None:
     found = reasons(record(row(regions=[region(id="a")]), row(regions=[region(id="b")])), nms)
     assert (found["a"], found["b"]) == ("", "")
 

@@ -185,7 +185,7 @@ def test_the_options_tried_here_are_options_of_the_rule(name: str) -> None:
 
 @settings(deadline=None, max_examples=80)
 @given(shards, with_options([name for name in CATALOG if name not in OF_IMAGES]))
-def test_no_rule_touches_what_a_human_said_whatever_its_options(shard: pa.Table, rules: Any) -> None:
+def test_no_rule_drops_a_human_annotation_whatever_its_options(shard: pa.Table, rules: Any) -> None:
     verdicts = judged(shard, rules).to_pylist()
     for given_image, image in zip(shard.to_pylist(), verdicts, strict=True):
         for name in ANNOTATIONS:
@@ -200,7 +200,7 @@ def test_independent_rules_keep_the_same_in_any_order(shard: pa.Table, rules: An
     assert keep(shard, judged(shard, rules)).equals(keep(shard, judged(shard, sorted(rules))))
 
 
-def test_the_order_of_independent_rules_gives_the_reasons() -> None:
+def test_of_independent_rules_the_first_one_is_the_reason() -> None:
     shard = record(regions=[region((0, 0, 2, 2), id="r", score=0.1)])
     assert reasons(shard, RULES["min_score"], RULES["box_size"])["r"] == "min_score"
     assert reasons(shard, RULES["box_size"], RULES["min_score"])["r"] == "box_size.side"
@@ -215,7 +215,7 @@ def test_a_rule_that_looks_at_others_depends_on_the_order() -> None:
 
 @settings(deadline=None, max_examples=60)
 @given(shards, with_options(list(CATALOG)))
-def test_images_are_judged_alone_as_they_are_together(shard: pa.Table, rules: Any) -> None:
+def test_an_image_gets_the_same_verdicts_alone_and_among_others(shard: pa.Table, rules: Any) -> None:
     together = judged(shard, rules)
     alone = pa.concat_tables([judged(shard.slice(k, 1), rules) for k in range(shard.num_rows)])
     assert together.to_pylist() == alone.to_pylist()
@@ -223,7 +223,7 @@ def test_images_are_judged_alone_as_they_are_together(shard: pa.Table, rules: An
 
 @settings(deadline=None, max_examples=60)
 @given(shards, with_options(["min_score", "nms", "text_length", "text_repetition", "min_phrase_score"]))
-def test_what_is_kept_names_nothing_that_is_not(shard: pa.Table, rules: Any) -> None:
+def test_kept_annotations_refer_to_kept_ones_only(shard: pa.Table, rules: Any) -> None:
     left = keep(shard, judged(shard, rules))
     left.validate(full=True)
     for image in left.to_pylist():
@@ -237,7 +237,7 @@ def test_what_is_kept_names_nothing_that_is_not(shard: pa.Table, rules: Any) -> 
 
 @settings(deadline=None, max_examples=60)
 @given(shards, with_options(list(CATALOG)))
-def test_a_verdict_tells_a_number_that_its_threshold_rejects(shard: pa.Table, rules: Any) -> None:
+def test_the_value_of_a_verdict_is_beyond_its_threshold(shard: pa.Table, rules: Any) -> None:
     upper = ("max", "too_many", "repetition", "unsafe", "clipped", "inside", "nested")
     for image in judged(shard, rules).to_pylist():
         for verdict in (image["image"], *(item for name in ANNOTATIONS for item in image[name])):

@@ -25,7 +25,7 @@ def test_nearly_all_brief_and_detailed_captions_are_kept(found: dict[str, list[V
     assert kept(found[kind])["all"] > 0.95
 
 
-def test_long_captions_of_machines_are_kept_but_for_those_that_repeat_themselves(
+def test_long_captions_of_models_are_kept_unless_they_repeat_themselves(
     found: dict[str, list[Verdict]],
 ) -> None:
     shares = kept(found["long, machine"])
@@ -40,18 +40,18 @@ def test_no_long_caption_of_a_person_counts_as_repetition_or_another_language(
     assert {share for rule, share in shares.items() if rule.startswith(("text_repetition", "text_language"))} == {1.0}
 
 
-def test_what_people_write_at_length_is_kept(found: dict[str, list[Verdict]]) -> None:
+def test_long_texts_by_people_are_kept(found: dict[str, list[Verdict]]) -> None:
     shares = kept(found["long, people"])
     assert shares["too_many_objects"] == shares["text_length.max"] == 1
     assert shares["all"] > 0.95
 
 
-def test_loops_are_dropped_whatever_part_sees_them(found: dict[str, list[Verdict]]) -> None:
+def test_loops_of_every_kind_are_dropped(found: dict[str, list[Verdict]]) -> None:
     repetition = [verdict for verdict in found["loops, brief"] if verdict.rule.startswith("text_repetition")]
     assert kept(repetition)["all"] == 0
 
 
-def test_lists_of_keywords_are_told_by_a_lower_cap_on_objects_not_by_their_complexity(
+def test_a_lower_cap_on_objects_drops_lists_of_keywords_and_complexity_does_not(
     found: dict[str, list[Verdict]],
 ) -> None:
     shares = kept(found["keywords"])

@@ -37,7 +37,7 @@ def test_a_text_in_another_language_is_dropped() -> None:
         ("more_detailed", 0.49, "text_language.floor"),
     ],
 )
-def test_a_text_nobody_is_sure_of_is_dropped(granularity: str, value: float, reason: str) -> None:
+def test_a_text_with_an_uncertain_language_is_dropped(granularity: str, value: float, reason: str) -> None:
     assert judged(CAT, language("t", value=value), granularity=granularity) == reason
 
 
@@ -51,7 +51,7 @@ def test_a_short_text_passes() -> None:
     assert judged("Rote Autos", language("t", "de", 0.99), min_words=2) == "text_language.other"
 
 
-def test_what_was_not_measured_passes_unless_told_otherwise() -> None:
+def test_a_text_without_a_score_passes_unless_drop_unmeasured() -> None:
     assert judged(CAT) == ""
     assert judged(CAT, drop_unmeasured=True) == "text_language.unmeasured"
     assert judged(CAT, language("another"), image_score("sharpness", parents=["t"]), drop_unmeasured=True) == (
@@ -59,12 +59,12 @@ def test_what_was_not_measured_passes_unless_told_otherwise() -> None:
     )
 
 
-def test_of_several_scores_of_a_text_the_surest_counts() -> None:
+def test_of_several_scores_of_a_text_the_highest_counts() -> None:
     assert judged(CHAT, language("t", "fr", 0.6), language("t", "en", 0.5)) == "text_language.other"
     assert judged(CHAT, language("t", "en", 0.6), language("t", "fr", 0.5)) == ""
 
 
-def test_a_score_speaks_of_the_text_in_its_own_image() -> None:
+def test_a_score_counts_only_for_a_text_of_its_own_image() -> None:
     first = row("a", texts=[text(CAT, id="t")], image_scores=[language("t")])
     second = row("b", texts=[text(CHAT, id="t")], image_scores=[language("t", "fr")])
     found = reasons(record(first, second), text_language)
@@ -83,6 +83,6 @@ def test_texts_are_found_where_an_earlier_rule_has_dropped_some() -> None:
     assert (found["gone"], found["t"], found["u"]) == ("text_length.min", "", "text_language.other")
 
 
-def test_a_human_may_speak_any_language() -> None:
+def test_a_human_text_may_have_any_language() -> None:
     shard = record(texts=[text(CHAT, id="t", score=None)], image_scores=[language("t", "fr")])
     assert reasons(shard, text_language)["t"] == ""

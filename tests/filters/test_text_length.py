@@ -19,18 +19,18 @@ from tests.builders import parse, parsed, reasons, record, text
         ("more_detailed", 7, "text_length.min"),
     ],
 )
-def test_bounds_are_inclusive_and_of_the_granularity(granularity: str, tokens: int, reason: str) -> None:
+def test_bounds_are_inclusive_and_depend_on_the_granularity(granularity: str, tokens: int, reason: str) -> None:
     shard = record(texts=[text("Words.", granularity, id="t")])
     assert reasons(shard, text_length, parse=parse(parsed("Words.", tokens=tokens)))["t"] == reason
 
 
-def test_naming_one_granularity_leaves_the_bounds_of_the_others() -> None:
+def test_a_bound_for_one_granularity_does_not_change_the_others() -> None:
     shard = record(texts=[text("One.", "brief", id="b"), text("One.", "detailed", id="d")])
     found = reasons(shard, (text_length, {"min_tokens": {"brief": 1}}), parse=parse(parsed("One.", tokens=1)))
     assert (found["b"], found["d"]) == ("", "text_length.min")
 
 
-def test_a_text_the_parser_failed_on_is_not_kept() -> None:
+def test_a_text_that_could_not_be_parsed_is_dropped() -> None:
     shard = record(texts=[text("Words.", id="t"), text("Others.", id="u")])
     failed = parsed("Words.", failures=[{"component": "parse", "reason": "error", "error": "", "attempts": 1}])
     found = reasons(shard, text_length, parse=parse(failed))
@@ -59,7 +59,7 @@ def test_a_producer_may_have_its_own_bounds() -> None:
         ("brief", 60, 6, "text_length.max"),
     ],
 )
-def test_the_longest_kind_may_be_as_long_as_its_sentences_allow(
+def test_a_more_detailed_text_may_be_long_if_its_sentences_are_short(
     granularity: str, tokens: int, sentences: int, reason: str
 ) -> None:
     shard = record(texts=[text("Words.", granularity, id="t")])
@@ -67,7 +67,7 @@ def test_the_longest_kind_may_be_as_long_as_its_sentences_allow(
     assert reasons(shard, text_length, parse=said)["t"] == reason
 
 
-def test_without_a_length_for_each_sentence_the_cap_is_the_last_word() -> None:
+def test_without_per_sentence_no_text_may_exceed_the_maximum() -> None:
     shard = record(texts=[text("Words.", "more_detailed", id="t")])
     said = parse(parsed("Words.", tokens=400, sentences=20))
     assert reasons(shard, (text_length, {"per_sentence": 0}), parse=said)["t"] == "text_length.max"

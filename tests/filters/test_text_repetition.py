@@ -49,11 +49,11 @@ def shares(*said: str) -> list[list[float]]:
         (PLACES, "detailed", ""),
     ],
 )
-def test_a_loop_is_seen_by_the_part_that_counts_it(words: str, granularity: str, reason: str) -> None:
+def test_each_kind_of_loop_is_dropped_by_its_own_check(words: str, granularity: str, reason: str) -> None:
     assert reasons(record(texts=[text(words, granularity, id="t")]), text_repetition)["t"] == reason
 
 
-def test_the_share_is_of_words_that_lie_in_the_ngram_overlaps_counted_once() -> None:
+def test_overlapping_occurrences_of_an_ngram_count_each_word_once() -> None:
     assert shares(MAT) == [[round(6 / 11, 3), round(9 / 11, 3), round(6 / 11, 3), 0]]
     assert shares("red red red red red red") == [[1, 1, round(5 / 6, 3), 0]]
 
@@ -62,7 +62,7 @@ def test_case_and_punctuation_make_no_difference() -> None:
     assert shares("A MAT, a mat: a Mat.") == shares("a mat a mat a mat") == [[1, 0, 0, 0]]
 
 
-def test_an_ngram_that_comes_twice_is_no_repetition_and_none_reaches_into_the_next_text() -> None:
+def test_an_ngram_must_occur_three_times_and_within_one_text() -> None:
     assert shares("a cat a cat", "a cat", "", "...", "日本") == [[0, 0, 0, 0]] * 5
 
 
@@ -73,7 +73,7 @@ def test_the_bound_is_inclusive() -> None:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_every_part_may_be_stricter_with_one_producer(part: str) -> None:
+def test_each_limit_may_be_lower_for_one_producer(part: str) -> None:
     words = "A cat sat on a mat. A dog. A cat sat on a mat. A cat sat on a mat. Two birds flew over seven old houses."
     shard = record(texts=[text(words, id="a"), text(words, id="b", producer="captioner")])
     open_ = dict.fromkeys(PARTS, 1.0)
@@ -81,7 +81,7 @@ def test_every_part_may_be_stricter_with_one_producer(part: str) -> None:
     assert (found["a"], found["b"]) == ("", f"text_repetition.{part}")
 
 
-def test_a_human_may_repeat_themselves() -> None:
+def test_a_human_text_may_repeat_itself() -> None:
     assert reasons(record(texts=[text(MAT, id="t", score=None)]), text_repetition)["t"] == ""
 
 
@@ -100,12 +100,12 @@ def naive(words: list[str], n: int) -> tuple[float, float]:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.lists(st.sampled_from("abc"), max_size=14), min_size=1, max_size=4))
-def test_the_shares_are_those_counted_word_by_word(said: list[list[str]]) -> None:
+def test_the_shares_equal_those_of_a_naive_count(said: list[list[str]]) -> None:
     expected = [[naive(words, 2)[0], naive(words, 3)[0], naive(words, 5)[1], 0] for words in said]
     assert shares(*map(" ".join, said)) == np.round(expected, 3).tolist()
 
 
-def test_texts_over_the_block_are_counted_like_those_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_texts_beyond_the_first_block_have_the_same_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     said = [MAT, "A cat sleeps.", "the the the", "A man. A man.", MAT]
     whole = shares(*said)
     monkeypatch.setattr("filters.text_repetition.BLOCK", 2)

@@ -23,12 +23,12 @@ from tests.builders import images, parse, parsed, reasons, record, text
         ("more_detailed", 61, "too_many_objects"),
     ],
 )
-def test_the_ceiling_is_inclusive_and_of_the_granularity(granularity: str, objects: int, reason: str) -> None:
+def test_the_ceiling_is_inclusive_and_depends_on_the_granularity(granularity: str, objects: int, reason: str) -> None:
     shard = record(texts=[text("List.", granularity, id="t")])
     assert reasons(shard, too_many_objects, parse=parse(parsed("List.", objects=["cat"] * objects)))["t"] == reason
 
 
-def test_a_human_may_list_what_they_like() -> None:
+def test_a_human_text_may_list_any_number_of_objects() -> None:
     shard = record(texts=[text("List.", id="t", score=None)])
     assert reasons(shard, too_many_objects, parse=parse(parsed("List.", objects=["cat"] * 99)))["t"] == ""
 
@@ -43,7 +43,7 @@ def test_a_human_may_list_what_they_like() -> None:
         ({"by_producer": {"captioner": 5}}, ""),
     ],
 )
-def test_the_cap_is_a_number_or_one_a_granularity_for_all_or_for_a_producer(
+def test_the_cap_is_a_number_or_numbers_by_granularity_for_all_or_for_one_producer(
     options: dict[str, Any], reason: str
 ) -> None:
     shard = record(texts=[text("List.", id="t", producer="web")])
@@ -51,7 +51,7 @@ def test_the_cap_is_a_number_or_one_a_granularity_for_all_or_for_a_producer(
     assert reasons(shard, (too_many_objects, options), parse=said)["t"] == reason
 
 
-def test_every_row_tells_the_number_compared() -> None:
+def test_each_verdict_has_the_number_of_objects() -> None:
     shard = record(texts=[text("List."), text("List.", "detailed")])
     texts = ParsedTexts(Shard(shard, images(shard), parse(parsed("List.", objects=["cat"] * 6))))
     verdict = too_many_objects(texts)
@@ -70,13 +70,13 @@ def test_every_row_tells_the_number_compared() -> None:
         ("brief", 11, 16, "too_many_objects"),  # a list
     ],
 )
-def test_a_longer_text_may_name_more(granularity: str, objects: int, tokens: int, reason: str) -> None:
+def test_a_longer_text_may_name_more_objects(granularity: str, objects: int, tokens: int, reason: str) -> None:
     shard = record(texts=[text("List.", granularity, id="t")])
     said = parse(parsed("List.", objects=["cat"] * objects, tokens=tokens))
     assert reasons(shard, too_many_objects, parse=said)["t"] == reason
 
 
-def test_a_share_of_nothing_makes_the_cap_the_last_word() -> None:
+def test_with_a_share_of_zero_only_the_cap_counts() -> None:
     shard = record(texts=[text("List.", id="t")])
     said = parse(parsed("List.", objects=["cat"] * 12, tokens=40))
     assert reasons(shard, (too_many_objects, {"max_share": 0}), parse=said)["t"] == "too_many_objects"

@@ -17,7 +17,7 @@ def image(name: str, region_score: float | None, **given: float | None) -> Row:
     )
 
 
-def test_an_image_whose_only_region_was_dropped_is_dropped_with_all_it_has() -> None:
+def test_an_image_whose_only_region_was_dropped_is_dropped_with_all_its_annotations() -> None:
     found = reasons(record(image("a", 0.9), image("b", 0.1)), min_score, ungrounded_phrase, ungrounded_image)
     assert (found["a"], found["a/r"], found["a/p"]) == ("", "", "")
     assert (found["b"], found["b/t"]) == ("ungrounded_image", "image_dropped")
@@ -40,5 +40,5 @@ def test_a_phrase_counts_once_however_many_regions_it_names() -> None:
     assert reasons(shard, (ungrounded_image, {"min_phrases": 2}))["a"] == "ungrounded_image"
 
 
-def test_a_human_phrase_on_a_human_region_holds_its_image() -> None:
+def test_a_human_phrase_on_a_human_region_keeps_its_image() -> None:
     assert reasons(record(image("a", None, score=None)), ungrounded_image)["a"] == ""

@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", API.split())
-def test_each_function_is_there_and_has_a_docstring(name: str) -> None:
+def test_each_function_exists_and_has_a_docstring(name: str) -> None:
     assert name in pipelines.__all__
     assert name in dir(pipelines)
     assert getattr(pipelines, name).__doc__
@@ -56,7 +56,7 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         _ = pipelines.runn
 
 
-def test_a_path_through_the_api_beside_modules_of_the_same_names(folder: Path) -> None:
+def test_the_api_works_beside_user_modules_of_the_same_names(folder: Path) -> None:
     (folder / "recipe.yaml").write_text(
         "dataset: set\ningest: {sources: ['world://?images=3&size=48'], shard_size: 2}\n"
         "annotate: {noisy: {use: noisy_annotator}, objects: {use: consensus}}\n"
@@ -98,7 +98,7 @@ def test_workers_on_ray_import_the_packages_of_the_engine_too(folder: Path) -> N
     assert (ended.returncode, ended.stdout.strip()) == (0, "of the engine"), ended.stderr
 
 
-def test_a_module_that_was_imported_under_a_name_of_the_engine_is_one_sentence(folder: Path) -> None:
+def test_a_module_imported_under_a_name_of_the_engine_is_an_error_in_one_sentence(folder: Path) -> None:
     ended = python(folder, "import model\nimport pipelines\n")
     assert ended.returncode == 1
     assert "model.py' was imported as 'model', which is the name of a package of the engine: import" in ended.stderr

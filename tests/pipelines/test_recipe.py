@@ -24,7 +24,7 @@ def test_a_value_of_the_wrong_kind_is_named() -> None:
         parse_recipe({"dataset": "x", "ingest": {"shard_size": 0}})
 
 
-def test_a_recipe_without_a_data_set_is_told_so() -> None:
+def test_a_recipe_without_a_data_set_is_refused() -> None:
     with pytest.raises(ConfigError, match="lacks 'dataset'"):
         parse_recipe({})
 
@@ -68,7 +68,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "said"), WRONG)
-def test_a_value_of_the_wrong_shape_is_told_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_value_of_the_wrong_shape_is_refused_with_its_line(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         load_recipe(write(tmp_path, text))
 
@@ -79,7 +79,7 @@ def test_a_number_from_the_environment_is_a_number(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("text", ["${env}", "${env:}", "${env:A-B}", "${env:HOME", "${HOME}", "${evn:HOME}"])
-def test_a_variable_that_means_nothing_is_refused(text: str) -> None:
+def test_an_unknown_variable_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"is not a variable|Unknown variable kind 'evn': did you mean 'env'"):
         parse_recipe({"dataset": text})
 
@@ -94,6 +94,6 @@ def test_variables_name_packages_and_the_environment(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(("text", "found"), [("a: [", "not YAML"), ("- a", "holds a list"), ("", "holds nothing")])
-def test_what_is_no_recipe_is_told_so(tmp_path: Path, text: str, found: str) -> None:
+def test_a_file_that_is_no_recipe_is_refused(tmp_path: Path, text: str, found: str) -> None:
     with pytest.raises(ConfigError, match=found):
         load_recipe(write(tmp_path, text))

@@ -19,7 +19,7 @@ from tests.runs import REPO
 RECIPES = sorted((REPO / "pipelines" / "recipes").glob("*.yaml"))
 
 
-def test_there_are_recipes_and_each_tells_its_command() -> None:
+def test_each_recipe_has_its_command_in_the_first_lines() -> None:
     assert {"folder.yaml", "grit.yaml", "quickstart.yaml"} <= {path.name for path in RECIPES}
     for path in RECIPES:
         opening = [line for line in path.read_text(encoding="utf-8").splitlines()[:8] if line.startswith("#")]
@@ -27,7 +27,7 @@ def test_there_are_recipes_and_each_tells_its_command() -> None:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.name)
-def test_every_recipe_loads_and_names_components_and_rules_that_there_are(path: Path) -> None:
+def test_every_recipe_loads_and_names_existing_components_and_rules(path: Path) -> None:
     recipe = load_recipe(path)
     assert annotators(recipe)
     for name, rule, options in rules_of(recipe):
@@ -45,7 +45,7 @@ def test_the_grit_recipe_keeps_images_that_are_grounded_and_no_others() -> None:
     assert counts(verdicts)["images"] == {"kept": 1, "ungrounded_image": 2}
 
 
-def test_the_grit_recipe_suppresses_across_classes() -> None:
+def test_the_grit_recipe_applies_nms_across_classes() -> None:
     rules = rules_of(load_recipe(REPO / "pipelines" / "recipes" / "grit.yaml"))
     shard = record(
         texts=[text(id="t")],

@@ -47,7 +47,7 @@ def by_id(regions: list[Region]) -> dict[str, Region]:
     return {region.id: region for region in regions}
 
 
-def test_two_detectors_that_agree_make_one_region() -> None:
+def test_boxes_of_two_detectors_on_one_object_become_one_region() -> None:
     out = fuse(said("a", 0, BOX, 0.6), said("b", 0, NEAR, 0.6))
     (fused,) = alive(out)
     assert (fused.id, fused.label, fused.score_kind) == ("0", "cat", "consensus")
@@ -56,19 +56,19 @@ def test_two_detectors_that_agree_make_one_region() -> None:
     assert fused.support == fused.parents == ["a/0", "b/0"]
 
 
-def test_every_candidate_comes_back_with_where_it_went() -> None:
+def test_every_candidate_is_returned_with_the_region_it_was_merged_into() -> None:
     out = fuse(said("a", 0, BOX, 0.6), said("b", 0, NEAR, 0.5), said("b", 1, FAR, 0.9))
     assert {r.id: r.merged_into for r in out if "/" in r.id} == {"a/0": "0", "b/0": "0", "b/1": "1"}
     weak = by_id(out)["b/0"]
     assert (weak.producer, weak.score, weak.score_kind, weak.x1) == ("b", 0.5, "confidence", 12.0)
 
 
-def test_a_lone_detector_keeps_its_boxes_and_scores_exactly() -> None:
+def test_a_single_detector_keeps_its_boxes_and_scores_exactly() -> None:
     (fused,) = alive(fuse(said("a", 0, BOX, 0.3)))
     assert (fused.score, fused.x1, fused.y1, fused.x2, fused.y2) == (0.3, *BOX)
 
 
-def test_a_weak_box_is_not_cut_before_it_is_confirmed() -> None:
+def test_a_weak_box_that_another_detector_confirms_is_kept() -> None:
     out = alive(fuse(said("a", 0, BOX, 0.04), said("b", 0, BOX, 0.04), said("a", 1, FAR, 0.06)))
     assert [region.support for region in out] == [["a/0", "b/0"], ["a/1"]]
 
@@ -82,19 +82,19 @@ def test_different_labels_are_different_objects() -> None:
     assert len(alive(fuse(said("a", 0, BOX, 0.6), said("b", 0, BOX, 0.6, "dog")))) == 2
 
 
-def test_labels_that_differ_in_case_alone_are_one() -> None:
+def test_labels_that_differ_only_in_case_are_equal() -> None:
     (fused,) = alive(fuse(said("a", 0, BOX, 0.6, "Cell  Phone"), said("b", 0, BOX, 0.5, "cell phone")))
     assert fused.label == "Cell  Phone"
 
 
-def test_a_producers_own_duplicates_go_with_the_box_that_stays_but_are_no_support() -> None:
+def test_duplicates_of_one_producer_are_merged_and_do_not_support_the_region() -> None:
     out = fuse(said("a", 0, BOX, 0.6), said("a", 1, NEAR, 0.5))
     (fused,) = alive(out)
     assert (fused.score, fused.support) == (0.6, ["a/0"])
     assert by_id(out)["a/1"].merged_into == fused.id
 
 
-def test_a_producer_speaks_once_in_a_cluster() -> None:
+def test_a_producer_has_one_box_in_a_cluster() -> None:
     left, middle, right = (0, 0, 40, 40), (10, 0, 50, 40), (20, 0, 60, 40)  # neighbours overlap 0.6, the ends 0.33
     out = fuse(said("a", 0, left, 0.5), said("a", 1, right, 0.4), said("b", 0, middle, 0.9))
     assert [region.support for region in alive(out)] == [["b/0", "a/0"], ["a/1"]]
@@ -106,7 +106,7 @@ def test_a_box_joins_the_one_it_overlaps_most() -> None:
     assert [region.support for region in alive(out)] == [["a/1", "b/0"], ["a/0"]]
 
 
-def test_human_boxes_stand_as_they_are_and_take_the_machines_in() -> None:
+def test_detected_boxes_are_merged_into_human_boxes_which_do_not_change() -> None:
     human = said("human", 0, BOX, None)
     out = fuse(human, said("a", 0, NEAR, 0.9), said("b", 0, NEAR, 0.8))
     (kept,) = alive(out)
@@ -115,7 +115,7 @@ def test_human_boxes_stand_as_they_are_and_take_the_machines_in() -> None:
     assert {region.merged_into for region in out if region.score is not None} == {"human/0"}
 
 
-def test_a_human_box_of_another_label_takes_nothing_in() -> None:
+def test_no_box_is_merged_into_a_human_box_with_another_label() -> None:
     assert len(alive(fuse(said("human", 0, BOX, None, "dog"), said("a", 0, BOX, 0.9)))) == 2
 
 
@@ -124,13 +124,13 @@ def test_human_boxes_never_merge_into_each_other() -> None:
     assert [(region.id, region.support) for region in alive(out)] == [("human/0", []), ("human/1", ["a/0"])]
 
 
-def test_the_samples_own_regions_are_left_as_they_were() -> None:
+def test_the_regions_of_the_sample_are_not_changed() -> None:
     human, machine = said("human", 0, BOX, None), said("a", 0, BOX, 0.9)
     fuse(human, machine)
     assert (human.support, machine.merged_into) == ([], "")
 
 
-def test_what_has_no_area_in_the_image_is_no_candidate() -> None:
+def test_a_box_without_area_in_the_image_is_no_candidate() -> None:
     broken = [(300, 10, 400, 60), (20, 20, 20, 40), (float("nan"), 0, 5, 5)]
     out = fuse(*(said("a", n, box, 0.9) for n, box in enumerate(broken)), said("a", 9, BOX, 0.5))
     assert [region.id for region in out] == ["0", "a/9"]
@@ -160,18 +160,18 @@ def test_scores_are_calibrated_before_they_are_combined(tmp_path: Path) -> None:
     assert 0.55 < fused.score < alive(fuse(said("a", 0, BOX, 0.8), said("b", 0, NEAR, 0.8)))[0].score
 
 
-def test_what_a_candidate_itself_scored_is_kept_beside(tmp_path: Path) -> None:
+def test_a_candidate_keeps_its_own_score(tmp_path: Path) -> None:
     out = fuse(said("a", 0, BOX, 0.8), calibration=calibrated(tmp_path, a=([0.5], [0.1])))
     assert (by_id(out)["a/0"].score, alive(out)[0].score) == (0.8, pytest.approx(0.1))
 
 
-def test_of_two_boxes_with_one_probability_the_detectors_own_score_decides(tmp_path: Path) -> None:
+def test_of_two_boxes_with_equal_probability_the_raw_score_decides(tmp_path: Path) -> None:
     path = calibrated(tmp_path, a=([0.5], [0.1]))
     out = by_id(fuse(said("a", 0, BOX, 0.8), said("a", 1, NEAR, 0.9), calibration=path))
     assert alive(list(out.values()))[0].support == ["a/1"]
 
 
-def test_a_calibration_counts_by_what_it_says_not_where_it_lies(tmp_path: Path) -> None:
+def test_the_key_depends_on_the_content_of_the_calibration_and_not_on_its_path(tmp_path: Path) -> None:
     def key(folder: str, height: float) -> str:
         (tmp_path / folder).mkdir(exist_ok=True)
         path = calibrated(tmp_path / folder, a=([0.5], [height]))
@@ -183,12 +183,12 @@ def test_a_calibration_counts_by_what_it_says_not_where_it_lies(tmp_path: Path) 
     assert plain != key("here", 0.1)
 
 
-def test_a_calibration_that_is_not_there_is_refused_before_any_work() -> None:
+def test_a_missing_calibration_is_refused_before_any_work() -> None:
     with pytest.raises(ConfigError, match=r"'nowhere\.json': correct the path"):
         build({"a": {"use": "fake_detector"}, "objects": {"use": "consensus", "calibration": "nowhere.json"}}, CATALOG)
 
 
-def test_certainty_stays_certain_where_all_agree() -> None:
+def test_a_score_of_one_stays_one_if_all_detectors_agree() -> None:
     (fused,) = alive(fuse(said("a", 0, BOX, 1.0), said("b", 0, BOX, 1.0)))
     assert fused.score == 1.0
 
@@ -198,7 +198,7 @@ def of_asked(*regions: Region, asked: tuple[str, ...]) -> list[float]:
     return [region.score or 0.0 for region in alive(list(answer.regions))]
 
 
-def test_silence_of_one_that_was_asked_counts_against_a_box() -> None:
+def test_a_detector_that_ran_and_has_no_box_lowers_the_score() -> None:
     box = said("a", 0, BOX, 0.8)
     (alone,) = of_asked(box, asked=("a",))
     (doubted,) = of_asked(box, asked=("a", "b"))
@@ -207,13 +207,13 @@ def test_silence_of_one_that_was_asked_counts_against_a_box() -> None:
     assert 0.8 > doubted > doubted_twice > 0.3
 
 
-def test_who_confirms_is_worth_more_than_who_was_asked() -> None:
+def test_a_confirming_detector_raises_the_score_more_than_one_without_a_box() -> None:
     (confirmed,) = of_asked(said("a", 0, BOX, 0.6), said("b", 0, NEAR, 0.6), asked=("a", "b", "c"))
     (alone,) = of_asked(said("a", 0, BOX, 0.6), asked=("a", "b", "c"))
     assert confirmed > 0.6 > alone
 
 
-def test_a_detector_that_claims_what_nobody_confirms_counts_less() -> None:
+def test_a_detector_whose_boxes_nobody_confirms_has_less_weight() -> None:
     agreed = said("a", 0, BOX, 0.6), said("b", 0, NEAR, 0.6)
     junk = [said("c", n, (4.0 * n, 150, 4.0 * n + 3, 190), 0.6) for n in range(40)]
     scores = of_asked(*agreed, *junk, asked=("a", "b", "c"))
@@ -221,13 +221,13 @@ def test_a_detector_that_claims_what_nobody_confirms_counts_less() -> None:
     assert max(scores[1:]) < 0.1
 
 
-def test_the_order_of_detectors_changes_nothing() -> None:
+def test_the_order_of_detectors_does_not_matter() -> None:
     regions = [said("a", 0, BOX, 0.6), said("b", 0, NEAR, 0.5), said("c", 0, FAR, 0.7)]
     one = of_asked(*regions, asked=("a", "b", "c"))
     assert of_asked(*regions[::-1], asked=("c", "b", "a")) == pytest.approx(one)
 
 
-def test_no_votes_at_all_are_refused() -> None:
+def test_a_weight_of_zero_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"weight 0\.0 for 'a'"):
         Consensus(votes={"a": 0.0})
 
@@ -237,7 +237,7 @@ def test_an_image_without_boxes_has_an_empty_answer() -> None:
     assert Consensus().annotate([]) == []
 
 
-def test_a_batch_changes_no_answer() -> None:
+def test_answers_do_not_depend_on_the_batch() -> None:
     rng = np.random.default_rng(1)
     samples = []
     for n in range(6):
@@ -254,7 +254,7 @@ def test_a_batch_changes_no_answer() -> None:
         assert {r.merged_into for r in answer.regions if r.merged_into} <= {r.id for r in alive(answer.regions)}
 
 
-def test_two_real_detectors_together_see_more_than_the_better_one() -> None:
+def test_two_real_detectors_together_are_better_than_the_best_one() -> None:
     photos, data = Photos(shared("coco/dev")), shared("weights").parent
     found = {name: detect(data, name, photos)[0] for name in ("yolox_nano", "nanodet_m")}
     fused, _ = agree(found, photos)
@@ -263,7 +263,7 @@ def test_two_real_detectors_together_see_more_than_the_better_one() -> None:
 
 
 @pytest.mark.parametrize("detectors", [DETECTORS[:2], DETECTORS], ids=["two", "three"])
-def test_fused_without_labels_it_is_better_than_the_best_single_one(detectors: tuple[str, ...]) -> None:
+def test_fusion_without_labels_is_better_than_the_best_detector(detectors: tuple[str, ...]) -> None:
     found, truth = dev_found(detectors)
     best = max(measure_boxes(truth, some(found[name], truth)).figures["AP50"] for name in detectors)
     ap50 = measure_boxes(truth, some(fused(found, truth), truth)).figures["AP50"]
@@ -271,7 +271,7 @@ def test_fused_without_labels_it_is_better_than_the_best_single_one(detectors: t
 
 
 @pytest.mark.parametrize("detectors", [DETECTORS[:2], DETECTORS], ids=["two", "three"])
-def test_fitted_on_some_photos_it_is_better_on_others(detectors: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_fit_on_some_photos_is_better_on_others(detectors: tuple[str, ...], tmp_path: Path) -> None:
     instances = shared("coco/dev") / "instances.json"
     found, _ = dev_found(detectors)
     fit, test = coco_truth(instances, split="train2017"), coco_truth(instances, split="val2017")
@@ -288,7 +288,7 @@ def test_fitted_on_some_photos_it_is_better_on_others(detectors: tuple[str, ...]
     assert calibration_error(scores[over], right[over]) <= 0.12  # 40 photos: noise alone makes some .05
 
 
-def test_a_detector_the_fit_has_not_seen_is_refused(tmp_path: Path) -> None:
+def test_a_detector_that_was_not_part_of_the_fit_is_refused(tmp_path: Path) -> None:
     fusion = FittedFusion(("a", "b"), np.zeros(2 * 2 + CONTEXT), 0.0, 0.3)
     path = tmp_path / "calibration.json"
     path.write_text(json.dumps(Calibration({"a": (np.array([0.5]), np.array([0.5]))}, fusion).as_json()))

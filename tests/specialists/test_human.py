@@ -15,14 +15,14 @@ def test_labels_are_returned_as_they_are_without_scores() -> None:
     assert (answer[1].regions, answer[1].texts) == ([], [])
 
 
-def test_a_crowd_stays_one() -> None:
+def test_a_crowd_is_still_marked_as_a_crowd() -> None:
     """As one thing it would be a wrong target, and a wrong truth."""
     crowd = Region(1, 2, 3, 4, label="person", score_kind="crowd")
     (answer,) = Human().annotate([Sample("0" * 32, 10, 10, regions=[crowd])])
     assert answer.regions[0].score_kind == "crowd"
 
 
-def test_what_has_a_score_no_person_wrote() -> None:
+def test_labels_with_a_score_are_left_out() -> None:
     boxes = [Region(1, 2, 3, 4, label="cat", score=score) for score in (None, 0.5)]
     texts = [Text("A cat.", "brief", score=score) for score in (1.0, None)]
     (answer,) = Human().annotate([Sample("0" * 32, 10, 10, regions=boxes, texts=texts)])

@@ -72,32 +72,32 @@ def test_spoilt_photos_rank_in_the_right_order(
     assert all(before > after for before, after in pairwise(values)), values
 
 
-def test_one_floor_of_sharpness_parts_photos_from_blurred_ones() -> None:
+def test_one_floor_of_sharpness_separates_sharp_from_blurred_photos() -> None:
     sharp = [measured(photo(name))["sharpness"] for name in PHOTOS]
     soft = [measured(blurred(photo(name), 3))["sharpness"] for name in PHOTOS]
     assert min(sharp) > 50 > max(soft)
 
 
-def test_sharpness_compares_across_resolutions() -> None:
+def test_sharpness_is_comparable_between_resolutions() -> None:
     large = photo("astronaut.png").resize((2048, 2048), Image.Resampling.LANCZOS)
     middle = photo("astronaut.png").resize((1024, 1024), Image.Resampling.LANCZOS)
     assert measured(large)["sharpness"] == pytest.approx(measured(middle)["sharpness"], rel=0.1)
 
 
-def test_a_chessboard_has_the_numbers_worked_out_by_hand() -> None:
+def test_a_chessboard_has_the_numbers_computed_by_hand() -> None:
     board = (np.indices((8, 8)).sum(axis=0) % 2 * 255).astype(np.uint8)
     scores = measured(sample(np.repeat(board[:, :, None], 3, axis=2)))
     assert scores["sharpness"] == (4 * 255) ** 2
     assert (scores["brightness"], scores["contrast"], scores["entropy"], scores["clipped"]) == (0.5, 0.5, 1.0, 1.0)
 
 
-def test_brightness_is_of_luma_not_of_the_mean_channel() -> None:
+def test_brightness_is_the_mean_of_luma_and_not_of_the_channels() -> None:
     green, blue = np.zeros((2, 4, 4, 3), np.uint8)
     green[:, :, 1] = blue[:, :, 2] = 255
     assert measured(sample(green))["brightness"] > 0.5 > 0.2 > measured(sample(blue))["brightness"]
 
 
-def test_every_level_once_is_eight_bits() -> None:
+def test_an_image_with_every_level_has_an_entropy_of_eight_bits() -> None:
     assert histogram_measures(np.ones(256, np.int64))["entropy"] == pytest.approx(8)
 
 
@@ -120,7 +120,7 @@ def test_images_of_any_size_are_measured(width: int, height: int) -> None:
     assert 0 <= values["entropy"] <= 8
 
 
-def test_the_fingerprint_is_a_score_with_a_code() -> None:
+def test_the_perceptual_hash_is_the_code_of_a_score() -> None:
     one = sample(photo("chelsea.png"))
     assert one.pixels is not None
     (found,) = [s for s in ImageQuality().annotate([one])[0].image_scores if s.name == "phash"]
@@ -128,17 +128,17 @@ def test_the_fingerprint_is_a_score_with_a_code() -> None:
     assert len(found.code) == 64
 
 
-def test_an_image_without_a_fingerprint_gets_no_such_score() -> None:
+def test_an_image_without_a_perceptual_hash_has_no_such_score() -> None:
     assert "phash" not in measured(flat(40, 30, 100))
 
 
-def test_scores_are_measured_not_judged() -> None:
+def test_the_kind_of_a_score_is_measured() -> None:
     scores = ImageQuality().annotate([sample(photo("coffee.png"))])[0].image_scores
     assert {(score.score, score.score_kind) for score in scores} == {(1.0, "measured")}
     assert [score.name for score in scores] == ["sharpness", "brightness", "contrast", "entropy", "clipped", "phash"]
 
 
-def test_the_answer_is_the_same_twice_and_in_any_batch() -> None:
+def test_answers_do_not_depend_on_the_batch() -> None:
     batch = [sample(photo(name)) for name in PHOTOS] + [flat(1, 1, 7)]
     alone = [ImageQuality().annotate([one])[0] for one in batch]
     assert ImageQuality().annotate(batch) == ImageQuality().annotate(batch) == alone

@@ -36,12 +36,12 @@ def test_a_singular_names_the_most_certain_region() -> None:
     assert grounded("the black cat", *CATS) == ["c/cat2"]
 
 
-def test_among_equals_the_largest_is_taken() -> None:
+def test_among_equal_scores_the_largest_region_is_named() -> None:
     assert grounded("a cat", *CATS[:2]) == ["c/cat1"]
 
 
 @pytest.mark.parametrize(("chunk", "count"), [("two cats", 2), ("both cats", 2), ("one cat", 1), ("9 cats", 3)])
-def test_a_number_is_taken_at_its_word(chunk: str, count: int) -> None:
+def test_a_number_names_at_most_that_many_regions(chunk: str, count: int) -> None:
     assert len(grounded(chunk, *CATS, plural=True)) == count
 
 
@@ -65,7 +65,7 @@ def test_a_number_is_taken_at_its_word(chunk: str, count: int) -> None:
         ("a Café-Sign", "cafe sign"),
     ],
 )
-def test_labels_and_synonyms_of_several_words(chunk: str, label: str) -> None:
+def test_labels_and_synonyms_may_have_several_words(chunk: str, label: str) -> None:
     assert grounded(chunk, region(label, 0)) == [f"c/{label}0"]
 
 
@@ -82,22 +82,22 @@ def test_labels_and_synonyms_of_several_words(chunk: str, label: str) -> None:
         ("standing", "person"),
     ],
 )
-def test_what_only_sounds_alike_is_left_without_region(chunk: str, label: str) -> None:
+def test_names_that_only_resemble_a_label_name_no_region(chunk: str, label: str) -> None:
     assert grounded(chunk, region(label, 0)) == []
 
 
 @pytest.mark.parametrize("word", ["people", "men", "children"])
-def test_irregular_plurals_name_all(word: str) -> None:
+def test_irregular_plurals_name_all_regions_of_the_class(word: str) -> None:
     assert len(grounded(word, region("person", 0), region("person", 1), plural=True)) == 2
 
 
-def test_a_form_that_is_singular_and_plural_follows_the_parse() -> None:
+def test_the_parse_decides_the_number_of_an_ambiguous_form() -> None:
     flock = region("sheep", 0), region("sheep", 1)
     assert len(grounded("a sheep", *flock)) == 1
     assert len(grounded("white sheep", *flock, plural=True)) == 2
 
 
-def test_a_label_goes_before_a_synonym_of_another() -> None:
+def test_a_label_has_priority_over_a_synonym_of_another_label() -> None:
     assert grounded("a table", region("dining table", 0), region("table", 1)) == ["c/table1"]
 
 
@@ -123,7 +123,7 @@ SURE_AND_NOT = (region("cat", 0, score=0.9), region("cat", 1, score=0.7), region
         ("it", False, 1.0),
     ],
 )
-def test_the_score_is_that_of_the_last_region_needed(chunk: str, plural: bool, score: float) -> None:
+def test_the_score_is_the_lowest_among_the_regions_needed(chunk: str, plural: bool, score: float) -> None:
     assert LabelGrounder().ground(image(chunk, *SURE_AND_NOT, plural=plural))[0].score == score
 
 
@@ -131,7 +131,7 @@ def test_a_plural_of_one_region_has_its_score() -> None:
     assert LabelGrounder().ground(image("cats", SURE_AND_NOT[1], plural=True))[0].score == 0.7
 
 
-def test_a_crowd_is_named_by_plurals_alone() -> None:
+def test_only_plurals_name_a_crowd() -> None:
     crowd = region("person", 0, score=None, crowd=True)
     people = region("person", 1, score=0.5), region("person", 2, score=0.4)
     assert grounded("a man", crowd, *people) == ["c/person1"]
@@ -140,7 +140,7 @@ def test_a_crowd_is_named_by_plurals_alone() -> None:
     assert grounded("a man", crowd) == []
 
 
-def test_the_span_is_the_chunk_and_parents_are_what_it_is_made_of() -> None:
+def test_the_span_is_the_chunk_and_the_parents_are_its_text_and_regions() -> None:
     sample = image("two cats", *CATS, plural=True)
     phrase = LabelGrounder().annotate([sample])[0].phrases[0]
     assert sample.texts[0].text[phrase.char_start : phrase.char_end] == "two cats"
@@ -154,7 +154,7 @@ def test_human_regions_are_certain() -> None:
     assert (phrase.region_ids, phrase.score) == (["c/cat0"], 1.0)
 
 
-def test_an_unparsed_text_is_passed_over() -> None:
+def test_a_text_without_a_parse_has_no_phrases() -> None:
     sample = image("a cat", *CATS)
     sample.parse = {}
     assert LabelGrounder().ground(sample) == []

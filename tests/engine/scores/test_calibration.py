@@ -58,14 +58,14 @@ def test_the_digest_does_not_depend_on_the_layout_of_the_file(tmp_path: Path) ->
     assert one != Calibration.read(written(tmp_path, CURVES | {"yolo": {"x": [0.5], "y": [0.26]}})).digest
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_a_written_calibration_is_read_back(tmp_path: Path) -> None:
     calibration = Calibration({"b": (np.array([0.1]), np.array([0.2])), "a": (np.array([1 / 3]), np.array([2 / 3]))})
     again = Calibration.read(written(tmp_path, calibration.as_json()))
     assert again.as_json() == calibration.as_json()
     assert again.digest == calibration.digest
 
 
-def test_it_is_read_from_a_url(tmp_path: Path) -> None:
+def test_a_calibration_is_read_from_a_url(tmp_path: Path) -> None:
     assert Calibration.read("file://" + written(tmp_path, CURVES)).producers == ("ssd", "yolo")
 
 

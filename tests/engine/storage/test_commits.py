@@ -36,7 +36,7 @@ def test_committing_the_same_answer_twice_keeps_its_file(commits: Commits) -> No
     assert TableReader(commits.storage, commits.data_files()[0]).read().num_rows == 3
 
 
-def test_names_of_files_alone_decide_what_is_done(commits: Commits) -> None:
+def test_only_the_names_of_files_decide_what_is_done(commits: Commits) -> None:
     for name in ("00000.json", "00002.json", "00002-r5.json", "00007-0123abcd.parquet"):
         commits.storage.put(f"{commits.folder}/{name}", b"not json")
     assert commits.revisions().tolist() == [0, -1, 5]

@@ -14,7 +14,7 @@ from engine.storage.sealed import check_digests, read_sealed, seal, unseal
 FIELDS = {"name": "x", "numbers": [1, 2.5, None], "inner": {"b": 1, "a": "ü"}}
 
 
-def test_what_was_sealed_is_read_back() -> None:
+def test_sealed_json_is_read_back() -> None:
     assert unseal(seal(FIELDS)) == FIELDS
 
 

@@ -56,7 +56,7 @@ def test_the_first_rule_that_rejects_gives_the_reason() -> None:
     assert reasons(shard, box_size, min_score)["a"] == "box_size.side"
 
 
-def test_a_rule_sees_only_what_is_still_kept() -> None:
+def test_a_rule_gets_only_rows_that_are_still_kept() -> None:
     seen = []
 
     def watch(regions: Regions) -> Verdict:
@@ -72,7 +72,7 @@ def test_a_merged_region_is_dropped_before_all_rules() -> None:
     assert reasons(shard, min_score)["a"] == "merged"
 
 
-def test_an_image_with_a_failure_is_dropped_with_all_it_has() -> None:
+def test_an_image_with_a_failure_is_dropped_with_all_its_annotations() -> None:
     shard = record(row(failures=[failure()], tags=[tag(id="t")], regions=[region(id="h", score=None)]), row())
     found = reasons(shard)
     assert (found[IMAGE], found["t"], found["h"], found[f"{1:032x}"]) == (
@@ -102,12 +102,12 @@ def test_phrases_go_with_their_text_and_region_texts_with_their_region() -> None
     assert reasons(shard)["r"] == ""
 
 
-def test_what_refers_to_nothing_is_dropped() -> None:
+def test_a_text_or_phrase_whose_parent_does_not_exist_is_dropped() -> None:
     found = reasons(record(phrases=[phrase("gone", id="p")], region_texts=[region_text("gone", id="r")]))
     assert (found["p"], found["r"]) == ("text_dropped", "region_dropped")
 
 
-def test_what_a_human_speaks_of_is_kept_with_it() -> None:
+def test_what_a_human_annotation_refers_to_is_kept() -> None:
     shard = record(
         texts=[text(id="t")],
         phrases=[phrase("t", id="p", score=None)],
@@ -118,14 +118,14 @@ def test_what_a_human_speaks_of_is_kept_with_it() -> None:
     assert [found[name] for name in "tpbcrd"] == ["", "", "", "", "", "nothing_pleases"]
 
 
-def test_value_and_threshold_are_null_for_what_is_kept() -> None:
+def test_value_and_threshold_are_null_for_kept_rows() -> None:
     shard = record(regions=[region(score=0.25), region()])
     dropped, kept = judged(shard, [min_score]).to_pylist()[0]["regions"]
     assert (dropped["kept"], dropped["value"], dropped["threshold"]) == (False, 0.25, 0.3)
     assert kept == {"id": "model/n1", "kept": True, "rule": "", "value": None, "threshold": None}
 
 
-def test_a_rule_that_reads_the_parse_says_so_by_its_signature() -> None:
+def test_the_signature_of_a_rule_shows_that_it_reads_the_parse() -> None:
     def words_only(phrases: Phrases, texts: Texts) -> None: ...
 
     def parsed_context(phrases: Phrases, texts: ParsedTexts) -> None: ...
@@ -149,7 +149,7 @@ def test_a_rule_that_judges_an_unknown_column_is_refused() -> None:
         reads(cast(Rule, odd))
 
 
-def test_a_rule_that_answers_the_wrong_number_of_rows_is_named() -> None:
+def test_the_error_for_a_wrong_number_of_verdicts_names_the_rule() -> None:
     def short(regions: Regions) -> Verdict:
         return Verdict(np.ones(1, np.bool_), "short")
 
@@ -157,7 +157,7 @@ def test_a_rule_that_answers_the_wrong_number_of_rows_is_named() -> None:
         judged(record(regions=[region(), region()]), [short])
 
 
-def test_keep_leaves_what_is_kept_and_names_only_that() -> None:
+def test_keep_returns_the_kept_part_without_references_to_dropped_rows() -> None:
     shard = record(
         row(failures=[failure()]),
         row(
@@ -176,7 +176,7 @@ def test_keep_leaves_what_is_kept_and_names_only_that() -> None:
     assert image["failures"] == []
 
 
-def test_keep_refuses_verdicts_on_something_else() -> None:
+def test_keep_refuses_verdicts_on_another_record() -> None:
     verdicts = judged(record(row("a", regions=[region()])), [])
     with pytest.raises(EngineError, match="other images"):
         keep(record(row("b")), verdicts)
@@ -184,6 +184,6 @@ def test_keep_refuses_verdicts_on_something_else() -> None:
         keep(record(row("a")), verdicts)
 
 
-def test_counts_add_up_to_what_was_given() -> None:
+def test_counts_add_up_to_the_number_of_rows() -> None:
     shard = record(regions=[region(), region(score=0.1), region(score=0.2), region(merged_into="model/n0")])
     assert counts(judged(shard, [min_score]))["regions"] == {"kept": 1, "min_score": 2, "merged": 1}

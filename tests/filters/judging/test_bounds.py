@@ -44,11 +44,11 @@ def test_a_producer_may_have_its_own_number_or_its_own_for_one_granularity() -> 
     assert bounds({"brief": 7}, {"web": {"detailed": 5}}) == [7, 2, 7]
 
 
-def test_a_producer_that_is_not_there_changes_nothing() -> None:
+def test_bounds_for_a_producer_without_rows_change_nothing() -> None:
     assert bounds({}, {"nobody": 5}) == [1, 2, 1]
 
 
-def test_a_quantile_governs_the_rows_it_was_given_for() -> None:
+def test_a_quantile_applies_to_the_rows_it_was_given_for() -> None:
     options = {"max_objects": {"brief": {"quantile": 0.9}}, "by_producer": {"web": {"quantile": 0.5}}}
     numbers = placeholders(list(quantile_paths(options)))
     shard = record(texts=[text("One.", id="a"), text("Two.", "detailed"), text("Two.", producer="web")])
@@ -58,7 +58,7 @@ def test_a_quantile_governs_the_rows_it_was_given_for() -> None:
     assert (brief, web) == ([1], [2])
 
 
-def test_a_granularity_nobody_knows_has_the_number_given_for_all() -> None:
+def test_an_unknown_granularity_has_the_general_bound() -> None:
     shard = record(texts=[text(granularity="odd")])
     odd = Texts(Shard(shard, images(shard)))
     assert text_bounds(odd, "cap", {}, defaults=DEFAULTS, otherwise=9).tolist() == [9]
@@ -73,7 +73,7 @@ def test_a_phrase_has_the_bound_of_its_text() -> None:
     assert text_bounds(phrases, "floor", {"brief": 5}, defaults=DEFAULTS, otherwise=9).tolist() == [2, 9, 5]
 
 
-def test_what_a_label_has_goes_before_what_its_producer_has() -> None:
+def test_the_bound_of_a_label_overrides_the_bound_of_its_producer() -> None:
     shard = record(regions=[region(), region(producer="ocr"), region(producer="ocr", label=" Traffic  LIGHT")])
     regions = Regions(Shard(shard, images(shard)))
     found = row_bounds(regions, "floor", 0.3, by_producer={"ocr": 0.5}, by_label={"traffic light": 0.7})
@@ -82,13 +82,13 @@ def test_what_a_label_has_goes_before_what_its_producer_has() -> None:
 
 @pytest.mark.parametrize("rule", [too_many_objects, text_length, min_complexity])
 @pytest.mark.parametrize("bad", ["ten", [10], True, math.nan, {"brief": "ten"}, {"brief": {"quantile": 0.9}}])
-def test_what_is_neither_a_number_nor_one_a_granularity_is_refused(rule: Any, bad: Any) -> None:
+def test_a_bound_that_is_neither_a_number_nor_numbers_by_granularity_is_refused(rule: Any, bad: Any) -> None:
     option = {"too_many_objects": "max_objects", "text_length": "max_tokens", "min_complexity": "min_action"}
     with pytest.raises(ConfigError, match=f"The bound {option[rule.__name__]}.*give a number"):
         reasons(record(texts=[text()]), (rule, {option[rule.__name__]: bad}), parse=parse(parsed()))
 
 
-def test_a_rule_of_several_bounds_wants_to_know_which_one_a_producer_has() -> None:
+def test_a_single_number_for_a_producer_is_refused_if_the_rule_has_several_bounds() -> None:
     with pytest.raises(ConfigError, match="'web' has 5"):
         one_option({"web": 5}, "max_tokens", ("min_tokens", "max_tokens"))  # type: ignore[dict-item]
     with pytest.raises(ConfigError, match="did you mean 'max_tokens'"):

@@ -14,7 +14,7 @@ from tests.builders import images, phrase, reasons, record, region, region_text,
 FLOOR = (min_score, {"floor": 0.5})
 
 
-def test_whatever_names_a_dropped_region_is_dropped() -> None:
+def test_every_text_and_phrase_made_from_a_dropped_region_is_dropped() -> None:
     shard = record(
         regions=[region(id="good"), region(id="bad", score=0.1)],
         texts=[text(id="t1", parents=["good"]), text(id="t2", parents=["good", "bad"]), text(id="t3")],
@@ -37,7 +37,7 @@ def test_whatever_names_a_dropped_region_is_dropped() -> None:
     }
 
 
-def test_a_text_made_from_a_text_that_goes_goes_too() -> None:
+def test_a_text_made_from_a_dropped_text_is_dropped() -> None:
     shard = record(
         regions=[region(id="bad", score=0.1)],
         texts=[text(id="a", parents=["bad"]), text(id="b", parents=["a"]), text(id="c", parents=["b"])],
@@ -46,7 +46,7 @@ def test_a_text_made_from_a_text_that_goes_goes_too() -> None:
     assert [found[name] for name in "abc"] == ["parent_dropped"] * 3
 
 
-def test_a_merged_parent_stands_for_what_it_was_merged_into() -> None:
+def test_a_merged_parent_counts_as_the_region_it_was_merged_into() -> None:
     shard = record(
         regions=[
             region(id="a", merged_into="b", score=0.1),
@@ -60,7 +60,7 @@ def test_a_merged_parent_stands_for_what_it_was_merged_into() -> None:
     assert (found["t"], found["u"]) == ("", "parent_dropped")
 
 
-def test_a_text_that_gives_the_name_from_before_a_round_is_dropped() -> None:
+def test_a_text_made_from_a_region_that_a_round_renamed_is_dropped() -> None:
     shard = record(
         regions=[
             region(id="a", merged_into="m/0"),
@@ -74,14 +74,14 @@ def test_a_text_that_gives_the_name_from_before_a_round_is_dropped() -> None:
     assert (found["t"], found["u"]) == ("parent_renamed", "")
 
 
-def test_consensus_may_name_what_it_merges_otherwise() -> None:
+def test_a_merge_by_consensus_with_another_label_is_no_renaming() -> None:
     shard = record(
         regions=[region(id="a", label="kitty", merged_into="b"), region(id="b")], texts=[text(id="t", parents=["a"])]
     )
     assert reasons(shard)["t"] == ""
 
 
-def test_what_people_made_or_speak_of_stays() -> None:
+def test_human_annotations_and_what_they_refer_to_stay() -> None:
     shard = record(
         regions=[region(id="bad", score=0.1)],
         texts=[text(id="h", parents=["bad"], score=None), text(id="s", parents=["bad"])],
@@ -91,7 +91,7 @@ def test_what_people_made_or_speak_of_stays() -> None:
     assert [found[name] for name in "hsp"] == ["", "", ""]
 
 
-def test_a_later_rule_sees_what_is_left() -> None:
+def test_a_later_rule_gets_only_what_is_left() -> None:
     shard = record(
         regions=[region(id="good"), region(id="bad", score=0.1)],
         texts=[text(id="t", parents=["bad"])],
@@ -104,7 +104,7 @@ def one_is_enough(regions: Regions) -> Verdict:
     return Verdict(np.arange(len(regions)) < 1, "one_is_enough", 1.0, 2.0)
 
 
-def test_verdicts_that_stand_are_taken_over_with_their_numbers() -> None:
+def test_earlier_verdicts_are_copied_with_their_numbers() -> None:
     regions = [region(id="a"), region(id="b"), region(id="h", score=None)]
     first = judge(record(regions=regions), images(record(regions=regions)), None, [("one", one_is_enough, {})])
     whole = record(regions=[region(id="new"), *reversed(regions)], texts=[text(id="t", parents=["b"])])

@@ -17,7 +17,7 @@ OPTIONS = {
 BRIEF, WEB = ("max_objects", "brief"), ("by_producer", "web", "brief")
 
 
-def test_quantiles_are_found_wherever_they_stand() -> None:
+def test_quantiles_are_found_at_any_depth_of_the_options() -> None:
     assert quantile_paths(OPTIONS) == {BRIEF: 0.9, WEB: 0.5}
 
 
@@ -31,7 +31,7 @@ def test_a_quantile_outside_0_to_1_is_one_sentence(share: object) -> None:
         quantile_paths({"floor": {"quantile": share}})
 
 
-def test_numbers_take_the_places_of_quantiles_and_the_rest_stays() -> None:
+def test_quantiles_are_replaced_by_numbers_and_other_options_stay() -> None:
     assert filled(OPTIONS, {BRIEF: 7, WEB: 2}) == {
         "max_objects": {"brief": 7, "detailed": 30},
         "by_producer": {"web": {"brief": 2}},
@@ -39,7 +39,7 @@ def test_numbers_take_the_places_of_quantiles_and_the_rest_stays() -> None:
     }
 
 
-def test_a_limit_governs_the_rows_whose_threshold_is_its_stand_in() -> None:
+def test_the_compared_values_are_those_with_the_placeholder_as_threshold() -> None:
     numbers = placeholders([BRIEF, WEB])
     threshold = np.array([numbers[BRIEF], numbers[WEB], 30.0, numbers[BRIEF]])
     verdict = Verdict(np.ones(4, bool), "rule", np.array([1.0, 2.0, 3.0, np.nan]), threshold)
@@ -47,12 +47,12 @@ def test_a_limit_governs_the_rows_whose_threshold_is_its_stand_in() -> None:
     assert compared_values([verdict], numbers[WEB]).tolist() == [2.0]
 
 
-def test_a_quantile_is_the_least_value_with_that_share_at_or_below() -> None:
+def test_a_quantile_is_the_smallest_value_that_the_share_does_not_exceed() -> None:
     values, counts = np.array([5.0, 1.0, 2.0]), np.array([1.0, 98.0, 1.0])
     assert [quantile(values, counts, share) for share in (0.5, 0.98, 0.981, 0.99, 0.991)] == [1, 1, 2, 2, 5]
 
 
-def test_a_quantile_is_numpys_of_all_values_one_by_one() -> None:
+def test_a_weighted_quantile_equals_that_of_numpy_on_repeated_values() -> None:
     everything = np.random.default_rng(0).integers(0, 50, 1000)
     values, counts = np.unique(everything, return_counts=True)
     for share in (0.01, 0.1, 0.5, 0.9, 0.99, 0.999):
@@ -60,5 +60,5 @@ def test_a_quantile_is_numpys_of_all_values_one_by_one() -> None:
         assert quantile(values.astype(float), counts.astype(float), share) == exact
 
 
-def test_of_nothing_a_quantile_is_zero() -> None:
+def test_the_quantile_of_no_values_is_zero() -> None:
     assert quantile(np.zeros(0), np.zeros(0), 0.9) == 0

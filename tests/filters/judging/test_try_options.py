@@ -18,11 +18,11 @@ def test_every_rule_can_read_its_defaults(name: str) -> None:
     try_options(name, rule, defaults_of(rule))
 
 
-def test_a_granularity_nobody_knows_is_told_without_a_single_text() -> None:
+def test_an_unknown_granularity_is_refused_even_without_texts() -> None:
     with pytest.raises(ConfigError, match="granularity in max_objects 'breif': did you mean 'brief'"):
         try_options("too_many_objects", too_many_objects, {"max_objects": {"breif": 10}})
 
 
-def test_a_calibration_that_is_not_there_is_told_without_a_single_region() -> None:
+def test_a_missing_calibration_is_refused_even_without_regions() -> None:
     with pytest.raises(ConfigError, match="No calibration at"):
         try_options("min_score", min_score, {"calibration": "/nowhere/curves.json"})

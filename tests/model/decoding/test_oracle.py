@@ -122,25 +122,25 @@ def test_prompts_equal_those_of_the_models_own_processor(processor: Any) -> None
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_it_parses_every_task_as_we_do(oracle: Answers, order: Order) -> None:
+def test_transformers_parses_every_task_as_we_do(oracle: Answers, order: Order) -> None:
     """All tasks but OCR with regions, where the text is café."""
     pairs = compile_pairs(pictured(), width=WIDTH, height=HEIGHT, options=PairOptions(order=order)).pairs
     seen = {pair.task for pair in pairs if check(oracle, pair, WIDTH, HEIGHT)}
     assert seen == set(TASKS) - {"<OCR_WITH_REGION>"}
 
 
-def test_it_parses_outlines_in_open_vocabulary_detection_as_we_do(oracle: Answers) -> None:
+def test_transformers_parses_outlines_in_open_vocabulary_detection_as_we_do(oracle: Answers) -> None:
     options = PairOptions(tasks=["<OPEN_VOCABULARY_DETECTION>"], masks=True)
     pairs = compile_pairs(pictured(), width=WIDTH, height=HEIGHT, options=options).pairs
     assert sum(check(oracle, pair, WIDTH, HEIGHT) for pair in pairs) == 5
 
 
-def test_it_parses_all_of_coco_as_we_do(oracle: Answers) -> None:
+def test_transformers_parses_all_of_coco_as_we_do(oracle: Answers) -> None:
     assert compared(oracle, real.coco()) == 3041
     assert compared(oracle, real.coco(), tasks=["<OPEN_VOCABULARY_DETECTION>"], masks=True) == 434
 
 
-def test_it_parses_all_words_of_the_street_photos_as_we_do(oracle: Answers) -> None:
+def test_transformers_parses_all_words_of_the_street_photos_as_we_do(oracle: Answers) -> None:
     assert compared(oracle, real.scene_text()) == 38 + 38 + 192
 
 
@@ -150,7 +150,7 @@ side = st.integers(1, 5000)
 
 @settings(max_examples=80, deadline=None)
 @given(side, side, st.lists(st.tuples(labels, *[st.floats(0, 1)] * 4), max_size=5), st.sampled_from(ORDERS))
-def test_it_parses_any_boxes_with_ascii_labels_as_we_do(
+def test_transformers_parses_any_boxes_with_ascii_labels_as_we_do(
     oracle: Answers, width: int, height: int, drawn: list[tuple[str, float, float, float, float]], order: Order
 ) -> None:
     items = []

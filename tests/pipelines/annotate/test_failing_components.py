@@ -26,7 +26,9 @@ def outcomes(dataset: Path) -> dict[str, int]:
     return {name: number for name, number in found.outcomes.items() if number}
 
 
-def test_one_that_fails_on_a_large_share_ends_the_run_and_nothing_is_released(tmp_path: Path, runner: str) -> None:
+def test_a_component_that_fails_on_a_large_share_ends_the_run_and_nothing_is_released(
+    tmp_path: Path, runner: str
+) -> None:
     ids = draw_photos(tmp_path / "photos", 20)
     data = recipe_data(tmp_path / "set", tmp_path / "photos", {"raise_on": ids[:9]})
     command = ["run", "-c", str(write_recipe(tmp_path / "recipe.yaml", data)), "--runner", runner]
@@ -39,7 +41,7 @@ def test_one_that_fails_on_a_large_share_ends_the_run_and_nothing_is_released(tm
     assert (allowed.exit_code, outcomes(tmp_path / "set")) == (0, {"kept": 11, "quarantined": 9})
 
 
-def test_one_that_fails_on_everything_ends_the_run_however_few_there_are(tmp_path: Path) -> None:
+def test_a_component_that_fails_on_everything_ends_the_run_for_any_number_of_images(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 3)
     data = recipe_data(tmp_path / "set", tmp_path / "photos", {"raise_on": [""]}, run={"max_failed_share": 1.0})
     path = str(write_recipe(tmp_path / "recipe.yaml", data))

@@ -12,7 +12,7 @@ from tests.runs import draw_photos, engine, recipe_data, write_recipe
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_label_the_terminal_cannot_print_does_not_end_the_command(tmp_path: Path, encoding: str) -> None:
+def test_a_label_that_the_terminal_cannot_print_is_no_error(tmp_path: Path, encoding: str) -> None:
     draw_photos(tmp_path / "photos", 2)
     data = recipe_data(tmp_path / "set", tmp_path / "photos", {"labels": ["\u732b"]}, emit={"name": "\u732b"})
     recipe = str(write_recipe(tmp_path / "recipe.yaml", data))

@@ -162,7 +162,7 @@ OUT_OF_RANGE: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("rule", "said"), OUT_OF_RANGE)
-def test_a_bound_that_cannot_be_is_one_sentence(rule: Any, said: str) -> None:
+def test_an_impossible_bound_is_an_error_in_one_sentence(rule: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         check(FULL, rule)
 
@@ -179,7 +179,7 @@ def test_a_bound_that_cannot_be_is_one_sentence(rule: Any, said: str) -> None:
         {"box_size": None},
     ],
 )
-def test_bounds_at_the_ends_of_their_range_are_right(rule: Any) -> None:
+def test_bounds_at_the_ends_of_their_range_are_valid(rule: Any) -> None:
     check(FULL, rule)
 
 

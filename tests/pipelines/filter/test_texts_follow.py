@@ -75,7 +75,7 @@ def again(finished: Path, tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def test_nothing_kept_was_made_from_something_dropped(finished: Path) -> None:
+def test_kept_annotations_are_made_from_kept_ones(finished: Path) -> None:
     assert made_from_what_is_dropped(finished) == []
     assert number(finished, "SELECT count(*) AS n FROM texts WHERE NOT kept") == 0  # nothing was written in vain
     assert number(finished, "SELECT count(*) AS n FROM kept.texts") > 0
@@ -105,7 +105,7 @@ def test_a_rule_over_texts_writes_nothing_again(again: Path) -> None:
     assert todo == {"judge"}
 
 
-def test_a_rule_over_the_whole_set_takes_with_it_what_names_its_regions(again: Path) -> None:
+def test_a_rule_over_the_whole_set_drops_texts_about_the_regions_it_drops(again: Path) -> None:
     run(recipe(again, 0.3, {"min_score": {"floor": {"quantile": 0.5}}}), stage="filter", runner="local")
     assert made_from_what_is_dropped(again) == []
     assert number(again, "SELECT count(*) AS n FROM texts WHERE rule = 'parent_dropped'") > 0
@@ -118,7 +118,7 @@ def test_a_rule_over_the_whole_set_takes_with_it_what_names_its_regions(again: P
     assert "dropped by min_score" in told
 
 
-def test_what_another_floor_would_change_is_told_before_anything_is_written(again: Path) -> None:
+def test_the_what_if_of_another_floor_is_right_and_writes_nothing(again: Path) -> None:
     other = recipe(again, 0.8)
     found = what_if(other)
     assert found.rewritten == ["captions", "parse-captions", "phrases"]
@@ -139,7 +139,7 @@ def test_recipes_without_a_writer_have_one_pass(tmp_path: Path) -> None:
     assert not (tmp_path / "set" / "judge-regions").exists()
 
 
-def test_after_a_round_captions_are_of_what_it_leaves(tmp_path: Path) -> None:
+def test_captions_after_a_round_are_about_its_regions(tmp_path: Path) -> None:
     given = recipe_data(tmp_path / "set", rounds=1, folds=1, merge={}, gate={"max_added": 1.5})
     given["ingest"]["sources"] = ["world://?images=16&size=64&words=0"]
     written = data(tmp_path)["annotate"]
@@ -167,7 +167,7 @@ def test_after_a_round_captions_are_of_what_it_leaves(tmp_path: Path) -> None:
     assert made_from_what_is_dropped(dataset) == []
 
 
-def test_three_real_detectors_and_a_higher_floor(tmp_path: Path) -> None:
+def test_a_higher_floor_rewrites_texts_about_three_real_detectors(tmp_path: Path) -> None:
     photos, weights = shared("coco/dev"), shared("weights")
     labels = json.loads((photos / "instances.json").read_text())
     labels["images"] = labels["images"][:5]

@@ -80,7 +80,7 @@ def distinct(folder: Path) -> list[str]:
     return ["4.jpg", "5.jpg"]
 
 
-def test_what_an_earlier_rule_dropped_stands_for_nothing(tmp_path: Path) -> None:
+def test_an_image_that_an_earlier_rule_dropped_represents_none(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     photo(tmp_path / "photos" / "9.jpg", 1, width=30)
     run(recipe(tmp_path, {"min_side": {"pixels": 121}}, "near_duplicate"), runner="local")
@@ -101,7 +101,7 @@ def test_a_grown_data_set_is_judged_as_a_whole_again(tmp_path: Path) -> None:
     assert len(commits(tmp_path / "set", "quality")) == 5  # nobody looked at the seven photos again
 
 
-def test_the_stages_alone_come_to_the_same(tmp_path: Path) -> None:
+def test_stages_run_one_by_one_give_the_same_result(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     wanted = recipe(tmp_path, "near_duplicate")
     for stage in ("ingest", "annotate"):
@@ -113,7 +113,7 @@ def test_the_stages_alone_come_to_the_same(tmp_path: Path) -> None:
     assert len(released_ids(tmp_path / "set", summary.release.rsplit("/", 1)[-1])) == 3
 
 
-def test_the_what_if_surveys_in_memory_and_writes_nothing(tmp_path: Path) -> None:
+def test_a_what_if_makes_its_survey_in_memory(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     run(recipe(tmp_path), runner="local")
     before = sorted(path for path in (tmp_path / "set").rglob("*"))
@@ -128,7 +128,7 @@ def test_images_without_a_hash_are_no_duplicates_of_each_other(tmp_path: Path) -
     assert list(kept(tmp_path).values()) == [True, True, True]
 
 
-def test_where_all_images_are_dropped_before_there_is_nothing_to_compare(tmp_path: Path) -> None:
+def test_with_all_images_dropped_no_pairs_are_compared(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     run(recipe(tmp_path, {"min_side": {"pixels": 1000}}, "near_duplicate"), runner="local", stage="ingest")
     for stage in ("annotate", "filter"):
@@ -146,7 +146,7 @@ def test_a_quantile_of_the_whole_set_is_the_threshold_of_the_verdict(tmp_path: P
     assert {row["threshold"] for row in rows if not row["kept"]} == {limit}
 
 
-def test_a_quantile_governs_its_own_granularity_alone() -> None:
+def test_a_quantile_applies_to_its_granularity_only() -> None:
     shards = []
     for tokens in ([3, 4], [5, 90]):
         texts = [text(words=f"{n} words", id=f"t/{n}") for n in tokens]
@@ -162,14 +162,14 @@ def test_a_quantile_governs_its_own_granularity_alone() -> None:
     assert surveyed.rules(rules)[0][2] == {"max_tokens": {"brief": 5, "detailed": 400}}
 
 
-def test_a_quantile_of_something_else_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+def test_an_invalid_quantile_is_refused_before_anything_runs(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     with pytest.raises(ConfigError, match=r"'max_tokens\.brief' has the quantile 2"):
         run(recipe(tmp_path, {"text_length": {"max_tokens": {"brief": {"quantile": 2}}}}))
     assert not (tmp_path / "set").exists()
 
 
-def test_the_key_of_the_verdicts_follows_the_survey(tmp_path: Path) -> None:
+def test_the_key_of_the_verdicts_depends_on_the_survey(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     run(recipe(tmp_path, {"near_duplicate": {"radius": 8}}), runner="local")
     first = json.loads((tmp_path / "set" / "current.json").read_text())["judge"]["key"]
@@ -177,7 +177,7 @@ def test_the_key_of_the_verdicts_follows_the_survey(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "set" / "current.json").read_text())["judge"]["key"] != first
 
 
-def test_ten_thousand_copies_of_one_photo_and_a_chain_are_told_apart() -> None:
+def test_ten_thousand_copies_have_one_representative_and_a_chain_has_several() -> None:
     random = np.random.default_rng(0)
     one, chain = random.integers(0, 256, 32, np.uint8), random.integers(0, 256, 32, np.uint8)
     links = [chain.copy() for _ in range(3)]
@@ -194,7 +194,7 @@ def test_ten_thousand_copies_of_one_photo_and_a_chain_are_told_apart() -> None:
     ]
 
 
-def test_a_rule_that_compares_hashes_nobody_gives_is_refused_before_anything_runs(tmp_path: Path) -> None:
+def test_a_rule_without_hashes_is_refused_before_anything_runs(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 3)
     wanted = recipe(tmp_path, "near_duplicate", annotate={"boxes": {"use": "fake_detector"}})
     with pytest.raises(

@@ -68,7 +68,7 @@ def test_near_duplicates_are_drawn_together() -> None:
     assert count(found) == {"train": 40, "audit-fit": 20, "audit-test": 20, "held": 0}
 
 
-def test_a_group_that_does_not_fit_is_passed_over() -> None:
+def test_a_group_that_does_not_fit_is_skipped() -> None:
     crowd = [like(hashes(1)[0], n % 5) for n in range(50)]
     found = draw(candidates(crowd) + candidates(hashes(50, seed=1), "alone"), fraction=0.1)
     assert {found[f"i{n:04d}"] for n in range(50)} == {"train"}

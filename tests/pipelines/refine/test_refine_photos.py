@@ -78,7 +78,7 @@ def _first_of_coco(folder: Path, count: int) -> Path:
     return path
 
 
-def test_with_a_checkpoint_students_of_round_one_begin_as_it_and_those_of_round_two_as_they_were(
+def test_students_of_round_one_start_from_the_checkpoint_and_those_of_round_two_from_round_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = Path(saved(tmp_path / "released"))

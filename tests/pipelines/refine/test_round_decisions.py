@@ -49,7 +49,7 @@ class WrongImages(Oracle):
         super()._predict_batch(model, rows, shifted, *rest)
 
 
-def test_the_gate_accepts_a_student_that_knows_the_truth_and_refuses_one_with_wrong_images(tmp_path: Path) -> None:
+def test_the_gate_accepts_a_perfect_student_and_refuses_one_with_wrong_images(tmp_path: Path) -> None:
     data = recipe_data(tmp_path / "set", gate={}, merge={}, rounds=1)
     data["train"]["steps"] = 1
     before = copy.deepcopy(data) | {"refine": {"rounds": 0}, "emit": data["emit"] | {"name": "before"}}

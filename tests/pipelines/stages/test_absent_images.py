@@ -39,7 +39,7 @@ def outcomes(dataset: Path) -> dict[str, int]:
     return {name: number for name, number in found.outcomes.items() if number}
 
 
-def test_a_photo_that_is_gone_is_pending_and_the_same_command_heals_it(tmp_path: Path, runner: str) -> None:
+def test_a_photo_that_is_gone_is_pending_until_the_same_command_finds_it_again(tmp_path: Path, runner: str) -> None:
     draw_photos(tmp_path / "photos", 12)
     stages.run(wanted(tmp_path, "undisturbed"), runner="local")
     stages.run(wanted(tmp_path), stage="ingest", runner="local")
@@ -56,7 +56,7 @@ def test_a_photo_that_is_gone_is_pending_and_the_same_command_heals_it(tmp_path:
     assert release_files(tmp_path / "set") == release_files(tmp_path / "undisturbed")
 
 
-def test_a_photo_that_is_gone_for_good_is_given_up_on_request(tmp_path: Path) -> None:
+def test_a_photo_that_is_gone_counts_as_failed_on_request(tmp_path: Path) -> None:
     ids = draw_photos(tmp_path / "photos", 8)
     stages.run(wanted(tmp_path), stage="ingest", runner="local")
     (tmp_path / "photos/00005.png").unlink()
@@ -93,7 +93,7 @@ def test_a_release_waits_for_a_photo_that_was_annotated_and_is_gone(tmp_path: Pa
     assert release_files(tmp_path / "set") == release_files(tmp_path / "undisturbed")
 
 
-def test_a_photo_added_while_another_is_gone_is_done(tmp_path: Path) -> None:
+def test_a_photo_that_is_added_while_another_is_gone_is_annotated(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 4)
     stages.run(wanted(tmp_path), runner="local")
     shutil.move(tmp_path / "photos/00001.png", tmp_path / "hidden.png")
@@ -108,7 +108,7 @@ def test_a_photo_added_while_another_is_gone_is_done(tmp_path: Path) -> None:
         stages.run(wanted(tmp_path, emit={"name": "v2"}), runner="local")
 
 
-def test_all_nodes_that_read_pixels_leave_the_shard_and_the_image_is_counted_once(tmp_path: Path) -> None:
+def test_all_nodes_that_read_pixels_skip_the_shard_and_the_image_counts_once(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 8)
     two = {"boxes": {"use": "faulty"}, "more": {"use": "faulty", "seed": 1}, "objects": {"use": "consensus"}}
     stages.run(wanted(tmp_path), stage="ingest", runner="local")
@@ -118,7 +118,7 @@ def test_all_nodes_that_read_pixels_leave_the_shard_and_the_image_is_counted_onc
     assert [len(commits(tmp_path / "set", node)) for node in ("boxes", "more", "objects", "judge")] == [1, 1, 1, 1]
 
 
-def test_looking_again_at_failures_while_a_photo_is_gone_keeps_what_was_committed(tmp_path: Path) -> None:
+def test_retrying_failures_while_a_photo_is_gone_keeps_all_commits(tmp_path: Path) -> None:
     ids = draw_photos(tmp_path / "photos", 8)
     stages.run(wanted(tmp_path, annotate=_failing(ids[1])), stage="ingest", runner="local")
     stages.run(wanted(tmp_path, annotate=_failing(ids[1])), runner="local")

@@ -43,7 +43,7 @@ def current(recipe: str) -> Mapping[str, Any]:
 COMMANDS = (["status"], ["query", "SELECT count(*) FROM images"], ["why", "00001.png"], ["eval"])
 
 
-def test_a_command_says_that_another_recipe_made_the_state(recipes: tuple[str, str, str]) -> None:
+def test_a_command_warns_if_another_recipe_made_the_state(recipes: tuple[str, str, str]) -> None:
     a, b, c = recipes
     assert run(a).exit_code == 0
     assert "was made by" not in engine("status", "-c", a).stderr

@@ -78,7 +78,7 @@ def _committed(dataset: str) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def test_nothing_is_to_do_in_a_finished_data_set(data: Recipe) -> None:
+def test_a_finished_data_set_has_nothing_to_do(data: Recipe) -> None:
     assert _todo(data) == {}
     assert _run(data) == {}
 
@@ -102,7 +102,7 @@ def test_one_option_of_one_specialist_redoes_that_node_and_its_dependants(data: 
     assert _todo(other) == {}
 
 
-def test_the_reasons_name_what_changed_and_who_reads_it(data: Recipe) -> None:
+def test_the_reasons_name_the_change_and_its_dependants(data: Recipe) -> None:
     why = _why(_changed(data, "right", seed=3))
     assert why["left"] == why["captions"] == "up to date"
     assert why["right"].startswith("options, weights or inputs changed (was ")
@@ -114,20 +114,20 @@ def test_a_setting_that_changes_no_answer_redoes_nothing(data: Recipe) -> None:
     assert _todo(_changed(data, "right", batch_size=3, timeout_s=9.0)) == {}
 
 
-def test_a_filter_threshold_redoes_the_verdicts_alone(data: Recipe) -> None:
+def test_a_filter_threshold_redoes_only_the_verdicts(data: Recipe) -> None:
     other = data | {"filter": [{"min_score": {"floor": 0.8}}]}
     assert _todo(other) == {"judge": SHARDS}
     assert _why(other)["judge"].startswith("rules, or a node it reads, changed (was ")
     assert _run(other) == {"judge": SHARDS}
 
 
-def test_options_set_back_find_their_old_answers(data: Recipe) -> None:
+def test_restored_options_find_their_earlier_answers(data: Recipe) -> None:
     _run(_changed(data, "captions"))
     _run(data | {"filter": ["min_score"]})
     assert _todo(data) == {}
 
 
-def test_a_node_more_is_new_and_a_node_less_costs_the_verdicts_alone(data: Recipe) -> None:
+def test_an_added_node_is_new_and_a_removed_one_redoes_only_the_verdicts(data: Recipe) -> None:
     more = copy.deepcopy(data)
     more["annotate"]["again"] = {"use": "fake_captioner"}
     assert _todo(more) == {"again": SHARDS, "judge": SHARDS}
@@ -169,7 +169,7 @@ def test_a_stage_that_is_refused_leaves_the_data_set_as_it_was(data: Recipe) -> 
     assert current.read_bytes() == before
 
 
-def test_answers_that_are_out_of_date_are_no_ground_for_the_next_stage(data: Recipe) -> None:
+def test_a_stage_refuses_outdated_answers_of_the_stage_before(data: Recipe) -> None:
     """A node that answered again leaves its readers behind: --stage filter must not judge the old answers."""
     folder = next(Path(data["dataset"]).glob("right/*/00001.json")).parent
     (folder / "00001-r1.json").write_text((folder / "00001.json").read_text().replace('"revision": 0', '"revision": 1'))
@@ -177,7 +177,7 @@ def test_answers_that_are_out_of_date_are_no_ground_for_the_next_stage(data: Rec
         stages.run(parse_recipe(data), stage="filter", runner="local")
 
 
-def test_the_release_is_foretold_too(data: Recipe) -> None:
+def test_the_release_has_a_row(data: Recipe) -> None:
     assert _why(data)["emit"] == "new"
     stages.run(parse_recipe(data), stage="emit", runner="local")
     assert _why(data)["emit"] == "up to date"

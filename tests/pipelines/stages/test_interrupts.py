@@ -15,7 +15,7 @@ from tests.runs import draw_photos, engine_in_background, recipe, recipe_data, r
 
 
 @pytest.mark.parametrize("presses", [1, 3])
-def test_ctrl_c_however_often(tmp_path: Path, presses: int) -> None:
+def test_ctrl_c_once_or_more_often_ends_the_run_and_the_same_command_continues(tmp_path: Path, presses: int) -> None:
     draw_photos(tmp_path / "photos", 12)
     diary = tmp_path / "journal"
     slow = {"slow_s": 0.2, "journal": str(diary)}

@@ -39,7 +39,7 @@ def contents(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_every_command_answers_from_it_and_writes_nothing(older: Path) -> None:
+def test_every_command_reads_it_and_writes_nothing(older: Path) -> None:
     before = contents(older)
     place = ("-d", "set")
     status = said("status", *place)
@@ -55,7 +55,7 @@ def test_every_command_answers_from_it_and_writes_nothing(older: Path) -> None:
     assert contents(older) == before
 
 
-def test_a_dry_run_says_what_is_redone_and_why(older: Path) -> None:
+def test_a_dry_run_lists_what_is_redone_and_why(older: Path) -> None:
     before = contents(older)
     lines = said("run", "-c", "recipe.yaml", "--dry-run").splitlines()
     rows = {line.split()[0]: line for line in lines}
@@ -69,7 +69,7 @@ def test_a_dry_run_says_what_is_redone_and_why(older: Path) -> None:
     assert contents(older) == before
 
 
-def test_a_run_redoes_that_alone_and_leaves_the_rest_as_it_was(older: Path) -> None:
+def test_a_run_redoes_only_that(older: Path) -> None:
     before = contents(older)
     said("run", "-c", "recipe.yaml", "--runner", "local", "--set", "emit.name=v2")
     after = contents(older)

@@ -37,7 +37,9 @@ def released(dataset: Path) -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize(
     ("photo", "label"), [("chelsea.png", "cat"), ("coffee.png", "cup"), ("motorcycle_left.png", "motorcycle")]
 )
-def test_the_release_holds_what_is_on_the_photo(released: dict[str, dict[str, Any]], photo: str, label: str) -> None:
+def test_the_release_holds_the_objects_of_the_photo(
+    released: dict[str, dict[str, Any]], photo: str, label: str
+) -> None:
     assert label in {region["label"] for region in released[photo]["regions"] if region["kind"] == "object"}
 
 
@@ -53,7 +55,7 @@ def test_texts_come_in_three_granularities(released: dict[str, dict[str, Any]]) 
     assert found == {"brief", "detailed", "more_detailed"}
 
 
-def test_a_grounded_phrase_is_the_slice_of_its_text_and_names_what_it_says(
+def test_a_grounded_phrase_is_a_slice_of_its_text_and_names_a_fitting_region(
     released: dict[str, dict[str, Any]],
 ) -> None:
     cat = released["chelsea.png"]
@@ -72,7 +74,7 @@ def test_a_mask_outlines_the_cat(released: dict[str, dict[str, Any]]) -> None:
     assert cat["support"]
 
 
-def test_the_first_image_has_nothing_on_it_and_every_loader_opens_the_release(
+def test_the_first_image_has_no_annotation_and_every_loader_opens_the_release(
     dataset: Path, released: dict[str, dict[str, Any]]
 ) -> None:
     first = next(iter(released.values()))
@@ -94,7 +96,7 @@ def test_every_image_and_annotation_is_accounted_for(dataset: Path) -> None:
     assert account(Dataset.open(str(dataset))).balanced
 
 
-def test_the_same_command_again_finds_nothing_to_do(dataset: Path) -> None:
+def test_the_same_command_again_does_nothing(dataset: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in dataset.rglob("*.parquet")}
     summary = stages.run(load_recipe(RECIPE, [f"dataset={dataset}"]), runner="local")
     assert not any(tally.units for tally in summary.tallies.values())

@@ -24,7 +24,7 @@ from tests.runs import (
 )
 
 
-def test_a_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(
+def test_a_data_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(
     s3: tuple[dict[str, str], Any], tmp_path: Path
 ) -> None:
     environment, fs = s3

@@ -22,7 +22,7 @@ def storage(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Storage, Faults]]
         s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_a_commit_whose_answer_is_lost_is_known_to_be_made(storage: tuple[Storage, Faults]) -> None:
+def test_a_commit_whose_reply_was_lost_counts_as_made(storage: tuple[Storage, Faults]) -> None:
     store, faults = storage
 
     assert store.create("node/00000.json", b"first")
@@ -31,7 +31,7 @@ def test_a_commit_whose_answer_is_lost_is_known_to_be_made(storage: tuple[Storag
     assert store.read("node/00000.json") == b"first"
 
 
-def test_a_burst_of_errors_is_waited_out(storage: tuple[Storage, Faults]) -> None:
+def test_a_burst_of_errors_is_survived_by_waiting(storage: tuple[Storage, Faults]) -> None:
     store, faults = storage
     faults.burst = 2
 

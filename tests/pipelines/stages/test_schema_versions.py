@@ -98,7 +98,7 @@ def with_names(content: dict[str, Any], renamed: dict[str, tuple[str, str]]) -> 
     return content
 
 
-def test_it_is_up_to_date_and_a_run_makes_nothing_anew(older: Path) -> None:
+def test_it_is_up_to_date_and_a_run_does_nothing(older: Path) -> None:
     before = {path: path.read_bytes() for path in (older / "set").rglob("*.parquet")}
     assert {row.why for row in dry_run(recipe(older))} == {"up to date"}
     run(recipe(older), runner="local")
@@ -108,7 +108,7 @@ def test_it_is_up_to_date_and_a_run_makes_nothing_anew(older: Path) -> None:
     assert Dataset.open(str(older / "set")).older  # its files still lack what they lacked
 
 
-def test_queries_see_the_columns_of_today(older: Path) -> None:
+def test_queries_have_the_columns_of_today(older: Path) -> None:
     dataset = Dataset.open(str(older / "set"))
     with connect(dataset) as con:
         found = run_query(con, "SELECT count(*) AS n, count(code) AS codes FROM image_scores").to_pylist()
@@ -117,7 +117,7 @@ def test_queries_see_the_columns_of_today(older: Path) -> None:
         assert run_query(con, "SELECT count(*) AS n FROM inputs").to_pylist() == [{"n": 6}]
 
 
-def test_what_reads_its_files_gets_the_schema_of_today(older: Path) -> None:
+def test_tables_read_from_its_files_have_the_schema_of_today(older: Path) -> None:
     storage = Storage(str(older / "set"))
     dataset = Dataset.open(storage.url)
     quality = next(node for node in dataset.nodes if node.name == "quality")
@@ -133,7 +133,7 @@ def test_what_reads_its_files_gets_the_schema_of_today(older: Path) -> None:
     assert inputs.to_pylist() == [{"offset": 0, "length": -1}] * 6
 
 
-def test_other_rules_are_applied_to_it(older: Path) -> None:
+def test_other_rules_can_be_applied_to_it(older: Path) -> None:
     run(recipe(older, floor=0.9), stage="filter", runner="local")
     with connect(Dataset.open(str(older / "set"))) as con:
         assert run_query(con, "SELECT count(*) AS n FROM regions WHERE rule = 'min_score'").to_pylist()[0]["n"] > 0
@@ -149,7 +149,7 @@ def test_a_file_of_today_is_read_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0, "2", None])
-def test_a_later_version_or_none_is_refused_in_one_sentence(tmp_path: Path, version: object) -> None:
+def test_a_later_or_missing_version_is_refused_in_one_sentence(tmp_path: Path, version: object) -> None:
     storage = Storage(str(tmp_path))
     storage.put("dataset.json", json.dumps({"schema_version": version, "shard_size": 3}).encode())
     with pytest.raises(ConfigError, match=f"has schema version {version}, this engine reads 1 to {SCHEMA_VERSION}"):

@@ -47,7 +47,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return counts
 
 
-def test_each_stage_computes_it_once(tmp_path: Path, calls: dict[str, int]) -> None:
+def test_each_stage_computes_the_state_once(tmp_path: Path, calls: dict[str, int]) -> None:
     recipe = drawn(tmp_path)
     run(recipe, stage="ingest", runner="local")
     for stage in ("annotate", "filter", "emit"):
@@ -56,7 +56,7 @@ def test_each_stage_computes_it_once(tmp_path: Path, calls: dict[str, int]) -> N
         assert calls == {"survey_node": 1, "judge_node": 1, "standing": 1}, stage
 
 
-def test_predictions_compute_it_once(tmp_path: Path, calls: dict[str, int]) -> None:
+def test_predictions_compute_the_state_once(tmp_path: Path, calls: dict[str, int]) -> None:
     run(drawn(tmp_path), runner="local")
     calls.update(dict.fromkeys(calls, 0))
     dry_run(drawn(tmp_path))

@@ -51,7 +51,7 @@ def test_a_dry_run_finds_every_node_up_to_date(dataset: Path) -> None:
     assert lines[-1] == "Nothing to do."
 
 
-def test_a_run_makes_nothing_again(dataset: Path) -> None:
+def test_a_run_does_nothing(dataset: Path) -> None:
     before = files(dataset)
     output = output_of("run", "-c", "recipe.yaml", "--runner", "local")
     assert "everything is up to date" in output

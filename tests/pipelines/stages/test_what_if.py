@@ -50,7 +50,7 @@ def test_the_same_rules_change_nothing(data: dict[str, Any]) -> None:
     assert render_what_if(found).startswith("Nothing would change")
 
 
-def test_a_rule_more_is_what_then_happens(data: dict[str, Any], tmp_path: Path) -> None:
+def test_the_prediction_for_another_rule_equals_a_run(data: dict[str, Any], tmp_path: Path) -> None:
     import shutil
 
     copy = {**data, "dataset": str(tmp_path / "set")}
@@ -71,7 +71,7 @@ def test_every_annotation_is_kept_or_dropped_by_one_rule_on_both_sides(data: dic
         assert change.given == change.then + sum(then for _, then in change.rules.values())
 
 
-def test_examples_say_what_flips_and_why(data: dict[str, Any]) -> None:
+def test_examples_show_the_changed_verdicts_and_their_rules(data: dict[str, Any]) -> None:
     found = what_if(floored(0.7, data))
     assert found.flips
     for flip in found.flips:
@@ -85,7 +85,7 @@ def test_examples_say_what_flips_and_why(data: dict[str, Any]) -> None:
     assert sum("against 0.7" in line for line in said.splitlines()) <= 10
 
 
-def test_a_looser_rule_shows_what_would_come_back(data: dict[str, Any]) -> None:
+def test_a_looser_rule_shows_what_would_be_kept_again(data: dict[str, Any]) -> None:
     found = what_if(floored(0.0, data))
     assert {flip.kept for flip in found.flips} == {True}
     assert "was dropped by min_score" in render_what_if(found)

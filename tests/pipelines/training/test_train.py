@@ -67,7 +67,7 @@ def trained(released: Data) -> TrainingResult:
     return run(released, name="first")
 
 
-def test_a_model_lies_beside_the_releases_with_all_that_made_it(released: Data, trained: TrainingResult) -> None:
+def test_a_model_is_saved_with_the_record_of_its_training(released: Data, trained: TrainingResult) -> None:
     folder = Path(released["dataset"], trained.folder)
     told = json.loads((folder / "training.json").read_bytes())
     losses = [row for path in sorted(folder.glob("losses/*.parquet")) for row in pq.read_table(path).to_pylist()]
@@ -96,7 +96,7 @@ def test_a_model_with_a_flipped_bit_is_not_loaded(
         load(str(folder))
 
 
-def test_plain_transformers_loads_it_and_says_the_same(released: Data, trained: TrainingResult) -> None:
+def test_plain_transformers_loads_it_and_generates_the_same(released: Data, trained: TrainingResult) -> None:
     import torch
     from transformers import AutoProcessor, Florence2ForConditionalGeneration
 
@@ -121,7 +121,7 @@ def test_plain_transformers_loads_it_and_says_the_same(released: Data, trained: 
     assert theirs[0, 1:].tolist() == ours.ids
 
 
-def test_what_helped_it_learn_is_no_part_of_the_model(released: Data, trained: TrainingResult) -> None:
+def test_the_auxiliary_head_is_not_saved_with_the_model(released: Data, trained: TrainingResult) -> None:
     from safetensors.numpy import load_file
     from transformers import Florence2ForConditionalGeneration
 
@@ -140,7 +140,7 @@ def test_what_helped_it_learn_is_no_part_of_the_model(released: Data, trained: T
     assert {"auxiliary classes", "auxiliary locations", "<OD>"} <= set(helped.record["loss"])
 
 
-def test_the_same_command_again_finds_it_finished(released: Data, trained: TrainingResult, tmp_path: Path) -> None:
+def test_the_same_command_again_trains_nothing(released: Data, trained: TrainingResult, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "recipe.yaml", with_train(released, name="first"))
 
     result = CliRunner().invoke(app, ["train", "-c", str(recipe), "--runner", "local"])
@@ -149,11 +149,11 @@ def test_the_same_command_again_finds_it_finished(released: Data, trained: Train
     assert "It was trained before: nothing to do." in result.output
 
 
-def test_what_does_not_decide_the_weights_may_change(released: Data, trained: TrainingResult) -> None:
+def test_options_that_do_not_affect_the_weights_may_change(released: Data, trained: TrainingResult) -> None:
     assert run(released, name="first", checkpoint_every=100, cpus=2).seconds == 0
 
 
-def test_the_command_says_what_it_trained(released: Data, tmp_path: Path) -> None:
+def test_the_command_prints_what_it_trained(released: Data, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "recipe.yaml", with_train(released, name="said"))
 
     result = CliRunner().invoke(app, ["train", "-c", str(recipe), "--runner", "local", "--set", "train.seed=3"])
@@ -164,7 +164,7 @@ def test_the_command_says_what_it_trained(released: Data, tmp_path: Path) -> Non
     assert "curves: models/said/losses.png" in result.output
 
 
-def test_killed_and_run_again_it_ends_with_the_same_weights(released: Data, tmp_path: Path) -> None:
+def test_a_killed_and_resumed_training_ends_with_the_same_weights(released: Data, tmp_path: Path) -> None:
     steps = {"steps": 24, "checkpoint_every": 2, **SMALL}
     recipe = write_recipe(tmp_path / "recipe.yaml", with_train(released, name="killed", **steps))
     checkpoints = Path(released["dataset"], "models", "killed", "checkpoints")
@@ -186,7 +186,7 @@ def test_another_recipe_under_the_same_name_is_refused(released: Data, trained: 
         run(released, name="first", learning_rate=0.1)
 
 
-def test_a_checkpoint_goes_on_by_the_same_command(released: Data, trained: TrainingResult) -> None:
+def test_training_starts_from_a_checkpoint_by_the_same_command(released: Data, trained: TrainingResult) -> None:
     again = run(released, name="second", init=trained.folder, size=0, vocabulary=0, learning_rate=1e-3, **SMALL)
 
     first = trained.record["loss"]["<OD>"]
@@ -209,7 +209,7 @@ def test_a_checkpoint_goes_on_by_the_same_command(released: Data, trained: Train
         ({"accumulate": 3}, "A batch of 4 cannot be split into 3 parts"),
     ],
 )
-def test_the_error_names_why_it_cannot_be_trained(
+def test_an_error_names_why_nothing_can_be_trained(
     released: Data, trained: TrainingResult, changes: Data, said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said):
@@ -225,12 +225,12 @@ def test_a_release_without_pairs_is_an_error(released: Data, tmp_path: Path) -> 
         run(released, name="wrong", release=str(release))
 
 
-def test_more_workers_than_the_cluster_has_is_one_sentence(released: Data, ray_cluster: None) -> None:
+def test_more_workers_than_the_cluster_has_is_an_error_in_one_sentence(released: Data, ray_cluster: None) -> None:
     with pytest.raises(RunFailed, match=r"asks for 40 CPU, this cluster has 4: lower train\.workers"):
         run(released, "ray", name="many", workers=40, batch_size=40)
 
 
-def test_an_error_of_a_worker_comes_back_as_its_own_sentence(
+def test_an_error_of_a_worker_is_reported_in_its_own_words(
     released: Data, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker's part in this process: a group of workers would take twenty seconds to start."""

@@ -54,7 +54,7 @@ def test_the_three_granularities_differ_in_detail() -> None:
     }
 
 
-def test_a_longer_text_is_written_only_where_it_says_more() -> None:
+def test_a_longer_text_is_written_only_if_it_adds_facts() -> None:
     assert compose(sample(CAT)) == {
         "brief": "A photo of a cat.",
         "detailed": "The photo shows a cat at the bottom left.",
@@ -63,7 +63,7 @@ def test_a_longer_text_is_written_only_where_it_says_more() -> None:
     assert compose(sample(anywhere)) == {"brief": "A photo of a cat."}
 
 
-def test_the_first_text_that_says_more_is_the_detailed_one() -> None:
+def test_the_first_text_that_adds_facts_is_the_detailed_one() -> None:
     dogs = thing("dog", (10, 120, 60, 180)), thing("dog", (240, 120, 290, 180))
     assert compose(sample(*dogs)) == {
         "brief": "A photo of two dogs.",
@@ -71,37 +71,37 @@ def test_the_first_text_that_says_more_is_the_detailed_one() -> None:
     }
 
 
-def test_what_things_lie_on_is_named_after_them() -> None:
+def test_tables_and_beds_come_last() -> None:
     table, plate = thing("dining table", (0, 0, 300, 300)), thing("pizza", (50, 50, 250, 250))
     assert compose(sample(table, plate))["brief"] == "A photo of a pizza and a dining table."
     assert compose(sample(table, plate), max_classes=1)["brief"] == "A photo of a dining table."
 
 
-def test_things_of_one_place_share_a_sentence() -> None:
+def test_objects_with_one_location_share_a_sentence() -> None:
     texts = compose(sample(CAT, *CUPS, thing("fork", (220, 70, 270, 80))))
     assert texts["detailed"] == "The photo shows a cat at the bottom left and two cups and a fork at the top right."
 
 
-def test_what_has_no_place_comes_last() -> None:
+def test_objects_without_a_location_come_last() -> None:
     couch = thing("couch", (0, 0, 200, 300))
     assert compose(sample(couch, SPOON))["detailed"] == "The photo shows a spoon at the bottom. It also shows a couch."
 
 
-def test_relations_are_told_where_places_do_not_tell_them() -> None:
+def test_directions_are_written_only_if_locations_do_not_imply_them() -> None:
     cake, fork = thing("cake", (50, 200, 105, 290)), thing("fork", (0, 200, 45, 290))
     assert compose(sample(cake, fork))["more_detailed"].endswith("The fork is to the left of the cake.")
     knife = thing("knife", (220, 100, 290, 200))
     assert "more_detailed" not in compose(sample(thing("pizza", (100, 100, 200, 200)), knife))
 
 
-def test_a_brief_text_passes_over_what_is_small_beside_the_rest() -> None:
+def test_a_brief_text_omits_much_smaller_classes() -> None:
     bird = thing("bird", (280, 0, 290, 10))
     assert compose(sample(CAT, bird))["brief"] == "A photo of a cat."
     assert "a bird" in compose(sample(CAT, bird))["detailed"]
 
 
 @pytest.mark.parametrize("label", COCO_80)
-def test_every_coco_class_is_spoken_of_grammatically(label: str) -> None:
+def test_every_coco_class_has_correct_grammar(label: str) -> None:
     one, three = noun(label).indefinite(1), noun(label).indefinite(3)
     assert re.fullmatch(r"(an (?=[aeiou])|a (?![aeiou])|some )[a-zTV ]+", one) or one.startswith("a u")
     assert three.startswith("three ")
@@ -151,7 +151,7 @@ def test_articles_and_plurals(label: str, one: str, three: str) -> None:
     assert (noun(label).indefinite(1), noun(label).indefinite(3)) == (one, three)
 
 
-def test_what_has_no_pieces_is_not_counted() -> None:
+def test_uncountable_classes_are_not_counted() -> None:
     waters = thing("water", (10, 10, 60, 60)), thing("water", (240, 200, 290, 290))
     told = compose(sample(CAT, *waters))
     assert told["brief"] == "A photo of a cat and some water."
@@ -177,7 +177,9 @@ def people(count: int, score: float | None) -> list[Region]:
         (11, None, "many people"),
     ],
 )
-def test_people_count_to_ten_and_machines_to_three(count: int, score: float | None, expected: str) -> None:
+def test_human_boxes_are_counted_to_ten_and_detected_ones_to_three(
+    count: int, score: float | None, expected: str
+) -> None:
     assert compose(sample(*people(count, score)))["brief"] == f"A photo of {expected}."
 
 
@@ -196,7 +198,7 @@ def test_a_crowd_is_several() -> None:
     assert compose(sample(crowd))["brief"] == "A photo of several sheep."
 
 
-def test_an_object_with_two_labels_is_spoken_of_once() -> None:
+def test_an_object_with_two_labels_is_mentioned_once() -> None:
     bed = thing("bed", (12, 130, 112, 292), score=0.75)
     assert compose(sample(CAT, bed))["brief"] == "A photo of a cat."
     person = thing("cat", (10, 130, 110, 290), name="human/0", score=None)
@@ -208,7 +210,7 @@ def test_a_part_of_an_object_is_not_counted() -> None:
     assert compose(sample(CAT, head))["brief"] == "A photo of a cat."
 
 
-def test_doubtful_regions_are_not_spoken_of_and_human_ones_are() -> None:
+def test_regions_with_low_scores_are_not_mentioned_and_human_ones_are() -> None:
     doubtful, human = thing("dog", (0, 0, 90, 90), score=0.69), thing("bird", (100, 0, 190, 90), score=None)
     assert compose(sample(doubtful, human))["brief"] == "A photo of a bird."
     assert "dog" in compose(sample(doubtful, human), min_score=0.69)["brief"]
@@ -235,7 +237,7 @@ def read(words: str, *, box: Box = BOARD, score: float = 0.98) -> Sample:
     return image
 
 
-def test_words_read_are_quoted() -> None:
+def test_printed_words_are_quoted() -> None:
     texts = compose(read('NO "ENTRY" one two three four five six seven eight'))
     assert texts["brief"] == "A photo of a cat."
     assert texts["detailed"].endswith("The words \"NO 'ENTRY' one two three four five six...\" can be read.")
@@ -244,16 +246,16 @@ def test_words_read_are_quoted() -> None:
 
 
 @pytest.mark.parametrize("words", ["0", "8", "OOO", "0 0", "-1-", "..a.b..."])
-def test_what_is_read_in_eyes_and_stripes_is_not_quoted(words: str) -> None:
+def test_words_that_were_read_by_mistake_are_not_quoted(words: str) -> None:
     assert words not in compose(read(words))["detailed"]
 
 
-def test_words_are_not_quoted_where_ocr_is_unsure_or_the_line_fills_the_photo() -> None:
+def test_words_with_a_low_score_or_in_a_huge_line_are_not_quoted() -> None:
     assert "EXIT" not in compose(read("EXIT", score=0.9))["detailed"]
     assert "EXIT" not in compose(read("EXIT", box=(0, 0, 300, 290)))["detailed"]
 
 
-def test_an_image_of_words_alone_gets_texts_that_rely_on_them() -> None:
+def test_an_image_with_words_only_gets_texts_that_rely_on_them() -> None:
     board = thing("", BOARD, name="ocr/0", kind="text", score=0.97)
     image = sample(board, words={"ocr/0": "STOP"})
     image.region_texts[0].score = 0.98
@@ -262,7 +264,7 @@ def test_an_image_of_words_alone_gets_texts_that_rely_on_them() -> None:
     assert (brief.parents, brief.score) == (["ocr/0", "ocr/tocr/0"], 0.97)
 
 
-def test_small_print_alone_is_not_what_a_photo_shows() -> None:
+def test_small_print_alone_gives_no_text() -> None:
     board = thing("", (100, 5, 140, 15), name="ocr/0", kind="text", score=None)
     assert compose(sample(board, words={"ocr/0": "STOP"}, certain=True)) == {}
 
@@ -287,7 +289,7 @@ found = st.lists(
 
 @given(found)
 @settings(max_examples=60, deadline=None)
-def test_a_text_names_only_its_parents_and_says_nothing_false_of_them(
+def test_a_text_mentions_only_its_parents_and_nothing_false_about_them(
     drawn: list[tuple[str, Box, float | None]],
 ) -> None:
     regions = [

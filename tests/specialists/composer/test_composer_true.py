@@ -15,7 +15,7 @@ CUPS = [Thing("cup", (0.7, 0.1, 0.8, 0.2), crowd=False), Thing("cup", (0.85, 0.1
 CROWD = Thing("person", (0.0, 0.0, 1.0, 0.5), crowd=True)
 
 
-def test_a_sentence_is_read_back() -> None:
+def test_sentences_are_parsed_back_to_their_facts() -> None:
     said = claims('The photo shows a hot dog on the left and two pairs of skis at the top right. The words "a cat" ...')
     assert [(one.label, one.least, one.most, one.place) for one in said] == [
         ("hot dog", 1, 1, "left"),
@@ -39,7 +39,7 @@ def test_a_sentence_is_read_back() -> None:
         ('The word "dog" can be read.', True, True),
     ],
 )
-def test_what_is_false_is_found(sentence: str, there: bool, true: bool) -> None:
+def test_false_sentences_are_found(sentence: str, there: bool, true: bool) -> None:
     things = [CAT, *CUPS, CROWD]
     assert (is_there(sentence, things), is_true(sentence, things)) == (there, true)
 
@@ -60,7 +60,7 @@ def labelled() -> Labelled:
     return samples, things
 
 
-def test_of_peoples_boxes_everything_said_is_true(labelled: Labelled) -> None:
+def test_every_statement_about_human_boxes_is_true(labelled: Labelled) -> None:
     samples, things = labelled
     boxes = [drawn_by_people(some, sample) for some, sample in zip(things, samples, strict=True)]
     figures = measured(with_regions(samples, boxes), things)
@@ -68,7 +68,7 @@ def test_of_peoples_boxes_everything_said_is_true(labelled: Labelled) -> None:
     assert figures.texts[0] == 89  # of 90: one has nothing on it
 
 
-def test_of_three_detectors_what_is_named_is_there(labelled: Labelled) -> None:
+def test_objects_named_from_three_detectors_are_in_the_photo(labelled: Labelled) -> None:
     samples, things = labelled
     figures = measured(with_regions(samples, three_detectors(samples)), things)
     assert figures.there >= 0.95

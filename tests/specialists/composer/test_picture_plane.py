@@ -26,11 +26,11 @@ def thing(*box: float) -> Region:
         ((20, 0, 60, 300), "on the left"),
     ],
 )
-def test_a_place_is_told_where_the_box_has_one(box: Box, expected: str) -> None:
+def test_a_location_is_given_only_in_clear_cases(box: Box, expected: str) -> None:
     assert Picture(300, 300).place([thing(*box)]) == expected
 
 
-def test_several_boxes_have_the_place_they_share() -> None:
+def test_several_boxes_have_the_location_they_share() -> None:
     corners = [thing(0, 0, 40, 40), thing(0, 260, 40, 300)]
     assert Picture(300, 300).place(corners) == "on the left"
     assert Picture(300, 300).place([*corners, thing(260, 0, 300, 40)]) == ""
@@ -48,5 +48,5 @@ def test_several_boxes_have_the_place_they_share() -> None:
         ((0, 190, 95, 300), ""),  # beside, but for the most part lower
     ],
 )
-def test_relations_of_the_picture_plane(box: Box, expected: str) -> None:
+def test_a_direction_is_given_only_in_clear_cases(box: Box, expected: str) -> None:
     assert relation(thing(*box), thing(100, 100, 200, 200)) == expected

@@ -44,20 +44,20 @@ def test_a_mask_is_merged_into_the_region_it_outlines() -> None:
     assert (found.x1, found.y1, found.x2, found.y2) == (48, 28, 112, 92)
 
 
-def test_its_score_is_the_expected_iou_times_the_regions_score() -> None:
+def test_the_score_is_the_expected_iou_times_the_score_of_the_region() -> None:
     (of_human,), (of_machine,) = cut(disc(around(score=None))), cut(disc(around(score=0.8)))
     assert of_human.score is not None
     assert 0.55 < of_human.score < 0.9
     assert of_machine.score == pytest.approx(0.8 * of_human.score)
 
 
-def test_a_mask_that_spans_little_of_its_box_is_not_given() -> None:
+def test_a_mask_that_spans_little_of_its_box_is_left_out() -> None:
     wide = Region(10, 10, 150, 110, "disc", id="c/0", score=0.9)
     assert cut(disc(wide)) == []
     assert len(cut(disc(wide), min_quality=0.2)) == 1
 
 
-def test_a_mask_does_not_leave_its_box() -> None:
+def test_a_mask_lies_inside_its_box() -> None:
     tight = Region(53.5, 28, 112, 92, "disc", id="c/0", score=0.5)
     (found,) = cut(disc(tight))
     assert masks.bbox(found.rle, width=160, height=120)[0] == 53
@@ -85,12 +85,12 @@ def test_human_regions_come_first_then_the_best() -> None:
     assert [r.merged_into for r in cut(disc(weak, strong, human), max_regions=2)] == ["human/0", "c/2"]
 
 
-def test_the_same_photo_has_the_same_mask_whatever_was_cut_before() -> None:
+def test_a_mask_does_not_depend_on_earlier_images() -> None:
     other = Region(20, 5, 110, 100, "other", id="c/1", score=0.9)
     alone = cut(disc(around()))
     assert [r.rle for r in cut(disc(other, around())) if r.label == "disc"] == [alone[0].rle]
 
 
-def test_an_image_without_contrast_is_done() -> None:
+def test_an_image_without_contrast_causes_no_error() -> None:
     flat = Sample("a", 160, 120, np.full((120, 160, 3), 90, np.uint8), regions=[around()])
     assert len(cut(flat)) <= 1

@@ -45,14 +45,14 @@ def test_the_mask_is_the_object_not_its_box() -> None:
     assert (found.merged_into, found.label, found.score_kind) == ("consensus/0", "disc", "mask_iou")
 
 
-def test_where_network_and_colours_disagree_the_score_is_lower() -> None:
+def test_the_score_is_lower_if_network_and_grabcut_disagree() -> None:
     (agreed,), (doubtful,) = cut(disc(around())), cut(disc(around()), Network(blind=True), min_quality=0.0)
     assert agreed.score is not None
     assert doubtful.score is not None
     assert doubtful.score < agreed.score
 
 
-def test_what_is_not_good_enough_is_not_given() -> None:
+def test_a_mask_that_is_not_good_enough_is_left_out() -> None:
     assert cut(disc(around()), min_quality=0.99) == []
 
 
@@ -62,7 +62,7 @@ def test_regions_that_need_no_mask_get_none(region: Region) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(16, 16), (2000, 17), (17, 2000)])
-def test_images_of_any_size_are_done(width: int, height: int) -> None:
+def test_images_of_any_size_cause_no_error(width: int, height: int) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
     whole = Region(0, 0, width, height, "thing", id="c/0", score=0.9)
     sample = Sample("a", width, height, pixels, regions=[whole])
@@ -70,7 +70,7 @@ def test_images_of_any_size_are_done(width: int, height: int) -> None:
     assert check_answer(answer, sample, SalientMasks.gives) == ""
 
 
-def test_the_network_sees_red_first_and_of_the_brightest_value() -> None:
+def test_the_input_is_rgb_divided_by_the_brightest_value() -> None:
     red = np.zeros((30, 20, 3), np.uint8)
     red[:, :, 0] = 100
     seen = network_input(red)
@@ -78,14 +78,14 @@ def test_the_network_sees_red_first_and_of_the_brightest_value() -> None:
     assert seen.mean(axis=(1, 2)).tolist() == pytest.approx([(1 - 0.485) / 0.229, -0.456 / 0.224, -0.406 / 0.225])
 
 
-def test_without_the_package_the_line_to_type_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_the_error_names_the_command_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="U2NetP, which is not installed") as raised:
         _ = SalientMasks().weights
     assert INSTALL in str(raised.value)
 
 
-def test_a_file_that_is_no_network_is_one_sentence(tmp_path: Path) -> None:
+def test_a_file_that_is_no_network_is_an_error_in_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "u2netp.onnx").write_bytes(b"no network")
     with pytest.raises(StartError, match="is not an ONNX network that onnxruntime can run"):
         SalientMasks(path=str(tmp_path / "u2netp.onnx")).load()
@@ -93,7 +93,7 @@ def test_a_file_that_is_no_network_is_one_sentence(tmp_path: Path) -> None:
         _ = SalientMasks(path=str(tmp_path / "other.onnx")).weights
 
 
-def test_on_a_real_photo_its_masks_are_better_than_the_boxes() -> None:
+def test_masks_on_a_real_photo_are_better_than_boxes() -> None:
     from benchmarks.detectors import Photos
     from benchmarks.masks import Boxes
 

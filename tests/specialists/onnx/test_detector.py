@@ -48,12 +48,12 @@ def test_boxes_come_best_first_with_their_names() -> None:
     assert regions(detector) == [("cat", 0.9, [100, 100, 200, 180]), ("person", 0.5, [10, 10, 50, 50])]
 
 
-def test_of_two_boxes_of_one_class_the_better_stays() -> None:
+def test_of_two_overlapping_boxes_of_one_class_the_better_stays() -> None:
     twice = ((100, 100, 200, 200, 15, 0.6), (102, 100, 202, 200, 15, 0.8), (102, 100, 202, 200, 16, 0.3))
     assert [(label, score) for label, score, _ in regions(saying(*twice))] == [("cat", 0.8), ("dog", 0.3)]
 
 
-def test_a_box_at_the_floor_is_given() -> None:
+def test_a_box_at_the_floor_is_kept() -> None:
     detector = saying((10, 10, 50, 50, 0, 0.25), (100, 100, 200, 180, 15, 0.2), min_score=0.25)
     assert [label for label, *_ in regions(detector)] == ["person"]
 
@@ -68,7 +68,7 @@ def test_the_best_boxes_stay_when_there_are_too_many() -> None:
     assert [score for _, score, _ in regions(saying(*grid, max_boxes=3))] == [0.55, 0.5, 0.45]
 
 
-def test_looking_at_the_best_candidates_first_changes_no_answer() -> None:
+def test_suppressing_the_best_candidates_first_gives_the_same_answer() -> None:
     rng = np.random.default_rng(0)
     corner = rng.uniform(0, 300, (900, 2))
     size = rng.uniform(20, 60, (900, 2))
@@ -86,7 +86,7 @@ def test_the_constructor_opens_nothing_and_load_names_the_missing_file() -> None
         detector.load()
 
 
-def test_other_weights_than_pinned_are_refused(tmp_path: Path) -> None:
+def test_weights_with_another_digest_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "x.onnx"
     file.write_bytes(b"something else")
     found = hashlib.sha256(b"something else").hexdigest()
@@ -94,14 +94,14 @@ def test_other_weights_than_pinned_are_refused(tmp_path: Path) -> None:
         OnnxDetector(weights=str(file), head="yolox", sha256="0" * 64).load()
 
 
-def test_a_file_that_is_no_model_is_one_sentence(tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_is_an_error_in_one_sentence(tmp_path: Path) -> None:
     file = tmp_path / "x.onnx"
     file.write_bytes(b"no model")
     with pytest.raises(StartError, match="is not an ONNX network that onnxruntime can run"):
         OnnxDetector(weights=str(file), head="yolox").load()
 
 
-def test_class_names_may_lie_in_a_file_that_belongs_to_the_key(tmp_path: Path) -> None:
+def test_a_file_of_class_names_is_part_of_the_key(tmp_path: Path) -> None:
     names = tmp_path / "two.names"
     names.write_text("pear\nplum\n")
     detector = saying((10, 10, 50, 50, 1, 0.5), labels=str(names))  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def test_class_names_may_lie_in_a_file_that_belongs_to_the_key(tmp_path: Path) -
     assert detector.weights == ("none.onnx", str(names))
 
 
-def test_class_names_are_counted_against_the_model(tmp_path: Path) -> None:
+def test_the_number_of_class_names_must_fit_the_model(tmp_path: Path) -> None:
     names = tmp_path / "some.names"
     names.write_text("\n".join(map(str, range(80))), encoding="utf-16")
     saying(labels=str(names))._check_names()  # type: ignore[arg-type]
@@ -136,7 +136,7 @@ def test_weights_are_read_through_fsspec_and_pinned() -> None:
 
 
 @pytest.mark.parametrize(("name", "ap50"), [("yolox_nano", 0.4405), ("nanodet_m", 0.4092), ("fastestdet", 0.2972)])
-def test_average_precision_is_the_published_one(name: str, ap50: float) -> None:
+def test_the_average_precision_equals_the_published_one(name: str, ap50: float) -> None:
     photos = Photos(shared("coco/dev"))
     shared(f"weights/{DETECTORS[name][1]}")
     answers, _ = detect(shared("weights").parent, name, photos)

@@ -12,7 +12,7 @@ def logit(value: float) -> float:
     return float(np.log(value / (1 - value)))
 
 
-def test_a_yolox_cell_gives_the_box_around_its_centre() -> None:
+def test_a_yolox_cell_gives_a_box_around_its_centre() -> None:
     raw = np.zeros((1, 3549, 85), np.float32)
     cell = 52 * 52 + 3 * 26 + 5  # second map (stride 16), row 3, column 5
     raw[0, cell, :5] = (0.5, 0.25, np.log(4), np.log(2), 0.5)
@@ -22,7 +22,7 @@ def test_a_yolox_cell_gives_the_box_around_its_centre() -> None:
     assert scores[cell, CAT] == pytest.approx(0.4)
 
 
-def test_a_nanodet_cell_is_centred_half_a_cell_less_half_a_pixel_in() -> None:
+def test_the_centre_of_a_nanodet_cell_is_offset_by_half_a_cell_less_half_a_pixel() -> None:
     outputs = [np.zeros((1, side * side, 80), np.float32) for side in (52, 26, 13)]
     outputs += [np.zeros((1, side * side, 32), np.float32) for side in (52, 26, 13)]
     distances = outputs[4].reshape(26 * 26, 4, 8)
@@ -34,7 +34,7 @@ def test_a_nanodet_cell_is_centred_half_a_cell_less_half_a_pixel_in() -> None:
     assert scores[row, CAT] == pytest.approx(0.7)
 
 
-def test_a_fastestdet_cell_gives_fractions_of_the_input() -> None:
+def test_a_fastestdet_cell_gives_shares_of_the_input() -> None:
     raw = np.zeros((1, 85, 22, 22), np.float32)
     raw[0, :5, 4, 6] = (0.81, np.arctanh(0.5), np.arctanh(-0.5), logit(0.25), logit(0.5))
     raw[0, 5 + CAT, 4, 6] = 0.49
@@ -46,7 +46,7 @@ def test_a_fastestdet_cell_gives_fractions_of_the_input() -> None:
 
 @pytest.mark.parametrize("name", sorted(HEADS))
 @pytest.mark.parametrize(("width", "height"), [(640, 480), (333, 500), (1, 3000), (3000, 1), (416, 416)])
-def test_the_corners_of_the_image_come_back_from_the_input(name: str, width: int, height: int) -> None:
+def test_corners_of_the_image_are_found_again_from_the_input(name: str, width: int, height: int) -> None:
     head = HEADS[name]
     blob, fit = head.prepare(np.zeros((height, width, 3), np.uint8), head.size)
     assert blob.shape == (1, 3, head.size, head.size)
@@ -57,7 +57,7 @@ def test_the_corners_of_the_image_come_back_from_the_input(name: str, width: int
 
 
 @pytest.mark.parametrize("name", sorted(HEADS))
-def test_blue_is_the_first_channel(name: str) -> None:
+def test_the_first_channel_is_blue(name: str) -> None:
     blue = np.zeros((60, 60, 3), np.uint8)
     blue[:, :, 2] = 255
     blob, _ = HEADS[name].prepare(blue, HEADS[name].size)
@@ -65,6 +65,6 @@ def test_blue_is_the_first_channel(name: str) -> None:
     assert first > last
 
 
-def test_a_box_is_moved_before_it_is_scaled() -> None:
+def test_padding_is_removed_before_a_box_is_scaled() -> None:
     fit = Fit(0.5, 0.25, pad_x=10, pad_y=20)
     assert fit.to_image(np.array([[10, 20, 60, 45]], np.float32)).tolist() == [[0, 0, 100, 100]]

@@ -68,7 +68,7 @@ WATCHING = [
 ]
 
 
-def test_a_plural_under_a_is_a_verb_and_the_noun_before_it_the_head() -> None:
+def test_a_plural_with_the_article_a_is_a_verb_and_the_noun_before_it_its_subject() -> None:
     parse = read(WATCHING)
     assert (parse.objects, parse.actions) == (["dog", "cats"], ["watches"])
     assert [(chunk.text, chunk.head, chunk.plural) for chunk in parse.chunks] == [
@@ -81,7 +81,7 @@ def test_a_plural_under_a_is_a_verb_and_the_noun_before_it_the_head() -> None:
     ("words", "tags"),
     [("the dog watches", "DT NN NNS"), ("a few dog biscuits", "DT JJ NN NNS"), ("a 5 dollar notes", "DT CD NN NNS")],
 )
-def test_a_plural_that_agrees_with_what_is_before_it_stays_a_noun(words: str, tags: str) -> None:
+def test_a_plural_that_agrees_with_the_words_before_it_stays_a_noun(words: str, tags: str) -> None:
     last = len(words.split()) - 1
     places = [*["compound"] * last, "ROOT"]
     found = read([(*row, last) for row in zip(words.split(), tags.split(), places, strict=True)])
@@ -135,7 +135,7 @@ def test_each_member_of_a_list_is_a_chunk() -> None:
     assert [c.text for c in parse.chunks] == ["Cats", "dogs", "a bird"]
 
 
-def test_being_is_no_action_and_a_participle_is_an_attribute_too() -> None:
+def test_forms_of_be_are_no_actions_and_a_participle_is_also_an_attribute() -> None:
     parse = read(
         [
             ("There", "EX", "expl", 1),
@@ -148,7 +148,7 @@ def test_being_is_no_action_and_a_participle_is_an_attribute_too() -> None:
     assert parse.attributes == ["parked"]
 
 
-def test_pronouns_are_objects_only_when_asked() -> None:
+def test_pronouns_are_objects_only_with_the_option() -> None:
     rows = [("It", "PRP", "nsubj", 1), ("sleeps", "VBZ", "ROOT", 1)]
     assert read(rows).objects == []
     assert read(rows).objects_paper == ["it"]
@@ -182,7 +182,7 @@ def test_pronouns_are_objects_only_when_asked() -> None:
         ),
     ],
 )
-def test_hand_checked_sentences(
+def test_sentences_have_their_hand_checked_parse(
     parser: SpacyParse, text: str, objects: list[str], attributes: list[str], actions: list[str], chunks: list[str]
 ) -> None:
     parse = parser.parse([text])[0]
@@ -211,7 +211,7 @@ def test_chunks_are_slices_of_any_text(parser: SpacyParse, pieces: list[str]) ->
     assert all(text[chunk.char_start : chunk.char_end] == chunk.text for chunk in parse.chunks)
 
 
-def test_texts_without_words_parse_to_nothing(parser: SpacyParse) -> None:
+def test_texts_without_words_have_an_empty_parse(parser: SpacyParse) -> None:
     for parse in parser.parse(["", "   ", "\n\t", "..."]):
         assert (parse.tokens, parse.sentences, parse.objects, parse.chunks) == (0, 0, [], [])
 
@@ -225,7 +225,7 @@ def test_an_answer_does_not_depend_on_its_batch(parser: SpacyParse) -> None:
     assert small.parse(texts) == alone
 
 
-def test_an_answer_does_not_depend_on_the_words_remembered(parser: SpacyParse, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_does_not_depend_on_cached_words(parser: SpacyParse, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["A quokka eats zucchini near Ouagadougou.", "Its blorptious cat sleeps."]
     before = parser.parse(texts)
     monkeypatch.setattr("specialists.spacy_parse.specialist.MAX_REMEMBERED", 0)
@@ -238,7 +238,7 @@ def test_a_text_of_a_hundred_thousand_characters_is_parsed(parser: SpacyParse) -
 
 
 @pytest.mark.parametrize("text", ["a " * 50_001, "!" * (MAX_UNBROKEN + 1)])
-def test_a_text_the_parser_would_choke_on_is_an_image_error(parser: SpacyParse, text: str) -> None:
+def test_a_text_that_is_too_long_is_an_image_error(parser: SpacyParse, text: str) -> None:
     with pytest.raises(ImageError) as caught:
         parser.parse(["A cat.", text])
     assert caught.value.reason == "text_too_long"

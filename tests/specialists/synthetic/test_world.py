@@ -33,7 +33,7 @@ def drawn() -> list[Scene]:
     return list(scenes("world://?images=60&seed=1&max_objects=4&words=2"))
 
 
-def test_a_scene_depends_on_its_number_alone() -> None:
+def test_a_scene_depends_only_on_its_number() -> None:
     few, many = list(scenes("world://?images=3")), list(scenes("world://?images=5"))
     assert [made.data for made in few] == [made.data for made in many[:3]]
     assert few[1].truth == many[1].truth
@@ -110,7 +110,7 @@ def test_a_world_may_be_empty_and_larger() -> None:
     assert (made.truth.regions, made.truth.texts[0].text) == ([], "An empty ground.")
 
 
-def test_numbers_out_of_range_are_refused() -> None:
+def test_options_out_of_range_are_refused() -> None:
     with pytest.raises(ConfigError, match="max_objects=1: expected 2 to 12"):
         WorldOptions.parse("world://?min_objects=2&max_objects=1")
 
@@ -118,7 +118,7 @@ def test_numbers_out_of_range_are_refused() -> None:
 # --- the noisy annotator --------------------------------------------------------------------------
 
 
-def test_an_annotator_without_noise_tells_the_truth() -> None:
+def test_an_annotator_without_noise_gives_the_true_labels() -> None:
     told = samples(20)
     answers = NoisyAnnotator(miss=0, flip=0, jitter=0, false_positive=0, duplicate=0).annotate(told)
     for sample, answer in zip(told, answers, strict=True):
@@ -127,7 +127,7 @@ def test_an_annotator_without_noise_tells_the_truth() -> None:
         ]
 
 
-def test_noise_is_as_strong_as_it_is_set() -> None:
+def test_errors_have_the_rates_of_the_options() -> None:
     told = samples(400)
     objects = sum(len(sample.regions) for sample in told)
     answers = NoisyAnnotator(jitter=0.0, duplicate=0.0).annotate(told)
@@ -145,7 +145,7 @@ def test_noise_is_as_strong_as_it_is_set() -> None:
     assert abs(float(better) - 0.72) < 0.08
 
 
-def test_systematic_mistakes_are_made_where_they_are_told_to_be() -> None:
+def test_systematic_errors_follow_their_options() -> None:
     told = samples(300)
     quiet = {"miss": 0.0, "flip": 0.0, "jitter": 0.0, "false_positive": 0.0, "duplicate": 0.0}
     answers = NoisyAnnotator(confuse={"ball": "ring"}, confuse_share=1.0, miss_small=1.0, **quiet).annotate(told)  # type: ignore[arg-type]
@@ -163,7 +163,7 @@ def test_errors_depend_on_seed_and_image_not_on_the_batch() -> None:
     assert together != NoisyAnnotator(seed=1).annotate(told)
 
 
-def test_its_answers_pass_the_border() -> None:
+def test_answers_of_the_annotator_are_valid() -> None:
     told = samples(100)
     for sample, answer in zip(told, NoisyAnnotator(jitter=0.5).annotate(told), strict=True):
         assert check_answer(answer, sample, NoisyAnnotator.gives) == ""

@@ -44,7 +44,7 @@ def test_a_commit_is_taken_as_given(cache: Path) -> None:
     assert Checkpoint("owner/model", COMMIT).resolved == {"revision": COMMIT}
 
 
-def test_a_revision_that_nobody_knows_is_refused(cache: Path) -> None:
+def test_an_unknown_revision_is_refused(cache: Path) -> None:
     put_ref(cache, "main", COMMIT)
     with pytest.raises(ConfigError, match=r"'owner/model' has no known revision 'v2': HF_HUB_OFFLINE is set, and"):
         _ = Checkpoint("owner/model", "v2").resolved
@@ -76,7 +76,7 @@ def test_a_name_that_is_neither_folder_nor_hub_id_is_refused(name: str) -> None:
         _ = Checkpoint(name).weights
 
 
-def test_a_checkpoint_of_another_kind_costs_one_sentence(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_kind_is_an_error_in_one_sentence(tmp_path: Path) -> None:
     from transformers import AutoModelForObjectDetection
 
     (tmp_path / "config.json").write_text('{"model_type": "bart"}', encoding="utf-8")
