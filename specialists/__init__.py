@@ -26,6 +26,7 @@ CATALOG: dict[str, str] = {
     "composer": "specialists.composer.specialist:Composer",
     "spacy_parse": "specialists.spacy_parse.specialist:SpacyParse",
     "label_grounder": "specialists.label_grounder:LabelGrounder",
+    "hf_grounder": "specialists.transformers.grounder:HfGrounder",
     # several of these kinds with one model
     "florence2": "specialists.florence2.specialist:Florence2",
     # for drawn scenes, whose true labels are known

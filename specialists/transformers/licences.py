@@ -11,6 +11,7 @@ from engine.layout import TRAINED
 from engine.licences import OWN, UNKNOWN
 
 LICENCES: dict[str, str] = {
+    "IDEA-Research/grounding-dino-tiny": "apache-2.0",
     "facebook/sam2.1-hiera-base-plus": "apache-2.0",
     "facebook/sam2.1-hiera-large": "apache-2.0",
     "facebook/sam2.1-hiera-small": "apache-2.0",
@@ -19,6 +20,8 @@ LICENCES: dict[str, str] = {
     "florence-community/Florence-2-base-ft": "mit",
     "florence-community/Florence-2-large": "mit",
     "florence-community/Florence-2-large-ft": "mit",
+    "google/owlv2-base-patch16-ensemble": "apache-2.0",
+    "openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det": "apache-2.0",
 }
 
 

@@ -9,19 +9,21 @@ from pathlib import Path
 import pytest
 
 from tests.specialists.transformers.tiny import MAKERS, seeded
+from tests.specialists.transformers.tiny_grounders import GROUNDERS
 from tests.specialists.transformers.tiny_words import WORD_MAKERS
 
 
 @pytest.fixture(scope="session")
 def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """The folder of the tiny checkpoint of a kind (a key of MAKERS or WORD_MAKERS), which tests must not change."""
+    """The folder of the tiny checkpoint of a kind (a key of one of the makers), which tests must not change."""
+    makers = MAKERS | WORD_MAKERS | GROUNDERS
 
     @cache
     def folder_of(kind: str) -> str:
         folder: Path = tmp_path_factory.mktemp("checkpoints") / kind
         folder.mkdir()
         with seeded():
-            (MAKERS | WORD_MAKERS)[kind](folder)
+            makers[kind](folder)
         return str(folder)
 
     return folder_of

@@ -1,0 +1,121 @@
+"""From the boxes that a model found for names to regions and phrases.
+
+Within a text, boxes of several phrases that are nearly the same become one region: "a man" and "he" name one box.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.records.boxes import clipped_boxes
+from engine.records.overlaps import iou_pairs, suppress, suppressors
+from engine.schema import Answer, Chunk, Phrase, Region, Text
+from specialists.transformers.open_vocabulary import Floats, Found
+
+SAME_REGION = 0.9  # IoU from which two boxes of a text are one region
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Which boxes of a name count. `box` and `phrase`: lowest probabilities (Found). `iou`: of two boxes of a name
+    that overlap so much, the worse is left out. `count`: at most so many boxes, best first.
+    """
+
+    box: float
+    phrase: float
+    iou: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The boxes of one name, best first, and the score of the phrase: its probability for the best box, or the
+    highest for any box in the image if none counts. 0 if there is none, or no prompt had the name.
+    """
+
+    boxes: Floats = field(default_factory=lambda: np.zeros((0, 4)))
+    scores: Floats = field(default_factory=lambda: np.zeros(0))
+    phrase: float = 0.0
+
+
+def corners(found: Found, frame: tuple[int, int], width: int, height: int) -> Floats:
+    """The boxes of an answer in pixels, cut at the edges of the image. `frame`: the size to which they refer.
+
+    A box that is not finite gets no area, and neither does one that float32, which stores it, would leave without.
+    """
+    half = found.boxes[:, 2:] / 2
+    whole = np.hstack([found.boxes[:, :2] - half, found.boxes[:, :2] + half]) * np.array([*frame, *frame], np.float64)
+    inside: Floats = np.nan_to_num(clipped_boxes(whole, width, height), nan=0.0).astype(np.float32).astype(np.float64)
+    return inside
+
+
+def named(boxes: Floats, phrase: Floats, box: Floats, limits: Limits) -> Named:
+    """The boxes that count for one name. `phrase`, `box`: its columns of the answer."""
+    solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
+    rows = np.flatnonzero(solid & (box >= limits.box) & (phrase >= limits.phrase))
+    order = rows[np.argsort(-box[rows], kind="stable")]
+    i, j, _ = iou_pairs(np.zeros(len(order), np.int64), boxes[order], min_iou=max(limits.iou, 1e-9))
+    kept = order[suppress(i, j, box[order])][: limits.count]
+    return Named(boxes[kept], box[kept], float(phrase[kept[0]] if len(kept) else phrase[solid].max(initial=0.0)))
+
+
+def detected(boxes: Floats, phrase: Floats, limits: Limits) -> Iterator[Named]:
+    """The boxes of each label, in their order. A box counts only for the label that it shows most probably."""
+    best = phrase.argmax(axis=1)
+    for label in range(phrase.shape[1]):
+        own = np.where(best == label, phrase[:, label], -1.0)
+        yield named(boxes, own, own, limits)
+
+
+class AnswerBuilder:
+    """Collects the annotations of one image."""
+
+    def __init__(self, *, phrase_kind: str, box_kind: str) -> None:
+        self.answer = Answer()
+        self._kinds = phrase_kind, box_kind
+        self._ids = map(str, itertools.count())
+
+    def add_objects(self, label: str, found: Named) -> None:
+        """The boxes of a label of open-vocabulary detection."""
+        for box, score in zip(found.boxes, found.scores, strict=True):
+            self._add_region(box, score, label, self._kinds[0], [])
+
+    def add_phrases(self, text: Text, chunks: Sequence[tuple[Chunk, Named]]) -> None:
+        """The phrases of a text and their regions. Chunks with the same name have the same object `Named`."""
+        names = {id(found): found for _, found in chunks}
+        if not names:
+            return
+        boxes = np.concatenate([found.boxes for found in names.values()])
+        scores = np.concatenate([found.scores for found in names.values()])
+        same = _same_regions(boxes, scores)
+        ends = np.cumsum([len(found.boxes) for found in names.values()]).tolist()
+        rows = {
+            name: same[end - len(found.boxes) : end] for (name, found), end in zip(names.items(), ends, strict=True)
+        }
+        regions: dict[int, str] = {}
+        for chunk, found in chunks:
+            for row in rows[id(found)]:
+                if row not in regions:
+                    regions[row] = self._add_region(boxes[row], scores[row], "", self._kinds[1], [text.id])
+            ids = list(dict.fromkeys(regions[row] for row in rows[id(found)]))
+            phrase = Phrase(text.id, chunk.char_start, chunk.char_end, ids, id=next(self._ids), score=found.phrase)
+            phrase.score_kind, phrase.parents = self._kinds[0], [text.id, *ids]
+            self.answer.phrases.append(phrase)
+
+    def _add_region(self, box: Floats, score: float, label: str, kind: str, parents: list[str]) -> str:
+        x1, y1, x2, y2 = box.tolist()
+        name = next(self._ids)
+        region = Region(x1, y1, x2, y2, label, id=name, score=float(score), score_kind=kind, parents=parents)
+        self.answer.regions.append(region)
+        return name
+
+
+def _same_regions(boxes: Floats, scores: Floats) -> list[int]:
+    """For each box the row of the region that it becomes: its own, or that of a better box that is nearly the same."""
+    i, j, _ = iou_pairs(np.zeros(len(boxes), np.int64), boxes, min_iou=SAME_REGION)
+    better = suppressors(i, j, scores)
+    return [row if pair < 0 else int(i[pair] + j[pair] - row) for row, pair in enumerate(better.tolist())]
