@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -131,7 +132,10 @@ class Parse:
 
 @dataclass(slots=True)
 class Answer:
-    """The annotations of one image by one specialist. All lists may be empty."""
+    """The annotations of one image by one specialist. All lists may be empty.
+
+    `embedding`: one axis, unit length; for specialists that give embeddings, which must give one for every image.
+    """
 
     texts: list[Text] = field(default_factory=list)
     regions: list[Region] = field(default_factory=list)
@@ -139,6 +143,7 @@ class Answer:
     phrases: list[Phrase] = field(default_factory=list)
     tags: list[Tag] = field(default_factory=list)
     image_scores: list[ImageScore] = field(default_factory=list)
+    embedding: npt.NDArray[np.floating[Any]] | None = None
 
 
 @dataclass(slots=True)
@@ -160,6 +165,7 @@ class Sample:
     image_scores: list[ImageScore] = field(default_factory=list)
     parse: Mapping[str, Parse] = field(default_factory=dict)  # by text_key
     detectors: tuple[str, ...] = ()  # nodes that looked for boxes, whether or not they found any
+    embedding: npt.NDArray[np.float32] | None = None  # None if the node that gives it failed
 
 
 COLUMN_CLASSES: dict[str, type[Annotation]] = {

@@ -25,6 +25,7 @@ from engine.storage.commits import Commits, File
 # ocr             text regions with their strings
 # masks           regions with an rle; their `merged_into` names the region that they outline
 # drafts          texts that a student of a refinement round wrote, before the round's merge
+# embeddings      one vector an image, in the node's own table (engine/records/embeddings.py); not part of the record
 # phrase_regions  regions that a grounder found for phrases; nodes that need `regions` do not get them
 RESOURCES: dict[str, tuple[str, ...]] = {
     "pixels": (),
@@ -43,6 +44,7 @@ RESOURCES: dict[str, tuple[str, ...]] = {
     "phrase_regions": ("regions",),
     "tags": ("tags",),
     "image_scores": ("image_scores",),
+    "embeddings": (),
 }
 
 
@@ -65,7 +67,8 @@ class Specialist(Protocol):
     Optional instance attributes, which never change answers and so are not part of the key: `batch_size` (16),
     `timeout_s` (seconds for one batch, 120), `cpus` (1.0), `gpus` (0.0), `memory` (bytes, 0), `max_workers` (0: no
     limit). `weights`: files whose sha256 is part of the key. `resolved`: {option: value} that the driver finds, such as
-    the commit of a hub id: the workers get these values, and they are part of the key.
+    the commit of a hub id: the workers get these values, and they are part of the key. `embedding_size`: the length of
+    its embeddings, set by `load` at the latest; a component that gives embeddings must have it.
     """
 
     needs: ClassVar[tuple[str, ...]]

@@ -34,6 +34,9 @@ CATALOG: dict[str, str] = {
     # fakes without weights, for tests
     "fake_detector": "specialists.synthetic.fakes:FakeDetector",
     "fake_captioner": "specialists.synthetic.fakes:FakeCaptioner",
+    "fake_embedder": "specialists.synthetic.fakes:FakeEmbedder",
     "faulty": "specialists.synthetic.fakes:Faulty",
 }
-DOUBLES = frozenset(("fake_detector", "fake_captioner", "faulty"))  # usable in recipes, but not listed to users
+DOUBLES = frozenset(
+    ("fake_detector", "fake_captioner", "fake_embedder", "faulty")
+)  # usable in recipes, but not listed to users

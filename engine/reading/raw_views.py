@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from engine.layout import IMAGES, INPUTS, LISTINGS
 from engine.reading.dataset import Dataset
+from engine.records.embeddings import EMBEDDING, EMBEDDINGS
 from engine.schema import ANNOTATIONS, CHANGES, PARSE, PROBE, RECORD, VERDICTS
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.schema import INPUTS as INPUTS_SCHEMA
@@ -20,6 +21,9 @@ from engine.storage.listings import STATES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+# In SQL vectors are lists of any length. A shard of which every image was lost to a crash has no such column.
+RECORD_WITH_EMBEDDING = RECORD.append(pa.field(EMBEDDING, pa.list_(pa.float32())))
 
 
 def raw_views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
@@ -35,7 +39,8 @@ def raw_views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
         yield _raw(con, dataset, "changes", dict(enumerate(dataset.changes().values())), CHANGES)
         for node in dataset.nodes:
             if node.over != "texts":
-                yield _raw(con, dataset, f"node {node.name}", dataset.files(node.folder), RECORD)
+                schema = RECORD_WITH_EMBEDDING if EMBEDDINGS in node.gives else RECORD
+                yield _raw(con, dataset, f"node {node.name}", dataset.files(node.folder), schema)
     for node in dataset.nodes:
         if node.over == "texts":
             yield _raw(con, dataset, f"node {node.name}", dataset.files(node.folder), PARSE, places=True)
@@ -78,9 +83,10 @@ def _raw(
     if files:
         paths = ", ".join(quoted(dataset.location(path)) for path in files.values())
         options = ", filename = true, file_row_number = true" if places else ""
-        options += ", union_by_name = true" if name == "probe" or dataset.older else ""  # some files may lack columns
+        may_lack_columns = name == "probe" or dataset.older or schema is RECORD_WITH_EMBEDDING
+        options += ", union_by_name = true" if may_lack_columns else ""
         rows = f"SELECT * FROM read_parquet([{paths}]{options})"
-        if dataset.older:  # add the columns that all files lack
+        if dataset.older or schema is RECORD_WITH_EMBEDDING:  # add the columns that all files lack
             rows += f" UNION ALL BY NAME SELECT {', '.join(empty_columns(con, schema))} WHERE false"
         return f"CREATE VIEW raw.{identifier(name)} AS {rows}"
     columns = empty_columns(con, schema)

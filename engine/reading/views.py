@@ -13,6 +13,7 @@ from engine.reading.dataset import Dataset
 from engine.reading.kept_views import kept_views
 from engine.reading.pair_and_truth_views import pairs_view, truth_view
 from engine.reading.raw_views import empty_columns, fields_of, given, identifier, quoted, raw_views
+from engine.records.embeddings import EMBEDDING, EMBEDDINGS
 from engine.schema import ANNOTATIONS, PARSE
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.storage.listings import HELD
@@ -20,7 +21,7 @@ from engine.storage.listings import HELD
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-VIEWS = (IMAGES, *ANNOTATIONS, "parse", "failures", INPUTS, "verdicts", "changes", "pairs", "runs")
+VIEWS = (IMAGES, *ANNOTATIONS, EMBEDDINGS, "parse", "failures", INPUTS, "verdicts", "changes", "pairs", "runs")
 
 _RUN = {
     "command": "VARCHAR",
@@ -48,6 +49,7 @@ def views(con: DuckDBPyConnection, dataset: Dataset, *, truth: bool = False) -> 
     yield _images()
     for column in ANNOTATIONS:
         yield _annotations(dataset, column)
+    yield _embeddings(dataset)
     yield _parse(con, dataset)
     yield _inputs()
     yield _failures(dataset)
@@ -80,6 +82,22 @@ def _annotations(dataset: Dataset, column: str) -> str:
         LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = g.image_id
         LEFT JOIN (SELECT image_id, unnest({column}) AS v FROM raw.verdicts) j
           ON j.image_id = g.image_id AND j.v.id = g.annotation_id"""
+
+
+def _embeddings(dataset: Dataset) -> str:
+    """One row for each image and node that gives embeddings, without the images on which the node failed."""
+    rows = [
+        f"SELECT image_id, {quoted(node.name)} AS node, {EMBEDDING} FROM raw.{identifier(f'node {node.name}')}"
+        for node in dataset.nodes
+        if EMBEDDINGS in node.gives
+    ]
+    rows = rows or [f"SELECT ''::VARCHAR AS image_id, ''::VARCHAR AS node, NULL::FLOAT[] AS {EMBEDDING} WHERE false"]
+    return f"""CREATE VIEW {EMBEDDINGS} AS
+        SELECT e.image_id, i.split, {_VERDICT.partition(",")[0]}, e.node, e.{EMBEDDING}
+        FROM ({" UNION ALL ".join(rows)}) e
+        LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = e.image_id
+        LEFT JOIN (SELECT image_id, image AS v FROM raw.verdicts) j ON j.image_id = e.image_id
+        WHERE e.{EMBEDDING} IS NOT NULL"""
 
 
 def _parse(con: DuckDBPyConnection, dataset: Dataset) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from engine.component import RESOURCES
+from engine.records.embeddings import EMBEDDINGS, embedding_error
 from engine.schema import (
     ANNOTATIONS,
     COLUMN_CLASSES,
@@ -30,10 +31,13 @@ LARGEST = 3.4e38  # the largest float32
 HUMAN = "human"  # the producer whose annotations are never deleted or changed
 
 
-def check_answer(answer: Any, sample: Sample, gives: Sequence[str], *, human: bool = False) -> str:
+def check_answer(
+    answer: Any, sample: Sample, gives: Sequence[str], *, human: bool = False, embedding_size: int = 0
+) -> str:
     """What is wrong with the answer, or ''.
 
-    `human`: the answer repeats labels of the source; only these may have no score.
+    `human`: the answer repeats labels of the source; only these may have no score. `embedding_size`: length of its
+    embedding; 0: any.
     """
     if not isinstance(answer, Answer):
         return f"expected an Answer, got {type(answer).__name__}"
@@ -46,7 +50,9 @@ def check_answer(answer: Any, sample: Sample, gives: Sequence[str], *, human: bo
                 error = f"{column} without a score, which only human labels may lack"
             if error:
                 return error
-    return ""
+    if EMBEDDINGS in gives:
+        return embedding_error(answer.embedding, embedding_size)
+    return "" if answer.embedding is None else "gave an embedding, but does not declare `embeddings` in `gives`"
 
 
 def _item_error(item: Any, column: str, allowed: set[str], seen: set[str], sample: Sample, *, human: bool) -> str:

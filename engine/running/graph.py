@@ -17,6 +17,7 @@ from engine.errors import ConfigError
 from engine.keys import RUN_OPTIONS, node_key
 from engine.layout import IMAGES, JUDGE_REGIONS
 from engine.licences import ENGINE, NO_WEIGHTS
+from engine.records.embeddings import EMBEDDINGS
 from engine.running.draft import Draft, make_draft
 
 KEPT_REGIONS = "kept_regions"
@@ -141,6 +142,11 @@ def _inputs_of(draft: Draft, drafts: Sequence[Draft]) -> dict[str, tuple[str, ..
         ]
         if not givers and kind in needed:
             raise ConfigError(_unmet(draft, kind))
+        if kind == EMBEDDINGS and len(givers) > 1:
+            raise ConfigError(
+                f"{draft.where} needs embeddings, but {' and '.join(givers)} give some: it can read those of one node, "
+                "so put the other into a recipe of its own."
+            )
         for giver in givers:
             kinds = found.setdefault(giver, [])
             kinds += [kind] if kind not in kinds else []

@@ -19,11 +19,13 @@ from engine.errors import ImageError
 from engine.images.decode import decode
 from engine.images.locate import Locator, read_image
 from engine.records.answers import check_answer, number
+from engine.records.embeddings import EMBEDDING, embedding_column, record_with_embedding
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import (
     ANNOTATIONS,
     PARSE,
     PROBE,
+    RECORD,
     Answer,
     Complexity,
     Failure,
@@ -89,7 +91,8 @@ class ImageItems:
 
     def __init__(self, worker: Worker, inputs: ShardInputs) -> None:
         self.worker, self.inputs, self.node = worker, inputs, worker.node
-        self.schema = record_table([]).schema
+        self._size = worker.embedding_size
+        self.schema = record_with_embedding(self._size) if self._size else RECORD
         self.ids: list[str] = inputs.images["image_id"].to_pylist()
         self._area = [
             w * h for w, h in zip(inputs.images["width"].to_pylist(), inputs.images["height"].to_pylist(), strict=True)
@@ -199,7 +202,7 @@ class ImageItems:
         return cast(Specialist, self.worker.component).annotate(samples)
 
     def check(self, sample: Sample, answer: Answer) -> Any:
-        error = check_answer(answer, sample, self.node.gives, human=self.node.reads_labels)
+        error = check_answer(answer, sample, self.node.gives, human=self.node.reads_labels, embedding_size=self._size)
         if error:
             return Failure(self.node.name, "bad_answer", error)
         number(answer, self.node.name)
@@ -215,8 +218,13 @@ class ImageItems:
                 row = answer
             else:
                 row |= {name: [as_row(item) for item in getattr(answer, name)] for name in ANNOTATIONS}
+                row[EMBEDDING] = answer.embedding
             rows.append(row)
-        return record_table(rows)
+        table = record_table(rows)
+        if not self._size:
+            return table
+        vectors = embedding_column([row.get(EMBEDDING) for row in rows], self._size)
+        return table.append_column(self.schema.field(EMBEDDING), vectors)
 
     def close(self) -> None:
         for future in self._decoding.values():

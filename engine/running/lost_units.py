@@ -163,7 +163,8 @@ class LostUnits:
         unit = split.unit
         del self._splits[(node.name, unit.shard)]
         commits = Commits(self.storage, node.folder)
-        table = pa.concat_tables([split.rows[part] for part in sorted(split.rows)])
+        # The row of a lost image is made here, without the component, and so lacks the column of its embedding.
+        table = pa.concat_tables([split.rows[part] for part in sorted(split.rows)], promote_options="default")
         with TableWriter(commits, unit.shard, table.schema, unit.revision) as writer:
             writer.write(table)
         failed = len(split.failures)

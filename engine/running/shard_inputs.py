@@ -13,6 +13,7 @@ import pyarrow as pa
 from engine.component import RESOURCES
 from engine.errors import DamageError
 from engine.layout import IMAGES, LABELS, TRUTH
+from engine.records.embeddings import EMBEDDING, EMBEDDINGS, vectors_of
 from engine.running.graph import KEPT_REGIONS, Node
 from engine.schema import (
     ANNOTATIONS,
@@ -66,7 +67,8 @@ class ShardInputs:
         if self.nodes[name].over == "texts":
             return None
         wanted = {column for kind in self.node.inputs[name] for column in RESOURCES[kind]}
-        return ["image_id", *(column for column in ANNOTATIONS if column in wanted), "failures"]
+        more = [EMBEDDING] if EMBEDDINGS in self.node.inputs[name] else []
+        return ["image_id", *(column for column in ANNOTATIONS if column in wanted), "failures", *more]
 
     def table(self, name: str) -> pa.Table:
         """The whole data table of one input."""
@@ -137,6 +139,9 @@ class ShardInputs:
         return {key: value for parses in self._parses.values() for key, value in parses.items()}
 
     def _add(self, samples: Sequence[Sample], table: pa.Table, *, all_boxes: bool) -> None:
+        if EMBEDDING in table.column_names:
+            for sample, vector in zip(samples, vectors_of(table[EMBEDDING]), strict=True):
+                sample.embedding = vector
         for column in set(ANNOTATIONS) & set(table.column_names):
             kind = COLUMN_CLASSES[column]
             for sample, items in zip(samples, table[column].to_pylist(), strict=True):

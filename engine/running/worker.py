@@ -21,6 +21,7 @@ from engine.component import EntryComponent, Parser, ShardComponent, Specialist
 from engine.config.catalog import resolve
 from engine.errors import GONE, EngineError, ImageError, SourcesGone, StartError
 from engine.images.decode import Limits
+from engine.records.embeddings import EMBEDDINGS
 from engine.running.batches import UnitRun
 from engine.running.component_source import describe_error, source_digest
 from engine.running.foreign_code import DescriptorsClosed, ForeignCalls
@@ -62,6 +63,7 @@ class Worker:
         web.ATTEMPTS = context.web_attempts
         self.one_huge_image = threading.Lock()
         self.component: Component | None = None  # until `load`
+        self.embedding_size = 0  # of a node that gives embeddings, from `load` on
         self._threads: ThreadPoolExecutor | None = None
         self._batch_size = node.resources.batch_size
         self.foreign = ForeignCalls(self.storage, log, in_driver=not guarded)
@@ -74,7 +76,7 @@ class Worker:
             with self.foreign.call():
                 made: Component = component(**self.node.options)
                 made.load()
-                self.component = made
+                self.component, self.embedding_size = made, embedding_size(self.node, made)
         except EngineError as error:
             raise StartError(f"{self.node.name} cannot start: {error}") from error
         except (Interrupted, DescriptorsClosed):
@@ -170,6 +172,18 @@ class Worker:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
             self.one_huge_image = threading.Lock()  # the hanging thread may never release the old one
+
+
+def embedding_size(node: Node, component: Component) -> int:
+    """The length of the embeddings that a loaded component gives; 0 if it gives none. StartError if it states none."""
+    if EMBEDDINGS not in node.gives:
+        return 0
+    size = getattr(component, "embedding_size", None)
+    if not isinstance(size, int) or size < 1:
+        raise StartError(
+            f"it gives embeddings, but its `embedding_size` is {size} after `load`: set it to the length of each"
+        )
+    return size
 
 
 class _Abandoned(Exception):

@@ -103,8 +103,9 @@ def _drawn_sample() -> tuple[Sample, Parse]:
 
     options = WorldOptions(size=320, max_objects=3)
     drawn = scene(0, options)
-    answer = Answer(**{column: list(getattr(drawn.truth, column)) for column in ANNOTATIONS})
+    answer = Answer()
     for column in ANNOTATIONS:
+        setattr(answer, column, list(getattr(drawn.truth, column)))
         for item in getattr(answer, column):
             item.score, item.score_kind = 0.9, "confidence"
     for region in answer.regions:

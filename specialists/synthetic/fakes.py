@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.schema import Answer, Region, Sample, Text
 from specialists.english import NUMBERS
@@ -136,6 +137,35 @@ class FakeCaptioner:
                 for number, (text, kind) in enumerate(zip(texts, kinds, strict=True))
             ]
         )
+
+
+class FakeEmbedder:
+    """A vector of unit length that depends only on the image's id. Its parts are drawn from a normal distribution.
+
+    Options:
+        size: number of parts.
+        seed: another seed gives other vectors.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("pixels",)
+    gives: ClassVar[tuple[str, ...]] = ("embeddings",)
+    version: ClassVar[int] = 1
+    deterministic: ClassVar[bool] = True
+    code_licence: ClassVar[str] = "apache-2.0"
+    weights_licence: ClassVar[str] = ""
+
+    def __init__(self, *, size: int = 8, seed: int = 0, batch_size: int = 16) -> None:
+        self.embedding_size, self.seed, self.batch_size = size, seed, batch_size
+
+    def load(self) -> None:
+        return None
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        return [Answer(embedding=self._vector(sample)) for sample in batch]
+
+    def _vector(self, sample: Sample) -> npt.NDArray[np.float32]:
+        vector = _random(sample.image_id, self.seed).normal(size=self.embedding_size).astype(np.float32)
+        return vector / np.float32(np.linalg.norm(vector))
 
 
 class Faulty(FakeDetector):

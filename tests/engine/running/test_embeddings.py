@@ -1,0 +1,180 @@
+"""Nodes that give embeddings: their own table, the same bytes on both runners, and what is null."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from engine.errors import ConfigError, RunFailed
+from engine.reading.dataset import Dataset
+from engine.reading.sql import query
+from engine.running.graph import build
+from engine.schema import Answer, ImageScore, Sample
+from pipelines.recipe import parse_recipe
+from pipelines.stages import run as stages
+from specialists import CATALOG
+from specialists.synthetic.fakes import FakeEmbedder
+from tests.runs import draw_photos, failures, recipe_data
+
+
+class Embedder(FakeEmbedder):
+    """`raise_on`, `crash_on`: image ids. `fixed`: a file; once it exists, no image fails. `fits`: largest batch."""
+
+    def __init__(
+        self,
+        *,
+        raise_on: Sequence[str] = (),
+        crash_on: Sequence[str] = (),
+        fixed: str = "",
+        fits: int = 100,
+        size: int = 8,
+        batch_size: int = 4,
+    ) -> None:
+        super().__init__(size=size, batch_size=batch_size)
+        self.raise_on, self.crash_on, self.fixed, self.fits = raise_on, crash_on, fixed, fits
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        if len(batch) > self.fits:
+            raise MemoryError
+        if not (self.fixed and Path(self.fixed).exists()):
+            for sample in batch:
+                if sample.image_id in self.crash_on:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if sample.image_id in self.raise_on:
+                    raise ValueError("no vector for this one")
+        return super().annotate(batch)
+
+
+class Sizeless(FakeEmbedder):
+    def __init__(self, *, batch_size: int = 4) -> None:
+        super().__init__(batch_size=batch_size)
+        del self.embedding_size
+
+
+class Reader:
+    """The largest part of the embedding as a score."""
+
+    needs, gives, version, deterministic = ("embeddings",), ("image_scores",), 1, True
+
+    def load(self) -> None: ...
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        return [Answer(image_scores=[_largest(sample)]) for sample in batch]
+
+
+def _largest(sample: Sample) -> ImageScore:
+    assert sample.embedding is not None
+    assert sample.embedding.dtype == np.float32
+    return ImageScore("largest", float(sample.embedding.max()), score=1.0)
+
+
+def data(folder: Path, photos: Path, **options: Any) -> dict[str, Any]:
+    ingest = {"sources": [{"folder": str(photos)}], "shard_size": 11}
+    node = {"use": f"{__name__}:Embedder", **options}
+    nodes = {"vectors": node, "scores": {"use": f"{__name__}:Reader"}}
+    return recipe_data(folder, photos, {}, ingest=ingest) | {"annotate": nodes, "filter": []}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    draw_photos(folder, 12)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ids(photos: Path) -> list[str]:
+    return draw_photos(photos, 12)
+
+
+def annotate(recipe: dict[str, Any], runner: str = "local", **more: Any) -> Path:
+    for stage in ("ingest", "annotate"):
+        stages.run(parse_recipe(recipe), stage=stage, runner=runner, **(more if stage == "annotate" else {}))
+    return Path(recipe["dataset"])
+
+
+def tables(dataset: Path, node: str = "vectors") -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(dataset.glob(f"{node}/*/*.parquet"))}
+
+
+def vectors(dataset: Path) -> dict[str, Any]:
+    rows = [row for path in sorted(dataset.glob("vectors/*/*.parquet")) for row in pq.read_table(path).to_pylist()]
+    return {row["image_id"]: row.get("embedding") for row in rows}
+
+
+def test_every_image_has_its_vector_in_the_nodes_own_table(tmp_path: Path, photos: Path, ids: list[str]) -> None:
+    dataset = annotate(data(tmp_path / "set", photos))
+    found = vectors(dataset)
+    assert list(found) == ids
+    expected = FakeEmbedder()._vector(Sample(ids[3], 1, 1))
+    np.testing.assert_allclose(found[ids[3]], expected, atol=1e-3)
+
+    rows = query(Dataset.open(str(dataset)), "SELECT * FROM embeddings ORDER BY image_id").to_pylist()
+    assert [row["image_id"] for row in rows] == sorted(ids)
+    assert set(rows[0]) == {"image_id", "split", "kept", "node", "embedding"}
+    assert rows[0]["node"] == "vectors"
+    scores = query(Dataset.open(str(dataset)), "SELECT image_id, value FROM image_scores").to_pylist()
+    assert {row["image_id"]: row["value"] for row in scores} == {name: max(found[name]) for name in ids}
+
+
+def test_a_release_holds_no_embeddings(tmp_path: Path, photos: Path) -> None:
+    dataset = Path(data(tmp_path / "set", photos)["dataset"])
+    stages.run(parse_recipe(data(tmp_path / "set", photos)), runner="local")
+    (release,) = (dataset / "releases").iterdir()
+    names = [name for path in release.glob("*.parquet") for name in pq.read_schema(path).names]
+    assert "embedding" not in names
+    found = Dataset.open(str(dataset)).of(f"releases/{release.name}")
+    assert query(found, "SELECT * FROM embeddings").num_rows == 0
+
+
+def test_an_image_that_failed_has_no_vector_until_it_is_tried_again(
+    tmp_path: Path, photos: Path, ids: list[str]
+) -> None:
+    whole = vectors(annotate(data(tmp_path / "whole", photos)))
+    recipe = data(tmp_path / "set", photos, raise_on=[ids[2]], fixed=str(tmp_path / "fixed"))
+    dataset = annotate(recipe)
+    assert vectors(dataset) == whole | {ids[2]: None}
+    assert [found["reason"] for found in failures(dataset, "scores")] == ["skipped"]
+
+    (tmp_path / "fixed").touch()
+    annotate(recipe, retry_failed=True)
+    assert vectors(dataset) == whole
+    assert query(Dataset.open(str(dataset)), "SELECT * FROM failures").num_rows == 0
+
+
+def test_a_batch_that_runs_out_of_memory_keeps_its_vectors(tmp_path: Path, photos: Path) -> None:
+    whole = tables(annotate(data(tmp_path / "whole", photos)))
+    assert tables(annotate(data(tmp_path / "set", photos, fits=1))) == whole
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_on_ray_the_bytes_are_the_same_and_a_crash_costs_one_vector(
+    tmp_path: Path, photos: Path, ids: list[str]
+) -> None:
+    local = annotate(data(tmp_path / "local", photos))
+    assert tables(annotate(data(tmp_path / "ray", photos), "ray")) == tables(local)
+    lost = [ids[5], ids[11]]  # the second is alone in its shard, so that shard has no vector at all
+    crashed = annotate(data(tmp_path / "crashed", photos, crash_on=lost), "ray")
+    assert vectors(crashed) == vectors(local) | dict.fromkeys(lost)
+    found = [(failed["image_id"], failed["reason"]) for failed in failures(crashed, "vectors")]
+    assert sorted(found) == sorted((name, "crash") for name in lost)
+    assert query(Dataset.open(str(crashed)), "SELECT * FROM embeddings").num_rows == 10
+
+
+def test_a_component_must_state_the_length_of_its_vectors(tmp_path: Path, photos: Path) -> None:
+    recipe = data(tmp_path / "set", photos) | {"annotate": {"vectors": {"use": f"{__name__}:Sizeless"}}}
+    with pytest.raises(RunFailed, match="gives embeddings, but its `embedding_size` is None after `load`"):
+        annotate(recipe)
+
+
+def test_a_node_reads_the_vectors_of_one_node_only() -> None:
+    nodes = {"a": {"use": "fake_embedder"}, "b": {"use": "fake_embedder"}, "c": {"use": f"{__name__}:Reader"}}
+    with pytest.raises(ConfigError, match=r"annotate.c \(.*\) needs embeddings, but a and b give some"):
+        build(nodes, CATALOG)
