@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from engine.running.shard_inputs import ShardInputs
-from engine.schema import text_key
+from engine.schema import Region, RegionText, Text, as_row, text_key
 from filters.judging.keep import keep
 from model.decoding.likelihood import SCORE_KIND
 from pipelines.filter.judge import shard_record
@@ -39,10 +39,10 @@ def region_row(
     kind: str,
     parents: Sequence[str],
 ) -> Row:
-    edges = dict(zip(("x1", "y1", "x2", "y2"), (float(np.float32(edge)) for edge in box), strict=True))
-    row = {"id": name, "kind": "object", "label": label, **edges, "quad": [], "rle": "", "merged_into": ""}
-    row |= {"support": [], "producer": producer, "round": round_number, "score": score, "score_kind": kind}
-    return row | {"parents": list(parents)}
+    x1, y1, x2, y2 = (float(np.float32(edge)) for edge in box)
+    region = Region(x1, y1, x2, y2, label, id=name, producer=producer, round=round_number)
+    region.score, region.score_kind, region.parents = score, kind, list(parents)
+    return as_row(region)
 
 
 def provenance(name: str, producer: str, round_number: int, score: float | None, parents: Sequence[str]) -> Row:
@@ -51,8 +51,8 @@ def provenance(name: str, producer: str, round_number: int, score: float | None,
 
 
 def text_row(common: Row, granularity: str, text: str) -> Row:
-    return common | {"granularity": granularity, "text": text, "text_key": text_key(text)}
+    return as_row(Text(text, granularity, text_key(text), **common))
 
 
 def region_text_row(common: Row, region_id: str, text: str) -> Row:
-    return common | {"region_id": region_id, "granularity": "brief", "text": text}
+    return as_row(RegionText(region_id, text, **common))
