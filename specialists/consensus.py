@@ -298,7 +298,7 @@ _own_fields = attrgetter(*(field.name for field in fields(Region) if field.name 
 
 
 def _copy(r: Region, merged_into: str, support: list[str]) -> Region:
-    """A copy with another `merged_into` and `support`. There are many candidates: copy.copy takes five times as long."""
+    """A copy with other `merged_into` and `support`. There are many candidates; copy.copy takes five times as long."""
     same = Region(*_own_fields(r))
     same.id, same.producer, same.round, same.parents = r.id, r.producer, r.round, r.parents
     same.score, same.score_kind = r.score, r.score_kind

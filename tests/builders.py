@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine.schema import ANNOTATIONS, IMAGES, PARSE, record_table, text_key
+from engine.schema import ANNOTATIONS, IMAGES, PARSE, Region, as_row, record_table, text_key
 from filters.judging.apply_rules import judge
 
 Row = dict[str, Any]
@@ -19,12 +19,12 @@ Row = dict[str, Any]
 
 def annotation(given: Mapping[str, Any], **defaults: Any) -> Row:
     common = {"id": "", "producer": "model", "round": 0, "score": 0.9, "score_kind": "confidence", "parents": []}
-    return common | defaults | dict(given)
+    return defaults | common | dict(given)
 
 
 def region(box: Sequence[float] = (10, 10, 60, 60), **given: Any) -> Row:
-    edges = dict(zip(("x1", "y1", "x2", "y2"), map(float, box), strict=True))
-    return annotation(given, kind="object", label="cat", quad=[], rle="", merged_into="", support=[], **edges)
+    x1, y1, x2, y2 = map(float, box)
+    return annotation(given, **as_row(Region(x1, y1, x2, y2, "cat")))
 
 
 def text(words: str = "A cat sleeps.", granularity: str = "brief", **given: Any) -> Row:

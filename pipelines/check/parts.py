@@ -19,14 +19,12 @@ from engine.layout import (
     MADE,
     MANIFEST,
     MODELS,
-    PAIR_FILES,
     PLACED,
     PROBE,
     RELEASES,
     ROUNDS,
     RUN,
     RUNS,
-    SAMPLE_FILES,
     SPLITS,
     TRAINED,
 )
@@ -39,6 +37,7 @@ from engine.storage.listings import HELD, Listing, read_listing
 from engine.storage.sealed import read_sealed
 from model.network.model_folder import FILES
 from pipelines.check.commits import CommitId, Report
+from pipelines.emit.writers import is_of_a_format
 
 
 def check_parts(report: Report) -> None:
@@ -214,7 +213,7 @@ def _release(report: Report, folder: str) -> None:
         _compare(report, f"{folder}/{CARD_FILE}", manifest["card_sha256"], "the manifest")
     named = {file["name"] for file in manifest["files"]}
     for name in storage.names(folder):
-        if name.startswith((SAMPLE_FILES, PAIR_FILES)) and name not in named:
+        if is_of_a_format(name) and name not in named:
             report.add("orphaned", f"{folder}/{name}", "the manifest does not list it, but loaders would read it")
 
 

@@ -13,6 +13,8 @@ import pyarrow as pa
 import yaml
 
 from engine.reading.release_manifest import Manifest, ReleaseNode
+from pipelines.emit.markdown import table
+from pipelines.emit.writers import FORMATS
 from pipelines.emit.writers.webdataset import MEMBER
 
 # The Hub's names of licences. Any other licence is written as "other", with its name in a second field.
@@ -66,12 +68,12 @@ def _body(manifest: Manifest) -> str:
     return _PAGE.format(
         name=manifest["name"],
         licence=manifest["recipe"].get("emit", {}).get("licence") or "each image has its own, in its field `licence`",
-        counts=_table(("what", "number"), [(key, f"{count:,}") for key, count in manifest["counts"].items()]),
-        pairs=_pairs(manifest),
+        counts=table(("what", "number"), [(key, f"{count:,}") for key, count in manifest["counts"].items()]),
+        sections="\n\n".join(form.card(manifest) for form in FORMATS.values() if form.card),
         tars=_tars([file["name"] for file in manifest["files"]]),
         images=";".join(extensions),
         names=extensions,
-        nodes=_table(
+        nodes=table(
             ("node", "component", "version", "key", "licence of code", "licence of weights"),
             [_node(node) for node in manifest["nodes"]],
         ),
@@ -81,14 +83,6 @@ def _body(manifest: Manifest) -> str:
 def _node(node: ReleaseNode) -> tuple[Any, ...]:
     licences = (node["code_licence"], node["weights_licence"] or "no weights")
     return (node["name"], f"`{node['component']}`", node["version"], f"`{node['key'][:8]}`", *licences)
-
-
-def _pairs(manifest: Manifest) -> str:
-    proven = manifest["pairs"]["proven"]
-    if not proven:
-        return "No pair of a prompt and a target can be made from these records."
-    rows = [(f"`{task}`", f"{number:,}") for task, number in proven.items()]
-    return _PAIRS.format(name=manifest["name"], pairs=_table(("task", "pairs"), rows))
 
 
 def _tars(files: Sequence[str]) -> str:
@@ -104,11 +98,6 @@ def _tars(files: Sequence[str]) -> str:
             runs.append([number, number])
     ranges = [f"{first:05d}" if first == last else f"{{{first:05d}..{last:05d}}}" for first, last in runs]
     return f"train-{ranges[0]}.tar" if len(ranges) == 1 else "train-{" + ",".join(ranges) + "}.tar"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 # Every code block runs as it is, in the folder above the release (`datasets` cannot open "."); a test runs them.
@@ -134,9 +123,7 @@ bytes: `tar`, `offset`, `length`. `image_id` is the first half of the sha256 of 
 * A phrase is `text[char_start:char_end]` of its text, in code points; `region_ids` are the regions it names.
 * Scores of different producers are not on one scale.
 
-## Pairs to train on
-
-{pairs}
+{sections}
 
 ## Load it
 
@@ -203,18 +190,3 @@ GROUP BY ALL ORDER BY regions DESC;
 
 `manifest.json` holds the recipe, the versions of the packages, and the sha256 of every file.
 """
-
-_PAIRS = """\
-`pairs-*.parquet` holds prompts for Florence-2 (`prompt`) and the right answers (`target`). Each pair names the
-annotations it was made from, and its target was checked to parse back to them. `uri`, `offset` and `length` are the
-place of the image. The json of a sample holds its own pairs, under `pairs`. A location is a thousandth of the upright
-image's width or height. `manifest.json` counts what was left out, by reason.
-
-{pairs}
-
-```python
-from datasets import load_dataset
-
-pairs = load_dataset("parquet", data_files="{name}/pairs-*.parquet", split="train")
-print(pairs[0]["task"], pairs[0]["prompt"], pairs[0]["target"])
-```"""

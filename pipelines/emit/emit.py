@@ -24,7 +24,7 @@ from pipelines.annotate.runtime import Runtime
 from pipelines.emit.card import card
 from pipelines.emit.licences import check_licences
 from pipelines.emit.manifest import release_manifest
-from pipelines.emit.writers import FORMATS
+from pipelines.emit.writers import FORMATS, is_of_a_format
 from pipelines.filter.judge import shard_options
 from pipelines.ingest.splits import FIT, HELD, TEST
 from pipelines.recipe import Recipe
@@ -216,7 +216,7 @@ def _finish(storage: Storage, folder: str, manifest: Manifest) -> None:
     storage.sweep_temporaries(folder)
     named = {file["name"] for file in manifest["files"]}
     for name in storage.names(folder):
-        if name.startswith(tuple(form.prefix for form in FORMATS.values())) and name not in named:
+        if is_of_a_format(name) and name not in named:
             storage.remove(f"{folder}/{name}")
     text = card(manifest).encode()
     storage.put(f"{folder}/{CARD_FILE}", text)

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from importlib import import_module
 from pathlib import Path
 
 from engine.errors import ConfigError
-from engine.layout import CARD_FILE, MANIFEST, PAIR_FILES, SAMPLE_FILES
+from engine.layout import CARD_FILE, MANIFEST, SAMPLE_FILES
 from engine.reading.release_manifest import Manifest, read_manifest
 from engine.storage.files import Storage, sha256_file
 from engine.storage.migrate import check_version
-from pipelines.emit.verifiers.check import Check, Checks
+from pipelines.emit.verifiers.check import Check, Checks, ShardContent, Verifier
 from pipelines.emit.verifiers.datasets import datasets_checks
-from pipelines.emit.verifiers.pairs import PairVerifier
-from pipelines.emit.verifiers.parquet import ParquetVerifier
 from pipelines.emit.verifiers.records import RecordVerifier
-from pipelines.emit.verifiers.webdataset import WebdatasetVerifier
+from pipelines.emit.writers import FORMATS, is_of_a_format
 
 
 def verify(release: str) -> Checks:
@@ -68,9 +67,8 @@ def _files(folder: Path, manifest: Manifest) -> Check:
         elif (digest := sha256_file(str(path))) != file["sha256"]:
             check.faults.append(f"{file['name']} has sha256 {digest[:12]}..., not {file['sha256'][:12]}...")
     named = {file["name"] for file in manifest["files"]}
-    read_by_loaders = (f"{SAMPLE_FILES}*", f"{PAIR_FILES}*")
-    shards = (path for pattern in read_by_loaders for path in folder.glob(pattern))
-    check.faults += [f"{path.name} is not in the manifest" for path in shards if path.name not in named]
+    further = sorted(path.name for path in folder.iterdir() if path.name not in named)
+    check.faults += [f"{name} is not in the manifest" for name in further if is_of_a_format(name)]
     if not (folder / CARD_FILE).is_file():
         check.faults.append(f"{CARD_FILE} is missing: `datasets` would guess the features and fail")
     elif "card_sha256" in manifest and sha256_file(str(folder / CARD_FILE)) != manifest["card_sha256"]:
@@ -81,18 +79,28 @@ def _files(folder: Path, manifest: Manifest) -> Check:
 
 def _read_shards(folder: Path, manifest: Manifest) -> tuple[list[Check], dict[str, Counter[str]]]:
     """The checks of the content of all files, and the counts of each shard."""
-    tars, tables = WebdatasetVerifier(folder, manifest["image_extensions"]), ParquetVerifier(folder)
-    records, pairs = RecordVerifier(), PairVerifier(folder, manifest)
+    verifiers, records = _verifiers(folder, manifest), RecordVerifier()
     counts: dict[str, Counter[str]] = {}
     names = [file["name"] for file in manifest["files"] if file["name"].startswith(SAMPLE_FILES)]
-    for stem in sorted({Path(name).stem for name in names}):
-        samples = tars.read(stem)
-        rows = tables.read(stem, samples)
-        counts[stem] = records.read(stem, samples or rows or [])
-        counts[stem]["pairs"] = pairs.read(stem, samples, rows)
+    for number in sorted({Path(name).stem.removeprefix(SAMPLE_FILES) for name in names}):
+        shard = ShardContent(number)
+        for verifier in verifiers:
+            verifier.read(shard)
+        counts[shard.stem] = records.read(shard.stem, shard.records)
+        counts[shard.stem]["pairs"] = shard.pairs
+    for verifier in verifiers:
+        verifier.finish()
     total = sum(counts.values(), Counter[str]())
-    pairs.finish(total.pop("pairs", 0))
+    total.pop("pairs", None)
     records.finish(total, manifest["counts"])
-    tars.finish()
-    tables.finish()
-    return [tars.check, tables.check, records.check, pairs.check], counts
+    return [*(verifier.check for verifier in verifiers), records.check], counts
+
+
+def _verifiers(folder: Path, manifest: Manifest) -> list[Verifier]:
+    """One for each format that names a verifier."""
+    classes: list[type[Verifier]] = []
+    for form in FORMATS.values():
+        if form.verifier:
+            module, _, name = form.verifier.partition(":")
+            classes.append(getattr(import_module(module), name))
+    return [make(folder, manifest) for make in classes]

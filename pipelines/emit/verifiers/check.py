@@ -1,12 +1,18 @@
-"""A check of a release, and how errors of the libraries that read it become faults."""
+"""A check of a release, and what the verifier of a format provides.
+
+Errors of the libraries that read the release become faults of a check.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from engine.extras import how_to_install
+from engine.layout import SAMPLE_FILES
+from engine.reading.release_manifest import Manifest
 
 _LISTED = 3  # faults of a check that are printed
 
@@ -56,6 +62,45 @@ def render_checks(checks: Sequence[Check]) -> str:
         if len(check.faults) > _LISTED:
             lines.append(f"       ... and {len(check.faults) - _LISTED} more")
     return "\n".join(lines)
+
+
+@dataclass(slots=True)
+class ShardContent:
+    """What the verifiers of a shard read, in the order of FORMATS: later ones compare with what earlier ones read.
+
+    `number`: the digits in the names of its files. `samples`: the json of each sample in the tar. `rows`: the rows of
+    the table. Both are None if they cannot be read. `pairs`: how many pairs there are.
+    """
+
+    number: str
+    samples: list[Row] | None = None
+    rows: list[Row] | None = None
+    pairs: int = 0
+
+    @property
+    def stem(self) -> str:
+        """The start of the names of its tar and its table."""
+        return f"{SAMPLE_FILES}{self.number}"
+
+    @property
+    def records(self) -> list[Row]:
+        return self.samples or self.rows or []
+
+
+class Verifier(Protocol):
+    """Checks the files of one format, shard after shard."""
+
+    check: Check
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None: ...
+
+    def read(self, shard: ShardContent) -> None:
+        """Reads the file of one shard, which may be missing, and records faults."""
+        ...
+
+    def finish(self) -> None:
+        """Is called after the last shard, for checks over all shards and the detail of the check."""
+        ...
 
 
 def not_installed(package: str) -> str:

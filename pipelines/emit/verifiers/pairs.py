@@ -6,15 +6,14 @@ The pairs in the json of a sample, in pairs-*.parquet and in the counts of the m
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from engine.layout import PAIR_FILES, SAMPLE_FILES
+from engine.layout import PAIR_FILES
 from engine.reading.release_manifest import Manifest
 from model.pairs.pair import PAIRS
-from pipelines.emit.verifiers.check import Check, Row
+from pipelines.emit.verifiers.check import Check, Row, ShardContent
 from pipelines.emit.verifiers.one_pair import pair_fault
 from pipelines.emit.writers.webdataset import PAIR
 
@@ -28,13 +27,14 @@ class PairVerifier:
         self._files = {file["name"] for file in manifest["files"]}
         self._max_points = manifest["recipe"].get("emit", {}).get("pairs", {}).get("max_points", 50)
         self._proven: Counter[str] = Counter()
-        self._truncated = 0
+        self._truncated = self._pairs = 0
 
-    def read(self, stem: str, samples: Sequence[Row] | None, rows: Sequence[Row] | None) -> int:
-        """Number of pairs of a shard, such as "train-00000". `samples`, `rows`: its tar and table, if readable."""
-        return self.check.attempt(stem, lambda: self._read(stem, samples, rows)) or 0
+    def read(self, shard: ShardContent) -> None:
+        """Sets the number of `pairs`."""
+        shard.pairs = self.check.attempt(shard.stem, lambda: self._read(shard)) or 0
+        self._pairs += shard.pairs
 
-    def finish(self, pairs: int) -> None:
+    def finish(self) -> None:
         """Compares the counts of all shards with those of the manifest."""
         stated, faults = self.manifest["pairs"], self.check.faults
         for task in sorted({*self._proven, *stated["proven"]}):
@@ -43,21 +43,21 @@ class PairVerifier:
                 faults.append(f"{found} pairs of {task} hold, the manifest has {expected}")
         if self._truncated != stated["truncated"]:
             faults.append(f"{self._truncated} pairs are truncated, the manifest has {stated['truncated']}")
-        self.check.detail = f"{pairs} pairs of {len(self._proven)} tasks"
+        self.check.detail = f"{self._pairs} pairs of {len(self._proven)} tasks"
 
-    def _read(self, stem: str, samples: Sequence[Row] | None, rows: Sequence[Row] | None) -> int:
-        name = f"{stem.replace(SAMPLE_FILES, PAIR_FILES, 1)}.parquet"
+    def _read(self, shard: ShardContent) -> int:
+        name = f"{PAIR_FILES}{shard.number}.parquet"
         pairs = self._table(name)
         count = sum(map(len, pairs.values()))
-        for sample in samples or ():
+        for sample in shard.samples or ():
             own = [{name: pair[name] for name in PAIR.names} for pair in pairs.get(sample["image_id"], ())]
             if own != sample["pairs"]:
                 self.check.faults.append(f"{sample['image_id']} has other pairs in its json than in {name}")
-        located = {row["image_id"]: row for row in rows or ()}
-        for record in samples or rows or ():
+        located = {row["image_id"]: row for row in shard.rows or ()}
+        for record in shard.records:
             for pair in pairs.pop(record["image_id"], ()):
                 self._check_pair(record, pair, located.get(record["image_id"]))
-        self.check.faults += [f"{name} has pairs of {image}, which is not in {stem}" for image in pairs]
+        self.check.faults += [f"{name} has pairs of {image}, which is not in {shard.stem}" for image in pairs]
         return count
 
     def _table(self, name: str) -> dict[str, list[Row]]:

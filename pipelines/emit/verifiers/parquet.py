@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from pipelines.emit.verifiers.check import Check, Row
+from engine.reading.release_manifest import Manifest
+from pipelines.emit.verifiers.check import Check, Row, ShardContent
 from pipelines.emit.writers.format import SAMPLE
 from pipelines.emit.writers.parquet import RELEASE
 
@@ -16,14 +17,14 @@ from pipelines.emit.writers.parquet import RELEASE
 class ParquetVerifier:
     """Reads one table after the other and compares it with its tar."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
         self.check = Check("pyarrow reads the same records, and finds every image")
         self._rows = 0
 
-    def read(self, stem: str, samples: Sequence[Row] | None) -> list[Row] | None:
-        """The rows; None if they cannot be read. `samples`: those of the tar, if it could be read."""
-        return self.check.attempt(f"{stem}.parquet", lambda: self._table(stem, samples))
+    def read(self, shard: ShardContent) -> None:
+        """Sets `rows`; None if they cannot be read."""
+        shard.rows = self.check.attempt(f"{shard.stem}.parquet", lambda: self._table(shard.stem, shard.samples))
 
     def finish(self) -> None:
         self.check.detail = f"{self._rows} rows"

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.emit.verifiers.check import Check, Row, one_line
+from engine.reading.release_manifest import Manifest
+from pipelines.emit.verifiers.check import Check, Row, ShardContent, one_line
 from pipelines.emit.writers.webdataset import MEMBER
 
 _KEY = re.compile(r"[0-9a-f]{32}")
@@ -16,14 +17,15 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 class WebdatasetVerifier:
     """Reads one tar after the other, with webdataset's own image decoder."""
 
-    def __init__(self, folder: Path, extensions: Sequence[str]) -> None:
-        self.folder, self.extensions = folder, extensions
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.folder, self.extensions = folder, manifest["image_extensions"]
         self.check = Check("webdataset reads every sample and decodes its image")
         self._keys: set[str] = set()
 
-    def read(self, stem: str) -> list[Row] | None:
-        """The json of every whole sample; None if webdataset fails."""
-        return self.check.attempt(f"{stem}.tar", lambda: list(self._samples(f"{stem}.tar")))
+    def read(self, shard: ShardContent) -> None:
+        """Sets `samples` to the json of every whole sample; None if webdataset fails."""
+        name = f"{shard.stem}.tar"
+        shard.samples = self.check.attempt(name, lambda: list(self._samples(name)))
 
     def finish(self) -> None:
         self.check.detail = f"{len(self._keys)} samples"

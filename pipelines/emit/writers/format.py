@@ -1,4 +1,4 @@
-"""The Protocol of release formats: a `Format` names its files and makes a `Writer` for each shard.
+"""What a release format provides: a `Format` names its files, makes a `Writer` for each shard, and names its verifier.
 
 A writer is given one sample after the other and writes to an open file; it never keeps the bytes of an image, so that
 one image is in memory at a time. The same samples must give the same bytes.
@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
+from engine.reading.release_manifest import Manifest
 from engine.schema import ANNOTATIONS, IMAGES, RECORD
 from engine.storage.commits import File
 from engine.storage.files import Storage
@@ -59,12 +60,17 @@ class Format:
 
     `finish` makes files over all shards, such as a list of all classes, after every shard is written. It takes the
     storage, the folder of the release and the files written so far, and returns the files that it added.
+
+    `verifier`: "module:Name" of the `Verifier` (verifiers/check.py) that reads the files again for `engine verify`.
+    `card`: makes the section of the data card about these files, with its heading.
     """
 
     prefix: str
     suffix: str
     writer: Callable[[BinaryIO, Shard], Writer]
     finish: Callable[[Storage, str, Sequence[File]], list[File]] | None = None
+    verifier: str = ""
+    card: Callable[[Manifest], str] | None = None
 
     def file_name(self, number: int) -> str:
         return f"{self.prefix}{number:05d}.{self.suffix}"

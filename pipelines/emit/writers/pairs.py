@@ -12,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.layout import PAIR_FILES
+from engine.reading.release_manifest import Manifest
 from engine.storage.commits import PARQUET
 from model.pairs.pair import PAIRS, pair_row
+from pipelines.emit.markdown import table
 from pipelines.emit.writers.format import Format, Sample, Shard
 
 _BATCH = 5000  # rows of a row group, and at most so many in memory
@@ -48,4 +50,32 @@ class PairWriter:
         del self._rows[:count]
 
 
-PAIRS_TABLE = Format(PAIR_FILES, "parquet", PairWriter)
+def card_section(manifest: Manifest) -> str:
+    """What the data card says about pairs, with a table of how many there are of each task."""
+    proven = manifest["pairs"]["proven"]
+    if not proven:
+        return "## Pairs to train on\n\nNo pair of a prompt and a target can be made from these records."
+    rows = [(f"`{task}`", f"{number:,}") for task, number in proven.items()]
+    return _SECTION.format(name=manifest["name"], pairs=table(("task", "pairs"), rows))
+
+
+_SECTION = """\
+## Pairs to train on
+
+`pairs-*.parquet` holds prompts for Florence-2 (`prompt`) and the right answers (`target`). Each pair names the
+annotations it was made from, and its target was checked to parse back to them. `uri`, `offset` and `length` are the
+place of the image. The json of a sample holds its own pairs, under `pairs`. A location is a thousandth of the upright
+image's width or height. `manifest.json` counts what was left out, by reason.
+
+{pairs}
+
+```python
+from datasets import load_dataset
+
+pairs = load_dataset("parquet", data_files="{name}/pairs-*.parquet", split="train")
+print(pairs[0]["task"], pairs[0]["prompt"], pairs[0]["target"])
+```"""
+
+PAIRS_TABLE = Format(
+    PAIR_FILES, "parquet", PairWriter, verifier="pipelines.emit.verifiers.pairs:PairVerifier", card=card_section
+)

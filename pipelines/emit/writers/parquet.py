@@ -37,4 +37,6 @@ class ParquetWriter:
         return count
 
 
-PARQUET_TABLE = Format(SAMPLE_FILES, "parquet", ParquetWriter)
+PARQUET_TABLE = Format(
+    SAMPLE_FILES, "parquet", ParquetWriter, verifier="pipelines.emit.verifiers.parquet:ParquetVerifier"
+)

@@ -39,7 +39,9 @@ class WebdatasetWriter:
         return self._rows
 
 
-WEBDATASET = Format(SAMPLE_FILES, "tar", WebdatasetWriter)
+WEBDATASET = Format(
+    SAMPLE_FILES, "tar", WebdatasetWriter, verifier="pipelines.emit.verifiers.webdataset:WebdatasetVerifier"
+)
 
 
 def sample_json(row: Mapping[str, Any]) -> bytes:
