@@ -45,7 +45,7 @@ class Ingest(Section):
     """Where the images come from and how they are cut into shards."""
 
     sources: list[dict[str, Any] | str] = Field(
-        default=[], description="any of folder:, webdataset:, parquet:, uris:, coco:, world:; listed in this order"
+        default=[], description="such as folder: or coco:, read in this order; docs/reference.md lists the kinds"
     )
     shard_size: int = Field(
         default=1000, ge=1, description="images per shard; it cannot change once the data set has shards"

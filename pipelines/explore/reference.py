@@ -34,25 +34,6 @@ _SOURCES = """## Sources
 
 What `ingest.sources` may list: a kind with the first of its options behind it, or all of them by name, such as
 `coco: {instances: i.json, images: photos, frame: upright}`. The guide's first page has an example of each."""
-_SOURCE_OPTIONS = {
-    "path": "a folder, file or glob, here or at any URL that fsspec supports",
-    "url": "a world:// URL",
-    "licence": "the licence of images without their own",
-    "include": "globs over the path below the folder; only files that match are listed",
-    "exclude": "globs over the path below the folder; files that match are not listed",
-    "instances": "the json with images, annotations and categories",
-    "images": "the folder that file names are relative to",
-    "captions": "a json of captions (coco), or the members or columns that hold them",
-    "captions_by": "human: captions by people, which no rule drops; web: alt-texts, which the rules judge",
-    "frame": (
-        "what boxes and masks were drawn on. upright: the photo after its EXIF rotation, as browsers show it; stored: "
-        "the pixels as they are in the file; auto (default): the one that has the width and height in the json, and "
-        "upright if both have (square photos, rotations by 180 degrees, mirrors), which the run reports"
-    ),
-    "image": "the column with the bytes of the image",
-    "uri": "the column with the URI of the image",
-    "base": "the folder that relative URIs are relative to",
-}
 
 
 def reference() -> str:
@@ -68,9 +49,9 @@ def _sources() -> Iterator[str]:
     yield "|---|---|---|"
     for name in KINDS:
         kind = source_kind(name)
-        for option in kind.options:
+        for option, meaning in kind.options.items():
             must = " (must be given)" if option in kind.required else ""
-            yield f"| `{name}` | `{option}` | {_SOURCE_OPTIONS.get(option, '')}{must} |"
+            yield f"| `{name}` | `{option}` | {meaning}{must} |"
 
 
 def _keys(section: type[BaseModel], path: str) -> Iterator[str]:

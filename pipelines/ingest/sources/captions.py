@@ -11,6 +11,7 @@ from engine.records.answers import HUMAN
 from engine.schema import Answer, Text
 
 WEB = "web"
+CAPTIONS_BY = "human: captions by people, which no rule drops; web: alt-texts, which the rules judge"
 CUSTOMARY = ("caption", "captions", "text")  # usual names of columns and keys
 
 NO_TEXT, NO_UNICODE = "a caption that is no text", "a caption that is no Unicode"

@@ -12,6 +12,7 @@ import posixpath
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator
+from typing import ClassVar
 from urllib.parse import unquote
 
 from engine.errors import ConfigError, ImageError, unknown
@@ -21,7 +22,7 @@ from pipelines.ingest.labels import Frame
 from pipelines.ingest.sources.coco_rows import CocoRows, Photo, file_name
 from pipelines.ingest.sources.coco_values import short
 from pipelines.ingest.sources.fingerprints import Fingerprints
-from pipelines.ingest.sources.source import Entry
+from pipelines.ingest.sources.source import LICENCE, Entry
 from pipelines.ingest.sources.source_path import resolve_source
 
 
@@ -32,6 +33,18 @@ class CocoJson:
     clipped to the image. Rows that cannot be used are counted in `left_out`. An image without a usable file name, or
     with one outside of the folder, is listed with a reason.
     """
+
+    OPTIONS: ClassVar = {
+        "instances": "the json with images, annotations and categories",
+        "images": "the folder that file names are relative to",
+        "captions": "a json of captions",
+        "licence": LICENCE,
+        "frame": (
+            "what boxes and masks were drawn on. upright: the photo after its EXIF rotation, as browsers show it; "
+            "stored: the pixels as they are in the file; auto (default): the one that has the width and height in the "
+            "json, and upright if both have (square photos, rotations by 180 degrees, mirrors), which the run reports"
+        ),
+    }
 
     def __init__(
         self, instances: str, images: str, captions: str = "", licence: str = "", frame: Frame = "auto"

@@ -17,7 +17,7 @@ from engine.storage.open_uri import why_unreadable
 from pipelines.ingest.sources.file_uris import utf8_uri
 from pipelines.ingest.sources.fingerprints import local_fingerprint, remote_fingerprint
 from pipelines.ingest.sources.globs import Globs
-from pipelines.ingest.sources.source import Entry
+from pipelines.ingest.sources.source import LICENCE, PATH, Entry
 from pipelines.ingest.sources.source_path import resolve_source, source_errors
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
@@ -56,6 +56,12 @@ class Folder:
     excluded folder is not entered.
     """
 
+    OPTIONS: ClassVar = {
+        "path": PATH,
+        "licence": LICENCE,
+        "include": "globs over the path below the folder; only files that match are listed",
+        "exclude": "globs over the path below the folder; files that match are not listed",
+    }
     LISTS: ClassVar = {"include": "globs such as ['*.jpg']", "exclude": "globs such as ['*.jpg']"}
 
     def __init__(

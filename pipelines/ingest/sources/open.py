@@ -57,14 +57,14 @@ def _name_of_kind(spec: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceKind:
-    """A kind of source and its options in a recipe.
+    """A kind of source and its options in a recipe: {option: what it is}.
 
     `lists`: the options that take one text or several, each with an example for errors ("globs such as ['*.jpg']").
     """
 
     name: str
     make: Callable[..., Source]
-    options: tuple[str, ...]
+    options: Mapping[str, str]
     required: tuple[str, ...]
     lists: Mapping[str, str]
 
@@ -75,7 +75,8 @@ def source_kind(name: str) -> SourceKind:
     make = getattr(import_module(module), class_name)
     parameters = inspect.signature(make).parameters
     required = tuple(key for key, parameter in parameters.items() if parameter.default is parameter.empty)
-    return SourceKind(name, make, tuple(parameters), required, getattr(make, "LISTS", {}))
+    options = {option: make.OPTIONS.get(option, "") for option in parameters}
+    return SourceKind(name, make, options, required, getattr(make, "LISTS", {}))
 
 
 def _checked(kind: SourceKind, key: str, value: Any) -> Any:

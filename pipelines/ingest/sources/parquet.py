@@ -20,10 +20,10 @@ from engine.storage.open_uri import read_uri, shortened, why_unreadable
 from engine.storage.parquet_rows import parquet_file
 from engine.storage.uris import broken_uri, parquet_uri
 from engine.storage.web import is_web
-from pipelines.ingest.sources.captions import CUSTOMARY, WEB, Captions
+from pipelines.ingest.sources.captions import CAPTIONS_BY, CUSTOMARY, WEB, Captions
 from pipelines.ingest.sources.containers import UNOPENED, Reader, find_containers, list_containers
 from pipelines.ingest.sources.file_uris import resolve_file
-from pipelines.ingest.sources.source import Entry
+from pipelines.ingest.sources.source import LICENCE, PATH, Entry
 from pipelines.ingest.sources.source_path import resolve_source
 
 IMAGES = ("image", "jpg", "jpeg", "png", "webp", "bytes")
@@ -50,6 +50,14 @@ class ParquetRows:
     type and usual names. `captions_by`: `web` for alt-text, which rules judge, or `human`.
     """
 
+    OPTIONS: ClassVar = {
+        "path": PATH,
+        "image": "the column with the bytes of the image",
+        "uri": "the column with the URI of the image",
+        "captions": "columns of texts, or of lists of texts",
+        "captions_by": CAPTIONS_BY,
+        "licence": LICENCE,
+    }
     LISTS: ClassVar = {"captions": "columns such as [caption]"}
 
     def __init__(

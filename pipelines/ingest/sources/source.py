@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from engine.schema import Answer
 from pipelines.ingest.labels import Frame
+
+# What options of several kinds are.
+PATH = "a folder, file or glob, here or at any URL that fsspec knows"
+LICENCE = "the licence of images without their own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +35,13 @@ class Entry:
 class Source(Protocol):
     """A kind of source: a class whose parameters are the options in a recipe. Kinds are listed in open.py.
 
+    `OPTIONS` says what each option is, for docs/reference.md.
+
     `left_out` counts, by reason, what the source holds but does not list (a mask of another size than its image).
     `notes` are sentences for the user. Both are complete once `entries` is exhausted.
     """
 
+    OPTIONS: ClassVar[Mapping[str, str]]
     left_out: Counter[str]
     notes: list[str]
 

@@ -9,17 +9,17 @@ import io
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain, islice
-from typing import Any
+from typing import Any, ClassVar
 
 from engine.errors import ConfigError, ImageError
 from engine.keys import stable_hash
 from engine.schema import as_row
 from engine.storage.open_uri import shortened
 from engine.storage.text_files import encoding_of
-from pipelines.ingest.sources.captions import CUSTOMARY, WEB, Captions
+from pipelines.ingest.sources.captions import CAPTIONS_BY, CUSTOMARY, WEB, Captions
 from pipelines.ingest.sources.file_uris import NOT_UTF8, resolve_file
 from pipelines.ingest.sources.fingerprints import Fingerprints
-from pipelines.ingest.sources.source import Entry
+from pipelines.ingest.sources.source import LICENCE, Entry
 from pipelines.ingest.sources.source_path import resolve_source, source_errors
 
 KEYS = ("uri", "url", "path", "file_name")
@@ -33,6 +33,13 @@ class UriList:
     or `file_name`, and captions under `caption`, `captions` or `text`. `captions_by`: `web` for alt-text, which rules
     judge, or `human`. Paths may be `file:` URIs, or have backslashes as on Windows.
     """
+
+    OPTIONS: ClassVar = {
+        "path": "a text file with one URI or path on each line, or a .jsonl; here or at any URL that fsspec knows",
+        "base": "the folder that relative URIs are relative to",
+        "captions_by": CAPTIONS_BY,
+        "licence": LICENCE,
+    }
 
     def __init__(self, path: str, base: str = "", captions_by: str = WEB, licence: str = "") -> None:
         self.name, self._fs = resolve_source(path)

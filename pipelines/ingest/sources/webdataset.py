@@ -22,9 +22,9 @@ from engine.storage.open_uri import check_regular, why_unreadable
 from engine.storage.text_files import decode_text
 from engine.storage.uris import NO_IMAGE, broken_uri, tar_uri
 from engine.storage.web import is_web
-from pipelines.ingest.sources.captions import WEB, Captions
+from pipelines.ingest.sources.captions import CAPTIONS_BY, WEB, Captions
 from pipelines.ingest.sources.containers import UNOPENED, Reader, find_containers, list_containers
-from pipelines.ingest.sources.source import Entry
+from pipelines.ingest.sources.source import LICENCE, PATH, Entry
 from pipelines.ingest.sources.source_path import resolve_source
 from pipelines.ingest.sources.tar_members import Contents, Member, read_contents
 
@@ -51,6 +51,12 @@ class WebDataset:
     `human`. Tars made by img2dataset need no options.
     """
 
+    OPTIONS: ClassVar = {
+        "path": PATH,
+        "captions": "the members that are captions, by extension (txt), or keys of the json (json.caption)",
+        "captions_by": CAPTIONS_BY,
+        "licence": LICENCE,
+    }
     LISTS: ClassVar = {"captions": "members such as [txt, json.caption]"}
 
     def __init__(

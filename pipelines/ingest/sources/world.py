@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
+from typing import ClassVar
 
 from pipelines.ingest.sources.source import Entry
 
 
 class World:
     """The scenes of a world:// URL. A larger `images=` in the URL adds scenes to the same source."""
+
+    OPTIONS: ClassVar = {"url": "a world:// URL"}
 
     def __init__(self, url: str) -> None:
         from specialists.synthetic.world import WorldOptions
