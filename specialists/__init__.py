@@ -16,6 +16,7 @@ CATALOG: dict[str, str] = {
     "image_quality": "specialists.image_quality:ImageQuality",
     "nsfw": "specialists.nsfw:Nsfw",
     "language": "specialists.language:Language",
+    "label_similarity": "specialists.label_similarity:LabelSimilarity",
     # printed text
     "rapidocr": "specialists.rapid_ocr:RapidOcr",
     # one region for each object from several detectors; labels that came with the source

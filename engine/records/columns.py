@@ -293,11 +293,15 @@ class ImageScores(View):
 
     @property
     def text(self) -> Ints:
-        """The row of the text that the score is about, which is its first parent; -1 if that is no text."""
+        """The row of the text that the score is about; -1 if that is no text."""
+        return self.about("texts")
+
+    def about(self, column: str) -> Ints:
+        """The row in `column` of the annotation that the score is about, its first parent; -1 if it is not there."""
         parents = self.strings("parents")
         named = np.flatnonzero(pc.list_value_length(parents).to_numpy())
         rows = np.full(len(self), -1, np.int64)
-        rows[named] = self.shard.find("texts", self.image[named], pc.list_element(parents.take(pa.array(named)), 0))
+        rows[named] = self.shard.find(column, self.image[named], pc.list_element(parents.take(pa.array(named)), 0))
         return rows
 
 

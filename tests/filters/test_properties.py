@@ -69,6 +69,8 @@ def image_rows(draw: st.DrawFn, image_id: str) -> Row:
     ]
     for name in ("sharpness", "clipped", "unsafe"):
         measured += [image_score(name, draw(bound), id=f"s/{name}", producer=draw(producer))]
+    for about in ("t/0", "t/1", "x/0", "g"):
+        measured += [image_score("image_text", draw(bound), parents=[about], id=f"m/{about}")]
     return row(
         image_id,
         regions=draw(regions()),
@@ -145,7 +147,10 @@ OPTIONS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         name: for_each(st.sampled_from(["sharpness", "other"]), bound) for name in ("at_least", "at_most")
     },
     "min_complexity": several("min_object", "min_action"),
+    "min_image_tag_score": one("floor", bound) | {"by_label": for_each(labels, bound), "drop_unmeasured": flag},
+    "min_image_text_score": one("floor") | {"drop_unmeasured": flag},
     "min_phrase_score": one("floor"),
+    "min_region_text_score": one("floor", bound) | {"drop_unmeasured": flag},
     "min_score": one("floor", bound) | {"by_label": for_each(labels, bound)},
     "min_side": {"pixels": st.sampled_from([0, 100, 101])},
     "near_duplicate": {"radius": st.just(32)},

@@ -139,6 +139,7 @@ def test_without_any_extra_each_component_works_or_names_the_command_to_install(
         "salient_masks": "detect",
         "ssd_mobilenet": "detect",
         "onnx_detector": "detect",
+        "label_similarity": "similarity",
         "tags": "tags",
         "nsfw": "safety",
         "language": "language",
