@@ -4,6 +4,7 @@ EngineError                 one sentence for the user; the command line prints i
 ├── ConfigError             a recipe, an option, a name or a flag is wrong: the user corrects it
 ├── StorageError            disk full, no permission, network down after retries: the run stops
 │   └── DamageError         a file of a data set is missing or was changed: 'engine check' shows what to do
+│       └── SwappedRecord   a commit record is in the place of another
 ├── StartError              a component cannot start because of its weights, packages or options
 ├── RunFailed               too many failures, or a training diverged: the run stops, what is committed stays
 ├── SourcesGone             images of a unit cannot be read now: the unit is postponed
@@ -30,6 +31,10 @@ class StorageError(EngineError):
 
 class DamageError(StorageError):
     """A file that the engine wrote is missing or was changed. The sentence names it."""
+
+
+class SwappedRecord(DamageError):
+    """A commit record is whole, but it is the record of another commit."""
 
 
 class StartError(EngineError):

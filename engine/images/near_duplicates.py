@@ -28,7 +28,7 @@ DIRECT = 4096  # up to so many rows, every pair is compared
 BLOCK = 1 << 16  # comparisons at a time, so that they fit in the processor's cache
 WORDS = (0, 2)  # compared first: unrelated hashes seldom differ in less than 40 bits in half of the hash
 RUN = 512  # longer runs of one key are compared by label, see `_long_run`
-HELD = 1 << 21  # pairs to collect before duplicates among them are removed
+BUFFERED_PAIRS = 1 << 21  # pairs to collect before duplicates among them are removed
 
 
 def neighbours(hashes: Hashes, radius: int, *, forest: bool = False, direct: int = DIRECT) -> Pairs:
@@ -83,14 +83,14 @@ def distances(a: Hashes, b: Hashes) -> Ints:
 def _everything(hashes: Hashes, label: Ints, radius: int, direct: int) -> Pairs:
     """All pairs of rows with different labels, without the duplicates that several tables find."""
     held = [(np.zeros(0, np.int64),) * 3]
-    number, limit = 0, HELD
+    number, limit = 0, BUFFERED_PAIRS
     for found in _search(hashes, radius, label, direct):
         held.append(found)
         number += len(found[0])
         if number > limit:
             held = [_once(held)]
             number = len(held[0][0])
-            limit = max(HELD, 2 * number)
+            limit = max(BUFFERED_PAIRS, 2 * number)
     return _once(held)
 
 

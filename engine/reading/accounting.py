@@ -14,7 +14,7 @@ from engine.layout import IMAGES, INPUTS
 from engine.reading.dataset import Dataset
 from engine.reading.sql import connect, damage_reported
 from engine.schema import ANNOTATIONS
-from engine.storage.listings import HELD, SourceCounts, SourceReport, read_listing
+from engine.storage.listings import IN_SOURCE, SourceCounts, source_counts
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -74,7 +74,7 @@ def account(dataset: Dataset) -> Account:
         outcomes, filtered_by = _images(con)
         ungiven = _one(con, _UNGIVEN)
         return Account(
-            inputs=_one(con, _HELD) + ungiven,
+            inputs=_one(con, _LISTED) + ungiven,
             ungiven=ungiven,
             sources=_sources(con, dataset),
             outcomes=outcomes,
@@ -88,14 +88,14 @@ def account(dataset: Dataset) -> Account:
         )
 
 
-# _HELD: inputs that a source lists now. _UNGIVEN: images that no source lists any more.
+# _LISTED: inputs that a source lists now. _UNGIVEN: images that no source lists any more.
 _STATED = "s.source = {0}.source AND s.uri = {0}.uri AND s.fingerprint = {0}.fingerprint"
-_NOT_HELD = f"s.state NOT IN ({', '.join(repr(state) for state in sorted(HELD))})"
-_HELD = f"SELECT count(*) FROM raw.inputs n ANTI JOIN raw.states s ON {_STATED.format('n')} AND {_NOT_HELD}"
+_NOT_IN_SOURCE = f"s.state NOT IN ({', '.join(repr(state) for state in sorted(IN_SOURCE))})"
+_LISTED = f"SELECT count(*) FROM raw.inputs n ANTI JOIN raw.states s ON {_STATED.format('n')} AND {_NOT_IN_SOURCE}"
 _UNGIVEN = f"""SELECT count(*) FROM raw.images i
     WHERE i.image_id IN (SELECT image_id FROM raw.probe WHERE len(failures) = 0)
     AND i.image_id NOT IN (SELECT p.image_id FROM raw.probe p ANTI JOIN raw.states s
-                           ON {_STATED.format("p")} AND {_NOT_HELD} WHERE len(p.failures) = 0)"""
+                           ON {_STATED.format("p")} AND {_NOT_IN_SOURCE} WHERE len(p.failures) = 0)"""
 
 
 def _one(con: DuckDBPyConnection, sql: str) -> int:
@@ -127,20 +127,19 @@ def _images(con: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
 
 def _sources(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, SourceCounts]:
     """The report of each source, plus the labels that the probe left out."""
-    reports = {name: report.counts() for name, report in read_listing(dataset.storage).sources.items()}
     columns = {row[0] for row in con.execute("DESCRIBE raw.probe").fetchall()}
     if "left_out" not in columns:  # written by an earlier version
-        return reports
+        return source_counts(dataset.storage, {})
     rows = con.execute(
         f"""SELECT source, reason, count(*) FROM (
                 SELECT p.source, unnest(p.left_out) AS reason FROM raw.probe p
-                ANTI JOIN raw.states s ON {_STATED.format("p")} AND {_NOT_HELD})
+                ANTI JOIN raw.states s ON {_STATED.format("p")} AND {_NOT_IN_SOURCE})
             GROUP BY ALL ORDER BY ALL"""
     ).fetchall()
+    left_out: dict[str, dict[str, int]] = {}
     for source, reason, number in rows:
-        left_out = reports.setdefault(source, SourceReport().counts())["left_out"]
-        left_out[reason] = left_out.get(reason, 0) + number
-    return reports
+        left_out.setdefault(source, {})[reason] = number
+    return source_counts(dataset.storage, left_out)
 
 
 def _annotations(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, Column]:

@@ -16,7 +16,7 @@ from engine.reading.raw_views import empty_columns, fields_of, given, identifier
 from engine.records.embeddings import EMBEDDING, EMBEDDINGS
 from engine.schema import ANNOTATIONS, PARSE
 from engine.schema import IMAGES as IMAGES_SCHEMA
-from engine.storage.listings import HELD
+from engine.storage.listings import IN_SOURCE
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -40,7 +40,7 @@ _RUN = {
 _VERDICT = 'j.v.kept AS kept, j.v.rule AS rule, j.v."value" AS "value", j.v.threshold AS threshold'
 _SHARD = "regexp_extract(parse_filename({}.filename), '^[0-9]+')"
 
-_NOT_GIVEN_NOW = f"(coalesce(s.state, '') NOT IN ({', '.join(quoted(state) for state in sorted(HELD))}))"
+_NOT_GIVEN_NOW = f"(coalesce(s.state, '') NOT IN ({', '.join(quoted(state) for state in sorted(IN_SOURCE))}))"
 
 
 def views(con: DuckDBPyConnection, dataset: Dataset, *, truth: bool = False) -> Iterator[str]:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import DamageError, StorageError
+from engine.errors import DamageError, StorageError, SwappedRecord
 from engine.schema import INPUTS, PROBE
 from engine.storage.files import Storage, sha256_file, storage_errors
 from engine.storage.migrate import completed, lacking
@@ -116,10 +116,12 @@ class Commits:
         except (TypeError, KeyError, AttributeError, ValueError):
             raise damaged(self.storage, name, "not the fields of a commit record") from None
         if (record.shard, record.revision) != (shard, revision):
-            raise damaged(self.storage, name, f"the record of shard {record.shard}, revision {record.revision}")
+            what = f"the record of shard {record.shard}, revision {record.revision}"
+            raise damaged(self.storage, name, what, SwappedRecord)
         data = record.files.get("data")
         if data and data.path.rpartition("/")[0] != self.folder:
-            raise damaged(self.storage, name, f"the record of another folder, it names '{data.path}'")
+            what = f"the record of another folder, it names '{data.path}'"
+            raise damaged(self.storage, name, what, SwappedRecord)
         return record
 
     def latest_records(self) -> Iterator[Record]:

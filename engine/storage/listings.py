@@ -23,7 +23,7 @@ GONE = "gone"  # the file was deleted, or its container cannot be opened any mor
 WITHDRAWN = "withdrawn"  # its row was removed from a json or a list, so its labels are dropped too
 REPLACED = "replaced"  # the source has another version of it
 
-HELD = frozenset((CURRENT, MISSING))  # named by their source
+IN_SOURCE = frozenset((CURRENT, MISSING))  # named by their source
 IN_FORCE = frozenset((CURRENT, MISSING, GONE))  # their labels are still used
 
 STATES = pa.schema([required(name, pa.string()) for name in ("source", "uri", "fingerprint", "state")])
@@ -79,6 +79,18 @@ class Listing:
 
     def state(self, key: Key) -> str:
         return self.states.get(key, CURRENT)
+
+
+def source_counts(storage: Storage, left_out: Mapping[str, Mapping[str, int]]) -> dict[str, SourceCounts]:
+    """The counts of each source as of the latest listing. `left_out`: labels that the probe left out, which are added:
+    {source: {reason: number}}.
+    """
+    answer = {name: report.counts() for name, report in read_listing(storage).sources.items()}
+    for source, reasons in sorted(left_out.items()):
+        found = answer.setdefault(source, SourceReport().counts())["left_out"]
+        for reason, number in reasons.items():
+            found[reason] = found.get(reason, 0) + number
+    return answer
 
 
 def read_listing(storage: Storage, number: int | None = None) -> Listing:

@@ -98,8 +98,8 @@ def checked_bytes(storage: Storage, path: str, sha256: str = "") -> bytes:
     return data
 
 
-def damaged(storage: Storage, path: str, what: str = "") -> DamageError:
-    return DamageError(f"'{path}' is damaged ({what or 'not the bytes committed'}): {advice_on(storage, path)}")
+def damaged(storage: Storage, path: str, what: str = "", error: type[DamageError] = DamageError) -> DamageError:
+    return error(f"'{path}' is damaged ({what or 'not the bytes committed'}): {advice_on(storage, path)}")
 
 
 def name_digest(path: str) -> str:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.errors import DamageError
+from engine.errors import DamageError, SwappedRecord
 from engine.layout import IMAGES, INPUTS, LABELS, PLACED, PROBE, RELEASES, SPLITS, TRUTH
 from engine.storage.commits import Commits, File, Record, record_name, shard_of_data, shard_of_record
 from engine.storage.files import Storage
@@ -104,7 +104,7 @@ def _read_records(report: Report, folder: str) -> None:
         try:
             record = commits.record(shard, revision)
         except DamageError as error:
-            kind = "swapped" if "the record of" in str(error) else "damaged"
+            kind = "swapped" if isinstance(error, SwappedRecord) else "damaged"
             report.add(kind, commit.record, _reason(error), commit)
             continue
         report.records[commit] = record

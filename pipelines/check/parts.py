@@ -33,7 +33,7 @@ from engine.reading.release_manifest import read_manifest
 from engine.scores.calibration import Calibration
 from engine.storage.commits import TableReader, shard_of_data
 from engine.storage.files import Storage
-from engine.storage.listings import HELD, Listing, read_listing
+from engine.storage.listings import IN_SOURCE, Listing, read_listing
 from engine.storage.sealed import read_sealed
 from model.network.model_folder import FILES
 from pipelines.check.commits import CommitId, Report
@@ -158,7 +158,7 @@ def _listed_images(report: Report, commit: CommitId, listing: Listing) -> set[st
     """The images of a probed chunk that a source lists now. Others may have been deleted before they were assigned."""
     columns = [_column(report, commit, name) for name in ("image_id", "source", "uri", "fingerprint")]
     rows = zip(*columns, strict=True)
-    return {image for image, *key in rows if image and listing.state((key[0], key[1], key[2])) in HELD}
+    return {image for image, *key in rows if image and listing.state((key[0], key[1], key[2])) in IN_SOURCE}
 
 
 def _find_lost_record(report: Report, folder: str, lost: set[str]) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from engine.reading.accounting import Account, account
 from engine.reading.dataset import Dataset
 from engine.running.terminal_text import one_line, padded, width
-from pipelines.ingest.source_report import source_lines
+from pipelines.ingest.source_lines import source_lines
 
 _RATE_COLUMN = "items/s a worker"
 

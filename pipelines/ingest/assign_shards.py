@@ -16,7 +16,7 @@ from engine.running.graph import Node
 from engine.running.plan import Plan
 from engine.storage.commits import Commits, Record, check_order, record_name
 from engine.storage.files import Storage
-from engine.storage.listings import HELD, Key, Listing, read_listing
+from engine.storage.listings import IN_SOURCE, Key, Listing, read_listing
 from pipelines.ingest.committed_folders import OTHER_NUMBERS, committed_folders
 from pipelines.ingest.image_shards import ImageShards
 from pipelines.ingest.listing_changes import describe_changes, state_changes
@@ -107,7 +107,7 @@ class _Attempt:
         """The images in chunks that are not assigned yet, and those of changed inputs that a source lists again."""
         new = set(self.todo)
         again = {key for key, (position, image) in changed.items() if image and position[0] not in new}
-        again = {key for key in again if self.listing.state(key) in HELD}
+        again = {key for key in again if self.listing.state(key) in IN_SOURCE}
         chunks = {changed[key][0][0] for key in again}
         for chunk in sorted(new | chunks):
             for row in self.probed.rows([chunk], columns):

@@ -15,14 +15,13 @@ from engine.schema import ANNOTATIONS, record_table
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.storage.commits import Commits, File, Record, TableReader
 from engine.storage.files import Storage, storage_errors
-from engine.storage.listings import HELD, IN_FORCE
+from engine.storage.listings import IN_FORCE, IN_SOURCE
 from engine.storage.tars import TarWriter
 from pipelines.ingest.committed_folders import latest_revision
 from pipelines.ingest.labelled_image import Input, LabelledImage, merge_inputs
 from pipelines.ingest.probed_inputs import ProbedInputs
 from pipelines.ingest.rows import LabelColumns, ProbedRow
-from pipelines.ingest.splits import HELD as HELD_BACK
-from pipelines.ingest.splits import TRAIN, Splits
+from pipelines.ingest.splits import HELD, TRAIN, Splits
 from pipelines.recipe import Recipe
 
 Part = Literal["labels", "truth"]
@@ -55,7 +54,7 @@ class ImageShards:
             self.filling[name].append(one)
         elif name in self.home:
             self.affected.add(name)
-        elif one.state in HELD:
+        elif one.state in IN_SOURCE:
             self.filling[name] = [one]
             if len(self.filling) >= self.size:
                 return self.flush()
@@ -111,7 +110,7 @@ class ImageShards:
         lost = not is_relative(before.row["uri"]) and not any(one.state in IN_FORCE for one in inputs)
         files = {(one.row["source"], one.row["uri"]) for one in inputs}
         lost = lost and any(uri == before.row["uri"] and self.probed.now(source, uri) for source, uri in files)
-        return merge_inputs(inputs, HELD_BACK if lost else self.splits.of(name), before.row)
+        return merge_inputs(inputs, HELD if lost else self.splits.of(name), before.row)
 
     def _read_images(self, record: Record) -> dict[str, LabelledImage]:
         rows = TableReader(self.storage, record.files["data"].path).read().to_pylist()

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from engine.running.graph import Node
 from engine.storage.commits import Commits, TableReader
 from engine.storage.files import Storage
-from engine.storage.listings import HELD, read_listing
+from engine.storage.listings import IN_SOURCE, read_listing
 from pipelines.ingest.rows import ProbedRow
 
 
@@ -46,7 +46,7 @@ def _with_findings(storage: Storage, probe: Node) -> Iterator[ProbedRow]:
         if "fits" in table.column_names:
             found = pc.or_(pc.not_equal(table["fits"], ""), pc.greater(pc.list_value_length(table["left_out"]), 0))
             for row in table.filter(found).to_pylist():
-                if listing.state((row["source"], row["uri"], row["fingerprint"])) in HELD:
+                if listing.state((row["source"], row["uri"], row["fingerprint"])) in IN_SOURCE:
                     yield row
 
 
@@ -59,7 +59,7 @@ def unused_labels(storage: Storage, probe: Node, nodes: Sequence[Node]) -> list[
     for path in Commits(storage, probe.folder).data_files().values():
         table = TableReader(storage, path, ["source", "uri", "fingerprint", "texts", "regions"]).read()
         keys = zip(*(table[name].to_pylist() for name in ("source", "uri", "fingerprint")), strict=True)
-        table = table.filter([listing.state(key) in HELD for key in keys])
+        table = table.filter([listing.state(key) in IN_SOURCE for key in keys])
         for kind in ("texts", "regions"):
             by_people = pc.is_null(pc.list_flatten(table[kind]).combine_chunks().field("score"))
             number = pc.sum(by_people).as_py() or 0

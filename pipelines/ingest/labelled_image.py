@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from engine.images.locate import Locator, is_relative, locator_of
-from engine.storage.listings import HELD, IN_FORCE
+from engine.storage.listings import IN_FORCE, IN_SOURCE
 from pipelines.ingest.rows import AnnotationRow, ImageRow, LabelColumns, ProbedRow, labels_of
 
 
@@ -50,7 +50,7 @@ def merge_inputs(inputs: Sequence[Input], split: str, before: ImageRow | None = 
     sources = sorted({(row["source"], row["uri"]) for row in rows})
     locator = locator_of(first)
     if not is_relative(locator.uri):
-        held = [one for one in inputs if one.state in HELD]
+        held = [one for one in inputs if one.state in IN_SOURCE]
         locator = _locator(locator, [one.row for one in held if one.in_recipe] or [one.row for one in held])
     image: ImageRow = {
         "image_id": first["image_id"],

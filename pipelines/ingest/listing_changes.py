@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from engine.storage.listings import CURRENT, GONE, HELD, IN_FORCE, MISSING, REPLACED, WITHDRAWN, Key, Listing
+from engine.storage.listings import CURRENT, GONE, IN_FORCE, IN_SOURCE, MISSING, REPLACED, WITHDRAWN, Key, Listing
 from engine.storage.uris import short_name
 from pipelines.ingest.probed_inputs import ProbedInputs
 from pipelines.ingest.rows import LabelColumns, ProbedRow, labels_of
@@ -62,7 +62,7 @@ def _kind(key: Key, before: str, now: str, image: str, probed: ProbedInputs) -> 
     if not versions:  # gone before its image was in a shard
         return None
     old = [_labels_and_licence(one.row) for one in versions if one.row["fingerprint"] == key[2]]
-    new = [_labels_and_licence(one.row) for one in versions if one.state in HELD]
+    new = [_labels_and_licence(one.row) for one in versions if one.state in IN_SOURCE]
     return _AGAIN if any(labels in new for labels in old) else _RELABELLED
 
 

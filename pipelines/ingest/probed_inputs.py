@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from engine.storage.commits import Commits, TableReader
-from engine.storage.listings import HELD, Key, Listing
+from engine.storage.listings import IN_SOURCE, Key, Listing
 from pipelines.ingest.labelled_image import Input
 from pipelines.ingest.rows import ProbedRow
 
@@ -71,7 +71,7 @@ class ProbedInputs:
         for position, key, image in self._names():
             if key[:2] in files:
                 first.setdefault(key[:2], position)
-                if self.listing.state(key) in HELD:
+                if self.listing.state(key) in IN_SOURCE:
                     self._now[key[:2]].add(image)
         self._found = {}
         for position, key, image in found:

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.errors import ConfigError
 from engine.storage.files import Storage
-from engine.storage.listings import CURRENT, GONE, HELD, IN_FORCE, MISSING, REPLACED, WITHDRAWN, Key, SourceReport
+from engine.storage.listings import CURRENT, GONE, IN_FORCE, IN_SOURCE, MISSING, REPLACED, WITHDRAWN, Key, SourceReport
 from engine.storage.uris import split_uri
 from pipelines.ingest.known_inputs import (
     IN_CONTAINER,
@@ -172,7 +172,7 @@ class Scan:
                 left_out.update(counts["left_out"])
                 notes += counts["notes"]
             answer[name] = SourceReport(
-                inputs=sum(inputs[state] for state in HELD),
+                inputs=sum(inputs[state] for state in IN_SOURCE),
                 missing=inputs[MISSING],
                 gone=inputs[GONE],
                 left_out=dict(sorted(left_out.items())),

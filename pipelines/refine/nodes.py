@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.errors import DamageError
 from engine.keys import stable_hash
 from engine.layout import TRAINED
 from engine.licences import OWN
@@ -87,7 +88,7 @@ def pairs_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int) 
 
 def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int, students: Sequence[str]) -> Node:
     storage, name, limits = Storage(recipe.dataset), f"round-{number}-propose", limits_of(recipe)
-    keys = [read_sealed(storage, f"{student}/{TRAINED}")["key"] for student in students]
+    keys = [_key_of(storage, student) for student in students]
     texts = text_tasks(recipe)
     questions: Mapping[str, Any] = {
         "order": recipe.emit.pairs.order,
@@ -110,6 +111,17 @@ def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int
         resources=Resources(cpus=1.0, gpus=recipe.train.gpus),
         weights_licence=OWN,
     )
+
+
+def _key_of(storage: Storage, student: str) -> str:
+    """The key of a trained model. DamageError if its folder was removed."""
+    try:
+        return str(read_sealed(storage, f"{student}/{TRAINED}")["key"])
+    except FileNotFoundError:
+        raise DamageError(
+            f"'{student}/{TRAINED}' is gone, but an accepted round was made by this student: restore the folder from a "
+            "backup, or run once with --set refine.rounds=0 to undo the rounds; the next run then trains new students."
+        ) from None
 
 
 def parse_node(recipe: Recipe, nodes: Sequence[Node], propose: Node, number: int) -> Node | None:

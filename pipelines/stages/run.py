@@ -17,7 +17,7 @@ from engine.running.interrupts import interruptible
 from engine.running.progress import LineDrawer, LiveLine, NodeTally
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
-from engine.storage.listings import SourceCounts
+from engine.storage.listings import SourceCounts, source_counts
 from model.training.job import OnProgress
 from pipelines.annotate.run_nodes import run_nodes
 from pipelines.annotate.runtime import Runtime
@@ -28,7 +28,6 @@ from pipelines.ingest.header import open_dataset
 from pipelines.ingest.label_report import label_report, unused_labels
 from pipelines.ingest.list_inputs import list_inputs
 from pipelines.ingest.probe_node import probe_node
-from pipelines.ingest.source_report import source_report
 from pipelines.ingest.unreachable import find_unreachable
 from pipelines.recipe import Recipe
 from pipelines.refine.rounds import run_rounds
@@ -195,7 +194,7 @@ def _ingest(runtime: Runtime, state: State, retry: bool, summary: Summary) -> No
     found = label_report(storage, node)
     summary.notes += find_unreachable(storage, node, recipe.run.read_attempts).notes
     summary.notes += [*found.notes, *unused_labels(storage, node, state.annotators)]
-    summary.sources = source_report(storage, found)
+    summary.sources = source_counts(storage, found.left_out)
 
 
 def _list_inputs(runtime: Runtime) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from engine.running.progress import NodeTally
 from engine.running.terminal_text import columns_of
-from pipelines.ingest.source_report import source_lines
+from pipelines.ingest.source_lines import source_lines
 from pipelines.stages.dry_run import DryRunRow
 from pipelines.stages.run import Summary
 

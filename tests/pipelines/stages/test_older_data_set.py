@@ -8,30 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tarfile
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from pipelines.cli.commands import app
+from tests.pipelines.stages.kept_data_set import output_of, unpacked
 
-KEPT = Path(__file__).parents[2] / "golden" / "data-set-of-schema-2.tar.xz"
 TRUNK = ("images", "inputs", "labels", "placed", "probe", "splits", "truth", "decodes", "noisy", "releases/v1")
 
 
 @pytest.fixture
 def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    with tarfile.open(KEPT) as tar:
-        tar.extractall(tmp_path, filter="data")
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "set"
-
-
-def said(*arguments: str) -> str:
-    result = CliRunner().invoke(app, list(arguments))
-    assert (result.exit_code, result.exception) == (0, None), (arguments, result.output)
-    return result.output
+    return unpacked("schema-2", tmp_path)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -42,22 +31,22 @@ def contents(folder: Path) -> dict[str, str]:
 def test_every_command_reads_it_and_writes_nothing(older: Path) -> None:
     before = contents(older)
     place = ("-d", "set")
-    status = said("status", *place)
+    status = output_of("status", *place)
     assert "inputs  8 = 8 kept + 0 filtered + 0 quarantined + 0 pending + 0 duplicates  (adds up)" in status
     assert re.search(r"regions  28 = 13 kept \+ 14 merged \+ 1 min_score  \(adds up\)", status)
     assert "DOES NOT" not in status
-    uri = said("query", "SELECT uri FROM images ORDER BY uri LIMIT 1", *place, "--format", "csv").split()[1]
-    assert re.match(r"image \w{32}: kept\n", said("why", uri, *place))
-    assert said("query", "SELECT count(*) FROM kept.regions", *place, "--format", "csv").split()[1] == "13"
-    said("eval", *place, "--format", "json")
-    said("check", *place)
-    said("verify", "set/releases/v1")
+    uri = output_of("query", "SELECT uri FROM images ORDER BY uri LIMIT 1", *place, "--format", "csv").split()[1]
+    assert re.match(r"image \w{32}: kept\n", output_of("why", uri, *place))
+    assert output_of("query", "SELECT count(*) FROM kept.regions", *place, "--format", "csv").split()[1] == "13"
+    output_of("eval", *place, "--format", "json")
+    output_of("check", *place)
+    output_of("verify", "set/releases/v1")
     assert contents(older) == before
 
 
 def test_a_dry_run_lists_what_is_redone_and_why(older: Path) -> None:
     before = contents(older)
-    lines = said("run", "-c", "recipe.yaml", "--dry-run").splitlines()
+    lines = output_of("run", "-c", "recipe.yaml", "--dry-run").splitlines()
     rows = {line.split()[0]: line for line in lines}
     for node in ("probe", "decodes", "noisy"):
         assert rows[node].endswith("up to date")
@@ -71,7 +60,7 @@ def test_a_dry_run_lists_what_is_redone_and_why(older: Path) -> None:
 
 def test_a_run_redoes_only_that(older: Path) -> None:
     before = contents(older)
-    said("run", "-c", "recipe.yaml", "--runner", "local", "--set", "emit.name=v2")
+    output_of("run", "-c", "recipe.yaml", "--runner", "local", "--set", "emit.name=v2")
     after = contents(older)
     for name, digest in before.items():
         if name != "current.json":
@@ -79,7 +68,7 @@ def test_a_run_redoes_only_that(older: Path) -> None:
     new = {name for name in set(after) - set(before) if not name.startswith("runs/")}
     assert not [name for name in new if name.startswith(TRUNK)]
     assert any(name.startswith("objects/") for name in new)
-    status = said("status", "-d", "set")
+    status = output_of("status", "-d", "set")
     assert status.count("(adds up)") == 4
-    said("verify", "set/releases/v2")
-    said("check", "-d", "set")
+    output_of("verify", "set/releases/v2")
+    output_of("check", "-d", "set")

@@ -2,21 +2,18 @@
 
 golden/data-set-of-a1a8a12.tar.xz was made at commit a1a8a12 by `engine run -c recipe.yaml --runner local` of the recipe
 inside: ten drawn scenes in two shards, every kind of node that needs no weights, one accepted round of refinement and a
-release. Its runs/ and the weights of its
-student were removed.
+release. Its runs/ and the weights of its student were removed.
 """
 
 from __future__ import annotations
 
-import tarfile
+import shutil
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from pipelines.cli.commands import app
+from tests.pipelines.stages.kept_data_set import output_of, unpacked
 
-KEPT = Path(__file__).parents[2] / "golden" / "data-set-of-a1a8a12.tar.xz"
 NODES = """
 probe noisy detector quality objects outlines judge-regions captions parse-captions phrases survey judge emit
 round-1-given round-1-propose round-1-merge round-1-judge-regions round-1-captions round-1-parse-captions
@@ -25,16 +22,8 @@ round-1-phrases"""
 
 @pytest.fixture
 def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    with tarfile.open(KEPT) as tar:
-        tar.extractall(tmp_path, filter="data")
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "set"
-
-
-def output_of(*arguments: str) -> str:
-    result = CliRunner().invoke(app, list(arguments))
-    assert (result.exit_code, result.exception) == (0, None), (arguments, result.output)
-    return result.output
+    return unpacked("a1a8a12", tmp_path)
 
 
 def files(folder: Path) -> dict[str, int]:
@@ -59,3 +48,12 @@ def test_a_run_does_nothing(dataset: Path) -> None:
     after = files(dataset)
     assert {name for name in after if not name.startswith("runs/")} == set(before)
     assert {name for name, time in before.items() if after[name] != time} <= {"current.json"}
+
+
+def test_a_removed_student_of_an_accepted_round_is_one_sentence_that_helps(dataset: Path) -> None:
+    shutil.rmtree(dataset / "models")
+    (line,) = output_of("run", "-c", "recipe.yaml", "--dry-run", exit_code=1).splitlines()
+    assert "models/round-1-fold-0-6d5d5dbb/training.json' is gone" in line
+    assert "--set refine.rounds=0" in line
+    # the advice works: nothing of the rounds is read any more
+    assert "round-1" not in output_of("run", "-c", "recipe.yaml", "--dry-run", "--set", "refine.rounds=0")

@@ -1,23 +1,11 @@
-"""What each source holds and leaves out: for the end of a run, its record, and `engine status`."""
+"""The lines about sources at the end of a run and in `engine status`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
 from engine.running.terminal_text import one_line
-from engine.storage.files import Storage
-from engine.storage.listings import SourceCounts, SourceReport, read_listing
-from pipelines.ingest.label_report import LabelReport
-
-
-def source_report(storage: Storage, labels: LabelReport) -> dict[str, SourceCounts]:
-    """Counts for each source as of the latest listing, including labels that the probe left out."""
-    answer = {name: report.counts() for name, report in read_listing(storage).sources.items()}
-    for source, reasons in sorted(labels.left_out.items()):
-        left_out = answer.setdefault(source, SourceReport().counts())["left_out"]
-        for reason, number in reasons.items():
-            left_out[reason] = left_out.get(reason, 0) + number
-    return answer
+from engine.storage.listings import SourceCounts
 
 
 def source_lines(sources: Mapping[str, SourceCounts], *, quiet: bool = True) -> Iterator[str]:
