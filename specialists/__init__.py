@@ -7,6 +7,7 @@ CATALOG: dict[str, str] = {
     # objects, masks and tags
     "ssd_mobilenet": "specialists.ssd_mobilenet:SsdMobilenet",
     "onnx_detector": "specialists.onnx.detector:OnnxDetector",
+    "hf_detector": "specialists.transformers.detector:HfDetector",
     "grabcut": "specialists.masks.grabcut:Grabcut",
     "salient_masks": "specialists.masks.salient_masks:SalientMasks",
     "sam": "specialists.transformers.sam:Sam",

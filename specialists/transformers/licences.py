@@ -12,6 +12,7 @@ from engine.licences import OWN, UNKNOWN
 
 LICENCES: dict[str, str] = {
     "IDEA-Research/grounding-dino-tiny": "apache-2.0",
+    "Roboflow/rf-detr-base": "apache-2.0",
     "facebook/sam2.1-hiera-base-plus": "apache-2.0",
     "facebook/sam2.1-hiera-large": "apache-2.0",
     "facebook/sam2.1-hiera-small": "apache-2.0",
@@ -22,6 +23,11 @@ LICENCES: dict[str, str] = {
     "florence-community/Florence-2-large-ft": "mit",
     "google/owlv2-base-patch16-ensemble": "apache-2.0",
     "openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det": "apache-2.0",
+    "ustc-community/dfine-large-coco": "apache-2.0",
+    "ustc-community/dfine-medium-coco": "apache-2.0",
+    "ustc-community/dfine-nano-coco": "apache-2.0",
+    "ustc-community/dfine-small-coco": "apache-2.0",
+    "ustc-community/dfine-xlarge-coco": "apache-2.0",
 }
 
 

@@ -129,6 +129,7 @@ def test_without_any_extra_each_component_works_or_names_the_command_to_install(
         "onnx_detector": {"weights": "w.onnx", "head": "yolox"},
         "florence2": {"checkpoint": "a/b", "tasks": ["<OD>"]},
         "sam": {"checkpoint": "a/b"},
+        "hf_detector": {"checkpoint": "a/b"},
         "hf_grounder": {"checkpoint": "a/b"},
     }
     names = [name for name in CATALOG if name not in DOUBLES]
@@ -145,6 +146,7 @@ def test_without_any_extra_each_component_works_or_names_the_command_to_install(
         "language": "language",
         "rapidocr": "ocr",
         "spacy_parse": "text",
+        "hf_detector": "models",
         "hf_grounder": "models",
         "florence2": "florence",
         "sam": "models",

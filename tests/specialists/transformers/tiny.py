@@ -36,7 +36,7 @@ def spread(model: Any, last_layer: str) -> Any:
     import torch
 
     for name, weights in model.named_parameters():
-        if last_layer in name:
+        if last_layer in name and weights.dim() > 1:
             torch.nn.init.normal_(weights, std=0.5)
     return model
 
