@@ -31,6 +31,8 @@ CATALOG: dict[str, str] = {
     "hf_grounder": "specialists.transformers.grounder:HfGrounder",
     # several of these kinds with one model
     "florence2": "specialists.florence2.specialist:Florence2",
+    "hf_captioner": "specialists.transformers.captioner:HfCaptioner",
+    "region_captioner": "specialists.transformers.region_captioner:RegionCaptioner",
     # for drawn scenes, whose true labels are known
     "noisy_annotator": "specialists.synthetic.noisy_annotator:NoisyAnnotator",
     # fakes without weights, for tests

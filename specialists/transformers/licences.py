@@ -11,8 +11,13 @@ from engine.layout import TRAINED
 from engine.licences import OWN, UNKNOWN
 
 LICENCES: dict[str, str] = {
+    "HuggingFaceTB/SmolVLM-256M-Instruct": "apache-2.0",
+    "HuggingFaceTB/SmolVLM2-2.2B-Instruct": "apache-2.0",
     "IDEA-Research/grounding-dino-tiny": "apache-2.0",
+    "Qwen/Qwen3-VL-4B-Instruct": "apache-2.0",
     "Roboflow/rf-detr-base": "apache-2.0",
+    "Salesforce/blip-image-captioning-base": "bsd-3-clause",
+    "Salesforce/blip-image-captioning-large": "bsd-3-clause",
     "facebook/sam2.1-hiera-base-plus": "apache-2.0",
     "facebook/sam2.1-hiera-large": "apache-2.0",
     "facebook/sam2.1-hiera-small": "apache-2.0",
@@ -22,6 +27,8 @@ LICENCES: dict[str, str] = {
     "florence-community/Florence-2-large": "mit",
     "florence-community/Florence-2-large-ft": "mit",
     "google/owlv2-base-patch16-ensemble": "apache-2.0",
+    "microsoft/git-base-coco": "mit",
+    "microsoft/git-large-coco": "mit",
     "openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det": "apache-2.0",
     "ustc-community/dfine-large-coco": "apache-2.0",
     "ustc-community/dfine-medium-coco": "apache-2.0",

@@ -21,6 +21,7 @@ from tests.runs import REPO, draw_photos, recipe_data, write_recipe
 
 # What `make demo` does not install.
 NOT_IN_DEMO = [module for module, extra in EXTRAS.items() if extra in ("florence", "measure", "s3")]
+ADAPTERS = ("hf_captioner", "hf_detector", "hf_grounder", "region_captioner", "sam")  # of checkpoints of transformers
 
 ABSENT = """
 import json, sys
@@ -128,9 +129,7 @@ def test_without_any_extra_each_component_works_or_names_the_command_to_install(
     given: dict[str, dict[str, Any]] = {
         "onnx_detector": {"weights": "w.onnx", "head": "yolox"},
         "florence2": {"checkpoint": "a/b", "tasks": ["<OD>"]},
-        "sam": {"checkpoint": "a/b"},
-        "hf_detector": {"checkpoint": "a/b"},
-        "hf_grounder": {"checkpoint": "a/b"},
+        **{name: {"checkpoint": "a/b"} for name in ADAPTERS},
     }
     names = [name for name in CATALOG if name not in DOUBLES]
     answers = in_a_process_without([*EXTRAS], BUILD, [[name, given.get(name, {})] for name in names])
@@ -146,10 +145,8 @@ def test_without_any_extra_each_component_works_or_names_the_command_to_install(
         "language": "language",
         "rapidocr": "ocr",
         "spacy_parse": "text",
-        "hf_detector": "models",
-        "hf_grounder": "models",
         "florence2": "florence",
-        "sam": "models",
+        **dict.fromkeys(ADAPTERS, "models"),
     }
     assert {name for name, error in errors.items() if error} == set(need)
 

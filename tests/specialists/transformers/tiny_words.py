@@ -105,7 +105,130 @@ def sam1(folder: Path) -> None:
     SamModel(SamConfig(vision_config=vision, **parts)).save_pretrained(folder)
 
 
+WORDS = (
+    "a",
+    "red",
+    "blue",
+    "green",
+    "ball",
+    "ring",
+    "cat",
+    "dog",
+    "man",
+    "on",
+    "the",
+    "grass",
+    "street",
+    "in",
+    "front",
+)
+WORDS += ("of", "two", "big", "small")
+
+
+def _bert_words(special: dict[str, str]) -> Any:
+    """A tokenizer of whole words, as BLIP and GIT have one."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {word: number for number, word in enumerate([*special.values(), *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=special["unk_token"]))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    if "cls_token" in special:
+        ends = [(special[name], vocabulary[special[name]]) for name in ("sep_token", "cls_token")]
+        tokenizer.post_processor = processors.BertProcessing(*ends)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+
+
+_BERT = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+_SIZES = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+def _that_ends(model: Any, end: int, strength: float) -> Any:
+    """The model with a bias for the token `end` and strong positions: most texts then end, and do not go in circles."""
+    import torch
+
+    with torch.no_grad():
+        for name, weights in model.named_parameters():
+            if "position_embeddings.weight" in name:
+                weights.normal_(std=0.7)
+        model.get_output_embeddings().bias[end] = strength
+    return model
+
+
+def blip(folder: Path) -> None:
+    from transformers import BlipConfig, BlipForConditionalGeneration, BlipImageProcessorPil, BlipProcessor
+
+    tokenizer = _bert_words(_BERT)
+    ids = {"bos_token_id": 2, "pad_token_id": 0, "eos_token_id": 3, "sep_token_id": 3}
+    text = {
+        **_SIZES,
+        **ids,
+        "vocab_size": len(tokenizer),
+        "tie_word_embeddings": False,
+        "encoder_hidden_size": 32,
+        "max_position_embeddings": 64,
+    }
+    vision = {**_SIZES, "image_size": 32, "patch_size": 8}
+    config = BlipConfig(text_config=text, vision_config=vision, projection_dim=16, tie_word_embeddings=False)
+    model = BlipForConditionalGeneration(config)
+    images = BlipImageProcessorPil(size={"height": 32, "width": 32})
+    _that_ends(scrambled(model).text_decoder, 3, 2.5)
+    _save(folder, model, BlipProcessor(images, tokenizer))
+
+
+def git(folder: Path) -> None:
+    from transformers import CLIPImageProcessorPil, GitConfig, GitForCausalLM, GitProcessor
+
+    tokenizer = _bert_words(_BERT)
+    ids = {"bos_token_id": 2, "pad_token_id": 0, "eos_token_id": 3}
+    vision = {**_SIZES, "image_size": 32, "patch_size": 8}
+    config = GitConfig(vision_config=vision, **_SIZES, **ids, vocab_size=len(tokenizer), max_position_embeddings=64)
+    images = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    _save(folder, _that_ends(scrambled(GitForCausalLM(config)), 3, 1.0), GitProcessor(images, tokenizer))
+
+
+_CHAT = (
+    "{% for message in messages %}user {% for one in message['content'] %}{% if one['type'] == 'image' %}<image>"
+    "{% else %}{{ one['text'] }}{% endif %}{% endfor %}<end_of_utterance>{% endfor %}man "
+)
+
+
+def idefics3(folder: Path) -> None:
+    """The class of SmolVLM-256M: it answers messages, and cuts an image into as many tiles as its shape needs."""
+    from transformers import (
+        Idefics3Config,
+        Idefics3ForConditionalGeneration,
+        Idefics3ImageProcessorPil,
+        Idefics3Processor,
+    )
+
+    images = Idefics3ImageProcessorPil(size={"longest_edge": 64}, max_image_size={"longest_edge": 32})
+    tokenizer = _bert_words({"pad_token": "[PAD]", "unk_token": "[UNK]", "bos_token": "<s>", "eos_token": "</s>"})
+    tiles = [f"<row_{row + 1}_col_{column + 1}>" for row in range(6) for column in range(6)]
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<global-img>", *tiles]})
+    processor = Idefics3Processor(images, tokenizer, image_seq_len=4, chat_template=_CHAT)
+    ids = {"bos_token_id": 2, "pad_token_id": 0, "eos_token_id": 3}
+    text = {"model_type": "llama", **_SIZES, **ids, "vocab_size": len(tokenizer), "num_key_value_heads": 2}
+    vision = {**_SIZES, "image_size": 32, "patch_size": 8}
+    config = Idefics3Config(
+        text_config=text, vision_config=vision, scale_factor=2, image_token_id=processor.image_token_id, **ids
+    )
+    model = scrambled(Idefics3ForConditionalGeneration(config))
+    # An untrained network seldom writes </s>: so some words end a text, too, and special tokens are not written.
+    model.generation_config.eos_token_id = list(range(3, 11))
+    model.generation_config.suppress_tokens = [0, 1, 2, *range(len(WORDS) + 4, len(tokenizer))]
+    _save(folder, model, processor)
+
+
+def _save(folder: Path, model: Any, processor: Any) -> None:
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
 WORD_MAKERS: dict[str, Callable[[Path], None]] = {
+    "blip": blip,
+    "git": git,
+    "idefics3": idefics3,
     "sam1": sam1,
     "sam2": sam2,
     "sam2_video": sam2_video,
