@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,16 @@ if TYPE_CHECKING:
 
     from model.network.florence import Florence
     from model.training.batches import Batches
-    from model.training.loop import Course, Peers, Training
+    from model.training.loop import Peers, Training
     from model.training.objective import Objective
+    from model.training.options import TrainOptions
     from model.training.pair_store import PairStore
 
 PROGRESS_SECONDS = 0.5  # between two progress reports
+
+# Options of the loop, which training.json has under "course".
+_COURSE: tuple[str, ...] = ("steps", "batch_size", "accumulate", "learning_rate", "warmup", "weight_decay", "clip")
+_COURSE += ("auxiliary", "precision", "checkpoint_every", "seed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +45,7 @@ class TrainingJob:
     storage: str
     folder: str
     key: str  # hash of everything that affects the weights
-    course: Course
-    tasks: Sequence[str] = ()  # empty: all tasks of the pairs
-    temperature: float = 1.0
-    augment: Mapping[str, Any] = field(default_factory=dict)
-    soft_locations: float = 0.0
-    fourier_locations: bool = False  # only recorded: how the initial checkpoint was made
-    freeze_vision: bool = False
+    options: TrainOptions  # with a learning rate and a precision in place of 0 and "auto"
     only: Mapping[str, Any] = field(default_factory=dict)  # {column of the pairs: values to train on}
     base: str = ""  # folder for relative image locations; '': the folder of their pairs file
     limits: Limits = field(default_factory=Limits)
@@ -82,15 +81,15 @@ def _run_worker(job: TrainingJob, on_progress: OnProgress, device: str, wrap: Wr
     from model.training.loop import Peers, Training
     from model.training.pair_store import open_pairs
 
-    storage, steps = Storage(job.storage), job.course.steps
+    storage, steps = Storage(job.storage), job.options.steps
     florence = load(local_copy(storage, job.init, scratch / "init"))
-    store = open_pairs(job.pairs, florence, scratch / "pairs", tasks=job.tasks, only=job.only, base=job.base)
+    store = open_pairs(job.pairs, florence, scratch / "pairs", tasks=job.options.tasks, only=job.only, base=job.base)
     peers = Peers()
-    classes = classes_of(store) if job.course.auxiliary else {}
+    classes = classes_of(store) if job.options.auxiliary else {}
     batches = _batches(job, florence, store, peers, classes)
     checkpoints = Checkpoints(storage, job.folder, job.key)
     objective = _objective(job, florence, len(classes))
-    training = Training(objective, batches, job.course, device=device, checkpoints=checkpoints, wrap=wrap)
+    training = Training(objective, batches, job.options, device=device, checkpoints=checkpoints, wrap=wrap)
     _train(training, on_progress)
     if peers.rank == 0:
         checkpoints.save_losses(steps, training.history)
@@ -108,16 +107,17 @@ def _batches(job: TrainingJob, florence: Florence, store: PairStore, peers: Peer
     from model.training.pair_store import PixelStore
     from model.training.sampling import Schedule
 
+    options = job.options
     return Batches(
         store,
         PixelStore(florence.size, limits=job.limits),
         florence,
-        Schedule(store.counts, temperature=job.temperature, seed=job.course.seed),
-        batch_size=job.course.batch_size,
-        accumulate=job.course.accumulate,
+        Schedule(store.counts, temperature=options.temperature, seed=options.seed),
+        batch_size=options.batch_size,
+        accumulate=options.accumulate,
         rank=peers.rank,
         world=peers.world,
-        augment=Augment(**job.augment) if job.augment else None,
+        augment=Augment(**options.augment.model_dump(), seed=options.seed),
         cells=Cells(classes, math.isqrt(florence.image_tokens - 1)) if classes else None,
     )
 
@@ -127,21 +127,21 @@ def _objective(job: TrainingJob, florence: Florence, classes: int) -> Objective:
     from model.training.auxiliary import Head
     from model.training.objective import Objective
 
-    if job.freeze_vision:
+    if job.options.freeze_vision:
         florence.model.model.vision_tower.requires_grad_(False)
     width = florence.model.config.text_config.d_model
     return Objective(
         florence.model,
         first_location=florence.vocabulary.first_location,
         bins=BINS,
-        soft_locations=job.soft_locations,
-        auxiliary=Head(width, classes, seed=job.course.seed) if classes else None,
+        soft_locations=job.options.soft_locations,
+        auxiliary=Head(width, classes, seed=job.options.seed) if classes else None,
     )
 
 
 def _train(training: Training, on_progress: OnProgress) -> None:
     """Do all steps; report progress at most every PROGRESS_SECONDS, and after the last step."""
-    reported, steps = 0.0, training.course.steps
+    reported, steps = 0.0, training.options.steps
     for done in training.run():
         if time.monotonic() - reported > PROGRESS_SECONDS or done.step + 1 == steps:
             reported = time.monotonic()
@@ -152,18 +152,21 @@ def _record(
     job: TrainingJob, florence: Florence, batches: Batches, losses: dict[str, float], workers: int
 ) -> dict[str, Any]:
     """The content of training.json."""
-    course, schedule, store = asdict(job.course), batches.schedule, batches.store
+    from model.training.loop import BETAS, FINAL_SHARE
+
+    options, schedule, store = job.options, batches.schedule, batches.store
+    course = {name: getattr(options, name) for name in _COURSE} | {"final_share": FINAL_SHARE, "betas": list(BETAS)}
     return {
         "key": job.key,
         "init": florence.name if "/" not in job.init or "://" in job.init else os.path.basename(job.init),
         "parameters": florence.parameters(),
         "size": florence.size,
-        "course": course | {"betas": list(course["betas"])},
-        "temperature": job.temperature,
-        "augment": dict(job.augment),
-        "soft_locations": job.soft_locations,
-        "fourier_locations": job.fourier_locations,
-        "freeze_vision": job.freeze_vision,
+        "course": course,
+        "temperature": options.temperature,
+        "augment": options.augment.model_dump() | {"seed": options.seed},
+        "soft_locations": options.soft_locations,
+        "fourier_locations": options.fourier_locations,
+        "freeze_vision": options.freeze_vision,
         "pairs": store.counts,
         "left_out": dict(store.left_out),
         "unreadable": dict(batches.unreadable),

@@ -21,39 +21,23 @@ from model.training.auxiliary import joined_loss, loss_weights
 from model.training.batches import Batch, Batches
 from model.training.checkpoints import Checkpoints
 from model.training.objective import Objective
+from model.training.options import TrainOptions
 from model.training.sampling import key_of
 
 _CELLS = ("auxiliary classes", "auxiliary locations")  # beside the tasks in losses and curves
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
-    """Hyperparameters. `learning_rate` is reached after `warmup` steps, then falls by a cosine to `final_share` of it.
+FINAL_SHARE = 0.02  # the learning rate falls to this share of its highest value
+BETAS = (0.9, 0.98)  # of AdamW
 
-    `clip`: largest gradient norm. `accumulate`: micro-batches of a batch. `auxiliary`: weight of the auxiliary loss.
-    """
 
-    steps: int = 1000
-    batch_size: int = 16
-    accumulate: int = 1
-    learning_rate: float = 1e-4
-    warmup: int = 100
-    final_share: float = 0.02
-    weight_decay: float = 0.02
-    betas: tuple[float, float] = (0.9, 0.98)
-    clip: float = 1.0
-    auxiliary: float = 0.0
-    precision: str = "float32"  # bfloat16: mixed, for GPUs
-    checkpoint_every: int = 500
-    seed: int = 0
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        share = (step - self.warmup) / max(self.steps - self.warmup, 1)
-        low = self.final_share
-        return self.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0))))
+def learning_rate(options: TrainOptions, step: int) -> float:
+    """The learning rate of a step, counted from 0: it rises in a line during the warmup, then falls by a cosine."""
+    if step < options.warmup:
+        return options.learning_rate * (step + 1) / options.warmup
+    share = (step - options.warmup) / max(options.steps - options.warmup, 1)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+    return options.learning_rate * (FINAL_SHARE + (1 - FINAL_SHARE) * cosine)
 
 
 @dataclass(slots=True)
@@ -90,20 +74,23 @@ class Peers:
 
 
 class Training:
-    """One worker's part of a training. It starts from the newest checkpoint. `objective` holds the weights."""
+    """One worker's part of a training. It starts from the newest checkpoint. `objective` holds the weights.
+
+    `options`: with a learning rate and a precision; 0 and "auto" are taken as they are.
+    """
 
     def __init__(
         self,
         objective: Objective,
         batches: Batches,
-        course: Course,
+        options: TrainOptions,
         *,
         device: str = "cpu",
         checkpoints: Checkpoints | None = None,
         wrap: Callable[[nn.Module], nn.Module] | None = None,
     ) -> None:
         self.peers = Peers()
-        self.objective, self.batches, self.course, self.device = objective.to(device), batches, course, device
+        self.objective, self.batches, self.options, self.device = objective.to(device), batches, options, device
         self.checkpoints = checkpoints
         self.step = 0
         self.history: list[dict[str, Any]] = []  # losses by step and task since the last checkpoint
@@ -111,7 +98,7 @@ class Training:
         if not self.parameters:
             raise ConfigError("All weights are frozen, so there is nothing to train: set train.freeze_vision to false.")
         self.optimizer = torch.optim.AdamW(
-            _groups(self.parameters, course), lr=course.learning_rate, betas=course.betas, fused=True
+            _groups(self.parameters, options), lr=options.learning_rate, betas=BETAS, fused=True
         )
         self._resume()
         self.wrapped: Any = wrap(self.objective) if wrap else self.objective
@@ -119,20 +106,20 @@ class Training:
     def run(self) -> Iterator[Step]:
         """Do and yield every step that is left."""
         self.objective.train()
-        for parts in self.batches.steps(self.step, self.course.steps):
+        for parts in self.batches.steps(self.step, self.options.steps):
             done = self._do(parts)
             self.step += 1
             self.history += _history(done)
-            every = self.course.checkpoint_every
-            if self.checkpoints and every and self.step % every == 0 and self.step < self.course.steps:
+            every = self.options.checkpoint_every
+            if self.checkpoints and every and self.step % every == 0 and self.step < self.options.steps:
                 self._save()
             yield done
         self.objective.eval()
 
     def _do(self, parts: list[Batch]) -> Step:
-        course = self.course
-        torch.manual_seed(key_of(course.seed, self.step, self.peers.rank) >> 1)
-        rate = course.rate(self.step)
+        options = self.options
+        torch.manual_seed(key_of(options.seed, self.step, self.peers.rank) >> 1)
+        rate = learning_rate(options, self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         tokens, *cells = self._totals(parts)
@@ -144,14 +131,14 @@ class Training:
                 # The wrapper averages gradients over workers, but means are over the tokens and cells of all workers.
                 step_loss = losses.sum() / max(tokens, 1.0)
                 if cells:
-                    step_loss = step_loss + course.auxiliary * joined_loss(sums, cells)
+                    step_loss = step_loss + options.auxiliary * joined_loss(sums, cells)
                 torch.autograd.backward(step_loss * self.peers.world)
             names = [*part.tasks, *_CELLS[: len(cells)]]
             shares = [*counts.tolist(), *(loss_weights(part.tensors) if cells else ())]
             for name, loss, share in zip(names, losses.tolist() + sums.tolist(), shares, strict=True):
                 by_task[name][0] += loss
                 by_task[name][1] += share
-        norm = float(nn.utils.clip_grad_norm_(self.parameters.values(), course.clip))
+        norm = float(nn.utils.clip_grad_norm_(self.parameters.values(), options.clip))
         if not math.isfinite(norm):
             raise RunFailed(
                 f"Training diverged at step {self.step}: the norm of its gradient is {norm}. Lower train.learning_rate."
@@ -159,7 +146,7 @@ class Training:
         self.optimizer.step()
         sums_by_task = self._losses(by_task)
         loss = sum(sums_by_task[task][0] for task in self.batches.schedule.tasks if task in sums_by_task)
-        return Step(self.step, loss / max(tokens, 1.0), rate, norm, course.batch_size, sums_by_task)
+        return Step(self.step, loss / max(tokens, 1.0), rate, norm, options.batch_size, sums_by_task)
 
     def _totals(self, parts: list[Batch]) -> list[float]:
         """Divisors of the step's means, over all workers: tokens, and the `loss_weights` of an auxiliary head."""
@@ -172,7 +159,7 @@ class Training:
 
     def _forward(self, part: Batch) -> tuple[Tensor, Tensor, Tensor]:
         tensors = {name: value.to(self.device, non_blocking=True) for name, value in part.tensors.items()}
-        mixed = self.course.precision == "bfloat16"
+        mixed = self.options.precision == "bfloat16"
         with torch.autocast(torch.device(self.device).type, torch.bfloat16) if mixed else nullcontext():
             answer: tuple[Tensor, Tensor, Tensor] = self.wrapped(tensors)
         return answer
@@ -225,12 +212,12 @@ class Training:
         self.batches.unreadable.update(state["unreadable"])
 
 
-def _groups(parameters: dict[str, nn.Parameter], course: Course) -> list[dict[str, Any]]:
+def _groups(parameters: dict[str, nn.Parameter], options: TrainOptions) -> list[dict[str, Any]]:
     """Parameter groups: no weight decay for norms and biases."""
     plain = [value for value in parameters.values() if value.ndim < 2]
     matrices = [value for value in parameters.values() if value.ndim >= 2]
     return [
-        {"params": matrices, "weight_decay": course.weight_decay},
+        {"params": matrices, "weight_decay": options.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
 

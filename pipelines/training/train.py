@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from engine.errors import ConfigError, DamageError
 from engine.extras import FLORENCE, require
@@ -28,9 +28,6 @@ from model.training.options import TrainOptions
 from pipelines.recipe import Recipe
 from pipelines.training.curves import CURVES, draw_curves
 from pipelines.training.initial_weights import check_init, first_weights, init_digest
-
-if TYPE_CHECKING:
-    from model.training.loop import Course
 
 TRAIN_VERSION = 1
 FROZEN = "WARNING: the vision tower is frozen. In the paper that costs most of what training gains: AP 6.9 for 19.7."
@@ -172,35 +169,15 @@ def _job(storage: Storage, options: TrainOptions, files: Sequence[str], key: str
         storage=storage.url,
         folder=model_folder(options.name),
         key=key,
-        course=_course(options),
-        tasks=list(options.tasks),
-        temperature=options.temperature,
-        augment=options.augment.model_dump() | {"seed": options.seed},
-        soft_locations=options.soft_locations,
-        fourier_locations=options.fourier_locations,
-        freeze_vision=options.freeze_vision,
+        options=_resolved(options),
     )
 
 
-def _course(options: TrainOptions) -> Course:
-    """The options of the loop, with 0 and "auto" replaced by their values."""
-    from model.training.loop import Course
-
+def _resolved(options: TrainOptions) -> TrainOptions:
+    """The options with a learning rate and a precision in place of 0 and "auto"."""
     preset_rate = preset_of(options.init).learning_rate if options.init in PRESETS else _CHECKPOINT_RATE
     precision = options.precision if options.precision != "auto" else "bfloat16" if options.gpus else "float32"
-    return Course(
-        steps=options.steps,
-        batch_size=options.batch_size,
-        accumulate=options.accumulate,
-        learning_rate=options.learning_rate or preset_rate,
-        warmup=options.warmup,
-        weight_decay=options.weight_decay,
-        clip=options.clip,
-        auxiliary=options.auxiliary,
-        precision=precision,
-        checkpoint_every=options.checkpoint_every,
-        seed=options.seed,
-    )
+    return options.model_copy(update={"learning_rate": options.learning_rate or preset_rate, "precision": precision})
 
 
 def _device(options: TrainOptions) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,19 @@ from model.training.augment import Augment
 from model.training.auxiliary import Cells, Head, classes_of
 from model.training.batches import Batches
 from model.training.checkpoints import Checkpoints
-from model.training.loop import Course, Step, Training
+from model.training.loop import Step, Training, learning_rate
 from model.training.objective import Objective
+from model.training.options import TrainOptions
 from model.training.pair_store import PixelStore, open_pairs
 from model.training.sampling import Schedule
 from tests.model.world_pairs import untrained, write_pairs
 
-COURSE = Course(steps=6, batch_size=8, warmup=2, learning_rate=2e-3, checkpoint_every=2, seed=3, auxiliary=1.0)
+
+def trained_with(**given: Any) -> TrainOptions:
+    return TrainOptions(**{"learning_rate": 1e-4, **given})
+
+
+OPTIONS = trained_with(steps=6, batch_size=8, warmup=2, learning_rate=2e-3, checkpoint_every=2, seed=3, auxiliary=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -38,25 +43,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def training(folder: Path, course: Course = COURSE, *, keep: str = "", rank: int = 0, world: int = 1) -> Training:
+def training(
+    folder: Path, options: TrainOptions = OPTIONS, *, keep: str = "", rank: int = 0, world: int = 1
+) -> Training:
     florence = load(str(folder / "init"))
-    return of(florence, folder, course, keep=keep, rank=rank, world=world)
+    return of(florence, folder, options, keep=keep, rank=rank, world=world)
 
 
-def of(florence: Florence, folder: Path, course: Course, *, keep: str, rank: int, world: int) -> Training:
+def of(florence: Florence, folder: Path, options: TrainOptions, *, keep: str, rank: int, world: int) -> Training:
     scratch = folder / f"scratch-{keep}-{rank}-{world}"
     store = open_pairs([str(folder / "pairs-00000.parquet")], florence, scratch)
-    classes = classes_of(store) if course.auxiliary else {}
+    classes = classes_of(store) if options.auxiliary else {}
     batches = Batches(
         store,
         PixelStore(florence.size),
         florence,
-        Schedule(store.counts, temperature=0.7, seed=course.seed),
-        batch_size=course.batch_size,
-        accumulate=course.accumulate,
+        Schedule(store.counts, temperature=0.7, seed=options.seed),
+        batch_size=options.batch_size,
+        accumulate=options.accumulate,
         rank=rank,
         world=world,
-        augment=Augment(flip=True, scale=0.2, shift=0.1, order="reading", seed=course.seed),
+        augment=Augment(flip=True, scale=0.2, shift=0.1, order="reading", seed=options.seed),
         cells=Cells(classes, grid=4) if classes else None,
     )
     objective = Objective(
@@ -67,7 +74,7 @@ def of(florence: Florence, folder: Path, course: Course, *, keep: str, rank: int
     )
     checkpoints = Checkpoints(Storage(str(folder)), keep, "a key") if keep else None
     wrap = functools.partial(torch.nn.parallel.DistributedDataParallel) if world > 1 else None
-    return Training(objective, batches, course, checkpoints=checkpoints, wrap=wrap)
+    return Training(objective, batches, options, checkpoints=checkpoints, wrap=wrap)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +120,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(
 
 def test_two_checkpoints_are_kept_and_an_incomplete_one_is_ignored(folder: Path) -> None:
     storage = Storage(str(folder))
-    for _ in training(folder, Course(steps=9, batch_size=2, checkpoint_every=2), keep="many").run():
+    for _ in training(folder, trained_with(steps=9, batch_size=2, checkpoint_every=2), keep="many").run():
         pass
     assert sorted(storage.names("many/checkpoints")) == ["00000006", "00000008"]
     storage.remove("many/checkpoints/00000008/state.json")
@@ -125,7 +132,7 @@ def test_two_checkpoints_are_kept_and_an_incomplete_one_is_ignored(folder: Path)
 
 
 def test_checkpoints_with_another_key_are_refused(folder: Path) -> None:
-    for _ in training(folder, Course(steps=3, batch_size=2, checkpoint_every=2), keep="other").run():
+    for _ in training(folder, trained_with(steps=3, batch_size=2, checkpoint_every=2), keep="other").run():
         pass
 
     with pytest.raises(ConfigError, match="holds checkpoints of a training with other options"):
@@ -135,9 +142,9 @@ def test_checkpoints_with_another_key_are_refused(folder: Path) -> None:
 def test_micro_batches_give_the_same_weights_as_whole_batches(
     folder: Path, alone: tuple[list[float], dict[str, Tensor]]
 ) -> None:
-    course = replace(COURSE, accumulate=4, checkpoint_every=0)
+    options = OPTIONS.model_copy(update={"accumulate": 4, "checkpoint_every": 0})
 
-    assert figures(training(folder, course)) == pytest.approx(alone[0], rel=1e-3)
+    assert figures(training(folder, options)) == pytest.approx(alone[0], rel=1e-3)
 
 
 def test_two_workers_give_the_same_weights_as_one(folder: Path, alone: tuple[list[float], dict[str, Tensor]]) -> None:
@@ -154,13 +161,13 @@ def test_two_workers_give_the_same_weights_as_one(folder: Path, alone: tuple[lis
 def _worker(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    one = training(folder, replace(COURSE, checkpoint_every=0), rank=rank, world=2)
+    one = training(folder, OPTIONS.model_copy(update={"checkpoint_every": 0}), rank=rank, world=2)
     torch.save({"figures": figures(one), "weights": one.weights()}, folder / f"figures-{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
 def test_a_training_that_diverges_is_stopped(folder: Path) -> None:
-    broken = training(folder, Course(steps=50, batch_size=4, warmup=0, learning_rate=1e18, clip=1e30))
+    broken = training(folder, trained_with(steps=50, batch_size=4, warmup=0, learning_rate=1e18, clip=1e30))
 
     with pytest.raises(RunFailed, match=r"Training diverged at step \d+: the norm of its gradient is (nan|inf)"):
         for _ in broken.run():
@@ -168,9 +175,9 @@ def test_a_training_that_diverges_is_stopped(folder: Path) -> None:
 
 
 def test_the_learning_rate_rises_then_falls_to_its_final_share() -> None:
-    course = Course(steps=1100, warmup=100, learning_rate=1.0, final_share=0.02)
+    options = trained_with(steps=1100, warmup=100, learning_rate=1.0)
 
-    rates = [course.rate(step) for step in range(1101)]
+    rates = [learning_rate(options, step) for step in range(1101)]
 
     assert rates[0] == pytest.approx(0.01)
     assert rates[99] == 1.0
@@ -182,7 +189,7 @@ def test_the_learning_rate_rises_then_falls_to_its_final_share() -> None:
 def test_a_frozen_vision_tower_does_not_move(folder: Path) -> None:
     florence = load(str(folder / "init"))
     florence.model.model.vision_tower.requires_grad_(False)
-    one = of(florence, folder, Course(steps=2, batch_size=4, warmup=0), keep="", rank=0, world=1)
+    one = of(florence, folder, trained_with(steps=2, batch_size=4, warmup=0), keep="", rank=0, world=1)
     before = {name: value.clone() for name, value in one.weights().items()}
     for _ in one.run():
         pass
