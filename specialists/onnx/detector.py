@@ -20,8 +20,8 @@ from engine.records.overlaps import iou_pairs, suppress
 from engine.schema import Answer, Region, Sample
 from engine.storage.text_files import text_lines
 from specialists.onnx.coco_labels import COCO_80
-from specialists.onnx.heads import HEADS, Floats
-from specialists.onnx.session import open_session
+from specialists.onnx.heads import HEADS, Fit, Floats
+from specialists.onnx.session import onnx_errors, open_session
 from specialists.pixels import pixels_of
 
 
@@ -33,7 +33,8 @@ class OnnxDetector:
     size: side of the square input (0: the family's own). labels: class names in the model's order, or the path of a
     file with one name a line ([]: the 80 classes of COCO).
     min_score: boxes with a lower score are left out. nms_iou: of two boxes of one class that overlap more, only the
-    better is kept. max_boxes: at most so many boxes an image, best first.
+    better is kept. max_boxes: at most so many boxes an image, best first. gpus: of a worker, used through CUDA; needs
+    onnxruntime-gpu. Images run in batches if the network's first axis is dynamic, else one at a time.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -58,13 +59,15 @@ class OnnxDetector:
         nms_iou: Share = 0.5,
         max_boxes: Number = 100,
         batch_size: int = 16,
+        gpus: float = 0.0,
     ) -> None:
         self.path, self.sha256, self.head_name = weights, sha256.lower(), head
         self.head = HEADS[head]
         self.size = size or self.head.size
         self.labels = labels
         self.min_score, self.nms_iou, self.max_boxes = min_score, nms_iou, max_boxes
-        self.batch_size = batch_size
+        self.batch_size, self.gpus = batch_size, gpus
+        self.batched = False  # until `load` finds that the network runs several images at once
         self.weights = (weights, labels) if isinstance(labels, str) else (weights,)
 
     def load(self) -> None:
@@ -72,10 +75,11 @@ class OnnxDetector:
 
         cv2.setNumThreads(1)
         self.names = self._names()
-        self.session: Any = open_session(self._checked_weights(), self.path)
+        self.session: Any = open_session(self._checked_weights(), self.path, gpus=self.gpus)
         self._check_shapes()
         self.input_name: str = self.session.get_inputs()[0].name
         self._check_names()
+        self.batched = self._runs_batches()
 
     def _names(self) -> tuple[str, ...]:
         if isinstance(self.labels, str):
@@ -115,19 +119,64 @@ class OnnxDetector:
                 f"'{self.path}' has {outputs} outputs, but the head {self.head_name} needs {self.head.outputs}: "
                 "give the `head` that the weights were exported with."
             )
+        if isinstance(shape[0], int) and shape[0] != 1:
+            raise StartError(
+                f"'{self.path}' takes exactly {shape[0]} images at once: export it for one image, or with a "
+                "dynamic first axis."
+            )
         if isinstance(shape[-1], int) and shape[-2:] != [self.size, self.size]:
             raise StartError(
                 f"'{self.path}' needs {shape[-1]} x {shape[-2]} pixels, not {self.size} x {self.size}: "
                 f"set `size: {shape[-1]}`."
             )
 
-    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order. Runs one image at a time: the networks are exported for one."""
-        return [self._detect(sample) for sample in batch]
+    def _runs_batches(self) -> bool:
+        """Whether two images at once give the same as one after the other.
 
-    def _detect(self, sample: Sample) -> Answer:
-        blob, fit = self.head.prepare(pixels_of(sample), self.size)
-        boxes, scores = self.head.decode(self.session.run(None, {self.input_name: blob}), self.size)
+        A dynamic first axis does not ensure it: exported networks often reshape to the one image that they were
+        exported with.
+        """
+        import onnxruntime
+
+        if self.session.get_inputs()[0].shape[0] == 1:
+            return False
+        pictures = np.random.default_rng(0).integers(0, 256, (2, self.size, self.size, 3), np.uint8)
+        blobs = [self.head.prepare(picture, self.size)[0] for picture in pictures]
+        quiet = onnxruntime.RunOptions()
+        quiet.log_severity_level = 4
+        try:
+            together = self.session.run(None, {self.input_name: np.concatenate(blobs)}, quiet)
+        except onnx_errors():
+            return False
+        alone = zip(*self._run(blobs), strict=True)
+        return all(
+            output.shape[0] == 2 and np.allclose(output, np.concatenate(parts), rtol=1e-3, atol=1e-3)
+            for output, parts in zip(together, alone, strict=True)
+        )
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        """One answer for each sample, same order."""
+        inputs = [self.head.prepare(pixels_of(sample), self.size) for sample in batch]
+        outputs = self._run([blob for blob, _ in inputs])
+        return [self._answer(*one) for one in zip(batch, (fit for _, fit in inputs), outputs, strict=True)]
+
+    def _run(self, blobs: Sequence[Floats]) -> list[list[Floats]]:
+        """The network's outputs for each blob: all at once if it runs batches, else one after the other.
+
+        MemoryError if a batch does not fit the memory of the GPU.
+        """
+        if not self.batched:
+            return [self.session.run(None, {self.input_name: blob}) for blob in blobs]
+        try:
+            outputs = self.session.run(None, {self.input_name: np.concatenate(blobs)})
+        except onnx_errors() as error:
+            if "Failed to allocate memory" in str(error):
+                raise MemoryError(f"{len(blobs)} images do not fit the memory: {error}") from error
+            raise
+        return [[output[row : row + 1] for output in outputs] for row in range(len(blobs))]
+
+    def _answer(self, sample: Sample, fit: Fit, outputs: Sequence[Floats]) -> Answer:
+        boxes, scores = self.head.decode(outputs, self.size)
         rows, classes = np.nonzero(scores >= self.min_score)
         corners = _clipped(fit.to_image(boxes[rows]), sample.width, sample.height)
         answer = Answer()

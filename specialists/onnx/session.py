@@ -1,4 +1,4 @@
-"""Opens an ONNX network for inference with onnxruntime, on the CPU."""
+"""Opens an ONNX network for inference with onnxruntime, on the CPU or on a GPU with CUDA."""
 
 from __future__ import annotations
 
@@ -6,21 +6,47 @@ from typing import Any
 
 from engine.errors import StartError
 
+_CUDA = "CUDAExecutionProvider"
+# So that answers differ little from the CPU's and do not change from run to run: full float32, no timing of algorithms.
+_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
 
-def open_session(model: str | bytes, name: str) -> Any:
-    """An onnxruntime session for the path or the content of an ONNX file; `name`: for error messages.
 
-    Uses one thread: several workers run side by side on one machine. StartError if onnxruntime rejects the file.
-    """
-    import onnxruntime
+def onnx_errors() -> tuple[type[Exception], ...]:
+    """The errors of onnxruntime, which have no common base class."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    # onnxruntime's errors have no common base class.
-    errors = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
+    files = (state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
+    return (state.Fail, state.InvalidArgument, state.RuntimeException, *files, RuntimeError)
+
+
+def open_session(model: str | bytes, name: str, *, gpus: float = 0.0) -> Any:
+    """An onnxruntime session for the path or the content of an ONNX file; `name` is what error messages call it.
+
+    Uses one thread: several workers run side by side on one machine. StartError if onnxruntime rejects the file, or
+    cannot use the GPU that `gpus` asks for: it would silently use the CPU instead.
+    """
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3  # exported files cause thousands of harmless warnings
+    providers: list[Any] = ["CPUExecutionProvider"]
+    if gpus:
+        _check_cuda(gpus, onnxruntime.get_available_providers())
+        onnxruntime.preload_dlls()  # finds the CUDA libraries that were installed with torch
+        providers.insert(0, (_CUDA, _CUDA_OPTIONS))
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except (*errors, state.RuntimeException, RuntimeError) as error:
+        session = onnxruntime.InferenceSession(model, options, providers=providers)
+    except onnx_errors() as error:
         raise StartError(f"'{name}' is not an ONNX network that onnxruntime can run: {error}.") from error
+    if gpus:
+        _check_cuda(gpus, session.get_providers())
+    return session
+
+
+def _check_cuda(gpus: float, providers: list[str]) -> None:
+    if _CUDA not in providers:
+        raise StartError(
+            f"it asks for {gpus:g} GPUs, but onnxruntime cannot use CUDA here (it has {', '.join(providers)}): set "
+            "`gpus: 0`, or install onnxruntime-gpu in place of onnxruntime, for the CUDA version of this machine"
+        )

@@ -6,9 +6,10 @@ import pytest
 
 from benchmarks.detectors import DETECTORS, Photos, detect
 from engine.errors import StartError
-from engine.schema import Sample
+from engine.schema import Answer, Sample
 from specialists.onnx.detector import OnnxDetector
 from tests.shared_data import shared
+from tests.specialists.onnx.tiny import fastestdet
 
 YOLOX = "weights/yolox_nano_coco80_416.onnx"
 
@@ -141,3 +142,78 @@ def test_the_average_precision_equals_the_published_one(name: str, ap50: float) 
     shared(f"weights/{DETECTORS[name][1]}")
     answers, _ = detect(shared("weights").parent, name, photos)
     assert photos.average_precision([answer.regions for answer in answers])[0] == pytest.approx(ap50, abs=0.01)
+
+
+def tiny(folder: Path, first_axis: int | str, *, last_step: str = "", **options: float) -> OnnxDetector:
+    """A loaded detector with a small random network."""
+    file = folder / "tiny.onnx"
+    file.write_bytes(fastestdet(first_axis, last_step=last_step))
+    detector = OnnxDetector(weights=str(file), head="fastestdet", **options)  # type: ignore[arg-type]
+    detector.load()
+    return detector
+
+
+def photos(*shapes: tuple[int, int]) -> list[Sample]:
+    random = np.random.default_rng(1)
+    return [
+        Sample(str(number), width, height, random.integers(0, 256, (height, width, 3), np.uint8))
+        for number, (width, height) in enumerate(shapes)
+    ]
+
+
+def numbers(answer: Answer) -> list[tuple[float, ...]]:
+    return [(r.x1, r.y1, r.x2, r.y2, r.score or 0.0) for r in answer.regions]
+
+
+def test_a_batch_gives_the_same_as_its_images_one_by_one(tmp_path: Path) -> None:
+    batch = photos((60, 40), (5, 3), (200, 2), (40, 60))
+    in_a_batch, one_by_one = tiny(tmp_path, "n"), tiny(tmp_path, 1)
+    assert in_a_batch.batched
+    assert not one_by_one.batched
+    answers = in_a_batch.annotate(batch)
+    assert len(answers[0].regions) > 3
+    for sample, answer in zip(batch, answers, strict=True):
+        for alone in (*one_by_one.annotate([sample]), *in_a_batch.annotate([sample])):
+            assert [region.label for region in answer.regions] == [region.label for region in alone.regions]
+            assert np.allclose(numbers(answer), numbers(alone), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("last_step", ["reshape", "mix"])
+def test_a_network_that_only_declares_a_dynamic_axis_runs_one_image_at_a_time(tmp_path: Path, last_step: str) -> None:
+    detector = tiny(tmp_path, "n", last_step=last_step)
+    assert not detector.batched
+    assert len(detector.annotate(photos((60, 40), (40, 60)))) == 2
+
+
+def test_a_batch_that_does_not_fit_is_a_memory_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = tiny(tmp_path, "n")
+
+    class Full:
+        def run(self, *_: object) -> None:
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 9")
+
+    monkeypatch.setattr(detector, "session", Full())
+    with pytest.raises(MemoryError, match="2 images do not fit the memory"):
+        detector.annotate(photos((60, 40), (40, 60)))
+
+
+def test_a_network_for_more_than_one_image_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StartError, match="takes exactly 4 images at once: export it for one"):
+        tiny(tmp_path, 4)
+
+
+def test_a_gpu_that_onnxruntime_cannot_use_is_one_sentence(tmp_path: Path) -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime can use CUDA")
+    with pytest.raises(StartError, match=r"it asks for 1 GPUs, but onnxruntime cannot use CUDA here \(it has "):
+        tiny(tmp_path, 1, gpus=1.0)
+
+
+@pytest.mark.parametrize("name", sorted(DETECTORS))
+def test_the_real_networks_were_exported_for_one_image(name: str) -> None:
+    head, file = DETECTORS[name]
+    detector = OnnxDetector(weights=str(shared(f"weights/{file}")), head=head)  # type: ignore[arg-type]
+    detector.load()
+    assert not detector.batched
