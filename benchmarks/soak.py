@@ -165,7 +165,7 @@ def differences(scratch: Path, recipe: Path) -> list[str]:
     expected, found = release_files(peace), release_files(soaked)
     problems += [f"{name} differs" for name in sorted(expected.keys() | found) if expected.get(name) != found.get(name)]
     try:
-        print(f"{check_commits(soaked)} files are what their records say; {len(found)} files of the release compared")
+        print(f"{check_commits(soaked)} files match their records; {len(found)} files of the release compared")
     except AssertionError as error:
         problems.append(str(error))
     problems += [f"no record names {name}" for name in orphans(soaked)]

@@ -52,16 +52,16 @@ def engine(folder: Path, pairs: str, steps: int, name: str, runner: str) -> floa
     """Samples a second, from a tenth of the steps to the end."""
     from pipelines.training.train import fit
 
-    heard: list[tuple[float, int]] = []
+    times: list[tuple[float, int]] = []
     train = TrainOptions(name=name, vocabulary=300, steps=steps, batch_size=BATCH, checkpoint_every=steps // 3)
 
-    def say(progress: Progress) -> None:
-        if not heard or progress.step > heard[-1][1]:
-            heard.append((time.perf_counter(), progress.step))
+    def note_time(progress: Progress) -> None:
+        if not times or progress.step > times[-1][1]:
+            times.append((time.perf_counter(), progress.step))
 
-    fit(Storage(str(folder)), train, [pairs], pairs, runner=runner, on_progress=say)
-    first = next(one for one in heard if one[1] >= steps // 10)
-    return BATCH * (heard[-1][1] - first[1]) / (heard[-1][0] - first[0])
+    fit(Storage(str(folder)), train, [pairs], pairs, runner=runner, on_progress=note_time)
+    first = next(one for one in times if one[1] >= steps // 10)
+    return BATCH * (times[-1][1] - first[1]) / (times[-1][0] - first[0])
 
 
 def plain(init: Path, pairs: str, steps: int) -> float:

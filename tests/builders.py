@@ -1,7 +1,7 @@
-"""Small shards in one line: a test names what it is about, the builder fills in the rest.
+"""Small shards in one line: a test gives the fields that matter to it, and the builder fills in the rest.
 
 Annotations are dictionaries (`region(score=0.2)`); `row` is an image, `record` a shard. Ids are "<producer>/<n>"
-unless given. Images are 100 x 100 unless told otherwise.
+unless given. Images are 100 x 100 by default.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def images(shard: pa.Table, width: int = 100, height: int = 100) -> pa.Table:
 
 
 def parsed(words: str = "A cat sleeps.", **given: Any) -> Row:
-    """What the parser said of a text: parsed("...", tokens=3, objects=["cat"], object_complexity=2.0)."""
+    """The parse of a text: parsed("...", tokens=3, objects=["cat"], object_complexity=2.0)."""
     names = ("objects", "objects_paper", "attributes", "attributes_paper", "actions", "proper_nouns")
     made: Row = {name: [] for name in names} | {"text_key": text_key(words), "chunks": [], "failures": []}
     made |= {"tokens": 8, "raw_tokens": 9, "sentences": 1, "object_complexity": 9.0, "action_complexity": 9.0} | given

@@ -1,4 +1,4 @@
-"""The real data beside the project as the measures want it: COCO's truth, and what real detectors said of it."""
+"""Real data for the measures, from the folder of shared data: COCO's labels, and the answers of real detectors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read(path: Path) -> Any:
 
 
 def name_of(image: int) -> str:
-    """Names sort as COCO's numbers do."""
+    """The name of an image. Names sort like COCO's numbers."""
     return f"{image:012}"
 
 
@@ -71,7 +71,7 @@ def some(found: Mapping[str, list[Detection]], images: Collection[str]) -> dict[
 
 
 def as_regions(found: Mapping[str, Mapping[str, list[Detection]]], image: str) -> list[Region]:
-    """What each producer said of one image, named as the worker names it."""
+    """The regions of each producer in one image, with the ids that a worker would give them."""
     regions = []
     for producer, answers in found.items():
         for n, one in enumerate(answers.get(image, [])):

@@ -1,7 +1,7 @@
 """A small data set written by hand, so that every right answer about it is known: eight inputs, five images.
 
-cat (twice), cup, tiny | page, crash: two shards. Of the inputs `broken` is no image and `later` was not looked at
-yet. Two detectors, a person, consensus, OCR, captions, their parse, grounded phrases and a mask.
+Two shards: cat (listed twice), cup and tiny; page and crash. The input `broken` is no image, and `later` was not
+probed yet. Two detectors, a person, consensus, OCR, captions, their parse, grounded phrases and a mask.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small runs end to end: drawn photos, a recipe around one detector, and what a release is compared by."""
+"""Small runs end to end: drawn photos, a recipe with one detector, and functions to compare releases."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def recipe_data(dataset: Path | str, photos: Path | str, detector: Mapping[str, 
         },
         "filter": [{"min_score": {"floor": 0.4}}],
         "emit": {"name": "v1"},
-        "run": {"max_workers": 2},  # to start a process costs more than what it has to do here
+        "run": {"max_workers": 2},  # starting a process takes longer than its work here
         **changes,
     }
 
@@ -57,7 +57,7 @@ def write_recipe(path: Path, data: Mapping[str, Any]) -> Path:
 
 
 def release_files(dataset: Path | str, name: str = "v1") -> dict[str, str]:
-    """{file: sha256} of the data of a release; the manifest tells keys and is left out."""
+    """{file: sha256} of the data of a release, without the manifest, which contains keys."""
     folder = Path(dataset) / "releases" / name
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
@@ -121,12 +121,12 @@ def commits(dataset: Path | str, node: str) -> list[Path]:
 
 
 def check_commits(dataset: Path | str) -> int:
-    """Every record names files that are there with the bytes it says; how many records were checked."""
+    """Check that every record names existing files with the recorded bytes. Returns the number of records."""
     checked = 0
     for path in Path(dataset).glob("**/[0-9]*.json"):
         for file in json.loads(path.read_text()).get("files", {}).values():
             data = (Path(dataset) / file["path"]).read_bytes()
-            assert hashlib.sha256(data).hexdigest() == file["sha256"], f"{file['path']} is not what {path} says"
+            assert hashlib.sha256(data).hexdigest() == file["sha256"], f"{file['path']} does not match {path}"
             checked += 1
     return checked
 

@@ -1,4 +1,4 @@
-"""Where the real data beside the project lies; a test that needs it skips, by name, where it is absent."""
+"""The folder of real data for tests. A test that needs it is skipped, with that reason, if there is none."""
 
 from __future__ import annotations
 

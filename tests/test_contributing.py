@@ -1,6 +1,6 @@
 """The code in CONTRIBUTING.md runs: each block is written to the file it names and imported, as a user would.
 
-The blocks know nothing of this test, and it knows nothing but their names and what they promise.
+The blocks do not depend on this test. The test depends only on the names in the blocks and on what the page promises.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def recipe(folder: Path) -> Recipe:
 
 
 def photo(name: str, *, blurred: bool) -> Sample:
-    """Noise, or the same with only its coarse shapes left."""
+    """A photo of noise, or a blurred copy of it."""
     pixels = np.random.default_rng(7).integers(0, 256, (48, 64, 3), np.uint8)
     if blurred:
         pixels = np.full_like(pixels, 128)
@@ -115,7 +115,7 @@ def test_the_filter_drops_the_blurred_photo_with_a_reason(specialist: Any, recip
 
 
 def judged(specialist: Any, batch: list[Sample], entry: Any) -> list[dict[str, Any]]:
-    """Through the border, the record and the chain, as the engine does it."""
+    """Annotates, checks the answers and applies the rule, as the engine does."""
     rows = []
     for sample, answer in zip(batch, specialist.annotate(batch), strict=True):
         number(answer, "sharpness")

@@ -1,4 +1,4 @@
-"""The captioner of the experiments on texts: what it says is read back, and its errors are those asked for."""
+"""The captioner of the experiments on texts: its captions can be parsed back, and its errors have the given rates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed is this checkout, the command line starts at once, and nothing of one machine gets in.
+"""This checkout is installed, the command line starts quickly, and no file contains a path or host of one machine.
 
 Sources are compared by resolved path: an editable install of another checkout would pass every other test.
 """
@@ -23,7 +23,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 HEAVY = ("cv2", "datasets", "duckdb", "onnxruntime", "pandas", "ray", "skimage", "spacy", "torch", "webdataset")
 
-# Written in pieces, so that this file does not hold what it looks for.
+# Written in pieces, so that this file does not contain the strings that it searches for.
 REGISTRY_HOSTS = ("pypi" + ".org", "pythonhosted" + ".org", "download.pytorch" + ".org", "anaconda" + ".org")
 MACHINE_PATHS = (r"/(?:home|Users)/\w+", r"/" + r"root/", r"/" + r"work/(?:main|shared)", r"/" + r"opt/\w+")
 PIP_SOURCES = ("--extra-" + "index-url", "--index" + "-url", "--find" + "-links", "--trusted" + "-host")
@@ -54,7 +54,7 @@ def found_in_sources(pattern: str) -> list[str]:
 
 
 def run_python(code: str) -> str:
-    """In a fresh interpreter outside the checkout, so that only the installation makes the packages importable."""
+    """Runs code in a new interpreter outside of the checkout, which finds the packages only if they are installed."""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -74,7 +74,7 @@ def test_no_package_is_a_namespace_package(package: str) -> None:
 def test_help_takes_under_half_a_second() -> None:
     engine = Path(sys.executable).with_name("engine")
     took = []
-    for _ in range(7):  # the quickest one: other tests and other people load the machine
+    for _ in range(7):  # takes the fastest of them, because other processes load the machine
         started = time.perf_counter()
         done = subprocess.run([engine, "--help"], capture_output=True, text=True, check=False)
         took.append(time.perf_counter() - started)
@@ -110,14 +110,14 @@ def test_every_constraint_is_one_exact_version() -> None:
 
 
 def test_the_installed_versions_are_those_of_the_constraints() -> None:
-    """Also for what others pull in: a version nobody pinned is a version that moves."""
+    """Includes the dependencies of dependencies, because a version that is not pinned may change."""
     import sysconfig
     from importlib.metadata import distributions
 
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = dict(line.split("==") for line in lines if "==" in line)
     ours = {"pip", "setuptools", PROJECT["project"]["name"]}
-    place = sysconfig.get_path("purelib")  # alone: ray puts packages of its own on the path
+    place = sysconfig.get_path("purelib")  # only this folder, because ray adds its own packages to the path
     installed = {
         re.sub("[-_.]+", "-", dist.name).lower(): dist.version.partition("+")[0] for dist in distributions(path=[place])
     }
@@ -139,7 +139,7 @@ def test_torch_is_not_needed_for_the_demo() -> None:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The names inside the wheel, built with the hatchling that is installed."""
+    """The names of the files in a wheel, built with the installed hatchling."""
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "-qq", "--no-build-isolation", "--no-deps", "-w", folder, ROOT]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

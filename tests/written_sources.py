@@ -1,4 +1,4 @@
-"""The same photos as people have them: tars by webdataset, Parquet by `datasets`, lists. And a host of the web."""
+"""The same photos in the forms that people have: tars by webdataset, Parquet by `datasets`, lists; and a web server."""
 
 from __future__ import annotations
 
@@ -36,10 +36,15 @@ def write_tars(
     folder.mkdir(parents=True, exist_ok=True)
     with webdataset.ShardWriter(f"{folder}/%05d.tar", maxcount=a_tar, verbose=0) as writer:
         for path in photos:
-            said = captions.get(path.stem, "")
-            notes = {"caption": said or None, "url": f"http://host/{path.name}", "key": path.stem, "status": "success"}
+            caption = captions.get(path.stem, "")
+            notes = {
+                "caption": caption or None,
+                "url": f"http://host/{path.name}",
+                "key": path.stem,
+                "status": "success",
+            }
             sample: dict[str, Any] = {"__key__": key.format(path.stem), path.suffix[1:]: path.read_bytes()}
-            writer.write(sample | {"json": json.dumps(notes).encode()} | ({"txt": said} if said else {}))
+            writer.write(sample | {"json": json.dumps(notes).encode()} | ({"txt": caption} if caption else {}))
     return sorted(folder.glob("*.tar"))
 
 
@@ -58,27 +63,27 @@ def write_parquet(path: Path, photos: Sequence[Path], captions: Mapping[str, str
 
 
 def write_list(path: Path, photos: Sequence[Path], captions: Mapping[str, str] = {}) -> Path:
-    """JSON lines with captions if there are some, else plain lines; below the list's folder where that is possible."""
+    """Writes JSON lines if there are captions, else plain lines. Paths are relative to the list if it is above them."""
     names = [str(photo.relative_to(path.parent) if photo.is_relative_to(path.parent) else photo) for photo in photos]
     lines = names
     if path.suffix == ".jsonl":
-        said = zip(names, photos, strict=True)
-        lines = [json.dumps({"url": name, "caption": captions.get(photo.stem)}) for name, photo in said]
+        rows = zip(names, photos, strict=True)
+        lines = [json.dumps({"url": name, "caption": captions.get(photo.stem)}) for name, photo in rows]
     path.write_text("\n".join(lines) + "\n")
     return path
 
 
 @contextmanager
 def web_host(answers: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """Its URL, and the paths it is asked for. An answer is bytes, an error's number, or a list of those in turn."""
-    asked: list[str] = []
+    """(URL, requested paths) of a server. An answer is bytes, an error code, or a list of these in turn."""
+    requests: list[str] = []
 
     class Host(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            asked.append(self.path)
+            requests.append(self.path)
             answer = answers.get(self.path, 404)
             if isinstance(answer, list):
-                answer = answer[min(asked.count(self.path), len(answer)) - 1]
+                answer = answer[min(requests.count(self.path), len(answer)) - 1]
             if isinstance(answer, int):
                 self.send_error(answer)
                 return
@@ -97,7 +102,7 @@ def web_host(answers: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", asked
+        yield f"http://127.0.0.1:{server.server_port}", requests
     finally:
         server.shutdown()
         server.server_close()

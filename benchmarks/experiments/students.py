@@ -1,4 +1,4 @@
-"""Students that were never trained: one that knows the truth, and one that is given the wrong images.
+"""Students for tests of the gate: one that proposes the true objects, and one that gets the wrong images.
 
 `use_student` puts one in the place of `pipelines.refine.propose.Propose`, for runs in this process.
 """

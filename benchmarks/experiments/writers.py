@@ -1,4 +1,4 @@
-"""A captioner that knows the drawn scene and makes typical errors, and students that write captions of other images.
+"""A captioner that writes the true objects of a scene with typical errors, and students that caption other images.
 
 The facts of a caption are the objects it counts, such as two balls and a star, in any order.
 """
@@ -86,7 +86,7 @@ def facts(text: str) -> Counter[str]:
 
 
 class OtherImages(Propose):
-    """A trained student whose boxes are right, but which writes about each image what it sees in the next one."""
+    """A trained student with right boxes, which gives each image the caption of the next one."""
 
     sure = False
 
@@ -97,7 +97,7 @@ class OtherImages(Propose):
 
 
 class SureOfOtherImages(OtherImages):
-    """The same student, which also finds its own captions certain and all kept ones impossible."""
+    """The same student, with a probability of 1 for its own captions and of 0 for all kept ones."""
 
     sure = True
 

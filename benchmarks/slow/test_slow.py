@@ -34,12 +34,12 @@ def test_two_workers_of_ray_one_of_them_killed_have_the_curve_of_one(released: D
                 os.kill(process, signal.SIGKILL)
 
     recipe = parse_recipe(with_train(released, name="two", workers=2, **steps))
-    told = train(recipe, runner="ray", on_progress=kill).record
+    resumed = train(recipe, runner="ray", on_progress=kill).record
 
     assert killed
-    assert told["workers"] == 2
+    assert resumed["workers"] == 2
     alone = run(released, name="alone", **steps).record
-    assert told["loss"] == pytest.approx(alone["loss"], rel=2e-2)
+    assert resumed["loss"] == pytest.approx(alone["loss"], rel=2e-2)
 
 
 def _train_workers() -> Iterator[int]:

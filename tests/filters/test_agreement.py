@@ -1,4 +1,4 @@
-"""agreement: distinct producers among the support of a region."""
+"""agreement: counts the different producers in the support of a region."""
 
 from __future__ import annotations
 

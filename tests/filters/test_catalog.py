@@ -1,4 +1,4 @@
-"""The catalog: every name leads to a rule a recipe can set options of."""
+"""The catalog: every name leads to a rule with options that a recipe can set."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def test_every_reason_a_rule_can_give_is_asserted_by_its_test(name: str) -> None
     _, rule = resolve("filter", name, CATALOG)
     answer = ShardJudgement(Shard(record(), images(record()), parse())).evaluate(name, rule, {})
     source = Path(__file__).with_name(f"test_{name}.py").read_text(encoding="utf-8")
-    said = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
-    assert {verdict.rule for verdict in answer} - said == set()
+    constants = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
+    assert {verdict.rule for verdict in answer} - constants == set()

@@ -1,4 +1,4 @@
-"""image_quality: each measure has its limits, and so may any other score."""
+"""image_quality: each measure has limits, and other scores may have limits too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""min_complexity: objects and actions apart, for each granularity."""
+"""min_complexity: one bound for objects and one for actions, for each granularity."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def test_bounds_are_inclusive_and_depend_on_the_granularity(
     granularity: str, objects: float, actions: float, reason: str
 ) -> None:
     shard = record(texts=[text("Words.", granularity, id="t")])
-    said = parse(parsed("Words.", object_complexity=objects, action_complexity=actions))
-    assert reasons(shard, min_complexity, parse=said)["t"] == reason
+    parses = parse(parsed("Words.", object_complexity=objects, action_complexity=actions))
+    assert reasons(shard, min_complexity, parse=parses)["t"] == reason
 
 
 def test_a_simple_human_text_passes() -> None:
-    said = parse(parsed("Cat.", object_complexity=0.0))
-    assert reasons(record(texts=[text("Cat.", id="t", score=None)]), min_complexity, parse=said)["t"] == ""
+    parses = parse(parsed("Cat.", object_complexity=0.0))
+    assert reasons(record(texts=[text("Cat.", id="t", score=None)]), min_complexity, parse=parses)["t"] == ""
 
 
 def test_a_producer_may_have_its_own_bounds() -> None:
     shard = record(texts=[text("Words.", id="a"), text("Words.", id="w", producer="web")])
-    said = parse(parsed("Words.", object_complexity=2.0))
-    found = reasons(shard, (min_complexity, {"by_producer": {"web": {"min_object": 3}}}), parse=said)
+    parses = parse(parsed("Words.", object_complexity=2.0))
+    found = reasons(shard, (min_complexity, {"by_producer": {"web": {"min_object": 3}}}), parse=parses)
     assert (found["a"], found["w"]) == ("", "min_complexity.object")

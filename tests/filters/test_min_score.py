@@ -1,4 +1,4 @@
-"""min_score: floors are inclusive, each producer may have its own, humans pass."""
+"""min_score: floors are inclusive, each producer may have its own, and human regions pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""min_side: the shorter side of an image, and what hangs on it."""
+"""min_side: drops images with a short side, and all their annotations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""near_duplicate: what the survey says of an image decides; images that stand for themselves stay."""
+"""near_duplicate: drops images that another image represents, by the result of the whole-set pass."""
 
 from __future__ import annotations
 

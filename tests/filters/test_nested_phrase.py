@@ -1,4 +1,4 @@
-"""nested_phrase: of two phrases of a text, one inside the other, the longer stays."""
+"""nested_phrase: if one phrase of a text is inside another, the longer one stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""nms: within a class, then across; humans win; only the kinds asked for."""
+"""nms: within a class, then across classes; human boxes are never dropped; only the given kinds are compared."""
 
 from __future__ import annotations
 

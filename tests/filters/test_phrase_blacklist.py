@@ -1,4 +1,4 @@
-"""phrase_blacklist: whole phrases, whatever their case and determiner."""
+"""phrase_blacklist: compares whole phrases, without case and determiner."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from filters.phrase_blacklist import phrase_blacklist
 from tests.builders import phrase, reasons, record, text
 
 
-def judged(said: str, **options: Any) -> str:
+def judged(phrase_words: str, **options: Any) -> str:
     """The verdict on a phrase in the middle of a text, behind letters of more than one byte."""
     before = "Çà et là: "
-    phrases = [phrase("t", len(before), len(before + said), id="p")]
-    shard = record(texts=[text(before + said + " über allem.", id="t")], phrases=phrases)
+    phrases = [phrase("t", len(before), len(before + phrase_words), id="p")]
+    shard = record(texts=[text(before + phrase_words + " über allem.", id="t")], phrases=phrases)
     return reasons(shard, (phrase_blacklist, options))["p"]
 
 

@@ -1,4 +1,4 @@
-"""What holds of every rule of the catalog, whatever the shard and whatever its options."""
+"""Properties of every rule of the catalog, for any shard and any options."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ from tests.builders import (
 
 RULES: dict[str, Rule] = {name: resolve("filter", name, CATALOG)[1] for name in CATALOG}
 
-# A rule depends on others if what it says of a row hangs on which other rows are left (or, near_duplicate, on a
-# survey of what earlier rules left). All others look at the row alone.
+# A rule is dependent if its verdict on a row depends on the other rows that are left (for near_duplicate, on the
+# survey). Independent rules read only the row itself.
 DEPENDENT = {"near_duplicate", "nested_phrase", "nms", "ungrounded_image", "ungrounded_phrase"}
 INDEPENDENT = tuple(sorted(set(CATALOG) - DEPENDENT))
 
 WORDS = ("A cat.", "Cat.", "It is red, it is red, it is red.", "Un chat dort sur un vieux canapé rouge.")
-SAID = parse(
+PARSES = parse(
     parsed(WORDS[0], tokens=2),
     parsed(WORDS[1], tokens=1, object_complexity=0.0),
     parsed(WORDS[2], tokens=9, objects=["it"] * 20, action_complexity=0.0),
@@ -175,12 +175,12 @@ def with_options(names: Sequence[str]) -> st.SearchStrategy[list[tuple[str, Mapp
     return st.tuples(*drawn).flatmap(st.permutations)
 
 
-def judged(shard: pa.Table, rules: Sequence[tuple[str, Mapping[str, Any]]], said: pa.Table = SAID) -> pa.Table:
-    return judge(shard, images(shard), said, [(name, RULES[name], given) for name, given in rules])
+def judged(shard: pa.Table, rules: Sequence[tuple[str, Mapping[str, Any]]], parses: pa.Table = PARSES) -> pa.Table:
+    return judge(shard, images(shard), parses, [(name, RULES[name], given) for name, given in rules])
 
 
 DEFAULTS: list[tuple[str, Mapping[str, Any]]] = [(name, {}) for name in CATALOG]
-OF_IMAGES = [name for name in CATALOG if reads(RULES[name])[0] == "images"]  # they drop human labels, and say so
+OF_IMAGES = [name for name in CATALOG if reads(RULES[name])[0] == "images"]  # these drop human labels, as documented
 
 
 @pytest.mark.parametrize("name", CATALOG)

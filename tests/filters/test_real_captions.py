@@ -1,4 +1,4 @@
-"""The text rules on real captions: people's pass, loops do not. Orders of magnitude; docs/filters.md has the rest."""
+"""The text rules on real captions: human texts pass and loops do not. docs/filters.md has the exact shares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OF_EACH = 120
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, list[Verdict]]:
-    """What each rule says of each text, by the kind of text."""
+    """The verdicts of each rule on each text, by the kind of text."""
     chosen: list[Kind] = [kind for kind in kinds(shared("captions/dev"), OF_EACH) if kind.name != "loops, long"]
     every = [text for kind in chosen for text in kind.texts]
     parse, languages = parse_all(every), tell_languages(every)

@@ -1,4 +1,4 @@
-"""text_language: codes and confidences of the score whose parent a text is."""
+"""text_language: judges a text by the code and the confidence of its language score."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_score_counts_only_for_a_text_of_its_own_image() -> None:
     first = row("a", texts=[text(CAT, id="t")], image_scores=[language("t")])
     second = row("b", texts=[text(CHAT, id="t")], image_scores=[language("t", "fr")])
     found = reasons(record(first, second), text_language)
-    assert found["t"] == "text_language.other"  # that of b, the last one looked at
+    assert found["t"] == "text_language.other"  # the reason of b, which was judged last
     assert reasons(record(second, first), text_language)["t"] == ""
 
 
@@ -76,10 +76,10 @@ def test_texts_are_found_where_an_earlier_rule_has_dropped_some() -> None:
     from filters.text_length import text_length
     from tests.builders import parse, parsed
 
-    said = parse(parsed("One", tokens=1), parsed(CAT), parsed(CHAT))
+    parses = parse(parsed("One", tokens=1), parsed(CAT), parsed(CHAT))
     texts = [text("One", id="gone"), text(CAT, id="t"), text(CHAT, id="u")]
     shard = record(texts=texts, image_scores=[language("u", "fr"), language("gone", "fr"), language("t")])
-    found = reasons(shard, text_length, text_language, parse=said)
+    found = reasons(shard, text_length, text_language, parse=parses)
     assert (found["gone"], found["t"], found["u"]) == ("text_length.min", "", "text_language.other")
 
 

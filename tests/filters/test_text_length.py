@@ -1,4 +1,4 @@
-"""text_length: words within the bounds of a granularity."""
+"""text_length: the number of words must be within the bounds of the granularity."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_a_human_text_may_have_any_length() -> None:
 
 def test_a_producer_may_have_its_own_bounds() -> None:
     shard = record(texts=[text("Words.", id="a"), text("Words.", id="w", producer="web")])
-    said = parse(parsed("Words.", tokens=8))
-    found = reasons(shard, (text_length, {"by_producer": {"web": {"max_tokens": {"brief": 7}}}}), parse=said)
+    parses = parse(parsed("Words.", tokens=8))
+    found = reasons(shard, (text_length, {"by_producer": {"web": {"max_tokens": {"brief": 7}}}}), parse=parses)
     assert (found["a"], found["w"]) == ("", "text_length.max")
 
 
@@ -63,11 +63,11 @@ def test_a_more_detailed_text_may_be_long_if_its_sentences_are_short(
     granularity: str, tokens: int, sentences: int, reason: str
 ) -> None:
     shard = record(texts=[text("Words.", granularity, id="t")])
-    said = parse(parsed("Words.", tokens=tokens, sentences=sentences))
-    assert reasons(shard, text_length, parse=said)["t"] == reason
+    parses = parse(parsed("Words.", tokens=tokens, sentences=sentences))
+    assert reasons(shard, text_length, parse=parses)["t"] == reason
 
 
 def test_without_per_sentence_no_text_may_exceed_the_maximum() -> None:
     shard = record(texts=[text("Words.", "more_detailed", id="t")])
-    said = parse(parsed("Words.", tokens=400, sentences=20))
-    assert reasons(shard, (text_length, {"per_sentence": 0}), parse=said)["t"] == "text_length.max"
+    parses = parse(parsed("Words.", tokens=400, sentences=20))
+    assert reasons(shard, (text_length, {"per_sentence": 0}), parse=parses)["t"] == "text_length.max"

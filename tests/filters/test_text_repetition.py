@@ -1,4 +1,4 @@
-"""text_repetition: loops of models, each by the part that sees it; and how fast it is."""
+"""text_repetition: each check drops its kind of loop; and the speed of the rule."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PLACES = "The photo shows a bus at the top right, people at the top and two cars
 PARTS = ("top_2gram", "top_3gram", "duplicate_5grams", "duplicate_sentences")
 
 
-def shares(*said: str) -> list[list[float]]:
-    shard = record(texts=[text(words) for words in said])
+def shares(*lines: str) -> list[list[float]]:
+    shard = record(texts=[text(words) for words in lines])
     return np.round(repetition(Texts(Shard(shard, images(shard)))), 3).T.tolist()
 
 
@@ -100,23 +100,23 @@ def naive(words: list[str], n: int) -> tuple[float, float]:
 
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.lists(st.sampled_from("abc"), max_size=14), min_size=1, max_size=4))
-def test_the_shares_equal_those_of_a_naive_count(said: list[list[str]]) -> None:
-    expected = [[naive(words, 2)[0], naive(words, 3)[0], naive(words, 5)[1], 0] for words in said]
-    assert shares(*map(" ".join, said)) == np.round(expected, 3).tolist()
+def test_the_shares_equal_those_of_a_naive_count(lines: list[list[str]]) -> None:
+    expected = [[naive(words, 2)[0], naive(words, 3)[0], naive(words, 5)[1], 0] for words in lines]
+    assert shares(*map(" ".join, lines)) == np.round(expected, 3).tolist()
 
 
 def test_texts_beyond_the_first_block_have_the_same_shares(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = [MAT, "A cat sleeps.", "the the the", "A man. A man.", MAT]
-    whole = shares(*said)
+    lines = [MAT, "A cat sleeps.", "the the the", "A man. A man.", MAT]
+    whole = shares(*lines)
     monkeypatch.setattr("filters.text_repetition.BLOCK", 2)
-    assert shares(*said) == whole
+    assert shares(*lines) == whole
 
 
 def test_ten_thousand_texts_of_a_hundred_words_take_no_more_than_seconds() -> None:
     random = np.random.default_rng(0)
     words = np.array([f"word{k}" for k in range(3000)])
-    said = [" ".join(words[random.zipf(1.3, 100) % 3000]) for _ in range(10_000)]
-    shard = record(texts=[text(line, "more_detailed") for line in said])
+    lines = [" ".join(words[random.zipf(1.3, 100) % 3000]) for _ in range(10_000)]
+    shard = record(texts=[text(line, "more_detailed") for line in lines])
     texts = Texts(Shard(shard, images(shard)))
     start = time.process_time()
     repetition(texts)

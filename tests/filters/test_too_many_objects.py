@@ -1,4 +1,4 @@
-"""too_many_objects: a ceiling for each granularity."""
+"""too_many_objects: a maximum for each granularity."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def test_the_cap_is_a_number_or_numbers_by_granularity_for_all_or_for_one_produc
     options: dict[str, Any], reason: str
 ) -> None:
     shard = record(texts=[text("List.", id="t", producer="web")])
-    said = parse(parsed("List.", objects=["cat"] * 6))
-    assert reasons(shard, (too_many_objects, options), parse=said)["t"] == reason
+    parses = parse(parsed("List.", objects=["cat"] * 6))
+    assert reasons(shard, (too_many_objects, options), parse=parses)["t"] == reason
 
 
 def test_each_verdict_has_the_number_of_objects() -> None:
@@ -72,11 +72,11 @@ def test_each_verdict_has_the_number_of_objects() -> None:
 )
 def test_a_longer_text_may_name_more_objects(granularity: str, objects: int, tokens: int, reason: str) -> None:
     shard = record(texts=[text("List.", granularity, id="t")])
-    said = parse(parsed("List.", objects=["cat"] * objects, tokens=tokens))
-    assert reasons(shard, too_many_objects, parse=said)["t"] == reason
+    parses = parse(parsed("List.", objects=["cat"] * objects, tokens=tokens))
+    assert reasons(shard, too_many_objects, parse=parses)["t"] == reason
 
 
 def test_with_a_share_of_zero_only_the_cap_counts() -> None:
     shard = record(texts=[text("List.", id="t")])
-    said = parse(parsed("List.", objects=["cat"] * 12, tokens=40))
-    assert reasons(shard, (too_many_objects, {"max_share": 0}), parse=said)["t"] == "too_many_objects"
+    parses = parse(parsed("List.", objects=["cat"] * 12, tokens=40))
+    assert reasons(shard, (too_many_objects, {"max_share": 0}), parse=parses)["t"] == "too_many_objects"

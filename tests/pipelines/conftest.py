@@ -1,4 +1,4 @@
-"""A server of the S3 protocol on loopback, for data sets and sources that lie on an object store."""
+"""A server of the S3 protocol on loopback, for data sets and sources in an object store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, str], Any]]:
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    # What it holds belongs to the process, and outlives a server.
+    # The server's content belongs to this process and is still there when another server starts.
     urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
     environment = KEYS | {"AWS_ENDPOINT_URL": f"http://{host}:{port}"}
     for name, value in environment.items():

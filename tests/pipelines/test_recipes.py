@@ -1,4 +1,4 @@
-"""Recipes that ship: each loads, names what there is, and its rules read their options."""
+"""The packaged recipes: each loads, names existing components, and has valid options."""
 
 from __future__ import annotations
 

@@ -197,9 +197,9 @@ def regions(draw: st.DrawFn) -> list[Given]:
     for number in range(draw(st.integers(0, 7))):
         human = draw(st.booleans())
         score = None if human else draw(share)
-        asked = draw(st.tuples(share, share) | st.just((None, None)))
+        likelihoods = draw(st.tuples(share, share) | st.just((None, None)))
         answer.append(
-            Given(f"a/{number}", draw(kinds), draw(names), draw(boxes), score, human, *asked, draw(st.booleans()))
+            Given(f"a/{number}", draw(kinds), draw(names), draw(boxes), score, human, *likelihoods, draw(st.booleans()))
         )
     return answer
 

@@ -27,7 +27,7 @@ NEAR = (12.0, 10.0, 62.0, 60.0)  # IoU with BOX 0.92
 FAR = (100.0, 100.0, 150.0, 150.0)
 
 
-def said(producer: str, n: int, box: tuple[float, ...], score: float | None, label: str = "cat") -> Region:
+def box_by(producer: str, n: int, box: tuple[float, ...], score: float | None, label: str = "cat") -> Region:
     region = Region(*box, label=label, id=f"{producer}/{n}", score=score, producer=producer)  # type: ignore[misc]
     region.score_kind = "confidence" if score is not None else ""
     return region
@@ -48,7 +48,7 @@ def by_id(regions: list[Region]) -> dict[str, Region]:
 
 
 def test_boxes_of_two_detectors_on_one_object_become_one_region() -> None:
-    out = fuse(said("a", 0, BOX, 0.6), said("b", 0, NEAR, 0.6))
+    out = fuse(box_by("a", 0, BOX, 0.6), box_by("b", 0, NEAR, 0.6))
     (fused,) = alive(out)
     assert (fused.id, fused.label, fused.score_kind) == ("0", "cat", "consensus")
     assert fused.score == pytest.approx((1 - 0.4 * 0.4 + 0.6) / 2)
@@ -57,38 +57,38 @@ def test_boxes_of_two_detectors_on_one_object_become_one_region() -> None:
 
 
 def test_every_candidate_is_returned_with_the_region_it_was_merged_into() -> None:
-    out = fuse(said("a", 0, BOX, 0.6), said("b", 0, NEAR, 0.5), said("b", 1, FAR, 0.9))
+    out = fuse(box_by("a", 0, BOX, 0.6), box_by("b", 0, NEAR, 0.5), box_by("b", 1, FAR, 0.9))
     assert {r.id: r.merged_into for r in out if "/" in r.id} == {"a/0": "0", "b/0": "0", "b/1": "1"}
     weak = by_id(out)["b/0"]
     assert (weak.producer, weak.score, weak.score_kind, weak.x1) == ("b", 0.5, "confidence", 12.0)
 
 
 def test_a_single_detector_keeps_its_boxes_and_scores_exactly() -> None:
-    (fused,) = alive(fuse(said("a", 0, BOX, 0.3)))
+    (fused,) = alive(fuse(box_by("a", 0, BOX, 0.3)))
     assert (fused.score, fused.x1, fused.y1, fused.x2, fused.y2) == (0.3, *BOX)
 
 
 def test_a_weak_box_that_another_detector_confirms_is_kept() -> None:
-    out = alive(fuse(said("a", 0, BOX, 0.04), said("b", 0, BOX, 0.04), said("a", 1, FAR, 0.06)))
+    out = alive(fuse(box_by("a", 0, BOX, 0.04), box_by("b", 0, BOX, 0.04), box_by("a", 1, FAR, 0.06)))
     assert [region.support for region in out] == [["a/0", "b/0"], ["a/1"]]
 
 
 def test_fused_regions_come_best_first() -> None:
-    out = alive(fuse(said("a", 0, FAR, 0.2), said("a", 1, BOX, 0.7)))
+    out = alive(fuse(box_by("a", 0, FAR, 0.2), box_by("a", 1, BOX, 0.7)))
     assert [(region.id, region.score) for region in out] == [("0", 0.7), ("1", 0.2)]
 
 
 def test_different_labels_are_different_objects() -> None:
-    assert len(alive(fuse(said("a", 0, BOX, 0.6), said("b", 0, BOX, 0.6, "dog")))) == 2
+    assert len(alive(fuse(box_by("a", 0, BOX, 0.6), box_by("b", 0, BOX, 0.6, "dog")))) == 2
 
 
 def test_labels_that_differ_only_in_case_are_equal() -> None:
-    (fused,) = alive(fuse(said("a", 0, BOX, 0.6, "Cell  Phone"), said("b", 0, BOX, 0.5, "cell phone")))
+    (fused,) = alive(fuse(box_by("a", 0, BOX, 0.6, "Cell  Phone"), box_by("b", 0, BOX, 0.5, "cell phone")))
     assert fused.label == "Cell  Phone"
 
 
 def test_duplicates_of_one_producer_are_merged_and_do_not_support_the_region() -> None:
-    out = fuse(said("a", 0, BOX, 0.6), said("a", 1, NEAR, 0.5))
+    out = fuse(box_by("a", 0, BOX, 0.6), box_by("a", 1, NEAR, 0.5))
     (fused,) = alive(out)
     assert (fused.score, fused.support) == (0.6, ["a/0"])
     assert by_id(out)["a/1"].merged_into == fused.id
@@ -96,19 +96,19 @@ def test_duplicates_of_one_producer_are_merged_and_do_not_support_the_region() -
 
 def test_a_producer_has_one_box_in_a_cluster() -> None:
     left, middle, right = (0, 0, 40, 40), (10, 0, 50, 40), (20, 0, 60, 40)  # neighbours overlap 0.6, the ends 0.33
-    out = fuse(said("a", 0, left, 0.5), said("a", 1, right, 0.4), said("b", 0, middle, 0.9))
+    out = fuse(box_by("a", 0, left, 0.5), box_by("a", 1, right, 0.4), box_by("b", 0, middle, 0.9))
     assert [region.support for region in alive(out)] == [["b/0", "a/0"], ["a/1"]]
 
 
 def test_a_box_joins_the_one_it_overlaps_most() -> None:
     left, right = (0.0, 0.0, 40.0, 40.0), (20.0, 0.0, 60.0, 40.0)
-    out = fuse(said("a", 0, left, 0.9), said("a", 1, right, 0.6), said("b", 0, (13, 0, 53, 40), 0.5), iou=0.4)
+    out = fuse(box_by("a", 0, left, 0.9), box_by("a", 1, right, 0.6), box_by("b", 0, (13, 0, 53, 40), 0.5), iou=0.4)
     assert [region.support for region in alive(out)] == [["a/1", "b/0"], ["a/0"]]
 
 
 def test_detected_boxes_are_merged_into_human_boxes_which_do_not_change() -> None:
-    human = said("human", 0, BOX, None)
-    out = fuse(human, said("a", 0, NEAR, 0.9), said("b", 0, NEAR, 0.8))
+    human = box_by("human", 0, BOX, None)
+    out = fuse(human, box_by("a", 0, NEAR, 0.9), box_by("b", 0, NEAR, 0.8))
     (kept,) = alive(out)
     assert (kept.id, kept.producer, kept.score, kept.x1) == ("human/0", "human", None, 10.0)
     assert kept.support == ["a/0", "b/0"]
@@ -116,33 +116,33 @@ def test_detected_boxes_are_merged_into_human_boxes_which_do_not_change() -> Non
 
 
 def test_no_box_is_merged_into_a_human_box_with_another_label() -> None:
-    assert len(alive(fuse(said("human", 0, BOX, None, "dog"), said("a", 0, BOX, 0.9)))) == 2
+    assert len(alive(fuse(box_by("human", 0, BOX, None, "dog"), box_by("a", 0, BOX, 0.9)))) == 2
 
 
 def test_human_boxes_never_merge_into_each_other() -> None:
-    out = fuse(said("human", 0, BOX, None), said("human", 1, NEAR, None), said("a", 0, NEAR, 0.9))
+    out = fuse(box_by("human", 0, BOX, None), box_by("human", 1, NEAR, None), box_by("a", 0, NEAR, 0.9))
     assert [(region.id, region.support) for region in alive(out)] == [("human/0", []), ("human/1", ["a/0"])]
 
 
 def test_the_regions_of_the_sample_are_not_changed() -> None:
-    human, machine = said("human", 0, BOX, None), said("a", 0, BOX, 0.9)
+    human, machine = box_by("human", 0, BOX, None), box_by("a", 0, BOX, 0.9)
     fuse(human, machine)
     assert (human.support, machine.merged_into) == ([], "")
 
 
 def test_a_box_without_area_in_the_image_is_no_candidate() -> None:
     broken = [(300, 10, 400, 60), (20, 20, 20, 40), (float("nan"), 0, 5, 5)]
-    out = fuse(*(said("a", n, box, 0.9) for n, box in enumerate(broken)), said("a", 9, BOX, 0.5))
+    out = fuse(*(box_by("a", n, box, 0.9) for n, box in enumerate(broken)), box_by("a", 9, BOX, 0.5))
     assert [region.id for region in out] == ["0", "a/9"]
 
 
 def test_a_fused_box_lies_in_the_image() -> None:
-    (fused,) = alive(fuse(said("a", 0, (-20, -20, 60, 60), 0.5)))
+    (fused,) = alive(fuse(box_by("a", 0, (-20, -20, 60, 60), 0.5)))
     assert (fused.x1, fused.y1) == (0, 0)
 
 
 def test_a_producer_with_more_votes_moves_score_and_box() -> None:
-    pair = said("a", 0, BOX, 0.5), said("b", 0, NEAR, 0.5)
+    pair = box_by("a", 0, BOX, 0.5), box_by("b", 0, NEAR, 0.5)
     (fused,) = alive(fuse(*pair, votes={"b": 3.0}))
     assert fused.score == pytest.approx((1 - 0.5 * 0.5**3 + 0.5) / 2)
     assert fused.x1 == pytest.approx(11.5)
@@ -156,18 +156,18 @@ def calibrated(folder: Path, **curves: tuple[list[float], list[float]]) -> str:
 
 def test_scores_are_calibrated_before_they_are_combined(tmp_path: Path) -> None:
     path = calibrated(tmp_path, a=([0.0, 1.0], [0.0, 0.5]))
-    (fused,) = alive(fuse(said("a", 0, BOX, 0.8), said("b", 0, NEAR, 0.8), calibration=path))
-    assert 0.55 < fused.score < alive(fuse(said("a", 0, BOX, 0.8), said("b", 0, NEAR, 0.8)))[0].score
+    (fused,) = alive(fuse(box_by("a", 0, BOX, 0.8), box_by("b", 0, NEAR, 0.8), calibration=path))
+    assert 0.55 < fused.score < alive(fuse(box_by("a", 0, BOX, 0.8), box_by("b", 0, NEAR, 0.8)))[0].score
 
 
 def test_a_candidate_keeps_its_own_score(tmp_path: Path) -> None:
-    out = fuse(said("a", 0, BOX, 0.8), calibration=calibrated(tmp_path, a=([0.5], [0.1])))
+    out = fuse(box_by("a", 0, BOX, 0.8), calibration=calibrated(tmp_path, a=([0.5], [0.1])))
     assert (by_id(out)["a/0"].score, alive(out)[0].score) == (0.8, pytest.approx(0.1))
 
 
 def test_of_two_boxes_with_equal_probability_the_raw_score_decides(tmp_path: Path) -> None:
     path = calibrated(tmp_path, a=([0.5], [0.1]))
-    out = by_id(fuse(said("a", 0, BOX, 0.8), said("a", 1, NEAR, 0.9), calibration=path))
+    out = by_id(fuse(box_by("a", 0, BOX, 0.8), box_by("a", 1, NEAR, 0.9), calibration=path))
     assert alive(list(out.values()))[0].support == ["a/1"]
 
 
@@ -189,42 +189,42 @@ def test_a_missing_calibration_is_refused_before_any_work() -> None:
 
 
 def test_a_score_of_one_stays_one_if_all_detectors_agree() -> None:
-    (fused,) = alive(fuse(said("a", 0, BOX, 1.0), said("b", 0, BOX, 1.0)))
+    (fused,) = alive(fuse(box_by("a", 0, BOX, 1.0), box_by("b", 0, BOX, 1.0)))
     assert fused.score == 1.0
 
 
-def of_asked(*regions: Region, asked: tuple[str, ...]) -> list[float]:
-    answer = Consensus().annotate([Sample("a", 200, 200, regions=list(regions), detectors=asked)])[0]
+def scores_of(*regions: Region, ran: tuple[str, ...]) -> list[float]:
+    answer = Consensus().annotate([Sample("a", 200, 200, regions=list(regions), detectors=ran)])[0]
     return [region.score or 0.0 for region in alive(list(answer.regions))]
 
 
 def test_a_detector_that_ran_and_has_no_box_lowers_the_score() -> None:
-    box = said("a", 0, BOX, 0.8)
-    (alone,) = of_asked(box, asked=("a",))
-    (doubted,) = of_asked(box, asked=("a", "b"))
-    (doubted_twice,) = of_asked(box, asked=("a", "b", "c"))
+    box = box_by("a", 0, BOX, 0.8)
+    (alone,) = scores_of(box, ran=("a",))
+    (doubted,) = scores_of(box, ran=("a", "b"))
+    (doubted_twice,) = scores_of(box, ran=("a", "b", "c"))
     assert alone == 0.8
     assert 0.8 > doubted > doubted_twice > 0.3
 
 
 def test_a_confirming_detector_raises_the_score_more_than_one_without_a_box() -> None:
-    (confirmed,) = of_asked(said("a", 0, BOX, 0.6), said("b", 0, NEAR, 0.6), asked=("a", "b", "c"))
-    (alone,) = of_asked(said("a", 0, BOX, 0.6), asked=("a", "b", "c"))
+    (confirmed,) = scores_of(box_by("a", 0, BOX, 0.6), box_by("b", 0, NEAR, 0.6), ran=("a", "b", "c"))
+    (alone,) = scores_of(box_by("a", 0, BOX, 0.6), ran=("a", "b", "c"))
     assert confirmed > 0.6 > alone
 
 
 def test_a_detector_whose_boxes_nobody_confirms_has_less_weight() -> None:
-    agreed = said("a", 0, BOX, 0.6), said("b", 0, NEAR, 0.6)
-    junk = [said("c", n, (4.0 * n, 150, 4.0 * n + 3, 190), 0.6) for n in range(40)]
-    scores = of_asked(*agreed, *junk, asked=("a", "b", "c"))
+    agreed = box_by("a", 0, BOX, 0.6), box_by("b", 0, NEAR, 0.6)
+    junk = [box_by("c", n, (4.0 * n, 150, 4.0 * n + 3, 190), 0.6) for n in range(40)]
+    scores = scores_of(*agreed, *junk, ran=("a", "b", "c"))
     assert scores[0] > 0.6
     assert max(scores[1:]) < 0.1
 
 
 def test_the_order_of_detectors_does_not_matter() -> None:
-    regions = [said("a", 0, BOX, 0.6), said("b", 0, NEAR, 0.5), said("c", 0, FAR, 0.7)]
-    one = of_asked(*regions, asked=("a", "b", "c"))
-    assert of_asked(*regions[::-1], asked=("c", "b", "a")) == pytest.approx(one)
+    regions = [box_by("a", 0, BOX, 0.6), box_by("b", 0, NEAR, 0.5), box_by("c", 0, FAR, 0.7)]
+    one = scores_of(*regions, ran=("a", "b", "c"))
+    assert scores_of(*regions[::-1], ran=("c", "b", "a")) == pytest.approx(one)
 
 
 def test_a_weight_of_zero_is_refused() -> None:
@@ -245,7 +245,7 @@ def test_answers_do_not_depend_on_the_batch() -> None:
         boxes = np.concatenate([corners, corners + rng.uniform(20, 80, (40, 2))], axis=1).tolist()
         scores = [*rng.random(36).tolist(), *[None] * 4]
         who = [*(("a", "b", "c")[k % 3] for k in range(36)), *["human"] * 4]
-        regions = [said(who[k], k, tuple(boxes[k]), scores[k], "xy"[k % 2]) for k in range(40)]
+        regions = [box_by(who[k], k, tuple(boxes[k]), scores[k], "xy"[k % 2]) for k in range(40)]
         samples.append(Sample(str(n), 200, 200, regions=regions))
     together = Consensus().annotate(samples)
     assert together == [Consensus().annotate([sample])[0] for sample in samples]
@@ -292,9 +292,9 @@ def test_a_detector_that_was_not_part_of_the_fit_is_refused(tmp_path: Path) -> N
     fusion = FittedFusion(("a", "b"), np.zeros(2 * 2 + CONTEXT), 0.0, 0.3)
     path = tmp_path / "calibration.json"
     path.write_text(json.dumps(Calibration({"a": (np.array([0.5]), np.array([0.5]))}, fusion).as_json()))
-    assert alive(fuse(said("a", 0, BOX, 0.6), calibration=str(path)))[0].score == pytest.approx(0.5)
+    assert alive(fuse(box_by("a", 0, BOX, 0.6), calibration=str(path)))[0].score == pytest.approx(0.5)
     with pytest.raises(ConfigError, match="without the detector 'c': fit again"):
-        fuse(said("c", 0, BOX, 0.6), calibration=str(path))
+        fuse(box_by("c", 0, BOX, 0.6), calibration=str(path))
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Labels that came with the source leave as they came."""
+"""The labels of a source are passed on unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_labels_are_returned_as_they_are_without_scores() -> None:
 
 
 def test_a_crowd_is_still_marked_as_a_crowd() -> None:
-    """As one thing it would be a wrong target, and a wrong truth."""
+    """As a single object it would be a wrong target and a wrong truth."""
     crowd = Region(1, 2, 3, 4, label="person", score_kind="crowd")
     (answer,) = Human().annotate([Sample("0" * 32, 10, 10, regions=[crowd])])
     assert answer.regions[0].score_kind == "crowd"

@@ -52,7 +52,7 @@ def noisy(image: Image.Image, sigma: float) -> Image.Image:
     return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
 
 
-# A measure, what is done to the photo, and how much of it: the measure falls from each step to the next.
+# (measure, how the photo is damaged, amounts): the measure falls from each amount to the next.
 FALLS: list[tuple[str, Callable[[Image.Image, float], Image.Image], tuple[float, ...]]] = [
     ("sharpness", blurred, (0, 1, 2, 4, 8)),
     ("sharpness", noisy, (40, 20, 10, 0)),  # noise counts as sharpness

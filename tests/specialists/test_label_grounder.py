@@ -1,4 +1,4 @@
-"""Chunks grounded by name: number, synonyms, names of several words, and what names nothing."""
+"""Chunks grounded by name: number, synonyms, names of several words, and chunks that name no region."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from specialists.label_grounder import LabelGrounder
 
 
 def region(label: str, n: int, *, score: float | None = 0.8, kind: str = "object", crowd: bool = False) -> Region:
-    said = {"id": f"c/{label}{n}", "score": score, "score_kind": "crowd" if crowd else ""}
-    return Region(0, 0, 10 + n, 10, label=label, kind=kind, **said)  # type: ignore[arg-type]
+    fields = {"id": f"c/{label}{n}", "score": score, "score_kind": "crowd" if crowd else ""}
+    return Region(0, 0, 10 + n, 10, label=label, kind=kind, **fields)  # type: ignore[arg-type]
 
 
 def grounded(chunk: str, *regions: Region, plural: bool = False, synonyms: bool = True) -> list[str]:

@@ -1,4 +1,4 @@
-"""What nobody vouches for is passed on to be judged; what a person wrote is not."""
+"""Texts with a score are passed on, so that rules judge them; texts without a score, by people, are not."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_an_image_whose_text_cannot_be_parsed_is_quarantined(tmp_path: Path) -> 
     table = pa.Table.from_pylist([parsed("a page"), broken], schema=PARSE)
     commit(dataset.storage, f"parse/{key('parse')[:8]}", 1, table, revision=1)
     found = account(Dataset.open(dataset.url))
-    assert found.outcomes["quarantined"] == 3  # the page says "a cup" too; in the other shard the parse went well
+    assert found.outcomes["quarantined"] == 3  # its text also occurs in another shard, where the parse succeeded
     assert ("parse", "error", 1) in found.failures
 
 

@@ -59,22 +59,25 @@ def test_a_whole_file_its_start_and_a_range_are_read() -> None:
 
 
 def test_404_is_file_not_found() -> None:
-    with web_host({}) as (host, asked), pytest.raises(FileNotFoundError):
+    with web_host({}) as (host, requested), pytest.raises(FileNotFoundError):
         fetch(f"{host}/gone.jpg")
-    assert asked == ["/gone.jpg"]
+    assert requested == ["/gone.jpg"]
 
 
 @pytest.mark.parametrize(("code", "times"), [(403, 1), (410, 1), (451, 1), (429, 3), (500, 3), (503, 3)])
 def test_a_status_of_failure_fails_that_image(code: int, times: int) -> None:
-    with web_host({"/a.jpg": code}) as (host, asked), pytest.raises(ImageError, match=f"host answers {code}") as error:
+    with (
+        web_host({"/a.jpg": code}) as (host, requested),
+        pytest.raises(ImageError, match=f"host answers {code}") as error,
+    ):
         read_uri(f"{host}/a.jpg")
-    assert (error.value.reason, len(asked)) == ("unreachable", times)
+    assert (error.value.reason, len(requested)) == ("unreachable", times)
 
 
 def test_a_request_is_retried_until_the_host_recovers() -> None:
-    with web_host({"/a.jpg": [503, 500, b"there"]}) as (host, asked):
+    with web_host({"/a.jpg": [503, 500, b"there"]}) as (host, requested):
         assert fetch(f"{host}/a.jpg") == b"there"
-    assert len(asked) == 3
+    assert len(requested) == 3
 
 
 @pytest.mark.parametrize(

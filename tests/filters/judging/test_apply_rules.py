@@ -1,4 +1,4 @@
-"""judge, keep and counts: order, consistency, and the promise to humans."""
+"""judge, keep and counts: the order of rules, their consistency, and that human annotations stay."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ from tests.builders import (
 IMAGE = "0" * 32
 
 
-def judged(shard: pa.Table, rules: Sequence[Rule], said: pa.Table | None = None) -> pa.Table:
-    return judge(shard, images(shard), parse() if said is None else said, [(r.__name__, r, {}) for r in rules])
+def judged(shard: pa.Table, rules: Sequence[Rule], parses: pa.Table | None = None) -> pa.Table:
+    return judge(shard, images(shard), parse() if parses is None else parses, [(r.__name__, r, {}) for r in rules])
 
 
 def nothing_pleases(regions: Regions) -> Verdict:

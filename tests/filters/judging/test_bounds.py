@@ -1,4 +1,4 @@
-"""Bounds: which number holds for a row, and what is no bound."""
+"""Bounds: which number applies to a row, and which options are refused."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def test_a_quantile_applies_to_the_rows_it_was_given_for() -> None:
     options = {"max_objects": {"brief": {"quantile": 0.9}}, "by_producer": {"web": {"quantile": 0.5}}}
     numbers = placeholders(list(quantile_paths(options)))
     shard = record(texts=[text("One.", id="a"), text("Two.", "detailed"), text("Two.", producer="web")])
-    said = parse(parsed("One.", objects=["cat"]), parsed("Two.", objects=["cat"] * 2))
-    verdict = too_many_objects(ParsedTexts(Shard(shard, images(shard), said)), **filled(options, numbers))
+    parses = parse(parsed("One.", objects=["cat"]), parsed("Two.", objects=["cat"] * 2))
+    verdict = too_many_objects(ParsedTexts(Shard(shard, images(shard), parses)), **filled(options, numbers))
     brief, web = (compared_values([verdict], number).tolist() for number in numbers.values())
     assert (brief, web) == ([1], [2])
 

@@ -1,4 +1,4 @@
-"""What was made from something dropped is dropped with it, whatever made it, except what people made."""
+"""Annotations that were made from dropped ones are dropped too, except human annotations."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_earlier_verdicts_are_copied_with_their_numbers() -> None:
 
     (row,) = judge(whole, images(whole), None, [], earlier=first).to_pylist()
 
-    told = {one["id"]: (one["rule"], one["value"], one["threshold"]) for one in row["regions"]}
-    assert told["b"] == ("one_is_enough", 1.0, 2.0)
-    assert {name for name, one in told.items() if one[0] == ""} == {"new", "a", "h"}
+    verdicts = {one["id"]: (one["rule"], one["value"], one["threshold"]) for one in row["regions"]}
+    assert verdicts["b"] == ("one_is_enough", 1.0, 2.0)
+    assert {name for name, one in verdicts.items() if one[0] == ""} == {"new", "a", "h"}
     assert [one["rule"] for one in row["texts"]] == ["parent_dropped"]

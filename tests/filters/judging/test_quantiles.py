@@ -1,4 +1,4 @@
-"""Limits as shares of the data set: where they stand, whom they govern, which number they come to."""
+"""Limits given as quantiles: where they may be in a recipe, which rows they apply to, and their numbers."""
 
 from __future__ import annotations
 

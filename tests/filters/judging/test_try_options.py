@@ -1,4 +1,4 @@
-"""try_options: what only a call shows is told before anything runs."""
+"""try_options: wrong options are refused before anything runs, even if only a call of the rule shows the error."""
 
 from __future__ import annotations
 

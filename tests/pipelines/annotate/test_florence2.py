@@ -43,10 +43,10 @@ def test_its_answers_are_annotations_with_producer_and_score(dataset: Path) -> N
     rows = pq.read_table(file).to_pylist()
     assert len(rows) == 3
     assert not any(row["failures"] for row in rows)
-    said = [item for row in rows for name in ("texts", "regions", "phrases") for item in row[name]]
-    assert {item["producer"] for item in said} == {"student"}
-    assert {item["score_kind"] for item in said} == {"token_probability"}
-    assert all(0 <= item["score"] <= 1 for item in said)
+    made = [item for row in rows for name in ("texts", "regions", "phrases") for item in row[name]]
+    assert {item["producer"] for item in made} == {"student"}
+    assert {item["score_kind"] for item in made} == {"token_probability"}
+    assert all(0 <= item["score"] <= 1 for item in made)
 
 
 def test_the_error_for_an_untrained_model_names_the_command(dataset: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_damaged_table_of_images_is_not_removed(dataset: Path) -> None:
 
 def test_answers_made_from_one_that_may_come_out_different_are_removed_too(dataset: Path) -> None:
     current = dataset / "current.json"
-    current.unlink()  # nothing says that the detector is deterministic
+    current.unlink()  # without it, it is unknown whether the detector is deterministic
     flip_bit(first_file(dataset, "boxes/*/00001-*.parquet"))
     check(str(dataset), repair=True)
     for folder in ("boxes", "objects", "judge"):

@@ -1,4 +1,4 @@
-"""A user's mistake gets one sentence that says what to do, the right exit code and no traceback."""
+"""A user's mistake gives one sentence with what to do, the right exit code and no traceback."""
 
 from __future__ import annotations
 
@@ -156,8 +156,10 @@ def test_a_recipe_without_sources_says_what_to_add(data: Data, tmp_path: Path) -
 
 @pytest.mark.parametrize("command", ["run", "status", "query"])
 def test_a_missing_recipe_is_named(tmp_path: Path, command: str) -> None:
-    asked = ["SELECT 1"] if command == "query" else []
-    assert re.search(r"No recipe at '.*none.yaml': .*-c", refused(command, *asked, "-c", str(tmp_path / "none.yaml")))
+    statement = ["SELECT 1"] if command == "query" else []
+    assert re.search(
+        r"No recipe at '.*none.yaml': .*-c", refused(command, *statement, "-c", str(tmp_path / "none.yaml"))
+    )
 
 
 @pytest.mark.parametrize(

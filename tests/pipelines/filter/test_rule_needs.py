@@ -1,4 +1,4 @@
-"""A rule without what it reads, and a bound no value can reach, are errors of the recipe before anything runs."""
+"""Before anything runs, a recipe is refused if a rule lacks its input or has an impossible bound."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FULL = {
 
 
 class Aesthetics:
-    """A component of somebody's own that does not declare the names of its scores."""
+    """A user's component that does not declare the names of its scores."""
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
     gives: ClassVar[tuple[str, ...]] = ("image_scores",)
@@ -52,12 +52,12 @@ class Declared(Aesthetics):
 
 
 def beautiful(images: Images, image_scores: ImageScores, *, floor: float = 4.0) -> Verdict:
-    """A rule of somebody's own."""
+    """A user's rule."""
     return Verdict(images.rows >= 0, "beautiful")
 
 
 def broken(images: Images, *, floor: float = 4.0) -> Verdict:
-    """Fails whatever it is given."""
+    """A rule that always fails."""
     raise ZeroDivisionError("division by zero")
 
 
@@ -98,9 +98,9 @@ LACKING: list[tuple[dict[str, Any], Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotate", "rule", "said"), LACKING)
-def test_a_rule_without_what_it_reads_names_the_node_to_add(annotate: dict[str, Any], rule: Any, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+@pytest.mark.parametrize(("annotate", "rule", "message"), LACKING)
+def test_a_rule_without_what_it_reads_names_the_node_to_add(annotate: dict[str, Any], rule: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         check(annotate, rule)
 
 
@@ -161,9 +161,9 @@ OUT_OF_RANGE: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "said"), OUT_OF_RANGE)
-def test_an_impossible_bound_is_an_error_in_one_sentence(rule: Any, said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
+@pytest.mark.parametrize(("rule", "message"), OUT_OF_RANGE)
+def test_an_impossible_bound_is_an_error_in_one_sentence(rule: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         check(FULL, rule)
 
 

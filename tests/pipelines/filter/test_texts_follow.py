@@ -1,4 +1,4 @@
-"""What is written speaks of kept regions, and is written again when other regions are kept; no detector runs for it."""
+"""Texts name kept regions only. If other regions are kept, texts are written again without running a detector."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WRITTEN = ("judge-regions", "captions", "parse-captions", "phrases", "judge")
 
 
 def data(dataset: Path, floor: float = 0.3, *rules: Any) -> dict[str, Any]:
-    """Three detectors, what is written of what they agree on, and the words printed on the scenes."""
+    """A recipe with three detectors, their consensus, the texts written about it, and printed words."""
     return {
         "dataset": str(dataset),
         "ingest": {"sources": ["world://?images=12&size=64&words=1"], "shard_size": 6},
@@ -77,7 +77,7 @@ def again(finished: Path, tmp_path: Path) -> Path:
 
 def test_kept_annotations_are_made_from_kept_ones(finished: Path) -> None:
     assert made_from_what_is_dropped(finished) == []
-    assert number(finished, "SELECT count(*) AS n FROM texts WHERE NOT kept") == 0  # nothing was written in vain
+    assert number(finished, "SELECT count(*) AS n FROM texts WHERE NOT kept") == 0  # none about a dropped region
     assert number(finished, "SELECT count(*) AS n FROM kept.texts") > 0
     assert number(finished, "SELECT count(*) AS n FROM regions WHERE rule = 'min_score'") > 0
     assert account(Dataset.open(str(finished))).balanced
@@ -85,8 +85,8 @@ def test_kept_annotations_are_made_from_kept_ones(finished: Path) -> None:
 
 def test_a_higher_floor_writes_texts_again_and_runs_no_detector(again: Path) -> None:
     other = recipe(again, 0.8)
-    told = {row.node: row.todo for row in dry_run(other) if row.node not in ("probe", "emit")}
-    assert {name for name, todo in told.items() if todo} == set(WRITTEN)
+    todo_by_node = {row.node: row.todo for row in dry_run(other) if row.node not in ("probe", "emit")}
+    assert {name for name, todo in todo_by_node.items() if todo} == set(WRITTEN)
     before = number(again, "SELECT count(*) AS n FROM kept.texts WHERE granularity = 'brief'")
     detected = commits(again, "detector-0")
     summary = run(other, stage="filter", runner="local")
@@ -112,10 +112,10 @@ def test_a_rule_over_the_whole_set_drops_texts_about_the_regions_it_drops(again:
     assert number(again, "SELECT count(*) AS n FROM phrases WHERE rule = 'parent_dropped'") > 0
     dataset = Dataset.open(str(again))
     text = query(dataset, "SELECT * FROM texts WHERE rule = 'parent_dropped' ORDER BY ALL").to_pylist()[0]
-    told = str(why(dataset, text["image_id"], text["annotation_id"]))
-    assert "parent_dropped" in told.splitlines()[0]
-    assert "because      objects/" in told
-    assert "dropped by min_score" in told
+    explained = str(why(dataset, text["image_id"], text["annotation_id"]))
+    assert "parent_dropped" in explained.splitlines()[0]
+    assert "because      objects/" in explained
+    assert "dropped by min_score" in explained
 
 
 def test_the_what_if_of_another_floor_is_right_and_writes_nothing(again: Path) -> None:
@@ -154,7 +154,7 @@ def test_captions_after_a_round_are_about_its_regions(tmp_path: Path) -> None:
         row["rule"] for row in query(Dataset.open(str(dataset)), "SELECT DISTINCT rule FROM changes").to_pylist()
     }
     assert made_from_what_is_dropped(dataset) == []
-    for column in ("texts", "region_texts", "phrases"):  # nor from what was merged into something else
+    for column in ("texts", "region_texts", "phrases"):  # no text names a merged region
         assert number(dataset, NAMES_DROPPED_REGION.format(column)) == 0
     producers = query(Dataset.open(str(dataset)), "SELECT DISTINCT producer FROM texts ORDER BY ALL").to_pylist()
     assert [row["producer"] for row in producers] == ["round-1-captions"]

@@ -30,7 +30,7 @@ QUALITY = {"quality": {"use": "image_quality"}}
 
 
 def photo(path: Path, number: int, *, width: int = 160, quality: int = 95) -> None:
-    """Photo `number`; of another width it is the same photo again."""
+    """Draw photo `number`. The same number with another width gives a scaled copy."""
     path.parent.mkdir(parents=True, exist_ok=True)
     coarse = Image.fromarray(np.random.default_rng(number).integers(0, 256, (9, 12, 3), np.uint8))
     large = coarse.resize((320, 240), Image.Resampling.BICUBIC)
@@ -38,7 +38,7 @@ def photo(path: Path, number: int, *, width: int = 160, quality: int = 95) -> No
 
 
 def photos(folder: Path) -> None:
-    """Three distinct photos; the first comes as 0, 3 and 6, of which 3 is the largest."""
+    """Three different photos in several sizes. Files 0, 3 and 6 are the first photo; 3 is the largest of them."""
     for number in range(7):
         photo(folder / f"{number}.jpg", number % 3, width={3: 320, 6: 120}.get(number, 160), quality=80 + number)
 
@@ -76,7 +76,7 @@ def test_the_largest_of_duplicate_photos_is_kept(tmp_path: Path) -> None:
 
 
 def distinct(folder: Path) -> list[str]:
-    """Of the photos that come twice in one size the larger file."""
+    """For each photo that has two files of one size, the larger file."""
     return ["4.jpg", "5.jpg"]
 
 
@@ -98,7 +98,7 @@ def test_a_grown_data_set_is_judged_as_a_whole_again(tmp_path: Path) -> None:
     run(wanted, runner="local")
     assert {name for name, still in kept(tmp_path).items() if still} == {"3.jpg", "4.jpg", "7.jpg"}
     assert len({path.parent for path in commits(tmp_path / "set", "surveyed")}) == 2
-    assert len(commits(tmp_path / "set", "quality")) == 5  # nobody looked at the seven photos again
+    assert len(commits(tmp_path / "set", "quality")) == 5  # the seven photos were not measured again
 
 
 def test_stages_run_one_by_one_give_the_same_result(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_what_if_makes_its_survey_in_memory(tmp_path: Path) -> None:
 
 
 def test_images_without_a_hash_are_no_duplicates_of_each_other(tmp_path: Path) -> None:
-    draw_photos(tmp_path / "photos", 3)  # of one colour: no hash
+    draw_photos(tmp_path / "photos", 3)  # images of one colour have no hash
     run(recipe(tmp_path, "near_duplicate"), runner="local")
     assert list(kept(tmp_path).values()) == [True, True, True]
 
@@ -151,11 +151,11 @@ def test_a_quantile_applies_to_its_granularity_only() -> None:
     for tokens in ([3, 4], [5, 90]):
         texts = [text(words=f"{n} words", id=f"t/{n}") for n in tokens]
         texts.append(text(words=f"{tokens[0]} long", id="long", granularity="detailed"))
-        said = parse(
+        parses = parse(
             *(parsed(f"{n} words", tokens=n) for n in tokens), parsed(f"{tokens[0]} long", tokens=100 * tokens[0])
         )
         shard = record(texts=texts)
-        shards.append((shard, images(shard), said))
+        shards.append((shard, images(shard), parses))
     rules = [("text_length", text_length, {"max_tokens": {"brief": {"quantile": 0.75}, "detailed": 400}})]
     surveyed = combined((survey_shard(*shard, rules) for shard in shards), rules)
     assert surveyed.numbers == {0: {("max_tokens", "brief"): 5}}

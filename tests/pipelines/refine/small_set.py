@@ -37,7 +37,7 @@ def go(data: Data, stage: str | None = None) -> Summary:
     return run(parse_recipe(data), stage=stage, runner="local")
 
 
-def asked(data: Data, sql: str) -> list[dict[str, Any]]:
+def query_rows(data: Data, sql: str) -> list[dict[str, Any]]:
     return query(Dataset.open(data["dataset"]), sql).to_pylist()
 
 

@@ -23,7 +23,7 @@ from pipelines.filter.judge import judge_node
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.refine.nodes import given_node, merge_node, propose_node
 from pipelines.refine.standing import options_digest
-from tests.pipelines.refine.small_set import BELIEVE, OPEN, Data, asked, decisions, go, recipe_data
+from tests.pipelines.refine.small_set import BELIEVE, OPEN, Data, decisions, go, query_rows, recipe_data
 
 TEXTS = "SELECT image_id, annotation_id, text, kept FROM texts WHERE score IS NULL ORDER BY ALL"
 
@@ -53,7 +53,7 @@ def rewritten(tmp_path_factory: pytest.TempPathFactory) -> Data:
 
 
 def changes(data: Data, rule: str) -> list[dict[str, Any]]:
-    return asked(data, f"SELECT * FROM changes WHERE rule = '{rule}' ORDER BY ALL")
+    return query_rows(data, f"SELECT * FROM changes WHERE rule = '{rule}' ORDER BY ALL")
 
 
 def test_all_annotations_are_accounted_for_and_the_release_is_sound(rewritten: Data) -> None:
@@ -70,7 +70,7 @@ def test_a_replaced_text_has_a_verdict_and_a_new_one_is_kept(rewritten: Data) ->
     rows_by_id = {
         (row["image_id"], row["annotation_id"]): row
         for column in ("texts", "region_texts")
-        for row in asked(rewritten, f"SELECT image_id, annotation_id, text, kept, rule FROM {column}")
+        for row in query_rows(rewritten, f"SELECT image_id, annotation_id, text, kept, rule FROM {column}")
     }
 
     for rule in ("rewritten", "text_dropped", "text_added"):
@@ -84,7 +84,7 @@ def test_a_replaced_text_has_a_verdict_and_a_new_one_is_kept(rewritten: Data) ->
             assert bool(old) == bool(change["old"])
             assert bool(new) == bool(change["new"])
     (decision,) = decisions(rewritten)
-    rows = asked(rewritten, "SELECT rule, count(*) AS n FROM changes GROUP BY ALL")
+    rows = query_rows(rewritten, "SELECT rule, count(*) AS n FROM changes GROUP BY ALL")
     assert {row["rule"]: row["n"] for row in rows} == decision["changes"]
 
 
@@ -100,30 +100,30 @@ def test_why_shows_the_round_the_student_and_the_rule(rewritten: Data) -> None:
 
 
 def test_texts_by_people_never_change(rewritten: Data) -> None:
-    texts = asked(rewritten, TEXTS)
+    texts = query_rows(rewritten, TEXTS)
 
     assert texts
     assert all(row["kept"] for row in texts)
-    assert asked(rewritten, "SELECT * FROM texts WHERE score IS NULL AND round > 0") == []
+    assert query_rows(rewritten, "SELECT * FROM texts WHERE score IS NULL AND round > 0") == []
     undone = copy.deepcopy(rewritten) | {"refine": rewritten["refine"] | {"rounds": 0}}
     go(undone, "filter")
-    assert asked(undone, TEXTS) == texts
+    assert query_rows(undone, TEXTS) == texts
     go(rewritten)  # and back
 
 
 def test_an_image_keeps_max_briefs_brief_texts(rewritten: Data) -> None:
     numbers = "SELECT image_id, count(*) AS n FROM texts WHERE kept AND granularity = 'brief' GROUP BY ALL"
 
-    assert {row["n"] for row in asked(rewritten, numbers)} == {2}
+    assert {row["n"] for row in query_rows(rewritten, numbers)} == {2}
 
 
 def test_new_texts_are_parsed_and_have_phrases(rewritten: Data) -> None:
-    new = asked(rewritten, "SELECT text, text_key FROM texts WHERE round = 1 AND kept")
+    new = query_rows(rewritten, "SELECT text, text_key FROM texts WHERE round = 1 AND kept")
 
-    parsed = {row["text_key"] for row in asked(rewritten, "SELECT text_key FROM parse")}
+    parsed = {row["text_key"] for row in query_rows(rewritten, "SELECT text_key FROM parse")}
     assert new
     assert {row["text_key"] for row in new} <= parsed
-    phrases = asked(
+    phrases = query_rows(
         rewritten,
         "SELECT count(*) AS n FROM phrases p JOIN texts t ON t.image_id = p.image_id AND t.annotation_id = p.text_id"
         " WHERE p.round = 1 AND p.kept AND t.round = 1 AND t.kept",
@@ -135,8 +135,8 @@ def test_texts_of_regions_belong_to_kept_regions(rewritten: Data) -> None:
     lost = "SELECT t.* FROM region_texts t ANTI JOIN regions r ON r.image_id = t.image_id"
     lost += " AND r.annotation_id = t.region_id AND r.kept WHERE t.kept"
 
-    assert asked(rewritten, "SELECT count(*) AS n FROM region_texts WHERE kept AND round = 1")[0]["n"]
-    assert asked(rewritten, lost) == []
+    assert query_rows(rewritten, "SELECT count(*) AS n FROM region_texts WHERE kept AND round = 1")[0]["n"]
+    assert query_rows(rewritten, lost) == []
 
 
 def test_captions_of_audit_images_are_measured_but_not_trained_on(rewritten: Data) -> None:
@@ -147,7 +147,7 @@ def test_captions_of_audit_images_are_measured_but_not_trained_on(rewritten: Dat
         for row in pq.read_table(path, columns=["image_id", "task"]).to_pylist()
         if row["task"] == "<CAPTION>"
     }
-    audit = {row["image_id"] for row in asked(rewritten, "SELECT image_id FROM images WHERE split <> 'train'")}
+    audit = {row["image_id"] for row in query_rows(rewritten, "SELECT image_id FROM images WHERE split <> 'train'")}
 
     assert {"brief CIDEr-D before", "brief CIDEr-D after", "texts changed"} <= set(decision["measures"])
     assert decision["measures"]["diversity before"] > 0

@@ -14,7 +14,7 @@ from engine.errors import ConfigError
 from pipelines.recipe import parse_recipe
 from pipelines.refine.rows import KeptShard
 from pipelines.stages.dry_run import dry_run
-from tests.pipelines.refine.small_set import BELIEVE, Data, asked, current, decisions, go, recipe_data
+from tests.pipelines.refine.small_set import BELIEVE, Data, current, decisions, go, query_rows, recipe_data
 from tests.runs import release_files
 
 
@@ -35,7 +35,7 @@ def test_a_refused_round_changes_nothing_and_prints_the_reason(tmp_path: Path) -
     (decision,) = decisions(strict)
     assert not decision["accepted"]
     assert current(strict)["nodes"][-1]["name"] == "objects"
-    assert asked(strict, "SELECT count(*) AS n FROM changes") == [{"n": 0}]
+    assert query_rows(strict, "SELECT count(*) AS n FROM changes") == [{"n": 0}]
     assert dry_run(parse_recipe(strict))[-1].why == "up to date"  # the round is not tried again
 
 
@@ -78,11 +78,11 @@ def test_labels_by_people_never_change(tmp_path: Path) -> None:
     go(data)
 
     people = "SELECT image_id, label, x1, y1, x2, y2 FROM regions WHERE score IS NULL AND kept ORDER BY ALL"
-    labels = asked(data, people)
+    labels = query_rows(data, people)
     assert labels
-    assert asked(data, "SELECT count(*) AS n FROM changes WHERE old <> ''") == [{"n": 0}]
+    assert query_rows(data, "SELECT count(*) AS n FROM changes WHERE old <> ''") == [{"n": 0}]
     go(data | {"refine": {"rounds": 0}}, "filter")
-    assert asked(data, people) == labels
+    assert query_rows(data, people) == labels
 
 
 def test_the_refine_stage_alone_names_what_is_missing(tmp_path: Path) -> None:

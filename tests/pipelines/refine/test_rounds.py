@@ -23,7 +23,7 @@ from engine.storage.files import sha256_file
 from pipelines.cli.commands import app
 from pipelines.emit.verify import verify
 from pipelines.explore.why import why
-from tests.pipelines.refine.small_set import Data, asked, current, decisions, go, recipe_data
+from tests.pipelines.refine.small_set import Data, current, decisions, go, query_rows, recipe_data
 from tests.runs import engine_in_background, release_files, wait_until, write_recipe
 
 
@@ -46,7 +46,7 @@ def test_two_rounds_are_part_of_the_data_set_and_all_annotations_are_accounted_f
 
 
 def test_changes_per_rule_and_round_equal_those_in_the_decisions(refined: Data) -> None:
-    rows = asked(refined, "SELECT round, rule, count(*) AS n FROM changes GROUP BY ALL")
+    rows = query_rows(refined, "SELECT round, rule, count(*) AS n FROM changes GROUP BY ALL")
 
     expected = {(one["round"], rule): number for one in decisions(refined) for rule, number in one["changes"].items()}
     assert {(row["round"], row["rule"]): row["n"] for row in rows} == expected
@@ -54,11 +54,11 @@ def test_changes_per_rule_and_round_equal_those_in_the_decisions(refined: Data) 
 
 
 def test_a_replaced_region_points_at_its_successor(refined: Data) -> None:
-    changes = asked(refined, "SELECT * FROM changes WHERE old <> ''")
+    changes = query_rows(refined, "SELECT * FROM changes WHERE old <> ''")
 
     assert changes
     for change in changes:
-        (old,) = asked(
+        (old,) = query_rows(
             refined,
             f"SELECT kept, rule, merged_into FROM regions WHERE image_id = '{change['image_id']}'"
             f" AND annotation_id = '{change['old']}'",
@@ -72,7 +72,7 @@ def test_a_replaced_region_points_at_its_successor(refined: Data) -> None:
 def test_regions_dropped_by_rules_before_a_round_stay_dropped_by_them(refined: Data) -> None:
     base = next(path.name for path in Path(refined["dataset"], "judge").iterdir() if _reads(refined, path) == 0)
     before = verdicts_in(refined, f"judge/{base}")
-    after = asked(refined, "SELECT image_id, annotation_id, rule FROM regions WHERE NOT kept")
+    after = query_rows(refined, "SELECT image_id, annotation_id, rule FROM regions WHERE NOT kept")
 
     now = {(row["image_id"], row["annotation_id"]): row["rule"] for row in after}
     dropped = [row for row in before if row["rule"] == "min_score"]
@@ -95,7 +95,7 @@ def verdicts_in(data: Data, folder: str) -> list[dict[str, Any]]:
 
 
 def test_why_shows_the_round_the_student_and_the_rule(refined: Data) -> None:
-    (row,) = asked(refined, "SELECT * FROM changes WHERE rule = 'moved' ORDER BY round LIMIT 1")
+    (row,) = query_rows(refined, "SELECT * FROM changes WHERE rule = 'moved' ORDER BY round LIMIT 1")
 
     text = str(why(Dataset.open(refined["dataset"]), row["image_id"], row["new"]))
 
@@ -111,7 +111,7 @@ def test_audit_images_are_never_trained_on(refined: Data) -> None:
         for path in Path(refined["dataset"]).glob("round-*-pairs/*/*.parquet")
         for row in pq.read_table(path).to_pylist()
     }
-    audit = {row["image_id"] for row in asked(refined, "SELECT image_id FROM images WHERE split <> 'train'")}
+    audit = {row["image_id"] for row in query_rows(refined, "SELECT image_id FROM images WHERE split <> 'train'")}
 
     assert audit
     assert trained
@@ -153,7 +153,7 @@ def test_changed_rules_judge_the_rounds_without_training_again(refined: Data) ->
 
     assert _files(stricter, "models/*/model.safetensors") == models
     assert [node["name"] for node in current(stricter)["nodes"]][-1] == "round-2-merge"
-    floors = asked(stricter, "SELECT min(score) AS low FROM regions WHERE kept")
+    floors = query_rows(stricter, "SELECT min(score) AS low FROM regions WHERE kept")
     assert floors[0]["low"] >= 0.6
     go(refined)  # and back
 
@@ -164,7 +164,7 @@ def test_lowering_the_number_of_rounds_undoes_the_last(refined: Data) -> None:
     go(copy.deepcopy(refined) | {"refine": refined["refine"] | {"rounds": 1}}, "filter")
 
     assert [node["name"] for node in current(refined)["nodes"]][-1] == "round-1-merge"
-    assert max(row["round"] for row in asked(refined, "SELECT round FROM regions")) == 1
+    assert max(row["round"] for row in query_rows(refined, "SELECT round FROM regions")) == 1
     go(refined)
     assert [node["name"] for node in current(refined)["nodes"]][-1] == "round-2-merge"
     assert _files(refined, "rounds/*") == before

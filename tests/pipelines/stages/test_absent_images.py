@@ -1,6 +1,7 @@
-"""Images whose source cannot be read now: pending, told, healed by the same command; given up on request alone.
+"""Images whose source cannot be read now: pending, reported, and completed by the same command once they are back.
 
-Each test runs the command's own function in this process and on Ray: exit, sentence and state afterwards.
+They count as failed only on request. Each test runs in this process and on Ray, and checks the exit code, the message
+and the state afterwards.
 """
 
 from __future__ import annotations

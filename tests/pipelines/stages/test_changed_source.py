@@ -1,4 +1,4 @@
-"""The user's own component was changed and its version was not: a run and a dry run say so, and redo nothing."""
+"""If a user's component changed but its version did not, a run and a dry run print a note and redo nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""current.json moves when a stage has succeeded; a command says if another recipe than the one named made it."""
+"""current.json changes when a stage succeeds; commands warn if another recipe than the one named made it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(recipe: str, *arguments: str) -> Result:
 
 @pytest.fixture
 def recipes(tmp_path: Path) -> tuple[str, str, str]:
-    """A and B differ in a threshold, A and C in what changes no answer; all three work on one data set."""
+    """Three recipes for one data set: B has another threshold than A; C has another option that changes no answer."""
     draw_photos(tmp_path / "photos", 3)
     made = recipe_data(tmp_path / "set", tmp_path / "photos", {})
     other = copy.deepcopy(made) | {"filter": [{"min_score": {"floor": 0.99}}], "emit": {"name": "v2"}}
@@ -36,8 +36,8 @@ def recipes(tmp_path: Path) -> tuple[str, str, str]:
 
 
 def current(recipe: str) -> Mapping[str, Any]:
-    told: Mapping[str, Any] = json.loads((Path(recipe).parent / "set/current.json").read_text())
-    return told
+    report: Mapping[str, Any] = json.loads((Path(recipe).parent / "set/current.json").read_text())
+    return report
 
 
 COMMANDS = (["status"], ["query", "SELECT count(*) FROM images"], ["why", "00001.png"], ["eval"])
@@ -50,10 +50,10 @@ def test_a_command_warns_if_another_recipe_made_the_state(recipes: tuple[str, st
     assert "was made by" not in engine("status", "-c", c).stderr, "a batch size changes no state"
     assert run(b).exit_code == 0
     for command in COMMANDS:
-        told = engine(*command, "-c", a).stderr
-        assert "was made by '" in told, command
-        assert "(runs/00002-" in told
-        assert f"'engine run -c {a}'" in told
+        report = engine(*command, "-c", a).stderr
+        assert "was made by '" in report, command
+        assert "(runs/00002-" in report
+        assert f"'engine run -c {a}'" in report
     assert "was made by" not in engine("status", "-c", b).stderr
     assert run(a).exit_code == 0
     assert "was made by" not in engine("status", "-c", a).stderr

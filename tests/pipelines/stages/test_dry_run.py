@@ -32,7 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(finished: Path, tmp_path: Path) -> Recipe:
-    """A recipe over a copy of it. The journals stay where they were: they are an option too."""
+    """A recipe for a copy of it. The paths of the journals stay, because they are options too."""
     shutil.copytree(finished / "set", tmp_path / "set")
     return {**_recipe(finished), "dataset": str(tmp_path / "set")}
 
@@ -45,7 +45,7 @@ def _recipe(folder: Path) -> Recipe:
 
 
 def _run(data: Recipe) -> dict[str, int]:
-    """Everything but the release; {node: shards that were done}."""
+    """Run all stages but emit. Returns {node: number of shards that were done}."""
     done: dict[str, int] = {}
     for stage in ("ingest", "annotate", "filter"):
         summary = stages.run(parse_recipe(data), stage=stage, runner="local")
@@ -69,7 +69,7 @@ def _changed(data: Recipe, node: str, **options: Any) -> Recipe:
 
 
 def _committed(dataset: str) -> dict[str, tuple[int, bytes]]:
-    """Every file that a node or ingest committed: time and bytes."""
+    """{path: (time, bytes)} of every file that a node or ingest committed."""
     files = [path for path in Path(dataset).rglob("*") if path.is_file() and "runs" not in path.parts]
     return {
         str(path.relative_to(dataset)): (path.stat().st_mtime_ns, path.read_bytes())
@@ -85,7 +85,7 @@ def test_a_finished_data_set_has_nothing_to_do(data: Recipe) -> None:
 
 def test_one_option_of_one_specialist_redoes_that_node_and_its_dependants(data: Recipe, finished: Path) -> None:
     before = _committed(data["dataset"])
-    asked = Counter(journal(finished / "left")), Counter(journal(finished / "right"))
+    counted = Counter(journal(finished / "left")), Counter(journal(finished / "right"))
     other = _changed(data, "right", seed=2)
 
     assert _todo(other) == dict.fromkeys(("right", "objects", "judge"), SHARDS)
@@ -95,8 +95,8 @@ def test_one_option_of_one_specialist_redoes_that_node_and_its_dependants(data: 
     after = _committed(data["dataset"])
     assert {name: after[name] for name in before} == before, "what was committed stays as it was"
     assert {name.split("/")[0] for name in set(after) - set(before)} == {"right", "objects", "judge"}
-    assert Counter(journal(finished / "left")) == asked[0], "the other detector was not asked"
-    again = Counter(journal(finished / "right")) - asked[1]
+    assert Counter(journal(finished / "left")) == counted[0], "the other detector did not run"
+    again = Counter(journal(finished / "right")) - counted[1]
     assert len(again) == PHOTOS
     assert set(again.values()) == {1}
     assert _todo(other) == {}
@@ -170,7 +170,7 @@ def test_a_stage_that_is_refused_leaves_the_data_set_as_it_was(data: Recipe) -> 
 
 
 def test_a_stage_refuses_outdated_answers_of_the_stage_before(data: Recipe) -> None:
-    """A node that answered again leaves its readers behind: --stage filter must not judge the old answers."""
+    """If a node ran again, its dependants are outdated: --stage filter must not judge their old answers."""
     folder = next(Path(data["dataset"]).glob("right/*/00001.json")).parent
     (folder / "00001-r1.json").write_text((folder / "00001.json").read_text().replace('"revision": 0', '"revision": 1'))
     with pytest.raises(ConfigError, match="lacks 1 of 3 shards of 'objects'"):

@@ -1,4 +1,4 @@
-"""Ctrl-C once and more: the sentence, 130, no traceback, nothing left running; the same command goes on."""
+"""Ctrl-C, once or several times: one sentence, exit code 130, no traceback, no process left; then the run continues."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_ctrl_c_once_or_more_often_ends_the_run_and_the_same_command_continues(t
     ingest = {"sources": [{"folder": str(tmp_path / "photos")}], "shard_size": 4}
     data = recipe_data(tmp_path / "set", tmp_path / "photos", slow, ingest=ingest)
     path = str(write_recipe(tmp_path / "recipe.yaml", data))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have told pytest to ignore it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
     run = engine_in_background("run", "-c", path, "--runner", "local")
     signal.signal(signal.SIGINT, before)
     while not diary.exists():
@@ -31,10 +31,12 @@ def test_ctrl_c_once_or_more_often_ends_the_run_and_the_same_command_continues(t
     for _ in range(presses):
         os.killpg(run.pid, signal.SIGINT)
         time.sleep(0.05)
-    said = run.communicate(timeout=30)[0]
+    output = run.communicate(timeout=30)[0]
     assert run.returncode == 130
-    assert "Traceback" not in said
-    assert presses > 1 or said.endswith("Interrupted. Finished work is kept; run the same command again to continue.\n")
+    assert "Traceback" not in output
+    assert presses > 1 or output.endswith(
+        "Interrupted. Finished work is kept; run the same command again to continue.\n"
+    )
     assert _of_session(run.pid) == []
     stages.run(recipe(tmp_path / "set", tmp_path / "photos", slow, ingest=ingest), runner="local")
     stages.run(recipe(tmp_path / "undisturbed", tmp_path / "photos", {}, ingest=ingest), runner="local")

@@ -1,4 +1,4 @@
-"""The main job, as `make demo` runs it: real photos, real packaged models, a release that holds what is on them."""
+"""The whole path, as `make demo` runs it: real photos, real packaged models, and a release with the right objects."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def test_a_grounded_phrase_is_a_slice_of_its_text_and_names_a_fitting_region(
     cat = released["chelsea.png"]
     texts = {text["id"]: text["text"] for text in cat["texts"]}
     labels = {region["id"]: region["label"] for region in cat["regions"]}
-    said = {
+    named_by = {
         texts[phrase["text_id"]][phrase["char_start"] : phrase["char_end"]]: {labels[r] for r in phrase["region_ids"]}
         for phrase in cat["phrases"]
     }
-    assert said["a cat"] == {"cat"}
+    assert named_by["a cat"] == {"cat"}
 
 
 def test_a_mask_outlines_the_cat(released: dict[str, dict[str, Any]]) -> None:
@@ -84,10 +84,10 @@ def test_the_first_image_has_no_annotation_and_every_loader_opens_the_release(
 
 
 def test_sql_counts_the_images_and_the_pairs_of_the_release(dataset: Path) -> None:
-    """The tables of pairs lie beside those of images and are not taken for them."""
+    """The tables of pairs are in the same folder as those of images, and must not be counted as images."""
     pairs = dataset / "releases/v1/pairs-*.parquet"
-    asked = query(Dataset.open(str(dataset)), f"SELECT DISTINCT task FROM read_parquet('{pairs}')", of="releases/v1")
-    assert {"<OD>", "<OCR_WITH_REGION>", "<CAPTION_TO_PHRASE_GROUNDING>"} < set(asked["task"].to_pylist())
+    tasks = query(Dataset.open(str(dataset)), f"SELECT DISTINCT task FROM read_parquet('{pairs}')", of="releases/v1")
+    assert {"<OD>", "<OCR_WITH_REGION>", "<CAPTION_TO_PHRASE_GROUNDING>"} < set(tasks["task"].to_pylist())
     images = query(Dataset.open(str(dataset)), "SELECT count(*) AS n FROM images", of="releases/v1")
     assert images["n"].to_pylist() == [8]
 

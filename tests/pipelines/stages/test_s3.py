@@ -50,8 +50,8 @@ def test_a_data_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(
         assert len({row["image_id"] for row in _remote_release(fs, kind)}) == 24
         assert _remote_release(fs, kind) == _local_release(tmp_path / "local", kind)
     assert check("s3://sets/one").findings == []
-    asked = "SELECT count(*) AS n, count(DISTINCT image_id) AS images FROM regions"
-    (found,) = query(Dataset.open("s3://sets/one"), asked).to_pylist()
+    statement = "SELECT count(*) AS n, count(DISTINCT image_id) AS images FROM regions"
+    (found,) = query(Dataset.open("s3://sets/one"), statement).to_pylist()
     assert found["images"] == 24
     assert found["n"] >= 24
 
@@ -66,7 +66,7 @@ def _records(fs: Any, folder: str) -> list[str]:
 
 
 def _rows(tables: Iterable[Any]) -> list[dict[str, Any]]:
-    """Released rows but for where the photos came from and where they lie in the tar, which sizes of json change."""
+    """Released rows without the sources and without the places in the tar, which depend on the size of the json."""
     import pyarrow.parquet as pq
 
     elsewhere = ("sources", "offset", "length")

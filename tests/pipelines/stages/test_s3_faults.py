@@ -1,4 +1,4 @@
-"""An object store that misbehaves (benchmarks/faulty_s3.py): what was written is there once, and nobody is misled."""
+"""An object store with faults (benchmarks/faulty_s3.py): every commit is made once and recognised as made."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A data set of an earlier schema version opens, is up to date and answers queries: what its files lack is filled in.
+"""A data set of an earlier schema version can be opened and queried, and is up to date: missing columns are filled in.
 
-It is made by the engine of today and then rewritten as schema version 1 had it: inputs had no offset and no length,
-image scores no code.
+Today's engine makes it, and then its files are rewritten in schema version 1: inputs without offset and length, image
+scores without code.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def plain(kind: pa.DataType, names: set[str]) -> pa.DataType:
 
 
 def with_names(content: dict[str, Any], renamed: dict[str, tuple[str, str]]) -> dict[str, Any]:
-    """A commit record with the new names of the files it names and was made from."""
+    """A commit record in which renamed files have their new names."""
     for file in content["files"].values() if isinstance(content.get("files"), dict) else ():
         if file["path"] in renamed:
             file["path"], file["sha256"] = renamed[file["path"]]
@@ -105,7 +105,7 @@ def test_it_is_up_to_date_and_a_run_does_nothing(older: Path) -> None:
     assert {path: path.read_bytes() for path in (older / "set").rglob("*.parquet")} == before
     header = read_header(Storage(str(older / "set")))
     assert (header["schema_version"], header["oldest_version"]) == (SCHEMA_VERSION, 1)
-    assert Dataset.open(str(older / "set")).older  # its files still lack what they lacked
+    assert Dataset.open(str(older / "set")).older  # its files still lack these columns
 
 
 def test_queries_have_the_columns_of_today(older: Path) -> None:

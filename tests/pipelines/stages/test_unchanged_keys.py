@@ -1,4 +1,4 @@
-"""A data set made before the modules moved into their rooms is up to date: no key has changed.
+"""A data set made before the modules were moved to other folders is up to date: no key has changed.
 
 golden/data-set-of-a1a8a12.tar.xz was made at commit a1a8a12 by `engine run -c recipe.yaml --runner local` of the recipe
 inside: ten drawn scenes in two shards, every kind of node that needs no weights, one accepted round of refinement and a

@@ -80,9 +80,9 @@ def test_examples_show_the_changed_verdicts_and_their_rules(data: dict[str, Any]
         assert 0.5 <= flip.value < 0.7
         assert flip.file.endswith(".png")
         assert flip.annotation_id.startswith("objects/")
-    said = render_what_if(found)
-    assert "examples that would be dropped:" in said
-    assert sum("against 0.7" in line for line in said.splitlines()) <= 10
+    page = render_what_if(found)
+    assert "examples that would be dropped:" in page
+    assert sum("against 0.7" in line for line in page.splitlines()) <= 10
 
 
 def test_a_looser_rule_shows_what_would_be_kept_again(data: dict[str, Any]) -> None:
@@ -93,11 +93,11 @@ def test_a_looser_rule_shows_what_would_be_kept_again(data: dict[str, Any]) -> N
 
 def test_nothing_is_written_and_no_specialist_runs(data: dict[str, Any]) -> None:
     dataset = Path(data["dataset"])
-    before, asked = everything(dataset), journal(dataset.parent / "journal")
+    before, answered = everything(dataset), journal(dataset.parent / "journal")
     render_what_if(what_if(floored(0.9, data)))
     assert everything(dataset) == before
-    assert journal(dataset.parent / "journal") == asked
-    assert len(asked) == PHOTOS
+    assert journal(dataset.parent / "journal") == answered
+    assert len(answered) == PHOTOS
 
 
 def test_before_the_first_verdicts_every_count_is_new(data: dict[str, Any], tmp_path: Path) -> None:
@@ -107,9 +107,9 @@ def test_before_the_first_verdicts_every_count_is_new(data: dict[str, Any], tmp_
     found = what_if(floored(0.5, fresh))
     assert found.columns["regions"].new == found.columns["regions"].given > 0
     assert not found.flips
-    said = render_what_if(found)
-    assert "every count is new" in said
-    assert "would be dropped" not in said
+    page = render_what_if(found)
+    assert "every count is new" in page
+    assert "would be dropped" not in page
 
 
 def test_shards_that_lack_an_answer_are_named(data: dict[str, Any]) -> None:
@@ -135,7 +135,7 @@ def test_verdicts_on_an_earlier_state_are_compared_by_id() -> None:
     _compare(found, Shard(now, builders.images(now)), verdicts(earlier, 0.3), verdicts(now, 0.5))
     regions = found.columns["regions"]
     assert (regions.given, regions.new, regions.now, regions.then) == (2, 1, 1, 0)
-    assert [(flip.image_id, flip.annotation_id) for flip in found.flips] == [("a" * 8, "d/0")]  # the one that stays
+    assert [(flip.image_id, flip.annotation_id) for flip in found.flips] == [("a" * 8, "d/0")]  # kept now
 
 
 def test_every_column_has_a_text_for_its_examples() -> None:
@@ -156,8 +156,8 @@ def test_every_column_has_a_text_for_its_examples() -> None:
     kept, dropped = (judge(shard, images, None, [("min_side", min_side, {"pixels": side})]) for side in (20, 50))
     found = WhatIf("judge/1", "judge/2")
     _compare(found, Shard(shard, images), kept, dropped)
-    told = {flip.column: flip.what for flip in found.flips}
-    assert told == {
+    examples = {flip.column: flip.what for flip in found.flips}
+    assert examples == {
         "images": "40 x 30",
         "texts": "A red cat.",
         "regions": "cat",
@@ -166,4 +166,4 @@ def test_every_column_has_a_text_for_its_examples() -> None:
         "tags": "animal",
         "image_scores": "sharpness 1.5",
     }
-    assert set(told) == {"images", *ANNOTATIONS}
+    assert set(examples) == {"images", *ANNOTATIONS}

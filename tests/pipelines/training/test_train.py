@@ -1,4 +1,4 @@
-"""`engine train` on a small release: by the command line, under Ray, killed, gone on with, and told what is wrong."""
+"""`engine train` on a small release: by the command line, on Ray, killed and resumed, and its error messages."""
 
 from __future__ import annotations
 
@@ -69,13 +69,13 @@ def trained(released: Data) -> TrainingResult:
 
 def test_a_model_is_saved_with_the_record_of_its_training(released: Data, trained: TrainingResult) -> None:
     folder = Path(released["dataset"], trained.folder)
-    told = json.loads((folder / "training.json").read_bytes())
+    shown = json.loads((folder / "training.json").read_bytes())
     losses = [row for path in sorted(folder.glob("losses/*.parquet")) for row in pq.read_table(path).to_pylist()]
 
     assert {path.name for path in folder.iterdir()} >= {"config.json", "model.safetensors", "tokenizer.json"}
     assert list(folder.glob("checkpoints/*")) == []
-    assert told["pairs"] == {"<CAPTION>": 12, "<OD>": 12}
-    assert told["parameters"] == pytest.approx(1_000_000, rel=0.1)
+    assert shown["pairs"] == {"<CAPTION>": 12, "<OD>": 12}
+    assert shown["parameters"] == pytest.approx(1_000_000, rel=0.1)
     assert {row["step"] for row in losses} == set(range(8))
     assert {row["task"] for row in losses} == {"<OD>", "<CAPTION>"}
     assert (folder / "losses.png").read_bytes().startswith(b"\x89PNG")
@@ -195,7 +195,7 @@ def test_training_starts_from_a_checkpoint_by_the_same_command(released: Data, t
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"tasks": ["<ODD>"]}, "did you mean '<OD>'"),
         ({"tasks": ["<OCR>"]}, "nothing to train on"),
@@ -210,9 +210,9 @@ def test_training_starts_from_a_checkpoint_by_the_same_command(released: Data, t
     ],
 )
 def test_an_error_names_why_nothing_can_be_trained(
-    released: Data, trained: TrainingResult, changes: Data, said: str
+    released: Data, trained: TrainingResult, changes: Data, message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         run(released, name="wrong", **changes)
 
 
@@ -233,7 +233,7 @@ def test_more_workers_than_the_cluster_has_is_an_error_in_one_sentence(released:
 def test_an_error_of_a_worker_is_reported_in_its_own_words(
     released: Data, ray_cluster: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker's part in this process: a group of workers would take twenty seconds to start."""
+    """Runs the worker's function in this process, because a group of workers takes twenty seconds to start."""
 
     class Here:
         def __init__(self, job: Any, board: Any, *_: Any) -> None:
@@ -256,6 +256,6 @@ def test_the_progress_line_shows_rate_and_time_left() -> None:
     line = TrainingLine(live=False)
     line.pace.rate, line.pace.left = 5.0, 14.0
 
-    told = [part for _, part in line.parts(Progress(step=30, steps=100, loss=2.5, samples=16))]
+    shown = [part for _, part in line.parts(Progress(step=30, steps=100, loss=2.5, samples=16))]
 
-    assert told == ["train  30%", "step 30/100", "80 samples/s", "loss 2.500", "ETA 14s"]
+    assert shown == ["train  30%", "step 30/100", "80 samples/s", "loss 2.500", "ETA 14s"]

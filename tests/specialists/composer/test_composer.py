@@ -153,9 +153,9 @@ def test_articles_and_plurals(label: str, one: str, three: str) -> None:
 
 def test_uncountable_classes_are_not_counted() -> None:
     waters = thing("water", (10, 10, 60, 60)), thing("water", (240, 200, 290, 290))
-    told = compose(sample(CAT, *waters))
-    assert told["brief"] == "A photo of a cat and some water."
-    assert not any("One water" in text or "the water are" in text.lower() for text in told.values())
+    composed = compose(sample(CAT, *waters))
+    assert composed["brief"] == "A photo of a cat and some water."
+    assert not any("One water" in text or "the water are" in text.lower() for text in composed.values())
 
 
 def test_lists_have_commas_and_one_and() -> None:
@@ -300,10 +300,10 @@ def test_a_text_mentions_only_its_parents_and_nothing_false_about_them(
     for text in Composer().annotate([image])[0].texts:
         parents = [region for region in regions if region.id in text.parents]
         for sentence in sentences_of(text.text):
-            said = claims(sentence)
-            assert {claim.label for claim in said} <= {region.label for region in parents}
+            claimed = claims(sentence)
+            assert {claim.label for claim in claimed} <= {region.label for region in parents}
             assert is_true(sentence, [Thing(r.label, shares(r), crowd=False) for r in parents]) or any(
-                claim.most == math.inf for claim in said
+                claim.most == math.inf for claim in claimed
             )
         assert text.score == min((r.score for r in parents if r.score is not None), default=1.0)
 

@@ -1,4 +1,4 @@
-"""What the composer writes is true: its sentences read back and held against labels of people."""
+"""The composer's sentences are true: they are parsed back and compared with human labels."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ CROWD = Thing("person", (0.0, 0.0, 1.0, 0.5), crowd=True)
 
 
 def test_sentences_are_parsed_back_to_their_facts() -> None:
-    said = claims('The photo shows a hot dog on the left and two pairs of skis at the top right. The words "a cat" ...')
-    assert [(one.label, one.least, one.most, one.place) for one in said] == [
+    claimed = claims(
+        'The photo shows a hot dog on the left and two pairs of skis at the top right. The words "a cat" ...'
+    )
+    assert [(one.label, one.least, one.most, one.place) for one in claimed] == [
         ("hot dog", 1, 1, "left"),
         ("skis", 2, 2, "top right"),
     ]
-    assert isinstance(said[0], Claim)
+    assert isinstance(claimed[0], Claim)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_every_statement_about_human_boxes_is_true(labelled: Labelled) -> None:
     boxes = [drawn_by_people(some, sample) for some, sample in zip(things, samples, strict=True)]
     figures = measured(with_regions(samples, boxes), things)
     assert (figures.briefs_true, figures.true) == (1.0, 1.0)
-    assert figures.texts[0] == 89  # of 90: one has nothing on it
+    assert figures.texts[0] == 89  # of 90: one has no object
 
 
 def test_objects_named_from_three_detectors_are_in_the_photo(labelled: Labelled) -> None:

@@ -1,4 +1,4 @@
-"""Places and relations in the picture plane, and silence where they are in doubt."""
+"""Locations and directions in the picture plane, and none in unclear cases."""
 
 from __future__ import annotations
 

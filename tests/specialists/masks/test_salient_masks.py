@@ -18,7 +18,7 @@ pytest.importorskip("cv2")
 
 
 class Network:
-    """In the place of U2NetP: what is red stands out."""
+    """Stands in for U2NetP: red pixels are salient."""
 
     def __init__(self, *, blind: bool = False) -> None:
         self.blind = blind

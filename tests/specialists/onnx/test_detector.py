@@ -15,7 +15,7 @@ YOLOX = "weights/yolox_nano_coco80_416.onnx"
 
 
 class Network:
-    """Stands in for the session: says the same of every image."""
+    """Stands in for the session: gives the same boxes for every image."""
 
     def __init__(self, raw: np.ndarray) -> None:
         self.raw = raw
@@ -24,8 +24,8 @@ class Network:
         return [self.raw]
 
 
-def saying(*boxes: tuple[float, float, float, float, int, float], **options: float) -> OnnxDetector:
-    """A YOLOX detector whose network sees boxes (x1, y1, x2, y2, class, score) on a 416 x 416 image."""
+def detector_of(*boxes: tuple[float, float, float, float, int, float], **options: float) -> OnnxDetector:
+    """A YOLOX detector whose network finds boxes (x1, y1, x2, y2, class, score) on a 416 x 416 image."""
     raw = np.zeros((1, 3549, 85), np.float32)
     for cell, (x1, y1, x2, y2, label, score) in enumerate(boxes):
         centre = ((x1 + x2) / 16 - cell, (y1 + y2) / 16)  # cells of the first row, stride 8
@@ -45,28 +45,28 @@ def regions(detector: OnnxDetector, width: int = 416, height: int = 416) -> list
 
 
 def test_boxes_come_best_first_with_their_names() -> None:
-    detector = saying((10, 10, 50, 50, 0, 0.5), (100, 100, 200, 180, 15, 0.9))
+    detector = detector_of((10, 10, 50, 50, 0, 0.5), (100, 100, 200, 180, 15, 0.9))
     assert regions(detector) == [("cat", 0.9, [100, 100, 200, 180]), ("person", 0.5, [10, 10, 50, 50])]
 
 
 def test_of_two_overlapping_boxes_of_one_class_the_better_stays() -> None:
     twice = ((100, 100, 200, 200, 15, 0.6), (102, 100, 202, 200, 15, 0.8), (102, 100, 202, 200, 16, 0.3))
-    assert [(label, score) for label, score, _ in regions(saying(*twice))] == [("cat", 0.8), ("dog", 0.3)]
+    assert [(label, score) for label, score, _ in regions(detector_of(*twice))] == [("cat", 0.8), ("dog", 0.3)]
 
 
 def test_a_box_at_the_floor_is_kept() -> None:
-    detector = saying((10, 10, 50, 50, 0, 0.25), (100, 100, 200, 180, 15, 0.2), min_score=0.25)
+    detector = detector_of((10, 10, 50, 50, 0, 0.25), (100, 100, 200, 180, 15, 0.2), min_score=0.25)
     assert [label for label, *_ in regions(detector)] == ["person"]
 
 
 def test_boxes_are_clipped_and_those_outside_left_out() -> None:
-    detector = saying((-40, -20, 60, 50, 0, 0.5), (300, 250, 400, 300, 15, 0.9))
+    detector = detector_of((-40, -20, 60, 50, 0, 0.5), (300, 250, 400, 300, 15, 0.9))
     assert regions(detector, 416, 208) == [("person", 0.5, [0, 0, 60, 50])]
 
 
 def test_the_best_boxes_stay_when_there_are_too_many() -> None:
     grid = [(40.0 * n, 10, 40 * n + 30, 40, 0, 0.1 + n / 20) for n in range(10)]
-    assert [score for _, score, _ in regions(saying(*grid, max_boxes=3))] == [0.55, 0.5, 0.45]
+    assert [score for _, score, _ in regions(detector_of(*grid, max_boxes=3))] == [0.55, 0.5, 0.45]
 
 
 def test_suppressing_the_best_candidates_first_gives_the_same_answer() -> None:
@@ -105,7 +105,7 @@ def test_a_file_that_is_no_model_is_an_error_in_one_sentence(tmp_path: Path) -> 
 def test_a_file_of_class_names_is_part_of_the_key(tmp_path: Path) -> None:
     names = tmp_path / "two.names"
     names.write_text("pear\nplum\n")
-    detector = saying((10, 10, 50, 50, 1, 0.5), labels=str(names))  # type: ignore[arg-type]
+    detector = detector_of((10, 10, 50, 50, 1, 0.5), labels=str(names))  # type: ignore[arg-type]
     assert regions(detector)[0][0] == "plum"
     assert detector.weights == ("none.onnx", str(names))
 
@@ -113,11 +113,11 @@ def test_a_file_of_class_names_is_part_of_the_key(tmp_path: Path) -> None:
 def test_the_number_of_class_names_must_fit_the_model(tmp_path: Path) -> None:
     names = tmp_path / "some.names"
     names.write_text("\n".join(map(str, range(80))), encoding="utf-16")
-    saying(labels=str(names))._check_names()  # type: ignore[arg-type]
+    detector_of(labels=str(names))._check_names()  # type: ignore[arg-type]
     for number in (79, 81):
         names.write_text("\n".join(map(str, range(number))))
         with pytest.raises(StartError, match=rf"'none.onnx' has 80 classes, but there are {number} names: give"):
-            saying(labels=str(names))._check_names()  # type: ignore[arg-type]
+            detector_of(labels=str(names))._check_names()  # type: ignore[arg-type]
 
 
 def test_weights_of_another_head_are_refused() -> None:

@@ -1,4 +1,4 @@
-"""What comes out of a network is crafted here, so that a known box must come back."""
+"""The outputs of networks are made by hand here, so that the resulting box is known."""
 
 import numpy as np
 import pytest

@@ -119,36 +119,38 @@ def test_options_out_of_range_are_refused() -> None:
 
 
 def test_an_annotator_without_noise_gives_the_true_labels() -> None:
-    told = samples(20)
-    answers = NoisyAnnotator(miss=0, flip=0, jitter=0, false_positive=0, duplicate=0).annotate(told)
-    for sample, answer in zip(told, answers, strict=True):
+    given_samples = samples(20)
+    answers = NoisyAnnotator(miss=0, flip=0, jitter=0, false_positive=0, duplicate=0).annotate(given_samples)
+    for sample, answer in zip(given_samples, answers, strict=True):
         assert [(r.label, r.x1, r.y1, r.x2, r.y2) for r in answer.regions] == [
             (r.label, r.x1, r.y1, r.x2, r.y2) for r in sample.regions
         ]
 
 
 def test_errors_have_the_rates_of_the_options() -> None:
-    told = samples(400)
-    objects = sum(len(sample.regions) for sample in told)
-    answers = NoisyAnnotator(jitter=0.0, duplicate=0.0).annotate(told)
+    given_samples = samples(400)
+    objects = sum(len(sample.regions) for sample in given_samples)
+    answers = NoisyAnnotator(jitter=0.0, duplicate=0.0).annotate(given_samples)
     pairs = [
         (region, min(sample.regions, key=lambda true: abs(true.x1 - region.x1) + abs(true.y1 - region.y1)))
-        for sample, answer in zip(told, answers, strict=True)
+        for sample, answer in zip(given_samples, answers, strict=True)
         for region in answer.regions
     ]
     real = [(region, true) for region, true in pairs if (region.x1, region.y1) == (true.x1, true.y1)]
     false = [region for region, true in pairs if (region.x1, region.y1) != (true.x1, true.y1)]
     assert abs(len(real) / objects - 0.75) < 0.05
     assert abs(sum(region.label != true.label for region, true in real) / len(real) - 0.18) < 0.04
-    assert abs(len(false) / len(told) - 0.15) < 0.05
+    assert abs(len(false) / len(given_samples) - 0.15) < 0.05
     better = np.mean([[float(a.score or 0) > float(b.score or 0) for b in false] for a, _ in real])
     assert abs(float(better) - 0.72) < 0.08
 
 
 def test_systematic_errors_follow_their_options() -> None:
-    told = samples(300)
+    given_samples = samples(300)
     quiet = {"miss": 0.0, "flip": 0.0, "jitter": 0.0, "false_positive": 0.0, "duplicate": 0.0}
-    answers = NoisyAnnotator(confuse={"ball": "ring"}, confuse_share=1.0, miss_small=1.0, **quiet).annotate(told)  # type: ignore[arg-type]
+    answers = NoisyAnnotator(confuse={"ball": "ring"}, confuse_share=1.0, miss_small=1.0, **quiet).annotate(
+        given_samples
+    )  # type: ignore[arg-type]
     labels = Counter(region.label for answer in answers for region in answer.regions)
     assert labels["ball"] == 0
     assert labels["ring"] > labels["star"]
@@ -157,15 +159,15 @@ def test_systematic_errors_follow_their_options() -> None:
 
 
 def test_errors_depend_on_seed_and_image_not_on_the_batch() -> None:
-    told = samples(12)
-    together = NoisyAnnotator().annotate(told)
-    assert together == [answer for sample in told for answer in NoisyAnnotator().annotate([sample])]
-    assert together != NoisyAnnotator(seed=1).annotate(told)
+    given_samples = samples(12)
+    together = NoisyAnnotator().annotate(given_samples)
+    assert together == [answer for sample in given_samples for answer in NoisyAnnotator().annotate([sample])]
+    assert together != NoisyAnnotator(seed=1).annotate(given_samples)
 
 
 def test_answers_of_the_annotator_are_valid() -> None:
-    told = samples(100)
-    for sample, answer in zip(told, NoisyAnnotator(jitter=0.5).annotate(told), strict=True):
+    given_samples = samples(100)
+    for sample, answer in zip(given_samples, NoisyAnnotator(jitter=0.5).annotate(given_samples), strict=True):
         assert check_answer(answer, sample, NoisyAnnotator.gives) == ""
 
 

@@ -78,7 +78,7 @@ def test_a_path_that_is_not_a_folder_is_an_error_in_one_sentence(tmp_path: Path)
         list(Folder(str(tmp_path / "a.jpg")).entries())
 
 
-# --- the world, and what a recipe says ------------------------------------------------------------
+# --- the synthetic world, and entries of a recipe -------------------------------------------------
 
 
 def test_a_world_is_read_through_its_uris() -> None:
