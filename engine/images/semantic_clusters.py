@@ -1,0 +1,160 @@
+"""Finds the nearest better image of each image in a data set that does not fit in memory, as SemDeDup does.
+
+Images are split into clusters around centroids (spherical k-means on a sample), the clusters are written to a folder
+on the local disk, and each is searched exactly (semantic_neighbours.py). A cluster that is still large is split again.
+Memory does not grow with the number of images.
+
+An image near a border is written to up to COPIES clusters, otherwise its duplicate might be in another one. A few
+duplicates are still missed: docs/benchmarks.md has the recall.
+
+The answer depends only on the images and their order: images are drawn for the sample by their ids, and the centroids
+are rounded to float16, so that similarities to them, computed in float64, are exact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import StorageError
+from engine.images.semantic_neighbours import Floats, Ints, Nearest, Records, search_cluster
+
+CLUSTER = 8192  # images in a cluster, on average, copies included
+LARGEST = 2 * CLUSTER  # a larger cluster is split again
+FANOUT = 256  # clusters made of one, at most: each is an open file
+DEPTH = 4  # splits one after the other, at most
+COPIES = 3  # clusters that an image near a border is written to, at most
+MARGIN = 0.05  # these clusters: those whose similarity is at most so much below that of the nearest one
+SAMPLE = 64  # images of the sample for each centroid
+STEPS = 8  # of k-means
+_BATCH = 4096
+
+
+class Pile(Protocol):
+    """Records of many images. They can be read several times."""
+
+    def __len__(self) -> int:
+        """The number of records, or an upper bound."""
+        ...
+
+    def __iter__(self) -> Iterator[Records]: ...
+
+    def drawn(self, below: int) -> Records:
+        """The records whose `draw` is below this number."""
+        ...
+
+
+class FilePile:
+    """Records in one local file."""
+
+    def __init__(self, path: str, kind: np.dtype[np.void]) -> None:
+        self.path = path
+        self.records: Records = np.memmap(path, kind, "r") if os.path.getsize(path) else np.empty(0, kind)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Records]:
+        for start in range(0, len(self), _BATCH):
+            yield self.records[start : start + _BATCH]
+
+    def drawn(self, below: int) -> Records:
+        return self.records[self.records["draw"] < np.uint64(below)]
+
+    def remove(self) -> None:
+        os.unlink(self.path)
+
+
+def nearest_better(pile: Pile, images: int, kind: np.dtype[np.void], folder: str, *, cluster: int = CLUSTER) -> Nearest:
+    """`images`: the rows of the whole set, those that are not in the pile included. `folder`: an empty local folder.
+
+    StorageError if its disk has too little room. `cluster` is smaller only in tests.
+    """
+    needed = COPIES * len(pile) * kind.itemsize if len(pile) > 2 * cluster else 0
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StorageError(
+            f"Comparing {len(pile):,} embeddings needs up to {needed / 1e9:.0f} GB in '{folder}', which has "
+            f"{free / 1e9:.0f} GB: set TMPDIR to a folder on a larger disk."
+        )
+    nearest = Nearest.create(images, folder)
+    _search(pile, nearest, kind, folder, cluster, 0)
+    return nearest
+
+
+def _search(pile: Pile, nearest: Nearest, kind: np.dtype[np.void], folder: str, cluster: int, depth: int) -> None:
+    if len(pile) <= 2 * cluster or depth == DEPTH:
+        records = pile.records if isinstance(pile, FilePile) else np.concatenate([np.empty(0, kind), *pile])
+        if len(records):
+            search_cluster(records, nearest)
+        return
+    number = min(FANOUT, -(-2 * len(pile) // cluster))
+    share = min(1.0, SAMPLE * number / len(pile))
+    centroids = train(pile.drawn(min(round(share * 2**64), 2**64 - 1)), number)
+    inside = os.path.join(folder, "clusters")
+    os.mkdir(inside)
+    for path in _split(pile, centroids, inside):
+        part = FilePile(path, kind)
+        stuck = len(part) > 0.9 * len(pile)  # copies of one image: another split would not make it smaller
+        _search(part, nearest, kind, inside, cluster, DEPTH if stuck else depth + 1)
+        part.remove()
+    os.rmdir(inside)
+
+
+def train(sample: Records, number: int) -> npt.NDArray[np.float16]:
+    """Centroids of spherical k-means: at most `number`, fewer if the sample has fewer distinct embeddings."""
+    sample = sample[np.lexsort((sample["row"], sample["draw"]))]
+    vectors = sample["vector"].astype(np.float64)
+    _, first = np.unique(sample["vector"], axis=0, return_index=True)
+    centroids = _rounded(vectors[np.sort(first)[:number]])
+    for _ in range(STEPS):
+        label = np.argmax(vectors @ centroids.astype(np.float64).T, axis=1)
+        sums = np.zeros((len(centroids), vectors.shape[1]))
+        np.add.at(sums, label, vectors)
+        filled = np.bincount(label, minlength=len(centroids)) > 0
+        centroids[filled] = _rounded(sums[filled])
+    return centroids
+
+
+def _rounded(vectors: Floats) -> npt.NDArray[np.float16]:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors / np.maximum(length, 1e-12)).astype(np.float16)
+
+
+def _split(pile: Pile, centroids: npt.NDArray[np.float16], folder: str) -> list[str]:
+    """Writes each record to the files of its nearest centroids. Returns the paths of the files."""
+    paths = [os.path.join(folder, str(number)) for number in range(len(centroids))]
+    wide = centroids.astype(np.float64)
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(open(path, "wb")) for path in paths]
+        for records in pile:
+            rows, labels = _assign(records["vector"].astype(np.float64) @ wide.T)
+            order = np.argsort(labels, kind="stable")
+            rows, labels = rows[order], labels[order]
+            for part in np.split(np.arange(len(labels)), np.flatnonzero(np.diff(labels)) + 1):
+                if len(part):
+                    files[labels[part[0]]].write(records[rows[part]].tobytes())
+    return paths
+
+
+def _assign(similar: Floats) -> tuple[Ints, Ints]:
+    """(row, its centroid), for the nearest centroid of each row and those almost as near."""
+    rows, labels = np.arange(len(similar)), list[Ints]()
+    found = []
+    for _ in range(min(COPIES, similar.shape[1])):
+        at = similar.argmax(axis=1)
+        value = similar[rows, at]
+        labels.append(at)
+        found.append(value)
+        similar[rows, at] = -np.inf
+    near = [value >= found[0] - MARGIN for value in found]
+    return (
+        np.concatenate([rows[mask] for mask in near]),
+        np.concatenate([label[mask] for label, mask in zip(labels, near, strict=True)]),
+    )
