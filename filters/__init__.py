@@ -22,6 +22,7 @@ CATALOG: dict[str, str] = {
     "nested_phrase": "filters.nested_phrase:nested_phrase",
     "nms": "filters.nms:nms",
     "phrase_blacklist": "filters.phrase_blacklist:phrase_blacklist",
+    "semantic_duplicate": "filters.semantic_duplicate:semantic_duplicate",
     "text_language": "filters.text_language:text_language",
     "text_length": "filters.text_length:text_length",
     "text_repetition": "filters.text_repetition:text_repetition",

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_type_hints
+from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
 
 from engine.errors import ConfigError, unknown
-from engine.records.columns import VIEWS, ParsedTexts, WholeSetImages
+from engine.records.columns import VIEWS, ParsedTexts, SemanticImages, WholeSetImages
 from engine.records.shard import Bools, Floats, Numbers
 
 
@@ -35,6 +35,7 @@ class Verdict:
 
 
 Rule = Callable[..., Verdict | Sequence[Verdict]]
+_R = TypeVar("_R", bound=Rule)
 
 
 @functools.cache
@@ -60,8 +61,20 @@ def needs_parse(rule: Rule) -> bool:
 
 @functools.cache
 def needs_whole_set(rule: Rule) -> bool:
-    """Whether a rule reads columns that are computed over the whole data set: it has a parameter WholeSetImages."""
+    """Whether a rule reads columns that are computed over the whole data set."""
+    return needs_hashes(rule) or needs_embeddings(rule)
+
+
+@functools.cache
+def needs_hashes(rule: Rule) -> bool:
+    """Whether a rule compares perceptual hashes: it has a parameter of type WholeSetImages."""
     return _declares(rule, WholeSetImages)
+
+
+@functools.cache
+def needs_embeddings(rule: Rule) -> bool:
+    """Whether a rule compares embeddings: it has a parameter of type SemanticImages."""
+    return _declares(rule, SemanticImages)
 
 
 def _declares(rule: Rule, kind: type) -> bool:
@@ -71,6 +84,24 @@ def _declares(rule: Rule, kind: type) -> bool:
 
 def _name(rule: Rule) -> str:
     return f"'{getattr(rule, '__name__', rule)}'"
+
+
+def applied_later(*options: str) -> Callable[[_R], _R]:
+    """Decorator: the pass over the whole set does not depend on these options of a rule, so it is not made again for
+    another value.
+    """
+
+    def declared(rule: _R) -> _R:
+        vars(rule)["applied_later"] = options
+        return rule
+
+    return declared
+
+
+def options_of_pass(rule: Rule, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that the pass over the whole set depends on."""
+    later = getattr(rule, "applied_later", ())
+    return {name: value for name, value in options.items() if name not in later}
 
 
 def at_least(value: Floats, floor: Floats, rule: str) -> Verdict:

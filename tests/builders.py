@@ -74,7 +74,9 @@ def images(shard: pa.Table, width: int = 100, height: int = 100) -> pa.Table:
     size = {"width": width, "height": height, "length": -1}
     ids = shard.column("image_id").to_pylist()
     table = pa.Table.from_pylist([{"image_id": image_id, **plain, **size} for image_id in ids], schema=IMAGES)
-    return table.append_column("same_distance", pa.array([None] * len(ids), pa.float64()))
+    for name in ("same_distance", "semantic_distance", "audit_distance"):
+        table = table.append_column(name, pa.array([None] * len(ids), pa.float64()))
+    return table
 
 
 def parsed(words: str = "A cat sleeps.", **given: Any) -> Row:

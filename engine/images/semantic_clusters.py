@@ -124,7 +124,8 @@ def train(sample: Records, number: int) -> npt.NDArray[np.float16]:
 
 def _rounded(vectors: Floats) -> npt.NDArray[np.float16]:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (vectors / np.maximum(length, 1e-12)).astype(np.float16)
+    unit: npt.NDArray[np.float16] = (vectors / np.maximum(length, 1e-12)).astype(np.float16)
+    return unit
 
 
 def _split(pile: Pile, centroids: npt.NDArray[np.float16], folder: str) -> list[str]:

@@ -31,6 +31,7 @@ __all__ = [
     "Phrases",
     "RegionTexts",
     "Regions",
+    "SemanticImages",
     "Shard",
     "Tags",
     "Texts",
@@ -155,6 +156,20 @@ class WholeSetImages(Images):
     def same_distance(self) -> Floats:
         """How many bits of the hash differ from the near-duplicate that is kept; NaN for a kept image."""
         return self.numbers("same_distance")
+
+
+class SemanticImages(WholeSetImages):
+    """The same, with distances between embeddings: 1 - cosine, from 0 to 2."""
+
+    @property
+    def semantic_distance(self) -> Floats:
+        """To the nearest better image of the same kind (audit or training); NaN if there is none."""
+        return self.numbers("semantic_distance")
+
+    @property
+    def audit_distance(self) -> Floats:
+        """From a training image to the nearest audit image; NaN if there is none, and for audit images."""
+        return self.numbers("audit_distance")
 
 
 class Regions(View):

@@ -18,11 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.errors import ConfigError, EngineError
-from engine.records.columns import VIEWS, ParsedTexts, View, WholeSetImages
+from engine.records.columns import VIEWS, ParsedTexts, SemanticImages, View
 from engine.records.shard import Bools, Floats, Ints, Numbers, Shard, as_lists, filled, one_array
 from engine.schema import ANNOTATIONS, VERDICT, VERDICTS
 from filters.judging.parents import Links, parent_links
-from filters.verdict import Rule, Verdict, needs_parse, needs_whole_set, reads
+from filters.verdict import Rule, Verdict, needs_embeddings, needs_parse, needs_whole_set, reads
 
 MERGED, FAILED, IMAGE_DROPPED, TEXT_DROPPED, REGION_DROPPED, PARENT_DROPPED, PARENT_RENAMED = (
     "merged",
@@ -54,7 +54,8 @@ def judge(
     for name, rule, _ in rules:
         if parse is None and needs_parse(rule):
             raise ConfigError(f"Filter '{name}' reads parsed texts, but no node parses them: add one (spacy_parse).")
-        if needs_whole_set(rule) and "same_distance" not in images.column_names:
+        column = "semantic_distance" if needs_embeddings(rule) else "same_distance"
+        if needs_whole_set(rule) and column not in images.column_names:
             raise EngineError(
                 f"Filter '{name}' reads columns that are computed over the whole data set: pass them with the images."
             )
@@ -248,7 +249,7 @@ class ShardJudgement:
 
 
 _DECIDED = ("regions", "texts", "region_texts", "phrases")
-_FULL: Mapping[str, type[View]] = {"texts": ParsedTexts, "images": WholeSetImages}
+_FULL: Mapping[str, type[View]] = {"texts": ParsedTexts, "images": SemanticImages}
 
 
 def _protected(shard: Shard, name: str) -> Bools:

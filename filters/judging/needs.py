@@ -1,4 +1,4 @@
-"""Requirements of a rule that its signature does not show: scores of a certain name, or several detectors.
+"""Requirements of a rule that its signature does not show: certain scores, several detectors, embeddings.
 
 pipelines/filter/rule_needs.py checks them before a run. Requirements that the signature shows (columns, parsed texts,
 columns over the whole data set) are not declared here.
@@ -10,18 +10,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from engine.errors import ConfigError, unknown
+
 
 @dataclass(frozen=True, slots=True)
 class Given:
     """The outputs of a recipe's nodes that rules may require.
 
     scores: {name of an image score: nodes that produce it}. other_scores: nodes that produce image scores but have no
-    `score_names`, so any name may be among them. detectors: nodes that produce boxes.
+    `score_names`, so any name may be among them. detectors: nodes that produce boxes. embedders: nodes that produce
+    embeddings.
     """
 
     scores: Mapping[str, tuple[str, ...]]
     other_scores: tuple[str, ...] = ()
     detectors: tuple[str, ...] = ()
+    embedders: tuple[str, ...] = ()
 
     def has_score(self, name: str) -> bool:
         return name in self.scores or bool(self.other_scores)
@@ -54,3 +58,19 @@ def score(name: str, *, add: str) -> Need:
         return "" if given.has_score(name) else f"reads the score '{name}', which no node gives: add '{add}'"
 
     return missing
+
+
+def embeddings(given: Given, options: Mapping[str, Any]) -> str:
+    """Requires embeddings of one node: of the one that the option `producer` names, or of the only one."""
+    producer = options["producer"]
+    if not given.embedders:
+        return "compares embeddings, which no node gives: add 'embed: {use: embed, checkpoint: ..}'"
+    if producer and producer not in given.embedders:
+        raise unknown("node with embeddings", producer, given.embedders)
+    if not producer and len(given.embedders) > 1:
+        first, *others = given.embedders
+        raise ConfigError(
+            f"semantic_duplicate compares the embeddings of one node, but {first} and {', '.join(others)} give them: "
+            f"add 'producer: {first}' to its options."
+        )
+    return ""

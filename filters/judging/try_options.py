@@ -19,7 +19,9 @@ def try_options(name: str, rule: Rule, options: Mapping[str, Any]) -> None:
     """Apply the rule to a shard without images. ConfigError, for example, for an unknown granularity, a bound that
     is not a number, a file that does not exist, or a lower bound above the upper one.
     """
-    images = IMAGES.empty_table().append_column("same_distance", pa.array(np.zeros(0)))
+    images = IMAGES.empty_table()
+    for column in ("same_distance", "semantic_distance", "audit_distance"):
+        images = images.append_column(column, pa.array(np.zeros(0)))
     try:
         judge(record_table([]), images, PARSE.empty_table(), [(name, rule, options)])
     except EngineError:

@@ -140,5 +140,5 @@ def _judge(name: str, rule: Any, sample: Sample, parse: Parse) -> None:
     )
     plain = {"sources": [], "format": "PNG", "licence": "", "split": "train", "bytes": 1, "uri": "", "offset": 0}
     image = plain | {"image_id": sample.image_id, "width": sample.width, "height": sample.height, "length": -1}
-    images = WholeSet().images(pa.Table.from_pylist([image], schema=IMAGES))
+    images = WholeSet().images(pa.Table.from_pylist([image], schema=IMAGES), 0)
     judge(record, images, pa.Table.from_pylist([as_row(parse)], schema=PARSE), [(name, rule, {})])

@@ -46,7 +46,7 @@ class OneImage:
     verdicts: dict[str, Row] | None = None
     failures: list[tuple[str, Row]] = field(default_factory=list)  # (node, failure)
     unfinished: list[str] = field(default_factory=list)  # nodes that have not annotated it yet
-    same_as: str = ""  # the image that was kept in place of this near duplicate
+    same_as: list[str] = field(default_factory=list)  # the image it is a duplicate of, what that is one of, and so on
     changes: list[Row] = field(default_factory=list)  # by refinement rounds, in order
 
     def annotation(self, name: str) -> Written:
@@ -125,11 +125,21 @@ def read_image(dataset: Dataset, found: FoundInput) -> OneImage:
             rows = TableReader(dataset.storage, path).read().to_pylist()
             image.changes += [row for row in rows if row["image_id"] == image.row["image_id"]]
     if path := dataset.judged_files().get(shard):
-        image.same_as = read_surveyed(dataset.storage, dataset.surveyed).same_as(image.row["image_id"])
         verdicts = _row(dataset, path, found.row)
         image.verdict = verdicts["image"]
+        image.same_as = _same_as(dataset, image)
         image.verdicts = {verdict["id"]: verdict for column in ANNOTATIONS for verdict in verdicts[column]}
     return image
+
+
+def _same_as(dataset: Dataset, image: OneImage) -> list[str]:
+    """The image in whose place this one was dropped; if that one was dropped as well, the next, up to the one kept."""
+    whole_set, name = read_surveyed(dataset.storage, dataset.surveyed), image.row["image_id"]
+    rule = image.verdict["rule"] if image.verdict else ""
+    if image.verdict and rule == "semantic_duplicate":
+        return whole_set.semantic_chain(name, image.shard, image.verdict["threshold"])
+    found = whole_set.near_audit(name, image.shard) if rule == "semantic_duplicate.audit" else whole_set.same_as(name)
+    return [found] if found else []
 
 
 def _add_answer(image: OneImage, node: CurrentNode, answer: Row) -> None:

@@ -29,7 +29,8 @@ def _image_lines(image: OneImage) -> list[str]:
     sources = [f"{one_line(source['source'])}: {one_line(source['uri'])}" for source in row["sources"]]
     lines = [f"image {row['image_id']}: {_fate(image.verdict, judged=image.verdict is not None)}"]
     if image.same_as:
-        lines.append(f"  {'same as':<10}image {image.same_as}")
+        *between, kept = image.same_as
+        lines.append(f"  {'same as':<10}image {kept}" + (f", by way of {', '.join(between)}" if between else ""))
     for node, failure in image.failures:
         lines.append(f"  {'failure':<10}{node}: {one_line(failure['reason'])}: {one_line(failure['error'])}")
     if image.unfinished:

@@ -171,7 +171,7 @@ class Judge:
         decided = inputs.part(self.decided, "decided").to_pylist() if self.decided else ()
         rules = self.surveyed.rules(self.rules)
         first = inputs.part(self.first, "verdicts") if self.first else None
-        verdicts = judge(record, self.surveyed.images(inputs.images), parse, rules, decided, first)
+        verdicts = judge(record, self.surveyed.images(inputs.images, shard), parse, rules, decided, first)
         file = commits.put_table(shard, verdicts, inputs.unit.revision)
         found = counts(verdicts) | {"released": {"images": _released(verdicts, inputs.images)}}
         return Output({"data": file}, verdicts.num_rows, 0, found | {"surveyed": self.folder})

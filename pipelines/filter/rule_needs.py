@@ -14,9 +14,10 @@ from typing import Any
 from engine.component import RESOURCES
 from engine.config.catalog import defaults_of
 from engine.errors import ConfigError
+from engine.records.embeddings import EMBEDDINGS
 from engine.running.graph import Node
 from filters.judging.needs import Given, need_of, score
-from filters.verdict import needs_parse, needs_whole_set, reads
+from filters.verdict import needs_embeddings, needs_hashes, needs_parse, reads
 from pipelines.filter.judge import NamedRule
 
 _CAPTIONS, _PARSE = "'captions: {use: composer}'", "'parse: {use: spacy_parse}'"
@@ -34,6 +35,9 @@ _FROM_OUTSIDE = ("labels", "scene")  # producers of these come from outside the 
 def check_rules(rules: Sequence[NamedRule], nodes: Sequence[Node]) -> None:
     """ConfigError for the first rule that lacks its input, with the node to add."""
     given = _given(nodes)
+    comparing = [name for name, rule, _ in rules if needs_embeddings(rule)]
+    if len(comparing) > 1:
+        raise ConfigError(f"The rules {' and '.join(comparing)} both compare embeddings: keep only one of them.")
     for name, rule, options in rules:
         lacking = _lacking(rule, {**defaults_of(rule), **options}, nodes, given)
         if lacking:
@@ -43,7 +47,7 @@ def check_rules(rules: Sequence[NamedRule], nodes: Sequence[Node]) -> None:
 
 def _lacking(rule: Any, options: Mapping[str, Any], nodes: Sequence[Node], given: Given) -> str:
     """What is missing and what to add; '' if nothing is."""
-    if needs_whole_set(rule) and (lacking := score("phash", add="quality: {use: image_quality}")(given, options)):
+    if needs_hashes(rule) and (lacking := score("phash", add="quality: {use: image_quality}")(given, options)):
         return lacking
     if (need := need_of(rule)) and (lacking := need(given, options)):
         return lacking
@@ -66,7 +70,8 @@ def _given(nodes: Sequence[Node]) -> Given:
             scores[name] = (*scores.get(name, ()), node.name)
     seen = {"boxes", "regions", "phrase_regions"}
     detectors = [node.name for node in nodes if seen & set(node.gives) and not node.replaces]
-    return Given(scores, tuple(others), tuple(detectors))
+    embedders = [node.name for node in nodes if EMBEDDINGS in node.gives]
+    return Given(scores, tuple(others), tuple(detectors), tuple(embedders))
 
 
 def _check_producers(rule: str, options: Mapping[str, Any], nodes: Sequence[Node]) -> None:

@@ -19,7 +19,8 @@ from engine.storage.files import Storage
 from pipelines.annotate.annotation_nodes import annotation_nodes
 from pipelines.filter.judge import judge_node, rules_of
 from pipelines.filter.rule_needs import check_rules
-from pipelines.filter.whole_set import survey_node, surveyed_folder
+from pipelines.filter.survey import survey_node
+from pipelines.filter.whole_set import surveyed_folder
 from pipelines.recipe import Recipe
 from pipelines.refine.standing import Standing, standing
 

@@ -6,10 +6,11 @@ cover, because the record has changed since, count as new.
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,10 +31,12 @@ from engine.storage.uris import short_name
 from filters.judging.apply_rules import judge as judge_record
 from pipelines.filter.judge import NamedRule, judge_node, rules_of, shard_record
 from pipelines.filter.judge_regions import first_rules
-from pipelines.filter.whole_set import WholeSet, combined, survey_shard
+from pipelines.filter.semantic_set import Candidates
+from pipelines.filter.survey import embeddings_file, survey_shard
+from pipelines.filter.whole_set import Contribution, WholeSet, combined, read_surveyed, surveyed_folder
 from pipelines.recipe import Recipe
 from pipelines.stages.current import current_nodes
-from pipelines.stages.state import read_state, require
+from pipelines.stages.state import State, read_state, require
 
 COLUMNS = (IMAGES, *ANNOTATIONS)
 COVERED = ("regions", "texts", "phrases")
@@ -81,6 +84,7 @@ class WhatIf:
     covered: dict[str, list[int]] = field(default_factory=lambda: {name: [0, 0] for name in COVERED})
     labels: tuple[set[str], set[str]] = field(default_factory=lambda: (set(), set()))
     flips: list[Flip] = field(default_factory=list)
+    curve: Mapping[str, Any] = field(default_factory=dict)  # of semantic_duplicate, see `curve_of`; empty without it
 
     def __str__(self) -> str:
         """The text that `engine run --stage filter --dry-run` prints."""
@@ -101,7 +105,7 @@ def what_if(recipe: Recipe) -> WhatIf:
     committed = _committed(storage)
     answer = WhatIf(committed, judge.folder)
     if committed == judge.folder and not plan.todo()[judge.name].any():
-        answer.same = True
+        answer.same, answer.curve = True, read_surveyed(storage, judge.options["surveyed"]).curve
         return answer
     answer.rewritten = [name for name in _undone(plan, written) if name != JUDGE_REGIONS]
     known = [*seen, *_as_written(storage, plan, written)]
@@ -110,18 +114,31 @@ def what_if(recipe: Recipe) -> WhatIf:
     readers = [
         _shard_reader(storage, plan, reader, shard, rules_of(recipe) if written else ()) for shard in range(plan.shards)
     ]
-    surveyed = WholeSet()
-    if state.whole_set:
-        applied = rules_of(recipe)[: len(state.whole_set.options["rules"])]
-        surveyed = combined((_survey(read(), applied) for read in readers), applied)
-    rules = surveyed.rules(rules_of(recipe))
     before = Commits(storage, committed).data_files() if committed else {}
-    for shard, read in enumerate(readers):
-        record, images, parse, first = read()
-        then = judge_record(record, surveyed.images(images), parse, rules, earlier=first)
-        now = TableReader(storage, before[shard]).read() if shard in before else None
-        _compare(answer, Shard(record, images), now, then)
+    with tempfile.TemporaryDirectory(prefix="semantic-") as scratch:
+        surveyed = _whole_set(state, readers, scratch)
+        answer.curve = surveyed.curve
+        rules = surveyed.rules(rules_of(recipe))
+        for shard, read in enumerate(readers):
+            given = read()
+            images = surveyed.images(given.images, shard)
+            then = judge_record(given.record, images, given.parse, rules, earlier=given.first)
+            now = TableReader(storage, before[shard]).read() if shard in before else None
+            _compare(answer, Shard(given.record, given.images), now, then)
     return answer
+
+
+def _whole_set(state: State, readers: Sequence[Callable[[], _Given]], scratch: str) -> WholeSet:
+    """What rules over the whole set need: as committed if that is up to date, else computed here."""
+    if state.whole_set is None:
+        return WholeSet()
+    folder = surveyed_folder(state.storage, state.whole_set)
+    todo = make_plan(state.storage, [state.whole_set], state.annotators).todo()
+    if not todo[state.whole_set.name].any() and len(Commits(state.storage, folder).revisions()):
+        return read_surveyed(state.storage, folder)
+    rules = rules_of(state.recipe)[: len(state.whole_set.options["rules"])]
+    embedder = state.whole_set.options.get("embedder", "")
+    return combined((_contribution(read(), rules, embedder) for read in readers), rules, state.storage, scratch)
 
 
 def _undone(plan: Plan, nodes: Sequence[Node]) -> list[str]:
@@ -142,13 +159,25 @@ def _as_written(storage: Storage, plan: Plan, nodes: Sequence[Node]) -> list[Nod
     return answer
 
 
-def _survey(given: _Given, rules: Sequence[NamedRule]) -> tuple[pa.Table, pa.Table]:
-    record, images, parse, first = given
-    return survey_shard(record, images, parse, rules, first)
+class _Given(NamedTuple):
+    """A shard. `first`: the verdicts of the first pass, on images and regions."""
+
+    inputs: ShardInputs
+    record: pa.Table
+    images: pa.Table
+    parse: pa.Table | None
+    first: pa.Table | None
 
 
-# The record, the images, the parse and the verdicts on images and regions of a shard.
-_Given = tuple[pa.Table, pa.Table, pa.Table | None, pa.Table | None]
+def _contribution(given: _Given, rules: Sequence[NamedRule], embedder: str) -> Contribution:
+    """`embedder`: the node whose embeddings are compared; '' for none."""
+    found = survey_shard(given.record, given.images, given.parse, rules, given.first)
+    candidates = None
+    if embedder:
+        candidates = Candidates(
+            found.candidates.num_rows, lambda: found.candidates, embeddings_file(given.inputs, embedder)
+        )
+    return Contribution(found.hashes, found.values, candidates)
 
 
 def _shard_reader(
@@ -161,7 +190,7 @@ def _shard_reader(
         inputs = ShardInputs(storage, plan.known, judge, Unit(judge.name, shard, 0, revisions))
         record, parse = shard_record(inputs, judge.options["record"], judge.options["parses"])
         first = judge_record(record, inputs.images, None, first_rules(rules)) if rules else None
-        return record, inputs.images, parse, first
+        return _Given(inputs, record, inputs.images, parse, first)
 
     return read
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from pipelines.filter.semantic_set import kept_shares
 from pipelines.stages.what_if import COLUMNS, EXAMPLES, Flip, WhatIf
 
 
 def render_what_if(x: WhatIf) -> str:
     """Tables of counts and coverage, then examples of changed verdicts."""
     if x.same:
-        return f"Nothing would change: these rules are the committed ones ({x.committed})."
+        return "\n".join(
+            [f"Nothing would change: these rules are the committed ones ({x.committed}).", *_curve_lines(x)]
+        )
     head = f"{x.committed} is committed" if x.committed else "No verdicts are committed yet: every count is new"
     lines = [f"{head}; {x.proposed} is what the recipe's rules would give. Nothing was written."]
     if x.rewritten:
@@ -17,7 +22,7 @@ def render_what_if(x: WhatIf) -> str:
             "Their texts are counted as they are now, except those that name a region that would be dropped."
         )
     lines.append("")
-    lines += [*_column_lines(x), "", *_rule_lines(x), "", *_coverage_lines(x)]
+    lines += [*_column_lines(x), "", *_rule_lines(x), "", *_coverage_lines(x), *_curve_lines(x)]
     for kept, title in ((False, "would be dropped"), (True, "would be kept")):
         if chosen := _spread([flip for flip in x.flips if flip.kept is kept]):
             lines += ["", f"examples that {title}:", *(_flip_line(flip) for flip in chosen)]
@@ -61,6 +66,25 @@ def _coverage_lines(x: WhatIf) -> list[str]:
                 more = f" and {len(labels) - 12} more" if len(labels) > 12 else ""
                 lines.append(f"  labels {title}: {', '.join(sorted(labels)[:12])}{more}")
     return lines
+
+
+def _curve_lines(x: WhatIf) -> list[str]:
+    """What semantic_duplicate would keep of the training images that earlier rules keep, at several values of eps."""
+    if not x.curve:
+        return []
+    shares = kept_shares(x.curve)
+    lines = ["", f"{'semantic_duplicate: kept at eps':<32}" + "".join(f"{eps:>8g}" for eps, _, _ in shares)]
+    lines.append(
+        f"{'  of ' + str(x.curve['images']) + ' training images':<32}" + _percents(kept for _, kept, _ in shares)
+    )
+    if x.curve["audit_images"]:
+        title = f"  far from {x.curve['audit_images']} audit images"
+        lines.append(f"{title:<32}" + _percents(far for _, _, far in shares))
+    return lines
+
+
+def _percents(shares: Iterable[float]) -> str:
+    return "".join(f"{share:>8.1%}" for share in shares)
 
 
 def _or_new(count: int | None) -> str:

@@ -157,6 +157,7 @@ OPTIONS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "nested_phrase": {},
     "nms": {"within": st.sampled_from([0.1, 0.5, 1.0]), "across": st.sampled_from([0.1, 0.8, 1.0])},
     "phrase_blacklist": {"extra": st.lists(st.sampled_from(["a", "cat", "un"]))},
+    "semantic_duplicate": {"eps": st.sampled_from([0.0, 0.05]), "audit_eps": st.sampled_from([0.0, 0.05])},
     "text_language": one("floor") | {"drop_unmeasured": flag, "min_words": st.sampled_from([0, 5])},
     "text_length": several("min_tokens", "max_tokens"),
     "text_repetition": several("top_2gram", "top_3gram", "duplicate_5grams", "duplicate_sentences"),

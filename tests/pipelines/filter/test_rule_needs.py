@@ -29,7 +29,9 @@ FULL = {
     "quality": {"use": "image_quality"},
     "nsfw": {"use": "nsfw"},
     "language": {"use": "language"},
+    "embed": {"use": "fake_embedder"},
 }
+CLIP = {"clip": {"use": "fake_embedder", "size": 4}}
 
 
 class Aesthetics:
@@ -84,6 +86,13 @@ LACKING: list[tuple[dict[str, Any], Any, str]] = [
     (FULL, {"image_quality": {"producer": "nsfw"}}, "score 'brightness' of 'nsfw', but quality gives it"),
     (SEEN, "near_duplicate", "reads the score 'phash', which no node gives: add 'quality: {use: image_quality}'"),
     ({"nsfw": {"use": "nsfw"}}, "near_duplicate", "reads the score 'phash'"),
+    (
+        SEEN,
+        "semantic_duplicate",
+        "compares embeddings, which no node gives: add 'embed: {use: embed, ",
+    ),
+    ({**FULL, **CLIP}, "semantic_duplicate", "of one node, but embed and clip give them: add 'producer: embed'"),
+    (FULL, {"semantic_duplicate": {"producer": "embd"}}, "'embd'.*'embed'"),
     (SEEN, "text_length", "judges texts, which no node gives: add a node that writes"),
     (WRITTEN, "text_length", "reads parsed texts, .* add 'parse: {use: spacy_parse}' under annotate"),
     (WRITTEN, "min_complexity", "reads parsed texts"),
@@ -109,6 +118,11 @@ def test_every_rule_finds_what_it_reads_in_a_full_recipe(rule: str) -> None:
     check(FULL, rule)
 
 
+def test_two_rules_that_compare_embeddings_are_refused() -> None:
+    with pytest.raises(ConfigError, match="semantic_duplicate and semantic_duplicate both compare embeddings: keep"):
+        check(FULL, "semantic_duplicate", {"semantic_duplicate": {"eps": 0.1}})
+
+
 RIGHT: list[tuple[dict[str, Any], Any]] = [
     (OWN, "unsafe"),
     (OWN, {"image_quality": {"at_least": {"aesthetic": 4}}}),
@@ -120,6 +134,7 @@ RIGHT: list[tuple[dict[str, Any], Any]] = [
     (SEEN, {"agreement": {"by_label": {"kite": 1}}}),
     (SEEN, {"min_score": {"by_producer": {"ocr": 0.5, "round-1-merge": 0.2}}}),
     ({"ocr": {"use": "rapidocr"}}, "min_score"),
+    ({**FULL, **CLIP}, {"semantic_duplicate": {"producer": "clip"}}),
 ]
 
 

@@ -18,7 +18,9 @@ from engine.reading.sql import query
 from filters.near_duplicate import near_duplicate
 from filters.text_length import text_length
 from pipelines.explore.why import why
-from pipelines.filter.whole_set import HASHES, VALUES, combined, survey_shard
+from pipelines.filter.near_duplicates import HASHES
+from pipelines.filter.survey import VALUES, survey_shard
+from pipelines.filter.whole_set import Contribution, combined
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.stages.dry_run import dry_run
 from pipelines.stages.run import run
@@ -157,7 +159,7 @@ def test_a_quantile_applies_to_its_granularity_only() -> None:
         shard = record(texts=texts)
         shards.append((shard, images(shard), parses))
     rules = [("text_length", text_length, {"max_tokens": {"brief": {"quantile": 0.75}, "detailed": 400}})]
-    surveyed = combined((survey_shard(*shard, rules) for shard in shards), rules)
+    surveyed = combined((Contribution(*survey_shard(*shard, rules)[:2]) for shard in shards), rules)
     assert surveyed.numbers == {0: {("max_tokens", "brief"): 5}}
     assert surveyed.rules(rules)[0][2] == {"max_tokens": {"brief": 5, "detailed": 400}}
 
@@ -187,7 +189,7 @@ def test_ten_thousand_copies_have_one_representative_and_a_chain_has_several() -
     ids = [f"{n:032x}" for n in range(len(hexes))]
     hashes = pa.table([ids, hexes, [100] * len(ids), [9] * len(ids)], schema=HASHES)
     rules = [("near_duplicate", near_duplicate, {"radius": 30})]
-    same = combined([(hashes, VALUES.empty_table())], rules).same.to_pylist()
+    same = combined([Contribution(hashes, VALUES.empty_table())], rules).same.to_pylist()
     assert {row["same_as"] for row in same[:9_999]} == {ids[0]}
     assert [(row["image_id"], row["same_as"], row["same_distance"]) for row in same[9_999:]] == [
         (ids[10_001], ids[10_000], 24)
