@@ -165,7 +165,7 @@ def failures(node: str, image: str) -> list[Row]:
 
 
 def draw_photos(folder: Path) -> dict[str, str]:
-    """{input: image id}; '' for what is no image. Two inputs hold the same bytes."""
+    """Draws the photos. Returns {input: image id}, '' for a file that is no image. Two inputs have the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, (width, height) in SIZES.items():
         picture = Image.new("RGB", (width, height), (200, 190, 180))

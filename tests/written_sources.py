@@ -30,7 +30,7 @@ def photographs(folder: Path, count: int, *, size: int = 64) -> list[Path]:
 def write_tars(
     folder: Path, photos: Sequence[Path], captions: Mapping[str, str] = {}, *, a_tar: int = 5, key: str = "{}"
 ) -> list[Path]:
-    """As img2dataset does: image, caption as text, and json that repeats the caption."""
+    """Writes tars like img2dataset: for each photo the image, its caption as text, and a json with the caption."""
     import webdataset
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def write_tars(
 
 
 def write_parquet(path: Path, photos: Sequence[Path], captions: Mapping[str, str] = {}) -> Path:
-    """As `datasets` does, the images' bytes in the file."""
+    """Writes a Parquet file with `datasets`, with the bytes of the images in it."""
     import datasets
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -82,7 +82,7 @@ def _frequencies(plane: Ints) -> Ints:
 
 @functools.cache
 def _waves() -> tuple[Ints, Ints]:
-    """Cosines under the window, FREQUENCIES x SIDE, and the window, both in parts of FIXED."""
+    """(cosines times the window, FREQUENCIES x SIDE; the window). Both are integers in units of 1 / FIXED."""
     position = (np.arange(SIDE) + 0.5) / SIDE
     window = np.sin(np.pi * position) ** 0.75
     waves = window * np.cos(np.pi * np.arange(FREQUENCIES)[:, None] * position)

@@ -50,7 +50,7 @@ def source_file(component: type) -> str:
 
 
 def changed_source(storage: Storage, node: Node) -> str:
-    """A sentence if a user's component has another source file than at its latest answers, but the same version."""
+    """A sentence if a user's component changed its source file, but not its version, since its latest answers."""
     if not node.own_code or not (now := source_digest(node.target)):
         return ""
     commits = Commits(storage, node.folder)

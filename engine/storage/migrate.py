@@ -30,7 +30,7 @@ _VERSION, _OLDEST = "schema_version", "oldest_version"
 
 
 def check_version(what: str, header: Mapping[str, Any]) -> None:
-    """ConfigError if the header of a data set or release is of a later version than this engine's, or of none."""
+    """ConfigError if the header of a data set or release has no version, or a later one than this engine supports."""
     version = header.get(_VERSION)
     if not isinstance(version, int) or not 1 <= version <= schema.SCHEMA_VERSION:
         raise ConfigError(

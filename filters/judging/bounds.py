@@ -37,8 +37,8 @@ def text_bounds(
 ) -> Floats:
     """The bound for each text, or for each phrase by its text's granularity.
 
-    A granularity that `given` does not name keeps its default; one that a producer's mapping does not name keeps the
-    general bound. `otherwise`: the bound for an unknown granularity. `option`: the option's name in errors.
+    If `given` does not name a granularity, its default applies. If a producer's mapping does not name one, the general
+    bound applies. `otherwise`: the bound for an unknown granularity. `option`: the option's name in errors.
     """
     general = {"": otherwise, **defaults, **_by_granularity(option, given)}
     own = {

@@ -75,7 +75,7 @@ class Florence:
         return [self.vocabulary.image] * self.image_tokens + [self.vocabulary.bos, *ids, self.vocabulary.eos]
 
     def target_ids(self, target: str) -> list[int]:
-        """<s> target </s>, without the start token that the decoder is given first."""
+        """<s> target </s>, without the start token, which comes first in the decoder's input."""
         ids = self.tokenizer(target, add_special_tokens=False)["input_ids"]
         return [self.vocabulary.bos, *ids, self.vocabulary.eos]
 

@@ -1,7 +1,8 @@
 """`engine check --repair`: does only what cannot lose data, and gives advice for the rest.
 
-Damaged answers of nodes are removed, so that the next run makes them again. If an answer may come out different, those
-made from it are removed too. Records of images, inputs and splits are rebuilt from their files if these are intact.
+Damaged answers of nodes are removed, so that the next run makes them again. If a new answer may
+differ from the old one, the answers that were made from it are removed too. Records of images, inputs and splits are
+rebuilt from their files if these are intact.
 """
 
 from __future__ import annotations

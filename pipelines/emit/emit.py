@@ -90,7 +90,7 @@ def _numbers(verdicts: Sequence[Record]) -> dict[int, int]:
 
 
 def _existing(storage: Storage, folder: str, commits: Commits, shards: int) -> Manifest | None:
-    """The manifest of the finished release, or None. A damaged one is removed if it is of the release to be made."""
+    """The manifest of the finished release, or None. Removes a damaged one, but only if it is of this release."""
     try:
         return existing_manifest(storage, folder)
     except DamageError:

@@ -1,7 +1,7 @@
 """Finds labels that only one side has: in the truth but not predicted, or predicted but not in the truth.
 
-Boxes of the former count as missed and boxes of the latter are not measured, even if they lie in the right place: a
-detector that predicts "television" does not find a "tv".
+True boxes with such a label count as missed, and predicted boxes with such a label are not measured, even if they are
+in the right place: a detector that predicts "television" does not find a "tv".
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def _given(nodes: Sequence[Node]) -> Given:
 
 
 def _check_producers(rule: str, options: Mapping[str, Any], nodes: Sequence[Node]) -> None:
-    """ConfigError for a name in `by_producer` that is almost a node's name. Others may belong to a node not in use."""
+    """ConfigError for a name in `by_producer` that resembles a node's name. Other names may be of nodes not in use."""
     given = options.get("by_producer", {})
     names = [node.name for node in nodes]
     if any(set(_FROM_OUTSIDE) & set(node.needs) for node in nodes):

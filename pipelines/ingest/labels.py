@@ -1,8 +1,8 @@
 """Turns labels into the upright frame of their photo, once its header was read.
 
-Labels come with the frame they were made in: `stored` (as the pixels are in the file), `upright` (after the EXIF turn),
-or `auto`: the one that has the size given with the labels, and upright if both have it, as browsers show photos. A mask
-may be in another frame than its box; its size is then stored before its runs (see `sized`).
+Labels come with the frame they were made in: `stored` (as the pixels are in the file), `upright` (after the EXIF turn)
+or `auto`. `auto` means the frame that has the size given with the labels; if both have it, the upright one, as browsers
+show photos. A mask may be in another frame than its box. Then its size is stored before its runs (see `sized`).
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ def students_report(
 def _committed(
     storage: Storage, stem: str, key: Sequence[object], make: Callable[[], ConfusionReport | None]
 ) -> CommittedReport | None:
-    """The committed report, made if there is none, and its sheet, drawn again if it is missing."""
+    """The committed report. Makes it if there is none, and draws its sheet if that is missing."""
     name = f"{stem}-{stable_hash(['noise', NOISE_VERSION, *key])[:8]}"
     new = not storage.exists(f"{name}.json")
     if new:

@@ -157,7 +157,7 @@ def _why(node: Node, before: Mapping[str, CurrentNode], redone: Sequence[str], d
 
 
 def _changes(before: CurrentNode, node: Node) -> list[str]:
-    """How the component differs from the one in current.json, which records none for the judge."""
+    """How the component differs from the one in current.json. For the judge, current.json has no component."""
     if not before.component:
         return []
     if before.component != node.component:

@@ -131,7 +131,7 @@ class AnswerBuilder:
         self.answer.regions.append(outlined)
 
     def _add_phrases(self, task: Task, found: Sequence[Scored], text: Text) -> None:
-        """Phrases come in the order of the text, so a phrase is searched for behind the phrase before it."""
+        """Phrases come in the order of the text, so each one is searched after the end of the one before."""
         existing = [*self.sample.regions, *self.answer.regions]
         existing = [region for region in existing if region.kind == "object" and not region.merged_into]
         start = -1

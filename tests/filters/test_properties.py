@@ -126,7 +126,7 @@ def for_each(key: st.SearchStrategy[str], value: st.SearchStrategy[Any]) -> st.S
 
 
 def several(*names: str, value: st.SearchStrategy[Any] = by_granularity) -> dict[str, st.SearchStrategy[Any]]:
-    """Options of a rule of several bounds."""
+    """Random options for a rule that has several bounds."""
     own = for_each(producer, st.dictionaries(st.sampled_from(names), value, max_size=2))
     return dict.fromkeys(names, value) | {"by_producer": own}
 

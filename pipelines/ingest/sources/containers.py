@@ -171,7 +171,7 @@ def _opened(source: Reader, todo: Sequence[Found]) -> Iterator[tuple[str, Reader
 
 
 def whole_containers(fingerprints: Iterable[str]) -> set[str]:
-    """The versions of the containers all of whose inputs are among these fingerprints."""
+    """The versions of the containers that were listed completely: all their inputs are among these fingerprints."""
     seen: Counter[tuple[str, str]] = Counter()  # by version and total
     for fingerprint in fingerprints:
         version, _, total = fingerprint.rpartition("/")

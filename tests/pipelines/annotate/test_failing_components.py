@@ -1,4 +1,4 @@
-"""Components that fail on too many images: exit code, sentence and what is left, in this process and on Ray."""
+"""Components that fail on too many images: exit code, message and remaining files, in this process and on Ray."""
 
 from __future__ import annotations
 

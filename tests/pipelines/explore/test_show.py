@@ -60,7 +60,7 @@ def test_a_rule_chooses_images_from_which_it_dropped_something(chosen: Any) -> N
 
 
 def test_disagreement_puts_regions_of_one_detector_before_those_of_two(dataset: Dataset, chosen: Any) -> None:
-    """Each image has one region left, the cup proposed by one of three detectors, the cat by two."""
+    """Each image has one region left. One of three detectors proposed the cup, two proposed the cat."""
     assert chosen(disagreement=True) == ["cup", "cat"]
 
 

@@ -1,4 +1,4 @@
-"""A data set made by an older engine opens, is measured and checked, and is told what is redone and why.
+"""A data set of an older engine can be opened, measured and checked, and a dry run lists what is redone and why.
 
 golden/data-set-of-schema-2.tar.xz was made at commit da0fdce, before records were sealed and pages had checksums, by
 `engine run -c recipe.yaml --runner local` of the recipe inside: eight drawn scenes in two shards, and a release.

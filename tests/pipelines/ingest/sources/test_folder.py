@@ -22,7 +22,7 @@ def below(root: Path | str, source: Folder) -> list[str]:
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, *refused: Path, error: OSError) -> list[str]:
-    """Folders that os.scandir refuses to list; the list of folders it was called for."""
+    """Make os.scandir raise `error` for these folders. Returns a list that gets each folder it is called for."""
     scanned: list[str] = []
     real = os.scandir
 
