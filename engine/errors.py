@@ -75,3 +75,13 @@ def unknown(kind: str, name: object, known: Iterable[object]) -> ConfigError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names) or 'none'}."
     return ConfigError(f"Unknown {kind} '{name}': {hint}")
+
+
+def sql_sentence(message: str) -> str:
+    """DuckDB's message without the error class in front and the excerpt of the query at the end."""
+    lines = [line.strip() for line in message.partition("\nLINE ")[0].splitlines()]
+    sentence = " ".join(line for line in lines if line)
+    head, colon, rest = sentence.partition(" Error: ")
+    if colon and " " not in head.strip():
+        sentence = rest
+    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."

@@ -1,8 +1,8 @@
 """The key of a node: a hash of everything that affects its answers. If the key changes, the answers are stale.
 
-Hashed: the component's name and version, the options that differ from their defaults, the digests of its weights, and
-the keys of the nodes it reads. Not hashed: batch size, resources, time-outs, whether a network is compiled, the path of
-the weights, licences, and package versions (the run record has those).
+Hashed: the component's name and version, the options that differ from their defaults, the digests of its weights, the
+keys of the nodes it reads, and which images it works on. Not hashed: batch size, resources, time-outs, `compile`, the
+path of the weights, licences, and package versions (the run record has those).
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ def node_key(
     defaults: Mapping[str, Any],
     weights: Sequence[str],
     inputs: Mapping[str, str],
+    where: Any = None,
 ) -> str:
-    """64 hex digits, of which the first eight are in the folder's name. `inputs`: {node name: its key}."""
+    """64 hex digits, of which the first eight are in the folder's name.
+
+    `inputs`: {node name: its key}. `where`: what limits the node to some images.
+    """
     changed = {
         name: value
         for name, value in options.items()
@@ -38,7 +42,7 @@ def node_key(
     }
     pinned = str(options.get("sha256") or "")  # of the first file; further ones (label lists) are hashed
     digests = [weights_digest(path, "" if number else pinned) for number, path in enumerate(weights)]
-    return stable_hash([component, version, changed, digests, dict(inputs)])
+    return stable_hash([component, version, changed, digests, dict(inputs), *([where] if where else [])])
 
 
 def _is_path_of(value: Any, weights: Sequence[str]) -> bool:

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from engine.layout import IMAGES, INPUTS
-from engine.reading.dataset import Dataset
+from engine.reading.dataset import CurrentNode, Dataset
 from engine.reading.sql import connect, damage_reported
+from engine.records.selection import selection_of
 from engine.schema import ANNOTATIONS
+from engine.storage.commits import Commits
 from engine.storage.listings import IN_SOURCE, SourceCounts, source_counts
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ class Account:
 
     outcomes: number of inputs by outcome (one of OUTCOMES).
     shards: {node: (done, total)}.
+    selected: {node with `where`: (images it worked on, images that it has an answer or failure for)}.
     failures: (component, reason, number), most first. An image that was skipped counts for the node that failed first.
     splits: kept images by split; only `train` is released.
     rates: items per second and worker by node, from the latest run in which the node ran.
@@ -55,6 +58,7 @@ class Account:
     shards: Mapping[str, tuple[int, int]]
     failures: list[tuple[str, str, int]]
     splits: Mapping[str, int] = field(default_factory=dict)
+    selected: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
     last_run: Mapping[str, Any] = field(default_factory=dict)
     sources: Mapping[str, SourceCounts] = field(default_factory=dict)
@@ -81,6 +85,7 @@ def account(dataset: Dataset) -> Account:
             filtered_by=filtered_by,
             annotations=_annotations(con, dataset),
             shards=_shards(dataset),
+            selected={node.name: _selected(dataset, node) for node in dataset.nodes if node.where},
             failures=_failures(con),
             splits=dict(con.execute("SELECT split, count(*) FROM images WHERE kept GROUP BY 1 ORDER BY 1").fetchall()),
             rates=_rates(dataset),
@@ -101,6 +106,15 @@ _UNGIVEN = f"""SELECT count(*) FROM raw.images i
 def _one(con: DuckDBPyConnection, sql: str) -> int:
     row = con.execute(sql).fetchone()
     return int(row[0] or 0) if row else 0
+
+
+def _selected(dataset: Dataset, node: CurrentNode) -> tuple[int, int]:
+    """(images that the node's `where` selected, all images) over the shards that it has done."""
+    chosen, total = 0, 0
+    for record in Commits(dataset.storage, node.folder).latest_records():
+        rows = record.files["data"].rows
+        chosen, total = chosen + int(selection_of(record.counts, rows).sum()), total + rows
+    return chosen, total
 
 
 def _images(con: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:

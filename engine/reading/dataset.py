@@ -58,6 +58,7 @@ class CurrentNode:
     inputs: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     resolved: Mapping[str, str] = field(default_factory=dict)  # what was found for its options: the commit of a hub id
+    where: str = ""  # the SQL that limits it to some images
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> CurrentNode:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from engine.errors import ConfigError, DamageError, unknown
+from engine.errors import ConfigError, DamageError, sql_sentence, unknown
 from engine.reading.dataset import Dataset
 from engine.reading.kept_views import KEPT
 from engine.reading.raw_views import quoted, viewed_files
@@ -31,7 +31,6 @@ __all__ = [
     "connect",
     "named_queries",
     "named_query",
-    "one_sentence",
     "query",
     "run_query",
     "stream_query",
@@ -75,7 +74,7 @@ def _as_config_error() -> Iterator[None]:
     except duckdb.InterruptException:
         raise KeyboardInterrupt from None
     except (duckdb.Error, pa.ArrowException, UnicodeError) as error:
-        raise ConfigError(f"The query failed: {one_sentence(str(error))}") from None
+        raise ConfigError(f"The query failed: {sql_sentence(str(error))}") from None
 
 
 def connect(dataset: Dataset, *, of: str = "", measuring: bool = False) -> DuckDBPyConnection:
@@ -114,7 +113,7 @@ def damage_reported(dataset: Dataset) -> Iterator[None]:
         yield
     except duckdb.Error as error:
         raise DamageError(
-            f"A file of '{dataset.url}' cannot be read ({one_sentence(str(error))}): run 'engine check' to find it."
+            f"A file of '{dataset.url}' cannot be read ({sql_sentence(str(error))}): run 'engine check' to find it."
         ) from error
 
 
@@ -182,16 +181,6 @@ def _operators(con: DuckDBPyConnection, text: str) -> list[str]:
             yield from names(child)
 
     return [name for row in rows for node in json.loads(row[1]) for name in names(node)]
-
-
-def one_sentence(message: str) -> str:
-    """DuckDB's message without the error class in front and the excerpt of the query at the end."""
-    lines = [line.strip() for line in message.partition("\nLINE ")[0].splitlines()]
-    sentence = " ".join(line for line in lines if line)
-    head, colon, rest = sentence.partition(" Error: ")
-    if colon and " " not in head.strip():
-        sentence = rest
-    return sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
 
 
 # --- named queries -----------------------------------------------------------------

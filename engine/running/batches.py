@@ -16,7 +16,7 @@ from engine.errors import GONE, ImageError, StorageError
 from engine.running.component_source import describe_error
 from engine.running.foreign_code import DescriptorsClosed
 from engine.running.interrupts import Interrupted
-from engine.running.items import Items
+from engine.running.items import NOT_SELECTED, Items
 from engine.running.messages import Done, Progress, Suspect, Unit
 from engine.schema import Failure
 
@@ -56,13 +56,14 @@ class UnitRun:
                     yield from self._sign(hi - lo)
                     continue
                 before = sum(isinstance(answer, Failure) for answer in batch.settled.values())
+                left_out = sum(answer is NOT_SELECTED for answer in batch.settled.values())
                 answers = dict(batch.settled)
                 for part in self._answered(batch.open):
                     answers.update(part)
                     yield from self._sign(0)
                 batch.open.clear()  # free the pixels before the next batch is decoded
                 table = self._table(answers, lo, hi)
-                self._count(answers, before)
+                self._count(answers, before, left_out)
                 if self._looks_sick():
                     return
                 write(table)
@@ -152,8 +153,11 @@ class UnitRun:
         reason = "out_of_memory" if is_out_of_memory(error) else "raised"
         return Failure(self.worker.node.name, reason, describe_error(error, type(self.worker.component)))
 
-    def _count(self, answers: Mapping[int, Any], settled: int) -> None:
-        """`settled`: number of failures that happened before the component ran, such as unreadable files."""
+    def _count(self, answers: Mapping[int, Any], settled: int, left_out: int) -> None:
+        """`settled`: number of failures that happened before the component ran, such as unreadable files.
+
+        `left_out`: number of images that the node's `where` does not select.
+        """
         failed_before = len(self.failed)
         for position in sorted(answers):
             answer = answers[position]
@@ -161,8 +165,8 @@ class UnitRun:
                 self.failed.append((self.items.name(position), answer.reason, answer.error))
                 if answer.reason in ("raised", "out_of_memory", "bad_answer"):
                     self._blamed.append(position)
-        self._rows += len(answers)
-        self._attempted += len(answers) - settled
+        self._rows += len(answers) - left_out
+        self._attempted += len(answers) - left_out - settled
         self._unanswered += len(self.failed) - failed_before - settled
 
     def _looks_sick(self, *, final: bool = False) -> bool:

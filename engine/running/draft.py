@@ -17,6 +17,7 @@ from engine.errors import ConfigError, EngineError, unknown
 from engine.extras import require
 from engine.layout import RESERVED
 from engine.licences import STATED, stated
+from engine.records.selection import READABLE, check_sql
 
 
 @dataclass(slots=True)
@@ -34,13 +35,23 @@ class Draft:
     gives: tuple[str, ...]
     licences: tuple[str, str]
     resolved: Mapping[str, str] = field(default_factory=dict)
+    where_sql: str = ""
+    where_needs: tuple[str, ...] = ()
+    where_reads: dict[str, tuple[str, ...]] = field(default_factory=dict)
     only: str = ""  # a parse node reads only the texts of this node
     inputs: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
-    def where(self) -> str:
+    def place(self) -> str:
         """The node in messages."""
         return f"annotate.{self.name} ({self.use})"
+
+    @property
+    def all_inputs(self) -> dict[str, tuple[str, ...]]:
+        """Of the component and of `where`."""
+        both = {name: [*self.inputs.get(name, ()), *self.where_reads.get(name, ())] for name in self.inputs}
+        both |= {name: list(kinds) for name, kinds in self.where_reads.items() if name not in both}
+        return {name: tuple(dict.fromkeys(kinds)) for name, kinds in both.items()}
 
 
 def make_draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> Draft:
@@ -53,6 +64,7 @@ def make_draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -
         raise ConfigError(f"annotate.{name} lacks 'use': name the component it runs, for example 'use: {name}'.")
     use = str(options.pop("use"))
     licences = {key: _licence(name, key, options.pop(key)) for key in STATED if key in options}
+    where = options.pop("where", None)
     target, component = resolve("component", use, catalog)
     for promise in ("needs", "gives", "version", "deterministic"):
         if not hasattr(component, promise):
@@ -67,7 +79,31 @@ def make_draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -
     draft = Draft(name, use, target, component, checked, instance, needs, uses, gives, stated(instance))
     draft.licences = (licences.get(STATED[0], draft.licences[0]), licences.get(STATED[1], draft.licences[1]))
     _resolve(draft)
+    if where is not None:
+        _select(draft, where)
     return draft
+
+
+def _select(draft: Draft, where: Any) -> None:
+    """Read `where: {sql: ..., needs: [...]}`, which limits the node to some images. Tries its SQL on empty tables."""
+    expected = "expected sql and needs, as in where: {sql: SELECT image_id FROM texts, needs: [texts]}"
+    if not isinstance(where, Mapping) or not isinstance(where.get("sql"), str):
+        raise ConfigError(f"annotate.{draft.name}.where lacks its sql: {expected}.")
+    for key in where:
+        if key not in ("sql", "needs"):
+            raise unknown(f"key of annotate.{draft.name}.where", key, ("sql", "needs"))
+    needs = where.get("needs", [])
+    if not isinstance(needs, list | tuple):
+        raise ConfigError(f"annotate.{draft.name}.where.needs is {kind_of(needs)}: {expected}.")
+    for kind in needs:
+        if kind not in READABLE:
+            raise unknown(f"resource in annotate.{draft.name}.where.needs", kind, READABLE)
+    parses, replaces = draft.gives == ("parse",), tuple(getattr(draft.component, "replaces", ()))
+    if parses or replaces:
+        why = "it parses each text once" if parses else f"it replaces the {' and '.join(replaces)} of all images"
+        raise ConfigError(f"{draft.place} cannot have `where`, because {why}: leave it out.")
+    check_sql(draft.place, where["sql"], needs)
+    draft.where_sql, draft.where_needs = where["sql"], tuple(needs)
 
 
 def _make(name: str, use: str, component: Any, options: Mapping[str, Any]) -> Any:
@@ -86,11 +122,11 @@ def _resolve(draft: Draft) -> None:
     except (EngineError, KeyboardInterrupt):
         raise
     except BaseException as error:  # foreign code
-        raise ConfigError(f"{draft.where} cannot be created: {error_with_line(error)}.") from error
+        raise ConfigError(f"{draft.place} cannot be created: {error_with_line(error)}.") from error
     known = options_of(draft.component)
     for name in draft.resolved:
         if name not in known:
-            raise unknown(f"option that {draft.where} resolved", name, known)
+            raise unknown(f"option that {draft.place} resolved", name, known)
     draft.options |= draft.resolved
 
 

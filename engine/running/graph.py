@@ -18,6 +18,7 @@ from engine.keys import RUN_OPTIONS, node_key
 from engine.layout import IMAGES, JUDGE_REGIONS
 from engine.licences import ENGINE, NO_WEIGHTS
 from engine.records.embeddings import EMBEDDINGS
+from engine.records.selection import Where
 from engine.running.draft import Draft, make_draft
 
 KEPT_REGIONS = "kept_regions"
@@ -59,6 +60,7 @@ class Node:
     code_licence: str = ENGINE
     weights_licence: str = NO_WEIGHTS
     resolved: Mapping[str, str] = field(default_factory=dict)  # options that were not given but found: a commit
+    where: Where | None = None  # limits it to some images
 
     @property
     def folder(self) -> str:
@@ -68,6 +70,11 @@ class Node:
     def own_code(self) -> bool:
         """Whether its component is the user's own: given as "module:Name", not by a name of the catalog."""
         return self.component == self.target
+
+    @property
+    def sample_inputs(self) -> Mapping[str, tuple[str, ...]]:
+        """Of `inputs`, what the component gets: the rest is read by `where` only."""
+        return self.inputs if self.where is None else self.where.sample_inputs
 
     @property
     def reads_labels(self) -> bool:
@@ -88,7 +95,8 @@ def build(
     drafts = [make_draft(name, dict(options), catalog) for name, options in annotate.items()]
     drafts = _expand_each(drafts)
     for draft in drafts:
-        draft.inputs = _inputs_of(draft, drafts)
+        draft.inputs = _inputs_of(draft, drafts, draft.needs, draft.uses)
+        draft.where_reads = _inputs_of(draft, drafts, draft.where_needs)
     ordered = _in_order(drafts)
     later = _reading_kept(ordered) if judge_regions else set[str]()
     nodes: dict[str, Node] = {}
@@ -109,7 +117,7 @@ def _reading_kept(ordered: Sequence[Draft]) -> set[str]:
     """The nodes that need kept_regions, and all nodes that read from them."""
     found = set[str]()
     for draft in ordered:
-        if _needs_kept(draft) or found & set(draft.inputs):
+        if _needs_kept(draft) or found & set(draft.all_inputs):
             found.add(draft.name)
     return found
 
@@ -129,10 +137,13 @@ def _expand_each(drafts: list[Draft]) -> list[Draft]:
     return answer
 
 
-def _inputs_of(draft: Draft, drafts: Sequence[Draft]) -> dict[str, tuple[str, ...]]:
+def _inputs_of(
+    draft: Draft, drafts: Sequence[Draft], needs: Sequence[str], uses: Sequence[str] = ()
+) -> dict[str, tuple[str, ...]]:
+    """The other nodes that give what it needs or uses, with these resources. ConfigError if nothing gives a need."""
     found: dict[str, list[str]] = {}
-    needed = ["regions" if kind == KEPT_REGIONS else kind for kind in draft.needs]
-    for kind in (*needed, *draft.uses):
+    needed = ["regions" if kind == KEPT_REGIONS else kind for kind in needs]
+    for kind in (*needed, *uses):
         if kind in ("pixels", "labels", "scene"):
             continue
         givers = [
@@ -144,7 +155,7 @@ def _inputs_of(draft: Draft, drafts: Sequence[Draft]) -> dict[str, tuple[str, ..
             raise ConfigError(_unmet(draft, kind))
         if kind == EMBEDDINGS and len(givers) > 1:
             raise ConfigError(
-                f"{draft.where} needs embeddings, but {' and '.join(givers)} give some: it can read those of one node, "
+                f"{draft.place} needs embeddings, but {' and '.join(givers)} give some: it can read those of one node, "
                 "so put the other into a recipe of its own."
             )
         for giver in givers:
@@ -160,13 +171,13 @@ def _unmet(draft: Draft, kind: str) -> str:
         "texts": "add a node that gives them, such as 'captions: {use: composer}'",
         "parse": "add 'parse: {use: spacy_parse}'",
     }.get(kind, "add a node that gives them")
-    return f"{draft.where} needs {kind}, which no node gives: {hint}."
+    return f"{draft.place} needs {kind}, which no node gives: {hint}."
 
 
 def _in_order(drafts: Sequence[Draft]) -> list[Draft]:
     waiting, done, answer = list(drafts), set[str](), list[Draft]()
     while waiting:
-        ready = [draft for draft in waiting if set(draft.inputs) <= done]
+        ready = [draft for draft in waiting if set(draft.all_inputs) <= done]
         if not ready:
             names = " and ".join(sorted(draft.name for draft in waiting))
             raise ConfigError(f"The nodes {names} need each other's output: remove one of them.")
@@ -191,7 +202,8 @@ def _finish(draft: Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
         tuple(getattr(instance, "weights", ()) or ())
         if not isinstance(getattr(instance, "weights", ()), str)
         else (instance.weights,),
-        {name: nodes[name].key for name in draft.inputs},
+        {name: nodes[name].key for name in draft.all_inputs},
+        {"sql": draft.where_sql, "reads": draft.where_reads} if draft.where_sql else None,
     )
     return Node(
         name=draft.name,
@@ -200,7 +212,7 @@ def _finish(draft: Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
         needs=draft.needs,
         gives=draft.gives,
         key=key,
-        inputs=draft.inputs,
+        inputs=draft.all_inputs,
         over="texts" if draft.gives == ("parse",) else "images",
         replaces=tuple(getattr(component, "replaces", ())),
         deterministic=bool(component.deterministic),
@@ -211,6 +223,7 @@ def _finish(draft: Draft, nodes: Mapping[str, Node], max_workers: int) -> Node:
         code_licence=draft.licences[0],
         weights_licence=draft.licences[1],
         resolved=draft.resolved,
+        where=Where(draft.where_sql, draft.where_reads, draft.inputs) if draft.where_sql else None,
     )
 
 
@@ -232,7 +245,7 @@ def _check_resources(draft: Draft, found: Resources) -> None:
     for name, (right, numbers) in expected.items():
         if not right:
             value = getattr(found, name)
-            raise ConfigError(f"{draft.where} has {name}: {value}, expected {numbers}: correct it.")
+            raise ConfigError(f"{draft.place} has {name}: {value}, expected {numbers}: correct it.")
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:

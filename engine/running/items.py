@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 BATCH_PIXELS = 96_000_000  # decoded pixels of a batch at most, so that sixteen huge photos do not fill the memory
 HUGE_PIXELS = 16_000_000
+NOT_SELECTED = Answer()  # for an image that the node's `where` leaves out
 _UNPROBED = {"image_id": "", "width": 0, "height": 0, "format": "", "bytes": 0, "phash": "", "fits": ""}
 
 
@@ -117,9 +118,14 @@ class ImageItems:
 
     def prepare(self, lo: int, hi: int) -> Batch:
         settled: dict[int, Any] = {}
+        skipped = self.inputs.skipped(lo, hi)
+        if found := self.inputs.selection():
+            mask, undecided = found
+            skipped |= {position: error for position, error in undecided.items() if lo <= position < hi}
+            settled = {p: NOT_SELECTED for p in range(lo, hi) if not mask[p] and p not in undecided}
         if self._kept is not None:
-            settled = {position: self._kept[position] for position in range(lo, hi) if position in self._kept}
-        for position, error in self.inputs.skipped(lo, hi).items():
+            settled = {p: self._kept[p] for p in range(lo, hi) if p in self._kept} | settled
+        for position, error in skipped.items():
             settled.setdefault(position, Failure(self.node.name, "skipped", error, 0))
         wanted = [position for position in range(lo, hi) if position not in settled]
         pixels = self._pixels(wanted, lo, hi) if "pixels" in self.node.needs else {}

@@ -36,6 +36,7 @@ class _Split:
     failures: list[tuple[str, str, str]] = field(default_factory=list)
     seconds: float = 0.0
     notes: set[str] = field(default_factory=set)
+    counts: dict[str, object] = field(default_factory=dict)
 
     def add(self, part: Unit, done: Done) -> None:
         self.rows[(part.lo, part.hi)] = table_from_bytes(done.rows)
@@ -43,6 +44,7 @@ class _Split:
         self.failures += done.failures
         self.seconds += done.seconds
         self.notes.update(done.notes)
+        self.counts = done.counts
 
     @property
     def complete(self) -> bool:
@@ -155,7 +157,8 @@ class LostUnits:
             self._splits[(node.name, unit.shard)] = _Split(unit, 1)
         rows = table_bytes(items.table([failure], unit.lo))
         failures = [(items.name(unit.lo), reason, failure.error)]
-        done = Done(1, 1, rows=rows, inputs=inputs.digests, failures=failures, attempted=1, unanswered=1)
+        done = Done(1, 1, rows=rows, failures=failures, attempted=1, unanswered=1, counts=inputs.counts())
+        done.inputs = inputs.digests
         return replace(unit, hi=unit.lo + 1, fresh=False), done
 
     def _commit(self, node: Node, split: _Split) -> None:
@@ -167,10 +170,10 @@ class LostUnits:
         table = pa.concat_tables([split.rows[part] for part in sorted(split.rows)], promote_options="default")
         with TableWriter(commits, unit.shard, table.schema, unit.revision) as writer:
             writer.write(table)
-        failed = len(split.failures)
-        committed = commit_file(commits, node, unit, writer.file, failed, split.digests)
         notes = sorted(split.notes | {"split and joined"})
-        done = Done(table.num_rows, failed, committed, b"", split.seconds, notes, {}, split.failures)
+        done = Done(table.num_rows, len(split.failures), False, b"", split.seconds, notes, {}, split.failures)
+        done.counts = split.counts
+        done.committed = commit_file(commits, node, unit, writer.file, done, split.digests)
         self.watcher.finished(node.name, unit, done)
         self.queues.committed(node, unit.shard, unit.revision)
 

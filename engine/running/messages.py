@@ -55,6 +55,7 @@ class Done:
     failures: list[tuple[str, str, str]] = field(default_factory=list)  # item, reason, error
     attempted: int = 0
     unanswered: int = 0
+    counts: dict[str, object] = field(default_factory=dict)  # for the commit record; the same in all parts of a shard
 
 
 @dataclass(slots=True)

@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from engine.component import RESOURCES
 from engine.errors import DamageError
 from engine.layout import IMAGES, LABELS, TRUTH
 from engine.records.embeddings import EMBEDDING, EMBEDDINGS, vectors_of
+from engine.records.selection import columns_of, selected, selection_counts, selection_of
 from engine.running.graph import KEPT_REGIONS, Node
 from engine.schema import (
     ANNOTATIONS,
@@ -43,16 +45,18 @@ class ShardInputs:
         self._tables: dict[str, TableReader] = {}
         self._parses: dict[str, Mapping[str, Parse]] = {}
         # A node that only passes labels on is no detector: a missing box is no evidence that the object is absent.
-        detectors = (name for name, kinds in node.inputs.items() if "boxes" in kinds)
+        detectors = (name for name, kinds in node.sample_inputs.items() if "boxes" in kinds)
         self._detectors = tuple(name for name in detectors if "labels" not in nodes[name].needs)
-        for name in node.inputs:
+        self._worked_on = {name: self._selection_of(name) for name in self._detectors if nodes[name].where}
+        self._selection: tuple[npt.NDArray[np.bool_], dict[int, str]] | None = None
+        for name in node.sample_inputs:
             reader = self._reader(self.record(name), "data", self.columns(name))
             if nodes[name].over == "texts":
                 self._parses[name] = _parses(reader.read())
             else:
                 self._tables[name] = reader
         self._judged: TableReader | None = None
-        for name, kinds in node.inputs.items():
+        for name, kinds in node.sample_inputs.items():
             if KEPT_REGIONS in kinds and node.over == "images":
                 self._judged = self._reader(self.record(name), "verdicts", ["regions", "region_texts"])
         parts = ("labels", "truth") if "scene" in node.needs else ("labels",) if node.reads_labels else ()
@@ -66,9 +70,9 @@ class ShardInputs:
         """The columns to read from an input; None: all."""
         if self.nodes[name].over == "texts":
             return None
-        wanted = {column for kind in self.node.inputs[name] for column in RESOURCES[kind]}
-        more = [EMBEDDING] if EMBEDDINGS in self.node.inputs[name] else []
-        return ["image_id", *(column for column in ANNOTATIONS if column in wanted), "failures", *more]
+        kinds = self.node.sample_inputs[name]
+        more = [EMBEDDING] if EMBEDDINGS in kinds else []
+        return ["image_id", *columns_of(kinds), "failures", *more]
 
     def table(self, name: str) -> pa.Table:
         """The whole data table of one input."""
@@ -77,6 +81,34 @@ class ShardInputs:
     def part(self, name: str, part: str) -> pa.Table:
         """Another table of an input, such as 'verdicts'."""
         return self._reader(self.record(name), part).read()
+
+    def selection(self) -> tuple[npt.NDArray[np.bool_], dict[int, str]] | None:
+        """Which images of the shard the node's `where` selects; None if it has none.
+
+        Also {position: sentence} of the images on which a node that `where` reads has failed. They are not selected.
+        """
+        where = self.node.where
+        if where is None or self._selection is not None:
+            return self._selection
+        given, failed = [], dict[int, str]()
+        for name, kinds in where.reads.items():
+            columns = columns_of(kinds)
+            table = self._reader(self.record(name), "data", ["image_id", *columns, "failures"]).read()
+            given.append((table, columns))
+            failed |= _failed(name, table, 0)
+        mask = selected(f"annotate.{self.node.name} ({self.node.component})", where.sql, self.images, given)
+        mask[list(failed)] = False
+        self._selection = mask, failed
+        return self._selection
+
+    def counts(self) -> dict[str, object]:
+        """For the commit record: which images were selected."""
+        found = self.selection()
+        return {} if found is None else selection_counts(found[0], len(found[1]))
+
+    def _selection_of(self, name: str) -> npt.NDArray[np.bool_]:
+        """On which images an input worked."""
+        return selection_of(self.record(name).counts, self.images.num_rows)
 
     def _image_part(self, part: str) -> pa.Table | None:
         return self._reader(self._images, part).read() if part in self._images.files else None
@@ -105,10 +137,7 @@ class ShardInputs:
         """{position: sentence} of the images on which a node that this one reads has failed."""
         answer: dict[int, str] = {}
         for name, reader in self._tables.items():
-            failures = reader.slice(lo, hi)["failures"].to_pylist()
-            for offset, failed in enumerate(failures):
-                if failed:
-                    answer.setdefault(lo + offset, f"{_origin(name, failed)} failed")
+            answer = _failed(name, reader.slice(lo, hi), lo) | answer
         broken = {key: name for name, parses in self._parses.items() for key, parse in parses.items() if parse.failures}
         if broken:
             for offset, sample in enumerate(self.samples(lo, hi)):
@@ -120,8 +149,12 @@ class ShardInputs:
     def samples(self, lo: int, hi: int) -> list[Sample]:
         """The images [lo, hi) with the annotations that this node reads, without pixels."""
         answer = [Sample(*size, detectors=self._detectors) for size in self._sizes[lo:hi]]
+        for name, mask in self._worked_on.items():
+            for sample, worked in zip(answer, mask[lo:hi], strict=True):
+                if not worked:
+                    sample.detectors = tuple(other for other in sample.detectors if other != name)
         for name, reader in self._tables.items():
-            self._add(answer, reader.slice(lo, hi), all_boxes="boxes" in self.node.inputs[name])
+            self._add(answer, reader.slice(lo, hi), all_boxes="boxes" in self.node.sample_inputs[name])
         for labels in self._labels:
             self._add(answer, labels.slice(lo, hi), all_boxes=True)
         if self._judged is not None:
@@ -170,7 +203,7 @@ class ShardInputs:
         if before is None:
             return None
         rows = TableReader(self.storage, before.files["data"].path).read()
-        same = [True] * rows.num_rows
+        same = selection_of(before.counts, rows.num_rows).tolist()  # what was not selected has no answer to keep
         for path in before.inputs:
             self._compare(path, same)
         if not any(path.startswith(("labels/", "truth/")) for path in before.inputs):
@@ -216,6 +249,12 @@ def _drop(sample: Sample, verdicts: Mapping[str, Sequence[Mapping[str, Any]]]) -
     if dropped:
         sample.regions = [region for region in sample.regions if region.id not in dropped]
         sample.region_texts = [text for text in sample.region_texts if not {text.id, text.region_id} & dropped]
+
+
+def _failed(name: str, table: pa.Table, lo: int) -> dict[int, str]:
+    """{position: sentence} of the failures in a table whose first row is at `lo`."""
+    rows = enumerate(table["failures"].to_pylist(), lo)
+    return {position: f"{_origin(name, failed)} failed" for position, failed in rows if failed}
 
 
 def _origin(name: str, failures: Sequence[Mapping[str, Any]]) -> str:

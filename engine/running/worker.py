@@ -135,7 +135,8 @@ class Worker:
                 raise _Abandoned
         if not work.unfinished:
             done = work.done(started)
-            done.committed = commit_file(commits, self.node, unit, writer.file, len(done.failures), inputs.digests)
+            done.counts = inputs.counts()
+            done.committed = commit_file(commits, self.node, unit, writer.file, done, inputs.digests)
             yield done
 
     def _run_part(self, work: UnitRun, inputs: ShardInputs, started: float) -> Iterator[Message]:
@@ -144,7 +145,7 @@ class Worker:
         if not work.unfinished:
             done = work.done(started)
             done.rows = table_bytes(pa.concat_tables(pieces) if pieces else work.items.schema.empty_table())
-            done.inputs = inputs.digests
+            done.inputs, done.counts = inputs.digests, inputs.counts()
             yield done
 
     def _run_shard(self, unit: Unit, started: float) -> Done:
@@ -190,12 +191,10 @@ class _Abandoned(Exception):
     """Makes the table writer discard its file."""
 
 
-def commit_file(
-    commits: Commits, node: Node, unit: Unit, file: File, failures: int, digests: Mapping[str, str]
-) -> bool:
+def commit_file(commits: Commits, node: Node, unit: Unit, file: File, done: Done, digests: Mapping[str, str]) -> bool:
     """Commit one data file. For a user's component the record also holds a digest of its source file."""
-    counts = {"source": source_digest(node.target)} if node.own_code else {}
-    return commits.commit(Record(unit.shard, unit.revision, {"data": file}, failures, dict(digests), counts))
+    counts = {**done.counts, **({"source": source_digest(node.target)} if node.own_code else {})}
+    return commits.commit(Record(unit.shard, unit.revision, {"data": file}, done.failed, dict(digests), counts))
 
 
 def table_bytes(table: pa.Table) -> bytes:

@@ -40,6 +40,7 @@ def status_json(found: Account) -> str:
         for name, column in found.annotations.items()
     }
     fields["shards"] = {name: {"done": done, "of": of} for name, (done, of) in found.shards.items()}
+    fields["selected"] = {name: {"selected": chosen, "of": of} for name, (chosen, of) in found.selected.items()}
     fields["failures"] = [dict(zip(("component", "reason", "number"), row, strict=True)) for row in found.failures]
     return json.dumps(fields, indent=1, default=str)
 
@@ -89,6 +90,7 @@ def _shards(found: Account) -> str:
     for name, (done, total) in found.shards.items():
         rate = f"{found.rates[name]:>18,.1f}" if name in found.rates else ""
         lines.append(f"  {padded(name, wide)}{done:>9,}{total:>9,}{rate}")
+    lines += [f"  {name} selected {chosen:,} of {of:,} images" for name, (chosen, of) in found.selected.items()]
     return "\n".join(lines)
 
 

@@ -50,6 +50,7 @@ def write_current(storage: Storage, now: Standing, recipe: Recipe, *, settled: b
             "inputs": list(node.inputs),
             "columns": record_columns(node, nodes) if node.over != "texts" else [],
             **({"resolved": dict(node.resolved)} if node.resolved else {}),
+            **({"where": node.where.sql} if node.where else {}),
         }
         for node in nodes
     ]

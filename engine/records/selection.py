@@ -1,0 +1,133 @@
+"""Which images of a shard a node works on: the SQL of `where` in a recipe, and the tables that it may read.
+
+The tables have the columns of the views of the same names, without the verdicts (`kept`, `rule`, `value`, `threshold`),
+which come later. `images` is always there; the others follow from the resources in `where.needs`, and hold what the
+nodes that give these resources gave in this shard. The SQL runs once a shard, so it cannot compare images of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from engine.component import RESOURCES
+from engine.errors import ConfigError, sql_sentence
+from engine.schema import ANNOTATIONS, IMAGES, RECORD
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Given = tuple[pa.Table, Sequence[str]]  # the table of a node, and the columns of it that count
+READABLE = tuple(kind for kind, columns in RESOURCES.items() if columns)
+_RENAMED = {"offset": "byte_offset", "length": "byte_length"}
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """`reads`: {node: resources} for the SQL. `sample_inputs`: the same for what the component itself gets."""
+
+    sql: str
+    reads: Mapping[str, tuple[str, ...]]
+    sample_inputs: Mapping[str, tuple[str, ...]]
+
+
+def columns_of(kinds: Iterable[str]) -> list[str]:
+    """The annotation columns that these resources fill, which are also the names of the tables."""
+    wanted = {column for kind in kinds for column in RESOURCES[kind]}
+    return [column for column in ANNOTATIONS if column in wanted]
+
+
+def check_sql(place: str, sql: str, needs: Sequence[str]) -> None:
+    """ConfigError if DuckDB refuses the SQL on empty tables. `place`: the node, for the message."""
+    empty = [(RECORD.empty_table(), columns_of(needs))]
+    with _connected(IMAGES.empty_table(), empty) as con, _explained(place, needs):
+        statements = con.extract_statements(sql)
+        if len(statements) != 1 or str(statements[0].type).rpartition(".")[2] != "SELECT":
+            raise ConfigError(f"{place} has a `where.sql` that is not one SELECT: give one that names image_id.")
+        names = con.sql(sql).columns
+    if "image_id" not in names:
+        raise ConfigError(
+            f"{place} has a `where.sql` with the columns {', '.join(names)}: it must give image_id, as in "
+            "'SELECT image_id FROM images WHERE ...'."
+        )
+
+
+def selected(place: str, sql: str, images: pa.Table, given: Sequence[Given]) -> npt.NDArray[np.bool_]:
+    """For each row of `images`, whether the SQL gives its image_id."""
+    with _connected(images, given) as con, _explained(place, ()):
+        found = con.sql(f"SELECT DISTINCT image_id FROM ({sql.rstrip().rstrip(';')}\n)").to_arrow_table()
+    chosen = set(found["image_id"].to_pylist())
+    return np.array([name in chosen for name in images["image_id"].to_pylist()], np.bool_)
+
+
+@contextmanager
+def _explained(place: str, needs: Sequence[str]) -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        hint = ""
+        if isinstance(error, duckdb.CatalogException):
+            tables = ", ".join(["images", *columns_of(needs)])
+            hint = f" Its tables are {tables}: name what else it reads in `where.needs`."
+        raise ConfigError(f"{place} has a `where.sql` that fails: {sql_sentence(str(error))}{hint}") from None
+
+
+@contextmanager
+def _connected(images: pa.Table, given: Sequence[Given]) -> Iterator[DuckDBPyConnection]:
+    """DuckDB in memory with the tables, which can neither open files nor change its settings."""
+    import duckdb
+
+    with duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}) as con:
+        con.execute("SET threads = 1")
+        con.register("given_images", images)
+        own = [name for name in images.column_names if name not in ("image_id", "split")]
+        fields = ", ".join(["len(sources) AS n_sources", *(f'"{name}" AS {_RENAMED.get(name, name)}' for name in own)])
+        con.execute(f"CREATE TABLE images AS SELECT image_id, split, {fields} FROM given_images")
+        con.unregister("given_images")
+        for column in columns_of(RESOURCES):
+            parts = [table for table, columns in given if column in columns]
+            if parts:
+                _add_table(con, column, parts)
+        con.execute("SET python_enable_replacements = false")
+        con.execute("SET enable_external_access = false")
+        con.execute("SET lock_configuration = true")
+        yield con
+
+
+def _add_table(con: DuckDBPyConnection, column: str, parts: Sequence[pa.Table]) -> None:
+    own = ", ".join(f'a."{field.name}"' for field in RECORD.field(column).type.value_type if field.name != "id")
+    rows = pa.concat_tables([part.select(["image_id", column]) for part in parts])
+    con.register("given_rows", rows)
+    con.execute(
+        f"""CREATE TABLE {column} AS
+        SELECT r.image_id, i.split, a.id AS annotation_id, {own}
+        FROM (SELECT image_id, unnest({column}) AS a FROM given_rows) r JOIN images i ON i.image_id = r.image_id"""
+    )
+    con.unregister("given_rows")
+
+
+# --- in commit records -----------------------------------------------------------------------------------
+
+
+def selection_counts(mask: npt.NDArray[np.bool_], skipped: int) -> dict[str, object]:
+    """The counts of a commit record: how many images were not selected, and which were, as bits in hex.
+
+    `skipped`: number of images for which this could not be decided; they count as neither.
+    """
+    return {"not_selected": int((~mask).sum()) - skipped, "selected": np.packbits(mask).tobytes().hex()}
+
+
+def selection_of(counts: Mapping[str, object], images: int) -> npt.NDArray[np.bool_]:
+    """Which images a commit record says were selected; all if its node has no `where`."""
+    if "selected" not in counts:
+        return np.ones(images, np.bool_)
+    bits = np.frombuffer(bytes.fromhex(str(counts["selected"])), np.uint8)
+    return np.unpackbits(bits, count=images).astype(np.bool_)
