@@ -17,6 +17,8 @@ CATALOG: dict[str, str] = {
     "image_quality": "specialists.image_quality:ImageQuality",
     "nsfw": "specialists.nsfw:Nsfw",
     "language": "specialists.language:Language",
+    "embed": "specialists.transformers.embed:Embed",
+    "image_text_scorer": "specialists.transformers.image_text:ImageTextScorer",
     "label_similarity": "specialists.label_similarity:LabelSimilarity",
     # printed text
     "rapidocr": "specialists.rapid_ocr:RapidOcr",

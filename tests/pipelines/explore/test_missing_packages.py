@@ -21,7 +21,8 @@ from tests.runs import REPO, draw_photos, recipe_data, write_recipe
 
 # What `make demo` does not install.
 NOT_IN_DEMO = [module for module, extra in EXTRAS.items() if extra in ("florence", "measure", "s3")]
-ADAPTERS = ("hf_captioner", "hf_detector", "hf_grounder", "region_captioner", "sam")  # of checkpoints of transformers
+# Specialists that load checkpoints of transformers.
+ADAPTERS = ("embed", "hf_captioner", "hf_detector", "hf_grounder", "image_text_scorer", "region_captioner", "sam")
 
 ABSENT = """
 import json, sys
