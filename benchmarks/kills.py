@@ -70,7 +70,7 @@ def recipe(rounds: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where runs to be killed in a stage start: a data set, the folder of its recipe, and the changes of that stage."""
+    """The starting point of runs that are killed in one stage: a data set, its recipe's folder, the stage's changes."""
 
     folder: Path
     changes: tuple[int, ...]

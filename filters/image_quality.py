@@ -1,7 +1,8 @@
 """Drops images that are too blurred, dark, bright, low in contrast, empty or clipped, by measured scores.
 
-The default limits are for the scores of the specialist `image_quality`, and low: they drop none of 129 real photos
-(COCO, street scenes), three in four COCO photos blurred by 2 pixels, and screens of two colours. All annotations of a
+The default limits fit the scores of the specialist `image_quality`, and are low. They drop none of 129 real photos
+(COCO, street scenes). Of COCO photos blurred by 2 pixels they drop three in four. They drop screens of two colours. All
+annotations of a
 dropped image are dropped with it, human labels included.
 """
 

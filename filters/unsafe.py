@@ -25,7 +25,8 @@ def unsafe(
     by_producer: Mapping[str, Share] = {},
     drop_unmeasured: bool = False,
 ) -> list[Verdict]:
-    """Drop images with a score named "unsafe" above the ceiling. Of several models one is enough.
+    """Drop images with a score named "unsafe" above the ceiling. If several models give scores, one above its ceiling
+    is enough.
 
     An image at .93 is above the ceiling of .5. `by_producer` ({nsfw: 0.8}) gives some producers another ceiling. The
     value is the highest score above its ceiling, or the highest of all.

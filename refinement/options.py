@@ -1,7 +1,7 @@
 """Options of a refinement round: sections `refine.merge` and `refine.gate` of a recipe.
 
-The refinement study fixed the defaults before it saw results; in its sweep, values near each default gave similar
-results. The study did not cover texts.
+The defaults were chosen before the refinement study had results. The study then tried values near each default, which
+gave similar results. It did not cover texts.
 """
 
 from __future__ import annotations

@@ -116,5 +116,5 @@ def _granularities(texts: View) -> tuple[Numbers, list[str]]:
 
 
 def _along(bounds: Mapping[str, float], words: list[str]) -> Floats:
-    """An array with the bound of each word; words without one, and the last element, have the bound of ''."""
+    """The bound of each word, then that of '' as one more element. A word without a bound has the bound of ''."""
     return np.array([bounds.get(word, bounds[""]) for word in (*words, "")], np.float64)

@@ -110,7 +110,10 @@ def _coded(lists: pa.ListArray) -> Coded:
 
 
 def _twice(place: Ints, first: Ints, second: Ints) -> tuple[Ints, Ints]:
-    """The positions whose pair (first, second) occurs more than once, by pair and position, with the pair's number."""
+    """Positions whose pair (first, second) occurs more than once, and the number of their pair.
+
+    Sorted by pair, then by position.
+    """
     key = first * (int(second.max(initial=0)) + 1) + second
     order = np.argsort(key, kind="stable")
     key = key[order]

@@ -1,4 +1,4 @@
-"""min_image_text_score: texts are judged by the image score `image_text` whose parent they are."""
+"""min_image_text_score: judges a text by the image score `image_text` that has it as its parent."""
 
 from __future__ import annotations
 
