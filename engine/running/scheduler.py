@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 
 from engine.errors import RunFailed, StorageError
+from engine.running.crash_retries import LostUnits
 from engine.running.failure_limits import NodeCount
 from engine.running.graph import Node
-from engine.running.lost_units import LostUnits
 from engine.running.messages import Absent, Done, Progress, Suspect, Unit
 from engine.running.plan import Plan
 from engine.running.run_options import RunOptions

@@ -1,4 +1,4 @@
-"""The nodes of a refinement round. What they do is in training_pairs.py, propose.py and merge.py.
+"""The nodes of a refinement round. What they do is in training_pairs.py, propose.py and apply_merge.py.
 
 Texts take part only if refine.tasks names a task that writes texts; otherwise their options are not part of any key.
 """
@@ -151,7 +151,7 @@ def merge_node(
     version = MERGE_VERSION + (TEXTS_VERSION if texts else 0)  # raising either gives a version not used before
     return engine_node(
         name,
-        "pipelines.refine.merge:Merge",
+        "pipelines.refine.apply_merge:Merge",
         version,
         key_parts=["round-merge", version, propose.key, options, held],
         options=_record_options(nodes, given)

@@ -1,7 +1,7 @@
 """Predicts a student's texts in a refinement round, and computes the student's probability of each kept text.
 
 Covers only the caption tasks and <REGION_TO_DESCRIPTION> in refine.tasks. The name of a region (<REGION_TO_CATEGORY>)
-is its label, which the merge of regions decides. merge_texts.py decides which texts to use.
+is its label, which the merge of regions decides. apply_text_merge.py decides which texts to use.
 """
 
 from __future__ import annotations

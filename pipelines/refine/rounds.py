@@ -14,9 +14,9 @@ from engine.running.graph import Node
 from pipelines.annotate.run_nodes import run_nodes
 from pipelines.annotate.runtime import Runtime
 from pipelines.filter.judge import judge_node
-from pipelines.refine.confusion import CommittedReport, people_report, students_report
+from pipelines.refine.apply_merge import merge_rules
 from pipelines.refine.decide import decide
-from pipelines.refine.merge import merge_rules
+from pipelines.refine.measure_confusion import CommittedReport, people_report, students_report
 from pipelines.refine.nodes import RoundNodes, round_nodes, text_tasks
 from pipelines.refine.notes import confusion_notes, round_notes
 from pipelines.refine.standing import Standing, with_rewritten_texts

@@ -116,19 +116,19 @@ def what_if(recipe: Recipe) -> WhatIf:
     ]
     before = Commits(storage, committed).data_files() if committed else {}
     with tempfile.TemporaryDirectory(prefix="semantic-") as scratch:
-        surveyed = _whole_set(state, readers, scratch)
-        answer.curve = surveyed.curve
-        rules = surveyed.rules(rules_of(recipe))
+        whole_set = _whole_set(state, readers, scratch)
+        answer.curve = whole_set.curve
+        rules = whole_set.rules(rules_of(recipe))
         for shard, read in enumerate(readers):
             given = read()
-            images = surveyed.images(given.images, shard)
+            images = whole_set.images(given.images, shard)
             then = judge_record(given.record, images, given.parse, rules, earlier=given.first)
             now = TableReader(storage, before[shard]).read() if shard in before else None
             _compare(answer, Shard(given.record, given.images), now, then)
     return answer
 
 
-def _whole_set(state: State, readers: Sequence[Callable[[], _Given]], scratch: str) -> WholeSet:
+def _whole_set(state: State, readers: Sequence[Callable[[], _ShardTables]], scratch: str) -> WholeSet:
     """What rules over the whole set need: as committed if that is up to date, else computed here."""
     if state.whole_set is None:
         return WholeSet()
@@ -159,7 +159,7 @@ def _as_written(storage: Storage, plan: Plan, nodes: Sequence[Node]) -> list[Nod
     return answer
 
 
-class _Given(NamedTuple):
+class _ShardTables(NamedTuple):
     """A shard. `first`: the verdicts of the first pass, on images and regions."""
 
     inputs: ShardInputs
@@ -169,7 +169,7 @@ class _Given(NamedTuple):
     first: pa.Table | None
 
 
-def _contribution(given: _Given, rules: Sequence[NamedRule], embedder: str) -> Contribution:
+def _contribution(given: _ShardTables, rules: Sequence[NamedRule], embedder: str) -> Contribution:
     """`embedder`: the node whose embeddings are compared; '' for none."""
     found = survey_shard(given.record, given.images, given.parse, rules, given.first)
     candidates = None
@@ -182,15 +182,15 @@ def _contribution(given: _Given, rules: Sequence[NamedRule], embedder: str) -> C
 
 def _shard_reader(
     storage: Storage, plan: Plan, judge: Node, shard: int, rules: Sequence[NamedRule]
-) -> Callable[[], _Given]:
+) -> Callable[[], _ShardTables]:
     """A function that reads a shard. `rules`: those of the first pass, which is made in memory; empty for none."""
 
-    def read() -> _Given:
+    def read() -> _ShardTables:
         revisions = {name: int(plan.revisions[name][shard]) for name in (IMAGES, *judge.inputs)}
         inputs = ShardInputs(storage, plan.known, judge, Unit(judge.name, shard, 0, revisions))
         record, parse = shard_record(inputs, judge.options["record"], judge.options["parses"])
         first = judge_record(record, inputs.images, None, first_rules(rules)) if rules else None
-        return _Given(inputs, record, inputs.images, parse, first)
+        return _ShardTables(inputs, record, inputs.images, parse, first)
 
     return read
 

@@ -95,7 +95,7 @@ _CONTROL = (
     "judge/*/00002.json",
     "emit/*/00000.json",
 )
-_ASKED = (["status"], ["query", "SELECT count(*) FROM regions"], ["query", "FROM runs"])
+_COMMANDS = (["status"], ["query", "SELECT count(*) FROM regions"], ["query", "FROM runs"])
 
 
 @pytest.mark.parametrize("pattern", _CONTROL)
@@ -110,7 +110,7 @@ def test_every_command_reports_a_damaged_control_file_in_one_sentence(made: Path
         before = path.read_bytes()
         way(path)
         assert relative_name(dataset, path) in {name for _, name in findings(dataset)}, way
-        assert_one_sentence([*_ASKED[turn % len(_ASKED)], "-d", str(dataset)])
+        assert_one_sentence([*_COMMANDS[turn % len(_COMMANDS)], "-d", str(dataset)])
         if pattern.startswith("releases"):
             assert_one_sentence(["verify", str(path.parent)])
             assert_one_sentence(["query", "FROM images", "--of", "releases/v1", "-d", str(dataset)])

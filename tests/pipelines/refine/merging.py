@@ -15,8 +15,8 @@ from engine.schema import Chunk, Complexity, Parse, record_table, text_key
 from engine.storage.commits import Commits
 from filters.judging.apply_rules import judge
 from filters.judging.keep import keep
+from pipelines.refine.apply_merge import Merge
 from pipelines.refine.evidence import Evidence, TextEvidence, evidence_table, text_evidence_table
-from pipelines.refine.merge import Merge
 from tests.builders import Row, images, record, region, row
 
 IMAGE = "0" * 32

@@ -2,7 +2,7 @@
 
 Nothing is lost: the new record holds every earlier region. A replaced one points at its successor (`merged_into`), a
 dropped one has a decision. Region texts and phrases follow their regions (engine/records/shard.py), and are dropped
-with them. merge_texts.py does the same for texts.
+with them. apply_text_merge.py does the same for texts.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from engine.running.shard_inputs import ShardInputs
 from engine.schema import record_table
 from engine.storage.commits import Commits
 from filters.judging.apply_rules import FOLLOWING
+from pipelines.refine.apply_text_merge import RegionsAfter, TextMerge
 from pipelines.refine.changes import Changes
 from pipelines.refine.evidence import Evidence, read_evidence
 from pipelines.refine.merge_counts import RegionCounts
-from pipelines.refine.merge_texts import RegionsAfter, TextMerge
 from pipelines.refine.rows import KeptShard, Row, region_row
 from refinement.folds import fold_of
 from refinement.merge import Change, Given, Proposed, merge_regions
