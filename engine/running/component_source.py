@@ -42,7 +42,7 @@ def _line_of(trace: TracebackType | None, component: type) -> str:
 
 
 def source_file(component: type) -> str:
-    """'' if there is none, as for a class typed into an interpreter."""
+    """The path of a component's source file; '' if it has none, like a class that was typed into an interpreter."""
     try:
         return os.path.abspath(inspect.getsourcefile(component) or "")
     except (TypeError, OSError):

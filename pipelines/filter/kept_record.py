@@ -31,7 +31,7 @@ def records(dataset: Dataset, wanted: set[str]) -> tuple[Rows, Rows]:
 
 
 def records_of(dataset: Dataset, shard: int, judged: str | None, wanted: set[str]) -> tuple[Rows, Rows]:
-    """The same for one shard. `judged`: the file with its verdicts, None if it is not judged."""
+    """As `records`, for one shard. `judged`: the file with its verdicts, None if it is not judged."""
     ids = TableReader(dataset.storage, dataset.files(IMAGES)[shard], ["image_id"]).read()
     files = [(dataset.files(node.folder).get(shard), node.columns) for node in dataset.record_nodes()]
     if not len(only(ids, wanted)) or not files or any(file is None for file, _ in files):

@@ -32,7 +32,7 @@ class Composer:
     """Options:
 
     min_score       objects with a lower score are not mentioned; human ones always are. With the packaged detectors, 97
-                    to 98 % of the classes mentioned at 0.7 are in the photo, at 0.5 90 to 97 %
+                    to 98 % of the mentioned classes are in the photo at 0.7, and 90 to 97 % at 0.5
     min_word_score  printed text with a lower score is not quoted; single or repeated characters never are
     max_classes     at most so many classes are mentioned, those that cover the largest areas
     max_words       at most so many words of one printed line are quoted

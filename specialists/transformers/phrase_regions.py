@@ -1,4 +1,4 @@
-"""From the boxes that a model found for names to regions and phrases.
+"""Turns the boxes that a model found for names into regions and phrases.
 
 Within a text, boxes of several phrases that are nearly the same become one region: "a man" and "he" name one box.
 """
