@@ -149,7 +149,7 @@ def named(chunk: Chunk, names: dict[str, Name], regions: dict[str, list[Region]]
 
 
 def ending(words: Sequence[str], names: dict[str, Name]) -> tuple[int, Name] | None:
-    """Start and name of the longest known name at the end of the words; None if they end in another name ("hot dog")."""
+    """Start and name of the longest known name at the end of the words; None if another name ends there ("hot dog")."""
     for start in range(max(0, len(words) - LONGEST_NAME), len(words)):
         last = " ".join(words[start:])
         if last in names:
