@@ -199,6 +199,8 @@ class RemoteWorker:
 
     def __init__(self, node: Node, context: WorkerContext, paths: Sequence[str], log: str) -> None:
         sys.path.extend(path for path in paths if path not in sys.path)
+        if not node.resources.gpus:  # Ray hides the GPUs that it did not grant, but only if it granted any
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self.worker = Worker(node, context, guarded=True, log=log)
 
     def created(self) -> None:

@@ -6,6 +6,8 @@ costs one image. If the source of an image cannot be read now, the unit is set a
 
 from __future__ import annotations
 
+import gc
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -104,24 +106,33 @@ class UnitRun:
         try:
             with self.worker.guard, self.worker.foreign.call():
                 answers = self.items.annotate([item for _, item in items])
-            if len(answers) != len(items):
-                raise ValueError(f"{len(answers)} answers for {len(items)} items")
+            _check_number(answers, len(items))
         except (StorageError, Interrupted, DescriptorsClosed):
             raise
         except BaseException as error:  # noqa: BLE001  # the border with a foreign model, which may call sys.exit
             if len(items) == 1:
                 yield {items[0][0]: self._failure(error)}
                 return
-            if is_out_of_memory(error):
-                size = (len(items) + 1) // 2
-                self.worker._batch_size = min(self.worker._batch_size, size)
-                self.notes.append(f"out of memory at {len(items)}: batch halved to {size}")
-            else:
-                size = 1
-            for start in range(0, len(items), size):
-                yield from self._attempt(items[start : start + size])
+            size = self._smaller(len(items), error)
+        else:
+            yield {
+                position: self._checked(item, answer) for (position, item), answer in zip(items, answers, strict=True)
+            }
             return
-        yield {position: self._checked(item, answer) for (position, item), answer in zip(items, answers, strict=True)}
+        # Here the error is gone, and with it the traceback that held the tensors of the batch.
+        free_gpu_memory()
+        for start in range(0, len(items), size):
+            yield from self._attempt(items[start : start + size])
+
+    def _smaller(self, number: int, error: BaseException) -> int:
+        """The size of the batches in which a batch of `number` items is tried again."""
+        if not is_out_of_memory(error):
+            return 1
+        size = (number + 1) // 2
+        self.worker._batch_size = min(self.worker._batch_size, size)
+        where = " on the GPU" if self.worker.node.resources.gpus else ""
+        self.notes.append(f"out of memory{where} at {number}: batch halved to {size}")
+        return size
 
     def _checked(self, item: Any, answer: Any) -> Any:
         try:
@@ -192,8 +203,31 @@ class UnitRun:
         return done
 
 
+def _check_number(answers: Any, items: int) -> None:
+    """ValueError unless there is one answer for each item."""
+    if not hasattr(answers, "__len__"):
+        raise ValueError(f"gave a {type(answers).__name__}, expected a list with one answer for each item of its batch")
+    if len(answers) != items:
+        raise ValueError(f"{len(answers)} answers for a batch of {items}: give one for each, in the same order")
+
+
+_NO_MEMORY = (
+    "out of memory",
+    "alloc_failed",
+    "failed to allocate memory",
+)  # CUDA and torch; cuBLAS, cuDNN; onnxruntime
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """Recognises the errors of Python, torch and CUDA."""
-    return (
-        isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "out of memory" in str(error).lower()
-    )
+    """Recognises the errors of Python, torch, CUDA and onnxruntime."""
+    words = str(error).lower()
+    named = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+    return named or any(part in words for part in _NO_MEMORY)
+
+
+def free_gpu_memory() -> None:
+    """Return the memory that torch holds in reserve to the GPU, if this process uses one."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()

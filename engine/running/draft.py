@@ -72,7 +72,7 @@ def make_draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -
     checked = check_options(f"annotate.{name} ({use})", component, options)
     instance = _make(name, use, component, checked)  # `needs` and `gives` may depend on the options
     require(f"annotate.{name} ({use})", getattr(instance, "packages", ()), extra=getattr(instance, "extra", ""))
-    needs, uses, gives = tuple(instance.needs), tuple(getattr(instance, "uses", ())), tuple(instance.gives)
+    needs, uses, gives = (_declared(name, use, instance, promise) for promise in ("needs", "uses", "gives"))
     for kind in (*needs, *uses, *gives):
         if kind not in RESOURCES:
             raise unknown(f"resource declared by '{use}'", kind, RESOURCES)
@@ -104,6 +104,16 @@ def _select(draft: Draft, where: Any) -> None:
         raise ConfigError(f"{draft.place} cannot have `where`, because {why}: leave it out.")
     check_sql(draft.place, where["sql"], needs)
     draft.where_sql, draft.where_needs = where["sql"], tuple(needs)
+
+
+def _declared(name: str, use: str, instance: Any, promise: str) -> tuple[str, ...]:
+    value = getattr(instance, promise, ())
+    if not isinstance(value, list | tuple) or not all(isinstance(kind, str) for kind in value):
+        raise ConfigError(
+            f"annotate.{name} ({use}) declares `{promise}` as {kind_of(value)}, expected a tuple of resources: "
+            f'write {promise} = ("pixels",), with the comma.'
+        )
+    return tuple(value)
 
 
 def _make(name: str, use: str, component: Any, options: Mapping[str, Any]) -> Any:
