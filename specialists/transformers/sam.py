@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +18,7 @@ import numpy as np
 from engine.config.ranges import Amount, Number, Share
 from engine.errors import StartError
 from engine.records import masks
+from engine.records.boxes import box_of
 from engine.schema import Answer, Region, Sample
 from specialists.masks.crops import Selection
 from specialists.pixels import Pixels, pixels_of
@@ -129,7 +131,7 @@ class Sam:
         import torch
 
         height, width = pixels.shape[:2]
-        boxes = torch.tensor([[region.x1, region.y1, region.x2, region.y2] for region in regions])
+        boxes = torch.tensor([box_of(region) for region in regions], dtype=torch.float32)
         boxes *= torch.tensor([self.side / width, self.side / height] * 2)
         with torch.inference_mode():
             image = self.model.get_image_embeddings(self._prepared(pixels))
@@ -154,14 +156,46 @@ class Sam:
 
 
 def full_size(logits: Tensor, height: int, width: int) -> masks.Mask:
-    """The mask of the whole image, from the network's small one."""
-    import torch
+    """The mask of the whole image, from the network's small one: its logits enlarged bilinearly, where above 0.
 
-    large = torch.nn.functional.interpolate(
-        logits.float()[None, None], (height, width), mode="bilinear", align_corners=False
-    )
-    mask: masks.Mask = (large[0, 0] > 0).cpu().numpy()
+    Only the part around positive logits is enlarged: a photo of 12 megapixels may have thousands of small masks.
+    """
+    mask: masks.Mask = np.zeros((height, width), np.bool_, order="F")  # the order that run-lengths have
+    small = logits.float()
+    positive = small > 0
+    if positive.any():
+        rows, columns = _Axis.of(positive.any(dim=1), height), _Axis.of(positive.any(dim=0), width)
+        large = columns.enlarged(rows.enlarged(small).T)  # transposed: columns x rows
+        mask[rows.start : rows.stop, columns.start : columns.stop] = (large > 0).cpu().numpy().T
     return mask
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """Pixels [start, stop) of one side of an image, each between two entries of the small mask."""
+
+    start: int
+    stop: int
+    low: Tensor
+    high: Tensor
+    weight: Tensor  # of `high`
+
+    @classmethod
+    def of(cls, positive: Tensor, size: int) -> _Axis:
+        """The pixels that a positive entry may affect."""
+        import torch
+
+        (found,) = positive.nonzero(as_tuple=True)
+        scale = len(positive) / size
+        start = max(0, int((int(found[0]) - 0.5) / scale - 0.5))
+        stop = min(size, int((int(found[-1]) + 1.5) / scale - 0.5) + 2)
+        at = ((torch.arange(start, stop, device=positive.device) + 0.5) * scale - 0.5).clamp(min=0)
+        low = at.long()
+        return cls(start, stop, low, (low + 1).clamp(max=len(positive) - 1), (at - low)[:, None])
+
+    def enlarged(self, values: Tensor) -> Tensor:
+        """The values along the first axis, at the pixels."""
+        return values[self.low] * (1 - self.weight) + values[self.high] * self.weight
 
 
 def _normalisation(settings: Any, name: str) -> tuple[Tensor, Tensor]:

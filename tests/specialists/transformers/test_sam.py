@@ -16,7 +16,7 @@ from engine.records.answers import check_answer
 from engine.running.graph import build
 from engine.schema import Region, Sample
 from specialists import CATALOG
-from specialists.transformers.sam import Sam
+from specialists.transformers.sam import Sam, full_size
 
 KINDS = ("sam2", "sam2_video", "sam3_tracker")
 SIZES = [(96, 64), (64, 96), (5, 3), (2000, 20), (64, 64)]  # width, height
@@ -84,6 +84,16 @@ def test_masks_are_those_of_the_model_called_by_hand(made: Made, kind: str) -> N
             assert found[region.id].score == pytest.approx(min(1.0, iou), abs=1e-5)
             compared += 1
     assert compared >= 5
+
+
+@pytest.mark.parametrize("size", [*SIZES, (1, 1), (300, 200), (31, 33)])
+@pytest.mark.parametrize("filled", [0.0, 0.002, 0.1, 1.0])
+def test_a_mask_is_enlarged_as_transformers_does_it(size: tuple[int, int], filled: float) -> None:
+    width, height = size
+    noise = torch.rand(64, 64, generator=torch.Generator().manual_seed(width))
+    logits = torch.where(noise < filled, 1 + noise, -noise)
+    expected = torch.nn.functional.interpolate(logits[None, None], (height, width), mode="bilinear")[0, 0] > 0
+    assert (full_size(logits, height, width) != expected.numpy()).mean() < 1e-4
 
 
 def test_the_images_of_a_batch_do_not_affect_each_other(made: Made) -> None:
@@ -155,6 +165,7 @@ def test_a_mask_reaches_outside_its_box_unless_it_is_cut(made: Made) -> None:
     ("fields", "has_mask"),
     [
         ({"score": 0.2}, True),
+        ({"score": 0.9, "x2": 60, "y2": 40}, True),
         ({"score": 0.19}, False),
         ({"score": None}, True),
         ({"score": None, "rle": "x"}, False),
@@ -162,7 +173,16 @@ def test_a_mask_reaches_outside_its_box_unless_it_is_cut(made: Made) -> None:
         ({"score": 0.9, "kind": "text"}, False),
         ({"score": 0.9, "x2": 9.0}, False),
     ],
-    ids=["at the floor", "below it", "human", "human with a mask", "with a mask", "printed text", "too narrow"],
+    ids=[
+        "at the floor",
+        "whole pixels",
+        "below it",
+        "human",
+        "human with a mask",
+        "with a mask",
+        "printed text",
+        "too narrow",
+    ],
 )
 def test_which_regions_get_a_mask(made: Made, fields: dict[str, Any], has_mask: bool) -> None:
     region = Region(0, 0, **{"x2": 60.0, "y2": 40.0, "id": "human/0", **fields})
