@@ -26,7 +26,8 @@ from engine.storage.commits import Commits, File
 # masks           regions with an rle; their `merged_into` names the region that they outline
 # drafts          texts that a student of a refinement round wrote, before the round's merge
 # embeddings      one vector an image, in the node's own table (engine/records/embeddings.py); not part of the record
-# phrase_regions  regions that a grounder found for phrases; nodes that need `regions` do not get them
+# phrase_regions  regions that a grounder found for phrases; nodes that need `regions` do not get them. With the kind
+#                 `phrase` they are no objects of the image: detection targets and nms leave them out.
 RESOURCES: dict[str, tuple[str, ...]] = {
     "pixels": (),
     "labels": (),

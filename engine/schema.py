@@ -54,7 +54,7 @@ __all__ = [  # the records, which authors of components import from here
 SCHEMA_VERSION = 2
 
 GRANULARITIES = ("brief", "detailed", "more_detailed")
-REGION_KINDS = ("object", "text")
+REGION_KINDS = ("object", "text", "phrase")  # phrase: the box of a phrase, which is no detected object
 REGION_TEXT_GRANULARITIES = ("brief", "ocr", "candidate")
 # Audit images are for measuring and are never trained on; `held` images are near-duplicates of both sides.
 SPLITS = ("train", "audit-fit", "audit-test", "held")

@@ -68,7 +68,7 @@ _COLUMNS = {
     "score": "score from the producer; null for a human annotation",
     "score_kind": "kind of score: confidence, consensus, likelihood, human, ...",
     "parents": "ids of the annotations it was made from",
-    "kind": "object or text",
+    "kind": "object, text (printed), or phrase (found for a phrase by a grounder)",
     "label": "class name; '' for a text region",
     "x1": "left edge",
     "y1": "top edge",

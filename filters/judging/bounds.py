@@ -23,7 +23,7 @@ from engine.schema import GRANULARITIES
 Bound = float | Mapping[str, float]
 Amounts = Amount | Mapping[str, Amount]
 Shares = Share | Mapping[str, Share]
-Kinds = Annotated[Sequence[Literal["object", "text"]], Field(min_length=1)]
+Kinds = Annotated[Sequence[Literal["object", "text", "phrase"]], Field(min_length=1)]
 
 
 def text_bounds(

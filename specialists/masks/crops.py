@@ -27,7 +27,7 @@ _CORE = 0.1  # squared distance from the centre of the box, in half sides
 class Selection:
     """Which regions of an image get a mask: the best `max_regions` of those that fit.
 
-    A region fits if it is an object without a mask, its score is at least `min_score`, each side has at least
+    A region fits if it has no mask and is no printed text, its score is at least `min_score`, each side has at least
     `min_side` pixels, and it covers at most `max_area` of the image.
     """
 
@@ -42,7 +42,7 @@ class Selection:
         fit = [
             region
             for region in sample.regions
-            if region.kind == "object"
+            if region.kind != "text"
             and not region.rle
             and not region.merged_into
             and (region.score is None or region.score >= self.min_score)

@@ -203,7 +203,6 @@ class HfGrounder:
         for label in self.labels:
             builder.add_objects(label, found[image, "", self._name(label)])
         nothing = Named()
-        for text, chunks in plan:
-            scope = self._scope(text)
-            builder.add_phrases(text, [(chunk, found.get((image, scope, name), nothing)) for chunk, name in chunks])
+        chunks = [(text, chunk, (image, self._scope(text), name)) for text, own in plan for chunk, name in own]
+        builder.add_phrases([(text, chunk, found.get(asked, nothing)) for text, chunk, asked in chunks])
         return builder.answer

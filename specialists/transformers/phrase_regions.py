@@ -1,6 +1,7 @@
 """Turns the boxes that a model found for names into regions and phrases.
 
-Within a text, boxes of several phrases that are nearly the same become one region: "a man" and "he" name one box.
+Boxes of several phrases that are nearly the same become one region, also in different texts of an image: "a man" and
+"he" name one region, which needs only one mask. Its score is the best that a phrase has for it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from engine.records.overlaps import iou_pairs, suppress, suppressors
 from engine.schema import Answer, Chunk, Phrase, Region, Text
 from specialists.transformers.open_vocabulary import Floats, Found
 
-SAME_REGION = 0.9  # IoU from which two boxes of a text are one region
+SAME_REGION = 0.9  # IoU from which two boxes are one region
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +83,11 @@ class AnswerBuilder:
     def add_objects(self, label: str, found: Named) -> None:
         """The boxes of a label of open-vocabulary detection."""
         for box, score in zip(found.boxes, found.scores, strict=True):
-            self._add_region(box, score, label, self._kinds[0], [])
+            self._add_region(box, score, label, self._kinds[0])
 
-    def add_phrases(self, text: Text, chunks: Sequence[tuple[Chunk, Named]]) -> None:
-        """The phrases of a text and their regions. Chunks with the same name have the same object `Named`."""
-        names = {id(found): found for _, found in chunks}
+    def add_phrases(self, chunks: Sequence[tuple[Text, Chunk, Named]]) -> None:
+        """The phrases of all texts and their regions. Chunks with the same name may have the same object `Named`."""
+        names = {id(found): found for *_, found in chunks}
         if not names:
             return
         boxes = np.concatenate([found.boxes for found in names.values()])
@@ -96,22 +97,25 @@ class AnswerBuilder:
         rows = {
             name: same[end - len(found.boxes) : end] for (name, found), end in zip(names.items(), ends, strict=True)
         }
-        regions: dict[int, str] = {}
-        for chunk, found in chunks:
+        regions: dict[int, Region] = {}
+        for text, chunk, found in chunks:
             for row in rows[id(found)]:
                 if row not in regions:
-                    regions[row] = self._add_region(boxes[row], scores[row], "", self._kinds[1], [text.id])
-            ids = list(dict.fromkeys(regions[row] for row in rows[id(found)]))
+                    regions[row] = self._add_region(boxes[row], scores[row], "", self._kinds[1])
+                    regions[row].kind = "phrase"
+                if text.id not in regions[row].parents:
+                    regions[row].parents.append(text.id)
+            ids = list(dict.fromkeys(regions[row].id for row in rows[id(found)]))
             phrase = Phrase(text.id, chunk.char_start, chunk.char_end, ids, id=next(self._ids), score=found.phrase)
-            phrase.score_kind, phrase.parents = self._kinds[0], [text.id, *ids]
+            # Its regions are no parents: a rule that drops one of several would drop the phrase with it.
+            phrase.score_kind, phrase.parents = self._kinds[0], [text.id]
             self.answer.phrases.append(phrase)
 
-    def _add_region(self, box: Floats, score: float, label: str, kind: str, parents: list[str]) -> str:
+    def _add_region(self, box: Floats, score: float, label: str, kind: str) -> Region:
         x1, y1, x2, y2 = box.tolist()
-        name = next(self._ids)
-        region = Region(x1, y1, x2, y2, label, id=name, score=float(score), score_kind=kind, parents=parents)
+        region = Region(x1, y1, x2, y2, label, id=next(self._ids), score=float(score), score_kind=kind)
         self.answer.regions.append(region)
-        return name
+        return region
 
 
 def _same_regions(boxes: Floats, scores: Floats) -> list[int]:

@@ -61,3 +61,10 @@ def test_the_verdict_holds_the_iou() -> None:
     shard = record(regions=[region(), region(HALF, score=0.1)])
     verdict = judge(shard, images(shard), None, [("nms", nms, {})]).to_pylist()[0]["regions"][1]
     assert (verdict["value"], verdict["threshold"]) == (pytest.approx(0.5), 0.5)
+
+
+def test_boxes_of_phrases_are_compared_only_if_kinds_has_them() -> None:
+    """They have no label, and a box around a man and his horse is no duplicate of the horse."""
+    boxes = [region(id="horse"), region(id="a", kind="phrase", label=""), region(id="b", kind="phrase", label="")]
+    assert set(reasons(record(regions=boxes), nms).values()) == {""}
+    assert reasons(record(regions=boxes), (nms, {"kinds": ["phrase"]}))["b"] == "nms.within"

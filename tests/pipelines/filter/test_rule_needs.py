@@ -158,7 +158,7 @@ OUT_OF_RANGE: list[tuple[Any, str]] = [
     ({"box_size": {"by_label": {"cup": {"max_share": 30}}}}, "'max_share' of filter box_size, by_label 'cup', is 30"),
     ({"box_size": {"min_share": 0.5, "max_share": 0.1}}, "min_share 0.5 above max_share 0.1"),
     ({"image_quality": {"at_most": {"brightness": 30}}}, "'brightness' is between 0 and 1"),
-    ({"nms": {"kinds": ["objct"]}}, "Option 'kinds.0' of filter nms is 'objct': .*'object' or 'text'"),
+    ({"nms": {"kinds": ["objct"]}}, "Option 'kinds.0' of filter nms is 'objct': .*'object', 'text' or 'phrase'"),
     ({"nms": {"kinds": []}}, "Option 'kinds' of filter nms"),
     ({"text_language": {"keep": [False]}}, "'keep.0' .* is false: expected text; YAML reads yes, no"),
     ({"text_language": {"keep": ["english"]}}, "'keep.0' of filter text_language is 'english'"),
