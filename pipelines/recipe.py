@@ -131,7 +131,11 @@ class Refine(Section):
 class Recipe(Section):
     dataset: str = Field(pattern=r"\S", description="folder or URL of the data set")
     ingest: Ingest = Ingest()
-    annotate: dict[str, dict[str, Any]] = Field(default={}, description="node name: {use: component, option: value}")
+    annotate: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="node name: {use: component, option: value}; every node also takes where: {sql, needs}, "
+        "code_licence and weights_licence",
+    )
     filter: list[dict[str, Any] | str] = Field(default=[], description="rules in order: name, or {name: {options}}")
     emit: Emit = Emit()
     train: TrainOptions = TrainOptions()

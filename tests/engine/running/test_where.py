@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from engine.errors import ConfigError, RunFailed
 from engine.reading.accounting import account
 from engine.reading.dataset import Dataset
 from engine.reading.sql import query
+from engine.records.selection import check_sql
 from engine.running.graph import Node, build
 from engine.schema import Answer, Sample, Tag, Text
 from pipelines.explore.status import status
@@ -22,6 +25,7 @@ from specialists import CATALOG
 from tests.runs import check_commits, draw_photos, journal, recipe_data
 
 HERE = __name__
+GUIDE = Path(__file__).resolve().parents[3] / "docs/guide/7-models.md"
 LONG = "SELECT image_id FROM texts WHERE length(text) > 3"
 
 
@@ -279,6 +283,15 @@ def test_a_wrong_where_gets_one_sentence(given: Any, sentence: str) -> None:
 def test_nodes_that_must_work_on_all_images_take_no_where(use: str, why: str) -> None:
     with pytest.raises(ConfigError, match=f"cannot have `where`, because {why}"):
         graph(a=DETECTOR, c={"use": use, **where(IDS)})
+
+
+def test_the_queries_of_the_guide_select_images() -> None:
+    text = GUIDE.read_text(encoding="utf-8")
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+    found = [node["where"] for block in blocks for node in block["annotate"].values() if "where" in node]
+    assert len(found) == 2
+    for given in found:
+        check_sql("the guide", given["sql"], given["needs"])
 
 
 def test_sql_that_fails_on_the_data_stops_the_run_with_one_sentence(
