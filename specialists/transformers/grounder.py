@@ -37,9 +37,11 @@ class HfGrounder:
     """Finds the regions of noun chunks, or the objects of given labels. Without `labels` it grounds every noun chunk of
     the texts: each becomes a phrase, with empty `region_ids` if no box counts. With `labels` it gives boxes.
 
-    Checkpoints (licence; class): openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det (Apache-2.0;
-    MMGroundingDinoForObjectDetection) for phrases; also GroundingDino-, Owlv2-, OwlViT- and
-    OmDetTurboForObjectDetection. The released OmDet-Turbo needs the package timm.
+    Checkpoints (`AutoModelForZeroShotObjectDetection`), both under Apache-2.0:
+    openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det (`MMGroundingDinoForObjectDetection`, 0.7 GB of
+    weights in float32), and google/owlv2-base-patch16-ensemble (`Owlv2ForObjectDetection`, 0.6 GB), which grounds all
+    texts of an image at once. Without torchvision, preparing a photo of 12 megapixels for OWLv2 takes 30 s. Also
+    `GroundingDino-`, `OwlViT-` and `OmDetTurboForObjectDetection`; the released OmDet-Turbo needs the package timm.
 
     Options. labels: what to look for in every image; the labels are those of the boxes. granularities: of the texts to
     ground ([]: all). min_words: chunks with fewer words are left out.
@@ -47,7 +49,7 @@ class HfGrounder:
     `labels` there is one score, and box_floor applies. Both suit Grounding DINO; OWLv2 needs about .1.
     max_boxes: at most so many boxes for a chunk or label, best first. nms_iou: of two boxes of one chunk or label that
     overlap more, the worse is left out. names_per_prompt: at most so many chunks or labels in a prompt (0: as many as
-    fit). Fewer make Grounding DINO slower and its answers to them more independent.
+    fit); with fewer, Grounding DINO is slower, and other chunks affect its answer to a chunk less.
     """
 
     needs: tuple[str, ...] = ("pixels", "texts", "parse")

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from engine.errors import StartError
+from engine.errors import ImageError, StartError
 from specialists.pixels import Pixels
 from specialists.transformers.prompts import in_groups, shortened, token_starts
 
@@ -236,7 +236,11 @@ def _by_box(boxes: Any, logits: Any, prompts: Sequence[Sequence[str]]) -> list[F
 
 
 def as_array(tensor: Any) -> Floats:
+    """ImageError if a value is not a number, as from OmDet-Turbo in float16."""
     array: Floats = tensor.float().cpu().numpy().astype(np.float64)
+    if np.isnan(array).any():
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        raise ImageError("not_a_number", f"the model's answer in {dtype} holds NaN: set `dtype` to float32 or bfloat16")
     return array
 
 

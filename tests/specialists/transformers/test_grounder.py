@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.errors import ConfigError, StartError
+from engine.errors import ConfigError, ImageError, StartError
 from engine.records.answers import check_answer
 from engine.running.graph import build
 from engine.schema import Answer, Sample
@@ -180,6 +180,16 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any], sentence:
 def test_a_model_of_another_kind_is_refused(checkpoint_of: CheckpointOf) -> None:
     with pytest.raises(StartError, match="cannot be loaded as AutoModelForZeroShotObjectDetection"):
         loaded(checkpoint_of("detr"))
+
+
+def test_an_answer_that_is_not_a_number_fails_the_image(checkpoint_of: CheckpointOf) -> None:
+    import torch
+
+    model = loaded(checkpoint_of("omdet_turbo"))
+    for weights in model.model.decoder.decoder_class_head.parameters():
+        torch.nn.init.constant_(weights, float("nan"))
+    with pytest.raises(ImageError, match="in float32 holds NaN"):
+        model.annotate([photo(64, 48, DOGS)])
 
 
 def test_half_of_a_batch_has_the_same_answers(grounder: HfGrounder) -> None:
