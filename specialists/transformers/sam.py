@@ -33,8 +33,8 @@ CLASSES = ("Sam2Model", "Sam3TrackerModel", "EdgeTamModel")
 
 
 class Sam:
-    """A mask for each region, and for each region that a grounder found for a phrase. A mask has the label of its
-    region; its score is the IoU with the true mask that the network predicts.
+    """A mask for each region, and for each region that a grounder found for a phrase. A mask has the label and
+    kind of its region; its score is the IoU with the true mask that the network predicts.
 
     Checkpoints (`AutoModelForMaskGeneration`): facebook/sam2.1-hiera-large (`Sam2Model`, Apache-2.0, 0.9 GB of weights
     in float32; hiera-base-plus 0.3 GB; -small and -tiny are smaller still), facebook/sam3 (`Sam3TrackerModel`, under
@@ -221,6 +221,6 @@ def _cut(mask: masks.Mask, region: Region) -> masks.Mask:
 
 
 def _masked(region: Region, rle: str, iou: float, local_id: str) -> Region:
-    mask = Region(region.x1, region.y1, region.x2, region.y2, region.label, rle=rle, merged_into=region.id)
+    mask = Region(*box_of(region), region.label, region.kind, rle=rle, merged_into=region.id)
     mask.id, mask.score, mask.score_kind, mask.parents = local_id, iou, SCORE_KIND, [region.id]
     return mask

@@ -112,6 +112,12 @@ def test_a_mask_is_merged_into_its_region_and_scored_by_its_predicted_iou(made: 
         assert mask.score_kind == "predicted_iou"
 
 
+def test_the_box_of_a_phrase_gets_a_mask_of_its_own_kind(made: Made) -> None:
+    sample = photo(0, 96, 64)
+    sample.regions[1].kind = "phrase"
+    assert [mask.kind for mask in made().annotate([sample])[0].regions] == ["object", "phrase"]
+
+
 @pytest.mark.parametrize("at_once", [1, 7, 64])
 def test_boxes_in_chunks_have_the_masks_that_they_have_together(made: Made, at_once: int) -> None:
     rng = np.random.default_rng(1)
