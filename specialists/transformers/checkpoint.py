@@ -78,6 +78,9 @@ class Checkpoint:
 
     def load(self, auto_class: Any, **given: Any) -> Any:
         """`auto_class.from_pretrained` of this revision. StartError in one sentence if that fails."""
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         revision = {} if self.is_folder else {"revision": self.revision or "main"}
         try:
             return auto_class.from_pretrained(self.name, trust_remote_code=False, **revision, **given)
@@ -100,6 +103,7 @@ class Checkpoint:
 @functools.cache
 def _commit_of(name: str, wanted: str, *, cache: str, offline: bool) -> str:
     """The commit of a branch or tag. It is looked up once in a process, so that a run uses one commit throughout."""
+    from httpx2 import HTTPError  # the hub's own HTTP library; its errors are no OSError
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -114,7 +118,7 @@ def _commit_of(name: str, wanted: str, *, cache: str, offline: bool) -> str:
                 why = f"the hub answers {error.response.status_code}"
             else:
                 why = f"the hub cannot be reached ({error})"
-        except OSError as error:
+        except (HTTPError, OSError) as error:
             why = f"the hub cannot be reached ({type(error).__name__})"
     cached = _cached(name, wanted, cache)
     if not cached:

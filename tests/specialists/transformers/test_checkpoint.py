@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -31,6 +35,56 @@ def put_ref(cache: Path, name: str, commit: str) -> None:
 def test_without_the_hub_a_branch_is_the_cached_commit(cache: Path) -> None:
     put_ref(cache, "main", COMMIT)
     assert Checkpoint("owner/model").resolved == {"revision": COMMIT}
+
+
+def test_a_hub_out_of_reach_leaves_the_cached_commit(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    put_ref(cache, "main", COMMIT)
+    assert Checkpoint("owner/model").resolved == {"revision": COMMIT}
+    with pytest.raises(ConfigError, match=r"no known revision 'v3': the hub cannot be reached \(ConnectError\)"):
+        _ = Checkpoint("owner/model", "v3").resolved
+
+
+@pytest.fixture
+def hub(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A hub on loopback that has one model, with the branch main."""
+    from huggingface_hub import constants
+
+    class Hub(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.path.startswith("/api/models/owner/model/revision/main")
+            body = json.dumps({"id": "owner/model", "sha": "c" * 40} if known else {"error": "not found"}).encode()
+            self.send_response(200 if known else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name in the base class
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.usefixtures("hub")
+def test_the_commit_of_the_hub_counts_more_than_that_of_the_cache(cache: Path) -> None:
+    put_ref(cache, "main", COMMIT)
+    assert Checkpoint("owner/model").resolved == {"revision": "c" * 40}
+
+
+@pytest.mark.usefixtures("hub")
+def test_a_revision_that_the_hub_does_not_have_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no known revision 'v4': the hub answers 404"):
+        _ = Checkpoint("owner/model", "v4").resolved
 
 
 def test_a_run_uses_one_commit_although_the_branch_moves(cache: Path) -> None:
