@@ -30,6 +30,9 @@ FULL = {
     "nsfw": {"use": "nsfw"},
     "language": {"use": "language"},
     "embed": {"use": "fake_embedder"},
+    "ocr": {"use": "rapidocr"},
+    "tags": {"use": "tags"},
+    "similarity": {"use": "label_similarity"},
 }
 CLIP = {"clip": {"use": "fake_embedder", "size": 4}}
 
