@@ -26,7 +26,7 @@ from engine.errors import StorageError
 from engine.images.semantic_neighbours import Floats, Ints, Nearest, Records, search_cluster
 
 CLUSTER = 8192  # images in a cluster, on average, copies included
-LARGEST = 2 * CLUSTER  # a larger cluster is split again
+LARGEST = 2  # a cluster with so many times more images is split again
 FANOUT = 256  # clusters made of one, at most: each is an open file
 DEPTH = 4  # splits one after the other, at most
 COPIES = 3  # clusters that an image near a border is written to, at most
@@ -55,7 +55,7 @@ class FilePile:
 
     def __init__(self, path: str, kind: np.dtype[np.void]) -> None:
         self.path = path
-        self.records: Records = np.memmap(path, kind, "r") if os.path.getsize(path) else np.empty(0, kind)
+        self.records: Records = np.asarray(np.memmap(path, kind, "r")) if os.path.getsize(path) else np.empty(0, kind)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -71,12 +71,12 @@ class FilePile:
         os.unlink(self.path)
 
 
-def nearest_better(pile: Pile, images: int, kind: np.dtype[np.void], folder: str, *, cluster: int = CLUSTER) -> Nearest:
-    """`images`: the rows of the whole set, those that are not in the pile included. `folder`: an empty local folder.
+def nearest_better(pile: Pile, images: int, kind: np.dtype[np.void], folder: str) -> Nearest:
+    """`images`: the rows of the whole set, those that are not in the pile included. `folder`: on a local disk.
 
-    StorageError if its disk has too little room. `cluster` is smaller only in tests.
+    StorageError if its disk has too little room.
     """
-    needed = COPIES * len(pile) * kind.itemsize if len(pile) > 2 * cluster else 0
+    needed = COPIES * len(pile) * kind.itemsize if len(pile) > LARGEST * CLUSTER else 0
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StorageError(
@@ -84,17 +84,17 @@ def nearest_better(pile: Pile, images: int, kind: np.dtype[np.void], folder: str
             f"{free / 1e9:.0f} GB: set TMPDIR to a folder on a larger disk."
         )
     nearest = Nearest.create(images, folder)
-    _search(pile, nearest, kind, folder, cluster, 0)
+    _search(pile, nearest, kind, folder, 0)
     return nearest
 
 
-def _search(pile: Pile, nearest: Nearest, kind: np.dtype[np.void], folder: str, cluster: int, depth: int) -> None:
-    if len(pile) <= 2 * cluster or depth == DEPTH:
+def _search(pile: Pile, nearest: Nearest, kind: np.dtype[np.void], folder: str, depth: int) -> None:
+    if len(pile) <= LARGEST * CLUSTER or depth == DEPTH:
         records = pile.records if isinstance(pile, FilePile) else np.concatenate([np.empty(0, kind), *pile])
         if len(records):
             search_cluster(records, nearest)
         return
-    number = min(FANOUT, -(-2 * len(pile) // cluster))
+    number = min(FANOUT, -(-2 * len(pile) // CLUSTER))
     share = min(1.0, SAMPLE * number / len(pile))
     centroids = train(pile.drawn(min(round(share * 2**64), 2**64 - 1)), number)
     inside = os.path.join(folder, "clusters")
@@ -102,7 +102,7 @@ def _search(pile: Pile, nearest: Nearest, kind: np.dtype[np.void], folder: str, 
     for path in _split(pile, centroids, inside):
         part = FilePile(path, kind)
         stuck = len(part) > 0.9 * len(pile)  # copies of one image: another split would not make it smaller
-        _search(part, nearest, kind, inside, cluster, DEPTH if stuck else depth + 1)
+        _search(part, nearest, kind, inside, DEPTH if stuck else depth + 1)
         part.remove()
     os.rmdir(inside)
 
@@ -111,14 +111,13 @@ def train(sample: Records, number: int) -> npt.NDArray[np.float16]:
     """Centroids of spherical k-means: at most `number`, fewer if the sample has fewer distinct embeddings."""
     sample = sample[np.lexsort((sample["row"], sample["draw"]))]
     vectors = sample["vector"].astype(np.float64)
-    _, first = np.unique(sample["vector"], axis=0, return_index=True)
+    _, first = np.unique(sample["vector"][: 4 * number], axis=0, return_index=True)
     centroids = _rounded(vectors[np.sort(first)[:number]])
     for _ in range(STEPS):
         label = np.argmax(vectors @ centroids.astype(np.float64).T, axis=1)
-        sums = np.zeros((len(centroids), vectors.shape[1]))
-        np.add.at(sums, label, vectors)
-        filled = np.bincount(label, minlength=len(centroids)) > 0
-        centroids[filled] = _rounded(sums[filled])
+        order = np.argsort(label, kind="stable")
+        filled, starts = np.unique(label[order], return_index=True)
+        centroids[filled] = _rounded(np.add.reduceat(vectors[order], starts))  # float64 sums of float16 are exact
     return centroids
 
 

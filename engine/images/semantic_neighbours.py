@@ -94,17 +94,23 @@ def _exact_copies(records: Records, order: Ints) -> tuple[Ints, Ints, Ints]:
 
     The last is a position in the list of firsts. Ten thousand copies would otherwise make fifty million pairs.
     """
-    kinds = (b"train", b"audit")
-    names = [
-        hashlib.blake2b(records["vector"][at].tobytes(), digest_size=16, salt=kinds[records["audit"][at]]).digest()
-        for at in order
-    ]
+    names = [name for start in range(0, len(order), _CHUNK) for name in _names(records, order[start : start + _CHUNK])]
     _, first, inverse = np.unique(np.array(names, "S16"), return_index=True, return_inverse=True)
     in_order = np.argsort(first)
     place = np.empty(len(first), np.int64)
     place[in_order] = np.arange(len(first))
     copies = np.setdiff1d(np.arange(len(order)), first)
     return first[in_order], copies, place[inverse[copies]]
+
+
+def _names(records: Records, rows: Ints) -> list[bytes]:
+    """A digest of the kind of image and of its embedding."""
+    vectors, kinds = records["vector"][rows], records["audit"][rows].tolist()
+    salts = (b"train", b"audit")
+    return [
+        hashlib.blake2b(vector.tobytes(), digest_size=16, salt=salts[kind]).digest()
+        for vector, kind in zip(vectors, kinds, strict=True)
+    ]
 
 
 def _nearest_before(vectors: Vectors, rows: range, others: range) -> Ints:

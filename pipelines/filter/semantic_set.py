@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.errors import EngineError
+from engine.errors import DamageError, EngineError
 from engine.images.semantic_clusters import nearest_better
 from engine.images.semantic_neighbours import AUDIT, OWN, Ints, Records, record_type
 from engine.records.embeddings import EMBEDDING
@@ -242,7 +242,13 @@ def committed_tables(storage: Storage, folder: str) -> Callable[[int], pa.Table]
     commits = Commits(storage, folder)
 
     def read(shard: int) -> pa.Table:
-        file = commits.record(shard, 0).files["data"]
+        try:
+            file = commits.record(shard, 0).files["data"]
+        except FileNotFoundError:
+            raise DamageError(
+                f"The commit of shard {shard} in '{folder}' is missing: run the recipe again with 'engine run', which "
+                "compares the embeddings again."
+            ) from None
         return TableReader(storage, file.path, sha256=file.sha256).read()
 
     return read

@@ -113,7 +113,7 @@ def combine(storage: Storage, survey: Node, recipe: Recipe) -> str:
     """Commit the combined table if there is none yet, and return its folder. Needs all shards of the survey."""
     folder = surveyed_folder(storage, survey)
     commits = Commits(storage, folder)
-    if not len(commits.revisions()):
+    if not is_combined(storage, survey, folder):
         with tempfile.TemporaryDirectory(prefix="semantic-") as scratch:
             found = combined(_contributions(storage, survey), rules_of(recipe), storage, scratch)
             numbers = {str(rule): {"/".join(p): v for p, v in places.items()} for rule, places in found.numbers.items()}
@@ -122,6 +122,16 @@ def combine(storage: Storage, survey: Node, recipe: Recipe) -> str:
                 counts["curve"] = commit_tables(storage, _semantic_folder(folder), found.compared)
         commits.commit(Record(0, 0, {"data": commits.put_table(0, found.same)}, counts=counts))
     return folder
+
+
+def is_combined(storage: Storage, survey: Node, folder: str) -> bool:
+    """Whether the combined table is committed, with the distances for every shard if embeddings are compared."""
+    if not len(Commits(storage, folder).revisions()):
+        return False
+    shards = len(Commits(storage, IMAGES).revisions())
+    return not survey.options.get("embedder") or bool(
+        (Commits(storage, _semantic_folder(folder)).revisions(shards) >= 0).all()
+    )
 
 
 def _semantic_folder(folder: str) -> str:

@@ -33,7 +33,7 @@ from pipelines.filter.judge import NamedRule, judge_node, rules_of, shard_record
 from pipelines.filter.judge_regions import first_rules
 from pipelines.filter.semantic_set import Candidates
 from pipelines.filter.survey import embeddings_file, survey_shard
-from pipelines.filter.whole_set import Contribution, WholeSet, combined, read_surveyed, surveyed_folder
+from pipelines.filter.whole_set import Contribution, WholeSet, combined, is_combined, read_surveyed, surveyed_folder
 from pipelines.recipe import Recipe
 from pipelines.stages.current import current_nodes
 from pipelines.stages.state import State, read_state, require
@@ -134,7 +134,7 @@ def _whole_set(state: State, readers: Sequence[Callable[[], _ShardTables]], scra
         return WholeSet()
     folder = surveyed_folder(state.storage, state.whole_set)
     todo = make_plan(state.storage, [state.whole_set], state.annotators).todo()
-    if not todo[state.whole_set.name].any() and len(Commits(state.storage, folder).revisions()):
+    if not todo[state.whole_set.name].any() and is_combined(state.storage, state.whole_set, folder):
         return read_surveyed(state.storage, folder)
     rules = rules_of(state.recipe)[: len(state.whole_set.options["rules"])]
     embedder = state.whole_set.options.get("embedder", "")

@@ -11,7 +11,7 @@ import pytest
 
 from engine.errors import StorageError
 from engine.images import semantic_clusters
-from engine.images.semantic_clusters import nearest_better, train
+from engine.images.semantic_clusters import Pile, nearest_better, train
 from engine.images.semantic_neighbours import AUDIT, OWN, Nearest, Records, record_type
 
 DIMENSIONS = 64
@@ -75,9 +75,14 @@ def every_pair(found: Records) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.
     return near, np.where(audit[None] & ~audit[:, None], apart, np.inf).min(axis=1)
 
 
-def search(found: Records, folder: Path, *, size: int = 500, cluster: int = 400) -> Nearest:
+@pytest.fixture(autouse=True)
+def small_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(semantic_clusters, "CLUSTER", 400)
+
+
+def search(found: Records, folder: Path, *, size: int = 500) -> Nearest:
     folder.mkdir()
-    return nearest_better(Shards(found, size), len(found), found.dtype, str(folder), cluster=cluster)
+    return nearest_better(Shards(found, size), len(found), found.dtype, str(folder))
 
 
 def test_duplicates_are_found_in_clusters_as_in_every_pair(tmp_path: Path) -> None:
@@ -113,11 +118,28 @@ def test_shards_of_another_size_give_the_same_answer(tmp_path: Path) -> None:
     assert np.array_equal(one.better, other.better)
 
 
+def test_clusters_that_are_still_large_are_split_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = records(topics(3000))
+    depths: list[int] = []
+    search_cluster = semantic_clusters._search
+
+    def noting(pile: Pile, nearest: Nearest, kind: np.dtype[np.void], folder: str, depth: int) -> None:
+        depths.append(depth)
+        search_cluster(pile, nearest, kind, folder, depth)
+
+    monkeypatch.setattr(semantic_clusters, "_search", noting)
+    monkeypatch.setattr(semantic_clusters, "FANOUT", 4)
+    clustered = search(found, tmp_path / "a").distance[:, OWN]
+    assert max(depths) == 2
+    duplicates = every_pair(found)[0] <= 0.05
+    assert np.mean(clustered[duplicates] <= 0.05) > 0.97
+
+
 def test_a_thousand_copies_of_one_image_name_the_best_one(tmp_path: Path) -> None:
     vectors = topics(3000)
     vectors[500:1500] = vectors[0]
     found = records(vectors)
-    nearest = search(found, tmp_path / "a", cluster=100)
+    nearest = search(found, tmp_path / "a")
     copies = np.append(0, np.arange(500, 1500))
     best = copies[np.lexsort((copies, -found["bytes"][copies], -found["pixels"][copies]))[0]]
     others = copies[copies != best]

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from engine.errors import EngineError
+from engine.errors import DamageError, EngineError
 from engine.images import semantic_clusters
 from engine.images.decode import image_id
 from engine.reading.dataset import Dataset
@@ -25,6 +25,7 @@ from engine.records.embeddings import embedding_column
 from engine.schema import Answer, ImageScore, Sample, record_table
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
+from pipelines.check.check import check
 from pipelines.explore.why import why
 from pipelines.filter.semantic_set import CANDIDATES, Candidates, Compared
 from pipelines.recipe import Recipe, parse_recipe
@@ -214,6 +215,19 @@ def test_a_shard_of_which_a_crash_lost_every_image_has_nothing_to_compare(tmp_pa
     table = pa.table([[0], ["0" * 32], [9], [9], [False]], schema=CANDIDATES)
     lost = Candidates(1, lambda: table, Commits(storage, "embed/1").put_table(0, answers))
     assert Compared(storage, [lost], pa.array([], pa.string()), str(tmp_path)).table(0).num_rows == 0
+
+
+def test_a_lost_table_of_distances_is_made_again(tmp_path: Path) -> None:
+    photos(tmp_path, z=(0, 40), b=(10, 50), c=(60, 40))
+    run(recipe(tmp_path), runner="local")
+    assert check(str(tmp_path / "set")).sound
+    (folder,) = (tmp_path / "set" / "surveyed").glob("*-semantic")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "00001.json").unlink()
+    with pytest.raises(DamageError, match=r"shard 1 in 'surveyed/.*-semantic' is missing: run the recipe again"):
+        why(Dataset.open(str(tmp_path / "set")), "z.png")
+    run(recipe(tmp_path), runner="local")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 # --- with near-duplicates, and with an audit split -------------------------------------------------
