@@ -95,7 +95,7 @@ def main() -> None:
         values = measured(coco_photos(given.data / "coco" / "dev"), nodes, Path(folder))
     photos = np.arange(values.compared.shape[1])
     print(f"{'':24}{'photos':>8}{'captions':>10}{'AUC':>8}{'shuffled':>10}{'R@1':>7}")
-    for name, some in (("all", photos), ("half used for tuning", photos[::2]), ("other half", photos[1::2])):
+    for name, some in (("all", photos), ("every second photo", photos[::2]), ("the others", photos[1::2])):
         part = values.of(some)
         counts = f"{len(some):8}{len(part.own):10}"
         print(f"{name:24}{counts}{part.auc():8.3f}{part.auc_shuffled():10.3f}{part.first():7.2f}")

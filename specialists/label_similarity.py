@@ -31,7 +31,7 @@ Floats = npt.NDArray[np.float32]
 _LONGEST = 256  # tokens; the model was trained with these, and the rest of a text is not read
 _BATCH = 64  # texts in one pass
 _REMEMBERED = 20_000  # names whose embeddings are kept
-_SCORE_POWER, _AREA_POWER = 0.5, 0.1  # chosen on half of the photos; the other half gives the same to .002
+_SCORE_POWER, _AREA_POWER = 0.5, 0.1  # docs/benchmarks.md shows how little depends on them
 
 
 class LabelSimilarity:
