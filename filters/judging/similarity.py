@@ -1,8 +1,8 @@
 """How well texts and tags match their pixels: the image scores `image_text`, as three rules read them.
 
 The value of such a score is a cosine, and its first parent is the annotation that was compared: a text or a tag with
-the image, a text of a region with the crop of that region. Cosines of two models are not on one scale: a good caption
-has about .1 with SigLIP 2, .3 with CLIP and .4 with `label_similarity`.
+the image, a text of a region with the crop of that region. Cosines of two models are not on one scale, so a floor that
+suits one drops everything or nothing of another.
 """
 
 from __future__ import annotations
