@@ -1,7 +1,7 @@
-"""Records, images, storage, running and reading: what the other packages are built on.
+"""The base of the other packages: records, images, storage, running and reading.
 
-Importing this package puts the engine's six packages first: Python finds them in the folder of this one, even if the
-folder of a notebook or a script has its own `model.py` or `filters/`.
+On import, it makes Python find the engine's six packages in the folder that holds this one, even if the folder of a
+notebook or a script has its own `model.py` or `filters/`.
 """
 
 import sys
@@ -13,7 +13,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 
 class _OwnPackages:
-    """Finds the six packages in the folder that holds this one, whatever comes earlier on sys.path."""
+    """Finds the six packages in the folder that holds this one, even if sys.path lists another folder first."""
 
     @staticmethod
     def find_spec(name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -32,7 +32,10 @@ def _refuse_foreign_modules() -> None:
 
 
 def hidden_packages() -> list[str]:
-    """The packages that sys.path alone would find elsewhere. If there are any, new processes must import this first."""
+    """The engine's packages for which sys.path alone would find other code.
+
+    If there are any, a new process must import this package before the others.
+    """
     found = {name: PathFinder.find_spec(name) for name in PACKAGES}
     return [name for name, spec in found.items() if spec and spec.origin != str(_ROOT / name / "__init__.py")]
 

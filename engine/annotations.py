@@ -18,9 +18,9 @@ import numpy.typing as npt
 class Annotation:
     """The fields of every annotation. The worker sets `producer` and `round`.
 
-    A specialist leaves `id` empty, or gives a local name without a slash ("0") so that other annotations of the same
-    answer can refer to it; the worker makes it "<producer>/0". A reference with a slash names an annotation of another
-    producer.
+    A specialist leaves `id` empty, or gives a local name without a slash, such as "0". The worker turns it into
+    "<producer>/0". Other annotations of the same answer may refer to the local name. A reference with a slash names an
+    annotation of another producer.
     """
 
     id: str = field(default="", kw_only=True)
@@ -100,9 +100,9 @@ class Chunk:
 
 @dataclass(slots=True)
 class Complexity:
-    """Node degrees in the undirected dependency tree of a text.
+    """The degrees of nodes in the undirected dependency tree of a text.
 
-    `paper`: as in the paper, the highest degree of each sentence, averaged over sentences.
+    `paper`: the paper's measure, which is the highest degree in each sentence, averaged over the sentences.
     """
 
     paper: float = 0.0
@@ -112,7 +112,7 @@ class Complexity:
 
 @dataclass(slots=True)
 class Parse:
-    """The parse of one text (paper section 4.2 and appendix). The worker sets `text_key`."""
+    """The parse of one text (section 4.2 and appendix of the Florence-2 paper). The worker sets `text_key`."""
 
     tokens: int
     raw_tokens: int
@@ -134,7 +134,9 @@ class Parse:
 class Answer:
     """The annotations of one image by one specialist. All lists may be empty.
 
-    `embedding`: one axis, unit length; for specialists that give embeddings, which must give one for every image.
+    `embedding`: a one-dimensional vector of unit length. A specialist that gives embeddings must give one for every
+    image.
+    Others leave it None.
     """
 
     texts: list[Text] = field(default_factory=list)
@@ -148,9 +150,9 @@ class Answer:
 
 @dataclass(slots=True)
 class Sample:
-    """One image with what the specialist needs: pixels, and annotations.
+    """One image with what the specialist needs: pixels and annotations.
 
-    Regions that were merged into another are left out, unless the specialist needs `boxes`.
+    A region that was merged into another one is left out. A specialist that needs `boxes` gets these regions too.
     """
 
     image_id: str

@@ -4,11 +4,11 @@ EngineError                 one sentence for the user; the command line prints i
 ├── ConfigError             a recipe, an option, a name or a flag is wrong: the user corrects it
 ├── StorageError            disk full, no permission, network down after retries: the run stops
 │   └── DamageError         a file of a data set is missing or was changed: 'engine check' shows what to do
-│       └── SwappedRecord   a commit record is in the place of another
+│       └── SwappedRecord   one commit record was replaced by another
 ├── StartError              a component cannot start because of its weights, packages or options
-├── RunFailed               too many failures, or a training diverged: the run stops, what is committed stays
+├── RunFailed               too many failures, or a training diverged: the run stops, committed work is kept
 ├── SourcesGone             images of a unit cannot be read now: the unit is postponed
-└── ImageError(reason)      one image failed: becomes a failure row and does not stop the run
+└── ImageError(reason)      one image failed: it becomes a failure row, and the run goes on
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 
 
 class EngineError(Exception):
-    """One sentence: what was found, what was expected and what to do."""
+    """The base of all errors here. The message is one sentence: what was found, what was expected and what to do."""
 
 
 class ConfigError(EngineError):
@@ -26,15 +26,15 @@ class ConfigError(EngineError):
 
 
 class StorageError(EngineError):
-    """Reading or writing failed, and a single image is not the reason."""
+    """Reading or writing failed, and the cause is not one single image."""
 
 
 class DamageError(StorageError):
-    """A file that the engine wrote is missing or was changed. The sentence names it."""
+    """A file that the engine wrote is missing or was changed. The message names the file."""
 
 
 class SwappedRecord(DamageError):
-    """A commit record is whole, but it is the record of another commit."""
+    """A commit record is undamaged, but it belongs to another commit."""
 
 
 class StartError(EngineError):
@@ -46,7 +46,7 @@ class RunFailed(EngineError):
 
 
 class ImageError(EngineError):
-    """One image failed. `reason` is a short fixed word that queries can group by."""
+    """One image failed. `reason` is a short fixed word, by which queries can group failures."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -57,19 +57,25 @@ class ImageError(EngineError):
 
 
 class SourcesGone(EngineError):
-    """A unit cannot be committed, because images cannot be read now. `images`: (image id, reason, error) of each."""
+    """A unit cannot be committed, because some of its images cannot be read now.
+
+    `images`: (image id, reason, error) for each of them.
+    """
 
     def __init__(self, images: Sequence[tuple[str, str, str]]) -> None:
         super().__init__(f"{len(images)} images cannot be read now")
         self.images = list(images)
 
 
-# Reasons why an image cannot be read now. They may go away when its source is repaired.
+# Reasons why an image cannot be read now. Once its source is repaired, it may be readable again.
 GONE = frozenset({"missing", "unreadable", "unreachable", "changed"})
 
 
 def unknown(kind: str, name: object, known: Iterable[object]) -> ConfigError:
-    """The ConfigError for an unknown name, with the nearest known name."""
+    """A ConfigError about an unknown name. Its message suggests the nearest known name.
+
+    `kind`: what the name stands for, such as "node".
+    """
     names = sorted(map(str, known))
     name = str(name) if len(str(name)) <= 80 else f"{str(name)[:77]}..."
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
@@ -78,7 +84,7 @@ def unknown(kind: str, name: object, known: Iterable[object]) -> ConfigError:
 
 
 def sql_sentence(message: str) -> str:
-    """DuckDB's message without the error class in front and the excerpt of the query at the end."""
+    """DuckDB's error message, without the error class at its start and the excerpt of the query at its end."""
     lines = [line.strip() for line in message.partition("\nLINE ")[0].splitlines()]
     sentence = " ".join(line for line in lines if line)
     head, colon, rest = sentence.partition(" Error: ")

@@ -1,6 +1,7 @@
-"""Which extra of this package installs which module, and the command that installs a missing one.
+"""Lists which extra of this package installs which module, and makes the command that installs a missing one.
 
-Missing modules are reported before anything runs: components declare theirs as `packages`, commands call `require`.
+Missing modules are reported before anything runs. Components declare their modules as `packages`; commands call
+`require`.
 """
 
 from __future__ import annotations
@@ -47,12 +48,15 @@ FLORENCE = ("torch", "transformers", "tokenizers", "safetensors")
 
 
 def missing(modules: Iterable[str]) -> list[str]:
-    """The modules that are not installed. Imports nothing."""
+    """The modules that are not installed. None of them is imported."""
     return [module for module in modules if not _found(module)]
 
 
 def require(what: str, modules: Iterable[str], *, extra: str = "", instead: str = "") -> None:
-    """ConfigError with the command to run if `what` lacks a module. `instead`: another solution to mention."""
+    """Raise ConfigError if a module that `what` needs is not installed. The message has the command that installs it.
+
+    `instead`: another solution, for the message.
+    """
     lacking = missing(modules)
     if lacking:
         names = " and ".join(lacking)
@@ -62,7 +66,7 @@ def require(what: str, modules: Iterable[str], *, extra: str = "", instead: str 
 
 
 def folder_of(what: str, module: str, extra: str, *, instead: str = "") -> Path:
-    """The folder of an installed package, without importing it. ConfigError as `require`."""
+    """The folder of an installed package. The package is not imported. Raises ConfigError like `require`."""
     require(what, [module], extra=extra, instead=instead)
     spec = importlib.util.find_spec(module)
     assert spec is not None
@@ -70,7 +74,7 @@ def folder_of(what: str, module: str, extra: str, *, instead: str = "") -> Path:
 
 
 def how_to_install(module: str, extra: str = "") -> str:
-    """The pip command for this Python; in a checkout, with the exact versions of its constraints.txt."""
+    """The pip command that installs a module for this Python. In a checkout it uses the versions of constraints.txt."""
     extra = extra or EXTRAS.get(module, "")
     wanted = f"{PACKAGE}[{extra}]" if extra else module.partition(".")[0].replace("_", "-")
     words = [_short(Path(sys.executable)), "-m", "pip", "install"]
@@ -88,6 +92,9 @@ def _found(module: str) -> bool:
 
 
 def _short(path: Path) -> str:
-    """The path relative to the working folder, if it is below. Links are not followed: a venv's Python is one."""
+    """The path, relative to the working folder if it is inside.
+
+    Links are not followed, because in a venv Python is a link.
+    """
     here = Path(os.getcwd())
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,8 +1,8 @@
 """The key of a node: a hash of everything that affects its answers. If the key changes, the answers are stale.
 
 Hashed: the component's name and version, the options that differ from their defaults, the digests of its weights, the
-keys of the nodes it reads, and which images it works on. Not hashed: batch size, resources, time-outs, `compile`, the
-path of the weights, licences, and package versions (the run record has those).
+keys of the nodes it reads, and what limits it to some images. Not hashed: batch size, resources, time-outs, `compile`,
+the path of the weights, licences, and package versions (which are in the run record).
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ from engine.storage.files import sha256_file
 from engine.storage.open_uri import read_uri
 
 RUN_OPTIONS = frozenset({"batch_size", "timeout_s", "cpus", "gpus", "memory", "max_workers"})
-_NOT_HASHED = RUN_OPTIONS | {"compile", "weights", "sha256"}  # the last two: the content of the weights is hashed
+_NOT_HASHED = RUN_OPTIONS | {
+    "compile",
+    "weights",
+    "sha256",
+}  # `weights`, `sha256`: the digest of the weights is hashed instead
 
 
 def node_key(
@@ -31,22 +35,27 @@ def node_key(
     inputs: Mapping[str, str],
     where: Any = None,
 ) -> str:
-    """64 hex digits, of which the first eight are in the folder's name.
+    """The key of a node: 64 hex digits. Its first eight digits are in the name of the node's folder.
 
-    `inputs`: {node name: its key}. `where`: what limits the node to some images.
+    `inputs`: the nodes that it reads, {name: key}. `where`: what limits the node to some images.
     """
     changed = {
         name: value
         for name, value in options.items()
         if name not in _NOT_HASHED and value != defaults.get(name) and not _is_path_of(value, weights)
     }
-    pinned = str(options.get("sha256") or "")  # of the first file; further ones (label lists) are hashed
+    pinned = str(
+        options.get("sha256") or ""
+    )  # the recipe's sha256 is that of the first file; other files (label lists) are hashed here
     digests = [weights_digest(path, "" if number else pinned) for number, path in enumerate(weights)]
     return stable_hash([component, version, changed, digests, dict(inputs), *([where] if where else [])])
 
 
 def _is_path_of(value: Any, weights: Sequence[str]) -> bool:
-    """Whether the option is the path of hashed files or of their folder. Such a path is not part of the key."""
+    """Whether the option is the path of the weights or of a folder that holds them.
+
+    Such an option is not part of the key.
+    """
     if not isinstance(value, str) or not value:
         return False
     return any(path == value or path.startswith(value.rstrip("/") + "/") for path in weights)
@@ -58,7 +67,13 @@ def stable_hash(value: Any) -> str:
 
 
 def weights_digest(path: str, pinned: str) -> str:
-    """The pinned sha256 if there is one (loading the weights checks it), else that of the file."""
+    """The sha256 of a weights file.
+
+    `pinned`: the sha256 in the recipe, returned as it is, because loading checks it.
+
+    Raises ConfigError if nothing is pinned and the file is missing or is at a URL. A JSON file at a URL is read and
+    hashed.
+    """
     if pinned:
         return pinned
     if path.endswith(".json") and "://" in path:
@@ -71,7 +86,7 @@ def weights_digest(path: str, pinned: str) -> str:
 
 
 def _read_table(url: str) -> bytes:
-    """Reads a JSON file at a URL. Unlike weights it is small enough to be hashed each time."""
+    """The bytes of a JSON file at a URL. It is small, so it is read and hashed each time, unlike weights."""
     try:
         return read_uri(url)
     except FileNotFoundError as error:

@@ -1,7 +1,7 @@
-"""Every folder and file name of a data set, and of a release in it.
+"""The names of all folders and files of a data set and of the releases in it.
 
 A node's answers are in `<node>/<first 8 digits of its key>/`, so no node may have the name of a folder listed here
-(`RESERVED`). These names are on disk in data sets that exist: changing one makes those data sets unreadable.
+(`RESERVED`). Existing data sets use these names on disk. If a name is changed, those data sets become unreadable.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ CURRENT = "current.json"  # the nodes, the judge and the rounds that make up the
 
 # --- ingest ---
 INPUTS = "inputs"  # one row for each listed input
-LISTINGS = "listings"  # which inputs their sources no longer list, one file for each change
+LISTINGS = "listings"  # which inputs are no longer in their sources; one file for each change
 PROBE = "probe"  # id, size and format of each input
 SPLITS = "splits"  # the split of each image
 PLACED = "placed"  # which probed inputs were assigned to shards
@@ -22,19 +22,19 @@ TRUTH = "truth"  # the labels of the audit split
 
 # --- filter ---
 SURVEY = "survey"  # what each shard contributes to rules over the whole data set
-SURVEYED = "surveyed"  # the facts about the whole data set that those rules use
+SURVEYED = "surveyed"  # facts about the whole data set, made from SURVEY for those rules
 JUDGE = "judge"  # verdicts on everything
 JUDGE_REGIONS = "judge-regions"  # early verdicts on images and regions, for nodes that need kept_regions
 
 # --- refine, train, evaluate ---
 ROUNDS = "rounds"  # the gate's decision on each round
-CONFUSION = "rounds/noise"  # which labels are mistaken for which
+CONFUSION = "rounds/noise"  # how often each label is mistaken for another
 MODELS = "models"  # one folder for each trained model
 TRAINED = "training.json"  # in a model's folder: how it was trained; written last, so it marks a finished model
 INITIAL = "init"  # in a model's folder: the weights its training starts from
 MADE = "made.json"  # in INITIAL: what these weights were made from
 CALIBRATION = "calibration"  # fitted score curves
-FUSION = "fusion"  # no folder: an entry beside the producers in a calibration file
+FUSION = "fusion"  # not a folder: an entry of a calibration file, beside the producers
 
 # --- runs and releases ---
 RUNS = "runs"  # one folder for each run
@@ -43,10 +43,10 @@ EMIT = "emit"  # commit records of the shards of releases
 RELEASES = "releases"  # one folder for each release
 MANIFEST = "manifest.json"  # in a release: its files and digests; written last, so it marks a finished release
 CARD_FILE = "README.md"  # in a release: the data card
-SAMPLE_FILES = "train-"  # a release's tars and tables of images start so
-PAIR_FILES = "pairs-"  # a release's tables of training pairs start so
+SAMPLE_FILES = "train-"  # how the names of a release's tars and tables of images begin
+PAIR_FILES = "pairs-"  # how the names of a release's tables of training pairs begin
 
-# Folders whose shards are numbered in the order they came: a lost one cannot be made again on its own.
+# Folders whose shards are numbered in the order they were made. A lost shard cannot be made again on its own.
 ORDERED = (IMAGES, INPUTS, SPLITS, LABELS, TRUTH)
 
 RESERVED = frozenset((INPUTS, LISTINGS, PROBE, SPLITS, PLACED, IMAGES, LABELS, TRUTH, SURVEY, SURVEYED, JUDGE))

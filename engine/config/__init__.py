@@ -1,1 +1,1 @@
-"""Configuration: YAML files, variables, `--set`, the catalog of components and the check of their options."""
+"""Configuration: YAML files, variables, `--set`, the catalog of components, and the check of their options."""

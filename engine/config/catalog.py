@@ -1,8 +1,8 @@
 """Finds the component that a recipe names, and checks its options.
 
-A name is either a key of a catalog, which maps it to a "module:Name", or a "module:Name" itself. The module is imported
-when the name is used. Options are the keyword-only parameters of the constructor, or of the function for filters. They
-are checked before weights are loaded.
+A name is a "module:Name", or a key of a catalog, which maps names to "module:Name". The module is imported when the
+name is used. Options are the keyword-only parameters of the constructor; for filters, of the function. They are
+checked before weights are loaded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from engine.errors import ConfigError, unknown
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option. `kind`: its type with its range (engine/config/ranges.py); `annotation`: the type alone."""
+    """One option of a component.
+
+    `annotation`: its type. `kind`: its type together with its range (engine/config/ranges.py).
+    """
 
     name: str
     annotation: Any
@@ -29,7 +32,7 @@ class Option:
 
 
 def resolve(kind: str, name: str, catalog: Mapping[str, str]) -> tuple[str, Any]:
-    """("module:Name", the object) for a name from the catalog or a "module:Name"."""
+    """Find a component by its name in the catalog, or by its "module:Name". Returns ("module:Name", the component)."""
     target = catalog.get(name, name)
     module_name, colon, attribute = target.partition(":")
     if not colon:
@@ -46,7 +49,7 @@ def resolve(kind: str, name: str, catalog: Mapping[str, str]) -> tuple[str, Any]
 
 
 def options_of(component: Any) -> dict[str, Option]:
-    """The options that a recipe may set, by name."""
+    """The options that a recipe may set for a component, by name."""
     function = component.__init__ if inspect.isclass(component) else component
     try:
         hints, kinds = get_type_hints(function), get_type_hints(function, include_extras=True)
@@ -72,7 +75,10 @@ def defaults_of(component: Any) -> dict[str, Any]:
 
 
 def check_options(where: str, component: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The given options, converted to their types. ConfigError for the first that is unknown, missing or wrong."""
+    """The given options, converted to their types.
+
+    Raises ConfigError for the first option that is unknown, missing or of the wrong type.
+    """
     from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
     known = options_of(component)

@@ -1,6 +1,6 @@
-"""`--set a.b=value`: changes one key of a recipe before it is checked.
+"""`--set a.b=value`: changes one key of a recipe before the recipe is checked.
 
-A node or rule that the recipe does not have is an error with the nearest name, so that a typo adds nothing. Only
+If the recipe does not have the node or rule, an error names the nearest one, so a typo cannot add a new node. Only
 `annotate.NAME.use=COMPONENT` and `annotate.NAME={use: ..}` add a node.
 """
 
@@ -15,7 +15,10 @@ _LISTS = (("filter",), ("ingest", "sources"))
 
 
 def apply_setting(data: dict[str, Any], setting: str) -> None:
-    """Change `data` in target. ConfigError if the path does not exist or the value is not YAML."""
+    """Change one value of a recipe, given as "key.path=value".
+
+    Raises ConfigError if the path does not exist or the value is not YAML.
+    """
     path, sign, value = setting.partition("=")
     setting = setting if len(setting) <= 80 else f"{setting[:77]}..."
     names = tuple(path.split("."))
@@ -31,7 +34,7 @@ def apply_setting(data: dict[str, Any], setting: str) -> None:
 
 
 def _inside(target: Any, names: tuple[str, ...], depth: int, setting: str) -> Any:
-    """The value under names[depth]. Adds a missing section, but not a missing node."""
+    """The value of the key names[depth] in `target`. Adds a missing section. Raises ConfigError for a missing node."""
     name, trail = names[depth], names[: depth + 1]
     if isinstance(target, list):
         return _inside_entry(target, names, depth, setting)
@@ -45,7 +48,10 @@ def _inside(target: Any, names: tuple[str, ...], depth: int, setting: str) -> An
 
 
 def _inside_entry(target: list[Any], names: tuple[str, ...], depth: int, setting: str) -> Any:
-    """The options of a rule, by its name or position; or the entry of another list, by position."""
+    """The entry of a list at names[depth]. For a rule, the options of the rule.
+
+    A rule is given by its name or its position, an entry of any other list by its position.
+    """
     name = names[depth]
     at = _position(target, name, setting)
     if names[0] == "filter" and isinstance(target[at], str):
@@ -79,7 +85,7 @@ def _put(target: Any, names: tuple[str, ...], given: Any, setting: str) -> None:
 
 
 def _position(target: list[Any], name: str, setting: str) -> int:
-    """The position of an entry in a list, given as a number or, for filters, as the rule's name."""
+    """The position of an entry in a list. `name`: the position as text; in `filter` also the name of a rule."""
     for position, item in enumerate(target):
         if item == name or (isinstance(item, dict) and name in item):
             return position

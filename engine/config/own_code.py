@@ -1,4 +1,4 @@
-"""Imports the user's own modules (`use: module:Name`), with errors of one sentence."""
+"""Imports the user's own modules (`use: module:Name`), and turns errors into one sentence."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from engine.extras import how_to_install
 
 
 def import_module(kind: str, name: str, module_name: str) -> ModuleType:
-    """Import a module, also from the working folder. ConfigError if it fails.
+    """Import a module. The working folder is searched too. Raises ConfigError if the import fails.
 
-    `kind` and `name` are those of the component in the recipe, for the message.
+    `kind` and `name` describe the component in the error message.
     """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
@@ -33,7 +33,7 @@ def import_module(kind: str, name: str, module_name: str) -> ModuleType:
 
 
 def error_with_line(error: BaseException) -> str:
-    """The error with file and line: the last ones in the traceback that are not in a library."""
+    """The error with the file and line that raised it, leaving out lines of libraries."""
     message = " ".join(str(error).split())
     if isinstance(error, SyntaxError) and error.filename:
         return f"{type(error).__name__}: {error.msg} ({error.filename}, line {error.lineno})"
@@ -54,6 +54,6 @@ def _no_module(kind: str, name: str, module_name: str, missing: str) -> str:
 
 
 def _siblings(parent: str) -> list[str]:
-    """The names of modules beside the missing one, in its package or in the working folder."""
+    """The names of modules that are in the same package or folder as the missing one."""
     paths = list(getattr(sys.modules.get(parent), "__path__", [])) if parent else [os.getcwd()]
     return [module.name for module in pkgutil.iter_modules(paths)]

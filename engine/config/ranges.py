@@ -1,4 +1,4 @@
-"""Ranges of options as types: `floor: Share` must be a number from 0 to 1, or the recipe is refused."""
+"""Ranges of options, written as types. A recipe that gives 2 for `floor: Share` is refused: it must be from 0 to 1."""
 
 from __future__ import annotations
 

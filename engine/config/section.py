@@ -1,4 +1,4 @@
-"""The base of a recipe's sections: frozen pydantic models that refuse unknown keys and numbers that are not finite."""
+"""The base class of a recipe's sections: frozen pydantic models. They refuse unknown keys, NaN and infinity."""
 
 from __future__ import annotations
 

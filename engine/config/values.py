@@ -1,4 +1,4 @@
-"""Values of a recipe: replaces variables, refuses values of the wrong kind, and turns pydantic's errors into sentences.
+"""Values of a recipe: replaces variables, refuses values of the wrong type, and turns pydantic's errors into sentences.
 
 pydantic reads true as 1 and "0.5" as .5. In a recipe these are mistakes, so `check_kinds` refuses them. Text from a
 variable may be read as a number, because environment variables are always text.
@@ -27,7 +27,7 @@ class Expanded(str):
 
 
 class WrongKind(Exception):
-    """A value is of the wrong kind. The message says what it is and what was expected."""
+    """A value has the wrong type. The message states what was found and what was expected."""
 
     def __init__(self, path: KeyPath, message: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class WrongKind(Exception):
 
 
 def expand(value: Any) -> Any:
-    """The value with every ${package:NAME} and ${env:NAME} replaced. ConfigError for an unknown one."""
+    """The value with every ${package:NAME} and ${env:NAME} replaced. Raises ConfigError for an unknown name."""
     if isinstance(value, str):
         return Expanded(re.sub(r"\$\{([^}]*)(\}?)", _variable, value)) if "${" in value else value
     if isinstance(value, Mapping):
@@ -69,7 +69,10 @@ def _folder_of(package: str) -> str:
 
 
 def check_kinds(given: Any, read: Any, path: KeyPath = ()) -> None:
-    """Raise WrongKind if pydantic read a truth value or text as a number, or the reverse, or if a number is NaN."""
+    """Raise WrongKind if pydantic converted a value to another type, such as text to a number, or if a number is NaN.
+
+    `given`: the value in the recipe. `read`: what pydantic made of it.
+    """
     if isinstance(given, Mapping) and isinstance(read, Mapping):
         for key, value in given.items():
             if key in read:
@@ -90,7 +93,7 @@ def check_kinds(given: Any, read: Any, path: KeyPath = ()) -> None:
 
 
 def as_written(value: Any) -> str:
-    """A value as it is written in a recipe. For a long list or mapping, only its kind."""
+    """A value as it is written in a recipe. Of a long list or mapping, only the type."""
     if isinstance(value, str):
         return repr(value if len(value) <= 60 else value[:57] + "...")
     if value is None or isinstance(value, bool):
@@ -100,11 +103,12 @@ def as_written(value: Any) -> str:
 
 
 def explain(error: ValidationError, given: Any) -> tuple[KeyPath, str, str]:
-    """One of pydantic's errors: (path in `given`, pydantic's type of the error, what was found and expected).
+    """The error that best explains what is wrong with `given`: (path in `given`, pydantic's error type, sentence).
 
-    There may be several. An unknown key comes first, because it is probably the misspelling of a key that another error
-    reports as missing. Otherwise the deepest error is taken: if a value may have one of two types, pydantic reports an
-    error for each of them.
+    pydantic may report several errors. An unknown key comes first, because it is probably a misspelling of a key that
+    another error reports as missing. Otherwise the deepest error is taken, because pydantic reports an error for each
+    type
+    that a value may have.
     """
     found = [
         (one, _real(one["loc"], given, one["type"] in ("missing", "value_error")))
@@ -119,7 +123,10 @@ def explain(error: ValidationError, given: Any) -> tuple[KeyPath, str, str]:
 
 
 def _real(loc: tuple[int | str, ...], given: Any, missing: bool) -> KeyPath:
-    """Pydantic's location without the names of types. Keeps the key of a missing value or of a wrong default."""
+    """The path of an error in the recipe. pydantic also puts names of types into its path; they are removed here.
+
+    `missing`: also keep a last key that is not in `given`, because the error is about a missing value or a default.
+    """
     path: list[str] = []
     for position, part in enumerate(loc):
         inside = isinstance(part, int) and part < len(given) if isinstance(given, list | tuple) else False

@@ -1,7 +1,7 @@
-"""Reads the YAML of a recipe more strictly than PyYAML, and remembers the line of each value for error messages.
+"""Reads the YAML of a recipe more strictly than PyYAML, and stores the line of each value for error messages.
 
-PyYAML keeps the last of two equal keys and expands anchors without limit. Here both are errors: a repeated key (the
-message names both lines), and an anchor that contains itself or expands to very many values.
+PyYAML accepts a repeated key and keeps its last value. It also expands anchors without limit. Here a repeated key is an
+error that names both lines. An anchor that contains itself or expands to very many values is an error too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_DEPTH = 100
 
 KeyPath = tuple[str, ...]  # the keys and list positions that lead to a value, as text
 
-# What PyYAML raises, besides its own errors, for tagged or date-like scalars that it cannot convert.
+# PyYAML raises these errors, besides its own, for scalars with a tag or like a date that it cannot convert.
 _CONVERSION_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
 
 
@@ -31,7 +31,7 @@ _NO_NAMES = (f"{_TAG}bool", f"{_TAG}null", f"{_TAG}timestamp")  # the tags of un
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads 1e-5 as a number, as YAML 1.2 does, and keeps the current line."""
+    """SafeLoader that reads 1e-5 as a number, as YAML 1.2 does, and stores the line it has reached."""
 
     line = 1
 
@@ -70,7 +70,10 @@ def read_recipe_file(path: str | Path) -> tuple[dict[str, Any], dict[KeyPath, in
 
 
 def parse_yaml(text: str, where: str) -> tuple[Any, dict[KeyPath, int]]:
-    """The value of one YAML document and the line of each value inside; ConfigError opens with `where`."""
+    """The value of one YAML document, and the line of each value in it.
+
+    Raises ConfigError for invalid YAML. Its message starts with `where`.
+    """
     line = 1
     try:
         loader = _Loader(text)
@@ -92,7 +95,7 @@ def parse_yaml(text: str, where: str) -> tuple[Any, dict[KeyPath, int]]:
 
 
 def kind_of(value: Any) -> str:
-    """The type of a value in YAML terms, for a message."""
+    """The name of a value's type in YAML, for messages."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -110,7 +113,7 @@ def kind_of(value: Any) -> str:
 
 
 def _check_nodes(loader: _Loader, root: yaml.Node, where: str) -> dict[KeyPath, int]:
-    """Rejects repeated keys and bad anchors (ConfigError). Returns the line of each value, merged ('<<') ones too."""
+    """The line of each value, including values merged with '<<'. Raises ConfigError for repeated keys and bad anchors."""
     lines: dict[KeyPath, int] = {}
     waiting: list[tuple[yaml.Node, KeyPath, tuple[int, ...]]] = [(root, (), ())]
     visited = 0
@@ -138,7 +141,10 @@ def _children(loader: _Loader, node: yaml.Node, where: str) -> Iterator[tuple[ya
 
 
 def _values(loader: _Loader, node: yaml.MappingNode, where: str) -> Iterator[tuple[yaml.Node, KeyPath]]:
-    """The values of a mapping with their keys. Own values come first, because they override merged ('<<') ones."""
+    """Yields the values of a mapping with their paths.
+
+    The mapping's own values come before values merged with '<<', because they override them.
+    """
     lines: dict[Hashable, int] = {}
     merged: list[yaml.Node] = []
     for key, value in node.value:
@@ -176,7 +182,7 @@ def _line(node: yaml.Node) -> int:
 
 
 def _problem(error: yaml.YAMLError) -> str:
-    """PyYAML's error with its line and column, without the excerpt."""
+    """The message of PyYAML's error with line and column. PyYAML's excerpt of the text is left out."""
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     if mark is None or not problem:
         return " ".join(str(error).split())

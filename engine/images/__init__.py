@@ -1,1 +1,1 @@
-"""Images: finding their bytes, decoding, perceptual hashes, near-duplicates."""
+"""Images: reading their bytes, decoding, perceptual hashes, and near-duplicates."""

@@ -1,10 +1,10 @@
 """Decodes encoded bytes to upright RGB pixels. Any bytes give either pixels or an ImageError.
 
-There are two frames, which are easily confused: `stored` is how the pixels are in the file, `upright` is after EXIF.
-Pillow returns a TIFF upright and every other format as stored. Outside of this file everything is upright.
+Two words name the position of pixels: `stored` is as they are in the file, `upright` is after EXIF is applied. Pillow
+returns a TIFF upright and every other format as stored. Outside of this file all pixels are upright.
 
-Other modes become RGB as follows: alpha over white; the first frame of an animation; CMYK by Pillow's formula (colour
-profiles are not applied); 16 bits scaled to 8, not clipped; for floats see `_scaled`.
+How other modes become RGB: transparent pixels are put on white; of an animation the first frame is taken; CMYK is
+converted by Pillow's formula, without colour profiles; 16 bits are scaled to 8; for floats see `_scaled`.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ REASONS = (
     "corrupt",
     "out_of_memory",
 )
-PILLOW_PIXELS = 178_956_970  # Pillow refuses larger images, also as frames inside a file
+PILLOW_PIXELS = 178_956_970  # Pillow refuses larger images and larger frames of a file
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of what is decoded. Decoding 64 million pixels takes 650 to 900 MB for each thread."""
+    """The largest images that are decoded. Decoding 64 million pixels takes 650 to 900 MB in each thread."""
 
     max_pixels: int = 64_000_000
     max_bytes: int = 64 * 1024 * 1024
@@ -74,17 +74,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header of a file contains."""
+    """What the header of an image file states."""
 
     format: str  # a key of EXTENSIONS
     width: int  # upright
     height: int
     orientation: int = 1  # EXIF 1 to 8: how to turn the stored pixels upright
-    frames: int = 1  # 1, or 2 for more: counting the frames of a hostile GIF takes minutes
+    frames: int = 1  # 2 stands for any larger number: counting the frames of a hostile GIF takes minutes
 
     @property
     def stored_size(self) -> tuple[int, int]:
-        """Width and height in the file."""
+        """Width and height of the image as stored in the file."""
         return (self.height, self.width) if self.orientation >= 5 else (self.width, self.height)
 
     @property
@@ -98,7 +98,7 @@ def image_id(data: bytes) -> str:
 
 
 def probe(data: bytes, limits: Limits | None = None) -> Header:
-    """Read only the header. ImageError if the file is no supported image or is beyond the limits."""
+    """Read only the header. Raises ImageError if the file is no supported image or is larger than the limits."""
     try:
         image = _open(data, limits or Limits())
         width, height = _stored_size(image)
@@ -113,7 +113,7 @@ def probe(data: bytes, limits: Limits | None = None) -> Header:
 
 
 def decode(data: bytes, limits: Limits | None = None) -> Pixels:
-    """Upright RGB, height x width x 3; the array may be read-only. ImageError if it fails. Thread-safe."""
+    """Upright RGB pixels, height x width x 3. The array may be read-only. Raises ImageError if decoding fails."""
     try:
         image = _open(data, limits or Limits())
         orientation = 1 if image.format == "TIFF" else _orientation(image, data)
@@ -131,9 +131,9 @@ def decode(data: bytes, limits: Limits | None = None) -> Pixels:
 
 @functools.cache
 def _pillow() -> Any:
-    """Pillow's Image module with all formats loaded and warnings off, set up once for each process.
+    """Pillow's module Image, with all formats loaded and warnings off. Set up once for each process.
 
-    The warnings filter is never removed, because `catch_warnings` is not thread-safe.
+    The warnings stay off, because `catch_warnings`, which could turn them on again, is not thread-safe.
     """
     from PIL import Image
 
@@ -144,12 +144,12 @@ def _pillow() -> Any:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """The formats that this build of Pillow supports. MPO is not listed: the JPEG plugin opens it."""
+    """The formats that this build of Pillow opens. MPO is not among them, because the plugin for JPEG opens it."""
     return tuple(name for name in EXTENSIONS if name in _pillow().OPEN)
 
 
 def _open(data: bytes, limits: Limits) -> Image.Image:
-    """Open the image and check its size, without decoding it."""
+    """Open the image and check its size. Decodes no pixels."""
     if not data:
         raise ImageError("empty", "the file is empty")
     if len(data) > limits.max_bytes:
@@ -172,7 +172,7 @@ def _open(data: bytes, limits: Limits) -> Image.Image:
 
 
 def _unopened(data: bytes, error: Exception) -> ImageError:
-    """Why no supported format could open it. Looks at the first bytes only; parsers of other formats are not run."""
+    """The ImageError for bytes that no supported format could open. Its sentence follows from the first bytes only."""
     readable = ", ".join(EXTENSIONS)
     reason, sentence = recognise(data, readable)
     if reason:
@@ -195,7 +195,7 @@ def _as_image_error(error: Exception, part: str) -> ImageError:
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height as stored. Pillow applies the orientation to the size of a TIFF, but not of other formats."""
+    """Width and height as stored. Pillow's own size of a TIFF is upright, so it is turned back here."""
     width, height = image.size
     if image.format == "TIFF" and image.tag_v2.get(274) in (5, 6, 7, 8):  # type: ignore[attr-defined]
         return height, width
@@ -206,9 +206,9 @@ _TELL_ORIENTATION = frozenset({"exif", "Raw profile type exif", "XML:com.adobe.x
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
-    """The orientation from EXIF or XMP; 1 without one, or if the metadata is damaged."""
+    """The orientation from EXIF or XMP, 1 to 8. Returns 1 if there is none or if the metadata is damaged."""
     if image.format == "JPEG" and not _TELL_ORIENTATION & image.info.keys():
-        return 1  # a shortcut: looking for it with Pillow takes half as long as reading the header
+        return 1  # a shortcut, because looking with Pillow would make reading the header half as long again
     try:
         if image.format == "PNG" and "exif" not in image.info:
             late = _late_exif(data)
@@ -222,7 +222,7 @@ def _orientation(image: Image.Image, data: bytes) -> int:
 
 
 def _late_exif(data: bytes) -> bytes:
-    """The eXIf chunk of a PNG, which may come after the pixels; b'' without one."""
+    """The eXIf chunk of a PNG, which may come after the pixels. Returns b'' if there is none."""
     position = 8
     while position + 12 <= len(data):
         length, name = struct.unpack_from(">I4s", data, position)
@@ -236,7 +236,7 @@ def _late_exif(data: bytes) -> bytes:
 
 
 def _rgb(image: Image.Image, depth: int) -> Pixels:
-    """RGB in the stored frame."""
+    """Convert an opened image to RGB pixels as stored. `depth`: see `_bits`."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         grey = _scaled(np.asarray(image), depth)
         return np.repeat(grey[:, :, None], 3, axis=2)
@@ -258,7 +258,7 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _bits(image: Image.Image) -> int:
-    """How many of 16 bits a grey image uses; 0 if the format does not record it."""
+    """The bits that the values of a grey image use, up to 16. Returns 0 if the format does not record it."""
     if image.mode.startswith("I;16"):
         if image.format == "TIFF":
             bits = image.tag_v2.get(258, (16,))  # type: ignore[attr-defined]
@@ -268,10 +268,10 @@ def _bits(image: Image.Image) -> int:
 
 
 def _scaled(values: npt.NDArray[Any], depth: int) -> Pixels:
-    """Scale grey values of more than 8 bits to 8 bits. If their range is unknown, it is guessed from the values.
+    """Scale grey values of more than 8 bits to 8 bits. If `depth` is 0, their range is guessed from the values.
 
     The guess is the smallest of the ranges 0 to 1 (floats only), 0 to 255 and 0 to 65535 that holds all values. If none
-    does, the range is from their minimum to their maximum. NaN and infinity become black.
+    does, the range goes from the smallest value to the largest. NaN and infinity become black.
     """
     if depth == 16:
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
@@ -307,7 +307,7 @@ _TURNS = {
 
 
 def orient_array(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """Pixels or a mask (rows, columns, ...) from stored to upright; a view."""
+    """Turn pixels or a mask (rows, columns, ...) from stored to upright. Returns a view of the array, not a copy."""
     swap, mirror_x, mirror_y = _TURNS[orientation]
     if swap:
         array = array.swapaxes(0, 1)
@@ -315,7 +315,7 @@ def orient_array(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
 
 
 def orient_point(x: float, y: float, raw_width: float, raw_height: float, orientation: int) -> tuple[float, float]:
-    """The upright position of a point of the stored image. Coordinates go from 0 to the width."""
+    """Turn a point from stored to upright. x goes from 0 to the width, y from 0 to the height."""
     swap, mirror_x, mirror_y = _TURNS[orientation]
     if swap:
         x, y, raw_width, raw_height = y, x, raw_height, raw_width
@@ -325,14 +325,14 @@ def orient_point(x: float, y: float, raw_width: float, raw_height: float, orient
 def orient_box(
     box: tuple[float, float, float, float], raw_width: float, raw_height: float, orientation: int
 ) -> tuple[float, float, float, float]:
-    """x1, y1, x2, y2 from stored to upright."""
+    """Turn a box (x1, y1, x2, y2) from stored to upright."""
     ax, ay = orient_point(box[0], box[1], raw_width, raw_height, orientation)
     bx, by = orient_point(box[2], box[3], raw_width, raw_height, orientation)
     return min(ax, bx), min(ay, by), max(ax, bx), max(ay, by)
 
 
 def orient_quad(quad: list[float], raw_width: float, raw_height: float, orientation: int) -> list[float]:
-    """A quad from stored to upright. Mirroring swaps corners, so that they stay clockwise from the top left."""
+    """Turn a quad from stored to upright. Its corners are reordered to be clockwise from the top left again."""
     points = [orient_point(quad[i], quad[i + 1], raw_width, raw_height, orientation) for i in range(0, len(quad), 2)]
     if orientation in (2, 4, 5, 7) and len(points) == 4:
         points = [points[1], points[0], points[3], points[2]]
@@ -340,7 +340,7 @@ def orient_quad(quad: list[float], raw_width: float, raw_height: float, orientat
 
 
 def orient_rle(counts: str, raw_width: int, raw_height: int, orientation: int) -> str:
-    """A mask (compressed COCO counts) from stored to upright."""
+    """Turn a mask, as compressed COCO counts, from stored to upright."""
     if not counts or orientation == 1:
         return counts
     from engine.records import masks

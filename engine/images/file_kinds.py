@@ -1,6 +1,6 @@
-"""Names the kind of a file that could not be opened as an image, for the error message, from its first bytes.
+"""Recognises what a file is that could not be opened as an image, for the error message.
 
-Looks only at fixed positions, so hostile files cannot make it slow.
+It looks only at the first bytes, at fixed positions, so hostile files cannot make it slow.
 """
 
 from __future__ import annotations
@@ -70,7 +70,10 @@ _HTML = re.compile(rb"<!doctype html|<html|<head\b|<body\b|<script\b", re.IGNORE
 
 
 def recognise(data: bytes, readable: str) -> tuple[str, str]:
-    """(reason, sentence) for a file of a known kind, else ('', ''). `readable`: the formats to convert to."""
+    """(reason, sentence) for a file of a known kind, else ('', '').
+
+    `readable`: the formats to which the sentence advises to convert it.
+    """
     for start, sentence in _POINTERS:
         if data.startswith(start):
             return "git_lfs_pointer", sentence
@@ -99,7 +102,7 @@ def _image(data: bytes) -> str:
 
 
 def _of_boxes(data: bytes) -> str:
-    """The format of an ISO media file, from its brands. '' for AVIF, which can be opened unless the file is damaged."""
+    """The format of an ISO media file, such as HEIC. Returns '' for AVIF, JPEG 2000 and JPEG XL."""
     size = min(int.from_bytes(data[:4], "big"), 512)
     brands = [data[at : at + 4] for at in (8, *range(16, size, 4))]
     if any(brand in _AVIF for brand in brands):
@@ -115,7 +118,10 @@ _MAKERS = {b"NIKON": "NEF", b"SONY": "ARW", b"PENTAX": "PEF", b"Canon": "CR2", b
 
 
 def _raw(data: bytes) -> str:
-    """A camera's raw file is a TIFF with the tag of a DNG version, or with a maker and further directories."""
+    """The format of a camera's raw file; '' for any other TIFF.
+
+    A raw file is a TIFF that has the tag of a DNG version, or a camera's maker and subdirectories.
+    """
     order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
     at = int.from_bytes(data[4:8], order)
     count = min(int.from_bytes(data[at : at + 2], order), 200)
@@ -131,7 +137,10 @@ def _raw(data: bytes) -> str:
 
 
 def _has_icons(data: bytes) -> bool:
-    """Icons and cursors start with their number and the offset of the first; an uncompressed TGA has zeros there."""
+    """Whether the file holds icons or a cursor, not an uncompressed TGA, which may start with the same bytes.
+
+    Icons have their number and the offset of the first one at fixed places, where such a TGA has zeros.
+    """
     count, at = int.from_bytes(data[4:6], "little"), int.from_bytes(data[18:22], "little")
     return 0 < count < 256 and 6 + 16 * count <= at <= len(data)
 

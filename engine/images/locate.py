@@ -1,8 +1,8 @@
-"""Finds the bytes of an image from a row about it. All code that needs an image's bytes gets them here.
+"""Reads the bytes of an image, given a row about it. All code that needs an image's bytes gets them here.
 
-A row names a URI, an offset and a length (`Locator`). The URI is a file, a URL, a member of a tar or a row of a Parquet
-file (engine.storage.uris); a relative one is a tar inside the data set or release that the row belongs to. Files may
-have changed since they were ingested, so the bytes are checked against the image's id.
+A row has a URI, an offset and a length (`Locator`). The URI is a file, a URL, a member of a tar or a row of a Parquet
+file (engine.storage.uris). A relative URI is a tar inside the data set or release that the row belongs to. A file may
+have changed since it was ingested, so the bytes are checked against the image's id.
 """
 
 from __future__ import annotations
@@ -34,38 +34,45 @@ class Locator(NamedTuple):
 
 
 def locator_of(row: Mapping[str, Any]) -> Locator:
-    """The locator in a row of the images, inputs or pairs table, or of the SQL view `images`."""
+    """The locator in a row of the tables images, inputs or pairs, or of the SQL view `images`."""
     prefix = "byte_" if "byte_offset" in row else ""  # the view's columns: `offset` is a keyword of SQL
     return Locator(row["uri"], row[f"{prefix}offset"], row[f"{prefix}length"])
 
 
 def is_relative(uri: str) -> bool:
-    """Whether the URI is a path inside the data set or release that names it."""
+    """Whether the URI is a path inside the data set or release."""
     return "://" not in uri and not uri.startswith("/")
 
 
 def absolute(uri: str, folder: str) -> str:
-    """The URI with its folder, if it is relative. `folder`: the data set or release that names it."""
+    """The URI. A relative one gets `folder`, the data set or release that it is in, in front."""
     return f"{folder}/{uri}" if is_relative(uri) else uri
 
 
 def image_bytes(storage: Storage, row: Mapping[str, Any]) -> bytes:
-    """The encoded bytes of an image, from a row with its id, locator and sources. Raises as `read_image`."""
+    """The encoded bytes of an image, given a row with its id, locator and sources.
+
+    Raises the errors of `read_image`.
+    """
     return read_image(storage, row["image_id"], locator_of(row), lambda: [source["uri"] for source in row["sources"]])
 
 
 def image_pixels(storage: Storage, row: Mapping[str, Any], limits: Limits | None = None) -> Pixels:
-    """The decoded upright image. Raises as `read_image`, and ImageError where the bytes cannot be decoded."""
+    """The decoded upright image.
+
+    Raises the errors of `read_image`, and ImageError if the bytes cannot be decoded.
+    """
     return decode(image_bytes(storage, row), limits)
 
 
 def read_image(
     storage: Storage, image_id: str, locator: Locator, other_sources: Callable[[], Sequence[str]] = tuple
 ) -> bytes:
-    """The bytes with this image id, at the locator or, failing that, at one of its other sources.
+    """The bytes with this image id. They are read at the locator or, if they are not there, from another source.
 
-    ImageError `missing`, `unreadable`, `unreachable` or `changed` if none of them has these bytes; DamageError if the
-    locator is a tar of the data set itself.
+    `other_sources`: returns the URIs of the image's sources. Raises ImageError `missing`, `unreadable`, `unreachable`
+    or
+    `changed` if the bytes are in none of them; DamageError instead if the locator is a tar inside the data set.
     """
     data, reason = _bytes_or_reason(storage, image_id, locator)
     for uri in () if data is not None else other_sources():
@@ -83,7 +90,10 @@ def read_image(
 
 
 def read_exactly(locator: Locator, image_id: str) -> bytes:
-    """The bytes at an absolute locator. ImageError `changed` if they have another image id, or as `read_uri`."""
+    """The bytes at an absolute locator.
+
+    Raises ImageError `changed` if their image id is not `image_id`, and the errors of `read_uri`.
+    """
     data = read_uri(*locator)
     if not _has_id(data, image_id):
         raise ImageError(

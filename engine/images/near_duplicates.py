@@ -1,10 +1,10 @@
-"""Finds all pairs of 256-bit hashes that differ in at most `radius` bits, among up to a million, and their groups.
+"""Finds all pairs of 256-bit hashes that differ in at most `radius` bits, among up to a million, and groups them.
 
-The search is exact. For a radius of r bits, a hash is cut into r // 4 + 1 parts, and each part into 10 bands. If two
-hashes differ in r bits, at least one part has at most 3 of them, so at most 3 of its bands differ. For each part there
-are 30 tables. A table ignores 4 bands and sorts the hashes by the other 6, which are its key. Any 3 bands are ignored
-together by some table, and in that table the two hashes have the same key. Time grows with the square of the number of
-hashes, and quickly with a radius beyond 40.
+The search is exact. The bits of a hash are divided into radius // 4 + 1 parts, and each part into 10 bands. If two
+hashes differ in at most `radius` bits, then in at least one part they differ in at most 3 bits, so in at most 3 bands.
+For each part there are 30 tables. Each table ignores 4 bands and sorts the hashes by the other 6, which form its key.
+For any 3 bands there is a table that ignores them, and in that table the two hashes have the same key. Time grows with
+the square of the number of hashes, and quickly with a radius beyond 40.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ Pairs = tuple[Ints, Ints, Ints]  # i, j, bits that differ
 
 BITS = 256
 MAX_RADIUS = 63
-BANDS, IGNORED = 10, 4  # a table ignores 4 of 10 bands; 30 tables are enough for every choice of 3
+BANDS, IGNORED = 10, 4  # a table ignores 4 of 10 bands; for any 3 bands, one of 30 tables ignores them
 KEY = 16  # bits of a table's key, because NumPy sorts 16-bit numbers by radix
 DIRECT = 4096  # up to so many rows, every pair is compared
-BLOCK = 1 << 16  # comparisons at a time, so that they fit in the processor's cache
-WORDS = (0, 2)  # compared first: unrelated hashes seldom differ in less than 40 bits in half of the hash
-RUN = 512  # longer runs of one key are compared by label, see `_long_run`
-BUFFERED_PAIRS = 1 << 21  # pairs to collect before duplicates among them are removed
+BLOCK = 1 << 16  # number of comparisons made at once: they fit in the processor's cache
+WORDS = (0, 2)  # the words compared first: in this half, unrelated hashes seldom differ in fewer than 40 bits
+RUN = 512  # rows: a longer run of one key is compared by `_long_run`
+BUFFERED_PAIRS = 1 << 21  # number of pairs to collect before repeated pairs are removed
 
 
 def neighbours(hashes: Hashes, radius: int, *, forest: bool = False, direct: int = DIRECT) -> Pairs:
-    """All pairs of rows i < j with at most `radius` bits between them, ordered by i, then j.
+    """All pairs of rows i < j whose hashes differ in at most `radius` bits.
 
-    forest: return only enough pairs to form the same groups (fewer pairs than rows). Ten thousand copies of one image
-    make fifty million pairs; `forest` saves their memory and time.
+    Returns (i, j, number of different bits), ordered by i, then j. `forest`: return only enough pairs to form the same
+    groups, fewer than there are rows. Ten thousand copies of one image make fifty million pairs; `forest` saves their
+    memory and time. `direct`: up to so many rows, every pair is compared.
     """
     if not forest:
         return _everything(hashes, np.arange(len(hashes)), radius, direct)
@@ -50,14 +51,19 @@ def neighbours(hashes: Hashes, radius: int, *, forest: bool = False, direct: int
 
 
 def neighbours_of(new: Hashes, known: Hashes, radius: int, *, direct: int = DIRECT) -> Pairs:
-    """All pairs of a new and a known hash within the radius: (row in `new`, row in `known`, different bits)."""
+    """All pairs of a new and a known hash that differ in at most `radius` bits.
+
+    Returns (row in `new`, row in `known`, number of different bits).
+    """
     side = np.repeat([0, 1], [len(new), len(known)])
     i, j, distance = _everything(np.concatenate([new, known]), side, radius, direct)
     return i, j - len(new), distance
 
 
 def groups(n: int, i: Ints, j: Ints) -> Ints:
-    """The group of each row, numbered from 0 in the order of their first rows.
+    """The group of each of `n` rows, given pairs (i, j).
+
+    Groups are numbered from 0 in the order of their first rows.
 
     Groups are connected components: if A is near B and B is near C, all three are in one group, however far A is from
     C. An audit split needs this. To drop duplicates, check the distance to the image that is kept.
@@ -72,7 +78,7 @@ def groups(n: int, i: Ints, j: Ints) -> Ints:
 
 
 def distances(a: Hashes, b: Hashes) -> Ints:
-    """The number of different bits, row by row."""
+    """The number of bits in which each row of `a` differs from the same row of `b`."""
     apart: Ints = np.bitwise_count(a ^ b).sum(axis=-1, dtype=np.int64)
     return apart
 
@@ -81,7 +87,10 @@ def distances(a: Hashes, b: Hashes) -> Ints:
 
 
 def _everything(hashes: Hashes, label: Ints, radius: int, direct: int) -> Pairs:
-    """All pairs of rows with different labels, without the duplicates that several tables find."""
+    """All pairs of rows with different labels whose hashes differ in at most `radius` bits.
+
+    A pair that several tables find is listed once.
+    """
     held = [(np.zeros(0, np.int64),) * 3]
     number, limit = 0, BUFFERED_PAIRS
     for found in _search(hashes, radius, label, direct):
@@ -106,7 +115,7 @@ def _in_order(i: Ints, j: Ints, distance: Ints) -> Pairs:
 
 
 def _exact_copies(hashes: Hashes) -> tuple[Ints, tuple[Ints, Ints]]:
-    """The first row of each distinct hash, ascending; and (first row, copy) for all other rows."""
+    """The first row of each distinct hash, ascending; then all other rows, as (first row with the same hash, row)."""
     order = np.lexsort(hashes.T)  # stable, so equal hashes stay in the order of rows
     near = hashes[order]
     new = np.r_[True, (near[1:] != near[:-1]).any(axis=1)][: len(order)]
@@ -115,9 +124,9 @@ def _exact_copies(hashes: Hashes) -> tuple[Ints, tuple[Ints, Ints]]:
 
 
 class _Forest:
-    """Builds a spanning forest from pairs of rows: keeps a pair only if it joins two trees.
+    """Builds a spanning forest from pairs of rows. A pair is kept only if it joins two trees.
 
-    `label`: the number of each row's tree. The array is updated in place, so the search sees the changes.
+    `label`: the number of each row's tree. The array is updated in place, so the search uses the new labels at once.
     """
 
     def __init__(self, n: int) -> None:
@@ -130,7 +139,7 @@ class _Forest:
         apart = self.label[found[0]] != self.label[found[1]]
         self._held.append((found[0][apart], found[1][apart], found[2][apart]))
         self._number += int(apart.sum())
-        # After many pairs, update the labels, because the search skips pairs of rows in the same tree.
+        # Update the labels now and then: the search skips pairs of rows that are in the same tree already.
         if self._number > max(len(self.label) // 64, 256):
             self._thin()
 
@@ -154,7 +163,10 @@ class _Forest:
 
 
 def _spanning(n: int, a: Ints, b: Ints, weight: Ints) -> tuple[Ints, Ints]:
-    """The edges of a minimum spanning forest, and for each of n nodes the first node of its tree."""
+    """The edges of a minimum spanning forest of n nodes, and for each node the first node of its tree.
+
+    An edge joins a[k] and b[k] and has the weight weight[k].
+    """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components, minimum_spanning_tree
 
@@ -174,7 +186,10 @@ def _spanning(n: int, a: Ints, b: Ints, weight: Ints) -> tuple[Ints, Ints]:
 
 
 def _search(hashes: Hashes, radius: int, label: Ints, direct: int) -> Iterator[Pairs]:
-    """Pairs i < j of different labels within the radius, each at least once. Labels may change between yields."""
+    """Yields pairs i < j within `radius` bits whose labels differ. Each pair comes at least once, some more often.
+
+    The caller may change `label` between two yields, so that fewer pairs are searched.
+    """
     if not 0 <= radius <= MAX_RADIUS:
         raise ConfigError(f"The radius is {radius} bits: expected 0 to {MAX_RADIUS}; unrelated images differ in 128.")
     hashes = np.ascontiguousarray(hashes)
@@ -191,7 +206,10 @@ def _search(hashes: Hashes, radius: int, label: Ints, direct: int) -> Iterator[P
 
 
 def _runs(key: npt.NDArray[np.uint16], label: Ints) -> tuple[Ints, Ints]:
-    """(rows sorted into runs with the same key, longest first; run sizes). Omits runs in which all labels match."""
+    """Sort the rows into runs with the same key, the longest run first. Returns (rows, size of each run).
+
+    Leaves out runs in which all rows have the same label.
+    """
     sizes = np.bincount(key, minlength=1 << KEY)
     ranked = np.argsort(-sizes, kind="stable")
     rank = np.empty(1 << KEY, np.uint16)
@@ -206,7 +224,7 @@ def _runs(key: npt.NDArray[np.uint16], label: Ints) -> tuple[Ints, Ints]:
 
 
 def _keys(hashes: Hashes, radius: int) -> Iterator[npt.NDArray[np.uint16]]:
-    """Yields the keys of each table. A part takes every n-th bit, so that it covers all frequencies of the hash."""
+    """Yields the key of each hash, table by table. A part takes every n-th bit, so that it covers all frequencies."""
     parts = radius // IGNORED + 1
     fours = _fours()
     for part in range(parts):
@@ -233,7 +251,7 @@ def _code(hashes: Hashes, bits: Ints) -> npt.NDArray[np.uint32]:
 
 
 def _fours() -> list[frozenset[int]]:
-    """30 sets of 4 out of 10 that contain every set of 3 once: the Steiner system S(3, 4, 10)."""
+    """30 sets of 4 of the numbers 0 to 9. Each set of 3 is in exactly one of them: the Steiner system S(3, 4, 10)."""
     moved = [
         {(k + step) % 10 for k in four} for four in ((0, 1, 3, 4), (0, 1, 2, 6), (0, 2, 4, 7)) for step in range(10)
     ]
@@ -244,12 +262,12 @@ def _fours() -> list[frozenset[int]]:
 
 
 def _short_runs(hashes: Hashes, order: Ints, sizes: Ints, radius: int, label: Ints) -> Iterator[Pairs]:
-    """Compares rows within runs: for d = 1, 2, 3, ... each row with the row d places later.
+    """Compares the rows within each run: for d = 1, 2, 3, ... each row with the row d places later.
 
-    Runs must be sorted by falling size. Some pairs are of two different runs. They are verified like all others, since
-    skipping them would be slower.
+    Runs must be sorted by falling size. Some of the compared rows are in two different runs. They are checked like all
+    others, because leaving them out would be slower.
     """
-    reach = np.repeat(sizes, sizes)  # falling, so the rows that have a row d later in their run come first
+    reach = np.repeat(sizes, sizes)  # falling, so rows that have another row d places later in their run come first
     columns = [hashes[:, k].take(order) for k in WORDS]
     for start in range(0, len(reach), BLOCK):
         block = reach[start : start + BLOCK]
@@ -273,7 +291,10 @@ def _count(column: Hashes, start: int, last: int, step: int) -> npt.NDArray[np.u
 
 
 def _long_run(hashes: Hashes, rows: Ints, radius: int, label: Ints) -> Iterator[Pairs]:
-    """Compares each row with all later ones, rows of rare labels first. Stops when all rows left have one label."""
+    """Compares each row with all later ones. Rows with rare labels come first.
+
+    Stops when all rows that are left have the same label.
+    """
     rows = _rare_first(rows, label)
     while len(rows) > 1 and (label[rows] != label[rows[-1]]).any():
         some = max(1, min(BLOCK // len(rows), len(rows)))

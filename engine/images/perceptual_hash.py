@@ -1,8 +1,8 @@
-"""A perceptual hash of 256 bits: near-duplicates differ in few of them, different photos in about half.
+"""A perceptual hash of 256 bits: near-duplicates differ in few of its bits, different photos in about half.
 
-An image that is flat or a plain gradient has no hash (''), because all such images would have similar ones; do not
-compare it. Exact copies are found by their sha256. The hash recognises near-duplicates only: a mirrored, rotated or
-grey copy has a different hash.
+An image that is flat or a plain gradient has no hash (''), because the hashes of all such images would be similar. Do
+not compare ''. Exact copies are found by their sha256. A mirrored, rotated or grey copy of an image has a different
+hash.
 """
 
 from __future__ import annotations
@@ -16,28 +16,29 @@ import numpy.typing as npt
 from engine.errors import EngineError
 from engine.images.decode import Pixels
 
-Hashes = npt.NDArray[np.uint64]  # n x 4: the hex digits in order, the first bit the highest of the first word
+Hashes = npt.NDArray[np.uint64]  # n x 4 words. The first bit of the hex digits is the highest bit of the first word
 Ints = npt.NDArray[np.int64]
 
 BITS = 256
 WORDS = BITS // 64
-SIDE = 64  # the image is reduced to SIDE x SIDE pixels of any shape, so a stretched copy is a near-duplicate
-FREQUENCIES = 10  # the lowest in each direction; 86 of their 100 products are used
+SIDE = 64  # an image of any shape is reduced to SIDE x SIDE pixels, so a stretched copy is a near-duplicate
+FREQUENCIES = 10  # the lowest frequencies in each direction; 86 of their 100 products are used
 FIXED = 1024  # cosines are integers in units of 1 / FIXED, so that sums are the same on every machine
 CHROMA = 6  # weight of colour relative to brightness; a grey image has brightness only
-NOISE = (2.5, 20.0, 20.0)  # of rounding to 8 bits, for each plane: 1.4 times what was measured
-UNDECIDED = 96  # an image has no hash if rounding noise could flip so many of its bits
+NOISE = (2.5, 20.0, 20.0)  # noise of each plane from rounding to 8 bits: 1.4 times the measured value
+UNDECIDED = 96  # an image has no hash if rounding noise could flip at least so many bits
 
-# Images that differ in at most so many bits are near-duplicates. This includes re-encoding, scaling and crops of 3 %.
+# Images that differ in at most so many bits are near-duplicates: re-encoded, scaled, or cropped by 3 %, for example.
 # Different photos differ in 79 bits or more (10,878 pairs), a stereo pair in 55. See benchmarks/near_duplicates.py.
 RADIUS = 39
 
 
 def perceptual_hash(pixels: Pixels) -> str:
-    """64 hex digits, or '' for an image without a hash. Upright RGB of any size.
+    """The hash of upright RGB pixels of any size: 64 hex digits, or '' for an image without a hash.
 
-    The signs of the lowest frequencies of brightness and of two colour planes (pHash: DCT of a small image). The image
-    fades out towards its edges, so that a crop changes little. All sums are sums of integers.
+    Its bits are the signs of the lowest frequencies of brightness and of two colour planes (as in pHash: the DCT of a
+    small
+    image). The image fades out towards its edges, so that a crop changes little. All sums are sums of integers.
     """
     planes = _planes(_small(pixels))
     first, second = _order()
@@ -50,7 +51,7 @@ def perceptual_hash(pixels: Pixels) -> str:
 
 
 def hashes_to_array(hashes: Sequence[str]) -> Hashes:
-    """n x 4 for n hashes, none of them ''."""
+    """The hashes as an array, n x 4. None of them may be ''."""
     odd = next((found for found in hashes if len(found) != BITS // 4), None)
     if odd is not None:
         raise EngineError(f"'{odd}' is not a hash: expected {BITS // 4} hex digits; leave out images without a hash.")
@@ -58,7 +59,10 @@ def hashes_to_array(hashes: Sequence[str]) -> Hashes:
 
 
 def _small(pixels: Pixels) -> Ints:
-    """SIDE x SIDE x 3 weighted averages. Plain averages would alias with fine patterns, such as bricks."""
+    """The image reduced to SIDE x SIDE x 3 by weighted averages.
+
+    Plain averages would alias fine patterns, such as bricks.
+    """
     from PIL import Image
 
     image = Image.fromarray(np.ascontiguousarray(pixels))
@@ -67,7 +71,7 @@ def _small(pixels: Pixels) -> Ints:
 
 
 def _planes(small: Ints) -> list[Ints]:
-    """Brightness, and two planes dominated by blue and by red; in eighths of a grey level."""
+    """Three planes, in eighths of a grey level: brightness, one in which blue dominates, one in which red dominates."""
     brightness = small @ np.array([2, 5, 1])
     return [brightness, *(brightness + CHROMA * (8 * small[:, :, channel] - brightness) for channel in (2, 0))]
 
@@ -82,7 +86,7 @@ def _frequencies(plane: Ints) -> Ints:
 
 @functools.cache
 def _waves() -> tuple[Ints, Ints]:
-    """(cosines times the window, FREQUENCIES x SIDE; the window). Both are integers in units of 1 / FIXED."""
+    """Cosines times the window, FREQUENCIES x SIDE, and the window. Both are integers in units of 1 / FIXED."""
     position = (np.arange(SIDE) + 0.5) / SIDE
     window = np.sin(np.pi * position) ** 0.75
     waves = window * np.cos(np.pi * np.arange(FREQUENCIES)[:, None] * position)
@@ -91,7 +95,10 @@ def _waves() -> tuple[Ints, Ints]:
 
 @functools.cache
 def _order() -> tuple[Ints, Ints]:
-    """The vertical and the horizontal frequency of each product, the lowest first, without the mean."""
+    """The vertical and the horizontal frequency of each product, the lowest first.
+
+    The mean, which is first, is left out.
+    """
     down, across = np.indices((FREQUENCIES, FREQUENCIES)).reshape(2, -1)
     order = np.lexsort((down, down + across, np.maximum(down, across)))[1:]
     return down[order], across[order]
@@ -99,5 +106,5 @@ def _order() -> tuple[Ints, Ints]:
 
 @functools.cache
 def _spread() -> float:
-    """The average change of a frequency if every pixel has a noise of one eighth of a grey level."""
+    """How much a frequency changes on average if every pixel has a noise of one eighth of a grey level."""
     return float((_waves()[0] ** 2).sum(axis=1).mean())

@@ -1,13 +1,13 @@
-"""Finds the nearest better image of each image in a data set that does not fit in memory, as SemDeDup does.
+"""Finds the nearest better image of each image, as SemDeDup does, in a data set that does not fit in memory.
 
-Images are split into clusters around centroids (spherical k-means on a sample), the clusters are written to a folder
-on the local disk, and each is searched exactly (semantic_neighbours.py). A cluster that is still large is split again.
-Memory does not grow with the number of images.
+"Better" is defined in semantic_neighbours.py. Images are split into clusters around centroids (spherical k-means on a
+sample). The clusters are written to a folder on the local disk, and each is searched exactly. A cluster that is still
+large is split again. Memory does not grow with the number of images.
 
-An image near a border is written to up to COPIES clusters, otherwise its duplicate might be in another one. A few
+An image near a border is written to up to COPIES clusters, because its duplicates may be in any of them. A few
 duplicates are still missed: docs/benchmarks.md has the recall.
 
-The answer depends only on the images and their order: images are drawn for the sample by their ids, and the centroids
+The answer depends only on the images and their order: their ids decide which images are in the sample, and centroids
 are rounded to float16, so that similarities to them, computed in float64, are exact.
 """
 
@@ -26,32 +26,32 @@ from engine.errors import StorageError
 from engine.images.semantic_neighbours import Floats, Ints, Nearest, Records, search_cluster
 
 CLUSTER = 8192  # images in a cluster, on average, copies included
-LARGEST = 2  # a cluster with so many times more images is split again
-FANOUT = 256  # clusters made of one, at most: each is an open file
-DEPTH = 4  # splits one after the other, at most
-COPIES = 3  # clusters that an image near a border is written to, at most
-MARGIN = 0.05  # these clusters: those whose similarity is at most so much below that of the nearest one
+LARGEST = 2  # a cluster with more than LARGEST x CLUSTER images is split again
+FANOUT = 256  # most clusters that one split makes: each is an open file
+DEPTH = 4  # most splits, one inside the other
+COPIES = 3  # most clusters that one image is written to
+MARGIN = 0.05  # an image is also written to clusters whose similarity is at most so much below that of the nearest
 SAMPLE = 64  # images of the sample for each centroid
 STEPS = 8  # of k-means
 _BATCH = 4096
 
 
 class Pile(Protocol):
-    """Records of many images. They can be read several times."""
+    """Records of many images, read in pieces. They can be read several times."""
 
     def __len__(self) -> int:
-        """The number of records, or an upper bound."""
+        """The number of records, or an upper bound of it."""
         ...
 
     def __iter__(self) -> Iterator[Records]: ...
 
     def drawn(self, below: int) -> Records:
-        """The records whose `draw` is below this number."""
+        """The records whose `draw`, a random number, is below this one."""
         ...
 
 
 class FilePile:
-    """Records in one local file."""
+    """Records of images in one local file."""
 
     def __init__(self, path: str, kind: np.dtype[np.void]) -> None:
         self.path = path
@@ -72,9 +72,11 @@ class FilePile:
 
 
 def nearest_better(pile: Pile, images: int, kind: np.dtype[np.void], folder: str) -> Nearest:
-    """`images`: the rows of the whole set, those that are not in the pile included. `folder`: on a local disk.
+    """The nearest better image of each image.
 
-    StorageError if its disk has too little room.
+    `pile`: the images that have an embedding. `images`: the number of rows in the whole set, with or without one.
+    `kind`:
+    see `record_type`. `folder`: a folder on a local disk. Raises StorageError if the disk has too little room.
     """
     needed = COPIES * len(pile) * kind.itemsize if len(pile) > LARGEST * CLUSTER else 0
     free = shutil.disk_usage(folder).free
@@ -108,7 +110,7 @@ def _search(pile: Pile, nearest: Nearest, kind: np.dtype[np.void], folder: str, 
 
 
 def train(sample: Records, number: int) -> npt.NDArray[np.float16]:
-    """Centroids of spherical k-means: at most `number`, fewer if the sample has fewer distinct embeddings."""
+    """Centroids of spherical k-means, at most `number`. There are fewer if the sample has few distinct embeddings."""
     sample = sample[np.lexsort((sample["row"], sample["draw"]))]
     vectors = sample["vector"].astype(np.float64)
     _, first = np.unique(sample["vector"][: 4 * number], axis=0, return_index=True)
@@ -128,7 +130,7 @@ def _rounded(vectors: Floats) -> npt.NDArray[np.float16]:
 
 
 def _split(pile: Pile, centroids: npt.NDArray[np.float16], folder: str) -> list[str]:
-    """Writes each record to the files of its nearest centroids. Returns the paths of the files."""
+    """Write each record to the files of its nearest centroids. Returns the paths of all files."""
     paths = [os.path.join(folder, str(number)) for number in range(len(centroids))]
     wide = centroids.astype(np.float64)
     with contextlib.ExitStack() as stack:
@@ -144,7 +146,10 @@ def _split(pile: Pile, centroids: npt.NDArray[np.float16], folder: str) -> list[
 
 
 def _assign(similar: Floats) -> tuple[Ints, Ints]:
-    """(row, its centroid), for the nearest centroid of each row and those almost as near."""
+    """(row, centroid) for the nearest centroids of each row: the nearest one, and those within MARGIN of it.
+
+    `similar`: rows x centroids. It is overwritten.
+    """
     rows, labels = np.arange(len(similar)), list[Ints]()
     found = []
     for _ in range(min(COPIES, similar.shape[1])):

@@ -1,10 +1,11 @@
-"""The nearest better image of each image, by embeddings: exact search in one cluster of images.
+"""Finds the nearest better image of each image, by embeddings: an exact search within one cluster of images.
 
-Better: more pixels, then more bytes, then listed earlier. Two kinds of images are compared: audit images with audit
-images; training images with training images, and also with all audit images. The distance is 1 - cosine, from 0 to 2.
+An image is better if it has more pixels, or as many and more bytes, or as many of both and is listed earlier. An audit
+image is compared with audit images only. A training image is compared with training images, and separately with all
+audit images. The distance is 1 - cosine, from 0 to 2.
 
-Embeddings are float16. The dot product of two of them is computed in float64, where it is exact, so the order of its
-sums does not matter: the same embeddings give the same distance on every machine.
+Embeddings are float16. The dot product of two of them is exact in float64 in any order of summation, so the same
+embeddings give the same distance on every machine.
 """
 
 from __future__ import annotations
@@ -21,13 +22,16 @@ Floats = npt.NDArray[np.float64]
 Records = npt.NDArray[np.void]  # of the type that `record_type` returns
 Vectors = npt.NDArray[np.float16]
 
-OWN, AUDIT = 0, 1  # columns of Nearest: the nearest better image of the same kind, the nearest audit image
-_QUERIES, _CHUNK = 2048, 4096  # rows compared at a time: 32 MB of similarities
+OWN, AUDIT = 0, 1  # columns of Nearest: OWN, the nearest better image of the same kind; AUDIT, the nearest audit image
+_QUERIES, _CHUNK = 2048, 4096  # numbers of rows compared at once: 32 MB of similarities
 
 
 def record_type(dimensions: int) -> np.dtype[np.void]:
-    """One image on disk. row: its number in the whole set, in the order of the shards. draw: a random number made from
-    its id. audit: 1 for an audit image, 0 for a training image.
+    """The type of one image's record on disk.
+
+    row: the image's number in the whole set, in the order of the shards. draw: a random number made from its id. audit:
+    1
+    for an audit image, 0 for a training image.
     """
     numbers = [("row", "<i8"), ("draw", "<u8"), ("pixels", "<i8"), ("bytes", "<i8"), ("audit", "<i8")]
     return np.dtype([*numbers, ("vector", "<f2", (dimensions,))])
@@ -35,9 +39,12 @@ def record_type(dimensions: int) -> np.dtype[np.void]:
 
 @dataclass(frozen=True, slots=True)
 class Nearest:
-    """The best neighbours found so far, in files of `folder`. Both arrays have the shape (images, 2).
+    """The best neighbours found so far, in files.
 
-    distance: infinite if there is none. better: the row of that neighbour in the whole set, -1 if there is none.
+    Both arrays have the shape (images, 2); the columns are OWN and AUDIT.
+
+    distance: infinite if no neighbour was found. better: the row of the neighbour in the whole set; -1 if none was
+    found.
     """
 
     distance: Floats
@@ -72,7 +79,7 @@ def search_cluster(records: Records, nearest: Nearest) -> None:
         has = np.flatnonzero(other >= 0)
         apart = distances(vectors[has], vectors[other[has]])
         nearest.add(kind, rows[has], apart, rows[other[has]])
-        if kind == AUDIT:  # a copy is as near to the audit images as the image that it is a copy of
+        if kind == AUDIT:  # a copy has the same nearest audit image as the first one
             apart_of, better_of = np.full(n, np.inf), np.full(n, -1, np.int64)
             apart_of[has], better_of[has] = apart, rows[other[has]]
             nearest.add(kind, records["row"][order[copies]], apart_of[leaders], better_of[leaders])
@@ -80,7 +87,7 @@ def search_cluster(records: Records, nearest: Nearest) -> None:
 
 
 def distances(a: Vectors, b: Vectors) -> Floats:
-    """1 - cosine, row by row."""
+    """1 - cosine of each row of `a` with the same row of `b`."""
     answer = np.empty(len(a))
     for start in range(0, len(a), _QUERIES):
         x, y = (side[start : start + _QUERIES].astype(np.float64) for side in (a, b))
@@ -90,9 +97,11 @@ def distances(a: Vectors, b: Vectors) -> Floats:
 
 
 def _exact_copies(records: Records, order: Ints) -> tuple[Ints, Ints, Ints]:
-    """Positions in `order`: the first of each distinct embedding, all others, and for each of these its first.
+    """Separates copies, which have the same embedding: (firsts, copies, index of each copy's first in `firsts`).
 
-    The last is a position in the list of firsts. Ten thousand copies would otherwise make fifty million pairs.
+    All three are arrays. `firsts` and `copies` are positions in `order`. Without this, ten thousand copies would make
+    fifty
+    million pairs.
     """
     names = [name for start in range(0, len(order), _CHUNK) for name in _names(records, order[start : start + _CHUNK])]
     _, first, inverse = np.unique(np.array(names, "S16"), return_index=True, return_inverse=True)
@@ -104,7 +113,7 @@ def _exact_copies(records: Records, order: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 def _names(records: Records, rows: Ints) -> list[bytes]:
-    """A digest of the kind of image and of its embedding."""
+    """For each row a digest of its embedding and of its kind (audit or training)."""
     vectors, kinds = records["vector"][rows], records["audit"][rows].tolist()
     salts = (b"train", b"audit")
     return [
@@ -114,7 +123,7 @@ def _names(records: Records, rows: Ints) -> list[bytes]:
 
 
 def _nearest_before(vectors: Vectors, rows: range, others: range) -> Ints:
-    """For each of `rows` the most similar one of `others` that comes before it; -1 if there is none."""
+    """For each of `rows` the most similar of those `others` that come before it; -1 if none does."""
     answer = np.full(len(rows), -1, np.int64)
     for start in range(rows.start, rows.stop, _QUERIES):
         stop = min(start + _QUERIES, rows.stop)
