@@ -24,10 +24,10 @@ def min_image_tag_score(
 ) -> list[Verdict]:
     """Drop tags whose similarity to their image is below the floor, a cosine.
 
-    The tag "marimba" on a photo of a table, at .03, is below a floor of .1. `floor: {quantile: 0.1}` drops the worst
-    tenth of the data set. `by_label` ({marimba: 0.2}) and `by_producer` ({tags: 0.1}) set the floor of some tags; a
-    label overrides a producer. `scorer`: the node whose scores are read, if several give them. Human tags pass; so do
-    tags without a score, unless `drop_unmeasured`.
+    For example, the tag "marimba" has a cosine of .03 with the photo of a table and is dropped by a floor of .1.
+    `floor: {quantile: 0.1}` drops the worst tenth of the data set. `by_label` ({marimba: 0.2}) and `by_producer`
+    ({tags: 0.1}) set the floor of some tags; a label overrides a producer. `scorer`: the node whose scores are read;
+    needed if several nodes give them. Human tags pass. Tags without a score pass too, unless `drop_unmeasured` is set.
     """
     floors = row_bounds(tags, "floor", floor, by_producer=by_producer, by_label=by_label)
     value = matches(tags, image_scores, scorer)

@@ -1,4 +1,4 @@
-"""Drops texts of regions that match the crop of their region badly, by the scores of image_text_scorer."""
+"""Drops region texts that match the crop of their region badly, by the scores of image_text_scorer."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def min_region_text_score(
     scorer: str = "",
     drop_unmeasured: bool = False,
 ) -> list[Verdict]:
-    """Drop texts of regions whose similarity to the crop of their region is below the floor, a cosine.
+    """Drop region texts whose similarity to the crop of their region is below the floor, a cosine.
 
-    "a red kite" on the box of a dog, at .02, is below a floor of .1. `floor: {quantile: 0.1}` drops the worst tenth of
-    the data set. `by_producer: {captioner: 0.2}` sets the floor of the texts of one producer. `scorer`: the node whose
-    scores are read, if several give them. Human texts pass; so do texts without a score (such as printed text), unless
-    `drop_unmeasured`.
+    For example, the text "a red kite" on the box of a dog has a cosine of .02 and is dropped by a floor of .1. `floor:
+    {quantile: 0.1}` drops the worst tenth of the data set. `by_producer: {captioner: 0.2}` sets the floor of the texts
+    of one producer. `scorer`: the node whose scores are read; needed if several nodes give them. Human texts pass.
+    Texts without a score, such as printed text, pass too, unless `drop_unmeasured` is set.
     """
     floors = row_bounds(region_texts, "floor", floor, by_producer=by_producer)
     value = matches(region_texts, image_scores, scorer)

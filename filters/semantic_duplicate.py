@@ -1,15 +1,16 @@
-"""Drops images that show the same as another one, by their embeddings (SemDeDup, arXiv 2303.09540).
+"""Drops images that show the same as a better image, by their embeddings (SemDeDup, arXiv 2303.09540).
 
-Needs a node that gives embeddings, and a pass over the whole data set. An image is dropped if its embedding is within
-`eps` of that of a better image: one with more pixels, then more bytes, then listed earlier. Use it as the last rule for
-images: images that earlier rules dropped are not considered.
+Needs a node that gives embeddings, and a pass over the whole data set. An image is dropped if the distance of its
+embedding to that of a better image is at most `eps`. The better of two images has more pixels, then more bytes, then
+the earlier place in the listing. Use this as the last rule for images: images that earlier rules dropped are not
+compared.
 
-Training images that are near an audit image are dropped too, however good they are: a student must not be measured on
-what it was trained on. The reason of these is `semantic_duplicate.audit`. An audit image is never dropped for a
-training image.
+Training images near an audit image are dropped too, even if they are better, because a model must not be measured on
+images it was trained on. The reason in their verdict is `semantic_duplicate.audit`. An audit image is never dropped
+because of a training image.
 
-A chain of similar images loses all but its best one, although the ends may differ: raise `eps` with care. `engine run
---stage filter --dry-run` shows which share of the images would be kept at several values.
+In a chain of similar images only the best one is kept, although the two ends may look different: raise `eps` with care.
+`engine run --stage filter --dry-run` shows the share of images that several values of `eps` would keep.
 """
 
 from __future__ import annotations
@@ -32,11 +33,10 @@ Distance = Annotated[float, Field(ge=0, le=1)]
 def semantic_duplicate(
     images: SemanticImages, *, eps: Distance = 0.05, audit_eps: Distance = 0.05, producer: str = ""
 ) -> Sequence[Verdict]:
-    """Drop images within `eps` (1 - cosine) of a better one, and training images within `audit_eps` of an audit image.
-
-    `producer`: the node whose embeddings are compared; needed only if several nodes give embeddings.
+    """Drop images within `eps` of a better image, and training images within `audit_eps` of an audit image. The
+    distance is 1 - cosine. `producer`: the node whose embeddings are compared; needed if several nodes give embeddings.
     """
-    near, audit = images.semantic_distance, images.audit_distance  # NaN, where there is none, is kept
+    near, audit = images.semantic_distance, images.audit_distance  # NaN (no similar image) is kept
     return [
         Verdict(~np.less_equal(audit, audit_eps), "semantic_duplicate.audit", audit, audit_eps),
         Verdict(~np.less_equal(near, eps), "semantic_duplicate", near, eps),

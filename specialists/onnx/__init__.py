@@ -1,1 +1,1 @@
-"""Detectors that run an ONNX file, the label sets of COCO, and how a specialist opens an ONNX file."""
+"""Detectors that run an ONNX file, the names of the COCO classes, and a function that opens an ONNX file."""

@@ -1,7 +1,7 @@
-"""The names of the COCO classes in their two numberings.
+"""The names of the COCO classes, in both numberings that are in use.
 
-Models of the TensorFlow zoo use the category ids, 1 to 90 with gaps; most others number the 80 used classes from 0.
-The wrong numbering gives plausible but wrong names.
+Models of the TensorFlow zoo use COCO's category ids, which run from 1 to 90 with gaps. Most other models number the 80
+annotated classes from 0. Names from the wrong numbering look plausible but are wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COCO_80: tuple[str, ...] = (
     *("scissors", "teddy bear", "hair drier", "toothbrush"),
 )
 
-# Category ids that COCO planned but never annotated.
+# Category ids between 1 and 90 that no COCO annotation uses.
 _UNUSED = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
 
 COCO_90: dict[int, str] = dict(zip((i for i in range(1, 91) if i not in _UNUSED), COCO_80, strict=True))

@@ -1,7 +1,7 @@
-"""Objects by a small ONNX detector. Its weights may be at any path or URL.
+"""A specialist that detects objects with a small ONNX detector. Its weights may be at any path or URL.
 
-Scores are the model's own and not comparable with another model's. Keep `min_score` low if a consensus follows:
-it gains most from weak boxes that another detector confirms.
+Its scores are those of the model and cannot be compared with another model's. Keep `min_score` low if a consensus
+follows: weak boxes that another detector confirms are what a consensus gains most from.
 """
 
 from __future__ import annotations
@@ -26,15 +26,14 @@ from specialists.pixels import pixels_of
 
 
 class OnnxDetector:
-    """Options.
-
-    weights: path or fsspec URL of the ONNX file. sha256: its expected digest ('': not checked; a URL needs one).
-    head: the model family, which defines the input and the outputs.
-    size: side of the square input (0: the family's own). labels: class names in the model's order, or the path of a
-    file with one name a line ([]: the 80 classes of COCO).
-    min_score: boxes with a lower score are left out. nms_iou: of two boxes of one class that overlap more, only the
-    better is kept. max_boxes: at most so many boxes an image, best first. gpus: of a worker, used through CUDA; needs
-    onnxruntime-gpu. Images run in batches if the network's first axis is dynamic, else one at a time.
+    """Options. weights: path or fsspec URL of the ONNX file. sha256: the expected SHA-256 digest of that file; '' skips
+    the check. A URL needs a digest. head: the model family, which defines the input and the outputs. size: side of the
+    square input in pixels; 0 uses the family's usual size. labels: class names in the model's order, or the path of a
+    text file with one name a line. An empty list means the 80 classes of COCO. min_score: boxes with a lower score are
+    left out. nms_iou: if two boxes of one class have a higher IoU than this, only the one with the higher score is
+    kept. max_boxes: the most boxes that are kept for an image; the highest scores are kept. gpus: GPUs for each worker,
+    used through CUDA; this needs onnxruntime-gpu. Images run in batches if the network's first axis is dynamic, and one
+    at a time otherwise.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -131,10 +130,10 @@ class OnnxDetector:
             )
 
     def _runs_batches(self) -> bool:
-        """Whether two images at once give the same as one after the other.
+        """Whether a batch of two images gives the same outputs as the two images run one after the other.
 
-        A dynamic first axis does not ensure it: exported networks often reshape to the one image that they were
-        exported with.
+        A dynamic first axis does not ensure this. Many exported networks contain a reshape to the batch size of one
+        that they were exported with.
         """
         import onnxruntime
 
@@ -161,9 +160,8 @@ class OnnxDetector:
         return [self._answer(*one) for one in zip(batch, (fit for _, fit in inputs), outputs, strict=True)]
 
     def _run(self, blobs: Sequence[Floats]) -> list[list[Floats]]:
-        """The network's outputs for each blob: all at once if it runs batches, else one after the other.
-
-        MemoryError if a batch does not fit the memory of the GPU.
+        """The network's outputs for each blob. All blobs run in one batch if the network can run batches, and one after
+        the other if it cannot. Raises MemoryError if a batch does not fit into the GPU's memory.
         """
         if not self.batched:
             return [self.session.run(None, {self.input_name: blob}) for blob in blobs]
@@ -189,10 +187,11 @@ class OnnxDetector:
         return answer
 
     def _suppress(self, boxes: Floats, scores: Floats, classes: npt.NDArray[np.int64]) -> list[int]:
-        """Indices of the boxes that are kept, best first. Equal scores are ordered by position, for repeatable answers.
+        """Indices of the boxes that are kept, best first. Boxes with equal scores stay in their order, so that answers
+        are repeatable.
 
-        A box only suppresses worse ones, so the best `most` candidates can be decided without the rest. For most
-        images the first few are enough and the thousands of others are never compared.
+        A box can only be suppressed by a better box. The loop therefore looks at the best `most` candidates first, and
+        at more of them only if fewer than `max_boxes` remain. For most images the first pass is enough.
         """
         solid = np.flatnonzero((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]) & np.isfinite(scores))
         order = solid[np.argsort(-scores[solid], kind="stable")]
@@ -209,7 +208,9 @@ class OnnxDetector:
 
 
 def _clipped(boxes: Floats, width: int, height: int) -> Floats:
-    """The boxes cut at the edges of the image. A box that is not finite gets no area, and `_suppress` drops it."""
+    """The boxes cut at the edges of the image. NaN coordinates become 0; such a box has no area, and `_suppress` drops
+    it.
+    """
     inside: Floats = np.nan_to_num(clipped_boxes(boxes, width, height), nan=0.0)
     return inside
 

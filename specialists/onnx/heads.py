@@ -1,8 +1,8 @@
 """The input and output formats of three families of small ONNX detectors.
 
-A head turns RGB pixels into an input blob, and raw outputs into boxes in pixels of the input. Easy to get wrong: the
-channel order is BGR, each family scales and letterboxes in its own way, and NanoDet's cell centres are offset by half
-a cell.
+A head turns RGB pixels into an input blob, and the network's raw outputs into boxes in pixels of that input. Three
+details are easy to get wrong: the channel order is BGR, each family scales and letterboxes in its own way, and the cell
+centres of NanoDet are offset by half a cell.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """Position of the image in the network's input: input = image * scale + pad."""
+    """How the image was placed in the network's input, in pixels: input = image * scale + pad."""
 
     scale_x: float
     scale_y: float
@@ -35,7 +35,10 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """`outputs`: how many the network must have. `decode`: boxes (n x 4, input pixels) and scores (n x classes)."""
+    """One model family. `size`: the usual side of its square input, in pixels. `outputs`: the number of outputs that
+    the network must have. `prepare`: turns RGB pixels and an input size into a blob and its `Fit`. `decode`: turns the
+    outputs into boxes (n x 4, in pixels of the input) and scores (n x classes).
+    """
 
     size: int
     outputs: int
@@ -44,7 +47,7 @@ class Head:
 
 
 def _blob(canvas: Pixels) -> Floats:
-    """From height x width x RGB to 1 x BGR x height x width."""
+    """Converts an image from height x width x RGB to a blob of 1 x BGR x height x width."""
     return np.ascontiguousarray(canvas[None, :, :, ::-1].transpose(0, 3, 1, 2), np.float32)
 
 
@@ -62,7 +65,9 @@ _YOLOX_GREY = np.full(3, 114, np.uint8)
 
 
 def _prepare_yolox(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
-    """Letterboxed at the top left; sides rounded down to whole pixels."""
+    """The input blob of YOLOX. The image is placed at the top left of the square, and its scaled sides are rounded
+    down.
+    """
     height, width = pixels.shape[:2]
     scale = min(size / width, size / height)
     inner = (max(1, int(width * scale)), max(1, int(height * scale)))
@@ -72,7 +77,9 @@ def _prepare_yolox(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
 
 @cache
 def _grid(size: int, strides: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Top left corner of each cell, in cells (n x 2), and its stride (n x 1): row by row, finest stride first."""
+    """All cells of all strides: the top left corner of each cell, counted in cells (n x 2), and its stride in pixels (n
+    x 1). The smallest stride comes first, and the cells of each stride are listed row by row.
+    """
     cells, steps = [], []
     for stride in strides:
         side = -(-size // stride)
@@ -92,11 +99,15 @@ def _decode_yolox(outputs: Sequence[Floats], size: int) -> tuple[Floats, Floats]
 
 _NANODET_MEAN = np.array([103.53, 116.28, 123.675], np.float32).reshape(1, 3, 1, 1)
 _NANODET_STD = np.array([57.375, 57.12, 58.395], np.float32).reshape(1, 3, 1, 1)
-_NANODET_FILL = np.array([124, 116, 104], np.uint8)  # the mean as RGB: the margin becomes nearly zero
+_NANODET_FILL = np.array(
+    [124, 116, 104], np.uint8
+)  # the mean as RGB, so that the padding is nearly 0 after normalisation
 
 
 def _prepare_nanodet(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
-    """Letterboxed in the centre; sides rounded to the nearest pixel."""
+    """The input blob of NanoDet. The image is placed in the centre of the square, and its scaled sides are rounded to
+    the nearest pixel.
+    """
     height, width = pixels.shape[:2]
     scale = min(size / width, size / height)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -108,7 +119,9 @@ def _prepare_nanodet(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
 
 
 def _decode_nanodet(outputs: Sequence[Floats], size: int) -> tuple[Floats, Floats]:
-    """The network gives, for each side of a box, a distribution over multiples of the stride; its mean is the side."""
+    """Boxes and scores of NanoDet. For each of the four edges of a box the network gives a distribution over multiples
+    of the stride. The mean of the distribution is the distance of that edge from the centre of the cell.
+    """
     scores = np.concatenate([output[0] for output in outputs[:3]])
     sides = np.concatenate([output[0] for output in outputs[3:]])
     bins = sides.reshape(len(sides), 4, -1)
@@ -131,7 +144,9 @@ def _prepare_fastestdet(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
 
 
 def _decode_fastestdet(outputs: Sequence[Floats], size: int) -> tuple[Floats, Floats]:
-    """Channels: objectness, offset of the centre (2), width and height as shares of the input (2), classes."""
+    """Boxes and scores of FastestDet. Its channels are: objectness, offset of the centre (2), width and height as
+    shares of the input (2), and one for each class.
+    """
     channels, rows, columns = outputs[0][0].shape
     raw = outputs[0][0].reshape(channels, rows * columns).T
     cells, _ = _grid(rows, (1,))

@@ -7,12 +7,12 @@ from typing import Any
 from engine.errors import StartError
 
 _CUDA = "CUDAExecutionProvider"
-# So that answers differ little from the CPU's and do not change from run to run: full float32, no timing of algorithms.
+# Full float32 keeps results close to the CPU's. Without timing of algorithms, results do not change from run to run.
 _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
 
 
 def onnx_errors() -> tuple[type[Exception], ...]:
-    """The errors of onnxruntime, which have no common base class."""
+    """The exceptions that onnxruntime raises. They have no common base class."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     files = (state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented)
@@ -20,10 +20,12 @@ def onnx_errors() -> tuple[type[Exception], ...]:
 
 
 def open_session(model: str | bytes, name: str, *, gpus: float = 0.0) -> Any:
-    """An onnxruntime session for the path or the content of an ONNX file; `name` is what error messages call it.
+    """An onnxruntime session for an ONNX file, given as its path or its content. `name`: the name of the file in error
+    messages.
 
-    Uses one thread: several workers run side by side on one machine. StartError if onnxruntime rejects the file, or
-    cannot use the GPU that `gpus` asks for: it would silently use the CPU instead.
+    The session uses one thread, because several workers run side by side on one machine. Raises StartError if
+    onnxruntime rejects the file. Also raises StartError if `gpus` is above 0 and CUDA cannot be used, because
+    onnxruntime would use the CPU without an error.
     """
     import onnxruntime
 

@@ -1,8 +1,8 @@
-"""Checkpoints that embed images and texts in one space: SigLIP 2, CLIP and their like.
+"""Checkpoints that embed images and texts in one space, such as SigLIP 2 and CLIP.
 
-Vectors have unit length, so a product of two is their cosine. Images are resized as the checkpoint's own processor
-does it, which loses part of a wide image: CLIP sees its centre square, SigLIP 2 all of it but squeezed to a square, and
-only the `naflex` checkpoints of SigLIP 2 keep its proportions.
+Vectors have unit length, so the product of two vectors is their cosine. Images are resized by the checkpoint's own
+processor, which changes wide images. CLIP keeps only the centre square. SigLIP 2 squeezes the whole image into a
+square. Only the `naflex` checkpoints of SigLIP 2 keep the proportions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
 class ImageEncoder:
-    """The image half of a checkpoint, or one that has no other, such as DINOv2."""
+    """Embeds images: with the image half of a checkpoint such as CLIP, or with a checkpoint that embeds only images,
+    such as DINOv2.
+    """
 
     def __init__(
         self,
@@ -41,14 +43,14 @@ class ImageEncoder:
         self.source, self.at_once = source, at_once
         self.processor: Any = source.load(AutoImageProcessor)
         self.model: Any = source.load_model(AutoModel, gpus=gpus, dtype=dtype, cpus=cpus)
-        if compiled:  # in place: the methods that are called here are not those that torch.compile would wrap
+        if compiled:  # compile in place: torch.compile(model) would wrap only `forward`, which is not called here
             for part in ("vision_model", "text_model"):
                 getattr(self.model, part, self.model).compile()
         self._embed: Callable[..., Any] = getattr(self.model, "get_image_features", self.model)
         self.size = self.images([np.zeros((2, 2, 3), np.uint8)]).shape[1]
 
     def images(self, images: Sequence[Pixels]) -> Floats:
-        """One row for each image."""
+        """Unit vectors, one row for each image."""
         return self._in_batches(images, self._images)
 
     def _images(self, images: Sequence[Pixels]) -> Floats:
@@ -78,7 +80,9 @@ class ImageEncoder:
 
 
 class DualEncoder(ImageEncoder):
-    """Both halves. `sigmoid`: whether the model was trained to give a probability for each pair, as SigLIP was."""
+    """Embeds both images and texts. `sigmoid`: whether the model was trained to give a probability for each pair of
+    image and text, as SigLIP was.
+    """
 
     def __init__(self, source: Checkpoint, **settings: Any) -> None:
         from transformers import AutoTokenizer
@@ -94,19 +98,21 @@ class DualEncoder(ImageEncoder):
         self.sigmoid = hasattr(self.model, "logit_bias")
 
     def probability(self, cosine: float) -> float:
-        """The model's own probability that text and image belong together; only if `sigmoid`."""
+        """The probability that text and image belong together, by the model. Only for models with `sigmoid`."""
         import torch
 
         with torch.inference_mode():
             return float((cosine * self.model.logit_scale.exp() + self.model.logit_bias).float().sigmoid())
 
     def texts(self, texts: Sequence[str]) -> Floats:
-        """One row for each text. Of a text that is too long, only the beginning counts; `pieces` avoids that."""
+        """Unit vectors, one row for each text. Only the beginning of a text that is too long is used; `pieces` avoids
+        this.
+        """
         return self._in_batches(texts, self._texts)
 
     def _texts(self, texts: Sequence[str]) -> Floats:
-        # SigLIP was trained on lower case, padded to the full length, without an attention mask. Not every tokenizer
-        # of its checkpoints makes the letters small; that of CLIP always does.
+        # SigLIP was trained on lower-case texts that were padded to the full length, without an attention mask. Not all
+        # of its tokenizers convert texts to lower case. Those of CLIP do.
         made = self.tokenizer(
             [text.lower() for text in texts],
             padding="max_length" if self.sigmoid else "longest",
@@ -118,9 +124,10 @@ class DualEncoder(ImageEncoder):
         return self._vectors(self.model.get_text_features, made)
 
     def pieces(self, text: str) -> list[tuple[str, int]]:
-        """The text in as few pieces of whole sentences as fit the model, each with its number of tokens.
+        """Splits a text into as few pieces of whole sentences as fit the model. Returns each piece with its number of
+        tokens.
 
-        A sentence that does not fit is a piece of its own, and the model reads only its beginning.
+        A sentence that is too long is a piece of its own, and the model reads only its beginning.
         """
         pieces: list[tuple[str, int]] = []
         for sentence in [text] if self._tokens(text) <= self.longest else _SENTENCE.split(text):

@@ -1,4 +1,4 @@
-"""Image embeddings by SigLIP 2, CLIP, DINOv2 or a similar checkpoint."""
+"""A specialist that embeds images with SigLIP 2, CLIP, DINOv2 or a similar checkpoint."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from specialists.transformers.licences import licence_of
 
 
 class Embed:
-    """One vector of unit length for each image, for near-duplicates by meaning and for searches in SQL.
+    """Gives one vector of unit length for each image. The vectors serve to find near-duplicates by meaning and to
+    search in SQL.
 
     Checkpoints (`AutoModel`): google/siglip2-base-patch16-224 (Apache-2.0, 768 numbers, 1.5 GB of weights in float32),
     google/siglip2-so400m-patch14-384 (1,152 numbers, 4.5 GB), openai/clip-vit-large-patch14 (MIT, 768 numbers, 1.7 GB),
-    facebook/dinov2-base (Apache-2.0, 768 numbers, 0.3 GB, no texts). `image_text_scorer` gives the same embeddings.
+    facebook/dinov2-base (Apache-2.0, 768 numbers, 0.3 GB, cannot embed texts). `image_text_scorer` gives the same
+    embeddings.
 
-    Options. checkpoint: a folder or a hub id. revision: of a hub id. dtype: of the weights. compile: compiles the
-    network. batch_size: images that the network sees together. gpus: of a worker; with 0 it uses the CPU, with `cpus`
-    threads.
+    Options. checkpoint: a folder or a hub id. revision: revision of a hub id. dtype: number type of the weights.
+    compile: compiles the network. batch_size: images in one pass of the network. gpus: GPUs for each worker; with 0 the
+    worker uses the CPU with `cpus` threads.
     """
 
     needs: tuple[str, ...] = ("pixels",)

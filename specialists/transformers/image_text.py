@@ -1,7 +1,8 @@
-"""How well texts match their image, by SigLIP 2, CLIP or a similar checkpoint.
+"""Scores how well texts match their image, with SigLIP 2, CLIP or a similar checkpoint.
 
-An image and the crops of its regions are embedded once, each distinct text of a batch once. A score is the cosine of
-two such vectors. Cosines of two checkpoints are not on one scale, nor are those of short and long texts.
+Each image, each crop of a region and each distinct text of a batch is embedded once. A score is the cosine of the
+embedding of a text and that of an image or crop. Cosines of two checkpoints cannot be compared. Nor can those of short
+texts with those of long ones.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ _SCORED: tuple[Column, ...] = ("texts", "region_texts", "tags")
 
 @dataclass(slots=True)
 class _Plan:
-    """What to compare for one image. Rows are numbers of pictures: whole images and crops."""
+    """What has to be compared for one image. A picture is the whole image or the crop of a region, and a row is the
+    number of a picture within the batch.
+
+    `whole`: row of the whole image; -1 if it is not needed. `pairs`: texts to score. `choices`: regions to choose a
+    text for, each with its row and its existing texts.
+    """
 
     whole: int = -1
     pairs: list[tuple[int, str, str]] = field(default_factory=list)  # row, text, id of the annotation
@@ -41,26 +47,29 @@ class _Plan:
 
 
 class ImageTextScorer:
-    """For each text, region text and tag an image score `image_text`, whose parent is that annotation. Its value is the
-    cosine of the text with the image, for a region text with the crop of its region, from -1 to 1. Its score is the
-    probability that the model gives (SigLIP), or the cosine again (CLIP, which has none for a pair).
+    """Gives an image score `image_text` for each text, region text and tag; the parent of the score is that annotation.
+    The value is a cosine from -1 to 1. Texts and tags are compared with the image, and region texts with the crop of
+    their region. The `score` of the image score is the probability that SigLIP gives for the pair. CLIP gives no
+    probability, so there it is the cosine again.
 
     Checkpoints (`AutoModel`, any with `get_text_features`): google/siglip2-base-patch16-224 (Apache-2.0, 1.5 GB of
     weights in float32), google/siglip2-so400m-patch14-384 (4.5 GB, better), google/siglip2-so400m-patch16-naflex (keeps
-    the proportions of wide images), openai/clip-vit-large-patch14 (MIT, 1.7 GB). A text that is too long for the model
-    (64 tokens for SigLIP 2, 77 for CLIP) is cut between sentences into as few pieces as fit, and its cosine is their
-    mean, weighted by length.
+    the proportions of wide images), openai/clip-vit-large-patch14 (MIT, 1.7 GB). The limit is 64 tokens for SigLIP 2
+    and 77 for CLIP. A longer text is cut between sentences into as few pieces as fit. Its cosine is the mean of the
+    pieces' cosines, weighted by their length.
 
-    choose_region_texts: as in the paper, each object region with a text gets a new one, `brief`, the best of its label,
-    its texts and their noun chunks (by spaCy, extra `text`); of equal ones the shortest. The cosines of labels and
-    chunks are image scores `region_text_candidate`: the parent is the region, the code is the words. Regions with a
-    human text are left alone. The texts of a captioner should then have the granularity `candidate`.
+    choose_region_texts: adds a `brief` text to each object region that has a text, as in the paper. The candidates are
+    the region's label, its texts and the noun chunks of these texts (by spaCy, extra `text`). The candidate with the
+    highest cosine wins; of equal ones, the shortest. The cosines of labels and chunks are stored as image scores
+    `region_text_candidate`, whose parent is the region and whose code is the words. Regions with a human text get no
+    new text. The texts of a captioner should have the granularity `candidate` when this option is on.
 
-    Options. checkpoint: a folder or a hub id. revision: of a hub id. score: what is scored, of texts, region_texts and
-    tags. embeddings: whether the image's embedding is kept. min_score: regions with a lower score are skipped; human
-    ones never are. margin: how much of the image around its box a crop shows, in sides of the box. pipeline: of spaCy,
-    for noun chunks. dtype: of the weights. compile: compiles the network. batch_size: images of a batch, and crops or
-    texts that the network sees together. gpus: of a worker; with 0 it uses the CPU, with `cpus` threads.
+    Options. checkpoint: a folder or a hub id. revision: revision of a hub id. score: what is scored; any of texts,
+    region_texts and tags. embeddings: whether the image's embedding is kept. min_score: regions with a lower score are
+    skipped; human regions are never skipped. margin: how far a crop extends beyond its box on each side, as a share of
+    the box's sides. pipeline: the spaCy pipeline for noun chunks. dtype: number type of the weights. compile: compiles
+    the network. batch_size: images in a batch, and also the number of crops or texts in one pass of the network. gpus:
+    GPUs for each worker; with 0 the worker uses the CPU with `cpus` threads.
     """
 
     needs: tuple[str, ...] = ("pixels",)
@@ -105,7 +114,7 @@ class ImageTextScorer:
         self._declare()
 
     def _declare(self) -> None:
-        """Sets what it needs, uses and gives according to the options."""
+        """Sets the columns that the specialist needs, uses and gives. They depend on the options."""
         by_region = self.chunker is not None or "region_texts" in self.score
         used = [name for name in _SCORED if name in self.score or (name == "region_texts" and by_region)]
         self.uses = (*used, *(("regions", "boxes") if by_region else ()))
@@ -208,7 +217,7 @@ class ImageTextScorer:
 
 
 class _Match:
-    """The vectors of the pictures and texts of a batch."""
+    """The embeddings of all pictures and texts of a batch."""
 
     def __init__(self, encoder: DualEncoder, pictures: Sequence[Pixels], texts: Iterable[str]) -> None:
         pieces = {text: encoder.pieces(text) for text in dict.fromkeys(texts)}
@@ -221,12 +230,14 @@ class _Match:
         }
 
     def cosine(self, row: int, text: str) -> float:
-        """The mean of the cosines of the text's pieces: the mean of the vectors, not normalised again."""
+        """The cosine of a picture and a text. For a text in several pieces this is the weighted mean of the pieces'
+        cosines, so the mean vector of the pieces is not normalised again.
+        """
         return float(self.pictures[row] @ self.texts[text])
 
 
 def _of_image(sample: Sample, scored: frozenset[Column]) -> Iterator[tuple[str, str]]:
-    """(text, id) of what is compared with the whole image."""
+    """(text, id) of each text and tag that is compared with the whole image."""
     if "texts" in scored:
         yield from ((text.text, text.id) for text in sample.texts)
     if "tags" in scored:
@@ -234,7 +245,7 @@ def _of_image(sample: Sample, scored: frozenset[Column]) -> Iterator[tuple[str, 
 
 
 def _by_region(texts: Iterable[RegionText]) -> dict[str, list[RegionText]]:
-    """The texts of each region, without printed text and empty ones."""
+    """The texts of each region, by the region's id. Printed text (`ocr`) and empty texts are left out."""
     found: dict[str, list[RegionText]] = defaultdict(list)
     for text in texts:
         if text.granularity != "ocr" and text.text.strip():

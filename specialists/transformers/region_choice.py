@@ -1,7 +1,7 @@
-"""The text of a region that matches its crop best: the step that the paper gives to Florence-1 (section 4.3).
+"""Chooses the text that matches the crop of a region best. In the paper Florence-1 does this (section 4.3).
 
-Candidates are the region's label, its texts, and the noun chunks of these texts. That is why the brief texts of regions
-in the paper have 2.55 tokens on average: often the label or a chunk wins over a sentence.
+The candidates are the region's label, its texts, and the noun chunks of these texts. A label or a chunk often wins over
+a whole sentence, which is why the brief texts of regions in the paper have only 2.55 tokens on average.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from engine.schema import Region, RegionText
 from specialists.spacy_parse.specialist import MAX_UNBROKEN, SpacyParse
 
 _ARTICLE = re.compile(r"^(an?|the) ")
-_LONGEST = MAX_UNBROKEN // 2  # characters; the chunks of a longer text are not candidates
+_LONGEST = MAX_UNBROKEN // 2  # characters; longer texts are not split into chunks
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`source`: id of the region text that it is or was cut from; '' for the label. `whole`: it is that text."""
+    """A text that may become the brief text of a region. `source`: id of the region text that contains it; '' for the
+    label. `whole`: whether it is that whole text, not a chunk of it.
+    """
 
     text: str
     source: str = ""
@@ -28,7 +30,7 @@ class Candidate:
 
 
 class Chunker:
-    """Noun chunks of texts by spaCy, without pronouns."""
+    """Finds the noun chunks of texts with spaCy, leaving out pronouns."""
 
     def __init__(self, pipeline: str) -> None:
         self.parser = SpacyParse(pipeline=pipeline)
@@ -38,7 +40,7 @@ class Chunker:
         self.parser.load()
 
     def chunks(self, texts: Iterable[str]) -> dict[str, list[str]]:
-        """{text: its chunks}"""
+        """{text: its noun chunks}. Texts of more than _LONGEST characters are left out."""
         short = [text for text in dict.fromkeys(texts) if len(text) <= _LONGEST]
         return {
             text: [chunk.text for chunk in parse.chunks if chunk.head in parse.objects]
@@ -47,7 +49,9 @@ class Chunker:
 
 
 def candidates(region: Region, texts: Sequence[RegionText], chunks: Mapping[str, Sequence[str]]) -> list[Candidate]:
-    """The different ones: those that differ in case or article alone are one, and the first stays."""
+    """The distinct candidates of a region. Of candidates that differ only in case, in an article or in the full stop at
+    the end, the first is kept.
+    """
     found = [Candidate(region.label)] if region.label.strip() else []
     found += [Candidate(text.text, text.id, whole=True) for text in texts]
     found += [Candidate(chunk, text.id) for text in texts for chunk in chunks.get(text.text, ())]
@@ -58,5 +62,5 @@ def candidates(region: Region, texts: Sequence[RegionText], chunks: Mapping[str,
 
 
 def best(cosines: Mapping[Candidate, float]) -> Candidate:
-    """The highest cosine; of equal ones the shortest text."""
+    """The candidate with the highest cosine; of equal ones, the one with the shortest text."""
     return min(cosines, key=lambda one: (-cosines[one], len(one.text)))
