@@ -58,7 +58,7 @@ __all__ = list(_API)
 
 
 def __getattr__(name: str) -> Any:
-    """The functions of the API, imported when first used (PEP 562): `engine --help` stays fast."""
+    """Imports a function of the API when it is first used (PEP 562), so that `engine --help` stays fast."""
     if name not in _API:
         raise AttributeError(f"module 'pipelines' has no attribute '{name}': it has {', '.join(_API)}")
     module, _, function = _API[name].partition(":")

@@ -36,7 +36,7 @@ def _dashes(first: Point, second: Point, step: float = 6.0) -> list[tuple[Point,
 
 
 def colour_of(label: str) -> Colour:
-    """The same colour for the same label, between yellow-green and violet. Red is reserved for what is dropped."""
+    """The colour of a label, between yellow-green and violet. Red is reserved for annotations that were dropped."""
     number = int(hashlib.sha256(label.encode()).hexdigest()[:8], 16)
     hue = 0.25 + 0.5 * (number % 97) / 97
     red, green, blue = colorsys.hls_to_rgb(hue, 0.28 + 0.1 * (number // 97 % 2), 0.85)
@@ -44,7 +44,7 @@ def colour_of(label: str) -> Colour:
 
 
 def fitted(text: str, width: float) -> str:
-    """The text on one line, shortened with "..." to this width."""
+    """The text on one line. It is cut and ends in "..." if it is wider than `width` pixels."""
     text = one_line(" ".join(text.split())[:200])
     if length(text) <= width:
         return text
@@ -59,7 +59,7 @@ def length(text: str) -> float:
 
 
 def write(pen: ImageDraw.ImageDraw, corner: Point, text: str, colour: Colour) -> None:
-    """`corner`: the top left one."""
+    """Draws the text. `corner`: its top left corner."""
     face, spelt = _drawable(text)
     pen.text(corner, spelt, fill=colour, font=face)
 
@@ -70,12 +70,12 @@ def write(pen: ImageDraw.ImageDraw, corner: Point, text: str, colour: Colour) ->
 _FACES: list[Any] = []  # loaded fonts; loading one takes longer than drawing a tile
 _HAS_CHAR: dict[tuple[int, str], bool] = {}  # whether a font (its index in _FACES) has a character
 _LACKING: set[str] = set()  # characters that were drawn as codes
-_NOT_FOUND: set[int] = set()  # blocks of 256 characters: one of them is in no installed font
-_NOWHERE = "\U0010fffe"  # a character that no font has: shows what a font draws for missing characters
+_NOT_FOUND: set[int] = set()  # blocks of 256 characters that have a character which no installed font has
+_NOWHERE = "\U0010fffe"  # no font has this character: what a font draws for it is its sign for missing characters
 
 
 def missing_glyphs() -> str:
-    """A sentence if characters were drawn as their codes, '' if not."""
+    """A sentence if some characters were drawn as their codes, otherwise ''."""
     if not _LACKING:
         return ""
     some = " ".join(sorted(_LACKING)[:5])
@@ -85,7 +85,7 @@ def missing_glyphs() -> str:
 
 
 def _drawable(text: str) -> tuple[Any, str]:
-    """The font that has most of the characters, and the text with codes for those it lacks."""
+    """The font that has most of the characters, and the text in which characters that this font lacks are codes."""
     if not _FACES:
         from PIL import ImageFont
 
@@ -98,7 +98,7 @@ def _drawable(text: str) -> tuple[Any, str]:
             and not any(_has(face, char) for face in range(len(_FACES)))
             and not _find_face(char)
         ):
-            _NOT_FOUND.add(block)  # a search for each of thousands of characters would take minutes
+            _NOT_FOUND.add(block)  # because searching for thousands of characters one by one would take minutes
     best = _best(needed)
     _LACKING.update(char for char in needed if not _has(best, char))
     spelt = "".join(char if char.isspace() or _has(best, char) else f"\\u{ord(char):04x}" for char in text)
@@ -106,7 +106,7 @@ def _drawable(text: str) -> tuple[Any, str]:
 
 
 def _best(needed: set[str]) -> int:
-    """The index of the font that has most of these characters."""
+    """The index in _FACES of the font that has most of these characters."""
     return max(range(len(_FACES)), key=lambda face: (sum(_has(face, char) for char in needed), -face))
 
 
@@ -120,7 +120,7 @@ def _has(face: int, char: str) -> bool:
 
 
 def _find_face(char: str) -> bool:
-    """Loads an installed font that has the character, if there is one."""
+    """Loads an installed font that has the character. Returns whether there is one."""
     from PIL import ImageFont
 
     for path in _installed(char):
@@ -137,7 +137,10 @@ def _find_face(char: str) -> bool:
 
 
 def _installed(char: str) -> list[str]:
-    """Paths of fonts that may have the character, regular ones first: from fontconfig, else from well-known paths."""
+    """Paths of fonts that may have the character, regular fonts first.
+
+    Without fontconfig: the well-known paths that exist.
+    """
     command = ["fc-list", f":charset={ord(char):x}", "--format", "%{file}\t%{style}\n"]
     try:
         listed = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout

@@ -1,1 +1,1 @@
-"""Stage annotate: run nodes over the shards that lack them."""
+"""Stage annotate: runs nodes over the shards for which they have no output yet."""

@@ -15,13 +15,13 @@ from specialists import CATALOG
 
 
 def annotation_nodes(recipe: Recipe) -> list[Node]:
-    """In graph order, with the judge of regions if a node reads kept regions."""
+    """The nodes in graph order. They include the node that judges regions if a node reads kept regions."""
     annotate = {name: _with_own_model(recipe, name, options) for name, options in recipe.annotate.items()}
     return build(annotate, CATALOG, recipe.run.max_workers, lambda given: region_judge(recipe, given))
 
 
 def _with_own_model(recipe: Recipe, name: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options with `checkpoint: models/NAME`, a model trained in this data set, replaced by its full path."""
+    """The options with full paths. A `checkpoint: models/NAME` is a model that was trained in this data set."""
     checkpoint = str(options.get("checkpoint", ""))
     if not checkpoint.startswith(f"{MODELS}/"):
         return options

@@ -30,7 +30,7 @@ def run_nodes(
 ) -> tuple[Plan, LiveLine]:
     """Runs the nodes on all shards that need them. Starts no backend if there is nothing to do.
 
-    RunFailed if images cannot be read now or a component failed on too many, after all other work is done.
+    Raises RunFailed, after all other work is done, if some images cannot be read now or a component failed on too many.
     """
     for node in nodes:  # a run killed after its last commit leaves temporary files even if nothing is left to do
         runtime.storage.sweep_temporaries(node.folder)
@@ -61,7 +61,7 @@ def _check_outcome(
     scheduler: Scheduler,
     before: Mapping[str, npt.NDArray[np.int32]],
 ) -> None:
-    """RunFailed if images cannot be read now, or if a node failed on too many items."""
+    """Raises RunFailed if some images cannot be read now, or if a node failed on too many items."""
     sentences = [absent_sentence(scheduler.queues.absent, stage)] if scheduler.queues.absent else []
     for node in nodes:
         count, share = scheduler.counts.get(node.name, NodeCount()), runtime.recipe.run.max_failed_share
@@ -80,7 +80,7 @@ def _rows(storage: Storage, node: Node, revisions: npt.NDArray[np.int32]) -> int
 
 
 def absent_sentence(absent: Mapping[int, Mapping[str, tuple[str, str]]], stage: str) -> str:
-    """A sentence: how many images cannot be read now, why, and what to do."""
+    """A sentence that states how many images cannot be read now, why, and what to do."""
     found = [reason_and_error for images in absent.values() for reason_and_error in images.values()]
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(Counter(reason for reason, _ in found).items()))
     what = f"{len(found)} image{'s' * (len(found) != 1)} of {len(absent)} shard{'s' * (len(absent) != 1)}"

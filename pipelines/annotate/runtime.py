@@ -21,8 +21,8 @@ from pipelines.recipe import Recipe
 class Runtime:
     """How nodes are run, in Ray or in this process, and the callbacks for progress.
 
-    live_line: makes the progress line of a stage. on_training: takes the name of a training, returns the callback for
-    its progress. on_note: gets sentences that the user should read before the run ends.
+    `live_line`: makes the progress line of a stage. `on_training`: takes the name of a training and returns the
+    callback for its progress. `on_note`: gets each sentence that the user should read before the run ends.
     """
 
     storage: Storage
@@ -32,7 +32,7 @@ class Runtime:
     live_line: Callable[[str], LiveLine] | None = None
     on_training: Callable[[str], OnProgress] | None = None
     on_note: Callable[[str], None] | None = None
-    tallies: dict[str, NodeTally] = field(default_factory=dict)  # by node; only nodes that ran a unit or wrote a note
+    tallies: dict[str, NodeTally] = field(default_factory=dict)  # by node, for nodes that ran a unit or wrote a note
     logs: str = ""  # folder for the output of workers, relative to the data set; '' discards it
 
     def backend(self, nodes: Mapping[str, Node]) -> Backend:
@@ -46,5 +46,5 @@ class Runtime:
         if self.runner == "local":
             return LocalBackend(context, logs=self.logs)
         backend = RayBackend(context, address=self.address, logs=self.logs)
-        arm()  # again: Ray has replaced the signal handlers
+        arm()  # needed again because Ray has replaced the signal handlers
         return backend

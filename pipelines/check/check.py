@@ -22,9 +22,10 @@ RECIPE = "recipe.yaml"  # default of the option -c
 def check(
     url: str, recipe: Recipe | None = None, *, repair: bool = False, on_progress: OnProgress | None = None
 ) -> Report:
-    """Checks a data set, and with `repair` does what is safe about the findings. ConfigError if there is no data set.
+    """Checks a data set, and with `repair` also repairs what is safe to repair.
 
-    `recipe`: dataset.json and current.json are repaired from it; by default the recipe of the latest run.
+    `recipe`: dataset.json and current.json are repaired from it. The default is the recipe of the latest run. Raises
+    ConfigError if there is no data set.
     """
     storage = Storage(url)
     if not any(storage.names(folder) for folder in RECORDED):
@@ -37,7 +38,7 @@ def check(
 
 
 def check_named(recipe: str, dataset: str, *, repair: bool = False, on_progress: OnProgress | None = None) -> Report:
-    """Checks the data set at `dataset`, or else the one that the recipe file names."""
+    """Checks the data set at the URL `dataset`. If that is empty, checks the data set of the recipe file."""
     chosen = load_recipe(recipe) if not dataset or recipe != RECIPE else None
     return check(dataset or (chosen.dataset if chosen else ""), chosen, repair=repair, on_progress=on_progress)
 
@@ -61,7 +62,7 @@ class CheckLine:
 
 
 def render(report: Report) -> str:
-    """A table of the folders, then each finding with what was done or should be done about it."""
+    """A table of the folders, then each finding with what was done about it or what the user should do."""
     lines = list(_table(report))
     for finding in report.findings:
         done = f": {finding.repair}" if finding.repair else ""

@@ -1,7 +1,8 @@
-"""Checks the commits of a data set: reads every record, compares every file with its sha256, and compares the files a
-commit was made from with those committed now.
+"""Checks the commits of a data set.
 
-Do not check a data set while a run writes to it: files that are not committed yet look orphaned.
+Every record is read, and every file is compared with the sha256 in its record. A commit is stale if the files that it
+was made from have changed since. Do not check a data set while a run writes to it: files that are not committed yet
+look orphaned.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ class CommitId(NamedTuple):
 
     @property
     def record(self) -> str:
-        """The path of its record."""
+        """The path of the commit's record."""
         return f"{self.folder}/{record_name(self.shard, self.revision)}"
 
 
 @dataclass(slots=True)
 class Finding:
-    """A problem with one file, and the commit that the file belongs to, if any."""
+    """A problem with one file, and the commit to which the file belongs, if there is one."""
 
     kind: str
     path: str
@@ -51,7 +52,10 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """All commits and files that were read, and the findings. `files`: {path: (file, first commit that lists it)}."""
+    """All commits and files that were read, and the findings.
+
+    `files`: {path: (file, commit)}, with the first commit that lists the file.
+    """
 
     storage: Storage
     records: dict[CommitId, Record] = field(default_factory=dict)
@@ -76,7 +80,7 @@ OnProgress = Callable[[int, int, int], None]  # files read, files in all, bytes 
 
 
 def check_commits(storage: Storage, on_progress: OnProgress | None = None) -> Report:
-    """Reads every commit record and every file that a record lists."""
+    """Reads every commit record, and every file that is listed in a record."""
     report = Report(storage)
     for folder in committed_folders(storage):
         _read_records(report, folder)
@@ -113,7 +117,7 @@ def _read_records(report: Report, folder: str) -> None:
 
 
 def _reason(error: DamageError) -> str:
-    """The message without the path at its start and the advice at its end."""
+    """The message without the path at its start and without the advice at its end."""
     return str(error).partition("' ")[2].rpartition(": ")[0] or str(error)
 
 
@@ -121,7 +125,10 @@ def _reason(error: DamageError) -> str:
 
 
 def _read_files(report: Report, on_progress: OnProgress | None) -> None:
-    """Compares every file with the sha256 in its record. parts.py compares files of releases with their manifests."""
+    """Compares every file with the sha256 in its record.
+
+    Files of releases are compared in parts.py, with their manifests.
+    """
     todo = [(path, *owner) for path, owner in report.files.items() if not path.startswith(f"{RELEASES}/")]
     by_digest = {file.sha256: path for path, file, _ in todo}
     size = 0
@@ -140,7 +147,7 @@ def _read_files(report: Report, on_progress: OnProgress | None) -> None:
 
 
 def _digest(storage: Storage, path: str) -> str:
-    """The sha256 of a file; '' if it does not exist, 'folder' if it is a folder."""
+    """The sha256 of a file. It is '' if the file does not exist and 'folder' if the path is a folder."""
     try:
         return storage.sha256(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -160,7 +167,7 @@ def _other_content(path: str, digest: str, by_digest: Mapping[str, str]) -> tupl
 
 
 def _check_rows(report: Report, path: str, file: File, commit: CommitId) -> None:
-    """Compares the number of rows in the file and in its record, because records of earlier versions have no digest."""
+    """Compares the number of rows in the file with the number in its record. Old records have no digest to compare."""
     if path.endswith(".tar"):
         return
     try:
@@ -177,7 +184,7 @@ def _check_rows(report: Report, path: str, file: File, commit: CommitId) -> None
 
 
 def _find_lost_records(report: Report) -> None:
-    """Finds lost records of images, inputs and splits: their files exist, and other commits were made from them."""
+    """Finds lost records of images, inputs and splits: their files still exist, and other commits were made from them."""
     wanted = {path for record in report.records.values() for path in record.inputs}
     for folder in RECORDED:
         for name in report.listed.get(folder, ()):
@@ -189,7 +196,10 @@ def _find_lost_records(report: Report) -> None:
 
 
 def _find_gone(report: Report) -> None:
-    """Finds lost shards of images, inputs and splits: gaps in the numbers, and last shards that other folders have."""
+    """Finds lost shards of images, inputs and splits.
+
+    A shard is lost if it has no record, although other folders have a shard with the same or a higher number.
+    """
     damaged = report.damaged_shards()
     extent: dict[str, int] = defaultdict(int)
     for folder, names in report.listed.items():
@@ -209,7 +219,7 @@ def _find_gone(report: Report) -> None:
 
 
 def _find_stale(report: Report) -> None:
-    """Finds outdated commits: an input file they were made from has since changed, or no record lists it any more."""
+    """Finds outdated commits: a file that they were made from has changed since, or is no longer listed in a record."""
     damaged = report.damaged_shards()
     for commit, record in report.records.items():
         for path, sha256 in record.inputs.items():
@@ -220,7 +230,7 @@ def _find_stale(report: Report) -> None:
             shard = (shard_of_data(file) or (-1, 0))[0]
             base = IMAGES if folder in (LABELS, TRUTH) else folder
             if (base, shard) in damaged:
-                continue  # has a finding of its own; repairing that one repairs this
+                continue  # that commit has its own finding, and repairing it repairs this one too
             change = "whose content is another now" if current else "which no record lists any more"
             report.add("stale", commit.record, f"was made from '{path}', {change}", commit)
             break

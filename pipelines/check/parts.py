@@ -41,7 +41,7 @@ from pipelines.emit.writers import is_of_a_format
 
 
 def check_parts(report: Report) -> None:
-    """Adds to the findings. ConfigError if there is no data set."""
+    """Adds the findings about these parts to the report. Raises ConfigError if there is no data set."""
     _control_files(report)
     _shards(report)
     _splits(report)
@@ -82,7 +82,7 @@ def _read_json(storage: Storage, name: str) -> None:
 
 
 def _short(error: Exception) -> str:
-    """The message without the path at its start and the advice at its end."""
+    """The message without the path at its start and without the advice at its end."""
     return str(error).partition("' ")[2].partition(": ")[0].rstrip(".") or str(error)
 
 
@@ -112,7 +112,10 @@ def _control_files(report: Report) -> None:
 
 
 def _images(report: Report) -> dict[str, int]:
-    """{image id: shard}, from the latest readable revision of each shard. An image in two shards is a finding."""
+    """{image id: shard}, from the latest readable revision of each shard.
+
+    Adds a finding for an image that is in two shards.
+    """
     home: dict[str, int] = {}
     latest = {commit.shard: commit for commit in sorted(report.records) if commit.folder == IMAGES}
     for shard, commit in latest.items():
@@ -126,7 +129,7 @@ def _images(report: Report) -> dict[str, int]:
 
 
 def _column(report: Report, commit: CommitId, column: str) -> list[str]:
-    """The values of a column; none if the file is damaged, which is a finding of its own."""
+    """The values of a column. The list is empty if the file is damaged, which has its own finding."""
     try:
         file = report.records[commit].files["data"]
         read = TableReader(report.storage, file.path, [column], sha256=file.sha256).read()
@@ -137,7 +140,7 @@ def _column(report: Report, commit: CommitId, column: str) -> list[str]:
 
 
 def _shards(report: Report) -> None:
-    """Checks that every image of an assigned chunk of inputs is in a shard."""
+    """Checks the chunks of inputs that were assigned to shards: each of their images must be in a shard."""
     home = _images(report)
     if any(folder == IMAGES for folder, _ in report.damaged_shards()):
         return
@@ -155,14 +158,20 @@ def _shards(report: Report) -> None:
 
 
 def _listed_images(report: Report, commit: CommitId, listing: Listing) -> set[str]:
-    """The images of a probed chunk that a source lists now. Others may have been deleted before they were assigned."""
+    """The images of a probed chunk that a source still lists.
+
+    Other images may have been deleted before they were assigned.
+    """
     columns = [_column(report, commit, name) for name in ("image_id", "source", "uri", "fingerprint")]
     rows = zip(*columns, strict=True)
     return {image for image, *key in rows if image and listing.state((key[0], key[1], key[2])) in IN_SOURCE}
 
 
 def _find_lost_record(report: Report, folder: str, lost: set[str]) -> bool:
-    """Reports a record as missing if a file without a record holds some of these images. True if there is one."""
+    """Adds a finding if a file without a record holds some of the `lost` images.
+
+    Returns whether there is such a file.
+    """
     is_lost = False
     for name in report.listed.get(folder, ()):
         number, path = shard_of_data(name), f"{folder}/{name}"

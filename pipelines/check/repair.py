@@ -1,8 +1,8 @@
-"""`engine check --repair`: does only what cannot lose data, and gives advice for the rest.
+"""`engine check --repair`: repairs only what cannot lose data, and gives advice for the rest.
 
-Damaged answers of nodes are removed, so that the next run makes them again. If a new answer may
-differ from the old one, the answers that were made from it are removed too. Records of images, inputs and splits are
-rebuilt from their files if these are intact.
+Damaged answers of nodes are removed, so that the next run makes them again. If a new answer may differ from the old
+one, everything that was made from the old one is removed too. Records of images, inputs and splits are rebuilt from
+their files if these files are intact.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from pipelines.recipe import Recipe, parse_recipe
 
 BACKUP = "restore it from a backup"
 _AGAIN = "removed: the next 'engine run' makes it again"
-# Nodes that always give the same answers. For other nodes current.json records whether they do.
+# Nodes that always give the same answers. For other nodes, current.json states whether their answers are reproducible.
 _REPRODUCIBLE = frozenset((PROBE, PLACED, JUDGE, JUDGE_REGIONS, SURVEY, SURVEYED, EMIT, "consensus", "decodes"))
 
 
@@ -104,7 +104,7 @@ def _orphan(report: Report, finding: Finding) -> None:
 
 
 def _deterministic(storage: Storage) -> dict[str, bool]:
-    """{node: whether its answers are reproducible}; empty if current.json cannot be read."""
+    """{node: whether its answers are reproducible}. Empty if current.json cannot be read."""
     try:
         return {node["name"]: bool(node.get("deterministic")) for node in read_current(storage).get("nodes", [])}
     except (FileNotFoundError, DamageError, KeyError, TypeError):
@@ -112,10 +112,7 @@ def _deterministic(storage: Storage) -> dict[str, bool]:
 
 
 def _remove(report: Report, commit: CommitId, fixed: dict[str, bool], *, force: bool) -> None:
-    """Removes a commit.
-
-    Also removes the commits made from it, with `force` or if its answer may come out different.
-    """
+    """Removes a commit. The commits made from it are removed too if its new answer may differ, or if `force` is set."""
     folder, shard, revision = commit
     name = folder.split("/")[0]
     report.storage.remove(commit.record)
@@ -134,7 +131,7 @@ def _remove(report: Report, commit: CommitId, fixed: dict[str, bool], *, force: 
 
 
 def _rebuild(report: Report, finding: Finding, commit: CommitId) -> None:
-    """Rebuilds a record from its files. A damaged file can only be restored from a backup."""
+    """Rebuilds a lost record from the files of its shard. A damaged file can only be restored from a backup."""
     if finding.path != commit.record:
         finding.repair = BACKUP
         return
@@ -149,7 +146,7 @@ def _rebuild(report: Report, finding: Finding, commit: CommitId) -> None:
 
 
 def _record_of_files(storage: Storage, folder: str, shard: int, revision: int) -> Record | None:
-    """The record rebuilt from the files of its shard; None unless each part has exactly one intact file."""
+    """The record, rebuilt from the files of its shard. None if a file is damaged, missing or there more than once."""
     data = _only(storage, folder, shard, revision, "parquet")
     if data is None:
         return None
@@ -177,7 +174,7 @@ def _uris(storage: Storage, data: File) -> list[str]:
 
 
 def _only(storage: Storage, folder: str, shard: int, revision: int, suffix: str) -> File | None:
-    """The only file of this shard and revision; None if it is damaged or not the only one."""
+    """The file of this shard and revision. None if there is no such file, if there are several, or if it is damaged."""
     names = [name for name in storage.names(folder) if shard_of_data(name) == (shard, revision)]
     names = [name for name in names if name.endswith(f".{suffix}")]
     if len(names) != 1:
@@ -225,7 +222,7 @@ def _last_recipe(storage: Storage) -> Recipe | None:
 
 
 def _write_header(storage: Storage, recipe: Recipe) -> str:
-    """Returns '' if written, else why this recipe cannot be the one that made the data set."""
+    """Writes dataset.json. Returns '', or the reason why the data set cannot have been made with this recipe."""
     from pipelines.ingest.header import open_dataset
 
     commits = Commits(storage, IMAGES)

@@ -38,7 +38,7 @@ class Commands(TyperGroup):
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Prints text for people. Escapes control characters and characters that the stream cannot encode."""
+    """Prints text for people. Control characters are escaped, and so are characters that the stream cannot encode."""
     from engine.running.terminal_text import encodable, escaped
 
     stream = sys.stderr if err else sys.stdout
@@ -46,7 +46,7 @@ def say(text: str, *, err: bool = False) -> None:
 
 
 def write(text: str) -> None:
-    """Prints text for programs: unchanged, except on a terminal, where it is escaped as by `say`."""
+    """Prints text for programs, unchanged. On a terminal it is escaped as in `say`."""
     from engine.running.terminal_text import encodable
 
     if sys.stdout.isatty():
@@ -56,12 +56,12 @@ def write(text: str) -> None:
 
 
 def as_typed(text: str) -> str:
-    """Decodes an argument as UTF-8. In the plain C locale, Python turns its non-ASCII bytes into surrogates."""
+    """Decodes an argument as UTF-8. In the plain C locale, Python has turned the non-ASCII bytes into surrogates."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def check_choice(kind: str, value: str, choices: Sequence[str]) -> None:
-    """ConfigError with the nearest choice, if `value` is none of them."""
+    """Raises ConfigError, with the most similar choice, if `value` is not one of `choices`."""
     from engine.errors import unknown
 
     if value not in choices:
@@ -77,7 +77,10 @@ def print_version(wanted: bool) -> None:
 
 
 def open_dataset(recipe: str, dataset: str) -> Dataset:
-    """The data set named by --dataset, or the recipe's. Warns on stderr if another recipe made its current state."""
+    """The data set of the option --dataset, or else of the recipe.
+
+    Warns on stderr if its state is from another recipe.
+    """
     from engine.reading.dataset import Dataset
 
     if dataset:
@@ -93,9 +96,10 @@ def open_dataset(recipe: str, dataset: str) -> Dataset:
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Prints an error as one sentence on stderr and exits with its code: 1 for a failure, 2 for a mistake of the user.
+    """Makes a command print an error as one sentence on stderr and exit with 1 (a failure) or 2 (a mistake of the
+    user).
 
-    An error that is not an EngineError is a fault of ours: the sentence names the line that raised it.
+    An error that is not an EngineError is a bug of the engine. The sentence then names the line that raised it.
     """
 
     @functools.wraps(command)
@@ -107,7 +111,7 @@ def guarded(command: Callable[P, None]) -> Callable[P, None]:
         except typer.Exit:
             raise
         except KeyboardInterrupt:
-            atexit.register(ignore_signals)  # runs before the function that ends Ray, which was registered earlier
+            atexit.register(ignore_signals)  # it then runs before Ray's own exit handler, which was registered earlier
             fail("Interrupted. Finished work is kept; run the same command again to continue.", INTERRUPTED)
         except BrokenPipeError:
             raise typer.Exit(0) from None
@@ -131,7 +135,10 @@ def _fault(error: BaseException) -> str:
 
 
 def fail(sentence: str, code: int) -> NoReturn:
-    """Print the sentence on one line with a full stop, and exit. Messages of other libraries may have several lines."""
+    """Prints the sentence on one line, with a full stop, and exits.
+
+    Messages of other libraries may have several lines.
+    """
     line = re.sub(r"\s*[\r\n]\s*", " ", sentence.strip())
     say(f"engine: {line if line.endswith(('.', '?')) else line + '.'}", err=True)
     raise typer.Exit(code)

@@ -1,1 +1,1 @@
-"""Stage emit: write a release, and verify one."""
+"""Stage emit: writes a release. Command `engine verify`: checks one."""

@@ -1,7 +1,8 @@
-"""The data card of a release, README.md: front matter for `datasets` and a page for people.
+"""The data card of a release: README.md, with front matter for the library `datasets` and a page for people.
 
-The front matter declares the features of the tars. Without it, `datasets` infers them from the first samples: it takes
-an empty list for a list of nulls and refuses a shard with a jpg and a png (docs/decisions/003-release-format.md).
+The front matter declares the features of the tars. Without it, `datasets` infers them from the first samples. It then
+takes an empty list for a list of nulls, and refuses a shard that has both a jpg and a png
+(docs/decisions/003-release-format.md).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from pipelines.emit.markdown import table
 from pipelines.emit.writers import FORMATS
 from pipelines.emit.writers.webdataset import MEMBER
 
-# The Hub's names of licences. Any other licence is written as "other", with its name in a second field.
+# The names of licences on the Hugging Face Hub. Any other licence is written as "other", and its name in a second
+# field.
 _HUB_LICENCES = ("apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "odc-by", "odbl", "pddl")
 
 
@@ -27,7 +29,10 @@ def card(manifest: Manifest) -> str:
 
 
 def front_matter(manifest: Manifest) -> dict[str, object]:
-    """Has one configuration, the tars. `datasets` allows one builder for a folder, so there is none for Parquet."""
+    """The front matter.
+
+    Its only configuration is the tars: `datasets` allows one builder for a folder, so Parquet has none.
+    """
     images = [{"name": extension, "dtype": "image"} for extension in manifest["image_extensions"]]
     keys = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
     features = [*images, {"name": "json", "struct": _features(MEMBER)}, *keys]
@@ -53,7 +58,7 @@ def _features(schema: pa.Schema) -> list[dict[str, object]]:
 
 
 def _feature(kind: pa.DataType) -> dict[str, object]:
-    """A type as the card writes it: a dtype, a list or a struct."""
+    """A type in the form that the card needs: a dtype, a list or a struct."""
     if pa.types.is_struct(kind):
         return {"struct": [{"name": field.name, **_feature(field.type)} for field in kind.fields]}
     if pa.types.is_list(kind):
@@ -86,7 +91,10 @@ def _node(node: ReleaseNode) -> tuple[Any, ...]:
 
 
 def _tars(files: Sequence[str]) -> str:
-    """All tars as one pattern for webdataset. Numbers are missing if every image of a shard was lost."""
+    """One pattern, in the syntax of webdataset, for all tars.
+
+    Shards that lost all images have no tar, so numbers may be missing.
+    """
     numbers = sorted(int(name[6:-4]) for name in files if name.endswith(".tar"))
     if len(numbers) < 2:
         return f"train-{numbers[0] if numbers else 0:05d}.tar"
@@ -100,7 +108,7 @@ def _tars(files: Sequence[str]) -> str:
     return f"train-{ranges[0]}.tar" if len(ranges) == 1 else "train-{" + ",".join(ranges) + "}.tar"
 
 
-# Every code block runs as it is, in the folder above the release (`datasets` cannot open "."); a test runs them.
+# A test runs every code block as it is, in the folder above the release (`datasets` cannot open ".").
 _PAGE = """\
 # {name}
 

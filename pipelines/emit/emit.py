@@ -1,7 +1,7 @@
-"""Stage emit: write what is kept as a release, a folder of tars, tables, training pairs, a card and a manifest.
+"""Stage emit: writes a release, which is a folder of tars, tables, training pairs, a card and a manifest.
 
 A release never changes once its manifest exists. Its shards are committed like those of a node, so a run that was
-killed continues where it stopped; the manifest is written last, so a release that has one is complete.
+killed continues where it stopped. The manifest is written last, so a release that has one is complete.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ EMIT_VERSION = 2
 
 
 def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping[str, str]) -> tuple[str, Manifest]:
-    """Write the release, unless it is finished: (folder, manifest). ConfigError if its name has other content."""
+    """Writes the release, unless it is finished. Returns its folder and its manifest.
+
+    Raises ConfigError if there is a release with this name and other content.
+    """
     storage, recipe = runtime.storage, runtime.recipe
     check_licences(recipe, nodes)
     verdicts = _verdict_records(storage, judge)
@@ -69,7 +72,7 @@ def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping
 
 
 def _is_finished(runtime: Runtime, folder: str, existing: Manifest, content: str) -> bool:
-    """Whether the release is complete. If not, it is written again: it is damaged, or has no images."""
+    """Whether the release is complete. It is written again if it is damaged or has no images."""
     if existing["content"] == content:
         damage = altered(runtime.storage, folder, existing)
         if damage and runtime.on_note:
@@ -84,26 +87,27 @@ def _is_finished(runtime: Runtime, folder: str, existing: Manifest, content: str
 
 
 def _numbers(verdicts: Sequence[Record]) -> dict[int, int]:
-    """The number of each shard in the release, which has no shards without images."""
+    """{number of a shard in the data set: its number in the release}. A release has no shards without images."""
     filled = [shard for shard, record in enumerate(verdicts) if record.counts["released"]["images"]]
     return {shard: number for number, shard in enumerate(filled)}
 
 
 def _existing(storage: Storage, folder: str, commits: Commits, shards: int) -> Manifest | None:
-    """The manifest of the finished release, or None. Removes a damaged one, but only if it is of this release."""
+    """The manifest of the finished release, or None. A damaged manifest is removed if it belongs to this release."""
     try:
         return existing_manifest(storage, folder)
     except DamageError:
-        if (commits.revisions(shards) < 0).any():  # it may be the manifest of another release
+        if (commits.revisions(shards) < 0).any():  # then the damaged manifest may be that of another release
             raise
         storage.remove(f"{folder}/{MANIFEST}")
         return None
 
 
 def altered(storage: Storage, folder: str, manifest: Manifest) -> str:
-    """The first file of a finished release that is gone or has another size, as half a sentence; '' if none.
+    """Which file of a finished release is missing or has another size. Half a sentence about the first; '' if there is
+    none.
 
-    Does not read the files: `verify` does.
+    The contents of the files are not compared: `verify` does that.
     """
     names = set(storage.names(folder))
     for file in manifest["files"]:
@@ -116,7 +120,7 @@ def altered(storage: Storage, folder: str, manifest: Manifest) -> str:
 
 
 def _check_failures(now: Account, verdicts: Sequence[Record], recipe: Recipe) -> None:
-    """RunFailed if a component failed on more of the images than `run.max_failed_share` allows."""
+    """Raises RunFailed if a component failed on a larger share of the images than `run.max_failed_share`."""
     images = sum(record.files["data"].rows for record in verdicts)
     found: dict[str, NodeCount] = {}
     for component, reason, number in now.failures:
@@ -144,7 +148,7 @@ def _nothing_to_release(now: Account) -> str:
 
 
 def _verdict_records(storage: Storage, judge: Node) -> list[Record]:
-    """The commit record of the verdicts on each shard. ConfigError if some shards are not judged."""
+    """The commit records of the verdicts, one for each shard. Raises ConfigError if some shards are not judged yet."""
     commits = Commits(storage, judge.folder)
     revisions = commits.revisions(len(Commits(storage, IMAGES).revisions()))
     if (revisions < 0).any():
@@ -156,7 +160,7 @@ def _verdict_records(storage: Storage, judge: Node) -> list[Record]:
 
 
 def content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe) -> str:
-    """Hash of everything the release is made from: nodes, shards and their revisions, licence, options of pairs."""
+    """A hash of everything that determines the release: nodes, shards and their revisions, licence, options of pairs."""
     folders = [IMAGES, *(node.folder for node in nodes)]
     state = {folder: Commits(storage, folder).revisions().tolist() for folder in folders}
     pairs = recipe.emit.pairs.model_dump(mode="json")
@@ -164,7 +168,7 @@ def content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe) -> str:
 
 
 def existing_manifest(storage: Storage, folder: str) -> Manifest | None:
-    """The manifest of the finished release in this folder, None if there is none. DamageError if it was changed."""
+    """The manifest of the finished release in this folder, or None. Raises DamageError if the manifest was changed."""
     try:
         return read_manifest(storage, folder)
     except FileNotFoundError:
@@ -186,9 +190,9 @@ def _emit_node(
 
 
 def _forget_damaged(commits: Commits, folder: str) -> None:
-    """Removes the commit records of shards whose files were changed or removed, so that they are written again.
+    """Removes the commit records of shards whose files were changed or removed, so that these shards are written again.
 
-    File names of a release do not depend on content: another attempt may have written them too.
+    File names in a release do not depend on content, so another attempt may have overwritten a file.
     """
     for shard, revision in enumerate(map(int, commits.revisions())):
         if revision >= 0 and not _is_whole(commits, shard, revision, folder):
@@ -206,13 +210,13 @@ def _is_whole(commits: Commits, shard: int, revision: int, folder: str) -> bool:
 
 
 def _finish_formats(storage: Storage, folder: str, records: Sequence[Record]) -> list[File]:
-    """Writes the files over all shards, of the formats that have such files."""
+    """Writes the files that hold data of all shards, for the formats that have such files."""
     written = [file for record in records for file in record.files.values()]
     return [file for form in FORMATS.values() if form.finish for file in form.finish(storage, folder, written)]
 
 
 def _finish(storage: Storage, folder: str, manifest: Manifest) -> None:
-    """Removes files of an abandoned attempt under the same name, then writes the card, and the manifest last."""
+    """Removes files that an abandoned attempt left under the same name, then writes the card and, last, the manifest."""
     storage.sweep_temporaries(folder)
     named = {file["name"] for file in manifest["files"]}
     for name in storage.names(folder):

@@ -1,4 +1,4 @@
-"""Whether a release may hold what its nodes make: emit.licences against the licences that the nodes state."""
+"""Checks the licences that the nodes state against the recipe's list `emit.licences`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pipelines.recipe import Recipe
 
 
 def check_licences(recipe: Recipe, nodes: Sequence[Node]) -> None:
-    """ConfigError that names every node whose code or weights have a licence that emit.licences does not list.
+    """Raises ConfigError if the licence of a node's code or weights is not in `emit.licences`. Names every such node.
 
-    An empty list allows all. Models trained in this data set are allowed.
+    An empty list allows all licences. Models that were trained in this data set are always allowed.
     """
     allowed = recipe.emit.licences
     if not allowed:

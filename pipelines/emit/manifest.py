@@ -27,7 +27,7 @@ def release_manifest(
     versions: Mapping[str, str],
     account: Account,
 ) -> Manifest:
-    """`content`: the key of everything the release is made from. `further_files`: those over all shards."""
+    """The manifest. `content`: the key from `content_key`. `further_files`: the files that hold data of all shards."""
     counts: Counter[str] = Counter()
     for record in records:
         counts.update({key: count for key, count in record.counts.items() if key not in ("lost", "pairs")})
@@ -51,7 +51,7 @@ def release_manifest(
 
 
 def _to_measure(splits: Mapping[str, int]) -> int:
-    """Kept images that are not released, because they are measured with."""
+    """The number of kept images that are not released because they are in an audit split."""
     return sum(number for split, number in splits.items() if split != "train")
 
 

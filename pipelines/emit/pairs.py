@@ -12,7 +12,8 @@ from model.pairs.pair import Compiled
 
 @dataclass(slots=True)
 class PairCounts:
-    """Proven pairs by task; pairs left out by (task, reason); pairs that lack regions because of their length."""
+    """Numbers of pairs: proven ones by task, omitted ones by (task, reason), and pairs without regions because of
+    length."""
 
     proven: Counter[str] = field(default_factory=Counter)
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -24,7 +25,7 @@ class PairCounts:
         self.truncated += sum(pair.truncated for pair in made.pairs)
 
     def totals(self) -> PairTotals:
-        """The counts as they are in commit records and manifests."""
+        """The counts in the form of commit records and manifests."""
         left_out: dict[str, dict[str, int]] = {}
         for (task, reason), number in sorted(self.left_out.items()):
             left_out.setdefault(task, {})[reason] = number
@@ -32,7 +33,7 @@ class PairCounts:
 
 
 def sum_totals(parts: Iterable[PairTotals]) -> PairTotals:
-    """The totals of several shards together."""
+    """The sum of the totals of several shards."""
     total = PairCounts()
     for part in parts:
         total.proven.update(part["proven"])

@@ -1,7 +1,7 @@
-"""One shard of a release: which rows it has, and its files, one for each format.
+"""One shard of a release: its rows, and its files, one for each format.
 
-The component `Release` runs in a worker. It fails if the bytes of an image cannot be read; when the run gives up on
-them, the image is left out and listed in the manifest as lost.
+The component `Release` runs in a worker. It fails if the bytes of an image cannot be read. When the run gives up on
+such images, they are left out and listed in the manifest as lost.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Release:
     def _write(
         self, storage: Storage, number: int, rows: pa.Table, read: Callable[[str], bytes], *, give_up: bool
     ) -> tuple[dict[str, File], Written]:
-        """The files of a shard. SourcesGone if images cannot be read and the run has not given up on them."""
+        """Writes the files of a shard. Raises SourcesGone if images cannot be read, unless `give_up` is set."""
         names = {part: form.file_name(number) for part, form in FORMATS.items()}
         paths = {part: storage.scratch(f"{self.folder}/{name}") for part, name in names.items()}
         try:
@@ -73,7 +73,7 @@ class Release:
             if written.lost and not give_up:
                 _remove(paths.values())
                 raise SourcesGone(written.lost)
-            if not written.rows["tar"]:  # loaders refuse a shard without images
+            if not written.rows["tar"]:  # loaders refuse a tar without images
                 _remove(paths.values())
                 return {}, written
             files = {}
@@ -90,7 +90,7 @@ class Release:
 
 
 def _without_audit(kept: pa.Table, images: pa.Table) -> pa.Table:
-    """Only images of the split "train": those of the audit split are measured with, never trained on."""
+    """The rows of images in the split "train". Images of the audit split are used to measure, never to train."""
     training = images.filter(pc.equal(images["split"], "train"))["image_id"]
     return kept.filter(pc.is_in(kept["image_id"], value_set=training.combine_chunks()))
 
@@ -101,14 +101,14 @@ def _rows_of(images: pa.Table, wanted: Sequence[str]) -> pa.Table:
 
 
 def _reader(storage: Storage, images: pa.Table) -> Callable[[str], bytes]:
-    """A function from image id to original bytes, which raises ImageError if they cannot be read."""
+    """A function from image id to original bytes. It raises ImageError if they cannot be read."""
     located = images.select(["image_id", "uri", "offset", "length", "sources"])
     rows = {row["image_id"]: row for row in located.to_pylist()}
     return lambda image_id: image_bytes(storage, rows[image_id])
 
 
 def release_rows(kept: pa.Table, images: pa.Table) -> pa.Table:
-    """Rows of SAMPLE, from RECORD rows and the IMAGES rows of the same images."""
+    """The rows of SAMPLE, made from rows of RECORD and the rows of IMAGES of the same images."""
     if not kept["image_id"].equals(images["image_id"]):
         raise ValueError("the annotations and the rows of images are of different images")
     sources = released_sources(images["sources"], SAMPLE.field("sources"))
@@ -119,7 +119,8 @@ def release_rows(kept: pa.Table, images: pa.Table) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The result of `write_shard`: rows of each file, lost images (id, reason, error), and counts of pairs."""
+    """The result of `write_shard`: the number of rows in each file, lost images as (id, reason, error), and counts of
+    pairs."""
 
     rows: dict[str, int]
     lost: list[tuple[str, str, str]]
@@ -131,7 +132,7 @@ def write_shard(
 ) -> Written:
     """Writes one local file for each format in `paths`. The same rows and bytes give the same files.
 
-    `read` takes an image id; if it raises ImageError, the image is left out. A file to which nothing was written is
+    `read` returns the bytes of an image id. If it raises ImageError, the image is left out. Files without rows are
     removed.
     """
     lost: list[tuple[str, str, str]] = []
@@ -163,7 +164,7 @@ def _remove(paths: Iterable[str]) -> None:
 
 
 def _counts(kept: pa.Table, images: pa.Table) -> dict[str, int]:
-    """Images (also by file extension), annotations of each column, and those of each granularity or kind."""
+    """Numbers of images (also by file extension) and of annotations in each column (also by granularity or kind)."""
     counts = {"images": kept.num_rows}
     for item in images["format"].combine_chunks().value_counts().to_pylist():
         counts[f"images.{EXTENSIONS[item['values']]}"] = item["counts"]

@@ -1,4 +1,4 @@
-"""Names of sources and images in a release: without the folders of this machine, because others will read them.
+"""Names of sources and images in a release, without the folders of this machine, because other people will read them.
 
 A local path is shortened to the name of the source and the path below it. URLs of the web and of object stores stay.
 """
@@ -29,7 +29,10 @@ def released_source(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def without_folders(name: str) -> str:
-    """The last part of a local absolute path, also of the file that a "tar://..::path" names. Other names stay."""
+    """The last part of a local absolute path. In "tar://FILE::path", the path of FILE is shortened.
+
+    Other names stay.
+    """
     container = split_uri(name)[2]
     local = _LOCAL.match(container)
     if not local:
@@ -38,7 +41,7 @@ def without_folders(name: str) -> str:
 
 
 def released_recipe(value: Any) -> Any:
-    """A copy of the recipe in which local absolute paths are shortened to their last part."""
+    """A copy of the recipe in which each local absolute path is shortened to its last part."""
     if isinstance(value, Mapping):
         return {key: released_recipe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -47,7 +50,10 @@ def released_recipe(value: Any) -> Any:
 
 
 def _below(uri: str, source: str) -> str:
-    """The path below the source if it is a folder, or below the folder of the source if it is a file or a glob."""
+    """The path of the image below its source.
+
+    If the source is a file or a glob, the path below the folder of the source.
+    """
     container = split_uri(uri)[2]
     path, root = _path_of(container), _path_of(source)
     if not path:
@@ -59,12 +65,12 @@ def _below(uri: str, source: str) -> str:
 
 
 def _path_of(name: str) -> str:
-    """A local absolute path without its scheme; '' for any other name."""
+    """A local absolute path without its scheme. It is '' if the name is not such a path."""
     local = _LOCAL.match(name)
     return name[local.end() :].rstrip("/") if local else ""
 
 
 def _fixed(path: str) -> str:
-    """The folder of a glob: the part before its first pattern."""
+    """The fixed part of a glob: the folder before its first pattern."""
     found = _GLOB.search(path)
     return path[: found.start()].rpartition("/")[0] if found else path

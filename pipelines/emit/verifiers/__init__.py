@@ -1,1 +1,1 @@
-"""Checks of a release, one file for each format or library that reads it."""
+"""Checks of a release. Each file checks one format, or reads with one library."""

@@ -1,6 +1,6 @@
-"""A check of a release, and what the verifier of a format provides.
+"""A check of a release, and the interface of the verifiers of the formats.
 
-Errors of the libraries that read the release become faults of a check.
+An error that a foreign library raises while it reads becomes a fault of a check.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from engine.extras import how_to_install
 from engine.layout import SAMPLE_FILES
 from engine.reading.release_manifest import Manifest
 
-_LISTED = 3  # faults of a check that are printed
+_LISTED = 3  # how many faults of a check are printed
 
 Row = Mapping[str, Any]
 Result = TypeVar("Result")
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class Check:
-    """One promise of a release. It holds if there are no `faults`, which are sentences."""
+    """One promise of a release. `faults` are sentences; the promise holds if there are none."""
 
     name: str
     detail: str = ""
@@ -33,7 +33,10 @@ class Check:
         return not self.faults
 
     def attempt(self, where: str, work: Callable[[], Result]) -> Result | None:
-        """The result of `work`; None if it raises, which is a fault: foreign readers raise anything."""
+        """The result of `work`.
+
+        Any exception becomes a fault, and the result is None: foreign libraries may raise anything.
+        """
         try:
             return work()
         except ImportError as error:
@@ -66,10 +69,11 @@ def render_checks(checks: Sequence[Check]) -> str:
 
 @dataclass(slots=True)
 class ShardContent:
-    """What the verifiers of a shard read, in the order of FORMATS: later ones compare with what earlier ones read.
+    """What the verifiers read in a shard. They run in the order of FORMATS, and compare with what earlier ones have
+    read.
 
-    `number`: the digits in the names of its files. `samples`: the json of each sample in the tar. `rows`: the rows of
-    the table. Both are None if they cannot be read. `pairs`: how many pairs there are.
+    `number`: the digits in the names of the shard's files. `samples`: the json of each sample in the tar. `rows`: the
+    rows of the table. `samples` and `rows` are None if they cannot be read. `pairs`: the number of training pairs.
     """
 
     number: str
@@ -79,7 +83,7 @@ class ShardContent:
 
     @property
     def stem(self) -> str:
-        """The start of the names of its tar and its table."""
+        """The start of the names of the shard's tar and table."""
         return f"{SAMPLE_FILES}{self.number}"
 
     @property
@@ -95,11 +99,11 @@ class Verifier(Protocol):
     def __init__(self, folder: Path, manifest: Manifest) -> None: ...
 
     def read(self, shard: ShardContent) -> None:
-        """Reads the file of one shard, which may be missing, and records faults."""
+        """Reads the file of one shard and records faults. The file may be missing."""
         ...
 
     def finish(self) -> None:
-        """Is called after the last shard, for checks over all shards and the detail of the check."""
+        """Runs after the last shard. Checks what concerns all shards together, and sets the detail of the check."""
         ...
 
 

@@ -1,6 +1,6 @@
-"""Checks that `datasets` reads the tars, the tables and the pairs, streamed and loaded whole.
+"""Checks that the library `datasets` can read the tars, tables and pairs, both streamed and loaded whole.
 
-It runs in another process (datasets_program.py), without a network and with a temporary cache.
+The checks run in another process (datasets_program.py), without a network and with a temporary cache.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from engine.schema import ANNOTATIONS
 from pipelines.emit.verifiers.check import Check, not_installed, one_line
 from pipelines.emit.verifiers.datasets_program import Answer, ask
 
-COPIED = 1 << 30  # bytes of tars that `datasets` may copy into its cache; of a larger release it loads one shard
+COPIED = 1 << 30  # bytes of tars that `datasets` may copy into its cache; above that, it loads only one shard
 
-# What `datasets` loads, the name of its rows, and what is counted in it.
+# {kind of file: the key in `counts` for the number of its rows}
 _UNITS = {"tars": "images", "tables": "images", "pairs": "pairs"}
 _COLUMNS = {"tars": ("images", *ANNOTATIONS, "pairs"), "tables": ("images", *ANNOTATIONS), "pairs": ("pairs",)}
 
@@ -24,8 +24,11 @@ _COLUMNS = {"tars": ("images", *ANNOTATIONS, "pairs"), "tables": ("images", *ANN
 def datasets_checks(
     folder: Path, manifest: Manifest, counts: Mapping[str, Mapping[str, int]], scratch: Path
 ) -> list[Check]:
-    """`counts`: what each shard holds, by the stem of its files. `scratch`: a folder for the cache."""
-    if not manifest["counts"].get("images"):  # `datasets` refuses empty shards and empty folders alike
+    """The checks. `counts`: the numbers of rows in each shard, by the stem of its files.
+
+    `scratch`: a folder for the cache.
+    """
+    if not manifest["counts"].get("images"):  # because `datasets` refuses both empty shards and empty folders
         return [Check(f"datasets reads the {kind}", "no images, nothing to load") for kind in _UNITS]
     checks = [Check(f"datasets reads the {kind}") for kind in _UNITS]
     stems = sorted(counts)
@@ -45,7 +48,7 @@ def datasets_checks(
 
 
 def _part(folder: Path, stem: str, part: Path) -> Path:
-    """A folder of links to the files of one shard, which is a release too."""
+    """Makes a folder of links to the files of one shard. Such a folder is a release too."""
     part.mkdir()
     pairs = stem.replace(SAMPLE_FILES, PAIR_FILES, 1)
     for name in (CARD_FILE, f"{stem}.tar", f"{stem}.parquet", f"{pairs}.parquet"):
