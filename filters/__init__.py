@@ -1,7 +1,8 @@
-"""Filters: rules that judge images and annotations. CATALOG lists those that a recipe may use by name.
+"""Filters: rules that judge images and annotations. CATALOG lists the rules that a recipe may use by name.
 
-One file a rule, imported when a recipe uses it. A rule deletes nothing: it gives verdicts (`verdict.py`), and later
-stages leave out what they drop. `judging/` has the code that applies rules and helps to write them.
+Each rule has its own file, which is imported when a recipe uses the rule. A rule deletes nothing. It gives verdicts
+(`verdict.py`), and later stages leave out the rows that the verdicts drop. `judging/` holds the code that applies rules
+and helpers for writing them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Drops regions that too few producers found. A region's `support` lists its sources: "ssd/3" counts for "ssd".
+"""Drops regions that too few producers found. A region's `support` lists who found it: "ssd/3" counts for "ssd".
 
-Use it after a consensus: a region that was not merged has one producer, its own.
+Use it after a consensus. A region that was not merged counts only the producer that made it.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ def agreement(
     by_label: Mapping[str, Amount] = {},
     kinds: Kinds = ("object",),
 ) -> Verdict:
-    """Drop regions found by fewer than `producers` different producers, unless their score is at least `below`.
+    """Drop regions that fewer than `producers` different producers found and whose score is less than `below`.
 
-    A region with the support ["ssd/3", "ssd/9"] has one producer and is dropped, even at a score of .9; with
-    `below: 0.8` it is kept. `by_label` ({kite: 1}) and `by_producer` set another number for some regions; a label
-    overrides a producer. Only `kinds` of regions are judged: text regions mostly have one reader.
+    For example, a region with the support ["ssd/3", "ssd/9"] has one producer. By default it is dropped even at a score
+    of .9; with `below: 0.8` it is kept. `by_label` ({kite: 1}) and `by_producer` set another number for some regions; a
+    label overrides a producer. `kinds`: the kinds of regions that are judged. Text regions are left out by default,
+    because usually only one reader finds them.
     """
     wanted = row_bounds(regions, "producers", producers, by_producer=by_producer, by_label=by_label)
     judged = np.logical_or.reduce([regions.equals("kind", kind) for kind in kinds]) & (regions.score < below)
@@ -51,7 +52,7 @@ def agreement(
 
 
 def witnesses(regions: Regions) -> Floats:
-    """Number of producers that found each region; 1 for a region without support."""
+    """The number of producers that found each region; 1 for a region without support."""
     support = regions.strings("support")
     region = np.repeat(np.arange(len(regions)), pc.list_value_length(support).to_numpy())
     ids = support.flatten().dictionary_encode()  # a shard names the same few hundred ids again and again

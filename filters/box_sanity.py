@@ -1,4 +1,6 @@
-"""Drops invalid boxes: not finite, without area, or outside the image. In pixels of the upright image."""
+"""Drops invalid boxes: boxes that are not finite, have no area or lie outside the image. In pixels of the upright
+image.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from filters.verdict import Verdict
 
 
 def box_sanity(regions: Regions, *, slack: Amount = 0.5) -> list[Verdict]:
-    """Drop boxes with a NaN or infinite edge, then boxes with x1 >= x2 or y1 >= y2, then boxes that exceed an edge of
-    the image by more than `slack` pixels (half a pixel may come from rounding).
+    """Drop boxes with a NaN or infinite edge, then boxes with x1 >= x2 or y1 >= y2, then boxes that extend beyond an
+    edge of the image by more than `slack` pixels. Rounding alone can cause an excess of half a pixel.
     """
     x1, y1, x2, y2 = regions.x1, regions.y1, regions.x2, regions.y2
     with np.errstate(invalid="ignore", over="ignore"):

@@ -21,11 +21,11 @@ def box_size(
     by_producer: Mapping[str, Mapping[str, float]] = {},
     by_label: Mapping[str, Mapping[str, float]] = {},
 ) -> list[Verdict]:
-    """Drop boxes whose shorter side is below `min_side` pixels, or whose area is not between `min_share` and
-    `max_share` of the image. All bounds are inclusive.
+    """Drop boxes whose shorter side is below `min_side` pixels, or whose area is below `min_share` or above `max_share`
+    of the image's area. A box that meets a bound exactly is kept.
 
-    A box of 3 x 50 pixels has a shorter side of 3 and is dropped. `by_label: {person: {max_share: 0.9}}` and
-    `by_producer: {ocr: {min_side: 2}}` set bounds for some boxes; a label overrides a producer.
+    For example, a box of 3 x 50 pixels has a shorter side of 3 and is dropped. `by_label: {person: {max_share: 0.9}}`
+    and `by_producer: {ocr: {min_side: 2}}` set bounds for some boxes; a label overrides a producer.
     """
     bounds = {
         option: row_bounds(
@@ -40,7 +40,7 @@ def box_size(
     width, height = regions.x2 - regions.x1, regions.y2 - regions.y1
     side = width.clip(max=height)
     share = width.astype("f8") * height / (regions.width.astype("f8") * regions.height)
-    # A box of the whole image may exceed its edges by half a pixel (box_sanity): that is a share of 1.
+    # A box of the whole image may exceed its edges by half a pixel (box_sanity). Its share then counts as 1.
     share = share.clip(max=1.0)
     return [
         Verdict(side >= bounds["min_side"], "box_size.side", side, bounds["min_side"]),

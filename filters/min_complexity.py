@@ -1,8 +1,9 @@
 """Drops texts with too little detail about their objects and actions (paper section 4.2).
 
-Complexity is a token's degree in the dependency tree: the maximum of each sentence (0 without such a token), averaged
-over the sentences. The paper gives no bounds. The mean brief text has .58 actions, so a bound on actions would drop
-half of them; brief texts only need an object with one word attached to it.
+The complexity of an object or action is the degree of its token in the dependency tree. A sentence counts by its
+highest degree (0 if it has no such token), and a text by the mean over its sentences. The paper gives no bounds. The
+mean brief text has .58 actions, so a bound on actions would drop half of the brief texts. They only need an object with
+one word attached to it.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ def min_complexity(
     min_action: Amounts = MIN_ACTION,
     by_producer: Mapping[str, Mapping[str, Amounts]] = {},
 ) -> list[Verdict]:
-    """Drop texts whose object or action complexity is below a bound: a number, or numbers by granularity (others keep
-    the default).
+    """Drop texts whose object or action complexity is below its bound. A bound is a number, or numbers by granularity;
+    a granularity that is left out keeps its default.
 
-    "Yes." has no object, so its object complexity is 0; a brief text needs 1. `by_producer: {web: {min_object: 2}}`
-    sets bounds for one producer.
+    For example, "Yes." has no object, so its object complexity is 0, and a brief text needs 1. `by_producer: {web:
+    {min_object: 2}}` sets bounds for one producer.
     """
     own = {option: one_option(by_producer, option, BOUNDS) for option in BOUNDS}
     objects = text_bounds(

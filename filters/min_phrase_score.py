@@ -1,7 +1,7 @@
-"""Drops phrases with a low score of their grounder.
+"""Drops phrases to which their grounder gave a low score.
 
-The paper (section 4.2) has a threshold for the phrase's score and one for the box's. This rule is the first;
-`min_score` for regions, followed by `ungrounded_phrase`, is the second.
+The paper (section 4.2) has one threshold for the score of the phrase and one for the score of the box. This rule is the
+first. For the second, use `min_score` for regions, followed by `ungrounded_phrase`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ FLOOR = 0.25  # customary for the text threshold of Grounding DINO
 
 
 def min_phrase_score(phrases: Phrases, *, floor: Shares = FLOOR, by_producer: Mapping[str, Shares] = {}) -> Verdict:
-    """Drop phrases with a score below the floor: a number, or numbers by the granularity of the phrase's text.
+    """Drop phrases with a score below the floor. `floor` is a number, or numbers by the granularity of the phrase's
+    text.
 
-    "a red kite" at .2 is below the floor of .25. `by_producer: {dino: 0.35}` sets the floor of one producer. Human
-    phrases have no score and pass.
+    For example, "a red kite" at .2 is below the default floor of .25. `by_producer: {dino: 0.35}` sets the floor of one
+    producer. Human phrases have no score and pass.
     """
     floors = text_bounds(
         phrases,

@@ -1,7 +1,8 @@
 """Drops regions with a low score. Scores of different models are not on one scale.
 
-So either give each producer its own floor, or a calibration (engine/scores/calibration.py): it maps scores to the share
-of boxes that were correct, and then one floor means the same for all producers that it has a curve for.
+There are two ways to make them comparable. Either give each producer its own floor, or give a calibration
+(engine/scores/calibration.py), which maps each score to the share of boxes with that score that were correct. One floor
+then means the same for all producers that have a calibration curve.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ def min_score(
 ) -> Verdict:
     """Drop regions with a score below the floor. Human regions have no score and pass.
 
-    A cat at .29 is below the floor of .3. `by_label` ({person: 0.6}) and `by_producer` ({ocr: 0.5}) set the floor of
-    some regions; a label overrides a producer. `calibration`: path of a JSON file whose curves map the scores of a
-    producer before they are compared.
+    For example, a cat at .29 is below the default floor of .3. `by_label` ({person: 0.6}) and `by_producer` ({ocr:
+    0.5}) set the floor of some regions; a label overrides a producer. `calibration`: path of a JSON file with
+    calibration curves. They map the scores of a producer before the scores are compared.
     """
     floors = row_bounds(regions, "floor", floor, by_producer=by_producer, by_label=by_label)
     scores = _calibrated(regions, calibration) if calibration else regions.score

@@ -1,10 +1,11 @@
-"""Drops copies of a photo that were re-encoded, scaled or slightly cropped. Ingest merges exact copies already.
+"""Drops copies of a photo that were re-encoded, scaled or slightly cropped. Exact copies are merged by ingest.
 
 Needs the perceptual hashes of `image_quality`, and a pass over the whole data set. Of a group of similar images it
-keeps the one with the most pixels, then the most bytes, then the first; images within `radius` of it are dropped. Use
-it as the last rule for images: images that earlier rules dropped are not considered.
+keeps the one with the most pixels, then the most bytes, then the first. Images whose hash is within `radius` bits of
+the kept one are dropped. Use it as the last rule for images: images that earlier rules dropped are not compared.
 
-Example: a photo and its thumbnail. The thumbnail is dropped; the value of its verdict is the distance between the two.
+For example, of a photo and its thumbnail the thumbnail is dropped. The value of its verdict is the distance between the
+two hashes.
 """
 
 from __future__ import annotations

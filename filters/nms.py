@@ -1,7 +1,7 @@
-"""Drops duplicate boxes by greedy non-maximum suppression, first within a class and then across classes.
+"""Drops duplicate boxes by greedy non-maximum suppression, first within each class and then across classes.
 
-The value of a verdict is the IoU with the better box that was kept. A human box ranks above all others and is never
-suppressed. Scores of several producers should be on one scale, as they are after a consensus.
+The value of a verdict is the IoU with the better box that was kept. A human box ranks above all other boxes and is
+never suppressed. Scores of several producers should be on one scale, as they are after a consensus.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from filters.verdict import Verdict
 
 
 def nms(regions: Regions, *, within: Share = 0.5, across: Share = 0.8, kinds: Kinds = ("object",)) -> list[Verdict]:
-    """Drop a box whose IoU with a better box of the same label is at least `within`. Of the others, drop a box whose
-    IoU with any better box is at least `across`. Only `kinds` of regions are compared.
+    """Drop a box if its IoU with a better box of the same label is at least `within`. Of the remaining boxes, drop a
+    box if its IoU with a better box of any label is at least `across`. `kinds`: the kinds of regions that are compared.
     """
     judged = np.flatnonzero(np.logical_or.reduce([regions.equals("kind", kind) for kind in kinds]))
     image, score = regions.image[judged], regions.score[judged]

@@ -1,7 +1,7 @@
-"""Drops phrases that name no visible object: pronouns, quantifiers, "the image", abstract nouns.
+"""Drops phrases that name no visible object: pronouns, quantifiers, "the image", and abstract nouns.
 
-The default words are the known part of FLD-5B's blacklist and Kosmos-2's examples of abstract nouns. FLD-5B compared
-exactly, so it dropped "it" but not "It"; here case and spacing make no difference.
+The default words are the published part of FLD-5B's blacklist and the abstract nouns that Kosmos-2 gives as examples.
+FLD-5B compared exactly, so it dropped "it" but kept "It". Here case and spacing make no difference.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ DETERMINERS = frozenset(_DETERMINERS.split(", "))
 
 
 def phrase_blacklist(phrases: Phrases, *, words: Sequence[str] = WORDS, extra: Sequence[str] = ()) -> Verdict:
-    """Drop phrases that equal one of `words` or `extra`, with or without a leading determiner.
+    """Drop phrases that equal an entry of `words` or `extra`. Before the comparison one leading determiner is removed
+    from phrases and entries; the phrase itself does not change.
 
-    "the group" and "Group" are dropped like "a group"; "a group of people" is not. One leading determiner of phrases
-    and words is ignored in the comparison; the phrase itself does not change.
+    For example, the entry "a group" drops "the group" and "Group", but keeps "a group of people". `words` replaces the
+    default list, and `extra` adds to it.
     """
     banned = {form for word in (*words, *extra) for form in _forms(word)}
     codes, distinct = _coded(phrases)
@@ -40,7 +41,9 @@ def phrase_blacklist(phrases: Phrases, *, words: Sequence[str] = WORDS, extra: S
 
 
 def _coded(phrases: Phrases) -> tuple[Numbers, list[str]]:
-    """(index into the distinct phrases for each row, the distinct phrases), so that repeated ones are compared once."""
+    """The distinct phrases, and for each row an index into them. So a phrase that occurs often is compared only
+    once.
+    """
     coded = phrases.words.dictionary_encode()
     return coded.indices.to_numpy(), coded.dictionary.to_pylist()
 

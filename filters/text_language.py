@@ -1,7 +1,7 @@
 """Drops texts in another language, or whose language is uncertain, by the scores of a language specialist.
 
-Texts without a score pass, unless `drop_unmeasured`. Short texts pass too, because identifiers are unreliable there:
-they take two in five English phrases of three or four words for another language.
+Texts without a score pass, unless `drop_unmeasured` is set. Short texts pass too, because language identifiers are
+unreliable on them: of English phrases of three or four words they take two in five for another language.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ def text_language(
     min_words: Count = 5,
     drop_unmeasured: bool = False,
 ) -> list[Verdict]:
-    """Drop texts whose language is not among `keep`, or whose confidence is below the floor: a number, or numbers by
-    granularity. If a text has several scores, the highest counts. The value is the confidence.
+    """Drop texts whose language is not in `keep`, or whose language score is below the floor. `floor` is a number, or
+    numbers by granularity.
 
-    "Un chat dort sur un vieux canapé." at .99 for "fr" is text_language.other. `by_producer: {web: 0.8}` sets the
-    floor of one producer. Texts of fewer than `min_words` words pass.
+    For example, "Un chat dort sur un vieux canapé." at .99 for "fr" is dropped by text_language.other. If a text has
+    several scores, the highest counts, and it is the value of the verdict. `by_producer: {web: 0.8}` sets the floor of
+    one producer. Texts of fewer than `min_words` words pass.
     """
     scores = image_scores.take(image_scores.equals("name", "language"))
     surest = _surest(texts, scores)
@@ -57,7 +58,7 @@ def text_language(
 
 
 def _surest(texts: Texts, scores: ImageScores) -> Ints:
-    """For each text the row of its highest score among these scores; -1 if it has none."""
+    """For each text, the row in `scores` of its highest score; -1 if it has none."""
     text = scores.text
     order = np.argsort(scores.value, kind="stable")
     order = order[text[order] >= 0]

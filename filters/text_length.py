@@ -1,7 +1,8 @@
-"""Drops texts that are too short or too long for their granularity, in words (tokens except punctuation).
+"""Drops texts that are too short or too long for their granularity. Length is counted in words (tokens that are not
+punctuation).
 
-A more detailed text may have any length if its sentences are short: people describe a photo in 500 words with at most
-40 a sentence on average, while a model in a loop writes without a full stop.
+A more detailed text may have any length if its sentences are short. People describe a photo in up to 500 words, but
+with at most 40 words a sentence on average. A model in a loop writes on without a full stop.
 """
 
 from __future__ import annotations
@@ -28,12 +29,13 @@ def text_length(
     per_sentence: Amounts = PER_SENTENCE,
     by_producer: Mapping[str, Mapping[str, Amounts]] = {},
 ) -> list[Verdict]:
-    """Drop texts with fewer tokens than `min_tokens`, or with more than `max_tokens` and more than `per_sentence` for
-    each sentence. Each bound is a number, or numbers by granularity (others keep the default).
+    """Drop texts with fewer than `min_tokens` tokens. Also drop texts with more than `max_tokens` tokens, if they also
+    have more than `per_sentence` tokens a sentence on average. Each bound is a number, or numbers by granularity; a
+    granularity that is left out keeps its default.
 
-    "Cat." has one token; a brief text needs two. A `more_detailed` text of 20 sentences may have 800 tokens; with
-    `per_sentence: 0` no text may have more than `max_tokens`. `by_producer: {web: {min_tokens: 4, max_tokens: 25}}`
-    sets bounds for one producer.
+    For example, "Cat." has one token, and a brief text needs two. With the default of 40 tokens a sentence, a
+    `more_detailed` text of 20 sentences may have 800 tokens. `per_sentence: 0` makes `max_tokens` a limit for every
+    text. `by_producer: {web: {min_tokens: 4, max_tokens: 25}}` sets bounds for one producer.
     """
     own = {option: one_option(by_producer, option, BOUNDS) for option in BOUNDS}
     floor = text_bounds(

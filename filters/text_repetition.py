@@ -1,11 +1,12 @@
-"""Drops texts that repeat themselves, as the output of a model that got into a loop does.
+"""Drops texts that repeat themselves, as the output of a model in a loop does.
 
-Follows the repetition rules of Gopher (Rae et al. 2021, appendix A.1.1), but counts words instead of characters. A pair
-or triple of words counts from its third occurrence, and only if a neighbouring word is repeated with it: in a text of
-ten words any pair is a fifth of the text, and "at the top left, at the top right and at the top" is not a loop.
+Follows the repetition rules of Gopher (Rae et al. 2021, appendix A.1.1), but counts words instead of characters. In a
+short text every pair of words is a large share: in ten words any pair is a fifth. So a pair or triple counts only if it
+occurs at least three times, and an occurrence counts only if a neighbouring word is repeated with it. "At the top left,
+at the top right and at the top" is therefore not a loop.
 
-A word is a run of letters and digits, so text in a script without spaces is one long word and passes. Templates repeat
-themselves by design: give such a producer its own bounds.
+A word is a run of letters and digits. Text in a script without spaces is one long word and passes. Templates repeat
+themselves by design, so give a producer that uses templates its own bounds.
 """
 
 from __future__ import annotations
@@ -42,12 +43,14 @@ def text_repetition(
     duplicate_sentences: Shares = MAX_DUPLICATE_SENTENCES,
     by_producer: Mapping[str, Mapping[str, Shares]] = {},
 ) -> list[Verdict]:
-    """Drop texts in which one of these shares is too large: words in one pair (`top_2gram`) or triple (`top_3gram`)
-    that occurs at least three times, words in runs of five that occurred before (`duplicate_5grams`), sentences that
-    occurred before (`duplicate_sentences`). A limit is a number, or numbers by granularity (others keep the default).
+    """Drop texts in which one of four shares is too large. Each limit is a number, or numbers by granularity; a
+    granularity that is left out keeps its default.
 
-    More than half of "A cat on a mat on a mat on a mat." is the pair "on a": text_repetition.top_2gram.
-    `by_producer: {captioner: {top_2gram: 0.3}}` sets limits for one producer.
+    `top_2gram` and `top_3gram`: the share of words covered by one pair or triple that occurs at least three times.
+    `duplicate_5grams`: the share of words in runs of five that occurred before. `duplicate_sentences`: the share of
+    sentences that occurred before. For example, the pair "on a" covers more than half of "A cat on a mat on a mat on a
+    mat.", which is dropped by text_repetition.top_2gram. `by_producer: {captioner: {top_2gram: 0.3}}` sets limits for
+    one producer.
     """
     given = (top_2gram, top_3gram, duplicate_5grams, duplicate_sentences)
     verdicts = []
@@ -59,7 +62,7 @@ def text_repetition(
 
 
 def repetition(texts: Texts) -> tuple[Floats, Floats, Floats, Floats]:
-    """The four shares in the order of the options, each with one entry a text."""
+    """The four shares, in the order of the options. Each array has one entry for each text."""
     shares = np.zeros((4, len(texts)))
     column = texts.text
     for start in range(0, len(column), BLOCK):

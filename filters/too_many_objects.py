@@ -1,7 +1,7 @@
 """Drops texts that list too many objects, such as web captions full of names and keywords (paper section 4.2).
 
-A good long text names many objects too, but has words between them: of 1,209 long texts by people and models all but
-two have less than .4 objects a word, while most lists of keywords have more than .5.
+A good long text names many objects too, but has other words between them. Of 1,209 long texts by people and models all
+but two have less than .4 objects a word. Most lists of keywords have more than .5.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ def too_many_objects(
     max_share: Shares = MAX_SHARE,
     by_producer: Mapping[str, Amounts] = {},
 ) -> Verdict:
-    """Drop texts with more than `max_objects` objects, unless these are at most `max_share` of the words. Each limit is
-    a number, or numbers by granularity (others keep the default). With `max_share: 0` only `max_objects` counts.
+    """Drop texts with more than `max_objects` objects, if the objects are also more than `max_share` of the words. Each
+    limit is a number, or numbers by granularity; a granularity that is left out keeps its default. With `max_share: 0`
+    only `max_objects` counts.
 
-    "Cat dog cup car bus man tree sky road sign hat." has 11 objects; a brief text may have 10, but 12 in a sentence of
-    30 words. `by_producer: {web: 6}` sets `max_objects` for one producer, `{web: {brief: 6}}` for its brief texts.
+    For example, "Cat dog cup car bus man tree sky road sign hat." has 11 objects, but a brief text may have only 10. In
+    a sentence of 30 words it may have 12. `by_producer: {web: 6}` sets `max_objects` for one producer, and `{web:
+    {brief: 6}}` only for that producer's brief texts.
     """
     fixed = text_bounds(
         texts, "max_objects", max_objects, defaults=MAX_OBJECTS, otherwise=np.inf, by_producer=by_producer

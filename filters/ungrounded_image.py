@@ -1,8 +1,7 @@
-"""Drops images without a grounded phrase. GRIT does the same: it drops a pair whose caption has no box left (arXiv
-2306.14824).
+"""Drops images without a grounded phrase. GRIT also drops an image whose caption has no box left (arXiv 2306.14824).
 
-Use it after the rules for regions and phrases: it counts only what they kept. All annotations of a dropped image are
-dropped with it, human labels included.
+Use it after the rules for regions and phrases, because it counts only what they kept. All annotations of a dropped
+image are dropped with it, human labels included.
 """
 
 from __future__ import annotations
@@ -15,9 +14,11 @@ from filters.verdict import Verdict
 
 
 def ungrounded_image(images: Images, phrases: Phrases, regions: Regions, *, min_phrases: Count = 1) -> Verdict:
-    """Drop images with fewer than `min_phrases` kept phrases that refer to a kept region, of any producer.
+    """Drop images in which fewer than `min_phrases` kept phrases refer to a kept region. Phrases of all producers
+    count.
 
-    A photo with the caption "A cat sleeps." has no such phrase if min_score dropped its only region, the cat.
+    For example, a photo with the caption "A cat sleeps." has no such phrase if min_score dropped its only region, the
+    cat.
     """
     phrase, region = phrases.links
     grounded = np.unique(phrase[regions.holds(region)])

@@ -1,4 +1,4 @@
-"""Drops phrases without regions. Use it after the rules for regions: it counts only regions that they kept."""
+"""Drops phrases without regions. Use it after the rules for regions, because it counts only regions that they kept."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from filters.verdict import Verdict
 
 
 def ungrounded_phrase(phrases: Phrases, regions: Regions, *, min_regions: Count = 1) -> Verdict:
-    """Drop phrases with fewer than `min_regions` kept regions. Regions merged into one count once."""
+    """Drop phrases with fewer than `min_regions` kept regions. Regions that were merged into one region count once."""
     phrase, region = phrases.links
     there = regions.holds(region)
     links = np.unique(np.column_stack([phrase[there], region[there]]), axis=0) if min_regions > 1 else None

@@ -1,4 +1,4 @@
-"""Drops images that a safety model scores as unsafe. Images without a score pass, unless `drop_unmeasured`.
+"""Drops images that a safety model scores as unsafe. Images without a score pass, unless `drop_unmeasured` is set.
 
 All annotations of a dropped image are dropped with it, human labels included.
 """
@@ -25,11 +25,12 @@ def unsafe(
     by_producer: Mapping[str, Share] = {},
     drop_unmeasured: bool = False,
 ) -> list[Verdict]:
-    """Drop images with a score named "unsafe" above the ceiling. If several models give scores, one above its ceiling
-    is enough.
+    """Drop images with a score named "unsafe" above the ceiling. If several models give such scores, one score above
+    its ceiling is enough.
 
-    An image at .93 is above the ceiling of .5. `by_producer` ({nsfw: 0.8}) gives some producers another ceiling. The
-    value is the highest score above its ceiling, or the highest of all.
+    For example, an image at .93 is above the default ceiling of .5. `by_producer` ({nsfw: 0.8}) sets the ceiling of
+    some producers. The value in the verdict is the highest of the scores above their ceiling. If there is none, it is
+    the highest score.
     """
     scores = image_scores.take(image_scores.equals("name", "unsafe") & ~np.isnan(image_scores.value))
     ceilings = row_bounds(scores, "ceiling", ceiling, by_producer=by_producer)

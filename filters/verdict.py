@@ -1,8 +1,8 @@
 """Verdict, the result of a rule, and functions that read a rule's signature.
 
-A rule is a function. The name of its first parameter is the column that it judges (images, texts, regions,
-region_texts, phrases, tags, image_scores); further positional parameters are columns that it reads; keyword-only
-parameters are its options.
+A rule is a function. The name of its first parameter is the column that the rule judges: images, texts, regions,
+region_texts, phrases, tags or image_scores. Its other positional parameters are further columns that it reads. Its
+keyword-only parameters are its options.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from engine.records.shard import Bools, Floats, Numbers
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One entry for each judged row. `value` and `threshold` are the numbers that were compared, NaN if there are none.
+    """The result of one check of a rule, with one entry for each judged row. `keep`: whether the row is kept. `rule`:
+    the name of the check. `value`, `threshold`: the numbers that were compared; NaN if there are none.
 
-    A rule with several checks returns several verdicts, named "rule.part". The first one that rejects a row is the
-    reason.
+    A rule with several checks returns several verdicts, named "rule.part". The first verdict that rejects a row is
+    given as the reason.
     """
 
     keep: Bools
@@ -40,7 +41,7 @@ _R = TypeVar("_R", bound=Rule)
 
 @functools.cache
 def reads(rule: Rule) -> tuple[str, ...]:
-    """Names of the columns that a rule reads; the first is the one it judges."""
+    """The names of the columns that a rule reads. The first is the column that it judges."""
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = tuple(p.name for p in inspect.signature(rule).parameters.values() if p.kind in kinds)
     if not names:
@@ -55,13 +56,13 @@ def reads(rule: Rule) -> tuple[str, ...]:
 
 @functools.cache
 def needs_parse(rule: Rule) -> bool:
-    """Whether a rule reads parsed texts, that is, has a parameter of type ParsedTexts."""
+    """Whether a rule reads parsed texts: it has a parameter of type ParsedTexts."""
     return _declares(rule, ParsedTexts)
 
 
 @functools.cache
 def needs_whole_set(rule: Rule) -> bool:
-    """Whether a rule reads columns that are computed over the whole data set."""
+    """Whether a rule reads columns that are computed over the whole data set: hashes or embeddings."""
     return needs_hashes(rule) or needs_embeddings(rule)
 
 
@@ -87,8 +88,8 @@ def _name(rule: Rule) -> str:
 
 
 def applied_later(*options: str) -> Callable[[_R], _R]:
-    """Decorator: the pass over the whole set does not depend on these options of a rule, so it is not made again for
-    another value.
+    """Decorator: declares options on which the pass over the whole data set does not depend. Changing such an option
+    does not repeat the pass.
     """
 
     def declared(rule: _R) -> _R:
@@ -99,16 +100,16 @@ def applied_later(*options: str) -> Callable[[_R], _R]:
 
 
 def options_of_pass(rule: Rule, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that the pass over the whole set depends on."""
+    """The options on which the pass over the whole data set depends."""
     later = getattr(rule, "applied_later", ())
     return {name: value for name, value in options.items() if name not in later}
 
 
 def at_least(value: Floats, floor: Floats, rule: str) -> Verdict:
-    """Keeps values from the floor up. NaN (a text that could not be parsed) is not kept."""
+    """A verdict that keeps values of at least `floor`. NaN (a text that could not be parsed) is not kept."""
     return Verdict(value >= floor, rule, value, floor)
 
 
 def at_most(value: Floats, ceiling: Floats, rule: str) -> Verdict:
-    """Keeps values up to the ceiling. NaN is not kept."""
+    """A verdict that keeps values of at most `ceiling`. NaN is not kept."""
     return Verdict(value <= ceiling, rule, value, ceiling)

@@ -1,2 +1,3 @@
-"""Rounds of refinement as pure functions: which student sees an image (folds), what changes (merge), whether the round
-is accepted (gate)."""
+"""Rounds of refinement as pure functions: which student judges an image (folds), what changes (merge), and whether the
+round is accepted (gate).
+"""

@@ -1,11 +1,13 @@
 """Finds pairs of labels that look systematically confused, so that a user can check and hold them (refine.hold_labels).
 
 `confused_by_people` compares annotators with people on audit images. It shows which label is right and needs no
-student, so prefer it. `confused_pairs` compares annotators with students that were not trained on these boxes, after
-confident learning (Northcutt et al. 2021; cleanlab would need all of scikit-learn for a count and a test). It shows
-that two labels are confused, but not which is right: a student learns the majority. If annotators call seven of ten
-balls rings, it calls all balls rings, and the three correct balls are reported. If annotators call all of them rings,
-it reports nothing.
+student, so prefer it.
+
+`confused_pairs` compares annotators with students that were not trained on the boxes in question. The method is that of
+confident learning (Northcutt et al. 2021), without cleanlab, which would require all of scikit-learn. It shows that two
+labels are confused, but not which one is right, because a student learns the majority. If annotators call seven of ten
+balls rings, the student calls all ten rings, and the three correct labels are reported. If annotators call all balls
+rings, nothing is reported.
 """
 
 from __future__ import annotations
@@ -19,21 +21,22 @@ from engine.records.labels import plain_label
 from model.evaluate.resampling import Ints
 from refinement.measures import Named
 
-# {annotators' label: {the others' label: (boxes on which the others are sure, other boxes)}}
+# {annotators' label: {label by students or people: (boxes on which these are sure, other boxes)}}
 Called = Mapping[str, Mapping[str, Sequence[int]]]
 
 MIN_COUNT, MIN_SHARE = 5, 0.1
-CHANCE = 0.01  # probability of reporting any pair if errors are random
+CHANCE = 0.01  # the probability that any pair is reported although all errors are random
 
 
 @dataclass(frozen=True, slots=True)
 class ConfusedPair:
     """Boxes that annotators label `given` and that students or people label `likely`.
 
-    count: the number of such boxes. share: compared with students, of all boxes labelled `given`; compared with people,
-    of all objects that people label `likely`. expected: the count if the same number of errors fell on labels by their
-    frequency. back: the count of the opposite error. Similar objects are confused in both directions, a habit of
-    annotators in one.
+    count: the number of such boxes. share: in a comparison with students, their share of all boxes labelled `given`; in
+    a comparison with people, their share of all objects that people label `likely`. expected: the count that random
+    errors would give, if they fell on each label in proportion to its frequency. back: the number of boxes labelled
+    `likely` that the others label `given`. Objects that look similar are confused in both directions; a habit of
+    annotators goes in one.
     """
 
     given: str
@@ -46,9 +49,8 @@ class ConfusedPair:
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """How far others confirm one label.
-
-    agreed: the share of its boxes that they label the same. sure: the share of those on which they are sure.
+    """How far students or people confirm one label. boxes: the number of boxes that annotators gave this label. agreed:
+    the share of these boxes that the others label the same. sure: the share of the agreed boxes on which they are sure.
     """
 
     label: str
@@ -58,11 +60,12 @@ class Doubt:
 
 
 def confused_pairs(called: Called) -> list[ConfusedPair]:
-    """The pairs by students, most boxes first.
+    """The confused pairs according to students, most boxes first.
 
-    Only sure answers count: those with a probability of at least merge.relabel, at which the merge would replace the
-    label. The paper's threshold, the mean probability of each label, is worse here, because students are less sure of
-    confused labels: in simulated noise it found 5 of 16 pairs and this one 15, without any wrong pair.
+    Only sure answers count, with a probability of at least merge.relabel, because the merge would use these to replace
+    a label. Confident learning takes the mean probability of each label as its threshold instead. That is worse here,
+    because students are less sure of confused labels: in simulated noise it found 5 of 16 pairs. This threshold found
+    15, and both found no wrong pair.
     """
     names, sure, unsure = _tables(called)
     totals = (sure + unsure).sum(axis=1)
@@ -75,7 +78,7 @@ def confused_pairs(called: Called) -> list[ConfusedPair]:
 
 
 def confused_by_people(named: Named) -> list[ConfusedPair]:
-    """The pairs by people, most boxes first. named: `measures.named` of the kept labels."""
+    """The confused pairs according to people, most boxes first. named: `measures.named` of the kept labels."""
     names, by_given, _ = _tables(called_by_people(named))
     joint = by_given.T
     found = [
@@ -87,13 +90,15 @@ def confused_by_people(named: Named) -> list[ConfusedPair]:
 
 
 def called_by_people(named: Named) -> Called:
-    """The counts for objects that annotators found. People are always sure."""
+    """The counts for `confused_by_people`, over the objects that annotators found. People count as sure of
+    every label.
+    """
     rows = np.flatnonzero(named.seen).tolist()
     return added({named.called[row]: {named.labels[named.label[row]]: (1, 0)}} for row in rows)
 
 
 def added(parts: Iterable[Called]) -> Called:
-    """The sum of several counts, such as those of shards."""
+    """The sum of several counts, for example of the counts of several shards."""
     answer: dict[str, dict[str, tuple[int, int]]] = {}
     for part in parts:
         for label, others in part.items():
@@ -105,7 +110,7 @@ def added(parts: Iterable[Called]) -> Called:
 
 
 def doubts(called: Called) -> list[Doubt]:
-    """Every label, the least confirmed first: ambiguous, rare or wrong labels come early."""
+    """A Doubt for each label, least confirmed first. Ambiguous, rare and wrong labels come early."""
     names, sure, unsure = _tables(called)
     totals, same = (sure + unsure).sum(axis=1), (sure + unsure).diagonal()
     answer = [
@@ -119,12 +124,14 @@ def doubts(called: Called) -> list[Doubt]:
 
 
 def to_hold(pairs: Iterable[ConfusedPair]) -> list[list[str]]:
-    """The pairs in the form of `refine.hold_labels`, each once."""
+    """The pairs in the form of `refine.hold_labels`. A pair and its reverse are listed once."""
     return sorted({tuple(sorted((one.given, one.likely))): [one.given, one.likely] for one in pairs}.values())
 
 
 def _tables(called: Called) -> tuple[list[str], Ints, Ints]:
-    """Plain labels, and two matrices of counts: given label (row) by other label (column), for sure and other boxes."""
+    """The plain labels, and two matrices of counts: one for boxes on which the others are sure, one for other boxes.
+    Rows are the annotators' labels, columns those of the others.
+    """
     names = sorted({plain_label(name) for label, others in called.items() for name in (label, *others)})
     number = {name: row for row, name in enumerate(names)}
     both = np.zeros((2, len(names), len(names)), np.int64)
@@ -135,10 +142,10 @@ def _tables(called: Called) -> tuple[list[str], Ints, Ints]:
 
 
 def _concentrated(joint: Ints) -> list[tuple[int, int, int, float]]:
-    """(row, column, count, expected) for pairs with more errors than by chance.
+    """(row, column, count, expected) for each pair of labels with more errors than chance explains.
 
-    By chance, the errors of a row are distributed over the other labels by their frequency. Exact binomial test with
-    Bonferroni correction.
+    By chance, the errors of a row would fall on the other labels in proportion to their frequency. The test is an exact
+    binomial test with Bonferroni correction.
     """
     from scipy.special import bdtrc
 
@@ -148,7 +155,9 @@ def _concentrated(joint: Ints) -> list[tuple[int, int, int, float]]:
     answer = []
     for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
         share = frequency[j] / (frequency.sum() - frequency[i])
-        chance = float(bdtrc(int(joint[i, j]) - 1, int(wrong[i]), share))  # of so many or more
+        chance = float(
+            bdtrc(int(joint[i, j]) - 1, int(wrong[i]), share)
+        )  # the probability of at least this many errors
         if chance * len(joint) * (len(joint) - 1) <= CHANCE:
             answer.append((i, j, int(joint[i, j]), float(wrong[i] * share)))
     return answer

@@ -1,6 +1,6 @@
-"""Assigns images to folds by their id: a student looks only at images of the fold that it was not trained on.
+"""Assigns images to folds by their id. A student judges only the images of the fold that it was not trained on.
 
-An id is a digest of the image's bytes, so folds are random, and stay the same when images are added.
+An id is a digest of the image's bytes. So folds are random, and an image stays in its fold when images are added.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _DIGITS = 8  # hex digits at the end of the id
 
 
 def fold_of(image_id: str, folds: int) -> int:
-    """The fold of an image, 0 to folds - 1. ValueError if the id does not end in eight hex digits."""
+    """The fold of an image, from 0 to folds - 1. Raises ValueError if the id does not end in eight hex digits."""
     if folds < 1:
         raise ConfigError(
             f"refine.folds is {folds}, expected 1 or more: give 2, or 1 to let a student judge its own images."

@@ -1,7 +1,7 @@
-"""Decides whether a round is accepted: a student that learned too little, or learned errors, does damage.
+"""Decides whether a round is accepted. A student that learned too little, or learned wrong labels, does damage.
 
-Agreement and caps detect the first. Only people's labels detect the second, because students share the systematic
-errors of the labels that they were trained on.
+Agreement and the caps on changes detect a student that learned too little. Only labels by people detect one that
+learned wrong labels, because students share the systematic errors of the labels they were trained on.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from refinement.options import GateOptions
 class RoundMeasures:
     """What a round did; the input of the decision.
 
-    agreement: of each fold's student with the kept labels of the fold's images. given: number of kept regions that are
-    not by people. changes: {rule: count}. texts: number of kept texts that are not by people, 0 if no task writes
-    texts. labels: {label: kept regions} before and after. diversity: `distinct_share` of the captions before and after.
+    agreement: for each fold, the agreement of its student with the kept labels of the fold's images. given: number of
+    kept regions that are not by people. changes: {rule: count}. texts: number of kept texts that are not by people; 0
+    if no task writes texts. labels: {label: kept regions}, before and after the round. diversity: `distinct_share` of
+    the captions, before and after the round.
     """
 
     agreement: Sequence[Counted]
@@ -37,9 +38,8 @@ class RoundMeasures:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer of the gate. reasons: why the round is refused. alarms: what a person should check; all are sentences.
-
-    measures: the numbers that were compared; None for one that does not exist.
+    """The decision of the gate. reasons: why the round is refused. alarms: what a person should check. Both are lists
+    of sentences. measures: the numbers that were compared; None for a number that does not exist.
     """
 
     accepted: bool
@@ -68,7 +68,9 @@ def judge_round(measures: RoundMeasures, options: GateOptions | None = None) -> 
 
 
 def _has_learned(measures: RoundMeasures, options: GateOptions, numbers: dict[str, float]) -> Iterator[str]:
-    """Refuses if any fold's student agrees too little: it judges its whole fold."""
+    """Gives a reason to refuse if the student of any fold agrees too little, because each student judges a
+    whole fold.
+    """
     worst = min((one.f1 for one in measures.agreement), default=0.0)
     numbers["agreement"] = worst
     if worst < options.min_agreement:
@@ -91,7 +93,9 @@ def _within_caps(measures: RoundMeasures, options: GateOptions, numbers: dict[st
 
 
 class _AuditJudge:
-    """Compares audit images before and after, each difference with its 95 % interval over resampled images."""
+    """Compares the annotations of audit images before and after the round. Each difference has a 95 % interval over
+    resampled images.
+    """
 
     def __init__(self, audit: Audit, options: GateOptions, numbers: dict[str, float]) -> None:
         self.audit, self.options, self.numbers = audit, options, numbers
@@ -143,7 +147,9 @@ class _AuditJudge:
             )
 
     def _named_wrong(self, label: str, which: Bools) -> Iterator[str]:
-        """Refuses if the objects that got a new label mostly got a wrong one."""
+        """Gives a reason to refuse if too few of the objects that got a new label got the right one. `which`: the
+        objects whose true label is `label`.
+        """
         anew = np.array([b != a for b, a in zip(self.before.called, self.after.called, strict=True)], np.bool_)
         which = which & anew & self.after.seen
         tried, right = int(which.sum()), int((which & self.after.right).sum())
@@ -156,7 +162,9 @@ class _AuditJudge:
             )
 
     def _instead(self, which: Bools) -> str:
-        """The most frequent wrong label, which makes the pair to hold; '' if there is none."""
+        """The most frequent wrong label of these objects, as an ending for a sentence; '' if there is none. The user
+        may hold it together with the true label.
+        """
         wrong = Counter(self.after.called[row] for row in np.flatnonzero(which & ~self.after.right).tolist())
         return f" (mostly '{min(wrong, key=lambda name: (-wrong[name], name))}' instead)" if wrong else ""
 
@@ -164,7 +172,7 @@ class _AuditJudge:
         return all(int((one.seen & which).sum()) >= self.options.min_objects for one in self.audit.named)
 
     def _accuracy(self, name: str, which: Bools) -> tuple[float, float, float]:
-        """The accuracy of labels before and after, and the upper end of the interval of its change."""
+        """The accuracy of labels before and after the round, and the upper end of the 95 % interval of its change."""
         early, late = ((one.by_image(which & one.right), one.by_image(which & one.seen)) for one in self.audit.named)
         drawn = resampled_ratios(*late, self.counts) - resampled_ratios(*early, self.counts)
         was, now = (float(right.sum() / seen.sum()) if seen.any() else float("nan") for right, seen in (early, late))
@@ -178,7 +186,7 @@ class _AuditJudge:
 
 
 def _at_most(right: int, tried: int, share: float) -> float:
-    """The probability that at most `right` of `tried` are right if each is right with probability `share`."""
+    """The probability that at most `right` of `tried` are right, if each is right with probability `share`."""
     from scipy.special import bdtr  # scipy.stats would take a second to import
 
     return float(bdtr(right, tried, share))

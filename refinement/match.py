@@ -1,4 +1,4 @@
-"""Matches boxes of two lists one to one, the pair with the highest IoU first, regardless of labels."""
+"""Matches the boxes of two lists one to one, highest IoU first and regardless of labels."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from model.evaluate.matching import box_overlaps
 def paired(
     first: Sequence[Box], second: Sequence[Box], labels: tuple[Sequence[str], Sequence[str]], *, iou: float
 ) -> dict[int, int]:
-    """Returns {row of first: row of second} for the pairs with an IoU of at least `iou`.
+    """{row of `first`: row of `second`} for the matched boxes. Only pairs with an IoU of at least `iou` are matched.
 
-    Ties: pairs with the same label first, then by row in `first` and in `second`. Sort both lists, and the result does
-    not depend on the order of the input.
+    `labels`: the labels of both lists, used only for ties. Among pairs with equal IoU, those with the same label come
+    first, then those with the lower row in `first`, then in `second`. If both lists are sorted, the result does not
+    depend on the order of the input.
     """
     overlaps = box_overlaps(first, second)
     i, j = np.nonzero(overlaps >= iou)

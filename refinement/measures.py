@@ -1,4 +1,6 @@
-"""The measures by which a round is judged, as counts per image, so that a bootstrap can resample the images."""
+"""The measures by which a round is judged. They are counts for each image, so that a bootstrap can resample the
+images.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from refinement.match import paired
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """Counts per image, in order of name: boxes of the labels, boxes found, and right boxes among those found."""
+    """Counts for each image, sorted by the image's name. labels: boxes of the labels. found: boxes found. right: found
+    boxes that are right.
+    """
 
     labels: Ints
     found: Ints
@@ -25,7 +29,7 @@ class Counted:
 
     @property
     def f1(self) -> float:
-        """0 if there are no boxes on either side."""
+        """The F1 over all images; 0 if there are no boxes on either side."""
         both = int(self.labels.sum() + self.found.sum())
         return 2 * int(self.right.sum()) / both if both else 0.0
 
@@ -36,7 +40,9 @@ class Counted:
 def agreement(
     labels: Mapping[str, Sequence[Truth]], found: Mapping[str, Sequence[Detection]], *, iou: float = 0.5
 ) -> Counted:
-    """Matches boxes one to one by label and IoU, in all images of `labels`."""
+    """Counts how many of the found boxes agree with the labels, in all images of `labels`. Boxes are matched one to
+    one: their labels must be equal and their IoU at least `iou`.
+    """
     check_known_images(labels, found)
     rows = []
     for name in sorted(labels):
@@ -50,10 +56,11 @@ def agreement(
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The predicted label of each true object, without crowds.
+    """The label that annotations give to each true object. Crowds are left out.
 
     labels: all true labels, plain and sorted. images: the number of images. label, image: for each object, its row in
-    `labels` and in the sorted image names. called: for each object, the label of the matching box; '' if there is none.
+    `labels` and in the sorted image names. called: for each object, the label of the matching box; '' if no box
+    matches.
     """
 
     labels: tuple[str, ...]
@@ -72,12 +79,14 @@ class Named:
         return np.array([self.labels[row] == name for row, name in pairs], np.bool_)
 
     def by_image(self, which: Bools) -> Ints:
-        """The number of selected objects in each image."""
+        """The number of selected objects in each image. `which`: for each object, whether it is selected."""
         return np.bincount(self.image[which], minlength=self.images)
 
 
 def named(truth: Mapping[str, TruthImage], found: Mapping[str, Sequence[Detection]], *, iou: float = 0.5) -> Named:
-    """Matches objects and boxes one to one, by an IoU of at least `iou` and regardless of labels."""
+    """Matches true objects and boxes one to one, regardless of labels, and returns the label of each object's box. A
+    match needs an IoU of at least `iou`.
+    """
     check_known_images(truth, found)
     images, true, called = list[int](), list[str](), list[str]()
     for image, name in enumerate(sorted(truth)):
@@ -95,11 +104,11 @@ def named(truth: Mapping[str, TruthImage], found: Mapping[str, Sequence[Detectio
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """The annotations of audit images before and after a round, measured against people's labels.
+    """The annotations of audit images before and after a round, measured against labels by people.
 
-    f1: {IoU: (before, after)}. It is F1 and not average precision because the scores come from several models with
-    different scales, so ranking by them is meaningless. texts: {figure: (before, after)}, with one number for each
-    captioned image, such as CIDEr-D; higher is better.
+    f1: {IoU: (before, after)}. F1 is used because average precision ranks boxes by score, and scores of several models
+    are on different scales. texts: {name of a text measure, such as CIDEr-D: (before, after)}, with one number for each
+    image that has a caption; higher is better.
     """
 
     images: int
@@ -124,12 +133,16 @@ OF_TEXTS = ("rewritten", "text_added", "text_dropped")
 
 
 def changed_share(changes: Mapping[str, int], given: int) -> float:
-    """The share of the given regions that changed. Moves do not count: nearly every box moves a little in a round."""
+    """The number of changed regions as a share of the given regions. Moved boxes do not count, because nearly every box
+    moves a little in each round.
+    """
     return sum(changes.get(rule, 0) for rule in OF_REGIONS) / max(given, 1)
 
 
 def distinct_share(texts: Iterable[str], n: int = 2) -> float:
-    """The share of distinct word n-grams; NaN if there are none. Compare equally many texts: more texts repeat more."""
+    """The share of word n-grams that are distinct; NaN if there are no n-grams. Compare only collections with equally
+    many texts, because a larger collection repeats more.
+    """
     grams: set[tuple[str, ...]] = set()
     total = 0
     for text in texts:

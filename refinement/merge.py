@@ -1,7 +1,7 @@
-"""Compares a student's boxes with the given ones of an image, and returns the changes that the evidence supports.
+"""Compares a student's boxes with the given boxes of an image, and returns the changes that the evidence supports.
 
-Regions without a change stay as they are. People's boxes never change, and boxes that overlap them are dropped. The
-order of the input does not matter; ties are broken by id.
+Regions without a change stay as they are. Boxes by people never change, and other boxes that overlap them are dropped.
+The result does not depend on the order of the input; ties are broken by id.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ SAME_PLACE = 0.99  # IoU above which a box has not moved
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A kept region. Its box is in pixels of the upright image. The label of a region of printed text is ''.
+    """A kept region. box: in pixels of the upright image. label: '' for a region of printed text.
 
-    likelihood: the student's probability of the box, by teacher forcing: the geometric mean, over its four locations,
-    of the probability within 6 % of the image around each. label_likelihood: the probability of its label. Both are
-    None if the student did not score the region; then they have no effect.
+    likelihood: how probable the student finds the box (teacher forcing). For each of the four locations, the
+    probability of all locations within 6 % of the image is summed; this is the geometric mean of the four sums.
+    label_likelihood: the student's probability of the label. Both are None if the student did not score the region;
+    then they have no effect.
     """
 
     id: str
@@ -45,7 +46,9 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """A student's box. label_score: the probability of its label. location: of its box, as in Given.likelihood."""
+    """A box that the student proposes. label_score: the probability of its label. location: the probability of its box,
+    computed like Given.likelihood.
+    """
 
     label: str
     box: Box
@@ -58,9 +61,8 @@ class Proposed:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A region after the merge. score: the given one if the box only moved, else the probability of the new label.
-
-    keeps_shape: whether mask and quad are kept, which is only right if the box stays in its place.
+    """A region after the merge. score: the given score if only the box moved, else the probability of the new label.
+    keeps_shape: whether mask and quad are kept; they are kept only if the box stays in place.
     """
 
     kind: str
@@ -74,13 +76,13 @@ class Placed:
 class Change:
     """A change of one region. value, threshold: the numbers that the rule compared.
 
-    old: id of the given region, '' if one is added. new: its replacement, None if it is dropped. by: id of the
-    student's box. into: id of the given region that a duplicate overlaps.
+    old: id of the given region; '' if a region is added. new: the region that replaces it; None if it is dropped. by:
+    id of the student's box. into: id of the given region that a duplicate overlaps.
 
-    moved        value: IoU of old and new box.                threshold: at or below it a box counts as moved
+    moved        value: IoU of old and new box.                threshold: a box with at most this IoU counts as moved
     relabelled   value: probability of the student's label.    threshold: options.relabel. The box may have moved too
     added        value: probability of the student's label.    threshold: options.add
-    dropped      value: likelihood.                            threshold: options.drop
+    dropped      value: likelihood of the given box.           threshold: options.drop
     duplicate    value: IoU with the region that stays.        threshold: options.nms
     """
 
@@ -96,13 +98,14 @@ class Change:
 def merge_regions(
     given: Iterable[Given], proposed: Iterable[Proposed], options: MergeRules | None = None
 ) -> list[Change]:
-    """The changes of one image: at most one per given region, in order of id, then added regions from left to right.
+    """The changes of one image: at most one for each given region, in order of id, then the added regions from left to
+    right.
 
-    Boxes of the same kind are matched one to one, regardless of labels. A matched box becomes the weighted mean of
-    both, and takes the student's label if that is probable enough. An unmatched box of the student is added if its
-    label is probable enough. An unmatched given box is dropped if its likelihood is low. Then, of boxes that overlap
-    too much, matched ones win over unmatched ones, and likelier ones over less likely ones. Boxes without area are
-    ignored.
+    Boxes of the same kind are matched one to one, regardless of labels. A matched box becomes the weighted mean of both
+    boxes, and takes the student's label if that is probable enough. An unmatched box of the student is added if its
+    label is probable enough. An unmatched given box is dropped if its likelihood is low. Boxes that then overlap too
+    much are duplicates of which one is kept: a matched box before an unmatched one, then the one with the higher
+    likelihood. Boxes without area are ignored.
     """
     options = options or MergeRules()
     given = sorted(given, key=lambda one: one.id)
@@ -115,7 +118,9 @@ def merge_regions(
 
 @dataclass(slots=True)
 class _Outcome:
-    """The outcome for a given region or a student's box. evidence: of two that overlap, the larger one stays."""
+    """The outcome for one given region or one box of the student. evidence: of two overlapping regions, the one with
+    the larger evidence stays.
+    """
 
     kind: str
     box: Box
@@ -186,7 +191,9 @@ def _between(old: Box, new: Box, weight: float) -> Box:
 
 
 def _relabels(one: Given, proposal: Proposed, options: MergeRules) -> bool:
-    """Whether the student's label replaces the given one. It must also be likelier than the given label."""
+    """Whether the student's label replaces the given one. The student's label must be probable enough, more probable
+    than the given label, and not held by `refine.hold_labels`.
+    """
     if not proposal.label or plain_label(one.label) == plain_label(proposal.label):
         return False
     likelier = one.label_likelihood is None or proposal.label_score > one.label_likelihood
@@ -204,9 +211,9 @@ def _added(one: Proposed, options: MergeRules) -> _Outcome:
 
 
 def _suppress(outcomes: list[_Outcome], iou: float) -> None:
-    """Marks given regions that overlap a better one as duplicates, and cancels such additions."""
+    """Marks given regions that overlap a better region as duplicates, and cancels added regions that do."""
     standing = [outcome for outcome in outcomes if outcome.stands]
-    # Outcomes are sorted by id, given before added, and the stable sort keeps that order for ties.
+    # Outcomes come sorted by id, given regions before added ones. The sort is stable, so ties keep that order.
     standing.sort(key=lambda outcome: outcome.evidence, reverse=True)
     kinds = sorted({outcome.kind for outcome in standing})
     image = np.array([kinds.index(outcome.kind) for outcome in standing], np.int64)

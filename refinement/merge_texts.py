@@ -1,7 +1,7 @@
-"""Compares a student's texts with the given ones of an image and of its regions, and returns the changes.
+"""Compares a student's texts with the given texts of an image and of its regions, and returns the changes.
 
-A text is scored by its likelihood plus the share of its phrases that are grounded in regions. A model finds its own
-greedy text probable, so the student's text must score higher by a margin.
+The score of a text is its likelihood plus the share of its phrases that are grounded in regions. A model finds the
+texts probable that it wrote itself, so the student's text must score higher by a margin.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from refinement.options import MergeRules
 
 @dataclass(frozen=True, slots=True)
 class GivenText:
-    """A text that the filters kept. about: id of the region that it describes, '' for the image.
+    """A text that the filters kept. about: id of the region that it describes; '' for the image.
 
     mean_log_prob: the student's mean log probability per token of this text (teacher forcing). None if it was not
     scored; the text is then never changed.
-    grounded: share of its phrases that name a region, 0 to 1; None for region texts and for texts without a parse. If
-    it is None for any of the texts that are compared, only the likelihood is compared.
+
+    grounded: share of its phrases that name a region, 0 to 1. None for region texts and for texts without a parse. If
+    any of the compared texts has None, only the likelihoods are compared.
     """
 
     id: str
@@ -36,7 +37,7 @@ class GivenText:
 
 @dataclass(frozen=True, slots=True)
 class ProposedText:
-    """A text that the student predicted. The fields are those of GivenText."""
+    """A text that the student predicted. The fields mean the same as in GivenText."""
 
     granularity: str
     text: str
@@ -48,13 +49,15 @@ class ProposedText:
 
 @dataclass(frozen=True, slots=True)
 class TextChange:
-    """A change of one text. value, threshold: the numbers that were compared. new: the student's text. by: its id.
+    """A change of one text. value, threshold: the numbers that were compared. old: id of the given text; '' if a text
+    is added. new: the student's text. by: id of the student's text.
 
     rewritten    value: score of the new text.                threshold: score of the old one plus options.text_margin
     added        value: likelihood or grounded share, the     threshold: options.add
                  smaller one
-    dropped      value: its score.                            threshold: the lowest score of the texts that stay
-    Texts are dropped only if an image has more brief texts than max_briefs.
+    dropped      value: score of the dropped text.            threshold: the lowest score of the texts that stay
+
+    A text is dropped only if an image has more brief texts than max_briefs.
     """
 
     rule: Literal["rewritten", "added", "dropped"]
@@ -68,11 +71,12 @@ class TextChange:
 def merge_texts(
     given: Iterable[GivenText], proposed: Iterable[ProposedText], options: MergeRules | None = None
 ) -> list[TextChange]:
-    """The changes for one image: at most one per given text, in order of id, then the added texts.
+    """The changes for one image: at most one for each given text, in order of id, then the added texts.
 
-    Texts compete with those of the same granularity about the same region or image. An image keeps up to `max_briefs`
-    brief texts. Of other granularities, and of a region, it keeps as many as there are, at least one. Texts by people
-    and texts that were not scored always stay. The order of the input does not matter.
+    Texts compete with the texts of the same granularity about the same region or image. An image keeps up to
+    `max_briefs` brief texts. For other granularities, and for regions, it keeps as many texts as were given, but at
+    least one. Texts by people and texts that were not scored always stay. The result does not depend on the order of
+    the input.
     """
     options = options or MergeRules()
     given, proposed = list(given), list(proposed)
@@ -109,10 +113,10 @@ def _plain(text: str) -> str:
 def _competed(
     given: Sequence[GivenText], proposed: Sequence[ProposedText], places: int, options: MergeRules
 ) -> list[TextChange]:
-    """The changes among texts that compete for `places` places.
+    """The changes among texts that compete. `places`: how many of them are kept.
 
-    Adds the best new texts while there are free places. Then replaces the worst given text by the best remaining new
-    one, the second worst by the second best, and so on, until a new text is not better by the margin.
+    First the best new texts are added while there are free places. Then the best remaining new text replaces the worst
+    given text, the second best replaces the second worst, and so on, until a new text is not better by the margin.
     """
     grounded = all(one.grounded is not None for one in given) and all(one.grounded is not None for one in proposed)
     fixed = sum(one.human or one.mean_log_prob is None for one in given)
@@ -137,11 +141,13 @@ def _competed(
 
 
 def _add_score(one: ProposedText) -> float:
-    """The smaller one of likelihood and grounded share, so that fluent texts about other images are not added."""
+    """The smaller of likelihood and grounded share. With it, a fluent text about another image is not added."""
     return min(math.exp(one.mean_log_prob), 1.0 if one.grounded is None else one.grounded)
 
 
 def _score(one: GivenText | ProposedText, grounded: bool) -> float:
-    """Likelihood plus grounded share: 0 to 2, or 0 to 1 if grounding is ignored."""
+    """Likelihood plus grounded share, from 0 to 2. `grounded`: whether the grounded share counts; if not, from
+    0 to 1.
+    """
     assert one.mean_log_prob is not None
     return math.exp(one.mean_log_prob) + ((one.grounded or 0.0) if grounded else 0.0)

@@ -1,7 +1,7 @@
-"""Options of a refinement round: sections `refine.merge` and `refine.gate` of a recipe.
+"""Options of a refinement round: the sections `refine.merge` and `refine.gate` of a recipe.
 
-The defaults were chosen before the refinement study had results. The study then tried values near each default, which
-gave similar results. It did not cover texts.
+The defaults were chosen before the refinement study had results. The study later tried values near each default, with
+similar results. It did not cover texts.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Held = frozenset[frozenset[str]]
 class MergeOptions(Section):
     """How much evidence is needed before a region or a text changes."""
 
-    # Jittered boxes need less than .5.
+    # Below .5, because jittered boxes of one object often overlap less than that.
     match_iou: float = Field(default=0.4, gt=0, le=1, description="least IoU at which two boxes may be the same object")
-    # The mean is better than either box (study: F1@.75 .45, against .28 and .33).
+    # The mean of the two boxes is better than either box alone (study: F1@.75 is .45, against .28 and .33).
     geometry_weight: float = Field(
         default=0.5, ge=0, le=1, description="weight of the student's box in the mean of two matched boxes"
     )
@@ -56,7 +56,7 @@ class MergeOptions(Section):
         description="a box that moves loses its mask if the IoU of its old and new place is lower",
     )
     max_briefs: int = Field(default=2, ge=1, description="most brief texts of an image, if `tasks` has captions")
-    # Above 0 because a model gives a high likelihood to its own texts.
+    # Above 0, because a model gives a high likelihood to its own texts.
     text_margin: float = Field(
         default=0.1,
         ge=0,
@@ -66,7 +66,7 @@ class MergeOptions(Section):
     @field_validator("nms")
     @classmethod
     def _at_least_match_iou(cls, nms: float, info: ValidationInfo) -> float:
-        """Rejects a smaller `nms`: with it, a box that the student adds could suppress a given box."""
+        """Rejects `nms` below `match_iou`, because a box added by the student could then suppress a given box."""
         if nms < info.data.get("match_iou", 0):
             raise ValueError(f"expected at least match_iou, {info.data['match_iou']}")
         return nms
@@ -75,8 +75,8 @@ class MergeOptions(Section):
 class MergeRules(MergeOptions):
     """The merge options, plus pairs of labels on which the student is not trusted (`refine.hold_labels`).
 
-    The merge does not change one label of a pair into the other and adds no region with either label: a student
-    trained on systematically wrong labels makes the same errors.
+    The merge does not change one label of a pair into the other, and adds no region with either label. The reason is
+    that a student trained on systematically wrong labels makes the same errors.
     """
 
     keep_labels: Held = frozenset()
@@ -90,7 +90,9 @@ class MergeRules(MergeOptions):
 
 
 def held(pairs: Iterable[Sequence[str]]) -> Held:
-    """Parses `refine.hold_labels`, such as [[ball, ring]], into plain labels. ConfigError if an entry is not a pair."""
+    """Parses `refine.hold_labels`, such as [[ball, ring]], into sets of plain labels. Raises ConfigError if an entry is
+    not a pair of two labels.
+    """
     answer = set()
     for pair in pairs:
         two = frozenset(plain_label(label) for label in pair)
@@ -101,14 +103,17 @@ def held(pairs: Iterable[Sequence[str]]) -> Held:
 
 
 class GateOptions(Section):
-    """The limits within which a round is accepted. Shares are of the regions that could change: kept and not human.
+    """The limits within which a round is accepted. Shares are shares of the regions that could change: kept and not
+    human.
 
-    In the refinement study, the first round of a good student had an agreement of .44; of 4966 boxes it dropped .18,
-    relabelled .08 and added .30. Its second round, on 5600 boxes, dropped .02, relabelled .05 and added .11. An
-    under-trained student had an agreement of .07 and dropped .34; an untrained one had 0 and dropped all boxes; one
-    that described other images had .003. The limits lie between the good and the bad students. No bad student
-    relabelled or added much, so those two limits have other reasons: max_relabelled .25 is three times what the good
-    student relabelled, and max_added 1.0 allows for an annotator that misses half of all objects.
+    The limits come from the refinement study and lie between its good and its bad students. A good student's first
+    round had an agreement of .44; of 4966 boxes it dropped .18, relabelled .08 and added .30. Its second round, on 5600
+    boxes, dropped .02, relabelled .05 and added .11. An under-trained student had an agreement of .07 and dropped .34.
+    An untrained one had an agreement of 0 and dropped all boxes. One that described other images had an agreement of
+    .003.
+
+    No bad student relabelled or added much, so these two limits have other reasons. max_relabelled .25 is three times
+    what the good student relabelled. max_added 1.0 allows for an annotator that misses half of all objects.
     """
 
     min_agreement: float = Field(
@@ -124,7 +129,7 @@ class GateOptions(Section):
     )
     # A round is also refused if the 95 % interval of the F1 difference lies below 0.
     max_f1_fall: float = Field(default=0.01, ge=0, le=1, description="largest fall of the F1 on audit images")
-    # Text figures vary more: CIDEr-D has a scale of about 1.
+    # Larger than for F1, because text measures vary more: CIDEr-D has values of about 1.
     max_text_fall: float = Field(default=0.05, ge=0, le=1, description="largest fall of the CIDEr-D on audit images")
     class_fall: float = Field(
         default=0.1,
@@ -135,7 +140,7 @@ class GateOptions(Section):
     min_objects: int = Field(
         default=10, ge=0, description="least number of audit objects with a label at which `class_fall` applies to it"
     )
-    # Uses an exact binomial test at 97.5 %. This test needs fewer images than `class_fall`, because a label that was
+    # An exact binomial test at 97.5 %. This test needs fewer images than `class_fall`, because a label that was
     # mostly wrong before cannot fall much further. In a simulation with 200 images and 8 draws, it refused 8 of 8
     # rounds with systematic noise (2 without this rule) and none of 24 good rounds.
     min_right: float = Field(

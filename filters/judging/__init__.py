@@ -1,1 +1,1 @@
-"""Applies rules in order, and helps to write them: bounds, quantiles, n-grams, requirements."""
+"""The code that applies rules in order, and helpers for writing rules: bounds, quantiles, n-grams and requirements."""

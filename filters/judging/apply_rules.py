@@ -1,11 +1,13 @@
 """Applies the rules of a recipe to one shard, in order, and gives a verdict on every image and annotation.
 
-A rule sees only rows that earlier rules kept, so the order of the rules decides which rule is named as the reason.
-When a row is dropped, all that depends on it is dropped too: the annotations of an image, the phrases of a text, the
-region texts of a region, and the texts, region texts and phrases that were made from it (`parents`).
+A rule sees only the rows that earlier rules kept. So the order of the rules decides which rule is named as the reason
+for a drop.
 
-No rule drops a human annotation, or the text or region that a human annotation refers to. These are dropped only with
-their whole image, or if they were merged into another annotation.
+When a row is dropped, everything that depends on it is dropped too: the annotations of an image, the phrases of a text,
+the region texts of a region, and the texts, region texts and phrases that were made from it (`parents`).
+
+No rule drops a human annotation, or a text or region that a human annotation refers to. Such a row is dropped only if
+its whole image is dropped, or if it was merged into another annotation.
 """
 
 from __future__ import annotations
@@ -47,9 +49,13 @@ def judge(
 ) -> pa.Table:
     """Verdicts (schema VERDICTS) for a shard, in the order of the record's rows and lists.
 
-    `rules`: (name in the recipe, function, options). Before the first rule these are dropped: images with a failure,
-    regions merged into another, what `earlier` verdicts drop, and what `decided` lists: rows {image_id, region_id,
-    rule, value, threshold}, where `region_id` may also be the id of a text, a region text or a phrase.
+    `images`: the rows of the images, with the columns over the whole data set if a rule reads them. `parse`: the parsed
+    texts; None if no rule reads them. `rules`: (name in the recipe, function, options). `earlier`: verdicts of an
+    earlier run. `decided`: rows {image_id, region_id, rule, value, threshold}, where `region_id` is the id of a region,
+    text, region text or phrase.
+
+    Four kinds of rows are dropped before the first rule: images with a failure, regions that were merged into another
+    region, rows that `earlier` drops, and rows in `decided`.
     """
     for name, rule, _ in rules:
         if parse is None and needs_parse(rule):
@@ -69,7 +75,9 @@ def judge(
 
 
 class _Outcome:
-    """The outcome so far for each row of one column. `reason` is an index of `ShardJudgement.rules`, 0 for kept."""
+    """What has been decided so far for each row of one column. `reason`: index into `ShardJudgement.rules`; 0 means
+    kept.
+    """
 
     def __init__(self, rows: int) -> None:
         self.reason: Numbers = np.zeros(rows, np.int16)
@@ -104,7 +112,9 @@ class ShardJudgement:
         self._drop_dependents({"images", "texts", "regions"})
 
     def apply_verdicts(self, verdicts: pa.Table) -> None:
-        """Drop the rows that these verdicts drop, for the same reasons. Rows that are not in the shard are ignored."""
+        """Drop the rows that these verdicts drop, with the same reasons. Verdicts on rows outside the shard are
+        ignored.
+        """
         image_row = pc.fill_null(pc.index_in(one_array(verdicts["image_id"]), value_set=self.shard.ids), -1).to_numpy()
         for name in ("images", *ANNOTATIONS):
             lists = one_array(verdicts["image" if name == "images" else name])
@@ -122,14 +132,14 @@ class ShardJudgement:
         self._drop_dependents({"images", "texts", "regions"})
 
     def _drop_open(self, name: str, rows: Ints, at: Ints, verdict: Verdict) -> bool:
-        """Drop rows[at], except those that are dropped already or protected. Returns whether any was dropped."""
+        """Drop rows[at], except rows that are protected or dropped already. Returns whether any row was dropped."""
         open_ = self.outcomes[name].reason[rows[at]] == 0
         if name in self.protected:
             open_ &= ~self.protected[name][rows[at]]
         return self._drop(name, rows[at[open_]], verdict, at[open_])
 
     def apply_decisions(self, decided: Sequence[Mapping[str, Any]]) -> None:
-        """Drop the rows that were decided before (see `judge`), except protected ones."""
+        """Drop the rows listed in `decided` (see `judge`), except protected ones."""
         if not decided:
             return
         images = {image_id: row for row, image_id in enumerate(self.shard.ids.to_pylist())}
@@ -141,7 +151,7 @@ class ShardJudgement:
     def _apply_decisions_on(
         self, name: str, decided: Sequence[Mapping[str, Any]], images: Mapping[str, int]
     ) -> list[Mapping[str, Any]]:
-        """Apply the decisions on rows of this column. Returns the others."""
+        """Apply the decisions that concern rows of this column. Returns the remaining decisions."""
         column, rest = self.shard.column(name), list[Mapping[str, Any]]()
         names = zip(column.image.tolist(), column.arrow("id").to_pylist(), strict=True)
         rows = {key: row for row, key in enumerate(names)}
@@ -155,7 +165,7 @@ class ShardJudgement:
         return rest
 
     def view(self, name: str) -> View:
-        """The rows of a column that are still kept. Copies nothing if all are."""
+        """The rows of a column that are still kept. If all rows are kept, nothing is copied."""
         if name not in self.views:
             kept = self.outcomes[name].kept
             kind = _FULL.get(name, VIEWS[name])
@@ -176,7 +186,7 @@ class ShardJudgement:
         return verdicts
 
     def apply(self, name: str, rule: Rule, options: Mapping[str, Any]) -> None:
-        """Drop the rows that a rule rejects, and what depends on them."""
+        """Drop the rows that a rule rejects, and everything that depends on them."""
         column = reads(rule)[0]
         judged = self.view(column)
         dropped = False
@@ -187,7 +197,9 @@ class ShardJudgement:
             self._drop_dependents({column})
 
     def _drop(self, column: str, rows: Ints, verdict: Verdict, at: Ints | None = None) -> bool:
-        """Drop these rows of the shard; `at`: the rows of the verdict that hold their values and thresholds."""
+        """Drop these rows of the shard. `at`: for each of them, the row of the verdict with its value and threshold.
+        Returns whether there were rows to drop.
+        """
         if not len(rows):
             return False
         if verdict.rule not in self.rules:
@@ -202,7 +214,7 @@ class ShardJudgement:
         return True
 
     def _drop_dependents(self, dropped: set[str]) -> None:
-        """Drop what depends on dropped rows; `dropped`: the columns in which rows were dropped."""
+        """Drop everything that depends on dropped rows. `dropped`: the columns in which rows were dropped."""
         shard, none = self.shard, np.zeros(0, np.bool_)
         if "images" in dropped and not (kept := self.outcomes["images"].kept).all():
             for name in ANNOTATIONS:
@@ -217,12 +229,14 @@ class ShardJudgement:
             self._drop_dependents(lost)
 
     def _drop_children(self, links: Links, gone: Bools, rule: str) -> bool:
-        """Drop the rows that were made from a parent where `gone` is true."""
+        """Drop the rows that were made from a dropped parent. `gone`: for each link, whether its parent is gone."""
         rows = np.unique(links.children[gone])
         return self._drop_open(links.child, rows, np.arange(len(rows)), Verdict(np.zeros(0, np.bool_), rule))
 
     def _drop_orphans(self, column: str, parents: str, parent: Ints, rule: str) -> None:
-        """Drop the rows of a column whose row `parent` (-1: none) in the column `parents` is not kept."""
+        """Drop the rows of a column whose parent is not kept. `parent`: for each row, the row of its parent in the
+        column `parents`; -1 if it has none.
+        """
         there = np.append(self.outcomes[parents].kept, False)[parent]  # -1 selects the False at the end
         gone = self.outcomes[column].kept & ~there & ~self.protected[column]
         self._drop(column, np.flatnonzero(gone), Verdict(np.zeros(0, np.bool_), rule))

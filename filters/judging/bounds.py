@@ -1,7 +1,7 @@
-"""Computes the threshold of each row from a rule's options: one number, or numbers by granularity, producer or label.
+"""Computes the bound for each row from a rule's options: one number, or numbers by granularity, producer or label.
 
-All rules use this module. A threshold for a label overrides one for a producer, which overrides the general one. A
-recipe may give {quantile: 0.99} instead of a number; filters/judging/quantiles.py replaces it before a rule is called.
+All rules use this module. A bound for a label overrides one for a producer, which overrides the general one. A recipe
+may give {quantile: 0.99} instead of a number; filters/judging/quantiles.py replaces it before the rule is called.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ def text_bounds(
     otherwise: float,
     by_producer: Mapping[str, Bound] = {},
 ) -> Floats:
-    """The bound for each text, or for each phrase by its text's granularity.
+    """The bound for each text. For phrases: the bound for each phrase, by the granularity of its text.
 
-    If `given` does not name a granularity, its default applies. If a producer's mapping does not name one, the general
-    bound applies. `otherwise`: the bound for an unknown granularity. `option`: the option's name in errors.
+    `option`: the name of the option in errors. `given`: the recipe's value of the option. `defaults`: the bounds of
+    granularities that `given` leaves out. `otherwise`: the bound for an unknown granularity. `by_producer`: bounds for
+    some producers; a granularity that a producer's mapping leaves out has the general bound.
     """
     general = {"": otherwise, **defaults, **_by_granularity(option, given)}
     own = {
@@ -66,7 +67,9 @@ def row_bounds(
     by_producer: Mapping[str, float] = {},
     by_label: Mapping[str, float] = {},
 ) -> Floats:
-    """The bound for each region or score. Labels are compared without regard to case, as in the consensus."""
+    """The bound for each region, tag or score. `option`: the name of the option in errors. Labels are compared without
+    regard to case, as in the consensus.
+    """
     bounds = rows.lookup("producer", _numbers(f"{option} by producer", by_producer), _number(option, given))
     if not by_label:
         return bounds
@@ -77,7 +80,9 @@ def row_bounds(
 
 
 def one_option(by_word: Mapping[str, Mapping[str, Any]], option: str, known: tuple[str, ...]) -> dict[str, Any]:
-    """From {word: {option: bound}} the bounds of one option. ConfigError for an option that the rule does not have."""
+    """The bounds of one option, from {word: {option: bound}}. `known`: the options that the rule has. Raises
+    ConfigError if a word has another option.
+    """
     for word, bounds in by_word.items():
         if not isinstance(bounds, Mapping):
             example = ", ".join(f"{name}: .." for name in known)
@@ -108,7 +113,9 @@ def _number(option: str, given: Any) -> float:
 
 
 def _granularities(texts: View) -> tuple[Numbers, list[str]]:
-    """Codes and words. A phrase has the code of its text, or the code after the last word if it has no text."""
+    """For each row the code of its granularity, and the words that the codes stand for. A phrase has the granularity of
+    its text. A phrase without a text has the code after the last word.
+    """
     if not isinstance(texts, Phrases):
         return texts.codes("granularity")
     codes, words = texts.shard.column("texts").codes("granularity")
@@ -116,5 +123,5 @@ def _granularities(texts: View) -> tuple[Numbers, list[str]]:
 
 
 def _along(bounds: Mapping[str, float], words: list[str]) -> Floats:
-    """The bound of each word, then that of '' as one more element. A word without a bound has the bound of ''."""
+    """The bound of each word, with the bound of '' added at the end. A word without a bound gets the bound of ''."""
     return np.array([bounds.get(word, bounds[""]) for word in (*words, "")], np.float64)

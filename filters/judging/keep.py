@@ -1,4 +1,4 @@
-"""Reads a judged record: the part that is kept, and counts of the rules that dropped the rest."""
+"""Reads verdicts: `keep` returns the kept part of a record, and `counts` counts the dropped rows by rule."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from engine.schema import ANNOTATIONS, RECORD
 def keep(record: pa.Table, verdicts: pa.Table) -> pa.Table:
     """The record without the images and annotations that the verdicts drop.
 
-    Region texts and phrases of a merged region refer to the region it was merged into; references to dropped regions
-    are removed. `support` is unchanged and may name dropped regions. `failures` are empty, because an image with
-    failures is never kept.
+    Region texts and phrases of a merged region then refer to the region it was merged into. References to dropped
+    regions are removed. `support` is unchanged and may name dropped regions. `failures` is always empty, because an
+    image with failures is never kept.
     """
     ids = one_array(record.column("image_id"))
     if not one_array(verdicts.column("image_id")).equals(ids):
@@ -62,7 +62,9 @@ def _redirected(shard: Shard, name: str, kept: Bools) -> pa.StructArray:
 
 
 def counts(verdicts: pa.Table) -> dict[str, dict[str, int]]:
-    """Rows of each column by outcome: {column: {"kept" or the rule that dropped them: number of rows}}."""
+    """The number of rows of each column by outcome: {column: {outcome: rows}}. The outcome is "kept", or the rule that
+    dropped the rows.
+    """
     found: dict[str, dict[str, int]] = {}
     for name in ("images", *ANNOTATIONS):
         column = verdicts.column("image" if name == "images" else name)

@@ -1,7 +1,7 @@
-"""Requirements of a rule that its signature does not show: certain scores, several detectors, embeddings.
+"""Requirements of a rule that its signature does not show: certain scores, several detectors, or embeddings.
 
-pipelines/filter/rule_needs.py checks them before a run. Requirements that the signature shows (columns, parsed texts,
-columns over the whole data set) are not declared here.
+pipelines/filter/rule_needs.py checks them before a run. Requirements that the signature shows are not declared here:
+columns, parsed texts, and columns over the whole data set.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from engine.errors import ConfigError, unknown
 class Given:
     """The outputs of a recipe's nodes that rules may require.
 
-    scores: {name of an image score: nodes that produce it}. other_scores: nodes that produce image scores but have no
-    `score_names`, so any name may be among them. detectors: nodes that produce boxes. embedders: nodes that produce
-    embeddings.
+    scores: {name of an image score: nodes that produce it}. other_scores: nodes that produce image scores without
+    declaring `score_names`, so their scores may have any name. detectors: nodes that produce boxes. embedders: nodes
+    that produce embeddings.
     """
 
     scores: Mapping[str, tuple[str, ...]]
@@ -31,7 +31,7 @@ class Given:
         return name in self.scores or bool(self.other_scores)
 
 
-# Takes the outputs of the nodes and the rule's options with defaults. Returns what is missing and what to add, or ''.
+# Takes the nodes' outputs and the rule's options (defaults included). Returns what is missing and what to add, or ''.
 Need = Callable[[Given, Mapping[str, Any]], str]
 _Rule = TypeVar("_Rule", bound=Callable[..., Any])
 
@@ -52,7 +52,7 @@ def need_of(rule: Callable[..., Any]) -> Need | None:
 
 
 def score(name: str, *, add: str) -> Need:
-    """Requires image scores of this name. `add`: the recipe line that adds a node which produces them."""
+    """Requires image scores of this name. `add`: the recipe line that adds a node for them; errors quote it."""
 
     def missing(given: Given, options: Mapping[str, Any]) -> str:
         return "" if given.has_score(name) else f"reads the score '{name}', which no node gives: add '{add}'"
@@ -61,7 +61,9 @@ def score(name: str, *, add: str) -> Need:
 
 
 def embeddings(given: Given, options: Mapping[str, Any]) -> str:
-    """Requires embeddings of one node: of the one that the option `producer` names, or of the only one."""
+    """Requires embeddings of one node: the node that the option `producer` names, or else the only node that gives
+    them. Returns what is missing, or ''. Raises ConfigError if several nodes give embeddings and `producer` is empty.
+    """
     producer = options["producer"]
     if not given.embedders:
         return "compares embeddings, which no node gives: add 'embed: {use: embed, checkpoint: ..}'"

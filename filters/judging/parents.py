@@ -1,7 +1,7 @@
-"""Finds which texts, region texts and phrases of a shard were made from which annotations (`parents`).
+"""Finds the annotations that texts, region texts and phrases of a shard were made from (`parents`).
 
-A merged region counts as the region it was merged into. If a refinement round changed a region's name, what was made
-from it uses the old name, so it is marked as `renamed`.
+A merged region counts as the region it was merged into. If a refinement round changed the label of a region, texts made
+from the region still use the old label; such links are marked as `renamed`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ DERIVED = ("texts", "region_texts", "phrases")  # columns whose rows may be made
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Row children[i] of the column `child` was made from row parents[i] of the column `parent`.
-
-    renamed[i]: whether a refinement round gave that parent another name.
+    """Links between two columns: row children[i] of the column `child` was made from row parents[i] of the column
+    `parent`. renamed[i]: whether a refinement round gave that parent another label.
     """
 
     child: str
@@ -53,7 +52,9 @@ def _links_of(shard: Shard, child: str) -> Iterator[Links]:
 
 
 def _renamed(shard: Shard, named: Ints, root: Ints) -> Bools:
-    """Whether a region was merged by a later round into one with another label. A merge by consensus does not count."""
+    """Whether a later round merged a region into one with another label. `named`: rows of the regions that annotations
+    name as parents. `root`: rows of the regions they were merged into. A merge by consensus does not count.
+    """
     rounds, (labels, _) = shard.column("regions").numbers("round"), shard.column("regions").codes("label")
     answer: Bools = (rounds[root] > rounds[named]) & (labels[root] != labels[named])
     return answer

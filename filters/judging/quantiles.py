@@ -1,8 +1,8 @@
-"""Limits given as a quantile of the data set: `max_objects: {brief: {quantile: 0.99}}`.
+"""Limits that are given as a quantile of the data set, such as `max_objects: {brief: {quantile: 0.99}}`.
 
-The value of a quantile is known only after a pass over the whole data set. For that pass each quantile is replaced by
-a unique placeholder number. The threshold in a verdict then shows which quantile a row was compared with, so rules
-need no code for quantiles.
+The value of a quantile is known only after a pass over the whole data set. For that pass each quantile is replaced by a
+unique placeholder number. The threshold in a verdict then shows which quantile a row was compared with, so rules need
+no code for quantiles.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from filters.verdict import Verdict
 
 Path = tuple[str, ...]  # the keys that lead to a limit inside a rule's options
 
-_PLACEHOLDER = float(2**50)  # larger than any count, and whole, for options that take whole numbers
+_PLACEHOLDER = float(2**50)  # larger than any count; a whole number, because some options take only those
 
 
 def quantile_paths(options: Mapping[str, Any]) -> dict[Path, float]:
-    """The quantiles in a rule's options, by their path. ConfigError for one that is not between 0 and 1."""
+    """The quantiles in a rule's options: {path: share}. Raises ConfigError if a share is not between 0 and 1."""
     return dict(_walk(options, ()))
 
 
@@ -45,7 +45,7 @@ def placeholders(paths: Sequence[Path]) -> dict[Path, float]:
 
 
 def filled(options: Mapping[str, Any], numbers: Mapping[Path, Any]) -> dict[str, Any]:
-    """A copy of the options with these values at these paths."""
+    """A copy of the options in which the value at each given path is replaced by its number."""
     return {key: _fill(value, (str(key),), numbers) for key, value in options.items()}
 
 
@@ -58,7 +58,9 @@ def _fill(value: Any, path: Path, numbers: Mapping[Path, Any]) -> Any:
 
 
 def compared_values(verdicts: Sequence[Verdict], placeholder: float) -> Floats:
-    """The values that were compared with this placeholder. Values that were not measured (NaN) are left out."""
+    """The values of the rows that were compared with this placeholder. Values that were not measured (NaN) are left
+    out.
+    """
     found = [np.zeros(0)]
     for verdict in verdicts:
         value, threshold = np.broadcast_arrays(np.asarray(verdict.value, np.float64), verdict.threshold, verdict.keep)[
@@ -69,7 +71,9 @@ def compared_values(verdicts: Sequence[Verdict], placeholder: float) -> Floats:
 
 
 def quantile(values: Floats, counts: Floats, share: float) -> float:
-    """The smallest value that at least `share` of all values (weighted by `counts`) do not exceed; 0 for no values."""
+    """The smallest value that is at least as large as a share `share` of all values; 0 if there are no values.
+    `counts`: how often each value occurs.
+    """
     if not len(values):
         return 0.0
     order = np.argsort(values, kind="stable")

@@ -1,4 +1,4 @@
-"""Checks a rule's options before a run by calling the rule, because some errors only show in a call."""
+"""Checks a rule's options before a run. It calls the rule, because some errors show only in a call."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from filters.verdict import Rule
 
 
 def try_options(name: str, rule: Rule, options: Mapping[str, Any]) -> None:
-    """Apply the rule to a shard without images. ConfigError, for example, for an unknown granularity, a bound that
-    is not a number, a file that does not exist, or a lower bound above the upper one.
+    """Apply the rule to a shard without images. Raises ConfigError if the options are wrong, for example an unknown
+    granularity, a bound that is not a number, a file that does not exist, or a lower bound above the upper bound.
     """
     images = IMAGES.empty_table()
     for column in ("same_distance", "semantic_distance", "audit_distance"):
@@ -32,7 +32,7 @@ def try_options(name: str, rule: Rule, options: Mapping[str, Any]) -> None:
 
 
 def _check_order(name: str, options: Mapping[str, Any]) -> None:
-    """ConfigError if an option min_x is larger than max_x, which would drop everything."""
+    """Raises ConfigError if an option min_x is larger than max_x, which would drop everything."""
     for low in options:
         high = f"max_{low.removeprefix('min_')}"
         if low.startswith("min_") and high in options:
@@ -43,7 +43,7 @@ def _check_order(name: str, options: Mapping[str, Any]) -> None:
 
 
 def _pairs(low: Any, high: Any) -> Iterator[tuple[str, float, float]]:
-    """(granularity or '' for all, lower bound, upper bound)."""
+    """Pairs of bounds to compare: (granularity, or '' for all; lower bound; upper bound)."""
     words = {word for bound in (low, high) if isinstance(bound, Mapping) for word in bound} or {""}
     for word in sorted(words):
         least, most = (bound.get(word) if isinstance(bound, Mapping) else bound for bound in (low, high))
