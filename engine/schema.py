@@ -1,8 +1,8 @@
 """The tables of a data set as Arrow schemas, and functions that turn records into rows of them.
 
 The answer of one specialist and the merged record of all have the same schema, RECORD. Boxes are float pixels of the
-upright image (EXIF applied), x1 < x2 to the right, y1 < y2 downwards. Only `score` may be null: human annotations
-have none. Scores are float64, because 0.7 as a float32 is less than 0.7.
+upright image (EXIF applied), x1 < x2 to the right, y1 < y2 downwards. Only `score` may be null, because human
+annotations have no score. Scores are float64, because 0.7 as a float32 is less than 0.7.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from engine.annotations import (
     text_key,
 )
 
-__all__ = [  # the records, which authors of components import from here
+__all__ = [  # the records: authors of components import them from here
     "COLUMN_CLASSES",
     "Annotation",
     "Answer",
@@ -54,9 +54,10 @@ __all__ = [  # the records, which authors of components import from here
 SCHEMA_VERSION = 2
 
 GRANULARITIES = ("brief", "detailed", "more_detailed")
-REGION_KINDS = ("object", "text", "phrase")  # phrase: the box of a phrase, which is no detected object
+REGION_KINDS = ("object", "text", "phrase")  # phrase: a box found for a phrase; it does not count as an object
 REGION_TEXT_GRANULARITIES = ("brief", "ocr", "candidate")
-# Audit images are for measuring and are never trained on; `held` images are near-duplicates of both sides.
+# Audit images are only for measuring, never for training. `held` images are used for nothing, for example because they
+# are near-duplicates of images of several splits.
 SPLITS = ("train", "audit-fit", "audit-test", "held")
 
 
@@ -171,13 +172,13 @@ IMAGES = pa.schema(
         required("licence", pa.string()),
         required("split", pa.string()),
         required("bytes", pa.int64()),
-        required("uri", pa.string()),  # a file, or a shard tar in which offset and length locate the image
+        required("uri", pa.string()),  # a file, or a tar in which offset and length give the place of the image
         required("offset", pa.int64()),
         required("length", pa.int64()),  # -1: the whole file
     ]
 )
 
-# Changes by refinement rounds, one a row. `old` is '' for an added region, `new` is '' for a dropped one.
+# One row for each change by a refinement round. `old` is '' for an added region, `new` is '' for a dropped one.
 CHANGES = pa.schema(
     [
         required("image_id", pa.string()),
@@ -192,34 +193,36 @@ CHANGES = pa.schema(
     ]
 )
 
-# Listed inputs, one a row. Labels are as the source has them.
+# One row for each listed input. Labels are as the source has them.
 INPUTS = pa.schema(
     [
         required("source", pa.string()),
         required("uri", pa.string()),
-        required("offset", pa.int64()),  # inside a container (a tar); 0 for a file of its own
+        required("offset", pa.int64()),  # position in a container (a tar); 0 for a plain file
         required("length", pa.int64()),  # -1: the whole file
         required("fingerprint", pa.string()),  # size and time, or etag: shows whether the file changed
         required("licence", pa.string()),
-        required("frame", pa.string()),  # of the labels: stored, upright, or auto
+        required("frame", pa.string()),  # frame of the labels' coordinates: stored, upright, or auto
         required("frame_width", pa.int32()),  # size of the image on which the labels were made; 0 if unknown
         required("frame_height", pa.int32()),
-        required("reason", pa.string()),  # why the input is no image, if that is clear without reading it; else ''
+        required("reason", pa.string()),  # why the input is no image; '' unless that is clear without reading it
         required("error", pa.string()),  # the same as a sentence
         *(required(name, _list(kind)) for name, kind in ANNOTATIONS.items()),
     ]
 )
 
-# Probed inputs, one a row. Labels are upright. A row with failures is quarantined.
+# One row for each probed input. Labels are upright. A row with failures is quarantined.
 PROBE = pa.schema(
     [
         *(INPUTS.field(name) for name in ("source", "uri", "offset", "length", "fingerprint", "licence")),
         *(IMAGES.field(name) for name in ("image_id", "width", "height", "format", "bytes")),
         required("phash", pa.string()),  # engine.images.perceptual_hash; '' without an audit split
-        # For a rotated photo whose source does not name the frame of its labels: the frame with the size of the labels
-        # (stored, upright, or both, which is read as upright). '' for all others.
+        # Only for a rotated photo whose source does not name the frame of its labels: the frame that has the labels'
+        # size (stored, upright, or both, which is read as upright). '' otherwise.
         required("fits", pa.string()),
-        required("left_out", _list(pa.string())),  # one reason for each label of the source that was left out
+        required(
+            "left_out", _list(pa.string())
+        ),  # the reasons for labels of the source that were left out, one for each label
         *(RECORD.field(name) for name in (*ANNOTATIONS, "failures")),
     ]
 )
@@ -229,7 +232,7 @@ CHUNK = pa.struct(
     [
         required("char_start", pa.int32()),  # code points, end exclusive
         required("char_end", pa.int32()),
-        required("head", pa.string()),  # the head noun as written, lower case
+        required("head", pa.string()),  # the head noun as it is in the text, in lower case
         required("plural", pa.bool_()),
         required("text", pa.string()),  # exactly text[char_start:char_end]
     ]
@@ -271,12 +274,12 @@ VERDICTS = pa.schema(
 
 
 def record_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows as a table with the schema RECORD. A column that a row lacks is an empty list."""
+    """A table with the schema RECORD. Columns that a row lacks become empty lists."""
     return table_of(rows, RECORD)
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Rows as a table. A list column that a row lacks is empty."""
+    """A table of these rows. List columns that a row lacks become empty lists."""
     arrays = []
     for column in schema:
         # Converting structs costs Arrow 0.1 ms a column even without rows, and most columns are empty.
@@ -297,7 +300,7 @@ def _no_values(kind: pa.DataType) -> pa.Array:
 
 
 def as_row(item: Any) -> dict[str, Any]:
-    """A record as a dictionary for Arrow. Lists of plain values are not copied."""
+    """A dataclass record as a dictionary for Arrow. Lists of plain values are not copied."""
     return {name: _plain(getattr(item, name)) for name in _slots(item.__class__)}
 
 
@@ -305,7 +308,9 @@ _SIMPLE = frozenset({str, float, int, bool, type(None)})
 
 
 def _plain(value: Any) -> Any:
-    if value.__class__ in _SIMPLE:  # first, because nearly all are: is_dataclass takes six times as long
+    if (
+        value.__class__ in _SIMPLE
+    ):  # checked first, because nearly all values are simple and is_dataclass is six times slower
         return value
     if isinstance(value, list):
         return [as_row(item) for item in value] if value and dataclasses.is_dataclass(value[0]) else value

@@ -113,7 +113,10 @@ def kind_of(value: Any) -> str:
 
 
 def _check_nodes(loader: _Loader, root: yaml.Node, where: str) -> dict[KeyPath, int]:
-    """The line of each value, including values merged with '<<'. Raises ConfigError for repeated keys and bad anchors."""
+    """The line of each value, including values merged with '<<'.
+
+    Raises ConfigError for repeated keys and bad anchors.
+    """
     lines: dict[KeyPath, int] = {}
     waiting: list[tuple[yaml.Node, KeyPath, tuple[int, ...]]] = [(root, (), ())]
     visited = 0

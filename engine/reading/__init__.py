@@ -1,1 +1,1 @@
-"""Data sets as their readers see them: current nodes, DuckDB views, accounting."""
+"""Reads data sets: current nodes, DuckDB views, and counts of what became of each input and annotation."""

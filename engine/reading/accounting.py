@@ -1,7 +1,8 @@
 """Counts inputs and annotations by outcome, and checks that the outcomes add up to the total.
 
-Totals and outcomes are counted in different files, never found by subtraction: inputs in the listings and their
-outcomes in images, verdicts and probe; annotations in the nodes' files and their outcomes in the verdicts.
+Totals and outcomes are counted in different files; none is the difference of two others. Inputs: the total comes from
+the listed inputs, the outcomes from images, verdicts and probe. Annotations: the total comes from the files of the
+nodes, the outcomes from the verdicts.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ OUTCOMES = (KEPT, "filtered", "quarantined", PENDING, "duplicates")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Counts of one annotation column. `given`: the total; `outcomes`: kept, dropped by each rule, pending."""
+    """Counts of one annotation type. `given`: the total. `outcomes`: kept, dropped by each rule, pending."""
 
     given: int
     outcomes: Mapping[str, int]
@@ -43,9 +44,11 @@ class Account:
 
     outcomes: number of inputs by outcome (one of OUTCOMES).
     shards: {node: (done, total)}.
-    selected: {node with `where`: (images it worked on, images that it has an answer or failure for)}.
-    failures: (component, reason, number), most first. An image that was skipped counts for the node that failed first.
-    splits: kept images by split; only `train` is released.
+    selected: {node with `where`: (images that were selected, images with an answer or failure)}.
+    failures: (component, reason, number), the highest number first. An image is skipped if a node before failed on it;
+    it
+    counts only for that node.
+    splits: kept images by split. Only images of the split `train` are released.
     rates: items per second and worker by node, from the latest run in which the node ran.
     sources: {name: inputs, missing, gone, left_out {reason: number}, notes} of the latest listing.
     ungiven: number of input images that no source lists any more.
@@ -109,7 +112,7 @@ def _one(con: DuckDBPyConnection, sql: str) -> int:
 
 
 def _selected(dataset: Dataset, node: CurrentNode) -> tuple[int, int]:
-    """(images that the node's `where` selected, all images) over the shards that it has done."""
+    """(images that the node's `where` selected, all images). Counts only shards that the node has done."""
     chosen, total = 0, 0
     for record in Commits(dataset.storage, node.folder).latest_records():
         rows = record.files["data"].rows
@@ -118,7 +121,10 @@ def _selected(dataset: Dataset, node: CurrentNode) -> tuple[int, int]:
 
 
 def _images(con: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
-    """Inputs by outcome, and filtered images by rule. Images are counted in `images`, other inputs in `inputs`."""
+    """(number of inputs by outcome, number of filtered images by rule).
+
+    Images are counted in the view `images`, all other inputs in the view `inputs`.
+    """
     outcomes = dict.fromkeys(OUTCOMES, 0)
     filtered_by: dict[str, int] = {}
     rows = con.execute(
@@ -140,7 +146,7 @@ def _images(con: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def _sources(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, SourceCounts]:
-    """The report of each source, plus the labels that the probe left out."""
+    """The counts of each source, with the labels that the probe left out added to its `left_out`."""
     columns = {row[0] for row in con.execute("DESCRIBE raw.probe").fetchall()}
     if "left_out" not in columns:  # written by an earlier version
         return source_counts(dataset.storage, {})
@@ -157,7 +163,7 @@ def _sources(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, SourceCount
 
 
 def _annotations(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, Column]:
-    """Counts by annotation column: totals and pending from the nodes' files, kept and dropped from the verdicts."""
+    """Counts by annotation type. Totals and pending come from the nodes' files, kept and dropped from the verdicts."""
     given, pending = dict.fromkeys(ANNOTATIONS, 0), dict.fromkeys(ANNOTATIONS, 0)
     for node in dataset.record_nodes():
         table = f'raw."node {node.name}"'
@@ -182,7 +188,10 @@ def _annotations(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, Column]
 
 
 def _shards(dataset: Dataset) -> dict[str, tuple[int, int]]:
-    """{node: (shards done, shards)}. A shard is done if its output was made from the latest output of its inputs."""
+    """{node: (shards done, all shards)}.
+
+    A shard is done if its output was made from the latest version of its inputs.
+    """
     total = dataset.shards
     answer = {"probe": (len(dataset.files(dataset.probe)), len(dataset.revisions(INPUTS)))}
     answer[IMAGES] = (len(dataset.files(IMAGES)), total)
@@ -206,7 +215,7 @@ def _last_run(dataset: Dataset) -> dict[str, Any]:
 
 
 def _rates(dataset: Dataset) -> dict[str, float]:
-    """Items per second and worker for each node, from the latest run in which it ran. Looks at 20 runs at most."""
+    """Items per second and worker, by node, from the latest run in which the node ran. Looks at the last 20 runs."""
     rates: dict[str, float] = {}
     for folder in reversed(dataset.runs()[-20:]):
         for node in dataset.run(folder).get("nodes", []):

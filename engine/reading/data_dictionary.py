@@ -1,4 +1,4 @@
-"""The page docs/data-dictionary.md: every view of a data set, with the type, unit and meaning of its columns.
+"""Generates docs/data-dictionary.md: every view of a data set, with the type, unit and meaning of its columns.
 
     python -m engine.reading.data_dictionary > docs/data-dictionary.md
 
@@ -20,7 +20,7 @@ Each view can be queried by its name: `engine query "SELECT label, count(*) FROM
 
 
 def data_dictionary() -> str:
-    """The whole page, as Markdown."""
+    """The page as Markdown."""
     views = itertools.groupby(described(), key=lambda row: row.view)
     return "\n\n".join([_HEAD, *(_section(view, rows) for view, rows in views)]) + "\n"
 

@@ -1,7 +1,7 @@
 """A data set for reading: its current nodes, and the committed file of each shard.
 
-A Dataset is a snapshot: each folder is listed once, so it stays the same during a run. Only files named by a commit
-record count; other files in a folder are unfinished or left over.
+A Dataset is a snapshot: it lists each folder once, so later changes during a run do not appear in it. Only files that a
+commit record names are read. Other files in a folder are unfinished or left over.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from engine.storage.files import Storage
 from engine.storage.migrate import check_version, has_older_files
 from engine.storage.sealed import check_digests, read_sealed
 
-_CHECKED = 4 << 30  # bytes compared with their digests before a query: about two seconds on two cores
+_CHECKED = 4 << 30  # most bytes that are checked before a query: about two seconds on two cores
 _HEADER = "restore it from a backup, or write it again with 'engine check -c RECIPE --repair'."
 _REWRITE = "run the recipe again with 'engine run', which writes the file again and repeats no work."
 Revisions = npt.NDArray[np.int32]
@@ -44,7 +44,10 @@ Revisions = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class CurrentNode:
-    """A node of current.json. `columns`: those that are part of the record; none if another node replaces them."""
+    """A node of current.json.
+
+    `columns`: its columns that are part of the record. Empty if another node replaces its whole output.
+    """
 
     name: str
     key: str
@@ -57,7 +60,9 @@ class CurrentNode:
     gives: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
-    resolved: Mapping[str, str] = field(default_factory=dict)  # what was found for its options: the commit of a hub id
+    resolved: Mapping[str, str] = field(
+        default_factory=dict
+    )  # values found for its options, such as the commit of a hub id
     where: str = ""  # the SQL that limits it to some images
 
     @classmethod
@@ -69,11 +74,11 @@ class CurrentNode:
 
 @dataclass(slots=True)
 class Dataset:
-    """Paths are relative to the data set.
+    """A data set that is read. All paths are relative to it.
 
     nodes: in graph order.
     judge, probe: folders; '' if there is none.
-    release: folder of a release to read instead of the nodes' answers; '': read the nodes.
+    release: if not '', the folder of a release, which is read instead of the nodes' answers.
     """
 
     storage: Storage
@@ -84,11 +89,14 @@ class Dataset:
     older: bool = False  # files of an earlier schema version may lack columns
     _files: dict[str, dict[int, str]] = field(default_factory=dict)
     _revisions: dict[str, Revisions] = field(default_factory=dict)
-    _digests: dict[str, str] = field(default_factory=dict)  # sha256 of files that have none in their name
+    _digests: dict[str, str] = field(default_factory=dict)  # {path: sha256} of files whose name does not contain it
 
     @classmethod
     def open(cls, url: str) -> Dataset:
-        """ConfigError if there is no data set. During the first ingest it has no nodes."""
+        """Open a data set for reading.
+
+        During the first ingest it has no nodes. Raises ConfigError if there is no data set.
+        """
         storage = Storage(url)
         header = read_header(storage)
         try:
@@ -112,13 +120,16 @@ class Dataset:
         return readers[kind](f"{kind}/{rest}")
 
     def verdicts_and_releases(self) -> list[str]:
-        """The folders that `of` accepts: all verdicts, and complete releases."""
+        """The names that `of` accepts: the folders of all verdicts and of complete releases."""
         judges = [f"{JUDGE}/{key}" for key in self.storage.names(JUDGE) if "." not in key]
         releases = [release_folder(name) for name in self.storage.names(RELEASES)]
         return sorted(judges) + sorted(r for r in releases if self.storage.exists(f"{r}/{MANIFEST}"))
 
     def _of_judge(self, folder: str) -> Dataset:
-        """Verdicts together with the answers they judged, which may have been made with other options."""
+        """The data set with these verdicts and the answers that they judged.
+
+        Those may have been made with other options.
+        """
         commits = Commits(self.storage, folder)
         judged = np.flatnonzero(commits.revisions() >= 0)
         if not len(judged):
@@ -135,7 +146,7 @@ class Dataset:
         return replace(self, nodes=nodes, judge=folder, _files={}, _revisions={})
 
     def _of_release(self, folder: str) -> Dataset:
-        """A release, with the parse of its texts from the data set."""
+        """The data set with the content of a release. The parse of its texts still comes from the data set."""
         try:
             manifest = read_sealed(self.storage, f"{folder}/{MANIFEST}")
         except FileNotFoundError:
@@ -166,11 +177,11 @@ class Dataset:
         return next((node for node in self.nodes if node.name == name), None)
 
     def record_nodes(self, column: str = "") -> list[CurrentNode]:
-        """The nodes whose annotations make up the record, or one column of it."""
+        """The nodes whose annotations make up the record. With `column`, only those that fill this column."""
         return [node for node in self.nodes if (column in node.columns if column else node.columns)]
 
     def files(self, folder: str) -> dict[int, str]:
-        """{shard: path} of the latest committed data files; {} for the folder ''."""
+        """{shard: path} of the latest committed data files of a node's folder. Empty for the folder ''."""
         if folder not in self._files:
             if folder in (IMAGES, INPUTS):
                 self.revisions(folder)  # raises if a shard is missing
@@ -179,21 +190,21 @@ class Dataset:
         return self._files[folder]
 
     def check_digests(self, paths: Iterable[str], digests: Mapping[str, str] = MappingProxyType({})) -> int:
-        """DamageError for the first of these files that differs from what was committed.
+        """Compare files with their digests. Raises DamageError for the first one that was changed.
 
-        Checks a limited number of bytes and returns how many it skipped; 'engine check' checks everything.
+        It reads a limited number of bytes and returns how many it left out. 'engine check' checks all files.
         """
         known = {**self._digests, **digests}
         return check_digests(self.storage, ((path, known.get(path, "")) for path in paths), _CHECKED)
 
     def changes(self) -> dict[tuple[str, int], str]:
-        """{(node, shard): path} of the changes that each refinement round made."""
+        """The files of changes that refinement rounds made: {(node, shard): path}."""
         merges = [node for node in self.nodes if node.component == "merge"]
         found = {node.name: Commits(self.storage, node.folder).data_files("changes") for node in merges}
         return {(name, shard): path for name, paths in found.items() for shard, path in sorted(paths.items())}
 
     def revisions(self, folder: str) -> Revisions:
-        """The committed revision of each shard; -1: none."""
+        """The committed revision of each shard; -1 for a shard that is not committed."""
         if folder not in self._revisions:
             found = Commits(self.storage, folder).revisions() if folder else np.zeros(0, np.int32)
             if folder in (IMAGES, INPUTS):
@@ -203,7 +214,7 @@ class Dataset:
 
     @property
     def surveyed(self) -> str:
-        """The folder with the whole-set statistics that the rules used; '' if no rule needed any."""
+        """The folder of the facts about the whole data set that the rules used; '' if no rule used any."""
         judged = np.flatnonzero(self.revisions(self.judge) >= 0)
         if not len(judged):
             return ""
@@ -212,9 +223,9 @@ class Dataset:
         return str(record.counts.get("surveyed", ""))
 
     def judged_files(self) -> dict[int, str]:
-        """{shard: path} of verdicts on the current annotations.
+        """{shard: path} of the files of verdicts, as far as they are up to date.
 
-        Leaves out shards that a node annotated again after they were judged (--retry-failed, new labels).
+        Leaves out a shard if a node annotated it again after it was judged (--retry-failed, new labels).
         """
         latest = np.full(self.shards, -1, np.int32)
         for node in self.record_nodes():
@@ -224,7 +235,10 @@ class Dataset:
         return {shard: path for shard, path in files.items() if shard < self.shards and own[shard] >= latest[shard]}
 
     def done(self, node: CurrentNode) -> npt.NDArray[np.bool_]:
-        """For each image shard: whether the node's answers were made from the latest answers of the nodes it reads."""
+        """Which shards of images are done.
+
+        A shard is done if the node's answers were made from the latest answers of the nodes that it reads.
+        """
         needed = np.zeros(self.shards, np.int32)
         if {"labels", "scene"} & set(node.needs):
             needed = np.maximum(needed, self.revisions(IMAGES))
@@ -256,7 +270,7 @@ class Dataset:
         return [f"{RUNS}/{name}" for name in names if self.run(f"{RUNS}/{name}")]
 
     def run(self, folder: str) -> dict[str, Any]:
-        """The record of a run; {} if there is none, or if it is damaged, which 'engine check' reports."""
+        """The record of a run. {} if it is missing or damaged ('engine check' reports the damage)."""
         try:
             record = read_sealed(self.storage, f"{folder}/{RUN}")
         except (FileNotFoundError, DamageError):
@@ -273,7 +287,10 @@ def _lists(manifest: dict[str, Any], name: str, fields: set[str]) -> bool:
 
 
 def read_header(storage: Storage) -> dict[str, Any]:
-    """The content of dataset.json. ConfigError if there is none, or if its schema version is later than ours."""
+    """The content of dataset.json.
+
+    Raises ConfigError if the file is missing, or if its schema version is later than that of this engine.
+    """
     try:
         header = read_sealed(storage, HEADER, _HEADER)
     except FileNotFoundError:
@@ -288,5 +305,8 @@ def read_header(storage: Storage) -> dict[str, Any]:
 
 
 def read_current(storage: Storage) -> dict[str, Any]:
-    """The content of current.json. FileNotFoundError before the first run; DamageError if it was changed."""
+    """The content of current.json.
+
+    Raises FileNotFoundError before the first run, and DamageError if the file was changed.
+    """
     return read_sealed(storage, CURRENT, _REWRITE)

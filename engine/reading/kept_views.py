@@ -1,4 +1,6 @@
-"""The schema `kept`: kept annotations of kept images, without the columns of verdicts, which halves the time.
+"""The schema `kept`: kept annotations of kept images.
+
+It lacks the columns of verdicts, which makes queries twice as fast.
 
 `kept.triplets` links phrases to regions as a release does: it follows merged regions, leaves out dropped ones, and
 lists each region once for a phrase.
@@ -35,14 +37,15 @@ def _annotations(dataset: Dataset, column: str) -> str:
         SELECT * FROM ({given(dataset, column)}) g {"" if dataset.release else judged}"""
 
 
-# list_distinct is the slowest part, and most phrases name one region.
+# list_distinct is slow and is not needed for most phrases, because they name one region.
 _LINKS = """SELECT image_id, text_id, annotation_id AS phrase_id, char_start, char_end,
     unnest(CASE WHEN len(region_ids) > 1 THEN list_distinct(region_ids) ELSE region_ids END) AS region_id
     FROM kept.phrases"""
 _RELEASED = f"CREATE VIEW kept.triplets AS {_LINKS}"
 
 # The verdicts show which regions are kept or merged. The regions themselves are read only for images where a phrase
-# names a merged region; these are few, so `led` and `found` cost little. UNION instead of UNION ALL ends circles.
+# names a merged region. Such images are few, so `led` and `found` take little time. UNION, unlike UNION ALL, stops
+# if merges form a circle.
 _TRIPLETS = f"""CREATE VIEW kept.triplets AS
     WITH RECURSIVE
     fates AS (

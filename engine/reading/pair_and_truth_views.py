@@ -1,7 +1,7 @@
 """The views `pairs` (training pairs of a release) and `truth` (human labels of audit images).
 
-`truth` exists only for `engine query`. No step that makes a release may read it, or labels meant for measuring would be
-trained on.
+`truth` exists only for `engine query`. No step that makes a release may read it, or a model would be trained on the
+labels that later measure it.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _OFFSET, _LENGTH = 'p."offset" AS byte_offset', "p.length AS byte_length"
 
 
 def pairs_view(dataset: Dataset) -> str:
-    """The pairs of the release that is read, or else of the latest one.
+    """The statement that creates the view `pairs` of a release: the one that is read, or else the latest.
 
-    Its files are checked against the manifest. If they are damaged, only queries of this view fail.
+    The files of pairs are checked against the manifest. If they are damaged, only queries of this view fail.
     """
     folder = dataset.release or last_release(dataset)
     nothing = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in _PAIRS.items())
@@ -58,7 +58,10 @@ def pairs_view(dataset: Dataset) -> str:
 
 
 def last_release(dataset: Dataset) -> str:
-    """The folder of the complete release that the latest run made or reused; without such a run, the last by name."""
+    """The folder of the latest complete release; '' if there is none.
+
+    It is the one that the latest run made or reused. If no run names one, it is the last by name.
+    """
     made = [name for name in dataset.verdicts_and_releases() if name.startswith("releases/")]
     for run in reversed(dataset.runs() if made else []):
         found = dataset.run(run).get("release", "")
@@ -79,7 +82,10 @@ def _pairs_files(dataset: Dataset, folder: str) -> list[str]:
 
 
 def truth_view(con: DuckDBPyConnection, dataset: Dataset) -> str:
-    """One row for each annotation; columns of other annotation types are null."""
+    """The statement that creates the view `truth`, which has one row for each annotation.
+
+    Columns that its annotation type does not have are null.
+    """
     paths = [] if dataset.release else _truth_files(dataset)
     dataset.check_digests(paths)
     if paths:
@@ -99,6 +105,6 @@ def truth_view(con: DuckDBPyConnection, dataset: Dataset) -> str:
 
 
 def _truth_files(dataset: Dataset) -> list[str]:
-    """Reads the commit record of every image shard, so the view is made only on request."""
+    """The files of human labels of audit images. This reads one record for each shard, so it runs only on request."""
     records = Commits(dataset.storage, IMAGES).latest_records()
     return [record.files["truth"].path for record in records if "truth" in record.files]

@@ -1,7 +1,7 @@
-"""The schema `raw`: one view for each folder of a data set, with the columns of its files.
+"""The schema `raw`: one view for each folder of a data set, with the columns of the files in it.
 
-A release looks like a data set with a single node `release`, all of whose annotations are kept. Its shards have other
-numbers than those of the data set.
+A release appears as a data set with one node, `release`, whose annotations are all kept. Its shards are numbered
+independently of those of the data set.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from engine.storage.listings import STATES
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-# In SQL vectors are lists of any length. A shard of which every image was lost to a crash has no such column.
+# In SQL a vector is a list of any length. A shard lacks this column if all of its images were lost in crashes.
 RECORD_WITH_EMBEDDING = RECORD.append(pa.field(EMBEDDING, pa.list_(pa.float32())))
 
 
@@ -48,7 +48,7 @@ def raw_views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
 
 
 def viewed_files(dataset: Dataset) -> Iterator[str]:
-    """The files that the views read."""
+    """The paths of all files that the views read."""
     folders = [dataset.release] if dataset.release else [IMAGES, INPUTS, LISTINGS, dataset.probe]
     for folder in [*folders, *(node.folder for node in dataset.nodes if node.folder not in folders)]:
         yield from dataset.files(folder).values()
@@ -62,7 +62,10 @@ def _latest(files: Mapping[int, str]) -> dict[int, str]:
 
 
 def _counts(dataset: Dataset) -> str:
-    """The view raw.given: how many annotations of each type each node gave each image. An image counts as one."""
+    """The statement that creates the view raw.given: the number of annotations by image, node and annotation type.
+
+    It also has one row of the type 'images' for each image.
+    """
     parts = ["SELECT image_id, 'images' AS annotation_type, 1 AS number FROM raw.images"]
     for node in dataset.record_nodes():
         table = f"raw.{identifier(f'node {node.name}')}"
@@ -79,7 +82,10 @@ def _raw(
     *,
     places: bool = False,
 ) -> str:
-    """A view of the files. `places`: with the columns `filename` and `file_row_number`."""
+    """The statement that creates a view of Parquet files.
+
+    `places`: the view also has the columns `filename` and `file_row_number`.
+    """
     if files:
         paths = ", ".join(quoted(dataset.location(path)) for path in files.values())
         options = ", filename = true, file_row_number = true" if places else ""
@@ -95,7 +101,7 @@ def _raw(
 
 
 def empty_columns(con: DuckDBPyConnection, schema: pa.Schema) -> list[str]:
-    """Typed columns for a view without files."""
+    """SQL for the columns of a schema, with their types and null as value. For a view without files."""
     empty = con.from_arrow(schema.empty_table())
     return [f"NULL::{kind} AS {identifier(name)}" for name, kind in zip(empty.columns, empty.types, strict=True)]
 
@@ -103,7 +109,7 @@ def empty_columns(con: DuckDBPyConnection, schema: pa.Schema) -> list[str]:
 def given(dataset: Dataset, column: str) -> str:
     """A SELECT of all annotations of one column of the record: image_id, annotation_id and the fields.
 
-    It takes the fields out of the struct before any join: joining structs took twice the time.
+    It takes the fields out of the struct before any join. Joins of whole structs took twice as long.
     """
     own = [f"a.{identifier(name)} AS {identifier(name)}" for name in fields_of(column)]
     select = (
@@ -123,7 +129,10 @@ def fields_of(column: str) -> list[str]:
 
 
 def _released(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
-    """The views of a release, shaped like those of a data set. Columns that a release lacks are null."""
+    """The statements that create the views of a release, with the columns of a data set's views.
+
+    Columns that a release lacks are null.
+    """
     own = [field for field in IMAGES_SCHEMA if field.name not in ("bytes", "uri", "offset", "length")]
     locator = [IMAGES_SCHEMA.field(name) for name in ("offset", "length")]
     schema = pa.schema([*own, *(RECORD.field(name) for name in ANNOTATIONS), pa.field("tar", pa.string()), *locator])

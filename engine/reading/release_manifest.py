@@ -1,6 +1,6 @@
-"""manifest.json of a release: what it contains and what made it.
+"""manifest.json of a release: what the release contains and what made it.
 
-It is written last, so a release that has one is complete. Manifests of earlier versions lack some keys:
+It is written last, so a release that has a manifest is complete. Manifests of earlier versions lack some keys:
 `read_manifest` checks only those that every reader needs.
 """
 
@@ -26,7 +26,7 @@ class ReleaseFile(TypedDict):
 
 
 class PairTotals(TypedDict):
-    """Numbers of pairs: proven by task, left out by task and reason, and those cut to the token limit."""
+    """Numbers of training pairs: written, by task; left out, by task and reason; cut to the token limit."""
 
     proven: dict[str, int]
     left_out: dict[str, dict[str, int]]
@@ -34,7 +34,7 @@ class PairTotals(TypedDict):
 
 
 class ReleaseNode(TypedDict):
-    """One component that made the annotations."""
+    """One node whose component made annotations of the release."""
 
     name: str
     component: str
@@ -43,11 +43,11 @@ class ReleaseNode(TypedDict):
     deterministic: bool
     code_licence: str
     weights_licence: str  # '' without weights
-    resolved: NotRequired[Mapping[str, str]]  # what was found for its options: the commit of a hub id
+    resolved: NotRequired[Mapping[str, str]]  # values found for its options, such as the commit of a hub id
 
 
 class Column(TypedDict):
-    """A column of train-*.parquet; the type in Arrow's notation."""
+    """A column of train-*.parquet, with its type as Arrow writes it."""
 
     name: str
     type: str
@@ -57,11 +57,11 @@ class Manifest(TypedDict):
     """The fields of manifest.json, in the order in which they are written."""
 
     name: str
-    content: str  # key of everything the release was made from
+    content: str  # a hash of everything that the release was made from
     schema_version: int
-    counts: dict[str, int]  # images, each annotation column, and "<column>.<granularity or kind>"
+    counts: dict[str, int]  # by "images", by annotation column, and by "<column>.<granularity or kind>"
     pairs: PairTotals
-    accounting: dict[str, int]  # inputs, the outcomes they add up to, and kept_to_measure
+    accounting: dict[str, int]  # number of inputs, their numbers by outcome, and kept_to_measure
     files: list[ReleaseFile]
     image_extensions: list[str]
     schema: list[Column]
@@ -69,16 +69,21 @@ class Manifest(TypedDict):
     recipe: Mapping[str, Any]
     nodes: list[ReleaseNode]
     versions: dict[str, str]  # of packages
-    card_sha256: NotRequired[str]  # of README.md, which is written from the manifest
+    card_sha256: NotRequired[str]  # digest of README.md, which is written from the manifest
 
 
 def sealed_manifest(manifest: Manifest, card: bytes) -> bytes:
-    """The bytes of manifest.json: with the digest of the card, and one of itself."""
+    """The bytes of manifest.json. The digests of the card and of the manifest itself are added."""
     return seal({**manifest, "card_sha256": hashlib.sha256(card).hexdigest()})
 
 
 def read_manifest(storage: Storage, folder: str = "") -> Manifest:
-    """FileNotFoundError if no release is finished there; DamageError if the manifest was changed or is none."""
+    """The manifest of a release.
+
+    Raises FileNotFoundError if there is none, so the release is not finished. Raises DamageError if the file was
+    changed
+    or is not a manifest.
+    """
     name = f"{folder}/{MANIFEST}" if folder else MANIFEST
     found = read_sealed(storage, name, "restore it from a backup, or make the release again under another name.")
     files = found.get("files")

@@ -1,7 +1,7 @@
 """Read-only SQL over a data set or a release, with DuckDB. The views are in engine/reading/views.py.
 
-DuckDB 2 accepts COPY inside WITH and reports the whole statement as a SELECT, so we check the query's plan for
-operators that write before it runs.
+DuckDB 2 accepts COPY inside WITH and reports the whole statement as a SELECT. So before a query runs, its plan is
+searched for operators that write.
 """
 
 from __future__ import annotations
@@ -40,19 +40,25 @@ _WRITES = {"COPY", "INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "EXPORT", "A
 
 
 def query(dataset: Dataset, sql: str, *, of: str = "") -> pa.Table:
-    """The rows of one statement. ConfigError if it would write, or if DuckDB rejects it."""
+    """Run one statement and return its rows. `of`: see `connect`.
+
+    Raises ConfigError if the statement would write, or if DuckDB rejects it.
+    """
     with connect(dataset, of=of) as con:
         return run_query(con, sql)
 
 
 def run_query(con: DuckDBPyConnection, sql: str) -> pa.Table:
-    """Like `query`, on an open connection."""
+    """Run one statement on an open connection and return its rows. Raises the errors of `query`."""
     with _as_config_error():
         return con.sql(_checked(con, sql)).to_arrow_table()
 
 
 def stream_query(con: DuckDBPyConnection, sql: str, rows: int = 10_000) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """The schema, and the rows in batches. Each is computed when it is read: the result may be larger than memory."""
+    """Run one statement. Returns its schema and its rows in batches of `rows`.
+
+    Each batch is computed when it is read, so the result may be larger than memory. Raises the errors of `query`.
+    """
     with _as_config_error():
         reader = con.sql(_checked(con, sql)).to_arrow_reader(rows)
         schema = reader.schema
@@ -66,7 +72,7 @@ def stream_query(con: DuckDBPyConnection, sql: str, rows: int = 10_000) -> tuple
 
 @contextlib.contextmanager
 def _as_config_error() -> Iterator[None]:
-    """Turns DuckDB's errors into ConfigError, and its InterruptException into KeyboardInterrupt."""
+    """A context that turns DuckDB's errors into ConfigError, and its InterruptException into KeyboardInterrupt."""
     import duckdb
 
     try:
@@ -78,23 +84,23 @@ def _as_config_error() -> Iterator[None]:
 
 
 def connect(dataset: Dataset, *, of: str = "", measuring: bool = False) -> DuckDBPyConnection:
-    """An in-memory connection with the views of VIEWS, of the schema `kept`, and of `raw` (the files' columns).
+    """Open a database in memory with the views of VIEWS, of the schema `kept` and of `raw` (the files' columns).
 
     It cannot open files outside the data set, and its settings are locked.
 
-    of: "judge/<key>" or "releases/<name>", to read these verdicts, or this release, instead of the current verdicts.
-    measuring: also make the view `truth` (human labels of audit images), which no step of a pipeline may read.
+    of: "judge/<key>" to read other verdicts than the current ones, or "releases/<name>" to read a release.
+    measuring: also create the view `truth` (human labels of audit images), which no step of a pipeline may read.
     """
     import duckdb
 
     dataset = dataset.of(of) if of else dataset
     con = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     con.execute("SET enable_progress_bar = false")
-    con.execute("SET parquet_metadata_cache = true")  # a query may read a file several times, and files never change
+    con.execute("SET parquet_metadata_cache = true")  # files never change, and a query may read one several times
     con.execute(f"SET temp_directory = {quoted(os.path.join(tempfile.gettempdir(), f'engine-sql-{os.getpid()}'))}")
     if not dataset.storage.local:
         con.register_filesystem(dataset.storage.fs)
-    dataset.check_digests(viewed_files(dataset))  # DuckDB checks none: a flipped bit would change the answer
+    dataset.check_digests(viewed_files(dataset))  # DuckDB checks no digests, so a flipped bit would change the answer
     with damage_reported(dataset):
         for statement in views(con, dataset, truth=measuring):
             con.execute(statement)
@@ -106,7 +112,10 @@ def connect(dataset: Dataset, *, of: str = "", measuring: bool = False) -> DuckD
 
 @contextlib.contextmanager
 def damage_reported(dataset: Dataset) -> Iterator[None]:
-    """DamageError for errors of the engine's own statements: they mean that a file cannot be read."""
+    """A context for the engine's own statements.
+
+    Raises DamageError if one fails, because then a file cannot be read.
+    """
     import duckdb
 
     try:
@@ -121,8 +130,8 @@ def damage_reported(dataset: Dataset) -> Iterator[None]:
 
 
 def _checked(con: DuckDBPyConnection, sql: str) -> str:
-    """The text of the one statement in `sql`. ConfigError if there are more, or if it would write."""
-    sql.encode()  # raises for lone surrogates: bytes of the command line that are not UTF-8
+    """The text of the statement in `sql`. Raises ConfigError if there is more than one, or if it would write."""
+    sql.encode()  # raises for lone surrogates, which stand for bytes of the command line that are not UTF-8
     statements = con.extract_statements(sql)
     if len(statements) != 1:
         found = f"{len(statements)} statements" if statements else "no statement"
@@ -150,7 +159,7 @@ def _kind(statement: Statement) -> str:
 
 
 def _explained(con: DuckDBPyConnection, text: str) -> str:
-    """The statement that an EXPLAIN explains, without the options of EXPLAIN."""
+    """The statement after EXPLAIN and its options."""
     import duckdb
 
     data = text.encode()
@@ -172,7 +181,7 @@ def _explained(con: DuckDBPyConnection, text: str) -> str:
 
 
 def _operators(con: DuckDBPyConnection, text: str) -> list[str]:
-    """The names of the operators in a statement's plan. Planning does not run the statement."""
+    """The names of the operators in a statement's plan. The statement itself does not run."""
     rows = con.execute(f"EXPLAIN (FORMAT json) {text}").fetchall()
 
     def names(node: Mapping[str, Any]) -> Iterator[str]:
@@ -187,7 +196,10 @@ def _operators(con: DuckDBPyConnection, text: str) -> list[str]:
 
 
 def named_queries() -> dict[str, Path]:
-    """{name: file}. The files are inside the package, to be in the wheel; docs/queries links to them."""
+    """{name: file} of the named queries.
+
+    The files are in this package, so the wheel has them. docs/queries links to them.
+    """
     return {path.stem: path for path in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
 
 

@@ -1,6 +1,7 @@
-"""What every view of SQL and every column of it means, and in which unit: the one place that describes them.
+"""The meaning and unit of every column of every SQL view. They are described only here.
 
-`engine query --schema` prints it, docs/data-dictionary.md is generated from it, and a test compares it with the views.
+`engine query --schema` prints them, docs/data-dictionary.md is generated from them, and a test compares them with the
+views.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ class Described(NamedTuple):
 
 
 def described() -> list[Described]:
-    """Every column of every view, in order, read from the views of an empty data set."""
+    """Every column of every view, in order. The columns are read from the views of an empty data set."""
     rows: list[Described] = []
     with tempfile.TemporaryDirectory() as folder, connect(Dataset(Storage(folder), [], "", ""), measuring=True) as con:
         for view in MEANINGS:
@@ -180,5 +181,5 @@ def described() -> list[Described]:
 
 
 def unit(view: str, column: str) -> str:
-    """'' where the column has none."""
+    """The unit of a column; '' if it has none."""
     return _UNITS_OF_VIEW.get((view, column)) or _UNITS.get(column, "")

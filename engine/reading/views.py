@@ -1,6 +1,7 @@
-"""The views of a data set, as SQL statements. Each has `image_id`, `split` and `kept` (null: not judged yet).
+"""The statements that create the views of a data set.
 
-Verdicts are joined to annotations by id, never by position: the two lists may be in different orders.
+Each view has the columns `image_id`, `split` and `kept` (null: not judged yet). Verdicts are joined to annotations by
+id, never by position, because the two lists may be in different orders.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _NOT_GIVEN_NOW = f"(coalesce(s.state, '') NOT IN ({', '.join(quoted(state) for s
 
 
 def views(con: DuckDBPyConnection, dataset: Dataset, *, truth: bool = False) -> Iterator[str]:
-    """The statements that create all views, in order. `truth`: also the view of human labels of audit images."""
+    """The statements that create all views, in order. `truth`: also create the view of human labels of audit images."""
     yield from raw_views(con, dataset)
     yield _images()
     for column in ANNOTATIONS:
@@ -72,7 +73,7 @@ def _images() -> str:
 
 
 def _annotations(dataset: Dataset, column: str) -> str:
-    """One row for each annotation of the record."""
+    """The view of one annotation column, with one row for each annotation of the record."""
     fields = fields_of(column)
     verdict = _VERDICT.replace('AS "value"', "AS rule_value") if "value" in fields else _VERDICT
     own = ", ".join(f"g.{identifier(name)}" for name in fields)
@@ -85,7 +86,10 @@ def _annotations(dataset: Dataset, column: str) -> str:
 
 
 def _embeddings(dataset: Dataset) -> str:
-    """One row for each image and node that gives embeddings, without the images on which the node failed."""
+    """The view `embeddings`, with one row for each image and node that gives embeddings.
+
+    It leaves out images on which the node failed.
+    """
     rows = [
         f"SELECT image_id, {quoted(node.name)} AS node, {EMBEDDING} FROM raw.{identifier(f'node {node.name}')}"
         for node in dataset.nodes
@@ -101,10 +105,11 @@ def _embeddings(dataset: Dataset) -> str:
 
 
 def _parse(con: DuckDBPyConnection, dataset: Dataset) -> str:
-    """One row for each distinct text.
+    """The view `parse`, with one row for each distinct text.
 
-    A text that occurs in several shards has several parses; this takes one that did not fail, if any. DISTINCT ON
-    would do the same but would carry all columns of all texts through its hash table.
+    A text that occurs in several shards has several parses. The view has one of them, if possible one that did not
+    fail.
+    DISTINCT ON would give the same rows but needs more memory: its hash table holds all columns of all texts.
     """
     tables = [f"raw.{identifier(f'node {node.name}')}" for node in dataset.nodes if node.over == "texts"]
     if not tables:
@@ -121,10 +126,10 @@ def _parse(con: DuckDBPyConnection, dataset: Dataset) -> str:
 
 
 def _inputs() -> str:
-    """One row for each listed input, with its outcome.
+    """The view `inputs`, with one row for each listed input and its outcome.
 
     The first listed input of an image has the outcome 'image', the others are duplicates. An input that its source no
-    longer gives is 'earlier', unless it is the only one of its image; its `state` is the reason.
+    longer gives is 'earlier', unless no other input has its image. Its `state` is the reason.
     """
     listing_order = "len(filename), filename, file_row_number"
     return f"""CREATE VIEW inputs AS
@@ -146,7 +151,10 @@ def _inputs() -> str:
 
 
 def _failures(dataset: Dataset) -> str:
-    """One row for each failure. A failed text counts for each image of its shard that has the text."""
+    """The view `failures`, with one row for each failure.
+
+    If a text failed in a shard, each image there that has it has a row.
+    """
     parts = [
         f"""SELECT NULL::VARCHAR AS image_id, p.uri, 'probe' AS node, unnest(p.failures) AS f
             FROM raw.probe p LEFT JOIN raw.states s
@@ -174,7 +182,7 @@ def _failures(dataset: Dataset) -> str:
 
 
 def _verdicts() -> str:
-    """One row for each verdict on an image or an annotation."""
+    """The view `verdicts`, with one row for each verdict on an image or an annotation."""
     parts = ["SELECT image_id, 'images' AS annotation_type, image AS v FROM raw.verdicts"]
     parts += [f"SELECT image_id, '{column}', unnest({column}) FROM raw.verdicts" for column in ANNOTATIONS]
     return f"""CREATE VIEW verdicts AS
@@ -184,7 +192,10 @@ def _verdicts() -> str:
 
 
 def _changes() -> str:
-    """One row for each change of a refinement round. `kept`: whether the rules keep its result."""
+    """The view `changes`, with one row for each change by a refinement round.
+
+    `kept`: whether the rules keep the new one.
+    """
     columns = ("regions", "texts", "region_texts", "phrases")
     judged = " UNION ALL ".join(f"SELECT image_id, unnest({column}) AS v FROM raw.verdicts" for column in columns)
     return f"""CREATE VIEW changes AS

@@ -1,1 +1,1 @@
-"""Annotations as arrays: columns, boxes, masks, overlaps, labels; and the check of a specialist's answer."""
+"""Annotations as arrays: columns, boxes, masks, overlaps and labels. Also checks the answers of specialists."""

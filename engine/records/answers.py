@@ -1,6 +1,6 @@
 """Checks the answer of a specialist, and completes the ids of its annotations.
 
-A wrong answer becomes a failure of that image with a sentence that says why; it is never repaired silently.
+A wrong answer is not repaired. It becomes a failure of its image, with a sentence that states the reason.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ HUMAN = "human"  # the producer whose annotations are never deleted or changed
 def check_answer(
     answer: Any, sample: Sample, gives: Sequence[str], *, human: bool = False, embedding_size: int = 0
 ) -> str:
-    """What is wrong with the answer, or ''.
+    """What is wrong with an answer, in a few words; '' if nothing is.
 
-    `human`: the answer repeats labels of the source; only these may have no score. `embedding_size`: length of its
-    embedding; 0: any.
+    `human`: the answer repeats labels of the source. Only such annotations may lack a score. `embedding_size`: the
+    length
+    that the embedding must have; 0: any length.
     """
     if not isinstance(answer, Answer):
         return f"expected an Answer, got {type(answer).__name__}"
@@ -75,7 +76,10 @@ def _item_error(item: Any, column: str, allowed: set[str], seen: set[str], sampl
 
 
 def _not_finite(item: Any) -> str:
-    """The first NaN, infinity or number too large for a float32: JSON and the tables cannot store it."""
+    """The first field that is NaN, infinite or too large for a float32; '' if none is.
+
+    JSON and tables cannot store those.
+    """
     for name in getattr(item, "__slots__", ()) or vars(item):
         value = getattr(item, name)
         for number in value if isinstance(value, list | tuple) else (value,):
@@ -88,7 +92,7 @@ def _region_error(item: Region, sample: Sample) -> str:
     if item.kind not in REGION_KINDS:
         return f"a region of kind '{item.kind}', expected one of {', '.join(REGION_KINDS)}"
     if item.score is None or item.merged_into:
-        return ""  # human boxes are not checked; merged ones were checked in the answer that gave them
+        return ""  # human boxes are not checked; merged boxes were checked in an earlier answer
     box = (item.x1, item.y1, item.x2, item.y2)
     if not all(map(math.isfinite, box)):
         return f"a box that is not finite: {box}"
@@ -101,7 +105,7 @@ def _region_error(item: Region, sample: Sample) -> str:
 
 
 def number(answer: Answer, producer: str) -> None:
-    """Give every annotation its full id, "<producer>/<local id>", and its producer; also in references."""
+    """Give every annotation its producer and its full id, "<producer>/<local id>". References get the full id too."""
     items: list[Annotation] = [item for column in ANNOTATIONS for item in getattr(answer, column)]
     taken = {item.id for item in items}
     counter = 0

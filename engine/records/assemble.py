@@ -1,4 +1,4 @@
-"""The records that several nodes wrote of one shard, joined into one."""
+"""Joins the records that several nodes wrote about one shard."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from engine.schema import RECORD
 def assemble(tables: Sequence[pa.Table]) -> pa.Table:
     """One record with the annotations of all tables, image by image, in the order of the tables.
 
-    Removes nothing: the caller must choose the nodes so that no id occurs twice. If a region with a mask was merged
-    into another region, that one gets the mask, unless it has one already. A region that a later refinement round made
-    does not get it either, because its box may have moved.
+    Nothing is removed, so the caller must choose the nodes so that no id occurs twice. If a region has a mask and was
+    merged into another region, the mask is copied to that other region, if it has none. A region that a later
+    refinement
+    round made gets no mask this way, because its box may have moved.
     """
     if not tables:
         raise EngineError("No records to assemble: a shard needs at least one.")
@@ -39,7 +40,7 @@ def _joined(parts: Sequence[pa.ListArray], kind: pa.DataType) -> pa.ListArray:
         return used[0].cast(kind)
     columns = [Column(part) for part in used]
     counts = np.array([np.diff(column.offsets) for column in columns])
-    # The values of a part come after those of earlier images, and after those of earlier parts of the same image.
+    # Values are ordered by image, and within an image by part.
     offsets = np.append(0, np.cumsum(counts.sum(axis=0)))
     begin = offsets[:-1] + np.cumsum(counts, axis=0) - counts
     target = np.concatenate(
@@ -52,7 +53,10 @@ def _joined(parts: Sequence[pa.ListArray], kind: pa.DataType) -> pa.ListArray:
 
 
 def _outlined(record: pa.Table) -> pa.Table:
-    """The record with masks copied to the regions they outline; if there are several, the first."""
+    """The record, with each mask copied to the region that it outlines.
+
+    If several masks outline a region, it gets the first.
+    """
     shard = Shard(record, record)
     regions = shard.column("regions")
     outlined = filled(regions.arrow("rle"))

@@ -1,7 +1,7 @@
 """Columns: the annotations of a shard as arrays, for filters.
 
-A view has some rows of one column. `image` and all references are row numbers of the whole shard, not of the view
-(`rows` maps the view's rows to those of the shard), so views of different columns can be combined.
+A view has some rows of one annotation column. `rows` has their row numbers in the shard. `image` and all references
+are row numbers in the shard too, so views of different columns can be combined.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 
 
 class View:
-    """Some rows of one column, with the fields that every annotation has."""
+    """Some rows of one annotation column. This class has the fields that all annotations share."""
 
     column = ""
 
@@ -59,14 +59,14 @@ class View:
 
     @property
     def rows(self) -> Ints:
-        """The row numbers of the shard."""
+        """The row number in the shard of each row of this view."""
         return np.arange(len(self._fields)) if self._rows is None else self._rows
 
     def take(self, keep: Bools) -> Self:
         return type(self)(self.shard, self.rows[keep])
 
     def holds(self, rows: Ints) -> Bools:
-        """Which of these rows of the shard are in this view. False for row -1."""
+        """Which of these row numbers of the shard are in this view. False for -1."""
         inside = np.zeros(len(self._fields) + 1, np.bool_)  # one more, for row -1
         inside[self.rows] = True
         return inside[rows]
@@ -93,7 +93,7 @@ class View:
         return codes == words.index(word) if word in words else np.zeros(len(self), np.bool_)
 
     def lookup(self, name: str, mapping: Mapping[str, float], default: float) -> Floats:
-        """For each row the number that `mapping` has for its value in the column `name`, else `default`."""
+        """For each row, the number that `mapping` has for its value in the column `name`; `default` if it has none."""
         if not mapping:
             return np.full(len(self), default, np.float64)
         codes, words = self.codes(name)
@@ -121,7 +121,7 @@ class View:
 
     @property
     def score(self) -> Floats:
-        """NaN for human annotations."""
+        """The score of each annotation, from 0 to 1. NaN for human annotations."""
         return self.numbers("score")
 
     @property
@@ -130,7 +130,7 @@ class View:
 
 
 class Images(View):
-    """The images themselves. They have no producer and no score."""
+    """Images as a view. They have no producer and no score."""
 
     @property
     def _fields(self) -> Fields:
@@ -150,25 +150,31 @@ class Images(View):
 
 
 class WholeSetImages(Images):
-    """Images, with what was found by comparing the whole data set."""
+    """Images, with values that were found by comparing the whole data set."""
 
     @property
     def same_distance(self) -> Floats:
-        """How many bits of the hash differ from the near-duplicate that is kept; NaN for a kept image."""
+        """In how many bits the perceptual hash differs from that of the near-duplicate that is kept.
+
+        NaN for a kept image.
+        """
         return self.numbers("same_distance")
 
 
 class SemanticImages(WholeSetImages):
-    """The same, with distances between embeddings: 1 - cosine, from 0 to 2."""
+    """Images, with values found by comparing the whole data set, embeddings included.
+
+    Distances are 1 - cosine, from 0 to 2.
+    """
 
     @property
     def semantic_distance(self) -> Floats:
-        """To the nearest better image of the same kind (audit or training); NaN if there is none."""
+        """The distance to the nearest better image of the same kind (audit or training). NaN if there is none."""
         return self.numbers("semantic_distance")
 
     @property
     def audit_distance(self) -> Floats:
-        """From a training image to the nearest audit image; NaN if there is none, and for audit images."""
+        """The distance from a training image to the nearest audit image. NaN if there is none, and for audit images."""
         return self.numbers("audit_distance")
 
 
@@ -197,7 +203,7 @@ class Regions(View):
 
     @property
     def boxes(self) -> Numbers:
-        """n x 4, float32."""
+        """The boxes as an array, n x 4, float32: x1, y1, x2, y2."""
         return np.column_stack([self.x1, self.y1, self.x2, self.y2])
 
 
@@ -210,7 +216,7 @@ class Texts(View):
 
 
 class ParsedTexts(Texts):
-    """Texts and numbers from their parse, which are NaN where `parsed` is false."""
+    """Texts with numbers from their parses. The numbers are NaN where `parsed` is false."""
 
     @property
     def parsed(self) -> Bools:
@@ -239,7 +245,7 @@ class ParsedTexts(Texts):
 
     @property
     def object_complexity(self) -> Floats:
-        """As in the paper: the highest degree of an object in a sentence, averaged over sentences; 0 if none."""
+        """As in the paper: the highest degree of an object in each sentence, averaged over sentences; 0 if none."""
         return self._joined(self._parse().arrow("object_complexity").field("paper").to_numpy())
 
     @property
@@ -256,7 +262,7 @@ class RegionTexts(View):
 
     @property
     def region(self) -> Ints:
-        """The row of each text's region, or of the region it was merged into; -1 if there is none."""
+        """For each text the row of its region; if that was merged, of the final region. -1 if there is none."""
         return self._pick(self.shard.region_text_region)
 
 
@@ -265,12 +271,16 @@ class Phrases(View):
 
     @property
     def text(self) -> Ints:
-        """The row of each phrase's text; -1 if there is none."""
+        """For each phrase the row of the text that it is part of. -1 if the text is missing."""
         return self._pick(self.shard.phrase_text)
 
     @property
     def links(self) -> tuple[Ints, Ints]:
-        """Pairs (phrase as a row of this view, region as a row of the shard), merges followed; -1 if there is none."""
+        """(phrases, regions): row numbers of each phrase and of each region that it names.
+
+        Phrases are rows of this view, regions are rows of the shard. A merged region is replaced by the final region. A
+        missing region is -1.
+        """
         phrase, region = self.shard.phrase_of_link, self.shard.phrase_regions
         if self._rows is None:
             return phrase, region
@@ -281,7 +291,7 @@ class Phrases(View):
 
     @property
     def words(self) -> pa.Array:
-        """The words of each phrase; '' if its text is missing."""
+        """The words of each phrase. '' if its text is missing."""
         start, end = self.numbers("char_start"), self.numbers("char_end")
         return slice_strings(self.shard.column("texts").arrow("text"), self.text, start, end)
 
@@ -303,16 +313,16 @@ class ImageScores(View):
 
     @property
     def code(self) -> pa.Array:
-        """The value if it is not a number, such as a language or a perceptual hash; '' for most scores."""
+        """The value of a score that is not a number, such as a language. '' for scores that are numbers."""
         return self.strings("code")
 
     @property
     def text(self) -> Ints:
-        """The row of the text that the score is about; -1 if that is no text."""
+        """The row of the text that the score is about. -1 if the score is not about a text."""
         return self.about("texts")
 
     def about(self, column: str) -> Ints:
-        """The row in `column` of the annotation that the score is about, its first parent; -1 if it is not there."""
+        """The row in `column` of the annotation that the score is about (its first parent). -1 if it is not there."""
         parents = self.strings("parents")
         named = np.flatnonzero(pc.list_value_length(parents).to_numpy())
         rows = np.full(len(self), -1, np.int64)

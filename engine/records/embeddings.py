@@ -1,7 +1,8 @@
 """The column `embedding` of nodes that give embeddings: one vector of unit length for each image, as float16.
 
-It is in the node's own table only, after the columns of the record. It is null for images that failed, and for those
-that the node was not to work on. All vectors of a node have the same length, the `embedding_size` of its component.
+Only the node's own table has it, after the columns of the record. It is null for images on which the node failed and
+for images that its `where` did not select. All vectors of a node have the same length, the `embedding_size` of its
+component.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def record_with_embedding(size: int) -> pa.Schema:
 
 
 def embedding_column(vectors: Sequence[Any], size: int) -> pa.Array:
-    """The column of these vectors, of which None becomes null."""
+    """An Arrow column of the vectors. None becomes null. `size`: the length of each vector."""
     values = np.zeros((len(vectors), size), np.float16)
     for row, vector in enumerate(vectors):
         if vector is not None:
@@ -36,7 +37,7 @@ def embedding_column(vectors: Sequence[Any], size: int) -> pa.Array:
 
 
 def vectors_of(column: pa.ChunkedArray) -> list[npt.NDArray[np.float32] | None]:
-    """The vectors as float32; None for null."""
+    """The vectors in a column, as float32. Null becomes None."""
     found: list[npt.NDArray[np.float32] | None] = []
     for chunk in column.chunks:
         size = chunk.type.list_size
@@ -47,7 +48,10 @@ def vectors_of(column: pa.ChunkedArray) -> list[npt.NDArray[np.float32] | None]:
 
 
 def embedding_error(vector: Any, size: int) -> str:
-    """What is wrong with the embedding of an answer, or ''. `size`: the length it must have; 0: any."""
+    """What is wrong with an answer's embedding, in a few words; '' if nothing is.
+
+    `size`: the length that it must have; 0: any length.
+    """
     if vector is None:
         return "no embedding, although it declares `embeddings` in `gives`"
     if not isinstance(vector, np.ndarray) or vector.ndim != 1 or vector.dtype.kind != "f":

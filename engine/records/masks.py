@@ -1,7 +1,7 @@
-"""Masks as COCO run-lengths (pycocotools), polygons and pixels.
+"""Masks as COCO run-lengths (pycocotools), polygons or pixels.
 
-An rle here is only the compressed counts; the size is that of the upright image and must be passed. With a wrong size
-pycocotools decodes a sheared mask without an error, so every function checks that the counts add up.
+An `rle` here is only the string of compressed counts. The size of the upright image must be passed with it. With a
+wrong size pycocotools decodes a sheared mask without an error, so every function checks that the counts add up to it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Mask = npt.NDArray[np.bool_]
 
 # pycocotools accepts any corner and allocates memory for the length of the outline. One corner far away, or a million
 # corners, used up all memory.
-FAR = 4  # how far outside a corner may be, in image sizes
-LONGEST_OUTLINE = 2_000_000  # pixels, for all polygons of a mask together
-MOST_PIXELS = 2**31 - 1  # of an image, because pycocotools uses 32 bits
-_DIGITS = 7  # of five bits each: enough for any run of such an image
+FAR = 4  # how far outside the image a corner may be, in widths or heights of the image
+LONGEST_OUTLINE = 2_000_000  # pixels: the longest outline of all polygons of a mask together
+MOST_PIXELS = 2**31 - 1  # most pixels of an image, because pycocotools counts with 32 bits
+_DIGITS = 7  # most characters of a run, five bits each: enough for an image of MOST_PIXELS
 
 
 def encode(mask: npt.NDArray[Any]) -> str:
-    """The rle of a height x width array that is true inside."""
+    """The rle of a mask, given as a height x width array that is true inside."""
     from pycocotools import mask as coco
 
     counts: bytes = coco.encode(np.asfortranarray(mask, dtype=np.uint8))["counts"]
@@ -33,20 +33,20 @@ def encode(mask: npt.NDArray[Any]) -> str:
 
 
 def decode(rle: str, *, width: int, height: int) -> Mask:
-    """The mask as a boolean array, height x width, true inside."""
+    """The mask of an rle, as a boolean array, height x width, true inside."""
     runs = _checked_runs(rle, width, height)
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
 
 
 def area(rle: str, *, width: int, height: int) -> int:
-    """The number of pixels inside the mask."""
+    """The area of a mask in pixels."""
     from pycocotools import mask as coco
 
     return int(coco.area(_coco(rle, width, height)))
 
 
 def bbox(rle: str, *, width: int, height: int) -> tuple[float, float, float, float]:
-    """The box around the mask: x1, y1, x2, y2; all 0 for an empty mask."""
+    """The box around a mask: x1, y1, x2, y2. All are 0 for an empty mask."""
     from pycocotools import mask as coco
 
     x, y, w, h = (float(number) for number in coco.toBbox(_coco(rle, width, height)))
@@ -69,7 +69,7 @@ def overlap(first: str, second: str, *, width: int, height: int) -> tuple[int, i
 
 
 def union(rles: Sequence[str], *, width: int, height: int) -> str:
-    """The union of masks; an empty mask if there are none."""
+    """The union of masks. Without any masks, the rle of an empty mask."""
     from pycocotools import mask as coco
 
     if not rles:
@@ -79,9 +79,11 @@ def union(rles: Sequence[str], *, width: int, height: int) -> str:
 
 
 def from_polygons(polygons: Sequence[Sequence[float] | npt.NDArray[np.float64]], *, width: int, height: int) -> str:
-    """The union of polygons, each x, y, x, y, ... in pixels. Polygons with fewer than three corners are left out.
+    """The rle of the union of polygons, each given as x, y, x, y, ... in pixels.
 
-    EngineError for corners that are not finite or far outside of the image, and for outlines that are too long.
+    Polygons with fewer than three corners are ignored. Raises EngineError for corners that are not finite or far
+    outside
+    of the image, and for outlines that are too long.
     """
     from pycocotools import mask as coco
 
@@ -114,7 +116,7 @@ def _check_size(width: int, height: int) -> None:
 
 
 def from_counts(counts: Sequence[int], *, width: int, height: int) -> str:
-    """COCO's uncompressed run-lengths (column by column, outside first)."""
+    """The rle of COCO's uncompressed run-lengths, which go column by column and start outside the mask."""
     from pycocotools import mask as coco
 
     _check_size(width, height)
@@ -125,7 +127,7 @@ def from_counts(counts: Sequence[int], *, width: int, height: int) -> str:
 
 
 def to_polygons(mask: npt.NDArray[Any]) -> list[list[float]]:
-    """The outer outlines, largest first. They ignore holes."""
+    """The outer outlines of a mask as polygons, the largest first. Holes are ignored."""
     import cv2
 
     contours, _ = cv2.findContours(np.ascontiguousarray(mask, np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
@@ -147,10 +149,12 @@ def _checked_runs(rle: str, width: int, height: int) -> list[int]:
 
 
 def _runs(rle: str) -> list[int]:
-    """Decodes COCO's compressed counts. Returns [-1] for an invalid code: no image has that sum.
+    """Decode COCO's compressed counts into run-lengths.
+
+    Returns [-1] for invalid characters, which no valid rle gives.
 
     A character has five bits of a number, the lowest first. Its sixth bit is set if more characters follow. From the
-    third run on, the number is the difference to the run two before.
+    third run on, the number is the difference to the run two places before.
     """
     runs: list[int] = []
     value = shift = 0

@@ -1,7 +1,7 @@
 """Overlapping boxes of a whole shard, for NMS, consensus and merges.
 
-Pairs are row numbers i < j, each pair once. Only rows with the same `image` are compared; to compare within a class
-only, pass a number for each combination of image and class.
+Pairs are row numbers i < j, each pair once. Only boxes with the same `image` are compared. To compare boxes only
+within a class, pass a different number for each combination of image and class.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _sorted_pairs(
     n = len(image)
     starts = np.flatnonzero(np.r_[True, image[1:] != image[:-1]]) if n else np.zeros(0, np.int64)
     sizes = np.diff(np.r_[starts, n])
-    partners = np.repeat(starts + sizes, sizes) - np.arange(n) - 1  # rows after this one in its image
+    partners = np.repeat(starts + sizes, sizes) - np.arange(n) - 1  # number of later rows in the same image
     done = np.cumsum(partners)
     columns = tuple(np.ascontiguousarray(boxes[:, c]) for c in range(4))
     found = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
@@ -67,11 +67,14 @@ def _sorted_pairs(
 def _overlaps(
     first: int, partners: Ints, columns: tuple[npt.NDArray[Any], ...], min_iou: float
 ) -> tuple[Ints, Ints, Floats]:
-    """The pairs with IoU >= min_iou of consecutive rows, starting at `first`, each with its next `partners[k]` rows."""
+    """Compare consecutive rows with later ones: row first + k with the next `partners[k]` rows.
+
+    Returns (i, j, IoU) of the pairs with IoU >= min_iou.
+    """
     x1, y1, x2, y2 = columns
     i = np.repeat(np.arange(first, first + len(partners)), partners)
     j = i + 1 + np.arange(len(i)) - np.repeat(np.cumsum(partners) - partners, partners)
-    # Most pairs do not overlap: discard them by x, then by y, before any arithmetic.
+    # Most pairs do not overlap. Remove those by comparing x, then y, before any arithmetic.
     for low, high in ((x1, x2), (y1, y2)):
         near = np.flatnonzero((low[i] < high[j]) & (low[j] < high[i]))
         i, j = i[near], j[near]
@@ -86,16 +89,18 @@ def _overlaps(
 
 
 def suppress(i: Ints, j: Ints, score: Floats) -> Bools:
-    """Which boxes greedy NMS over these pairs keeps. See `suppressors`."""
+    """For each box, whether greedy NMS keeps it. The arguments are those of `suppressors`."""
     return suppressors(i, j, score) < 0
 
 
 def suppressors(i: Ints, j: Ints, score: Floats) -> Ints:
-    """For each box, the index of the pair (in i and j) whose better box suppresses it; -1 for a kept box.
+    """For each box, which pair suppresses it: the index of the pair in `i` and `j`; -1 for a box that is kept.
 
-    Same result as the greedy loop: best score first, ties by input order, and only a kept box suppresses others. A box
-    with the score NaN (human) comes before all others and is never suppressed. If several kept boxes suppress a box,
-    the best one is named.
+    The boxes of a pair overlap. The result is that of greedy NMS: boxes are taken by falling score, equal scores in
+    input
+    order, and only a kept box suppresses others. A box with the score NaN (human) comes first and is never suppressed.
+    If
+    several kept boxes suppress a box, the pair with the best of them is returned.
     """
     score = np.asarray(score, np.float64)
     human = np.isnan(score)
@@ -112,7 +117,10 @@ def suppressors(i: Ints, j: Ints, score: Floats) -> Ints:
 
 
 def _dropped(better: Ints, worse: Ints, n: int) -> Bools:
-    """Which boxes are suppressed. Each round keeps the boxes with no better undecided rival and drops their rivals."""
+    """For each of `n` boxes, whether it is suppressed.
+
+    Each round keeps the boxes that have no better undecided rival, and drops all rivals of these.
+    """
     dropped = np.zeros(n, np.bool_)
     while len(worse):
         rivalled = np.zeros(n, np.bool_)

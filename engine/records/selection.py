@@ -1,8 +1,9 @@
-"""Which images of a shard a node works on: the SQL of `where` in a recipe, and the tables that it may read.
+"""Finds the images of a shard that a node works on, by the SQL of `where` in a recipe.
 
-The tables have the columns of the views of the same names, without the verdicts (`kept`, `rule`, `value`, `threshold`),
-which come later. `images` is always there; the others follow from the resources in `where.needs`, and hold what the
-nodes that give these resources gave in this shard. The SQL runs once a shard, so it cannot compare images of two.
+The tables that the SQL can read have the columns of the views of the same names. They lack the verdicts (`kept`,
+`rule`, `value`, `threshold`), which are made later. The table `images` is always there. The resources in `where.needs`
+add further tables, which hold the annotations that earlier nodes gave in this shard. The SQL runs once for each shard,
+so it cannot compare images of different shards.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ _RENAMED = {"offset": "byte_offset", "length": "byte_length"}
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """`reads`: {node: resources} for the SQL. `sample_inputs`: the same for what the component itself gets."""
+    """What a node's `where` needs.
+
+    `reads`: for the SQL, {node: resources}. `sample_inputs`: the same for the component itself.
+    """
 
     sql: str
     reads: Mapping[str, tuple[str, ...]]
@@ -38,13 +42,16 @@ class Where:
 
 
 def columns_of(kinds: Iterable[str]) -> list[str]:
-    """The annotation columns that these resources fill, which are also the names of the tables."""
+    """The annotation columns that these resources fill. The tables have the same names."""
     wanted = {column for kind in kinds for column in RESOURCES[kind]}
     return [column for column in ANNOTATIONS if column in wanted]
 
 
 def check_sql(place: str, sql: str, needs: Sequence[str]) -> None:
-    """ConfigError if DuckDB refuses the SQL on empty tables. `place`: the node, for the message."""
+    """Try the SQL on empty tables. Raises ConfigError if it fails or does not give image_id.
+
+    `place`: the name of the node in the message. `needs`: the resources in `where.needs`.
+    """
     empty = [(RECORD.empty_table(), columns_of(needs))]
     with _connected(IMAGES.empty_table(), empty) as con, _explained(place, needs):
         statements = con.extract_statements(sql)
@@ -59,7 +66,7 @@ def check_sql(place: str, sql: str, needs: Sequence[str]) -> None:
 
 
 def selected(place: str, sql: str, images: pa.Table, given: Sequence[Given]) -> npt.NDArray[np.bool_]:
-    """For each row of `images`, whether the SQL gives its image_id."""
+    """For each row of `images`, whether the SQL returns its image_id."""
     with _connected(images, given) as con, _explained(place, ()):
         found = con.sql(f"SELECT DISTINCT image_id FROM ({sql.rstrip().rstrip(';')}\n)").to_arrow_table()
     chosen = set(found["image_id"].to_pylist())
@@ -82,7 +89,7 @@ def _explained(place: str, needs: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def _connected(images: pa.Table, given: Sequence[Given]) -> Iterator[DuckDBPyConnection]:
-    """DuckDB in memory with the tables, which can neither open files nor change its settings."""
+    """A context with a DuckDB connection that has the tables. It cannot open files or change its settings."""
     import duckdb
 
     with duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}) as con:
@@ -118,15 +125,18 @@ def _add_table(con: DuckDBPyConnection, column: str, parts: Sequence[pa.Table]) 
 
 
 def selection_counts(mask: npt.NDArray[np.bool_], skipped: int) -> dict[str, object]:
-    """The counts of a commit record: how many images were not selected, and which were, as bits in hex.
+    """Counts for a commit record: the number of images that were not selected, and the selected ones as bits in hex.
 
-    `skipped`: number of images for which this could not be decided; they count as neither.
+    `skipped`: the number of images for which `where` could not be decided. They count as neither.
     """
     return {"not_selected": int((~mask).sum()) - skipped, "selected": np.packbits(mask).tobytes().hex()}
 
 
 def selection_of(counts: Mapping[str, object], images: int) -> npt.NDArray[np.bool_]:
-    """Which images a commit record says were selected; all if its node has no `where`."""
+    """For each image of a shard, whether `where` selected it, from the counts of the commit record.
+
+    All images are selected if the node has no `where`.
+    """
     if "selected" not in counts:
         return np.ones(images, np.bool_)
     bits = np.frombuffer(bytes.fromhex(str(counts["selected"])), np.uint8)

@@ -1,7 +1,7 @@
-"""A shard's record in flat form: one array for each field, over all annotations of all images.
+"""The record of a shard as flat arrays: one array for each field, over all annotations of all images.
 
-`image` is a row number of the shard, not an id. References are resolved to row numbers, -1 for a missing id. Arrays are
-made on first use and kept; do not write to them.
+`image` is the row number of an image in the shard, not an id. References become row numbers; -1 for a missing id.
+Arrays are made on first use and stored, so do not write to them.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def filled(strings: pa.Array) -> Bools:
-    """True where a string is not empty."""
+    """Which strings are not empty."""
     lengths: Numbers = pc.binary_length(strings).to_numpy(zero_copy_only=False)
     return lengths > 0
 
 
 def as_lists(kind: pa.DataType, offsets: Ints, values: pa.Array) -> pa.ListArray:
-    """A list array of flat values."""
+    """An Arrow list array of the type `kind`, made of offsets and flat values."""
     return pa.ListArray.from_arrays(pa.array(offsets.astype(np.int32)), values, type=kind)
 
 
 def with_field(values: pa.StructArray, name: str, replaced: pa.Array) -> pa.StructArray:
-    """The structs with one field replaced."""
+    """The structs, with one field replaced."""
     fields = list(values.type)
     arrays = [replaced if field.name == name else values.field(field.name) for field in fields]
     return pa.StructArray.from_arrays(arrays, fields=fields)
 
 
 class Fields:
-    """The fields of flat rows, as Arrow arrays, as NumPy arrays of numbers, or as codes of strings."""
+    """The fields of flat rows: as Arrow arrays, as NumPy arrays of numbers, or, for strings, as codes."""
 
     def __init__(self, values: pa.StructArray | pa.Table) -> None:
         self.values = values
@@ -72,11 +72,14 @@ class Fields:
         return self._once("arrow", name, make)
 
     def numbers(self, name: str) -> Numbers:
-        """NaN for null."""
+        """The field as a NumPy array. Null becomes NaN."""
         return self._once("numbers", name, lambda: self.arrow(name).to_numpy(zero_copy_only=False))
 
     def codes(self, name: str) -> tuple[Numbers, list[str]]:
-        """A number for each row and the string of each number, since comparing millions of strings is slow."""
+        """A number for each row, and the string that each number stands for.
+
+        Comparing millions of strings would be slow.
+        """
 
         def make() -> tuple[Numbers, list[str]]:
             coded = self.arrow(name).dictionary_encode()
@@ -89,7 +92,7 @@ class Fields:
 
 
 class Column(Fields):
-    """One list column, flattened. `offsets` has one number more than images."""
+    """One list column, flattened. The values of image k are offsets[k]:offsets[k + 1]."""
 
     def __init__(self, lists: pa.ListArray) -> None:
         offsets = lists.offsets.to_numpy().astype(np.int64)
@@ -99,7 +102,10 @@ class Column(Fields):
 
 
 class Shard:
-    """A record, its images and, if given, its parse. `images` may have further images, in any order."""
+    """The record of a shard, with its images and, if given, its parses.
+
+    `images`: a table with at least the images of the record, in any order.
+    """
 
     def __init__(self, record: pa.Table, images: pa.Table, parse: pa.Table | None = None) -> None:
         self.record = record
@@ -118,7 +124,10 @@ class Shard:
         return self._columns[name]
 
     def find(self, name: str, image: Ints, ids: pa.Array) -> Ints:
-        """The rows of column `name` with these ids in these images; -1 if there is none."""
+        """The row in the column `name` of each of these ids. -1 if it is missing.
+
+        `image`: for each id, the row of its image.
+        """
         if not len(ids):
             return np.zeros(0, np.int64)
         column = self.column(name)
@@ -138,7 +147,7 @@ class Shard:
 
     @property
     def roots(self) -> Ints:
-        """For each region the one it was finally merged into; itself if it was not merged."""
+        """For each region the row of the region that it was finally merged into. Its own row if it was not merged."""
         return self._once("roots", self._roots)
 
     def _roots(self) -> Ints:
@@ -148,23 +157,25 @@ class Shard:
         if len(merged):
             target = self.find("regions", regions.image[merged], regions.arrow("merged_into").take(pa.array(merged)))
             roots[merged] = np.where(target >= 0, target, merged)
-            for _ in range(len(roots).bit_length()):  # each step doubles the distance, and a cycle ends too
+            for _ in range(
+                len(roots).bit_length()
+            ):  # each step follows twice as many merges; the limit also ends cycles
                 roots = roots[roots]
         return roots
 
     def root_of(self, rows: Ints) -> Ints:
-        """The regions that these rows were finally merged into; -1 stays -1."""
+        """For each of these regions the one that it was finally merged into. -1 stays -1."""
         return np.where(rows >= 0, self.roots[rows], -1) if len(rows) and len(self.roots) else rows
 
     @property
     def phrase_text(self) -> Ints:
-        """For each phrase the row of its text."""
+        """For each phrase the row of the text that it is part of."""
         phrases = self.column("phrases")
         return self._once("phrase_text", lambda: self.find("texts", phrases.image, phrases.arrow("text_id")))
 
     @property
     def region_text_region(self) -> Ints:
-        """For each region text the row of its region. If that was merged into another region, the other one's row."""
+        """For each region text the row of its region. If the region was merged, the row of the final region."""
         texts = self.column("region_texts")
         return self._once(
             "region_text_region", lambda: self.root_of(self.find("regions", texts.image, texts.arrow("region_id")))
@@ -172,7 +183,10 @@ class Shard:
 
     @property
     def phrase_regions(self) -> Ints:
-        """The row of the region for each id in the `region_ids` of all phrases, merges followed."""
+        """The row of the region for each entry of the `region_ids` of all phrases.
+
+        A merged region is replaced by the final one.
+        """
         phrases = self.column("phrases")
         return self._once(
             "phrase_regions",
@@ -188,7 +202,7 @@ class Shard:
 
     @property
     def parse_rows(self) -> Ints:
-        """For each text the row of its parse; -1 if it has none or the parser failed."""
+        """For each text the row of its parse. -1 if it has none, or if the parser failed."""
         return self._once("parse_rows", self._parse_rows)
 
     def _parse_rows(self) -> Ints:
@@ -201,7 +215,7 @@ class Shard:
 
 
 def _in_order(images: pa.Table, ids: pa.Array) -> pa.Table:
-    """The rows of `images` with these ids, in this order."""
+    """The rows of `images` that have these ids, in the order of the ids."""
     known = one_array(images.column("image_id"))
     if known.equals(ids):
         return images
@@ -213,7 +227,10 @@ def _in_order(images: pa.Table, ids: pa.Array) -> pa.Table:
 
 
 def slice_strings(strings: pa.Array, rows: Ints, start: Numbers, end: Numbers) -> pa.Array:
-    """strings[row][start:end] for many rows, in code points; '' for row -1. Arrow can only slice all rows alike."""
+    """For each row number, strings[row][start:end] in code points; '' for -1.
+
+    Arrow slices all strings at the same place only.
+    """
     if not len(strings) or not len(rows):
         return pa.array([""] * len(rows), pa.string())
     _, offsets_buffer, data_buffer = strings.buffers()
@@ -222,8 +239,8 @@ def slice_strings(strings: pa.Array, rows: Ints, start: Numbers, end: Numbers) -
     )
     data = np.frombuffer(data_buffer or b"", np.uint8)[bounds[0] : bounds[-1]]
     bounds -= bounds[0]
-    points = np.append(np.flatnonzero((data & 0xC0) != 0x80), len(data))  # the byte each code point starts at
-    first = np.searchsorted(points, bounds)  # the code point each string starts at
+    points = np.append(np.flatnonzero((data & 0xC0) != 0x80), len(data))  # the byte at which each code point starts
+    first = np.searchsorted(points, bounds)  # the code point at which each string starts
     low, high = first[:-1][rows], first[1:][rows]
     begin = points[np.clip(low + np.maximum(start, 0), low, high)]
     size = np.maximum(points[np.clip(low + np.maximum(end, 0), low, high)] - begin, 0)

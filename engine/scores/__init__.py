@@ -1,1 +1,1 @@
-"""Calibration curves and fusion, which make the scores of different detectors comparable."""
+"""Makes the scores of different detectors comparable, by calibration curves and fusion."""

@@ -1,8 +1,8 @@
-"""Calibration: a measured curve for each producer that turns its scores into probabilities, in a small JSON file.
+"""Calibration: for each producer a measured curve that turns its scores into probabilities, in a small JSON file.
 
 {"<producer>": {"x": [raw scores, ascending], "y": [share that was right, never falling]}}. The curve is linear between
-the points and constant beyond them. A producer without a curve keeps its scores. Files of `engine eval --fit` also have
-an entry "fusion", which consensus reads: {"producers": [...], "coefficients": [...], "intercept", "floor"}
+the points and constant beyond them. Scores of a producer without a curve stay as they are. Files of `engine eval --fit`
+also have an entry "fusion", which consensus reads: {"producers": [...], "coefficients": [...], "intercept", "floor"}
 (engine.scores.fusion.FittedFusion).
 """
 
@@ -32,13 +32,19 @@ _RAW_WEIGHT = 1e-9
 
 class Calibration:
     def __init__(self, curves: Mapping[str, tuple[Floats, Floats]], fusion: FittedFusion | None = None) -> None:
-        """`curves`: {producer: (x, y)}. `fusion`: combines the scores of several producers."""
+        """Create a calibration.
+
+        `curves`: {producer: (x, y)}. `fusion`: combines the scores of several producers into one.
+        """
         self.fusion = fusion
         self.curves = {name: _checked(name, *curve) for name, curve in sorted(curves.items())}
 
     @classmethod
     def read(cls, path: str) -> Self:
-        """Read a file or URL. A file of `engine eval --fit` is checked against the digest in its name."""
+        """Read a calibration from a file or URL.
+
+        A file of `engine eval --fit` is checked against the digest in its name.
+        """
         content = _loaded(path)
         fusion = content.pop(FUSION, None) if isinstance(content, dict) else None
         found = cls(_curves(path, content), None if fusion is None else _fusion(path, fusion))
@@ -55,7 +61,7 @@ class Calibration:
 
     @property
     def digest(self) -> str:
-        """64 hex digits: a hash of the curves and the fusion, independent of the layout of the file."""
+        """A hash of the curves and the fusion, 64 hex digits. The layout of the file does not affect it."""
         return stable_hash(self.as_json())
 
     def as_json(self) -> dict[str, dict[str, Any]]:
@@ -63,7 +69,10 @@ class Calibration:
         return curves | ({FUSION: self.fusion.as_json()} if self.fusion else {})
 
     def apply(self, producers: Sequence[str] | npt.NDArray[Any], scores: Floats) -> Floats:
-        """The calibrated scores of these producers. Never changes the order of one producer's scores; NaN stays."""
+        """The calibrated scores. `producers`: the producer of each score. NaN stays NaN.
+
+        Scores of one producer stay in the same order.
+        """
         scores = np.array(scores, np.float64)
         names = np.asarray(producers, object)
         for producer, (x, y) in self.curves.items():

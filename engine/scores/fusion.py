@@ -1,8 +1,7 @@
 """Combines the boxes of several detectors on one object (a cluster) into one score. A missing box lowers the score.
 
-`scores` is a matrix, clusters x detectors: the detector's score, or 0 if it has no box in the cluster. `ran` is true
-for detectors that ran on the image. There are two methods: agreement, which needs no labels, and a regression fitted
-to labels.
+`scores` is a matrix, clusters x detectors, with 0 where a detector has no box in the cluster. `ran` is true where a
+detector ran on the image. There are two methods: agreement, which needs no labels, and a regression fitted to labels.
 """
 
 from __future__ import annotations
@@ -20,22 +19,22 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
-# Trust = (confirmed + A) / (claimed + B), by detector and image. Chosen on all pairs and triples of four real detectors
-# and on all four (benchmarks/fusion.py); half or twice these values give nearly the same result.
+# Trust = (confirmed + A) / (claimed + B), for each detector and image. A and B were chosen on all pairs and triples of
+# four real detectors and on all four (benchmarks/fusion.py). Half or twice these values give nearly the same result.
 _A, _B = 0.2, 2.0
-_POWER = 2  # of the trust, relative to the most trusted
-_ENOUGH = 0.3  # a detector with a smaller sum of scores in an image is no reference for the others
+_POWER = 2  # the trust relative to the most trusted detector is raised to this power
+_ENOUGH = 0.3  # the weights are not relative to a detector whose scores in an image have a smaller sum
 RIVAL_IOU = 0.6
-CONTEXT = 5  # number of features that do not belong to one detector
+CONTEXT = 5  # number of features that do not belong to a single detector
 _EDGE = 1e-4  # probabilities are kept this far from 0 and 1, where the logit is infinite
 
 
 def trust(scores: Floats, image: Ints, images: int, ran: Bools) -> Floats:
-    """A weight from 0 to 1 for each detector in each image (images x detectors), by how far the others confirm it.
+    """A weight from 0 to 1 for each detector in each image (images x detectors): how far other detectors confirm it.
 
-    A detector with inflated scores has many boxes that no other detector has. The most trusted detector of an image
-    has weight 1; a detector that did not run has 0. `scores`: clusters x detectors; `image`: each cluster's image;
-    `ran`: images x detectors.
+    If a detector's scores are too high, it has many boxes that no other detector has. The most trusted detector of an
+    image has weight 1. A detector that did not run has 0. `scores`: clusters x detectors. `image`: the image of each
+    cluster. `ran`: images x detectors.
     """
     detectors = scores.shape[1]
     missed = np.log1p(-np.minimum(scores, 1 - 1e-12))
@@ -52,11 +51,11 @@ def trust(scores: Floats, image: Ints, images: int, ran: Bools) -> Floats:
 
 
 def by_agreement(scores: Floats, weights: Floats, votes: Floats) -> Floats:
-    """The mean of two scores: the probability that any of the detectors is right, and their mean score.
+    """One score for each cluster: the mean of the probability that any detector is right and of the mean score.
 
-    The first rises with every detector that agrees; the second falls with every one that ran and found nothing.
-    `weights`: the trust of each detector in the cluster's image, 0 for one that did not run; `votes`: one number for
-    each detector.
+    The first rises with every detector that has a box. The second falls with every detector that ran and has none.
+    `weights`: the trust of each detector in the cluster's image, 0 if it did not run. `votes`: one number for each
+    detector, which multiplies its weight.
     """
     trusted = np.minimum(weights * scores, 1.0)
     with np.errstate(divide="ignore"):  # log(0) for a score of 1
@@ -70,11 +69,13 @@ def by_agreement(scores: Floats, weights: Floats, votes: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The inputs of the regression, one row for each cluster. `scores` and `ran` have a column for each of `producers`.
+    """The inputs of the regression, with one row for each cluster.
 
-    scores: calibrated scores. agreement: `by_agreement` of the raw scores. rival: the highest agreement of a box with
-    another label that overlaps this one by RIVAL_IOU or more. echo: the highest agreement of another box with this
-    label in the image. area: natural logarithm of the box's share of the image.
+    producers: the detectors, in the order of the columns of `scores` and `ran`. scores: calibrated. agreement:
+    `by_agreement` of the raw scores. rival: the highest agreement of a box with another label that overlaps this one by
+    RIVAL_IOU or more. echo: the highest agreement of another box with this label in the image. area: natural logarithm
+    of
+    the box's share of the image.
     """
 
     producers: tuple[str, ...]
@@ -86,12 +87,15 @@ class Evidence:
     area: Floats
 
     def rows(self, rows: Any) -> Evidence:
-        """The evidence for a selection of rows."""
+        """The evidence of some rows."""
         columns = (self.scores, self.ran, self.agreement, self.rival, self.echo, self.area)
         return Evidence(self.producers, *(column[rows] for column in columns))
 
     def of(self, producers: Sequence[str]) -> Evidence:
-        """The same evidence with columns for `producers`. ConfigError if it has a detector that is not one of them."""
+        """The same evidence, with the columns of `scores` and `ran` in the order of `producers`.
+
+        Raises ConfigError if the evidence has a detector that is not in `producers`.
+        """
         unknown = sorted(set(self.producers) - set(producers))
         if unknown:
             raise ConfigError(
@@ -105,10 +109,11 @@ class Evidence:
         return replace(self, producers=tuple(producers), scores=scores, ran=ran)
 
     def features(self) -> Floats:
-        """The feature matrix, rows x (2 x detectors + CONTEXT).
+        """The features of the regression, rows x (2 x detectors + CONTEXT).
 
-        Columns: the logit of each detector's score (0 without a box); 1 for each detector that ran and found nothing;
-        the logits of agreement, rival and echo; area and area squared.
+        Columns: the logit of each detector's score (0 without a box); for each detector, 1 if it ran and found nothing;
+        the
+        logits of agreement, rival and echo; area; area squared.
         """
         drawn = self.scores > 0
         columns = [np.where(drawn, logit(self.scores), 0.0), self.ran & ~drawn]
@@ -125,9 +130,9 @@ def logit(probability: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class FittedFusion:
-    """A logistic regression over `Evidence.features`. Its scores are probabilities.
+    """A logistic regression on `Evidence.features`. Its scores are probabilities.
 
-    coefficients: one for each feature; detectors are in the order of `producers`. floor: the score threshold with the
+    coefficients: one for each feature, with detectors in the order of `producers`. floor: the score threshold with the
     highest F1 on images that were not used for the fit.
     """
 
@@ -137,7 +142,10 @@ class FittedFusion:
     floor: float
 
     def score(self, evidence: Evidence) -> Floats:
-        """A score from 0 to 1 for each row. ConfigError if the evidence has a detector that was not part of the fit."""
+        """A score from 0 to 1 for each row.
+
+        Raises ConfigError if the evidence has a detector that was not part of the fit.
+        """
         result: Floats = 1 / (
             1 + np.exp(-(evidence.of(self.producers).features() @ self.coefficients + self.intercept))
         )
