@@ -16,8 +16,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -35,78 +35,103 @@ SAMPLE = 64  # images of the sample for each centroid
 STEPS = 8  # of k-means
 _BATCH = 4096
 
-
-class Pile(Protocol):
-    """Records of many images, read in pieces. They can be read several times."""
-
-    def __len__(self) -> int:
-        """The number of records, or an upper bound of it."""
-        ...
-
-    def __iter__(self) -> Iterator[Records]: ...
-
-    def drawn(self, below: int) -> Records:
-        """The records whose `draw`, a random number, is below this one."""
-        ...
+OnProgress = Callable[[float], None]
 
 
 class FilePile:
-    """Records of images in one local file."""
+    """Records of images in one local file, read in pieces so that they need little memory."""
 
     def __init__(self, path: str, kind: np.dtype[np.void]) -> None:
-        self.path = path
-        self.records: Records = np.asarray(np.memmap(path, kind, "r")) if os.path.getsize(path) else np.empty(0, kind)
+        self.path, self.kind = path, kind
+        self.rows = os.path.getsize(path) // kind.itemsize
 
     def __len__(self) -> int:
-        return len(self.records)
+        return self.rows
 
     def __iter__(self) -> Iterator[Records]:
-        for start in range(0, len(self), _BATCH):
-            yield self.records[start : start + _BATCH]
+        with open(self.path, "rb") as file:
+            while len(records := np.fromfile(file, self.kind, _BATCH)):
+                yield records
 
-    def drawn(self, below: int) -> Records:
-        return self.records[self.records["draw"] < np.uint64(below)]
+    def all(self) -> Records:
+        """In memory, unless they are too many: then they are read from the file when they are used."""
+        if self.rows <= LARGEST * CLUSTER:
+            return np.fromfile(self.path, self.kind)
+        return np.asarray(np.memmap(self.path, self.kind, "r"))
+
+    def sample(self, size: int) -> Records:
+        """About `size` records, those with the smallest `draw`."""
+        below = np.uint64(min(1.0, size / self.rows) * (2**64 - 2**11))
+        return np.concatenate([records[records["draw"] <= below] for records in self])
 
     def remove(self) -> None:
         os.unlink(self.path)
 
 
-def nearest_better(pile: Pile, images: int, kind: np.dtype[np.void], folder: str) -> Nearest:
+def nearest_better(
+    batches: Iterable[Records],
+    images: int,
+    kind: np.dtype[np.void],
+    folder: str,
+    on_progress: OnProgress | None = None,
+) -> Nearest:
     """The nearest better image of each image.
 
-    `pile`: the images that have an embedding. `images`: the number of rows in the whole set, with or without one.
-    `kind`:
-    see `record_type`. `folder`: a folder on a local disk. Raises StorageError if the disk has too little room.
+    `batches`: the images that have an embedding. `images`: the number of rows in the whole set, with or without one.
+    `kind`: see `record_type`. `folder`: a folder on a local disk. `on_progress` gets the share of the work that is
+    done. Raises StorageError if the disk has too little room.
     """
-    needed = COPIES * len(pile) * kind.itemsize if len(pile) > LARGEST * CLUSTER else 0
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise StorageError(
-            f"Comparing {len(pile):,} embeddings needs up to {needed / 1e9:.0f} GB in '{folder}', which has "
-            f"{free / 1e9:.0f} GB: set TMPDIR to a folder on a larger disk."
-        )
+    _require_room(folder, images * kind.itemsize, images)
     nearest = Nearest.create(images, folder)
-    _search(pile, nearest, kind, folder, 0)
+    path = os.path.join(folder, "records")
+    with open(path, "wb") as file:
+        for records in batches:
+            file.write(records.tobytes())
+    pile = FilePile(path, kind)
+    if len(pile) > LARGEST * CLUSTER:
+        _require_room(folder, COPIES * len(pile) * kind.itemsize, len(pile))
+    _Search(nearest, on_progress or _ignore).search(pile, folder)
     return nearest
 
 
-def _search(pile: Pile, nearest: Nearest, kind: np.dtype[np.void], folder: str, depth: int) -> None:
-    if len(pile) <= LARGEST * CLUSTER or depth == DEPTH:
-        records = pile.records if isinstance(pile, FilePile) else np.concatenate([np.empty(0, kind), *pile])
-        if len(records):
-            search_cluster(records, nearest)
-        return
-    number = min(FANOUT, -(-2 * len(pile) // CLUSTER))
-    share = min(1.0, SAMPLE * number / len(pile))
-    centroids = train(pile.drawn(min(round(share * 2**64), 2**64 - 1)), number)
-    inside = os.path.join(folder, "clusters")
-    os.mkdir(inside)
-    for path in _split(pile, centroids, inside):
-        part = FilePile(path, kind)
-        stuck = len(part) > 0.9 * len(pile)  # copies of one image: another split would not make it smaller
-        _search(part, nearest, kind, inside, DEPTH if stuck else depth + 1)
-        part.remove()
-    os.rmdir(inside)
+def _require_room(folder: str, needed: int, images: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StorageError(
+            f"Comparing {images:,} embeddings needs up to {needed / 1e9:.3g} GB in '{folder}', which has "
+            f"{free / 1e9:.3g} GB: set TMPDIR to a folder on a larger disk."
+        )
+
+
+def _ignore(share: float) -> None:
+    return None
+
+
+@dataclass(slots=True)
+class _Search:
+    nearest: Nearest
+    on_progress: OnProgress
+    done: float = 0.0  # the share of the work
+
+    def search(self, pile: FilePile, folder: str, depth: int = 0, share: float = 1.0) -> None:
+        """Splits a pile until its parts are small, and removes its file. `share`: of the whole work."""
+        if len(pile) <= LARGEST * CLUSTER or depth == DEPTH:
+            if len(pile):
+                search_cluster(pile.all(), self.nearest)
+            pile.remove()
+            self.done += share
+            self.on_progress(self.done)
+            return
+        number = min(FANOUT, -(-2 * len(pile) // CLUSTER))
+        inside = os.path.join(folder, "clusters")
+        os.mkdir(inside)
+        parts = _split(pile, train(pile.sample(SAMPLE * number), number), inside)
+        pile.remove()
+        size = sum(map(len, parts))
+        for part in parts:
+            stuck = len(part) > 0.9 * len(pile)  # copies of one image: another split would not make it smaller
+            self.search(part, inside, DEPTH if stuck else depth + 1, share * len(part) / size)
+        os.rmdir(inside)
 
 
 def train(sample: Records, number: int) -> npt.NDArray[np.float16]:
@@ -129,8 +154,8 @@ def _rounded(vectors: Floats) -> npt.NDArray[np.float16]:
     return unit
 
 
-def _split(pile: Pile, centroids: npt.NDArray[np.float16], folder: str) -> list[str]:
-    """Write each record to the files of its nearest centroids. Returns the paths of all files."""
+def _split(pile: FilePile, centroids: npt.NDArray[np.float16], folder: str) -> list[FilePile]:
+    """Write each record to the files of its nearest centroids. Returns all these files."""
     paths = [os.path.join(folder, str(number)) for number in range(len(centroids))]
     wide = centroids.astype(np.float64)
     with contextlib.ExitStack() as stack:
@@ -142,7 +167,7 @@ def _split(pile: Pile, centroids: npt.NDArray[np.float16], folder: str) -> list[
             for part in np.split(np.arange(len(labels)), np.flatnonzero(np.diff(labels)) + 1):
                 if len(part):
                     files[labels[part[0]]].write(records[rows[part]].tobytes())
-    return paths
+    return [FilePile(path, pile.kind) for path in paths]
 
 
 def _assign(similar: Floats) -> tuple[Ints, Ints]:

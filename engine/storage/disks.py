@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import glob
 import hashlib
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 
 from engine.errors import StorageError
@@ -98,3 +102,22 @@ def may_be_alive(temporary: str) -> bool:
     except PermissionError:
         return True
     return True
+
+
+@contextlib.contextmanager
+def scratch_folder(prefix: str) -> Iterator[str]:
+    """A temporary folder for large files. Removes those with this prefix that killed processes have left.
+
+    A folder is in use as long as its file `lock` is locked, which ends with the process.
+    """
+    for left in glob.glob(os.path.join(tempfile.gettempdir(), f"{glob.escape(prefix)}-*")):
+        with contextlib.suppress(OSError), open(os.path.join(left, "lock"), "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix=f"{prefix}-") as folder,
+        open(os.path.join(folder, "unlocked"), "wb") as file,
+    ):
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.rename(file.name, os.path.join(folder, "lock"))  # only now another process may see it
+        yield folder

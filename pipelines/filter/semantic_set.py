@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.errors import DamageError, EngineError
-from engine.images.semantic_clusters import nearest_better
+from engine.images.semantic_clusters import OnProgress, nearest_better
 from engine.images.semantic_neighbours import AUDIT, OWN, Ints, Records, record_type
 from engine.records.embeddings import EMBEDDING
 from engine.records.shard import Bools, one_array
@@ -76,11 +76,11 @@ def candidates_of(judgement: ShardJudgement) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=CANDIDATES).filter(used)
 
 
-class EmbeddingPile:
-    """The records of all shards, as engine.images.semantic_clusters reads them: again on each pass.
+class EmbeddedImages:
+    """The records of all shards, one batch a shard.
 
-    starts: the row of the whole set at which each shard begins. compared: which rows have an embedding to compare;
-    known after the first pass, in a file of `folder`.
+    starts: the row of the whole set at which each shard begins. compared: which rows have an embedding to compare,
+    known once all shards were read, in a file of `folder`.
     """
 
     def __init__(self, storage: Storage, shards: Sequence[Candidates], left_out: pa.Array, folder: str) -> None:
@@ -99,15 +99,6 @@ class EmbeddingPile:
                 records = self._records(number, shard.read())
                 self.compared[records["row"]] = True
                 yield records
-
-    def drawn(self, below: int) -> Records:
-        found = [np.empty(0, record_type(self.dimensions))]
-        for number, shard in enumerate(self.shards):
-            table = shard.read()
-            if (_draws(table["image_id"]) < np.uint64(below)).any():
-                records = self._records(number, table)
-                found.append(records[records["draw"] < np.uint64(below)])
-        return np.concatenate(found)
 
     def _records(self, number: int, table: pa.Table) -> Records:
         """Without images whose embedding is missing, not finite or zero."""
@@ -164,14 +155,21 @@ def _draws(ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
 class Compared:
     """The result of the comparison. Its files are in `folder`, which must exist as long as it is used."""
 
-    def __init__(self, storage: Storage, shards: Sequence[Candidates], left_out: pa.Array, folder: str) -> None:
-        pile = EmbeddingPile(storage, shards, left_out, folder)
-        self.shards, self.starts, self.compared = shards, pile.starts, pile.compared
-        self.ids = np.memmap(os.path.join(folder, "ids"), "S32", "w+", shape=max(len(pile), 1))
+    def __init__(
+        self,
+        storage: Storage,
+        shards: Sequence[Candidates],
+        left_out: pa.Array,
+        folder: str,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        images = EmbeddedImages(storage, shards, left_out, folder)
+        self.shards, self.starts, self.compared = shards, images.starts, images.compared
+        self.ids = np.memmap(os.path.join(folder, "ids"), "S32", "w+", shape=max(len(images), 1))
         for start, shard in zip(self.starts, shards, strict=False):
             if shard.rows:
                 self.ids[start : start + shard.rows] = np.array(shard.read()["image_id"].to_pylist(), "S32")
-        found = nearest_better(pile, len(pile), record_type(pile.dimensions), folder)
+        found = nearest_better(images, len(images), record_type(images.dimensions), folder, on_progress)
         self.distance, self.better = found.distance, found.better
 
     def table(self, shard: int) -> pa.Table:

@@ -11,7 +11,6 @@ only embeddings are not compared with those of images that an earlier `near_dupl
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -21,11 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.images.perceptual_hash import RADIUS
+from engine.images.semantic_clusters import OnProgress
 from engine.keys import stable_hash
 from engine.layout import IMAGES, SURVEYED
 from engine.records.shard import one_array
 from engine.running.graph import Node
 from engine.storage.commits import Commits, File, Record, TableReader
+from engine.storage.disks import scratch_folder
 from engine.storage.files import Storage
 from filters.judging.quantiles import Path, filled, quantile, quantile_paths
 from filters.verdict import needs_embeddings, needs_hashes
@@ -41,6 +42,8 @@ from pipelines.filter.semantic_set import (
 )
 from pipelines.filter.survey import CANDIDATES_PART, VALUES, VALUES_PART
 from pipelines.recipe import Recipe
+
+SCRATCH = "engine-semantic"  # prefix of temporary folders
 
 
 def _no_table(shard: int) -> pa.Table:
@@ -109,13 +112,16 @@ def surveyed_folder(storage: Storage, survey: Node) -> str:
     return f"{SURVEYED}/{stable_hash([survey.key, revisions])[:8]}"
 
 
-def combine(storage: Storage, survey: Node, recipe: Recipe) -> str:
-    """Commit the combined table if there is none yet, and return its folder. Needs all shards of the survey."""
+def combine(storage: Storage, survey: Node, recipe: Recipe, on_progress: OnProgress | None = None) -> str:
+    """Commit the combined table if there is none yet, and return its folder. Needs all shards of the survey.
+
+    `on_progress` gets the share of the embeddings that are compared.
+    """
     folder = surveyed_folder(storage, survey)
     commits = Commits(storage, folder)
     if not is_combined(storage, survey, folder):
-        with tempfile.TemporaryDirectory(prefix="semantic-") as scratch:
-            found = combined(_contributions(storage, survey), rules_of(recipe), storage, scratch)
+        with scratch_folder(SCRATCH) as scratch:
+            found = combined(_contributions(storage, survey), rules_of(recipe), storage, scratch, on_progress)
             numbers = {str(rule): {"/".join(p): v for p, v in places.items()} for rule, places in found.numbers.items()}
             counts: dict[str, Any] = {"numbers": numbers}
             if found.compared:
@@ -170,6 +176,7 @@ def combined(
     rules: Sequence[NamedRule],
     storage: Storage | None = None,
     scratch: str = "",
+    on_progress: OnProgress | None = None,
 ) -> WholeSet:
     """Combines what all shards contribute, in shard order.
 
@@ -188,7 +195,7 @@ def combined(
             left_out = one_array(same["image_id"]) if name == "near_duplicate" else left_out
         elif needs_embeddings(rule):
             assert storage is not None
-            compared = Compared(storage, candidates, left_out, scratch)
+            compared = Compared(storage, candidates, left_out, scratch, on_progress)
     return WholeSet(
         same, _numbers(pa.concat_tables(values), rules), compared.table if compared else _no_table, compared
     )

@@ -13,6 +13,7 @@ from engine.errors import ConfigError
 from engine.layout import CONFUSION, IMAGES, ROUNDS
 from engine.reading.release_manifest import Manifest
 from engine.running.component_source import changed_source
+from engine.running.graph import Node
 from engine.running.interrupts import interruptible
 from engine.running.progress import LineDrawer, LiveLine, NodeTally
 from engine.storage.commits import Commits
@@ -166,10 +167,23 @@ def _annotate_and_filter(runtime: Runtime, state: State, stage: str | None, retr
         done = state.before_regions_are_judged
         run_nodes(runtime, "filter", [*state.after_regions_are_judged, *judging], done)
     if state.whole_set:
-        combine(state.storage, state.whole_set, state.recipe)
+        _combine(runtime, state.whole_set)
         state = state.renewed()
         run_nodes(runtime, "filter", state.rounds.after_annotation, state.annotators)
     return state
+
+
+def _combine(runtime: Runtime, whole_set: Node) -> None:
+    """Combines what all shards contribute, with a progress line, because comparing embeddings may take hours."""
+    line = LineDrawer(live=None if runtime.live_line else False)
+
+    def on_progress(share: float) -> None:
+        line.draw(lambda: [(0, "filter"), (0, f"comparing embeddings {share:.0%}")])
+
+    try:
+        combine(runtime.storage, whole_set, runtime.recipe, on_progress if runtime.live_line else None)
+    finally:
+        line.close()
 
 
 def _refine(runtime: Runtime, state: State, stage: str | None, summary: Summary) -> Standing:

@@ -6,7 +6,6 @@ cover, because the record has changed since, count as new.
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from engine.running.plan import Plan, make_plan
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import ANNOTATIONS
 from engine.storage.commits import Commits, TableReader
+from engine.storage.disks import scratch_folder
 from engine.storage.files import Storage
 from engine.storage.uris import short_name
 from filters.judging.apply_rules import judge as judge_record
@@ -33,7 +33,15 @@ from pipelines.filter.judge import NamedRule, judge_node, rules_of, shard_record
 from pipelines.filter.judge_regions import first_rules
 from pipelines.filter.semantic_set import Candidates
 from pipelines.filter.survey import embeddings_file, survey_shard
-from pipelines.filter.whole_set import Contribution, WholeSet, combined, is_combined, read_surveyed, surveyed_folder
+from pipelines.filter.whole_set import (
+    SCRATCH,
+    Contribution,
+    WholeSet,
+    combined,
+    is_combined,
+    read_surveyed,
+    surveyed_folder,
+)
 from pipelines.recipe import Recipe
 from pipelines.stages.current import current_nodes
 from pipelines.stages.state import State, read_state, require
@@ -115,7 +123,7 @@ def what_if(recipe: Recipe) -> WhatIf:
         _shard_reader(storage, plan, reader, shard, rules_of(recipe) if written else ()) for shard in range(plan.shards)
     ]
     before = Commits(storage, committed).data_files() if committed else {}
-    with tempfile.TemporaryDirectory(prefix="semantic-") as scratch:
+    with scratch_folder(SCRATCH) as scratch:
         whole_set = _whole_set(state, readers, scratch)
         answer.curve = whole_set.curve
         rules = whole_set.rules(rules_of(recipe))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +10,10 @@ import pytest
 
 from engine.errors import StorageError
 from engine.images import semantic_clusters
-from engine.images.semantic_clusters import Pile, nearest_better, train
-from engine.images.semantic_neighbours import AUDIT, OWN, Nearest, Records, record_type
+from engine.images.semantic_clusters import nearest_better, train
+from engine.images.semantic_neighbours import AUDIT, OWN, Nearest, Records, record_type, search_cluster
 
 DIMENSIONS = 64
-
-
-class Shards:
-    """Records in memory, read in shards of this size."""
-
-    def __init__(self, records: Records, size: int) -> None:
-        self.records, self.size = records, size
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __iter__(self) -> Iterator[Records]:
-        for start in range(0, len(self), self.size):
-            yield self.records[start : start + self.size]
-
-    def drawn(self, below: int) -> Records:
-        return self.records[self.records["draw"] < np.uint64(below)]
 
 
 def records(vectors: npt.NDArray[np.float64], *, audit: float = 0.0) -> Records:
@@ -82,7 +64,11 @@ def small_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def search(found: Records, folder: Path, *, size: int = 500) -> Nearest:
     folder.mkdir()
-    return nearest_better(Shards(found, size), len(found), found.dtype, str(folder))
+    return nearest_better(shards(found, size), len(found), found.dtype, str(folder))
+
+
+def shards(found: Records, size: int) -> list[Records]:
+    return [found[start : start + size] for start in range(0, len(found), size)]
 
 
 def test_duplicates_are_found_in_clusters_as_in_every_pair(tmp_path: Path) -> None:
@@ -95,7 +81,7 @@ def test_duplicates_are_found_in_clusters_as_in_every_pair(tmp_path: Path) -> No
             duplicates = exact <= eps
             assert duplicates.sum() > 30
             assert np.mean(clustered[duplicates] <= eps) > 0.99
-    assert not list((tmp_path / "a").glob("clusters*"))  # what was written to the disk is gone
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {"distance", "better"}  # the clusters are removed
 
 
 def test_the_named_image_is_as_far_as_the_distance_says_and_better(tmp_path: Path) -> None:
@@ -120,17 +106,17 @@ def test_shards_of_another_size_give_the_same_answer(tmp_path: Path) -> None:
 
 def test_clusters_that_are_still_large_are_split_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = records(topics(3000))
-    depths: list[int] = []
-    search_cluster = semantic_clusters._search
+    clusters: list[int] = []
 
-    def noting(pile: Pile, nearest: Nearest, kind: np.dtype[np.void], folder: str, depth: int) -> None:
-        depths.append(depth)
-        search_cluster(pile, nearest, kind, folder, depth)
+    def noting(records: Records, nearest: Nearest) -> None:
+        clusters.append(len(records))
+        search_cluster(records, nearest)
 
-    monkeypatch.setattr(semantic_clusters, "_search", noting)
+    monkeypatch.setattr(semantic_clusters, "search_cluster", noting)
     monkeypatch.setattr(semantic_clusters, "FANOUT", 4)
     clustered = search(found, tmp_path / "a").distance[:, OWN]
-    assert max(depths) == 2
+    assert max(clusters) <= 800
+    assert len(clusters) > 4
     duplicates = every_pair(found)[0] <= 0.05
     assert np.mean(clustered[duplicates] <= 0.05) > 0.97
 
@@ -178,6 +164,21 @@ def test_centroids_have_unit_length_and_are_no_more_than_distinct_embeddings() -
     centroids = train(records(topics(1000)), 16).astype(float)
     assert centroids.shape == (16, DIMENSIONS)
     assert np.allclose(np.linalg.norm(centroids, axis=1), 1, atol=1e-3)
+
+
+def test_images_without_an_embedding_do_not_make_the_clusters_smaller(tmp_path: Path) -> None:
+    found = records(topics(600))
+    nearest = nearest_better([found], 100_000, found.dtype, str(tmp_path))
+    assert np.allclose(nearest.distance[:600, OWN], every_pair(found)[0], atol=1e-12)
+    assert np.isinf(nearest.distance[600:]).all()
+
+
+def test_the_share_of_the_work_rises_to_one(tmp_path: Path) -> None:
+    found, shares = records(topics(3000)), list[float]()
+    nearest_better(shards(found, 500), len(found), found.dtype, str(tmp_path), shares.append)
+    assert len(shares) > 5
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1.0)
 
 
 def test_a_disk_too_small_is_named_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
