@@ -184,7 +184,7 @@ def _check_rows(report: Report, path: str, file: File, commit: CommitId) -> None
 
 
 def _find_lost_records(report: Report) -> None:
-    """Finds lost records of images, inputs and splits: their files still exist, and other commits were made from them."""
+    """Finds lost records of images, inputs and splits: their files exist, and other commits were made from them."""
     wanted = {path for record in report.records.values() for path in record.inputs}
     for folder in RECORDED:
         for name in report.listed.get(folder, ()):

@@ -160,7 +160,7 @@ def _verdict_records(storage: Storage, judge: Node) -> list[Record]:
 
 
 def content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe) -> str:
-    """A hash of everything that determines the release: nodes, shards and their revisions, licence, options of pairs."""
+    """A hash of what determines the release: nodes, shards and their revisions, licence, options of pairs."""
     folders = [IMAGES, *(node.folder for node in nodes)]
     state = {folder: Commits(storage, folder).revisions().tolist() for folder in folders}
     pairs = recipe.emit.pairs.model_dump(mode="json")
@@ -216,7 +216,7 @@ def _finish_formats(storage: Storage, folder: str, records: Sequence[Record]) ->
 
 
 def _finish(storage: Storage, folder: str, manifest: Manifest) -> None:
-    """Removes files that an abandoned attempt left under the same name, then writes the card and, last, the manifest."""
+    """Removes files of an abandoned attempt under the same name, then writes the card and, last, the manifest."""
     storage.sweep_temporaries(folder)
     named = {file["name"] for file in manifest["files"]}
     for name in storage.names(folder):

@@ -1,7 +1,7 @@
-"""Open a release with the libraries that will read it, and check every promise it makes.
+"""Opens a release with the libraries that its users will read it with, and checks every promise it makes.
 
-Nothing here trusts the engine: tars are read with webdataset and its own image decoder, tables with pyarrow, both
-with `datasets`, and ids are recomputed from bytes. One shard is in memory at a time, and never its pixels.
+The checks do not rely on the engine: tars are read with webdataset and its own image decoder, tables with pyarrow, both
+also with `datasets`, and ids are recomputed from bytes. Only the records of one shard are in memory at a time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ from pipelines.emit.writers import FORMATS, is_of_a_format
 
 
 def verify(release: str) -> Checks:
-    """All checks of a release folder or URL; a remote one is copied first. ConfigError if none is finished there."""
+    """All checks of a release, which is a folder or a URL. A remote release is copied first.
+
+    Raises ConfigError if there is no finished release.
+    """
     with tempfile.TemporaryDirectory(prefix="verify-") as scratch:
         folder = _local(release, Path(scratch) / "copy")
         manifest = _manifest(release, folder)
@@ -78,7 +81,7 @@ def _files(folder: Path, manifest: Manifest) -> Check:
 
 
 def _read_shards(folder: Path, manifest: Manifest) -> tuple[list[Check], dict[str, Counter[str]]]:
-    """The checks of the content of all files, and the counts of each shard."""
+    """The checks of what the files contain, and the counts of each shard."""
     verifiers, records = _verifiers(folder, manifest), RecordVerifier()
     counts: dict[str, Counter[str]] = {}
     names = [file["name"] for file in manifest["files"] if file["name"].startswith(SAMPLE_FILES)]
@@ -97,7 +100,7 @@ def _read_shards(folder: Path, manifest: Manifest) -> tuple[list[Check], dict[st
 
 
 def _verifiers(folder: Path, manifest: Manifest) -> list[Verifier]:
-    """One for each format that names a verifier."""
+    """One verifier for each format that names one."""
     classes: list[type[Verifier]] = []
     for form in FORMATS.values():
         if form.verifier:

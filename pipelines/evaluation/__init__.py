@@ -1,1 +1,1 @@
-"""Measuring annotations against human labels; calibrating scores."""
+"""Measures annotations against human labels, and calibrates scores."""

@@ -1,4 +1,4 @@
-"""Fits a calibration to people's labels: a curve for each detector's scores, and a fusion of several scores to one."""
+"""Fits a calibration to human labels: a curve for the scores of each detector, and a fusion of these scores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from pipelines.evaluation.truth import Truths, audit_truth
 
 @dataclass(frozen=True, slots=True)
 class DetectorFit:
-    """The fit of one detector. boxes: how many it was fitted to. before, after: calibration error on these boxes."""
+    """The fit of one detector.
+
+    boxes: the number of boxes it was fitted to. before, after: the calibration error on these boxes without and with
+    it.
+    """
 
     boxes: int
     before: float
@@ -29,10 +33,10 @@ class DetectorFit:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationFit:
-    """A fitted calibration; prints as a table and the recipe lines that use it.
+    """A fitted calibration. Prints as a table, and the recipe lines that use it.
 
-    path: of the file. truth: what it was fitted to. held_out: fused scores of images that were not used for the fit;
-    None with a single detector or too few labels for a fusion.
+    path: of the calibration file. truth: what it was fitted to, in words. held_out: fused scores of images that were
+    not used for the fit; None if there is only one detector, or too few labels for a fusion.
     """
 
     path: str
@@ -44,12 +48,12 @@ class CalibrationFit:
 
     @property
     def floor(self) -> float | None:
-        """The score with the best F1; None without a fusion."""
+        """The score floor with the best F1; None without a fusion."""
         return self.calibration.fusion.floor if self.calibration.fusion else None
 
     @property
     def error_above_floor(self) -> float | None:
-        """Calibration error of the fused score on images not fitted on."""
+        """The calibration error of the fused score, on images that were not used for the fit."""
         if self.held_out is None or self.floor is None:
             return None
         over = self.held_out.scores >= self.floor
@@ -85,10 +89,10 @@ class CalibrationFit:
 
 
 def calibrate(dataset: Dataset, truth: Truths | None = None) -> CalibrationFit:
-    """Fits a curve for each detector and, with several, a fusion, and stores both in one file under `calibration/`.
+    """Fits a curve for each detector and, if there are several, a fusion. Stores them in one file under `calibration/`.
 
     truth: by default the labels of the audit-fit images. The file is named by its content and never changes, so a
-    recipe that names it stays reproducible. ConfigError if there are no true boxes or no detector.
+    recipe that names it stays reproducible. Raises ConfigError if there are no true boxes or no detector.
     """
     require("Fitting a calibration", ["sklearn"])
     truth = audit_truth(dataset, "audit-fit") if truth is None else truth

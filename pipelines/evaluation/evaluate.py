@@ -1,7 +1,7 @@
-"""Measures annotations against people's labels: of each node, and of what is kept.
+"""Measures annotations against human labels: those of each node, and those that the rules kept.
 
-Every figure has a 95 % interval over resampled sets of images. Read it first: with few images it is wide. Nothing here
-changes the data set.
+Every figure has a 95 % interval over resampled sets of images. Read the interval first: with few images it is wide.
+Nothing here changes the data set.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Measure(Protocol):
 
 
 def evaluate(dataset: Dataset, truth: Truths | None = None) -> Evaluation:
-    """Measures each node's own answers, then what the rules kept. Objects in unannotated images count as missed.
+    """Measures the answers of each node, then what the rules kept. Objects in unannotated images count as missed.
 
     truth: by default the labels of the audit-test images.
     """
@@ -61,7 +61,7 @@ def evaluate(dataset: Dataset, truth: Truths | None = None) -> Evaluation:
     by_node = {
         node.name: (node, rows)
         for node, rows in predictions(dataset, wanted)
-        if node.component != "human"  # these are the truth itself
+        if node.component != "human"  # because human annotations are the truth itself
     }
     boxes = {
         name: detections(rows, node) for name, (node, rows) in by_node.items() if {"boxes", "regions"} & set(node.gives)
@@ -88,7 +88,11 @@ _Found = TypeVar("_Found")
 def _add(
     answer: Evaluation, part: str, of: str, measure: _Measure, count: int, images: int, names: Sequence[str] = ()
 ) -> None:
-    """Adds figures. count: the items measured. images: the number with truth of this kind, which are resampled."""
+    """Adds figures with their intervals.
+
+    part, of, count: see `Figure`. images: the number of images with truth of this kind, which are resampled. names: the
+    figures to add; all if empty.
+    """
     drawn = measure.resampled(resamples(images))
     for name in names or measure.figures:
         bounds = interval(drawn[name]) if name in drawn else (float("nan"), float("nan"))
@@ -165,7 +169,7 @@ def _grounding(answer: Evaluation, part: str, name: str, truth: Truths, rows: Ro
 
 
 def _referring(answer: Evaluation, part: str, name: str, truth: Truths, rows: Rows) -> None:
-    """Measures phrases that are unambiguous: one true object has their label, and it has an outline."""
+    """Measures unambiguous phrases: exactly one true object has their label, and it has an outline."""
     row_of = {image_id: number for number, image_id in enumerate(sorted(truth.objects))}
     expressions = []
     for image_id, row in _labelled(rows, truth.objects).items():

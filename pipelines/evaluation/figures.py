@@ -1,4 +1,4 @@
-"""The result of an evaluation: figures with intervals, and reliability curves; as JSON and as tables."""
+"""The result of an evaluation, as JSON and as tables: figures with intervals, and reliability curves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from model.evaluate.calibration import Point
 class Figure:
     """One measured number with its 95 % interval; NaN if unknown.
 
-    part: boxes, masks, captions, ... of: the node, or "kept". count: the boxes, texts, words or phrases measured.
+    part: what is measured, such as boxes, masks or captions. of: the node whose annotations are measured, or "kept" for
+    what the rules kept. count: the number of boxes, texts, words or phrases that were measured.
     """
 
     part: str
@@ -30,9 +31,10 @@ class Figure:
 
 @dataclass(slots=True)
 class Evaluation:
-    """All figures; prints as tables. human: images whose human labels are among the measured annotations.
+    """All figures. Prints as tables.
 
-    curves: reliability of scores, by node. notes: labels that were left out, or that only one side has.
+    human: the number of images whose human labels are among the measured annotations. curves: reliability of scores, by
+    node. notes: sentences on labels that were left out, or that only the truth or only the nodes have.
     """
 
     truth: str
@@ -58,7 +60,7 @@ class Evaluation:
 
 
 def _render(found: Evaluation) -> str:
-    """A table for each part: a row for each node, a column for each figure."""
+    """A table for each part, with a row for each node and a column for each figure."""
     parts = [f"measured against {found.truth}; in brackets: 95 % interval over resampled sets of images"]
     if found.human:
         parts.append(
@@ -95,7 +97,7 @@ def _cell(figure: Figure) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """NaN becomes None, because JSON has no NaN."""
+    """The value with None in place of NaN, because JSON has no NaN."""
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     if isinstance(value, list):

@@ -1,6 +1,6 @@
-"""Fits a logistic regression to boxes that people drew. It combines the scores of several detectors into one.
+"""Fits a logistic regression that combines the scores of several detectors into one, to boxes that people drew.
 
-Its scale and its floor are fitted to out-of-fold predictions: each from a regression that did not see the image.
+Its scale and its floor are fitted to out-of-fold predictions, which are made by regressions that did not see the image.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 FOLDS = 5
-MIN_RIGHT = 20  # with fewer right boxes a regression would fit noise, so only the curves are fitted
+MIN_RIGHT = 20  # with fewer correct boxes, a regression would fit noise, so only the curves are fitted
 Found = Mapping[str, Mapping[str, Sequence[Detection]]]  # by detector, by image
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Out-of-fold predictions: the scores of boxes, which boxes were right, and the number of true objects."""
+    """Out-of-fold predictions: the scores of boxes, which boxes are right, and the number of true objects."""
 
     scores: Floats
     right: Bools
@@ -48,7 +48,10 @@ def fit_curves(truth: Mapping[str, TruthImage], found: Found) -> Calibration:
 
 
 def fit_fusion(truth: Mapping[str, TruthImage], found: Found) -> tuple[Calibration, HeldOut | None]:
-    """The calibration, with a fusion if there are two detectors and enough labels; the fusion's out-of-fold scores."""
+    """The calibration, and the out-of-fold scores of its fusion.
+
+    There is a fusion, and are such scores, only with at least two detectors and enough labels.
+    """
     curves = fit_curves(truth, found)
     producers = curves.producers
     if len(producers) < 2:
@@ -60,7 +63,7 @@ def fit_fusion(truth: Mapping[str, TruthImage], found: Found) -> tuple[Calibrati
     out_of_fold, right = _out_of_fold(truth, found, producers)
     if not right.any() or right.all():
         return curves, None
-    # Platt scaling on out-of-fold logits: two numbers that go into the regression and keep the order of scores.
+    # Platt scaling on out-of-fold logits. It is two numbers, which go into the regression and keep the order of scores.
     slope, offset = _platt(out_of_fold, right)
     held = HeldOut(_sigmoid(slope * out_of_fold + offset), right, _objects(truth))
     coefficients, intercept = slope * model.coefficients, slope * model.intercept + offset
@@ -76,13 +79,13 @@ def _best_floor(held: HeldOut) -> float:
     """The score floor with the highest F1."""
     order = np.argsort(-held.scores, kind="stable")
     scores, right = held.scores[order], np.cumsum(held.right[order])
-    last = np.append(scores[1:] < scores[:-1], True)  # equal scores are kept or dropped together
+    last = np.append(scores[1:] < scores[:-1], True)  # boxes with equal scores are kept or dropped together
     f1 = np.where(last, 2 * right / (np.arange(1, len(scores) + 1) + held.objects), -1.0)
     return round(float(scores[int(np.argmax(f1))]), 4)
 
 
 def _out_of_fold(truth: Mapping[str, TruthImage], found: Found, producers: Sequence[str]) -> tuple[Floats, Bools]:
-    """(logits, right) of all clusters, each from a fit without the image's fold."""
+    """(logits, right) of all clusters. The logit of a cluster is from a fit without the fold that its image is in."""
     folds = np.array([zlib.crc32(name.encode()) % FOLDS for name in sorted(truth)])
     scores, right = [np.zeros(0)], [np.zeros(0, np.bool_)]
     for fold in range(FOLDS):
@@ -101,7 +104,7 @@ def _out_of_fold(truth: Mapping[str, TruthImage], found: Found, producers: Seque
 
 
 class _Clusters:
-    """The clusters that consensus makes of calibrated boxes: their features, and which of them are right."""
+    """The clusters that consensus makes of calibrated boxes: their features, and which clusters are right."""
 
     def __init__(self, truth: Mapping[str, TruthImage], found: Found, curves: Calibration) -> None:
         consensus = Consensus()

@@ -1,4 +1,4 @@
-"""Finds labels that only one side has: in the truth but not predicted, or predicted but not in the truth.
+"""Finds labels that are in the truth but were never predicted, and labels that were predicted but are not in the truth.
 
 True boxes with such a label count as missed, and predicted boxes with such a label are not measured, even if they are
 in the right place: a detector that predicts "television" does not find a "tv".
@@ -18,7 +18,10 @@ EXAMPLES = 5
 
 
 def label_gaps(truth: Mapping[str, TruthImage], predicted: Iterable[Mapping[str, Sequence[Detection]]]) -> list[str]:
-    """A sentence for each side that has labels of its own. predicted: the boxes of each detector, by image."""
+    """One sentence about labels that only the truth has, and one about labels that only the nodes predicted.
+
+    predicted: the boxes of each detector, by image.
+    """
     true = Counter(plain_label(one.label) for image in truth.values() for one in image.objects if not one.crowd)
     given = Counter(
         plain_label(one.label) for found in predicted for image, some in found.items() if image in truth for one in some
@@ -39,7 +42,7 @@ def label_gaps(truth: Mapping[str, TruthImage], predicted: Iterable[Mapping[str,
 
 
 def nearest(label: str, among: Collection[str]) -> str:
-    """The label in `among` that is a synonym or is spelled nearly the same; '' if there is none."""
+    """The label in `among` that is a synonym of `label` or is spelled nearly the same. '' if there is none."""
     same = {plain_words(label), *SYNONYMS.get(plain_words(label), ())}
     for other in among:
         if plain_words(other) in same or plain_words(label) in SYNONYMS.get(plain_words(other), ()):
@@ -52,7 +55,10 @@ def _labels(found: Mapping[str, int]) -> str:
 
 
 def _examples(found: Counter[str], near: Mapping[str, str]) -> str:
-    """Labels with a near one first, because those can be fixed."""
+    """Some of the labels with their counts.
+
+    Labels that have a similar label (`near`) come first, because they can be fixed.
+    """
     order = sorted(found, key=lambda label: (label not in near, -found[label], label))
     parts = [f"'{name}' ({found[name]:,}{f', nearest {near[name]!r}' if name in near else ''})" for name in order]
     return ", ".join(parts[:EXAMPLES]) + (f" and {len(parts) - EXAMPLES} more" if len(parts) > EXAMPLES else "")

@@ -1,4 +1,4 @@
-"""The answers of nodes for the images that are measured, in the types that model/evaluate takes."""
+"""The answers of nodes for the images that are measured, in the types of model/evaluate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NMS_IOU = 0.5
 
 
 def predictions(dataset: Dataset, wanted: set[str]) -> Iterator[tuple[CurrentNode, Rows]]:
-    """Each node over images, with its rows of the wanted images."""
+    """Yields each node that works on images, with its rows for the wanted images."""
     for node in dataset.nodes:
         if node.over == "images":
             paths = dataset.files(node.folder).values()
@@ -33,9 +33,9 @@ def predictions(dataset: Dataset, wanted: set[str]) -> Iterator[tuple[CurrentNod
 
 
 def with_referenced(kind: str, rows: Rows, given: Rows) -> Rows:
-    """The rows with the annotations of other nodes that they refer to: texts and regions of phrases, regions of texts.
+    """The rows, completed with annotations of other nodes: the texts and regions of phrases, and the regions of texts.
 
-    given: the whole record.
+    given: the whole record, from which the other annotations are taken.
     """
     if kind == "phrases":
         return {name: {**given[name], "phrases": row["phrases"]} for name, row in rows.items() if name in given}
@@ -53,12 +53,13 @@ def _all_regions(row: Row, given: Row | None) -> list[Row]:
 
 
 def certainty(item: Row) -> float:
-    """The score; 1 for annotations by people, which have none."""
+    """The score of an annotation. It is 1 for human annotations, which have no score."""
     return 1.0 if item["score"] is None else float(item["score"])
 
 
 def detections(rows: Rows, node: CurrentNode | None = None) -> dict[str, list[Detection]]:
-    """The objects of each image: all boxes of a detector, or those not merged into another if `node` merges boxes."""
+    """The objects in each image: all boxes of a detector or, if `node` merges boxes, those that were not merged into
+    another."""
     detector = node is not None and "regions" not in node.gives
     return {
         image_id: [
@@ -71,7 +72,7 @@ def detections(rows: Rows, node: CurrentNode | None = None) -> dict[str, list[De
 
 
 def without_duplicates(found: Mapping[str, list[Detection]], iou: float = NMS_IOU) -> dict[str, list[Detection]]:
-    """Non-maximum suppression within an image and label, as consensus does it before it merges."""
+    """Non-maximum suppression among boxes with the same label in an image, as consensus does before it merges boxes."""
     flat = [(image, one) for image in sorted(found) for one in found[image]]
     numbers: dict[tuple[str, str], int] = {}
     group = np.array([numbers.setdefault((i, plain_words(one.label)), len(numbers)) for i, one in flat], np.int64)
@@ -89,7 +90,7 @@ def without_duplicates(found: Mapping[str, list[Detection]], iou: float = NMS_IO
 
 
 def descriptions(row: Row) -> list[Described]:
-    """The brief texts of objects by machines, with the box and the score of their region."""
+    """The brief texts about objects that models wrote, with the box and the score of their region."""
     regions = {region["id"]: region for region in row["regions"] if region["kind"] == "object"}
     return [
         Described(row_box(regions[text["region_id"]]), text["text"], certainty(regions[text["region_id"]]))
@@ -99,15 +100,17 @@ def descriptions(row: Row) -> list[Described]:
 
 
 class LabelPhrase(NamedTuple):
-    """A phrase that names the label of true objects. regions: those it refers to, highest score first. things: the true
-    objects of the label."""
+    """A phrase that names the label of true objects.
+
+    regions: the regions that the phrase refers to, highest score first. things: the true objects with this label.
+    """
 
     regions: list[Row]
     things: list[Truth]
 
 
 def phrases_of_labels(truth: TruthImage, row: Row) -> Iterator[LabelPhrase]:
-    """The phrases that name a label of the truth, by the names and synonyms of the label grounder."""
+    """Yields the phrases that name a label of the truth, matched by the label grounder's names and synonyms."""
     objects: dict[str, list[Region]] = defaultdict(list)
     for thing in truth.objects:
         if not thing.crowd:

@@ -1,4 +1,4 @@
-"""People's labels to measure with: those of the audit images, or a COCO json that was never ingested.
+"""Human labels to measure with: those of the audit images, or a COCO json that was never ingested.
 
 Only this file and the commands that measure read the folder `truth/`. Boxes are in pixels of the upright image.
 """
@@ -36,11 +36,11 @@ _NOTHING: Row = {name: [] for name in ANNOTATIONS}
 
 @dataclass(slots=True)
 class Truths:
-    """People's labels by image id. An image is in a kind's dict if people labelled that kind in it, even if they found
-    nothing.
+    """Human labels by image id, with a dict for each kind of label.
 
-    description: where the labels are from, as a part of a sentence. notes: sentences on labels that were left out.
-    descriptions: of regions.
+    An image is in the dict of a kind if people labelled that kind in it, even if they found nothing. description: where
+    the labels are from, as a part of a sentence. notes: sentences on labels that were left out. descriptions: of
+    regions.
     """
 
     description: str
@@ -51,7 +51,7 @@ class Truths:
     descriptions: dict[str, list[Described]] = field(default_factory=dict)
 
     def add(self, image_id: str, width: int, height: int, labels: Row, kinds: Collection[str] = KINDS) -> None:
-        """Adds the labels of an image. kinds: what people labelled in it."""
+        """Adds the labels of an image. kinds: the kinds that people labelled in it."""
         if "objects" in kinds:
             self.objects[image_id] = TruthImage(width, height, [_truth(region) for region in _objects(labels)])
         if "captions" in kinds:
@@ -70,7 +70,10 @@ def _objects(labels: Row) -> list[Row]:
 
 
 def _captions(labels: Row) -> list[str]:
-    """Brief captions by people. Texts with a score came with the image from the web and do not count as truth."""
+    """The brief captions that people wrote.
+
+    Texts with a score came with the image from the web and do not count as truth.
+    """
     texts = [text for text in labels["texts"] if text["score"] is None]
     return [text["text"] for text in texts if text["granularity"] == "brief"]
 
@@ -95,7 +98,7 @@ def _truth(region: Row) -> Truth:
 
 
 def find_truth(dataset: Dataset, instances: str = "", captions: str = "", split: str = "audit-test") -> Truths:
-    """The labels in the COCO json `instances`, or those of the audit images of `split` if no json is given."""
+    """The labels in the COCO json `instances`. Without one, the labels of the audit images of `split`."""
     if captions and not instances:
         raise ConfigError("--captions is given without --truth: give the COCO json of the images with --truth too.")
     return coco_truth(dataset, instances, captions) if instances else audit_truth(dataset, split)
@@ -105,7 +108,7 @@ def find_truth(dataset: Dataset, instances: str = "", captions: str = "", split:
 
 
 def audit_truth(dataset: Dataset, split: str) -> Truths:
-    """The labels of the audit images that are in shards. ConfigError if there are no images or no labels."""
+    """The labels of the audit images that are in shards. Raises ConfigError if there are no images or no labels."""
     if split not in AUDIT:
         raise unknown("split", split, AUDIT)
     wanted = {"audit-fit", "audit-test"} if split == "audit" else {split}
@@ -133,7 +136,7 @@ def audit_truth(dataset: Dataset, split: str) -> Truths:
 
 
 def _sources_by_kind(images: Iterable[tuple[Row, Row]]) -> dict[str, set[str]]:
-    """For each kind of label, the sources that have any. In their images, no label means that there is no object."""
+    """{kind of label: the sources that have such labels}. In their images, no label means that there is no object."""
     answer: dict[str, set[str]] = {kind: set() for kind in KINDS}
     for row, labels in images:
         found = (_objects(labels), _captions(labels), _words(labels), _descriptions(labels))
@@ -161,9 +164,10 @@ def _shards(dataset: Dataset) -> Iterator[tuple[list[Row], dict[str, Row]]]:
 
 
 def coco_truth(dataset: Dataset, instances: str, captions: str = "") -> Truths:
-    """The labels of a COCO json, for the images whose names match (truth_names.py). ConfigError if none matches.
+    """The labels of a COCO json, for the images whose names match (truth_names.py).
 
-    An image whose size in the json is not that of the upright image is left out; the description counts these.
+    An image is left out, and counted in the description, if its size in the json is not that of the upright image.
+    Raises ConfigError if no name matches.
     """
     left_out: Counter[str] = Counter()
     rows = CocoRows(resolve_source(instances)[0], captions and resolve_source(captions)[0], Counter(), words=True)
@@ -179,7 +183,7 @@ def coco_truth(dataset: Dataset, instances: str, captions: str = "") -> Truths:
             labels.setdefault(image["image_id"], []).append(_upright(photos[number], image, left_out))
         except ImageError:
             other_size += 1
-    for image_id, several in labels.items():  # several names may match one image
+    for image_id, several in labels.items():  # because several names may match one image
         fullest = max(several, key=lambda one: sum(map(len, one.labels.values())))
         found.add(image_id, images[image_id]["width"], images[image_id]["height"], fullest.labels)
     missing = _left_out_images(matched, names, other_size)
@@ -193,7 +197,7 @@ def coco_truth(dataset: Dataset, instances: str, captions: str = "") -> Truths:
 
 
 def _left_out_images(matched: Matched, names: Sequence[str], other_size: int) -> list[str]:
-    """Why images of the json are left out: a count for each reason, some with an example."""
+    """Why images of the json are left out: a number for each reason, sometimes with an example."""
     parts = [f"{len(matched.unknown)} of its images are not in the data set"] if matched.unknown else []
     if matched.ambiguous:
         example = short(names[matched.ambiguous[0]])
@@ -206,7 +210,7 @@ def _left_out_images(matched: Matched, names: Sequence[str], other_size: int) ->
 
 
 def _upright(photo: Photo, image: Row, left_out: Counter[str]) -> Upright:
-    """The labels on the upright image. ImageError if they were drawn on an image of another size."""
+    """The labels on the upright image. Raises ImageError if they were drawn on an image of another size."""
     header = Header("", image["width"], image["height"])
     found = upright(label_columns(photo.labels), "upright", (photo.width, photo.height), header)
     left_out.update(found.left_out)

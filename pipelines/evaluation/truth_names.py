@@ -1,7 +1,7 @@
 """Matches the image names in a COCO json to images of a data set, by the longest common end of their paths.
 
-Frames of several videos may all be called 0001.jpg, so a base name alone is not enough: either the whole name must be
-the end of the path, or a folder must agree too. A name that is an image id matches that image, as in a release.
+A base name alone is not enough, because frames of several videos may all be called 0001.jpg. Either the whole name must
+be the end of the path, or a folder must agree too. A name that is an image id matches that image, as in a release.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Parts = tuple[str, ...]
 class Matched:
     """images: {index of the name: its image}. The other fields hold the indices of names without an image, by reason.
 
-    base_name_only: {index of a name: the path that agrees with its base name, but not with its folders}.
+    base_name_only: {index of a name: a path with the same base name but other folders}.
     """
 
     images: dict[int, Image] = field(default_factory=dict)
@@ -36,16 +36,18 @@ class Matched:
 @dataclass(frozen=True, slots=True)
 class _Path:
     parts: Parts
-    inside: int  # parts inside a container such as a tar: no folder above them can agree
+    inside: int  # number of parts inside a container such as a tar
     image: Image
 
 
 def match_names(names: Sequence[str], images: Iterable[Image]) -> Matched:
-    """Matches names to images, which are rows with image_id and sources. If two names match one image, the longer match
-    wins."""
+    """Matches names to images, which are rows with image_id and sources.
+
+    If two match one image, the longer match wins.
+    """
     by_base, by_id = _index(images)
     answer, best = Matched(), dict[int, _Best]()
-    claims: dict[Parts, list[tuple[int, int]]] = defaultdict(list)  # for each path: (length, index of the name)
+    claims: dict[Parts, list[tuple[int, int]]] = defaultdict(list)  # {path: [(length of the match, index of the name)]}
     for number, name in enumerate(names):
         parts = _parts(plain_path(name))
         if not parts:
@@ -65,7 +67,7 @@ def match_names(names: Sequence[str], images: Iterable[Image]) -> Matched:
     return answer
 
 
-_Best = tuple[int, list[_Path]]  # the longest common end, and the paths that have it
+_Best = tuple[int, list[_Path]]  # the length of the longest common end, and the paths that have it
 
 
 def _claim(
@@ -76,7 +78,7 @@ def _claim(
     claims: dict[Parts, list[tuple[int, int]]],
     answer: Matched,
 ) -> None:
-    """Finds the paths with the longest common end for one name, or the reason why there is none."""
+    """Finds the paths that have the longest common end with one name, or the reason why there are none."""
     lengths = [_common_end(parts, path.parts) for path in paths]
     length = max(lengths, default=0)
     longest = [path for path, one in zip(paths, lengths, strict=True) if one == length]

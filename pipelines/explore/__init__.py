@@ -1,1 +1,1 @@
-"""Reading a data set: status, query, why, show, components."""
+"""Functions that read a data set: status, query, why, show, components."""

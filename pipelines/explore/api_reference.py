@@ -43,7 +43,7 @@ def api_reference() -> str:
 
 
 def _signature(function: Callable[..., Any]) -> str:
-    """On one line if it fits, else one parameter a line."""
+    """The signature on one line if it fits, otherwise with one parameter on each line."""
     signature = inspect.signature(function)
     parameters: list[str] = []
     for parameter in signature.parameters.values():
@@ -62,13 +62,13 @@ def _literal(value: Any) -> str:
 
 
 def _doc(item: Any) -> str:
-    """The docstring; '' for the one that a dataclass makes of its fields."""
+    """The docstring. It is '' if a dataclass generated it from its fields."""
     text = inspect.cleandoc(item.__doc__ or "")
     return "" if text.startswith(f"{getattr(item, '__name__', '')}(") else text
 
 
 def _returned(function: Callable[..., Any]) -> Iterator[type]:
-    """The class of the engine that a function returns, and the class of its items."""
+    """Yields the engine's class that a function returns and, if that is a list, the class of its items."""
     module = importlib.import_module(function.__module__)
     name = str(inspect.signature(function).return_annotation)
     record = getattr(module, name, None)
@@ -78,13 +78,13 @@ def _returned(function: Callable[..., Any]) -> Iterator[type]:
 
 
 def _items(record: type) -> Iterator[type]:
-    """The class of the items of a list type."""
+    """Yields the class of the items of a list type."""
     for base in getattr(record, "__orig_bases__", ()):
         yield from (item for item in getattr(base, "__args__", ()) if inspect.isclass(item))
 
 
 def _members(record: type) -> Iterator[str]:
-    """A table of the public fields and properties."""
+    """Yields the lines of a table of the public fields and properties."""
     fields = dataclasses.fields(record) if dataclasses.is_dataclass(record) else ()
     properties = inspect.getmembers(record, lambda member: isinstance(member, property))
     rows = [(field.name, str(field.type)) for field in fields]

@@ -1,4 +1,4 @@
-"""Load every component a recipe may name and time it on a drawn scene: `engine components --check`."""
+"""`engine components --check`: loads every component that a recipe may name, and times it on a drawn scene."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from filters.judging.apply_rules import judge
 from pipelines.explore.components import entries, kinds_of, load_class
 from pipelines.filter.whole_set import WholeSet
 
-TIMED_S = 1.0  # a component is timed for about so many seconds
+TIMED_S = 1.0  # about how long each component is timed
 
 
 @dataclass(frozen=True, slots=True)
 class ComponentCheck:
-    """`result`: milliseconds for an image, or why the component was not timed."""
+    """One component. `result`: its milliseconds for an image, or why it was not timed."""
 
     name: str
     result: str
@@ -34,10 +34,13 @@ class ComponentCheck:
 
 @dataclass(frozen=True, slots=True)
 class ComponentChecks:
-    """str() has one line for each component. A missing package is a failure only of a component chosen by name."""
+    """All checks. str() has one line for each component.
+
+    A missing package counts as a failure only if `chosen` is set.
+    """
 
     checks: list[ComponentCheck]
-    chosen: bool  # one component was chosen by name
+    chosen: bool  # whether the user named one component
 
     @property
     def ok(self) -> bool:
@@ -49,7 +52,7 @@ class ComponentChecks:
 
 
 def check_components(name: str = "") -> ComponentChecks:
-    """Checks the components of this name, or all of them."""
+    """Checks the components of this name, or all components if it is empty."""
     chosen = [(kind, name) for kind in kinds_of(name)] if name else entries()
     sample, parse = _drawn_sample()
     return ComponentChecks([_check(kind, entry, sample, parse) for kind, entry in chosen], bool(name))
@@ -88,7 +91,7 @@ def _loaded_and_timed(name: str, component: Any, sample: Sample) -> str:
 
 
 def _timed(once: Callable[[], object], what: str = "image") -> str:
-    """The mean time of the calls that fit into TIMED_S, after a first call that does not count."""
+    """The mean time of as many calls as fit into TIMED_S. A first call, which may be slow, does not count."""
     once()
     started, calls = time.perf_counter(), 0
     while calls == 0 or (time.perf_counter() - started < TIMED_S and calls < 50):
@@ -98,7 +101,7 @@ def _timed(once: Callable[[], object], what: str = "image") -> str:
 
 
 def _drawn_sample() -> tuple[Sample, Parse]:
-    """A scene of the synthetic world, with its true annotations scored as if by models."""
+    """A scene of the synthetic world. Its true annotations have scores, as if models had made them."""
     from specialists.synthetic.world import WorldOptions, scene
 
     options = WorldOptions(size=320, max_objects=3)
@@ -125,7 +128,7 @@ def _drawn_sample() -> tuple[Sample, Parse]:
 
 
 def _copy_for(component: Any, sample: Sample) -> Sample:
-    """A copy, because a component may change its sample; without pixels if it does not need them."""
+    """A copy of the sample, because a component may change it. It has pixels only if the component needs them."""
     import copy
 
     copied = copy.deepcopy(sample)

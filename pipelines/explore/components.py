@@ -1,6 +1,6 @@
 """What a recipe may name: specialists and filters, what each reads and makes, and its options.
 
-Importing a component is cheap, because heavy imports wait for its `load`. Nothing here loads one.
+Nothing here loads a component. Importing one is cheap, because heavy imports wait for its `load`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from specialists import DOUBLES
 
 @dataclass(frozen=True, slots=True)
 class OptionInfo:
-    """An option of a component; `default` as YAML writes it, '' if the option is required."""
+    """An option of a component. `default` is in YAML; it is '' if the option is required."""
 
     name: str
     type: str
@@ -32,7 +32,7 @@ class OptionInfo:
 
 @dataclass(frozen=True, slots=True)
 class ComponentInfo:
-    """A specialist or filter; str() is its page. `problem`: why it cannot be used, such as a missing package."""
+    """A specialist or filter. str() is its page. `problem`: why it cannot be used, for example a missing package."""
 
     name: str
     kind: str  # specialist | filter
@@ -62,7 +62,7 @@ class ComponentInfo:
 
 
 class ComponentList(list[ComponentInfo]):
-    """str() is a list of all, or the page of the only one."""
+    """Components. str() is a list of them, or a page if they all have the same name."""
 
     def __str__(self) -> str:
         if len({info.name for info in self}) == 1:
@@ -80,20 +80,20 @@ def _entry(info: ComponentInfo) -> str:
 
 
 def components(name: str = "") -> ComponentList:
-    """All specialists and filters, or those of one name. ConfigError for an unknown name."""
+    """All specialists and filters, or those with this name. Raises ConfigError if there is none."""
     if name:
         return ComponentList(describe(kind, name) for kind in kinds_of(name))
     return ComponentList(_described(kind, entry) for kind, entry in entries())
 
 
 def entries() -> list[tuple[str, str]]:
-    """(kind, name) of everything in the catalogs but the fakes for tests."""
+    """(kind, name) of everything in the catalogs, without the fakes that are for tests."""
     specialists = [("specialist", name) for name in SPECIALISTS if name not in DOUBLES]
     return [*specialists, *(("filter", name) for name in FILTERS)]
 
 
 def kinds_of(name: str) -> list[str]:
-    """The kinds with this name: specialist, filter or both. A "module:Name" is imported to find out."""
+    """The kinds that this name has: specialist, filter or both. A "module:Name" is imported to find out."""
     found = [kind for kind, catalog in (("specialist", SPECIALISTS), ("filter", FILTERS)) if name in catalog]
     if found:
         return found
@@ -103,12 +103,12 @@ def kinds_of(name: str) -> list[str]:
 
 
 def load_class(kind: str, name: str) -> Any:
-    """The class of a specialist or the function of a filter. ConfigError if it cannot be imported."""
+    """The class of a specialist or the function of a filter. Raises ConfigError if it cannot be imported."""
     return resolve(*(("component", name, SPECIALISTS) if kind == "specialist" else ("filter", name, FILTERS)))[1]
 
 
 def _described(kind: str, name: str) -> ComponentInfo:
-    """As `describe`, but a component that cannot be imported gives a record with only its problem."""
+    """The component's record. If it cannot be imported, the record has only the problem; `describe` would raise it."""
     try:
         return describe(kind, name)
     except ConfigError as error:
@@ -133,7 +133,7 @@ def describe(kind: str, name: str) -> ComponentInfo:
 
 
 def _licences(component: Any) -> dict[str, str]:
-    """{field: licence}. An adapter of many checkpoints computes that of its weights from its options."""
+    """{field: licence}. If one adapter serves many checkpoints, the licence of its weights depends on its options."""
     given = {name: getattr(component, name, UNKNOWN) for name in STATED}
     return {
         name: (value or "none") if isinstance(value, str) else "that of the checkpoint" for name, value in given.items()
@@ -157,7 +157,7 @@ def _doc(component: Any) -> str:
 
 
 def _first_sentence(component: Any) -> str:
-    """The first sentence of its module's docstring if that holds no other specialist, else of its own docstring."""
+    """The first sentence of the component's docstring, or of its module's if the module has no other specialist."""
     alone = sum(target.partition(":")[0] == component.__module__ for target in SPECIALISTS.values()) == 1
     text = inspect.getmodule(component).__doc__ if alone else ""
     paragraph = " ".join(inspect.cleandoc(text or _doc(component)).split("\n\n")[0].split())
@@ -170,7 +170,7 @@ def _option(option: Option) -> OptionInfo:
 
 
 def type_name(annotation: Any) -> str:
-    """A type without its modules: Mapping[str, float]."""
+    """A type without the modules of its parts, such as Mapping[str, float]."""
     if isinstance(annotation, type) and not getattr(annotation, "__args__", None):
         return annotation.__name__.replace("NoneType", "None")
     if get_origin(annotation) is Union:
@@ -181,7 +181,7 @@ def type_name(annotation: Any) -> str:
 
 
 def _yaml(value: Any) -> str:
-    """A default as YAML writes it."""
+    """A default in YAML."""
     if isinstance(value, tuple | list):
         return "[" + ", ".join(_yaml(item) for item in value) + "]"
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
 """A contact sheet: images with their annotations, kept and dropped, drawn as one picture.
 
-Boxes are drawn in pixels of the sheet: those of the upright image times the scale of its tile. Dropped regions are
-dashed and red. Merged candidates are left out unless the rule is `merged`.
+Boxes are drawn in pixels of the sheet: their pixels in the upright image times the scale of the tile. Dropped regions
+are dashed and red. Merged candidates are drawn only if the rule is `merged`.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from pipelines.drawing import (
 if TYPE_CHECKING:
     from PIL import Image, ImageDraw
 
-TILE = 420  # the longer side of an image on the sheet
+TILE = 420  # length of an image's longer side on the sheet, in pixels
 _COLUMNS = 3
-_DROPPED, _DROPPED_BY_RULE = 4, 12  # most dropped regions drawn on an image, those with the best scores
+_DROPPED, _DROPPED_BY_RULE = 4, 12  # the most dropped regions drawn on an image; those with the best scores are drawn
 
 Row = Mapping[str, Any]  # of a view
 
 
 @dataclass(slots=True)
 class Tile:
-    """One image of the sheet and the annotations drawn on it, as rows of the SQL views."""
+    """One image of the sheet and the annotations to draw on it, as rows of the SQL views."""
 
     image: Row
     regions: list[Row] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Tile:
 
 
 def draw_sheet(storage: Storage, title: str, tiles: Sequence[Tile], rule: str | None = None) -> Image.Image:
-    """Draws the sheet. With `rule`, regions dropped by that rule are drawn thick and other dropped ones left out."""
+    """Draws the sheet. With `rule`, only regions dropped by that rule are drawn as dropped, with thick lines."""
     from PIL import Image, ImageDraw
 
     pictures = [_draw(storage, tile, rule) for tile in tiles]
@@ -75,7 +75,7 @@ def draw_sheet(storage: Storage, title: str, tiles: Sequence[Tile], rule: str | 
 
 
 def _draw(storage: Storage, tile: Tile, rule: str | None) -> Image.Image:
-    """The image with its masks, boxes and labels, and lines of text below it."""
+    """The image with its masks, boxes and labels, and with lines of text below it."""
     from PIL import Image, ImageDraw
 
     picture, note = _picture(storage, tile.image)
@@ -105,7 +105,7 @@ def _draw(storage: Storage, tile: Tile, rule: str | None) -> Image.Image:
 
 
 def _picture(storage: Storage, image: Row) -> tuple[Image.Image, str]:
-    """(the image scaled to the tile, ''), or (a grey image, the reason) if it cannot be read."""
+    """(the image scaled to the tile, ''), or (a grey image, the reason why the image cannot be read)."""
     from PIL import Image
 
     size = (image["width"], image["height"])
@@ -131,7 +131,10 @@ def _with_mask(picture: Image.Image, image: Row, rle: str, colour: Colour) -> Im
 
 
 def _corners(region: Row, scale: float) -> list[Point]:
-    """The quad if there is one, else the corners of the box; clockwise from the top left, in pixels of the sheet."""
+    """The corners of the region's quad or, without one, of its box.
+
+    Clockwise from the top left, in pixels of the sheet.
+    """
     if len(region["quad"]) == 8:
         flat = [value * scale for value in region["quad"]]
         return list(zip(flat[::2], flat[1::2], strict=True))
@@ -142,7 +145,7 @@ def _corners(region: Row, scale: float) -> list[Point]:
 def _label_all(
     pen: ImageDraw.ImageDraw, tags: Sequence[tuple[list[Point], str, Colour]], size: tuple[int, int]
 ) -> None:
-    """Writes the labels, without overlap while there is room. The last of `tags` are placed first."""
+    """Writes the labels, without overlap as long as there is room. The last of `tags` are placed first."""
     taken: list[tuple[float, float, float, float]] = []
     for corners, label, colour in reversed(tags):
         wide, high = round(length(label)) + 4, LINE - 2
@@ -168,7 +171,8 @@ def _label(tile: Tile, region: Row) -> str:
 
 
 def _lines(tile: Tile, more: int, note: str) -> list[tuple[str, Colour]]:
-    """Lines below a picture: name, the rule that dropped it, failures, and its brief texts (or its first text)."""
+    """The lines below a picture: name, the rule that dropped the image, failures, and its brief texts (or its first
+    text)."""
     image = tile.image
     name = short_name(str(image["uri"]))
     lines = [(f"{image['image_id'][:8]}  {name}", INK)]
@@ -186,7 +190,8 @@ def _lines(tile: Tile, more: int, note: str) -> list[tuple[str, Colour]]:
 
 
 def _regions_to_draw(tile: Tile, rule: str | None) -> tuple[list[Row], list[Row], int]:
-    """Regions that are kept or not judged yet, dropped regions to draw, and the number of other dropped regions."""
+    """The regions that are kept or not judged yet, the dropped regions to draw, and the number of other dropped
+    regions."""
     kept = [r for r in tile.regions if r["kept"] is not False and not r["merged_into"]]
     dropped = [r for r in tile.regions if r["kept"] is False and (r["rule"] == rule if rule else r["rule"] != "merged")]
     dropped.sort(key=lambda r: -(r["score"] or 0))

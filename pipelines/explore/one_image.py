@@ -1,7 +1,7 @@
-"""Everything a data set holds about one image: which nodes annotated it, verdicts, failures, changes by rounds.
+"""Everything that a data set holds about one image: its annotations by node, verdicts, failures, changes by rounds.
 
-Reads one image, never a whole data set. It reads the file of every current node, because the record alone does not
-have the candidates that consensus left out.
+Only this image's rows are read, but from the files of every current node, because the record does not have the
+candidates that consensus left out.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 _HEX = frozenset("0123456789abcdef")
-# The path of a file or of a tar's member; for a row of a Parquet file, its number.
+# The path of a file or of a tar's member. For a row of a Parquet file, the row's number.
 _NAME = "CASE WHEN contains(uri, '::') THEN regexp_extract(uri, '^[a-z]+://(.*)::', 1) ELSE uri END"
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One annotation as one node wrote it. Consensus writes a candidate again under the same id."""
+    """An annotation as one node wrote it. Consensus writes some candidates again, under the same id."""
 
     node: CurrentNode
     column: str
@@ -37,7 +37,10 @@ class Written:
 
 @dataclass(slots=True)
 class OneImage:
-    """`annotations`: by id, each as every node wrote it. `verdicts`: by annotation id; None if not judged yet."""
+    """One image. `annotations`: {id: the versions of it that nodes wrote}.
+
+    `verdicts`: {id: verdict}; None if not judged yet.
+    """
 
     row: Row  # of the images table
     shard: int
@@ -45,12 +48,12 @@ class OneImage:
     verdict: Row | None = None
     verdicts: dict[str, Row] | None = None
     failures: list[tuple[str, Row]] = field(default_factory=list)  # (node, failure)
-    unfinished: list[str] = field(default_factory=list)  # nodes that have not annotated it yet
-    same_as: list[str] = field(default_factory=list)  # the image it is a duplicate of, what that is one of, and so on
-    changes: list[Row] = field(default_factory=list)  # by refinement rounds, in order
+    unfinished: list[str] = field(default_factory=list)  # nodes that have not annotated the image yet
+    same_as: list[str] = field(default_factory=list)  # see _same_as
+    changes: list[Row] = field(default_factory=list)  # changes by refinement rounds, in order
 
     def annotation(self, name: str) -> Written:
-        """As it is in the record; if it is not part of the record, as its own node wrote it."""
+        """The annotation as it is in the record. If it is not there, as the node that made it wrote it."""
         written = self.annotations[name]
         return next((one for one in written if one.column in one.node.columns), written[0])
 
@@ -60,7 +63,7 @@ class OneImage:
 
 @dataclass(frozen=True, slots=True)
 class FoundInput:
-    """An input, and the file and row of its image; no file if it has no image in the data set."""
+    """An input, and the file and row of its image. The file is None if the input has no image in the data set."""
 
     uri: str
     image_id: str
@@ -72,7 +75,10 @@ class FoundInput:
 
 
 def find_input(con: DuckDBPyConnection, name: str) -> FoundInput:
-    """The input with this uri, file name, image id or beginning of an id. ConfigError if there are none or several."""
+    """The input with this uri, file name, image id or beginning of an id.
+
+    Raises ConfigError if there are none or several.
+    """
     name = name.removeprefix("./")
     columns = "image_id, uri, outcome, reason, error"
     rows: list[tuple[Any, ...]] = []
@@ -133,7 +139,10 @@ def read_image(dataset: Dataset, found: FoundInput) -> OneImage:
 
 
 def _same_as(dataset: Dataset, image: OneImage) -> list[str]:
-    """The image in whose place this one was dropped; if that one was dropped as well, the next, up to the one kept."""
+    """The id of the image that this one duplicates.
+
+    If that image was dropped too, the one it duplicates follows, and so on.
+    """
     whole_set, name = read_surveyed(dataset.storage, dataset.surveyed), image.row["image_id"]
     rule = image.verdict["rule"] if image.verdict else ""
     if image.verdict and rule == "semantic_duplicate":

@@ -1,4 +1,4 @@
-"""A data set, opened to be read."""
+"""Opens a data set to read it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pipelines.recipe import Recipe
 
 
 def open_dataset(dataset: str | Recipe) -> Dataset:
-    """The data set of a recipe, or in this folder or URL: `open_dataset("data/quickstart")`.
+    """Opens the data set of a recipe, or the one in this folder or URL: `open_dataset("data/quickstart")`.
 
-    Reading never writes. EngineError if there is none, or a newer engine wrote it.
+    Reading never writes. Raises EngineError if there is no data set, or if a newer engine wrote it.
     """
     return Dataset.open(dataset.dataset if isinstance(dataset, Recipe) else dataset)

@@ -1,4 +1,4 @@
-"""SQL over a data set, as an Arrow table."""
+"""SQL over a data set. The result is an Arrow table."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from engine.reading.sql import connect, named_query, run_query
 
 
 def query(dataset: Dataset, sql: str = "", *, named: str = "", of: str = "") -> pa.Table:
-    """The rows of one statement that reads: `query(data, "SELECT label, count(*) FROM regions GROUP BY label")`.
+    """The rows that an SQL statement gives: `query(data, "SELECT label, count(*) FROM regions GROUP BY label")`.
 
-    `named`: a query of docs/queries instead. `of`: "judge/<key>" or "releases/<name>" instead of the current verdicts.
-    ConfigError if the statement is not exactly one SELECT, or DuckDB refuses it.
+    `named`: a query of docs/queries, in place of `sql`. `of`: the verdicts to use, "judge/<key>" or "releases/<name>";
+    by default the current ones. Raises ConfigError if the statement is not exactly one SELECT, or if DuckDB refuses it.
     """
     statement = statement_of(sql, named)
     with connect(dataset, of=of, measuring=reads_truth(statement)) as con:
@@ -21,7 +21,7 @@ def query(dataset: Dataset, sql: str = "", *, named: str = "", of: str = "") -> 
 
 
 def statement_of(sql: str, named: str) -> str:
-    """The statement to run. ConfigError unless exactly one of the two is given."""
+    """The statement to run: `sql`, or the query `named`. Raises ConfigError unless exactly one of them is given."""
     if bool(sql.strip()) == bool(named):
         found = "both" if named else "neither"
         raise ConfigError(f'Give either a query or --named, found {found}: engine query "SELECT ..." or --named list.')
@@ -29,5 +29,5 @@ def statement_of(sql: str, named: str) -> str:
 
 
 def reads_truth(statement: str) -> bool:
-    """Whether the statement may read the view `truth`, which is made only for statements that contain this word."""
+    """Whether the statement contains the word `truth`. The view of this name is made only for such statements."""
     return "truth" in statement.lower()

@@ -1,6 +1,6 @@
 """The answer of `engine query` as text: a table for people, csv or json for programs.
 
-csv is written by Python's csv module: pyarrow.csv cannot write lists and structs.
+Python's csv module writes the csv, because pyarrow.csv cannot write lists and structs.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from pipelines.explore.query import reads_truth, statement_of
 FORMATS = ("table", "csv", "json")
 CELL = 60  # characters of a cell
 ROWS = 100  # rows of a table
-COUNTED = 1_000_000  # rows beyond those shown are counted up to this number
+COUNTED = 1_000_000  # the rows that are not shown are counted, up to this number
 Row = Sequence[Any]
 
 
 def query_lines(open_dataset: Callable[[], Dataset], sql: str, named: str, form: str, of: str = "") -> Iterator[str]:
-    """Lines of the answer while it is computed, because it may be larger than the memory.
+    """Yields the lines of the answer while it is computed, because it may be larger than the memory.
 
-    The data set is opened only when it is needed: `named="list"` works without one.
+    The data set is opened only when it is needed: `named="list"` needs none.
     """
     if form not in FORMATS:
         raise unknown("format", form, FORMATS)
@@ -71,7 +71,7 @@ def schema_text(form: str) -> str:
 
 
 def _type(kind: str) -> str:
-    """The type without the fields of structs, which the meaning describes."""
+    """The type of a column. The fields of structs are left out, because the column's meaning describes them."""
     return re.sub(r"STRUCT\(.*\)", "STRUCT", kind)
 
 
@@ -82,7 +82,7 @@ def _named_queries() -> str:
 
 
 def _comment(name: str) -> str:
-    """The comment that a named query opens with."""
+    """The comment at the start of a named query."""
     lines = []
     for line in named_query(name).splitlines():
         if not line.startswith("--"):
@@ -117,7 +117,7 @@ def _cut(text: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """'' for null; nested values as JSON."""
+    """A value as text: '' for null, JSON for nested values."""
     if value is None:
         return ""
     return (
@@ -136,7 +136,7 @@ def _csv(names: Sequence[str], rows: Iterator[Row]) -> Iterator[str]:
 
 
 def _json(names: Sequence[str], rows: Iterator[Row]) -> Iterator[str]:
-    """A list with one row on each line."""
+    """Yields the lines of a JSON list, with one row on each line."""
     before = "["
     for row in rows:
         found = {name: _plain(value) for name, value in zip(names, row, strict=True)}
@@ -153,7 +153,7 @@ _FORMATTERS: dict[str, Callable[[Sequence[str], Iterator[Row]], Iterator[str]]] 
 
 
 def _plain(value: Any) -> Any:
-    """NaN and infinity become null, which JSON has."""
+    """The value with null in place of NaN and infinity, which JSON lacks."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, list):

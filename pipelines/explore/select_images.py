@@ -1,4 +1,4 @@
-"""Image ids chosen by an SQL condition, by a rule that dropped something, by disagreement of detectors, at random."""
+"""Chooses images: by an SQL condition, by a rule that dropped something, by disagreement of detectors, or at random."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def select_images(
 ) -> list[str]:
     """At most `limit` image ids, best first. An image must meet all conditions that are given.
 
-    `seed`: a random choice from those images, the same for the same seed and images.
+    `seed`: chooses at random among these images. The same seed and images give the same choice.
     """
     if limit < 1:
         raise ConfigError(f"The limit is {limit} images: give 1 or more.")
@@ -46,18 +46,18 @@ def select_images(
 
 
 def _by_query(where: str) -> str:
-    """Ranks by a condition on the view `images`, or by a whole SELECT in its order."""
+    """SQL that ranks images. `where`: a condition on the view `images`, or a whole SELECT, whose order is kept."""
     text = where.strip().rstrip(";").strip()
     if text.split(maxsplit=1)[0].lower() not in ("select", "with", "from", "(select"):
         condition = f"SELECT image_id FROM images WHERE ({text}\n)"
         text = f"SELECT image_id FROM raw.images WHERE image_id IN ({condition}) ORDER BY {_AS_LISTED}"
-    # Closing brackets go on a line of their own: the text may end in a comment.
+    # The closing bracket is on a line of its own, because the text may end in a comment.
     numbered = f"SELECT image_id, row_number() OVER () AS rank FROM ({text}\n)"
     return f"SELECT image_id, min(rank) AS rank FROM ({numbered}) WHERE image_id IS NOT NULL GROUP BY image_id"
 
 
 def _by_rule(con: DuckDBPyConnection, rule: str) -> str:
-    """Images from which the rule dropped most come first."""
+    """SQL that ranks images by how much the rule dropped from them, most first."""
     known = run_query(con, "SELECT DISTINCT rule FROM verdicts WHERE rule <> ''")["rule"].to_pylist()
     if rule not in known:
         raise unknown("rule that dropped anything", rule, known)
@@ -66,10 +66,11 @@ def _by_rule(con: DuckDBPyConnection, rule: str) -> str:
 
 
 def _by_disagreement(con: DuckDBPyConnection) -> str:
-    """Images whose regions the smallest share of detectors supports come first; if equal, those with more regions.
+    """SQL that ranks images by the share of detectors that support their regions, smallest first; then by number of
+    regions.
 
     Detectors are the producers of merged candidates. Dropped regions do not count, because each detector proposes many
-    weak ones that no other supports.
+    weak regions that no other detector supports.
     """
     count = run_query(con, "SELECT count(DISTINCT producer) AS n FROM regions WHERE merged_into <> '' AND rle = ''")
     if (detectors := int(count["n"][0].as_py())) < 2:

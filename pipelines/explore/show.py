@@ -1,4 +1,4 @@
-"""The images of a contact sheet and what is drawn on each (contact_sheet.py draws it)."""
+"""Chooses the images of a contact sheet and what is drawn on each. contact_sheet.py draws it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def show(
 ) -> Image.Image:
     """A contact sheet of images with their annotations, kept and dropped: `show(data, rule="min_score")`.
 
-    `where`: a condition on the view `images`, or a SELECT with a column image_id. `rule`: images from which this rule
-    dropped something, which is drawn thick. `disagreement`: first the images whose regions the fewest detectors
-    support. `seed`: a random choice. Without any of them: images in the order they were listed. ConfigError if no
-    image fits.
+    `where`: a condition on the view `images`, or a SELECT with a column image_id. `rule`: only images from which this
+    rule dropped something, drawn thick. `disagreement`: first the images whose regions the smallest share of detectors
+    support. `seed`: a random choice. By default, images are in the order in which they were listed. `limit`: the most
+    images. Raises ConfigError if no image fits.
     """
     with connect(dataset) as con:
         ids = select_images(con, where, rule=rule, disagreement=disagreement, seed=seed, limit=limit)
@@ -46,7 +46,10 @@ def show(
 
 
 def save_sheet(sheet: Image.Image, out: Path) -> Path:
-    """Writes a PNG and returns its path. Makes the folder if necessary; adds ".png" to a name without it."""
+    """Writes the sheet as a PNG and returns its path.
+
+    Makes the folder if necessary, and adds ".png" to a name without it.
+    """
     if out.suffix.lower() != ".png":
         out = out.with_name(f"{out.name}.png")
     try:

@@ -1,4 +1,4 @@
-"""Where every input and every annotation of a data set ended, as data and as the text of `engine status`."""
+"""Counts what became of every input and annotation of a data set: as data, and as the text of `engine status`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ _RATE_COLUMN = "items/s a worker"
 
 
 class Status(Account):
-    """An account whose str() is what `engine status` prints."""
+    """An account whose str() is the text that `engine status` prints."""
 
     def __str__(self) -> str:
         return _status_text(self)
 
 
 def status(dataset: Dataset) -> Status:
-    """Counts all inputs, annotations, shards and failures of a data set. Printing it shows `engine status`."""
+    """Counts all inputs, annotations, shards and failures of a data set.
+
+    Printed, the result is that of `engine status`.
+    """
     found = account(dataset)
     return Status(**{field.name: getattr(found, field.name) for field in dataclasses.fields(found)})
 
@@ -33,7 +36,7 @@ def _status_text(found: Account) -> str:
 
 
 def status_json(found: Account) -> str:
-    """JSON for programs. The keys are the fields of `Account`, explained in docs/guide/1-my-own-photos.md."""
+    """The account as JSON. The keys are the fields of `Account`, explained in docs/guide/1-my-own-photos.md."""
     fields = {"balanced": found.balanced, "images_balanced": found.images_balanced, **dataclasses.asdict(found)}
     fields["annotations"] = {
         name: {"given": column.given, "outcomes": dict(column.outcomes), "balanced": column.balanced}

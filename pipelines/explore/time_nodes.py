@@ -1,4 +1,4 @@
-"""How long the nodes of a recipe would take: a few images of the data set are annotated into a temporary folder."""
+"""Measures how long the nodes of a recipe take, by annotating a few images of the data set into a temporary folder."""
 
 from __future__ import annotations
 
@@ -20,19 +20,23 @@ from pipelines.annotate.run_nodes import run_nodes
 from pipelines.annotate.runtime import Runtime
 from pipelines.recipe import Recipe
 
-_COUNTED_SHARDS = 200  # commit records read to count the images; the number in further shards is estimated
+_COUNTED_SHARDS = 200  # how many commit records are read to count the images; those in further shards are estimated
 
 
 @dataclass(frozen=True, slots=True)
 class NodeTime:
     name: str
-    seconds: float  # for one image, by one worker, without loading
+    seconds: float  # for one image, in one worker, without the time to load
     failed: int
 
 
 @dataclass(frozen=True, slots=True)
 class NodeTimes:
-    """Times of `images` images of the data set, which has about `whole`; `problem`: why there are none."""
+    """How long each node took.
+
+    `images`: the number of images that were timed. `whole`: about how many the data set has. `problem`: why there are
+    no times.
+    """
 
     images: int = 0
     whole: int = 0
@@ -53,7 +57,7 @@ class NodeTimes:
 
 
 def time_nodes(recipe: Recipe, images: int) -> NodeTimes:
-    """Annotates at most `images` images of the data set without changing it."""
+    """Times the nodes on at most `images` images of the data set, which is not changed."""
     from pipelines.stages.state import annotators
 
     nodes = annotators(recipe)
@@ -75,7 +79,7 @@ def time_nodes(recipe: Recipe, images: int) -> NodeTimes:
 
 
 def _copy_images(storage: Storage, trial: Storage, wanted: int) -> int:
-    """Copies the first images into one shard of `trial`, with absolute URIs; returns their number."""
+    """Copies the first images into one shard of `trial`, with absolute URIs. Returns the number of images."""
     commits, rows, labels = Commits(storage, IMAGES), list[Mapping[str, Any]](), list[Mapping[str, Any]]()
     for shard, revision in enumerate(commits.revisions()):
         record = commits.record(shard, int(revision))

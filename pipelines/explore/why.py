@@ -1,4 +1,4 @@
-"""Why an annotation exists and why it was kept or dropped, as data and as the text of `engine why`."""
+"""Explains why an annotation exists and why it was kept or dropped: as data, and as the text of `engine why`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pipelines.explore.one_image import FoundInput, OneImage, Row, find_input, r
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """The answer of `why`; str() is the text that `engine why` prints.
+    """The answer of `why`. str() is the text that `engine why` prints.
 
-    `image` is None for an input that is no image of the data set (yet). `annotation` is '' for a whole image.
+    `image` is None for an input that is not an image of the data set, or not yet. `annotation` is '' for a whole image.
     """
 
     input: FoundInput
@@ -24,13 +24,13 @@ class Why:
 
     @property
     def kept(self) -> bool | None:
-        """Whether the annotation, or the image, is kept; None if it has no verdict."""
+        """Whether the annotation, or else the image, is kept. None if it has no verdict."""
         verdict = self._verdict()
         return None if verdict is None else bool(verdict["kept"])
 
     @property
     def rule(self) -> str:
-        """The rule that dropped the annotation, or the image; '' if it is kept or has no verdict."""
+        """The rule that dropped the annotation, or else the image. '' if it is kept or has no verdict."""
         verdict = self._verdict()
         return "" if verdict is None else str(verdict["rule"])
 
@@ -50,10 +50,10 @@ class Why:
 
 
 def why(dataset: Dataset, image: str, annotation: str | None = None, *, depth: int = 1) -> Why:
-    """Everything known about an image or one of its annotations: `print(why(data, "chelsea", "objects/1"))`.
+    """Everything about an image, or about one of its annotations: `print(why(data, "chelsea", "objects/1"))`.
 
-    `image`: an id, the beginning of one, a uri or a file name. `depth`: how many steps back to follow what an
-    annotation was made from. ConfigError for an unknown name, or one of several images.
+    `image`: an image id, the beginning of one, a uri or a file name. `depth`: how many steps to follow back to what an
+    annotation was made from. Raises ConfigError if the name is unknown or fits several images.
     """
     if depth < 0:
         raise ConfigError(f"The depth is {depth}: give 0 or more.")

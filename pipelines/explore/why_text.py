@@ -1,4 +1,4 @@
-"""The text of `engine why`: the verdict first, then what an annotation was made from, then its image."""
+"""The text of `engine why`: first the verdict, then what the annotation was made from, then its image."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from engine.schema import ANNOTATIONS
 from filters.judging.apply_rules import PARENT_DROPPED, PARENT_RENAMED
 from pipelines.explore.one_image import FoundInput, OneImage, Row
 
-_LISTED = 40  # annotations of a column in the overview of an image; the others are counted
+_LISTED = 40  # how many annotations of a column the overview of an image lists; the others are counted
 
 
 def input_lines(found: FoundInput) -> list[str]:
-    """An input that is no image of the data set."""
+    """The text for an input that is not an image of the data set."""
     reasons = {
         "quarantined": f"{one_line(found.reason)}: {one_line(found.error)}",
         "earlier": "its source does not list it any more.",
@@ -24,7 +24,7 @@ def input_lines(found: FoundInput) -> list[str]:
 
 
 def _image_lines(image: OneImage) -> list[str]:
-    """The verdict, then failures, pending nodes, sources and size."""
+    """Lines about the image: its verdict, failures, pending nodes, sources and size."""
     row = image.row
     sources = [f"{one_line(source['source'])}: {one_line(source['uri'])}" for source in row["sources"]]
     lines = [f"image {row['image_id']}: {_fate(image.verdict, judged=image.verdict is not None)}"]
@@ -41,7 +41,7 @@ def _image_lines(image: OneImage) -> list[str]:
 
 
 def overview_lines(image: OneImage) -> list[str]:
-    """The image, then the annotations of each column: kept ones first, then sorted by the rule that dropped them."""
+    """Lines about the image, then the annotations of each column: first kept ones, then dropped ones by rule."""
     lines = _image_lines(image)
     for column in ANNOTATIONS:
         names = [name for name in image.annotations if image.annotation(name).column == column]
@@ -66,13 +66,13 @@ def _order(image: OneImage, name: str) -> tuple[bool, bool, str, float]:
 
 
 def _rule(image: OneImage, name: str) -> str | None:
-    """The rule that dropped it, '' if it is kept, None if it is not judged or not part of the record."""
+    """The rule that dropped the annotation. '' if it is kept, None if it is not judged or not part of the record."""
     verdict = (image.verdicts or {}).get(name)
     return None if verdict is None else str(verdict["rule"])
 
 
 def annotation_lines(image: OneImage, name: str, depth: int) -> list[str]:
-    """The verdict, what the annotation is and what it was made from, `depth` steps back; then its image."""
+    """Lines about an annotation: its verdict, what it is, what it was made from (`depth` steps back), and its image."""
     seen = {name}
     lines = [f"{name}: {_fate_of(image, name)}", *_because(image, name)]
     lines += [f"  it is        {_what(image, name)}", *_proposed(image, name, "  ")]
@@ -87,7 +87,7 @@ def annotation_lines(image: OneImage, name: str, depth: int) -> list[str]:
 
 
 def _behind(image: OneImage, seen: Collection[str]) -> int:
-    """The number of annotations, not in `seen`, that those in `seen` were made from, at any distance."""
+    """The number of further annotations that those in `seen` were made from, directly or indirectly."""
     found, open_ = set(seen), list(seen)
     while open_:
         name = open_.pop()
@@ -103,13 +103,13 @@ def _behind(image: OneImage, seen: Collection[str]) -> int:
 
 
 def _change(one: Row) -> str:
-    """One change by a refinement round, and the rule that made it."""
+    """One change by a refinement round, with the rule that made it."""
     change = f"round {one['round']}: {one['old'] or 'nothing'} became {one['new'] or 'nothing'}, {one['rule']}"
     return f"{change}, value {_number(one['value'])}, threshold {_number(one['threshold'])}"
 
 
 def _proposed(image: OneImage, name: str, indent: str) -> list[str]:
-    """The node that proposed the annotation, then those that wrote it again."""
+    """Lines that name the node that proposed the annotation, then the nodes that wrote it again."""
     written = image.annotations[name]
     first = next((one for one in written if one.node.name == one.item["producer"]), written[0])
     lines = [f"{indent}proposed by  {_node(first.node)}"]
@@ -137,13 +137,13 @@ def _parents(image: OneImage, name: str, indent: str, seen: set[str], depth: int
 
 
 def _sources(item: Row) -> list[str]:
-    """Ids of the annotations that this one was made from or refers to."""
+    """Ids of the annotations that this one was made from, or refers to."""
     named = [item.get("text_id", ""), item.get("region_id", ""), *item.get("region_ids", ())]
     return [name for name in (*item["parents"], *item.get("support", ()), *named) if name]
 
 
 def _merged_here(image: OneImage, name: str) -> list[str]:
-    """Candidates that were merged into this region, without masks and those named as its sources."""
+    """Ids of the candidates that were merged into this region, without masks and without the region's named sources."""
     mine = set(_sources(image.annotation(name).item))
     return [
         other
@@ -155,7 +155,7 @@ def _merged_here(image: OneImage, name: str) -> list[str]:
 
 
 def _attached(image: OneImage, name: str) -> Iterator[str]:
-    """Masks, region texts and phrases of a region."""
+    """Lines about the masks, region texts and phrases of a region."""
     own = image.annotation(name).item
     if own["rle"]:
         yield f"  mask         its own, {_area(image, own)}"
@@ -163,7 +163,7 @@ def _attached(image: OneImage, name: str) -> Iterator[str]:
         written = image.annotation(other)
         item = written.item
         outlines = written.column == "regions" and item["merged_into"] == name and item["rle"]
-        if outlines and item["round"] >= own["round"]:  # a region of a later round has its own mask, or none
+        if outlines and item["round"] >= own["round"]:  # a region of a later round has a mask of its own, or none
             yield f"  mask         {other}: {_area(image, item)}, by {_node(written.node)}"
         if written.column == "region_texts" and item["region_id"] == name:
             yield f"  described by {other}: {_what(image, other)}; {_fate_of(image, other)}"
@@ -178,7 +178,7 @@ def _area(image: OneImage, item: Row) -> str:
 
 
 def _because(image: OneImage, name: str) -> Iterator[str]:
-    """The verdicts from which this annotation's verdict follows, if there are any."""
+    """Lines about the other verdicts from which this annotation's verdict follows, if there are any."""
     item, rule = image.annotation(name).item, _rule(image, name)
     if rule == "image_dropped":
         yield f"  because      the image is {_fate(image.verdict, judged=True)}"
@@ -193,14 +193,14 @@ def _because(image: OneImage, name: str) -> Iterator[str]:
 
 
 def _because_of_parents(image: OneImage, name: str) -> Iterator[str]:
-    """The parents that were dropped or merged. `engine why` on one of them shows what it became."""
+    """Lines about the parents that were dropped or merged. `engine why` on a parent shows what became of it."""
     for parent in image.annotation(name).item["parents"]:
         if parent in image.annotations and _rule(image, parent):
             yield f"  because      {parent} ({_what(image, parent)}) is {_fate_of(image, parent)}"
 
 
 def _what(image: OneImage, name: str) -> str:
-    """An annotation in a few words."""
+    """The annotation in a few words."""
     written = image.annotation(name)
     item, column = written.item, written.column
     words = {

@@ -1,1 +1,1 @@
-"""Stage filter: judge annotations and images."""
+"""Stage filter: judges annotations and images."""

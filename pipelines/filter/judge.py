@@ -1,6 +1,6 @@
-"""Judge every annotation and every image; delete nothing.
+"""Judges every annotation and every image, and deletes nothing.
 
-Verdicts are files of their own, aligned with the record, so judging again with other thresholds is cheap.
+Verdicts are written to files of their own, in the order of the record, so judging again with other thresholds is cheap.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from pipelines.recipe import Recipe
 if TYPE_CHECKING:
     from pipelines.filter.whole_set import WholeSet
 
-JUDGE_VERSION = 2  # version 1 kept annotations that were made from a dropped one
+JUDGE_VERSION = 2  # version 1 kept annotations that were made from dropped ones
 
 
-# Name in the recipe, function, checked options. Quantiles are still written as mappings.
+# (name in the recipe, function, checked options). A limit that is a quantile is still a mapping, not yet a number.
 NamedRule = tuple[str, Rule, Mapping[str, Any]]
 
 
 def rules_of(recipe: Recipe) -> list[NamedRule]:
-    """In the recipe's order; ConfigError for unknown names and options."""
+    """The rules in the recipe's order. Raises ConfigError for unknown names and options."""
     answer: list[NamedRule] = []
     for item in recipe.filter:
         if isinstance(item, dict) and len(item) != 1:
@@ -53,7 +53,7 @@ def rules_of(recipe: Recipe) -> list[NamedRule]:
             )
         name, given = (item, {}) if isinstance(item, str) else next(iter(item.items()))
         _, rule = resolve("filter", name, CATALOG)
-        reads(rule)  # raises if it is not a rule
+        reads(rule)  # raises an error if it is not a rule
         if given is not None and not isinstance(given, Mapping):
             example = "".join(f", such as {{{option}: ..}}" for option in list(options_of(rule))[:1])
             raise ConfigError(f"Filter '{name}' is given {as_written(given)}: expected options by name{example}.")
@@ -62,10 +62,13 @@ def rules_of(recipe: Recipe) -> list[NamedRule]:
 
 
 def _checked(name: str, rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The options, converted to their types and checked. In place of each quantile a number is checked."""
+    """The options, checked and converted to their types.
+
+    A quantile has no value yet, so a number is checked in its place.
+    """
     shares = quantile_paths(given)
     checked = check_options(f"filter {name}", rule, filled(given, dict.fromkeys(shares, 1)))  # 1 is in every range
-    for option in ("by_producer", "by_label"):  # may hold several of the rule's own bounds for one producer or label
+    for option in ("by_producer", "by_label"):  # these may set other bounds for one producer or label
         for word, bounds in checked.get(option, {}).items():
             if isinstance(bounds, Mapping) and set(bounds) <= set(options_of(rule)):
                 check_options(f"filter {name}, {option} '{word}',", rule, bounds)
@@ -74,15 +77,15 @@ def _checked(name: str, rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def named_rules(given: Sequence[tuple[str, Mapping[str, Any]]]) -> list[NamedRule]:
-    """The rules with these names and checked options, which are the arguments of a worker's component."""
+    """The rules with these names and options, which were checked before they were passed to the worker."""
     return [(name, resolve("filter", name, CATALOG)[1], options) for name, options in given]
 
 
 def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "", decided: str = "") -> Node:
     """The node that applies the recipe's rules to the whole record.
 
-    `surveyed`: the folder of the combined whole-set table, '' if no rule needs one. `decided`: the merge node of a
-    refinement round, whose decisions on regions stand.
+    `surveyed`: the folder of the table about the whole data set, '' if no rule needs it. `decided`: the merge node of a
+    refinement round. Its decisions on regions are not changed.
     """
     rules = rules_of(recipe)
     options = shard_options(nodes) | {"rules": [[name, given] for name, _, given in rules], "surveyed": surveyed}
@@ -90,7 +93,8 @@ def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "", decide
     options |= first_pass(nodes)
     changed, versions = changed_rules(rules)
     versions += [surveyed] if surveyed else []
-    # Version 1 where no annotation is made from another: the verdicts are the same, and old data sets stay up to date.
+    # Version 1 if no annotation is made from another: the verdicts are then the same, and old data sets stay up to
+    # date.
     version = JUDGE_VERSION if any(_names_regions(node) for node in nodes) else 1
     return engine_node(
         "judge",
@@ -103,7 +107,7 @@ def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "", decide
 
 
 def changed_rules(rules: Sequence[NamedRule]) -> tuple[list[Any], list[Any]]:
-    """What is hashed into keys: the rules with the options that differ from their defaults, and their versions."""
+    """The rules as they are hashed into keys: their options that differ from the defaults, and their versions."""
     changed = [
         [name, options_in_key({key: value for key, value in given.items() if value != defaults_of(rule).get(key)})]
         for name, rule, given in rules
@@ -112,7 +116,7 @@ def changed_rules(rules: Sequence[NamedRule]) -> tuple[list[Any], list[Any]]:
 
 
 def first_pass(nodes: Sequence[Node]) -> dict[str, str]:
-    """The option `first`: the last node that has judged images and regions; empty if there is none."""
+    """The option `first`: the name of the last node that judged images and regions. Empty if there is none."""
     judges = [node.name for node in nodes if KEPT_REGIONS in node.gives]
     return {"first": judges[-1]} if judges else {}
 
@@ -128,7 +132,8 @@ def options_in_key(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shard_options(nodes: Sequence[Node]) -> dict[str, Any]:
-    """The columns that each node contributes to the record, and the nodes that parse texts."""
+    """Options for nodes that read a record: the columns that each node contributes to it, and the nodes that parse
+    texts."""
     nodes = list(nodes)
     return {
         "record": [[node.name, record_columns(node, nodes)] for node in record_nodes(nodes) if node.over != "texts"],
@@ -137,7 +142,10 @@ def shard_options(nodes: Sequence[Node]) -> dict[str, Any]:
 
 
 def record_columns(node: Node, nodes: Sequence[Node]) -> list[str]:
-    """The annotation columns that a node contributes to the record, in schema order: those no other node replaces."""
+    """The annotation columns that a node contributes to the record, in schema order.
+
+    Columns that a later node replaces are left out.
+    """
     given = {column for kind in node.gives for column in RESOURCES[kind]} - replaced_columns(node, nodes)
     return [column for column in ANNOTATIONS if column in given]
 
@@ -178,7 +186,7 @@ class Judge:
 
 
 def _released(verdicts: pa.Table, images: pa.Table) -> int:
-    """How many kept images a release holds: those of the split `train`."""
+    """How many of the kept images go into a release: those of the split `train`."""
     kept = one_array(verdicts["image"]).field("kept")
     return int(pc.sum(pc.and_(kept, pc.equal(one_array(images["split"]), "train"))).as_py() or 0)
 
@@ -186,7 +194,7 @@ def _released(verdicts: pa.Table, images: pa.Table) -> int:
 def shard_record(
     inputs: ShardInputs, record: Sequence[tuple[str, Sequence[str]]], parses: Sequence[str]
 ) -> tuple[pa.Table, pa.Table | None]:
-    """The assembled record of a shard and the parse of its texts."""
+    """The record of a shard, assembled from the answers of nodes, and the parse of its texts."""
     tables = [_only(inputs.table(name), columns) for name, columns in record]
     tables = tables or [_blank(inputs.images["image_id"])]
     assembled = assemble(tables)
@@ -197,13 +205,13 @@ def shard_record(
 
 
 def _distinct(parse: pa.Table) -> pa.Table:
-    """One row for each text: two nodes may have written the same text."""
+    """The parse with one row for each text. Two nodes may have written the same text."""
     _, first = np.unique(parse["text_key"].to_numpy(zero_copy_only=False), return_index=True)
     return parse.take(np.sort(first)) if len(first) < parse.num_rows else parse
 
 
 def _with_broken_parses(record: pa.Table, parse: pa.Table) -> pa.Table:
-    """Adds the failure of a text that could not be parsed to its image, whose other nodes may have succeeded."""
+    """The record with a failure added to each image that has a text which could not be parsed."""
     broken = {row["text_key"]: row["failures"] for row in parse.to_pylist() if row["failures"]} if _any(parse) else {}
     if not broken:
         return record
@@ -220,7 +228,7 @@ def _any(parse: pa.Table) -> bool:
 
 
 def _only(table: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """The table with all annotation columns empty except these."""
+    """The table with only these annotation columns filled. The others are empty."""
     blank = _blank(table["image_id"])
     for position, name in enumerate(RECORD.names):
         if name not in columns and name in ANNOTATIONS:

@@ -1,8 +1,8 @@
-"""The first pass of the filters: judge images and regions before captions are written about them.
+"""The first pass of the filters: judges images and regions before captions are written about them.
 
 This node runs before the nodes that need `kept_regions`. It applies, in the recipe's order, the rules that read only
-images, regions, printed texts, tags and scores. Rules that need the whole data set come later, in the judge; texts that
-name a region they drop are dropped with it (filters/judging/apply_rules.py).
+images, regions, printed texts, tags and scores. Rules that need the whole data set come later, in the judge. Texts that
+name a region which such a rule drops are dropped too (filters/judging/apply_rules.py).
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ def first_rules(rules: Sequence[NamedRule]) -> list[NamedRule]:
 
 
 def region_judge(recipe: Recipe, nodes: Sequence[Node], *, name: str = JUDGE_REGIONS, decided: str = "") -> Node:
-    """The node of the first pass. `nodes`: those before it, of which it reads only what it judges and its rules need.
+    """The node of the first pass.
 
-    `decided`: the merge node of a refinement round, whose decisions on regions stand.
+    `nodes`: the nodes before it. It reads only the annotations that it judges or that its rules need. `decided`: the
+    merge node of a refinement round. Its decisions on regions are not changed.
     """
     rules = first_rules(rules_of(recipe))
     columns = {column for _, rule, _ in rules for column in reads(rule)} - {"regions", "region_texts"}

@@ -45,7 +45,7 @@ def records_of(dataset: Dataset, shard: int, judged: str | None, wanted: set[str
 
 
 def _columns(table: pa.Table, columns: Sequence[str]) -> pa.Table:
-    """The table with all annotation columns empty except these."""
+    """The table with only these annotation columns filled. The others are empty."""
     blank = record_table([{"image_id": image_id} for image_id in table["image_id"].to_pylist()])
     arrays = [table[name] if name in (*columns, "image_id", "failures") else blank[name] for name in RECORD.names]
     return pa.Table.from_arrays(arrays, schema=RECORD)

@@ -1,7 +1,7 @@
-"""Reads a release with `datasets` and counts what it finds. `ask` runs this file as a program in another process.
+"""Reads a release with the library `datasets` and counts what it finds. `ask` runs this file in another process.
 
-`datasets` decides on import where its cache is and whether it may use the network: so it needs a process. The program
-imports nothing of the engine, so that it reads what any other user of `datasets` would read.
+A process of its own is needed because `datasets` decides on import where its cache is and whether it may use the
+network. The program imports nothing of the engine, so that it reads what any other user of `datasets` would read.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-Answer = Mapping[str, int | str]  # counts, or {"missing": package}, or {"error": text}
+Answer = Mapping[str, int | str]  # counts, {"missing": package} or {"error": text}
 KINDS, WAYS = ("tars", "tables", "pairs"), ("streamed", "loaded")
 ANSWERS = tuple(f"{kind} {way}" for kind in KINDS for way in WAYS)
 
 
 def ask(folder: Path, part: Path, cache: Path) -> dict[str, Answer]:
-    """The answers by name (ANSWERS). If the program fails, each has the "error".
+    """Runs the program. Returns its answers by their names in ANSWERS; if the program fails, each answer is an "error".
 
-    `part`: a folder with the same shards or fewer. They are loaded whole, which copies them into `cache`.
+    `folder`: the release, which is streamed. `part`: a folder with some or all of its shards. They are loaded whole,
+    which copies them into `cache`.
     """
     folders = {"HF_HOME": "", "HF_DATASETS_CACHE": "datasets", "HF_HUB_CACHE": "hub", "HF_MODULES_CACHE": "modules"}
     environment = os.environ | {name: str(cache / subfolder) for name, subfolder in folders.items()}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-    # -P: Python must not import files beside this one (datasets.py, webdataset.py) in place of the libraries.
+    # -P, because this folder has files named like the libraries (datasets.py, webdataset.py), which Python would
+    # import.
     command = [sys.executable, "-P", __file__, str(folder), str(part)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     try:
@@ -40,7 +42,7 @@ def ask(folder: Path, part: Path, cache: Path) -> dict[str, Answer]:
 
 
 def main(folder: str, part: str) -> None:
-    """Prints the answers of `ask` as one line of json."""
+    """The program: prints the answers that `ask` returns as one line of json."""
     answers: dict[str, Answer] = {}
     for kind in KINDS:
         for way, source in zip(WAYS, (folder, part), strict=True):
@@ -55,7 +57,10 @@ def main(folder: str, part: str) -> None:
 
 
 def _read(kind: str, folder: str, *, streaming: bool) -> Answer:
-    """Counts the samples, and in each the annotations. ValueError for a sample without exactly one image."""
+    """Counts the samples, and the annotations in each.
+
+    Raises ValueError if a sample does not have exactly one image.
+    """
     import datasets
 
     source = {"path": folder}
@@ -65,7 +70,7 @@ def _read(kind: str, folder: str, *, streaming: bool) -> Answer:
     samples = datasets.load_dataset(**source, split="train", streaming=streaming)
     images = [name for name, feature in samples.features.items() if isinstance(feature, datasets.Image)]
     if kind == "tars":
-        if not images:  # without a card, `datasets` reads the Parquet files of the folder
+        if not images:  # if the card is missing, `datasets` reads the Parquet files of the folder instead
             raise ValueError(f"no column of images among {', '.join(samples.features)}")
         _check_first(samples, images)
     for name in images:
@@ -82,7 +87,7 @@ def _read(kind: str, folder: str, *, streaming: bool) -> Answer:
 
 
 def _check_first(samples: Any, images: list[str]) -> None:
-    """ValueError if the first image, which `datasets` turns upright, has another size than its record."""
+    """Raises ValueError if the first image, which `datasets` turns upright, has another size than its record states."""
     for sample in samples:
         image = next(sample[name] for name in images if sample[name] is not None)
         record = sample["json"]

@@ -1,7 +1,7 @@
 """Finds the fault of one training pair: parses its target and compares it with the annotations that the pair names.
 
-Independent of the code that compiles pairs, except for the location tokens of a point and the outline of a mask. Two
-regions are equal if all their location tokens are.
+It shares no code with the compiler of pairs, except for the location tokens of a point and the outline of a mask. Two
+regions count as equal if all their location tokens are equal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RegionAnswer = tuple[str, str]  # what a target states of one region: its label,
 
 
 def pair_fault(record: Row, pair: Row, max_points: int = 50) -> str:
-    """The fault of a pair (a row of PAIRS) as the end of a sentence, or ''."""
+    """What is wrong with a pair (a row of PAIRS), as the end of a sentence. '' if nothing is wrong."""
     if pair["task"] not in TASKS:
         return "is not a task of Florence-2"
     if pair["tokens"] != estimated_tokens(pair["target"]):
@@ -50,9 +50,9 @@ def _answer_fault(question: _Question) -> str:
 
 
 def _difference(found: Counter[RegionAnswer], expected: Counter[RegionAnswer], *, truncated: bool) -> str:
-    """The difference as the end of a sentence, or ''.
+    """How the target differs from what is expected, as the end of a sentence. '' if it does not differ.
 
-    A truncated target may lack regions, or the last parts of its only outline.
+    A truncated target may lack regions. If it has only one outline, the end of that may be missing.
     """
     for label, shape in found - expected:
         cut = truncated and any(other == label and whole.startswith(f"{shape}<sep>") for other, whole in expected)
@@ -68,11 +68,11 @@ def _difference(found: Counter[RegionAnswer], expected: Counter[RegionAnswer], *
 
 @dataclass(slots=True)
 class _Question:
-    """A pair with the annotations it names, looked up in its record. KeyError for an id that does not exist."""
+    """A pair with its annotations, which are looked up in the record. Raises KeyError if an id is not in the record."""
 
     record: Row
     pair: Row
-    given: str  # what the prompt adds to the question of the task: a text, or a region
+    given: str  # what the prompt contains besides the question of the task: a text or a region
     max_points: int
     task: Task = field(init=False)
     named: dict[str, dict[str, Row]] = field(init=False)
@@ -86,7 +86,7 @@ class _Question:
             self.named[name][annotation] = item
 
     def texts(self) -> Iterator[str]:
-        """Correct answers of a task whose answer is a text."""
+        """The correct answers, for a task whose answer is a text."""
         if self.task.reads == "texts":
             texts = self.named["texts"].values()
             yield from (one["text"] for one in texts if one["granularity"] == self.task.granularity)
@@ -100,7 +100,7 @@ class _Question:
             yield from (text for one, text in self._region_texts() if one["id"] in given)
 
     def expected(self) -> Iterator[RegionAnswer]:
-        """What the target of a task about regions must state, by the annotations."""
+        """The regions that the target must state according to the annotations, for a task about regions."""
         regions = self.named["regions"].values()
         match self.task.reads:
             case "labels":
@@ -121,14 +121,14 @@ class _Question:
                 yield from ((self._name_of(one), self._shape(one)) for one in regions)
 
     def answer_of(self, found: ParsedRegion) -> RegionAnswer:
-        """What the target states, from one parsed part of it."""
+        """What the target states about one region, as label and location tokens."""
         size = (self.record["width"], self.record["height"])
         if found.polygons:
             return found.label, "<sep>".join(location_tokens(part, *size) for part in found.polygons)
         return found.label, location_tokens(found.quad or found.box or (), *size)
 
     def prompt_fault(self, found: Sequence[ParsedRegion]) -> str:
-        """The fault of a prompt with a text or names that the annotations do not have; '' if none."""
+        """What is wrong with a prompt whose text or names are not those of the annotations. '' if nothing is wrong."""
         if self.task.input not in ("caption", "names"):
             return ""
         if self.task.input == "caption":
@@ -141,7 +141,7 @@ class _Question:
         return "" if asked == names else f"asks for {sorted(asked)}, its annotations are {sorted(names)}"
 
     def _given_regions(self) -> list[Row]:
-        """The named regions with the box in the prompt."""
+        """The regions of the pair whose box is the one in the prompt."""
         return [one for one in self.named["regions"].values() if self._box(one) == self.given]
 
     def _region_texts(self) -> list[tuple[Row, str]]:
@@ -158,7 +158,7 @@ class _Question:
             yield texts[text]["text"][start:end], self._box(self.named["regions"][region])
 
     def _name_of(self, region: Row) -> str:
-        """The phrase for the region if the pair is made from one, else its label."""
+        """The phrase for the region if the pair is made from a phrase, otherwise the region's label."""
         texts = {one["id"]: one["text"] for one in self.record["texts"]}
         for phrase in self.named["phrases"].values():
             if region["id"] in phrase["region_ids"]:
@@ -177,7 +177,7 @@ class _Question:
         return location_tokens(corners, self.record["width"], self.record["height"])
 
     def _shape(self, region: Row) -> str:
-        """For tasks that answer with boxes or polygons: the outline if the target has polygons, else the box."""
+        """The outline of the region if the target has polygons, otherwise its box."""
         outlined = region["rle"] and "<poly>" in self.pair["target"]
         return (self._outline(region) if outlined else "") or self._box(region)
 

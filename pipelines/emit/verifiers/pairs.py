@@ -1,6 +1,6 @@
-"""Checks that every training pair fits its task, and its target parses back to the annotations of its record.
+"""Checks the training pairs: each fits its task, and its target parses back to the annotations of its record.
 
-The pairs in the json of a sample, in pairs-*.parquet and in the counts of the manifest must be the same.
+The pairs in the json of the samples, in pairs-*.parquet and in the manifest's counts must be the same.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipelines.emit.writers.webdataset import PAIR
 
 
 class PairVerifier:
-    """Reads pairs-*.parquet shard by shard."""
+    """Checks pairs-*.parquet, shard by shard."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
@@ -30,7 +30,7 @@ class PairVerifier:
         self._truncated = self._pairs = 0
 
     def read(self, shard: ShardContent) -> None:
-        """Sets the number of `pairs`."""
+        """Reads the pairs of one shard and sets `shard.pairs`, their number."""
         shard.pairs = self.check.attempt(shard.stem, lambda: self._read(shard)) or 0
         self._pairs += shard.pairs
 
@@ -61,7 +61,7 @@ class PairVerifier:
         return count
 
     def _table(self, name: str) -> dict[str, list[Row]]:
-        """The pairs of a file by image; none if the manifest lists no such file."""
+        """{image id: pairs} of a file. Empty if the manifest does not list the file."""
         if name not in self._files:
             return {}
         table = pq.read_table(self.folder / name, page_checksum_verification=True)
@@ -82,7 +82,8 @@ class PairVerifier:
 
 
 def _locator_fault(pair: Row, located: Row | None) -> str:
-    """The fields of a pair that differ from its image's row in train-*.parquet; '' if none, or if there is no row."""
+    """Which fields of a pair differ from its image's row in train-*.parquet. '' if none differs, or if there is no such
+    row."""
     if located is None:
         return ""
     expected = {"uri": located["tar"]}

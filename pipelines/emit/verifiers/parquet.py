@@ -1,4 +1,4 @@
-"""Checks that pyarrow reads the same records from the tables as are in the tars, and finds every image by its row."""
+"""Checks that pyarrow reads from the tables the same records that are in the tars, each in the row of its image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipelines.emit.writers.parquet import RELEASE
 
 
 class ParquetVerifier:
-    """Reads one table after the other and compares it with its tar."""
+    """Compares each table with its tar."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
@@ -23,7 +23,7 @@ class ParquetVerifier:
         self._rows = 0
 
     def read(self, shard: ShardContent) -> None:
-        """Sets `rows`; None if they cannot be read."""
+        """Reads the table of one shard and sets `shard.rows`. They are None if they cannot be read."""
         shard.rows = self.check.attempt(f"{shard.stem}.parquet", lambda: self._table(shard.stem, shard.samples))
 
     def finish(self) -> None:

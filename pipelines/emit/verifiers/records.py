@@ -1,4 +1,4 @@
-"""Checks that annotations refer to existing ones, boxes are in their image, and the manifest's counts are right."""
+"""Checks the references between annotations, that boxes are inside their image, and the manifest's counts."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from engine.schema import ANNOTATIONS
 from pipelines.emit.verifiers.check import Check, Row
 
-_SLACK = 1.0  # pixels a box may reach beyond its image, because of rounding
+_SLACK = 1.0  # how far a box may reach beyond its image because of rounding, in pixels
 
 
 class RecordVerifier:
     def __init__(self) -> None:
         self.check = Check("annotations refer to what is there")
-        self._beyond = 0  # boxes that people drew beyond their image: such boxes are never changed, so no fault
+        self._beyond = 0  # boxes that people drew beyond their image: never changed, so not a fault
 
     def read(self, stem: str, records: Sequence[Row]) -> Counter[str]:
-        """Checks the records of one shard and counts their annotations; nothing if a record lacks fields."""
+        """Checks the records of one shard and counts their annotations.
+
+        All counts are missing if a record lacks fields.
+        """
         return self.check.attempt(stem, lambda: self._read(records)) or count_annotations([])
 
     def finish(self, total: Mapping[str, int], stated: Mapping[str, int]) -> None:
@@ -54,7 +57,7 @@ class RecordVerifier:
 
 
 def count_annotations(records: Sequence[Row]) -> Counter[str]:
-    """Images, annotations of each column, and of each granularity and kind, as in a manifest."""
+    """Numbers of images, and of annotations by column, granularity and kind, with the keys of a manifest."""
     counts = Counter(images=len(records))
     for record in records:
         for column in ANNOTATIONS:

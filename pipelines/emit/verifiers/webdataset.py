@@ -15,7 +15,7 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 
 
 class WebdatasetVerifier:
-    """Reads one tar after the other, with webdataset's own image decoder."""
+    """Reads each tar with webdataset and its own image decoder."""
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.extensions = folder, manifest["image_extensions"]
@@ -23,7 +23,7 @@ class WebdatasetVerifier:
         self._keys: set[str] = set()
 
     def read(self, shard: ShardContent) -> None:
-        """Sets `samples` to the json of every whole sample; None if webdataset fails."""
+        """Reads one tar. Sets `shard.samples` to the json of each whole sample, or to None if webdataset fails."""
         name = f"{shard.stem}.tar"
         shard.samples = self.check.attempt(name, lambda: list(self._samples(name)))
 
@@ -40,7 +40,7 @@ class WebdatasetVerifier:
             return True
 
         decoder = webdataset.imagehandler("pil", extensions=self.extensions)
-        # A list, because braces in a string would be expanded.
+        # A list, because webdataset would expand braces in a string.
         tar = webdataset.WebDataset([str(self.folder / name)], shardshuffle=False, empty_check=False)
         for sample in tar.decode(decoder, handler=undecodable):
             key = sample["__key__"]
@@ -73,7 +73,7 @@ def _sample_faults(key: str, image: Any, record: Row) -> Iterator[str]:
 
 
 def _upright(image: Any) -> Any:
-    """The image after its EXIF rotation, by the same code as on the data card."""
+    """The image after its EXIF rotation, with the same code as on the data card."""
     from PIL import ImageOps
 
     try:

@@ -1,7 +1,7 @@
-"""Release formats, one file each, by the name of their files in commit records.
+"""The formats of a release. Each is a file here; its key is the name of its files in commit records.
 
-A new format needs a file beside this one, a line here, and a verifier in pipelines/emit/verifiers. The tar stays first:
-its writer sets the place of an image, and its verifier reads the records that other verifiers compare with.
+A new format needs a file in this folder, a line here, and a verifier in pipelines/emit/verifiers. The tar stays first:
+its writer determines where an image is, and its verifier reads the records that other verifiers compare with.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ FORMATS: Mapping[str, Format] = {"tar": WEBDATASET, "parquet": PARQUET_TABLE, "p
 
 
 def is_of_a_format(name: str) -> bool:
-    """Whether a file of a release belongs to a format, by the start of its name: loaders would read it."""
+    """Whether the name of a file begins like the files of a format. Loaders would read such a file."""
     return name.startswith(tuple(form.prefix for form in FORMATS.values()))

@@ -1,6 +1,6 @@
-"""What a release format provides: a `Format` names its files, makes a `Writer` for each shard, and names its verifier.
+"""The interface of a release format: `Format` names its files, makes a `Writer` for each shard, and names its verifier.
 
-A writer is given one sample after the other and writes to an open file; it never keeps the bytes of an image, so that
+A writer gets one sample after the other and writes to an open file. It never keeps the bytes of an image, so that only
 one image is in memory at a time. The same samples must give the same bytes.
 """
 
@@ -20,13 +20,16 @@ from model.pairs.pair import Pair
 
 IMAGE_COLUMNS = ("image_id", "width", "height", "format", "licence", "split", "sources")
 
-# What a release holds of an image: the columns of the image, then its kept annotations.
+# What a release holds for each image: the columns of the image, then its kept annotations.
 SAMPLE = pa.schema([*(IMAGES.field(name) for name in IMAGE_COLUMNS), *(RECORD.field(name) for name in ANNOTATIONS)])
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The rows of a shard (SAMPLE), and the name of its tar. A sample is left out if its bytes cannot be read."""
+    """The rows of a shard (schema SAMPLE), and the name of its tar.
+
+    A row is not written if its image cannot be read.
+    """
 
     rows: pa.Table
     tar_name: str
@@ -34,9 +37,9 @@ class Shard:
 
 @dataclass(slots=True)
 class Sample:
-    """One image of a shard. The writer of the tar sets `offset` and `length`, the place of the bytes in the tar."""
+    """One image of a shard. `offset` and `length` are the place of its bytes in the tar; the tar's writer sets them."""
 
-    number: int  # of its row in the shard
+    number: int  # the sample's row in the shard
     row: Mapping[str, Any]  # a row of SAMPLE
     data: bytes  # of the original file
     pairs: Sequence[Pair]
@@ -50,19 +53,18 @@ class Writer(Protocol):
     def add(self, sample: Sample) -> None: ...
 
     def finish(self) -> int:
-        """Write what is left and return the number of rows. A writer without rows may leave its file empty."""
+        """Writes what is left and returns the number of rows. If there are no rows, the file may stay empty."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Files "<prefix><5 digits>.<suffix>", one for each shard.
+    """A format has one file "<prefix><5 digits>.<suffix>" for each shard.
 
-    `finish` makes files over all shards, such as a list of all classes, after every shard is written. It takes the
-    storage, the folder of the release and the files written so far, and returns the files that it added.
-
-    `verifier`: "module:Name" of the `Verifier` (verifiers/check.py) that reads the files again for `engine verify`.
-    `card`: makes the section of the data card about these files, with its heading.
+    `finish` runs after every shard is written, and makes files that cover all shards, such as a list of all classes. It
+    takes the storage, the folder of the release and the files written so far, and returns the files that it added.
+    `verifier`: "module:Name" of the `Verifier` (verifiers/check.py) that reads the files for `engine verify`. `card`:
+    makes the section of the data card about these files, with its heading.
     """
 
     prefix: str

@@ -18,7 +18,7 @@ from model.pairs.pair import PAIRS, pair_row
 from pipelines.emit.markdown import table
 from pipelines.emit.writers.format import Format, Sample, Shard
 
-_BATCH = 5000  # rows of a row group, and at most so many in memory
+_BATCH = 5000  # rows in a row group, and the most rows in memory
 
 
 class PairWriter:
@@ -51,7 +51,7 @@ class PairWriter:
 
 
 def card_section(manifest: Manifest) -> str:
-    """What the data card says about pairs, with a table of how many there are of each task."""
+    """The section of the data card about pairs, with a table of their number in each task."""
     proven = manifest["pairs"]["proven"]
     if not proven:
         return "## Pairs to train on\n\nNo pair of a prompt and a target can be made from these records."

@@ -1,4 +1,4 @@
-"""train-*.parquet: the records of a tar in the same order, and the place of each image in it."""
+"""train-*.parquet: the records of the tar with the same name, in its order, and the place of each image in it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ RELEASE = pa.schema([*SAMPLE, required("tar", pa.string()), *(required(n, pa.int
 
 
 class ParquetWriter:
-    """Takes the records from the shard's table; of a sample it needs only its number and its place in the tar."""
+    """Writes the records of the shard's table.
+
+    It reads only two things from a sample: its number and its place in the tar.
+    """
 
     def __init__(self, file: BinaryIO, shard: Shard) -> None:
         self._file, self._shard = file, shard

@@ -1,6 +1,6 @@
-"""train-*.tar, for webdataset and `datasets`: two members for each image, its original bytes and <image_id>.json.
+"""train-*.tar, for webdataset and `datasets`. Each image has two members: its original bytes and <image_id>.json.
 
-The json holds the record and the training pairs made of it (docs/decisions/003-release-format.md).
+The json holds the record and the training pairs made from it (docs/decisions/003-release-format.md).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from engine.storage.tars import TarWriter
 from model.pairs.pair import PAIRS
 from pipelines.emit.writers.format import SAMPLE, Format, Sample, Shard
 
-# A pair in the json: its annotations are in the same record, so their ids are enough.
+# A pair in the json. Ids of annotations are enough, because the annotations are in the same record.
 PAIR = pa.struct([PAIRS.field(name) for name in ("task", "prompt", "target")] + [required("annotation_ids", STRINGS)])
 MEMBER = pa.schema([*SAMPLE, required("pairs", pa.list_(pa.field("element", PAIR, nullable=False)))])
 
@@ -45,6 +45,9 @@ WEBDATASET = Format(
 
 
 def sample_json(row: Mapping[str, Any]) -> bytes:
-    """A row of MEMBER as JSON: every field in schema order. ValueError for NaN and infinity, which JSON lacks."""
+    """A row of MEMBER as JSON, with every field in schema order.
+
+    Raises ValueError for NaN and infinity, which JSON lacks.
+    """
     record = {name: row[name] for name in MEMBER.names}
     return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
