@@ -1,1 +1,1 @@
-"""Running nodes: graph, plan, scheduler, workers, progress."""
+"""Runs nodes: graph, plan, scheduler, workers, progress."""

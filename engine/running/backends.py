@@ -1,6 +1,6 @@
 """Runs workers: as Ray actors, on this machine or a cluster, or in this process.
 
-Both backends run the same Worker and so write the same bytes. Only Ray protects a run from crashes and hangs.
+Both backends run the same Worker, so they write the same bytes. Only with Ray does a run survive crashes and hangs.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from engine.running.ray_cluster import start_ray
 from engine.running.slots import Event, Slot
 from engine.running.worker import Worker, WorkerContext
 
-COUNT_AGAIN_S = 10.0  # between two counts of the cluster's resources
+COUNT_AGAIN_S = 10.0  # seconds between two counts of the cluster's resources
 
 
 class LocalBackend:
-    """One worker at a time, in this process."""
+    """Runs one worker at a time, in this process."""
 
     def __init__(self, context: WorkerContext, *, logs: str = "") -> None:
         self._context = context
@@ -83,7 +83,7 @@ class LocalBackend:
 
 
 class RayBackend:
-    """One Ray actor for each worker. Ray does not restart them: the unit of a worker that dies is split."""
+    """Runs each worker as a Ray actor. Ray does not restart a dead one, because the scheduler splits its unit."""
 
     def __init__(self, context: WorkerContext, *, address: str | None = None, logs: str = "") -> None:
         self._log = LogNames(logs)
@@ -199,12 +199,12 @@ class RemoteWorker:
 
     def __init__(self, node: Node, context: WorkerContext, paths: Sequence[str], log: str) -> None:
         sys.path.extend(path for path in paths if path not in sys.path)
-        if not node.resources.gpus:  # Ray hides the GPUs that it did not grant, but only if it granted any
+        if not node.resources.gpus:  # Ray hides other GPUs only from workers to which it granted some
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         self.worker = Worker(node, context, guarded=True, log=log)
 
     def created(self) -> None:
-        """Returns as soon as the process runs."""
+        """Called to find out when the process runs. Does nothing."""
 
     def load(self) -> None:
         self.worker.load()
@@ -213,11 +213,14 @@ class RemoteWorker:
         try:
             yield from self.worker.run(unit)
         except DescriptorsClosed:
-            os._exit(1)  # it cannot report anything any more; the scheduler splits its unit
+            os._exit(1)  # the process can no longer report anything; the scheduler splits its unit
 
 
 class LogNames:
-    """Names the log of each worker: <folder>/<node>-<number>.log; '' for shard components, which print nothing."""
+    """Makes the log names of workers: <folder>/<node>-<number>.log.
+
+    Shard components print nothing and have no log ('').
+    """
 
     def __init__(self, folder: str) -> None:
         self._folder, self._started = folder, Counter[str]()
@@ -230,7 +233,7 @@ class LogNames:
 
 
 def _paths() -> list[str]:
-    """The folders of modules that are not installed, for the workers' sys.path."""
+    """The folders on sys.path that are not site-packages, for the sys.path of the workers."""
     return [path for path in sys.path if path and os.path.isdir(path) and "site-packages" not in path]
 
 
@@ -247,7 +250,7 @@ def _fault(error: EngineError | OSError, name: str) -> EngineError:
 
 
 def _cause_of_death(error: BaseException) -> str:
-    """Why a worker died, in words that are the same on every machine."""
+    """Why a worker died. The words are the same on every machine."""
     if type(error).__name__ == "OutOfMemoryError" or "running low on memory" in str(error):
         return "killed by Ray for memory: lower its batch_size or run.max_workers"
     return "the process ended"

@@ -1,7 +1,7 @@
 """Runs the batches of one unit through the component, and counts the failures.
 
-When a batch fails, it is repeated in halves (out of memory) or image by image (any other error), so that an error
-costs one image. If the source of an image cannot be read now, the unit is set aside: nothing of it is committed.
+If a batch fails, it runs again in halves (out of memory) or image by image (any other error), so an error costs only
+the image that caused it. If the source of an image cannot be read now, nothing of the unit is committed.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from engine.running.worker import Worker
 
 SIGN_SECONDS = 0.2  # between two signs of life
-SICK_STREAK = 8  # a worker is suspect after so many failures in a row,
-SICK_SHARE = 0.2  # or with this share of failures in a unit
+SICK_STREAK = 8  # the worker may be at fault if so many items in a row fail,
+SICK_SHARE = 0.2  # or a larger share of a unit
 
 
 class UnitRun:
-    """The work on one unit. Batches are cut by position, so they are the same on every run."""
+    """The work on one unit. Batches are cut by position, so they are the same in every run."""
 
     def __init__(self, worker: Worker, unit: Unit, items: Items, hi: int) -> None:
         self.worker, self.unit, self.items, self.hi = worker, unit, items, hi
@@ -47,13 +47,16 @@ class UnitRun:
         self._reported = time.perf_counter()
 
     def go(self, write: Callable[[pa.Table], None]) -> Iterator[Progress]:
-        """Write the rows of each batch. Stops early, with `suspect` set, if the worker looks sick."""
+        """Run all batches and write their rows.
+
+        Stops early if the worker itself seems to be at fault, and sets `suspect`.
+        """
         try:
             for lo, hi in self.items.batches(self.unit.lo, self.hi, self.worker._batch_size):
                 with self.worker.guard:
                     batch = self.items.prepare(lo, hi)
                 self._note_absent(batch.settled)
-                if self.absent:  # read the rest too, to count all missing images
+                if self.absent:  # go on reading, to find all missing images
                     batch.open.clear()
                     yield from self._sign(hi - lo)
                     continue
@@ -78,7 +81,7 @@ class UnitRun:
 
     @property
     def unfinished(self) -> bool:
-        """If true, nothing of this unit may be committed."""
+        """Whether nothing of this unit may be committed."""
         return self.suspect is not None or bool(self.absent)
 
     def _note_absent(self, settled: Mapping[int, Any]) -> None:
@@ -88,14 +91,17 @@ class UnitRun:
                 self.absent.append((self.items.name(position), answer.reason, answer.error))
 
     def _sign(self, items: int) -> Iterator[Progress]:
-        """At most one sign of life every SIGN_SECONDS."""
+        """Yields Progress, at most every SIGN_SECONDS. `items`: number of items finished since the last call."""
         self._unreported += items
         if time.perf_counter() - self._reported >= SIGN_SECONDS:
             yield Progress(self._unreported)
             self._reported, self._unreported = time.perf_counter(), 0
 
     def _answered(self, items: Sequence[tuple[int, Any]]) -> Iterator[dict[int, Any]]:
-        """The answers to all items (position, item), in batches of the size that fits in memory."""
+        """Yields the answers to the items, each given as (position, item).
+
+        Batches have the size that fits in memory.
+        """
         if not items:
             return
         size = min(len(items), self.worker._batch_size)
@@ -109,7 +115,7 @@ class UnitRun:
             _check_number(answers, len(items))
         except (StorageError, Interrupted, DescriptorsClosed):
             raise
-        except BaseException as error:  # noqa: BLE001  # the border with a foreign model, which may call sys.exit
+        except BaseException as error:  # noqa: BLE001  # a foreign model may raise anything and may call sys.exit
             if len(items) == 1:
                 yield {items[0][0]: self._failure(error)}
                 return
@@ -119,13 +125,13 @@ class UnitRun:
                 position: self._checked(item, answer) for (position, item), answer in zip(items, answers, strict=True)
             }
             return
-        # Here the error is gone, and with it the traceback that held the tensors of the batch.
+        # At this point the error is deleted, so its traceback no longer holds the tensors of the batch.
         free_gpu_memory()
         for start in range(0, len(items), size):
             yield from self._attempt(items[start : start + size])
 
     def _smaller(self, number: int, error: BaseException) -> int:
-        """The size of the batches in which a batch of `number` items is tried again."""
+        """The batch size for trying a failed batch of `number` items again."""
         if not is_out_of_memory(error):
             return 1
         size = (number + 1) // 2
@@ -139,14 +145,14 @@ class UnitRun:
             return self.items.check(item, answer)
         except Interrupted:
             raise
-        except BaseException as error:  # noqa: BLE001  # the border with a foreign model: it may return anything
+        except BaseException as error:  # noqa: BLE001  # a foreign model may return anything
             return self._bad_answer(error)
 
     def _bad_answer(self, error: BaseException) -> Failure:
         return Failure(self.worker.node.name, "bad_answer", f"{type(error).__name__}: {error}"[:500])
 
     def _table(self, answers: dict[int, Any], lo: int, hi: int) -> pa.Table:
-        """The rows of a batch. An answer that Arrow cannot hold becomes a failure of its item."""
+        """The table of a batch, items lo to hi. If Arrow cannot store an answer, its item gets a failure instead."""
         try:
             return self.items.table([answers[position] for position in range(lo, hi)], lo)
         except (pa.ArrowException, TypeError, ValueError, OverflowError, AttributeError):
@@ -165,9 +171,11 @@ class UnitRun:
         return Failure(self.worker.node.name, reason, describe_error(error, type(self.worker.component)))
 
     def _count(self, answers: Mapping[int, Any], settled: int, left_out: int) -> None:
-        """`settled`: number of failures that happened before the component ran, such as unreadable files.
+        """Count the failures of a batch.
 
-        `left_out`: number of images that the node's `where` does not select.
+        `settled`: number of failures from before the component ran, such as unreadable files. `left_out`: number of
+        images
+        that the node's `where` does not select.
         """
         failed_before = len(self.failed)
         for position in sorted(answers):
@@ -181,12 +189,15 @@ class UnitRun:
         self._unanswered += len(self.failed) - failed_before - settled
 
     def _looks_sick(self, *, final: bool = False) -> bool:
-        """Whether so many items failed that the worker may be at fault; sets `suspect`."""
+        """Whether the failures suggest that the worker itself is at fault.
+
+        If so, sets `suspect`. `final`: the unit is at its end.
+        """
         if self.unit.trust or not self._blamed:
             return False
         streak = self._blamed[-SICK_STREAK:]
         in_a_row = len(streak) == SICK_STREAK and streak[-1] - streak[0] == SICK_STREAK - 1
-        # A worker may turn sick just before its unit ends, so two failures at the very end count, too.
+        # A worker may break just before its unit ends, so two failures at the very end are enough.
         at_the_end = final and self.hi - self.unit.lo > 2 and self._blamed[-2:] == [self.hi - 2, self.hi - 1]
         too_many = final and self._rows > 1 and len(self._blamed) > SICK_SHARE * self._rows
         if in_a_row or at_the_end or too_many:
@@ -204,7 +215,7 @@ class UnitRun:
 
 
 def _check_number(answers: Any, items: int) -> None:
-    """ValueError unless there is one answer for each item."""
+    """Raise ValueError if the number of answers differs from the number of items."""
     if not hasattr(answers, "__len__"):
         raise ValueError(f"gave a {type(answers).__name__}, expected a list with one answer for each item of its batch")
     if len(answers) != items:
@@ -219,14 +230,14 @@ _NO_MEMORY = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Recognises the errors of Python, torch, CUDA and onnxruntime."""
+    """Whether an error of Python, torch, CUDA or onnxruntime means that memory was too small."""
     words = str(error).lower()
     named = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
     return named or any(part in words for part in _NO_MEMORY)
 
 
 def free_gpu_memory() -> None:
-    """Return the memory that torch holds in reserve to the GPU, if this process uses one."""
+    """Free the GPU memory that torch keeps in reserve, if this process uses a GPU."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         gc.collect()

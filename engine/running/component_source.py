@@ -1,4 +1,4 @@
-"""The source file of a component: the line that raised an error, and a digest to find out whether it changed."""
+"""The source file of a component: finds the line that raised an error, and whether the file changed."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 def describe_error(error: BaseException, component: type) -> str:
     """The error with the line of the component that raised it, such as 'ValueError: bad box (my_detector.py:41)'.
 
-    Both runners give the same text for the same error.
+    The text of an error is the same with both backends.
     """
     name = type(error).__name__
     try:
         message = f"{name}: {error}" if str(error) else name
-    except Exception:  # noqa: BLE001  str() of the component's own error class may raise
+    except Exception:  # noqa: BLE001  str() of an error class of the component may raise
         message = name
     return message[:400] + _line_of(error.__traceback__, component)
 
 
 def _line_of(trace: TracebackType | None, component: type) -> str:
-    """' (file:line)' of the deepest frame in the component's file, or else of the first frame outside `engine`."""
+    """' (file:line)' of the innermost call in the component's file. Without one, of the first call outside `engine`."""
     frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(trace)]
     foreign = [(file, line) for file, line in frames if not os.path.abspath(file).startswith(_ENGINE + os.sep)]
     own = [(file, line) for file, line in foreign if os.path.abspath(file) == source_file(component)]
@@ -42,7 +42,7 @@ def _line_of(trace: TracebackType | None, component: type) -> str:
 
 
 def source_file(component: type) -> str:
-    """The path of a component's source file; '' if it has none, like a class that was typed into an interpreter."""
+    """The path of a component's source file. '' if it has none, such as a class that was typed into an interpreter."""
     try:
         return os.path.abspath(inspect.getsourcefile(component) or "")
     except (TypeError, OSError):
@@ -50,7 +50,10 @@ def source_file(component: type) -> str:
 
 
 def changed_source(storage: Storage, node: Node) -> str:
-    """A sentence if a user's component changed its source file, but not its version, since its latest answers."""
+    """A warning for the user of a component whose source file changed since its latest answers; '' if there is none.
+
+    There is none if the component's version changed too, because its answers are then made again.
+    """
     if not node.own_code or not (now := source_digest(node.target)):
         return ""
     commits = Commits(storage, node.folder)
@@ -71,7 +74,10 @@ def changed_source(storage: Storage, node: Node) -> str:
 
 
 def source_digest(target: str) -> str:
-    """12 hex digits for the source file of "module:Name", ignoring comments and blank lines; '' if unknown."""
+    """12 hex digits of a hash of the source file of "module:Name"; '' if it cannot be read.
+
+    Comments and blank lines do not affect it.
+    """
     module, _, name = target.partition(":")
     component = getattr(sys.modules.get(module), name, None)
     try:

@@ -1,7 +1,7 @@
-"""Repeats units whose worker died: splits them until a single image is left, which then counts as failed.
+"""Repeats units whose worker died. A unit is split until a single image is left, which then counts as failed.
 
-Workers send the rows of a part back to the scheduler. When it has all rows of a split unit, it commits them as one
-file, the same as without a split.
+Workers send the rows of a part back to the scheduler. When all parts of a split unit are done, their rows are committed
+as one file, which is the same as without a split.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from engine.storage.files import Storage
 
 @dataclass(slots=True)
 class _Split:
-    """A unit that was split, and the rows that came back so far, by position."""
+    """A unit that was split, with the rows of the finished parts by position."""
 
     unit: Unit
     total: int
@@ -52,20 +52,22 @@ class _Split:
 
 
 class LostUnits:
-    """The split units of one run, and the units that wait until another worker has tried one of their images."""
+    """The split units of one run. Also the units that wait while another worker tries one of their images."""
 
     def __init__(
         self, storage: Storage, nodes: Mapping[str, Node], queues: UnitQueues, watcher: Watcher, options: RunOptions
     ) -> None:
         self.storage, self.nodes, self.queues, self.watcher, self.options = storage, nodes, queues, watcher, options
         self._splits: dict[tuple[str, int], _Split] = {}  # by node and shard
-        self._trials: dict[tuple[str, int, int], Unit] = {}  # (node, shard, item on trial): the suspended unit
+        self._trials: dict[tuple[str, int, int], Unit] = {}  # {(node, shard, item on trial): suspended unit}
 
     def recover(self, node: Node, unit: Unit, total: int, items: int, cause: str) -> tuple[Unit, Done] | None:
-        """Queues the unit of a dead worker again, whole or in parts. Returns None, or a failed image.
+        """Queue the unit of a dead worker again, whole or in parts. Usually returns None.
 
-        `items`: number of items that the worker had finished, of `total` (-1: not known). If the unit is a single
-        image and has killed its worker `image_attempts` times, it is not queued again: the result is (unit, failure).
+        `items`: number of items that the worker had finished; `total`: number of items of the unit, -1 if not known. A
+        single
+        image that has killed `image_attempts` workers is not queued again. The result is then (unit, failure of the
+        image).
         """
         if unit.fresh and (node.name, unit.shard, unit.lo) in self._trials:
             suspended = self._trials.pop((node.name, unit.shard, unit.lo))
@@ -83,7 +85,7 @@ class LostUnits:
         return None
 
     def suspend(self, node: Node, unit: Unit, total: int, suspect: Suspect) -> None:
-        """Queues the first failed item for a fresh worker, to find out whether the item or the worker is at fault."""
+        """Queue the first failed item for a fresh worker, to find out whether the item or the worker is at fault."""
         self.watcher.noted(
             node.name,
             f"shard {unit.shard}: {suspect.failed} failures ({suspect.reason}); one image is tried in another worker",
@@ -95,7 +97,10 @@ class LostUnits:
         self.queues.put_first(node.name, [trial])
 
     def end_trial(self, node: Node, trial: Unit, done: Done) -> bool:
-        """Queues the suspended unit again after the trial of its item. Returns False if `trial` is an ordinary unit."""
+        """Queue a suspended unit again after the trial of its item.
+
+        Returns False if the unit `trial` was not a trial.
+        """
         suspended = self._trials.pop((node.name, trial.shard, trial.lo), None) if trial.fresh else None
         if suspended is None:
             return False
@@ -115,7 +120,7 @@ class LostUnits:
         return True
 
     def add_part(self, node: Node, unit: Unit, done: Done) -> None:
-        """Stores the rows of a part. Commits the shard when all parts have arrived."""
+        """Store the rows of a part. Once all parts of the shard have arrived, commit them."""
         if self.queues.is_aside(node.name, unit.shard):
             return
         split = self._splits[(node.name, unit.shard)]
@@ -124,7 +129,7 @@ class LostUnits:
             self._commit(node, split)
 
     def forget(self, node: Node, shard: int) -> None:
-        """Drop the parts and trials of a shard that is set aside."""
+        """Delete the parts and trials of a shard that is set aside."""
         self._splits.pop((node.name, shard), None)
         for trial in [key for key in self._trials if key[:2] == (node.name, shard)]:
             del self._trials[trial]
@@ -136,7 +141,10 @@ class LostUnits:
         self.queues.put_first(node.name, parts)
 
     def _try_again(self, node: Node, unit: Unit, total: int, cause: str) -> tuple[Unit, Done] | None:
-        """Queues the same unit again. After `image_attempts`, returns a failure for a single image; else RunFailed."""
+        """Queue the same unit again, unless it was tried `image_attempts` times.
+
+        Then it returns the unit and a failure if the unit is a single image, and raises RunFailed otherwise.
+        """
         if unit.attempts < self.options.image_attempts:
             self.queues.put_first(node.name, [replace(unit, attempts=unit.attempts + 1)])
             return None
@@ -162,11 +170,11 @@ class LostUnits:
         return replace(unit, hi=unit.lo + 1, fresh=False), done
 
     def _commit(self, node: Node, split: _Split) -> None:
-        """Write the rows of all parts into one file."""
+        """Write the rows of all parts into one file, and commit it."""
         unit = split.unit
         del self._splits[(node.name, unit.shard)]
         commits = Commits(self.storage, node.folder)
-        # The row of a lost image is made here, without the component, and so lacks the column of its embedding.
+        # The row of a lost image is made without the component, so it lacks the column `embedding`.
         table = pa.concat_tables([split.rows[part] for part in sorted(split.rows)], promote_options="default")
         with TableWriter(commits, unit.shard, table.schema, unit.revision) as writer:
             writer.write(table)
@@ -179,7 +187,10 @@ class LostUnits:
 
 
 def _cuts(lo: int, total: int, items: int, batch: int) -> list[int]:
-    """Where to cut [lo, lo + total): before and after the batch that was running, or in halves if that is not known."""
+    """The positions at which to cut [lo, lo + total), both ends included.
+
+    If the running batch is known (`items` are finished), before and after it; otherwise in the middle.
+    """
     hi = lo + total
     if 0 < items < total:
         return [lo, lo + items, min(lo + items + batch, hi), hi]

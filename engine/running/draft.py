@@ -1,6 +1,6 @@
-"""A node before the graph is known: its component, made once to read what it declares, and its checked options.
+"""A node before the graph is known: its checked options, and its component, made once to read its declarations.
 
-Keys of a node in a recipe are the component's options, except `use` and the keys in NODE_KEYS, which every node has.
+The keys of a node in a recipe are `use`, the keys in NODE_KEYS, which every node has, and the component's options.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ from engine.records.selection import READABLE, check_sql
 
 @dataclass(slots=True)
 class Draft:
-    """`options`: as the worker gets them, with what the component resolved. `licences`: of its code and weights."""
+    """A node before the graph is known.
+
+    `options`: the worker's options, including values that the component found (`resolved`). `licences`: of the code and
+    of
+    the weights.
+    """
 
     name: str
     use: str
@@ -43,19 +48,22 @@ class Draft:
 
     @property
     def place(self) -> str:
-        """The node in messages."""
+        """How messages name the node."""
         return f"annotate.{self.name} ({self.use})"
 
     @property
     def all_inputs(self) -> dict[str, tuple[str, ...]]:
-        """Of the component and of `where`."""
+        """{node: resources} that the component or `where` reads."""
         both = {name: [*self.inputs.get(name, ()), *self.where_reads.get(name, ())] for name in self.inputs}
         both |= {name: list(kinds) for name, kinds in self.where_reads.items() if name not in both}
         return {name: tuple(dict.fromkeys(kinds)) for name, kinds in both.items()}
 
 
 def make_draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> Draft:
-    """ConfigError for a wrong name, component or option. Removes the keys of the node from `options`."""
+    """Check a node of the recipe and make its component. Removes keys that are not the component's from `options`.
+
+    Raises ConfigError for a wrong name, component or option.
+    """
     if not name.replace("_", "").replace("-", "").isalnum() or name in RESERVED:
         raise ConfigError(
             f"'{name}' cannot name a node: use letters, digits, '-' and '_', and no name of a folder of the data set."
@@ -85,7 +93,10 @@ def make_draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -
 
 
 def _select(draft: Draft, where: Any) -> None:
-    """Read `where: {sql: ..., needs: [...]}`, which limits the node to some images. Tries its SQL on empty tables."""
+    """Check `where: {sql: ..., needs: [...]}`, which limits the node to some images.
+
+    The SQL is tried on empty tables.
+    """
     expected = "expected sql and needs, as in where: {sql: SELECT image_id FROM texts, needs: [texts]}"
     if not isinstance(where, Mapping) or not isinstance(where.get("sql"), str):
         raise ConfigError(f"annotate.{draft.name}.where lacks its sql: {expected}.")
@@ -126,7 +137,7 @@ def _make(name: str, use: str, component: Any, options: Mapping[str, Any]) -> An
 
 
 def _resolve(draft: Draft) -> None:
-    """Put what the component resolved, such as the commit of a hub id, into its options."""
+    """Add the values that the component found, such as the commit of a hub id, to its options."""
     try:
         draft.resolved = dict(getattr(draft.instance, "resolved", {}))
     except (EngineError, KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""The nodes that the engine adds itself: the probe, the judges, the nodes of rounds, the writer of a release.
+"""Makes the nodes that the engine adds: the probe, the judges, the nodes of rounds, the writer of a release.
 
 Nodes that a recipe names are made in graph.py.
 """
@@ -30,10 +30,11 @@ def engine_node(
     resources: Resources | None = None,
     weights_licence: str = NO_WEIGHTS,
 ) -> Node:
-    """`target`: "module:Name". `component`: its name in reports, if it is not `name`. The code is the engine's own.
+    """A node that runs the engine's own code.
 
-    `key_parts`: everything that affects the answers, as plain values; their hash is the node's key. A version counts
-    only if it is among them.
+    `target`: "module:Name" of the component. `component`: its name in reports, by default `name`. `key_parts`: plain
+    values
+    that affect the answers; the node's key is their hash. `version` is part of the key only if it is among them.
     """
     return Node(
         name=name,

@@ -1,6 +1,6 @@
-"""Counts the failures of a component and decides when there are too many.
+"""Counts the failures of a component, and decides when there are too many.
 
-Defects of an image (not an image, corrupt, missing) never count against a component.
+An image that is missing, corrupt or no image at all is not a failure of the component.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from engine.running.messages import Done
 
 # Reasons of failures that are the component's fault.
 COMPONENT_FAULTS = frozenset({"raised", "out_of_memory", "bad_answer", "crash", "timeout"})
-FEW = 8  # up to so many failures never end a run by their share: in a set of three photos, one may fail
+FEW = 8  # the share is not checked for up to so many failures: in a set of three photos, one may fail
 
 
 @dataclass(slots=True)
 class NodeCount:
-    """Of one component: items given to it, items that failed, and failures that are its own fault."""
+    """Counts of one component: items that it got, items that failed, and failures that are its own fault."""
 
     attempted: int = 0
     unanswered: int = 0
@@ -36,7 +36,7 @@ class NodeCount:
 
 
 def too_many(name: str, count: NodeCount, max_share: float) -> str:
-    """A sentence if the component failed on all images, or on a larger share than `max_share`; '' otherwise."""
+    """A sentence if the component failed on all images, or on a larger share than `max_share`. Otherwise ''."""
     if count.attempted and count.unanswered == count.attempted:
         return (
             f"{name} failed on all {count.attempted} images it got; the first error: {count.first}: correct it and "

@@ -1,7 +1,7 @@
-"""Calls into a component, protected from what it does to the process.
+"""Calls into a component, and protects the process from what the component does.
 
-During a call stdout and stderr go to the worker's log, by file descriptor, so that output of C libraries is logged,
-too. After it, standard streams, current folder, locale, signal handlers and `os._exit` are restored.
+During a call stdout and stderr go to the worker's log. They are redirected by file descriptor, so output of C libraries
+is logged too. After the call, standard streams, current folder, locale, signal handlers and `os._exit` are restored.
 """
 
 from __future__ import annotations
@@ -23,24 +23,27 @@ from typing import Any, NoReturn
 from engine.running.interrupts import after_foreign_code
 from engine.storage.files import Storage
 
-LOG_BYTES = 1 << 20  # of one worker's log; later output is dropped
+LOG_BYTES = 1 << 20  # most bytes of one worker's log; later output is dropped
 _HIGH = 900  # saved descriptors get numbers from here on, out of reach of a careless `os.closerange`
 _CUT = b"\n... the log is full: later output is left out.\n"
-DEBUG = "ENGINE_DEBUG"  # environment variable: call components of this process unprotected, for a debugger
+DEBUG = "ENGINE_DEBUG"  # environment variable that switches the protection off in the main process, for a debugger
 
 
 class DescriptorsClosed(BaseException):
-    """A component closed file descriptors that are not its own. The process must end: writes could reach any file."""
+    """A component closed file descriptors that it did not open.
+
+    The process must end, because writes could go to any file.
+    """
 
     def __init__(self) -> None:
         super().__init__("it closed the file descriptors of its process")
 
 
 class ForeignCalls:
-    """Protects the calls into one component.
+    """Protects the process during calls into one component.
 
-    `log`: path of the log, relative to the data set; '': none. `in_driver`: the component runs in the main process,
-    where ENGINE_DEBUG switches the protection off.
+    `log`: path of the log, relative to the data set; '' for no log. `in_driver`: whether the component runs in the main
+    process. There the variable ENGINE_DEBUG switches the protection off.
     """
 
     def __init__(self, storage: Storage, log: str = "", *, in_driver: bool = False) -> None:
@@ -51,7 +54,10 @@ class ForeignCalls:
 
     @contextlib.contextmanager
     def call(self) -> Iterator[None]:
-        """A context for one call. Passes the component's errors on; also raises Interrupted and DescriptorsClosed."""
+        """A context for one call.
+
+        The component's errors pass through. Also raises Interrupted and DescriptorsClosed.
+        """
         if self.in_driver and os.environ.get(DEBUG):
             yield
             after_foreign_code()
@@ -74,7 +80,7 @@ class ForeignCalls:
 
     @contextlib.contextmanager
     def _redirected(self) -> Iterator[None]:
-        """Within this context stdout and stderr go to the log."""
+        """A context in which stdout and stderr go to the log."""
         log = self._open()
         saved = _saved()
         streams = sys.stdout, sys.stderr
@@ -92,7 +98,7 @@ class ForeignCalls:
             self._limit_size()
 
     def _open(self) -> int:
-        """The log's descriptor, or one of /dev/null if the log cannot be written."""
+        """A descriptor of the log, or of /dev/null if the log cannot be written."""
         if self._alive(self._file):
             return self._file
         self._file = -1
@@ -127,7 +133,7 @@ class ForeignCalls:
                 self._file = -1
 
     def log_error(self, error: BaseException) -> None:
-        """Write the whole traceback to the log, for debugging the component."""
+        """Write the traceback of an error to the log."""
         text = "".join(traceback.format_exception(error))
         if self.in_driver and os.environ.get(DEBUG):
             sys.stderr.write(text)
@@ -137,7 +143,7 @@ class ForeignCalls:
             self._limit_size()
 
     def upload_log(self) -> None:
-        """Copy the log to the data set, if that is on another machine. Called after each unit."""
+        """Copy the log to the data set if that is not on this machine's disk. Called after each unit."""
         if not self._path or self.storage.local:
             return
         with contextlib.suppress(Exception), open(self._path, "rb") as file:
@@ -161,7 +167,7 @@ class ForeignCalls:
 
 
 class _Process:
-    """Process-wide settings to restore after a call: current folder, locale, warnings, logging."""
+    """Settings of the process that a call must not change: current folder, locale, warnings, logging."""
 
     def __init__(self) -> None:
         self.folder, self.locale = _current_folder(), locale.setlocale(locale.LC_ALL)
@@ -182,7 +188,7 @@ class _Process:
 
 @contextlib.contextmanager
 def _exit_raises() -> Iterator[None]:
-    """Makes `os._exit` in the component's thread raise SystemExit, so that it costs one image and not the process."""
+    """A context in which `os._exit` in this thread raises SystemExit: the call fails, but the process goes on."""
     real, owner = os._exit, (os.getpid(), threading.get_ident())
 
     def leave(status: int) -> NoReturn:
@@ -198,7 +204,10 @@ def _exit_raises() -> Iterator[None]:
 
 
 def _canary() -> tuple[int, tuple[int, int]]:
-    """A descriptor with a low number that nothing uses. If it gets closed, the component closed descriptors blindly."""
+    """Open a descriptor with a low number, for which there is no use. Returns it and its identity.
+
+    If it is closed later, the component closed descriptors that are not its own.
+    """
     read, write = os.pipe()
     os.close(write)
     return read, _identity(read)
@@ -213,7 +222,7 @@ def _identity(file: int) -> tuple[int, int]:
 
 
 def _saved() -> list[int]:
-    """Copies of the standard streams' descriptors; -1 for a closed one."""
+    """Copies of the descriptors of stdin, stdout and stderr. -1 for one that is closed."""
     copies = []
     for stream in (0, 1, 2):
         try:
@@ -244,7 +253,7 @@ def _restore(saved: list[int]) -> None:
             os.close(copy)
         except OSError:
             lost = True
-            nowhere = os.open(os.devnull, os.O_RDWR)  # else the next opened file would get the number of this stream
+            nowhere = os.open(os.devnull, os.O_RDWR)  # else the next file opened would get this stream's number
             if nowhere != stream:
                 os.dup2(nowhere, stream)
                 os.close(nowhere)

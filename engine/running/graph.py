@@ -1,7 +1,7 @@
-"""Nodes: configured components, and the graph of which node reads which.
+"""Nodes, which are configured components, and the graph that shows which node reads which.
 
-The graph follows from what nodes need and give. A node that `replaces` a resource gives it again, so the record takes
-its output instead of the output that it read.
+The graph follows from what nodes need and give. If a node `replaces` a resource, it reads the resource and gives it
+again. The record then has the output of this node instead of the output that it read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KEPT_REGIONS = "kept_regions"
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one worker takes, and its batch size. `memory` in bytes; `max_workers` 0: as many as fit."""
+    """What one worker of a node takes, and its batch size. `memory`: bytes. `max_workers`: 0 for as many as fit."""
 
     cpus: float = 1.0
     gpus: float = 0.0
@@ -38,7 +38,7 @@ class Resources:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One configured component. `inputs`: {node name: resources read from it}; images are always read."""
+    """One configured component. `inputs`: {node name: resources that it reads}. Images need not be listed."""
 
     name: str
     target: str  # "module:Name"
@@ -47,7 +47,7 @@ class Node:
     gives: tuple[str, ...]
     key: str
     inputs: Mapping[str, tuple[str, ...]]
-    over: str = "images"  # what a unit consists of: images | texts | entries | shard
+    over: str = "images"  # the kind of work in a unit: images | texts | entries | shard
     base: str = IMAGES  # the folder whose shards it works on: images or inputs
     replaces: tuple[str, ...] = ()
     deterministic: bool = True
@@ -59,7 +59,7 @@ class Node:
     place: str = ""  # parent folder of its answers; '': its name
     code_licence: str = ENGINE
     weights_licence: str = NO_WEIGHTS
-    resolved: Mapping[str, str] = field(default_factory=dict)  # options that were not given but found: a commit
+    resolved: Mapping[str, str] = field(default_factory=dict)  # values found for its options, such as a commit
     where: Where | None = None  # limits it to some images
 
     @property
@@ -68,12 +68,15 @@ class Node:
 
     @property
     def own_code(self) -> bool:
-        """Whether its component is the user's own: given as "module:Name", not by a name of the catalog."""
+        """Whether the component is the user's own: the recipe gives "module:Name", not a name of the catalog."""
         return self.component == self.target
 
     @property
     def sample_inputs(self) -> Mapping[str, tuple[str, ...]]:
-        """Of `inputs`, what the component gets: the rest is read by `where` only."""
+        """{node name: resources} that the component itself gets.
+
+        The other resources in `inputs` are only for `where`.
+        """
         return self.inputs if self.where is None else self.where.sample_inputs
 
     @property
@@ -87,10 +90,10 @@ def build(
     max_workers: int = 0,
     judge_regions: Callable[[Sequence[Node]], Node] | None = None,
 ) -> list[Node]:
-    """The nodes of a recipe's `annotate` section, ordered so that each comes after the nodes it reads.
+    """The nodes of a recipe's `annotate` section. Each comes after the nodes that it reads.
 
-    `judge_regions` makes the node that judges the regions of the nodes it gets. It is called only if a node needs
-    kept_regions. If it is None, kept_regions are all regions.
+    `judge_regions`: makes the node that judges regions, given the nodes before it. It is called only if a node needs
+    kept_regions. If it is None, such a node gets all regions.
     """
     drafts = [make_draft(name, dict(options), catalog) for name, options in annotate.items()]
     drafts = _expand_each(drafts)
@@ -114,7 +117,7 @@ def _needs_kept(draft: Draft) -> bool:
 
 
 def _reading_kept(ordered: Sequence[Draft]) -> set[str]:
-    """The nodes that need kept_regions, and all nodes that read from them."""
+    """The names of the nodes that need kept_regions, and of all nodes that read from them."""
     found = set[str]()
     for draft in ordered:
         if _needs_kept(draft) or found & set(draft.all_inputs):
@@ -123,7 +126,7 @@ def _reading_kept(ordered: Sequence[Draft]) -> set[str]:
 
 
 def _expand_each(drafts: list[Draft]) -> list[Draft]:
-    """Replace a component that declares `each` by one node for each node that gives that resource."""
+    """Replace a component that declares `each`, a resource, by one node for each node that gives this resource."""
     answer: list[Draft] = []
     for draft in drafts:
         kind = getattr(draft.component, "each", "")
@@ -140,7 +143,10 @@ def _expand_each(drafts: list[Draft]) -> list[Draft]:
 def _inputs_of(
     draft: Draft, drafts: Sequence[Draft], needs: Sequence[str], uses: Sequence[str] = ()
 ) -> dict[str, tuple[str, ...]]:
-    """The other nodes that give what it needs or uses, with these resources. ConfigError if nothing gives a need."""
+    """The nodes that give what `draft` needs or uses, with the resources that it reads from each.
+
+    Raises ConfigError if no node gives a resource that it needs.
+    """
     found: dict[str, list[str]] = {}
     needed = ["regions" if kind == KEPT_REGIONS else kind for kind in needs]
     for kind in (*needed, *uses):
@@ -233,7 +239,7 @@ def _score_names(instance: Any) -> tuple[str, ...] | None:
 
 
 def _check_resources(draft: Draft, found: Resources) -> None:
-    """ConfigError for the first setting of a worker that is out of range."""
+    """Raise ConfigError for the first resource setting of a worker that is out of range."""
     expected = {
         "batch_size": (found.batch_size >= 1, "1 or more"),
         "timeout_s": (found.timeout_s > 0, "more than 0"),
@@ -249,7 +255,7 @@ def _check_resources(draft: Draft, found: Resources) -> None:
 
 
 def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with tuples and sets as lists, for JSON."""
+    """The options with tuples and sets as lists, so that JSON can store them."""
     return {
         name: sorted(value)
         if isinstance(value, set | frozenset)
@@ -261,7 +267,7 @@ def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def record_nodes(nodes: Iterable[Node]) -> list[Node]:
-    """The nodes whose annotations make up the record. Leaves out nodes whose whole output is replaced."""
+    """The nodes whose annotations make up the record. A node whose whole output is replaced is left out."""
     nodes = list(nodes)
     replaced = {
         (reader_input, kind)
@@ -281,7 +287,7 @@ def record_nodes(nodes: Iterable[Node]) -> list[Node]:
 
 
 def replaced_columns(node: Node, nodes: Iterable[Node]) -> frozenset[str]:
-    """The columns of a node that other nodes give again, which the record must not take twice."""
+    """The columns of a node that are not part of the record, because other nodes replace them."""
     return frozenset(
         column
         for other in nodes
@@ -292,7 +298,7 @@ def replaced_columns(node: Node, nodes: Iterable[Node]) -> frozenset[str]:
 
 
 def dependants(nodes: Sequence[Node], name: str) -> list[str]:
-    """All nodes that read from `name`, directly or through others, in graph order."""
+    """The names of all nodes that read from `name`, directly or through other nodes, in graph order."""
     found = {name}
     for node in nodes:
         if found & set(node.inputs):
@@ -301,6 +307,9 @@ def dependants(nodes: Sequence[Node], name: str) -> list[str]:
 
 
 def split_at_judge(nodes: Sequence[Node]) -> tuple[list[Node], list[Node]]:
-    """(nodes that do not depend on rules, judge-regions and the nodes that read from it), each in graph order."""
+    """Split the nodes at judge-regions. Both lists are in graph order.
+
+    The first has the nodes that do not depend on rules. The second has judge-regions and all nodes that depend on it.
+    """
     later = {JUDGE_REGIONS, *dependants(nodes, JUDGE_REGIONS)}
     return [node for node in nodes if node.name not in later], [node for node in nodes if node.name in later]

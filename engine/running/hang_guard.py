@@ -1,4 +1,4 @@
-"""Ends a worker's process if it hangs, even if the hanging code holds the GIL."""
+"""Ends a worker's process if it hangs. This works even if the hanging code holds the GIL."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import time
 
 
 class Guard:
-    """Ends the process if a batch takes longer than `seconds`; 0: never.
+    """Ends the process if a batch takes longer than `seconds`. 0 switches it off.
 
-    The timer is restarted at most once in `slack` seconds, not for each batch: restarting it joins a thread while
-    holding the GIL, which costs a millisecond on a busy machine.
+    The timer is restarted at most once in `slack` seconds, not for each batch. A restart joins a thread while it holds
+    the
+    GIL, which takes a millisecond on a busy machine.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -22,12 +23,12 @@ class Guard:
     def __enter__(self) -> None:
         now = time.monotonic()
         if self.seconds > 0 and now - self._armed >= self.slack:
-            seconds = self.seconds + self.slack  # a batch may begin up to `slack` seconds after the timer
+            seconds = self.seconds + self.slack  # because a batch may begin up to `slack` seconds after the timer
             faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or sys.stderr)
             self._armed = now
 
     def __exit__(self, *error: object) -> None:
-        """The timer runs on until `off`."""
+        """Does nothing: the timer runs until `off` is called."""
 
     def off(self) -> None:
         if self._armed > 0:

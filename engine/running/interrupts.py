@@ -1,7 +1,7 @@
 """Handlers for Ctrl-C, SIGTERM and SIGHUP.
 
-The first signal raises Interrupted, so that workers are ended and commits stay. A second one ends the process at once.
-Signals that the shell set to be ignored (nohup, background jobs) stay ignored.
+The first signal raises Interrupted, so that workers are ended and commits are kept. The second one ends the process at
+once. If the shell made the process ignore a signal (nohup, background jobs), it stays ignored.
 """
 
 from __future__ import annotations
@@ -16,20 +16,26 @@ from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130  # the exit code
-_exit_now = os._exit  # engine.running.foreign_code replaces os._exit while a component works
+_exit_now = os._exit  # saved here, because engine.running.foreign_code replaces os._exit during calls
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal to this process, as opposed to a KeyboardInterrupt that a component raises. Only the CLI catches it."""
+    """This process received a signal. Only the command line catches it.
+
+    A KeyboardInterrupt that a component raises is not an Interrupted.
+    """
 
 
-_handled: list[signal.Signals] = []  # signals we handle now; empty outside `interruptible`
+_handled: list[signal.Signals] = []  # the signals handled now; empty outside of `interruptible`
 _received: list[int] = []
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Within this context signals raise Interrupted. No effect outside the main thread, or when nested."""
+    """A context in which signals raise Interrupted.
+
+    It has no effect outside the main thread, or inside another such context.
+    """
     if threading.current_thread() is not threading.main_thread() or _handled:
         yield
         return
@@ -48,7 +54,7 @@ def interruptible() -> Iterator[None]:
 
 
 def arm() -> None:
-    """Set our handlers again, after Ray or a component may have replaced them."""
+    """Set the engine's handlers again, because Ray or a component may have replaced them."""
     if threading.current_thread() is not threading.main_thread():
         return
     for number in _handled:
@@ -57,14 +63,14 @@ def arm() -> None:
 
 
 def ignore_signals() -> None:
-    """Ignore signals while the process ends, so that cleaning up prints no traceback."""
+    """Ignore signals from now on, so that they cause no traceback while the process ends."""
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             signal.signal(number, signal.SIG_IGN)
 
 
 def after_foreign_code() -> None:
-    """Raise Interrupted if a signal came and the component caught it."""
+    """Raise Interrupted if a signal came during a call and the component caught its error."""
     arm()
     if _received and _handled and threading.current_thread() is threading.main_thread():
         raise Interrupted

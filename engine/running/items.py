@@ -1,6 +1,6 @@
-"""What a unit consists of: images to annotate, distinct texts to parse, or inputs to probe.
+"""The items of a unit: images to annotate, distinct texts to parse, or inputs to probe.
 
-The worker treats all three through the Protocol `Items`. A position is a row of the shard's file.
+The worker handles all three through the Protocol `Items`. A position is the row number of an item in the shard's file.
 """
 
 from __future__ import annotations
@@ -40,40 +40,40 @@ from engine.schema import (
 if TYPE_CHECKING:
     from engine.running.worker import Worker
 
-BATCH_PIXELS = 96_000_000  # decoded pixels of a batch at most, so that sixteen huge photos do not fill the memory
+BATCH_PIXELS = 96_000_000  # most decoded pixels of a batch, so that sixteen huge photos do not fill the memory
 HUGE_PIXELS = 16_000_000
-NOT_SELECTED = Answer()  # for an image that the node's `where` leaves out
+NOT_SELECTED = Answer()  # the answer for an image that the node's `where` does not select
 _UNPROBED = {"image_id": "", "width": 0, "height": 0, "format": "", "bytes": 0, "phash": "", "fits": ""}
 
 
 class Items(Protocol):
-    """The items of one unit. `schema`: of the rows that `table` makes."""
+    """The items of one unit. `schema`: the schema of the rows that `table` makes."""
 
     schema: pa.Schema
 
     def __len__(self) -> int: ...
     def name(self, position: int) -> str:
-        """The item in failures: its image id, text key or URI."""
+        """How failures name the item: by its image id, text key or URI."""
         ...
 
     def batches(self, lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]:
-        """Cut [lo, hi) into batches of at most `size` items."""
+        """Cut the positions [lo, hi) into batches of at most `size` items."""
         ...
 
     def prepare(self, lo: int, hi: int) -> Batch:
-        """Read what the component needs for the items [lo, hi)."""
+        """Read the items [lo, hi) with all that the component needs."""
         ...
 
     def annotate(self, items: Sequence[Any]) -> Sequence[Any]:
-        """Call the component."""
+        """Call the component with these items. Returns its answers."""
         ...
 
     def check(self, item: Any, answer: Any) -> Any:
-        """The answer, with its ids set, or a Failure if it is invalid."""
+        """Complete the ids of an answer and return it. If it is not valid, return a Failure."""
         ...
 
     def table(self, answers: Sequence[Any], lo: int) -> pa.Table:
-        """The rows of answers and failures from position `lo` on."""
+        """The table of these answers and failures, which are of consecutive items from position `lo` on."""
         ...
 
     def close(self) -> None: ...
@@ -81,7 +81,10 @@ class Items(Protocol):
 
 @dataclass(slots=True)
 class Batch:
-    """Items for the component, and the answers and failures of those that do not need it; both by position."""
+    """A batch of items, by position.
+
+    `open`: items for the component. `settled`: answers and failures of all other items.
+    """
 
     open: list[tuple[int, Any]]
     settled: dict[int, Any]
@@ -102,8 +105,8 @@ class ImageItems:
         self._locators = list(map(Locator._make, zip(*columns, strict=True)))
         self._decoding: dict[int, Future[Any]] = {}
         self._began: dict[int, float] = {}  # position: when its decoding began
-        self._following: dict[int, int] = {}  # start of a batch: its end
-        self._kept = inputs.answered_before()  # --retry-failed: rows of the earlier revision that are kept
+        self._following: dict[int, int] = {}  # {start of a batch: its end}
+        self._kept = inputs.answered_before()  # with --retry-failed, rows of the earlier revision that are kept
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -112,7 +115,7 @@ class ImageItems:
         return self.ids[position]
 
     def batches(self, lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]:
-        """Cut by position and by decoded pixels, so the same on every run."""
+        """Cut by position and by decoded pixels. The batches are the same in every run."""
         self._following = dict(cut(self._area, lo, hi, size))
         yield from self._following.items()
 
@@ -142,18 +145,18 @@ class ImageItems:
         return Batch(opened, settled)
 
     def _pixels(self, wanted: Sequence[int], lo: int, hi: int) -> dict[int, Any]:
-        """The decoded images of this batch. Starts to decode the next batch, so that it is ready in time."""
+        """The decoded images of this batch, by position. Also starts to decode the next batch."""
         for position in wanted:
             self._start(position)
         following = range(hi, self._following.get(hi, hi))
         if sum(self._area[position] for position in (*range(lo, hi), *following)) <= BATCH_PIXELS:
             for position in following:
                 self._start(position)
-        # Wait for the last one first: each wait that ends wakes this thread, which takes the GIL from the decoders.
+        # Wait for the last image first. This thread then wakes rarely, and seldom takes the GIL from the decoders.
         return {position: self._decoded(position) for position in reversed(wanted)}
 
     def _decoded(self, position: int) -> Any:
-        """The pixels, or a failure if decoding takes longer than `decode_seconds`."""
+        """The pixels of an image, or a Failure if decoding takes longer than `decode_seconds`."""
         while True:
             try:
                 answer = self._decoding[position].result(timeout=self.worker.decode_seconds / 2)
@@ -164,7 +167,7 @@ class ImageItems:
                 return answer
 
     def _fail_overdue(self) -> None:
-        """Fail the images whose decoding takes too long. The time to read their bytes does not count."""
+        """Make a Failure of each image whose decoding takes too long. The time for reading its bytes does not count."""
         now, seconds = time.monotonic(), self.worker.decode_seconds
         left = [position for position, future in self._decoding.items() if not future.done()]
         overdue = [position for position in left if now - self._began.get(position, now) >= seconds]
@@ -201,7 +204,7 @@ class ImageItems:
             return Failure(self.node.name, error.reason, str(error))
 
     def _turn(self, position: int) -> contextlib.AbstractContextManager[Any]:
-        """A lock that makes huge images wait for each other: decoding one needs several times its pixels."""
+        """A lock for a huge image, because decoding it needs several times its size. Only one is decoded at a time."""
         return self.worker.one_huge_image if self._area[position] > HUGE_PIXELS else contextlib.nullcontext()
 
     def annotate(self, samples: Sequence[Sample]) -> Sequence[Answer]:
@@ -239,7 +242,7 @@ class ImageItems:
 
 
 class TextItems:
-    """The distinct texts of a shard, in the order in which they first occur."""
+    """The distinct texts of a shard, ordered by first occurrence."""
 
     def __init__(self, worker: Worker, inputs: ShardInputs) -> None:
         self.worker, self.node = worker, worker.node
@@ -288,7 +291,7 @@ class TextItems:
 
 
 class EntryItems:
-    """The listed inputs of a chunk, for the probe."""
+    """The listed inputs of one chunk, for the probe."""
 
     schema = PROBE
 
@@ -336,7 +339,7 @@ class EntryItems:
 
 
 def cut(area: Sequence[int], lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]:
-    """Batches of at most `size` images and BATCH_PIXELS pixels (an image alone may be larger)."""
+    """Cut [lo, hi) into batches of at most `size` images and BATCH_PIXELS pixels. A batch has at least one image."""
     start = lo
     while start < hi:
         stop, pixels = start, 0

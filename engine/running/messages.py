@@ -1,4 +1,4 @@
-"""Messages between the scheduler and a worker: it receives units of work, and sends progress and results."""
+"""Messages between the scheduler and a worker. The worker receives units of work, and sends progress and results."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """Work for one worker: a shard of a node, or its items [lo, hi).
+    """Work for one worker: a shard of a node, or only its items [lo, hi).
 
-    The worker commits a whole shard itself and sends the rows of a part back.
+    The worker commits the rows of a whole shard itself. The rows of a part are sent back to the scheduler.
     """
 
     node: str
@@ -20,9 +20,9 @@ class Unit:
     lo: int = 0
     hi: int = -1  # -1: to the end
     trust: bool = False  # accept many failures as real
-    fresh: bool = False  # only for a worker that has not run a unit yet
+    fresh: bool = False  # only a worker that has not run a unit yet may run it
     attempts: int = 1
-    retry_of: int = -1  # revision whose failed images are tried again; its other rows are kept
+    retry_of: int = -1  # the revision whose failed images are tried again; its other rows are kept
     give_up: bool = False  # an image whose source cannot be read counts as failed
 
     @property
@@ -32,7 +32,11 @@ class Unit:
 
 @dataclass(slots=True)
 class Progress:
-    """Sent regularly while a unit runs. items: finished since the last message. total: set in the first message."""
+    """Sent regularly while a unit runs.
+
+    items: number of items finished since the last message. total: number of items in the unit, only in the first
+    message.
+    """
 
     items: int
     total: int = -1
@@ -40,9 +44,11 @@ class Progress:
 
 @dataclass(slots=True)
 class Done:
-    """A finished unit. `rows`: its rows as an Arrow stream, if it is a part of a shard; else empty.
+    """A finished unit.
 
-    `attempted`: number of items given to the component; `unanswered`: number of those that failed.
+    `rows`: for a part of a shard, its rows as an Arrow stream; otherwise empty. `attempted`: number of items given to
+    the
+    component. `unanswered`: number of these that failed.
     """
 
     items: int
@@ -60,7 +66,10 @@ class Done:
 
 @dataclass(slots=True)
 class Suspect:
-    """Too many items failed. `item`: the first of them, for another worker to try."""
+    """A unit in which too many items failed, so that the worker may be at fault.
+
+    `item`: the position of the first of them, which another worker tries.
+    """
 
     item: int
     failed: int
@@ -69,7 +78,7 @@ class Suspect:
 
 @dataclass(slots=True)
 class Absent:
-    """Sources of some images cannot be read now, so nothing of the unit is committed."""
+    """A unit of which nothing is committed, because some of its images cannot be read now."""
 
     images: list[tuple[str, str, str]]  # image id, reason, error
 

@@ -1,4 +1,4 @@
-"""What is committed and what is to do, read from file listings alone.
+"""Finds what is committed and what is to do, from listings of file names alone.
 
 Shards are positions in arrays of revisions, so a plan for a hundred thousand shards takes a few megabytes.
 """
@@ -19,17 +19,20 @@ from engine.storage.files import Storage
 
 @dataclass(slots=True)
 class Plan:
-    """What is committed and what is to do, for the shards [0, shards)."""
+    """What is committed and what is to do, for the shards 0 to shards - 1."""
 
     nodes: Sequence[Node]  # to run, in graph order
-    known: Mapping[str, Node]  # these and all nodes they read
+    known: Mapping[str, Node]  # `nodes` and all nodes that they read
     shards: int
     revisions: dict[str, npt.NDArray[np.int32]]  # by node name, and IMAGES
     retry: dict[str, frozenset[int]] = field(default_factory=dict)  # shards whose failures are tried again
     generation: int = 0  # the revision that retried shards get
 
     def required(self, node: Node) -> npt.NDArray[np.int32]:
-        """The revision each shard must have, which is the latest of its inputs; -1 where an input is missing."""
+        """For each shard the revision that the node must have. It is the latest revision of its inputs.
+
+        -1 if an input is missing.
+        """
         needed = np.zeros(self.shards, np.int32)
         if node.reads_labels:
             needed = np.maximum(needed, self.revisions[IMAGES])
@@ -42,7 +45,10 @@ class Plan:
         return needed
 
     def todo(self) -> dict[str, npt.NDArray[np.bool_]]:
-        """By node, a mask of the shards to do, now or after their inputs. Needs `nodes` in graph order."""
+        """For each node, a mask of the shards to do. `nodes` must be in graph order.
+
+        A shard is also to do if it has to wait for one of its inputs.
+        """
         masks: dict[str, npt.NDArray[np.bool_]] = {}
         for node in self.nodes:
             own = self.revisions[node.name]
@@ -63,9 +69,10 @@ def make_plan(
     retry_failed: bool = False,
     again: Mapping[str, frozenset[int]] | None = None,
 ) -> Plan:
-    """The plan for `nodes`. `known`: nodes that they read and that are not run.
+    """The plan for running `nodes`. `known`: nodes that they read but that do not run.
 
-    `again`: by node, the shards whose failures are tried again; `retry_failed`: all shards with failures.
+    `again`: for each node, the shards whose failures are tried again. `retry_failed`: do so for all shards with
+    failures.
     """
     all_nodes = {node.name: node for node in (*known, *nodes)}
     folder = nodes[0].base if nodes else IMAGES

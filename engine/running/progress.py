@@ -1,6 +1,6 @@
-"""The live line of a run, and the counts for its summary.
+"""The progress line of a run, and the counts for its summary.
 
-On a terminal the line is redrawn in place and never wraps. Elsewhere it is written every half minute, as a log.
+On a terminal the line is redrawn in place and never wraps. Elsewhere it is written every half minute, as in a log.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ class NodeTally:
     expected: int = 0
     items: int = 0  # finished, failures included
     failed: int = 0
-    skipped: int = 0  # another node failed on them before
+    skipped: int = 0  # images on which another node failed before
     seconds: float = 0.0  # spent in workers
-    lost_races: int = 0  # commits that another run or worker made first
+    lost_races: int = 0  # units that another run or worker committed first
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Running:
-    """A unit that is not finished. If its worker died, items may be reported twice: `done` stops at the total."""
+    """A unit that is not finished.
+
+    After the death of its worker, items may be counted twice, so `done` is at most the total.
+    """
 
     items: int = 0
     total: int = 0
@@ -46,7 +49,10 @@ class _Running:
 
 
 class LiveLine:
-    """The Watcher of a scheduler. `tallies` stay readable after the run."""
+    """Shows the progress of a run as one line: the Watcher of a scheduler.
+
+    `tallies` can still be read after the run.
+    """
 
     def __init__(self, stage: str, shard_size: int, *, stream: TextIO | None = None, live: bool | None = None) -> None:
         self.stage, self.shard_size = stage, shard_size
@@ -85,7 +91,10 @@ class LiveLine:
         self.drawer.draw(lambda: self.parts(busy, waiting))
 
     def parts(self, busy: Mapping[str, int], waiting: int) -> Parts:
-        """The parts of the line at the last tick."""
+        """The parts of the line now.
+
+        `busy`: {node: number of busy workers}. `waiting`: number of units in the queues.
+        """
         done, expected = self._counts()
         nodes = max(sum(tally.expected > 0 for tally in self.tallies.values()), 1)
         failed = sum(tally.failed for tally in self.tallies.values())
@@ -102,7 +111,10 @@ class LiveLine:
         ]
 
     def _counts(self) -> tuple[int, int]:
-        """Items done and items expected, over all nodes. A shard that has not begun counts as large as the others."""
+        """(items done, items expected) of all nodes.
+
+        A shard that has not begun is assumed to be as large as the others.
+        """
         done = expected = 0
         for node, tally in self.tallies.items():
             running = [unit for (name, _), unit in self._running.items() if name == node]
@@ -118,22 +130,22 @@ class LiveLine:
 
 
 class Pace:
-    """Smoothed items per second and seconds left.
+    """The smoothed rate in items per second, and the seconds left.
 
-    The clock starts with the first item, so that the time to load a model does not count. The rate is measured from
-    one batch to the next, since between batches no item is finished.
+    The clock starts with the first finished item, so that the time to load a model does not count. The rate is measured
+    from one batch to the next, because no item is finished between batches.
     """
 
     def __init__(self) -> None:
         self.rate = 0.0
         self.left: float | None = None
         self._began: float | None = None
-        self._last = (0.0, 0)  # time of the latest batch, and items done by then
+        self._last = (0.0, 0)  # time of the latest batch, and number of items done by then
         self._usual = 0.0  # seconds between two batches
         self._now = 0.0
 
     def at(self, seconds: float, done: int, expected: int) -> None:
-        """Call it often, with `seconds` since the start."""
+        """Add a measurement. Call it often. `seconds`: time since the start. `done`, `expected`: numbers of items."""
         passed, self._now = seconds - self._now, seconds
         if self._began is None:
             if done:
@@ -153,7 +165,7 @@ class Pace:
             self.left = max(self.left - passed, 0.0)
 
     def _correct(self, estimate: float, since: float) -> None:
-        """Move the seconds left towards a new estimate."""
+        """Adjust the seconds left towards a new estimate. `since`: seconds since the last one."""
         if self.left is None:
             self.left = estimate
         else:
@@ -163,8 +175,9 @@ class Pace:
 class LineDrawer:
     """Draws one line, at most five times a second: in place on a terminal, as a new line elsewhere.
 
-    The cursor rests at the start of the line. If the terminal gets narrower and wraps the line, the cursor is still in
-    the first row, so the next drawing can erase all rows.
+    The cursor stays at the start of the line. If the terminal becomes narrower, the line wraps, but the cursor is still
+    in
+    its first row. So the next drawing can erase all of its rows.
     """
 
     def __init__(self, stream: TextIO | None = None, live: bool | None = None) -> None:
@@ -175,7 +188,7 @@ class LineDrawer:
         self._columns = 0
 
     def draw(self, parts: Callable[[], Parts]) -> None:
-        """Calls `parts` only if the line is due."""
+        """Draw the line if it is due. `parts` is called only then."""
         now = time.monotonic()
         if now - self._drawn < (_REDRAW_S if self.live else _LOG_S):
             return
@@ -196,13 +209,16 @@ class LineDrawer:
             self._on_screen = False
 
     def _erase(self) -> str:
-        """Erases the line, and the rows below only if it may have wrapped: tmux saves a screen erased whole."""
+        """The codes that erase the line. Rows below are erased only if the line may have wrapped.
+
+        (tmux would save the screen in its history whenever all of it is erased.)
+        """
         before, self._columns = self._columns, columns_of(self.stream)
         return "\x1b[J" if self._columns < before else "\x1b[K"
 
 
 def clock(seconds: float) -> str:
-    """45s, 3m20s or 1h05m. From 90 seconds on, rounded to a multiple of 5."""
+    """Seconds as text: 45s, 3m20s or 1h05m. From 90 seconds on, they are rounded to a multiple of 5."""
     whole = round(seconds) if seconds < 90 else 5 * round(seconds / 5)
     minutes, second = divmod(whole, 60)
     hours, minute = divmod(minutes, 60)

@@ -1,4 +1,4 @@
-"""Connects to Ray: to a cluster, or to a private one on this machine."""
+"""Connects to a Ray cluster, or starts a private one on this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from engine import hidden_packages
 from engine.errors import ConfigError
 
-OBJECT_STORE_BYTES = 256 * 2**20  # it holds only the rows of split shards; Ray's default is 30 % of memory
+OBJECT_STORE_BYTES = 256 * 2**20  # enough, because it holds only rows of split shards; Ray's default is 30 % of memory
 # Settings of the C library in workers: keep freed memory for the next image. Returning the memory of a batch to the
 # system and requesting it again costs a fifth of the decoding time. A worker's peak memory stays the same.
 KEEP_MEMORY = {
@@ -21,10 +21,13 @@ _LONGEST_FOLDER = 107 - len("/ray/session_2026-01-01_00-00-00_000000_4194304/soc
 
 
 def start_ray(address: str | None = None) -> Any:
-    """The module `ray`, connected to the cluster at `address`, or to a private one; keeps an existing connection."""
+    """Connect to the Ray cluster at `address`, or start a private one. Returns the module `ray`.
+
+    If there is a connection already, it is used.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Ray would print a paragraph to stdout for each lost worker; the notes of the run name the shard instead.
+    # Ray would print a paragraph for each lost worker. It is not needed, because the run's notes name the shard.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died or was killed|actor died|Lease ID")
     if address is None:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # only reachable on this machine
@@ -37,7 +40,7 @@ def start_ray(address: str | None = None) -> Any:
     if ray.is_initialized():
         return ray
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if hidden_packages():  # a folder on sys.path has a model.py or the like: workers must not import that
+    if hidden_packages():  # workers must not import a user's model.py, for example, instead of the engine's package
         options["runtime_env"] = {"worker_process_setup_hook": "engine.use_own_packages"}
     if address is None:
         options |= {
@@ -54,7 +57,7 @@ def start_ray(address: str | None = None) -> Any:
 
 
 def short_folder() -> dict[str, str]:
-    """Options of ray.init that move its sockets to /tmp, if their paths would be longer than the 107 bytes allowed."""
+    """Options for ray.init that put its sockets in /tmp, if their paths would exceed the limit of 107 bytes."""
     given = os.environ.get("RAY_TMPDIR") or tempfile.gettempdir()
     if len(os.fsencode(given)) <= _LONGEST_FOLDER:
         return {}

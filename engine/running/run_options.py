@@ -1,4 +1,4 @@
-"""The recipe's section `run`. None of its options changes an annotation, so none is part of a node's key."""
+"""The section `run` of a recipe. None of its options changes an annotation, so none is part of a node's key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.storage import web
 
 
 class RunOptions(Section):
-    """How many failures to accept, how often to try again, and how much runs at once. Changes no annotation."""
+    """How many failures a run accepts, how often it tries again, and how much it does at once."""
 
     max_failures: int = Field(default=1000, ge=0, description="the run stops if one component fails on more images")
     max_failed_share: float = Field(

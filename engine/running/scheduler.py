@@ -1,8 +1,8 @@
-"""The scheduler: starts and ends workers, and gives each its next unit.
+"""The scheduler: starts and ends workers, and gives each worker its next unit.
 
-A node gets another worker while it has ready units and resources are free. A worker that idles while another node
-waits for resources is ended, so that two runs on one cluster do not block each other. The scheduler keeps no state on
-disk: a unit is done when its commit record is there, so the same command goes on where the last one stopped.
+A node gets another worker while it has units that can run and resources are free. An idle worker is ended if another
+node waits for resources, so that two runs on one cluster do not block each other. The scheduler stores nothing on disk.
+A unit is done when its commit record exists, so a stopped run continues when the same command is given again.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from engine.running.slots import Backend, Event, Slot, Watcher
 from engine.running.unit_queues import UnitQueues
 from engine.storage.files import Storage
 
-CROWDED_S = 5.0  # a worker not created after so long waits for resources that others of the cluster hold
+CROWDED_S = 5.0  # a worker that is not created after so long waits for resources that others use
 
 
 class Scheduler:
-    """Runs the units of one plan. `counts` has the failures of each node afterwards."""
+    """Runs the units of one plan. Afterwards `counts` has the failures of each node."""
 
     def __init__(self, storage: Storage, plan: Plan, backend: Backend, watcher: Watcher, options: RunOptions) -> None:
         self.plan, self.backend, self.watcher, self.options = plan, backend, watcher, options
@@ -35,7 +35,9 @@ class Scheduler:
         self._start_failures: dict[str, int] = {}
 
     def run(self) -> None:
-        """Run units until none is left. RunFailed, StorageError and KeyboardInterrupt leave all commits in place.
+        """Run units until none is left.
+
+        Raises RunFailed or StorageError if the run cannot go on. Commits are kept in any case.
 
         Shards with images that cannot be read now are set aside and listed in `queues.absent`.
         """
@@ -85,7 +87,7 @@ class Scheduler:
         return len(queue) > coming and (limit == 0 or len(pool) < limit)
 
     def _make_room(self, node: Node) -> bool:
-        """Whether a worker fits, after ending those that idle."""
+        """End idle workers until one more worker of this node fits. Returns whether it fits."""
         idle = self._idle()
         while not self.backend.fits(node):
             if not idle:
@@ -132,7 +134,10 @@ class Scheduler:
             self.watcher.progressed(slot.node.name, slot.unit.shard, progress.items, progress.total)
 
     def _returned(self, slot: Slot, message: Done | Suspect | Absent) -> None:
-        """The worker has ended its unit; it is free for another, unless it looks sick."""
+        """Handle the message that ends a unit.
+
+        The worker is then free for another unit, or is ended if it may be at fault.
+        """
         node, unit = slot.node, slot.unit
         assert unit is not None
         slot.unit = None
@@ -184,10 +189,11 @@ class Scheduler:
             self._done(node, *failed)
 
     def _end_silent_workers(self) -> None:
-        """End workers that send no sign of life; within a batch, faulthandler ends them first.
+        """End workers that have sent nothing for too long. Usually faulthandler ends a hanging process before this.
 
-        Also ends idle workers if a worker of this run waits for resources: another run on the same cluster may hold the
-        rest, and Ray's counts do not show that the cluster is full.
+        Also ends idle workers if another worker of this run waits for resources. Ray's counts do not show whether
+        another run
+        has taken the rest of the cluster.
         """
         now = time.monotonic()
         if any(not slot.created and not slot.ready and now - slot.last_sign > CROWDED_S for slot in self.slots):

@@ -1,6 +1,6 @@
 """What one unit reads: the images of its shard, the answers of other nodes, and the labels of the source.
 
-Row i of every file of a shard belongs to image i of that shard.
+Row i of every file of a shard is about image i of the shard.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class ShardInputs:
-    """Reads the inputs of one unit. `digests`: {path: sha256} of all files it has opened."""
+    """Reads the inputs of one unit. `digests`: {path: sha256} of all files that were opened."""
 
     def __init__(self, storage: Storage, nodes: Mapping[str, Node], node: Node, unit: Unit) -> None:
         self.storage, self.nodes, self.node, self.unit = storage, nodes, node, unit
@@ -44,7 +44,7 @@ class ShardInputs:
         self._sizes = self._named_sizes() if node.over == "images" else []
         self._tables: dict[str, TableReader] = {}
         self._parses: dict[str, Mapping[str, Parse]] = {}
-        # A node that only passes labels on is no detector: a missing box is no evidence that the object is absent.
+        # A node that only passes labels on is not a detector: a missing label does not show that an object is absent.
         detectors = (name for name, kinds in node.sample_inputs.items() if "boxes" in kinds)
         self._detectors = tuple(name for name in detectors if "labels" not in nodes[name].needs)
         self._worked_on = {name: self._selection_of(name) for name in self._detectors if nodes[name].where}
@@ -67,7 +67,7 @@ class ShardInputs:
         return list(zip(*columns, strict=True))
 
     def columns(self, name: str) -> list[str] | None:
-        """The columns to read from an input; None: all."""
+        """The columns to read from an input. None stands for all columns."""
         if self.nodes[name].over == "texts":
             return None
         kinds = self.node.sample_inputs[name]
@@ -79,13 +79,14 @@ class ShardInputs:
         return self._reader(self.record(name), "data").read()
 
     def part(self, name: str, part: str) -> pa.Table:
-        """Another table of an input, such as 'verdicts'."""
+        """The table of another part of an input, such as 'verdicts'."""
         return self._reader(self.record(name), part).read()
 
     def selection(self) -> tuple[npt.NDArray[np.bool_], dict[int, str]] | None:
-        """Which images of the shard the node's `where` selects; None if it has none.
+        """A mask of the images that the node's `where` selects, and {position: sentence} of the undecided ones.
 
-        Also {position: sentence} of the images on which a node that `where` reads has failed. They are not selected.
+        An image is undecided, and not selected, if a node that `where` reads failed on it. Returns None without a
+        `where`.
         """
         where = self.node.where
         if where is None or self._selection is not None:
@@ -102,19 +103,19 @@ class ShardInputs:
         return self._selection
 
     def counts(self) -> dict[str, object]:
-        """For the commit record: which images were selected."""
+        """Counts for the commit record, which state the images that were selected."""
         found = self.selection()
         return {} if found is None else selection_counts(found[0], len(found[1]))
 
     def _selection_of(self, name: str) -> npt.NDArray[np.bool_]:
-        """On which images an input worked."""
+        """A mask of the images on which an input worked."""
         return selection_of(self.record(name).counts, self.images.num_rows)
 
     def _image_part(self, part: str) -> pa.Table | None:
         return self._reader(self._images, part).read() if part in self._images.files else None
 
     def record(self, name: str) -> Record:
-        """The commit record of an input, or of the images, at the revision that the unit reads."""
+        """The commit record of an input, in the revision that the unit reads. `name`: a node, or IMAGES."""
         folder = self.node.base if name == IMAGES else self.nodes[name].folder
         try:
             return Commits(self.storage, folder).record(self.unit.shard, self.unit.inputs[name])
@@ -134,7 +135,10 @@ class ShardInputs:
             ) from None
 
     def skipped(self, lo: int, hi: int) -> dict[int, str]:
-        """{position: sentence} of the images on which a node that this one reads has failed."""
+        """{position: sentence} of the images on which this node cannot work.
+
+        The sentence names the node, read by this one, that failed on the image.
+        """
         answer: dict[int, str] = {}
         for name, reader in self._tables.items():
             answer = _failed(name, reader.slice(lo, hi), lo) | answer
@@ -147,7 +151,7 @@ class ShardInputs:
         return answer
 
     def samples(self, lo: int, hi: int) -> list[Sample]:
-        """The images [lo, hi) with the annotations that this node reads, without pixels."""
+        """The images [lo, hi), with the annotations that the node reads but without pixels."""
         answer = [Sample(*size, detectors=self._detectors) for size in self._sizes[lo:hi]]
         for name, mask in self._worked_on.items():
             for sample, worked in zip(answer, mask[lo:hi], strict=True):
@@ -168,7 +172,7 @@ class ShardInputs:
 
     @property
     def parses(self) -> dict[str, Parse]:
-        """{text key: parse} from all inputs."""
+        """{text key: parse} of all inputs."""
         return {key: value for parses in self._parses.values() for key, value in parses.items()}
 
     def _add(self, samples: Sequence[Sample], table: pa.Table, *, all_boxes: bool) -> None:
@@ -184,7 +188,7 @@ class ShardInputs:
                         annotations.append(kind(**item))
 
     def distinct_texts(self) -> dict[str, str]:
-        """{text_key: text} over the shard, in the order of first occurrence."""
+        """{text key: text} of the texts in the shard, ordered by first occurrence."""
         answer: dict[str, str] = {}
         for reader in self._tables.values():
             for items in reader.read()["texts"].to_pylist():
@@ -193,17 +197,22 @@ class ShardInputs:
         return answer
 
     def _earlier_record(self) -> Record | None:
-        """For a retry, the record of the revision whose failures are retried."""
+        """The record of the revision whose failures are tried again. None if this is no retry."""
         previous = self.unit.retry_of
         return None if previous < 0 else Commits(self.storage, self.node.folder).record(self.unit.shard, previous)
 
     def answered_before(self) -> dict[int, dict[str, Any]] | None:
-        """{position: row} of the earlier revision, for images that did not fail and whose inputs are the same."""
+        """The rows of the earlier revision that a retry keeps, by position. None if this is no retry.
+
+        A row is kept if its image did not fail and its inputs have not changed.
+        """
         before = self._earlier_record()
         if before is None:
             return None
         rows = TableReader(self.storage, before.files["data"].path).read()
-        same = selection_of(before.counts, rows.num_rows).tolist()  # what was not selected has no answer to keep
+        same = selection_of(
+            before.counts, rows.num_rows
+        ).tolist()  # an image that was not selected has no answer to keep
         for path in before.inputs:
             self._compare(path, same)
         if not any(path.startswith(("labels/", "truth/")) for path in before.inputs):
@@ -215,7 +224,7 @@ class ShardInputs:
         }
 
     def _compare(self, old_path: str, same: list[bool]) -> None:
-        """Set `same` to False for rows whose input changed since the file `old_path`."""
+        """Set `same` to False at the images whose input is different now from that in the file `old_path`."""
         if old_path in self.digests or (old_path.startswith(f"{IMAGES}/") and not self.node.reads_labels):
             return
         old = TableReader(self.storage, old_path).read()
@@ -235,7 +244,10 @@ class ShardInputs:
         return None
 
     def parsed_before(self) -> dict[str, dict[str, Any]] | None:
-        """{text key: row} of the earlier revision, for texts that did not fail."""
+        """The rows of the earlier revision that a retry keeps, by text key: texts that did not fail.
+
+        None if this is no retry.
+        """
         before = self._earlier_record()
         if before is None:
             return None
@@ -244,7 +256,7 @@ class ShardInputs:
 
 
 def _drop(sample: Sample, verdicts: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Remove the regions that the rules dropped, and their texts."""
+    """Remove the regions and region texts that the rules dropped, and the texts of dropped regions."""
     dropped = {one["id"] for own in verdicts.values() for one in own if not one["kept"]}
     if dropped:
         sample.regions = [region for region in sample.regions if region.id not in dropped]
@@ -252,13 +264,13 @@ def _drop(sample: Sample, verdicts: Mapping[str, Sequence[Mapping[str, Any]]]) -
 
 
 def _failed(name: str, table: pa.Table, lo: int) -> dict[int, str]:
-    """{position: sentence} of the failures in a table whose first row is at `lo`."""
+    """{position: sentence} of the failures in a table. `lo`: the position of its first row."""
     rows = enumerate(table["failures"].to_pylist(), lo)
     return {position: f"{_origin(name, failed)} failed" for position, failed in rows if failed}
 
 
 def _origin(name: str, failures: Sequence[Mapping[str, Any]]) -> str:
-    """The node that failed first. A skipped row names it in its error."""
+    """The name of the node that failed first. If `name` skipped the image, it is in the error."""
     first = failures[0]
     if first["reason"] == "skipped":
         return str(first["error"]).removesuffix(" failed")

@@ -1,4 +1,4 @@
-"""What the scheduler shares with a backend, which runs the workers, and with a watcher, which shows progress."""
+"""The interfaces of the scheduler: to a backend, which runs workers, and to a watcher, which shows progress."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from engine.running.messages import Absent, Done, Progress, Suspect, Unit
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """One worker, from the request to start it until it ends."""
+    """One worker, from the request to start it until its end."""
 
     node: Node
-    created: bool = False  # its process runs; before, it waits for resources
+    created: bool = False  # whether its process runs; before that, it waits for resources
     ready: bool = False  # its component is loaded
     unit: Unit | None = None
     units: int = 0  # finished by this worker
@@ -28,7 +28,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """News of one worker: it was created, has loaded, sent a message, died (`died`: why), or failed (`error`)."""
+    """What happened to a worker: it was created, started (loaded), sent a message, died (`died`: why), or failed."""
 
     slot: Slot
     message: Progress | Done | Suspect | Absent | None = None
@@ -39,14 +39,14 @@ class Event:
 
 
 class Backend(Protocol):
-    """Starts, runs and ends workers: as Ray actors, or in this process."""
+    """Starts, runs and ends workers, as Ray actors or in this process."""
 
     def fits(self, node: Node) -> bool:
-        """Whether resources for one more worker are free now."""
+        """Whether there are free resources for one more worker of this node."""
         ...
 
     def why_impossible(self, node: Node) -> str:
-        """'', or a sentence: why no worker of this node can ever run here."""
+        """The reason why no worker of this node can ever run here, as a sentence; otherwise ''."""
         ...
 
     def start(self, slot: Slot) -> None: ...

@@ -1,6 +1,6 @@
-"""Makes text fit for a terminal: escapes control characters, measures width, cuts to fit.
+"""Prepares text for a terminal: escapes control characters, measures the width, shortens it to fit.
 
-File names and labels may contain anything. Use `one_line` for text within a line, `escaped` for whole pages.
+File names and labels may contain any characters. Use `one_line` for text within a line and `escaped` for whole pages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def escaped(text: str) -> str:
 
 
 def one_line(text: object) -> str:
-    """Like `escaped`, but line breaks and tabs become escapes, too."""
+    """The text on one line. Control characters, line breaks and tabs become visible escapes."""
     return _LINE.sub(_escape, str(text))
 
 
@@ -32,13 +32,13 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def encodable(text: str, stream: TextIO) -> str:
-    """Characters that the stream cannot encode become escapes, so that their width is known."""
+    """The text with escapes for characters that the stream cannot encode. Its width is then known."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def width(text: str) -> int:
-    """Columns on a terminal: two for a CJK character, none for a combining mark."""
+    """The number of columns that text takes on a terminal. A CJK character takes two, a combining mark none."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -47,7 +47,7 @@ def width(text: str) -> int:
 
 
 def cut(text: str, columns: int, mark: str = "...") -> str:
-    """The text cut to so many columns; a cut text ends in `mark`."""
+    """The text, shortened to `columns` if it is wider. A shortened text ends with `mark`."""
     if width(text) <= columns:
         return text
     if columns <= len(mark):
@@ -63,7 +63,10 @@ def padded(text: str, columns: int, *, right: bool = False) -> str:
 
 
 def joined(parts: Sequence[tuple[int, str]], columns: int, between: str = " | ") -> str:
-    """Parts (rank, text) on one line. If they do not fit, parts of the highest rank are left out; rank 0 is cut."""
+    """Join parts, each given as (rank, text), to a line of at most `columns`.
+
+    If they are too wide, parts of the highest rank are left out, then those of the next. Parts of rank 0 are shortened.
+    """
     left = [(rank, text) for rank, text in parts if text]
     while width(line := between.join(text for _, text in left)) > columns:
         worst = max(rank for rank, _ in left)
@@ -74,7 +77,7 @@ def joined(parts: Sequence[tuple[int, str]], columns: int, between: str = " | ")
 
 
 def columns_of(stream: TextIO) -> int:
-    """The current width of the stream's terminal."""
+    """The current width of the stream's terminal, in columns."""
     try:
         found = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError, AttributeError):
@@ -83,5 +86,5 @@ def columns_of(stream: TextIO) -> int:
 
 
 def is_live(stream: TextIO) -> bool:
-    """Whether the stream is a terminal that can redraw a line."""
+    """Whether the stream is a terminal on which a line can be redrawn."""
     return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")

@@ -1,7 +1,7 @@
 """Which units can run now: one queue for each node.
 
-A unit enters its queue when all inputs of its shard are committed. Shards whose images cannot be read now are set
-aside: nothing of them is committed in this run.
+A unit enters its queue when all inputs of its shard are committed. A shard with images that cannot be read now is set
+aside: nothing of it is committed in this run.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from engine.running.plan import Plan
 class UnitQueues:
     """The queues of one run, and the shards that are still to do.
 
-    `give_up`: an image whose source cannot be read counts as failed, instead of setting its shard aside.
+    `give_up`: if the source of an image cannot be read, the image counts as failed and its shard is not set aside.
     """
 
     def __init__(self, plan: Plan, *, give_up: bool) -> None:
         self.plan, self.give_up = plan, give_up
-        self.absent: dict[int, dict[str, tuple[str, str]]] = {}  # shard -> image -> reason and error
+        self.absent: dict[int, dict[str, tuple[str, str]]] = {}  # {shard: {image id: (reason, error)}}
         self._aside: set[tuple[str, int]] = set()  # (node, shard)
         self._queues: dict[str, deque[Unit]] = {node.name: deque() for node in plan.nodes}
         self._open: dict[str, set[int]] = {node.name: set() for node in plan.nodes}  # shards to do in this run
@@ -37,11 +37,11 @@ class UnitQueues:
         return self._queues[node]
 
     def __len__(self) -> int:
-        """Units in all queues."""
+        """The number of units in all queues."""
         return sum(map(len, self._queues.values()))
 
     def fill(self, node: Node, todo: Mapping[str, npt.NDArray[np.bool_]]) -> None:
-        """Queue the node's shards whose inputs are committed. `todo`: by node, a mask of the shards to do."""
+        """Queue the shards of a node whose inputs are committed. `todo`: for each node, a mask of the shards to do."""
         required, own = self.plan.required(node), self.plan.revisions[node.name]
         waits = np.zeros(self.plan.shards, np.bool_)
         for name in node.inputs:
@@ -55,19 +55,19 @@ class UnitQueues:
         self._open[node.name] |= {int(shard) for shard in np.flatnonzero(todo[node.name])}
 
     def put_first(self, node: str, units: Sequence[Unit]) -> None:
-        """Queue these units before all others, in the order given."""
+        """Put units at the front of a node's queue, in the given order."""
         self._queues[node].extendleft(reversed(units))
 
     def committed(self, node: Node, shard: int, revision: int) -> None:
-        """Record a commit, and queue the units that waited for it."""
+        """Note that a shard was committed, and queue the units that waited for it."""
         own = self.plan.revisions[node.name]
         own[shard] = max(int(own[shard]), revision)
         self._finish(node, shard)
 
     def set_aside(self, node: str, shard: int, images: Iterable[tuple[str, str, str]]) -> None:
-        """Commit nothing of this shard in this run, and drop the queued units that would need its images.
+        """Commit nothing of this shard in this run, and remove queued units that would need its images.
 
-        `images`: image id, reason and error of those that cannot be read now.
+        `images`: (image id, reason, error) of those that cannot be read now.
         """
         self._aside.add((node, shard))
         self.absent.setdefault(shard, {}).update({image: (reason, error) for image, reason, error in images})
@@ -87,14 +87,17 @@ class UnitQueues:
         self._queues[node.name].append(unit)
 
     def _finish(self, node: Node, shard: int) -> None:
-        """The node has nothing left to do for this shard: queue the units of nodes that waited for it."""
+        """Note that the node is done with this shard, and queue the units that waited for it."""
         self._open[node.name].discard(shard)
         for reader in self._readers[node.name]:
             if not any(shard in self._open.get(name, ()) for name in reader.inputs):
                 self._enqueue_or_finish(reader, shard)
 
     def _enqueue_or_finish(self, node: Node, shard: int) -> None:
-        """Called when all nodes that this one reads are finished with the shard."""
+        """Queue the node's unit for this shard if it is needed.
+
+        Called when all nodes that the node reads are done with it.
+        """
         if shard not in self._open[node.name] or ("pixels" in node.needs and shard in self.absent):
             return
         revisions = [int(self.plan.revisions[name][shard]) for name in node.inputs]
@@ -109,6 +112,6 @@ class UnitQueues:
             self._finish(node, shard)
 
     def _blocked(self, name: str, unit: Unit) -> bool:
-        """Whether the unit is set aside, or would be as soon as a worker tried it."""
+        """Whether a worker would only set this unit aside, or it is set aside already."""
         reads = "pixels" in self.plan.known[name].needs and unit.retry_of < 0 and not unit.give_up
         return self.is_aside(name, unit.shard) or (reads and unit.shard in self.absent)

@@ -1,7 +1,7 @@
 """Runs units in one process: reads the inputs of a shard, calls the component, writes a file, commits it.
 
-An error of the component is a failure of one image. An error of the storage ends the run. If a component hangs,
-faulthandler ends the process (it does not need the GIL), and the scheduler splits the unit.
+An error of the component makes one image fail. An error of the storage ends the run. If a component hangs, faulthandler
+ends the process, for which it does not need the GIL. The scheduler then splits the unit.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ from engine.storage import web
 from engine.storage.commits import Commits, File, Record, TableWriter
 from engine.storage.files import Storage
 
-# Which one it is follows from the node's `over`: images, texts, entries or shard.
+# The node's `over` (images, texts, entries or shard) decides which of these it is.
 Component = Specialist | Parser | EntryComponent | ShardComponent[ShardInputs]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """What all workers of one run share: the graph, the data set, and the limits on images and hosts."""
+    """What all workers of a run share: the graph, the data set, and the limits for images and web hosts."""
 
     nodes: Mapping[str, Node]
     dataset: str  # folder or URL
@@ -53,7 +53,7 @@ class WorkerContext:
 class Worker:
     """Holds one component. Call `load` once, then `run` for each unit.
 
-    `guarded`: the process is ended if a batch exceeds its time-out. `log`: file for the component's output.
+    `guarded`: whether to end the process if a batch exceeds its time-out. `log`: the file for the component's output.
     """
 
     def __init__(self, node: Node, context: WorkerContext, *, guarded: bool, log: str = "") -> None:
@@ -63,14 +63,14 @@ class Worker:
         web.ATTEMPTS = context.web_attempts
         self.one_huge_image = threading.Lock()
         self.component: Component | None = None  # until `load`
-        self.embedding_size = 0  # of a node that gives embeddings, from `load` on
+        self.embedding_size = 0  # set by `load` for a node that gives embeddings
         self._threads: ThreadPoolExecutor | None = None
         self._batch_size = node.resources.batch_size
         self.foreign = ForeignCalls(self.storage, log, in_driver=not guarded)
         self.guard = Guard(node.resources.timeout_s if guarded else 0.0)
 
     def load(self) -> None:
-        """Make and load the component. StartError if that fails for any reason."""
+        """Make and load the component. Raises StartError if that fails for any reason."""
         _, component = resolve("component", self.node.target, {})
         try:
             with self.foreign.call():
@@ -81,14 +81,14 @@ class Worker:
             raise StartError(f"{self.node.name} cannot start: {error}") from error
         except (Interrupted, DescriptorsClosed):
             raise
-        except BaseException as error:  # the border with a foreign model, which may also end its process
+        except BaseException as error:  # foreign code may raise anything and may call sys.exit
             self.foreign.log_error(error)
             raise StartError(f"{self.node.name} cannot start: {describe_error(error, component)}") from error
         finally:
             self.foreign.upload_log()
 
     def run(self, unit: Unit) -> Iterator[Message]:
-        """Yields Progress, and at last Done, Suspect or Absent. Raises StorageError only."""
+        """Run a unit. Yields Progress, and finally Done, Suspect or Absent. Raises StorageError only."""
         started = time.perf_counter()
         if self.node.over == "shard":
             try:
@@ -149,7 +149,7 @@ class Worker:
             yield done
 
     def _run_shard(self, unit: Unit, started: float) -> Done:
-        """Run a shard component. Its errors are never failures of single images."""
+        """Run a shard component on a unit. Its errors are not failures of images."""
         inputs = ShardInputs(self.storage, self.nodes, self.node, unit)
         commits = Commits(self.storage, self.node.folder)
         try:
@@ -168,15 +168,18 @@ class Worker:
         return self._threads
 
     def abandon_threads(self) -> None:
-        """Use new threads from now on: one that hangs in a decoder cannot be ended."""
+        """Use new threads from now on, because a thread that hangs in a decoder cannot be ended."""
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
             self._threads = None
-            self.one_huge_image = threading.Lock()  # the hanging thread may never release the old one
+            self.one_huge_image = threading.Lock()  # the hanging thread may never release the old lock
 
 
 def embedding_size(node: Node, component: Component) -> int:
-    """The length of the embeddings that a loaded component gives; 0 if it gives none. StartError if it states none."""
+    """The length of the embeddings that a loaded component gives, or 0.
+
+    Raises StartError if it gives some without a length.
+    """
     if EMBEDDINGS not in node.gives:
         return 0
     size = getattr(component, "embedding_size", None)
@@ -188,11 +191,11 @@ def embedding_size(node: Node, component: Component) -> int:
 
 
 class _Abandoned(Exception):
-    """Makes the table writer discard its file."""
+    """Raised so that the table writer deletes its unfinished file."""
 
 
 def commit_file(commits: Commits, node: Node, unit: Unit, file: File, done: Done, digests: Mapping[str, str]) -> bool:
-    """Commit one data file. For a user's component the record also holds a digest of its source file."""
+    """Commit one data file. If the component is the user's, the record also gets a digest of its source file."""
     counts = {**done.counts, **({"source": source_digest(node.target)} if node.own_code else {})}
     return commits.commit(Record(unit.shard, unit.revision, {"data": file}, done.failed, dict(digests), counts))
 
