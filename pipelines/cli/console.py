@@ -96,8 +96,7 @@ def open_dataset(recipe: str, dataset: str) -> Dataset:
 
 
 def guarded(command: Callable[P, None]) -> Callable[P, None]:
-    """Makes a command print an error as one sentence on stderr and exit with 1 (a failure) or 2 (a mistake of the
-    user).
+    """Makes a command print an error as one sentence on stderr. The exit code is 1, or 2 for a mistake of the user.
 
     An error that is not an EngineError is a bug of the engine. The sentence then names the line that raised it.
     """

@@ -104,8 +104,7 @@ def _existing(storage: Storage, folder: str, commits: Commits, shards: int) -> M
 
 
 def altered(storage: Storage, folder: str, manifest: Manifest) -> str:
-    """Which file of a finished release is missing or has another size. Half a sentence about the first; '' if there is
-    none.
+    """The first file of a finished release that is missing or has another size, as half a sentence. '' if none.
 
     The contents of the files are not compared: `verify` does that.
     """

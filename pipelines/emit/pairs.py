@@ -12,8 +12,7 @@ from model.pairs.pair import Compiled
 
 @dataclass(slots=True)
 class PairCounts:
-    """Numbers of pairs: proven ones by task, omitted ones by (task, reason), and pairs without regions because of
-    length."""
+    """Numbers of pairs: proven ones by task, omitted ones by (task, reason), and truncated ones, which lack regions."""
 
     proven: Counter[str] = field(default_factory=Counter)
     left_out: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -119,8 +119,7 @@ def release_rows(kept: pa.Table, images: pa.Table) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """The result of `write_shard`: the number of rows in each file, lost images as (id, reason, error), and counts of
-    pairs."""
+    """The result of `write_shard`: rows in each file, lost images as (id, reason, error), counts of pairs."""
 
     rows: dict[str, int]
     lost: list[tuple[str, str, str]]

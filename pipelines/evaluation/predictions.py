@@ -58,8 +58,7 @@ def certainty(item: Row) -> float:
 
 
 def detections(rows: Rows, node: CurrentNode | None = None) -> dict[str, list[Detection]]:
-    """The objects in each image: all boxes of a detector or, if `node` merges boxes, those that were not merged into
-    another."""
+    """The objects in each image: all boxes of a detector. If `node` merges boxes, merged ones are left out."""
     detector = node is not None and "regions" not in node.gives
     return {
         image_id: [

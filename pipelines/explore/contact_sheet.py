@@ -171,8 +171,7 @@ def _label(tile: Tile, region: Row) -> str:
 
 
 def _lines(tile: Tile, more: int, note: str) -> list[tuple[str, Colour]]:
-    """The lines below a picture: name, the rule that dropped the image, failures, and its brief texts (or its first
-    text)."""
+    """The lines below a picture: name, the rule that dropped the image, failures, brief texts (or the first text)."""
     image = tile.image
     name = short_name(str(image["uri"]))
     lines = [(f"{image['image_id'][:8]}  {name}", INK)]
@@ -190,8 +189,7 @@ def _lines(tile: Tile, more: int, note: str) -> list[tuple[str, Colour]]:
 
 
 def _regions_to_draw(tile: Tile, rule: str | None) -> tuple[list[Row], list[Row], int]:
-    """The regions that are kept or not judged yet, the dropped regions to draw, and the number of other dropped
-    regions."""
+    """Regions that are kept or not judged yet, dropped regions to draw, and the number of other dropped regions."""
     kept = [r for r in tile.regions if r["kept"] is not False and not r["merged_into"]]
     dropped = [r for r in tile.regions if r["kept"] is False and (r["rule"] == rule if rule else r["rule"] != "merged")]
     dropped.sort(key=lambda r: -(r["score"] or 0))

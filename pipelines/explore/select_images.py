@@ -66,8 +66,7 @@ def _by_rule(con: DuckDBPyConnection, rule: str) -> str:
 
 
 def _by_disagreement(con: DuckDBPyConnection) -> str:
-    """SQL that ranks images by the share of detectors that support their regions, smallest first; then by number of
-    regions.
+    """SQL that ranks images by the share of detectors that support their regions: the smallest share comes first.
 
     Detectors are the producers of merged candidates. Dropped regions do not count, because each detector proposes many
     weak regions that no other detector supports.

@@ -132,8 +132,7 @@ def options_in_key(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def shard_options(nodes: Sequence[Node]) -> dict[str, Any]:
-    """Options for nodes that read a record: the columns that each node contributes to it, and the nodes that parse
-    texts."""
+    """Options for nodes that read a record: the columns that each node adds to it, and the nodes that parse texts."""
     nodes = list(nodes)
     return {
         "record": [[node.name, record_columns(node, nodes)] for node in record_nodes(nodes) if node.over != "texts"],

@@ -1,4 +1,4 @@
-"""The record of some images as rows: all annotations, and those the current rules keep."""
+"""The records of some images as rows: with all annotations, and with those that the current rules keep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ Rows = dict[str, Mapping[str, Any]]  # by image id
 
 
 def records(dataset: Dataset, wanted: set[str]) -> tuple[Rows, Rows]:
-    """Rows with all annotations, and rows with the kept ones. Masks are merged into the regions they outline."""
+    """{image id: row} twice: with all annotations, and with the kept ones.
+
+    Masks are merged into the regions they outline.
+    """
     given: Rows = {}
     kept: Rows = {}
     judged = dataset.judged_files()
@@ -31,7 +34,7 @@ def records(dataset: Dataset, wanted: set[str]) -> tuple[Rows, Rows]:
 
 
 def records_of(dataset: Dataset, shard: int, judged: str | None, wanted: set[str]) -> tuple[Rows, Rows]:
-    """As `records`, for one shard. `judged`: the file with its verdicts, None if it is not judged."""
+    """The same as `records`, for one shard. `judged`: the file with its verdicts, or None if it is not judged yet."""
     ids = TableReader(dataset.storage, dataset.files(IMAGES)[shard], ["image_id"]).read()
     files = [(dataset.files(node.folder).get(shard), node.columns) for node in dataset.record_nodes()]
     if not len(only(ids, wanted)) or not files or any(file is None for file, _ in files):

@@ -1,6 +1,6 @@
-"""Near-duplicate images of the whole set, by their perceptual hashes: what `near_duplicate` needs.
+"""Finds near-duplicate images in the whole data set, by their perceptual hashes, for the rule `near_duplicate`.
 
-`hashes_of` collects from one shard; `near_duplicates` compares the hashes of all shards.
+`hashes_of` collects the hashes of one shard, and `near_duplicates` compares those of all shards.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SAME = pa.schema(
 
 
 def hashes_of(judgement: ShardJudgement) -> pa.Table:
-    """The first hash of each image that no rule has dropped yet."""
+    """The first perceptual hash of each image that no earlier rule has dropped."""
     scores = judgement.view("image_scores")
     assert isinstance(scores, ImageScores)
     codes = scores.strings("code")
@@ -44,12 +44,15 @@ def _filled(strings: pa.Array) -> Bools:
 
 
 def near_duplicates(hashes: pa.Table, radius: int) -> pa.Table:
-    """Best image first: each represents all images within the radius that no better image represents."""
-    if not hashes.num_rows:  # all images are flat (no hash) or dropped by earlier rules
+    """Table SAME: each near-duplicate, a better image that represents it, and their distance (at most `radius` bits).
+
+    From the best image to the worst, each represents all images within the radius that no better image represents.
+    """
+    if not hashes.num_rows:  # then all images are flat (and have no hash) or were dropped by earlier rules
         return SAME.empty_table()
     found = hashes_to_array(hashes["phash"].to_pylist())
     i, j, _ = neighbours(found, radius, forest=True)
-    # A stable sort: of equal images the first listed is the best.
+    # The sort is stable: of images that are equally good, the one listed first counts as the best.
     order = np.lexsort((-hashes["bytes"].to_numpy(), -hashes["pixels"].to_numpy()))
     stands = _representatives(found, groups(len(found), i, j), order, radius)
     rows = np.flatnonzero(stands[:, 0] >= 0)
@@ -59,13 +62,13 @@ def near_duplicates(hashes: pa.Table, radius: int) -> pa.Table:
 
 
 def _representatives(hashes: Hashes, group: Ints, order: Ints, radius: int) -> Ints:
-    """Array (n, 2): for each row the row that represents it and their distance; -1 for rows that represent themselves.
+    """Array (n, 2): for each row, its representative's row and their distance in bits. -1 if the row represents itself.
 
-    `order`: rows, best first. Each image is within the radius of its representative, so a long chain of similar images
-    gets several representatives.
+    `order`: rows, best first. `radius`: the largest distance to a representative. A long chain of similar images
+    therefore gets several representatives.
     """
     answer = np.full((len(hashes), 2), -1, np.int64)
-    order = order[np.argsort(group[order], kind="stable")]  # group by group, the best of each first
+    order = order[np.argsort(group[order], kind="stable")]  # sorted by group, the best image of each group first
     for rest in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
         while len(rest) > 1:
             best, rest = rest[0], rest[1:]

@@ -1,7 +1,7 @@
-"""Check that the recipe makes what each rule reads, before anything runs.
+"""Checks before a run that the recipe makes what each rule reads.
 
-Otherwise the rule would keep everything, or fail after hours. What a rule reads follows from its signature (columns,
-parsed texts, whole-set columns) and from its declaration by `filters.judging.needs`.
+Without this check, a rule would keep everything, or fail after hours. What a rule reads follows from its signature
+(columns, parsed texts, columns about the whole data set) and from its declaration by `filters.judging.needs`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _ADD = {
     "tags": "'tags: {use: tags}'",
     "image_scores": "a node that measures, such as 'quality: {use: image_quality}'",
 }
-_FROM_OUTSIDE = ("labels", "scene")  # producers of these come from outside the recipe
+_FROM_OUTSIDE = ("labels", "scene")  # their producers are not nodes of the recipe
 
 
 def check_rules(rules: Sequence[NamedRule], nodes: Sequence[Node]) -> None:
-    """ConfigError for the first rule that lacks its input, with the node to add."""
+    """Raises ConfigError for the first rule whose input is missing. The message names the node to add."""
     given = _given(nodes)
     comparing = [name for name, rule, _ in rules if needs_embeddings(rule)]
     if len(comparing) > 1:
@@ -46,7 +46,7 @@ def check_rules(rules: Sequence[NamedRule], nodes: Sequence[Node]) -> None:
 
 
 def _lacking(rule: Any, options: Mapping[str, Any], nodes: Sequence[Node], given: Given) -> str:
-    """What is missing and what to add; '' if nothing is."""
+    """What is missing and what to add. '' if nothing is missing."""
     if needs_hashes(rule) and (lacking := score("phash", add="quality: {use: image_quality}")(given, options)):
         return lacking
     if (need := need_of(rule)) and (lacking := need(given, options)):
@@ -75,7 +75,10 @@ def _given(nodes: Sequence[Node]) -> Given:
 
 
 def _check_producers(rule: str, options: Mapping[str, Any], nodes: Sequence[Node]) -> None:
-    """ConfigError for a name in `by_producer` that resembles a node's name. Other names may be of nodes not in use."""
+    """Raises ConfigError if a name in `by_producer` looks like a misspelt node.
+
+    Other names may be of nodes not in use.
+    """
     given = options.get("by_producer", {})
     names = [node.name for node in nodes]
     if any(set(_FROM_OUTSIDE) & set(node.needs) for node in nodes):

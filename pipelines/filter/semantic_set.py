@@ -1,8 +1,8 @@
-"""The comparison of all embeddings of the data set: what `semantic_duplicate` needs.
+"""Compares all embeddings of the data set, for the rule `semantic_duplicate`.
 
 The survey of a shard lists the images to compare. Their embeddings are read from the answers of the node that made
-them, so they are not stored twice. The result has one table for each shard, because it has a row for each image.
-Its distances do not depend on `eps`, so another `eps` needs no new comparison.
+them, so they are not stored twice. The result is a table for each shard, with a row for each image. Its distances do
+not depend on `eps`, so another `eps` needs no new comparison.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from engine.storage.commits import Commits, File, Record, TableReader
 from engine.storage.files import Storage
 from filters.judging.apply_rules import ShardJudgement
 
-CURVE = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2)  # values of eps for which the dry run shows the share that is kept
+CURVE = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2)  # eps for which the dry run shows the share kept
 
-# `number`: the row of the shard.
+# `number`: the image's row in the shard.
 CANDIDATES = pa.schema(
     [
         required("number", pa.int32()),
@@ -39,7 +39,8 @@ CANDIDATES = pa.schema(
         required("audit", pa.bool_()),
     ]
 )
-# The nearest better image of the same kind, and the nearest audit image of a training image; null if there is none.
+# The nearest better image of the same kind (training or audit) and, for a training image, the nearest audit image.
+# Null if there is none.
 SEMANTIC = pa.schema(
     [
         required("image_id", pa.string()),
@@ -55,9 +56,10 @@ SEMANTIC = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The images of one shard to compare: `read()` returns their table (schema CANDIDATES) of `rows` rows.
+    """The images of one shard that are compared.
 
-    embeddings: the answers that have their embeddings.
+    rows: the number of rows in their table. read: returns this table (schema CANDIDATES). embeddings: the file of
+    answers that holds their embeddings.
     """
 
     rows: int
@@ -66,7 +68,7 @@ class Candidates:
 
 
 def candidates_of(judgement: ShardJudgement) -> pa.Table:
-    """The images that no rule has dropped yet, without those of the split `held`, which are used for nothing."""
+    """The images that no rule has dropped yet, without those of the split `held`, which are not used at all."""
     images = judgement.view("images")
     split = images.strings("split")
     audit = pc.is_in(split, value_set=pa.array(SPLITS[1:3]))
@@ -77,14 +79,14 @@ def candidates_of(judgement: ShardJudgement) -> pa.Table:
 
 
 class EmbeddedImages:
-    """The records of all shards, one batch a shard.
+    """Yields the records of all shards, one batch for each shard.
 
-    starts: the row of the whole set at which each shard begins. compared: which rows have an embedding to compare,
-    known once all shards were read, in a file of `folder`.
+    starts: where each shard begins, as a row number in the whole data set. compared: whether a row has an embedding
+    to compare. It is complete once all shards were read, and is kept in a file of `folder`.
     """
 
     def __init__(self, storage: Storage, shards: Sequence[Candidates], left_out: pa.Array, folder: str) -> None:
-        """`left_out`: ids of images that an earlier rule over the whole set drops."""
+        """`left_out`: ids of images that an earlier rule about the whole data set drops."""
         self.storage, self.shards, self.left_out = storage, shards, left_out
         self.starts = np.append(0, np.cumsum([shard.rows for shard in shards])).astype(np.int64)
         self.dimensions = self._dimensions()
@@ -101,7 +103,7 @@ class EmbeddedImages:
                 yield records
 
     def _records(self, number: int, table: pa.Table) -> Records:
-        """Without images whose embedding is missing, not finite or zero."""
+        """The records of a shard. Images whose embedding is missing, not finite or zero have none."""
         vectors, valid = self._vectors(number)
         rows = table["number"].to_numpy()
         chosen = valid[rows]
@@ -117,7 +119,7 @@ class EmbeddedImages:
         return records
 
     def _vectors(self, number: int) -> tuple[npt.NDArray[np.float16], Bools]:
-        """One row for each image of the shard, and which of them are valid."""
+        """One vector for each image of the shard, and whether it is valid."""
         column, images = self._column(number)
         vectors = np.zeros((images, self.dimensions), np.float16)
         if column is None:
@@ -133,7 +135,7 @@ class EmbeddedImages:
         return vectors, np.isfinite(length) & (length > 0)
 
     def _column(self, number: int) -> tuple[pa.Array | None, int]:
-        """The embeddings of a shard, and its number of images. None if a crash lost every image of the shard."""
+        """(embeddings of a shard, number of its images). The first is None if a crash lost every image of the shard."""
         file = self.shards[number].embeddings
         reader = TableReader(self.storage, file.path, [EMBEDDING], sha256=file.sha256)
         table = reader.read()
@@ -147,13 +149,13 @@ class EmbeddedImages:
 
 
 def _draws(ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-    """A number for each image, from the first 64 bits of its id, which is a hash."""
+    """A random number for each image: the first 64 bits of its id, which is a hash."""
     digits = "".join(pc.utf8_slice_codeunits(ids, 0, 16).to_pylist())
     return np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
 
 class Compared:
-    """The result of the comparison. Its files are in `folder`, which must exist as long as it is used."""
+    """The result of the comparison. It is in files of `folder`, which must exist as long as the result is used."""
 
     def __init__(
         self,
@@ -173,7 +175,7 @@ class Compared:
         self.distance, self.better = found.distance, found.better
 
     def table(self, shard: int) -> pa.Table:
-        """The rows of one shard (schema SEMANTIC), without images that were not compared."""
+        """The rows of one shard (schema SEMANTIC). Images that were not compared have no row."""
         start, stop = (int(row) for row in self.starts[shard : shard + 2])
         rows = start + np.flatnonzero(self.compared[start:stop])
         table = self.shards[shard].read().take(pa.array(rows - start))
@@ -190,7 +192,7 @@ class Compared:
         return pa.array(self.ids[rows].astype(str).astype(object), pa.string(), mask=rows < 0)
 
     def _home(self, rows: Ints) -> pa.Array:
-        """The shard of each row."""
+        """The shard that each row is in."""
         home = np.searchsorted(self.starts, rows, side="right") - 1
         return pa.array(home.astype(np.int32), mask=rows < 0)
 
@@ -203,7 +205,7 @@ def _or_null(distance: npt.NDArray[np.float64]) -> pa.Array:
 
 
 def curve_of(tables: Iterable[pa.Table]) -> dict[str, Any]:
-    """How many training images were compared, and how many are within each eps of a better one and of an audit image.
+    """How many training images were compared, and how many are within each eps of a better image and of an audit image.
 
     {"images": n, "audit_images": n, "near_better": {"0.05": n, ..}, "near_audit": {"0.05": n, ..}}
     """
@@ -224,7 +226,7 @@ def curve_of(tables: Iterable[pa.Table]) -> dict[str, Any]:
 
 
 def commit_tables(storage: Storage, folder: str, compared: Compared) -> dict[str, Any]:
-    """Commits the table of each shard, and returns the curve."""
+    """Commits the table of each shard and returns the curve."""
     commits = Commits(storage, folder)
 
     def tables() -> Iterator[pa.Table]:
@@ -236,7 +238,7 @@ def commit_tables(storage: Storage, folder: str, compared: Compared) -> dict[str
 
 
 def committed_tables(storage: Storage, folder: str) -> Callable[[int], pa.Table]:
-    """A function that reads the table of one shard."""
+    """A function that returns the committed table of a shard."""
     commits = Commits(storage, folder)
 
     def read(shard: int) -> pa.Table:
@@ -253,7 +255,7 @@ def committed_tables(storage: Storage, folder: str) -> Callable[[int], pa.Table]
 
 
 def kept_shares(curve: Mapping[str, Any]) -> list[tuple[float, float, float]]:
-    """(eps, share of the training images without a better one within eps, share without an audit image within it)."""
+    """For each eps: (eps, share of training images with no better image within it, share with no audit image)."""
     number = max(int(curve["images"]), 1)
     pairs = zip(curve["near_better"].items(), curve["near_audit"].values(), strict=True)
     return [(float(eps), 1 - better / number, 1 - audit / number) for (eps, better), audit in pairs]

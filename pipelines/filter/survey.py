@@ -1,7 +1,7 @@
-"""What each shard contributes to rules over the whole data set: the node `survey`.
+"""The node `survey`: collects from each shard what rules over the whole data set need.
 
-It collects hashes, compared values and the images whose embeddings are compared. whole_set.py combines the shards.
-A rule is evaluated on what the rules before it keep; rules that need the whole set count as keeping everything.
+It collects hashes, compared values, and the images whose embeddings are compared. whole_set.py combines the shards. A
+rule is evaluated on the images that earlier rules keep. Rules that need the whole data set drop nothing here.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ from pipelines.recipe import Recipe
 
 SURVEY_VERSION = 1
 
-# How often a limit was compared with a value. `rule` is its place in the recipe, `place` the keys to the limit.
+# How often a limit was compared with a value. `rule`: the position of the rule in the recipe. `place`: the path of the
+# option that is the limit.
 VALUES = pa.schema(
     [
         required("rule", pa.int32()),
@@ -52,7 +53,7 @@ VALUES_PART, CANDIDATES_PART = "values", "candidates"
 
 
 def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
-    """The node that collects from each shard; None if no rule of the recipe needs the whole set."""
+    """The node that collects from each shard. None if no rule of the recipe needs the whole data set."""
     rules = rules_of(recipe)
     needing = [
         number for number, (_, rule, given) in enumerate(rules) if needs_whole_set(rule) or quantile_paths(given)
@@ -74,7 +75,7 @@ def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
 
 
 def _embedder(rules: Sequence[NamedRule], nodes: Sequence[Node]) -> dict[str, str]:
-    """The option `embedder`: the node whose embeddings are compared; empty if no rule compares any."""
+    """The option `embedder`: the node whose embeddings are compared. Empty if no rule compares embeddings."""
     comparing = [given for _, rule, given in rules if needs_embeddings(rule)]
     if not comparing:
         return {}
@@ -83,8 +84,10 @@ def _embedder(rules: Sequence[NamedRule], nodes: Sequence[Node]) -> dict[str, st
 
 
 class Survey:
-    """Collects from one shard the image hashes, the images whose embeddings are compared, and how often each limit
-    given as a quantile was compared with which value.
+    """Collects image hashes, compared values, and the images whose embeddings are compared, from one shard.
+
+    A compared value is one that a rule compares with a limit that the recipe gives as a quantile; it is stored with its
+    frequency.
     """
 
     def __init__(
@@ -113,7 +116,7 @@ class Survey:
 
 
 def embeddings_file(inputs: ShardInputs, embedder: str) -> File:
-    """The answers of this node, which have the embeddings of the shard."""
+    """The file of answers of the node `embedder`, which holds the embeddings of the shard."""
     return inputs.record(embedder).files["data"]
 
 

@@ -1,12 +1,12 @@
 """Facts about the whole data set that some rules need: duplicate images, and the values of quantiles.
 
-Two steps. The node `survey` (survey.py) collects from each shard; it is committed and resumed like any other node. Then
-`combine` makes one small table of all shards, under `surveyed/`, in a folder named by the commits it was made from. The
-judge's key contains that name, so a data set that has grown is judged again with the new numbers. Distances between
-embeddings have a table for each shard, in the folder `surveyed/NAME-semantic`.
+There are two steps. The node `survey` (survey.py) collects from each shard; it is committed and resumed like any other
+node. Then `combine` makes one small table of all shards, under `surveyed/`, in a folder named by a hash of the commits
+that it was made from. The judge's key contains that name, so a data set that has grown is judged again with the new
+numbers. Distances between embeddings are in one table for each shard, in the folder `surveyed/NAME-semantic`.
 
-A rule is evaluated on what the rules before it keep. Rules that need the whole set count as keeping everything here;
-only embeddings are not compared with those of images that an earlier `near_duplicate` drops.
+A rule is evaluated on the images that earlier rules keep. Rules that need the whole data set drop nothing here, with
+one exception: images that an earlier `near_duplicate` drops are not compared by their embeddings.
 """
 
 from __future__ import annotations
@@ -52,10 +52,12 @@ def _no_table(shard: int) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class WholeSet:
-    """same: near-duplicates, each with the image that represents it (schema SAME). numbers: the values of quantiles, as
+    """What is known about the whole data set.
+
+    same: near-duplicates, each with the image that represents it (schema SAME). numbers: the values of quantiles, as
     {position of the rule in the recipe: {path of the option: value}}. semantic: a function that returns the distances
-    between embeddings for a shard (schema SEMANTIC). compared: a comparison that is not committed.
-    committed_curve: of one that is.
+    between embeddings for a shard (schema SEMANTIC). compared: a comparison that is not committed. committed_curve: the
+    curve of a committed comparison.
     """
 
     same: pa.Table = field(default_factory=SAME.empty_table)
@@ -66,20 +68,23 @@ class WholeSet:
 
     @property
     def curve(self) -> Mapping[str, Any]:
-        """See `curve_of`; empty if no embeddings were compared."""
+        """The result of `curve_of`. Empty if no embeddings were compared."""
         return curve_of(self.compared.tables()) if self.compared else self.committed_curve
 
     def rules(self, rules: Sequence[NamedRule]) -> list[NamedRule]:
-        """The rules with each quantile replaced by its value."""
+        """The rules with the value of each quantile in its place."""
         return [(name, rule, filled(given, self.numbers.get(n, {}))) for n, (name, rule, given) in enumerate(rules)]
 
     def same_as(self, image_id: str) -> str:
-        """The image that represents this near-duplicate; '' if there is none."""
+        """The image that represents this near-duplicate. '' if the image is not a near-duplicate."""
         found = self.same.filter(pc.equal(self.same["image_id"], image_id))["same_as"].to_pylist()
         return str(found[0]) if found else ""
 
     def images(self, images: pa.Table, shard: int) -> pa.Table:
-        """The images of a shard with the distances that rules read added, null for images that have none."""
+        """The images of a shard, with columns for the distances that rules read.
+
+        They are null for images without a distance.
+        """
         semantic = self.semantic(shard)
         added = (self.same, "same_distance"), (semantic, "semantic_distance"), (semantic, "audit_distance")
         for table, name in added:
@@ -88,7 +93,7 @@ class WholeSet:
         return images
 
     def semantic_chain(self, image_id: str, shard: int, eps: float) -> list[str]:
-        """The nearest better image, the one nearest to that, and so on; the last one has none within `eps`."""
+        """The nearest better image within `eps`, then the nearest better image of that one, and so on to the last."""
         chain: list[str] = []
         while True:
             table = self.semantic(shard)
@@ -99,21 +104,24 @@ class WholeSet:
             chain.append(image_id)
 
     def near_audit(self, image_id: str, shard: int) -> str:
-        """The audit image nearest to a training image; '' if there is none."""
+        """The audit image that is nearest to a training image. '' if there is none."""
         table = self.semantic(shard)
         found = table.filter(pc.equal(table["image_id"], image_id))["near_audit"].to_pylist()
         return str(found[0] or "") if found else ""
 
 
 def surveyed_folder(storage: Storage, survey: Node) -> str:
-    """The folder of the combined table of this survey, whether or not it exists. Its name is a hash of the commits."""
+    """The folder of the combined table of this survey, which may not exist yet.
+
+    Its name is a hash of the survey's commits.
+    """
     shards = len(Commits(storage, IMAGES).revisions())
     revisions = Commits(storage, survey.folder).revisions(shards).tolist()
     return f"{SURVEYED}/{stable_hash([survey.key, revisions])[:8]}"
 
 
 def combine(storage: Storage, survey: Node, recipe: Recipe, on_progress: OnProgress | None = None) -> str:
-    """Commit the combined table if there is none yet, and return its folder. Needs all shards of the survey.
+    """Commits the combined table if there is none yet, and returns its folder. All shards must be surveyed before.
 
     `on_progress` gets the share of the embeddings that are compared.
     """
@@ -131,7 +139,7 @@ def combine(storage: Storage, survey: Node, recipe: Recipe, on_progress: OnProgr
 
 
 def is_combined(storage: Storage, survey: Node, folder: str) -> bool:
-    """Whether the combined table is committed, with the distances for every shard if embeddings are compared."""
+    """Whether the combined table is committed and, if embeddings are compared, the distances for every shard."""
     if not len(Commits(storage, folder).revisions()):
         return False
     shards = len(Commits(storage, IMAGES).revisions())
@@ -178,10 +186,10 @@ def combined(
     scratch: str = "",
     on_progress: OnProgress | None = None,
 ) -> WholeSet:
-    """Combines what all shards contribute, in shard order.
+    """Combines what all shards contribute. The contributions must be in the order of the shards.
 
     storage, scratch: needed if a rule compares embeddings. Distances are then kept in files of the folder `scratch`,
-    which must exist as long as the answer is used.
+    which must exist as long as the result is used.
     """
     hashes, values, candidates = [HASHES.empty_table()], [VALUES.empty_table()], list[Candidates]()
     for one in contributions:
@@ -215,7 +223,7 @@ def _numbers(values: pa.Table, rules: Sequence[NamedRule]) -> dict[int, dict[Pat
 
 
 def read_surveyed(storage: Storage, folder: str) -> WholeSet:
-    """The combined table in this folder; an empty one for ''."""
+    """The combined table in this folder. It is empty if `folder` is ''."""
     if not folder:
         return WholeSet()
     record = Commits(storage, folder).record(0, 0)

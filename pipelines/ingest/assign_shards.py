@@ -1,7 +1,7 @@
-"""The last step of ingest: puts every distinct image into a shard, in listing order and for good.
+"""The last step of ingest: assigns every distinct image to a shard, in listing order and permanently.
 
-An exact duplicate becomes another source of its image. When a source later adds, changes or removes labels of an image,
-its shard gets a new revision. Images never move to another shard.
+An exact duplicate becomes another source of its image. If a source later adds, changes or removes labels of an image,
+the image's shard gets a new revision. Images never move to another shard.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from pipelines.recipe import Recipe
 
 
 def assign_shards(storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> list[str]:
-    """Puts new images into shards, and updates the sources and labels of images that are in one.
+    """Assigns new images to shards, and updates the sources and labels of images that are in a shard already.
 
-    `node`: the probe. Returns sentences on what changed in the sources since the last time.
+    `node`: the probe. Returns sentences about changes in the sources since the last run.
     """
     while True:
         attempt = _Attempt(storage, recipe, plan, node)
         if attempt.complete():
             return attempt.notes
-        # Another driver committed a shard meanwhile: start again from what is committed.
+        # If another driver commits a shard meanwhile, this starts again from what is committed.
 
 
 class _Attempt:
-    """One attempt to assign the inputs that were probed since, and to apply the latest listing to images/."""
+    """One attempt to assign newly probed inputs, and to apply the latest listing to images/."""
 
     def __init__(self, storage: Storage, recipe: Recipe, plan: Plan, node: Node) -> None:
         self.storage, self.recipe = storage, recipe
@@ -52,7 +52,7 @@ class _Attempt:
         self.probed = ProbedInputs(Commits(storage, node.folder), self.revisions, self.listing)
 
     def complete(self) -> bool:
-        """False if another driver committed meanwhile."""
+        """Assigns and applies everything. Returns False if another driver committed meanwhile."""
         splits = Splits(self.storage, self.recipe.ingest.audit)
         if self.recipe.ingest.audit.list:
             notes = check_audit_list(self.recipe.ingest.audit, splits.drawn, self.probed.images_and_uris)
@@ -84,7 +84,7 @@ class _Attempt:
         return True
 
     def _applied_listing(self) -> Listing | None:
-        """The latest listing that was applied to images/; None if its files were removed."""
+        """The latest listing that was applied to images/. None if its files were removed."""
         number = len(self.applied.revisions()) - 1
         if number < 0:
             return Listing()
@@ -95,7 +95,10 @@ class _Attempt:
         return listing if listing.made_of == record.inputs else None
 
     def _record_listing(self) -> None:
-        """Records the listing as applied. Removes records with later numbers: their listings do not exist any more."""
+        """Records the listing as applied.
+
+        Records with later numbers are removed, because their listings no longer exist.
+        """
         number = self.listing.number
         for other in range(number, len(self.applied.revisions())):
             self.storage.remove(f"{self.applied.folder}/{record_name(other, 0)}")
@@ -104,7 +107,7 @@ class _Attempt:
     def _rows(
         self, changed: Mapping[Key, tuple[Position, str]], columns: Sequence[str] | None = None
     ) -> Iterator[ProbedRow]:
-        """The images in chunks that are not assigned yet, and those of changed inputs that a source lists again."""
+        """Yields images in chunks that are not assigned yet, and images of changed inputs that are listed again."""
         new = set(self.todo)
         again = {key for key, (position, image) in changed.items() if image and position[0] not in new}
         again = {key for key in again if self.listing.state(key) in IN_SOURCE}

@@ -1,4 +1,4 @@
-"""Which folders of a data set hold commits."""
+"""Lists the folders of a data set that hold commits."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ OTHER_NUMBERS = frozenset((INPUTS, LISTINGS, PROBE, PLACED, SPLITS, SURVEYED, RE
 
 
 def committed_folders(storage: Storage) -> list[str]:
-    """Every folder that may hold commits: NAME, or NAME/KEY for the answers of a node."""
+    """Every folder that may hold commits. It is NAME, or NAME/KEY for the answers of a node."""
     tops = [name for name in storage.names("") if "." not in name]
     return [folder for top in tops for folder in (top, *(f"{top}/{k}" for k in storage.names(top) if "." not in k))]
 
 
 def latest_revision(storage: Storage) -> int:
-    """The highest revision in the whole data set.
+    """The highest revision number in the whole data set.
 
-    A commit with a higher one makes everything stale that was made from earlier revisions of its shard.
+    If a shard gets a higher revision, everything that was made from its earlier revisions becomes stale.
     """
     revisions = (Commits(storage, name).revisions().max(initial=0) for name in committed_folders(storage))
     return max(map(int, revisions), default=0)

@@ -1,4 +1,4 @@
-"""dataset.json: how a data set was cut into shards and split, fixed once it holds images."""
+"""dataset.json: how a data set is cut into shards and split. It no longer changes once the data set holds images."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class DatasetHeader(TypedDict):
 
 
 def open_dataset(storage: Storage, recipe: Recipe) -> None:
-    """Creates dataset.json, or checks that the recipe agrees with it and raises its schema version to today's.
+    """Creates dataset.json, or checks that the recipe agrees with it and updates its schema version.
 
-    ConfigError if the recipe does not agree.
+    Raises ConfigError if the recipe does not agree.
     """
     try:
         storage.check_writable()
@@ -35,7 +35,7 @@ def open_dataset(storage: Storage, recipe: Recipe) -> None:
         why = str(error).rstrip(".")
         raise StorageError(f"{why}: choose another folder with --set dataset=FOLDER.") from error
     if not storage.exists(HEADER):
-        listed_for(recipe.ingest.audit)  # an unreadable audit list must not end up in a new header
+        listed_for(recipe.ingest.audit)  # first, because it raises if the audit list is unreadable
     wanted = _header_for(recipe)
     if storage.create(HEADER, seal(wanted, None)):
         return
@@ -48,7 +48,7 @@ def open_dataset(storage: Storage, recipe: Recipe) -> None:
 
 
 def check_dataset(storage: Storage, recipe: Recipe) -> None:
-    """ConfigError if the recipe would cut or split the images of this data set differently. Writes nothing."""
+    """Raises ConfigError if the recipe would cut or split the images of this data set differently. Writes nothing."""
     if not storage.exists(HEADER):
         return
     found, wanted = read_header(storage), _header_for(recipe)
@@ -78,5 +78,8 @@ def _has_images(storage: Storage) -> bool:
 
 
 def _draw_of(audit: Mapping[str, Any]) -> tuple[float, int, bool]:
-    """The options that decide how images are split. Of the audit list only its presence counts: it may move or grow."""
+    """The options that decide how images are split.
+
+    The audit list counts only as given or not: it may be moved or extended.
+    """
     return audit.get("fraction", 0.0), audit.get("seed", 0), bool(audit.get("list"))

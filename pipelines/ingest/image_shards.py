@@ -29,7 +29,10 @@ _FOLDERS: dict[Part, str] = {"labels": LABELS, "truth": TRUTH}
 
 
 class ImageShards:
-    """The committed shards, and the one being filled. Methods return False if another driver committed first."""
+    """The committed shards, and the shard that is being filled.
+
+    Methods return False if another driver committed first.
+    """
 
     def __init__(self, storage: Storage, recipe: Recipe, splits: Splits, probed: ProbedInputs) -> None:
         self.storage, self.size, self.pack = storage, recipe.ingest.shard_size, recipe.ingest.pack
@@ -37,7 +40,7 @@ class ImageShards:
         self.commits = Commits(storage, IMAGES)
         self.next = len(self.commits.revisions())
         self.filling: dict[str, list[Input]] = {}
-        self.affected: set[str] = set()  # images in a shard whose sources or labels may have changed
+        self.affected: set[str] = set()  # images in shards whose sources or labels may have changed
         self.home = self._read_home()  # {image id: shard}
 
     def _read_home(self) -> dict[str, int]:
@@ -48,7 +51,7 @@ class ImageShards:
         return answer
 
     def add(self, row: ProbedRow) -> bool:
-        """Adds an input to its image. Skips an image that is in no shard and that its source no longer lists."""
+        """Adds an input to its image. An image that is in no shard is skipped if its source no longer lists it."""
         name, one = row["image_id"], self.probed.input(row)
         if name in self.filling:
             self.filling[name].append(one)
@@ -61,7 +64,7 @@ class ImageShards:
         return True
 
     def flush(self) -> bool:
-        """Commits the shard being filled."""
+        """Commits the shard that is being filled."""
         if not self.filling:
             return True
         images = [merge_inputs(inputs, self.splits.of(name)) for name, inputs in self.filling.items()]
@@ -73,7 +76,7 @@ class ImageShards:
         return True
 
     def _commit(self, shard: int, revision: int, images: Sequence[LabelledImage], old: Mapping[str, File]) -> bool:
-        """Commits the table and the labels of a shard. `old`: the files of its last revision; only the tar is kept.
+        """Commits the table and the labels of a shard. `old`: the files of its last revision; only the tar is reused.
 
         Human labels of audit images go to truth/, which no specialist and no filter reads.
         """
@@ -87,7 +90,7 @@ class ImageShards:
         return self.commits.commit(Record(shard, revision, files))
 
     def revise(self, changed: Set[tuple[str, str]]) -> bool:
-        """Commits new revisions of the shards whose images changed. `changed`: (source, URI) of changed files."""
+        """Commits new revisions of the shards whose images changed. `changed`: (source, URI) of the changed files."""
         self.probed.find(self.affected, changed)
         shards: dict[int, list[str]] = {}
         for name in self.affected:
@@ -105,7 +108,10 @@ class ImageShards:
         return True
 
     def _merged_again(self, name: str, before: LabelledImage) -> LabelledImage:
-        """The image merged from its inputs of now. If its only file now holds another image, its split is `held`."""
+        """The image, merged from its current inputs.
+
+        Its split becomes `held` if its only file now contains another image.
+        """
         inputs = self.probed.of(name)
         lost = not is_relative(before.row["uri"]) and not any(one.state in IN_FORCE for one in inputs)
         files = {(one.row["source"], one.row["uri"]) for one in inputs}
@@ -124,7 +130,7 @@ class ImageShards:
 
 
 def _label_table(images: Sequence[LabelledImage], part: Part) -> pa.Table | None:
-    """The labels that go into this part, a row for each image; None if there are none."""
+    """The labels that belong in this part, with one row for each image. None if there are no such labels."""
     columns = [_labels(image, part) for image in images]
     if not any(any(labels.values()) for labels in columns):
         return None
@@ -132,7 +138,10 @@ def _label_table(images: Sequence[LabelledImage], part: Part) -> pa.Table | None
 
 
 def _labels(image: LabelledImage, part: Part) -> LabelColumns:
-    """The image's labels that go into this part. `truth` has the human labels of images that are not for training."""
+    """The image's labels that belong in this part.
+
+    The part `truth` has the human labels of images not used for training.
+    """
     if image.row["split"] == TRAIN:
         return image.labels if part == "labels" else {}
     return {
@@ -142,9 +151,10 @@ def _labels(image: LabelledImage, part: Part) -> LabelColumns:
 
 
 def _pack(commits: Commits, shard: int, images: Sequence[LabelledImage]) -> File:
-    """Copies the original bytes into a shard tar and points the images' locators into it.
+    """Copies the original bytes into a shard tar, and changes the images' locators to their places in it.
 
-    An image whose bytes changed since it was probed keeps its old locator: the worker that reads it reports that.
+    If the bytes of an image have changed since the probe, it keeps its old locator. The worker that reads it then
+    reports the change.
     """
 
     def read(image: LabelledImage) -> bytes | None:

@@ -1,4 +1,4 @@
-"""Every input that was listed before, with its state in the latest listing. All names are held in memory."""
+"""Every input that was ever listed, with its state in the latest listing. All their names are held in memory."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from pipelines.ingest.sources.containers import whole_containers
 from pipelines.ingest.sources.source import Entry
 
 _DETAILS = ("licence", "frame", "frame_width", "frame_height", "offset", "length", "reason")
-# A fingerprint in a container: its version (with the hash of its URI and options inside), number, and total.
+# The fingerprint of an input in a container: the container's version, which starts with a hash of its URI and options,
+# then the input's number in it, then the number of inputs.
 IN_CONTAINER = re.compile(r"(([0-9a-f]{12})-.*)/\d+/(\d+)", re.DOTALL)
 _MARK = re.compile(r"~[0-9a-f]{8}$")
-NO_FILE = re.compile(r"(-[0-9a-f]{8})?(~[0-9a-f]{8})?")  # a fingerprint of labels alone, or of nothing
+NO_FILE = re.compile(r"(-[0-9a-f]{8})?(~[0-9a-f]{8})?")  # a fingerprint without a file: of labels, or of nothing
 
 Details = tuple[Any, ...]  # the values of _DETAILS
-Counts = Mapping[str, Any]  # left_out and notes of a container
+Counts = Mapping[str, Any]  # `left_out` and `notes` of a container
 
 
 class KnownInputs:
-    """The listed inputs in order of listing; an input is addressed by its position in this order."""
+    """All listed inputs, in the order of listing. An input is identified by its position in this order."""
 
     def __init__(self, commits: Commits) -> None:
         self.listing = read_listing(commits.storage)
         self.keys: list[Key] = []
         self.of_source: dict[str, list[int]] = {}
-        self.given = bytearray()  # 1 for inputs that the current scan found
+        self.given = bytearray()  # 1 for each input that the current scan found
         self._positions: dict[Key, int] = {}
         self._details: list[Details] = []
-        self._distinct: dict[Details, Details] = {}  # few differ, so each is held once
-        self._uncounted: set[str] = set()  # containers listed by versions that did not count what they leave out
+        self._distinct: dict[Details, Details] = {}  # each distinct value is held only once
+        self._uncounted: set[str] = set()  # containers without counts, listed by older versions
         self._by_uri: dict[str, dict[str, list[int]]] = {}
         self.counts = {name: dict(report.containers) for name, report in self.listing.sources.items()}
         files = commits.data_files()
@@ -46,7 +47,7 @@ class KnownInputs:
 
     def _read(self, commits: Commits, chunk: int, path: str) -> None:
         table = TableReader(commits.storage, path, ["source", "uri", "fingerprint", *_DETAILS]).read()
-        there = set(table.column_names)  # tables of earlier versions have no reason
+        there = set(table.column_names)  # tables of older versions do not have `reason`
         columns = [table[name].to_pylist() if name in there else [""] * len(table) for name in _DETAILS]
         keys = zip(*(table[name].to_pylist() for name in ("source", "uri", "fingerprint")), strict=True)
         for key, details in zip(keys, zip(*columns, strict=True), strict=True):
@@ -69,9 +70,9 @@ class KnownInputs:
         return position
 
     def find(self, source: str, entry: Entry) -> tuple[int, Entry]:
-        """The position of an input, -1 if it is new, and its entry.
+        """The position of an input (-1 if it is new), and its entry.
 
-        If only the details of an input differ from those of a known one, its entry gets another fingerprint.
+        The entry gets another fingerprint if it differs from a known input only in its details.
         """
         position = self._positions.get((source, entry.uri, entry.fingerprint), -1)
         if position >= 0 and self._details[position] != details_of(entry):
@@ -90,7 +91,7 @@ class KnownInputs:
         return [p for p in found if self.states[p] in IN_FORCE and not NO_FILE.fullmatch(self.keys[p][2])]
 
     def whole(self, source: str, licence: str) -> dict[str, str]:
-        """{version: version as listed} of the containers that were listed completely: they need not be opened."""
+        """{version: version as listed} of the containers that were listed completely and need not be opened again."""
         listed = [p for p in self.of_source.get(source, ()) if self._details[p][0] == licence]
         found = whole_containers(self.keys[position][2] for position in listed)
         return {without_mark(version): version for version in sorted(found - self._uncounted)}
@@ -101,7 +102,7 @@ def details_of(entry: Entry) -> Details:
 
 
 def _marked(entry: Entry) -> str:
-    """The fingerprint with a digest of the entry's details added."""
+    """The fingerprint of the entry, followed by a digest of its details."""
     mark = f"~{stable_hash(list(details_of(entry)))[:8]}"
     if match := IN_CONTAINER.fullmatch(entry.fingerprint):
         return f"{match[1]}{mark}{entry.fingerprint[match.end(1) :]}"
@@ -113,6 +114,6 @@ def without_mark(version: str) -> str:
 
 
 def container_of(fingerprint: str) -> str:
-    """The version of the container that an input lies in; '' for a file of its own."""
+    """The version of the container that holds the input. '' for an input that is a file of its own."""
     match = IN_CONTAINER.fullmatch(fingerprint)
     return match[1] if match else ""

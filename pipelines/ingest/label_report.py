@@ -1,6 +1,7 @@
-"""Adds up, by source, what the probe found about labels.
+"""Adds up, for each source, what the probe found about labels.
 
-It finds boxes and masks that do not belong to their photo, and photos with an EXIF turn whose labels fit both frames.
+It finds boxes and masks that do not belong to their photo. It also finds photos with an EXIF rotation whose labels fit
+both the stored and the upright frame.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ class LabelReport:
 
 
 def label_report(storage: Storage, probe: Node) -> LabelReport:
-    """Counts all inputs that a source lists now, except those probed by versions that did not check labels."""
+    """Counts all inputs that a source lists now.
+
+    Inputs probed by old versions, which did not check labels, are left out.
+    """
     answer = LabelReport()
     fits: dict[str, Counter[str]] = {}
     for row in _with_findings(storage, probe):
@@ -51,7 +55,7 @@ def _with_findings(storage: Storage, probe: Node) -> Iterator[ProbedRow]:
 
 
 def unused_labels(storage: Storage, probe: Node, nodes: Sequence[Node]) -> list[str]:
-    """Sentences about labels of the sources that no node reads, so no release will contain them."""
+    """Sentences about labels that the sources have, but that no node reads, so that no release will contain them."""
     if any(node.reads_labels for node in nodes):
         return []
     people: Counter[str] = Counter()

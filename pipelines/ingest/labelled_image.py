@@ -1,7 +1,7 @@
-"""One distinct image with its locator, sources and labels, merged from all inputs that gave it.
+"""One distinct image with its locator, sources and labels, merged from all inputs that contain it.
 
-The result depends only on these inputs and the latest listing, so it comes out the same after a source was corrected
-or a run was killed.
+The result depends only on these inputs and the latest listing. It is therefore the same after a source was corrected or
+a run was killed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Input:
 
     row: ProbedRow
     state: str
-    in_recipe: bool = True  # whether its source was part of the latest scan
+    in_recipe: bool = True  # whether the latest scan included its source
 
 
 @dataclass(slots=True)
@@ -40,9 +40,9 @@ def _filled(labels: LabelColumns) -> LabelColumns:
 
 
 def merge_inputs(inputs: Sequence[Input], split: str, before: ImageRow | None = None) -> LabelledImage:
-    """Merges all inputs that gave one image, in the order of listing. `before`: its row in images/, if there is one.
+    """Merges all inputs that contain one image, in the order of listing. `before`: the image's row in images/, if any.
 
-    An image that no source lists any more keeps its sources and its licence, and loses its labels.
+    An image that no source lists any more keeps its sources and its licence, but loses its labels.
     """
     in_force = [one.row for one in inputs if one.state in IN_FORCE]
     rows = in_force or [one.row for one in inputs]
@@ -72,13 +72,16 @@ def merge_inputs(inputs: Sequence[Input], split: str, before: ImageRow | None = 
 
 
 def _locator(before: Locator, held: Sequence[ProbedRow]) -> Locator:
-    """Where to read the image: where it was read before, if a source still lists it there."""
+    """Where to read the image. The place does not change as long as a source still lists the image there."""
     locators = [locator_of(row) for row in held]
     return before if before in locators or not locators else locators[0]
 
 
 def _add_labels(labels: LabelColumns, added: LabelColumns) -> None:
-    """Adds the labels of one input. Equal labels are added once; new ids are made unique, and references follow."""
+    """Adds the labels of one input. Equal labels are added once.
+
+    New ids are made unique, also where labels refer to them.
+    """
     ids = {_content(item): item["id"] for column in labels.values() for item in column}
     taken = set(ids.values())
     renamed: dict[str, str] = {}
@@ -98,7 +101,7 @@ _REFERENCE_LISTS = ("region_ids", "parents", "support")
 
 
 def _content(item: AnnotationRow) -> str:
-    """The annotation without its id and its references to others."""
+    """The annotation without its id and without its references to other annotations."""
     return json.dumps({k: v for k, v in item.items() if k not in (*_REFERENCES, *_REFERENCE_LISTS)}, sort_keys=True)
 
 

@@ -1,8 +1,9 @@
-"""Turns labels into the upright frame of their photo, once its header was read.
+"""Converts labels to the upright frame of their photo. This needs the photo's header.
 
-Labels come with the frame they were made in: `stored` (as the pixels are in the file), `upright` (after the EXIF turn)
-or `auto`. `auto` means the frame that has the size given with the labels; if both have it, the upright one, as browsers
-show photos. A mask may be in another frame than its box. Then its size is stored before its runs (see `sized`).
+Labels state the frame in which they were made: `stored` (the pixels as in the file), `upright` (after the EXIF
+rotation) or `auto`. `auto` means the frame that has the size given with the labels. If both frames have that size, it
+means the upright one, because browsers show photos upright. A mask may be in another frame than its box. Then the size
+of the mask is stored before its run-lengths (see `sized`).
 """
 
 from __future__ import annotations
@@ -22,13 +23,16 @@ MASK_OF_ANOTHER_SIZE = "a mask whose size is not its image's"
 
 
 def sized(rle: str, width: int, height: int) -> str:
-    """A mask together with the size of its frame, for `upright` to resolve."""
-    return f"{width}x{height} {rle}"  # COCO's run-length code uses neither character
+    """A mask with the size of its frame before it. `upright` uses the size to find out which frame it is."""
+    return f"{width}x{height} {rle}"  # neither 'x' nor ' ' occurs in COCO's run-length code
 
 
 @dataclass(slots=True)
 class Upright:
-    """Annotation columns, upright. `fits`: see PROBE; `left_out`: a reason for each box or mask left out."""
+    """Annotation columns in the upright frame. `fits`: see PROBE.
+
+    `left_out`: a reason for each box or mask left out.
+    """
 
     labels: LabelColumns
     fits: str = ""
@@ -36,9 +40,9 @@ class Upright:
 
 
 def upright(columns: LabelColumns, frame: str, size: Size, header: Header) -> Upright:
-    """Turns annotation columns upright. ImageError if they were made on an image of another size.
+    """Converts annotation columns to the upright frame. Raises ImageError if they belong to an image of another size.
 
-    `frame` and `size`: those that the labels were made on, as in INPUTS; a size of (0, 0) is unknown.
+    `frame`, `size`: the frame in which the labels were made and its size in pixels, as in INPUTS. (0, 0): size unknown.
     """
     answer = Upright({name: [item.copy() for item in column] for name, column in columns.items()})
     regions = answer.labels["regions"]
@@ -55,13 +59,13 @@ def upright(columns: LabelColumns, frame: str, size: Size, header: Header) -> Up
         if region["rle"] and not rle:
             answer.left_out.append(MASK_OF_ANOTHER_SIZE)
         region["rle"] = rle
-    if size == (0, 0):  # the source did not give the size of the image
+    if size == (0, 0):  # then the source did not state the size of the image
         _clip(answer, header)
     return answer
 
 
 def _frame_of(frame: str, given: Size, header: Header) -> tuple[str, bool]:
-    """The frame that the boxes were made in, and whether both frames have the given size."""
+    """The frame in which the boxes were made, and whether both frames have the given size."""
     fits = {"upright": (header.width, header.height), "stored": header.stored_size}
     fitting = [name for name, size in fits.items() if given in ((0, 0), size) and frame in (name, "auto")]
     if not fitting:
@@ -81,7 +85,7 @@ def _turn(region: AnnotationRow, header: Header) -> None:
 
 
 def _upright_mask(rle: str, frame: str, header: Header) -> str:
-    """The runs of the mask, upright; '' if its size is that of neither frame."""
+    """The run-lengths of the mask in the upright frame. '' if the mask has neither the stored nor the upright size."""
     size, space, runs = rle.rpartition(" ")
     if space:
         upright_size, stored_size = (f"{w}x{h}" for w, h in ((header.width, header.height), header.stored_size))
@@ -93,7 +97,7 @@ def _upright_mask(rle: str, frame: str, header: Header) -> str:
 
 
 def _clip(answer: Upright, header: Header) -> None:
-    """Clips boxes to the image, and leaves out those outside of it with their texts."""
+    """Clips boxes to the image. Boxes outside of the image are left out, together with their texts."""
     inside = []
     for region in answer.labels["regions"]:
         region["x2"], region["y2"] = min(region["x2"], header.width), min(region["y2"], header.height)

@@ -1,7 +1,7 @@
-"""The first step of ingest: appends new inputs to inputs/, and records in listings/ which ones the sources still list.
+"""The first step of ingest: adds new inputs to inputs/, and records in listings/ what the sources list now.
 
-The steps of ingest, each resumable: list_inputs.py; probe.py, which reads every input in workers; assign_shards.py,
-which puts distinct images into shards.
+The steps of ingest can all be resumed: list_inputs.py; probe.py, which reads every input in workers; assign_shards.py,
+which assigns distinct images to shards.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ CHUNK = 2048  # inputs in one table of inputs/
 def list_inputs(
     storage: Storage, sources: Sequence[Mapping[str, Any] | str], on_progress: Callable[[int], None] | None = None
 ) -> int:
-    """Lists all sources and returns the number of new inputs. ConfigError for a source that lists nothing.
+    """Lists all sources and returns the number of new inputs. Raises ConfigError if a source lists nothing.
 
-    `on_progress` is called with the number of inputs seen so far, known ones included. If a source fails on the way,
+    `on_progress` is called with the number of inputs found so far, including known ones. If a source fails on the way,
     its new inputs stay in inputs/, but no record is added to listings/.
     """
     folders = [f"{top}/{key}" for top in (PROBE, PLACED) for key in storage.names(top) if "." not in key]
@@ -48,7 +48,7 @@ def list_inputs(
             file = commits.put_table(chunk, table_of(rows, INPUTS_SCHEMA))
             counts = {"containers": scan.new_container_counts()} if scan.any_in_container(entries) else {}
             if not commits.commit(Record(chunk, 0, {"data": file}, counts=counts)):
-                break  # another driver is listing too: read again what is known
+                break  # because another driver is listing too, read the known inputs again
             chunk += 1
             listed += len(entries)
         else:
@@ -57,7 +57,7 @@ def list_inputs(
 
 
 def _commit_listing(storage: Storage, scan: Scan, chunks: int) -> bool:
-    """False if another driver committed this listing first."""
+    """Commits the listing. Returns False if another driver committed it first."""
     before, states = scan.known.listing, scan.states()
     reports = scan.reports(states)
     now = Listing(before.number, chunks, states, reports, scan.names)

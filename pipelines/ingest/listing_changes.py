@@ -1,6 +1,6 @@
-"""Describes what changed in the sources between two listings: files that are gone, back, or changed, and new labels.
+"""Describes what changed in the sources between two listings: files that are gone, back or changed, and new labels.
 
-A file with a new fingerprint must have been probed again before its change can be described.
+If a file has a new fingerprint, it must be probed again before its change can be described.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SENTENCES = {
 
 
 def state_changes(before: Listing, now: Listing) -> dict[Key, tuple[str, str]]:
-    """{input: (state before, state now)} of the inputs whose states differ."""
+    """{input: (state before, state now)} for each input whose state changed."""
     keys = dict.fromkeys((*before.states, *now.states))
     pairs = ((key, (before.state(key), now.state(key))) for key in keys)
     return {key: states for key, states in pairs if states[0] != states[1]}
@@ -39,7 +39,10 @@ def state_changes(before: Listing, now: Listing) -> dict[Key, tuple[str, str]]:
 def describe_changes(
     changes: Mapping[Key, tuple[str, str]], images: Mapping[Key, str], probed: ProbedInputs
 ) -> list[str]:
-    """A sentence for each source and kind of change. `images`: the image id of each input; '' or missing: no image."""
+    """A sentence for each source and kind of change.
+
+    `images`: the image id of each input; '' or missing if not an image.
+    """
     found: dict[tuple[str, str], list[str]] = {}
     for key, (before, now) in changes.items():
         if kind := _kind(key, before, now, images.get(key, ""), probed):
@@ -52,14 +55,14 @@ def _kind(key: Key, before: str, now: str, image: str, probed: ProbedInputs) -> 
         return _BACK if image and before != REPLACED else None
     if before not in IN_FORCE:
         return None
-    if not image:  # could not be read before
+    if not image:  # then it could not be read before
         return _READABLE if now == REPLACED and any(probed.now(key[0], key[1])) else None
     if now != REPLACED:
         return now
     if image not in probed.now(key[0], key[1]):
         return _CHANGED
     versions = [one for one in probed.of(image) if (one.row["source"], one.row["uri"]) == key[:2]]
-    if not versions:  # gone before its image was in a shard
+    if not versions:  # then it was gone before its image got into a shard
         return None
     old = [_labels_and_licence(one.row) for one in versions if one.row["fingerprint"] == key[2]]
     new = [_labels_and_licence(one.row) for one in versions if one.state in IN_SOURCE]
@@ -88,7 +91,7 @@ def _sentence(source: str, kind: str, uris: list[str]) -> str:
 
 
 def count_changes(changes: Mapping[Key, tuple[str, str]]) -> Iterator[str]:
-    """Counts the changes by kind, for a dry run, which reads no images."""
+    """Yields sentences with the number of changes of each kind. For a dry run, which reads no images."""
     kinds = {GONE: "gone", MISSING: "missing", WITHDRAWN: "no longer listed", REPLACED: "changed", CURRENT: "back"}
     for state, kind in kinds.items():
         if number := sum(now == state and (now == CURRENT or before in IN_FORCE) for before, now in changes.values()):

@@ -1,7 +1,7 @@
-"""A list of images written by a person: one image id, URI, path or end of a path on each line.
+"""A list of images that a person wrote. Each line is an image id, a URI, a path or the end of a path.
 
-A line matches every image with this id, or whose URI or path ends with it. Whole names count: `1.jpg` does not match
-`11.jpg`.
+A line matches each image that has this id, or whose URI or path ends with the line. Only whole names match: `1.jpg`
+does not match `11.jpg`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from engine.storage.uris import short_name, split_uri
 from engine.storage.urls import scheme_of
 from pipelines.ingest.sources.file_uris import plain_path, resolve_file
 
-SHOWN = 5  # lines that an error quotes
-_COMPARED = 20_000  # names among which the nearest one is searched
+SHOWN = 5  # how many lines an error quotes
+_COMPARED = 20_000  # how many names are searched for the most similar one
 
 
 def read_name_list(path: str, what: str) -> list[str]:
-    """The lines that are not blank, each once. ConfigError if the file cannot be read, or has none."""
+    """The distinct lines that are not blank. Raises ConfigError if the file cannot be read or has no such line."""
     try:
         lines = text_lines(read_uri(path))
     except (OSError, UnicodeDecodeError):
@@ -35,7 +35,7 @@ def read_name_list(path: str, what: str) -> list[str]:
 
 
 class NameList:
-    """The lines of a list and the images they match: call `match` for every image first."""
+    """The lines of a list and the images that they match. Call `match` for every image first."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.images: dict[str, dict[str, str]] = {line: {} for line in lines}  # {line: {image id: one of its URIs}}
@@ -45,7 +45,10 @@ class NameList:
                 self._lines.setdefault(spelling, []).append(line)
 
     def match(self, image_id: str, uri: str) -> bool:
-        """Whether a line matches this image. `image_id` is '' for an input that is no image; its URI may match."""
+        """Whether a line matches this image.
+
+        `image_id` is '' for an input that is not an image; its URI may still match.
+        """
         found = [line for name in (image_id, *_ends(uri)) if name for line in self._lines.get(name, ())]
         for line in found:
             self.images[line].setdefault(image_id or uri, uri)
@@ -60,7 +63,10 @@ class NameList:
 
 
 def unmatched_error(path: str, what: str, lines: Collection[str], of: int, uris: Iterable[str]) -> ConfigError:
-    """Quotes some of the lines that match no image, with the nearest file name for each. `of`: lines in the list."""
+    """The error for `lines` that match no image. It quotes some of them, each with the most similar of the file names.
+
+    `what`: the kind of list, in words. `of`: the number of lines in the whole list.
+    """
     names = sorted({short_name(uri) for uri in islice(uris, _COMPARED)})
     shown = []
     for line in islice(lines, SHOWN):
@@ -75,7 +81,7 @@ def unmatched_error(path: str, what: str, lines: Collection[str], of: int, uris:
 
 
 def _spellings(line: str) -> Iterator[str]:
-    """Other spellings of the line: without quotes, backslashes, file:// or ./, and with the host in lower case."""
+    """Yields other spellings of the line: without quotes, backslashes, file:// or ./, with a lower-case host."""
     bare = line.strip("\"'")
     yield bare
     yield plain_path(bare)
@@ -85,7 +91,7 @@ def _spellings(line: str) -> Iterator[str]:
 
 
 def _ends(uri: str) -> Iterator[str]:
-    """The URI and every end of its path, inside and outside of its container."""
+    """Yields the URI and every end of its path, both inside and outside of its container."""
     kind, member, container = split_uri(uri)
     yield uri
     for path in (member, f"{container}/{member}", container) if kind else (uri,):

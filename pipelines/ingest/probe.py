@@ -1,6 +1,6 @@
-"""The probe, a node over listed inputs: reads each file, computes its image id, and reads its header.
+"""The probe: a node that reads each listed file, computes its image id, and reads its header.
 
-It decodes pixels only if an audit split is drawn, to find near-duplicates by their perceptual hash.
+It decodes pixels only if the recipe has an audit split, to find near-duplicates by their perceptual hash.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from engine.storage.urls import scheme_of
 from pipelines.ingest.labels import upright
 from pipelines.ingest.rows import ListedRow, Probed, labels_of
 
-AHEAD = 8  # local files that are opened before their turn
-MAX_WAITING = 64 * 2**20  # bytes of images that wait to be hashed
+AHEAD = 8  # how many local files are open before their turn
+MAX_WAITING = 64 * 2**20  # bytes of images that may wait to be hashed
 
 Hashing = Callable[[Probed, bytes], None]
 
 
 class Probe:
-    """Reads inputs. Options: the limits of an image, and whether to compute perceptual hashes."""
+    """Reads inputs. Its options are the limits of an image, and whether to compute perceptual hashes."""
 
     needs = ()
     gives = ()
@@ -43,15 +43,15 @@ class Probe:
     def load(self) -> None:
         import fsspec  # noqa: F401  # imported once, before threads use it
 
-        forget()  # files may have changed since this process read them
-        # Threads help with remote files, where most of the time is waiting, and with pixels. For headers of local files
-        # they would only compete for the GIL.
+        forget()  # because files may have changed since this process last read them
+        # Threads speed up remote files, where most of the time is waiting, and pixels. Headers of local files are read
+        # without them, because threads would only compete for the GIL.
         self._threads = ThreadPoolExecutor(32, thread_name_prefix="read")
-        self._decoding = BoundedSemaphore(4)  # each holds the pixels of an image
+        self._decoding = BoundedSemaphore(4)  # limits how many images are decoded at a time
         self._hasher = _Hasher()
 
     def probe(self, rows: Sequence[ListedRow]) -> list[Probed | ImageError]:
-        """For each input, the columns of PROBE, or the error if it is not a readable image."""
+        """For each input, the columns of PROBE, or the error if the input is not a readable image."""
         if self.phash or any(scheme_of(split_uri(row["uri"])[2]) for row in rows):
             return list(self._threads.map(self._at_once, rows))
         answers = [self._one(row, self._hasher.hash_later, file) for row, file in _opened_ahead(rows)]
@@ -63,10 +63,10 @@ class Probe:
 
     def _one(self, row: ListedRow, hash_image: Hashing, opened: int = -1) -> Probed | ImageError:
         answer: Probed = {"phash": ""}
-        if row.get("reason"):  # tables of earlier versions do not have this column
+        if row.get("reason"):  # tables of older versions do not have this column
             return ImageError(row["reason"], row["error"])
         try:
-            # One byte more than allowed shows that a file is too large.
+            # Reading one byte more than allowed shows whether a file is too large.
             most = self.limits.max_bytes + 1
             data = read_input(row["uri"], row["offset"], row["length"], at_most=most, opened=opened)
             hash_image(answer, data)
@@ -85,7 +85,7 @@ class Probe:
         return answer
 
     def _phash(self, data: bytes) -> str:
-        """The perceptual hash; '' if the pixels cannot be decoded. A node that needs pixels reports that error."""
+        """The perceptual hash. '' if the pixels cannot be decoded: a node that needs pixels will report that error."""
         try:
             with self._decoding:
                 return perceptual_hash(decode(data, self.limits))
@@ -98,9 +98,9 @@ def _hash(answer: Probed, data: bytes) -> None:
 
 
 class _Hasher:
-    """Computes image ids in one thread, while the next file is read and its header parsed.
+    """Computes image ids in one thread, while the next file is read and its header is parsed.
 
-    Uses one queue for all images: a future for each one would cost half of the time that the thread saves.
+    One queue serves all images. A future for each image would cost half of the time that the thread saves.
     """
 
     def __init__(self) -> None:
@@ -117,7 +117,7 @@ class _Hasher:
                 _hash(*job)
 
     def hash_later(self, answer: Probed, data: bytes) -> None:
-        """Queues an image for hashing. Its `image_id` is in the answer when `wait` returns."""
+        """Queues an image for hashing. When `wait` returns, the answer has its `image_id`."""
         self._jobs.put((answer, data))
         self._waiting += len(data)
         if self._waiting > MAX_WAITING:
@@ -131,7 +131,10 @@ class _Hasher:
 
 
 def _opened_ahead(rows: Sequence[ListedRow]) -> Iterator[tuple[ListedRow, int]]:
-    """Each row with its file descriptor, -1 if it is not a local file. A few files are opened ahead of their turn."""
+    """Yields each row with its file descriptor, or -1 if it is not a local file.
+
+    A few files are opened before their turn.
+    """
     files: deque[int] = deque()
     try:
         for number in range(-AHEAD, len(rows)):

@@ -11,13 +11,14 @@ from pipelines.recipe import Recipe
 
 
 def probe_node(recipe: Recipe) -> Node:
-    phash = recipe.ingest.audit.wanted  # an audit split is drawn by groups of near-duplicates
+    phash = recipe.ingest.audit.wanted  # because an audit split is drawn by groups of near-duplicates
     options = {"max_pixels": recipe.ingest.max_pixels, "max_bytes": recipe.ingest.max_bytes}
     return engine_node(
         PROBE,
         "pipelines.ingest.probe:Probe",
         Probe.version,
-        # Limits are not part of the key, so images stay in their shards. --retry-failed applies a raised limit.
+        # Limits are not part of the key, so that images stay in their shards if a limit changes. After a limit was
+        # raised, --retry-failed applies it.
         key_parts=["probe", Probe.version, *(["phash"] if phash else [])],
         options=options | ({"phash": True} if phash else {}),
         inputs={},

@@ -1,6 +1,6 @@
-"""Reads probed inputs by image, to merge them again when the sources of an image in a shard changed.
+"""Reads probed inputs by image, to merge an image in a shard again after its sources changed.
 
-Only names and positions are held in memory; rows with their labels are read when needed.
+Only names and positions are held in memory. Rows with their labels are read when they are needed.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ Position = tuple[int, int]  # chunk and row
 
 
 class ProbedInputs:
-    """The probed inputs of all chunks at their latest revisions."""
+    """The probed inputs of all chunks, at the latest revision of each chunk."""
 
     def __init__(self, probed: Commits, revisions: npt.NDArray[np.int32], listing: Listing) -> None:
         self.probed, self.revisions, self.listing = probed, revisions, listing
         self._tables: OrderedDict[int, pa.Table] = OrderedDict()
-        self._found: dict[str, list[tuple[Position, Position]]] = {}  # by image: (first of its file, own position)
+        self._found: dict[str, list[tuple[Position, Position]]] = {}  # by image: (first input of its file, input)
         self._now: dict[tuple[str, str], set[str]] = {}
 
     def rows(self, chunks: Sequence[int], columns: Sequence[str] | None = None) -> Iterator[ProbedRow]:
-        """The inputs of these chunks that are images. Holds one chunk in memory at a time."""
+        """Yields the inputs of these chunks that are images. Holds one chunk in memory at a time."""
         for chunk in chunks:
             for row in self._reader(chunk, columns).read().to_pylist():
                 if not row["failures"]:
                     yield row
 
     def images_of(self, keys: Collection[Key]) -> dict[Key, tuple[Position, str]]:
-        """Position and image id of each of these inputs; the id is '' if it is no image."""
+        """The position and image id of each of these inputs. The id is '' if the input is not an image."""
         if not keys:
             return {}
         return {key: (position, image) for position, key, image in self._names() if key in keys}
 
     def images_and_uris(self) -> Iterator[tuple[str, str]]:
-        """(image id, URI) of every input; the id is '' if it is no image."""
+        """Yields (image id, URI) of every input. The id is '' if the input is not an image."""
         for _, (_, uri, _), image in self._names():
             yield image, uri
 
@@ -61,7 +61,7 @@ class ProbedInputs:
         return answer
 
     def find(self, images: Collection[str], files: Set[tuple[str, str]]) -> None:
-        """Finds what `of` and `now` return: inputs of these images, and the images in their files and in `files`."""
+        """Prepares `of` and `now`: finds the inputs of these images, and the images in their files and in `files`."""
         if not images and not files:
             return
         found = [(position, key, image) for position, key, image in self._names() if image in images]
@@ -78,7 +78,10 @@ class ProbedInputs:
             self._found.setdefault(image, []).append((first[key[:2]], position))
 
     def of(self, image: str) -> list[Input]:
-        """The inputs that gave this image, in the order in which their files were first listed. Call `find` first."""
+        """The inputs that contain this image, in the order in which their files were first listed.
+
+        Call `find` first.
+        """
         rows = (self.at(position) for _, position in sorted(self._found.get(image, ())))
         return [self.input(row) for row in rows]
 
@@ -86,7 +89,10 @@ class ProbedInputs:
         return Input(row, self.listing.state(key_of(row)), row["source"] in self.listing.looked_at)
 
     def now(self, source: str, uri: str) -> set[str]:
-        """Ids of the images that are now in this file; '' for an input that is no image. Call `find` first."""
+        """Ids of the images that this file contains now. The id is '' for an input that is not an image.
+
+        Call `find` first.
+        """
         return self._now.get((source, uri), set())
 
     def _names(self) -> Iterator[tuple[Position, Key, str]]:

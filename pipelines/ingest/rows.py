@@ -1,4 +1,4 @@
-"""Rows of the tables of ingest, as Python reads them from Arrow. The schemas are in engine/schema.py."""
+"""Types of the rows of ingest's tables, as Python reads them from Arrow. The schemas are in engine/schema.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from engine.schema import ANNOTATIONS, Answer, as_row
 
 
 class AnnotationRow(TypedDict, total=False):
-    """One annotation. Its keys depend on its column; these are the ones that ingest reads or changes."""
+    """One annotation. Its keys depend on its column. Listed here are those that ingest reads or changes."""
 
     id: str
     producer: str
@@ -57,7 +57,7 @@ class ListedRow(LabelledRow):
 
 
 class Probed(TypedDict, total=False):
-    """The columns that the probe adds to an input, apart from its upright annotation columns."""
+    """The columns that the probe adds to an input. Its upright annotation columns come in addition."""
 
     image_id: str
     width: int
@@ -70,7 +70,7 @@ class Probed(TypedDict, total=False):
 
 
 class ProbedRow(LabelledRow):
-    """A row of probe/. `failures` is empty for an image."""
+    """A row of probe/. `failures` is empty if the input is an image."""
 
     source: str
     uri: str
@@ -112,7 +112,7 @@ class ImageRow(TypedDict):
 
 def label_columns(labels: Answer) -> LabelColumns:
     columns = {name: [as_row(item) for item in getattr(labels, name)] for name in ANNOTATIONS}
-    return cast(LabelColumns, columns)  # as_row makes rows of any dataclass
+    return cast(LabelColumns, columns)  # because as_row makes rows of any dataclass
 
 
 def labels_of(row: LabelledRow) -> LabelColumns:

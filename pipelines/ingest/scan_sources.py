@@ -1,4 +1,4 @@
-"""One scan of the sources: which inputs are new, and which known ones a source no longer lists. Writes nothing."""
+"""One scan of the sources: finds new inputs, and known inputs that a source no longer lists. Writes nothing."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ class _Found:
         False  # whether its inputs are rows of a json or a list, which may be removed, and not files of a folder
     )
     missing: set[int] = field(default_factory=set)  # positions of inputs whose file does not exist now
-    containers: set[str] = field(default_factory=set)  # hashes of URI and options
-    unopened: set[str] = field(default_factory=set)  # the same, of containers that could not be opened
+    containers: set[str] = field(default_factory=set)  # hash of URI and options of each container
+    unopened: set[str] = field(default_factory=set)  # the same, for containers that could not be opened
     left_out: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
-    counts: dict[str, Counts] = field(default_factory=dict)  # by version of a container
+    counts: dict[str, Counts] = field(default_factory=dict)  # by the container's version
 
 
 class Scan:
     """Scans all sources. Exhaust `new_entries` before you call `states` or `reports`.
 
-    `on_progress` is called with the number of inputs seen so far, known ones included.
+    `on_progress` is called with the number of inputs found so far, including known ones.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Scan:
         self._reported: dict[tuple[str, str], Counts] = {}
 
     def new_entries(self) -> Iterator[tuple[str, Entry]]:
-        """(source name, entry) for each input that was not listed before."""
+        """Yields (source name, entry) for each input that was not listed before."""
         done: list[Mapping[str, Any] | str] = []
         for spec in self.sources:
             source = open_source(spec)
@@ -77,7 +77,7 @@ class Scan:
             yield from self._new_of(source, found)
 
     def new_container_counts(self) -> dict[str, dict[str, Counts]]:
-        """{source: {container: counts}} of the containers whose counts changed since the last call."""
+        """{source: {container: counts}} for the containers whose counts changed since the last call."""
         now = {name: dict(found.counts) for name, found in self._found.items()}
         if self._reading:
             now[self._reading.name] |= _counts_of(_opened(self._reading))
@@ -141,11 +141,11 @@ class Scan:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The sources of this scan."""
+        """The names of the sources in this scan."""
         return tuple(self._found)
 
     def states(self) -> dict[Key, str]:
-        """The state of every known input that is not current, in order of listing.
+        """{input: state} for every known input that is not current, in order of listing.
 
         Inputs of sources that are not part of this scan keep their state.
         """
@@ -183,7 +183,10 @@ class Scan:
 
 
 def _state(key: Key, before: str, found: _Found, uris: set[str], *, missing: bool) -> str:
-    """The new state of an input that its source did not list in this scan. `uris`: those that it did list."""
+    """The new state of an input that its source did not list in this scan. `uris`: the URIs that the source did list.
+
+    `missing`: whether the input's file does not exist now.
+    """
     if missing:
         return MISSING
     container = IN_CONTAINER.fullmatch(key[2])
@@ -197,12 +200,12 @@ def _state(key: Key, before: str, found: _Found, uris: set[str], *, missing: boo
 
 
 def _opened(source: Source) -> Mapping[str, Reader]:
-    """The readers of the containers that were opened; empty for a source without containers."""
+    """The readers of the containers that were opened. Empty if the source has no containers."""
     return getattr(source, "opened", {})
 
 
 def _counts_of(opened: Mapping[str, Reader]) -> dict[str, Counts]:
-    """Counts of the containers that left anything out or have a note."""
+    """The counts of each container that left something out or has a note."""
     return {
         version: {"left_out": dict(sorted(reader.left_out.items())), "notes": list(reader.notes)}
         for version, reader in opened.items()
@@ -220,7 +223,7 @@ def _nothing_in(source: Source) -> str:
 
 
 def _check_apart(storage: Storage, source: str, file: str = "") -> None:
-    """ConfigError if the data set lies inside its own source: ingest would list the data set's files."""
+    """Raises ConfigError if the data set lies inside its own source, because ingest would list the data set's files."""
     inside = file.startswith(f"{storage.url}/") if file else f"{storage.url}/".startswith(f"{source}/")
     if storage.local and inside:
         raise ConfigError(f"The data set '{storage.url}' lies inside its source '{source}': keep them apart.")

@@ -9,7 +9,10 @@ from engine.storage.listings import SourceCounts
 
 
 def source_lines(sources: Mapping[str, SourceCounts], *, quiet: bool = True) -> Iterator[str]:
-    """A line for each source and each of its notes. `quiet`: only sources with something unusual."""
+    """Yields a line for each source and for each of its notes.
+
+    `quiet`: only for sources that have something unusual.
+    """
     for name, counts in sources.items():
         parts = [f"{counts['inputs']:,} input{'' if counts['inputs'] == 1 else 's'}"]
         parts += [f"{counts['missing']:,} of them not there now"] if counts["missing"] else []

@@ -69,8 +69,7 @@ def render_checks(checks: Sequence[Check]) -> str:
 
 @dataclass(slots=True)
 class ShardContent:
-    """What the verifiers read in a shard. They run in the order of FORMATS, and compare with what earlier ones have
-    read.
+    """What the verifiers read in a shard. They run in the order of FORMATS. Later ones compare with earlier ones.
 
     `number`: the digits in the names of the shard's files. `samples`: the json of each sample in the tar. `rows`: the
     rows of the table. `samples` and `rows` are None if they cannot be read. `pairs`: the number of training pairs.

@@ -82,8 +82,7 @@ class PairVerifier:
 
 
 def _locator_fault(pair: Row, located: Row | None) -> str:
-    """Which fields of a pair differ from its image's row in train-*.parquet. '' if none differs, or if there is no such
-    row."""
+    """Which fields of a pair differ from its image's row in train-*.parquet. '' if none, or if there is no row."""
     if located is None:
         return ""
     expected = {"uri": located["tar"]}

@@ -1,4 +1,4 @@
-"""Captions that come with a source: human captions, which no rule judges, or alt-text of the web, which rules judge."""
+"""Captions that come with a source: human captions, which no rule judges, or alt-text, which rules judge."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from engine.schema import Answer, Text
 
 WEB = "web"
 CAPTIONS_BY = "human: captions by people, which no rule drops; web: alt-texts, which the rules judge"
-CUSTOMARY = ("caption", "captions", "text")  # usual names of columns and keys
+CUSTOMARY = ("caption", "captions", "text")  # usual names of columns and keys with captions
 
 NO_TEXT, NO_UNICODE = "a caption that is no text", "a caption that is no Unicode"
 
 
 def texts_of(value: Any) -> tuple[list[str], list[str]]:
-    """The texts in a value of a source, and a reason for each part that is not a text.
+    """The texts in a value of a source, and a reason for each part of the value that is not a text.
 
     Lists may be nested. Null and white space are skipped without a reason.
     """
@@ -54,7 +54,7 @@ class Captions:
         self.left_out: Counter[str] = Counter()
 
     def labels(self, values: Iterable[Any]) -> Answer | None:
-        """Each distinct text once; None if there is none."""
+        """An answer with each distinct text once. None if there is no text."""
         found = [texts_of(value) for value in values]
         self.left_out.update(reason for _, reasons in found for reason in reasons)
         texts = dict.fromkeys(text for texts, _ in found for text in texts)

@@ -1,8 +1,8 @@
 """A COCO json as a source: images, boxes, masks and category names, with captions from a second json.
 
 COCO's boxes are x, y, width, height; ours are corners. COCO does not define whether boxes are in the stored or the
-upright frame. By default the frame is the one that has the image size given in the json. A `caption` of an annotation,
-as in dense captions, becomes a human description of its region, which is used only for measuring.
+upright frame. By default the frame is the one that has the image size given in the json. If an annotation has a
+`caption`, as in dense captions, it becomes a human description of its region, which is used only for measuring.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class CocoJson:
     """The images of a COCO json with their labels.
 
     A crowd keeps its label and gets the score kind "crowd", because it is not the truth for a single object. Boxes are
-    clipped to the image. Rows that cannot be used are counted in `left_out`. An image without a usable file name, or
-    with one outside of the folder, is listed with a reason.
+    clipped to the image. Rows that cannot be used are counted in `left_out`. If an image has no usable file name, or
+    one that leads out of the folder, it is listed with a reason.
     """
 
     OPTIONS: ClassVar = {
@@ -61,7 +61,7 @@ class CocoJson:
         self._versions = Fingerprints()
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
-        """All images in the order of the json."""
+        """Yields all images in the order of the json."""
         self.left_out.clear()
         rows = CocoRows(self.name, self.captions, self.left_out)
         uris = [self._uri(number, file_name(image)) for number, image in rows.images]
@@ -83,13 +83,16 @@ class CocoJson:
         return Entry(f"{self.name}#images/{photo.number}", fingerprint, reason=error.reason, error=str(error))
 
     def _fingerprint(self, uri: str, labels: Answer) -> str:
-        """Hash of the image file's version, its labels and the option `frame`: if labels change, it is a new input."""
+        """A hash of the image file's version, its labels and the option `frame`.
+
+        If labels change, it is a new input.
+        """
         rows = [as_row(item) for item in (*labels.regions, *labels.texts, *labels.region_texts)]
         frame = [self.frame] if self.frame != "auto" and labels.regions else []
         return "-".join([self._versions.of(uri), *([stable_hash([*rows, *frame])[:8]] if rows else [])])
 
     def _uri(self, number: int, name: str) -> str | ImageError:
-        """The path or URL of an image, or why it has none. Never returns a file outside of the folder."""
+        """The path or URL of an image, or why it has none. A file outside of the folder is never returned."""
         if not name:
             return ImageError("no_file_name", f"image number {number} of '{self.name}' has no file_name")
         if "\0" in name or name != name.encode("utf-8", "replace").decode():
@@ -101,7 +104,7 @@ class CocoJson:
         return ImageError("outside_folder", f"the file_name {short(name)} is not below the folder '{self.folder}'")
 
     def _relative_paths(self, name: str) -> Iterator[str]:
-        """The paths, relative to the folder, at which an image with this name may be."""
+        """Yields the paths, relative to the folder, where an image with this name may be."""
         if self._local and name.startswith("file://"):
             path = re.sub("^file://(localhost(?=/))?", "", name)
             name = path if os.path.lexists(path) else unquote(path)

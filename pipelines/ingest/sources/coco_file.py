@@ -12,12 +12,12 @@ from engine.errors import ConfigError
 from engine.storage.open_uri import read_uri
 from engine.storage.text_files import decode_text
 
-EXAMPLES = 3  # quoted for each kind of finding
+EXAMPLES = 3  # how many are quoted for each kind of finding
 _PACKED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 class Findings:
-    """Counts rows left out, by reason, and other findings for the user, with the first examples of each."""
+    """Counts the rows left out by reason, and other findings for the user. Keeps the first examples of each kind."""
 
     def __init__(self, name: str, left_out: Counter[str]) -> None:
         self.name, self.left_out = name, left_out
@@ -41,19 +41,19 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class CocoFile:
-    """The lists of a COCO json. Single rows are not checked."""
+    """The lists of a COCO json. Their rows are not checked."""
 
     images: list[Any] = field(default_factory=list)
     annotations: list[Any] = field(default_factory=list)
     categories: list[Any] = field(default_factory=list)
-    licenses: Any = None  # tools write a list, one object, or nothing
+    licenses: Any = None  # some tools write a list, some one object, some nothing
 
 
 def read_coco(uri: str, lists: Mapping[str, Sequence[str]], findings: Findings, *, words: bool = False) -> CocoFile:
-    """Reads a COCO json. ConfigError if it is another kind of file; single rows are not checked.
+    """Reads a COCO json without checking single rows. Raises ConfigError if it is another kind of file.
 
-    `lists`: the lists it must have, each with keys that at least one of its objects must have ("this or that"). With
-    `words` the categories may be missing.
+    `lists`: the lists that it must have, each with keys that at least one of its objects must have ("this or that").
+    `words`: the categories may be missing.
     """
     content = _parse(_text(uri), uri, findings)
     if words and isinstance(content, dict):
@@ -85,7 +85,7 @@ def _text(uri: str) -> str:
 
 
 def _parse(text: str, uri: str, findings: Findings) -> Any:
-    """Parses JSON that may hold NaN and Infinity, as Python writes them."""
+    """Parses JSON. NaN and Infinity are accepted, because Python writes them."""
     twice: list[str] = []
 
     def as_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -97,7 +97,7 @@ def _parse(text: str, uri: str, findings: Findings) -> Any:
 
     try:
         content = json.loads(text, object_pairs_hook=as_object)
-    except ValueError as error:  # including a number with thousands of digits
+    except ValueError as error:  # raised for wrong JSON, and for a number with thousands of digits
         raise ConfigError(f"'{uri}' is not JSON: {str(error).rstrip('.')}.") from None
     except RecursionError:
         raise ConfigError(f"'{uri}' is not a COCO json: it is nested too deeply.") from None

@@ -1,7 +1,8 @@
 """Joins the rows of a COCO json by their ids: images with their annotations, categories, licences and captions.
 
-A row that cannot be used is left out and counted by reason. ConfigError where labels could get to the wrong image or a
-wrong name (two images or two categories with one id), and where no row can be joined (ids of different types).
+A row that cannot be used is left out and counted by reason. Two problems raise ConfigError instead: ids that occur
+twice among images or categories, because labels could get to the wrong image or name; and ids of different types,
+because no row can be joined.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from pipelines.ingest.sources.coco_values import (
 )
 from pipelines.ingest.sources.file_uris import plain_path
 
-# Categories that stand for printed text. An annotation with a `text` and one of them, or none, is not an object.
+# Categories of printed text. An annotation that has a `text` and one of these categories, or none, is not an object.
 PRINT = frozenset(("", "text", "word", "words", "line", "text line", "scene text", "character"))
 Row = Mapping[str, Any]
 Numbered = tuple[int, Row]  # the position of a row in its list, and the row
@@ -41,7 +42,7 @@ Numbered = tuple[int, Row]  # the position of a row in its list, and the row
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """An image of the json. `name`: the file_name as written, '' if there is none; an unknown size is 0 x 0."""
+    """An image of the json. `name`: the file_name as written, '' if there is none. A size of 0 x 0 is unknown."""
 
     number: int
     name: str
@@ -52,10 +53,10 @@ class Photo:
 
 
 class CocoRows:
-    """The images of a json with its annotations, and with those of a json of captions ('' for none).
+    """The images of a json with its annotations, and with the captions of a second json ('' for none).
 
-    `images`: (position, row) of each image, each file once. With `words` an annotation that has a `text` also becomes a
-    region of printed words, and needs no category.
+    `images`: (position, row) of each image; each file occurs once. With `words`, an annotation that has a `text` also
+    becomes a region of printed words, and needs no category.
     """
 
     def __init__(self, instances: str, captions: str, left_out: Counter[str], *, words: bool = False) -> None:
@@ -74,7 +75,7 @@ class CocoRows:
         self._licence_of = self._licences(content.licenses)
 
     def photos(self) -> Iterator[Photo]:
-        """The images of `images`. They are made one at a time, because an image may have many masks."""
+        """Yields the images one at a time, because an image may have many masks."""
         for number, image in self.images:
             width, height = self._size(number, image)
             labels = self._regions(self._boxes.get(number, []), width, height)
@@ -84,7 +85,7 @@ class CocoRows:
             yield Photo(number, file_name(image), width, height, self._licence_of(number, image), labels)
 
     def notes(self) -> list[str]:
-        """Findings for the user. Call this after `photos` is exhausted."""
+        """Findings for the user, as sentences. Exhaust `photos` before you call this."""
         return [*self.found.sentences(), *self._found_captions.sentences()]
 
     # --- rows by their ids ----------------------------------------------------------------------
@@ -129,7 +130,10 @@ class CocoRows:
     def _by_image(
         self, items: Sequence[Any], ids: Mapping[Hashable, int], found: Findings
     ) -> dict[int, list[Numbered]]:
-        """Annotations by the position of their image. ConfigError if there are annotations but none has an image."""
+        """Annotations by the position of their image.
+
+        Raises ConfigError if there are annotations but none belongs to an image.
+        """
         answer: dict[int, list[Numbered]] = {}
         first, twins = "", {digits(name): name for name in ids}
         for number, item in enumerate(items):
@@ -151,7 +155,7 @@ class CocoRows:
         return answer
 
     def _names(self, items: Sequence[Any]) -> dict[Hashable, str]:
-        """{id: name}, '' for a category without a name."""
+        """{id of a category: its name}. The name is '' if the category has none."""
         answer: dict[Hashable, str] = {}
         if items and not any(isinstance(item, Mapping) for item in items):
             expected = 'objects such as {"id": 1, "name": "cat"}'
@@ -173,7 +177,10 @@ class CocoRows:
         return answer
 
     def _with_category(self, boxes: Mapping[int, list[Numbered]]) -> dict[int, list[Numbered]]:
-        """Annotations whose category has a name. ConfigError if there are annotations but none has one."""
+        """The annotations whose category has a name.
+
+        Raises ConfigError if there are annotations but none has such a category.
+        """
         answer: dict[int, list[Numbered]] = {}
         categories = self._categories
         first, twins = "", {digits(name): name for name in categories}
@@ -196,7 +203,7 @@ class CocoRows:
         return answer
 
     def _licences(self, items: Any) -> Callable[[int, Row], str]:
-        """A function for the licence of an image: the listed one with its id, or the text in its own row."""
+        """A function that returns an image's licence: the listed one with the id in its row, or the text in its row."""
         names: dict[Hashable, str] = {}
         for number, item in enumerate(items if isinstance(items, list) else [items] if items else []):
             name = identity(item.get("id")) if isinstance(item, Mapping) else None
@@ -265,7 +272,7 @@ class CocoRows:
 
 
 def file_name(image: Row) -> str:
-    """The file_name of an image; '' if it has none."""
+    """The file_name of an image. '' if it has none."""
     name = image.get("file_name")
     if isinstance(name, int) and not isinstance(name, bool):
         return str(name)
@@ -287,7 +294,7 @@ def _annotation(number: int, item: Row) -> str:
 
 
 def _unknown_id(key: str, value: Any, twins: Mapping[str, Hashable]) -> str:
-    """Describes an unknown id, with the known id that differs from it only in its type, if there is one."""
+    """Describes an unknown id. If a known id differs from it only in its type, the text names that id."""
     name = identity(value)
     twin = None if name is None else twins.get(digits(name))
     return f"{key} {short(value)}" if twin is None else f"{key} {in_words(name)}, id {in_words(twin)}"
@@ -306,7 +313,7 @@ def _pair(one: Hashable, other: Hashable) -> str:
 
 
 def _add_words(answer: Answer, box: Sequence[float], words: str) -> None:
-    """Adds a region of printed words, and the words if they are legible."""
+    """Adds a region of printed words. The words are added too if they are legible."""
     x1, y1, x2, y2 = box
     region = Region(x1, y1, x2, y2, "", "text", id=_id(answer), producer=HUMAN)
     answer.regions.append(region)

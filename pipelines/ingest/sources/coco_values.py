@@ -1,6 +1,6 @@
 """Parses the values of a COCO json in the variants that tools write: ids, numbers, boxes, masks, crowds.
 
-A wrong value raises no error: the result is then None, '', 0 or the reason why the value is left out.
+A wrong value raises no error. The result is then None, '', 0, or the reason why the value is left out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Corners = tuple[float, float, float, float]
 
 
 def identity(value: Any) -> Hashable | None:
-    """An id in the form to compare: 1 equals 1.0 but not "1". None for a value that cannot be an id."""
+    """An id in a form that can be compared: 1 equals 1.0 but not "1". None if the value cannot be an id."""
     if isinstance(value, str):
         return value
     return value if isinstance(value, int) and not isinstance(value, bool) else _integer(value)
@@ -42,7 +42,7 @@ def _integer(value: Any) -> int | None:
 
 
 def digits(name: Hashable) -> str:
-    """The id as text, to find ids that differ only in their type, such as 1 and "1"."""
+    """The id as text. It is the same for ids that differ only in their type, such as 1 and "1"."""
     return str(name).strip()
 
 
@@ -55,12 +55,12 @@ _short.maxlist, _short.maxdict, _short.maxlevel, _short.maxstring, _short.maxoth
 
 
 def short(value: Any) -> str:
-    """The value as Python code, shortened, for a message."""
+    """The value as Python code, cut to a length that fits in a message."""
     return _short.repr(value).encode("utf-8", "backslashreplace").decode()
 
 
 def number(value: Any) -> float | None:
-    """A finite number, also if it is written as a text."""
+    """A finite number, which may be written as a text. None for other values."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
     try:
@@ -71,20 +71,20 @@ def number(value: Any) -> float | None:
 
 
 def side(value: Any) -> int:
-    """A width or height in pixels; 0 for a value that cannot be one."""
+    """A width or height in pixels. 0 if the value cannot be one."""
     found = number(value)
     return int(found) if found is not None and found.is_integer() and 0 < found <= LARGEST else 0
 
 
 def is_crowd(value: Any) -> bool:
-    """The value of `iscrowd`: 1 in COCO, a text or a boolean in some tools; null, 0, "0" and "false" mean no."""
+    """Whether `iscrowd` is set. COCO writes 1, some tools a text or a boolean. Null, 0, "0" and "false" mean no."""
     if isinstance(value, str) and value.strip().lower() in ("true", "yes"):
         return True
     return value is True or bool(number(value))
 
 
 def plain_text(value: Any) -> str:
-    """The text without white space around it; '' if it is not a text or not valid Unicode."""
+    """The text without white space around it. '' if the value is not a text or not valid Unicode."""
     if not isinstance(value, str):
         return ""
     text = value.strip()
@@ -92,7 +92,7 @@ def plain_text(value: Any) -> str:
 
 
 def label(value: Any) -> str:
-    """The name of a category, which may be a number; '' if it has none."""
+    """The name of a category, which may be a number. '' if it has no name."""
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else plain_text(value)
 
 
@@ -100,9 +100,9 @@ def label(value: Any) -> str:
 
 
 def corners(bbox: Any, width: int, height: int) -> Corners | str:
-    """Converts a COCO box (x, y, width, height) to corners inside the image. Returns a reason if it is unusable.
+    """Converts a COCO box (x, y, width, height) to corners inside the image. Returns a reason if the box is unusable.
 
-    `width` and `height` are 0 if the size of the image is unknown.
+    `width` and `height`: the size of the image in pixels, 0 if it is unknown.
     """
     values = [number(value) for value in bbox] if isinstance(bbox, list) and len(bbox) == 4 else [None]
     if None in values:
@@ -123,11 +123,11 @@ def corners(bbox: Any, width: int, height: int) -> Corners | str:
 
 
 def mask(segmentation: Any, width: int, height: int) -> tuple[str, str]:
-    """(run-lengths, ''), or ('', reason to leave the mask out), or ('', '') if there is no outline.
+    """(run-lengths, ''), or ('', the reason to leave the mask out), or ('', '') if there is no outline.
 
-    Polygons may also come as one list of numbers, or as pairs of points. The size of run-lengths is [height, width]. If
-    it is not that of the image, it is kept with the run-lengths: it may be the size of the other frame, which is known
-    only once the image was read.
+    Polygons may also be one list of numbers, or pairs of points. The size of run-lengths is [height, width]. If it is
+    not the size of the image, it is stored with the run-lengths, because it may be the size of the other frame. That is
+    known only when the image has been read.
     """
     if not segmentation:
         return "", ""
@@ -156,7 +156,7 @@ def _of_outlines(outlines: Sequence[npt.NDArray[np.float64]], width: int, height
 
 
 def _outlines(segmentation: list[Any]) -> list[npt.NDArray[np.float64]]:
-    """Each outline as x, y, x, y, ...; ValueError or TypeError if one is malformed."""
+    """Each outline as x, y, x, y, ... Raises ValueError or TypeError if an outline is malformed."""
     nested = all(isinstance(part, list) for part in segmentation)
     points = nested and len(segmentation) > 2 and all(_is_point(part) for part in segmentation)
     return [_outline(part) for part in (segmentation if nested and not points else [segmentation])]
@@ -189,7 +189,7 @@ def _of_runs(segmentation: Mapping[str, Any], width: int, height: int) -> tuple[
 
 
 def _runs(counts: Any, width: int, height: int) -> str:
-    """Compressed run-lengths from either form of COCO; also from a text b'...' of Python bytes."""
+    """Compressed run-lengths, made from either of COCO's forms, or from bytes written as the text b'...'."""
     if isinstance(counts, str):
         if counts[:2] in ("b'", 'b"'):
             counts = ast.literal_eval(counts).decode("ascii")
@@ -201,17 +201,17 @@ def _runs(counts: Any, width: int, height: int) -> str:
     return masks.from_counts(runs, width=width, height=height)  # type: ignore[arg-type]
 
 
-_TEXT_KEYS = ("text", "utf8_string")  # the second is from COCO-Text
-_UNREAD = ("", "###", "*")  # written by annotators for a word they could not read
+_TEXT_KEYS = ("text", "utf8_string")  # the second key is that of COCO-Text
+_UNREAD = ("", "###", "*")  # what annotators write for a word that they could not read
 
 
 def has_words(item: Mapping[str, Any]) -> bool:
-    """Whether the annotation is a region of printed words: it has a `text`, which may be empty."""
+    """Whether the annotation is a region of printed words. That is so if it has a `text`, even an empty one."""
     return any(isinstance(item.get(key), str) for key in _TEXT_KEYS)
 
 
 def printed_words(item: Mapping[str, Any]) -> str:
-    """The words of an annotation; '' if they are marked illegible (`legible: false`, `legibility: illegible`)."""
+    """The words of an annotation. '' if they are marked as illegible (`legible: false`, `legibility: illegible`)."""
     legible = item.get("legible", item.get("legibility", True))
     if legible in (False, 0) or (
         isinstance(legible, str) and legible.strip().casefold() in ("illegible", "false", "0")

@@ -1,7 +1,7 @@
 """Finds and lists containers, which are tars and Parquet files, and opens each of them only once.
 
-The fingerprint of an input in a container is "<version of the container>/<number>/<total>". So the listed inputs alone
-show whether a container was listed completely, even if a listing was killed.
+The fingerprint of an input in a container is "<version of the container>/<number>/<total>". The listed inputs alone
+therefore show whether a container was listed completely, even if a listing was killed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pipelines.ingest.sources.folder import Folder
 from pipelines.ingest.sources.source import Entry
 from pipelines.ingest.sources.source_path import resolve_source, source_errors
 
-AHEAD = 4  # remote containers opened before their turn
+AHEAD = 4  # how many remote containers are opened before their turn
 
 UNOPENED = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
@@ -40,7 +40,7 @@ def find_containers(
     """The containers that a path, a folder, a glob or a range in braces names, in order of their names.
 
     The second list has an entry for each subfolder that cannot be listed. Other files of a folder are counted in
-    `source.left_out`. ConfigError if there is no container.
+    `source.left_out`. Raises ConfigError if there is no container.
     """
     name, fs = resolve_source(path)
     parts, versions = _expanded(name), Fingerprints()
@@ -56,7 +56,7 @@ def find_containers(
                 files = [(entry.uri, entry.fingerprint) for entry in inside if not entry.reason]
                 found += _only(files, endings, refused)
                 source.left_out[f"a file that does not end in {' or '.join(endings)}"] += len(files) - len(found)
-            else:  # kept even if the file does not exist: opening it reports that
+            else:  # kept even if the file does not exist, because opening it reports that
                 found += _only([(part, _of_web(part, fs) if is_web(part) else versions.of(part))], ("",), refused)
     source.left_out += Counter()  # without zeros
     if not lost and not any(version or is_web(uri) for uri, version in found):
@@ -65,7 +65,7 @@ def find_containers(
 
 
 def _expanded(name: str) -> list[str]:
-    """The names that {00000..00012} or {a,b} stand for, unless a file has exactly this name."""
+    """The names that {00000..00012} or {a,b} stand for. If a file has exactly this name, only the name itself."""
     if "{" not in name or (not scheme_of(name) and os.path.exists(name)):
         return [name]
     require(f"'{name}' with its braces", ["braceexpand"])
@@ -73,7 +73,7 @@ def _expanded(name: str) -> list[str]:
 
     try:
         return list(braceexpand(name))
-    except ValueError:  # unbalanced braces are part of the name
+    except ValueError:  # then the braces do not match and are part of the name
         return [name]
 
 
@@ -106,26 +106,26 @@ def _only(found: Sequence[Found], endings: Sequence[str], refused: Sequence[str]
 
 
 class Reader(Protocol):
-    """A source of containers. `list_containers` fills `found` and `opened`."""
+    """A source that consists of containers. `list_containers` fills `found` and `opened`."""
 
     licence: str
     left_out: Counter[str]
     notes: list[str]
     found: list[str]  # the versions of all its containers
-    opened: dict[str, Reader]  # {version: reader} of the containers that were opened
+    opened: dict[str, Reader]  # {version: reader} for each container that was opened
 
     def alone(self) -> Reader:
-        """A copy with its own counts and notes, for one container."""
+        """A copy for one container, with counts and notes of its own."""
 
     def read(self, uri: str) -> tuple[int, Iterable[Entry]]:
-        """The number of entries in a container, and the entries. 0 means: open it again in the next listing."""
+        """The number of entries in a container, and the entries. 0 means that the next listing must open it again."""
 
 
 def list_containers(source: Reader, found: Iterable[Found], options: Any, whole: Collection[str]) -> Iterator[Entry]:
-    """The entries of every container whose version is not in `whole`, in order.
+    """Yields, in order, the entries of every container whose version is not in `whole`.
 
-    `options`: the options of the source that change its entries; they are part of the version. Each container gets its
-    own reader in `source.opened`, so that counts are known for each; `source.left_out` has the sums.
+    `options`: the options of the source that change its entries; they are part of the version. Each container gets a
+    reader of its own in `source.opened`, so that there are counts for each. `source.left_out` has the sums.
     """
     new = [(uri, f"{stable_hash([uri, options])[:12]}-{version}") for uri, version in found]
     source.found = [version for _, version in new]
@@ -145,9 +145,10 @@ def _read(reader: Reader, uri: str) -> tuple[int, Iterable[Entry]]:
 
 
 def _opened(source: Reader, todo: Sequence[Found]) -> Iterator[tuple[str, Reader, int, Iterable[Entry]]]:
-    """(version, reader, number of entries, entries) of each container, in order.
+    """Yields (version, reader, number of entries, entries) of each container, in order.
 
-    Remote containers are opened ahead in threads; for local ones threads would only compete for the GIL.
+    Remote containers are opened before their turn, in threads. Local ones are not: threads would only compete for the
+    GIL.
     """
     if not any(scheme_of(uri) for uri, _ in todo):
         for uri, version in todo:
@@ -171,7 +172,7 @@ def _opened(source: Reader, todo: Sequence[Found]) -> Iterator[tuple[str, Reader
 
 
 def whole_containers(fingerprints: Iterable[str]) -> set[str]:
-    """The versions of the containers that were listed completely: all their inputs are among these fingerprints."""
+    """The versions of completely listed containers: all of their inputs are among these fingerprints."""
     seen: Counter[tuple[str, str]] = Counter()  # by version and total
     for fingerprint in fingerprints:
         version, _, total = fingerprint.rpartition("/")

@@ -1,7 +1,7 @@
-"""Turns file names as they stand in lists and tables into one URI or absolute path for each file.
+"""Converts the file names in lists and tables to one URI or absolute path for each file.
 
-Many tools write such lists: `file://` URIs, backslashes of Windows, quotes, percent-encoding, paths relative to the
-list. A local name is tried exactly as written first; other spellings count only if no such file exists.
+Tools write names in many ways: `file://` URIs, backslashes of Windows, quotes, percent-encoding, paths relative to the
+list. A local name is first tried exactly as written. Other spellings are tried only if no such file exists.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from engine.keys import stable_hash
 from engine.storage.open_uri import shortened
 from engine.storage.urls import scheme_of
 
-MAX_NAME = 8192  # characters; no file system takes more, and few hosts do
+MAX_NAME = 8192  # characters; file systems and most hosts take no longer names
 NOT_UTF8 = "name_not_utf8"
 
 
 @dataclass(frozen=True, slots=True)
 class FileUri:
-    """The URI of an input. `reason` and `error` are set if no file can have the name: the input is quarantined."""
+    """The URI of an input. If no file can have the name, `reason` and `error` are set, and the input is quarantined."""
 
     uri: str
     reason: str = ""
@@ -31,7 +31,7 @@ class FileUri:
 
 
 def resolve_file(name: str, folder: str) -> FileUri:
-    """The file that a list or a table names by its URI, its path, or its path relative to `folder`."""
+    """The file that a list or table names by a URI, an absolute path, or a path relative to `folder`."""
     if _DATA.match(name):
         error = "a data: URI is not read: write the image to a file, or into a column of bytes"
         return FileUri(_stand_in(name, folder), "unreadable", error)
@@ -45,25 +45,28 @@ def resolve_file(name: str, folder: str) -> FileUri:
 
 
 def utf8_uri(uri: str) -> FileUri:
-    """The URI; if it is not UTF-8, a printable form of it with the reason for its quarantine."""
+    """The URI. If it is not UTF-8, a printable form of it, with the reason for its quarantine."""
     shown = printable(uri)
     return FileUri(uri) if shown == uri else FileUri(shown, NOT_UTF8, "its name is not UTF-8: rename the file")
 
 
 def printable(name: str) -> str:
-    """The name with everything that is not Unicode written as \\xff."""
+    """The name, with everything that is not Unicode written as \xff."""
     return name.encode("utf-8", "surrogateescape" if _is_bytes(name) else "backslashreplace").decode(
         "utf-8", "backslashreplace"
     )
 
 
 def plain_path(name: str) -> str:
-    """The path with '/' between folders and without '.' and '..', as far as they can be resolved."""
+    """The path with '/' between folders and without '.' and '..', as far as these can be resolved."""
     return posixpath.normpath(name.replace("\\", "/")) if name else ""
 
 
 def local_path(name: str) -> str:
-    """The percent-decoded path of a file: URI, a relative one if the URI names another host; other names unchanged."""
+    """The percent-decoded path of a file URI. It is relative if the URI names another host.
+
+    Other names are unchanged.
+    """
     found = _FILE.match(name)
     if not found:
         return name
@@ -74,7 +77,7 @@ def local_path(name: str) -> str:
 
 
 def _is_bytes(name: str) -> bool:
-    """Whether all surrogates stand for bytes, as in Python's file names. Surrogates from JSON may not."""
+    """Whether all surrogates stand for bytes, as in Python's file names. Surrogates that come from JSON may not."""
     return all("\udc80" <= letter <= "\udcff" for letter in name if "\ud800" <= letter <= "\udfff")
 
 
@@ -117,7 +120,7 @@ def _below_url(name: str, folder: str) -> str:
 
 
 def _below_folder(name: str, folder: str) -> str:
-    """The first spelling under which a file exists; if there is none, the name as written."""
+    """The first spelling of the name for which a file exists. If there is none, the name as written."""
     if _ODD.search(name):
         for spelling in _spellings(name):
             beside = f"{folder}/{spelling}"
@@ -138,7 +141,7 @@ def _spellings(name: str) -> Iterator[str]:
 
 
 def _unquoted(name: str) -> str:
-    """The name without the quotes or angle brackets that some tools put around a line."""
+    """The name without quotes or angle brackets around it, which some tools write."""
     pairs = ('""', "''", "<>")
     return name[1:-1] if len(name) > 2 and name[0] + name[-1] in pairs else name
 
@@ -148,7 +151,7 @@ def _decoded(name: str) -> str:
 
 
 def _plain(path: str) -> str:
-    """The path without ./ and //, and without .. unless a symbolic link stands before it."""
+    """The path without ./ and //. A .. is also resolved, except after a symbolic link."""
     if not {"", ".", ".."} & set(path[1:].split("/")):
         return path
     normal = "/" + os.path.normpath(path).lstrip("/")

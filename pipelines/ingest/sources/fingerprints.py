@@ -1,4 +1,7 @@
-"""Fingerprints of files, which change when the file does. They come from listings, without reading the file."""
+"""Fingerprints of files.
+
+A fingerprint changes when its file does, and is made from listings, without reading the file.
+"""
 
 from __future__ import annotations
 
@@ -18,18 +21,21 @@ from pipelines.ingest.sources.source_path import resolve_source
 
 
 class Fingerprints:
-    """Fingerprints of single files. A remote folder is listed once instead of one request for each of its files."""
+    """The fingerprints of single files.
+
+    A remote folder is listed once, which replaces one request for each of its files.
+    """
 
     def __init__(self) -> None:
         self._listed: dict[str, dict[str, str]] = {}
 
     def of(self, uri: str) -> str:
-        """The fingerprint of a file; '' if it does not exist, or if its store gives no size and version."""
+        """The fingerprint of a file. '' if the file does not exist, or if its store states no size or version."""
         _, _, uri = split_uri(uri)
         if not scheme_of(uri):
             return local_fingerprint(Path(uri)) or ""
         if is_web(uri):
-            return ""  # a request would cost as much as reading the file
+            return ""  # because a request would cost as much as reading the file
         folder = uri.rsplit("/", 1)[0] if uri.count("/") > 2 else uri  # scheme://name has none
         if folder not in self._listed:
             self._listed[folder] = dict(_files_of(folder))
@@ -37,7 +43,10 @@ class Fingerprints:
 
 
 def _files_of(folder: str) -> list[tuple[str, str]]:
-    """(URI, fingerprint) of the files in a remote folder; none if it cannot be listed: the later read reports that."""
+    """(URI, fingerprint) of each file in a remote folder.
+
+    Empty if it cannot be listed, which reading a file will report.
+    """
     try:
         _, fs = resolve_source(folder)
         listed = fs.ls(fs._strip_protocol(folder), detail=True) if fs is not None else []
@@ -53,16 +62,16 @@ def _files_of(folder: str) -> list[tuple[str, str]]:
 
 
 def local_fingerprint(item: os.DirEntry[str] | Path) -> str | None:
-    """Size and time of a file; None for a folder, pipe or device; '' if it does not exist."""
+    """A file's size and time. None for a folder, pipe or device; '' if the file does not exist."""
     try:
         status = item.stat()
-    except (OSError, ValueError):  # a name that no file system takes is a ValueError
+    except (OSError, ValueError):  # a name that file systems refuse raises ValueError
         return ""
     return f"{status.st_size}-{status.st_mtime_ns}" if stat.S_ISREG(status.st_mode) else None
 
 
 def remote_fingerprint(info: Mapping[str, Any]) -> str:
-    """Size and version of a file by fsspec's `info`; '' if the store does not give both."""
+    """A file's size and version, from fsspec's `info`. '' if the store does not state both."""
     version = next(
         (info[key] for key in ("ETag", "etag", "md5Hash", "LastModified", "mtime", "created") if info.get(key)), ""
     )

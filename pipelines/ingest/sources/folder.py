@@ -1,6 +1,7 @@
 """A folder as a source: every file below it, on any file system that fsspec supports.
 
-A subfolder that cannot be listed and a name that is not UTF-8 become inputs with a reason; the others are listed.
+A subfolder that cannot be listed becomes an input with a reason, and so does a name that is not UTF-8. All other files
+are listed.
 """
 
 from __future__ import annotations
@@ -25,35 +26,35 @@ _ABSENT = (FileNotFoundError, NotADirectoryError)
 
 @dataclass(slots=True)
 class Item:
-    """A file or folder in a folder."""
+    """A file or folder that is in a folder."""
 
     name: str
     path: str  # in its file system, without a protocol
     is_folder: bool = False
     is_link: bool = False
-    fingerprint: str | None = None  # None: a folder, pipe, socket or device
-    error: str = ""  # why it cannot be read, if that is known already
+    fingerprint: str | None = None  # None for a folder, pipe, socket or device
+    error: str = ""  # why it cannot be read, if that is known when it is listed
 
 
 @dataclass(slots=True)
 class Level:
-    """A folder that is being walked; the walk keeps a stack of them from the root down."""
+    """A folder on the way of the walk, which keeps a stack of them from the root down."""
 
     items: Iterator[Item]
     below: str  # path relative to the root, with a slash at its end; '' for the root
     real: str  # path with symbolic links resolved
-    included: bool  # `include` matches the folder itself, so everything in it is included
+    included: bool  # whether `include` matches the folder itself, and so everything in it
 
 
 class Folder:
-    """Every file below a folder, folder by folder, sorted by name.
+    """Lists every file below a folder, folder by folder, sorted by name.
 
-    Hidden files and folders (with a leading dot), pipes, sockets and devices are left out. Links are followed unless
-    they lead in circles. A broken link is listed, so that the probe reports it as missing.
+    Hidden files and folders (with a leading dot), pipes, sockets and devices are left out. Links are followed, but not
+    in circles. A broken link is listed, so that the probe reports it as missing.
 
-    `include` and `exclude` are globs for the path relative to the folder, in which `*` also matches slashes; a glob
-    without a slash also matches names at any depth. A glob that matches a folder applies to everything in it, and an
-    excluded folder is not entered.
+    `include` and `exclude` are globs for the path relative to the folder, in which `*` also matches slashes. A glob
+    without a slash also matches names at any depth. A glob that matches a folder applies to everything in it. An
+    excluded folder is not opened.
     """
 
     OPTIONS: ClassVar = {
@@ -79,7 +80,7 @@ class Folder:
             self.notes += [f"{option}: '{glob}' matches nothing in '{self.name}'." for glob in globs.unmatched]
 
     def _walk(self) -> Iterator[Entry]:
-        """Uses a stack, because folders may nest deeper than Python's recursion limit."""
+        """Yields the entries. It uses a stack, because folders may be nested deeper than Python's recursion limit."""
         root, list_items = self._root()
         levels = [Level(list_items(root), "", os.path.realpath(root) if self._fs is None else root, included=False)]
         above = {levels[0].real}
@@ -105,7 +106,7 @@ class Folder:
                 above.add(real)
 
     def _root(self) -> tuple[str, Callable[[str], Iterator[Item]]]:
-        """The root and a function that lists a folder. ConfigError if the root cannot be listed."""
+        """The root, and a function that lists a folder. Raises ConfigError if the root cannot be listed."""
         if self._fs is None:
             _check_folder(self.name, exists=os.path.exists(self.name), is_folder=os.path.isdir(self.name))
             with source_errors(self.name):
@@ -123,7 +124,10 @@ class Folder:
         return root, lambda folder: _remote_items(fs, folder)
 
     def _wanted(self, item: Item, level: Level) -> bool:
-        """Whether to list the item; counts the reason if not. Tries every glob, to find those that match nothing."""
+        """Whether to list the item; if not, counts the reason.
+
+        Tries every glob, to find out which globs match nothing.
+        """
         path = f"{level.below}{item.name}"
         excluded = self._excluded.match(path, item.name, is_folder=item.is_folder)
         included = item.is_folder or self._included.match(path, item.name, is_folder=False) or level.included
@@ -174,7 +178,7 @@ def _local_items(folder: str) -> Iterator[Item]:
 def _local_item(item: os.DirEntry[str]) -> Item:
     try:
         is_folder = item.is_dir()
-    except OSError:  # a link that leads in circles
+    except OSError:  # raised for a link that leads in circles
         is_folder = False
     fingerprint = None if is_folder else local_fingerprint(item)
     return Item(item.name, item.path, is_folder, item.is_symlink(), fingerprint)
@@ -191,7 +195,7 @@ def _remote_item(fs: Any, folder: str, info: Mapping[str, Any]) -> Iterator[Item
     if path.rstrip("/") != folder:
         path = path.rstrip("/") if is_folder else path
         yield _remote_file(path, folder, info) if not is_folder else Item(path.rsplit("/", 1)[-1], path, True)
-    elif is_folder and path != folder:  # for keys such as dir//a.jpg, which listing a folder does not show
+    elif is_folder and path != folder:  # for keys such as dir//a.jpg, which a listing of the folder does not show
         found = fs.find(folder, detail=True)
         for key in sorted(name for name in found if name.startswith(f"{folder}//")):
             yield _remote_file(key, folder, found[key])

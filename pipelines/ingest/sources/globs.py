@@ -1,4 +1,4 @@
-"""Globs for `include` and `exclude` of a folder, matched with relative paths."""
+"""Globs for the options `include` and `exclude` of a folder. They match relative paths."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fnmatch import fnmatchcase
 class Glob:
     """One parsed glob. `*` also matches slashes, and `**/` also matches the empty text.
 
-    A glob that ends with a slash matches only folders. One that starts with a slash matches only whole relative paths;
-    globs without a slash inside also match a name in any folder.
+    A glob that ends with a slash matches only folders. A glob that starts with a slash matches only whole relative
+    paths. A glob without a slash inside also matches a name in any folder.
     """
 
     paths: tuple[str, ...]
     names: tuple[str, ...]
-    folders: tuple[str, ...]  # match a folder and so everything in it
+    folders: tuple[str, ...]  # patterns for a folder, which then match everything in it
     only_folders: bool
 
     @classmethod
@@ -39,7 +39,10 @@ class Glob:
 
 
 class Globs:
-    """A list of globs. A path matches if any glob does. `unmatched`: the globs that have not matched a path yet."""
+    """A list of globs. A path matches the list if it matches a glob.
+
+    `unmatched`: globs that have not matched any path yet.
+    """
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._globs = {text: Glob.parse(text) for text in texts}

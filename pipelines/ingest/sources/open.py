@@ -14,7 +14,7 @@ from typing import Any
 from engine.errors import ConfigError, unknown
 from pipelines.ingest.sources.source import Source
 
-# In a recipe, the value behind the name of a kind is the first parameter of its class.
+# The value after the name of a kind in a recipe is the first parameter of the kind's class.
 KINDS = {
     "folder": "pipelines.ingest.sources.folder:Folder",
     "coco": "pipelines.ingest.sources.coco:CocoJson",
@@ -26,9 +26,9 @@ KINDS = {
 
 
 def open_source(spec: Mapping[str, Any] | str) -> Source:
-    """The source for a folder or world:// URL, or for {folder: ...}, {webdataset: ...} and so on with options.
+    """The source for an entry: a folder, a world:// URL, or {folder: ...}, {webdataset: ...} and so on, with options.
 
-    Options may stand beside the name of the kind or below it. ConfigError if the entry is wrong.
+    Options may stand beside the name of the kind or below it. Raises ConfigError if the entry is wrong.
     """
     if isinstance(spec, str):
         spec = {"world" if spec.startswith("world:") else "folder": spec}
@@ -57,7 +57,7 @@ def _name_of_kind(spec: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceKind:
-    """A kind of source and its options in a recipe: {option: what it is}.
+    """A kind of source. `options`: {option of a recipe: what it is}.
 
     `lists`: the options that take one text or several, each with an example for errors ("globs such as ['*.jpg']").
     """

@@ -1,6 +1,6 @@
-"""Parquet files as a source: each row is an input, with its image in a column of bytes or of URIs, and with captions.
+"""Parquet files as a source. Each row is an input, with its image in a column of bytes or URIs, and with captions.
 
-Listing reads captions but no images; engine.storage.parquet_rows reads those, row by row.
+Listing reads captions but no images. engine.storage.parquet_rows reads the images, row by row.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Columns:
 
 
 class ParquetRows:
-    """The rows of Parquet files, local or remote: a path, a folder, a glob, or a range in braces.
+    """The rows of Parquet files, local or remote, that are named by a path, a folder, a glob, or a range in braces.
 
     `image`: a column of bytes, or of Hugging Face images {bytes, path}. `uri`: a column of URLs, or of paths relative
-    to the file's folder. `captions`: columns of texts, or of lists of texts. Columns that are not given are found by
-    type and usual names. `captions_by`: `web` for alt-text, which rules judge, or `human`.
+    to the file's folder. `captions`: columns of texts, or of lists of texts. By default, columns are found by type and
+    usual names. `captions_by`: `web` for alt-text, which rules judge, or `human`.
     """
 
     OPTIONS: ClassVar = {
@@ -74,7 +74,7 @@ class ParquetRows:
         self.texts, self.licence = Captions(captions_by), licence
         self.left_out, self.notes = self.texts.left_out, list[str]()
         self.found, self.opened = list[str](), dict[str, Reader]()
-        self.has_images = False  # whether a file had a column of images
+        self.has_images = False  # whether any file so far had a column of images
         if image and uri:
             raise ConfigError("The source 'parquet' has image: and uri:, expected only one of them.")
 
@@ -101,7 +101,7 @@ class ParquetRows:
         return one
 
     def read(self, uri: str) -> tuple[int, Iterator[Entry]]:
-        """The number of rows in a file, and an entry for each."""
+        """The number of rows in a file, and an entry for each row."""
         try:
             with storage_errors(uri):
                 file = parquet_file(uri)
@@ -110,7 +110,7 @@ class ParquetRows:
                 schema.names  # noqa: B018  # ValueError if a name is not Unicode
         except (*UNOPENED, StorageError) as error:
             if isinstance(error.__cause__ or error, UNOPENED) or is_web(uri) or why_unreadable(error):
-                # List the file itself: the probe reports why it cannot be read.
+                # The file itself is listed, so that the probe reports why it cannot be read.
                 return 0, iter([Entry(uri, licence=self.licence)])
             if isinstance(error.__cause__, OSError) and error.__cause__.errno is None:
                 return 1, iter([self._broken(uri)])
@@ -122,7 +122,7 @@ class ParquetRows:
         except ConfigError as error:
             if len(self.found) == 1:
                 raise
-            # Other files of the source may have a column of images.
+            # This file has no column of images, but other files of the source may have one.
             lacking = Entry(broken_uri("parquet", uri), licence=self.licence, length=0)
             return 1, iter([replace(lacking, reason="no_image_column", error=str(error)[:1000])])
         self.has_images = True
@@ -131,7 +131,7 @@ class ParquetRows:
         return rows, self._rows(file, uri, columns)
 
     def _broken(self, uri: str) -> Entry:
-        """An entry for a file that is not Parquet, with its real format if that is recognised."""
+        """An entry for a file that is not Parquet. It states the real format if that is recognised."""
         broken = Entry(broken_uri("parquet", uri), licence=self.licence, length=0)
         start = read_uri(uri, length=2048)
         problem = "it is encrypted" if start.startswith(b"PARE") else recognise(start, "")[1]
@@ -142,7 +142,10 @@ class ParquetRows:
     # --- which columns ---
 
     def _columns(self, schema: pa.Schema, uri: str) -> Columns:
-        """The columns to read. ConfigError if none has images, or if a given one is missing or has a wrong type."""
+        """The columns to read.
+
+        Raises ConfigError if no column has images, or if a given one is missing or has a wrong type.
+        """
         for name in (self.image, self.uri, *(self.captions or ())):
             if len(schema.get_all_field_indices(name)) > 1:
                 raise ConfigError(f"'{uri}' has two columns called '{name}': give each its own name.")
@@ -175,7 +178,7 @@ class ParquetRows:
         return Columns("", location, list(captions))
 
     def _unique(self, schema: pa.Schema, uri: str) -> pa.Schema:
-        """The schema without columns that have the same name as another one, because reading by name is ambiguous."""
+        """The schema without columns that share a name, because reading them by name would be ambiguous."""
         twice = sorted({name for name in schema.names if len(schema.get_all_field_indices(name)) > 1})
         self.notes += [f"'{uri}' has several columns called '{name}': none of them was read." for name in twice]
         return pa.schema([field for field in schema if field.name not in twice])
@@ -183,7 +186,7 @@ class ParquetRows:
     # --- its rows ---
 
     def _rows(self, file: Any, uri: str, columns: Columns) -> Iterator[Entry]:
-        """An entry for each row of the file, also for rows that cannot be read."""
+        """Yields an entry for each row of the file, also for rows that cannot be read."""
         folder, number = uri.rsplit("/", 1)[0], 0
         with contextlib.closing(file):
             for group in range(file.metadata.num_row_groups):
@@ -192,7 +195,7 @@ class ParquetRows:
                     number += 1
 
     def _read(self, file: Any, group: int, columns: Columns, uri: str) -> Iterator[Mapping[str, Any]]:
-        """Every row of a row group. A row that cannot be read is empty: the probe reports that later."""
+        """Yields every row of a row group. A row that cannot be read is empty: the probe reports it later."""
         read, rows = [*columns.captions, *filter(None, [columns.uri])], BATCH
         if columns.image and _may_lie_elsewhere(file, group, columns.image):
             read, rows = [*read, columns.image], BATCH_OF_IMAGES
@@ -224,7 +227,7 @@ class ParquetRows:
 
 
 def _count_rows(file: Any) -> int:
-    """The number of rows. ValueError if the counts in the file contradict each other, as in a damaged file."""
+    """The number of rows. Raises ValueError if the counts in the file contradict each other, as in a damaged file."""
     metadata = file.metadata
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     for group in groups:
@@ -241,7 +244,7 @@ def _repeats(metadata: Any, column: int) -> bool:
 
 
 def _values(batch: pa.RecordBatch) -> Iterator[Mapping[str, Any]]:
-    """The rows of a batch. Bytes that are not UTF-8 become surrogates."""
+    """Yields the rows of a batch. Bytes that are not UTF-8 become surrogates."""
     try:
         yield from batch.to_pylist()
     except UnicodeDecodeError:
@@ -260,7 +263,7 @@ def _value(scalar: Any) -> Any:
 
 
 def _may_lie_elsewhere(file: Any, group: int, column: str) -> bool:
-    """Whether some images of a column of structs {bytes, path} may have a path but no bytes."""
+    """Whether a column of structs {bytes, path} may hold an image that has a path but no bytes."""
     kind = file.schema_arrow.field(column).type
     if not pa.types.is_struct(kind) or kind.get_field_index("path") < 0:
         return False
@@ -303,7 +306,7 @@ def _is_bytes(kind: pa.DataType) -> bool:
 
 
 def _customary(schema: pa.Schema, names: Sequence[str], fits: Fits) -> str:
-    """The first column with one of these names (in upper or lower case) and the right type; '' if there is none."""
+    """The first column that has one of these names (in upper or lower case) and the right type. '' if there is none."""
     there = {name.lower(): name for name in reversed(schema.names)}
     return next((there[name] for name in names if name in there and fits(schema, there[name])), "")
 

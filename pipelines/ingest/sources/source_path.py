@@ -1,4 +1,4 @@
-"""The path or URL of a whole source, and errors in reading it as one sentence."""
+"""Opens the path or URL of a whole source, and turns errors in reading it into one sentence."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pipelines.ingest.sources.file_uris import local_path
 
 
 def resolve_source(path: str) -> tuple[str, Any]:
-    """An absolute local path and None, or a URL and its file system. ConfigError if no file system opens it."""
+    """(absolute local path, None), or (URL, its file system). Raises ConfigError if no file system opens it."""
     local = local_path(path)
     if not scheme_of(local):
         return os.path.abspath(Path(local).expanduser()), None
     try:
-        # Listings are read once; a cache of them would hold every name of a bucket in memory.
+        # Each listing is read once. A cache of listings would hold every name of a bucket in memory.
         fs, root = file_system(path, use_listings_cache=False)
     except Exception as error:
         why = one_line(error)
@@ -34,7 +34,7 @@ def resolve_source(path: str) -> tuple[str, Any]:
 
 @contextlib.contextmanager
 def source_errors(name: str) -> Iterator[None]:
-    """Raises a ConfigError where another path or another permission would help. Other errors pass unchanged."""
+    """Converts errors that another path or permission would solve to a ConfigError. Other errors pass unchanged."""
     try:
         with storage_errors(name):
             yield

@@ -1,7 +1,7 @@
-"""Reads the names and offsets of the files in a tar, where a truncated tar ends, and the data after its end.
+"""Reads a tar: the names and offsets of its files, where it ends if it is truncated, and the data after its end.
 
-Tars that were joined with cat have a second tar after the zeros that end the first. tarfile and webdataset ignore it,
-so its members are returned separately (`Contents.behind`).
+If tars were joined with cat, a second tar follows the zeros that end the first. tarfile and webdataset ignore it, so
+its members are returned separately (`Contents.behind`).
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-MAX_TEXT = 1 << 20  # bytes of a member with captions
-MAX_ZEROS = 1 << 28  # at most so many zero bytes after the end of a tar are skipped to look for another one
+MAX_TEXT = 1 << 20  # largest member with captions that is read, in bytes
+MAX_ZEROS = 1 << 28  # the most zero bytes after the end of a tar that are skipped to look for another tar
 _END = bytes(tarfile.BLOCKSIZE)
 _PIECE = 1 << 20
 
 
 @dataclass(slots=True)
 class Member:
-    """One file of a tar. `data` is read only if it may hold captions."""
+    """One file of a tar. `data` is filled only if it may hold captions."""
 
     name: str
     offset: int
     size: int
     data: bytes | None = None
-    error: str = ""  # why it cannot be read at its offset, such as being a link
+    error: str = ""  # why it cannot be read at its offset, for example because it is a link
 
 
 @dataclass(slots=True)
@@ -35,15 +35,15 @@ class Contents:
     members: list[Member] = field(default_factory=list)
     broken_at: int | None = None
     end: int = 0  # the offset of the zeros that end a complete tar
-    behind: list[Member] = field(default_factory=list)  # the files of more tars after the end of the first
-    garbage: int = 0  # bytes after the end that are not a tar
+    behind: list[Member] = field(default_factory=list)  # the files of further tars after the end of the first
+    garbage: int = 0  # number of bytes after the end that are not a tar
     long_texts: int = 0
     own: int = 0  # metadata of webdataset itself
     no_files: int = 0  # pipes and devices
 
 
 def read_contents(file: Any, has_text: Callable[[str], bool]) -> Contents:
-    """Reads the members of a tar. `has_text` decides by the name of a member whether to read its bytes."""
+    """Reads the members of a tar. `has_text`: whether to read the bytes of a member with this name."""
     found = Contents()
     at, ended = _read_part(file, 0, has_text, found, found.members)
     size = file.seek(0, os.SEEK_END)
@@ -56,7 +56,7 @@ def read_contents(file: Any, has_text: Callable[[str], bool]) -> Contents:
     while (start := _behind(file, at, size)) >= 0:
         more: list[Member] = []
         at, ended = _read_part(file, start, has_text, Contents(), more)
-        found.behind += more  # even if they are cut off: their bytes are never read
+        found.behind += more  # added even if they are truncated, because their bytes are never read
         if not ended:
             found.garbage = max(size - at, 0)
             break
@@ -66,13 +66,13 @@ def read_contents(file: Any, has_text: Callable[[str], bool]) -> Contents:
 def _read_part(
     file: Any, start: int, has_text: Callable[[str], bool], counts: Contents, members: list[Member]
 ) -> tuple[int, bool]:
-    """Appends the members from `start` on. Returns the offset where they end, and whether the tar is complete."""
+    """Appends the members from `start` on. Returns the offset of their end, and whether the tar is complete."""
     at = start
     try:
         file.seek(start)
         with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", tarinfo=_Header) as tar:
             for info in tar:
-                if info.size < 0 or info.offset < at:  # a malicious header leads in circles
+                if info.size < 0 or info.offset < at:  # a malicious header may lead in circles
                     return at, False
                 at = tar.offset
                 if re.match(r"__[^/]*__($|/)", info.name):
@@ -110,7 +110,10 @@ def _member(info: tarfile.TarInfo, file: Any, has_text: Callable[[str], bool], c
 
 
 def _behind(file: Any, at: int, size: int) -> int:
-    """Skips zeros from `at` on. Returns the offset of the block with the first other byte; -1 if there is none."""
+    """Skips zeros from `at` on.
+
+    Returns the offset of the block that holds the first other byte, or -1 if there is none.
+    """
     file.seek(at)
     stop = min(size, at + MAX_ZEROS)
     while at < stop and (piece := file.read(_PIECE)):
@@ -122,7 +125,7 @@ def _behind(file: Any, at: int, size: int) -> int:
 
 
 class _Header(tarfile.TarInfo):
-    """A header parsed without owner, times and modes, if it has the common form, to read tars faster."""
+    """A header of the common form, parsed without owner, times and modes, which makes reading tars faster."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:

@@ -1,6 +1,6 @@
 """A list of URIs or paths as a source: a text file with one on each line, or JSON lines with captions.
 
-A line that cannot be read becomes an input with a reason; the other lines are listed.
+A line that cannot be read becomes an input with a reason. The other lines are listed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from pipelines.ingest.sources.source import LICENCE, Entry
 from pipelines.ingest.sources.source_path import resolve_source, source_errors
 
 KEYS = ("uri", "url", "path", "file_name")
-BAD_START = 100  # a list that begins with this many bad lines is taken for another kind of file
+BAD_START = 100  # if the first 100 lines are all bad, the file is taken for another kind of file
 
 
 class UriList:
-    """The files that a text file lists: URLs, or paths relative to `base`, by default the folder of the list.
+    """The files that a text file lists, as URLs or as paths relative to `base`. The default is the folder of the list.
 
     Blank lines are skipped, and repeated lines are one input. Lines of a .jsonl are objects with `uri`, `url`, `path`
     or `file_name`, and captions under `caption`, `captions` or `text`. `captions_by`: `web` for alt-text, which rules
@@ -75,13 +75,16 @@ class UriList:
             return Entry(uri, version, self.licence, reason=problem.reason, error=error)
         file = resolve_file(location, self.base)
         labels = self.texts.labels(fields.get(key) for key in CUSTOMARY)
-        # Part of the fingerprint, so that changed captions make a new input.
+        # A hash of the captions is part of the fingerprint, so that changed captions make a new input.
         captions = [stable_hash([as_row(text) for text in labels.texts])[:8]] if labels else []
         version = "-".join(["" if file.reason else versions.of(file.uri), *captions])
         return Entry(file.uri, version, self.licence, labels, reason=file.reason, error=file.error)
 
     def _parse(self, line: bytes | str) -> Mapping[str, Any]:
-        """The fields of a line. ImageError if it is wrong; its message goes on from "line 3 of 'list.txt' "."""
+        """The fields of a line.
+
+        Raises ImageError if the line is wrong; its message continues "line 3 of 'list.txt' ".
+        """
         try:
             text = line if isinstance(line, str) else line.decode()
         except UnicodeDecodeError:
@@ -97,7 +100,7 @@ class UriList:
         return fields
 
     def _lines(self) -> Iterator[tuple[int, bytes | str]]:
-        """(number, line) of the lines that are not blank, as bytes if each line can be decoded on its own."""
+        """Yields (number, line) of the lines that are not blank. Lines are bytes if each can be decoded on its own."""
         try:
             with source_errors(self.name), self._open() as file:
                 encoding = encoding_of(file.peek(64)[:64])
@@ -120,5 +123,5 @@ class UriList:
 
 
 def _is_bad(entry: Entry) -> bool:
-    """Whether the line itself is wrong, and not the file that it names."""
+    """Whether the line itself is wrong. It is not wrong if only the file that it names cannot be read."""
     return entry.reason in ("bad_line", NOT_UTF8)
