@@ -1,1 +1,1 @@
-"""Files: those of a data set, their commits and schema versions, and reading from URIs, tars and web hosts."""
+"""The files of a data set: commits, schema versions, and reading from URIs, tars and web hosts."""

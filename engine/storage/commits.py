@@ -1,9 +1,9 @@
-"""Commits: which shards of a node are done. The names of files alone decide it.
+"""Commits: which shards of a node are done. Names of files alone decide this.
 
-A node writes to <node>/<first 8 digits of its key>/. Data files have their digest in their name. The commit record,
-00017.json for shard 17, is only created if there is none, so the first commit wins and later ones change nothing. A
-shard that is done again (--retry-failed, new labels for an old image) gets a later revision, 00017-r2.json. Revisions
-are numbered over the whole data set, so an answer is stale if it read an older revision than the latest.
+A node writes to <node>/<first 8 digits of its key>/. The names of data files contain their digest. The commit record of
+shard 17, 00017.json, is written only if there is none. So the first commit counts, and later ones change nothing. If a
+shard is done again (--retry-failed, new labels for an old image), it gets a later revision, 00017-r2.json. Revisions
+are numbered over the whole data set: an answer is stale if it read an older revision than the latest.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from engine.storage.files import Storage, sha256_file, storage_errors
 from engine.storage.migrate import completed, lacking
 from engine.storage.sealed import advice_on, checked_bytes, damaged, read_sealed, seal
 
-ROW_GROUP = 500  # rows; fixed, so that the same rows give the same bytes however they were computed
-WHOLE_GROUP = 2048  # of tables that are read as a whole: a row group of 76 columns costs as much as 1000 rows
+ROW_GROUP = 500  # rows of a row group. It is fixed, so that the same rows always give the same bytes
+WHOLE_GROUP = 2048  # the same for tables that are read as a whole: a row group of 76 columns costs as much as 1000 rows
 PARQUET: dict[str, Any] = {"compression": "zstd", "write_statistics": False, "write_page_checksum": True}
 _RECORD_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?\.json")
 _DATA_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?-([0-9a-f]{8})\.(\w+)")
@@ -45,7 +45,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A commit record. `files`: {part: file}; `inputs`: the data files that were read, {path: sha256}."""
+    """A commit record. `files`: {part: file}. `inputs`: the data files that were read, {path: sha256}."""
 
     shard: int
     revision: int
@@ -59,7 +59,7 @@ class Record:
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Record:
-        """The record from its JSON. TypeError, KeyError or AttributeError if these are not the fields of a record."""
+        """The record in these fields of its JSON. Raises TypeError, KeyError or AttributeError if they are wrong."""
         files = {part: File(**file) for part, file in fields["files"].items()}
         record = cls(**{**fields, "files": files})
         numbers = (record.shard, record.revision, *(number for file in files.values() for number in (file.rows,)))
@@ -69,14 +69,14 @@ class Record:
 
 
 class Commits:
-    """The committed shards of one node with one key."""
+    """The committed shards of one node that has one key, in one folder."""
 
     def __init__(self, storage: Storage, folder: str) -> None:
         self.storage = storage
         self.folder = folder
 
     def revisions(self, shards: int | None = None, names: Sequence[str] | None = None) -> npt.NDArray[np.int32]:
-        """The latest revision of each shard, -1 if it has none. Lists the folder once and reads no file."""
+        """The latest revision of each shard; -1 if it has none. Lists the folder once and opens no file."""
         latest: dict[int, int] = {}
         for shard, revision in self._records(self._names() if names is None else names):
             if revision > latest.get(shard, -1):
@@ -89,7 +89,7 @@ class Commits:
         return answer
 
     def _names(self) -> list[str]:
-        """The names in the folder. DamageError if a file is in its place, which would look like an empty folder."""
+        """The names in the folder. Raises DamageError if a file is in its place; it would look like an empty folder."""
         names = self.storage.names(self.folder)
         if not names and self.storage.local and os.path.isfile(self.storage.path(self.folder)):
             raise DamageError(f"'{self.folder}' is a file, expected a folder: move it away, or restore the folder.")
@@ -101,7 +101,7 @@ class Commits:
                 yield found
 
     def _data(self, names: Sequence[str], suffix: str = "") -> dict[tuple[int, int], list[str]]:
-        """Paths of data files by (shard, revision), including those that no record names."""
+        """{(shard, revision): paths of its data files}. Includes files that no record names."""
         found: dict[tuple[int, int], list[str]] = {}
         for name in names:
             if (place := shard_of_data(name)) is not None and (not suffix or name.endswith(f".{suffix}")):
@@ -109,7 +109,7 @@ class Commits:
         return found
 
     def record(self, shard: int, revision: int) -> Record:
-        """The commit record. FileNotFoundError if there is none; DamageError if it was changed."""
+        """The commit record. Raises FileNotFoundError if there is none, and DamageError if it was changed."""
         name = f"{self.folder}/{record_name(shard, revision)}"
         try:
             record = Record.from_fields(read_sealed(self.storage, name))
@@ -125,13 +125,13 @@ class Commits:
         return record
 
     def latest_records(self) -> Iterator[Record]:
-        """The latest record of each shard that has one, in the order of the shards."""
+        """The latest record of each shard that has one, ordered by shard."""
         for shard, revision in enumerate(self.revisions()):
             if revision >= 0:
                 yield self.record(shard, int(revision))
 
     def commit(self, record: Record) -> bool:
-        """Create the record and return True. If the revision has a record already, remove the files of this one."""
+        """Write the record and return True. If there is one already, delete this record's files and return False."""
         name = f"{self.folder}/{record_name(record.shard, record.revision)}"
         if self.storage.create(name, record.to_json()):
             return True
@@ -144,9 +144,9 @@ class Commits:
         return False
 
     def put_file(self, shard: int, local_file: str, suffix: str, rows: int, revision: int = 0) -> File:
-        """Move a finished local file into this folder, with shard, revision and digest in its name.
+        """Move a finished local file into this folder. Its new name has the shard, the revision and the digest.
 
-        The revision distinguishes a leftover file from one whose record is yet to come.
+        The revision shows whether a file is left over, or belongs to a record that is not written yet.
         """
         size, digest = os.path.getsize(local_file), sha256_file(local_file)
         path = f"{self.folder}/{record_name(shard, revision).removesuffix('.json')}-{digest[:8]}.{suffix}"
@@ -154,15 +154,15 @@ class Commits:
         return File(path, digest, rows, size)
 
     def put_table(self, shard: int, table: pa.Table, revision: int = 0, suffix: str = "parquet") -> File:
-        """Write a table as Parquet. Tables that are not answers have another suffix than "parquet"."""
+        """Write a table as a Parquet file. `suffix`: "parquet" for answers, any other for other tables."""
         with TableWriter(self, shard, table.schema, revision, suffix) as writer:
             writer.write(table)
         return writer.file
 
     def data_files(self, suffix: str = "parquet") -> dict[int, str]:
-        """{shard: the committed data file of its latest revision}. DamageError if one is gone.
+        """{shard: data file of its latest revision}, committed files only. Raises DamageError if one is gone.
 
-        Reads a record only where the names leave a choice of files.
+        A commit record is read only if several files, or none, have the right name.
         """
         names = self._names()
         found = self._data(names, suffix)
@@ -176,7 +176,7 @@ class Commits:
         return answer
 
     def _named(self, shard: int, revision: int, suffix: str, there: Sequence[str]) -> list[str]:
-        """The files with this suffix in this folder that the record names."""
+        """The files in this folder with this suffix that the commit record names. `there`: the files that exist."""
         files = self.record(shard, revision).files.values()
         named = [file.path for file in files if file.path.startswith(f"{self.folder}/")]
         named = [path for path in named if path.endswith(f".{suffix}")]
@@ -186,7 +186,7 @@ class Commits:
         return named
 
     def sweep(self) -> int:
-        """Remove data files of committed shards that no record names. Other shards may still be in progress."""
+        """Delete temporary files, and data files of committed shards that no record names. Returns how many."""
         removed = self.storage.sweep_temporaries(self.folder)
         names = self.storage.names(self.folder)
         records = set(self._records(names))
@@ -202,7 +202,7 @@ class Commits:
 
 
 class TableWriter:
-    """Writes rows to a Parquet file in row groups of fixed size, so that memory does not grow with the shard."""
+    """Writes rows to a Parquet file in row groups of fixed size. Memory does not grow with the shard."""
 
     def __init__(
         self, commits: Commits, shard: int, schema: pa.Schema, revision: int = 0, suffix: str = "parquet"
@@ -263,8 +263,8 @@ class TableWriter:
 class TableReader:
     """Reads rows of a committed Parquet file by position, one row group at a time.
 
-    DamageError if the file does not match `sha256`, or the digest in its name. Columns that a file of an earlier
-    schema version lacks are filled in (engine.storage.migrate).
+    Raises DamageError if the file does not match `sha256`, or the digest in its name. Columns that a file of an earlier
+    schema version lacks are added (engine.storage.migrate).
     """
 
     def __init__(self, storage: Storage, path: str, columns: Sequence[str] | None = None, *, sha256: str = "") -> None:
@@ -302,7 +302,7 @@ class TableReader:
 
     @contextlib.contextmanager
     def _damage(self) -> Iterator[None]:
-        """Turns errors of pyarrow about the file into DamageError."""
+        """A context that turns errors of pyarrow about the file into DamageError."""
         try:
             yield
         except (pa.ArrowException, OSError) as error:
@@ -314,22 +314,21 @@ def record_name(shard: int, revision: int) -> str:
 
 
 def shard_of_record(name: str) -> tuple[int, int] | None:
-    """(shard, revision) from the name of a commit record; None for any other name."""
+    """(shard, revision) in the name of a commit record. None for any other name."""
     match = _RECORD_NAME.fullmatch(name) if name.endswith(".json") else None
     return (int(match[1]), int(match[2] or 0)) if match else None
 
 
 def shard_of_data(name: str) -> tuple[int, int] | None:
-    """(shard, revision) from the name of a data file; None for any other name."""
+    """(shard, revision) in the name of a data file. None for any other name."""
     match = _DATA_NAME.fullmatch(name)
     return (int(match[1]), int(match[2] or 0)) if match else None
 
 
 def check_order(storage: Storage, folder: str, others: Iterable[str]) -> None:
-    """DamageError if a shard of `folder` is lost: a number is missing, or one of the folders `others` has more shards.
+    """Raise DamageError if a shard of `folder` is lost: a number is missing, or a folder in `others` has more shards.
 
-    Shards are numbered in the order they came, and answers are stored by number. A new shard with the number of a lost
-    one would get its answers.
+    Shards get the next number, and answers are stored by number. A new shard would get the answers of a lost one.
     """
     found = Commits(storage, folder).revisions()
     check_holes(storage, folder, found)
@@ -344,7 +343,7 @@ def check_holes(storage: Storage, folder: str, revisions: npt.NDArray[np.int32])
 
 
 def check_tail(storage: Storage, folder: str, size: int, other: str, size_of_other: int) -> None:
-    """DamageError if `other` has more shards than `folder`, also after listing `folder` again."""
+    """Raise DamageError if `other` has more shards than `folder`. Lists `folder` again before it does."""
     if size_of_other > size and size_of_other > (now := len(Commits(storage, folder).revisions())):
         name = f"{folder}/{record_name(now, 0)}"
         raise DamageError(f"'{name}' is gone, but '{other}' has answers for it: {advice_on(storage, name)}")

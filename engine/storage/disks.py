@@ -1,6 +1,6 @@
-"""Local disks: making folders durable, naming temporary files, and turning errors into sentences.
+"""Local disks: syncs folders, names temporary files, and turns errors into sentences.
 
-A renamed file survives a power loss only after its folder was synced, even if the file itself was.
+Syncing a file is not enough: after a power loss a renamed file is there only if its folder was synced too.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ ABSENT = (FileNotFoundError, NotADirectoryError)  # nothing is there
 
 
 def sha256_file(path: str) -> str:
-    """Hex digest of a local file, read in pieces."""
+    """The sha256 of a local file, in hex. The file is read in pieces."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
 def storage_errors(name: str) -> Iterator[None]:
-    """Turns errors of the file system into a StorageError of one sentence; errors that mean "not there" stay."""
+    """A context that turns errors of the file system into a StorageError of one sentence.
+
+    Errors which mean that there is no file, or that there is one already, pass unchanged.
+    """
     try:
         yield
     except (*ABSENT, FileExistsError, IsADirectoryError, StorageError):
@@ -37,7 +40,7 @@ def storage_errors(name: str) -> Iterator[None]:
     except OSError as error:
         raise StorageError(_sentence(name, error)) from error
     except Exception as error:
-        # Object stores raise the errors of their client; fsspec has turned "not there" into OSError.
+        # Object stores raise errors of their client libraries. fsspec has turned "not there" into OSError before.
         if type(error).__module__.split(".")[0] not in ("botocore", "aiobotocore", "aiohttp", "fsspec", "asyncio"):
             raise
         raise StorageError(f"Storage failed at '{name}': {type(error).__name__}: {error}") from error
@@ -52,7 +55,7 @@ def _sentence(name: str, error: OSError) -> str:
 
 
 def make_folder(folder: str) -> None:
-    """As os.makedirs, and syncs the parents, so that the new folders survive a power loss."""
+    """Make a folder and its parents. The parents are synced, so that the new folders survive a power loss."""
     if os.path.isdir(folder):
         return
     parent = os.path.dirname(folder)
@@ -68,9 +71,9 @@ def make_folder(folder: str) -> None:
 
 
 def set_s3_retries() -> None:
-    """Let S3 clients retry for about a minute: object stores answer 500 and 503 in bursts, and drop connections.
+    """Make S3 clients retry for about a minute, because object stores often answer 500 or 503 and drop connections.
 
-    Settings in the environment and in fsspec's own configuration win.
+    Settings in the environment and in fsspec's own configuration come first.
     """
     import fsspec
 
@@ -91,7 +94,7 @@ def sync_folder(folder: str) -> None:
 
 
 def may_be_alive(temporary: str) -> bool:
-    """Whether the process that writes this temporary file may still run. True for one of another machine."""
+    """Whether the process that writes this temporary file may still run. True if it runs on another machine."""
     host, _, rest = temporary.removeprefix(".tmp-").rpartition("-")[0].rpartition("-")
     if host != socket.gethostname() or not rest.isdigit():
         return True

@@ -1,7 +1,7 @@
-"""Reading and writing the files of a data set, on any file system that fsspec supports.
+"""Reads and writes the files of a data set, on any file system that fsspec supports.
 
-Paths are relative to the data set's root, with '/'. There are two ways to write, both atomic: `put` replaces a whole
-file; `create` writes only if there is no file yet and returns whether it did, which commits rely on. fsspec's own
+Paths are relative to the data set's root, with '/'. There are two ways to write, both atomic. `put` replaces a whole
+file. `create` writes only if there is no file yet and returns whether it did; commits rely on this. fsspec's own
 mode="create" is not atomic on local disks, so there `create` uses a temporary file and a hard link.
 """
 
@@ -31,7 +31,10 @@ __all__ = ["Storage", "sha256_file", "storage_errors"]
 
 
 class Storage:
-    """The folder of a data set. Safe to use from threads, but not to construct in them. Pickled as its URL."""
+    """The folder of a data set.
+
+    It can be used from several threads, but must be made in the main thread. Pickled as its URL.
+    """
 
     def __init__(self, url: str) -> None:
         import fsspec
@@ -59,7 +62,7 @@ class Storage:
         return f"{self.root}/{name}" if name else self.root
 
     def read(self, name: str) -> bytes:
-        """All bytes of a file. FileNotFoundError if there is none."""
+        """All bytes of a file. Raises FileNotFoundError if there is none."""
         with storage_errors(name):
             if self.local:
                 with open(self.path(name), "rb") as file:
@@ -68,12 +71,12 @@ class Storage:
             return data
 
     def open(self, name: str) -> Any:
-        """A seekable binary file for reading."""
+        """Open a file for reading bytes. The result can seek."""
         with storage_errors(name):
             return self.fs.open(self.path(name), "rb")
 
     def stat(self, name: str) -> tuple[int, int]:
-        """(size, time of the last change in ns) of a local file. FileNotFoundError if there is none."""
+        """(size, time of the last change in ns) of a local file. Raises FileNotFoundError if there is none."""
         with storage_errors(name):
             found = os.stat(self.path(name))
             return found.st_size, found.st_mtime_ns
@@ -83,7 +86,7 @@ class Storage:
             return int(os.path.getsize(self.path(name)) if self.local else self.fs.size(self.path(name)))
 
     def sha256(self, name: str) -> str:
-        """Hex digest of a file, read in pieces. FileNotFoundError if there is none."""
+        """The sha256 of a file, in hex. The file is read in pieces. Raises FileNotFoundError if there is none."""
         with storage_errors(name), self.open(name) as file:
             digest = hashlib.sha256()
             while data := file.read(1 << 20):
@@ -119,7 +122,10 @@ class Storage:
             sync_folder(os.path.dirname(target))
 
     def scratch(self, name: str) -> str:
-        """A path for writing a file that `upload` will move to `name`. On local disks moving it is a rename."""
+        """A local path for writing a file that `upload` will move to `name`.
+
+        On a local disk, moving it is only a rename.
+        """
         if self.local:
             return self._temporary(name)
         import tempfile
@@ -127,10 +133,11 @@ class Storage:
         return os.path.join(tempfile.gettempdir(), f"engine-{uuid4().hex}")
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a file only if there is none. True if the file now has these bytes.
+        """Write a file if there is none. Returns whether the file now has these bytes.
 
-        Compares the content, because a store may write the file and lose the reply: the client then retries and finds
-        the file there.
+        If there is a file, its content is compared: a store may write the file but lose the reply, and the client then
+        retries
+        and finds its own file.
         """
         with storage_errors(name):
             create = self._create_local if self.local else self._create_remote
@@ -159,7 +166,7 @@ class Storage:
         except FileExistsError:
             return False
         except OSError as error:
-            # Two conditional puts at the same time: the store refuses the later one.
+            # Of two conditional puts at the same time, the store refuses one.
             if "ConditionalRequestConflict" not in str(error) and "PreconditionFailed" not in str(error):
                 raise
             return False
@@ -168,11 +175,11 @@ class Storage:
         return True
 
     def names(self, folder: str) -> list[str]:
-        """Names in a folder, sorted, without temporary files. Empty if there is no such folder."""
+        """The names in a folder, sorted, without temporary files. Empty if there is no such folder."""
         return [name for name in self.all_names(folder) if not name.startswith(".tmp-")]
 
     def all_names(self, folder: str) -> list[str]:
-        """As `names`, including temporary files."""
+        """The names in a folder, sorted, with temporary files. Empty if there is no such folder."""
         with storage_errors(folder or self.url):
             try:
                 if self.local:
@@ -184,18 +191,18 @@ class Storage:
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in found)
 
     def is_alive(self, temporary: str) -> bool:
-        """Whether the process that writes this temporary file may still run."""
+        """Whether the process that writes this temporary file may still run. False on object stores."""
         return self.local and may_be_alive(temporary)
 
     def exists(self, name: str) -> bool:
         with storage_errors(name):
             if self.local:
                 return os.path.exists(self.path(name))
-            self.fs.invalidate_cache(os.path.dirname(self.path(name)))  # another driver may have written it
+            self.fs.invalidate_cache(os.path.dirname(self.path(name)))  # another run may have written it
             return bool(self.fs.exists(self.path(name)))
 
     def remove(self, name: str) -> None:
-        """Remove a file; no error if there is none."""
+        """Remove a file if it exists."""
         with storage_errors(name), contextlib.suppress(FileNotFoundError):
             if self.local and os.path.isdir(self.path(name)):
                 raise StorageError(f"'{name}' is a folder, expected a file: move it away.")
@@ -205,7 +212,7 @@ class Storage:
                 self.fs.rm_file(self.path(name))
 
     def sweep_temporaries(self, folder: str) -> int:
-        """Remove temporary files of processes of this machine that no longer run. Returns how many."""
+        """Remove the temporary files of processes of this machine that have ended. Returns how many."""
         if not self.local:
             return 0
         dead = [name for name in self.all_names(folder) if name.startswith(".tmp-") and not may_be_alive(name)]
@@ -214,7 +221,10 @@ class Storage:
         return len(dead)
 
     def check_writable(self) -> None:
-        """StorageError if the data set cannot be written; called first, so that a run does not fail after hours."""
+        """Raise StorageError if the data set cannot be written.
+
+        Called first, so that a run does not fail after hours.
+        """
         name = f".tmp-probe-{uuid4().hex}"
         try:
             self.put(name, b"")

@@ -1,7 +1,7 @@
-"""Which inputs the sources still have. Each change adds a record to listings/; only the latest one is in force.
+"""Which inputs the sources still have. Each change adds a record to listings/, and only the latest record is valid.
 
-inputs/ only grows. A listing names every input that is missing, gone, withdrawn or replaced in its source, and has a
-report on each source. An input that the latest listing does not name is current.
+Rows of inputs/ are never removed. A listing names every input that is missing, gone, withdrawn or replaced in its
+source, and has a report on each source. An input that the latest listing does not name is current.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine.storage.files import Storage
 CURRENT = ""
 MISSING = "missing"  # the source names the file, but it does not exist now
 GONE = "gone"  # the file was deleted, or its container cannot be opened any more
-WITHDRAWN = "withdrawn"  # its row was removed from a json or a list, so its labels are dropped too
+WITHDRAWN = "withdrawn"  # its row was removed from the source's json or list, so its labels are dropped too
 REPLACED = "replaced"  # the source has another version of it
 
 IN_SOURCE = frozenset((CURRENT, MISSING))  # named by their source
@@ -32,7 +32,7 @@ Key = tuple[str, str, str]  # of an input: source, uri, fingerprint
 
 
 class SourceCounts(TypedDict):
-    """A report on a source in the run record and in `status`. `left_out`: {reason: number}."""
+    """Counts of a source in the run record and in `status`. `left_out`: {reason: number of labels or inputs}."""
 
     inputs: int
     missing: int
@@ -43,10 +43,10 @@ class SourceCounts(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """The number of inputs of one source, by state, and what was left out.
+    """Counts of the inputs of one source by state, and of what was left out.
 
-    inputs: current or MISSING ones. missing: those of them that are MISSING. gone: GONE ones, not part of `inputs`.
-    containers: {container: its left_out and notes}, so that an unchanged container is not opened again.
+    inputs: number of current and MISSING inputs. missing: number of MISSING inputs. gone: number of GONE inputs.
+    containers: {container: its left_out and notes}. With it, an unchanged container need not be opened again.
     """
 
     inputs: int = 0
@@ -68,13 +68,17 @@ class SourceReport:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One record of listings/. `number`: -1 for an empty listing. `chunks`: number of chunks of inputs/ it covers."""
+    """One record of listings/.
+
+    `number`: the number of the record; -1 for an empty listing. `chunks`: the number of chunks of inputs/ that it
+    covers.
+    """
 
     number: int = -1
     chunks: int = 0
     states: Mapping[Key, str] = field(default_factory=dict)
     sources: Mapping[str, SourceReport] = field(default_factory=dict)
-    looked_at: tuple[str, ...] = ()  # the sources that were listed; others keep their earlier report
+    looked_at: tuple[str, ...] = ()  # the sources that were listed this time; other sources keep their earlier report
     made_of: Mapping[str, str] = field(default_factory=dict, compare=False)  # {path of its file: sha256}
 
     def state(self, key: Key) -> str:
@@ -82,8 +86,9 @@ class Listing:
 
 
 def source_counts(storage: Storage, left_out: Mapping[str, Mapping[str, int]]) -> dict[str, SourceCounts]:
-    """The counts of each source as of the latest listing. `left_out`: labels that the probe left out, which are added:
-    {source: {reason: number}}.
+    """The counts of each source in the latest listing.
+
+    `left_out`: labels that the probe left out, {source: {reason: number}}. They are added to the counts.
     """
     answer = {name: report.counts() for name, report in read_listing(storage).sources.items()}
     for source, reasons in sorted(left_out.items()):
@@ -94,7 +99,7 @@ def source_counts(storage: Storage, left_out: Mapping[str, Mapping[str, int]]) -
 
 
 def read_listing(storage: Storage, number: int | None = None) -> Listing:
-    """The listing with this number, by default the latest; an empty one if there is none."""
+    """The listing with this number, by default the latest. Returns an empty one if there is none."""
     commits = Commits(storage, LISTINGS)
     if number is None:
         number = len(commits.revisions()) - 1

@@ -1,8 +1,8 @@
-"""Reads files of earlier schema versions: columns that they lack are filled in.
+"""Reads files of earlier schema versions, and adds the columns that they lack.
 
-To add a column or a field of an annotation: add it to its schema in engine/schema.py and raise SCHEMA_VERSION. In older
-files it is then null, or empty ('', 0, no elements) if it must not be null. For another value, add a line to `_VALUES`.
-Columns are never renamed or removed: files are not rewritten.
+To add a column or a field of an annotation, add it to its schema in engine/schema.py and raise SCHEMA_VERSION. For
+older files its value is then null, or empty ('', 0, no elements) if the schema forbids null. For another value, add a
+line to `_VALUES`. Files are never rewritten, so a column must never be renamed or removed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from engine import schema
 from engine.errors import ConfigError
 from engine.layout import IMAGES, INPUTS, JUDGE, LABELS, PROBE, TRUTH
 
-_VALUES: dict[str, Any] = {"length": -1}  # of columns whose absence does not mean empty: -1 is the whole file
+_VALUES: dict[str, Any] = {
+    "length": -1
+}  # {column: value in files that lack it}, if it is not empty; the length -1 is the whole file
 _TABLES = {
     IMAGES: schema.IMAGES,
     INPUTS: schema.INPUTS,
@@ -30,7 +32,10 @@ _VERSION, _OLDEST = "schema_version", "oldest_version"
 
 
 def check_version(what: str, header: Mapping[str, Any]) -> None:
-    """ConfigError if the header of a data set or release has no version, or a later one than this engine supports."""
+    """Raise ConfigError if a header has no schema version, or a later one than this engine reads.
+
+    `what`: the name of the data set or release in the message.
+    """
     version = header.get(_VERSION)
     if not isinstance(version, int) or not 1 <= version <= schema.SCHEMA_VERSION:
         raise ConfigError(
@@ -40,19 +45,22 @@ def check_version(what: str, header: Mapping[str, Any]) -> None:
 
 
 def has_older_files(header: Mapping[str, Any]) -> bool:
-    """Whether files of this data set or release may lack columns of today."""
+    """Whether some files of this data set or release may lack columns of the current schema."""
     return bool(header.get(_OLDEST, header.get(_VERSION, schema.SCHEMA_VERSION)) < schema.SCHEMA_VERSION)
 
 
 def raised(header: Mapping[str, Any]) -> dict[str, Any]:
-    """The header with today's schema version and the oldest version of its files, for a data set that is written to."""
+    """The header for writing to a data set: with the current schema version, and the oldest version of its files."""
     if header[_VERSION] == schema.SCHEMA_VERSION:
         return dict(header)
     return {**header, _VERSION: schema.SCHEMA_VERSION, _OLDEST: header.get(_OLDEST, header[_VERSION])}
 
 
 def lacking(path: str, found: pa.Schema, columns: Sequence[str] | None = None) -> pa.Schema | None:
-    """The schema that a committed file should have, restricted to `columns`; None if nothing is missing from it."""
+    """The schema that a committed file should have. None if the file has all columns and fields of it.
+
+    `found`: the schema of the file. `columns`: if given, look only at these.
+    """
     wanted = _schema_of(path, found)
     if wanted is None or found.equals(wanted):
         return None
@@ -63,7 +71,7 @@ def lacking(path: str, found: pa.Schema, columns: Sequence[str] | None = None) -
 
 
 def completed(table: pa.Table, wanted: pa.Schema) -> pa.Table:
-    """The table with every column and field of `wanted`, in that order; columns beyond them come after."""
+    """The table with every column and field of `wanted`, in that order. Other columns of the table come after them."""
     arrays, fields = [], []
     for field in wanted:
         present = field.name in table.column_names
@@ -79,7 +87,10 @@ def completed(table: pa.Table, wanted: pa.Schema) -> pa.Table:
 
 
 def _schema_of(path: str, found: pa.Schema) -> pa.Schema | None:
-    """The schema by the folder, or by the columns for answers of nodes. None for tables without a version."""
+    """The current schema for a file. None if its table has no schema version.
+
+    It follows from the folder; for answers of nodes, from the columns.
+    """
     folder, _, name = path.partition("/")
     if name.endswith(".changes"):
         return schema.CHANGES
@@ -97,7 +108,7 @@ def _whole(column: pa.ChunkedArray) -> pa.Array:
 
 
 def _with_fields(array: pa.Array, kind: pa.DataType) -> pa.Array:
-    """The values with all fields that their structs lack, at any depth."""
+    """The values converted to `kind`. Fields that structs in them lack are added at any depth."""
     if array.type == kind:
         return array
     if pa.types.is_list(kind):
@@ -117,7 +128,7 @@ def _with_fields(array: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _filled(field: pa.Field, rows: int) -> pa.Array:
-    """The values of a column that a file lacks."""
+    """The values of a column that a file lacks: null if allowed, otherwise empty or from `_VALUES`."""
     if field.nullable:
         return pa.nulls(rows, field.type)
     if pa.types.is_list(field.type):

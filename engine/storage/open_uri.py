@@ -1,7 +1,7 @@
 """Reads the bytes at a URI: a local file, an object store, the web, or a place inside a container.
 
-An error about one name (too long, a pipe, no permission, no such bucket) fails that input only. An error of the disk,
-of memory or of the network is a StorageError and stops the run. `why_unreadable` decides which one it is.
+If only one name is at fault (too long, a pipe, no permission, no such bucket), only this input fails. An error of the
+disk, of memory or of the network is a StorageError and stops the run. `why_unreadable` decides which it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NO_FILE = "it is a pipe, a socket or a device, not a file"
 
 
 class NotAFile(OSError):
-    """A pipe, a socket, a device or a folder where a file is expected. Reading a pipe could block for ever."""
+    """The path is a pipe, a socket, a device or a folder, not a file. Reading a pipe could block for ever."""
 
 
 NO_PERMISSION = "no permission to read it"
@@ -45,10 +45,11 @@ _OF_ONE_NAME = {
 
 
 def read_uri(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
-    """`length` bytes from `offset` (-1: to the end), but no more than `at_most` if that is given.
+    """Read `length` bytes from `offset`, at most `at_most`. -1 stands for no limit in both.
 
-    `opened` is a descriptor from `open_ahead`, which stays open. FileNotFoundError if nothing is there; ImageError if
-    the image cannot be downloaded or is not in its container; StorageError for any other failure.
+    `opened`: a descriptor from `open_ahead`, which stays open. Raises FileNotFoundError if nothing is there, ImageError
+    if
+    the image cannot be downloaded or is not in its container, and StorageError for any other failure.
     """
     with storage_errors(uri):
         if not scheme_of(uri):
@@ -66,7 +67,10 @@ def read_uri(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, 
 
 
 def read_input(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
-    """Like `read_uri`, but raises ImageError: `missing` if there is no file, `unreadable` if only this input fails."""
+    """Read bytes like `read_uri`, for an input whose failure must not stop the run.
+
+    Raises ImageError `missing` if there is no file, and `unreadable` if the error is about this input only.
+    """
     try:
         return read_uri(uri, offset, length, at_most=at_most, opened=opened)
     except ABSENT:
@@ -78,7 +82,7 @@ def read_input(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1
 
 
 def why_unreadable(error: BaseException) -> str:
-    """Why one input cannot be read, in a few words; '' if the error comes from the storage, not from this input."""
+    """Why one input cannot be read, in a few words. '' if the error is not about this input but about the storage."""
     cause = error.__cause__ if type(error).__name__ == "StorageError" and error.__cause__ else error
     if isinstance(cause, PermissionError):
         return _OF_ONE_NAME[errno.EACCES]
@@ -102,7 +106,7 @@ _CREDENTIALS = (
 
 
 def _why_of_object_store(error: BaseException) -> str:
-    """Like `why_unreadable`, for botocore's errors about one bucket or key."""
+    """Why one bucket or key cannot be read, from an error of botocore. '' for other errors."""
     name = type(error).__name__
     if name.startswith(_CREDENTIALS) or "SSOToken" in name:
         return "there are no credentials for its bucket"
@@ -112,13 +116,16 @@ def _why_of_object_store(error: BaseException) -> str:
 
 
 def read_local(path: str, offset: int, length: int, opened: int) -> bytes:
-    """Reads from the descriptor `opened`, if it is not negative, and leaves it open. A pipe is an error."""
+    """Read a local file.
+
+    If `opened` is not negative, read from that descriptor and leave it open. Raises OSError for a pipe.
+    """
     file = opened if opened >= 0 else os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
             raise OSError(errno.ESPIPE, NO_FILE)
-        left = least(length, max(0, status.st_size - offset))  # pread allocates what it is asked for
+        left = least(length, max(0, status.st_size - offset))  # pread allocates memory for its whole length
         data = os.pread(file, left, offset)
         while len(data) < left and (more := os.pread(file, left - len(data), offset + len(data))):
             data += more
@@ -129,9 +136,9 @@ def read_local(path: str, offset: int, length: int, opened: int) -> bytes:
 
 
 def open_ahead(uri: str, offset: int = 0, length: int = -1) -> int:
-    """Open a local file, or the tar of a member, and start reading it into the page cache. Returns the descriptor.
+    """Open a local file, or the tar that holds a member, and begin to load it into the page cache.
 
-    Returns -1 if the file is not local or cannot be opened; the later read reports the error.
+    Returns the descriptor, or -1 if the file is not local or cannot be opened. A later read then raises the error.
     """
     kind, _, path = split_uri(uri)
     if scheme_of(path) or kind == "parquet" or not hasattr(os, "posix_fadvise"):
@@ -146,7 +153,7 @@ def open_ahead(uri: str, offset: int = 0, length: int = -1) -> int:
 
 
 def check_regular(path: str) -> None:
-    """NotAFile if the path is no regular file. Call it before a library opens the path."""
+    """Raise NotAFile if the path is not a regular file. Call it before a library opens the path."""
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
         code = errno.EISDIR if stat.S_ISDIR(mode) else errno.ESPIPE
@@ -154,12 +161,15 @@ def check_regular(path: str) -> None:
 
 
 def least(length: int, at_most: int) -> int:
-    """The smaller of two lengths, where a negative one means no limit."""
+    """The smaller of two lengths. A negative length stands for no limit."""
     return max(length, at_most) if length < 0 or at_most < 0 else min(length, at_most)
 
 
 def read_parquet_row(container: str, member: str) -> bytes:
-    """The image in a row, named as "column/row". ImageError if the row has no image or cannot be decoded."""
+    """The image in a row of a Parquet file. `member`: "column/row".
+
+    Raises ImageError if the row has no image or cannot be decoded.
+    """
     import pyarrow as pa
 
     try:
@@ -177,12 +187,15 @@ def read_parquet_row(container: str, member: str) -> bytes:
     return data
 
 
-# Stores that hold whole data sets: when one does not answer, no single image is at fault. Other schemes name hosts.
+# Stores that hold whole data sets. If one does not answer, the fault is not that of a single image.
 _STORES = ("s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "file", "local", "memory", "world")
 
 
 def read_remote(uri: str, offset: int, length: int) -> bytes:
-    """ImageError `unreachable` if no file system can open the URI, or if a host other than an object store fails."""
+    """Read bytes by fsspec.
+
+    Raises ImageError `unreachable` if no file system can open the URI, or if a host that is not an object store fails.
+    """
     container = uri.rpartition("::")[2] if is_chain(uri) else uri
     try:
         if not scheme_of(container):
@@ -200,17 +213,20 @@ def read_remote(uri: str, offset: int, length: int) -> bytes:
 
 
 def is_of_the_store(error: BaseException, uri: str) -> bool:
-    """Whether the error is one of an object store or disk, not of the host or scheme in this one URI."""
+    """Whether an error comes from an object store or a disk.
+
+    Otherwise it is about the host or the scheme of this URI.
+    """
     from_storage = isinstance(error, OSError) or type(error).__module__.startswith(("botocore", "aiobotocore"))
     return from_storage and scheme_of(uri) in (*_STORES, "")
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error on one line, at most 300 characters."""
+    """The message of an error on one line, cut to 300 characters."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def shortened(name: Any, most: int = 200) -> str:
-    """A name for a message. The middle of a long name is left out."""
+    """A name for messages. If it is longer than `most`, its middle is left out."""
     text = str(name)
     return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 4 :]}"

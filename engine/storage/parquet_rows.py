@@ -1,8 +1,8 @@
-"""Reads images inside Parquet files: single values of a column by row number.
+"""Reads images in Parquet files: single values of a column, by row number.
 
-A row group is decoded in pieces, and the last two pieces are kept. So rows read in order are decoded once, and a file
-with one row group of many gigabytes needs no more memory than any other. One lock serves all files, because Parquet
-readers are not thread-safe.
+A row group is decoded in pieces, and the last two pieces stay in memory. So rows that are read in order are decoded
+once, and a row group of many gigabytes needs no more memory than a small one. One lock serves all files, because
+Parquet readers are not thread-safe.
 """
 
 from __future__ import annotations
@@ -27,30 +27,32 @@ _open: OrderedDict[tuple[str, str], _Column] = OrderedDict()
 
 
 def read_row(uri: str, column: str, row: int) -> bytes | None:
-    """The value of a binary column, or the field `bytes` of an image struct; None for null.
+    """The bytes in a row of a binary column, or in the field `bytes` of a column of image structs. None for null.
 
-    FileNotFoundError past the end. ValueError, or an OSError without an errno, if the file cannot be decoded.
+    Raises FileNotFoundError if there is no such row. Raises ValueError, or an OSError without an errno, if the file
+    cannot
+    be decoded.
     """
     with _lock:
         values = _column(uri, column)
         try:
             value = values.value(row)
         except BaseException:
-            _open.pop((uri, column)).close()  # the position of its reader is unknown
+            _open.pop((uri, column)).close()  # after an error, the position of its reader is unknown
             raise
     found = value.as_py()
     return found if isinstance(found, bytes) else None
 
 
 def forget() -> None:
-    """Close all files, so that remote ones that changed are read again. Changed local files are noticed anyway."""
+    """Close all files, so that changed remote files are read again. Changes of local files are always noticed."""
     with _lock:
         while _open:
             _open.popitem()[1].close()
 
 
 def parquet_file(uri: str) -> Any:
-    """A ParquetFile that reads a column in pieces."""
+    """Open a ParquetFile that reads columns in pieces."""
     import pyarrow.parquet as pq
 
     source: Any = uri
@@ -83,7 +85,7 @@ def _version(uri: str) -> tuple[int, ...]:
 
 
 class _Column:
-    """One column of an open file, and how far it has been read."""
+    """One column of an open file, and the position up to which it was read."""
 
     def __init__(self, uri: str, column: str, version: tuple[int, ...]) -> None:
         self.version = version
@@ -95,7 +97,7 @@ class _Column:
         self.column = f"{column}.bytes" if self.nested else column
         self.pieces: deque[tuple[int, Any]] = deque(maxlen=2)  # first row, values
         self.reading: Iterator[Any] = iter(())
-        self.next = self.stop = 0  # rows: the next one to read, and the end of its row group
+        self.next = self.stop = 0  # row numbers: the next row to read, and the end of its row group
 
     def value(self, row: int) -> Any:
         if not 0 <= row < self.starts[-1]:
@@ -127,7 +129,7 @@ class _Column:
 
 
 def is_nested(schema: Any, column: str) -> bool:
-    """Whether the column has images as structs {bytes, path}. FileNotFoundError if there is no such column."""
+    """Whether the images are structs {bytes, path}. Raises FileNotFoundError if there is no such column."""
     import pyarrow as pa
 
     if len(schema.get_all_field_indices(column)) != 1:

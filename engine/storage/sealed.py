@@ -1,7 +1,7 @@
-"""Checks files when they are read: JSON by a digest in it, data files by the digest in their name.
+"""Checks files when they are read: JSON by a digest inside it, data files by the digest in their name.
 
-A file that does not match is a DamageError with its name and what to do. Files from before there were digests are read
-unchecked. The digest of JSON is of its values, so another layout of the same values passes.
+If a file does not match, a DamageError names it and advises what to do. Files that were written before digests existed
+are not checked. The digest of JSON is that of its values, so it still matches if only the layout changes.
 """
 
 from __future__ import annotations
@@ -18,24 +18,27 @@ from engine.layout import ORDERED, RELEASES
 from engine.storage.files import Storage
 
 DIGEST, _LENGTH = "digest", 32
-# Folders whose shards have an order that other files rely on: a shard of theirs cannot be made again on its own.
+# The names of data files: shard, revision, digest.
 _NAMED = re.compile(r"\d{5,}(?:-r\d+)?-([0-9a-f]{8})\.\w+")
 _verified: set[tuple[str, int, int]] = set()  # (path, size, mtime in ns) of files that this process has hashed
 
 
 def seal(fields: Mapping[str, Any], indent: int | None = 1) -> bytes:
-    """The fields as JSON, with their digest."""
+    """The fields as JSON, with their digest added."""
     return json.dumps({**fields, DIGEST: _digest(fields)}, indent=indent).encode()
 
 
 def _digest(fields: Mapping[str, Any], besides: str = DIGEST) -> str:
-    """The digest of the fields as they are read back: JSON turns keys into strings."""
+    """The digest of the fields. JSON turns keys into strings, so the fields are written and read back first.
+
+    `besides`: a field that is left out.
+    """
     stored = json.loads(json.dumps({name: value for name, value in fields.items() if name != besides}))
     return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()[:_LENGTH]
 
 
 def unseal(data: bytes) -> dict[str, Any]:
-    """The fields of sealed JSON, or of JSON without a digest. ValueError, with the reason, if it was changed."""
+    """The fields of sealed JSON, or of JSON without a digest. Raises ValueError, with the reason, if it was changed."""
     if not data.strip():
         raise ValueError("is empty")
     try:
@@ -45,7 +48,7 @@ def unseal(data: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise ValueError(f"holds a {type(fields).__name__}, expected an object")
     digest = fields.pop(DIGEST, None)
-    # The flipped bit may be in the name of the digest.
+    # If the name of the digest itself was damaged, the digest is under another name.
     renamed = digest is None and any(v == _digest(fields, name) for name, v in fields.items() if _is_digest(v))
     if renamed or (digest is not None and digest != _digest(fields)):
         raise ValueError("was changed since it was written: its digest does not match")
@@ -57,9 +60,10 @@ def _is_digest(value: Any) -> bool:
 
 
 def read_sealed(storage: Storage, name: str, advice: str = "") -> dict[str, Any]:
-    """The fields of a sealed file. FileNotFoundError if there is none; DamageError if it was changed.
+    """The fields of a sealed file.
 
-    `advice` is the end of that error; by default it follows from the folder.
+    `advice`: the end of the error message; by default it depends on the folder. Raises FileNotFoundError if there is no
+    file, and DamageError if it was changed.
     """
     where = name if "/" in name else f"{storage.url}/{name}"
     try:
@@ -74,7 +78,7 @@ def read_sealed(storage: Storage, name: str, advice: str = "") -> dict[str, Any]
 
 
 def advice_on(storage: Storage, name: str) -> str:
-    """What to do about a damaged or missing file of a data set."""
+    """What a user can do about a damaged or missing file, as the end of an error message."""
     check = f"engine check -d {storage.url} --repair"
     top = name.split("/")[0]
     if top in ORDERED:
@@ -88,7 +92,10 @@ def advice_on(storage: Storage, name: str) -> str:
 
 
 def checked_bytes(storage: Storage, path: str, sha256: str = "") -> bytes:
-    """A data file, checked against `sha256` or the digest in its name. FileNotFoundError if there is none."""
+    """The bytes of a data file, checked against `sha256` or, by default, the digest in its name.
+
+    Raises FileNotFoundError if there is no file, and DamageError if it was changed.
+    """
     try:
         data = storage.read(path)
     except IsADirectoryError:
@@ -103,16 +110,19 @@ def damaged(storage: Storage, path: str, what: str = "", error: type[DamageError
 
 
 def name_digest(path: str) -> str:
-    """The digest in the name of a data file; '' if there is none."""
+    """The digest in the name of a data file. '' if there is none."""
     match = _NAMED.fullmatch(path.rpartition("/")[2])
     return match[1] if match else ""
 
 
 def check_digests(storage: Storage, files: Iterable[tuple[str, str]], at_most: int) -> int:
-    """Check files (path, digest or '' for the one in its name) before a reader that does not check, such as DuckDB.
+    """Check files before they are read by a library that does not check them, such as DuckDB.
 
-    DamageError for the first damaged one. Reads each file once per process and at most `at_most` bytes in all; returns
-    the bytes left unread. Object stores are not read: they have their own checksums.
+    `files`: (path, digest); a digest of '' stands for that in the file's name. Each file is checked once in a process.
+    At
+    most `at_most` bytes are read in all; returns the number of bytes that were not. Files on object stores are not
+    checked,
+    because stores have their own checksums. Raises DamageError for the first damaged file.
     """
     if not storage.local:
         return 0

@@ -1,6 +1,7 @@
-"""Writes tars whose bytes depend only on their members: USTAR without time and owner, for webdataset and `datasets`.
+"""Writes tars for webdataset and `datasets`: USTAR without time and owner. Their bytes depend only on their members.
 
-A key must not contain a dot: both readers cut the name at the first dot, so dotted keys would merge samples silently.
+A key must not contain a dot. Both readers cut the name at the first dot, so samples with dotted keys would be merged
+without an error.
 """
 
 from __future__ import annotations
@@ -15,20 +16,23 @@ _BLOCK = tarfile.BLOCKSIZE
 
 
 class TarWriter:
-    """Writes to any binary file; it need not be seekable. `close`, or the end of the `with`, ends the archive."""
+    """Writes a tar to any binary file, which need not be seekable.
+
+    Call `close`, or use it in a `with`, to end the tar.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._position = 0
 
     def add(self, key: str, extension: str, data: bytes) -> tuple[int, int]:
-        """Add the member "<key>.<extension>". Returns offset and length of its data in the tar."""
+        """Add the member "<key>.<extension>". Returns the offset and the length of its data in the tar."""
         name = f"{key}.{extension}"
         if not (_KEY.fullmatch(key) and _EXTENSION.fullmatch(extension)):
             raise ValueError(
                 f"'{name}' cannot be the name of a member: a key has lower case letters and digits, and no dots."
             )
-        header = tarfile.TarInfo(name)  # mtime 0, mode 0644, owner 0 without a name
+        header = tarfile.TarInfo(name)  # its defaults: mtime 0, mode 0644, owner 0 without a name
         header.size = len(data)
         self._write(header.tobuf(tarfile.USTAR_FORMAT))
         offset = self._position
@@ -37,7 +41,7 @@ class TarWriter:
         return offset, len(data)
 
     def close(self) -> None:
-        """Write the end of the tar: two empty blocks, padded to a whole record. The file stays open."""
+        """Write the end of the tar: two empty blocks, then zeros up to a whole record. The file stays open."""
         self._write(bytes(2 * _BLOCK))
         self._write(bytes(-self._position % tarfile.RECORDSIZE))
 

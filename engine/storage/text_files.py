@@ -1,4 +1,4 @@
-"""Reads text files in UTF-8 or UTF-16, with or without a byte order mark, with line ends CRLF or LF."""
+"""Reads text files in UTF-8, UTF-16 or UTF-32, with or without a byte order mark. Lines end with CRLF or LF."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
 
 
 def encoding_of(start: bytes) -> str:
-    """Python's name of the encoding, from the first 64 bytes of a file.
+    """Python's name for the encoding of a file, from its first 64 bytes.
 
-    Without a byte order mark it is UTF-8, unless every second byte is zero, as in Western text in UTF-16.
+    Without a byte order mark it is UTF-8; but UTF-16 if every second byte is zero, as in Western text.
     """
     for mark, encoding in _MARKS:
         if start.startswith(mark):
@@ -31,10 +31,10 @@ def encoding_of(start: bytes) -> str:
 
 
 def decode_text(data: bytes) -> str:
-    """The text of a file without its byte order mark. UnicodeDecodeError if it is in no Unicode encoding."""
+    """The text in a file's bytes, without the byte order mark. Raises UnicodeDecodeError if they are not valid."""
     return data.decode(encoding_of(data[:64]))
 
 
 def text_lines(data: bytes) -> list[str]:
-    """The lines that are not empty, stripped. Raises as `decode_text`."""
+    """The lines of a file, stripped, without empty ones. Raises UnicodeDecodeError if its bytes are not valid."""
     return [line for line in (line.strip() for line in decode_text(data).split("\n")) if line]

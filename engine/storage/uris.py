@@ -1,11 +1,11 @@
 """URIs of images inside a tar or a Parquet file.
 
-`tar://00012.jpg::/photos/x.tar` is fsspec's notation for a member of a tar; its offset and length are columns beside
-the URI. `parquet://image/17::/photos/x.parquet` is our own: row 17 of the column `image`.
+`tar://00012.jpg::/photos/x.tar` is fsspec's notation for a member of a tar. Its offset and length are in columns beside
+the URI. `parquet://image/17::/photos/x.parquet` is the engine's own notation: row 17 of the column `image`.
 
-Some URIs stand for what cannot be read, so that it is counted as an input: `tar://00012.*::...` for a sample without
-an image, `tar://*::...` and `parquet://*::...` for a damaged container. Reading them raises the ImageError that says
-why (`check_member`).
+Some URIs stand for something that cannot be read but must be counted as an input. `tar://00012.*::...` is a sample
+without an image. `tar://*::...` and `parquet://*::...` are damaged containers. Reading such a URI raises an ImageError
+with the reason (`check_member`).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ def broken_uri(kind: str, container: str) -> str:
 
 
 def split_uri(uri: str) -> tuple[str, str, str]:
-    """Kind ("tar" or "parquet"), member and container; ('', '', uri) for a file that is in no container."""
+    """(kind, member, container) of a URI. The kind is "tar" or "parquet"; ('', '', uri) for a file in no container."""
     if not uri.startswith(("tar://", "parquet://")) or "::" not in uri:
         return "", "", uri
     kind, _, rest = uri.partition("://")
-    # A member's name may contain '::' too: the container begins where a path or a URL does.
+    # A member's name may contain '::' too. The right '::' is the one before a path or a URL.
     at = next((found.start() for found in _SEPARATOR.finditer(rest)), rest.rfind("::"))
     return kind, rest[:at], rest[at + 2 :]
 
@@ -49,7 +49,7 @@ def column_and_row(member: str) -> tuple[str, int]:
 
 
 def short_name(uri: str) -> str:
-    """A name for messages and tables: the file's, the member's, or for a row "x.parquet/17"."""
+    """A short name for messages and tables: that of the file or of the member; for a row, "x.parquet/17"."""
     kind, member, container = split_uri(uri)
     file = container.rsplit("/", 1)[-1]
     if kind == "parquet" or member == BROKEN:
@@ -58,7 +58,7 @@ def short_name(uri: str) -> str:
 
 
 def check_member(uri: str, offset: int) -> None:
-    """ImageError if the URI stands for something that is no image."""
+    """Raise ImageError if the URI stands for a damaged container or for a sample without an image."""
     kind, member, container = split_uri(uri)
     if kind == "tar" and member == BROKEN:
         if offset:

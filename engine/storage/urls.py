@@ -1,7 +1,7 @@
-"""URLs as fsspec opens them.
+"""Opens URLs by fsspec.
 
-In fsspec '::' chains file systems (`tar://a.jpg::s3://b/x.tar`). In a plain path or URL it is part of the name, and
-must not be taken for a chain.
+In fsspec '::' chains file systems (`tar://a.jpg::s3://b/x.tar`). In a plain path or URL '::' is part of the name, and
+must not be read as a chain.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import re
 from typing import Any
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-CHAINED = frozenset(  # file systems inside another one, which is named after '::'
+CHAINED = frozenset(  # schemes of file systems that lie inside another file; that file is named after '::'
     ("tar", "zip", "libarchive", "dir", "reference", "cached", "blockcache", "filecache", "simplecache", "asyncwrapper")
 )
 
 
 def scheme_of(url: str) -> str:
-    """The scheme in lower case; '' for a path."""
+    """The scheme of a URL, in lower case. '' for a path."""
     found = _SCHEME.match(url)
     return found[1].lower() if found else ""
 
@@ -27,7 +27,7 @@ def is_chain(url: str) -> bool:
 
 
 def file_system(url: str, **options: Any) -> tuple[Any, str]:
-    """The file system of a URL and the path in it. ValueError or ImportError if no file system opens it."""
+    """The file system of a URL, and the path in it. Raises ValueError or ImportError if no file system can open it."""
     import fsspec
 
     scheme = scheme_of(url)

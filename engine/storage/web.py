@@ -1,8 +1,10 @@
-"""Downloads images over http and https. A failure is the image's own, `unreachable`; 404 means there is no such file.
+"""Downloads images by http and https.
 
-Hosts in a list of URLs come and go, so no failure of a host stops a run. Uses Python's own client: most URLs are on
-different hosts, so connections are not reused. Each image has a deadline that a slow host cannot extend
-(engine.storage.web_connection).
+A failed download is a failure of one image (`unreachable`, or missing for 404).
+
+Hosts in a list of URLs come and go, so the failure of a host never stops a run. Connections are not reused, because
+most URLs are on different hosts. Python's own client is therefore enough. Each image has a deadline that a slow host
+cannot extend (engine.storage.web_connection).
 """
 
 from __future__ import annotations
@@ -23,22 +25,25 @@ from engine.storage.uris import split_uri
 from engine.storage.urls import scheme_of
 from engine.storage.web_connection import opener
 
-ATTEMPTS = 3  # requests for one image; a worker sets it to the recipe's run.web_attempts
+ATTEMPTS = 3  # most requests for one image; a worker sets this to the recipe's run.web_attempts
 PAUSE_S = 0.25
 SILENCE_S = 10.0  # longest wait for the next byte
-DEADLINE_S = 30.0  # for one image, all attempts: 256 images on 32 threads must finish within the time-out of ingest
+DEADLINE_S = 30.0  # for all attempts at one image: 256 images on 32 threads must finish within the time-out of ingest
 _RETRIED = (408, 425, 429)  # HTTP statuses worth another request, besides 500 and above
 _PIECE = 1 << 16  # bytes read at a time
 _AGENT = "Mozilla/5.0 (compatible; fld5b-engine)"  # many hosts refuse clients that do not look like a browser
 
 
 def is_web(uri: str) -> bool:
-    """Whether the file, or the container that it is in, is at an http or https URL."""
+    """Whether the URI is a file at an http or https URL, or is inside one."""
     return scheme_of(split_uri(uri)[2]) in ("http", "https")
 
 
 def fetch(url: str, offset: int = 0, length: int = -1) -> bytes:
-    """The bytes [offset, offset + length), or to the end. FileNotFoundError for 404, else ImageError `unreachable`."""
+    """Download `length` bytes from `offset`; -1 stands for all that follow.
+
+    Raises FileNotFoundError if the host answers 404, and ImageError `unreachable` for any other failure.
+    """
     end = time.monotonic() + DEADLINE_S
     for attempt in range(1, ATTEMPTS + 1):
         pause = PAUSE_S * 2**attempt
@@ -62,7 +67,7 @@ def fetch(url: str, offset: int = 0, length: int = -1) -> bytes:
 
 def _get(url: str, offset: int, length: int, end: float) -> bytes:
     request = urllib.request.Request(_quoted(url), headers={"User-Agent": _AGENT})
-    if offset:  # a range from 0 of an empty file is an error, so the start is read without one
+    if offset:  # without an offset no range is requested: for an empty file it would be an error
         request.add_header("Range", f"bytes={offset}-{offset + length - 1 if length >= 0 else ''}")
     with opener(end, SILENCE_S).open(request, timeout=SILENCE_S) as response:
         if offset and response.status != 206:
@@ -81,13 +86,16 @@ def _pieces(response: Any, length: int) -> list[bytes]:
     while left != 0 and (piece := response.read(_PIECE if left is None else min(left, _PIECE))):
         pieces.append(piece)
         left = None if left is None else left - len(piece)
-    if left != 0 and response.length:  # the client does not report a body that ends early
+    if left != 0 and response.length:  # Python's client does not report a body that ends early
         raise ConnectionResetError("the connection broke off")
     return pieces
 
 
 def _decompressed(response: Any, coding: str, length: int) -> bytes:
-    """A body that the host compressed although the request did not allow it; at most `length` bytes of it."""
+    """The decompressed body of a response, at most `length` bytes.
+
+    Some hosts compress although the request forbids it.
+    """
     if coding not in ("gzip", "x-gzip", "deflate"):
         raise http.client.HTTPException(f"it is compressed as {coding[:20]}, which was not asked for")
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
@@ -103,7 +111,7 @@ def _decompressed(response: Any, coding: str, length: int) -> bytes:
 
 
 def _quoted(url: str) -> str:
-    """The URL as it is sent: spaces, characters outside ASCII and lone percent signs are quoted."""
+    """The URL for the request: spaces, characters outside ASCII and lone percent signs are quoted."""
     start, host, rest = re.match(r"(\w+://)([^/?#]*)(.*)", url, re.DOTALL).groups()  # type: ignore[union-attr]
     if not host.isascii():
         host = host.encode("idna").decode()  # UnicodeError is a ValueError
@@ -112,7 +120,7 @@ def _quoted(url: str) -> str:
 
 
 def _retry_after(headers: Any) -> float:
-    """Seconds to wait according to the header Retry-After; 0 without it."""
+    """The seconds to wait that the header Retry-After gives. 0 without the header."""
     value = ((headers and headers.get("Retry-After")) or "").strip()
     if value.isdigit():
         return float(value[:9])
@@ -123,7 +131,7 @@ def _retry_after(headers: Any) -> float:
 
 
 def _reason(error: Exception) -> tuple[str, bool]:
-    """What happened in words, and whether another request may succeed."""
+    """What happened, in a few words, and whether another request may succeed."""
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(cause, socket.gaierror):
         return "its host has no address", cause.errno == socket.EAI_AGAIN

@@ -1,7 +1,7 @@
 """HTTP connections with a deadline for the whole request.
 
-The deadline also holds if a name does not resolve, or if a host has many addresses, is slow, or redirects.
-A socket's own time-out limits only the wait for the next byte.
+A socket's own time-out limits only the wait for the next byte. The deadline here also holds if a name does not resolve,
+or if a host has many addresses, is slow, or redirects.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from typing import Any
 
 
 class Clock:
-    """The deadline of one image (`end`), and the longest wait for the next byte (`silence`), in seconds."""
+    """Limits for downloading one image.
+
+    `end`: the deadline, in `time.monotonic`. `silence`: longest wait for a byte, seconds.
+    """
 
     def __init__(self, end: float, silence: float) -> None:
         self.end, self.silence = end, silence
 
     def left(self) -> float:
-        """Seconds that the next wait may take. TimeoutError after the deadline."""
+        """The seconds that the next wait may take. Raises TimeoutError after the deadline."""
         left = self.end - time.monotonic()
         if left <= 0:
             raise TimeoutError
@@ -33,7 +36,7 @@ class Clock:
 
 
 def opener(end: float, silence: float) -> urllib.request.OpenerDirector:
-    """Opens http and https only: a redirect to a file or to another scheme is refused."""
+    """An opener for http and https only. It refuses a redirect to a file or to another scheme."""
     director = urllib.request.OpenerDirector()
     clock = Clock(end, silence)
     for handler in (
@@ -70,7 +73,10 @@ class _Https(urllib.request.HTTPSHandler):
 
 @functools.cache
 def _context() -> ssl.SSLContext:
-    """Made once: reading the certificates takes longer than downloading most images."""
+    """The TLS settings.
+
+    They are made once, because reading the certificates takes longer than downloading most images.
+    """
     return ssl.create_default_context()
 
 
@@ -86,7 +92,7 @@ def _response(clock: Clock, sock: socket.socket, *arguments: Any, **options: Any
 
 
 class _Timed:
-    """The part of a socket that HTTPResponse uses, reading through `_Raw`."""
+    """A socket with the methods that HTTPResponse uses. It reads through `_Raw`."""
 
     def __init__(self, sock: socket.socket, clock: Clock) -> None:
         self._sock, self._clock = sock, clock
@@ -96,7 +102,7 @@ class _Timed:
 
 
 class _Raw(io.RawIOBase):
-    """Sets the socket's time-out from the clock before each read."""
+    """A socket's bytes. Before each read, the time-out is set from the clock."""
 
     def __init__(self, sock: socket.socket, clock: Clock) -> None:
         self._file = sock.makefile("rb", buffering=0)  # keeps the socket open until it is closed
@@ -115,7 +121,7 @@ class _Raw(io.RawIOBase):
 
 
 def _connected(clock: Clock, address: tuple[str, int], *_: Any) -> socket.socket:
-    """A socket connected to the first of the host's addresses that accepts."""
+    """Connect to the first of the host's addresses that accepts. Returns the socket."""
     failure: OSError | None = None
     for family, kind, protocol, _name, target in _addresses(clock, *address):
         sock = socket.socket(family, kind, protocol)
@@ -131,7 +137,10 @@ def _connected(clock: Clock, address: tuple[str, int], *_: Any) -> socket.socket
 
 
 def _addresses(clock: Clock, host: str, port: int) -> list[Any]:
-    """Resolves in a thread, because the resolver has no time-out; after the deadline the thread is abandoned."""
+    """The addresses of a host. They are resolved in a thread, because the resolver has no time-out.
+
+    After the deadline the thread is abandoned.
+    """
     found: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
 
     def resolve() -> None:
