@@ -26,7 +26,7 @@ from refinement.options import GateOptions, MergeOptions, held
 
 
 class Audit(Section):
-    """Images kept apart to measure with: their human labels go to truth/, and no release holds them."""
+    """Images that are used only to measure: their human labels go to truth/, and no release contains them."""
 
     fraction: float = Field(
         default=0.0, ge=0, lt=1, description="share of new images; near-duplicates are drawn together"
@@ -58,7 +58,7 @@ class Ingest(Section):
 
 
 class Emit(Section):
-    """The release: its folder's name, and what goes into it."""
+    """The release: the name of its folder, and what it contains."""
 
     name: str = Field(
         default="", pattern=r"^(\w[\w.-]*)?$", description="folder under releases/; empty: a name made from the content"
@@ -73,7 +73,7 @@ class Emit(Section):
 
 
 class Refine(Section):
-    """Rounds of refinement: students are trained on the kept annotations and correct them (see `train`, too)."""
+    """Rounds of refinement: students are trained on the kept annotations and correct them (see also `train`)."""
 
     rounds: int = Field(
         default=0, ge=0, description="most rounds; 0: no refinement. Lowering it undoes the latest rounds"
@@ -144,10 +144,10 @@ class Recipe(Section):
 
 
 def load_recipe(path: str | Path, settings: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
-    """Read a recipe and change some of its keys: `load_recipe("recipe.yaml", {"filter.min_score.floor": 0.5})`.
+    """Reads a recipe and changes some of its keys: `load_recipe("recipe.yaml", {"filter.min_score.floor": 0.5})`.
 
-    `settings`: a mapping, or texts as `--set` takes them ("filter.min_score.floor=0.5"). ConfigError if a key
-    or value is wrong.
+    `settings`: the changes, as a mapping, or as texts in the form of `--set` ("filter.min_score.floor=0.5"). Raises
+    ConfigError if a key or a value is wrong.
     """
     data, lines = read_recipe_file(path)
     if isinstance(settings, Mapping):
@@ -160,7 +160,10 @@ def load_recipe(path: str | Path, settings: Sequence[str] | Mapping[str, Any] = 
 def parse_recipe(
     data: Mapping[str, Any], where: str = "recipe", lines: Mapping[tuple[str, ...], int] | None = None
 ) -> Recipe:
-    """`lines`: the line of each value in the file, for error messages."""
+    """The checked recipe. `where`: the name of the file for error messages.
+
+    `lines`: the line of each value in the file.
+    """
     expanded = expand(data)
     try:
         recipe = Recipe.model_validate(expanded)

@@ -1,8 +1,9 @@
-"""Splits images into those for training and the audit images, which are kept apart for measuring (`ingest.audit`).
+"""Splits images into training images and audit images, which are used only to measure (`ingest.audit`).
 
-Whole groups of near-duplicates are drawn, for good, before images get into shards. Draws are committed tables, so a run
-that was killed draws the same again. The audit images are halved: `audit-fit` for calibration and the gate,
-`audit-test` for the figures that are reported. An image near to both sides is `held`: used for nothing.
+Whole groups of near-duplicates are drawn, permanently, before images are assigned to shards. Draws are committed
+tables, so a run that was killed draws the same again. The audit images are halved: `audit-fit` is for calibration and
+the gate, `audit-test` for the figures that are reported. An image that is near to both training and audit images gets
+the split `held` and is not used.
 """
 
 from __future__ import annotations
@@ -38,12 +39,12 @@ class Candidate:
     """An image that has no split yet."""
 
     image_id: str
-    phash: str  # perceptual hash; '' if it has none: then it has no near-duplicates
+    phash: str  # perceptual hash; '' if the image has none, and so no near-duplicates
     uris: list[str] = field(default_factory=list)
 
 
 class Splits:
-    """The committed draws. Without an audit split every image is for training, and nothing is written."""
+    """The committed draws. Without an audit split, every image is for training and nothing is written."""
 
     def __init__(self, storage: Storage, audit: Audit) -> None:
         self.storage, self.audit = storage, audit
@@ -62,7 +63,7 @@ class Splits:
         return self.drawn[image_id][0] if self.audit.wanted else TRAIN
 
     def draw(self, probed: Iterable[ProbedRow]) -> bool:
-        """Draws a split for each image that has none. False if another driver committed a draw meanwhile."""
+        """Draws a split for each image that has none. Returns False if another driver committed a draw meanwhile."""
         if not self.audit.wanted:
             return True
         fresh: dict[str, Candidate] = {}
@@ -84,14 +85,14 @@ class Splits:
 
 
 def listed_for(audit: Audit) -> frozenset[str]:
-    """The lines of the audit list. ConfigError if it cannot be read."""
+    """The lines of the audit list. Raises ConfigError if it cannot be read."""
     return frozenset(read_name_list(audit.list, WHAT)) if audit.list else frozenset()
 
 
 def check_audit_list(audit: Audit, drawn_before: Mapping[str, tuple[str, str]], inputs: Inputs) -> list[str]:
-    """Checks the audit list and returns notes. ConfigError for lines that match no image, or one of the training split.
+    """Checks the audit list and returns notes. Raises ConfigError if a line matches no image, or a training image.
 
-    `inputs()` iterates over (image id, URI) of all inputs; it is called twice if lines match nothing.
+    `inputs`: iterates over (image id, URI) of all inputs. It is called a second time if lines match nothing.
     """
     names = NameList(sorted(listed_for(audit)))
     for image, uri in inputs():
@@ -125,11 +126,11 @@ def draw_splits(
     seed: int,
     listed: frozenset[str] = frozenset(),
 ) -> pa.Table:
-    """The splits (schema SPLIT) of fresh images. `before`: {image id: (split, hash)} of earlier images, which stay.
+    """The splits (schema SPLIT) of fresh images. `before`: {image id: (split, hash)} of earlier images.
 
-    Groups near to earlier images get their split. Of the others, those in the audit list become audit images, then more
-    groups in an order given by `seed` and their content, until `fraction` of these images is reached. A group that
-    would exceed the fraction is skipped.
+    A group near to earlier images gets their split. Of the other groups, those with an image of the audit list become
+    audit images. Further groups follow, in an order given by `seed` and their content, until `fraction` of these images
+    is reached. A group that would exceed the fraction is skipped.
     """
     label, near = _grouped(fresh, before)
     members: dict[int, list[int]] = {}
@@ -160,7 +161,7 @@ def draw_splits(
 def _grouped(
     fresh: Sequence[Candidate], before: Mapping[str, tuple[str, str]]
 ) -> tuple[list[int], dict[int, set[str]]]:
-    """The group of each fresh image, and for each group the splits of the earlier images near to it."""
+    """The group of each fresh image, and for each group the splits of the earlier images that are near to it."""
     hashed = np.array([number for number, image in enumerate(fresh) if image.phash], np.int64)
     new = hashes_to_array([image.phash for image in fresh if image.phash])
     i, j, _ = neighbours(new, RADIUS, forest=True)
@@ -174,7 +175,7 @@ def _grouped(
 
 
 def _inherited(near: set[str]) -> str:
-    """The split of a group that is near to images of these splits; '' if there are none."""
+    """The split of a group that is near to images with these splits. '' if `near` is empty."""
     return (next(iter(near)) if len(near) == 1 else HELD) if near else ""
 
 
@@ -187,7 +188,7 @@ def _order(seed: int, name: str) -> str:
 
 
 def _halved(chosen: Sequence[int], members: Mapping[int, Sequence[int]]) -> dict[int, str]:
-    """Puts each group into the half that has fewer images so far."""
+    """Assigns each group to the half that has fewer images so far."""
     size = {FIT: 0, TEST: 0}
     answer = {}
     for group in chosen:

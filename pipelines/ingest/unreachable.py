@@ -1,4 +1,4 @@
-"""Inputs that could not be read for a reason that may pass: a host that is down, a missing permission."""
+"""Inputs that could not be read for a reason that may pass, for example a host that is down or a missing permission."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from engine.storage.open_uri import NO_PERMISSION
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """`retry`: chunks of inputs that the next run reads again by itself. `reasons`: counts over all chunks."""
+    """Which inputs could not be read.
+
+    `retry`: chunks of inputs that the next run reads again, even without --retry-failed. `reasons`: the number of inputs
+    for each reason, over all chunks.
+    """
 
     retry: frozenset[int]
     reasons: Counter[str]
@@ -32,8 +36,8 @@ class Unreachable:
 def find_unreachable(storage: Storage, probe: Node, attempts: int) -> Unreachable:
     """The inputs that could not be read for such a reason, from the failures of the probe.
 
-    Runs read them again by themselves, up to `attempts` times in all, so that a host that stays down does not slow each
-    run.
+    `attempts`: how often an input is read without --retry-failed. The number is limited, so that a host that stays down
+    does not slow down every run.
     """
     commits, chunks, reasons = Commits(storage, probe.folder), set[int](), Counter[str]()
     for chunk, revision in enumerate(map(int, commits.revisions())):

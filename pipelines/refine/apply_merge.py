@@ -1,8 +1,8 @@
 """Merges the students' proposals into the record of a shard: the node `round-<number>-merge`.
 
-Nothing is lost: the new record holds every earlier region. A replaced one points at its successor (`merged_into`), a
-dropped one has a decision. Region texts and phrases follow their regions (engine/records/shard.py), and are dropped
-with them. apply_text_merge.py does the same for texts.
+Nothing is lost: the new record holds every earlier region. A region that was replaced points at its successor
+(`merged_into`), and a region that was dropped has a decision. Region texts and phrases follow their regions
+(engine/records/shard.py), and are dropped with them. apply_text_merge.py merges texts in the same way.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from refinement.folds import fold_of
 from refinement.merge import Change, Given, Proposed, merge_regions
 from refinement.options import MergeRules, held
 
-LABEL_SCORE = "label_probability"  # score_kind of a region whose label is from a student
-MASK_LOST = "mask_lost"  # rule of a second change: the region moved away from its mask
+LABEL_SCORE = "label_probability"  # score_kind of a region whose label a student gave
+MASK_LOST = "mask_lost"  # rule of a second change: the region moved, so it lost its mask
 
 _COLUMNS = ("regions", "texts", "region_texts", "phrases")
 _GIVEN = ("image_id", *_COLUMNS, "failures")
@@ -36,7 +36,7 @@ _GIVEN = ("image_id", *_COLUMNS, "failures")
 
 @dataclass(slots=True)
 class _Shard:
-    """What the merge of one shard reads and writes, image after image."""
+    """What the merge of one shard reads and writes. It goes from image to image."""
 
     evidence: Mapping[tuple[str, str], Evidence]
     changes: Changes
@@ -48,7 +48,7 @@ class _Shard:
 class Merge:
     """The merge of a round.
 
-    held: as refine.hold_labels. written: options of TextMerge; None if no task writes texts.
+    held: the pairs of labels in refine.hold_labels. written: the options of TextMerge; None if no task writes texts.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Merge:
         proposals = {row["image_id"]: row for row in inputs.table(self.propose).to_pylist()}
         out = self._new_shard(inputs, kept)
         for row in kept.record.to_pylist():
-            row |= {"texts": [], "phrases": []}  # the earlier ones stay with the nodes that gave them
+            row |= {"texts": [], "phrases": []}  # earlier texts and phrases stay with their nodes
             proposal = proposals[row["image_id"]]
             if row["image_id"] in kept_rows and not proposal["failures"]:
                 own = kept_rows[row["image_id"]]
@@ -118,7 +118,7 @@ class Merge:
         return after
 
     def _apply(self, change: Change, old: Row | None, row: Row, after: RegionsAfter, changes: Changes) -> None:
-        """Applies one change. old: the region that is changed; None if one is added."""
+        """Applies one change. old: the region that is changed; None if a region is added."""
         image_id, new = row["image_id"], self._new_region(change, old, row)
         after.standing.pop(change.old, None)
         if new is not None:
@@ -136,7 +136,7 @@ class Merge:
             changes.add(image_id, MASK_LOST, ids, labels, moved, self.options.mask_iou)
 
     def _new_region(self, change: Change, old: Row | None, row: Row) -> Row | None:
-        """The region that replaces `old` or is added; None if nothing does."""
+        """The region that replaces `old` or is added. None if the change gives no new region."""
         new = change.new
         if new is None:
             return None
@@ -150,12 +150,12 @@ class Merge:
 
 
 def merge_rules(options: Mapping[str, Any], hold_labels: Sequence[Sequence[str]]) -> MergeRules:
-    """`options`: the fields of refine.merge; `hold_labels`: refine.hold_labels."""
+    """The rules of a merge. `options`: the fields of refine.merge. `hold_labels`: refine.hold_labels."""
     return MergeRules(**options, keep_labels=held(hold_labels))
 
 
 def _given(kept: Row, evidence: Mapping[tuple[str, str], Evidence]) -> Iterator[Given]:
-    """The kept objects. One that people wrote a text about counts as human, so that no rule drops it."""
+    """Yields the kept objects. An object that people described in a text counts as human, so that no rule drops it."""
     described = {item["region_id"] for item in kept["region_texts"] if item["score"] is None}
     for region in kept["regions"]:
         if region["kind"] != "object":
@@ -186,7 +186,7 @@ def _proposed(region: Row, evidence: Evidence) -> Proposed:
 
 
 def _decided_before(kept: KeptShard, columns: Sequence[str]) -> Iterator[Row]:
-    """What the rules dropped before this round stays dropped, by the same rule and with the same numbers."""
+    """Yields the earlier decisions again, with the same rules and numbers: what was dropped stays dropped."""
     names = kept.record["image_id"].to_pylist()
     for column in columns:
         lists = one_array(kept.verdicts[column]).to_pylist()

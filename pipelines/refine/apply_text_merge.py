@@ -1,7 +1,7 @@
 """Merges the texts that students wrote into an image: texts, region texts, and the phrases of both.
 
-Kept and new texts are grounded alike, with the recipe's own parse. Without a parse, texts are compared by likelihood
-alone and new texts have no phrases. Only phrases that were matched to regions by name are matched again.
+Kept and new texts are grounded in the same way, with the recipe's parser. Without a parser, texts are compared only by
+likelihood, and new texts have no phrases. A phrase is matched to regions again only if it was matched by name before.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from refinement.merge_texts import GivenText, ProposedText, TextChange, merge_te
 from refinement.options import MergeRules
 from specialists.label_grounder import LabelGrounder
 
-# The rules of texts in changes and verdicts; "added" and "dropped" alone are the rules of regions.
+# The rules of texts in changes and verdicts. The names "added" and "dropped" are taken by the rules of regions.
 RULES = {"rewritten": "rewritten", "added": "text_added", "dropped": "text_dropped"}
 REGROUNDED = "regrounded"
 
-Grounded = Mapping[str, Sequence[Phrase]]  # the noun phrases of each text that has a parse, by text id
+Grounded = Mapping[str, Sequence[Phrase]]  # {text id: noun phrases}, for texts that have a parse
 
 
 @dataclass(slots=True)
 class RegionsAfter:
     """The regions of an image after the merge. standing: by id. became: {old id: new id}.
 
-    renamed: whether a region was added, dropped or got another label, so that words may mean other regions now.
+    renamed: whether a region was added, dropped or got another label, so that words may now refer to other regions.
     """
 
     standing: dict[str, Row]
@@ -39,16 +39,17 @@ class RegionsAfter:
     renamed: bool
 
     def now(self, region_id: str) -> str:
-        """The id of the region, or of its successor; '' if it was dropped."""
+        """The id of the region, or of the region that replaced it. '' if it was dropped."""
         name = self.became.get(region_id, region_id)
         return name if name in self.standing else ""
 
 
 @dataclass(slots=True)
 class _Image:
-    """One image in the merge. named: ids that the merge has given in it. dropped: ids of what it drops.
+    """One image in the merge.
 
-    texts, region_texts, phrases: the new rows.
+    named: ids that the merge has given in this image. dropped: ids of annotations that the merge drops. texts,
+    region_texts, phrases: the new rows.
     """
 
     kept: Row
@@ -72,7 +73,8 @@ class _Image:
 class TextMerge:
     """Merges the texts of a shard, one image after the other, and counts for the gate.
 
-    tasks: those that write texts. phrases: whether new texts get phrases. synonyms: option of the label grounder.
+    tasks: the tasks that write texts. phrases: whether new texts get phrases. synonyms: the option of the label
+    grounder.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class TextMerge:
         self.counts = TextCounts()
 
     def merge_image(self, row: Row, kept: Row, proposal: Row, after: RegionsAfter, changes: Changes) -> None:
-        """Adds the new texts to `row`, the image's merged record."""
+        """Adds the new texts to `row`, which is the image's merged record."""
         named = sum(region["producer"] == self.name for region in row["regions"])
         image = _Image(kept, after, changes, named)
         own = [text for text in kept["texts"] if text["granularity"] in self.granularities]
@@ -118,12 +120,12 @@ class TextMerge:
         row["phrases"] += image.phrases
 
     def _parsed_well(self, text: Row) -> bool:
-        """False for a text on which the parser failed: it would put its image into quarantine."""
+        """Whether the parser succeeded on the text. If it failed, the text would put its image into quarantine."""
         parse = self.parses.get(text["text_key"])
         return parse is None or not parse.failures
 
     def _ground(self, texts: Sequence[Row], image: _Image) -> Grounded:
-        """The noun phrases of each text that has a parse, with the merged regions that they name."""
+        """The noun phrases of each text that has a parse, with the merged regions that the phrases name."""
         known = [text for text in texts if text["text_key"] in self.parses and self._parsed_well(text)]
         answer: dict[str, list[Phrase]] = {text["id"]: [] for text in known}
         regions = [Region(**region) for region in image.after.standing.values()]
@@ -133,7 +135,7 @@ class TextMerge:
         return answer
 
     def _given(self, own: Sequence[Row], image: _Image, grounded: Grounded) -> Iterator[GivenText]:
-        """The kept texts. One with a phrase by people counts as human."""
+        """Yields the kept texts. A text counts as human if people made one of its phrases."""
         kept = image.kept
         with_human_phrase = {phrase["text_id"] for phrase in kept["phrases"] if phrase["score"] is None}
         for text in own:
@@ -147,7 +149,7 @@ class TextMerge:
                 yield GivenText(item["id"], "brief", item["text"], likelihood, None, human, region_id)
 
     def _likelihood(self, image: _Image, text: Row) -> float | None:
-        """The student's mean log probability of a text; None if it was not scored."""
+        """The student's mean log probability of a text. None if it did not score the text."""
         return self.likelihoods.get((image.image_id, text["id"]))
 
     def _proposed(
@@ -165,11 +167,12 @@ class TextMerge:
     def _apply(
         self, change: TextChange, old: Row | None, score: float | None, grounded: Grounded, image: _Image
     ) -> None:
-        """Applies one change. old: the text that is changed; None if one is added. score: of the student's text."""
+        """Applies one change. old: the text that is changed, None if one is added. score: of the student's text."""
         rule, name, words = RULES[change.rule], "", ""
         if change.new is not None:
             name, words = self._next_id(image), change.new.text
-            # Not the replaced text: the change names it, and a text is dropped with its parents.
+            # The replaced text is not a parent of the new one, because a text is dropped with its parents. The change
+            # names it.
             common = provenance(name, self.name, self.round, score, [change.by])
             if change.new.about:
                 image.region_texts.append(region_text_row(common, change.new.about, words))
@@ -183,7 +186,7 @@ class TextMerge:
         image.changes.add(image.image_id, rule, (change.old, name), texts, change.value, change.threshold)
 
     def _ground_again(self, image: _Image) -> None:
-        """Replaces the phrases of staying texts that were matched by name and now match other regions."""
+        """Replaces phrases of the texts that stay. These are phrases matched by name that now match other regions."""
         staying = {text["id"]: text for text in image.kept["texts"] if text["id"] not in image.dropped}
         spans = {
             (text_id, one.char_start, one.char_end): one
@@ -211,7 +214,10 @@ class TextMerge:
         return f"{self.name}/{image.named + len(image.texts) + len(image.region_texts) + len(image.phrases)}"
 
     def _count(self, own: Sequence[Row], image: _Image) -> None:
-        """Counts captions before and after, equally many of each granularity, new ones first."""
+        """Counts captions before and after the merge, equally many of each granularity.
+
+        New captions are counted first.
+        """
         for granularity in sorted(self.granularities):
             before = [text for text in own if text["granularity"] == granularity]
             new = [text for text in image.texts if text["granularity"] == granularity]
@@ -222,7 +228,7 @@ class TextMerge:
 
 
 def _grounded_share(phrases: Sequence[Phrase] | None) -> float | None:
-    """The share of a text's noun phrases that name a region. None for a text without a parse."""
+    """The share of a text's noun phrases that name a region. None if the text has no parse."""
     if phrases is None:
         return None
     return sum(bool(phrase.region_ids) for phrase in phrases) / max(len(phrases), 1)

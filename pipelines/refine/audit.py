@@ -1,6 +1,6 @@
-"""Measures for the gate what a round does to the labels of audit images.
+"""Measures, for the gate, how a round changes the labels of audit images.
 
-The only code on the way to a release that reads people's labels in `truth/`: it returns counts and figures, no label.
+On the way to a release, only this code reads the human labels in `truth/`. It returns counts and figures, but no label.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ FIGURE = "brief CIDEr-D"
 def audited(
     storage: Storage, before: Side, after: Side, split: str = "audit-fit", *, texts: bool = False
 ) -> Audit | None:
-    """None if people drew no boxes in audit images and, with `texts`, wrote no captions of them.
+    """Measures the data set before and after a round, against the audit images of `split`.
 
-    texts: whether to measure captions too.
+    `texts`: whether to measure captions too. Returns None if the audit images have no human boxes and, with `texts`, no human captions either.
     """
     sides = [dataset_of(storage, *side) for side in (before, after)]
     try:
@@ -48,7 +48,7 @@ def audited(
 
 
 def dataset_of(storage: Storage, nodes: Sequence[Node], judge: Node) -> Dataset:
-    """The data set as these nodes make it; current.json is not read."""
+    """The data set that consists of these nodes. current.json is not read."""
     made = [
         CurrentNode(node.name, node.key, node.folder, over=node.over, columns=tuple(record_columns(node, nodes)))
         for node in nodes
@@ -58,7 +58,7 @@ def dataset_of(storage: Storage, nodes: Sequence[Node], judge: Node) -> Dataset:
 
 
 def _objects(kept: Rows, wanted: Mapping[str, object]) -> Mapping[str, list[Detection]]:
-    """The kept boxes of each image; none for an image that was dropped."""
+    """{image id: its kept boxes}. A dropped image has none."""
     return {
         image_id: [
             Detection(region["label"], row_box(region), 1.0 if region["score"] is None else region["score"])
@@ -70,7 +70,7 @@ def _objects(kept: Rows, wanted: Mapping[str, object]) -> Mapping[str, list[Dete
 
 
 def _cider(kept: Rows, truth: Truths) -> npt.NDArray[np.float64]:
-    """Mean CIDEr-D of the kept brief texts by machines, for each captioned image in order of name; 0 without any."""
+    """Mean CIDEr-D of the models' kept brief texts (0 if there are none), for each captioned image in order of name."""
     texts = {
         image_id: [
             text["text"]

@@ -1,6 +1,6 @@
-"""A report of confused labels, `rounds/noise/<round>-<by>-<key>.json`: its fields, and how it is read and written.
+"""A report on confused labels, `rounds/noise/<round>-<by>-<key>.json`: its fields, and how it is read and written.
 
-The keys of the file stay as they are, so that reports of older versions are still read.
+The keys of the file do not change, so that reports of older versions can still be read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from refinement.confusion import ConfusedPair, Doubt, to_hold
 
 @dataclass(frozen=True, slots=True)
 class ExampleBox:
-    """A box of a confused pair. score: the student's probability of its label; None if people labelled it."""
+    """A box of a confused pair. score: the student's probability of its label; None if people labelled the box."""
 
     image_id: str
     region_id: str
@@ -27,7 +27,7 @@ class ExampleBox:
 
 @dataclass(frozen=True, slots=True)
 class ReportedPair:
-    """A confused pair with example boxes."""
+    """A pair of confused labels, with example boxes."""
 
     pair: ConfusedPair
     boxes: list[ExampleBox]
@@ -45,8 +45,8 @@ class ReportedPair:
 class ConfusionReport:
     """The confused labels of one round.
 
-    by: "people" or "students". of: which boxes were compared, as a part of a sentence. pairs: most boxes first.
-    labels: every label, the least confirmed first.
+    by: who gave the other labels, "people" or "students". of: which boxes were compared, as a part of a sentence.
+    pairs: those with the most boxes first. labels: every label, the least confirmed first.
     """
 
     round: int
@@ -61,12 +61,12 @@ class ConfusionReport:
 
     @property
     def recipe(self) -> str:
-        """The line that makes a recipe hold these pairs; '' if there are none."""
+        """The line for a recipe that holds the labels of these pairs. '' if there are no pairs."""
         return recipe_line(to_hold(self.confused)) if self.pairs else ""
 
 
 def read_report(storage: Storage, path: str) -> ConfusionReport:
-    """Reads a report. DamageError if the file was changed."""
+    """Reads a report. Raises DamageError if its file was changed."""
     content = read_sealed(storage, path)
     pairs = [ReportedPair.from_json(pair) for pair in content["pairs"]]
     labels = [Doubt(**doubt) for doubt in content["labels"]]
@@ -87,7 +87,7 @@ def write_report(storage: Storage, path: str, report: ConfusionReport) -> None:
 
 
 def recipe_line(pairs: Sequence[Sequence[str]]) -> str:
-    """`refine: {hold_labels: ...}` as one line of YAML, to paste into a recipe."""
+    """`refine: {hold_labels: ...}` as one line of YAML, to be pasted into a recipe."""
     import yaml
 
     content = {"hold_labels": [list(pair) for pair in pairs]}

@@ -1,6 +1,6 @@
-"""Draws the contact sheet of a report on confused labels: crops of example boxes for each pair.
+"""Draws the contact sheet of a report on confused labels: for each pair, crops of the photos around example boxes.
 
-The same report gives the same picture. A photo that cannot be read becomes a grey tile with the reason on it.
+The same report gives the same picture. A photo that cannot be read becomes a grey tile that states the reason.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from refinement.confusion import ConfusedPair
 if TYPE_CHECKING:
     from PIL import Image
 
-PAIRS = 12  # on the sheet, most boxes first
-TILE = 210  # side of a crop on the sheet
+PAIRS = 12  # how many pairs are on the sheet; those with most boxes come first
+TILE = 210  # side of a crop on the sheet, in pixels
 _COLUMNS = 4
 _AROUND = 2.0  # side of a crop, as a multiple of the box's longer side
 _LEAST = 32  # smallest side of a crop, in pixels of the image
@@ -36,7 +36,7 @@ _TITLES = {
 
 
 def draw_sheet(storage: Storage, report: ConfusionReport) -> bytes:
-    """Draws the sheet of a report and returns it as a PNG."""
+    """The sheet of a report, as the bytes of a PNG."""
     pairs = report.pairs[:PAIRS]
     images = _image_rows(storage, {box.image_id for one in pairs for box in one.boxes})
     sections = [_section(storage, report.by, one, images) for one in pairs]
@@ -47,7 +47,7 @@ def draw_sheet(storage: Storage, report: ConfusionReport) -> bytes:
 
 
 def _image_rows(storage: Storage, wanted: set[str]) -> dict[str, Row]:
-    """The rows that locate these images, by id."""
+    """{image id: row}, with the place of each image."""
     found: dict[str, Row] = {}
     for _, path in sorted(Commits(storage, IMAGES).data_files().items()):
         if len(found) == len(wanted):
@@ -109,7 +109,7 @@ def _tile(storage: Storage, by: str, pair: ConfusedPair, box: ExampleBox, image:
 
 
 def _crop(storage: Storage, box: Sequence[float], image: Row | None) -> Image.Image:
-    """A square tile with the box drawn in it; grey with the reason if the photo cannot be read."""
+    """A square tile with the box drawn in it. It is grey and states the reason if the photo cannot be read."""
     from PIL import Image, ImageDraw
 
     answer = Image.new("RGB", (TILE, TILE), _GREY)
@@ -117,7 +117,7 @@ def _crop(storage: Storage, box: Sequence[float], image: Row | None) -> Image.Im
     try:
         photo = _photo(storage, image)
     except (ImageError, StorageError, OSError) as error:
-        why = str(error).partition(": ")[0]  # without the path, so that the picture is the same everywhere
+        why = str(error).partition(": ")[0]  # without the path, which differs between machines
         write(pen, (6, 6), fitted(why, TILE - 12), RED)
         return answer
     x1, y1, x2, y2 = window(box, photo.size)
@@ -129,7 +129,7 @@ def _crop(storage: Storage, box: Sequence[float], image: Row | None) -> Image.Im
         place + (edge - start) * scale for edge, start, place in zip(box, (x1, y1) * 2, (left, top) * 2, strict=True)
     ]
     corners = [(flat[0], flat[1]), (flat[2], flat[1]), (flat[2], flat[3]), (flat[0], flat[3])]
-    outline(pen, corners, PAPER, width=4, dashed=False)  # visible on dark and on light
+    outline(pen, corners, PAPER, width=4, dashed=False)  # visible on dark and on light photos
     outline(pen, corners, _MARK, width=2, dashed=False)
     return answer
 
@@ -143,7 +143,10 @@ def _photo(storage: Storage, image: Row | None) -> Image.Image:
 
 
 def window(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The crop around a box, in pixels: the box in the middle, shifted at the edges and never larger than the image."""
+    """The crop around a box as (left, top, right, bottom) in pixels.
+
+    The box is in its middle. It is shifted at the edges of the image and never larger than the image.
+    """
     side = max(_LEAST, _AROUND * max(box[2] - box[0], box[3] - box[1]))
     answer = []
     for low, high, whole in ((box[0], box[2], size[0]), (box[1], box[3], size[1])):

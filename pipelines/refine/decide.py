@@ -1,6 +1,6 @@
-"""Decides on a round: measures what it changed, asks the gate, and commits the answer.
+"""Decides whether a round is accepted: measures what it changed, applies the gate, and commits the decision.
 
-The file name holds a hash of what was decided on and by which gate, so the same round is decided once.
+The file name contains a hash of the round and of the gate, so the same round is decided once.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ def decide(
     students: Sequence[str],
     confused: Mapping[str, list[ConfusedPair]],
 ) -> RoundRecord:
-    """The committed decision on a round; measures and decides if there is none.
+    """The committed decision on a round. If there is none, measures and decides.
 
-    now: the data set before the round. judge: of what the round made. confused: pairs of labels, by who found them.
+    now: the data set before the round. judge: the judge of what the round made. confused: pairs of labels, by who found
+    them ("people" or "students").
     """
     gate = recipe.refine.gate.model_dump(mode="json")
     revisions = Commits(storage, nodes.merge.folder).revisions().tolist()
@@ -90,7 +91,7 @@ def _summed(records: Sequence[Record], name: str) -> Counter[str]:
 
 
 def _agreement(records: Sequence[Record]) -> list[Counted]:
-    """Sums over all shards, one for each fold."""
+    """The agreement of each fold, summed over all shards."""
     sums: dict[str, list[int]] = {}
     for record in records:
         for fold, counts in record.counts["agreement"].items():

@@ -1,6 +1,6 @@
-"""What the students of a round give as evidence, in files beside their proposals.
+"""The evidence that the students of a round give, in files beside their proposals.
 
-Each row is on one region or text: one that the student proposed, or a kept one that it scored by teacher forcing.
+Each row is about one region or text: one that the student proposed, or a kept one that it scored by teacher forcing.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ TEXT_EVIDENCE = pa.schema(
 class Evidence(NamedTuple):
     """A student's evidence on a region.
 
-    label: probability of the label's tokens. location: geometric mean, over the four locations of the box, of the
-    probability near each (refinement.merge.Given).
+    label: probability of the label's tokens. location: how sure the student is of the box: the geometric mean, over its
+    four location tokens, of the probability near each (refinement.merge.Given).
     """
 
     image_id: str
@@ -49,7 +49,7 @@ class Evidence(NamedTuple):
 
 
 class TextEvidence(NamedTuple):
-    """A student's evidence on a text. mean_log_prob: mean over its tokens, including the end token."""
+    """A student's evidence on a text. mean_log_prob: the mean over its tokens, including the end token."""
 
     image_id: str
     text_id: str
@@ -66,12 +66,12 @@ def text_evidence_table(rows: Iterable[TextEvidence]) -> pa.Table:
 
 
 def read_evidence(inputs: ShardInputs, propose: str) -> dict[tuple[str, str], Evidence]:
-    """The evidence on regions, by image id and region id. propose: name of the node."""
+    """The evidence on regions, by (image id, region id). propose: the name of the node that made the proposals."""
     rows = (Evidence(**row) for row in inputs.part(propose, EVIDENCE_PART).to_pylist())
     return {(row.image_id, row.region_id): row for row in rows}
 
 
 def read_text_evidence(inputs: ShardInputs, propose: str) -> dict[tuple[str, str], float]:
-    """{(image id, text id): mean_log_prob}. propose: name of the node."""
+    """{(image id, text id): mean_log_prob}. propose: the name of the node that made the proposals."""
     rows = (TextEvidence(**row) for row in inputs.part(propose, TEXT_EVIDENCE_PART).to_pylist())
     return {(row.image_id, row.text_id): row.mean_log_prob for row in rows}

@@ -1,9 +1,9 @@
 """Reports which pairs of labels look systematically confused, with example boxes, before any label changes.
 
-A round has two reports in `rounds/noise`, each a JSON file and a contact sheet (confusion_sheet.py). The one by people
-is made before training, from the audit images they labelled. The one by students is made before the gate decides, from
-images they were not trained on. Both are for the user: no node may read them, because the first one holds people's
-labels of audit images, which must stay out of training.
+A round has two reports in `rounds/noise`, each a JSON file and a contact sheet (confusion_sheet.py). The report by
+people is made before training, from the audit images that they labelled. The report by students is made before the gate
+decides, from images that they were not trained on. Both are for the user. No node may read them, because the first
+report holds human labels of audit images, which must stay out of training.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ from refinement.options import MergeRules
 
 NOISE_VERSION = 1
 SPLIT = "audit-fit"
-EXAMPLES = 8  # boxes shown for each pair
+EXAMPLES = 8  # how many boxes are shown for each pair
 _PEOPLE_IOU = 0.5  # the default of refinement.measures.named
 
 
 class OtherBox(NamedTuple):
-    """A box by people or by a student. score: the student's probability of the label, None for people."""
+    """A box by people or by a student. score: the student's probability of the label; None for people."""
 
     label: str
     box: Box
@@ -63,7 +63,7 @@ class OtherBox(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CommittedReport:
-    """A report and where it is stored. stem: path without the ending. new: whether this run wrote it."""
+    """A report and where it is stored. stem: its path without the ending. new: whether this run wrote it."""
 
     report: ConfusionReport
     stem: str
@@ -74,7 +74,7 @@ Examples = Mapping[tuple[str, str], list[ExampleBox]]  # by the two labels of a 
 
 
 def people_report(storage: Storage, side: Side, number: int) -> CommittedReport | None:
-    """Compares the kept labels of audit images with people's. None if nobody labelled objects in them."""
+    """Compares the kept labels of audit images with human ones. None if nobody labelled objects in them."""
     judge = side[1]
     key = [judge.key, _revisions(storage, judge.folder), _revisions(storage, IMAGES)]
 
@@ -102,7 +102,7 @@ def people_report(storage: Storage, side: Side, number: int) -> CommittedReport 
 def students_report(
     storage: Storage, side: Side, propose: Node, merge: Node, number: int, options: MergeRules
 ) -> CommittedReport | None:
-    """Compares the kept labels with the students', as counted by `merge`.
+    """Compares the kept labels with those of the students. The counts are those of the node `merge`.
 
     The example boxes are from the first shards that have enough of them.
     """
@@ -133,7 +133,7 @@ def students_report(
 def _committed(
     storage: Storage, stem: str, key: Sequence[object], make: Callable[[], ConfusionReport | None]
 ) -> CommittedReport | None:
-    """The committed report. Makes it if there is none, and draws its sheet if that is missing."""
+    """The committed report. If there is none, `make` makes it. Draws the sheet if it is missing."""
     name = f"{stem}-{stable_hash(['noise', NOISE_VERSION, *key])[:8]}"
     new = not storage.exists(f"{name}.json")
     if new:
@@ -178,9 +178,10 @@ def _add_examples(
     iou: float,
     min_score: float = 0.0,
 ) -> None:
-    """Adds the boxes of one image that annotators give the first label of a pair, and others the second.
+    """Adds boxes of one image as examples of pairs of labels.
 
-    A student's box counts from `min_score` on.
+    `regions`: boxes of the annotators, with the first label of a pair. `others`: boxes of people or students, with the
+    second. `iou`: the overlap from which two boxes count as the same. `min_score`: the lowest score of a student's box.
     """
     names = [plain_label(region["label"]) for region in regions], [plain_label(other.label) for other in others]
     rows = paired([row_box(region) for region in regions], [other.box for other in others], names, iou=iou)
@@ -204,7 +205,7 @@ def _by_people(objects: Iterable[Truth]) -> list[OtherBox]:
 
 
 def _sure_pairs(called: Called) -> set[tuple[str, str]]:
-    """(annotators' label, students' label) of the boxes in a shard on which a student is sure."""
+    """(annotators' label, students' label) of the boxes in a shard for which a student is sure of its label."""
     return {
         (plain_label(label), plain_label(other))
         for label, others in called.items()
@@ -214,7 +215,7 @@ def _sure_pairs(called: Called) -> set[tuple[str, str]]:
 
 
 class _Shards:
-    """Reads the kept boxes and the students' boxes of a shard, as the merge read them."""
+    """Reads the kept boxes and the students' boxes of a shard, as the merge did."""
 
     def __init__(self, storage: Storage, side: Side, propose: Node) -> None:
         self.storage = storage
@@ -224,7 +225,7 @@ class _Shards:
         self.proposed, self.evidence = commits.data_files(), commits.data_files("evidence")
 
     def images(self, shard: int) -> Iterator[tuple[str, list[Row], list[OtherBox]]]:
-        """(image id, kept objects, students' boxes) of each image in which a student found something."""
+        """Yields (image id, kept objects, students' boxes) for each image in which a student found something."""
         found = [row for row in self._rows(self.proposed[shard]) if row["regions"] and not row["failures"]]
         sure = {(row["image_id"], row["region_id"]): row["label"] for row in self._rows(self.evidence[shard])}
         _, kept = records_of(self.dataset, shard, self.judged.get(shard), {row["image_id"] for row in found})

@@ -1,4 +1,4 @@
-"""Counts that the merge of a shard leaves for the gate. Counts of several shards are added up by decide.py."""
+"""Counts that the merge of a shard makes for the gate. decide.py adds up the counts of several shards."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from refinement.options import MergeRules
 class RegionTotals(TypedDict):
     """The counts of regions in a shard.
 
-    called: {kept label: {student's label: [boxes it is sure of, others]}}. agreement: {fold: [kept boxes, proposed
-    boxes, matching boxes]}.
+    called: {kept label: {student's label: [boxes for which the student is sure, other boxes]}}. agreement: {fold: [kept
+    boxes, proposed boxes, matching boxes]}.
     """
 
     given: int
@@ -43,7 +43,7 @@ class RegionCounts:
         self.agreement: dict[str, list[int]] = {}
 
     def add(self, fold: int, given: Sequence[Given], proposed: Sequence[Proposed], changes: Sequence[Change]) -> None:
-        """Counts one image. fold: of the image."""
+        """Counts one image. fold: the fold that the image is in."""
         self.given += sum(not one.human for one in given)
         self.human += sum(one.human for one in given)
         self._add_labels(given, changes)
@@ -83,7 +83,7 @@ class RegionCounts:
 class TextTotals(TypedDict):
     """The counts of texts in a shard.
 
-    distinct: shares of different word pairs in `captions` captions before and after.
+    distinct: the share of different word pairs in `captions` captions, before and after the merge.
     """
 
     given: int
@@ -96,7 +96,7 @@ class TextTotals(TypedDict):
 class TextCounts:
     """Counts the texts of a shard.
 
-    before, after: equally many captions of each image, because more texts repeat more.
+    before, after: its captions, equally many of each image, because more texts repeat more word pairs.
     """
 
     given: int = 0
@@ -110,7 +110,10 @@ class TextCounts:
 
 
 def diversity(shards: Iterable[TextTotals]) -> tuple[float, float]:
-    """Mean share of different word pairs within a shard, before and after, weighted by captions. NaN without any."""
+    """Mean share of different word pairs in a shard, before and after, weighted by captions.
+
+    NaN if there are no captions.
+    """
     known = [shard for shard in shards if None not in shard["distinct"]]
     total = sum(shard["captions"] for shard in known)
     if not total:

@@ -1,6 +1,6 @@
-"""The nodes of a refinement round. What they do is in training_pairs.py, propose.py and apply_merge.py.
+"""The nodes of a refinement round. Their work is in training_pairs.py, propose.py and apply_merge.py.
 
-Texts take part only if refine.tasks names a task that writes texts; otherwise their options are not part of any key.
+Texts take part only if refine.tasks names a task that writes texts. Otherwise the options for texts are in no key.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pipelines.ingest.probe_node import limits_of
 from pipelines.recipe import Recipe
 from pipelines.refine.propose_texts import TEXT_TASKS
 
-REFINE_VERSION = 1  # raising it makes all nodes of a round again
-MERGE_VERSION = 1  # raising it makes only the merge again
-TEXTS_VERSION = 1  # the same, for rounds that write texts. 0: a text named the one it replaced among its parents
+REFINE_VERSION = 1  # a higher number makes all nodes of a round run again
+MERGE_VERSION = 1  # a higher number makes only the merge run again
+TEXTS_VERSION = 1  # the same, for rounds that write texts; in version 0, a text named the one it replaced as a parent
 REPLACES = ("boxes", "drafts", "regions", "ocr", "masks", "phrase_regions", "region_texts")
 _BATCH = 64
 _TEXT_OPTIONS = frozenset(("max_briefs", "text_margin"))  # of refine.merge
@@ -32,7 +32,10 @@ _TEXT_OPTIONS = frozenset(("max_briefs", "text_margin"))  # of refine.merge
 
 @dataclass(frozen=True, slots=True)
 class RoundNodes:
-    """The nodes of one round. given: the judge whose kept annotations it starts from. parse: parses the new texts."""
+    """The nodes of one round.
+
+    given: the judge whose kept annotations the round starts from. parse: the node that parses the new texts.
+    """
 
     number: int
     given: Node
@@ -49,7 +52,7 @@ class RoundNodes:
 def round_nodes(recipe: Recipe, nodes: Sequence[Node], judge: Node, number: int, students: Sequence[str]) -> RoundNodes:
     """Makes the nodes of a round.
 
-    nodes, judge: the data set before it. students: folders of the models, one per fold.
+    nodes, judge: the data set before the round. students: the folders of the models, one for each fold.
     """
     given = given_node(judge, number)
     propose = propose_node(recipe, nodes, given, number, students)
@@ -68,7 +71,10 @@ def merge_keys(recipe: Recipe) -> dict[str, Any]:
 
 
 def given_node(judge: Node, number: int) -> Node:
-    """The judge whose kept annotations a round starts from, renamed. Its verdicts stay in the folder of `judge`."""
+    """The judge whose kept annotations a round starts from, under another name.
+
+    Its verdicts stay in the folder of `judge`.
+    """
     return replace(judge, name=f"round-{number}-given", place=judge.place or judge.name)
 
 
@@ -114,7 +120,7 @@ def propose_node(recipe: Recipe, nodes: Sequence[Node], given: Node, number: int
 
 
 def _key_of(storage: Storage, student: str) -> str:
-    """The key of a trained model. DamageError if its folder was removed."""
+    """The key of a trained model. Raises DamageError if its folder was removed."""
     try:
         return str(read_sealed(storage, f"{student}/{TRAINED}")["key"])
     except FileNotFoundError:
@@ -125,7 +131,7 @@ def _key_of(storage: Storage, student: str) -> str:
 
 
 def parse_node(recipe: Recipe, nodes: Sequence[Node], propose: Node, number: int) -> Node | None:
-    """The recipe's parser on the texts of the students. None if the recipe has no parser or no task writes texts."""
+    """The recipe's parser, applied to the students' texts. None if the recipe has no parser or no task writes texts."""
     parser = next((node for node in nodes if node.over == "texts"), None)
     if parser is None or not text_tasks(recipe):
         return None
@@ -136,7 +142,10 @@ def parse_node(recipe: Recipe, nodes: Sequence[Node], propose: Node, number: int
 def merge_node(
     recipe: Recipe, nodes: Sequence[Node], given: Node, propose: Node, parse: Node | None, number: int
 ) -> Node:
-    """The merge gives every region again, so the record takes all regions from it. It gives only the new texts."""
+    """The node that merges.
+
+    It writes every region again, so the record takes all regions from it, but only the new texts.
+    """
     options, held = merge_keys(recipe), recipe.refine.hold_labels
     name, texts = f"round-{number}-merge", text_tasks(recipe)
     reads = {**_inputs(nodes, given), propose.name: propose.gives}
@@ -148,7 +157,7 @@ def merge_node(
         phrases = any("phrases" in node.gives for node in nodes)
         gives += ("texts", *(("phrases",) if phrases else ()))
         more["written"] = {"tasks": texts, "phrases": phrases, "synonyms": _uses_synonyms(nodes)}
-    version = MERGE_VERSION + (TEXTS_VERSION if texts else 0)  # raising either gives a version not used before
+    version = MERGE_VERSION + (TEXTS_VERSION if texts else 0)  # the sum is new whenever either of them is raised
     return engine_node(
         name,
         "pipelines.refine.apply_merge:Merge",
@@ -165,7 +174,7 @@ def merge_node(
 
 
 def _uses_synonyms(nodes: Sequence[Node]) -> bool:
-    """Whether the recipe's label grounder matches names with synonyms; True if there is none."""
+    """Whether the recipe's label grounder matches names by their synonyms. True if the recipe has no label grounder."""
     return all(node.options.get("synonyms", True) for node in nodes if node.target.endswith(":LabelGrounder"))
 
 

@@ -10,11 +10,11 @@ from pipelines.refine.round_record import RoundRecord
 from refinement.confusion import ConfusedPair, to_hold
 from refinement.options import held
 
-_PAIRS = 5  # pairs that get a line of their own
+_PAIRS = 5  # how many pairs get a line of their own
 
 
 def round_notes(record: RoundRecord) -> list[str]:
-    """Notes on a decision: what changed or why the round was refused, the figures of audit images, the alarms."""
+    """Notes on a decision: what changed or why the round was refused, the figures of audit images, and alarms."""
     number = record.round
     changes = ", ".join(f"{count:,} {rule}" for rule, count in record.changes.items()) or "nothing"
     if record.accepted:
@@ -27,8 +27,10 @@ def round_notes(record: RoundRecord) -> list[str]:
 
 
 def _figures(measures: Mapping[str, float | None]) -> Iterator[str]:
-    """F1 and the figures of texts before and after, each with its 95 % interval. The accuracy of single labels is only
-    on record."""
+    """Yields F1 and the figures of texts, before and after, with 95 % intervals.
+
+    Accuracies of labels are not printed.
+    """
     for name, before in measures.items():
         figure = name.removesuffix(" before")
         after = measures.get(f"{figure} after")
@@ -40,9 +42,9 @@ def _figures(measures: Mapping[str, float | None]) -> Iterator[str]:
 
 
 def confusion_notes(report: ConfusionReport, path: str, hold_labels: Sequence[Sequence[str]]) -> list[str]:
-    """Notes on a report; [] if no pair is confused.
+    """Notes on a report. The list is empty if no pair is confused.
 
-    path: of the report, without its ending. hold_labels: of the recipe.
+    path: the path of the report, without its ending. hold_labels: the pairs that the recipe holds.
     """
     held_already, pairs, prefix = held(hold_labels), report.confused, f"round {report.round} CONFUSED:"
     if not pairs:

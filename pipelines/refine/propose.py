@@ -1,6 +1,6 @@
-"""The proposals of a round: the regions and texts that the students predict, and their evidence for what is there.
+"""The proposals of a round: the regions and texts that the students predict, and their evidence on kept annotations.
 
-A node over shards. Each student looks only at images of the fold that it was not trained on.
+A node over shards. Each student sees only images of the fold that it was not trained on.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Propose:
-    """Runs the students. students: folders of the models, one per fold. written: the tasks whose answers are texts."""
+    """Runs the students. students: model folders, one for each fold. written: the tasks whose answers are texts."""
 
     def __init__(
         self,
@@ -100,7 +100,10 @@ class Propose:
     def _predict_batch(
         self, model: Florence, rows: Sequence[Row], kept: KeptShard, inputs: ShardInputs, found: Proposals
     ) -> None:
-        """Predicts and scores some images. Each is encoded once. One that cannot be read becomes a failure."""
+        """Predicts and scores annotations for some images. Each image is encoded once.
+
+        If it cannot be read, that is a failure.
+        """
         from model.network.encoding import encode_images
 
         readable, pixels = [], []
@@ -137,7 +140,7 @@ class Propose:
         regions: list[Row] = []
         for one, likelihood in zip(prediction.parsed.regions, prediction.likelihood.regions, strict=True):
             if one.box is None or one.box[2] <= one.box[0] or one.box[3] <= one.box[1]:
-                continue  # the box has no area on the grid of locations
+                continue  # because the box has no area on the grid of locations
             name, score = f"{self.name}/{len(regions)}", likelihood.score
             regions.append(region_row(name, self.name, self.round, one.label, one.box, score, SCORE_KIND, []))
             found.evidence.append(Evidence(image_id, name, True, likelihood.label, likelihood.location))
@@ -146,7 +149,7 @@ class Propose:
     def _score_kept(
         self, model: Florence, encoded: EncodedImages, rows: Sequence[Row], kept: KeptShard
     ) -> Iterator[Evidence]:
-        """The student's probability of each kept region. Leaves out regions that do not fit into a target."""
+        """Yields the student's probability of each kept region. Regions that do not fit into a target are left out."""
         from model.decoding.score import score
         from model.network.encoding import make_question
 
@@ -166,7 +169,7 @@ class Propose:
                 yield Evidence(image_id, item.ids[0], False, found.label, found.location)
 
     def _items(self, row: Row) -> list[Item]:
-        """The kept objects that the target's grammar can express, in the order of a target."""
+        """The kept objects that the grammar of targets can express, in the order of a target."""
         items = [
             Item(region["label"], row_box(region), ids=(region["id"],))
             for region in row["regions"]

@@ -1,7 +1,7 @@
 """Predicts a student's texts in a refinement round, and computes the student's probability of each kept text.
 
-Covers only the caption tasks and <REGION_TO_DESCRIPTION> in refine.tasks. The name of a region (<REGION_TO_CATEGORY>)
-is its label, which the merge of regions decides. apply_text_merge.py decides which texts to use.
+This covers only the caption tasks and <REGION_TO_DESCRIPTION> in refine.tasks. The name of a region
+(<REGION_TO_CATEGORY>) is its label, which the merge of regions decides. apply_text_merge.py decides which texts to use.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TEXT_TASKS = (*CAPTIONS, DESCRIPTION)
 
 @dataclass(slots=True)
 class Proposals:
-    """The students' predictions for a shard. answers: record rows by image id; regions are added before texts."""
+    """The students' predictions for a shard. answers: {image id: record row}. Regions are added before texts."""
 
     answers: dict[str, Row] = field(default_factory=dict)
     evidence: list[Evidence] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Proposals:
 
 @dataclass(frozen=True, slots=True)
 class TextQuestion:
-    """A question whose answer is a text. region_id: the region that the text describes, '' for the whole image."""
+    """A question whose answer is a text. region_id: the region that the text describes; '' for the whole image."""
 
     question: Question
     granularity: str
@@ -44,7 +44,7 @@ class TextQuestion:
 
 
 class TextProposer:
-    """Predicts texts for images that are encoded already, and scores the kept texts."""
+    """Predicts texts for images that are already encoded, and scores the kept texts."""
 
     def __init__(self, name: str, round_number: int, tasks: Sequence[str], batch: int, max_new_tokens: int) -> None:
         self.name, self.round, self.tasks = name, round_number, tasks
@@ -97,7 +97,10 @@ class TextProposer:
     def _score_kept(
         self, model: Florence, encoded: EncodedImages, rows: Sequence[Row], asked: Sequence[TextQuestion]
     ) -> Iterator[TextEvidence]:
-        """Scores kept texts by machines. Skips human texts, which never change, and texts the model cannot write."""
+        """Scores kept texts that models wrote. Human texts are skipped: they never change.
+
+        So are texts the student cannot write.
+        """
         from model.decoding.score import score
 
         questions, items = [], []

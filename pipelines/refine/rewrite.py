@@ -1,7 +1,7 @@
 """Nodes that write the rule-based texts again, from the regions after the last refinement round.
 
-Captions written before a round name and count regions that the round may have changed. If students write texts in the
-round, nothing is written again: a text that names a dropped or renamed region is then dropped with it
+Captions from before a round name and count regions that the round may have changed. If students write texts in the
+round, nothing is written again. A text that names a dropped or renamed region is then dropped with it
 (filters/judging/apply_rules.py).
 """
 
@@ -20,9 +20,10 @@ AGAIN_VERSION = 1
 
 
 def rewrite_nodes(recipe: Recipe, nodes: Sequence[Node], merge: str, number: int) -> list[Node]:
-    """The judge of the merged regions, then the writers that read the kept ones, in graph order.
+    """The judge of the merged regions, then the writers that read kept regions. [] if there is no writer.
 
-    `nodes`: all nodes of the data set, those of rounds included. `number`: the last round. [] if there is no writer.
+    `nodes`: all nodes of the data set, including those of rounds. `merge`: the merge of the last round. `number`: the
+    last round.
     """
     _, writers = split_at_judge([node for node in nodes if not node.name.startswith("round-")])
     if not writers or text_tasks(recipe):
@@ -49,5 +50,5 @@ def rewrite_nodes(recipe: Recipe, nodes: Sequence[Node], merge: str, number: int
 
 
 def _own(kinds: Sequence[str]) -> tuple[str, ...]:
-    """The resources that are still read from the node itself. The others are now read from the merge of the round."""
+    """The resources that are still read from the node itself. All others are now read from the merge of the round."""
     return tuple(kind for kind in kinds if kind not in REPLACES)

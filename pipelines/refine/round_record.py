@@ -1,7 +1,7 @@
-"""The committed decision on a round: `rounds/<number>-<key>.json`, written once and never changed.
+"""The committed decision on a round, `rounds/<number>-<key>.json`. It is written once and never changed.
 
-The fields of the dataclass are the keys of the file. A field added later needs a default in `from_json`, so that
-decisions of older versions are still read.
+The fields of the dataclass are the keys of the file. A field that is added later needs a default in `from_json`, so
+that decisions of older versions can still be read.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from refinement.confusion import ConfusedPair
 
 @dataclass(frozen=True, slots=True)
 class RoundRecord:
-    """What the gate decided on a round, why, and everything needed to rebuild the round's nodes.
+    """What the gate decided on a round and why, with everything that is needed to make the round's nodes again.
 
-    changes: {rule: count}. confused: {"people" or "students": pairs of labels}. students: model folders, one per fold.
-    propose, merge: node names. folders: where the round's answers and verdicts lie. filter: the recipe's rules at that
-    time. options: digest of the settings that affect a round. base: {annotating node: key}. surveyed: the folder of
-    the whole-set pass, '' if no rule needs one. name: path of the file itself, which the file does not contain.
+    changes: {rule: count}. confused: {"people" or "students": pairs of labels}. students: the folders of the models,
+    one for each fold. propose, merge: names of nodes. folders: where the round's answers and verdicts are. filter: the
+    recipe's rules at that time. options: a digest of the settings that affect a round. base: {annotating node: key}.
+    surveyed: the folder of the table about the whole data set, '' if no rule needs it. name: the path of this file,
+    which the file does not contain.
     """
 
     round: int
@@ -44,7 +45,7 @@ class RoundRecord:
 
     @property
     def changed_share(self) -> float:
-        """The share of regions that the round changed, or of texts if that is larger."""
+        """The share of regions that the round changed. If the share of texts is larger, that share."""
         return max(self.measures.get(name) or 0.0 for name in ("changed", "texts changed"))
 
     @classmethod
@@ -59,7 +60,7 @@ class RoundRecord:
 
 
 def read_round(storage: Storage, name: str) -> RoundRecord:
-    """Reads a decision. FileNotFoundError if there is none, DamageError if the file was changed."""
+    """Reads a decision. Raises FileNotFoundError if there is none, and DamageError if its file was changed."""
     return RoundRecord.from_json(read_sealed(storage, name), name)
 
 

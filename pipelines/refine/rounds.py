@@ -1,9 +1,10 @@
 """Rounds of refinement: students train on the kept annotations, look at the same images again, and correct the labels.
 
-A round is pairs -> one student per fold -> propose -> merge -> judge -> gate. Every step is committed, and so is the
-decision (round_record.py), so the same command resumes. A refused round changes nothing, and its reasons stay on
-record. current.json names the rounds that are part of the data set; lowering refine.rounds undoes the latest ones.
-If the rules change, they judge the results of the rounds; students are trained again only with --stage refine.
+A round is pairs -> one student for each fold -> propose -> merge -> judge -> gate. Every step is committed, and so is
+the decision (round_record.py), so the same command resumes. A round that the gate refuses changes nothing, and its
+reasons are recorded. current.json names the rounds that are part of the data set. Lowering refine.rounds undoes the
+latest rounds. If the rules change, they judge the results of the rounds. Students are then trained again only with
+--stage refine.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from pipelines.refine.students import train_students
 
 
 def run_rounds(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing:
-    """Runs every round of the recipe from the first; what is committed is not done again.
+    """Runs every round of the recipe, from the first one. Committed steps are not done again.
 
-    Stops early after a round that is refused or changes less than `stop_when_changed_below`.
+    Stops after a round that is refused, or that changes less than `stop_when_changed_below`.
     """
     recipe = runtime.recipe
     now, students = Standing(nodes, judge), list[str]()
@@ -51,7 +52,10 @@ def run_rounds(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing
 def _run_round(
     runtime: Runtime, now: Standing, nodes: RoundNodes, students: Sequence[str], people: CommittedReport | None
 ) -> Standing:
-    """Runs the nodes of one round and decides on it. Returns `now` with the decision, and the round if accepted."""
+    """Runs the nodes of one round and decides on it.
+
+    Returns `now` with the decision and, if it is accepted, the round.
+    """
     recipe, storage = runtime.recipe, runtime.storage
     judge = judge_node(recipe, [*now.nodes, *nodes.made], str(now.judge.options["surveyed"]), nodes.merge.name)
     _, line = run_nodes(runtime, "refine", [*nodes.made, judge], [*now.nodes, *now.earlier_judges, nodes.given])
@@ -69,7 +73,10 @@ def _run_round(
 
 
 def _note_confusion(runtime: Runtime, now: Standing, found: CommittedReport | None) -> None:
-    """Adds the notes of a report. If it is new they are also printed at once: the run may go on for hours."""
+    """Adds the notes of a report.
+
+    Notes of a new report are also printed at once, because the run may go on for hours.
+    """
     if found is None:
         return
     path = f"{runtime.storage.url}/{found.stem}"

@@ -1,6 +1,6 @@
 """The rows that rounds read and write: the kept annotations of a shard, and new regions and texts as record rows.
 
-Boxes are in pixels of the upright image. A score of None means that people made the annotation.
+Boxes are in pixels of the upright image. Human annotations have the score None.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from filters.judging.keep import keep
 from model.decoding.likelihood import SCORE_KIND
 from pipelines.filter.judge import shard_record
 
-Row = dict[str, Any]  # of an Arrow table; the schemas are in engine/schema.py
+Row = dict[str, Any]  # a row of an Arrow table; the schemas are in engine/schema.py
 
 
 class KeptShard:
-    """The kept annotations of a shard. record: [[node, columns], ..], as `shard_record` takes it. judge: node name."""
+    """The kept annotations of a shard. record: [[node, columns], ..], as in `shard_record`. judge: its name."""
 
     def __init__(self, inputs: ShardInputs, record: Sequence[Any], judge: str) -> None:
         self.record, _ = shard_record(inputs, record, ())

@@ -1,6 +1,6 @@
-"""The data set after the accepted refinement rounds: which nodes make it up, and which judge judges it.
+"""The data set after the accepted refinement rounds: which nodes it consists of, and which judge is in force.
 
-`standing` finds this from current.json and the committed decisions alone; no student is trained.
+`standing` finds this from current.json and the committed decisions alone, without training a student.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from pipelines.refine.round_record import RoundRecord, read_round
 class Standing:
     """The data set after the accepted rounds.
 
-    nodes: make up the data set. judge: judges it. earlier_judges: the judges whose kept annotations the rounds started
-    from. round_nodes: the nodes of the rounds, in graph order. decisions: one for each round, also a last one that
-    refused. notes: sentences for the user. tallies: what the nodes of rounds did in this run.
+    nodes: all nodes of the data set. judge: the judge in force. earlier_judges: the judges whose kept annotations the
+    rounds started from. round_nodes: the nodes of the rounds, in graph order. decisions: one for each round, including
+    a last round that was refused. notes: sentences for the user. tallies: what the nodes of rounds did in this run.
     """
 
     nodes: Sequence[Node]
@@ -48,11 +48,11 @@ class Standing:
 
     @property
     def merge(self) -> str:
-        """The merge node of the last accepted round, which has already decided on regions; '' if there is none."""
+        """The merge node of the last accepted round, which has decided on regions. '' if no round was accepted."""
         return self.accepted[-1].merge if self.accepted else ""
 
     def settled(self, recipe: Recipe) -> bool:
-        """Whether no further round will be tried: enough were accepted, one was refused, or the last changed little."""
+        """Whether the rounds are over: enough were accepted, one was refused, or the last changed too little."""
         if not self.decisions:
             return not recipe.refine.rounds
         last = self.decisions[-1]
@@ -60,7 +60,7 @@ class Standing:
         return len(self.accepted) >= recipe.refine.rounds or not last.accepted or little
 
     def with_nodes(self, added: RoundNodes, judge: Node) -> Standing:
-        """A copy with the nodes of one more round, judged by `judge`."""
+        """A copy with the nodes of one more round. `judge` is then in force."""
         return replace(
             self,
             nodes=[*self.nodes, *added.made],
@@ -73,10 +73,10 @@ class Standing:
 
 
 def standing(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Node) -> Standing:
-    """The data set after the rounds that current.json names, up to the first one that does not match.
+    """The data set after the rounds that current.json names, up to the first round that does not match.
 
-    A round matches if it was made by these nodes with the settings of this recipe. Each round started from what the
-    rules of that time kept; its results are judged by the current rules.
+    A round matches if it was made from these nodes with the settings of this recipe. Each round started from what the
+    rules kept at that time, but its results are judged by the current rules.
     """
     now = Standing(nodes, judge)
     for name in current_rounds(storage):
@@ -99,7 +99,7 @@ def standing(storage: Storage, recipe: Recipe, nodes: Sequence[Node], judge: Nod
 
 
 def with_round(recipe: Recipe, now: Standing, record: RoundRecord) -> Standing:
-    """The data set after one more round, accepted or not, judged by the current rules."""
+    """The data set after one more round, whether accepted or refused, judged by the current rules."""
     rules_then = recipe.model_copy(update={"filter": record.filter})
     judge_then = judge_node(rules_then, now.nodes, record.surveyed, now.merge)
     after = now.with_nodes(round_nodes(recipe, now.nodes, judge_then, record.round, record.students), now.judge)
@@ -118,7 +118,7 @@ def with_rewritten_texts(recipe: Recipe, now: Standing) -> Standing:
 
 
 def current_rounds(storage: Storage) -> list[str]:
-    """Paths of the decisions that current.json names, first round first."""
+    """Paths of the decisions that current.json names, in the order of the rounds."""
     try:
         names: list[str] = read_current(storage).get("rounds", [])
     except FileNotFoundError:
@@ -127,15 +127,15 @@ def current_rounds(storage: Storage) -> list[str]:
 
 
 def options_digest(recipe: Recipe) -> str:
-    """Hash of every setting that affects what a round makes."""
+    """A hash of every setting that affects the result of a round."""
     refine = recipe.refine.model_dump(mode="json", exclude={"rounds", "stop_when_changed_below"})
     refine["merge"] = merge_keys(recipe)
     train = recipe.train.model_dump(mode="json", exclude={"name", "release", "checkpoint_every", "cpus"})
     pairs = recipe.emit.pairs.model_dump(mode="json", exclude={"tasks"})
-    merge = [MERGE_VERSION] if MERGE_VERSION > 1 else []  # rounds recorded before it existed keep their digest
+    merge = [MERGE_VERSION] if MERGE_VERSION > 1 else []  # 1 is left out: older rounds keep their digest
     return stable_hash(["refine", REFINE_VERSION, refine, train, pairs, *merge])
 
 
 def annotator_keys(nodes: Sequence[Node]) -> dict[str, str]:
-    """{name: key} of the annotating nodes, without the nodes of rounds."""
+    """{name: key} of the annotating nodes. Nodes of rounds are left out."""
     return {node.name: node.key for node in nodes if not node.name.startswith("round-")}

@@ -1,7 +1,7 @@
-"""The students of a round: one model per fold, trained on the pairs of the other folds.
+"""The students of a round: one model for each fold, trained on the pairs of the other folds.
 
-They are folders of the data set, `models/round-<number>-fold-<fold>-<key>`. A student that is there already is found
-by its key and not trained again.
+They are folders of the data set, `models/round-<number>-fold-<fold>-<key>`. A finished student is found by its key and
+not trained again.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from pipelines.refine.standing import Standing
 
 
 def train_students(runtime: Runtime, now: Standing, number: int, before: Sequence[str]) -> list[str]:
-    """Makes the training pairs of a round and trains its students. Returns their folders, one per fold.
+    """Makes the training pairs of a round and trains its students. Returns their folders, one for each fold.
 
-    `before`: the students of the previous round, from which training goes on. ConfigError if there are no pairs.
+    `before`: the students of the previous round, from which training continues. Raises ConfigError if there are no
+    pairs.
     """
     from pipelines.training.train import fit, training_key
 
@@ -70,7 +71,10 @@ def _training_files(runtime: Runtime, now: Standing, number: int) -> tuple[list[
 
 
 def _student_options(recipe: Recipe, fold: int, before: Sequence[str]) -> TrainOptions:
-    """The options of `train`. After the first round, each fold's student starts from that of the previous round."""
+    """The options of `train`.
+
+    After the first round, a fold's student starts from that fold's student of the previous round.
+    """
     refine, train = recipe.refine, recipe.train
     changes: dict[str, Any] = {"release": "", "tasks": list(refine.tasks), "seed": train.seed + fold}
     if before:

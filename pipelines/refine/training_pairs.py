@@ -1,6 +1,6 @@
 """The training pairs of a round: those of every kept training image of a shard, each with its fold.
 
-A node over shards. A student trains on the pairs of all folds but its own (students.py).
+A node over shards. A student trains on the pairs of all folds except its own (students.py).
 """
 
 from __future__ import annotations

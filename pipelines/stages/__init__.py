@@ -1,1 +1,1 @@
-"""Running stages in order, and predicting what a run would do."""
+"""Runs stages in order, and predicts what a run would do."""

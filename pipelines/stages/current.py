@@ -26,7 +26,10 @@ _DECIDES = ("annotate", "filter", "refine", "train")  # sections of a recipe tha
 
 
 def settled_before(storage: Storage) -> bool:
-    """Whether a stage after ingest has ever succeeded. Its state stays current until another stage succeeds."""
+    """Whether a stage after ingest has ever succeeded.
+
+    The state that it wrote stays current until another stage succeeds.
+    """
     try:
         return bool(read_current(storage).get("settled", True))
     except FileNotFoundError:
@@ -34,7 +37,7 @@ def settled_before(storage: Storage) -> bool:
 
 
 def write_current(storage: Storage, now: Standing, recipe: Recipe, *, settled: bool = True) -> None:
-    """Write current.json, which all commands that read the data set use. `settled`: whether a stage has succeeded."""
+    """Writes current.json, which all commands that read the data set use. `settled`: whether a stage has succeeded."""
     nodes, judge = now.nodes, now.judge
     described = [
         {
@@ -69,9 +72,10 @@ def write_current(storage: Storage, now: Standing, recipe: Recipe, *, settled: b
 
 
 def forget_damaged_current(storage: Storage, recipe: Recipe, stage: str | None) -> list[str]:
-    """Remove a damaged current.json, which follows from the recipe and the commits. Returns notes for the user.
+    """Removes a damaged current.json, because the recipe and the commits determine it. Returns notes for the user.
 
-    Raises DamageError if the recipe has rounds and only one stage runs: only a run of all stages finds them again.
+    Raises DamageError if the recipe has rounds and `stage` is not None, because only a run of all stages finds the
+    rounds.
     """
     try:
         read_current(storage)
@@ -86,7 +90,7 @@ def forget_damaged_current(storage: Storage, recipe: Recipe, stage: str | None) 
 
 
 def current_nodes(storage: Storage) -> dict[str, CurrentNode]:
-    """The nodes of current.json by name, the judge included; {} before the first run."""
+    """{name: node} from current.json, including the judge. Empty before the first run."""
     try:
         current = read_current(storage)
     except FileNotFoundError:
@@ -96,16 +100,16 @@ def current_nodes(storage: Storage) -> dict[str, CurrentNode]:
 
 
 def recipe_digest(sections: Mapping[str, Any]) -> str:
-    """12 hex digits: a hash of the sections of a recipe that determine its nodes."""
+    """A hash, of 12 hex digits, of the sections of a recipe that determine its nodes."""
     return stable_hash([sections.get(name) for name in _DECIDES])[:12]
 
 
 def made_by_another(storage: Storage, recipe: Recipe, path: str) -> str:
-    """One sentence if the current state has other nodes than this recipe, read from `path`; else ''."""
+    """A sentence if the current state has other nodes than this recipe, otherwise ''. `path`: the recipe's file."""
     try:
         current = read_current(storage)
     except (FileNotFoundError, EngineError):
-        return ""  # opening the data set reports it
+        return ""  # because opening the data set reports the damage
     digest = current.get("recipe")
     if not digest or digest == recipe_digest(recipe.model_dump(mode="json")) or _same_nodes(storage, recipe, current):
         return ""
@@ -116,7 +120,10 @@ def made_by_another(storage: Storage, recipe: Recipe, path: str) -> str:
 
 
 def _same_nodes(storage: Storage, recipe: Recipe, current: Mapping[str, Any]) -> bool:
-    """Whether both have the same keys: recipes may differ in a batch size. False if the nodes cannot be made here."""
+    """Whether the nodes of the recipe and of `current` have the same keys. False if the nodes cannot be made here.
+
+    Different recipes may give the same keys, for example if only a batch size differs.
+    """
     from pipelines.stages.state import read_state
 
     try:
@@ -128,7 +135,7 @@ def _same_nodes(storage: Storage, recipe: Recipe, current: Mapping[str, Any]) ->
 
 
 def _who_made(storage: Storage, digest: str) -> str:
-    """The command of the latest run with that recipe, by the records of runs."""
+    """The command of the latest run whose recipe has this digest, from the records of runs."""
     for folder in sorted(storage.names(RUNS), reverse=True):
         try:
             record = read_sealed(storage, f"{RUNS}/{folder}/{RUN}")

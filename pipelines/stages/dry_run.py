@@ -29,7 +29,7 @@ from pipelines.training.initial_weights import check_init
 
 @dataclass(frozen=True, slots=True)
 class DryRunRow:
-    """`todo` of `shards` would be processed, for the reason `why`. `folder`: of the node's output."""
+    """One node: it would process `todo` of `shards`, for the reason `why`. `folder`: where its output is."""
 
     node: str
     component: str
@@ -40,7 +40,7 @@ class DryRunRow:
 
 
 class DryRun(list[DryRunRow]):
-    """One row a node, in the order they would run; str() is the table that `engine run --dry-run` prints."""
+    """One row for each node, in the order in which they would run. str() is the table of `engine run --dry-run`."""
 
     def __str__(self) -> str:
         from pipelines.stages.summary import render_dry_run
@@ -51,7 +51,7 @@ class DryRun(list[DryRunRow]):
 def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = False) -> DryRun:
     """What `run` would do, for each node: `print(dry_run(recipe, stage="filter"))`. Writes nothing.
 
-    Counts committed shards only: the number of shards from new inputs is not known before they are read.
+    Only committed shards are counted. How many shards new inputs will fill is not known before they are read.
     """
     storage = Storage(recipe.dataset)
     state = read_state(storage, recipe)
@@ -72,7 +72,7 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
 
 
 def _would_ingest(state: State, retry: bool) -> tuple[DryRunRow, int]:
-    """The row of the probe, and how many inputs are new."""
+    """The row of the probe, and the number of new inputs."""
     storage, recipe, probe = state.storage, state.recipe, probe_node(state.recipe)
     check_dataset(storage, recipe)
     new, notes = _would_list(storage, recipe)
@@ -94,19 +94,19 @@ def _would_annotate_and_filter(state: State, stage: str | None, new: int, retry:
     plan = make_plan(storage, group, [node for node in nodes if node not in group], retry_failed=retry)
     rows = _would(storage, plan, group, new)
     if state.whole_set and state.judge in group and plan.todo()[state.whole_set.name].any():
-        rows[-1] = _row(state.judge, plan.shards, plan.shards, "reads survey")  # every verdict depends on its result
+        rows[-1] = _row(state.judge, plan.shards, plan.shards, "reads survey")  # all verdicts depend on the survey
     return rows
 
 
 def _would_refine(state: State) -> DryRunRow:
-    """One row for all rounds, because each depends on the result of the one before."""
+    """One row for all rounds together, because each round depends on the result of the round before."""
     refine, done = state.recipe.refine, len(state.rounds.accepted)
     why = f"{refine.folds} students a round, {state.recipe.train.steps} steps each; what is committed of them is reused"
     return DryRunRow("refine", "rounds", ROUNDS, refine.rounds - done, refine.rounds, why)
 
 
 def _would_list(storage: Storage, recipe: Recipe) -> tuple[int, list[str]]:
-    """The number of new inputs; notes on inputs that changed since they were listed, and on files left out."""
+    """The number of new inputs, and notes on inputs that changed since they were listed and on files left out."""
     if not recipe.ingest.sources:
         raise ConfigError(NO_SOURCES)
     new, listing = preview_listing(storage, recipe.ingest.sources)
@@ -144,7 +144,7 @@ def _would(storage: Storage, plan: Plan, group: Sequence[Node], new: int) -> lis
 
 
 def _why(node: Node, before: Mapping[str, CurrentNode], redone: Sequence[str], done: int) -> str:
-    """Why shards are to do: the node changed, it reads a node that is redone, or it was not finished."""
+    """Why shards must be processed: the node changed, a node that it reads runs again, or it was not finished."""
     changes = _changes(before[node.name], node) if node.name in before else []
     if redone:
         return "; ".join([*changes, f"reads {', '.join(redone)}"])
@@ -157,7 +157,10 @@ def _why(node: Node, before: Mapping[str, CurrentNode], redone: Sequence[str], d
 
 
 def _changes(before: CurrentNode, node: Node) -> list[str]:
-    """How the component differs from the one in current.json. For the judge, current.json has no component."""
+    """How the component differs from the one in current.json.
+
+    The judge is not compared: current.json has no component of it.
+    """
     if not before.component:
         return []
     if before.component != node.component:

@@ -44,7 +44,7 @@ NO_SOURCES = "The recipe names no images: add ingest.sources, for example '- fol
 
 @dataclass(slots=True)
 class Summary:
-    """What one run did; str() is the text that `engine run` prints at its end."""
+    """What one run did. str() is the text that `engine run` prints at its end."""
 
     dataset: str
     seconds: float = 0.0
@@ -54,8 +54,8 @@ class Summary:
     release: str = ""
     manifest: Manifest | None = None
     notes: list[str] = field(default_factory=list)
-    sources: dict[str, SourceCounts] = field(default_factory=dict)  # inputs of each source, given and left out
-    logs: str = ""  # folder of what workers printed; '' if they printed nothing
+    sources: dict[str, SourceCounts] = field(default_factory=dict)  # inputs by source: listed and left out
+    logs: str = ""  # folder of what the workers printed; '' if they printed nothing
 
     def __str__(self) -> str:
         from pipelines.stages.summary import render_summary
@@ -76,12 +76,13 @@ def run(
     command: str = "",
     summary: Summary | None = None,
 ) -> Summary:
-    """Runs one stage, or all: `run(recipe, stage="filter")`. After an EngineError, committed work is kept.
+    """Runs one stage, or all stages: `run(recipe, stage="filter")`. After an EngineError, committed work is kept.
 
-    `runner`: "ray", or "local" for this process. `address`: of a Ray cluster; None starts a private one.
-    `retry_failed`: repeat work that failed and was committed as failed. `live_line` makes the progress line of a stage.
-    `on_training` makes the callback for the progress of a student's training. `on_note` gets sentences that the user
-    should read before the run ends. `command` is stored in the run's record. `summary` is filled during the run.
+    `runner`: "ray", or "local" for this process. `address`: the address of a Ray cluster; None starts a private one.
+    `retry_failed`: whether to repeat work that was committed as failed. `live_line`: makes the progress line of a
+    stage. `on_training`: makes the callback for the progress of a student's training. `on_note`: gets each sentence
+    that the user should read before the run ends. `command`: stored in the run's record. `summary`: filled during the
+    run.
     """
     storage = Storage(recipe.dataset)
     summary = summary or Summary("")
@@ -108,15 +109,15 @@ def run(
 def _prepare(storage: Storage, recipe: Recipe, stage: str | None) -> State:
     """Checks the recipe before anything is written, then opens the data set."""
     state = read_state(storage, recipe)
-    check_licences(recipe, state.annotators)  # also before the other stages: what they make is to be released
+    check_licences(recipe, state.annotators)  # checked before all stages, because their results are to be released
     if stage == "refine" and not recipe.refine.rounds:
         raise ConfigError("The recipe asks for no rounds of refinement: add 'refine: {rounds: 2}'.")
     if state.needs_rounds(stage):
-        check_init(storage, recipe.train)  # otherwise the error would come hours later
+        check_init(storage, recipe.train)  # checked here, because the error would otherwise come hours later
     if stage not in (None, "ingest"):
-        require_inputs(storage)  # the path may be mistyped: create nothing in it
+        require_inputs(storage)  # raises before anything is created in a mistyped path
     open_dataset(storage, recipe)
-    for folder in ("", ROUNDS, CONFUSION):  # run_nodes sweeps the folders of nodes
+    for folder in ("", ROUNDS, CONFUSION):  # `run_nodes` sweeps the folders of nodes
         storage.sweep_temporaries(folder)
     return state
 
@@ -129,7 +130,7 @@ def _run_stages(runtime: Runtime, state: State, stage: str | None, retry: bool, 
     summary.shards = len(Commits(storage, IMAGES).revisions())
     summary.notes += filter(None, (changed_source(storage, node) for node in state.annotators))
     _require_earlier_stages(state, stage)
-    if not settled_before(storage):  # no earlier state to keep: readers can watch the first run
+    if not settled_before(storage):  # then there is no earlier state to keep, and readers can watch the first run
         write_current(storage, state.rounds, runtime.recipe, settled=False)
     state = _annotate_and_filter(runtime, state, stage, retry)
     if stage != "ingest":
@@ -144,7 +145,10 @@ def _run_stages(runtime: Runtime, state: State, stage: str | None, retry: bool, 
 
 
 def _require_earlier_stages(state: State, stage: str | None) -> None:
-    """ConfigError if an earlier stage is incomplete, before current.json refers to its nodes."""
+    """Raises ConfigError if an earlier stage is incomplete.
+
+    This comes before current.json refers to that stage's nodes.
+    """
     if stage == "filter":
         require(state.storage, state.before_regions_are_judged, stage)
     elif stage == "refine":
@@ -155,12 +159,12 @@ def _require_earlier_stages(state: State, stage: str | None) -> None:
 
 
 def _annotate_and_filter(runtime: Runtime, state: State, stage: str | None, retry: bool) -> State:
-    """Runs these stages. Returns the new state, because the judge depends on the result of the whole-set pass."""
+    """Runs the stages annotate and filter. Returns the new state, because the judge depends on the whole-set pass."""
     if stage == "annotate":
         run_nodes(runtime, "annotate", state.annotators, retry_failed=retry)
     if stage not in (None, "filter"):
         return state
-    judging = state.whole_set_nodes or state.rounds.after_annotation  # nodes that need no other shard
+    judging = state.whole_set_nodes or state.rounds.after_annotation  # nodes that need no other shards
     if stage is None:
         run_nodes(runtime, "annotate", [*state.annotators, *judging], retry_failed=retry)
     else:
@@ -187,7 +191,7 @@ def _combine(runtime: Runtime, whole_set: Node) -> None:
 
 
 def _refine(runtime: Runtime, state: State, stage: str | None, summary: Summary) -> Standing:
-    if state.rounds.decisions and stage is None:  # apply the current rules to the annotations before the first round
+    if state.rounds.decisions and stage is None:  # judges the annotations before the first round
         run_nodes(runtime, "filter", [state.judge], state.annotators)
     now = run_rounds(runtime, state.annotators, state.judge)
     summary.notes += now.notes

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from pipelines.stages.run import Summary
 
 PACKAGES = ("ray", "pyarrow", "duckdb", "numpy", "pillow", "opencv-python-headless", "onnxruntime", "rapidocr", "spacy")
-_NOTES = 200  # at most, for each node
+_NOTES = 200  # the most notes of each node
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the installed packages that can affect annotations."""
+    """{package: version} of Python and of the installed packages that can affect annotations."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -42,7 +42,7 @@ def new_run_folder(storage: Storage) -> str:
 def write_run_record(
     storage: Storage, recipe: Recipe, summary: Summary, *, folder: str, stage: str | None, command: str, error: str
 ) -> None:
-    """Does not raise if it cannot be written: the run's own error must reach the user."""
+    """Writes the record. A failure to write it raises nothing, because the run's own error must reach the user."""
     nodes = [
         {
             "node": name,

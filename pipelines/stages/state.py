@@ -1,7 +1,7 @@
 """The state of a data set under a recipe: its annotation nodes, its judge, and the accepted rounds of refinement.
 
-It is computed from the recipe and the commits. A stage reads it once and passes it on; after new commits that it
-depends on (new images, a finished whole-set pass) the next stage takes `renewed()`.
+It is computed from the recipe and the commits. A stage reads it once and passes it on. After commits that it depends on
+(new images, a finished whole-set pass) the next stage takes `renewed()`.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _STAGE_OF = {JUDGE: "filter", SURVEY: "filter", JUDGE_REGIONS: "filter"}
 
 @dataclass(frozen=True)
 class State:
-    """`annotators`: the nodes of the recipe's `annotate` section, in graph order. `whole_set`: the node that reads each
-    shard for rules over the whole data set; None if no rule needs it.
+    """The nodes and rounds. `judge` and `rounds` are computed when they are first read, and then kept.
 
-    `judge` and `rounds` are computed on first access, and cached.
+    `annotators`: the nodes of the recipe's section `annotate`, in graph order. `whole_set`: the node that reads each
+    shard for rules about the whole data set; None if no rule needs it.
     """
 
     storage: Storage
@@ -57,35 +57,35 @@ class State:
 
     @property
     def before_regions_are_judged(self) -> list[Node]:
-        """The annotators that no rule affects."""
+        """The annotators whose input no rule affects."""
         return split_at_judge(self.annotators)[0]
 
     @property
     def after_regions_are_judged(self) -> list[Node]:
-        """The judge of regions and the annotators that read kept regions."""
+        """The judge of regions, and the annotators that read kept regions."""
         return split_at_judge(self.annotators)[1]
 
     def renewed(self) -> State:
-        """The same nodes; the judge and the rounds are computed again."""
+        """A state with the same nodes, whose judge and rounds are computed again."""
         return State(self.storage, self.recipe, self.annotators, self.whole_set)
 
     def needs_rounds(self, stage: str | None) -> bool:
-        """Whether this stage (None: all of them) tries a round."""
+        """Whether this stage tries a round. None stands for all stages."""
         return stage == "refine" or (stage is None and not self.rounds.settled(self.recipe))
 
 
 def read_state(storage: Storage, recipe: Recipe) -> State:
-    """ConfigError for a recipe that cannot run: an unknown component, rule or option, a rule that lacks its input."""
+    """The state. Raises ConfigError for an unknown component, rule or option, and for a rule whose input is missing."""
     nodes = annotators(recipe)
     check_rules(rules_of(recipe), nodes)
     return State(storage, recipe, nodes, survey_node(recipe, nodes))
 
 
 def annotators(recipe: Recipe) -> list[Node]:
-    """The recipe's annotation nodes; with `decodes` in front if none of them reads pixels."""
+    """The recipe's annotation nodes. If none of them reads pixels, the node `decodes` comes first."""
     nodes = annotation_nodes(recipe)
     if not any("pixels" in node.needs for node in nodes):
-        # Without it an image that cannot be decoded would be released.
+        # Without this node, an image that cannot be decoded would be released.
         check = annotation_nodes(recipe.model_copy(update={"annotate": {"decodes": {"use": "decodes"}}}))
         nodes = [*check, *nodes]
     return nodes
@@ -97,7 +97,10 @@ def require_inputs(storage: Storage) -> None:
 
 
 def require(storage: Storage, nodes: Sequence[Node], stage: str, known: Sequence[Node] = ()) -> None:
-    """ConfigError if a node that `stage` reads has missing or outdated shards. `known`: nodes that those read."""
+    """Raises ConfigError if a node that `stage` reads has missing or outdated shards.
+
+    `known`: nodes that those nodes read.
+    """
     plan = make_plan(storage, nodes, known)
     for name, missing in plan.todo().items():
         if missing.any():

@@ -42,7 +42,7 @@ def render_summary(summary: Summary) -> str:
 
 
 def _table(tallies: Mapping[str, NodeTally], columns: int) -> list[str]:
-    """A line for each node. Omits the last columns if the terminal is too narrow for them."""
+    """A line for each node. The last columns are left out if the terminal is too narrow for them."""
     widths = (8, 10, 8, 9, 10)
     rows: list[tuple[str, ...]] = [("node", "shards", "items", "failed", "skipped", "items/s")]
     for name, tally in tallies.items():

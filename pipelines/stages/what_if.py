@@ -1,7 +1,7 @@
-"""What other filter rules would change. Runs no specialist and writes nothing.
+"""Computes what other filter rules would change. Runs no specialist and writes nothing.
 
-One shard is in memory at a time. Verdicts are compared by annotation id. Annotations that the committed verdicts do not
-cover, because the record has changed since, count as new.
+One shard is in memory at a time. Verdicts are compared by annotation id. An annotation counts as new if the committed
+verdicts do not cover it because the record has changed since.
 """
 
 from __future__ import annotations
@@ -53,18 +53,18 @@ EXAMPLES = 10
 
 @dataclass(slots=True)
 class Change:
-    """Counts of one column."""
+    """The counts of one column."""
 
     given: int = 0
     new: int = 0  # not judged yet
     now: int = 0
     then: int = 0
-    rules: dict[str, list[int]] = field(default_factory=dict)  # rule: [dropped now, dropped then]
+    rules: dict[str, list[int]] = field(default_factory=dict)  # rule: [dropped now, with the new rules]
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """An image or annotation whose verdict would change. `rule`: the one that drops it, now or then."""
+    """An image or annotation whose verdict would change. `rule`: the rule that drops it, now or with the new rules."""
 
     column: str
     image_id: str
@@ -79,12 +79,12 @@ class Flip:
 
 @dataclass(slots=True)
 class WhatIf:
-    """The committed verdicts and those the recipe's rules would give, side by side.
+    """The committed verdicts, beside those that the recipe's rules would give.
 
-    `rewritten`: nodes that would be run again because other regions would be kept. Their committed output is judged.
+    `rewritten`: nodes that would run again because other regions would be kept. Their committed output is judged.
     """
 
-    committed: str  # folder of the verdicts compared with, '' for none
+    committed: str  # folder of the committed verdicts; '' if there are none
     proposed: str
     same: bool = False
     rewritten: list[str] = field(default_factory=list)
@@ -92,7 +92,7 @@ class WhatIf:
     covered: dict[str, list[int]] = field(default_factory=lambda: {name: [0, 0] for name in COVERED})
     labels: tuple[set[str], set[str]] = field(default_factory=lambda: (set(), set()))
     flips: list[Flip] = field(default_factory=list)
-    curve: Mapping[str, Any] = field(default_factory=dict)  # of semantic_duplicate, see `curve_of`; empty without it
+    curve: Mapping[str, Any] = field(default_factory=dict)  # see `curve_of`; empty without semantic_duplicate
 
     def __str__(self) -> str:
         """The text that `engine run --stage filter --dry-run` prints."""
@@ -102,7 +102,7 @@ class WhatIf:
 
 
 def what_if(recipe: Recipe) -> WhatIf:
-    """Judges every shard with the recipe's rules, in memory. ConfigError if shards are not annotated yet."""
+    """Judges every shard with the recipe's rules, in memory. Raises ConfigError if shards are not annotated yet."""
     storage = Storage(recipe.dataset)
     state = read_state(storage, recipe)
     seen, written, judge = state.before_regions_are_judged, state.after_regions_are_judged, state.judge
@@ -137,7 +137,10 @@ def what_if(recipe: Recipe) -> WhatIf:
 
 
 def _whole_set(state: State, readers: Sequence[Callable[[], _ShardTables]], scratch: str) -> WholeSet:
-    """What rules over the whole set need: as committed if that is up to date, else computed here."""
+    """The facts about the whole data set that rules need.
+
+    They are read if they are committed and up to date, else computed.
+    """
     if state.whole_set is None:
         return WholeSet()
     folder = surveyed_folder(state.storage, state.whole_set)
@@ -155,7 +158,7 @@ def _undone(plan: Plan, nodes: Sequence[Node]) -> list[str]:
 
 
 def _as_written(storage: Storage, plan: Plan, nodes: Sequence[Node]) -> list[Node]:
-    """The nodes that read kept regions and have answers for all shards, by these rules or the previous ones."""
+    """The nodes that read kept regions and have answers for all shards, made with these rules or the previous ones."""
     before, undone = current_nodes(storage), _undone(plan, nodes)
     answer = []
     for node in nodes:
@@ -168,7 +171,7 @@ def _as_written(storage: Storage, plan: Plan, nodes: Sequence[Node]) -> list[Nod
 
 
 class _ShardTables(NamedTuple):
-    """A shard. `first`: the verdicts of the first pass, on images and regions."""
+    """The tables of a shard. `first`: the verdicts of the first pass, on images and regions."""
 
     inputs: ShardInputs
     record: pa.Table
@@ -178,7 +181,7 @@ class _ShardTables(NamedTuple):
 
 
 def _contribution(given: _ShardTables, rules: Sequence[NamedRule], embedder: str) -> Contribution:
-    """`embedder`: the node whose embeddings are compared; '' for none."""
+    """What one shard contributes. `embedder`: the node whose embeddings are compared; '' for none."""
     found = survey_shard(given.record, given.images, given.parse, rules, given.first)
     candidates = None
     if embedder:
@@ -191,7 +194,10 @@ def _contribution(given: _ShardTables, rules: Sequence[NamedRule], embedder: str
 def _shard_reader(
     storage: Storage, plan: Plan, judge: Node, shard: int, rules: Sequence[NamedRule]
 ) -> Callable[[], _ShardTables]:
-    """A function that reads a shard. `rules`: those of the first pass, which is made in memory; empty for none."""
+    """A function that reads a shard.
+
+    `rules`: the rules of the first pass, which runs in memory; empty if there is no such pass.
+    """
 
     def read() -> _ShardTables:
         revisions = {name: int(plan.revisions[name][shard]) for name in (IMAGES, *judge.inputs)}
@@ -217,7 +223,7 @@ def _committed(storage: Storage) -> str:
 
 @dataclass(slots=True)
 class _Verdicts:
-    """Verdicts on the rows of a column. `place`: the position of each row's verdict in `values`, -1 if it has none."""
+    """Verdicts on the rows of a column. `place`: the position of each row's verdict in `values`; -1 if it has none."""
 
     values: pa.StructArray
     place: Ints
@@ -229,10 +235,10 @@ class _Verdicts:
     @property
     def kept(self) -> Bools:
         kept: Bools = self.values.field("kept").to_numpy(zero_copy_only=False)
-        return np.append(kept, False)[self.place]  # index -1 is the appended False
+        return np.append(kept, False)[self.place]  # index -1 gives the appended False
 
     def rules(self) -> dict[str, int]:
-        """How many rows each rule dropped."""
+        """{rule: number of rows that it dropped}."""
         chosen = self.values.field("rule").take(pa.array(self.place[self.judged]))
         return {pair["values"]: pair["counts"] for pair in chosen.value_counts().to_pylist() if pair["values"]}
 
@@ -257,7 +263,7 @@ def _compare(answer: WhatIf, shard: Shard, now: pa.Table | None, then: pa.Table)
 
 
 def _aligned(shard: Shard, name: str, verdicts: pa.Table | None) -> _Verdicts:
-    """The verdicts on a column, aligned with its rows by image and annotation id."""
+    """The verdicts on a column in the order of its rows, matched by image id and annotation id."""
     rows = len(shard) if name == IMAGES else len(shard.column(name))
     if verdicts is None:
         empty = pa.StructArray.from_arrays([pa.array([], pa.bool_()), pa.array([], pa.string())], ["kept", "rule"])
@@ -281,7 +287,7 @@ def _aligned(shard: Shard, name: str, verdicts: pa.Table | None) -> _Verdicts:
 
 
 def _flips(answer: WhatIf, shard: Shard, name: str, old: _Verdicts, new: _Verdicts) -> Iterator[Flip]:
-    """Up to EXAMPLES in each direction for each rule, counted over all shards."""
+    """Yields up to EXAMPLES changed verdicts for each rule and direction. They are counted over all shards."""
     have = Counter((flip.kept, flip.rule) for flip in answer.flips if flip.column == name)
     then, now = new.kept, old.kept
     for kept, source in ((False, new), (True, old)):

@@ -1,4 +1,4 @@
-"""The text of a WhatIf."""
+"""The text of `engine run --stage filter --dry-run`, made from a WhatIf."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _coverage_lines(x: WhatIf) -> list[str]:
 
 
 def _curve_lines(x: WhatIf) -> list[str]:
-    """What semantic_duplicate would keep of the training images that earlier rules keep, at several values of eps."""
+    """For several eps, the share of training images that semantic_duplicate would keep of those that reach it."""
     if not x.curve:
         return []
     shares = kept_shares(x.curve)
@@ -96,7 +96,7 @@ def _delta(now: int | None, then: int) -> str:
 
 
 def _spread(flips: list[Flip]) -> list[Flip]:
-    """At most EXAMPLES, from as many columns and rules as possible."""
+    """At most EXAMPLES changed verdicts, from as many columns and rules as possible."""
     groups: dict[tuple[str, str], list[Flip]] = {}
     for flip in flips:
         groups.setdefault((flip.column, flip.rule), []).append(flip)

@@ -1,1 +1,1 @@
-"""Training Florence-2 on the pairs of a release."""
+"""Trains Florence-2 on the pairs of a release."""

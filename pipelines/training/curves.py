@@ -10,7 +10,7 @@ CURVES = "losses.png"
 
 
 def draw_curves(storage: Storage, folder: str) -> None:
-    """Draws a curve for each task; each point is the mean over a fiftieth of the steps."""
+    """Draws one curve for each task. Each of its points is the mean over a fiftieth of the steps."""
     import io
 
     import matplotlib

@@ -1,6 +1,6 @@
-"""The weights a training starts from: a given checkpoint, or random ones of a preset, made once.
+"""The weights that a training starts from: a given checkpoint, or random weights of a preset, which are made once.
 
-Local checkpoints are checked before anything is annotated or trained; a hub id only when it is loaded.
+Local checkpoints are checked before anything is annotated or trained. A hub id is checked only when it is loaded.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from model.network.model_folder import save_model, training_record
 from model.network.presets import PRESETS, check_size, preset_of
 from model.training.options import TrainOptions
 
-_TEXTS = 100_000  # texts that a tokenizer is trained on
+_TEXTS = 100_000  # number of texts that a tokenizer is trained on
 
 
 def check_init(storage: Storage, options: TrainOptions) -> None:
-    """ConfigError for a checkpoint that does not exist, and for options that do not fit the initial weights."""
+    """Raises ConfigError if the checkpoint does not exist, or if options do not fit the initial weights."""
     require("Training", [*FLORENCE, "matplotlib"])
     if options.init in PRESETS:
         check_size(preset_of(options.init), options.size or preset_of(options.init).size)
@@ -37,7 +37,7 @@ def check_init(storage: Storage, options: TrainOptions) -> None:
 
 
 def _refuse_released(storage: Storage, options: TrainOptions) -> None:
-    """ConfigError for options meant for untrained networks: they would spoil a released checkpoint."""
+    """Raises ConfigError for options that are meant for untrained networks: they would spoil a released checkpoint."""
     chosen = [name for name in ("auxiliary", "fourier_locations") if getattr(options, name)]
     ours = training_record(storage, options.init) is not None or Path(options.init, TRAINED).is_file()
     if chosen and not ours:
@@ -47,7 +47,7 @@ def _refuse_released(storage: Storage, options: TrainOptions) -> None:
 
 
 def init_digest(storage: Storage, init: str) -> str:
-    """What identifies the weights: the key of a model we trained, the sha256 of a local checkpoint, or the hub id."""
+    """What identifies the weights: the key of a model trained here, the sha256 of a local checkpoint, or the hub id."""
     if init in PRESETS:
         return init
     if (record := training_record(storage, init)) is not None:
@@ -57,10 +57,10 @@ def init_digest(storage: Storage, init: str) -> str:
 
 
 def first_weights(storage: Storage, options: TrainOptions, files: Sequence[str], folder: str, key: str) -> str:
-    """The location of the weights: in the data set, in another folder, or a hub id."""
+    """Where the weights are: a folder in the data set, another folder, or a hub id."""
     if options.init not in PRESETS:
         ours = storage.exists(f"{options.init}/config.json")
-        # A worker of Ray runs elsewhere than this command.
+        # The path is absolute, because a Ray worker runs in another folder than this command.
         return os.path.abspath(options.init) if os.path.isdir(options.init) and not ours else options.init
     init = f"{folder}/{INITIAL}"
     if storage.exists(f"{init}/{MADE}") and read_sealed(storage, f"{init}/{MADE}").get("key") == key:
@@ -79,7 +79,7 @@ def first_weights(storage: Storage, options: TrainOptions, files: Sequence[str],
 
 
 def _texts(files: Sequence[str], tasks: Sequence[str]) -> Iterator[str]:
-    """Prompts and targets to train a tokenizer on, in a fixed order."""
+    """Yields prompts and targets to train a tokenizer on, in a fixed order."""
     import pyarrow.parquet as pq
 
     left = _TEXTS

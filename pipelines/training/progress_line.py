@@ -1,4 +1,4 @@
-"""The live line of a training."""
+"""The progress line of a training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model.training.job import Progress
 
 
 class TrainingLine:
-    """Redrawn on a terminal; elsewhere written every half minute."""
+    """The line. It is redrawn on a terminal; elsewhere, a new line is written every half minute."""
 
     def __init__(self, name: str = "train", *, stream: TextIO | None = None, live: bool | None = None) -> None:
         self.name = name

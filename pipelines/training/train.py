@@ -1,7 +1,8 @@
-"""Train Florence-2 on the pairs of a release: find the pairs, train, save the model, draw the loss curves.
+"""Trains Florence-2 on the pairs of a release: finds the pairs, trains, saves the model, draws the loss curves.
 
-A model is named by its folder, models/<name>, and by a key of everything that affects its weights. The same command
-again finds it finished or continues from its newest checkpoint. Another recipe under the same name is refused.
+A model has a name, which gives its folder models/<name>, and a key, which is a hash of everything that affects its
+weights. The same command again finds the model finished, or continues from its newest checkpoint. Another recipe under
+the same name is refused.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ from pipelines.training.initial_weights import check_init, first_weights, init_d
 
 TRAIN_VERSION = 1
 FROZEN = "WARNING: the vision tower is frozen. In the paper that costs most of what training gains: AP 6.9 for 19.7."
-_CHECKPOINT_RATE = 1e-5  # learning rate when training starts from a released checkpoint
+_CHECKPOINT_RATE = 1e-5  # learning rate if training starts from a released checkpoint
 _NOT_IN_KEY = {"name", "release", "checkpoint_every", "cpus"}
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """A trained model; str() is the text that `engine train` prints at its end.
+    """A trained model. str() is the text that `engine train` prints at its end.
 
-    dataset: URL of the data set; folder: of the model, below it. record: the content of the model's training.json.
-    seconds, steps_done: of this run, 0 if the model was finished before.
+    dataset: the URL of the data set. folder: the folder of the model, below that URL. record: the content of the
+    model's training.json. seconds, steps_done: those of this run; 0 if the model was finished before.
     """
 
     dataset: str
@@ -56,9 +57,10 @@ class TrainingResult:
 def train(
     recipe: Recipe, *, runner: str = "ray", address: str | None = None, on_progress: OnProgress | None = None
 ) -> TrainingResult:
-    """Train the model of the recipe's section `train`, or find it trained. EngineError if it fails.
+    """Trains the model of the recipe's section `train`, or finds it trained. Raises EngineError if that fails.
 
-    `runner`: "ray", or "local" for this process; `address`: of a Ray cluster, None for a private one here.
+    `runner`: "ray", or "local" for this process. `address`: the address of a Ray cluster; None starts a private one
+    here.
     """
     options = recipe.train
     require("Training", [*FLORENCE, "matplotlib", *(["pandas"] if runner == "ray" else [])])
@@ -83,9 +85,9 @@ def fit(
     only: Mapping[str, Any] | None = None,
     base: str = "",
 ) -> TrainingResult:
-    """Train on any pairs, as the students of a refinement round do. `content`: a hash of what `files` hold.
+    """Trains on any pairs. Refinement rounds train their students with it.
 
-    `only` and `base`: as `model.training.pair_store.open_pairs` takes them.
+    `content`: a hash of what `files` hold. `only`, `base`: see `model.training.pair_store.open_pairs`.
     """
     folder = model_folder(options.name)
     key = training_key(storage, options, content, only or {})
@@ -113,7 +115,7 @@ def fit(
 
 
 def _finished(storage: Storage, name: str, folder: str, key: str) -> Mapping[str, Any] | None:
-    """The record of the model if it is trained; None if not. Finishes what a killed run left to do after training."""
+    """The record of the model; None if it is not trained. Finishes what a killed run left to do after training."""
     record = training_record(storage, folder)
     if record is None:
         return None
@@ -131,14 +133,16 @@ def _finished(storage: Storage, name: str, folder: str, key: str) -> Mapping[str
 
 
 def training_key(storage: Storage, options: TrainOptions, content: str, only: Mapping[str, Any]) -> str:
-    """Hash of everything that affects the weights, including the worker count: float sums depend on how a batch is
-    split."""
+    """A hash of everything that affects the weights.
+
+    That includes the number of workers: sums of floats depend on how a batch is split.
+    """
     chosen = options.model_dump(mode="json", exclude=_NOT_IN_KEY, exclude_defaults=True)
     return stable_hash(["train", TRAIN_VERSION, chosen, content, init_digest(storage, options.init), dict(only)])
 
 
 def release_pairs(storage: Storage, recipe: Recipe) -> tuple[list[str], str]:
-    """The pairs files of the release to train on, and a hash of its content."""
+    """The files of pairs in the release to train on, and a hash of the release's content."""
     named = recipe.train.release or (release_folder(recipe.emit.name) if recipe.emit.name else "")
     if not named:
         raise ConfigError("No release to train on: give train.release, or name the recipe's own with emit.name.")
@@ -174,7 +178,7 @@ def _job(storage: Storage, options: TrainOptions, files: Sequence[str], key: str
 
 
 def _resolved(options: TrainOptions) -> TrainOptions:
-    """The options with a learning rate and a precision in place of 0 and "auto"."""
+    """The options with a learning rate in place of 0, and a precision in place of "auto"."""
     preset_rate = preset_of(options.init).learning_rate if options.init in PRESETS else _CHECKPOINT_RATE
     precision = options.precision if options.precision != "auto" else "bfloat16" if options.gpus else "float32"
     return options.model_copy(update={"learning_rate": options.learning_rate or preset_rate, "precision": precision})

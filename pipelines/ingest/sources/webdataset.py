@@ -1,7 +1,7 @@
-"""WebDataset tars as a source: each sample is an input, with its captions; its image is read by its offset in the tar.
+"""WebDataset tars as a source. Each sample is an input with its captions; its image is read by its offset in the tar.
 
-The library webdataset groups members into samples: neighbours whose names are the same up to the first dot. An image
-that belongs to no sample, or is not the first of its sample, is listed with a reason.
+The library webdataset groups neighbouring members into a sample if their names are the same up to the first dot. An
+image that belongs to no sample, or is not the first image of its sample, is listed with a reason.
 """
 
 from __future__ import annotations
@@ -36,19 +36,22 @@ CAPTIONS = ("txt", "json.caption", "json.captions")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The members of a tar that webdataset groups into one sample, by extension: what follows the first dot."""
+    """The members of a tar that webdataset groups into one sample.
+
+    Their keys are their extensions: what follows the first dot.
+    """
 
     key: str
     members: Mapping[str, Member]
 
 
 class WebDataset:
-    """The samples of uncompressed tars, local or remote: a path, a folder, a glob, or {00000..00012} in braces.
+    """The samples of uncompressed tars, local or remote, that are named by a path, a folder, a glob, or {00000..00012}.
 
-    The image of a sample is its first member with the extension of an image. More images, a second member with the same
-    name, links, and images after the end of the tar are quarantined. `captions`: the members that are captions, by
-    extension (`txt`), or keys of the json (`json.caption`). `captions_by`: `web` for alt-text, which rules judge, or
-    `human`. Tars made by img2dataset need no options.
+    The image of a sample is its first member with the extension of an image. These are quarantined: further images, a
+    second member with the same name, links, and images after the end of the tar. `captions`: the members that are
+    captions, by extension (`txt`), or keys of the json (`json.caption`). `captions_by`: `web` for alt-text, which rules
+    judge, or `human`. Tars made by img2dataset need no options.
     """
 
     OPTIONS: ClassVar = {
@@ -83,7 +86,7 @@ class WebDataset:
         return one
 
     def read(self, uri: str) -> tuple[int, list[Entry]]:
-        """The samples of one tar, then its images outside of samples, then an entry if the tar breaks off."""
+        """Entries for the samples of one tar, then for its other images, then one if the tar is cut off."""
         try:
             with storage_errors(uri), self._open(uri) as file:
                 contents = read_contents(file, lambda name: _extension(name) in self._holding)
@@ -91,7 +94,7 @@ class WebDataset:
         except (*UNOPENED, StorageError) as error:
             if not isinstance(error.__cause__ or error, UNOPENED) and not is_web(uri) and not why_unreadable(error):
                 raise
-            # List the file itself: the probe reports why it cannot be read.
+            # The file itself is listed, so that the probe reports why it cannot be read.
             return 0, [Entry(uri, licence=self.licence)]
         self.texts.left_out["a text of more than a megabyte"] += contents.long_texts
         self.texts.left_out["a note of webdataset's own"] += contents.own
@@ -99,7 +102,7 @@ class WebDataset:
         twice: list[Member] = []
         samples = list(_samples([member for member in contents.members if not member.error], uri, twice))
         if contents.broken_at is not None and samples and _image(samples[-1]) is None:
-            samples.pop()  # its image is cut off
+            samples.pop()  # because its image is cut off
         entries = [self._entry(sample, uri) for sample in samples]
         entries += self._unused(contents, samples, twice, uri)
         if contents.broken_at is not None:
@@ -124,7 +127,10 @@ class WebDataset:
     def _unused(
         self, contents: Contents, samples: Sequence[Sample], twice: Sequence[Member], uri: str
     ) -> Iterator[Entry]:
-        """An entry with a reason for every image that is not the image of a sample. Other members are counted."""
+        """Yields an entry with a reason for every image that is not the image of a sample.
+
+        Other members are counted.
+        """
         second = {id(member): "a second member of the same name" for member in twice}
         used = {id(_image(sample)) for sample in samples}
         keys = {id(member): sample.key for sample in samples for member in sample.members.values()}
@@ -152,7 +158,7 @@ class WebDataset:
         yield from self._behind(contents, uri)
 
     def _unread(self, member: Member) -> str:
-        """The reason why a member is left out; '' if it may hold captions."""
+        """The reason why a member is not used. '' if it may hold captions."""
         if _hidden(member):
             return "a hidden member"
         if _extension(member.name) in self._holding:
@@ -185,7 +191,10 @@ class WebDataset:
         return Entry(name, "", self.licence, labels, offset=image.offset, length=image.size)
 
     def _caption(self, sample: Sample, name: str) -> Any:
-        """The sample's value for a caption option such as `txt` or `json.caption`; None if it has none."""
+        """The sample's value for a caption option such as `txt` or `json.caption`.
+
+        None if the sample has no such value.
+        """
         kind, _, key = name.partition(".") if name.startswith("json.") else (name, "", "")
         member = sample.members.get(kind)
         if member is None or member.data is None:
@@ -202,13 +211,16 @@ class WebDataset:
         return content.get(key) if key else content
 
     def _leave_out(self, member: Member, why: str) -> None:
-        """Counts a member that is not used, for this reason. Clears its data, so that it is counted only once."""
+        """Counts a member that is not used, with the reason. Clears its data, so that it is counted only once."""
         self.texts.left_out[why] += 1
         member.data = None
 
 
 def _samples(members: Sequence[Member], uri: str, twice: list[Member]) -> Iterator[Sample]:
-    """The samples as webdataset groups them. The second of two members with the same name is added to `twice`."""
+    """Yields the samples that webdataset would make.
+
+    If two members have the same name, the second is added to `twice`.
+    """
     from webdataset.tariterators import group_by_keys
 
     last: list[Member] = []
@@ -232,14 +244,14 @@ def _start(file: Any) -> bytes:
 
 
 def is_image(name: str) -> bool:
-    """Whether the name has the extension of an image, of a format that is read or not."""
+    """Whether the name has the extension of an image. The format may be one that cannot be read."""
     return name.rsplit(".", 1)[-1].lower() in (*ENDINGS, *UNREAD) and "." in name.rsplit("/", 1)[-1]
 
 
 def _image(sample: Sample) -> Member | None:
     """The image of a sample: the first member with the extension of an image.
 
-    Failing that, the first with an extension ending in one (`seg.png`), or with that of a format that is not read.
+    If there is none, the first whose extension ends in one (`seg.png`), or is that of a format that cannot be read.
     """
     members = sample.members.items()
     plain = (member for name, member in members if name in ENDINGS)
@@ -257,5 +269,5 @@ def _extension(name: str) -> str:
 
 
 def _named(name: str) -> str:
-    """The name as valid Unicode. Its image is found by offset, so the name may differ."""
+    """The name as valid Unicode. It may differ from the name in the tar, because images are found by their offset."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
