@@ -1,1 +1,1 @@
-"""Florence-2: training pairs, the network, training, decoding, evaluation."""
+"""Florence-2: training pairs, the network, training, decoding and evaluation."""

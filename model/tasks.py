@@ -1,7 +1,7 @@
-"""The tasks of Florence-2, with everything that differs between them. A new task is a new entry of TASKS.
+"""The tasks of Florence-2, with everything that differs between them. To add a task, add an entry to TASKS.
 
-The prompts are the sentences that the released checkpoints were trained with. The model sees only the sentence, never
-the name of the task (such as <OD>), so a sentence in other words is another task to it.
+The prompts are the sentences that the released checkpoints were trained with. The model gets only the sentence, not the
+name of the task (such as <OD>). So a sentence with other words is another task for the model.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Task:
     """One task.
 
     form: how a target is written (model/pairs/parsing.py has the grammar of each form).
-    reads: the part of a record from which its pairs are made. `texts`: texts of `granularity`. Objects: their `boxes`,
-        `masks`, `labels`, or `descriptions` (region texts of `granularity`). `printed`: printed text. `phrases`:
-        captions with their grounded phrases. `names`: labels and phrases that name objects; `masks_of_names` if these
-        have masks.
+    reads: the part of a record from which its pairs are made. `texts`: texts of `granularity`. `boxes`, `masks`,
+        `labels`: those of objects. `descriptions`: region texts of `granularity` of objects. `printed`: printed text.
+        `phrases`: captions with their grounded phrases. `names`: labels and phrases that name objects.
+        `masks_of_names`: the same, if the objects have masks.
     input: what replaces {input} in the prompt: a caption, names of objects joined by <and>, or four locations.
-    granularity: of the texts and region texts that it reads, and of those that its answers become.
-    makes: the resources (engine/component.py) that its answers become as annotations; none if they cannot.
+    granularity: the granularity of the texts and region texts that it reads, and of those made from its answers.
+    makes: the resources (engine/component.py) that its answers give as annotations; empty if they give none.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Task:
 
     @property
     def region_kind(self) -> Literal["object", "text"]:
-        """The kind of the regions it is about."""
+        """The kind of the regions that the task is about."""
         return "text" if self.reads == "printed" else "object"
 
     @property
@@ -97,7 +97,7 @@ _ALL = (
         reads="boxes",
         makes=("boxes",),
     ),
-    # It makes nothing: a record has no printed text without a region.
+    # Its answers make no annotations, because a record has no place for printed text without a region.
     Task("<OCR>", "What is the text in the image?", "text", "printed", granularity="ocr"),
     Task(
         "<OCR_WITH_REGION>",
@@ -131,7 +131,7 @@ _ALL = (
         input="region",
         makes=("masks",),
     ),
-    # Referring expression comprehension has no task of its own: it is this one with one name and one box.
+    # Referring expression comprehension has no task of its own. It is this task with one name and one box.
     Task(
         "<OPEN_VOCABULARY_DETECTION>",
         "Locate {input} in the image.",
@@ -174,7 +174,7 @@ CAPTIONS: dict[str, str] = {task.name: task.granularity for task in _ALL if task
 
 
 def task_of(name: str) -> Task:
-    """The task of this name. ConfigError with the nearest right name."""
+    """The task with this name. Raises ConfigError for an unknown name, naming the most similar task."""
     try:
         return TASKS[name]
     except KeyError:
@@ -182,7 +182,7 @@ def task_of(name: str) -> Task:
 
 
 def prompt_of(name: str, input_: str = "") -> str:
-    """The sentence for the encoder. ValueError if `input_` is not what the task takes (Task.input)."""
+    """The prompt of a task. Raises ValueError if `input_` is not the input that the task takes (Task.input)."""
     task = task_of(name)
     if not task.input:
         if input_:
@@ -196,7 +196,7 @@ def prompt_of(name: str, input_: str = "") -> str:
 
 
 def input_of(name: str, prompt: str) -> str:
-    """The input that `prompt_of` made this prompt from. ValueError if it is not a prompt of the task."""
+    """The input that `prompt_of` made this prompt from. Raises ValueError if the prompt is not one of the task."""
     task = task_of(name)
     before, _, after = task.prompt.partition(_INPUT)
     input_ = prompt[len(before) : len(prompt) - len(after)] if task.input else ""

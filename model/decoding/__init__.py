@@ -1,1 +1,1 @@
-"""Decoding: generating answers, and scoring given ones."""
+"""Decoding: generates answers, and scores given ones."""

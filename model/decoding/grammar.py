@@ -1,9 +1,9 @@
-"""Constrained decoding: for each form of target, an automaton over words, locations and marks.
+"""Constrained decoding: an automaton over words, locations and marks for each form of target.
 
 Every answer that an automaton allows is parsed without a fault (model/pairs/parsing.py). Every answer that it forbids
-has a fault, or is not valid UTF-8. The number of tokens from each state to the nearest end is stored, so that an answer
-is closed before it reaches the token limit. The automata are compiled to one table, states x tokens: 34 MB for the
-released vocabulary.
+has a fault or is not valid UTF-8. For each state the number of tokens to the nearest end is stored, so that an answer
+is closed before it reaches the token limit. The automata are compiled to one table, states x tokens, which takes 34 MB
+for the released vocabulary.
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ BEGIN, END, WORDS, LOCATION = "begin", "end", "words", "location"
 BEGINS = 3  # released checkpoints write <s> up to three times before an answer
 _DONE = "done"
 
-# A state is named after what was read last. `label` stands for all states of a byte automaton (token_automata.py).
+# A state is named after the last thing read. `label` stands for all states of a byte automaton (token_automata.py).
 _LABEL: dict[str, Edges] = {"start": {WORDS: "label", END: _DONE}}
 _BOX: dict[str, Edges] = {"x1": {LOCATION: "y1"}, "y1": {LOCATION: "x2"}, "x2": {LOCATION: "y2"}}
-_BOUNDED = ("y1", "x2")  # next comes x2 or y2, which must not be less than x1 or y1
+_BOUNDED = ("y1", "x2")  # after these comes x2 or y2, which must be at least x1 or y1
 _QUAD: dict[str, Edges] = {f"q{n}": {LOCATION: f"q{n + 1}"} for n in range(1, 8)}
 
 
 def _outline(prefix: str, ends: Edges) -> dict[str, Edges]:
-    """An outline: parts of three points or more with <sep> between them. `prefix`: of the names of its states."""
+    """The states of an outline: parts of three points or more, with <sep> between them. `prefix`: starts the names of
+    the states. `ends`: what may follow a complete part.
+    """
     points: dict[str, Edges] = {f"{prefix}{n}": {LOCATION: f"{prefix}{n + 1}"} for n in range(6)}
     points[f"{prefix}6"] = {LOCATION: f"{prefix}7", SEP: f"{prefix}0", **ends}
     return points | {f"{prefix}7": {LOCATION: f"{prefix}6"}}
@@ -62,7 +64,9 @@ MACHINES: dict[Form, dict[str, Edges]] = {
 
 
 class Grammar:
-    """The automata of all forms for one vocabulary. `width`: number of logits, which may exceed the vocabulary."""
+    """The automata of all forms for one vocabulary. `width`: number of logits, which may exceed the size of the
+    vocabulary.
+    """
 
     def __init__(self, vocabulary: Vocabulary, width: int, device: Any = "cpu") -> None:
         builder = _TableBuilder(vocabulary, width)
@@ -75,7 +79,9 @@ class Grammar:
         self.bins = torch.arange(BINS, device=device)
 
     def start(self, tasks: Sequence[str], limit: int) -> Tensor:
-        """The initial state of each answer. ConfigError if `limit` has no room for even an empty one."""
+        """The initial state of each answer. Raises ConfigError if even an empty answer needs more than `limit`
+        tokens.
+        """
         states = torch.tensor([self.starts[task_of(task).form] for task in tasks], device=self.table.device)
         if len(states) and int(self.left[states].max()) > limit:
             raise ConfigError(
@@ -84,9 +90,9 @@ class Grammar:
         return states
 
     def allowed(self, logits: Tensor, states: Tensor, before_last: Tensor, remaining: int) -> Tensor:
-        """The logits with forbidden tokens at -inf.
+        """The logits with forbidden tokens set to -inf.
 
-        `before_last`: the token before the last one of each row. `remaining`: how many tokens may still be written,
+        `before_last`: for each row, the token before its last one. `remaining`: how many tokens may still be written,
         including the one to choose now.
         """
         after = self.table[states]
@@ -98,7 +104,7 @@ class Grammar:
         return logits.masked_fill(bad, -torch.inf)
 
     def after(self, states: Tensor, tokens: Tensor) -> Tensor:
-        """The state of each row after one more token. A row that breaks the grammar is treated as finished."""
+        """The state of each row after one more token. A row that violates the grammar is treated as finished."""
         return self.table[states, tokens].long().clamp(min=0)
 
 
@@ -115,7 +121,7 @@ def grammar_of(florence: Florence) -> Grammar:
 
 
 class _TableBuilder:
-    """Builds the table of a Grammar. State 0 is the end, where only padding may follow."""
+    """Builds the table of a Grammar. State 0 is the end, which only padding may follow."""
 
     def __init__(self, vocabulary: Vocabulary, width: int) -> None:
         self.starts: dict[Form, int] = {}
@@ -141,7 +147,7 @@ class _TableBuilder:
         self.table[(self.left < 0)[self.table]] = FORBIDDEN  # dead ends, if the vocabulary lacks some bytes
 
     def _add(self, machine: Mapping[str, Edges], automaton: ByteAutomaton, after_tokens: npt.NDArray[np.int16]) -> int:
-        """Append the states of one automaton. Returns its initial state."""
+        """Appends the states of one automaton. Returns its initial state."""
         edges = _with_begins(machine)
         numbers = {name: len(self._rows) + offset for offset, name in enumerate((*edges, "label"))} | {_DONE: 0}
         words = np.where(after_tokens >= 0, after_tokens + numbers["label"], FORBIDDEN).astype(np.int16)
@@ -168,7 +174,7 @@ class _TableBuilder:
 
 
 def _with_begins(machine: Mapping[str, Edges]) -> dict[str, Edges]:
-    """The states of a machine except `label`, after up to BEGINS <s> at the start."""
+    """The states of a machine except those of `label`, with states for up to BEGINS tokens <s> at the start."""
     edges: dict[str, Edges] = {"begin0": {BEGIN: "begin1"}}
     for number in range(1, BEGINS + 1):
         again = {BEGIN: f"begin{number + 1}"} if number < BEGINS else {}
@@ -177,7 +183,7 @@ def _with_begins(machine: Mapping[str, Edges]) -> dict[str, Edges]:
 
 
 def _shortest_ways(table: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
-    """Fewest tokens from each state to the end; -1 if it cannot be reached."""
+    """The fewest tokens from each state to the end; -1 if the end cannot be reached."""
     leads = [np.flatnonzero(np.bincount(row[row >= 0], minlength=1)) for row in table]
     left = np.full(len(table), -1, np.int64)
     left[0], distance = 0, 0

@@ -1,8 +1,8 @@
 """Scores of an answer: the probability of each token, and of each region and text that the tokens form.
 
-Probabilities are of the plain softmax over the whole vocabulary, even if decoding was constrained. So scores of free
-answers, constrained answers and given annotations are comparable. The probability of a location includes those of
-all locations near it (TOLERANCE), because a box that is one bin off is as good as the same box.
+Probabilities come from the plain softmax over the whole vocabulary, even if decoding was constrained. So scores of free
+answers, constrained answers and given annotations are comparable. The probability of a location is the sum over all
+locations near it (TOLERANCE), because a box that is one bin off is as good as the exact box.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from model.tasks import task_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-TOLERANCE = 0.06  # to either side, as a share of the image's side
+TOLERANCE = 0.06  # how far to each side locations count as near, as a share of the image's side
 SCORE_KIND = "token_probability"
 
 
 class TokenScores(NamedTuple):
-    """Log-probabilities of each token (`tokens`), and of all locations near it (`near`; 0 if it is no location)."""
+    """Log-probabilities of tokens. `tokens`: of each token itself. `near`: of all locations near it; 0 if the token is
+    not a location.
+    """
 
     tokens: Tensor
     near: Tensor
 
 
 def token_scores(logits: Tensor, chosen: Tensor, first_location: int, tolerance: float = TOLERANCE) -> TokenScores:
-    """Score written tokens. `logits`: tokens x vocabulary, float32; `chosen`: the ids of the tokens."""
+    """The TokenScores of written tokens. `logits`: tokens x vocabulary, float32. `chosen`: the ids of the tokens."""
     import torch
 
     total = logits.logsumexp(dim=-1)
@@ -50,12 +52,12 @@ def token_scores(logits: Tensor, chosen: Tensor, first_location: int, tolerance:
 
 
 class RegionScore(NamedTuple):
-    """Scores of one region, from 0 to 1 except for the logarithm.
+    """Scores of one region. All are from 0 to 1 except the logarithm.
 
-    label: product of the probabilities of its label's tokens, 1 without a label. label_mean: their geometric mean.
-    location: geometric mean over its locations of the probability near each.
-    score: label * location; label_mean * location if labels are sentences or printed text.
-    mean_log_prob: mean log-probability of the tokens of its label and its locations, without tolerance.
+    label: product of the probabilities of its label's tokens; 1 without a label. label_mean: their geometric mean.
+    location: the probability near each location is computed; this is the geometric mean over the region's locations.
+    score: label * location, or label_mean * location if labels are sentences or printed text. mean_log_prob: mean
+    log-probability of the tokens of its label and its locations, without tolerance.
     """
 
     label: float
@@ -67,9 +69,8 @@ class RegionScore(NamedTuple):
 
 @dataclass(slots=True)
 class Likelihood:
-    """Scores of an answer: of each region, and of its text (geometric mean over tokens; 0 if there is no text).
-
-    `mean_log_prob`: over all tokens except <s>, including </s>.
+    """Scores of an answer. `regions`: of each region. `text`: geometric mean of the token probabilities; 0 if there is
+    no text. `mean_log_prob`: mean over all tokens, including </s> but without <s>.
     """
 
     regions: list[RegionScore] = field(default_factory=list)
@@ -85,9 +86,9 @@ def likelihood(
     near: Sequence[float],
     words: Vocabulary,
 ) -> Likelihood:
-    """Score the parts of an answer.
+    """Scores the parts of an answer.
 
-    `ids`: its tokens; `tokens`, `near`: their TokenScores; `parsed`: what the parser read from them.
+    `ids`: its tokens. `tokens`, `near`: their TokenScores. `parsed`: what the parser read from them.
     """
     written = [token for token, number in zip(tokens, ids, strict=True) if number not in (words.bos, words.pad)]
     text = [token for token, number in zip(tokens, ids, strict=True) if number not in (words.bos, words.pad, words.eos)]
@@ -104,7 +105,7 @@ def _region_score(task: str, region: ParsedRegion, tokens: Sequence[float], near
     positions = [position for start, end in region.locations_at for position in range(start, end)]
     product, mean = math.exp(sum(label)), math.exp(_mean(label))
     location = math.exp(_mean([near[position] for position in positions]))
-    # By the product a sentence would always score lower than a single word.
+    # With the product, a sentence would always score lower than a single word.
     score = (mean if task_of(task).has_text_labels else product) * location
     exact = _mean([*label, *(tokens[position] for position in positions)])
     return RegionScore(product, mean, location, min(1.0, score), exact)

@@ -1,8 +1,8 @@
-"""Answers of a Florence-2 by greedy decoding, many questions in a batch, with a score for every region and text.
+"""Answers questions with a Florence-2 by greedy decoding, many in a batch, and scores every region and text.
 
-By default decoding is constrained to the grammar of targets, so no answer is malformed. Unconstrained answers are
-parsed by the same grammar, and their faults reported. The beam search and the ban of repeated n-grams in a checkpoint's
-generation config are ignored: they cut answers short and forbid locations.
+By default decoding is constrained to the grammar of targets, so no answer is malformed. Without constraints, answers
+are parsed by the same grammar and their faults are reported. The beam search and the ban of repeated n-grams in a
+checkpoint's generation config are ignored, because they cut answers short and forbid locations.
 """
 
 from __future__ import annotations
@@ -35,9 +35,10 @@ Location = Literal["argmax", "median"]
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One answer. `ids`: its tokens including </s>; positions in `parsed` are positions in `ids`.
+    """One answer. `ids`: its tokens including </s>. Positions in `parsed` are indices into `ids`.
 
-    `cut`: the answer reached the token limit. A constrained answer is closed in time, but may lack regions or words.
+    `cut`: whether the answer reached the token limit. A constrained answer is always complete in form, but if it was
+    cut it may lack regions or words.
     """
 
     ids: list[int]
@@ -56,11 +57,12 @@ def predict(
     constrained: bool = True,
     location: Location = "argmax",
 ) -> list[Prediction]:
-    """One prediction for each question, same order. Coordinates are pixels of the images as given.
+    """One prediction for each question, in the same order. Coordinates are in pixels of the given images.
 
-    `batch_size`: images in the vision tower, and questions in the decoder, at a time. `max_new_tokens`: limited by
-    the decoder's own maximum. `location`: write the most probable location, or the weighted median of all locations,
-    which is much more accurate for small models. ValueError for a prompt that is too long.
+    `batch_size`: how many images the vision tower, and how many questions the decoder, takes at a time.
+    `max_new_tokens`: cannot exceed the maximum of the decoder. `location`: "argmax" writes the most probable location.
+    "median" writes the weighted median of all locations, which is much more accurate for small models. Raises
+    ValueError if a prompt is too long.
     """
     decoder = _GreedyDecoder(florence, min(max_new_tokens, florence.max_tokens), constrained, location)
     answers: dict[int, Prediction] = {}
@@ -84,9 +86,9 @@ def read_answer(
     *,
     cut: bool = False,
 ) -> Prediction:
-    """Parse the tokens of an answer and score its parts.
+    """Parses the tokens of an answer and scores its parts.
 
-    `size`: width and height of the image; `tokens` and `near`: of each token, as TokenScores.
+    `size`: width and height of the image. `tokens`, `near`: the TokenScores of each token.
     """
     parsed = parse_lexemes(task, words.lex_ids(ids), width=size[0], height=size[1])
     return Prediction(ids, parsed, likelihood(task, parsed, ids, tokens, near, words), cut)
@@ -94,7 +96,7 @@ def read_answer(
 
 @dataclass(frozen=True, slots=True)
 class QuestionBatch:
-    """Questions to decode together. `numbers`: their positions in the whole list; `sizes`: of their images."""
+    """Questions that are decoded together. `numbers`: their positions in the whole list."""
 
     images: EncodedImages
     numbers: list[int]
@@ -112,9 +114,8 @@ class QuestionBatch:
 def question_batches(
     florence: Florence, images: Sequence[Pixels] | EncodedImages, questions: Sequence[Question], size: int
 ) -> Iterator[QuestionBatch]:
-    """Batches of at most `size` questions, in which similar questions are together.
-
-    Answers to one task have similar lengths, so little time is lost waiting for the longest one of a batch.
+    """Batches of at most `size` questions. Questions with the same task are put together: their answers have similar
+    lengths, so a batch seldom waits for one long answer.
     """
     order = {task: number for number, task in enumerate(TASKS)}
     by_image: dict[int, list[int]] = {}
@@ -137,7 +138,7 @@ Written = tuple[list[int], list[float], list[float]]  # token ids, and TokenScor
 
 
 class _GreedyDecoder:
-    """Writes the answers of one batch at a time. `limit`: most tokens of an answer."""
+    """Writes the answers of one batch at a time. `limit`: the most tokens an answer may have."""
 
     def __init__(self, florence: Florence, limit: int, constrained: bool, location: Location) -> None:
         self.florence, self.limit, self.location = florence, limit, location
@@ -176,7 +177,7 @@ class _GreedyDecoder:
         return chosen if self.location == "argmax" else self._medians(logits, chosen)
 
     def _medians(self, logits: Tensor, chosen: Tensor) -> Tensor:
-        """Replace each location by the median of the model's distribution over all locations."""
+        """Replaces each chosen location by the median of the model's distribution over all locations."""
         first = self.words.first_location
         is_location = (chosen >= first) & (chosen < first + BINS)
         below = logits[:, first : first + BINS].double().softmax(dim=1).cumsum(dim=1)
@@ -185,7 +186,9 @@ class _GreedyDecoder:
 
 
 class _OpenAnswers:
-    """The unfinished answers of a batch and their decoder cache. `number`: position in the batch of each row."""
+    """The unfinished answers of a batch, and their decoder cache. `number`: for each row, the position of its question
+    in the batch.
+    """
 
     def __init__(self, model: Any, encoded: EncodedQuestions, start: int) -> None:
         from transformers import DynamicCache, EncoderDecoderCache
@@ -197,7 +200,7 @@ class _OpenAnswers:
         self.cache: Any = EncoderDecoderCache(DynamicCache(), DynamicCache())
 
     def logits(self) -> Tensor:
-        """For the next token: rows x vocabulary, float32."""
+        """The logits of the next token: rows x vocabulary, float32."""
         outputs = self.decoder(
             input_ids=self.last[:, None],
             encoder_hidden_states=self.states,
@@ -209,7 +212,7 @@ class _OpenAnswers:
         return logits
 
     def append(self, chosen: Tensor, unfinished: Tensor) -> Tensor:
-        """Append a token to each row and drop the finished rows. Returns the indices of the rows that are left."""
+        """Appends a token to each row and drops the finished rows. Returns the indices of the remaining rows."""
         left = unfinished.nonzero()[:, 0]
         self.before_last, self.last = self.last, chosen
         if 0 < len(left) < len(self.number):

@@ -1,7 +1,8 @@
-"""How probable given targets are as answers of a Florence-2: answers of other models, or annotations of a data set.
+"""Scores how probable given targets are as answers of a Florence-2. Targets may be annotations or answers of other
+models.
 
 The decoder reads the target itself (teacher forcing), so one pass scores every token, and with them every region and
-text. These scores are comparable with those that `predict` gives to the model's own answers.
+text. The scores are comparable with those that `predict` gives to the model's own answers.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from model.network.encoding import EncodedImages, EncodedQuestions, Question, pa
 from model.network.florence import Florence, Pixels
 
 Floats = list[float]
-_CHUNK = 1024  # tokens whose logits are in memory: 200 MB with the released vocabulary
+_CHUNK = 1024  # tokens processed at a time; their logits take 200 MB with the released vocabulary
 
 
 def score(
@@ -31,8 +32,8 @@ def score(
 ) -> list[Prediction]:
     """The parsed content and the likelihood of each target, as the answer to the question at the same position.
 
-    A target is a string, or the `ids` of a Prediction. Regions keep the order of the target. ValueError for a target
-    of more tokens than the decoder holds.
+    A target is a string, or the `ids` of a Prediction. Regions keep the order of the target. Raises ValueError if a
+    target has more tokens than the decoder can read.
     """
     answers: dict[int, Prediction] = {}
     target_ids = [_target_ids(florence, target) for target in targets]
@@ -76,7 +77,7 @@ def _token_scores(
 
 
 def _scores_of_states(florence: Florence, hidden: Tensor, chosen: Tensor) -> tuple[Floats, Floats]:
-    """The TokenScores of tokens by their decoder states. `hidden`: tokens x width."""
+    """The TokenScores of tokens, computed from their decoder states. `hidden`: tokens x width."""
     tokens, near = list[float](), list[float]()
     for start in range(0, len(chosen), _CHUNK):
         some = slice(start, start + _CHUNK)

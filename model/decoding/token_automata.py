@@ -1,4 +1,4 @@
-"""Which tokens may come next in a label or a text: automata over bytes, applied to whole tokens.
+"""Decides which tokens may come next in a label or a text, with automata over bytes that are applied to whole tokens.
 
 A token of a byte-level vocabulary may end inside a character: a non-breaking space is two bytes, for example. So the
 rules for characters (label_fault, text_fault) are turned into automata over bytes, which also require valid UTF-8.
@@ -18,29 +18,28 @@ from model.network.vocabulary import ADDED, IMAGE
 from model.pairs.parsing import label_fault, text_fault
 
 States = npt.NDArray[np.int16]
-Key = tuple[str, bytes]  # a state: what matters of the characters so far; the bytes of an unfinished character
+Key = tuple[str, bytes]  # a state: a summary of the characters so far, and the bytes of an unfinished character
 Read = Callable[[str, str], str | None]
 
 FORBIDDEN = -1
 _SPECIAL = ("<s>", "</s>", "<pad>", "<unk>", "<mask>")
-# White space of several bytes, not allowed at the ends of a label. There is none above U+3000.
+# White space of several bytes is not allowed at the ends of a label. The last such character is U+3000.
 _SPACES = [space.encode() for space in map(chr, range(0x80, 0x3001)) if space.isspace()]
-# Stand-ins for unfinished characters that any continuation bytes may finish, by the number of missing bytes.
+# One first byte for each number of missing bytes. It stands for all characters with as many missing bytes.
 _ALIKE = {1: b"\xc3", 2: b"\xe4", 3: b"\xf1"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ByteAutomaton:
-    """Accepts strings byte by byte, from state 0. `step`: states x 256, the next state or FORBIDDEN.
-
-    `is_final`: for each state, whether the string may end there.
+    """Accepts strings byte by byte, starting in state 0. `step`: states x 256, the next state or FORBIDDEN. `is_final`:
+    for each state, whether the string may end there.
     """
 
     step: States
     is_final: npt.NDArray[np.bool_]
 
     def states_after(self, tokens: Sequence[bytes]) -> States:
-        """states x tokens: the state after a whole token; FORBIDDEN if it is not allowed or has no bytes."""
+        """The state after a whole token, states x tokens; FORBIDDEN if the token is not allowed or has no bytes."""
         lengths = np.array([len(token) for token in tokens])
         padded = np.zeros((len(tokens), lengths.max(initial=1)), np.uint8)
         for number, token in enumerate(tokens):
@@ -54,7 +53,7 @@ class ByteAutomaton:
         return answer
 
     def _through(self, states: States, padded: npt.NDArray[np.uint8], lengths: npt.NDArray[np.int64]) -> States:
-        """From the states after the first byte of each token to the states after its last byte."""
+        """Follows tokens from the states after their first byte to the states after their last byte."""
         states = states.copy()
         for position in range(1, padded.shape[1]):
             going = np.flatnonzero((lengths > position) & (states != FORBIDDEN))
@@ -70,12 +69,14 @@ def label_automaton() -> ByteAutomaton:
 
 @cache
 def text_automaton() -> ByteAutomaton:
-    """Accepts any text that contains no token which the vocabulary adds."""
+    """Accepts any text that does not contain a token added by Florence-2's vocabulary."""
     return _explored("", _read_text, lambda written: True)
 
 
 def _read_label(written: str, character: str) -> str | None:
-    """The state after a character of a label: start, word or blank, by its last character; None if not allowed."""
+    """The state after a character of a label; None if the character is not allowed. The state describes the last
+    character: start (none yet), word or blank.
+    """
     if label_fault(f"a{character}a"):
         return None
     if not label_fault(f"a{character}"):
@@ -84,9 +85,8 @@ def _read_label(written: str, character: str) -> str | None:
 
 
 def _read_text(written: str, character: str) -> str | None:
-    """The state after a character of a text; None if the character is not allowed.
-
-    The state is the end of the text so far, if that is the beginning of an added token.
+    """The state after a character of a text; None if the character is not allowed. The state is the end of the text so
+    far, if an added token begins like it; otherwise ''.
     """
     tail = "<" if character == "<" else written + character
     if tail not in _beginnings():
@@ -99,12 +99,14 @@ def _read_text(written: str, character: str) -> str | None:
 @cache
 def _beginnings() -> frozenset[str]:
     words = [word for word in (*ADDED, IMAGE, *_SPECIAL) if not word.startswith("<loc_")]
-    words += [f"<loc_{tail}>" for first in range(10) for tail in (first, f"0{first}")]  # of any number of digits
+    words += [
+        f"<loc_{tail}>" for first in range(10) for tail in (first, f"0{first}")
+    ]  # locations with any number of digits
     return frozenset(word[:end] for word in words for end in range(1, len(word) + 1))
 
 
 def _explored(start: str, read: Read, may_end: Callable[[str], bool]) -> ByteAutomaton:
-    """Build the automaton of all states that can be reached from `start`."""
+    """Builds the automaton of all states that can be reached from `start`."""
     numbers: dict[Key, int] = {(start, b""): 0}
     waiting, rows = [(start, b"")], list[list[int]]()
     for key in waiting:
@@ -136,7 +138,7 @@ def _after(key: Key, byte: int, read: Read) -> Key | None:
 
 
 def _missing_bytes(sequence: bytes) -> int:
-    """How many bytes an unfinished character still needs; -1 if it cannot become valid UTF-8."""
+    """How many bytes an unfinished character still needs; -1 if the bytes cannot become valid UTF-8."""
     try:
         sequence.decode()
     except UnicodeDecodeError as error:
@@ -147,7 +149,7 @@ def _missing_bytes(sequence: bytes) -> int:
 
 
 def token_bytes(tokenizer: Any, size: int, without: frozenset[int]) -> list[bytes]:
-    """The bytes of each id below `size`; empty for special ids, for those in `without`, and for unused ids."""
+    """The bytes of each token id below `size`. Special ids, unused ids and the ids in `without` get no bytes."""
     byte_of = _byte_of_character()
     silent = without | set(tokenizer.all_special_ids)
     answer = [b""] * size
@@ -159,7 +161,9 @@ def token_bytes(tokenizer: Any, size: int, without: frozenset[int]) -> list[byte
 
 @cache
 def _byte_of_character() -> dict[str, int]:
-    """Byte-level vocabularies represent printable bytes by themselves and the others by characters from U+0100 on."""
+    """{character: byte}. Byte-level vocabularies write a printable byte as itself, and the other bytes as characters
+    from U+0100 on.
+    """
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in plain]
     return {chr(byte): byte for byte in plain} | {chr(0x100 + offset): byte for offset, byte in enumerate(others)}

@@ -1,4 +1,5 @@
-"""Measures of annotations against human ones: pure functions over records, without data sets or storage.
+"""Measures that compare annotations with human ones. They are pure functions over records, without data sets or
+storage.
 
 Confidence intervals resample whole images, because boxes, words and captions of one image are not independent.
 """

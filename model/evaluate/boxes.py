@@ -1,7 +1,7 @@
-"""COCO average precision and recall of boxes and masks, by the COCOeval of pycocotools, from memory.
+"""COCO average precision and recall of boxes and masks. They are computed in memory with COCOeval from pycocotools.
 
 Images are sorted by name, which decides the rank of equal scores in different images. A figure that does not exist,
-such as the AP of small objects without small objects, is NaN (COCO uses -1).
+such as the AP of small objects if there are none, is NaN (COCO uses -1).
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ _CHUNK = 1 << 22  # resamples x detections computed at once: about 100 MB
 
 @dataclass(frozen=True, slots=True)
 class BoxMeasure:
-    """The figures of one measurement. `truths`: number of objects without crowds; `predictions`: of detections.
+    """The figures of one measurement. `truths`: number of true objects, without crowds. `predictions`: number of
+    detections.
 
-    Detections with a label that the truth never uses are counted, but change no figure (COCO's rule).
+    Detections with a label that the truth never uses are counted in `predictions`, but change no figure (COCO's rule).
     """
 
     figures: dict[str, float]
@@ -40,9 +41,10 @@ class BoxMeasure:
     ranked: Sequence[Ranked]
 
     def resampled(self, counts: Ints) -> dict[str, Floats]:
-        """AP and AP50 of each resample. A row of `counts`: how often each image, by name, was drawn.
+        """AP and AP50 of each resample. A row of `counts` is one resample: how often each image was drawn, sorted by
+        name.
 
-        A label counts only in resamples that have objects with it. So resampled AP is biased upwards, by 0.02 for 90
+        A label counts only in resamples that contain objects with it. This biases resampled AP upwards, by 0.02 for 90
         photos with 80 labels. The bias of differences is much smaller.
         """
         each = [ranked.average_precision(counts) for ranked in self.ranked]  # labels of resamples x IoU thresholds
@@ -55,10 +57,10 @@ class BoxMeasure:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """COCOeval's matches for one label, best score first.
+    """COCOeval's matches for one label, highest score first.
 
-    `image`: row of each detection's image. `right`, `counted`: IoU thresholds x detections. `positives`: objects of
-    each image.
+    `image`: row of each detection's image. `right`, `counted`: IoU thresholds x detections. `positives`: number of
+    objects in each image.
     """
 
     image: Ints
@@ -69,7 +71,8 @@ class Ranked:
     def average_precision(self, counts: Ints) -> Floats:
         """AP, resamples x IoU thresholds, as COCOeval.accumulate gives it for repeated images.
 
-        One difference: if an image is drawn twice, equal scores keep their order here; COCOeval interleaves them.
+        There is one difference. If an image is drawn twice, detections with equal scores keep their order here, while
+        COCOeval interleaves them.
         """
         step = max(1, _CHUNK // max(1, len(self.image)))
         return np.concatenate([self._of_some(counts[at : at + step]) for at in range(0, len(counts), step)])
@@ -78,7 +81,9 @@ class Ranked:
         end = int(np.flatnonzero(self.right.any(axis=0))[-1]) + 1 if self.right.any() else 0
         drawn = counts.astype(np.int32)[:, self.image[:end]]
         total = counts @ self.positives
-        seen: dict[bytes, Any] = {}  # the expensive part; without crowds it is equal for all thresholds
+        seen: dict[
+            bytes, Any
+        ] = {}  # caches the expensive part, which is equal for all thresholds if there are no crowds
         columns = []
         for right, counted in zip(self.right[:, :end], self.counted[:, :end], strict=True):
             key = counted.tobytes()
@@ -91,9 +96,9 @@ class Ranked:
 
 
 def _one_threshold(found: Any, seen: Any, total: Ints) -> Floats:
-    """AP at one threshold. `found`, `seen`: right detections and all detections up to each right one, by resample.
-
-    Recall rises only at right detections, so the curve needs no other points.
+    """AP at one IoU threshold, for each resample. `found`: right detections up to each right one. `seen`: all
+    detections up to each right one. `total`: true objects. Recall rises only at right detections, so the curve needs no
+    other points.
     """
     precision = found / (seen + np.spacing(1))
     best_from_here = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
@@ -112,10 +117,10 @@ def measure_boxes(
     masks: bool = False,
     labels: bool = True,
 ) -> BoxMeasure:
-    """The twelve COCO figures over all images of `truth`. `labels=False`: treat all labels as one class.
+    """The twelve COCO figures over all images of `truth`. `labels=False` treats all labels as one class.
 
-    With `masks`, detections without a mask are left out, and an object without a mask counts as a crowd with the mask
-    of its box: detections there are ignored.
+    With `masks`, detections without a mask are left out. An object without a mask then counts as a crowd whose mask is
+    its box, so detections there are ignored.
     """
     check_known_images(truth, found)
     data = _Coco(truth, found, masks=masks, labels=labels)
@@ -208,7 +213,7 @@ def _evaluated(data: _Coco, masks: bool) -> Any:
 
 
 def _ranked(measure: Any) -> list[Ranked]:
-    """COCOeval's matches for each label, among objects of all sizes."""
+    """COCOeval's matches for each label, over objects of all sizes."""
     images, sizes = len(measure.params.imgIds), len(measure.params.areaRng)
     thresholds = len(measure.params.iouThrs)
     answer = []
@@ -228,7 +233,7 @@ def _ranked(measure: Any) -> list[Ranked]:
 
 
 def _known_mean(values: Floats) -> Floats:
-    """Mean over the labels that a resample has objects of; NaN if there are none."""
+    """The mean over the labels of which a resample contains objects; NaN if there are none."""
     known = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         mean: Floats = np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)

@@ -1,6 +1,7 @@
-"""Calibration of scores: whether 70 % of the boxes with score 0.7 are right, and a curve that makes it so.
+"""Calibration of scores: measures whether 70 % of the boxes with score 0.7 are right, and fits a curve that makes it
+so.
 
-Columns: `scores`, `correct` (whether the box is right), `image` (row of its image). Only boxes that were found count;
+Columns: `scores`; `correct`, whether the box is right; `image`, the row of its image. Only boxes that were found count;
 missed objects do not.
 """
 
@@ -16,7 +17,9 @@ from model.evaluate.resampling import Bools, Floats, Ints
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One bin of a reliability curve: its edges, number of boxes, their mean score, and the share that is right."""
+    """One bin of a reliability curve: its edges, the number of its boxes, their mean score, and the share of them that
+    is right.
+    """
 
     low: float
     high: float
@@ -26,7 +29,7 @@ class Point:
 
 
 def reliability(scores: Floats, correct: Bools, *, bins: int = 10, equal_mass: bool = False) -> list[Point]:
-    """A point for each bin that has boxes. Bins have equal width, or equal numbers of boxes (`equal_mass`)."""
+    """A point for each bin that contains boxes. Bins have equal width, or with `equal_mass` equal numbers of boxes."""
     edges = _edges(scores, bins, equal_mass)
     bin_ = _bin_of(scores, edges)
     answer = []
@@ -38,7 +41,9 @@ def reliability(scores: Floats, correct: Bools, *, bins: int = 10, equal_mass: b
 
 
 def calibration_error(scores: Floats, correct: Bools, *, bins: int = 10, equal_mass: bool = False) -> float:
-    """ECE: mean distance between score and share right over bins, weighted by boxes. NaN without boxes."""
+    """The expected calibration error (ECE): the mean distance between score and share of right boxes over all bins,
+    weighted by the number of boxes. NaN if there are no boxes.
+    """
     image = np.zeros(len(scores), np.int64)
     once = np.ones((1, 1), np.int64)
     return float(calibration_errors(scores, correct, image, once, bins=bins, equal_mass=equal_mass)[0])
@@ -47,9 +52,9 @@ def calibration_error(scores: Floats, correct: Bools, *, bins: int = 10, equal_m
 def calibration_errors(
     scores: Floats, correct: Bools, image: Ints, counts: Ints, *, bins: int = 10, equal_mass: bool = False
 ) -> Floats:
-    """ECE of each resample of images (a row of `counts`), with the bins of all boxes.
+    """The ECE of each resample of images (a row of `counts`), always with the same bins, which come from all boxes.
 
-    ECE is never negative, so noise biases it upwards: with few boxes in a bin it is too high.
+    ECE is never negative, so noise biases it upwards: it is too high if bins have few boxes.
     """
     bin_ = _bin_of(scores, _edges(scores, bins, equal_mass))
     images = counts.shape[1]
@@ -75,13 +80,13 @@ def _bin_of(scores: Floats, edges: Floats) -> Ints:
 
 
 def fit_isotonic(scores: Floats, correct: Bools) -> tuple[Floats, Floats]:
-    """Fit the knots (x, y) of a piecewise linear curve that never falls; y is the share of right boxes.
+    """Fits a piecewise linear curve that never falls, from score to share of right boxes. Returns its knots (x, y).
 
     One right box is added at the lowest score and one wrong box at the highest (Laplace's rule at the ends), so no y is
-    exactly 0 or 1: three right boxes at the top give 3/4.
+    exactly 0 or 1. For example, three right boxes at the top give 3/4.
 
-    Fit one curve for each producer. A shared curve makes the best detectors worse than no curve (measured). Ten images
-    with truth give most of the gain. With five images, scores that were already good get worse.
+    Fit one curve for each producer: in a measurement, a shared curve made the best detectors worse than no curve. Ten
+    images with truth give most of the gain. With five images, scores that were already good get worse.
     """
     if not len(scores):
         raise EngineError(
@@ -96,7 +101,7 @@ def fit_isotonic(scores: Floats, correct: Bools) -> tuple[Floats, Floats]:
 
 
 def _knots(x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Remove points with repeated x, and points on the line between their neighbours."""
+    """Removes points with a repeated x, and points on the line between their neighbours."""
     new = np.append(True, np.diff(x) > 0)
     x, y = x[new], np.maximum.accumulate(y[new])
     if len(x) < 3:

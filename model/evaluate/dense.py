@@ -1,8 +1,8 @@
-"""Dense captioning (boxes with descriptions) by the average precision of DenseCap (arXiv 1511.07571).
+"""Measures dense captioning (boxes with descriptions) by the average precision of DenseCap (arXiv 1511.07571).
 
 A box is right if it overlaps a human box and its text is similar to the human text. AP is averaged over five thresholds
-of overlap and six of similarity. DenseCap measures similarity by METEOR, which needs Java. Here it is the F1 of shared
-words with other thresholds, so figures cannot be compared with published ones.
+of overlap and six of similarity. DenseCap measures similarity by METEOR, which needs Java. Here similarity is the F1 of
+shared words, with other thresholds, so figures cannot be compared with published ones.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from model.evaluate.matching import box_overlaps
 from model.evaluate.resampling import Floats, Ints, resampled_ratios
 from model.evaluate.tokens import tokens
 
-OVERLAPS = (0.3, 0.4, 0.5, 0.6, 0.7)  # at least
-LIKENESSES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)  # more than
-SAME_REGION = 0.7  # IoU from which human boxes are one region, described several times
+OVERLAPS = (0.3, 0.4, 0.5, 0.6, 0.7)  # IoU must be at least this
+LIKENESSES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)  # similarity must be above this
+SAME_REGION = 0.7  # human boxes with at least this IoU are one region that was described several times
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A box and its description. The score of human ones is not used."""
+    """A box and its description. The score of a human box is not used."""
 
     box: Box
     text: str
@@ -36,17 +36,21 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class DenseMeasure:
-    """The figures of dense captioning. `regions`: number of human regions; boxes on the same one count once."""
+    """The figures of dense captioning. `regions`: number of human regions; several human boxes on one region count
+    once.
+    """
 
-    figures: dict[str, float]  # mAP; place: AP of boxes alone; words: mean similarity of boxes that are right at .5
+    figures: dict[
+        str, float
+    ]  # mAP; place: AP of boxes alone; words: mean similarity of boxes with an IoU of .5 or more
     regions: int
     predictions: int
-    ranked: Ranked  # of 30 pairs of thresholds, then of the 5 thresholds of overlap alone
-    likeness: Floats  # of each image: sum over its boxes that are right at .5
-    placed: Ints  # of each image: number of these boxes
+    ranked: Ranked  # a row for each of the 30 pairs of thresholds, then for each of the 5 overlaps alone
+    likeness: Floats  # for each image: summed similarity of its boxes with an IoU of .5 or more
+    placed: Ints  # for each image: the number of these boxes
 
     def resampled(self, counts: Ints) -> dict[str, Floats]:
-        """Each figure for each resample of images."""
+        """Each figure for each resample of images (a row of `counts`)."""
         precision = self.ranked.average_precision(counts)
         pairs = len(OVERLAPS) * len(LIKENESSES)
         return {
@@ -57,7 +61,7 @@ class DenseMeasure:
 
 
 def measure_dense(truth: Mapping[str, Sequence[Described]], found: Mapping[str, Sequence[Described]]) -> DenseMeasure:
-    """Measure predicted boxes with descriptions (`found`) against human ones (`truth`), by image."""
+    """Measures predicted boxes with descriptions (`found`) against human ones (`truth`). Both are {image: boxes}."""
     check_known_images(truth, found)
     names = sorted(truth)
     regions = [same_regions(truth[name]) for name in names]
@@ -84,13 +88,15 @@ def measure_dense(truth: Mapping[str, Sequence[Described]], found: Mapping[str, 
 
 
 def token_f1(text: str, other: str) -> float:
-    """F1 of shared words: twice their number over the number of all words of both texts."""
+    """The F1 of shared words: twice the number of shared words, divided by the number of words in both texts."""
     one, two = Counter(tokens(text)), Counter(tokens(other))
     return 2 * (one & two).total() / max(1, one.total() + two.total())
 
 
 def same_regions(things: Sequence[Described]) -> list[tuple[Box, list[str]]]:
-    """Merge boxes on the same region into their mean box with all texts, starting where most boxes overlap."""
+    """Merges boxes on the same region into their mean box with all their texts. The box with the most overlapping boxes
+    is merged first.
+    """
     boxes = [thing.box for thing in things]
     same = box_overlaps(boxes, boxes) >= SAME_REGION
     left = np.ones(len(things), np.bool_)
@@ -105,7 +111,9 @@ def same_regions(things: Sequence[Described]) -> list[tuple[Box, list[str]]]:
 
 
 def _assigned(things: Sequence[tuple[Box, list[str]]], found: Sequence[Described]) -> Floats:
-    """(score, overlap, similarity) of each box and the region it overlaps most; 0, 0 if a better box has the region."""
+    """(score, overlap, similarity) of each box, compared with the region it overlaps most. Overlap and similarity are 0
+    if a box with a higher score already has that region.
+    """
     rows = np.zeros((len(found), 3))
     rows[:, 0] = [one.score for one in found]
     overlaps = box_overlaps([one.box for one in found], [box for box, _ in things])

@@ -1,7 +1,6 @@
-"""Human objects and detections, the input of the measures of boxes.
+"""Human objects and detections, the input for the measures of boxes.
 
-Boxes are x1, y1, x2, y2 in pixels of the upright image. Labels are compared without regard to case, accents and
-spaces.
+Boxes are x1, y1, x2, y2 in pixels of the upright image. Labels are compared without regard to case, accents and spaces.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ from engine.records.boxes import Box
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """One human object. `crowd`: a region around many objects; detections in it are ignored.
+    """One human object. `crowd`: the box surrounds many objects; detections in it are ignored.
 
-    `area`, in pixels, decides whether an object is small, medium or large. None: the area of the mask, or of the box if
-    there is no mask. The box is larger, so figures by size without masks cannot be compared with COCO's.
+    `area`, in pixels, decides whether an object is small, medium or large. None means the area of the mask, or that of
+    the box if there is no mask. A box is larger than its mask, so figures by size cannot be compared with COCO's if
+    there are no masks.
     """
 
     label: str
@@ -44,7 +44,7 @@ class TruthImage:
 
 
 def check_known_images(truth: Iterable[str], found: Mapping[str, object]) -> None:
-    """EngineError if there are predictions for images without truth, which cannot be judged."""
+    """Raises EngineError if there are predictions for images without truth, because these cannot be judged."""
     strange = sorted(found.keys() - set(truth))
     if strange:
         raise EngineError(

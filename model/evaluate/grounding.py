@@ -1,8 +1,8 @@
-"""Phrase grounding by the any-box protocol of Flickr30k Entities.
+"""Measures phrase grounding by the any-box protocol of Flickr30k Entities.
 
-A phrase is found if one of its first k boxes overlaps ANY of its true boxes with an IoU of 0.5 or more. (The
-merged-boxes protocol compares with a single box around all true boxes; its figures are not comparable.) With one true
-box for each phrase, recall@1 is the accuracy@0.5 of referring expression comprehension.
+A phrase is found if one of its first k boxes overlaps ANY of its true boxes with an IoU of 0.5 or more. Figures of the
+merged-boxes protocol are not comparable: it compares with one box around all true boxes. If each phrase has one true
+box, recall@1 is the accuracy@0.5 of referring expression comprehension.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ from model.evaluate.resampling import Floats, Ints, resampled_ratios
 
 @dataclass(frozen=True, slots=True)
 class GroundedPhrase:
-    """A phrase with its predicted boxes (`found`, best first) and true ones. Without true boxes it does not count.
-
-    `image`: row of its image.
+    """A phrase with its predicted boxes (`found`, best first) and its true boxes. A phrase without true boxes does not
+    count. `image`: row of its image.
     """
 
     image: int
@@ -31,16 +30,18 @@ class GroundedPhrase:
 
 @dataclass(frozen=True, slots=True)
 class GroundingMeasure:
-    """The figures of grounding. `mean_iou`: of each phrase's first box with its best true box; 0 without boxes."""
+    """The figures of grounding. `mean_iou`: the mean IoU of each phrase's first box with the true box it overlaps most;
+    0 for a phrase without predicted boxes.
+    """
 
     figures: dict[str, float]  # recall@1, recall@5, mean_iou
     phrases: int
     answered: int
-    hits: dict[str, Floats]  # for each phrase
+    hits: dict[str, Floats]  # {figure: its value for each phrase}
     image: Ints
 
     def resampled(self, counts: Ints) -> dict[str, Floats]:
-        """Each figure for each resample of images."""
+        """Each figure for each resample of images (a row of `counts`)."""
         images = counts.shape[1]
         phrases = np.bincount(self.image, minlength=images)
         return {

@@ -1,7 +1,8 @@
-"""Which detections are right, by COCO's greedy matching, image by image.
+"""Decides which detections are right, by COCO's greedy matching in each image.
 
-In order of score, each box is matched to the unmatched object of its label that it overlaps most, with an IoU of `iou`
-or more. A box without a match that lies in a crowd is `ignored`: neither right nor wrong.
+The box with the highest score comes first. Each box is matched to the object of its label that it overlaps most, among
+those that are still unmatched and have an IoU of at least `iou`. A box without a match that lies in a crowd is
+`ignored`: neither right nor wrong.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def _greedy(overlaps: Floats, crowd: Bools, iou: float) -> tuple[Bools, Bools]:
 def box_overlaps(
     found: Sequence[Sequence[float]], truth: Sequence[Sequence[float]], crowd: Sequence[bool] = ()
 ) -> Floats:
-    """IoU, found x truth; for a crowd, the share of the found box that lies in it."""
+    """IoU, found x truth. For a true box that is a crowd: the share of the found box that lies in it."""
     if not len(found) or not len(truth):
         return np.zeros((len(found), len(truth)))
     from pycocotools import mask
@@ -64,7 +65,7 @@ def box_overlaps(
 
 
 def _sizes(boxes: Sequence[Sequence[float]]) -> Floats:
-    """x, y, width, height."""
+    """Converts boxes to x, y, width, height."""
     edges = np.array(boxes, np.float64).reshape(-1, 4)
     return np.column_stack([edges[:, :2], edges[:, 2:] - edges[:, :2]])
 
@@ -72,7 +73,9 @@ def _sizes(boxes: Sequence[Sequence[float]]) -> Floats:
 def scored(
     truth: Mapping[str, TruthImage], found: Mapping[str, Sequence[Detection]], *, iou: float = 0.5
 ) -> tuple[Floats, Bools, Ints]:
-    """(scores, right, row of the image by name) of all detections except ignored ones."""
+    """(scores, right, image) of all detections that are not ignored. `image`: the row of the detection's image, sorted
+    by name.
+    """
     check_known_images(truth, found)
     scores: list[float] = []
     right: list[Bools] = [np.zeros(0, np.bool_)]

@@ -1,7 +1,7 @@
-"""Referring expression segmentation: predicted masks against human ones.
+"""Measures referring expression segmentation: predicted masks against human ones.
 
-mIoU is the mean IoU over expressions. oIoU is the sum of all intersections over the sum of all unions, in pixels, so
-large objects dominate it. An expression without a predicted mask counts as an empty mask.
+mIoU is the mean IoU over expressions. oIoU is the sum of all intersections divided by the sum of all unions, in pixels,
+so large objects dominate it. An expression without a predicted mask counts as having an empty one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from model.evaluate.resampling import Floats, Ints, resampled_ratios
 
 @dataclass(frozen=True, slots=True)
 class Referred:
-    """One expression with its predicted masks (their union counts) and its true mask, as run-lengths.
-
+    """One expression with its predicted masks, whose union counts, and its true mask. Masks are COCO run-lengths.
     `image`: row of its image.
     """
 
@@ -31,7 +30,9 @@ class Referred:
 
 @dataclass(frozen=True, slots=True)
 class ReferringMeasure:
-    """The figures. `both`, `either`: pixels of each expression in the intersection and union of its masks."""
+    """The figures of referring segmentation. `both`, `either`: for each expression, the pixels in the intersection and
+    in the union of predicted and true mask.
+    """
 
     figures: dict[str, float]  # mIoU, oIoU, P@0.5: share of expressions with an IoU of .5 or more
     expressions: int
@@ -41,7 +42,7 @@ class ReferringMeasure:
     either: Ints
 
     def resampled(self, counts: Ints) -> dict[str, Floats]:
-        """Each figure for each resample of images."""
+        """Each figure for each resample of images (a row of `counts`)."""
         images, iou = counts.shape[1], _iou(self.both, self.either)
 
         def by_image(values: Floats | Ints) -> Floats:
@@ -71,5 +72,5 @@ def _pixels(one: Referred) -> tuple[int, int]:
 
 
 def _iou(both: Ints, either: Ints) -> Floats:
-    """IoU of each expression; 0 for two empty masks."""
+    """The IoU of each expression; 0 if both masks are empty."""
     return both / np.maximum(either, 1)

@@ -1,7 +1,8 @@
-"""Bootstrap over images: how much a figure would vary with other images.
+"""Bootstrap over images: estimates how much a figure would vary with other images.
 
-A resample is a row of counts: how often each image was drawn, with replacement, in as many draws as there are images.
-For a paired interval, measure two predictions with the same counts and subtract them resample by resample.
+A resample is a row of counts: how often each image was drawn. Images are drawn with replacement, as many times as there
+are images. For a paired interval, measure two predictions with the same counts and subtract the figures of each
+resample.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ TIMES = 1000
 
 
 def resamples(images: int, times: int = TIMES, seed: int = 0) -> Ints:
-    """Draw resamples: counts, times x images. Equal arguments give equal counts."""
+    """Draws resamples: counts, times x images. Equal arguments give equal counts."""
     if not images:
         return np.zeros((times, 0), np.int64)
     random = np.random.default_rng(seed)
@@ -36,7 +37,9 @@ def interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
 
 
 def resampled_ratios(above: npt.NDArray[Any], below: npt.NDArray[Any], counts: Ints) -> Floats:
-    """A ratio of sums over images (a share, recall or mean) for each resample. `above`, `below`: of each image."""
+    """A ratio of two sums over images (a share, recall or mean), for each resample. `above`, `below`: the summands of
+    each image in the numerator and the denominator.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         share: Floats = (counts @ above.astype(np.float64)) / (counts @ below.astype(np.float64))
     return share

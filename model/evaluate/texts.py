@@ -1,7 +1,7 @@
-"""CIDEr-D, BLEU-4 and exact matches of captions against human references, by the scorers of pycocoevalcap.
+"""Measures captions against human references: CIDEr-D, BLEU-4 and exact matches, by the scorers of pycocoevalcap.
 
-CIDEr weighs words by how rare they are in the references. So figures of different sets of images cannot be compared,
-and a single image always has 0. Words are those of model/evaluate/tokens.py.
+CIDEr weights a word by how rare it is in the references. So figures of different sets of images cannot be compared, and
+a single image always has 0. Captions are split into words by model/evaluate/tokens.py.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from model.evaluate.detections import check_known_images
 from model.evaluate.resampling import Floats, Ints, resampled_ratios
 from model.evaluate.tokens import tokens
 
-_TINY, _SMALL = 1e-15, 1e-9  # the scorer's own constants against division by 0
+_TINY, _SMALL = 1e-15, 1e-9  # pycocoevalcap's constants against division by 0
 ORDERS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class CaptionMeasure:
-    """The figures of captions. An image with references but without a caption counts with an empty one.
+    """The figures of captions. An image with references but without a caption counts as having an empty caption.
 
-    `cider`, `bleu`, `exact`: of each image, sorted by name.
+    `cider`, `bleu`, `exact`: for each image, sorted by name.
     """
 
     figures: dict[str, float]  # CIDEr-D, BLEU-4, exact: share of captions equal to one of the references
@@ -32,17 +32,17 @@ class CaptionMeasure:
     answered: int
     cider: Floats
     bleu: BleuCounts
-    exact: Floats  # 1 if all words are those of a reference, else 0
+    exact: Floats  # 1 if the caption has the same words as a reference, else 0
 
     def resampled(self, counts: Ints) -> dict[str, Floats]:
-        """Each figure for each resample of images. Word frequencies stay those of all images."""
+        """Each figure for each resample of images (a row of `counts`). Word frequencies stay those of all images."""
         cider, exact = (resampled_ratios(values, np.ones(self.images), counts) for values in (self.cider, self.exact))
         return {"CIDEr-D": cider, "BLEU-4": self.bleu.score(counts), "exact": exact}
 
 
 @dataclass(frozen=True, slots=True)
 class BleuCounts:
-    """What BLEU is computed from, of each image. N-grams have 1 to 4 words."""
+    """The counts from which BLEU is computed, one row for each image. N-grams have 1 to 4 words."""
 
     found: Ints  # images x 4: n-grams of the caption that are in a reference
     written: Ints  # images x 4: n-grams of the caption
@@ -60,7 +60,9 @@ class BleuCounts:
 
 
 def measure_captions(references: Mapping[str, Sequence[str]], candidates: Mapping[str, str]) -> CaptionMeasure:
-    """Measure captions, {image: text}, against human texts, {image: texts}. Images without those do not count."""
+    """Measures captions, {image: text}, against human texts, {image: texts}. Images without human texts do not
+    count.
+    """
     written = {name: [words for text in texts if (words := _words(text))] for name, texts in references.items()}
     names = sorted(name for name, texts in written.items() if texts)
     check_known_images(names, candidates)

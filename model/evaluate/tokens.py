@@ -1,7 +1,7 @@
 """Splits captions into words like the COCO toolkit: lower case, split contractions, no punctuation.
 
-The toolkit uses a Penn Treebank tokenizer that needs Java; this follows it as far as captions need. It differs for
-brackets (the toolkit keeps them by mistake after lower-casing), web addresses and rare abbreviations.
+The toolkit uses a Penn Treebank tokenizer that needs Java. This module behaves alike as far as captions need. It
+differs for brackets (the toolkit keeps them by mistake after lower-casing), web addresses and rare abbreviations.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _ABBREVIATIONS = "ave bldg blvd capt co col corp dr etc ft gen gov inc jr lt ltd
 _WORD = re.compile(
     r"(?:[^\W\d_]\.){2,}[^\W\d_]?(?!\w)"  # u.s., d.c
     rf"|(?:{'|'.join(_ABBREVIATIONS.split())})\.(?!\w)"
-    r"|[b-hj-z]\.(?=\s+\S)"  # an initial, but not at the end, where the dot ends the sentence
+    r"|[b-hj-z]\.(?=\s+\S)"  # an initial; at the end of the text the dot ends the sentence instead
     r"|n't\b"
     r"|'(?:s|d|m|re|ve|ll)\b"
     r"|\.?\d+(?:[.,:/-]\d+)*(?:-?[^\W\d_]+)*(?:-\w+)*"  # 3.5, 1,000, 10:30, 2nd, 5-pointed

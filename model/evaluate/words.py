@@ -1,7 +1,7 @@
-"""OCR by words, ignoring case, accents, punctuation, and how words are joined to lines.
+"""Measures OCR by words. Case, accents, punctuation, and the way words are joined into lines make no difference.
 
 `bag` compares words wherever they are in the image. `place` also requires the centre of the true box to lie in the box
-of the line that was read. Illegible words do not count as missed. A word that was read does not count as wrong if its
+of the line that was read. Illegible true words do not count as missed. A read word does not count as wrong if its
 centre lies in an illegible word.
 """
 
@@ -23,7 +23,7 @@ _FIGURES = ("recall", "precision", "F1")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word of the truth. `box`: around its quad."""
+    """One true word. `box`: the bounding box of its quad."""
 
     text: str
     box: Box
@@ -32,7 +32,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line that was read, with one or more words."""
+    """One line that OCR read. It has one or more words."""
 
     text: str
     box: Box
@@ -40,10 +40,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class WordMeasure:
-    """Figures "bag recall", "bag precision", "bag F1", the same for "place", and "found".
+    """The figures "bag recall", "bag precision", "bag F1", the same three for "place", and "found".
 
-    "found": share of true words whose letters occur in a line that overlaps them ("exit12" finds "exit").
-    `sums`: for each image, by name, the number of words that are true, read, right (bag), right (place), found.
+    "found" is the share of true words whose letters occur in a line that overlaps them ("exit12" finds "exit"). `sums`:
+    a row for each image, sorted by name, with the number of true words, read words, right words (bag), right words
+    (place) and found words.
     """
 
     figures: dict[str, float]
@@ -53,7 +54,7 @@ class WordMeasure:
     sums: Ints
 
     def resampled(self, counts: Ints) -> dict[str, Floats]:
-        """Each figure for each resample of images."""
+        """Each figure for each resample of images (a row of `counts`)."""
         true, read, bag, place, found = self.sums.T
         answer = {"found": resampled_ratios(found, true, counts)}
         for name, right in (("bag", bag), ("place", place)):
@@ -73,12 +74,14 @@ def measure_words(truth: Mapping[str, Sequence[Word]], read: Mapping[str, Sequen
 
 
 def plain_word(text: str) -> str:
-    """Only letters and digits of any script, lower case, without accents: "CAFÉ" becomes "cafe"."""
+    """The letters and digits of a word in lower case, without accents, in any script: "CAFÉ" becomes "cafe"."""
     return "".join(c for c in without_accents(text).casefold() if c.isalnum())
 
 
 def split_line(line: Line) -> list[tuple[str, Box]]:
-    """The words of a line, each with its part of the box along the longer side, in proportion to its letters."""
+    """The words of a line, each with its part of the line's box. The box is divided along its longer side, in
+    proportion to the characters.
+    """
     x1, y1, x2, y2 = line.box
     across = x2 - x1 >= y2 - y1
     answer, at, whole = [], 0, max(1, len(line.text))
@@ -94,12 +97,12 @@ def split_line(line: Line) -> list[tuple[str, Box]]:
 
 
 def _image(truth: Sequence[Word], lines: Sequence[Line]) -> tuple[int, int, int, int, int]:
-    """Counts of one image: (true, read, right in the bag, right in place, found)."""
+    """The counts of one image: (true words, read words, right in the bag, right in place, found)."""
     legible = [(plain, word.box) for word in truth if word.legible and (plain := plain_word(word.text))]
     illegible = [word.box for word in truth if not word.legible]
     read = [(word, part, line.box) for line in lines for word, part in split_line(line)]
     true_words = Counter(word for word, _ in legible)
-    # A word that equals a legible one counts wherever it is.
+    # A read word that equals a legible true word counts even if it lies in an illegible one.
     read = [one for one in read if one[0] in true_words or not any(_holds(box, one[1]) for box in illegible)]
     bag = (true_words & Counter(word for word, _, _ in read)).total()
     place = _in_place(legible, read)
@@ -109,7 +112,7 @@ def _image(truth: Sequence[Word], lines: Sequence[Line]) -> tuple[int, int, int,
 
 
 def _in_place(legible: Sequence[tuple[str, Box]], read: Sequence[tuple[str, Box, Box]]) -> int:
-    """The number of true words matched to a read word in place, each to the nearest one."""
+    """The number of true words that are matched to an equal read word in place. Nearest pairs are matched first."""
     pairs = sorted(
         (_distance(box, part), i, j)
         for i, (word, box) in enumerate(legible)

@@ -1,7 +1,7 @@
-"""Images and questions as the encoder states that the decoder reads.
+"""Turns images and questions into the encoder states that the decoder reads.
 
-The vision tower runs once for each image, however many questions there are about it. The text encoder reads an image
-together with a prompt, so it runs once for each question.
+The vision tower runs once for each image, no matter how many questions there are about it. The text encoder reads an
+image together with a prompt, so it runs once for each question.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from model.tasks import prompt_of
 
 
 class Question(NamedTuple):
-    """A question about one image. `image`: its index in the images given along; `prompt`: as `prompt_of` makes it."""
+    """A question about one image. `image`: index of the image in the list that is passed along. `prompt`: from
+    `prompt_of`.
+    """
 
     image: int
     task: str
@@ -26,13 +28,17 @@ class Question(NamedTuple):
 
 
 def make_question(image: int, task: str, input_: str = "") -> Question:
-    """A question with the prompt of its task. ValueError if `input_` is not what the task takes (Task.input)."""
+    """A question with the prompt of its task. Raises ValueError if `input_` is not the input that the task takes
+    (Task.input).
+    """
     return Question(image, task, prompt_of(task, input_))
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedImages:
-    """Output of the vision tower, images x image tokens x width, and the (width, height) of each image in pixels."""
+    """The output of the vision tower. `features`: images x image tokens x width. `sizes`: (width, height) of each image
+    in pixels.
+    """
 
     features: Tensor
     sizes: list[tuple[int, int]]
@@ -40,7 +46,7 @@ class EncodedImages:
 
 @torch.inference_mode()
 def encode_images(florence: Florence, images: Sequence[Pixels]) -> EncodedImages:
-    """Run the vision tower on all images in one batch, which must fit the device."""
+    """Runs the vision tower on all images in one batch. The batch must fit into the memory of the device."""
     pixels = florence.pixel_values(images).to(florence.device, florence.model.dtype)
     features = florence.model.get_image_features(pixels).pooler_output
     return EncodedImages(features, [(pixels.shape[1], pixels.shape[0]) for pixels in images])
@@ -49,7 +55,7 @@ def encode_images(florence: Florence, images: Sequence[Pixels]) -> EncodedImages
 def encoded_batches(
     florence: Florence, images: Sequence[Pixels] | EncodedImages, size: int
 ) -> Iterator[tuple[int, EncodedImages]]:
-    """(index of the first image, images) in batches of `size`. Images that are encoded already are one batch."""
+    """(index of the first image, images) in batches of `size`. Images that are already encoded form one batch."""
     if isinstance(images, EncodedImages):
         yield 0, images
         return
@@ -58,7 +64,9 @@ def encoded_batches(
 
 
 def prompt_tokens(florence: Florence, prompt: str) -> list[int]:
-    """<s> prompt </s>. ValueError if the image and the prompt together are longer than the encoder's input."""
+    """The tokens <s> prompt </s>. Raises ValueError if image and prompt together are longer than the encoder's
+    input.
+    """
     ids = florence.prompt_ids(prompt)[florence.image_tokens :]
     if len(ids) + florence.image_tokens > florence.max_tokens:
         raise ValueError(
@@ -70,7 +78,7 @@ def prompt_tokens(florence: Florence, prompt: str) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class EncodedQuestions:
-    """Encoder states, questions x tokens x width, and a mask that is 0 for padding."""
+    """`states`: the encoder states, questions x tokens x width. `mask`: 0 for padding."""
 
     states: Tensor
     mask: Tensor
@@ -80,7 +88,7 @@ class EncodedQuestions:
 def encode_questions(
     florence: Florence, images: EncodedImages, questions: Sequence[tuple[int, Sequence[int]]]
 ) -> EncodedQuestions:
-    """Run the text encoder. `questions`: (index of the image, tokens of the prompt) of each."""
+    """Runs the text encoder. `questions`: for each, (index of its image, tokens of its prompt)."""
     model, vocabulary = florence.model, florence.vocabulary
     ids, mask = padded([tokens for _, tokens in questions], vocabulary.pad, florence.device)
     features = images.features[[image for image, _ in questions]]
@@ -92,7 +100,7 @@ def encode_questions(
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int, device: Any) -> tuple[Tensor, Tensor]:
-    """Token ids, rows x longest row, padded on the right; and a mask that is 0 for padding."""
+    """Token ids, rows x longest row, padded on the right, and a mask that is 0 for padding."""
     longest = max(map(len, rows))
     ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows], device=device)
     lengths = torch.tensor([len(row) for row in rows], device=device)

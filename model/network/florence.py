@@ -1,7 +1,8 @@
 """A Florence-2: the network with its tokenizer and image processor.
 
-`load` reads any checkpoint, released or trained here; `build` makes a random one from a preset. The classes are those
-of plain transformers, weights are safetensors. The encoder's input is [image tokens, <s> prompt </s>].
+`load` reads any checkpoint, whether released or trained here. `build` makes one from a preset with random weights. The
+classes are those of plain transformers, and weights are stored as safetensors. The encoder's input is [image tokens,
+<s> prompt </s>].
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Florence:
 
     @property
     def max_tokens(self) -> int:
-        """The longest input of the encoder (image and prompt) and of the decoder (a target with <s> and </s>)."""
+        """The longest input of the encoder (image and prompt), and also of the decoder (a target with <s> and </s>)."""
         return int(self.model.config.text_config.max_position_embeddings)
 
     def parameters(self) -> int:
@@ -63,32 +64,33 @@ class Florence:
         return self
 
     def pixel_values(self, images: Sequence[Pixels]) -> Any:
-        """n x 3 x size x size float32, by the checkpoint's own image processor. Images are stretched to a square."""
+        """n x 3 x size x size float32, made by the checkpoint's own image processor. Images are stretched to a
+        square.
+        """
         values = self.processor.image_processor(
             images=list(images), return_tensors="pt", input_data_format="channels_last"
         )
         return values["pixel_values"]
 
     def prompt_ids(self, prompt: str) -> list[int]:
-        """Placeholders for the image tokens, then <s> prompt </s>."""
+        """Placeholders for the image tokens, followed by <s> prompt </s>."""
         ids = self.tokenizer(prompt, add_special_tokens=False)["input_ids"]
         return [self.vocabulary.image] * self.image_tokens + [self.vocabulary.bos, *ids, self.vocabulary.eos]
 
     def target_ids(self, target: str) -> list[int]:
-        """<s> target </s>, without the start token, which comes first in the decoder's input."""
+        """<s> target </s>, without the start token of the decoder's input."""
         ids = self.tokenizer(target, add_special_tokens=False)["input_ids"]
         return [self.vocabulary.bos, *ids, self.vocabulary.eos]
 
     def save(self, folder: str | Path) -> None:
-        """Write a checkpoint that plain transformers loads with from_pretrained."""
+        """Writes a checkpoint that plain transformers can load with from_pretrained."""
         self.model.save_pretrained(folder, safe_serialization=True)
         self.processor.save_pretrained(folder)
 
 
 def load(checkpoint: str, *, revision: str = "", device: str = "cpu", dtype: str = "float32") -> Florence:
-    """Load a checkpoint by folder or hub id. ConfigError if it cannot be loaded; DamageError as `check_model`.
-
-    `revision`: of a hub id; '': its default branch.
+    """Loads a checkpoint by folder or hub id. `revision`: revision of a hub id; '' for its default branch. Raises
+    ConfigError if it cannot be loaded, and DamageError if one of its files was changed (see `check_model`).
     """
     import torch
     from transformers import AutoConfig, AutoProcessor, Florence2ForConditionalGeneration
@@ -109,7 +111,9 @@ def load(checkpoint: str, *, revision: str = "", device: str = "cpu", dtype: str
 
 
 def check_checkpoint(checkpoint: str) -> None:
-    """ConfigError if this cannot be a checkpoint, by its name and config.json alone. The hub is not contacted."""
+    """Raises ConfigError if this cannot be a checkpoint, judged by its name, config.json and file names. The hub is not
+    contacted.
+    """
     if os.path.isdir(checkpoint):
         try:
             kind = json.loads(Path(checkpoint, "config.json").read_bytes()).get("model_type")
@@ -139,7 +143,7 @@ def _ready(model: Any, processor: Any, name: str) -> Florence:
 
 
 def _silence_transformers() -> None:
-    """No progress bars, and no advice to install torchvision, which cannot be imported with this torch."""
+    """Turns off progress bars, and the advice to install torchvision, which cannot be imported with this torch."""
     from transformers import utils
 
     logging: Any = utils.logging
@@ -152,9 +156,9 @@ def _first_line(error: Exception) -> str:
 
 
 def build(preset: str, tokenizer: Any, *, size: int = 0, seed: int = 0, fourier: bool = False) -> Florence:
-    """A model with random weights, of a preset's shape (presets.py). `size`: side of its images; 0: the preset's.
-
-    `fourier`: start the embeddings of locations and image positions as Fourier features (fourier.py).
+    """A model with random weights and the shape of a preset (presets.py). `size`: side of its images in pixels; 0 for
+    the preset's. `fourier`: whether the embeddings of locations and image positions start as Fourier features
+    (fourier.py).
     """
     import torch
 

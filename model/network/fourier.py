@@ -1,7 +1,7 @@
-"""Initial embeddings of locations and image positions as Fourier features: nearby coordinates get similar embeddings.
+"""Initial embeddings of locations and image positions as Fourier features, so that nearby coordinates are similar.
 
-A network trained from scratch otherwise has to learn from noisy boxes that <loc_500> is next to <loc_501>. The
-embeddings stay trainable. Locations and image positions get the same features, each in its own random subspace.
+Without this, a network trained from scratch has to learn from noisy boxes that <loc_500> is next to <loc_501>. The
+embeddings stay trainable. Locations and image positions get the same features, each in a random subspace of its own.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ from typing import Any
 from model.pairs.locations import BINS
 
 FREQUENCIES = tuple(math.pi * 0.5 * 24 ** (number / 7) for number in range(8))  # .5 pi to 12 pi
-_NORM = 1.2  # norm of a location's embedding; the norm of other words follows from the preset's text_std
+_NORM = 1.2  # norm of a location's embedding; that of other words follows from the preset's text_std
 _NOISE = 0.02
 _POSITIONS = 0.7  # scale of the features in the tables of rows and columns
 
 
 def use_fourier_features(model: Any, first_location: int, grid: int) -> None:
-    """Overwrite the location embeddings and the projector's position tables, for grid x grid image tokens."""
+    """Overwrites the location embeddings and the projector's position tables. `grid`: image tokens along one side of an
+    image.
+    """
     import torch
 
     words = model.get_input_embeddings().weight
@@ -33,7 +35,7 @@ def use_fourier_features(model: Any, first_location: int, grid: int) -> None:
 
 
 def _features(coordinates: Any) -> Any:
-    """n x 16: cosines and sines of coordinates from 0 to 1. Every row has the norm sqrt(8)."""
+    """The features of n coordinates from 0 to 1: n x 16 cosines and sines. Every row has the norm sqrt(8)."""
     import torch
 
     angles = coordinates[:, None] * torch.tensor(FREQUENCIES)
@@ -41,7 +43,7 @@ def _features(coordinates: Any) -> Any:
 
 
 def _subspace(width: int) -> Any:
-    """16 x width: random orthonormal rows."""
+    """A random subspace: 16 x width, with orthonormal rows."""
     import torch
 
     return torch.linalg.qr(torch.randn(width, 2 * len(FREQUENCIES)))[0].t()

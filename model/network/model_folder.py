@@ -1,7 +1,7 @@
 """The folder of a saved model: its files, their digests, and copying it into and out of a data set.
 
-`training.json` is written last, so a training is finished exactly if this file exists. Random initial weights have
-`made.json` instead. Both hold the sha256 of every file beside them.
+`training.json` is written last, so a training is finished if and only if this file exists. A model with random initial
+weights has `made.json` instead. Both files hold the sha256 of all other files in the folder.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from engine.layout import MADE, TRAINED
 from engine.storage.files import Storage, sha256_file
 from engine.storage.sealed import read_sealed, seal, unseal
 
-FILES = "files"  # key of both: {name: sha256} of the files beside it
+FILES = "files"  # key in training.json and made.json: {name: sha256} of the other files
 _RESTORE = "restore it from a backup, or train the model again under another name."
 
 
 def training_record(storage: Storage, folder: str) -> dict[str, Any] | None:
-    """The content of `training.json`; None if there is no finished model. DamageError if the file was changed."""
+    """The content of `training.json`; None if there is no finished model. Raises DamageError if the file was
+    changed.
+    """
     try:
         return read_sealed(storage, f"{folder}/{TRAINED}", "restore it from a backup, or train under another name.")
     except FileNotFoundError:
@@ -30,7 +32,9 @@ def training_record(storage: Storage, folder: str) -> dict[str, Any] | None:
 
 
 def save_model(storage: Storage, folder: str, local: Path, record: dict[str, Any], *, name: str = TRAINED) -> None:
-    """Copy the files of a saved model into the data set, then write `record` with their digests as `name`."""
+    """Copies the files of a saved model into the data set. Then writes `record`, with the digests of the files, as
+    `name`.
+    """
     digests = {}
     for path in sorted(local.iterdir()):
         scratch = storage.scratch(f"{folder}/{path.name}")
@@ -44,9 +48,8 @@ def save_model(storage: Storage, folder: str, local: Path, record: dict[str, Any
 
 
 def local_copy(storage: Storage, checkpoint: str, folder: Path) -> str:
-    """A checkpoint of the data set ("models/...") as a local folder. Other paths and hub ids are returned unchanged.
-
-    It is downloaded to `folder` only if the data set is not local.
+    """A checkpoint of the data set ("models/...") as a local folder. It is downloaded to `folder` only if the data set
+    is not local. Other paths and hub ids are returned unchanged.
     """
     if not storage.exists(f"{checkpoint}/config.json"):
         return checkpoint
@@ -60,7 +63,7 @@ def local_copy(storage: Storage, checkpoint: str, folder: Path) -> str:
 
 
 def check_model(folder: str) -> None:
-    """DamageError if a file of a model trained by this engine has changed. Other checkpoints are not checked."""
+    """Raises DamageError if a file of a model trained by this engine was changed. Other checkpoints are not checked."""
     for record in (TRAINED, MADE):
         path = os.path.join(folder, record)
         if not os.path.isfile(path):

@@ -1,8 +1,8 @@
-"""Shapes of Florence-2 for training from scratch: `base` and `large` are the paper's, `tiny` and `small` fit a CPU.
+"""Shapes of Florence-2 for training from scratch. `base` and `large` are the paper's; `tiny` and `small` fit a CPU.
 
-The vision tower reduces each side of an image by the product of its strides: if that is 16, a 96-pixel image becomes
-6 x 6 image tokens, plus one token for their mean. Each width must be divisible by its number of heads, and the last
-width by two.
+The vision tower reduces each side of an image by the product of its strides. If the product is 16, an image of 96
+pixels becomes 6 x 6 image tokens, plus one token for their mean. Each width must be divisible by its number of heads,
+and the last width by two.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.errors import ConfigError, unknown
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """The shape of one model. `size`: side of the square images it is made for; other sizes work too."""
+    """The shape of one model. `size`: side in pixels of the square images it is made for; other sizes work too."""
 
     size: int
     widths: tuple[int, ...]
@@ -34,13 +34,13 @@ class Preset:
     attention_heads: int
     dropout: float
     drop_path: float
-    vocabulary: int  # tokens of its tokenizer, without the 1,025 that Florence-2 adds
+    vocabulary: int  # size of its tokenizer, without the 1,025 tokens that Florence-2 adds
     learning_rate: float
-    text_std: float  # standard deviation of initial weights: the default .02 is too small for narrow models
+    text_std: float  # standard deviation of initial weights; the usual .02 is too small for narrow models
     vision_std: float
 
     def grid(self, size: int) -> int:
-        """Image tokens along a side. Each stage of the tower rounds up."""
+        """The number of image tokens along one side, for images of `size` pixels. Each stage of the tower rounds up."""
         side = size
         for stride in self.strides:
             side = math.ceil(side / stride)
@@ -142,7 +142,7 @@ def preset_of(name: str) -> Preset:
 
 
 def check_size(preset: Preset, size: int) -> None:
-    """ConfigError if images of this size are too small, or have more image tokens than the encoder can read."""
+    """Raises ConfigError if images of this size are too small, or have more image tokens than the encoder can read."""
     tokens = preset.image_tokens(size)
     if preset.grid(size) < 1 or size < 16 or preset.grid(size) > 50:
         raise ConfigError(

@@ -1,7 +1,7 @@
 """Trains a tokenizer of Florence-2's kind: byte-level BPE, with the tokens that Florence-2 adds.
 
-The four special tokens come first, as in BART (<s> 0, <pad> 1, </s> 2, <unk> 3). Every byte is a token, so there are no
-unknown words.
+The four special tokens come first, as in BART (<s> 0, <pad> 1, </s> 2, <unk> 3). Every byte is a token, so no word is
+unknown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ MAX_LENGTH = 1024
 
 
 def train_tokenizer(texts: Iterable[str], *, size: int = 2000) -> Any:
-    """A PreTrainedTokenizerFast of about `size` tokens (261 at least), followed by the 1,025 that Florence-2 adds."""
+    """A PreTrainedTokenizerFast of about `size` tokens (at least 261), followed by the 1,025 tokens that Florence-2
+    adds.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -54,7 +56,7 @@ def train_tokenizer(texts: Iterable[str], *, size: int = 2000) -> Any:
 
 
 def _words_only(texts: Iterable[str]) -> Iterable[str]:
-    """The texts without locations and marks, which are tokens already and must not be merged with others."""
+    """The texts without locations and marks. These are tokens already and must not be merged with other characters."""
     import re
 
     added = re.compile("<loc_[0-9]+>|" + "|".join(re.escape(token) for token in ADDED if not token.startswith("<loc_")))

@@ -1,7 +1,7 @@
-"""The tokens that Florence-2 adds to a tokenizer, and token ids as lexemes for the parser.
+"""The tokens that Florence-2 adds to a tokenizer, and the conversion of token ids to lexemes for the parser.
 
-Released checkpoints have BART's 50,265 tokens, then these 1,024 (ids 50265 to 51288), then <image>. This code relies on
-consecutive ids of the 1,000 locations, and on no other order.
+Released checkpoints have BART's 50,265 tokens, then these 1,024 (ids 50265 to 51288), then <image>. This code requires
+only that the 1,000 locations have consecutive ids.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from engine.errors import ConfigError
 from model.pairs.locations import BINS
 from model.pairs.parsing import Lexeme
 
-# As released, including a misspelt pair.
+# Spelt as in the released checkpoints, including the misspelt "desciption".
 ADDED: tuple[str, ...] = (
     *("<od>", "</od>", "<ocr>", "</ocr>"),
     *(f"<loc_{number}>" for number in range(BINS)),
@@ -27,7 +27,7 @@ MARKS = ("<sep>", "<poly>", "</poly>", "<and>")
 
 
 class Vocabulary:
-    """The special ids of a tokenizer. ConfigError if it lacks tokens of Florence-2."""
+    """The special ids of a tokenizer. Raises ConfigError if the tokenizer lacks tokens of Florence-2."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
@@ -59,9 +59,9 @@ class Vocabulary:
         return self.first_location <= token < self.first_location + BINS
 
     def lex_ids(self, ids: Sequence[int]) -> list[Lexeme]:
-        """As `model.pairs.parsing.lex`, for generated ids; `start` and `end` are positions in `ids`.
+        """Splits generated ids into lexemes, like `model.pairs.parsing.lex`. `start` and `end` are positions in `ids`.
 
-        <s>, </s> and padding are skipped anywhere: released checkpoints write <s> more than once.
+        <s>, </s> and padding are skipped everywhere, because released checkpoints write <s> more than once.
         """
         return list(self._lexemes(list(ids)))
 

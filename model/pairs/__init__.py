@@ -1,1 +1,1 @@
-"""Training pairs: writing and parsing targets, and checking targets against their annotations."""
+"""Training pairs: writes and parses targets, and checks them against the annotations they were made from."""

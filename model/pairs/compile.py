@@ -1,6 +1,6 @@
 """Makes the training pairs of one image from its record.
 
-Each draft is put in order, cut to the token limit, parsed back to check it, and then becomes a pair.
+Each draft is put in order, cut to the token limit, and parsed back as a check. Then it becomes a pair.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ def compile_pairs(
     options: PairOptions | None = None,
     count: Callable[[str], int] = estimated_tokens,
 ) -> Compiled:
-    """All pairs of a record (a row with RECORD's columns, kept annotations only), in the order of TASKS.
+    """All pairs of a record, in the order of TASKS.
 
-    `count` gives the tokens of a target.
+    `record`: a row with RECORD's columns, with kept annotations only. `width`, `height`: of the upright image, in
+    pixels. `count`: returns the number of tokens of a target.
     """
     options = options or PairOptions()
     wanted = options.tasks or TASKS
@@ -44,7 +45,7 @@ def compile_pairs(
 
 
 class _Finisher:
-    """Turns drafts into pairs of `compiled`."""
+    """Turns drafts into pairs and adds them to `compiled`."""
 
     def __init__(self, view: RecordView, options: PairOptions, compiled: Compiled, count: Callable[[str], int]) -> None:
         self.options, self.compiled, self.count = options, compiled, count
@@ -52,7 +53,7 @@ class _Finisher:
         self.seen: set[tuple[str, str, str]] = set()
 
     def add_pair(self, task: str, draft: PairDraft) -> None:
-        """Add the pair of a draft, or count why there is none."""
+        """Adds the pair of a draft, or counts why there is none."""
         items = draft.items
         if TASKS[task].form != "text":
             items = in_target_order(TASKS[task].form, items, self.options.order)
@@ -84,7 +85,9 @@ class _Finisher:
         return is_proven(task, target, regions, text, width=self.width, height=self.height)
 
     def fit(self, task: str, items: Sequence[Item], text: str) -> tuple[str, Sequence[Item], int]:
-        """(target, its items, its tokens) with as many of the largest items as fit; '' if not even one fits."""
+        """(target, its items, its tokens), with as many of the largest items as fit into the token limit. The target is
+        '' if not even one item fits.
+        """
         target = self.write(task, items, text)
         tokens = self.count(target)
         if tokens <= self.options.max_tokens:
@@ -104,7 +107,9 @@ class _Finisher:
         return target, selected, self.count(target)
 
     def fewer_parts(self, task: str, item: Item) -> list[Item]:
-        """An item with as many of the largest parts of its outline as fit; empty if not even one fits."""
+        """The item with as many of the largest parts of its outline as fit into the token limit; empty if not even one
+        fits.
+        """
         for count in range(len(item.polygons) - 1, 0, -1):
             shorter = [item._replace(polygons=item.polygons[:count])]
             if self.fits(task, shorter):

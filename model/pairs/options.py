@@ -1,4 +1,4 @@
-"""Which training pairs are made of an image: section `emit.pairs` of a recipe."""
+"""Options for the training pairs that are made from an image: section `emit.pairs` of a recipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model.tasks import task_of
 
 
 class PairOptions(Section):
-    """The training pairs of a release: which tasks of Florence-2, and how their targets are written."""
+    """The training pairs of a release: which tasks of Florence-2 they are for, and how their targets are written."""
 
     tasks: list[str] = Field(
         default=[], description="such as <OD>; empty: every task that a record has annotations for"
@@ -30,7 +30,7 @@ class PairOptions(Section):
     @field_validator("tasks")
     @classmethod
     def _known(cls, tasks: list[str]) -> list[str]:
-        """ConfigError for an unknown task, with the nearest right name."""
+        """Raises ConfigError for an unknown task, naming the most similar one."""
         for task in tasks:
             task_of(task)
         return tasks

@@ -1,7 +1,7 @@
 """A training pair: the prompt and the target of one task for one image.
 
-Annotations are never changed to fit. What a target cannot hold is left out and counted by (task, reason), and a pair
-is only made if its target parses back to the annotations it was made from (model/pairs/proof.py).
+Annotations are never changed to fit. Whatever a target cannot hold is left out and counted by (task, reason). A pair is
+made only if its target parses back to the annotations it was made from (model/pairs/proof.py).
 
 reason              what was left out
 empty, angle_bracket, new_line, white_space, not_unicode, reserved_token
@@ -9,10 +9,10 @@ empty, angle_bracket, new_line, white_space, not_unicode, reserved_token
 outside_image       a region that lies outside the image
 crowd               a region that covers many objects
 unread              a region of printed text without its text
-no_outline          an empty mask, or a name of several regions that do not all have masks
+no_outline          an empty mask, or a name of several regions of which some have no mask
 ambiguous           words that name different regions in different places of the record
-outvoted            all but the best text of a region, where a task takes only one: human first, then by score
-too_long            a region, the smallest first, or a text that does not fit into the token limit
+outvoted            the other texts of a region, if a task takes one: it takes a human text or the best score
+too_long            what exceeds the token limit: a text, or regions, smallest first
 duplicate           a pair equal to an earlier one
 same_as             a name that differs from another name of the same regions only by case, article or number word
 unproven            a pair that does not parse back to its annotations
@@ -36,7 +36,7 @@ PAIRS = pa.schema(
         required("image_id", pa.string()),
         required("width", pa.int32()),  # upright, after EXIF
         required("height", pa.int32()),
-        required("uri", pa.string()),  # in a release: the name of the tar, relative to the folder of the pairs
+        required("uri", pa.string()),  # in a release: the path of the tar, relative to the folder of the pairs
         required("offset", pa.int64()),
         required("length", pa.int64()),  # -1: the whole file
         required("split", pa.string()),
@@ -53,10 +53,11 @@ _MARK = re.compile(r"<loc_[0-9]+>|<sep>|</?poly>")
 
 
 def estimated_tokens(target: str) -> int:
-    """Estimate the tokens of a target without a tokenizer: exact for locations and marks, 4 bytes a token for words.
+    """Estimates the number of tokens of a target without a tokenizer. Locations and marks are exact; words count 4
+    bytes a token.
 
-    English text needs fewer tokens (`photograph` is a single one for BART). Digits, rare scripts and runs of
-    punctuation can need more, so use a lower limit than the model's if there are many of them.
+    English text needs fewer tokens: BART has a single token for `photograph`. Digits, rare scripts and runs of
+    punctuation can need more. If targets contain many of them, use a lower limit than the model's.
     """
     if "<" not in target:
         return 2 + sum([_tokens_of(word) for word in target.split(" ")])
@@ -87,12 +88,12 @@ class Compiled:
 
     @property
     def proven(self) -> Counter[str]:
-        """The number of pairs of each task. All pairs are proven when they are made."""
+        """The number of pairs of each task. Every pair was proven when it was made."""
         return Counter(pair.task for pair in self.pairs)
 
 
 def pair_row(pair: Pair, image: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of PAIRS. `image`: has image_id, width, height, uri, offset, length and split."""
+    """A row of PAIRS. `image`: a mapping with image_id, width, height, uri, offset, length and split."""
     locator = {name: image[name] for name in PAIRS.names[:7]}
     answer = {name: getattr(pair, name) for name in PAIRS.names[7:]}
     return locator | answer

@@ -1,7 +1,7 @@
 """Parses targets, as text or as tokens, back to regions and texts. It never guesses.
 
-What violates the grammar becomes a Fault with a reason and a position, and no region. Coordinates are the centres of
-locations, in pixels. The grammar by form, where 4 and 8 are that many locations:
+A part that violates the grammar gives no region, but a Fault with a reason and a position. Coordinates are the centres
+of locations, in pixels. This is the grammar of each form; 4 and 8 stand for that many locations:
 
     text              words, without locations and marks
     boxes             4 4 4
@@ -30,7 +30,7 @@ Quad = tuple[float, float, float, float, float, float, float, float]
 _LEXEME = re.compile(r"(<loc_(?:0|[1-9][0-9]{0,2})>|<sep>|</?poly>|<and>)")
 _BIN = {location: bin_ for bin_, location in enumerate(LOCATIONS)}
 _AROUND = ("<s>", "</s>", "<pad>")
-# Tokens that the vocabulary adds: a tokenizer would read them as such inside a caption.
+# Tokens that the vocabulary adds. In a caption, a tokenizer would read these words as tokens.
 _RESERVED = re.compile(
     r"<loc_[0-9]+>|</?(?:od|ocr|cap|ncap|dcap|grounding|seg|region_cap|region_to_desciption|proposal|poly|s)>"
     r"|<(?:sep|and|image|pad|unk|mask)>"
@@ -38,7 +38,9 @@ _RESERVED = re.compile(
 
 
 class Lexeme(NamedTuple):
-    """A piece of a target. `bin`: 0 to 999 for a location, else -1. A tuple, because billions of them are made."""
+    """A piece of a target. `bin`: 0 to 999 for a location, else -1. It is a tuple because billions of lexemes
+    are made.
+    """
 
     kind: Literal["text", "loc", "mark"]
     text: str
@@ -49,22 +51,24 @@ class Lexeme(NamedTuple):
 
 @dataclass(slots=True)
 class ParsedRegion:
-    """One region of a target. Boxes that share a label have the same `label_at`, its (start, end)."""
+    """One region of a target. `label_at`: (start, end) of its label; boxes that share a label have the same
+    `label_at`.
+    """
 
     label: str
     label_at: tuple[int, int] | None
     box: Box | None = None
     quad: Quad | None = None
-    polygons: list[list[float]] = field(default_factory=list)  # the parts of its outline: x, y, x, y, ...
+    polygons: list[list[float]] = field(default_factory=list)  # the parts of its outline, each x, y, x, y, ...
     locations_at: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Fault:
-    """A part of a target that violates the grammar.
+    """A part of a target that violates the grammar. The reasons are:
 
-    location_in_text, mark_in_text, reserved_in_text: a text may have words only
-    empty, angle_bracket, new_line, white_space, not_unicode: not allowed in labels (label_fault)
+    location_in_text, mark_in_text, reserved_in_text: a text contains something other than words
+    empty, angle_bracket, new_line, white_space, not_unicode: a label is not valid (label_fault)
     and_in_label, no_label, no_locations, unexpected_text, unexpected_mark: something is missing or too much
     location_count, inverted_box, unclosed_polygon, outside_polygon: the locations form no valid shape
     """
@@ -82,7 +86,9 @@ class ParsedTarget:
 
 
 def lex(target: str) -> list[Lexeme]:
-    """Split a target into text, locations and marks. Ignores <s>, </s> and <pad> at its ends; <loc_1000> is text."""
+    """Splits a target into text, locations and marks. <s>, </s> and <pad> at its ends are ignored. <loc_1000>
+    is text.
+    """
     at, stop = _inside(target)
     lexemes: list[Lexeme] = []
     new = tuple.__new__  # twice as fast as Lexeme(...), and most time of a proof is spent here
@@ -100,7 +106,7 @@ def lex(target: str) -> list[Lexeme]:
 
 
 def _inside(target: str) -> tuple[int, int]:
-    """(start, end) of a target without the <s>, </s> and <pad> at its ends."""
+    """(start, end) of a target without <s>, </s> and <pad> at its ends."""
     start, end = 0, len(target)
     while target.startswith(_AROUND, start):
         start = target.index(">", start) + 1
@@ -110,12 +116,12 @@ def _inside(target: str) -> tuple[int, int]:
 
 
 def parse_target(task: str, target: str, *, width: float, height: float) -> ParsedTarget:
-    """Parse the target of a task. `width` and `height`: of the upright image, in pixels."""
+    """Parses the target of a task. `width`, `height`: of the upright image, in pixels."""
     return parse_lexemes(task, lex(target), width=width, height=height)
 
 
 def parse_lexemes(task: str, lexemes: Sequence[Lexeme], *, width: float, height: float) -> ParsedTarget:
-    """Parse lexemes, from `lex` or, for token ids, from Vocabulary.lex_ids."""
+    """Parses lexemes, which come from `lex`, or from Vocabulary.lex_ids for token ids."""
     form = task_of(task).form
     reader = _Reader(width, height)
     if form == "text":
@@ -129,7 +135,7 @@ def parse_lexemes(task: str, lexemes: Sequence[Lexeme], *, width: float, height:
 
 
 def label_fault(label: str) -> str:
-    """The reason why a label, phrase or printed text cannot be written in a target; '' if it can."""
+    """The reason why a label, phrase or printed text cannot be written in a target; '' if it can be."""
     if not label.strip():
         return "empty"
     if "<" in label or ">" in label:
@@ -142,7 +148,7 @@ def label_fault(label: str) -> str:
 
 
 def text_fault(text: str) -> str:
-    """The reason why a text cannot be a target or part of a prompt; '' if it can. Line breaks are allowed."""
+    """The reason why a text cannot be a target or part of a prompt; '' if it can be. Line breaks are allowed."""
     if not text.strip():
         return "empty"
     if "<" in text and _RESERVED.search(text):
@@ -151,12 +157,14 @@ def text_fault(text: str) -> str:
 
 
 def _is_unicode(text: str) -> bool:
-    """False for half a surrogate pair, which broken JSON may contain and tokenizers and Arrow reject."""
+    """Whether the text is valid Unicode. Broken JSON may contain half a surrogate pair, which tokenizers and Arrow
+    reject.
+    """
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _entries(lexemes: Sequence[Lexeme]) -> Iterator[tuple[list[Lexeme], list[Lexeme]]]:
-    """Split lexemes into entries: (text and <and>, the locations and marks after them)."""
+    """Splits lexemes into entries: (text and <and>, the locations and marks after them)."""
     head: list[Lexeme] = []
     tail: list[Lexeme] = []
     for lexeme in lexemes:
@@ -262,7 +270,9 @@ class _Reader:
             self.read_outline("", None, lexemes)
 
     def read_wrapped(self, label: str, at: tuple[int, int] | None, lexemes: Sequence[Lexeme]) -> None:
-        """Read <poly>outline</poly> for each region. Unclosed ones, and lexemes outside of them, are faults."""
+        """Reads <poly>outline</poly> for each region. An unclosed outline is a fault, and so is a lexeme outside of
+        outlines.
+        """
         opened = -1
         for number, lexeme in enumerate(lexemes):
             if lexeme.text == POLY:
@@ -281,7 +291,7 @@ class _Reader:
             self.add_fault("unclosed_polygon", lexemes[opened:])
 
     def read_outline(self, label: str, at: tuple[int, int] | None, lexemes: Sequence[Lexeme]) -> None:
-        """Read the parts of one outline. One malformed part makes the whole outline a fault."""
+        """Reads the parts of one outline. If one part is malformed, the whole outline is a fault."""
         parts: list[list[Lexeme]] = [[]]
         for lexeme in lexemes:
             if lexeme.bin < 0:
@@ -295,6 +305,8 @@ class _Reader:
         self.parsed.regions.append(ParsedRegion(label, at, None, None, [self.pixels(part) for part in parts], spans))
 
     def pixels(self, locations: Sequence[Lexeme]) -> list[float]:
-        """The centres of locations, in pixels: x, y, x, y, ... Without NumPy, whose overhead would be larger."""
+        """The centres of locations, in pixels: x, y, x, y, ... It does not use NumPy, which is slower for so few
+        numbers.
+        """
         sides = (self.width, self.height)
         return [(lexeme[2] + 0.5) * sides[number & 1] / BINS for number, lexeme in enumerate(locations)]

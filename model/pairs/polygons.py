@@ -1,8 +1,8 @@
-"""Masks as polygons with few corners: the outer outline of each part, largest first. Holes are filled.
+"""Turns masks into polygons with few corners: the outer outline of each part, largest part first. Holes are filled.
 
-Corners lie on pixel edges (pixel x reaches from x to x + 1). They run clockwise in the displayed image, starting at
-the corner nearest to its top left. Fifty of them keep an IoU of .99 with COCO's masks; outlines through pixel centres,
-which lose half a pixel on every side, keep .87.
+Corners lie on pixel edges (pixel x reaches from x to x + 1). They run clockwise in the displayed image and start at the
+corner nearest to the image's top left. Polygons of fifty corners keep an IoU of .99 with COCO's masks. Outlines through
+pixel centres lose half a pixel on every side and keep only .87.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy.typing as npt
 from engine.records import masks
 from model.pairs.locations import BINS
 
-_SPECK = 0.01  # of the largest part's area: smaller parts are noise in the mask
+_SPECK = 0.01  # share of the largest part's area; smaller parts are noise in the mask
 
 
 def outline(rle: str, *, width: int, height: int, max_points: int = 50) -> list[list[float]]:
-    """The parts of a mask as x, y, x, y, ... in pixels, with 3 to `max_points` corners each; [] for an empty mask."""
+    """The parts of a mask, each as x, y, x, y, ... in pixels, with 3 to `max_points` corners; [] for an empty mask."""
     mask = masks.decode(rle, width=width, height=height)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
@@ -31,7 +31,7 @@ def outline(rle: str, *, width: int, height: int, max_points: int = 50) -> list[
     parts = [(np.asarray(part).reshape(-1, 2) + 1) // 2 + (left, top) for part in masks.to_polygons(twice)]
     floor = _SPECK * _area(parts[0])
     parts = [part for part in parts if _area(part) >= floor]
-    finest = 0.5 * max(width, height) / BINS  # half a location: finer corners round to the same locations
+    finest = 0.5 * max(width, height) / BINS  # half a location; finer corners would round to the same locations
     simple = [_simplified(part, finest, max_points) for part in parts]
     return [_from_top_left(part) for part in simple]
 
@@ -43,7 +43,7 @@ def _area(part: npt.NDArray[Any]) -> float:
 
 
 def _simplified(part: npt.NDArray[Any], finest: float, max_points: int) -> npt.NDArray[np.float64]:
-    """Simplify by Douglas-Peucker, raising the tolerance until at most `max_points` corners are left."""
+    """Simplifies by Douglas-Peucker. The tolerance is raised until at most `max_points` corners are left."""
     import cv2
 
     contour, tolerance = part.astype(np.float32), finest
@@ -58,7 +58,9 @@ def _simplified(part: npt.NDArray[Any], finest: float, max_points: int) -> npt.N
 
 
 def _from_top_left(corners: npt.NDArray[np.float64]) -> list[float]:
-    """Sort corners clockwise, starting with the one nearest to the image's top left (the upper one of two)."""
+    """The corners in clockwise order, starting with the corner nearest to the image's top left. Of two, the upper one
+    is first.
+    """
     import cv2
 
     if cv2.contourArea(corners.astype(np.float32), oriented=True) < 0:  # y points down, so clockwise is positive

@@ -1,7 +1,7 @@
-"""Check a target: parsed back, it must give the items it was written from, to within half a location.
+"""Checks a target. Parsed back, it must give the items it was written from, to within half a location.
 
-Coordinates outside the image are clipped to it before they are compared, because a target cannot express them. An
-outline is compared after simplification, not with its mask.
+Coordinates outside the image are clipped to it before the comparison, because a target cannot express them. An outline
+is compared with the simplified outline of its item, not with the mask.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ _SLACK = 1e-6  # pixels, for rounding errors
 
 
 def is_proven(task: str, target: str, items: Sequence[Item], text: str = "", *, width: float, height: float) -> bool:
-    """Whether the target parses back to `items` (in the order of the target), or to `text` for a text task."""
+    """Whether the target parses back to `items` (in the order of the target), or to `text` if the task writes a
+    text.
+    """
     parsed = parse_target(task, target, width=width, height=height)
     if parsed.faults or parsed.text != text or len(parsed.regions) != len(items):
         return False
@@ -39,7 +41,9 @@ def _same_shape(form: str, region: ParsedRegion, item: Item, width: float, heigh
 
 
 def is_near(read: Sequence[float], source: Sequence[float], width: float, height: float) -> bool:
-    """Whether two lists of points (x, y, x, y, ...) have equal length and differ by at most half a location each."""
+    """Whether two lists of points (x, y, x, y, ...) have the same length and no coordinate differs by more than half a
+    location.
+    """
     if len(read) != len(source):
         return False
     sides = (width, height)

@@ -1,7 +1,7 @@
-"""For each task, the pairs that a record supports, as drafts. model/pairs/compile.py finishes them.
+"""Makes drafts of all pairs that a record supports, for each task. model/pairs/compile.py turns drafts into pairs.
 
-What a target or prompt cannot hold gets no draft and is counted by (task, reason); model/pairs/pair.py lists the
-reasons.
+Anything that a target or prompt cannot hold gets no draft and is counted by (task, reason). model/pairs/pair.py lists
+the reasons.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ _DETERMINERS = frozenset(
 
 
 class PairDraft(NamedTuple):
-    """What a pair is made from: `items` or `text` for the target, `input` for the prompt.
+    """The content of a pair: `items` or `text` for the target, `input` for the prompt.
 
-    A text task with items answers with their labels, one a line. If a task takes names and `input` is empty, the
-    input becomes the labels of the items that fit into the target.
+    A task that writes text writes the labels of the items, one a line, if the draft has items. If a task takes names
+    and `input` is empty, the input becomes the labels of the items that fit into the target.
     """
 
     items: Sequence[Item] = ()
     text: str = ""
     input: str = ""
-    ids: tuple[str, ...] = ()  # of annotations, beside those of the items
+    ids: tuple[str, ...] = ()  # ids of further annotations that are not among the items
 
 
 class DraftMaker:
     """Makes the drafts of one record.
 
-    `left_out`: the counter of what gets no draft. `masks`: outlines instead of boxes in open-vocabulary detection.
+    `left_out`: counts what gets no draft, by (task, reason). `masks`: whether open-vocabulary detection answers with
+    outlines instead of boxes.
     """
 
     def __init__(self, record: RecordView, left_out: Counter[tuple[str, str]], *, masks: bool) -> None:
@@ -85,7 +86,7 @@ class DraftMaker:
                 yield PairDraft(items, input=text["text"], ids=(text["id"],))
 
     def masks_of_names(self, task: str) -> Iterator[PairDraft]:
-        """For each label or phrase, the masks of all its regions."""
+        """One draft for each label or phrase, with the masks of all its regions."""
         masked = (name for name in self._expressions(task) if any(region.rle for region in name.regions))
         for name in self._distinct(task, masked):
             items = self._items_of(name, masks=True)
@@ -100,7 +101,7 @@ class DraftMaker:
                     yield PairDraft([_item(region)._replace(polygons=outline)], input=self._locations(region))
 
     def named_objects(self, task: str) -> Iterator[PairDraft]:
-        """All labels in one draft, then a draft for each label and for each phrase that names a single region."""
+        """One draft with all labels, then one draft for each label and for each phrase that names a single region."""
         single = (name for name in self._expressions(task) if name.is_label or len(name.regions) == 1)
         names = list(self._distinct(task, single))
         items = [self._items_of(name, masks=self.masks) for name in names]
@@ -115,7 +116,7 @@ class DraftMaker:
                 yield PairDraft(text=region.label, input=self._locations(region), ids=(region.id,))
 
     def descriptions_of_region(self, task: str) -> Iterator[PairDraft]:
-        """A draft for each text of each object."""
+        """One draft for each text of each object."""
         texts = self.record.region_texts(TASKS[task].granularity)
         for region in self.record.objects:
             for text in texts.get(region.id, ()):
@@ -130,7 +131,7 @@ class DraftMaker:
             yield PairDraft(text=text.text, input=self._locations(region), ids=(region.id, text.id))
 
     def _accept(self, task: str, reason: str) -> bool:
-        """True if there is no reason to leave something out; otherwise count the reason."""
+        """Whether there is no reason to leave something out. If there is one, it is counted."""
         if reason:
             self.left_out[task, reason] += 1
         return not reason
@@ -138,7 +139,9 @@ class DraftMaker:
     def _best_texts(
         self, task: str, regions: Iterable[ViewedRegion], missing: str = ""
     ) -> Iterator[tuple[ViewedRegion, SourceText]]:
-        """The best text of each region that has any. Regions without text are counted by the reason `missing`."""
+        """Each region that has texts, with the best of them. Regions without a text are counted under the reason
+        `missing`.
+        """
         texts = self.record.region_texts(TASKS[task].granularity)
         for region in regions:
             if own := texts.get(region.id):
@@ -154,7 +157,9 @@ class DraftMaker:
         labelled: Iterable[tuple[ViewedRegion, SourceText]],
         fault: Callable[[str], str] = label_fault,
     ) -> list[Item]:
-        """An item for each region with its text as the label."""
+        """An item for each region, with its text as the label. `fault`: returns the reason why a text cannot be
+        used.
+        """
         return [
             _item(region, text.text, *([text.id] if text.id else ()))
             for region, text in labelled
@@ -162,7 +167,7 @@ class DraftMaker:
         ]
 
     def _expressions(self, task: str) -> Iterator[Expression]:
-        """Labels and phrases that a prompt can hold and that name regions without ambiguity."""
+        """Labels and phrases that a prompt can hold and that name regions unambiguously."""
         for name in self.record.expressions():
             outside = any(region.outside for region in name.regions)
             reason = "ambiguous" if name.ambiguous else "outside_image" if outside else ""
@@ -170,7 +175,9 @@ class DraftMaker:
                 yield name
 
     def _distinct(self, task: str, names: Iterable[Expression]) -> Iterator[Expression]:
-        """Of names of the same regions that differ only by article, case or number word, the first."""
+        """The names without near-equal ones. Of names of the same regions that differ only by article, case or number
+        word, the first is kept.
+        """
         seen: set[tuple[str, frozenset[str]]] = set()
         for name in names:
             key = (plain_expression(name.words), frozenset(region.id for region in name.regions))
@@ -191,7 +198,7 @@ class DraftMaker:
         return self._regions[region.id]
 
 
-# By what a task reads and what its prompt takes. A task that combines them in a new way needs a method above.
+# Key: what a task reads and what its prompt takes. A new combination needs a new method of DraftMaker.
 _MAKERS: Mapping[tuple[Reads, Input], Callable[[DraftMaker, str], Iterator[PairDraft]]] = {
     ("texts", ""): DraftMaker.captions,
     ("labels", ""): DraftMaker.labelled_objects,
@@ -209,7 +216,8 @@ _MAKERS: Mapping[tuple[Reads, Input], Callable[[DraftMaker, str], Iterator[PairD
 
 
 def plain_expression(words: str) -> str:
-    """An expression in lower case, without leading articles and number words. If nothing else is in it, it stays whole.
+    """An expression in lower case, without leading articles and number words. If it consists only of these, they are
+    kept.
 
     "The two cats", "both cats" and "cats" give "cats"; "a cat" gives "cat".
     """
@@ -227,6 +235,6 @@ def _item(region: ViewedRegion, label: str = "", *ids: str, start: int = 0) -> I
 
 
 def _draft_of(items: Sequence[Item]) -> Iterator[PairDraft]:
-    """One draft of all items; none without items."""
+    """One draft with all items; no draft if there are no items."""
     if items:
         yield PairDraft(items)

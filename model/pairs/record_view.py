@@ -1,7 +1,7 @@
 """One image's record, arranged for making pairs: objects, printed text, captions, phrases, and names of regions.
 
-`record` holds kept annotations only: regions that were dropped or merged are not in it, and references of phrases to
-them are ignored.
+`record` must contain kept annotations only. Regions that were dropped or merged are not in it, and references of
+phrases to them are ignored.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from model.pairs.polygons import outline
 
 
 class ViewedRegion(NamedTuple):
-    """A region. `crowd`: it covers many objects at once, so it is no object to detect, but a phrase may name it."""
+    """A region. `crowd`: whether it covers many objects at once. Then it is not an object to detect, but a phrase may
+    name it.
+    """
 
     id: str
     label: str
     box: Box
-    quad: tuple[float, ...]  # its own, or the corners of its box
+    quad: tuple[float, ...]  # the region's quad, or the corners of its box if it has none
     rle: str
     crowd: bool
     outside: bool  # no part of it lies in the image
 
 
 class SourceText(NamedTuple):
-    """A text, and the id of its annotation."""
+    """A text, with the id of its annotation."""
 
     id: str
     text: str
@@ -36,7 +38,9 @@ class SourceText(NamedTuple):
 
 @dataclass(slots=True)
 class Mention:
-    """A phrase at one position of a text, and the regions it names. Phrases of several producers there are merged."""
+    """A phrase at one position of a text, and the regions that it names. Phrases of several producers at the same
+    position are merged.
+    """
 
     phrase: str
     start: int  # position in the text
@@ -45,9 +49,9 @@ class Mention:
 
 
 class Expression(NamedTuple):
-    """Words that name regions: a label names all regions that have it, a phrase the regions it is grounded in.
+    """Words that name regions. A label names all regions that have it. A phrase names the regions it is grounded in.
 
-    `ambiguous`: the words name different regions in different places of the record. Then `regions` is empty.
+    `ambiguous`: whether the words name different regions in different places of the record. Then `regions` is empty.
     """
 
     words: str
@@ -58,7 +62,7 @@ class Expression(NamedTuple):
 
 
 class RecordView:
-    """The view of one record: a row with the columns of RECORD, each of them optional. Sizes are in pixels."""
+    """A view of one record: a row with columns of RECORD, of which any may be missing. `width`, `height`: in pixels."""
 
     def __init__(self, record: Mapping[str, Any], *, width: int, height: int, max_points: int = 50) -> None:
         self.width, self.height, self._max_points = width, height, max_points
@@ -74,13 +78,15 @@ class RecordView:
         self._mentions: dict[str, list[Mention]] | None = None
 
     def region_texts(self, granularity: str) -> dict[str, list[SourceText]]:
-        """Texts of each region, best first: human ones, then by score."""
+        """{region id: its texts of this granularity}, best first: human texts, then by score."""
         if granularity not in self._by_granularity:
             self._by_granularity[granularity] = _best_first(self._region_texts, granularity)
         return self._by_granularity[granularity]
 
     def outline(self, region: ViewedRegion) -> list[list[float]]:
-        """The mask of a region as polygons. Empty if it has no mask, or a mask of another image size."""
+        """The mask of a region as polygons. Empty if the region has no mask, or if the mask was made for another image
+        size.
+        """
         if not region.rle:
             return []
         if region.id not in self._outlines:
@@ -113,7 +119,7 @@ class RecordView:
         mention.regions |= regions
 
     def expressions(self) -> list[Expression]:
-        """All labels, then all phrases that are not a label too."""
+        """All labels, then all phrases that do not equal a label."""
         labels: dict[str, list[ViewedRegion]] = {}
         for region in self.objects:
             if region.label and not region.crowd and not region.outside:
@@ -131,7 +137,9 @@ class RecordView:
 def _phrase_expressions(
     words: str, mentions: Sequence[Mention], labelled: Sequence[ViewedRegion] | None
 ) -> Iterator[Expression]:
-    """`labelled`: the regions that have the same words as their label; None if there are none."""
+    """The expressions for one phrase: one if it is unambiguous or ambiguous, none if it equals a label and names the
+    same regions. `labelled`: the regions whose label is these words; None if there are none.
+    """
     meanings = {frozenset(mention.regions) for mention in mentions}
     if labelled is not None:
         meanings.add(frozenset(region.id for region in labelled))
@@ -151,7 +159,7 @@ def _viewed(region: Mapping[str, Any], width: int, height: int) -> ViewedRegion:
 
 
 def _best_first(region_texts: Sequence[Mapping[str, Any]], granularity: str) -> dict[str, list[SourceText]]:
-    """{region id: its texts}: human ones first, which have no score, then by score."""
+    """{region id: its texts}: human texts first, then by score. Human texts have no score."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for item in region_texts:
         if item["granularity"] == granularity:

@@ -1,7 +1,8 @@
 """Writes annotations as the target text that a model learns. model/pairs/parsing.py has the grammar and parses it.
 
 Regions are in one of two orders: `area` (largest first), as the released checkpoints write them, or `reading` (left to
-right), for models trained from scratch. Phrases are always in the order of their caption, printed text from the top.
+right), for models trained from scratch. In both orders, phrases follow their caption and printed text starts at the
+top.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Item(NamedTuple):
     quad: tuple[float, ...] = ()  # x, y of four corners, clockwise from the top left of the text
     polygons: Sequence[Sequence[float]] = ()  # the parts of one outline, each x, y, x, y, ...
     start: int = 0  # offset of its phrase in the caption, the same for all regions of the phrase
-    ids: tuple[str, ...] = ()  # of the annotations it was made from
+    ids: tuple[str, ...] = ()  # ids of the annotations it was made from
 
 
 def item_fault(form: Form, item: Item) -> str:
@@ -42,7 +43,9 @@ def item_fault(form: Form, item: Item) -> str:
 
 
 def in_target_order(form: Form, items: Sequence[Item], order: Order) -> list[Item]:
-    """Sorts items for a target. With order `area`, items of one label stay together, placed by the largest of them."""
+    """The items in the order of a target. With order `area`, items with the same label stay together, at the place of
+    the largest of them.
+    """
     if order not in ORDERS:
         raise unknown("order", order, ORDERS)
     if form == "quads":
@@ -59,7 +62,7 @@ def in_target_order(form: Form, items: Sequence[Item], order: Order) -> list[Ite
 
 
 def write_target(form: Form, items: Sequence[Item], *, width: float, height: float, order: Order) -> str:
-    """Write items in the order given. They are not checked: see `item_fault`."""
+    """Writes items in the order given. It does not check them; `item_fault` does."""
     if form == "polygons":
         shapes = [_outline(item, width, height) for item in items]
         return shapes[0] if len(shapes) == 1 else "".join(f"{POLY}{shape}{END_POLY}" for shape in shapes)
@@ -73,7 +76,7 @@ def write_target(form: Form, items: Sequence[Item], *, width: float, height: flo
 
 
 def _labelled(items: Sequence[Item], width: float, height: float, *, repeated: bool) -> Iterator[str]:
-    """Write labels and boxes. Consecutive items with the same label share it, unless `repeated`."""
+    """Writes labels and boxes. Consecutive items with the same label share it, unless `repeated` is set."""
     before: tuple[str, int] | None = None
     for item in items:
         if repeated or (item.label, item.start) != before:

@@ -1,7 +1,7 @@
-"""Random flips, scales and shifts of training images, applied to the boxes of their targets too.
+"""Randomly flips, scales and shifts training images, and the boxes of their targets with them.
 
-Only pairs whose target is boxes and whose prompt is fixed are augmented: a caption may mention "on the left", and a
-prompt may contain locations. The change depends only on the seed and the pair's position in the schedule.
+Only pairs with boxes as target and a fixed prompt are augmented. A caption may say "on the left", and a prompt may
+contain locations. The change depends only on the seed and on the pair's position in the schedule.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from model.tasks import task_of
 from model.training.options import AugmentOptions
 from model.training.sampling import key_of
 
-_VISIBLE = 0.25  # a box is dropped if a smaller share of its area stays in the image
+_VISIBLE = 0.25  # a box is dropped if less than this share of its area stays in the image
 _FILL = tuple(round(255 * value) for value in MEAN)
 Entry = tuple[str, Box]  # label; x1, y1, x2, y2 as shares of the image's sides
 
@@ -32,7 +32,9 @@ class Augment(AugmentOptions):
         return self.flip or self.scale > 0 or self.shift > 0
 
     def __call__(self, image: Pixels, pair: dict[str, Any], position: int) -> tuple[Pixels, str]:
-        """The augmented image (size x size x 3) and target; both unchanged for pairs that are not augmented."""
+        """The augmented image (size x size x 3) and target. Both are unchanged for pairs that are not augmented.
+        `position`: the pair's position in the schedule.
+        """
         task = task_of(pair["task"])
         if task.form not in ("boxes", "labelled_boxes") or task.input:
             return image, pair["target"]
@@ -46,7 +48,9 @@ class Augment(AugmentOptions):
 
 
 def entries(target: str) -> list[Entry]:
-    """(label, box) of each region. The target must be valid: labels, each followed by locations in groups of four."""
+    """(label, box) of each region of a target. The target must be valid: labels, each followed by locations in groups
+    of four.
+    """
     found: list[Entry] = []
     label, numbers = "", list[float]()
     for lexeme in lex(target):
@@ -90,7 +94,7 @@ def _locations(box: Box) -> str:
 
 
 def _transformed(image: Pixels, flip: bool, scale: float, dx: float, dy: float) -> Pixels:
-    """Apply the change to the pixels. Areas that come into view get the mean colour."""
+    """The image after the change. Areas that come into view get the mean colour."""
     from PIL import Image
 
     size = image.shape[0]

@@ -1,8 +1,8 @@
-"""An auxiliary loss for small networks trained from scratch on noisy boxes: the object at each image token.
+"""An auxiliary loss for small networks trained from scratch on noisy boxes: predict the object at each image token.
 
-Every image token in the middle of a box has to predict the class of the box and its four locations (by the decoder's
-location embeddings); all other image tokens predict background. The head is used only in training and not saved.
-Without it, a tiny network finds no boxes in 3,000 steps of noisy labels.
+Each image token in the middle of a box has to predict the class of the box and its four locations, by the decoder's
+location embeddings. All other image tokens have to predict background. The head is used only in training and is not
+saved. Without this loss, a tiny network still finds no boxes after 3,000 steps on noisy labels.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from model.training.augment import entries
 from model.training.objective import IGNORED
 from model.training.pair_store import PairStore
 
-_BACKGROUND = 0  # class of background; those of labels start at 1
-_BACKGROUND_WEIGHT = 0.4  # objects have 1
-_LOCATIONS_WEIGHT = 0.5  # classes have 1
+_BACKGROUND = 0  # the class of background; classes of labels start at 1
+_BACKGROUND_WEIGHT = 0.4  # weight in the class loss; objects have 1
+_LOCATIONS_WEIGHT = 0.5  # weight of the location loss; the class loss has 1
 _MIDDLE = 0.6  # share of a box's sides that counts as its middle
 _CLASSES = 1_000
 _READ = 100_000  # pairs in which labels are counted
@@ -35,7 +35,9 @@ Ints = npt.NDArray[np.int64]
 
 
 def classes_of(store: PairStore) -> dict[str, int]:
-    """{label: class} of the most frequent labels of object detection. ConfigError if the pairs have none."""
+    """{label: class} for the most frequent labels of object detection. Raises ConfigError if the pairs have no boxes
+    for it.
+    """
     counts: Counter[str] = Counter()
     if OBJECT_DETECTION in store.tables:
         for target in store.tables[OBJECT_DETECTION]["target"].slice(0, _READ).to_pylist():
@@ -56,9 +58,10 @@ class Cells:
     grid: int
 
     def __call__(self, target: str | None) -> tuple[Ints, Ints]:
-        """(classes, shape grid*grid; bins of x1, y1, x2, y2, shape grid*grid x 4) for a target of object detection.
+        """(classes, locations) for a target of object detection. Classes have the shape grid*grid. Locations are the
+        bins of x1, y1, x2, y2, with the shape grid*grid x 4.
 
-        Where boxes overlap, the smaller one is used. For None, the loss ignores all image tokens.
+        Where boxes overlap, the smaller box is used. If the target is None, the loss ignores all image tokens.
         """
         if target is None:
             return np.full(self.grid**2, IGNORED, np.int64), np.full((self.grid**2, 4), IGNORED, np.int64)
@@ -80,12 +83,12 @@ class Cells:
 
 
 class Head(nn.Module):
-    """Predicts classes and locations from the projected image tokens, except the token for their mean."""
+    """Predicts classes and locations from the projected image tokens, except from the token for their mean."""
 
     weights: Tensor
 
     def __init__(self, width: int, classes: int, *, seed: int = 0) -> None:
-        """`classes`: number of classes without background."""
+        """`classes`: number of classes, not counting background."""
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -97,10 +100,10 @@ class Head(nn.Module):
         self.register_buffer("weights", weights, persistent=False)
 
     def forward(self, features: Tensor, locations: Tensor, batch: Mapping[str, Tensor], spread: Tensor) -> Tensor:
-        """[sum of class losses, sum of location losses], float32. Divide by `loss_weights` for means.
+        """[sum of class losses, sum of location losses], float32. Divide by `loss_weights` to get means.
 
-        features: samples x image tokens x width. locations: the location embeddings, 1,000 x width. spread: as in
-        objective.py; empty for hard targets.
+        features: samples x image tokens x width. locations: the location embeddings, 1,000 x width. spread: the target
+        distributions of objective.py; empty for hard targets.
         """
         features = self.norm(features)
         classes = nn.functional.cross_entropy(
@@ -119,9 +122,8 @@ class Head(nn.Module):
 
 
 def loss_weights(batch: Mapping[str, Tensor]) -> tuple[float, float]:
-    """(total class weight of the image tokens, number of location targets).
-
-    Dividing the two sums of `Head.forward` by these gives mean losses.
+    """(total class weight of the image tokens, number of location targets). Dividing the two sums of `Head.forward` by
+    these gives mean losses.
     """
     classes = batch["cell_classes"]
     objects = int((classes > _BACKGROUND).sum())
@@ -130,5 +132,7 @@ def loss_weights(batch: Mapping[str, Tensor]) -> tuple[float, float]:
 
 
 def joined_loss(sums: Tensor, weights: Sequence[float]) -> Tensor:
-    """The loss to minimise. `weights`: total `loss_weights` of the step, over all micro-batches and workers."""
+    """The loss to minimise. `sums`: from `Head.forward`. `weights`: total `loss_weights` of the step, over all
+    micro-batches and workers.
+    """
     return sums[0] / max(weights[0], 1.0) + _LOCATIONS_WEIGHT * sums[1] / max(weights[1], 1.0)

@@ -1,7 +1,9 @@
-"""Batches for training, prepared ahead in threads. Step n is always the same, so a resumed run continues exactly.
+"""Batches for training, prepared ahead in threads. Step n always has the same batch, so a resumed run continues
+exactly.
 
-A step is `batch_size` consecutive positions of the schedule, split into micro-batches, each split among the workers.
-Reading, decoding and tokenising release the GIL, so two threads keep up with training on the same cores.
+A step takes `batch_size` consecutive positions of the schedule. They are split into micro-batches, and each micro-batch
+is split among the workers. Reading, decoding and tokenising release the GIL, so two threads keep up with training on
+the same cores.
 """
 
 from __future__ import annotations
@@ -29,9 +31,8 @@ _AHEAD = 4  # steps
 
 @dataclass(slots=True)
 class Batch:
-    """One micro-batch of a worker. `tasks`: the task of each sample.
-
-    `tensors`: pixel_values, input_ids, attention_mask, labels; and cell_classes, cell_places for an auxiliary head.
+    """One worker's part of a micro-batch. `tasks`: the task of each sample. `tensors`: pixel_values, input_ids,
+    attention_mask, labels; for an auxiliary head also cell_classes and cell_places.
     """
 
     tensors: dict[str, Any]
@@ -39,7 +40,9 @@ class Batch:
 
 
 class Batches:
-    """The batches of worker `rank` of `world`. `unreadable`: images that could not be read, counted by reason."""
+    """The batches of worker `rank` of `world` workers. `unreadable`: number of images that could not be read, by
+    reason.
+    """
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class Batches:
         self._prompts: dict[str, list[int]] = {}
 
     def steps(self, start: int, stop: int) -> Iterator[list[Batch]]:
-        """The micro-batches of each step from `start` to `stop`, prepared ahead."""
+        """The micro-batches of each step from `start` up to `stop` (exclusive), prepared ahead."""
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="batches") as pool:
             waiting: deque[Future[list[Batch]]] = deque()
             try:
@@ -105,7 +108,7 @@ class Batches:
         return Batch(tensors | self._cells(names, targets), names)
 
     def _cells(self, names: list[str], targets: list[str | None]) -> dict[str, Any]:
-        """Targets of the auxiliary head. They are ignored for pairs of other tasks than object detection."""
+        """Targets of the auxiliary head. For tasks other than object detection they are set to be ignored."""
         if self.cells is None:
             return {}
         import torch
@@ -118,7 +121,9 @@ class Batches:
         return {"cell_classes": classes, "cell_places": places}
 
     def _sample(self, pair: dict[str, Any], position: int) -> tuple[Pixels, str | None]:
-        """(pixels, target). An image that cannot be read is counted, and gives black pixels without a target."""
+        """(pixels, target). If an image cannot be read, the failure is counted, and the sample gets black pixels and no
+        target.
+        """
         try:
             image = self.pixels.read(pair["uri"], pair["offset"], pair["length"], pair["image_id"])
         except ImageError as error:
@@ -147,7 +152,7 @@ class Batches:
         }
 
     def _prompt(self, prompt: str) -> list[int]:
-        """The ids of a prompt, cached: most tasks have a single prompt."""
+        """The ids of a prompt. They are cached, because most tasks have a single prompt."""
         if prompt not in self._prompts:
             if len(self._prompts) > 1000:
                 self._prompts.clear()
@@ -156,7 +161,9 @@ class Batches:
 
 
 def normalised(images: list[Pixels]) -> Any:
-    """n x 3 x size x size float32: what the checkpoint's image processor gives for images of its size."""
+    """n x 3 x size x size float32. For images that already have the checkpoint's size, its image processor gives the
+    same.
+    """
     import torch
 
     values = (

@@ -1,6 +1,7 @@
-"""Checkpoints of an unfinished training: weights and optimiser as safetensors, the number of steps done as json.
+"""Checkpoints of an unfinished training: weights and optimiser state as safetensors, the number of steps done as JSON.
 
-`state.json` is written last, so a checkpoint without it is incomplete and ignored. Only the newest two are kept.
+`state.json` is written last, so a checkpoint without it is incomplete and is ignored. Only the newest two checkpoints
+are kept.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from engine.storage.files import Storage, sha256_file
 from engine.storage.sealed import checked_bytes, damaged, read_sealed, seal
 from model.network.model_folder import FILES
 
-# One row for each task of each step. `loss`: mean over its tokens; `norm`: of the gradient, before clipping.
+# One row for each task of each step. `loss`: mean over the task's tokens. `norm`: of the gradient before clipping.
 LOSSES = pa.schema(
     [
         pa.field("step", pa.int64(), nullable=False),
@@ -34,9 +35,10 @@ _PARTS = ("weights", "optimizer")
 
 
 class Checkpoints:
-    """The checkpoints of one training, in `checkpoints/` of its model's folder.
+    """The checkpoints of one training, in the folder `checkpoints/` of its model.
 
-    `key`: hash of everything that affects the weights. Finding checkpoints with another key is an error.
+    `key`: hash of everything that affects the weights. Raises ConfigError if the folder has checkpoints with another
+    key.
     """
 
     def __init__(self, storage: Storage, folder: str, key: str) -> None:
@@ -51,7 +53,9 @@ class Checkpoints:
         history: list[dict[str, Any]],
         unreadable: dict[str, int],
     ) -> None:
-        """Save a checkpoint after `step` steps, and the losses since the one before it (`history`)."""
+        """Saves a checkpoint after `step` steps. `history`: the losses since the checkpoint before. `unreadable`:
+        number of images that could not be read, by reason.
+        """
         from safetensors.torch import save_file
 
         self.save_losses(step, history)
@@ -68,7 +72,7 @@ class Checkpoints:
         self._remove_old()
 
     def save_losses(self, step: int, history: list[dict[str, Any]]) -> None:
-        """Write losses by step and task as Parquet. A resumed run writes the same files again."""
+        """Writes losses by step and task as Parquet. A resumed run writes the same files again."""
         local = self.storage.scratch(f"{self.losses}/{step:08d}.parquet")
         pq.write_table(pa.Table.from_pylist(history, LOSSES), local, compression="zstd", write_page_checksum=True)
         self.storage.upload(local, f"{self.losses}/{step:08d}.parquet")
@@ -94,12 +98,14 @@ class Checkpoints:
         return None
 
     def clear(self) -> None:
-        """Remove all checkpoints."""
+        """Removes all checkpoints."""
         for step in self._steps():
             self._remove(step)
 
     def _read(self, name: str, sha256: str) -> dict[str, Any] | None:
-        """The tensors of a file. None if it is missing or damaged: steps are then repeated from an older checkpoint."""
+        """The tensors of a file; None if the file is missing or damaged. Training then continues from an older
+        checkpoint.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load
 
@@ -117,7 +123,9 @@ class Checkpoints:
             self._remove(step)
 
     def _remove(self, step: int) -> None:
-        """Remove a checkpoint, its state first: an interrupted removal must not leave one that looks complete."""
+        """Removes a checkpoint. Its state is removed first, so that an interrupted removal cannot leave a checkpoint
+        that looks complete.
+        """
         name = f"{self.folder}/{step:08d}"
         for file in ("state.json", *(f"{part}.safetensors" for part in _PARTS)):
             self.storage.remove(f"{name}/{file}")
@@ -126,7 +134,7 @@ class Checkpoints:
 
 
 def losses(storage: Storage, folder: str) -> list[dict[str, Any]]:
-    """Rows of LOSSES by step and task, without the duplicates that a resumed run wrote."""
+    """Rows of LOSSES, sorted by step and task. Rows that a resumed run wrote again are listed once."""
     rows: dict[tuple[int, str], dict[str, Any]] = {}
     for name in storage.names(f"{folder}/losses"):
         data = io.BytesIO(storage.read(f"{folder}/losses/{name}"))
@@ -139,7 +147,7 @@ def losses(storage: Storage, folder: str) -> list[dict[str, Any]]:
 
 
 def last_losses(rows: list[dict[str, Any]], steps: int) -> dict[str, float]:
-    """The mean loss of each task's tokens over the last tenth of `steps`."""
+    """For each task, the mean loss of its tokens over the last tenth of `steps`."""
     sums: dict[str, list[float]] = {}
     for row in rows:
         if row["step"] >= steps * 9 // 10:

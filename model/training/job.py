@@ -1,7 +1,7 @@
 """One training job: what it consists of, and what each of its workers does.
 
-Every worker reads the same pairs and the same initial checkpoint, and trains on its part of each batch. The same job
-started again continues from its newest checkpoint.
+Every worker reads the same pairs and the same initial checkpoint, and trains on its share of each batch. If the same
+job is started again, it continues from its newest checkpoint.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ if TYPE_CHECKING:
     from model.training.options import TrainOptions
     from model.training.pair_store import PairStore
 
-PROGRESS_SECONDS = 0.5  # between two progress reports
+PROGRESS_SECONDS = 0.5  # least time between two progress reports
 
-# Options of the loop, which training.json has under "course".
+# Options of the training loop. training.json stores them under "course".
 _COURSE: tuple[str, ...] = ("steps", "batch_size", "accumulate", "learning_rate", "warmup", "weight_decay", "clip")
 _COURSE += ("auxiliary", "precision", "checkpoint_every", "seed")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingJob:
-    """Everything one training needs. The model is saved to `folder` of the data set at `storage`."""
+    """Everything that one training needs. The model is saved to `folder` of the data set at `storage`."""
 
     pairs: Sequence[str]  # files or URLs
     init: str  # a checkpoint: a folder, models/NAME of the data set, or a hub id
     storage: str
     folder: str
     key: str  # hash of everything that affects the weights
-    options: TrainOptions  # with a learning rate and a precision in place of 0 and "auto"
+    options: TrainOptions  # learning_rate 0 and precision "auto" must be replaced by actual values before
     only: Mapping[str, Any] = field(default_factory=dict)  # {column of the pairs: values to train on}
     base: str = ""  # folder for relative image locations; '': the folder of their pairs file
     limits: Limits = field(default_factory=Limits)
@@ -53,7 +53,7 @@ class TrainingJob:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Progress of a training after `step` of `steps`. `samples`: in one step, over all workers."""
+    """The progress of a training after `step` of `steps` steps. `samples`: samples in one step, over all workers."""
 
     step: int
     steps: int
@@ -66,9 +66,8 @@ Wrap = Callable[["nn.Module"], "nn.Module"]
 
 
 def run_worker(job: TrainingJob, on_progress: OnProgress, *, device: str = "cpu", wrap: Wrap | None = None) -> None:
-    """Run one worker's part, from reading the pairs to the saved model. Only rank 0 saves.
-
-    `wrap`: makes a module data-parallel; needed for more than one worker.
+    """Runs the part of one worker, from reading the pairs to saving the model. Only rank 0 saves. `wrap`: makes a
+    module data-parallel; needed if there is more than one worker.
     """
     with tempfile.TemporaryDirectory(prefix="training-") as scratch:
         _run_worker(job, on_progress, device, wrap, Path(scratch))
@@ -140,7 +139,7 @@ def _objective(job: TrainingJob, florence: Florence, classes: int) -> Objective:
 
 
 def _train(training: Training, on_progress: OnProgress) -> None:
-    """Do all steps; report progress at most every PROGRESS_SECONDS, and after the last step."""
+    """Does all steps. Reports progress at most every PROGRESS_SECONDS, and after the last step."""
     reported, steps = 0.0, training.options.steps
     for done in training.run():
         if time.monotonic() - reported > PROGRESS_SECONDS or done.step + 1 == steps:

@@ -1,7 +1,7 @@
-"""The training loop of one worker. It runs alone, under Ray Train, and for the students of refinement.
+"""The training loop of one worker. It is used alone, under Ray Train, and for the students of refinement.
 
-The gradient of a step is that of the mean loss over all its tokens, however they are split into micro-batches and
-workers. Random numbers of a step depend on (seed, step, worker), so a resumed run ends with the same weights.
+The gradient of a step is that of the mean loss over all its tokens, no matter how they are split into micro-batches and
+among workers. Random numbers of a step depend on (seed, step, worker), so a resumed run ends with the same weights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ from model.training.objective import Objective
 from model.training.options import TrainOptions
 from model.training.sampling import key_of
 
-_CELLS = ("auxiliary classes", "auxiliary locations")  # beside the tasks in losses and curves
+_CELLS = (
+    "auxiliary classes",
+    "auxiliary locations",
+)  # names of the auxiliary losses; in losses and curves they are listed like tasks
 
 
 FINAL_SHARE = 0.02  # the learning rate falls to this share of its highest value
@@ -32,7 +35,7 @@ BETAS = (0.9, 0.98)  # of AdamW
 
 
 def learning_rate(options: TrainOptions, step: int) -> float:
-    """The learning rate of a step, counted from 0: it rises in a line during the warmup, then falls by a cosine."""
+    """The learning rate of a step, counted from 0. It rises linearly during the warmup, then falls by a cosine."""
     if step < options.warmup:
         return options.learning_rate * (step + 1) / options.warmup
     share = (step - options.warmup) / max(options.steps - options.warmup, 1)
@@ -42,9 +45,8 @@ def learning_rate(options: TrainOptions, step: int) -> float:
 
 @dataclass(slots=True)
 class Step:
-    """Results of one step over all workers. `loss`: mean over tokens. `losses`: {task: (sum of losses, tokens)}.
-
-    With an auxiliary head, `losses` has its two losses too, summed over cells.
+    """The results of one step over all workers. `loss`: mean over tokens. `losses`: {task: (sum of losses, tokens)}.
+    With an auxiliary head, `losses` also has its two losses, summed over image tokens.
     """
 
     step: int
@@ -76,7 +78,7 @@ class Peers:
 class Training:
     """One worker's part of a training. It starts from the newest checkpoint. `objective` holds the weights.
 
-    `options`: with a learning rate and a precision; 0 and "auto" are taken as they are.
+    `options`: learning rate and precision must be set, because 0 and "auto" are not replaced here.
     """
 
     def __init__(
@@ -104,7 +106,7 @@ class Training:
         self.wrapped: Any = wrap(self.objective) if wrap else self.objective
 
     def run(self) -> Iterator[Step]:
-        """Do and yield every step that is left."""
+        """Does the remaining steps and yields the result of each."""
         self.objective.train()
         for parts in self.batches.steps(self.step, self.options.steps):
             done = self._do(parts)
@@ -128,7 +130,7 @@ class Training:
         for number, part in enumerate(parts):
             with self._without_sync(last=number == len(parts) - 1):
                 losses, counts, sums = self._forward(part)
-                # The wrapper averages gradients over workers, but means are over the tokens and cells of all workers.
+                # The wrapper averages gradients over workers. The means here are over all workers' tokens and cells.
                 step_loss = losses.sum() / max(tokens, 1.0)
                 if cells:
                     step_loss = step_loss + options.auxiliary * joined_loss(sums, cells)
@@ -149,7 +151,9 @@ class Training:
         return Step(self.step, loss / max(tokens, 1.0), rate, norm, options.batch_size, sums_by_task)
 
     def _totals(self, parts: list[Batch]) -> list[float]:
-        """Divisors of the step's means, over all workers: tokens, and the `loss_weights` of an auxiliary head."""
+        """The divisors of the step's means, summed over all workers: the number of tokens, and the `loss_weights` of an
+        auxiliary head.
+        """
         totals = [float(sum(int((part.tensors["labels"] >= 0).sum()) for part in parts))]
         if self.objective.auxiliary is not None:
             totals += [sum(values) for values in zip(*(loss_weights(part.tensors) for part in parts), strict=True)]
@@ -165,7 +169,9 @@ class Training:
         return answer
 
     def _without_sync(self, *, last: bool) -> Any:
-        """No exchange of gradients between workers, except for the last micro-batch of a step."""
+        """A context without exchange of gradients between workers. For the last micro-batch of a step, gradients are
+        exchanged.
+        """
         return nullcontext() if last or not hasattr(self.wrapped, "no_sync") else self.wrapped.no_sync()
 
     def _losses(self, by_task: dict[str, list[float]]) -> dict[str, tuple[float, int]]:
@@ -177,7 +183,7 @@ class Training:
     # --- checkpoints -------------------------------------------------------------
 
     def weights(self) -> dict[str, Tensor]:
-        """{name: weights} on the CPU; tied weights once."""
+        """{name: weights} on the CPU. Tied weights are listed once."""
         seen: set[int] = set()
         answer = {}
         for name, value in self.objective.state_dict().items():
@@ -213,7 +219,7 @@ class Training:
 
 
 def _groups(parameters: dict[str, nn.Parameter], options: TrainOptions) -> list[dict[str, Any]]:
-    """Parameter groups: no weight decay for norms and biases."""
+    """Parameter groups for the optimiser. Norms and biases get no weight decay."""
     plain = [value for value in parameters.values() if value.ndim < 2]
     matrices = [value for value in parameters.values() if value.ndim >= 2]
     return [

@@ -1,7 +1,7 @@
 """The loss: plain cross-entropy of the target's tokens, over all tasks (paper section 6.1).
 
-It is computed here from the logits, because transformers before 5.13 shifted the labels twice and so trained models to
-predict the token after the next. Padding and samples without labels do not count.
+It is computed here from the logits, because transformers before 5.13 shifted the labels twice, which trained models to
+predict the token after the next one. Padding and samples without labels do not count.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-IGNORED = -100  # in labels: does not count
+IGNORED = -100  # a label with this value does not count
 
 
 class Objective(nn.Module):
-    """The network and its loss in one module, so that a data-parallel wrapper sees every forward pass.
+    """The network and its loss in one module, so that a data-parallel wrapper covers every forward pass.
 
     `soft_locations`: if above 0, the target of a location is a Gaussian with this standard deviation, in bins. Near
     misses then cost less than far ones, which helps with noisy boxes (docs/guide/4-training.md).
@@ -42,7 +42,9 @@ class Objective(nn.Module):
         self.register_buffer("spread", spread, persistent=False)
 
     def forward(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """(sum of losses, number of tokens) of each sample, and the sums of the auxiliary head (empty without one)."""
+        """(sum of losses, number of tokens, auxiliary sums). The first two are for each sample. The third is the result
+        of the auxiliary head; empty without one.
+        """
         image = self.model.model.get_image_features(batch["pixel_values"]).pooler_output
         losses = self.token_losses(self.hidden(batch, image), batch["labels"])
         counts = (batch["labels"] != IGNORED).sum(dim=1)
@@ -58,7 +60,7 @@ class Objective(nn.Module):
     def hidden(self, batch: dict[str, Tensor], image: Tensor) -> Tensor:
         """The decoder's last states by teacher forcing, samples x tokens x width.
 
-        `image`: the image tokens, samples x image tokens x width. They replace the placeholders of the prompt.
+        `image`: the image tokens, samples x image tokens x width. They replace the placeholders in the prompt.
         """
         config = self.model.config.text_config
         words = self.model.get_input_embeddings()(batch["input_ids"])
@@ -72,14 +74,14 @@ class Objective(nn.Module):
         return hidden
 
     def token_losses(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        """Losses, samples x tokens; 0 where labels are IGNORED."""
+        """The loss of each token, samples x tokens; 0 where labels are IGNORED."""
         counted = labels != IGNORED
         wanted = labels[counted]
         losses = self.losses(self.model.lm_head(hidden[counted]).float(), wanted)
         return losses.new_zeros(labels.shape).masked_scatter(counted, losses)
 
     def losses(self, logits: Tensor, wanted: Tensor) -> Tensor:
-        """The loss of each token. `logits`: tokens x vocabulary; `wanted`: the true token ids."""
+        """The loss of each token. `logits`: tokens x vocabulary. `wanted`: the true token ids."""
         chosen = torch.log_softmax(logits, dim=-1)
         losses = -chosen.gather(1, wanted[:, None])[:, 0]
         if not self.spread.numel():
@@ -91,7 +93,7 @@ class Objective(nn.Module):
 
 
 def shifted(labels: Tensor, start: int, pad: int) -> Tensor:
-    """The decoder's input: the start token, then the labels without the last one. IGNORED becomes padding."""
+    """The decoder's input: the start token, then the labels except the last one. IGNORED becomes padding."""
     before = torch.full_like(labels, pad)
     before[:, 0] = start
     before[:, 1:] = labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED, pad)
@@ -99,7 +101,7 @@ def shifted(labels: Tensor, start: int, pad: int) -> Tensor:
 
 
 def _spread(bins: int, deviation: float) -> Tensor:
-    """bins x bins: row q is the target distribution of bin q."""
+    """The target distributions, bins x bins: row q is the distribution for bin q."""
     positions = torch.arange(bins, dtype=torch.float32)
     weights = torch.exp(-0.5 * ((positions[None] - positions[:, None]) / deviation) ** 2)
     return weights / weights.sum(dim=1, keepdim=True)

@@ -1,7 +1,7 @@
-"""Run a training job with several workers, under Ray Train.
+"""Runs a training job with several workers, under Ray Train.
 
-If a worker dies, Ray Train restarts all of them, and they continue from the newest checkpoint. An error that
-is raised in a worker restarts it. So an error that a restart cannot fix (ConfigError, RunFailed) is sent to the Board.
+If a worker dies or raises an error, Ray Train restarts all workers, and they continue from the newest checkpoint. A
+restart cannot fix a ConfigError or RunFailed. So a worker does not raise these, but sends them to the Board.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from typing import Any
 from engine.errors import ConfigError, EngineError, RunFailed
 from model.training.job import PROGRESS_SECONDS, OnProgress, Progress, TrainingJob, run_worker
 
-_RESTARTS = 3  # of all workers
+_RESTARTS = 3  # how often Ray Train may restart the workers
 
 
 def run_on_ray(
     job: TrainingJob, on_progress: OnProgress, *, workers: int, gpus: float, cpus: float, address: str | None = None
 ) -> None:
-    """Train with `workers` workers. `address`: of a Ray cluster; None: start one here.
-
-    RunFailed if the cluster is too small or the workers keep failing; ConfigError as in `run_worker`.
+    """Trains with `workers` workers. `address`: of a Ray cluster; None starts one here. Raises RunFailed if the cluster
+    is too small or the workers keep failing, and any ConfigError of a worker.
     """
     from engine.running.ray_cluster import start_ray
 
@@ -73,7 +72,7 @@ def _require(ray: Any, workers: int, gpus: float, cpus: float) -> None:
 
 
 class Board:
-    """A Ray actor: workers post their progress and their error, the driver reads them."""
+    """A Ray actor. Workers post their progress and their error to it, and the driver reads them."""
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
@@ -94,7 +93,9 @@ class Board:
 
 @contextlib.contextmanager
 def _forward_progress(ray: Any, board: Any, on_progress: OnProgress) -> Any:
-    """Within the block, a thread calls `on_progress` with the workers' progress; once more at the end."""
+    """While the block runs, a thread calls `on_progress` with the workers' progress. It is called once more at
+    the end.
+    """
     import threading
 
     def forward() -> None:
@@ -118,7 +119,7 @@ def _forward_progress(ray: Any, board: Any, on_progress: OnProgress) -> Any:
 
 
 def ray_worker(config: dict[str, Any]) -> None:
-    """Runs in each worker of Ray Train. `config`: job, board, and the driver's `paths` to import from."""
+    """Runs in each worker of Ray Train. `config`: job, board, and the driver's import `paths`."""
     sys.path.extend(path for path in config["paths"] if path not in sys.path)
     import ray
     import torch
@@ -136,12 +137,12 @@ def ray_worker(config: dict[str, Any]) -> None:
     wrap = prepare_model if context.get_world_size() > 1 else None
     try:
         run_worker(config["job"], post, device=str(device), wrap=wrap)
-    except (ConfigError, RunFailed) as error:  # every worker has it, and a restart would not help
+    except (ConfigError, RunFailed) as error:  # every worker gets this error, and a restart would not help
         ray.get(board.fail.remote(error))
 
 
 def _cause(error: BaseException) -> EngineError:
-    """The EngineError that a worker raised; else a RunFailed with the last line of the first error."""
+    """The EngineError that a worker raised. If there is none, a RunFailed with the last line of the first error."""
     failures = getattr(error, "worker_failures", None) or {}
     for failure in failures.values():
         cause = getattr(failure, "cause", failure)

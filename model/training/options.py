@@ -11,7 +11,7 @@ from model.pairs.targets import Order
 
 
 class AugmentOptions(Section):
-    """Random changes of training images. Only pairs whose answers are boxes alone are changed."""
+    """Random changes of training images. Only pairs whose answers consist of boxes are changed."""
 
     flip: bool = Field(default=False, description="whether to mirror half of the images")
     scale: float = Field(default=0.0, ge=0, lt=1, description="enlarge or reduce an image by at most this share")

@@ -1,7 +1,7 @@
 """Random access to the pairs of a training and to their images.
 
-Pairs files are read once and written by task to memory-mapped Arrow files, so a billion pairs need disk, not memory.
-Pairs that are longer than the network's input are left out and counted, never cut.
+Pairs files are read once and written by task to memory-mapped Arrow files. So a billion pairs need disk space, but
+little memory. Pairs that are longer than the network's input are left out and counted, never cut.
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from model.network.florence import Florence, Pixels
 from model.tasks import TASKS
 
 COLUMNS = ("image_id", "width", "height", "uri", "offset", "length", "task", "prompt", "target")
-_ROWS = 50_000  # read from a pairs file at a time
+_ROWS = 50_000  # rows read from a pairs file at a time
 
 
 @dataclass(slots=True)
 class PairStore:
-    """All pairs of a training. `tables`: by task, in the order of the files; `left_out`: number of pairs by reason."""
+    """All pairs of a training. `tables`: {task: pairs in the order of the files}. `left_out`: number of pairs left out,
+    by reason.
+    """
 
     tables: dict[str, pa.Table]
     left_out: Counter[str] = field(default_factory=Counter)
@@ -55,10 +57,11 @@ def open_pairs(
     only: Mapping[str, Any] | None = None,
     base: str = "",
 ) -> PairStore:
-    """Read pairs files (paths or URLs). Empty `tasks`: all tasks.
+    """Reads pairs files, given as paths or URLs. `tasks`: the tasks to read; empty for all.
 
-    `base`: folder for relative image locations; '': the folder of the pairs file. `only`: {column: values to keep},
-    used for folds. ConfigError if there are pairs of images outside the train split; DamageError for damaged files.
+    `base`: the folder that image locations are relative to; '' for the folder of the pairs file. `only`: {column:
+    values to keep}, used for folds. Raises ConfigError if there are pairs of images outside the train split, and
+    DamageError if a file is damaged.
     """
     chosen = list(tasks) or list(TASKS)
     layout = _Layout(scratch, florence)
@@ -108,7 +111,7 @@ class _Layout:
             self._write(task, self._fitting(batch.filter(pc.equal(batch["task"], task))))
 
     def _fitting(self, table: pa.Table) -> pa.Table:
-        """The table without pairs whose prompt or target is too long for the network."""
+        """The table without the pairs whose prompt or target is too long for the network."""
         if not table.num_rows:
             return table
         prompts = _lengths(self.florence.tokenizer, table["prompt"].to_pylist()) + self.florence.image_tokens + 2
@@ -139,7 +142,9 @@ def _lengths(tokenizer: Any, texts: list[str]) -> npt.NDArray[np.int64]:
 
 
 class PixelStore:
-    """Images as square uint8 arrays of the network's size. The last ones used are cached, up to `keep_bytes`."""
+    """Reads images as square uint8 arrays of the network's size. The images used last are cached, up to
+    `keep_bytes`.
+    """
 
     def __init__(self, size: int, *, keep_bytes: int = 512 * 2**20, limits: Limits | None = None) -> None:
         self.size, self.limits = size, limits or Limits()
@@ -148,7 +153,9 @@ class PixelStore:
         self._lock = threading.Lock()
 
     def read(self, uri: str, offset: int, length: int, image_id: str = "") -> Pixels:
-        """size x size x 3. ImageError if the bytes are no image or not those of `image_id`; FileNotFoundError."""
+        """The pixels of an image, size x size x 3. Raises ImageError if the bytes are not an image or not the image
+        `image_id`, and FileNotFoundError if they do not exist.
+        """
         key = (uri, offset)
         with self._lock:
             if (cached := self._cache.get(key)) is not None:
@@ -164,7 +171,7 @@ class PixelStore:
 
 
 def stretched(pixels: Pixels, size: int) -> Pixels:
-    """Resize to a square like the checkpoint's image processor: bicubic, with uint8 values."""
+    """Resizes to a square like the checkpoint's image processor: bicubic, on uint8 values."""
     from PIL import Image
 
     if pixels.shape[:2] == (size, size):

@@ -1,7 +1,9 @@
-"""The order of pairs in training: a function of (seed, epoch, position), so a killed run continues where it stopped.
+"""The order of pairs in training. It is a function of (seed, epoch, position), so a killed run continues where it
+stopped.
 
-Tasks are mixed by temperature: a task with n pairs gets a share of n ** temperature (1: proportional, 0: equal shares).
-The order is never stored: each position of the permutation is computed when it is needed, for billions of pairs too.
+Tasks are mixed by temperature: a task with n pairs gets a share in proportion to n ** temperature. With 1, shares are
+proportional to n; with 0, they are equal. The order is never stored, which would not be possible for billions of pairs.
+Each position of the permutation is computed when it is needed.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ _MIX = (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
 
 
 def mixed(values: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:
-    """splitmix64 of each value: 64 pseudo-random bits."""
+    """64 pseudo-random bits for each value, by splitmix64."""
     with np.errstate(over="ignore"):
         mixed = values * np.uint64(_MIX[0]) + np.uint64(key & _WORD)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(_MIX[1])
@@ -32,7 +34,7 @@ def mixed(values: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:
 
 
 def key_of(*parts: int) -> int:
-    """One key from several numbers, sensitive to values and order: splitmix64 of Python integers."""
+    """One key from several numbers. It depends on their values and their order. Uses splitmix64 on Python integers."""
     key = 0
     for part in parts:
         key = ((key ^ part) * _MIX[0] + len(parts)) & _WORD
@@ -43,7 +45,9 @@ def key_of(*parts: int) -> int:
 
 
 def shuffled(positions: Positions, size: int, key: int) -> Positions:
-    """Permute positions of [0, size) by `key`, without storing the order: a Feistel network with cycle walking."""
+    """Permutes positions of [0, size) by `key`, without storing the order. The method is a Feistel network with cycle
+    walking.
+    """
     half = max(1, -(-max(size - 1, 1).bit_length() // 2))
     low = np.uint64((1 << half) - 1)
     values = positions.astype(np.uint64)
@@ -58,7 +62,9 @@ def shuffled(positions: Positions, size: int, key: int) -> Positions:
 
 
 class Schedule:
-    """The order of pairs. `counts`: pairs of each task, in a fixed order. An epoch has as many draws as pairs."""
+    """The order of pairs. `counts`: number of pairs of each task, in a fixed order. An epoch has as many draws as there
+    are pairs.
+    """
 
     def __init__(self, counts: Mapping[str, int], *, temperature: float = 1.0, seed: int = 0) -> None:
         self.counts = {task: count for task, count in counts.items() if count > 0}
@@ -73,11 +79,13 @@ class Schedule:
         self._ends = np.cumsum(self.draws)
 
     def __len__(self) -> int:
-        """Draws in one epoch."""
+        """The number of draws in one epoch."""
         return int(self._ends[-1])
 
     def at(self, positions: Positions) -> tuple[Positions, Positions]:
-        """(index of the task, row among its pairs) at each position, counted from the start of the first epoch."""
+        """(index of the task, row among its pairs) at each position. Positions count from the start of the
+        first epoch.
+        """
         tasks, rows = np.empty(len(positions), np.int64), np.empty(len(positions), np.int64)
         epochs = positions // len(self)
         for epoch in np.unique(epochs).tolist():
@@ -89,7 +97,7 @@ class Schedule:
         return tasks, rows
 
     def _rows(self, task: Positions, draw: Positions) -> Positions:
-        """Rows of a task: every pair once, then every pair again in a new order."""
+        """The rows of a task for these draws. Every pair is drawn once, then every pair again in a new order."""
         rows = np.empty(len(task), np.int64)
         rounds = draw // self.sizes[task]
         for number, turn in {(int(number), int(turn)) for number, turn in zip(task, rounds, strict=True)}:
@@ -100,7 +108,7 @@ class Schedule:
 
 
 def _apportioned(total: int, weights: npt.NDArray[Any]) -> Positions:
-    """Integers that sum to `total`, as proportional to the weights as possible, each at least 1."""
+    """Integers that sum to `total` and are as proportional to the weights as possible. Each is at least 1."""
     exact = weights / weights.sum() * total
     whole: Positions = np.maximum(np.floor(exact).astype(np.int64), 1)
     for number in np.argsort(whole - exact)[: max(total - int(whole.sum()), 0)]:
