@@ -1,6 +1,7 @@
-"""Specialists: components that annotate images. CATALOG lists those that a recipe may use by name.
+"""Specialists: components that annotate images. CATALOG lists the specialists that a recipe may use by name.
 
-A specialist with helpers of its own is a folder, any other is a file. A module is imported only when a recipe uses it.
+A specialist with helper modules has its own folder; the others are single files. A module is imported only when a
+recipe uses it.
 """
 
 CATALOG: dict[str, str] = {

@@ -1,8 +1,8 @@
-"""Merges the boxes of all detectors and of people into one region for each object.
+"""A specialist that merges the boxes of all detectors and of people into one region for each object.
 
-Boxes with low scores take part too, because a weak box that another detector confirms is the main gain of agreement.
-Scores of different models are not on one scale: `calibration` and `votes` correct that before scores are combined. A
-human box is never changed; boxes of detectors can only support it.
+Boxes with low scores take part too, because the main gain of agreement is a weak box that another detector confirms.
+Scores of different models are not on one scale; `calibration` and `votes` correct that before scores are combined. A
+human box is never changed. Boxes of detectors only add support to it.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ Ints = npt.NDArray[np.int64]
 
 
 class Consensus:
-    """The fused score, without fitted labels, is `engine.scores.fusion.by_agreement`. A single detector keeps its
-    scores. Of several, each is weighted by how often the others confirm it in the image, and a detector that saw the
-    image but gave no box counts against a box. The fused box is the mean of its members, weighted by
-    votes * trust * score.
+    """Merges boxes of one label. Without a calibration, the score of a merged box is
+    `engine.scores.fusion.by_agreement`. If there is only one detector, its scores are kept. If there are several, each
+    is weighted by how often the others confirm it in the image (its trust). A detector that ran on the image but gave
+    no box lowers the score. The merged box is the mean of its members, weighted by votes * trust * score.
 
     Options. iou: boxes of one label with at least this IoU are one object. nms_iou: boxes of one producer and label
-    with at least this IoU are duplicates. votes: {producer: weight}; the default weight is 1.
-    calibration: path or URL of the file that `engine eval --fit` wrote (see engine/scores/calibration.py). Scores are
-    mapped to probabilities first, and the fitted fusion replaces agreement.
+    with at least this IoU are duplicates. votes: {producer: weight}; the default weight is 1. calibration: path or URL
+    of the file that `engine eval --fit` wrote (see engine/scores/calibration.py). With it, scores are first mapped to
+    probabilities, and the fitted fusion replaces agreement.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("boxes",)
     gives: ClassVar[tuple[str, ...]] = ("regions",)
-    replaces: ClassVar[tuple[str, ...]] = ("boxes",)  # its answer repeats every candidate, with `merged_into`
+    replaces: ClassVar[tuple[str, ...]] = ("boxes",)  # its answer contains every candidate again, with `merged_into`
     version: ClassVar[int] = 2
     deterministic: ClassVar[bool] = True
     code_licence: ClassVar[str] = "apache-2.0"
@@ -74,9 +74,9 @@ class Consensus:
             self.calibration = Calibration.read(path)
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """All object regions of each image: fused ones, human ones unchanged, then every candidate.
+        """All object regions of each image: merged regions, then human regions unchanged, then every candidate.
 
-        A candidate without area inside its image is left out; it is still in the detector's own answer.
+        A candidate that has no area inside the image is left out here. It is still in the detector's own answer.
         """
         table = _Candidates(batch, self.votes, self.calibration)
         keeper = self._duplicates(table)
@@ -88,7 +88,9 @@ class Consensus:
         return _answers(batch, table, keeper, clusters, fused, human)
 
     def evidence(self, batch: Sequence[Sample]) -> tuple[Evidence, list[list[Region]]]:
-        """The data to which a fusion is fitted: one row a cluster, ordered by image, and each image's fused regions."""
+        """The data that a fusion is fitted to: one row for each cluster, ordered by image, and the merged regions of
+        each image.
+        """
         table = _Candidates(batch, self.votes, self.calibration)
         keeper = self._duplicates(table)
         clusters = self._clusters(table, np.flatnonzero(keeper == np.arange(len(keeper))))
@@ -101,7 +103,9 @@ class Consensus:
         return fused.evidence(table).rows(order), regions
 
     def _duplicates(self, table: _Candidates) -> Ints:
-        """For each candidate its better duplicate of the same producer; the candidate itself if there is none."""
+        """For each candidate, the better candidate of the same producer that it duplicates; the candidate itself if
+        there is none.
+        """
         i, j, _ = iou_pairs(table.within_producer, table.boxes, min_iou=self.nms_iou)
         pair = suppressors(i, j, table.raw)
         keeper = np.arange(len(table.raw))
@@ -110,8 +114,8 @@ class Consensus:
         return keeper
 
     def _clusters(self, table: _Candidates, kept: Ints) -> list[list[int]]:
-        """Clusters of candidates. Best first, each joins the cluster whose first box it overlaps most, unless that
-        cluster has a box of the same producer already.
+        """Clusters of candidates, best candidate first. A candidate joins the cluster whose first box it overlaps most,
+        among the clusters that have no box of the same producer yet. If there is none, it starts a new cluster.
         """
         kept = kept[np.argsort(-table.raw[kept], kind="stable")]
         i, j, iou = iou_pairs(table.within_label[kept], table.boxes[kept], min_iou=self.iou)
@@ -130,7 +134,7 @@ class Consensus:
         return list(clusters.values())
 
     def _human_partners(self, table: _Candidates, clusters: list[list[int]], fused: _Fused) -> dict[int, int]:
-        """{cluster: row of the human box with the same label that it overlaps most}."""
+        """{cluster: row of a human box}: the human box with the same label that the cluster's box overlaps most."""
         if not table.human:
             return {}
         group = np.concatenate([table.human_label, [table.within_label[members[0]] for members in clusters]])
@@ -138,14 +142,17 @@ class Consensus:
         i, j, iou = iou_pairs(group.astype(np.int64), boxes, min_iou=self.iou)
         humans = len(table.human)
         mixed = np.flatnonzero((i < humans) & (j >= humans))
-        order = mixed[np.lexsort((-i[mixed], iou[mixed]))]  # dict keeps the last: most overlap, then first row
+        order = mixed[
+            np.lexsort((-i[mixed], iou[mixed]))
+        ]  # dict keeps the last entry: the one with the most overlap, and of equal ones the first row
         return dict(zip((j[order] - humans).tolist(), i[order].tolist(), strict=True))
 
 
 class _Candidates:
-    """The detectors' boxes of a batch as columns, one row each, and the human boxes in lists of their own.
+    """The detectors' boxes of a batch as columns, one row for each box. Human boxes are in separate lists.
 
-    `within_label` numbers the pairs (image, label), `within_producer` the triples (image, label, producer).
+    `within_label`: the number of the pair (image, label). `within_producer`: the number of the triple (image, label,
+    producer).
     """
 
     def __init__(self, batch: Sequence[Sample], votes: Mapping[str, float], calibration: Calibration) -> None:
@@ -196,7 +203,9 @@ class _Candidates:
 
 
 class _Fused:
-    """One row a cluster: `image`, `boxes` (n x 4), `scores`, and `calibrated`, each detector's score."""
+    """The merged boxes, one row for each cluster. `calibrated`: the calibrated score of each detector in the cluster; 0
+    if it has no box there.
+    """
 
     def __init__(self, table: _Candidates, clusters: list[list[int]]) -> None:
         sizes = np.array([len(members) for members in clusters], np.int64)
@@ -239,7 +248,7 @@ class _Fused:
 
 
 def _best_other(group: Ints, values: Floats) -> Floats:
-    """For each row the highest value among the other rows of its group; 0 if there are no others."""
+    """For each row, the highest value among the other rows of its group; 0 if the group has no other rows."""
     answer = np.zeros(len(values))
     if not len(values):
         return answer
@@ -260,7 +269,7 @@ def _answers(
     fused: _Fused,
     human: Mapping[int, int],
 ) -> list[Answer]:
-    """The answers of a batch. A fused region has the label of its cluster's first member, in that spelling."""
+    """The answers of a batch. A merged region has the label of its cluster's first member, with the same spelling."""
     answers = [Answer() for _ in batch]
     target: dict[int, str] = {}
     support: dict[int, list[str]] = defaultdict(list)
@@ -298,7 +307,9 @@ _own_fields = attrgetter(*(field.name for field in fields(Region) if field.name 
 
 
 def _copy(r: Region, merged_into: str, support: list[str]) -> Region:
-    """A copy with other `merged_into` and `support`. There are many candidates; copy.copy takes five times as long."""
+    """A copy of a region with another `merged_into` and `support`. copy.copy takes five times as long, and there are
+    many candidates.
+    """
     same = Region(*_own_fields(r))
     same.id, same.producer, same.round, same.parents = r.id, r.producer, r.round, r.parents
     same.score, same.score_kind = r.score, r.score_kind
@@ -307,7 +318,7 @@ def _copy(r: Region, merged_into: str, support: list[str]) -> Region:
 
 
 def _clipped(regions: Sequence[Region], sample: Sample) -> Floats:
-    """The boxes cut at the image's edges. A box that is not finite becomes one without area."""
+    """The boxes cut at the edges of the image. A box that is not finite becomes a box without area."""
     boxes = np.array([(r.x1, r.y1, r.x2, r.y2) for r in regions], np.float64).reshape(-1, 4)
     inside = clipped_boxes(boxes, sample.width, sample.height)
     return np.asarray(np.where(np.isfinite(boxes).all(axis=1, keepdims=True), inside, 0.0))

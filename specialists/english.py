@@ -1,10 +1,11 @@
 """English for class labels: articles, plurals, counting ("a pair of scissors", "two sheep"), and synonyms.
 
-A synonym must name the class or a kind of it: a kitten is a cat, but a mug may not be a COCO cup, nor a seat a chair. A
-wrong synonym grounds a phrase on the wrong object; a missing one only leaves the phrase without a region.
+A synonym must mean the class or a kind of it: a kitten is a cat. But a mug need not be a COCO cup, and a seat need not
+be a chair. A wrong synonym grounds a phrase on the wrong object, while a missing one only leaves the phrase without a
+region.
 
-The library inflect 7.6 was tried on the COCO and ImageNet names and not used: it writes "two skiss", "two broccolis"
-and "two flamingoes", and other words would change the texts of existing data sets.
+The library inflect 7.6 was tried on the names of COCO and ImageNet and is not used: it writes "two skiss", "two
+broccolis" and "two flamingoes". Besides, other plurals would change the texts of existing data sets.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from dataclasses import dataclass
 
 
 def spaced(words: str) -> tuple[str, ...]:
-    """The words of a string as a tuple; an underscore stands for a space inside a name."""
+    """The names in a string, which are separated by spaces. An underscore stands for a space inside a name."""
     return tuple(word.replace("_", " ") for word in words.split())
 
 
 NUMBERS = spaced("no one two three four five six seven eight nine ten eleven twelve")
 
-# One object each, but plural in English.
+# Each is a single object, but has a plural name in English.
 PAIRS = frozenset(
     spaced(
         "scissors skis pants trousers jeans shorts glasses sunglasses goggles headphones binoculars pliers tongs "
@@ -34,7 +35,7 @@ MASSES = frozenset(
         "garbage rubbish litter silverware tableware glassware equipment machinery footwear underwear soap"
     )
 )
-# Not countable, not even in pieces: always "some water", for any number of boxes.
+# Cannot be counted, not even in pieces. The text is "some water" for any number of boxes.
 STUFF = frozenset(
     spaced(
         "water milk tea wine juice soup butter honey sugar flour salt sauce ketchup mustard cereal rice pasta "
@@ -54,7 +55,7 @@ IRREGULAR = {same: same for same in UNCHANGING} | dict(
 )
 # Labels that are plurals although they do not end in "s".
 PLURALS = frozenset(IRREGULAR.values()) - UNCHANGING | frozenset(("cattle", "police", "poultry", "dice"))
-ONE_FORM = ("fish", "craft")  # endings of nouns whose plural equals the singular: "goldfish", "aircraft"
+ONE_FORM = ("fish", "craft")  # endings of nouns whose plural equals the singular, such as "goldfish" and "aircraft"
 NO_MAN = frozenset(spaced("human german roman ottoman talisman shaman caiman walkman"))
 CAPITALS = {"tv": "TV", "suv": "SUV", "cd": "CD", "dvd": "DVD", "atm": "ATM"}
 PLURAL_FORM = re.compile(r".*(?<![sui])s")  # "flowers", but neither "glass" nor "cactus" nor "tennis"
@@ -66,20 +67,22 @@ SPELT_VOWEL = re.compile(r"(SUV|ATM|X-|8|11\b|18\b)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """Singular and plural of a class. `bare`: the form without article ("broccoli") if it has one, else ''."""
+    """The singular and plural of a class. `bare`: the form without an article ("broccoli") if the class has one, else
+    ''.
+    """
 
     one: str
     many: str
     bare: str = ""
-    always_plural: bool = False  # a label such as "flowers": one region may hold any number
+    always_plural: bool = False  # for a label such as "flowers": one region may contain any number of them
 
     @property
     def uncounted(self) -> bool:
-        """Whether it cannot be counted, such as water."""
+        """Whether it cannot be counted, as water."""
         return self.bare == self.many
 
     def indefinite(self, count: int, *, most: int = 0) -> str:
-        """ "a cat", "two cats"; beyond `most` (0: no limit) "more than ten cats"."""
+        """ "a cat", "two cats". Above `most` it is "more than ten cats"; `most` 0 sets no limit."""
         if self.always_plural or self.uncounted or (count == 1 and self.bare):
             return f"some {self.bare or self.many}"
         if count == 1:
@@ -89,7 +92,9 @@ class Noun:
         return f"{number(count)} {self.many}"
 
     def vague(self, word: str) -> str:
-        """ "several cats"; but "some flowers" and "some rice", which are true for any number."""
+        """ "several cats"; for nouns like flowers and rice "some flowers" and "some rice", which is true for any
+        number.
+        """
         return f"some {self.bare or self.many}" if self.always_plural or self.bare else f"{word} {self.many}"
 
     def is_plural(self, count: int) -> bool:
@@ -119,7 +124,7 @@ def noun(label: str) -> Noun:
 
 
 def plural(name: str) -> str:
-    """The plural of a singular name. The last word changes, or the word before "of": "glasses of wine"."""
+    """The plural of a singular name. The last word changes; in "glass of wine" it is the word before "of"."""
     head, of, rest = name.partition(" of ")
     if of:
         return plural(head) + of + rest
@@ -227,7 +232,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "teddy bear": ("teddy", "stuffed bear"),
     "hair drier": ("hair dryer", "hairdryer", "blow dryer"),
 }
-# Words for several objects of a class that are not the plural of a word above.
+# Words for several objects of a class that are not a plural of a word above.
 COLLECTIVE: dict[str, str] = dict.fromkeys(("people", "persons", "folks", "crowd"), "person") | {
     "cattle": "cow",
     "luggage": "suitcase",

@@ -1,7 +1,7 @@
-"""Passes on the human labels of the source unchanged: boxes and texts that have no score.
+"""A specialist that passes on the human labels of the source unchanged: boxes and texts without a score.
 
-The engine puts them into the sample; masks are already in `Region.rle`. A crowd is still marked by its `score_kind`.
-Source labels with a score were not made by people: `source_texts` passes those on.
+The engine puts the labels into the sample, including masks (`Region.rle`). A crowd is still marked by its `score_kind`.
+Source labels with a score were not made by people; `source_texts` passes those on.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Measures of a photo that need no model: sharpness, brightness, contrast, entropy, clipping and a perceptual hash.
 
-All but the hash are measured on luma. Noise counts as sharpness: the Laplacian cannot separate the two. Sharpness is
-measured at a long side of 512 pixels, so it is comparable between photos of that size or more; smaller photos are not
-enlarged and seem sharper.
+All except the hash are measured on luma. Noise counts as sharpness, because the Laplacian cannot separate the two.
+Photos with a long side above 512 pixels are reduced to 512 before sharpness is measured, so sharpness is comparable
+among them. Smaller photos are not enlarged and seem sharper.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ LONG_SIDE = 512
 class ImageQuality:
     """No options. Each image gets these scores:
 
-    sharpness: variance of the Laplacian, in squared grey levels of 0 to 255 (1 % of COCO photos are below 116; of the
-    same photos blurred by 2 pixels 1 % are above 36).
+    sharpness: variance of the Laplacian, in squared grey levels of 0 to 255. Of COCO photos, 1 % are below 116. Of the
+    same photos blurred by 2 pixels, 1 % are above 36.
     brightness: mean luma, 0 to 1. contrast: standard deviation of luma, 0 to 0.5.
     entropy: bits of the luma histogram, 0 to 8. clipped: share of pixels that are fully black or fully white.
-    phash: its code is the perceptual hash, its value 0; missing for an image that has no hash.
+    phash: its code is the perceptual hash, and its value is 0. An image without a hash lacks this score.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -64,7 +64,9 @@ class ImageQuality:
 
 
 def sharpness(luma: Image.Image) -> float:
-    """Variance of the Laplacian at a long side of at most 512; 0 for an image below 3 pixels a side."""
+    """The variance of the Laplacian, measured at a long side of at most 512 pixels. 0 for an image with a side below 3
+    pixels.
+    """
     from PIL import Image
 
     scale = LONG_SIDE / max(luma.size)
@@ -79,7 +81,7 @@ def sharpness(luma: Image.Image) -> float:
 
 
 def histogram_measures(counts: npt.NDArray[np.int64]) -> dict[str, float]:
-    """The measures that follow from the 256 counts of a luma histogram."""
+    """The measures that can be computed from a luma histogram. `counts`: its 256 counts."""
     share = counts / counts.sum()
     levels = np.arange(256) / 255
     mean = float(share @ levels)

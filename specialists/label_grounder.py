@@ -1,12 +1,15 @@
-"""Grounds the noun chunks of texts on object regions by name: head noun, number, synonyms. It does not read pixels.
+"""A specialist that grounds the noun chunks of texts on object regions by name: head noun, number and synonyms. It does
+not look at pixels.
 
-A chunk names a region if it ends in the region's label, its plural or a synonym. A verb that the parser took for the
-head may follow ("a zebra grazing"). Every chunk becomes a phrase, even a pronoun or a chunk that names no region (its
-`region_ids` are empty); filters decide which to keep. If there are several cats, "the cat" is grounded on the one with
-the best score, then the largest. Only a plural is grounded on a crowd, which is one box around many objects.
+A chunk names a region if it ends in the region's label, in the label's plural, or in a synonym. A verb that the parser
+took for the head may follow ("a zebra grazing"). Every chunk becomes a phrase. A pronoun, or a chunk that names no
+region, becomes a phrase with empty `region_ids`; filters decide whether to keep it.
 
-The score of a phrase is the lowest score among the regions it needs: one for a singular, two for a plural, n for a
-number n. "The cats" over two certain boxes and a doubtful one is therefore certain.
+If there are several cats, "the cat" is grounded on the one with the best score; of equal ones, on the largest. Only a
+plural is grounded on a crowd, which is one box around many objects.
+
+A phrase needs one region if it is singular, two if it is plural, and n if it has the number n. Its score is the lowest
+score among the n best regions that it needs. So "the cats" with two certain boxes and a doubtful one is certain.
 """
 
 from __future__ import annotations
@@ -44,19 +47,21 @@ OTHER_THINGS = frozenset(
 @dataclass(frozen=True, slots=True)
 class Name:
     label: str
-    plural: bool | None  # None: the form is both ("sheep")
+    plural: bool | None  # None: singular and plural are equal ("sheep")
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The regions that a chunk names, best score first, and how many of them must exist for the chunk to be true."""
+    """The regions that a chunk names, best score first. `needed`: how many of them must exist for the chunk to
+    be true.
+    """
 
     regions: Sequence[Region] = ()
     needed: int = 1
 
     @property
     def certainty(self) -> float:
-        """The lowest certainty among the regions needed; 1 if there are no regions, because nothing is claimed."""
+        """The lowest certainty among the needed regions. Without regions it is 1, because nothing is claimed."""
         scores = sorted(map(certainty, self.regions), reverse=True)
         return scores[min(self.needed, len(scores)) - 1] if scores else 1.0
 
@@ -64,7 +69,7 @@ class Named:
 class LabelGrounder:
     """Options:
 
-    synonyms  whether synonyms count ("man" for person, "kitten" for cat), or only labels and their plurals
+    synonyms  whether synonyms count ("man" for person, "kitten" for cat). If not, only labels and their plurals count
     """
 
     needs: ClassVar[tuple[str, ...]] = ("texts", "parse", "kept_regions")
@@ -105,7 +110,9 @@ class LabelGrounder:
 
 @cache
 def all_names(labels: frozenset[str], synonyms: bool) -> dict[str, Name]:
-    """All names of these labels. A label that is also a synonym of another ("table", "dining table") keeps its name."""
+    """All names of these labels. If a label is also a synonym of another one ("table" and "dining table"), the name
+    means the label itself.
+    """
     names: dict[str, Name] = {}
     if synonyms:
         for label in sorted(labels):
@@ -130,13 +137,13 @@ def add(names: dict[str, Name], one: str, label: str) -> None:
 
 
 def named(chunk: Chunk, names: dict[str, Name], regions: dict[str, list[Region]]) -> Named:
-    """The regions a chunk names. The longest name at its end decides, so "hot dog" does not name a dog."""
+    """The regions that a chunk names. The longest name at its end decides, so "hot dog" does not name a dog."""
     words = plain_words(chunk.text).split()
     found = ending(words, names)
     if found is None and len(words) > 1 and words[-1] in VERBS:
         words.pop()
         found = ending(words, names)
-        chunk = replace(chunk, plural=False)  # the "s" belongs to the verb
+        chunk = replace(chunk, plural=False)  # the final "s" is that of the verb, not a plural
     if found is None:
         return Named()
     start, name = found
@@ -149,7 +156,9 @@ def named(chunk: Chunk, names: dict[str, Name], regions: dict[str, list[Region]]
 
 
 def ending(words: Sequence[str], names: dict[str, Name]) -> tuple[int, Name] | None:
-    """Start and name of the longest known name at the end of the words; None if another name ends there ("hot dog")."""
+    """(position, name) of the longest known name at the end of the words. None if there is none, or if the words end in
+    the name of something else ("hot dog").
+    """
     for start in range(max(0, len(words) - LONGEST_NAME), len(words)):
         last = " ".join(words[start:])
         if last in names:
@@ -160,7 +169,7 @@ def ending(words: Sequence[str], names: dict[str, Name]) -> tuple[int, Name] | N
 
 
 def counted(words: Iterable[str]) -> int | None:
-    """The last number among the words: "one" to "twelve", "both", "pair", or digits. None if there is none."""
+    """The last number among the words ("one" to "twelve", "both", "pair", or digits); None if there is none."""
     counts = [COUNTS[word] if word in COUNTS else int(word) for word in words if word in COUNTS or is_count(word)]
     return counts[-1] if counts and counts[-1] > 0 else None
 

@@ -1,10 +1,13 @@
-"""The language of each text of an image, by py3langid: one image score a text, with the text as its parent.
+"""A specialist that identifies the language of each text with py3langid. It gives one image score for each text, whose
+parent is the text.
 
 Four words or fewer are not enough to identify a language reliably, and some of the 140 languages (Nigerian Pidgin, West
-Frisian) resemble English. By default it therefore chooses among 28 widely written languages and prefers the first one
-(English) unless another is more probable by a margin. Measured: no COCO caption of 15,314 is taken for another language
-(4 when choosing among all 140), and .3 % of their first three words (15 % without the margin). Of 62 sentences and
-names in 25 other languages one is taken for English ("rode auto").
+Frisian) resemble English. So by default it chooses among 28 widely written languages, and prefers the first one
+(English) unless another is more probable by a margin.
+
+Measured on 15,314 COCO captions: no caption is taken for another language (4 are when choosing among all 140). Of the
+captions' first three words, .3 % are (15 % without the margin). Of 62 sentences and names in 25 other languages, one is
+taken for English ("rode auto").
 """
 
 from __future__ import annotations
@@ -25,12 +28,12 @@ UNDETERMINED = "und"  # ISO 639-2
 class Language:
     """Options.
 
-    languages: ISO 639 codes to choose from, the expected language first ([]: all 140, none expected). A text in any
-               other language gets the most similar of these.
-    margin:    another language is chosen only if its probability exceeds the expected one's by this much, because the
-               differences are small for short texts and the expected language is nearly always right.
+    languages: ISO 639 codes to choose from, with the expected language first. [] means all 140, with none expected. A
+               text in a language that is not listed gets the most similar listed one.
+    margin:    another language is chosen only if its probability exceeds that of the expected language by this much.
+               For short texts the differences are small, and the expected language is nearly always right.
 
-    The score is named `language`; its code is the language and its value the probability, 0 to 1. A text without words
+    The score is named `language`. Its code is the language, and its value the probability, 0 to 1. A text without words
     ("...", "42") has the code "und" and the value 0.
     """
 
@@ -61,7 +64,7 @@ class Language:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """Path of the packaged model. The package is not imported."""
+        """The path of the packaged model. The package is not imported."""
         return (str(folder_of("language", "py3langid", "language") / "data" / "model.npz.xz"),)
 
     def load(self) -> None:
@@ -88,7 +91,7 @@ class Language:
         return ImageScore("language", value, code, parents=[text_id], score=value, score_kind="softmax")
 
     def identify(self, text: str) -> tuple[str, float]:
-        """(ISO 639 code, probability)."""
+        """(ISO 639 code, probability) of the text's language."""
         ranked = [(str(code), float(value)) for code, value in self.identifier.rank(without_capitals(text))]
         if ranked[0] == self.without_words:
             return UNDETERMINED, 0.0
@@ -101,6 +104,6 @@ class Language:
 
 
 def without_capitals(text: str) -> str:
-    """The text in lower case if most of its letters are capitals: the model does not recognise words in capitals."""
+    """The text, in lower case if most of its letters are capitals. The model does not recognise words in capitals."""
     capitals = sum(map(str.isupper, text))
     return text.lower() if capitals > sum(map(str.islower, text)) else text

@@ -1,7 +1,7 @@
-"""The probability that a photo is pornographic, by Yahoo's Open-NSFW, which is part of a package.
+"""A specialist that estimates the probability that a photo is pornographic, with Yahoo's Open-NSFW from a package.
 
-It detects nudity only, not violence, and is misled by large skin-coloured areas. We tested it on safe photos, never
-on unsafe ones. It was trained on JPEG files of 256 pixels, so each photo is saved as one first.
+The model detects only nudity, not violence, and large skin-coloured areas mislead it. We tested it on safe photos,
+never on unsafe ones. It was trained on JPEG files of 256 pixels, so each photo is first saved as such a file.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _MEAN_BGR = (104.0, 117.0, 123.0)
 class Nsfw:
     """Options.
 
-    path: the ONNX file; '': the packaged one.
+    path: the ONNX file; '' for the packaged one.
 
-    The score is named `unsafe`; its value is the probability. The authors call photos below 0.2 safe and above 0.8
-    unsafe. Of 90 everyday photos of COCO two got 0.21 and 0.22, the others less than 0.15.
+    The score is named `unsafe`, and its value is the probability. The authors call photos below 0.2 safe and photos
+    above 0.8 unsafe. Of 90 everyday photos of COCO two got 0.21 and 0.22, and the others less than 0.15.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -54,7 +54,7 @@ class Nsfw:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """Path of the network. The package that contains it is not imported."""
+        """The path of the network. The package that contains it is not imported."""
         file = Path(self.path) if self.path else _packaged()
         if not file.is_file():
             raise ConfigError(f"No file '{file}': `path` of nsfw must be the ONNX file of Open-NSFW.")
@@ -65,7 +65,9 @@ class Nsfw:
         self.input_name: str = self.session.get_inputs()[0].name
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order. Runs one image at a time, so answers do not depend on the batch."""
+        """One answer for each sample, in the same order. Images run one at a time, so answers do not depend on the
+        batch.
+        """
         return [self._score(sample) for sample in batch]
 
     def _score(self, sample: Sample) -> Answer:
@@ -75,9 +77,9 @@ class Nsfw:
 
 
 def network_input(pixels: Pixels) -> npt.NDArray[np.float32]:
-    """The network's input, 224 x 224 x 3, BGR with the channel means subtracted.
+    """The network's input for a photo: 224 x 224 x 3, BGR, with the channel means subtracted.
 
-    The photo is resized to 256 x 256, saved as JPEG and read again, then cropped to its centre.
+    The photo is resized to 256 x 256, saved as JPEG, read again, and cropped to its centre.
     """
     from PIL import Image
 

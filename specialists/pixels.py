@@ -1,4 +1,4 @@
-"""The pixels of a sample, for specialists that list "pixels" in `needs`."""
+"""Returns the pixels of a sample, for specialists that list "pixels" in `needs`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def pixels_of(sample: Sample) -> Pixels:
-    """Height x width x RGB. ConfigError if the sample was read without pixels."""
+    """The pixels, height x width x RGB. Raises ConfigError if the sample was read without pixels."""
     if sample.pixels is None:
         raise ConfigError(
             f"Image '{sample.image_id}' was read without pixels: list 'pixels' in the specialist's `needs`."

@@ -1,6 +1,7 @@
-"""Printed text by the PP-OCR models that are part of the rapidocr package: each line with its quad, string and score.
+"""A specialist that reads printed text with the PP-OCR models of the rapidocr package. Each line has a quad, a string
+and a score.
 
-Nothing is downloaded: all models are loaded from the package. Each line becomes a text region, without a label, and a
+Nothing is downloaded: all models are loaded from the package. Each line becomes a text region without a label, and a
 region text with the string.
 """
 
@@ -24,16 +25,16 @@ _MODELS = {
     "Cls": "ch_ppocr_mobile_v2.0_cls_mobile.onnx",
     "Rec": "PP-OCRv6_rec_small.onnx",
 }
-# The detector enlarges the short side to 736 pixels, so 30 x 5000 pixels would become 736 x 120,000.
+# The detector enlarges the short side to 736 pixels, so an image of 30 x 5000 would become 736 x 120,000 pixels.
 _MOST_ELONGATED = 4.0
 
 
 class RapidOcr:
     """Options.
 
-    min_score: lines with a lower score of the recogniser are left out.
-    max_side: larger images are reduced to this many pixels a side before detection.
-    upside_down: also read lines that are upside down.
+    min_score: lines to which the recogniser gives a lower score are left out.
+    max_side: an image with a longer side is reduced to this many pixels before detection.
+    upside_down: whether lines that are upside down are read too.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -53,7 +54,7 @@ class RapidOcr:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """Paths of the packaged models. The package is not imported."""
+        """The paths of the packaged models. The package is not imported."""
         folder = folder_of("rapidocr", "rapidocr", "ocr") / "models"
         for name in _MODELS.values():
             if not (folder / name).is_file():
@@ -74,7 +75,7 @@ class RapidOcr:
         }
         params |= {f"{part}.model_path": path for part, path in zip(_MODELS, self.weights, strict=True)}
         self.engine = self._engine(params)
-        # rapidocr opens each model at its first use. Use all of them here, so that a broken model fails the start and
+        # rapidocr opens each model at its first use. All are used here, so that a broken model makes the start fail and
         # not an image.
         board = np.full((64, 256, 3), 255, np.uint8)
         self.engine(cv2.putText(board, "words", (40, 44), cv2.FONT_HERSHEY_SIMPLEX, 1.4, (0, 0, 0), 3))
@@ -88,7 +89,9 @@ class RapidOcr:
             raise StartError(f"rapidocr cannot start: {error}.") from error
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order. Quads run clockwise from the text's own top left."""
+        """One answer for each sample, in the same order. Quads run clockwise and start at the top left of the text as
+        it is read.
+        """
         return [self._read(sample) for sample in batch]
 
     def _read(self, sample: Sample) -> Answer:
@@ -103,7 +106,9 @@ class RapidOcr:
 
 
 def _padded(pixels: Pixels) -> Pixels:
-    """The pixels as a contiguous array. A very long and narrow image gets a white margin on the right or below."""
+    """The pixels as a contiguous array. A very long and narrow image gets a white margin on the right or at the
+    bottom.
+    """
     height, width = pixels.shape[:2]
     short = int(np.ceil(max(height, width) / _MOST_ELONGATED))
     margin = ((0, max(0, short - height)), (0, max(0, short - width)), (0, 0))

@@ -1,7 +1,8 @@
-"""Adds texts that came with the images but were not written for this task: alt-text, captions of a data set.
+"""A specialist that adds texts which came with the images but were not written for this task, such as alt-text or
+captions of a data set.
 
-The texts keep their producer and have a score, so filters apply to them as to a specialist's texts. The specialist
-`human` adds texts without a score, written by people.
+The texts keep their producer and have a score, so filters apply to them as to the texts of a specialist. Texts without
+a score were written by people; the specialist `human` adds those.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from engine.schema import GRANULARITIES, Answer, Sample
 
 
 class SourceTexts:
-    """Options. granularity: set on all these texts."""
+    """Options. granularity: the granularity that all these texts get."""
 
     needs: ClassVar[tuple[str, ...]] = ("labels",)
     gives: ClassVar[tuple[str, ...]] = ("texts",)

@@ -1,7 +1,8 @@
-"""Objects of the 80 COCO classes by an SSD MobileNetV2 that is part of a package: small, and needs no download.
+"""A specialist that detects objects of the 80 COCO classes with a small SSD MobileNetV2 from a package. Nothing is
+downloaded.
 
-The package is located but never imported (its __init__ needs pkg_resources). Class numbers are COCO's category ids, 1
-to 90 with gaps. The network takes RGB and scales its input itself.
+The package is located but never imported, because its __init__ needs pkg_resources. Class numbers are COCO's category
+ids, 1 to 90 with gaps. The network takes RGB and scales its input itself.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _SIZE = (300, 300)
 class SsdMobilenet:
     """Options.
 
-    min_score: boxes with a lower score are left out (the network itself gives none below 0.01).
-    path: folder with frozen_inference_graph.pb and ssd_mobilenet_v2_coco_2018_03_29.pbtxt; '': the packaged files.
+    min_score: boxes with a lower score are left out. The network gives no scores below 0.01.
+    path: folder with frozen_inference_graph.pb and ssd_mobilenet_v2_coco_2018_03_29.pbtxt; '' for the packaged files.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -48,7 +49,7 @@ class SsdMobilenet:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """Paths of the graph and its description. The package that contains them is not imported."""
+        """The paths of the graph and of its description. The package that contains them is not imported."""
         folder = Path(self.path) if self.path else _packaged()
         for name in (_GRAPH, _CONFIG):
             if not (folder / name).is_file():
@@ -68,7 +69,9 @@ class SsdMobilenet:
             raise StartError(f"'{graph}' is not a graph that OpenCV can run: {error.err}.") from error
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order. Runs one image at a time, so answers do not depend on the batch."""
+        """One answer for each sample, in the same order. Images run one at a time, so answers do not depend on the
+        batch.
+        """
         return [self._detect(sample) for sample in batch]
 
     def _detect(self, sample: Sample) -> Answer:

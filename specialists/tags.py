@@ -1,7 +1,8 @@
-"""Tags for a whole photo from the 1,000 classes of ImageNet, by an EfficientNet that is part of a package.
+"""A specialist that tags a whole photo with some of the 1,000 classes of ImageNet, with an EfficientNet from a package.
 
-The package is located but never imported (its __init__ needs pkg_resources). The network takes (level - 127) / 128 in
-its own quantised form. It sees the centre square only: things at the ends of a panorama get no tag.
+The package is located but never imported, because its __init__ needs pkg_resources. The network's input is (level -
+127) / 128 in its own quantised form. The network gets only the centre square, so things at the ends of a panorama get
+no tag.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ _MEAN, _SPREAD = 127.0, 128.0
 class Tags:
     """Options.
 
-    max_tags: at most so many tags an image, best first.
+    max_tags: the most tags for each image; the best are kept.
     min_score: tags with a lower softmax score are left out. Scores are multiples of 1/256.
-    path: folder with efficientnet_lite3.tflite and efficientnet_labels.txt; '': the packaged files.
+    path: folder with efficientnet_lite3.tflite and efficientnet_labels.txt; '' for the packaged files.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -54,7 +55,7 @@ class Tags:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """Paths of the network and its labels. The package that contains them is not imported."""
+        """The paths of the network and of its labels. The package that contains them is not imported."""
         folder = Path(self.path) if self.path else _packaged()
         for name in (_NETWORK, _LABELS):
             if not (folder / name).is_file():
@@ -80,7 +81,9 @@ class Tags:
         self.levels = _quantised(*self.input["quantization"])
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order. Runs one image at a time: the network takes one."""
+        """One answer for each sample, in the same order. Images run one at a time, because the network takes
+        only one.
+        """
         return [self._classify(sample) for sample in batch]
 
     def _classify(self, sample: Sample) -> Answer:
@@ -101,9 +104,10 @@ class Tags:
 
 
 def class_names(lines: Sequence[str]) -> list[str]:
-    """The first synonym of each class, or the whole line where several classes share that synonym.
+    """The name of each class. It is the first synonym on the class's line, or the whole line if several classes share
+    that synonym.
 
-    Both classes named "crane" alone (the bird and the machine) keep that name.
+    Two classes, the bird and the machine, have a line with only "crane". Both keep that name.
     """
     first = [line.split(",")[0].strip() for line in lines]
     count = Counter(first)
@@ -121,7 +125,7 @@ def centre_square(pixels: Pixels, side: int) -> Pixels:
 
 
 def _quantised(scale: float, zero: int) -> Pixels:
-    """The network's quantised input for each level from 0 to 255."""
+    """A table with the network's quantised input for each level from 0 to 255."""
     real = (np.arange(256) - _MEAN) / _SPREAD
     levels: npt.NDArray[np.float64] = np.clip(np.round(real / scale) + zero, 0, 255)
     return levels.astype(np.uint8)

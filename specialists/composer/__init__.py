@@ -1,1 +1,1 @@
-"""Texts written by rules from regions and printed words."""
+"""The specialist `composer`: texts written by rules from regions and printed words."""

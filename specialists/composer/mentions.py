@@ -1,9 +1,11 @@
-"""Selects what a composed text mentions: objects with a sufficient score, by class, and printed words.
+"""Selects what a composed text mentions: objects with a sufficient score, grouped by class, and printed words.
 
-The less certain the boxes are, the vaguer the count is. Human boxes are counted up to ten. Detectors often miss some of
-several objects, so beyond three objects, or if there are further doubtful boxes, the text has "some", "several" or
-"many". The same holds for a crowd. Each object is mentioned once, by its best label, because detectors may give one
-object two labels, such as couch and bed.
+The less certain the boxes are, the vaguer is the count. Human boxes are counted up to ten. Detectors often miss some of
+several objects. So if there are more than three detected objects, or further doubtful boxes, the text has "some",
+"several" or "many". The same holds for a crowd.
+
+Each object is mentioned once, by its best label, because detectors may give one object two labels, such as couch and
+bed.
 """
 
 from __future__ import annotations
@@ -18,20 +20,25 @@ from engine.records.overlaps import iou_pairs, suppressors
 from engine.schema import Region, RegionText, Sample
 from specialists.english import Noun, noun
 
-SAME, OTHER = 0.5, 0.6  # a box with this IoU with a better box of the same (another) label is its duplicate
+SAME, OTHER = (
+    0.5,
+    0.6,
+)  # a box is a duplicate if its IoU with a better box of the same (of another) label is at least this
 COPY = 0.9  # two human boxes are one object only if they are nearly equal
-PART = 0.85  # a detected box with this share inside another of its label may be a part: a cat's head
+PART = 0.85  # a detected box of which this share lies inside a larger one of its label may be a part: a cat's head
 DOUBTFUL = 0.3  # boxes with a lower score are ignored
 COUNTED = {"people": 10, "machine": 3}  # human and detected boxes are counted up to here
 SEVERAL, MANY = 3, 6  # smallest number of boxes for these words
 GROUND = frozenset(("dining table", "table", "bed", "couch", "sofa"))
-WIDEST_LINE = 0.35  # share of the photo: larger lines of text are mistakes, read in stripes or fur
-ONE_GLYPH = 2  # least number of different letters and digits: "0", "11", "OOO" are misread eyes and wheels
+WIDEST_LINE = 0.35  # share of the photo; larger lines are mistakes of OCR, which reads stripes or fur as text
+ONE_GLYPH = 2  # fewest different letters and digits; "0", "11" and "OOO" are misread eyes and wheels
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """The objects of one class. `members`: the regions that the text relies on, largest first."""
+    """The objects of one class, as a text mentions them. `members`: the regions that the mention relies on, largest
+    first.
+    """
 
     noun: Noun
     members: tuple[Region, ...]
@@ -47,7 +54,7 @@ class Mention:
 
     @property
     def countable(self) -> bool:
-        """Whether the amount is an exact count: each member is one object, and there are no others."""
+        """Whether the amount is an exact count: each member is one object, and there are no further objects."""
         return not (self.noun.always_plural or self.noun.uncounted) and self.amount == self.noun.indefinite(
             len(self.members)
         )
@@ -61,12 +68,16 @@ class Printed:
 
     @property
     def letters(self) -> float:
-        """Height of the letters: the shorter side of the line, which may run across or down."""
+        """The height of the letters in pixels: the shorter side of the line, which may run horizontally or
+        vertically.
+        """
         return min(self.region.x2 - self.region.x1, self.region.y2 - self.region.y1)
 
 
 def mentions(sample: Sample, min_score: float, max_classes: int) -> list[Mention]:
-    """The classes that cover the largest areas, largest first; tables, beds and the like come last."""
+    """The classes that cover the largest areas, at most `max_classes`, largest first. Tables, beds and similar classes
+    come last.
+    """
     by_class: dict[Noun, list[Region]] = {}
     for region in one_each([r for r in sample.regions if r.kind == "object" and any(map(str.isalpha, r.label))]):
         by_class.setdefault(noun(region.label), []).append(region)
@@ -76,7 +87,9 @@ def mentions(sample: Sample, min_score: float, max_classes: int) -> list[Mention
 
 
 def one_each(regions: Sequence[Region]) -> list[Region]:
-    """The regions without duplicates, largest first. Of duplicates, keeps a human box, or else the best score."""
+    """The regions without duplicates, largest first. Of several duplicates a human box is kept, or else the one with
+    the best score.
+    """
     regions = sorted(regions, key=lambda r: (-area(box_of(r)), r.x1, r.y1, r.id))
     boxes = np.array([(r.x1, r.y1, r.x2, r.y2) for r in regions], np.float64).reshape(-1, 4)
     score = np.array([2.0 if r.score is None else r.score for r in regions])
@@ -116,9 +129,9 @@ def _is_part(region: Region, others: Sequence[Region]) -> bool:
 
 
 def printed(sample: Sample, min_score: float, max_words: int) -> list[Printed]:
-    """The printed text to quote, largest letters first, without repeats.
+    """The printed text to quote, largest letters first, without repeated texts.
 
-    Leaves out text with a low score and, unless a human wrote it, text that does not look like words.
+    Text with a low score is left out. So is text that does not look like words, unless a human wrote it.
     """
     regions = {region.id: region for region in sample.regions if region.kind == "text"}
     found: list[Printed] = []

@@ -1,7 +1,7 @@
-"""Location of boxes in a photo, and the direction from one box to another. Only clear cases get an answer.
+"""The location of boxes in a photo, and the direction from one box to another. Only clear cases get an answer.
 
 Both are in the picture plane. Depth is never stated, because boxes cannot show it: a horse under its rider, a chair
-under a person and a dog in front of a sofa look alike. A box near the line between left and centre is neither.
+under a person and a dog in front of a sofa look alike. A box near the line between left and centre counts as neither.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from engine.schema import Region
 
-SIDE = 0.4  # a box is on the left (or at the top) if its centre is before SIDE and its end before 1 - SIDE
+SIDE = 0.4  # a box is on the left (at the top) if its centre is below SIDE and its right (lower) edge at most 1 - SIDE
 FILLS = 0.95  # a box that covers this share of both width and height has no location
-TOUCH = 0.1  # boxes are side by side even if they overlap by this share of the smaller one
-BESIDE, STACKED = 0.4, 0.6  # least overlap in height (of boxes side by side), in width (of one above the other)
+TOUCH = 0.1  # boxes still count as side by side if they overlap by at most this share of the shorter one
+BESIDE, STACKED = 0.4, 0.6  # least overlap: vertical for boxes side by side, horizontal for boxes above each other
 PLACES = {
     (-1, -1): "at the top left",
     (-1, 1): "at the top right",
@@ -34,7 +34,7 @@ class Picture:
     height: int
 
     def place(self, regions: Sequence[Region]) -> str:
-        """The corner, side or middle where all of these regions are; '' if they have no location in common."""
+        """The corner, side or middle in which all of these regions lie; '' if they have no such place in common."""
         if any(self._filled(region) for region in regions):
             return ""
         columns = {_side(region.x1, region.x2, self.width) for region in regions}
@@ -44,7 +44,7 @@ class Picture:
         if column is None and row is None:
             return ""
         if 0 in (column, row) and None in (column, row):
-            return ""  # in the middle of one direction, but spread over the other
+            return ""  # in the middle along one axis, but without a clear place along the other
         return PLACES[row or 0, column or 0]
 
     def _filled(self, region: Region) -> bool:
@@ -52,7 +52,9 @@ class Picture:
 
 
 def _side(low: float, high: float, size: int) -> int | None:
-    """-1: left or top. 1: right or bottom. 0: in the middle. None: none of these clearly."""
+    """The place of an interval along an axis of length `size`. -1: left or top. 1: right or bottom. 0: in the middle.
+    None: no clear place.
+    """
     low, high = low / size, high / size
     centre = (low + high) / 2
     if centre < SIDE and high <= 1 - SIDE:
@@ -63,7 +65,7 @@ def _side(low: float, high: float, size: int) -> int | None:
 
 
 def relation(one: Region, other: Region) -> str:
-    """Where the first box is, seen from the second, in the picture plane; '' if no simple word fits."""
+    """The direction from the second box to the first in the picture plane, such as "above"; '' if none is clear."""
     across, down = _reach(one.x1, one.x2, other.x1, other.x2), _reach(one.y1, one.y2, other.y1, other.y2)
     if across <= TOUCH and down >= BESIDE:
         return "to the left of" if one.x1 < other.x1 else "to the right of"
@@ -77,5 +79,5 @@ def _overlap(a1: float, a2: float, b1: float, b2: float) -> float:
 
 
 def _reach(a1: float, a2: float, b1: float, b2: float) -> float:
-    """The common part of two intervals as a share of the shorter."""
+    """The overlap of two intervals as a share of the shorter one."""
     return _overlap(a1, a2, b1, b2) / max(min(a2 - a1, b2 - b1), 1e-9)

@@ -1,8 +1,8 @@
-"""Writes texts by rules from regions and printed words: brief, detailed, more detailed.
+"""A specialist that writes texts by rules from regions and printed words: brief, detailed and more detailed.
 
 Texts state only what boxes show: which objects, how many if that is certain (`mentions.py`), and where in the picture
 plane (`picture_plane.py`). They never state depth, pose or action. A longer text is written only if it adds
-information, so many photos have no more detailed text, and a photo without certain objects has no text.
+information, so many photos have no more detailed text. A photo in which no object is certain has no text.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from specialists.english import listed
 BRIEF_CLASSES = 3
 PROMINENT = 0.05  # a brief text omits classes that cover less than this share of the largest class
 PLACED = 3  # number of classes whose location a detailed text gives
-RELATIONS = 2  # number of directions in a more detailed text
+RELATIONS = 2  # most sentences about directions in a more detailed text
 QUOTES = {"detailed": 1, "more_detailed": 3}
-# Without certain objects a photo is described by its words, but only if the letters are high enough (as a share of the
-# shorter side) or if it is a page: enough lines that cover enough of it. Small print alone does not describe a photo.
+# A photo without certain objects is described by its words, if the letters are high enough (as a share of the photo's
+# shorter side) or if it is a page: it has enough lines, and they cover enough of it. Small print alone is not enough.
 LARGE_LETTERS, PAGE_LINES, PAGE_COVER = 0.08, 5, 0.1
 
 
 class Composer:
     """Options:
 
-    min_score       objects with a lower score are not mentioned; human ones always are. With the packaged detectors, 97
-                    to 98 % of the mentioned classes are in the photo at 0.7, and 90 to 97 % at 0.5
+    min_score       objects with a lower score are not mentioned; human objects always are. With the packaged detectors,
+                    97 to 98 % of the mentioned classes are in the photo at 0.7, and 90 to 97 % at 0.5
     min_word_score  printed text with a lower score is not quoted; single or repeated characters never are
-    max_classes     at most so many classes are mentioned, those that cover the largest areas
-    max_words       at most so many words of one printed line are quoted
+    max_classes     the most classes that are mentioned; those that cover the largest areas are taken
+    max_words       the most words of one printed line that are quoted
     """
 
     needs: ClassVar[tuple[str, ...]] = ("kept_regions",)
@@ -79,7 +79,9 @@ class Composer:
 
 
 class Draft:
-    """A text in progress. facts: what its sentences state. used: {annotation id: score} that the sentences rely on."""
+    """A text in progress. facts: what its sentences state. used: {annotation id: score} of the annotations that the
+    sentences rely on.
+    """
 
     def __init__(self) -> None:
         self.sentences: list[str] = []
@@ -92,7 +94,9 @@ class Draft:
         self.facts.update(facts)
 
     def as_text(self, granularity: str) -> Text:
-        """The text. Its score is the lowest one it relies on; human annotations count as 1."""
+        """The finished text. Its score is the lowest score among the annotations that it relies on. Human annotations
+        count as 1.
+        """
         score = min((score for score in self.used.values() if score is not None), default=1.0)
         return Text(
             " ".join(self.sentences),
@@ -147,7 +151,7 @@ def detailed(named: list[Mention], quoted: list[Printed], picture: Picture) -> D
 
 
 def more_detailed(named: list[Mention], quoted: list[Printed], picture: Picture) -> Draft:
-    """All classes, their locations, directions from the largest object, and the printed words."""
+    """A draft with all classes, their locations, the directions from the largest object, and the printed words."""
     draft = Draft()
     if named:
         amounts = [mention.amount for mention in named]
@@ -184,7 +188,7 @@ def _places(draft: Draft, placed: dict[str, list[Mention]]) -> None:
 
 
 def _subject(named: Sequence[Mention]) -> tuple[str, str]:
-    """The subject of a sentence and its verb, such as ("the cat and the dog", "are")."""
+    """The subject of a sentence and its verb, for example ("the cat and the dog", "are")."""
     verb = "are" if len(named) > 1 or named[0].plural else "is"
     return listed([mention.definite() for mention in named]), verb
 
@@ -198,7 +202,9 @@ def _two_places(draft: Draft, mention: Mention, picture: Picture) -> None:
 
 
 def _relations(draft: Draft, named: list[Mention], picture: Picture) -> None:
-    """Add directions seen from the largest single object, unless the locations of both imply them."""
+    """Adds directions seen from the largest single object. A direction is left out if the locations of both objects
+    imply it.
+    """
     anchor = max((m for m in named if m.countable and len(m.members) == 1), key=Mention.area, default=None)
     if anchor is None:
         return
@@ -217,13 +223,17 @@ def _relations(draft: Draft, named: list[Mention], picture: Picture) -> None:
 
 
 def _is_implied(kind: str, there: str, here: str) -> bool:
-    """Whether two locations imply the direction: a box on the left is to the left of one in the middle."""
+    """Whether two locations imply the direction. For example, a box on the left is to the left of a box in the
+    middle.
+    """
     side = {"above": "top", "below": "bottom"}.get(kind, "left" if "left" in kind else "right")
     return side in there and bool(here) and side not in here
 
 
 def _readings(draft: Draft, quoted: list[Printed], picture: Picture | None) -> None:
-    """ "The word "STOP" can be read on the left and the number "52" at the top." Without a picture: no locations."""
+    """ "The word "STOP" can be read on the left and the number "52" at the top." Without a picture, places are
+    left out.
+    """
     there: dict[str, list[Printed]] = {}
     for item in quoted:
         there.setdefault(picture.place([item.region]) if picture else "", []).append(item)

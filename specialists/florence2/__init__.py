@@ -1,1 +1,1 @@
-"""The specialist `florence2`: annotations by a Florence-2 model."""
+"""The specialist `florence2`, which annotates images with a Florence-2 model."""

@@ -1,7 +1,8 @@
 """Turns the predictions of a Florence-2 into the annotations of one image. Nothing is repaired.
 
-What cannot become an annotation is counted by task and reason, in the image score `malformed`. A box that is a single
-location wide or high gets the size of that location, which is a pixel in a photo of 1,000 pixels.
+A part of a prediction that cannot become an annotation is counted by task and reason, in the image score `malformed`. A
+box that is only a single location wide or high gets the size of that location. In a photo of 1,000 pixels that is one
+pixel.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from model.tasks import Task, task_of
 if TYPE_CHECKING:
     from model.decoding.predict import Prediction
 
-SAME_REGION = 0.5  # IoU from which the box of a phrase is taken for a region that exists already
+SAME_REGION = 0.5  # a phrase's box with at least this IoU with an existing region is that region
 
 Scored = tuple[ParsedRegion, RegionScore]
 
 
 class AnswerBuilder:
-    """Collects the predictions for one sample; `finish` returns its answer."""
+    """Collects the predictions for one sample. `finish` returns the answer."""
 
     def __init__(self, sample: Sample) -> None:
         self.sample, self.answer = sample, Answer()
@@ -39,9 +40,8 @@ class AnswerBuilder:
         self._malformed[task, reason] += 1
 
     def add(self, task_name: str, prediction: Prediction, subject: Any = None) -> None:
-        """Add the annotations of one prediction.
-
-        `subject`: the Region, Text or name that the question was about; None for the whole image.
+        """Adds the annotations of one prediction. `subject`: the Region, Text or name that the question was about; None
+        for the whole image.
         """
         task = task_of(task_name)
         for fault in prediction.parsed.faults:
@@ -75,7 +75,7 @@ class AnswerBuilder:
         return str(self._next_id - 1)
 
     def _add_text(self, task: Task, prediction: Prediction, region: Region | None) -> None:
-        """A text that was cut off or has a fault is left out."""
+        """Adds a text of the image, or of `region` if given. A text that was cut off or has a fault is left out."""
         text, score = prediction.parsed.text, prediction.likelihood.text
         if prediction.cut or prediction.parsed.faults:
             return
@@ -89,7 +89,7 @@ class AnswerBuilder:
             self._add_region_text(region.id, text, task.granularity, score)
 
     def _add_regions(self, task: Task, found: Sequence[Scored], name: str | None) -> None:
-        """Boxes with their labels. An outline without a label gets the name in the question."""
+        """Adds boxes with their labels. An outline without a label gets the name from the question."""
         for parsed, scores in found:
             if parsed.polygons:
                 self._add_outlined(task, parsed, scores, parsed.label or name or "")
@@ -119,7 +119,7 @@ class AnswerBuilder:
             self._add_region_text(region.id, parsed.label, task.granularity, scores.label_mean)
 
     def _add_mask(self, task: Task, found: Sequence[Scored], of: Region) -> None:
-        """One mask of all outlines in the answer, as the mask of the region in the question."""
+        """Adds one mask made of all outlines in the answer. It belongs to the region in the question."""
         outlines = ParsedRegion("", None, polygons=[part for parsed, _ in found for part in parsed.polygons])
         rle, _ = self._rle(outlines)
         if not rle:
@@ -131,7 +131,9 @@ class AnswerBuilder:
         self.answer.regions.append(outlined)
 
     def _add_phrases(self, task: Task, found: Sequence[Scored], text: Text) -> None:
-        """Phrases come in the order of the text, so each one is searched after the end of the one before."""
+        """Adds phrases and their regions. Phrases come in the order of the text, so each is searched after the start of
+        the phrase before.
+        """
         existing = [*self.sample.regions, *self.answer.regions]
         existing = [region for region in existing if region.kind == "object" and not region.merged_into]
         start = -1
@@ -149,7 +151,9 @@ class AnswerBuilder:
             self.answer.phrases.append(phrase)
 
     def _region_of_phrase(self, parsed: ParsedRegion, scores: RegionScore, existing: Sequence[Region]) -> Region:
-        """The existing region that the box overlaps most, by SAME_REGION or more; else a new region without a label."""
+        """The existing region that the box overlaps most, if their IoU is at least SAME_REGION; otherwise a new region
+        without a label.
+        """
         region = self._region(_box(parsed), "", scores.location)
         own = box_of(region)
         best = max(existing, key=lambda other: iou(own, box_of(other)), default=None)
@@ -170,7 +174,7 @@ class AnswerBuilder:
         )
 
     def _rle(self, parsed: ParsedRegion) -> tuple[str, Box]:
-        """The mask of an outline, and the box around it. The mask is '' if it has no pixel."""
+        """The mask of an outline, and its bounding box. The mask is '' if it has no pixels."""
         size = {"width": self.sample.width, "height": self.sample.height}
         rle = masks.from_polygons(parsed.polygons, **size)
         box = masks.bbox(rle, **size)
@@ -178,7 +182,7 @@ class AnswerBuilder:
 
 
 def _box(parsed: ParsedRegion) -> Box:
-    """The box of a region, or the box around its quad."""
+    """The box of a region, or the bounding box of its quad."""
     if parsed.box:
         return parsed.box
     assert parsed.quad

@@ -1,8 +1,8 @@
-"""Annotations by a Florence-2 model: any of its tasks, with each image encoded once for all questions.
+"""A specialist that runs any tasks of a Florence-2 model. Each image is encoded once for all questions.
 
 Scores are the model's own probabilities of what it wrote (model/decoding/likelihood.py). They are comparable within a
-task, and `engine eval --fit` calibrates them. Answers that are malformed, cut off or unusable are not repaired, but
-counted in the image score `malformed`.
+task, and `engine eval --fit` calibrates them. Answers that are malformed, cut off or unusable are not repaired. They
+are counted in the image score `malformed`.
 """
 
 from __future__ import annotations
@@ -34,23 +34,24 @@ _FILES = (
 
 
 class Florence2:
-    """Runs the tasks of a Florence-2 model. They decide what it needs and gives; the class lists all possibilities.
+    """Runs the tasks of a Florence-2 model. The tasks decide which columns the node needs and gives.
 
     Captions become texts. <OD>, <OPEN_VOCABULARY_DETECTION>, <REGION_PROPOSAL>, <REFERRING_EXPRESSION_SEGMENTATION>
     (with a mask) and <DENSE_REGION_CAPTION> (with a brief text) become boxes for `consensus`. <OCR_WITH_REGION> becomes
-    printed text. <CAPTION_TO_PHRASE_GROUNDING> grounds the captions that this node writes; if it writes none, the texts
-    of other nodes. <REGION_TO_SEGMENTATION> gives masks to regions of other nodes, the other <REGION_TO_...> tasks give
-    them texts. A node that gives boxes cannot read the regions that `consensus` makes of them: use two nodes.
+    printed text. <CAPTION_TO_PHRASE_GROUNDING> grounds the captions that this node writes; if it writes none, it
+    grounds the texts of other nodes. <REGION_TO_SEGMENTATION> adds masks to regions of other nodes, and the other
+    <REGION_TO_...> tasks add texts to them. A node that gives boxes cannot read the regions that `consensus` makes of
+    them; use a second node for that.
 
-    Options. checkpoint: a folder, models/NAME of the data set, or a hub id, such as florence-community/Florence-2-base
-    (MIT, 0.5 GB of weights in float16; Florence-2-large 1.6 GB). revision: of a hub id: a branch, tag or commit; the
-    commit is part of the node's key. tasks: the tasks to run on each image.
-    min_score: regions of other nodes with a lower score are skipped; human regions never are. Filters run after this
-    node, so a threshold here saves time if many regions are dropped later.
-    names: the names to look for, each by a question of its own, in the tasks that take names.
-    location: write the most probable location (argmax), or the median of all locations, which is much more accurate for
-    small models. constrained: allow only valid targets. max_new_tokens: longest answer, limited by the decoder's own
-    maximum. dtype: of the weights. gpus: of a worker; with 0 it uses the CPU, with `cpus` threads.
+    Options. checkpoint: a folder, models/NAME of the data set, or a hub id such as florence-community/Florence-2-base
+    (MIT, 0.5 GB of weights in float16; Florence-2-large 1.6 GB). revision: branch, tag or commit of a hub id; the
+    commit is part of the node's key. tasks: the tasks to run on each image. min_score: regions of other nodes with a
+    lower score are skipped; human regions never are. Filters run after this node, so a threshold here saves time if
+    many regions are dropped later. names: the names to look for, in the tasks that take names; each is a separate
+    question. location: "argmax" writes the most probable location, and "median" the median of all locations, which is
+    much more accurate for small models. constrained: whether only valid targets are allowed. max_new_tokens: longest
+    answer in tokens, at most the decoder's own maximum. dtype: number type of the weights. gpus: GPUs for each worker;
+    with 0 the worker uses the CPU with `cpus` threads.
     """
 
     packages: ClassVar[tuple[str, ...]] = FLORENCE
@@ -120,14 +121,14 @@ class Florence2:
             raise ConfigError(f"florence2's max_new_tokens is {self.decoding['max_new_tokens']}: expected 4 or more.")
 
     def _declare(self) -> None:
-        """Sets needs, uses and gives according to the tasks."""
+        """Sets the columns that the node needs, uses and gives. They depend on the tasks."""
         tasks = [task_of(name) for name in self.tasks]
         self.grounds_own_captions = any(task.reads == "texts" for task in tasks)
         inputs = [_needed(task) for task in tasks if not (task.input == "caption" and self.grounds_own_captions)]
         made = [kind for task in tasks for kind in task.makes]
         self.needs = tuple(dict.fromkeys(["pixels", *filter(None, inputs)]))
         self.gives = tuple(dict.fromkeys([*made, "image_scores"]))
-        # A phrase may name a region that exists already.
+        # Phrases may name regions that already exist.
         matches = any(task.input == "caption" for task in tasks) and "boxes" not in made and "regions" not in inputs
         self.uses = ("regions",) if matches else ()
 
@@ -147,7 +148,9 @@ class Florence2:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """Paths of the files whose content affects the answers. Empty for a hub id: its commit identifies them."""
+        """The paths of the files whose content affects the answers. Empty for a hub id, because its commit identifies
+        the content.
+        """
         if self._is_url:
             return (f"{self.checkpoint}/{TRAINED}",)
         if not self.source.is_folder:
@@ -179,7 +182,9 @@ class Florence2:
         return local_copy(Storage(parent), name, Path(tempfile.mkdtemp(prefix="florence2-")))
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order. Captions come first, as grounding may read them."""
+        """One answer for each sample, in the same order. Captions are written first, because grounding may read
+        them.
+        """
         from model.network.encoding import encode_images
 
         builders = [AnswerBuilder(sample) for sample in batch]
@@ -209,7 +214,9 @@ class Florence2:
             builders[question.image].add(question.task, prediction, subject)
 
     def _questions(self, tasks: Sequence[Task], builder: AnswerBuilder) -> Iterator[tuple[str, str, Any]]:
-        """All questions about an image: (task, input of the prompt, region, name or text that the answer is about)."""
+        """All questions about an image: (task, input of the prompt, subject). The subject is the region, name or text
+        that the answer is about.
+        """
         for task in tasks:
             if task.input == "caption":
                 yield from ((task.name, text.text, text) for text in self._captions(task, builder))
@@ -226,7 +233,7 @@ class Florence2:
         return region.score is None or region.score >= self.min_score
 
     def _captions(self, task: Task, builder: AnswerBuilder) -> Iterator[Text]:
-        """The texts to ground. Texts that cannot be put into a prompt are skipped and counted as malformed."""
+        """The texts to ground. A text that cannot be put into a prompt is skipped and counted as malformed."""
         for text in builder.answer.texts if self.grounds_own_captions else builder.sample.texts:
             if reason := text_fault(text.text):
                 builder.count_malformed(task.name, reason)
@@ -239,7 +246,7 @@ def _answerable() -> list[str]:
 
 
 def _needed(task: Task) -> str:
-    """The resource (engine/component.py) that provides the prompt's input; '' if no resource does."""
+    """The resource (engine/component.py) that provides the prompt's input; '' if no resource is needed."""
     if task.input == "region":
         return "ocr" if task.region_kind == "text" else "regions"
     return "texts" if task.input == "caption" else ""

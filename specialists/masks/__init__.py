@@ -1,1 +1,1 @@
-"""Masks for regions that have a box only."""
+"""Specialists that add masks to regions which have only a box."""

@@ -1,4 +1,5 @@
-"""Code that all mask specialists share: which regions get a mask, cropping a region, running GrabCut on the crop.
+"""Code shared by all mask specialists: choosing the regions that get a mask, cropping a region, and running GrabCut on
+the crop.
 
 Each region is cropped with a margin and shrunk, so its mask does not depend on the other images of the batch. A mask
 never reaches outside its box.
@@ -20,15 +21,15 @@ from specialists.pixels import Pixels, pixels_of
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
-_CORE = 0.1  # squared distance from the centre of the box, in half sides
+_CORE = 0.1  # squared distance from the centre of the box, where half a side is 1
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which regions of an image get a mask: the best `max_regions` of those that fit.
+    """Chooses the regions of an image that get a mask: the best `max_regions` of the suitable ones.
 
-    A region fits if it has no mask and is no printed text, its score is at least `min_score`, each side has at least
-    `min_side` pixels, and it covers at most `max_area` of the image.
+    A region is suitable if it has no mask, is not printed text, was not merged into another, has a score of at least
+    `min_score`, has sides of at least `min_side` pixels, and covers at most `max_area` of the image.
     """
 
     max_regions: int
@@ -37,7 +38,7 @@ class Selection:
     max_area: float
 
     def regions(self, sample: Sample) -> list[Region]:
-        """Best first; human regions, which have no score, come before all others."""
+        """The chosen regions, best first. Human regions have no score and come before all others."""
         largest = self.max_area * sample.width * sample.height
         fit = [
             region
@@ -54,7 +55,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A mask of the whole image, and its expected IoU with the true mask."""
+    """A mask of the whole image, and the IoU that it is expected to have with the true mask."""
 
     rle: str
     expected_iou: float
@@ -63,8 +64,7 @@ class Outline:
 def add_masks(
     batch: Sequence[Sample], selection: Selection, outline: Callable[[Pixels, Region], Outline | None]
 ) -> list[Answer]:
-    """One answer for each sample, same order: a region with the box of each selected region, and its mask.
-
+    """One answer for each sample, in the same order. It has a region with box and mask for each selected region.
     `outline` returns None for a region whose mask would not be good enough.
     """
     return [_masks_of(sample, selection, outline) for sample in batch]
@@ -80,7 +80,9 @@ def _masks_of(sample: Sample, selection: Selection, outline: Callable[[Pixels, R
 
 
 def _masked(region: Region, outline: Outline, local_id: str) -> Region:
-    """The region's box with the mask. The score is the region's (1 for a human one) times the expected IoU."""
+    """A region with the box and the mask. Its score is the region's score (1 for a human region) times the expected
+    IoU.
+    """
     score = min(1.0, max(0.0, outline.expected_iou)) * (1.0 if region.score is None else region.score)
     mask = Region(region.x1, region.y1, region.x2, region.y2, region.label, rle=outline.rle, merged_into=region.id)
     mask.id, mask.score, mask.score_kind, mask.parents = local_id, score, "mask_iou", [region.id]
@@ -89,14 +91,16 @@ def _masked(region: Region, outline: Outline, local_id: str) -> Region:
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A region with a margin around it. `box`: rows and columns of the region in `pixels`; `in_image`: in the image."""
+    """A region with a margin around it. `pixels`: the crop. `box`: rows and columns of the region in `pixels`.
+    `in_image`: rows and columns of the region in the image.
+    """
 
     pixels: Pixels
     box: tuple[slice, slice]
     in_image: tuple[slice, slice]
 
     def shrink(self, side: int) -> Crop:
-        """A copy whose longer side has at most `side` pixels. `in_image` does not change."""
+        """A copy whose longer side has at most `side` pixels. `in_image` stays the same."""
         import cv2
 
         height, width = self.pixels.shape[:2]
@@ -113,7 +117,9 @@ class Crop:
         return (rows.stop - rows.start, columns.stop - columns.start)
 
     def rle(self, mask: npt.NDArray[np.generic], *, width: int, height: int) -> str:
-        """The mask of the whole image (`width` x `height`) from a mask of the box, which may have any size."""
+        """Converts a mask of the box, of any resolution, to a mask of the whole image (`width` x `height`) as
+        run-lengths.
+        """
         import cv2
 
         rows, columns = self.in_image
@@ -124,7 +130,7 @@ class Crop:
 
 
 def crop(pixels: Pixels, region: Region, margin: float) -> Crop:
-    """`margin`: how much of the image around the box is included, in sides of the box."""
+    """The crop of a region. `margin`: how far it extends beyond the box on each side, as a share of the box's sides."""
     height, width = pixels.shape[:2]
     x1, y1, x2, y2 = _whole_pixels(region.x1, region.y1, region.x2, region.y2, width, height)
     wide, high = (x2 - x1) * margin, (y2 - y1) * margin
@@ -134,15 +140,18 @@ def crop(pixels: Pixels, region: Region, margin: float) -> Crop:
 
 
 def distance_from_centre(height: int, width: int) -> tuple[Floats, Floats]:
-    """For each pixel of a box its distance from the centre, across and down: 0 in the centre, 1 at the edges."""
+    """For each pixel of a box, its horizontal and its vertical distance from the centre: 0 in the centre, 1 at the
+    edges.
+    """
     ys, xs = np.mgrid[:height, :width].astype(np.float32)
     return np.abs((xs + 0.5) / width * 2 - 1), np.abs((ys + 0.5) / height * 2 - 1)
 
 
 def grabcut(cropped: Crop, iterations: int) -> Mask | None:
-    """The object in the box by GrabCut; None if the crop has no pixels outside the box to learn the background from.
+    """The mask of the object in the box, by GrabCut. None if the crop has no pixels outside the box from which to learn
+    the background.
 
-    A small ellipse in the centre counts as the object: without it GrabCut finds nothing in half of the boxes.
+    A small ellipse in the centre is marked as object. Without it GrabCut finds nothing in half of the boxes.
     """
     import cv2
 
@@ -158,7 +167,9 @@ def grabcut(cropped: Crop, iterations: int) -> Mask | None:
 
 
 def span(mask: Mask) -> float:
-    """The share of the box that the bounding box of its mask covers. A complete object touches all four sides."""
+    """The share of the box that the bounding box of the mask covers. The mask of a complete object touches all four
+    sides.
+    """
     rows, columns = np.flatnonzero(mask.any(axis=1)).tolist(), np.flatnonzero(mask.any(axis=0)).tolist()
     if not rows:
         return 0.0
@@ -166,13 +177,13 @@ def span(mask: Mask) -> float:
 
 
 def mask_iou(first: Mask, second: Mask) -> float:
-    """Intersection over union; 0 for two empty masks."""
+    """Intersection over union of two masks; 0 if both are empty."""
     both, either = int((first & second).sum()), int((first | second).sum())
     return both / max(either, 1)
 
 
 def _whole_pixels(x1: float, y1: float, x2: float, y2: float, width: int, height: int) -> tuple[int, int, int, int]:
-    """The whole pixels that a box touches, inside the image."""
+    """The range of whole pixels that a box touches, cut at the edges of the image: x1, y1, x2, y2."""
     return (
         max(0, int(np.floor(x1))),
         max(0, int(np.floor(y1))),

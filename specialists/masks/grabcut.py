@@ -1,4 +1,5 @@
-"""Masks from boxes by GrabCut, which needs no weights. Fair where an object contrasts with its surroundings.
+"""A specialist that makes masks from boxes with GrabCut, which needs no weights. Masks are fair if the object contrasts
+with its surroundings.
 
 GrabCut learns the background from the margin around a box, so a box that fills its image gets no mask.
 benchmarks/masks.py measures how well the masks fit.
@@ -19,12 +20,13 @@ class Grabcut:
     """A mask has the label of its region. Its score is the region's score (1 for a human region) times its expected
     IoU.
 
-    The expected IoU is the mean on human boxes of COCO, for masks that cover the same share of their box.
+    The expected IoU is the mean IoU on human boxes of COCO, over masks that cover the same share of their box.
 
-    Options. max_regions: masks per image, human regions first, then the best. min_score, min_side, max_area:
-    regions with a lower score, with a side of fewer pixels, or that cover more of the image get no mask. side: the
-    crop's longer side is reduced to so many pixels. margin: how much around the box the crop shows, in sides of the
-    box. iterations: of GrabCut. min_quality: masks with a lower expected IoU are left out.
+    Options. max_regions: most masks for each image; human regions come first, then those with the best scores.
+    min_score, min_side, max_area: regions get no mask if their score is lower, a side has fewer pixels, or they cover a
+    larger share of the image. side: the crop is reduced to this many pixels on its longer side. margin: how far the
+    crop extends beyond the box on each side, as a share of the box's sides. iterations: iterations of GrabCut.
+    min_quality: masks with a lower expected IoU are left out.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels", "regions")
@@ -69,5 +71,7 @@ class Grabcut:
 
 
 def _expected_iou(covered: float) -> float:
-    """Fitted to 512 human boxes of COCO. Cross-validated by photo, it correlates with the true IoU at .82."""
+    """The expected IoU of a mask. `covered`: its `span`. Fitted to 512 human boxes of COCO; cross-validated by photo,
+    it correlates with the true IoU at .82.
+    """
     return 0.07 + 0.75 * covered

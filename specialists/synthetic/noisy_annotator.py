@@ -21,20 +21,20 @@ from specialists.synthetic.shapes import CLASSES
 
 
 class NoisyAnnotator:
-    """Boxes from the image's own labels, with errors. The same seed and image give the same errors.
+    """Gives boxes made from the image's own labels, with errors. The same seed and image give the same errors.
 
     Options:
         seed: another seed gives another annotator with independent errors.
         miss: share of objects that get no box.
         flip: share of boxes with a wrong label; all other classes are equally likely.
         jitter: standard deviation of each coordinate, as a share of the box's side.
-        false_positive: mean number of boxes an image that contain no object (Poisson).
+        false_positive: mean number of boxes for each image that contain no object (Poisson).
         duplicate: share of objects that get two boxes.
         auc: how well the scores separate correct boxes from false positives: 0.5 not at all, 0.99 nearly always.
         confuse: {class: other class}, a systematic error.
         confuse_share: share of the objects of such a class that get the other label.
         miss_small: share of small objects that get no box, in addition to `miss`.
-        small_side: an object is small below this share of the image's side.
+        small_side: an object is small if its longer side is below this share of the image's shorter side.
         classes: labels for flips and false positives; [] for the ten of the synthetic world.
     """
 
@@ -78,7 +78,7 @@ class NoisyAnnotator:
         self.miss_small, self.small_side = miss_small, small_side
         self.classes = tuple(classes) or CLASSES
         self.batch_size = batch_size
-        # Scores are the logistic of a normal variable whose mean is higher by this much for a correct box.
+        # A score is the logistic function of a normal variable. For a correct box its mean is higher by this much.
         self._score_shift = math.sqrt(2.0) * NormalDist().inv_cdf(auc)
 
     def load(self) -> None:
@@ -102,7 +102,7 @@ class NoisyAnnotator:
         return answer
 
     def _add_object(self, region: Region, sample: Sample, random: np.random.Generator, answer: Answer) -> None:
-        # Draw all random numbers even if unused, so that another `miss` does not change the boxes that remain.
+        # All random numbers are drawn, even unused ones, so that another `miss` does not change the remaining boxes.
         missed, too_small, flipped, confused, twice = random.uniform(size=5)
         label = region.label
         others = [name for name in self.classes if name != label] or [label]

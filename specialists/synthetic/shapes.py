@@ -1,6 +1,6 @@
-"""The parts of the synthetic world: ten classes (name, colour, outline), grounds and printed words.
+"""What scenes of the synthetic world are made of: ten classes (name, colour, outline), grounds and printed words.
 
-Each class has one shape and one colour that no other class has, so a small model can learn them in minutes.
+Each class has a shape and a colour that no other class has, so a small model can learn the classes in minutes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Draw = Callable[["ImageDraw.ImageDraw", float], None]
 
 
 def _regular(corners: int, *, inner: float = 1.0, turn: float = -90.0) -> Draw:
-    """A regular polygon in the unit square; with `inner` below 1 a star."""
+    """A function that draws a regular polygon into a square; with `inner` below 1 it draws a star."""
 
     def draw(pen: ImageDraw.ImageDraw, side: float) -> None:
         count = corners * (1 if inner == 1.0 else 2)

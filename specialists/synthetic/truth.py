@@ -1,4 +1,4 @@
-"""The labels of a drawn scene: regions with masks, printed words, and three texts with phrases."""
+"""The true labels of a drawn scene: regions with masks, printed words, and three texts with phrases."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _next(answer: Answer) -> str:
 
 
 def _add_text(answer: Answer, granularity: str, pieces: list[Piece]) -> None:
-    """Add the text made of the pieces, with a capital, and a phrase for each piece that names regions."""
+    """Adds the text made of the pieces, starting with a capital, and a phrase for each piece that names regions."""
     whole = "".join(words for words, _ in pieces)
     text = Text(whole[:1].upper() + whole[1:], granularity, id=_next(answer), producer=HUMAN)
     answer.texts.append(text)
@@ -56,7 +56,7 @@ def _name(region: Region) -> str:
 
 
 def _brief(answer: Answer) -> list[Piece]:
-    """The objects, counted by class."""
+    """A text that lists the objects, counted by class."""
     groups: dict[str, list[Region]] = {}
     for region in _objects(answer):
         groups.setdefault(region.label, []).append(region)
@@ -77,7 +77,7 @@ def _joined(pieces: list[Piece]) -> list[Piece]:
 
 
 def _detailed(answer: Answer, size: int) -> list[Piece]:
-    """Each object with its location, and the printed words."""
+    """A text with each object and its location, and the printed words."""
     pieces: list[Piece] = []
     for region in _objects(answer):
         pieces += [(_name(region), [region.id]), (f" is {_location(region, size)}. ", [])]
@@ -87,7 +87,9 @@ def _detailed(answer: Answer, size: int) -> list[Piece]:
 
 
 def _more_detailed(answer: Answer, ground: str, size: int) -> list[Piece]:
-    """The ground, each object with its size, location and direction from the one before, and the printed words."""
+    """A text with the ground, the objects and the printed words. Each object has its size, its location and its
+    direction from the object before.
+    """
     pieces: list[Piece] = [(f"a picture of {number(len(_objects(answer)))} object", [])]
     pieces += [("" if len(_objects(answer)) == 1 else "s", []), (f" on a dull {ground} ground. ", [])]
     before: Region | None = None
@@ -114,7 +116,7 @@ def _more_detailed(answer: Answer, ground: str, size: int) -> list[Piece]:
 
 
 def _finished(pieces: list[Piece]) -> list[Piece]:
-    """The pieces with a capital at the start of each sentence and no space at the end."""
+    """The pieces, with a capital at the start of each sentence and without a space at the end."""
     answer: list[Piece] = []
     begins = True
     for words, regions in pieces:

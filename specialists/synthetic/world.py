@@ -2,8 +2,8 @@
 
     world://?images=100&size=96&seed=0&min_objects=1&max_objects=3&words=1
 
-A scene depends on its index and on all options but `images`: a larger `images` adds scenes and changes none. Boxes
-are the bounding boxes of the visible pixels, edges exclusive.
+A scene depends on its index and on all options except `images`. So a larger `images` adds scenes without changing the
+others. Boxes are the bounding boxes of the visible pixels; right and lower edges are exclusive.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class WorldOptions:
 
     @property
     def name(self) -> str:
-        """The URL without `images`, so that a world with more images is still the same source."""
+        """The URL without `images`, so that a world with more images counts as the same source."""
         return "world://?" + urlencode({field.name: getattr(self, field.name) for field in fields(self)[1:]})
 
 
@@ -72,12 +72,12 @@ def scenes(url: str) -> Iterator[Scene]:
 
 
 def scene_uri(index: int, options: WorldOptions) -> str:
-    """A permanent URI of one scene. fsspec reads it by `specialists.synthetic.world_files`."""
+    """The permanent URI of a scene. fsspec can read it, with `specialists.synthetic.world_files`."""
     return f"{options.name}&scene={index}"
 
 
 def scene_at(uri: str) -> Scene:
-    """The scene with this scene_uri. FileNotFoundError if there is none."""
+    """The scene with this URI (see `scene_uri`). Raises FileNotFoundError if there is none."""
     url, found, index = uri.rpartition("&scene=")
     if not found or not index.isdigit():
         raise FileNotFoundError(uri)

@@ -1,6 +1,7 @@
-"""The scenes of the synthetic world as an fsspec file system, so that code that reads images by URL can read them.
+"""The scenes of the synthetic world as an fsspec file system, for code that reads images by URL.
 
-fsspec finds this class by the entry point "world" of the installed project; in a checkout call `register`.
+fsspec finds this class by the entry point "world" of the installed project. In a checkout that is not installed, call
+`register`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from specialists.synthetic.world import scene_at
 
 
 def register() -> None:
-    """Register the file system "world" in this process."""
+    """Registers the file system "world" in this process."""
     register_implementation("world", "specialists.synthetic.world_files.WorldFiles", clobber=True)
 
 
 class WorldFiles(AbstractFileSystem):  # type: ignore[misc]
-    """Read only. Paths are scene URIs; listing is not supported."""
+    """A read-only file system. Paths are scene URIs. Listing is not supported."""
 
     protocol = "world"
 

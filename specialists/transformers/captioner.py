@@ -1,6 +1,6 @@
-"""Captions by a checkpoint that writes texts about images: BLIP, GIT, SmolVLM, Qwen-VL and their like.
+"""A specialist that writes captions with a checkpoint such as BLIP, GIT, SmolVLM or Qwen-VL.
 
-A text that `max_new_tokens` cut off is left out, not repaired: it is counted in the image score `malformed`.
+A text that was cut off at `max_new_tokens` is left out, not repaired. It is counted in the image score `malformed`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from specialists.transformers.licences import licence_of
 from specialists.transformers.writing import SCORE_KIND, Decoding, Writer, Written, malformed
 
 Granularity = Literal["brief", "detailed", "more_detailed"]
-PROMPTS: dict[str, str] = {  # part of the answers: raise `version` when one changes
+PROMPTS: dict[str, str] = {  # prompts affect the answers: raise `version` when a prompt changes
     "brief": "Describe the image in one short sentence.",
     "detailed": "Describe the image in two or three sentences.",
     "more_detailed": "Describe the image in a paragraph: its objects, their colours and places, and what happens.",
@@ -26,22 +26,23 @@ PROMPTS: dict[str, str] = {  # part of the answers: raise `version` when one cha
 
 
 class HfCaptioner:
-    """One text for each image.
+    """Writes one text for each image.
 
     Checkpoints (`AutoModelForImageTextToText`). For brief texts: Salesforce/blip-image-captioning-large
     (`BlipForConditionalGeneration`, BSD-3-Clause, 1.9 GB of weights in float32), microsoft/git-large-coco
     (`GitForCausalLM`, MIT, 1.6 GB). With a prompt, for any length: HuggingFaceTB/SmolVLM-256M-Instruct
     (`Idefics3ForConditionalGeneration`, Apache-2.0, 0.5 GB in bfloat16), HuggingFaceTB/SmolVLM2-2.2B-Instruct
     (`SmolVLMForConditionalGeneration`, Apache-2.0, 4.5 GB), Qwen/Qwen3-VL-4B-Instruct
-    (`Qwen3VLForConditionalGeneration`, Apache-2.0, 9 GB); the last two also need the package torchvision.
-    For Florence-2 there is the specialist `florence2`.
+    (`Qwen3VLForConditionalGeneration`, Apache-2.0, 9 GB); the last two also need the package torchvision. For
+    Florence-2, use the specialist `florence2`.
 
-    Options. checkpoint: a folder or a hub id. revision: of a hub id. granularity: of the texts. prompt: what the
-    checkpoint is asked. If it is '', a checkpoint with a chat template is asked for a text of that granularity, and any
-    other gets no prompt. BLIP and GIT take the prompt for the beginning of a caption; the text is what they write
-    behind it. max_new_tokens: longer texts are left out. num_beams: 1 is greedy. dtype: of the weights. gpus: of a
-    worker; with 0 it uses the CPU, with `cpus` threads. There is no `compile`: a text grows with each token, and torch
-    would compile again for each length.
+    Options. checkpoint: a folder or a hub id. revision: revision of a hub id. granularity: the granularity of the
+    texts. prompt: the prompt for the checkpoint. If it is '', a checkpoint with a chat template gets a prompt for a
+    text of that granularity, and any other checkpoint gets none. BLIP and GIT read the prompt as the beginning of a
+    caption and continue it; only the continuation is kept. max_new_tokens: longer texts are left out. num_beams: number
+    of beams; 1 is greedy. dtype: number type of the weights. gpus: GPUs for each worker; with 0 the worker uses the CPU
+    with `cpus` threads. There is no option `compile`: a text grows with each token, and torch would compile again for
+    each length.
     """
 
     packages: ClassVar[tuple[str, ...]] = PACKAGES

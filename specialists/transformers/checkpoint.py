@@ -1,7 +1,7 @@
-"""Where a checkpoint of transformers comes from, which revision it is, and how its parts are loaded.
+"""Finds a checkpoint of transformers and its revision, and loads its parts.
 
-A checkpoint is a folder or a hub id. The driver resolves a hub id to a commit before anything runs: the commit is part
-of the node's key, and every worker loads that commit. Weights are safetensors; code of a checkpoint is never run.
+A checkpoint is a folder or a hub id. Before the run, the driver resolves a hub id to a commit. The commit is part of
+the node's key, and every worker loads that commit. Weights are safetensors; code of a checkpoint is never run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from engine.errors import ConfigError, StartError
 
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors")  # `packages` of specialists that load checkpoints
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors")  # the `packages` of specialists that load checkpoints
 EXTRA = "models"
 Dtype = Literal["float32", "bfloat16", "float16"]
 
@@ -29,7 +29,7 @@ _SECONDS = 10.0  # the longest wait for the hub's answer to a request for the co
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder or a hub id, with the revision (branch, tag or commit; '': the default branch) of a hub id."""
+    """A folder or a hub id. `revision`: branch, tag or commit of a hub id; '' for the default branch."""
 
     name: str
     revision: str = ""
@@ -40,7 +40,7 @@ class Checkpoint:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """The files of a folder that affect the answers, whose digests are part of the key; () for a hub id."""
+        """The files of a folder that affect the answers; their digests are part of the key. () for a hub id."""
         if not self.is_folder:
             if self.name.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(self.name):
                 raise ConfigError(f"No checkpoint at '{self.name}': give a folder or a hub id such as owner/name.")
@@ -60,8 +60,8 @@ class Checkpoint:
     def resolved(self) -> Mapping[str, str]:
         """{"revision": commit} for a hub id, {} for a folder.
 
-        The commit comes from the hub, or from the local cache if the hub does not answer. ConfigError if neither has
-        the revision.
+        The commit comes from the hub, or from the local cache if the hub does not answer. Raises ConfigError if neither
+        has the revision.
         """
         if self.is_folder or self.weights:
             return {}
@@ -77,7 +77,9 @@ class Checkpoint:
     # --- in the worker ---------------------------------------------------------------------------
 
     def load(self, auto_class: Any, **given: Any) -> Any:
-        """`auto_class.from_pretrained` of this revision. StartError in one sentence if that fails."""
+        """Returns `auto_class.from_pretrained` for this revision. Raises StartError with a message of one sentence if
+        that fails.
+        """
         from transformers.utils import logging
 
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -91,7 +93,9 @@ class Checkpoint:
     def load_model(
         self, auto_class: Any, *, gpus: float, dtype: Dtype, cpus: float = 1.0, compiled: bool = False
     ) -> Any:
-        """The network in eval mode: on the GPU if the worker was granted one, else on the CPU with `cpus` threads."""
+        """The network in eval mode. It is on the GPU if the worker was granted one, otherwise on the CPU with `cpus`
+        threads.
+        """
         import torch
 
         torch.set_num_threads(max(1, int(cpus)))
@@ -102,8 +106,10 @@ class Checkpoint:
 
 @functools.cache
 def _commit_of(name: str, wanted: str, *, cache: str, offline: bool) -> str:
-    """The commit of a branch or tag. It is looked up once in a process, so that a run uses one commit throughout."""
-    from httpx2 import HTTPError  # the hub's own HTTP library; its errors are no OSError
+    """The commit of a branch or tag. It is looked up only once in a process, so that a run uses one commit
+    throughout.
+    """
+    from httpx2 import HTTPError  # the HTTP library of huggingface_hub; its errors are not OSErrors
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -130,7 +136,7 @@ def _commit_of(name: str, wanted: str, *, cache: str, offline: bool) -> str:
 
 
 def _cached(name: str, wanted: str, cache: str) -> str:
-    """The commit that the cache of this machine has for a branch or tag; '' if none."""
+    """The commit that the cache of this machine has for a branch or tag; '' if it has none."""
     path = os.path.join(cache, f"models--{name.replace('/', '--')}", "refs", wanted)
     try:
         with open(path, encoding="utf-8") as file:
@@ -140,7 +146,9 @@ def _cached(name: str, wanted: str, cache: str) -> str:
 
 
 def device_of(gpus: float) -> str:
-    """The device of a worker. Ray makes only the granted GPUs visible. StartError if there is none."""
+    """The device of a worker. Ray makes only the granted GPUs visible. Raises StartError if GPUs were granted but torch
+    finds none.
+    """
     import torch
 
     if not gpus:

@@ -1,7 +1,8 @@
-"""Boxes by any detector of transformers: D-FINE, RF-DETR, DEIMv2, RT-DETRv2, DETR; with masks if the model has them.
+"""A specialist that runs any detector of transformers: D-FINE, RF-DETR, DEIMv2, RT-DETRv2 or DETR. Boxes get masks if
+the model has them.
 
-Boxes and scores are those of the checkpoint's own image processor. Scores of different models are not on one scale:
-`consensus` calibrates them, or give each node a `min_score` of its own.
+Boxes and scores are computed by the checkpoint's own image processor. Scores of different models are not on one scale.
+Either use a `consensus` with a calibration, or give each node its own `min_score`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from specialists.pixels import pixels_of
 from specialists.transformers.checkpoint import EXTRA, PACKAGES, Checkpoint, Dtype
 from specialists.transformers.licences import licence_of
 
-_NO_NAME = re.compile(r"LABEL_\d+")  # what transformers writes for a class that was given no name
-_NO_CLASS = "N/A"  # numbers of COCO that were never used
+_NO_NAME = re.compile(r"LABEL_\d+")  # the name that transformers gives to a class without a name
+_NO_CLASS = "N/A"  # the name of COCO category ids that were never used
 
 
 class HfDetector:
@@ -33,12 +34,12 @@ class HfDetector:
     a second opinion, Roboflow/rf-detr-base (RfDetrForObjectDetection). Both have the 80 classes of COCO, under
     apache-2.0.
 
-    Options. checkpoint: a folder or a hub id. revision: branch, tag or commit of a hub id ('': the default branch).
-    labels: the classes to keep, by the checkpoint's names ([]: all). A mapping {name: label} also renames them.
-    min_score: boxes with a lower score are left out. max_boxes: at most so many boxes an image, best first.
-    masks: false leaves out the masks of a model that has them, which saves time on large images.
-    dtype: of the weights. compile: whether to use torch.compile, which makes the start slower and the rest faster.
-    gpus: of a worker; with 0 it uses the CPU, with `cpus` threads.
+    Options. checkpoint: a folder or a hub id. revision: branch, tag or commit of a hub id; '' for the default branch.
+    labels: the classes to keep, by the checkpoint's names; [] for all. A mapping {name: label} also renames them.
+    min_score: boxes with a lower score are left out. max_boxes: most boxes for each image; the best are kept. masks:
+    false leaves out the masks of a model that has them, which saves time on large images. dtype: number type of the
+    weights. compile: whether to use torch.compile, which makes the start slower and the rest faster. gpus: GPUs for
+    each worker; with 0 the worker uses the CPU with `cpus` threads.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
@@ -102,9 +103,9 @@ class HfDetector:
         )
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order.
+        """One answer for each sample, in the same order.
 
-        Only images that the processor makes equally large run together: padding would change their boxes.
+        Images run together only if the processor gives them the same size, because padding would change their boxes.
         """
         from PIL import Image
 
@@ -121,7 +122,7 @@ class HfDetector:
         return answers
 
     def _detect(self, inputs: Sequence[Any], sizes: Sequence[tuple[int, int]]) -> list[Answer]:
-        """The answers to inputs of one shape. `sizes`: width and height of the images."""
+        """The answers for inputs of one shape. `sizes`: width and height of each image."""
         import torch
 
         features = {
@@ -134,7 +135,7 @@ class HfDetector:
             outputs = self.model(**features)
             outputs.logits, outputs.pred_boxes = outputs.logits.float(), outputs.pred_boxes.float()
             target_sizes = [(height, width) for width, height in sizes]
-            # Any score is above -1: a score equal to min_score is kept, which the processor would leave out.
+            # -1 keeps every score here. With min_score, the processor would drop a score that equals it.
             found = self.processor.post_process_object_detection(outputs, threshold=-1.0, target_sizes=target_sizes)
             masks = _mask_logits(outputs) if self.masks else [None] * len(found)
             return [self._answer(*one) for one in zip(found, masks, sizes, strict=True)]
@@ -154,14 +155,16 @@ class HfDetector:
     def _best(
         self, boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], classes: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.intp]:
-        """The rows to keep, best first. Numbers that are not finite, which float16 may give, are false in each test."""
+        """The rows to keep, best first. Rows with NaN or infinite numbers, which float16 may give, are dropped."""
         solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1]) & np.isfinite(boxes).all(axis=1)
         kept = np.flatnonzero(solid & (scores >= self.min_score) & np.isin(classes, list(self.names)))
         return np.asarray(kept[np.argsort(-scores[kept], kind="stable")][: self.max_boxes])
 
 
 def load_processor(source: Checkpoint, model_type: str) -> Any:
-    """The checkpoint's image processor. That of RF-DETR needs torchvision, and without it has a substitute."""
+    """The checkpoint's image processor. RF-DETR's own needs torchvision; if that is not installed, a substitute is
+    used.
+    """
     import importlib.util
 
     from transformers import AutoImageProcessor
@@ -174,7 +177,7 @@ def load_processor(source: Checkpoint, model_type: str) -> Any:
 
 
 def _names(checkpoint: str, id2label: Mapping[int, str], labels: list[str] | dict[str, str]) -> dict[int, str]:
-    """{class number: label to write} of the classes to keep. StartError for classes without a name."""
+    """{class number: label to write} for the classes to keep. Raises StartError if a class has no name."""
     named = {int(number): name for number, name in id2label.items() if name != _NO_CLASS}
     if labels:
         wanted = labels if isinstance(labels, dict) else {name: name for name in labels}
@@ -191,9 +194,10 @@ def _names(checkpoint: str, id2label: Mapping[int, str], labels: list[str] | dic
 
 
 def _mask_logits(outputs: Any) -> Sequence[Any]:
-    """For each image the mask logits of its boxes, in the order of the boxes; None for a model without masks.
+    """For each image, the mask logits of its boxes, in the order of the boxes; None for a model without masks.
 
-    RF-DETR's processor takes the best pairs of query and class, so a query may have several boxes, with one mask.
+    RF-DETR's processor takes the best pairs of query and class. So a query may give several boxes, which share one
+    mask.
     """
     import torch
 
@@ -206,7 +210,9 @@ def _mask_logits(outputs: Any) -> Sequence[Any]:
 
 
 def _rle(logits: Any, size: tuple[int, int]) -> str:
-    """The mask of the whole image: the logits scaled to its size, true above 0."""
+    """The mask of the whole image as run-lengths. The logits are scaled to the size of the image; pixels above 0 are
+    set.
+    """
     from torch.nn.functional import interpolate
 
     from engine.records.masks import encode

@@ -1,8 +1,9 @@
-"""Boxes for words by any open-vocabulary detector of transformers: noun chunks of texts, or given labels.
+"""A specialist that finds boxes for words with any open-vocabulary detector of transformers. The words are noun chunks
+of texts, or given labels.
 
-The score of a phrase and the scores of its boxes are kept apart, because the paper (section 4.2) has a threshold for
-each: the rule `min_phrase_score` reads the first, `min_score` the second. Scores of different models are not on one
-scale. For each model, open_vocabulary.py describes what its scores are.
+The score of a phrase and the scores of its boxes are stored separately, because the paper (section 4.2) has a threshold
+for each. The rule `min_phrase_score` reads the first and `min_score` the second. Scores of different models are not on
+one scale. open_vocabulary.py describes what the scores of each model are.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from specialists.transformers.open_vocabulary import Found, OpenVocabulary, fami
 from specialists.transformers.phrase_regions import AnswerBuilder, Limits, Named, corners, detected, named
 from specialists.transformers.prompts import prompt_name
 
-Plan = list[tuple[Text, list[tuple[Chunk, str]]]]  # texts, their chunks, and the names of these in prompts
+Plan = list[
+    tuple[Text, list[tuple[Chunk, str]]]
+]  # texts, each with its chunks and the names that stand for the chunks in prompts
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One prompt about one image of the batch. `scope`: id of the text whose chunks it names; '' for all texts."""
+    """One prompt about one image of the batch. `scope`: id of the text whose chunks it names; '' if it may name chunks
+    of all texts.
+    """
 
     image: int
     scope: str
@@ -35,21 +40,23 @@ class Question:
 
 class HfGrounder:
     """Finds the regions of noun chunks, or the objects of given labels. Without `labels` it grounds every noun chunk of
-    the texts: each becomes a phrase, with empty `region_ids` if no box counts. With `labels` it gives boxes.
+    the texts. Each chunk becomes a phrase; if no box is good enough, its `region_ids` are empty. With `labels` it gives
+    boxes.
 
     Checkpoints (`AutoModelForZeroShotObjectDetection`), both under Apache-2.0:
     openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det (`MMGroundingDinoForObjectDetection`, 0.7 GB of
     weights in float32), and google/owlv2-base-patch16-ensemble (`Owlv2ForObjectDetection`, 0.6 GB), which grounds all
     texts of an image at once. Without torchvision, preparing a photo of 12 megapixels for OWLv2 takes 30 s. Also
-    `GroundingDino-`, `OwlViT-` and `OmDetTurboForObjectDetection`; the released OmDet-Turbo needs the package timm.
+    supported are `GroundingDino-`, `OwlViT-` and `OmDetTurboForObjectDetection`; the released OmDet-Turbo needs the
+    package timm.
 
-    Options. labels: what to look for in every image; the labels are those of the boxes. granularities: of the texts to
-    ground ([]: all). min_words: chunks with fewer words are left out.
-    box_floor, phrase_floor: boxes with a lower score of their own, or of the phrase for this box, are left out; with
-    `labels` there is one score, and box_floor applies. Both suit Grounding DINO; OWLv2 needs about .1.
-    max_boxes: at most so many boxes for a chunk or label, best first. nms_iou: of two boxes of one chunk or label that
-    overlap more, the worse is left out. names_per_prompt: at most so many chunks or labels in a prompt (0: as many as
-    fit); with fewer, Grounding DINO is slower, and other chunks affect its answer to a chunk less.
+    Options. labels: what to look for in every image; boxes get these labels. granularities: the granularities of the
+    texts to ground; [] for all. min_words: chunks with fewer words are left out. box_floor, phrase_floor: boxes are
+    left out if their own score is below box_floor, or the score of the phrase for this box is below phrase_floor. With
+    `labels` there is only one score, and box_floor applies to it. Both defaults suit Grounding DINO; OWLv2 needs about
+    .1. max_boxes: most boxes for a chunk or label; the best are kept. nms_iou: if two boxes of one chunk or label have
+    a higher IoU, the worse is left out. names_per_prompt: most chunks or labels in a prompt; 0 for as many as fit. With
+    fewer names in a prompt, Grounding DINO is slower, and its answer for a chunk depends less on other chunks.
     """
 
     needs: tuple[str, ...] = ("pixels", "texts", "parse")
@@ -126,7 +133,7 @@ class HfGrounder:
         self.special: Sequence[str] = tokenizer.all_special_tokens
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order."""
+        """One answer for each sample, in the same order."""
         plans = [self._plan(sample) for sample in batch]
         questions = [question for number, plan in enumerate(plans) for question in self._questions(number, plan)]
         found: dict[tuple[int, str, str], Named] = {}
@@ -136,7 +143,9 @@ class HfGrounder:
         return [self._answer(number, plan, found) for number, plan in enumerate(plans)]
 
     def _plan(self, sample: Sample) -> Plan:
-        """The texts to ground with their chunks and the names that prompts have for these. Empty with `labels`."""
+        """The texts to ground, each with its chunks and the names that stand for the chunks in prompts. Empty with
+        `labels`.
+        """
         if self.labels:
             return []
         texts = [text for text in sample.texts if text.granularity in self.granularities]
@@ -156,7 +165,7 @@ class HfGrounder:
         return self.family.fit(prompt_name(words, self.special))
 
     def _questions(self, image: int, plan: Plan) -> Iterator[Question]:
-        """All prompts about an image. A name without words is in none."""
+        """All prompts about an image. Empty names are left out."""
         names: dict[str, list[str]] = {"": list(map(self._name, self.labels))}
         for text, chunks in plan:
             names.setdefault(self._scope(text), []).extend(name for _, name in chunks if name)
@@ -168,7 +177,9 @@ class HfGrounder:
         return "" if self.family.independent else text.id
 
     def _answers(self, batch: Sequence[Sample], questions: Sequence[Question]) -> Iterator[tuple[Question, Found]]:
-        """All questions with their answers. Those of one call have images of one size: padding affects the answers."""
+        """All questions with their answers. Images of one call have the same size, because padding affects the
+        answers.
+        """
         import torch
 
         tensors = {number: self._tensors(batch[number]) for number in {question.image for question in questions}}
@@ -177,7 +188,7 @@ class HfGrounder:
             count = len(question.names) if self.family.same_count else 0
             alike.setdefault((tensors[question.image]["pixel_values"].shape, count), []).append(question)
         for same in alike.values():
-            for start in range(0, len(same), len(batch)):  # after the engine halves the batch, calls are smaller, too
+            for start in range(0, len(same), len(batch)):  # if the engine halves the batch, calls become smaller too
                 part = same[start : start + len(batch)]
                 own = [tensors[question.image] for question in part]
                 images = {name: torch.cat([each[name] for each in own]) for name in own[0]}
@@ -192,7 +203,7 @@ class HfGrounder:
         return {name: tensor.to(self.model.device) for name, tensor in made.items()}
 
     def _named(self, sample: Sample, found: Found) -> Iterator[Named]:
-        """The boxes of each name of a prompt."""
+        """The boxes of each name in a prompt."""
         frame = self.family.frame(sample.width, sample.height)
         boxes = corners(found, frame, sample.width, sample.height)
         if self.labels:

@@ -1,6 +1,7 @@
 """The licences of the checkpoints that the documentation and the recipes name, as their model cards state them.
 
-An adapter states that of its checkpoint as `weights_licence`; for others a recipe gives `weights_licence` itself.
+A specialist gives the licence of its checkpoint as `weights_licence`. For a checkpoint that is not in the table, the
+recipe can state `weights_licence`.
 """
 
 from __future__ import annotations
@@ -44,9 +45,10 @@ LICENCES: dict[str, str] = {
 
 
 def licence_of(checkpoint: str) -> str:
-    """The licence of a hub id in the table; OWN for the folder of a model that this engine trained; else UNKNOWN.
+    """The licence of a hub id in the table. For the folder of a model that this engine trained, OWN. For others,
+    UNKNOWN.
 
-    OWN covers the training alone: the licence of the checkpoint that it started from is not looked up.
+    OWN covers only the training. The licence of the checkpoint that the training started from is not looked up.
     """
     if os.path.isfile(os.path.join(checkpoint, TRAINED)):
         return OWN

@@ -1,8 +1,9 @@
-"""The open-vocabulary detectors of transformers behind one interface: names and images in, boxes and probabilities out.
+"""The open-vocabulary detectors of transformers behind one interface: it takes names and images, and returns boxes and
+probabilities.
 
-They differ in what a prompt is. Grounding DINO reads all names as one text and scores each token of it. OWL-ViT reads
-each name alone, so the names of a prompt do not affect each other. OmDet-Turbo reads each name alone, and a task that
-lists them.
+The models differ in what a prompt is. Grounding DINO reads all names as one text and scores each token of it. OWL-ViT
+reads each name separately, so the names in a prompt do not affect each other. OmDet-Turbo also reads each name
+separately, and in addition a task sentence that lists all names.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from specialists.transformers.prompts import in_groups, shortened, token_starts
 
 Floats = npt.NDArray[np.float64]
 
-# A Grounding DINO has 900 boxes, each at a place of its own: it fails on an image so narrow that it has fewer places.
-LONGEST_SIDE = 16  # times the other one
+# A Grounding DINO has 900 boxes, each at another place. It fails on an image so narrow that it has fewer places.
+LONGEST_SIDE = 16  # largest allowed ratio of the longer to the shorter side
 MEAN_COLOUR = (124, 116, 104)  # of ImageNet; about 0 once normalised
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a model answers to one prompt about one image. Rows are its boxes, columns the names of the prompt.
+    """The answer of a model to one prompt about one image. Rows are boxes, and columns are the names in the prompt.
 
-    `boxes`: centre x and y, width and height, as shares of what the network saw of the image. `phrase`: the
-    probability that the box shows all that the name says; `box`: that it shows what any word of the name says. They
-    are the same unless the model scores single tokens.
+    `boxes`: centre x and y, width and height, as shares of the frame (`OpenVocabulary.frame`). `phrase`: the
+    probability that the box shows everything that the name says. `box`: the probability that it shows what any word of
+    the name says. The two are equal unless the model scores single tokens.
     """
 
     boxes: Floats
@@ -42,8 +43,9 @@ class Found:
 class OpenVocabulary(Protocol):
     """One family of models.
 
-    `independent`: a name is answered as if it were the only one in the prompt. `same_count`: the prompts of one call
-    need the same number of names, because names that fill up a shorter one would affect its answer.
+    `independent`: whether the other names in a prompt never affect the answer for a name. `same_count`: whether all
+    prompts of one call need the same number of names. Some models need it, because names that fill up a shorter prompt
+    would change its answer.
     """
 
     independent: ClassVar[bool]
@@ -52,23 +54,23 @@ class OpenVocabulary(Protocol):
     box_kind: ClassVar[str]  # score_kind of their regions
 
     def fit(self, name: str) -> str:
-        """The name, shortened to what a prompt can hold."""
+        """The name, shortened to the length that a prompt can hold."""
         ...
 
     def groups(self, names: Sequence[str], most: int) -> Iterator[list[str]]:
-        """The names in prompts of at most `most` names (0: as many as fit)."""
+        """Groups the names into prompts of at most `most` names each; 0 for as many as fit."""
         ...
 
     def ask(self, images: Any, prompts: Sequence[Sequence[str]]) -> list[Found]:
-        """The answers to one prompt for each image. `images`: the tensors of the image processor."""
+        """The answers to one prompt for each image. `images`: the tensors from the image processor."""
         ...
 
     def prepare(self, pixels: Pixels) -> Pixels:
-        """The image as it is given to the image processor."""
+        """The pixels that are passed to the image processor."""
         ...
 
     def frame(self, width: int, height: int) -> tuple[int, int]:
-        """The width and height in pixels to which the boxes of an image of this size refer."""
+        """The size in pixels that boxes of an image of this width and height are shares of. It includes any padding."""
         ...
 
 
@@ -95,10 +97,11 @@ class _Model:
 
 
 class GroundingDino(_Model):
-    """Grounding DINO and MM-Grounding-DINO: one prompt "a cat. the black dog.", a logit for each box and token.
+    """Grounding DINO and MM-Grounding-DINO. All names form one prompt, such as "a cat. the black dog.", and there is a
+    logit for each box and token.
 
-    The score of a phrase is the mean of the probabilities of its tokens, as in both authors' own evaluation; that of a
-    box is the highest of them, as in transformers' `post_process_grounded_object_detection`.
+    The score of a phrase is the mean probability of its tokens, as in both authors' own evaluation. The score of a box
+    is the highest of these probabilities, as in transformers' `post_process_grounded_object_detection`.
     """
 
     phrase_kind: ClassVar[str] = "token_mean"
@@ -111,7 +114,9 @@ class GroundingDino(_Model):
         self.longest = min(int(config.max_text_len), positions, int(tokenizer.model_max_length))
 
     def prepare(self, pixels: Pixels) -> Pixels:
-        """The image, with a margin of the mean colour on the right or below if it is too narrow (LONGEST_SIDE)."""
+        """The image. If it is too narrow (LONGEST_SIDE), it gets a margin of the mean colour on the right or at the
+        bottom.
+        """
         height, width = pixels.shape[:2]
         across, down = self.frame(width, height)
         if (across, down) == (width, height):
@@ -125,7 +130,9 @@ class GroundingDino(_Model):
         return max(width, -(-height // LONGEST_SIDE)), max(height, -(-width // LONGEST_SIDE))
 
     def fit(self, name: str) -> str:
-        return shortened(name, self.tokenizer, self.longest - 3)  # without the first and last token, and the "."
+        return shortened(
+            name, self.tokenizer, self.longest - 3
+        )  # leaves room for the first and the last token, and for the "."
 
     def groups(self, names: Sequence[str], most: int) -> Iterator[list[str]]:
         return in_groups(names, lambda name: self.tokens(name) + 1, self.longest - 2, most)
@@ -148,7 +155,9 @@ def prompt_of(names: Sequence[str]) -> str:
 
 
 def tokens_of(names: Sequence[str], offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which tokens of a prompt belong to which name: names x tokens. `offsets`: start and end of each token."""
+    """Which tokens of a prompt belong to which name: names x tokens. `offsets`: start and end of each token in the
+    prompt.
+    """
     ends = np.cumsum([len(name) + 2 for name in names]) - 2
     starts = ends - [len(name) for name in names]
     begin, end = offsets[:, 0], offsets[:, 1]
@@ -157,14 +166,14 @@ def tokens_of(names: Sequence[str], offsets: npt.NDArray[np.int64]) -> npt.NDArr
 
 
 def _by_name(probabilities: Floats, owned: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """Mean and maximum of the probabilities over the tokens of each name; 0 for a name without tokens."""
+    """The mean and the maximum of the probabilities over the tokens of each name; 0 for a name without tokens."""
     mean = probabilities @ owned.T / np.maximum(owned.sum(axis=1), 1)
     highest = np.stack([probabilities[:, own].max(axis=1, initial=0.0) for own in owned], axis=1)
     return mean, highest
 
 
 class Owl(_Model):
-    """OWL-ViT and OWLv2: a list of names, a logit for each box and name."""
+    """OWL-ViT and OWLv2. A prompt is a list of names, and there is a logit for each box and name."""
 
     independent: ClassVar[bool] = True
     most_names: ClassVar[int] = 100
@@ -175,7 +184,7 @@ class Owl(_Model):
         self.square = model.config.model_type == "owlv2"
 
     def frame(self, width: int, height: int) -> tuple[int, int]:
-        """OWLv2 sees the image in the top left of a square."""
+        """OWLv2 puts the image into the top left of a square, so its frame is that square."""
         return (max(width, height),) * 2 if self.square else (width, height)
 
     def fit(self, name: str) -> str:
@@ -193,7 +202,9 @@ class Owl(_Model):
 
 
 class OmDetTurbo(_Model):
-    """OmDet-Turbo: a list of names and a task "Detect a cat, the black dog.", a logit for each box and name."""
+    """OmDet-Turbo. A prompt is a list of names and a task, such as "Detect a cat, the black dog.". There is a logit for
+    each box and name.
+    """
 
     same_count: ClassVar[bool] = True
 
@@ -236,7 +247,7 @@ def _by_box(boxes: Any, logits: Any, prompts: Sequence[Sequence[str]]) -> list[F
 
 
 def as_array(tensor: Any) -> Floats:
-    """ImageError if a value is not a number, as from OmDet-Turbo in float16."""
+    """The tensor as a float64 array. Raises ImageError if a value is NaN, as happens with OmDet-Turbo in float16."""
     array: Floats = tensor.float().cpu().numpy().astype(np.float64)
     if np.isnan(array).any():
         dtype = str(tensor.dtype).removeprefix("torch.")

@@ -1,7 +1,8 @@
 """Turns the boxes that a model found for names into regions and phrases.
 
-Boxes of several phrases that are nearly the same become one region, also in different texts of an image: "a man" and
-"he" name one region, which needs only one mask. Its score is the best that a phrase has for it.
+If boxes of several phrases of an image are nearly the same, they become one region, even if the phrases are in
+different texts. For example, "a man" and "he" name one region, which needs only one mask. The score of the region is
+the highest score that a phrase has for it.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from engine.records.overlaps import iou_pairs, suppress, suppressors
 from engine.schema import Answer, Chunk, Phrase, Region, Text
 from specialists.transformers.open_vocabulary import Floats, Found
 
-SAME_REGION = 0.9  # IoU from which two boxes are one region
+SAME_REGION = 0.9  # two boxes with at least this IoU are one region
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Which boxes of a name count. `box` and `phrase`: lowest probabilities (Found). `iou`: of two boxes of a name
-    that overlap so much, the worse is left out. `count`: at most so many boxes, best first.
+    """Decides which boxes of a name are kept. `box`, `phrase`: the lowest allowed probabilities (see Found). `iou`: if
+    two boxes of a name have at least this IoU, the worse is left out. `count`: the most boxes; the best are kept.
     """
 
     box: float
@@ -34,8 +35,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The boxes of one name, best first, and the score of the phrase: its probability for the best box, or the
-    highest for any box in the image if none counts. 0 if there is none, or no prompt had the name.
+    """The boxes of one name, best first, with their scores. `phrase`: the score of the phrase. It is the phrase's
+    probability for the best box, or its highest probability for any box if no box is kept. It is 0 if the model gave no
+    box, or if the name was in no prompt.
     """
 
     boxes: Floats = field(default_factory=lambda: np.zeros((0, 4)))
@@ -44,9 +46,10 @@ class Named:
 
 
 def corners(found: Found, frame: tuple[int, int], width: int, height: int) -> Floats:
-    """The boxes of an answer in pixels, cut at the edges of the image. `frame`: the size to which they refer.
+    """The boxes of an answer as x1, y1, x2, y2 in pixels, cut at the edges of the image. `frame`: the size in pixels
+    that the answer's boxes are shares of.
 
-    A box that is not finite gets no area, and neither does one that float32, which stores it, would leave without.
+    A box that is not finite gets no area. Neither does a box that would have no area once it is stored as float32.
     """
     half = found.boxes[:, 2:] / 2
     whole = np.hstack([found.boxes[:, :2] - half, found.boxes[:, :2] + half]) * np.array([*frame, *frame], np.float64)
@@ -55,7 +58,7 @@ def corners(found: Found, frame: tuple[int, int], width: int, height: int) -> Fl
 
 
 def named(boxes: Floats, phrase: Floats, box: Floats, limits: Limits) -> Named:
-    """The boxes that count for one name. `phrase`, `box`: its columns of the answer."""
+    """The boxes that are kept for one name. `phrase`, `box`: the columns of the answer for this name."""
     solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     rows = np.flatnonzero(solid & (box >= limits.box) & (phrase >= limits.phrase))
     order = rows[np.argsort(-box[rows], kind="stable")]
@@ -65,7 +68,9 @@ def named(boxes: Floats, phrase: Floats, box: Floats, limits: Limits) -> Named:
 
 
 def detected(boxes: Floats, phrase: Floats, limits: Limits) -> Iterator[Named]:
-    """The boxes of each label, in their order. A box counts only for the label that it shows most probably."""
+    """The boxes that are kept for each label, in the order of the labels. A box counts only for its most probable
+    label.
+    """
     best = phrase.argmax(axis=1)
     for label in range(phrase.shape[1]):
         own = np.where(best == label, phrase[:, label], -1.0)
@@ -81,12 +86,12 @@ class AnswerBuilder:
         self._ids = map(str, itertools.count())
 
     def add_objects(self, label: str, found: Named) -> None:
-        """The boxes of a label of open-vocabulary detection."""
+        """Adds the boxes of one label."""
         for box, score in zip(found.boxes, found.scores, strict=True):
             self._add_region(box, score, label, self._kinds[0])
 
     def add_phrases(self, chunks: Sequence[tuple[Text, Chunk, Named]]) -> None:
-        """The phrases of all texts and their regions. Chunks with the same name may have the same object `Named`."""
+        """Adds the phrases of all texts and their regions. Chunks with the same name may share one `Named` object."""
         names = {id(found): found for *_, found in chunks}
         if not names:
             return
@@ -107,7 +112,7 @@ class AnswerBuilder:
                     regions[row].parents.append(text.id)
             ids = list(dict.fromkeys(regions[row].id for row in rows[id(found)]))
             phrase = Phrase(text.id, chunk.char_start, chunk.char_end, ids, id=next(self._ids), score=found.phrase)
-            # Its regions are no parents: a rule that drops one of several would drop the phrase with it.
+            # Its regions are not its parents. If they were, a rule that drops one region would drop the phrase too.
             phrase.score_kind, phrase.parents = self._kinds[0], [text.id]
             self.answer.phrases.append(phrase)
 
@@ -119,7 +124,9 @@ class AnswerBuilder:
 
 
 def _same_regions(boxes: Floats, scores: Floats) -> list[int]:
-    """For each box the row of the region that it becomes: its own, or that of a better box that is nearly the same."""
+    """For each box, the row of the box that becomes its region: its own row, or that of a better box that is nearly the
+    same.
+    """
     i, j, _ = iou_pairs(np.zeros(len(boxes), np.int64), boxes, min_iou=SAME_REGION)
     better = suppressors(i, j, scores)
     return [row if pair < 0 else int(i[pair] + j[pair] - row) for row, pair in enumerate(better.tolist())]

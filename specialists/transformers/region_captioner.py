@@ -1,7 +1,7 @@
-"""Texts for regions by a small captioner that sees the crop of each region.
+"""A specialist that writes texts for regions with a small captioner. The captioner gets the crop of each region.
 
-In the paper's data engine these are candidates: `image_text_scorer` compares them with the crop and chooses the best.
-Crops of all images of a batch share the network's batches, and each text goes back to the region of its crop.
+In the paper's data engine these texts are candidates: `image_text_scorer` compares them with the crop and chooses the
+best. Crops of all images of a batch run together, and each text is added to the region of its crop.
 """
 
 from __future__ import annotations
@@ -20,21 +20,23 @@ from specialists.transformers.checkpoint import EXTRA, PACKAGES, Checkpoint, Dty
 from specialists.transformers.licences import licence_of
 from specialists.transformers.writing import SCORE_KIND, Decoding, Writer, Written, malformed
 
-PROMPT = "Name what the image shows in a few words."  # as PROMPTS of hf_captioner
+PROMPT = "Name what the image shows in a few words."  # affects the answers: raise `version` when it changes
 
 
 class RegionCaptioner:
-    """One text for each object region.
+    """Writes one text for each object region.
 
-    Checkpoints: those of `hf_captioner`; Salesforce/blip-image-captioning-large is small and knows COCO's style.
-    Another way is the specialist `florence2` with the task <REGION_TO_DESCRIPTION>, which sees the whole image.
+    Checkpoints: those of `hf_captioner`. Salesforce/blip-image-captioning-large is small and was trained on captions of
+    COCO. An alternative is the specialist `florence2` with the task <REGION_TO_DESCRIPTION>, which uses the whole
+    image.
 
-    Options. checkpoint: a folder or a hub id. revision: of a hub id. candidates: gives texts of granularity
-    `candidate` instead of `brief`. min_score, min_side: regions with a lower score, or with a side of fewer pixels, get
-    no text; human regions have no score and are never below it. margin: how much of the image around the box the crop
-    shows, in sides of the box. prompt, max_new_tokens, num_beams: as in `hf_captioner`; the prompt for a checkpoint
-    with a chat template asks for a few words. crops_at_once: crops that the network sees together, which limits memory.
-    dtype: of the weights. gpus: of a worker; with 0 it uses the CPU, with `cpus` threads.
+    Options. checkpoint: a folder or a hub id. revision: revision of a hub id. candidates: whether texts get the
+    granularity `candidate` instead of `brief`. min_score, min_side: regions with a lower score, or with a side of fewer
+    pixels, get no text. min_score does not apply to human regions, which have no score. margin: how far a crop extends
+    beyond its box on each side, as a share of the box's sides. prompt, max_new_tokens, num_beams: as in `hf_captioner`.
+    By default, a checkpoint with a chat template gets a prompt for a few words. crops_at_once: crops in one pass of the
+    network; fewer need less memory. dtype: number type of the weights. gpus: GPUs for each worker; with 0 the worker
+    uses the CPU with `cpus` threads.
     """
 
     packages: ClassVar[tuple[str, ...]] = PACKAGES
@@ -90,7 +92,7 @@ class RegionCaptioner:
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
         crops = [(number, region) for number, sample in enumerate(batch) for region in self._regions(sample)]
-        # Crops of one size together need the least padding; equal sizes keep their order.
+        # Crops of similar size are put together, which needs the least padding. Equal sizes keep their order.
         crops.sort(key=lambda one: area(box_of(one[1])))
         answers, faults = [Answer() for _ in batch], [Counter[str]() for _ in batch]
         for start in range(0, len(crops), self.crops_at_once):
@@ -118,7 +120,7 @@ class RegionCaptioner:
         ]
 
     def _large_enough(self, region: Region, sample: Sample) -> bool:
-        """Of the part inside the image: a human region may lie outside."""
+        """Whether the part of the region inside the image is large enough. A human region may reach outside."""
         x1, y1, x2, y2 = clipped(box_of(region), sample.width, sample.height)
         shorter = min(x2 - x1, y2 - y1)
         return shorter > 0 and shorter >= self.min_side

@@ -1,6 +1,7 @@
-"""RF-DETR's image processor without torchvision, which it needs and which does not run beside torch for the CPU.
+"""RF-DETR's image processor without torchvision. The original needs torchvision, which does not run beside torch for
+the CPU.
 
-transformers is imported here: import this module only in `load`.
+This module imports transformers at the top, so import it only in `load`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from transformers.image_transforms import get_size_with_aspect_ratio
 
 
 class RfDetrPixels(DeformableDetrImageProcessorPil):
-    """The steps of RfDetrImageProcessor. They differ from those of Deformable DETR in two ways: images are scaled
-    without smoothing, and there are as many boxes as the model has queries, not 100."""
+    """Does the same steps as RfDetrImageProcessor. They differ from those of Deformable DETR in two ways. Images are
+    scaled without smoothing, and there are as many boxes as the model has queries, not 100.
+    """
 
     def resize(self, image: npt.NDArray[Any], size: Any, *_: Any, **__: Any) -> npt.NDArray[np.float32]:
-        """`image`: channels first. Bilinear, as the released checkpoints have it."""
+        """Scales an image bilinearly, as the released checkpoints require. `image`: channels first."""
         if size.height and size.width:
             shape = (size.height, size.width)
         else:

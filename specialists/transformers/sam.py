@@ -1,8 +1,8 @@
-"""Masks from boxes by SAM 2, the tracker of SAM 3, or EdgeTAM.
+"""A specialist that makes masks from boxes with SAM 2, the tracker of SAM 3, or EdgeTAM.
 
-transformers prepares images for these models only with torchvision, which few CPU builds of torch can import. So the
-image is prepared here, by the same arithmetic: stretched to the network's square, then normalised. The two sides are
-scaled by different factors, for boxes as for pixels.
+For these models transformers prepares images only with torchvision, which few CPU builds of torch can import. So the
+image is prepared here by the same arithmetic: stretched to the network's square, then normalised. Width and height are
+scaled by different factors, and boxes are scaled in the same way.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ CLASSES = ("Sam2Model", "Sam3TrackerModel", "EdgeTamModel")
 
 
 class Sam:
-    """A mask for each region, and for each region that a grounder found for a phrase. A mask has the label and
-    kind of its region; its score is the IoU with the true mask that the network predicts.
+    """Gives a mask for each region, including the regions that a grounder found for phrases. A mask has the label and
+    kind of its region. Its score is the IoU with the true mask that the network predicts.
 
     Checkpoints (`AutoModelForMaskGeneration`): facebook/sam2.1-hiera-large (`Sam2Model`, Apache-2.0, 0.9 GB of weights
     in float32; hiera-base-plus 0.3 GB; -small and -tiny are smaller still), facebook/sam3 (`Sam3TrackerModel`, under
     Meta's own licence, which must be accepted before it can be downloaded), those of `EdgeTamModel` (needs the package
     timm; not tested here). Each image is encoded once and alone, so its masks do not depend on the rest of the batch.
 
-    Options. checkpoint: a folder or a hub id. revision: of a hub id. min_score, min_side: regions with a lower score,
-    or with a side of fewer pixels, get no mask; human regions have no score and are never below it. Regions that have
-    a mask already keep it. min_quality: masks with a lower predicted IoU are left out; so are empty ones.
-    multimask: the network proposes three masks a box, and the one with the best predicted IoU is taken.
-    inside_box: cuts the mask at the box. The default is not to cut, as in the paper: a mask that reaches outside shows
-    that the box is too small. boxes_at_once: boxes of one image that the network sees together, which limits memory.
-    dtype: of the weights. compile: compiles the image encoder. gpus: of a worker; with 0 it uses the CPU, with `cpus`
-    threads.
+    Options. checkpoint: a folder or a hub id. revision: revision of a hub id. min_score, min_side: regions with a lower
+    score, or with a side of fewer pixels, get no mask. min_score does not apply to human regions, which have no score.
+    Regions that already have a mask keep it. min_quality: masks with a lower predicted IoU are left out; empty masks
+    are left out too. multimask: the network proposes three masks for each box, and the one with the best predicted IoU
+    is taken. inside_box: cuts the mask at the box. By default it is not cut, as in the paper, because a mask that
+    reaches outside shows that the box is too small. boxes_at_once: boxes of one image in one pass of the network; fewer
+    need less memory. dtype: number type of the weights. compile: compiles the image encoder. gpus: GPUs for each
+    worker; with 0 the worker uses the CPU with `cpus` threads.
     """
 
     packages: ClassVar[tuple[str, ...]] = PACKAGES
@@ -127,7 +127,7 @@ class Sam:
         return answer
 
     def _outlines(self, pixels: Pixels, regions: Sequence[Region]) -> Iterator[tuple[masks.Mask, float]]:
-        """The mask and its predicted IoU for each region, same order."""
+        """The mask of each region and its predicted IoU, in the same order."""
         import torch
 
         height, width = pixels.shape[:2]
@@ -141,12 +141,12 @@ class Sam:
                 ious = found.iou_scores[0].float()
                 best = ious.argmax(dim=1)
                 for row, choice in enumerate(best.tolist()):
-                    # One at a time: the masks of all boxes in full size would need gigabytes.
+                    # Masks are enlarged one at a time, because all at full size would need gigabytes.
                     mask = full_size(found.pred_masks[0, row, choice], height, width)
                     yield mask, min(1.0, max(0.0, float(ious[row, choice])))
 
     def _prepared(self, pixels: Pixels) -> Tensor:
-        """1 x 3 x side x side, as Sam2ImageProcessor and Sam3ImageProcessor make it."""
+        """The network's input, 1 x 3 x side x side, as Sam2ImageProcessor and Sam3ImageProcessor make it."""
         import torch
 
         image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None].contiguous()
@@ -156,11 +156,12 @@ class Sam:
 
 
 def full_size(logits: Tensor, height: int, width: int) -> masks.Mask:
-    """The mask of the whole image, from the network's small one: its logits enlarged bilinearly, where above 0.
+    """The mask of the whole image. The network's small logits are enlarged bilinearly, and pixels above 0 are set.
 
-    Only the part around positive logits is enlarged: a photo of 12 megapixels may have thousands of small masks.
+    Only the part around positive logits is enlarged, because a photo of 12 megapixels may have thousands of small
+    masks.
     """
-    mask: masks.Mask = np.zeros((height, width), np.bool_, order="F")  # the order that run-lengths have
+    mask: masks.Mask = np.zeros((height, width), np.bool_, order="F")  # column by column, the order of run-lengths
     small = logits.float()
     positive = small > 0
     if positive.any():
@@ -172,17 +173,21 @@ def full_size(logits: Tensor, height: int, width: int) -> masks.Mask:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """Pixels [start, stop) of one side of an image, each between two entries of the small mask."""
+    """Pixels [start, stop) along one side of an image. For each pixel, `low` and `high` are the entries of the small
+    mask on both sides of it.
+    """
 
     start: int
     stop: int
     low: Tensor
     high: Tensor
-    weight: Tensor  # of `high`
+    weight: Tensor  # weight of the entry `high`; `low` has the rest
 
     @classmethod
     def of(cls, positive: Tensor, size: int) -> _Axis:
-        """The pixels that a positive entry may affect."""
+        """The pixels that a positive entry may affect. `positive`: for each entry of the small mask, whether it is
+        positive. `size`: length of the image's side in pixels.
+        """
         import torch
 
         (found,) = positive.nonzero(as_tuple=True)
@@ -194,12 +199,14 @@ class _Axis:
         return cls(start, stop, low, (low + 1).clamp(max=len(positive) - 1), (at - low)[:, None])
 
     def enlarged(self, values: Tensor) -> Tensor:
-        """The values along the first axis, at the pixels."""
+        """Interpolates the values along the first axis at these pixels."""
         return values[self.low] * (1 - self.weight) + values[self.high] * self.weight
 
 
 def _normalisation(settings: Any, name: str) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each channel, from 0 to 1, as 3 x 1 x 1. StartError if the checkpoint has none."""
+    """The mean and deviation of each channel, from 0 to 1, as 3 x 1 x 1. Raises StartError if the checkpoint
+    has none.
+    """
     import torch
 
     mean, deviation = getattr(settings, "image_mean", None), getattr(settings, "image_std", None)
@@ -212,7 +219,7 @@ def _normalisation(settings: Any, name: str) -> tuple[Tensor, Tensor]:
 
 
 def _cut(mask: masks.Mask, region: Region) -> masks.Mask:
-    """The mask without what lies outside the pixels that the box touches."""
+    """The mask without the part outside the pixels that the box touches."""
     rows = slice(max(0, int(np.floor(region.y1))), int(np.ceil(region.y2)))
     columns = slice(max(0, int(np.floor(region.x1))), int(np.ceil(region.x2)))
     inside = np.zeros_like(mask)

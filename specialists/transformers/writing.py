@@ -1,8 +1,7 @@
-"""Short texts about images by a checkpoint that writes: what hf_captioner and region_captioner have in common.
+"""Writes short texts about images with a checkpoint. hf_captioner and region_captioner use it.
 
-Decoding is greedy or by beams, never sampled. The score of a text is the geometric mean of the probabilities that the
-network gave to its tokens, as for `florence2`: of the plain softmax, before any rule of the checkpoint's own such as a
-penalty for repetition.
+Decoding is greedy or by beams, never sampled. The score of a text is the geometric mean of its tokens' probabilities,
+as for `florence2`. They come from the plain softmax, before rules of the checkpoint such as a penalty for repetition.
 """
 
 from __future__ import annotations
@@ -27,7 +26,9 @@ __all__ = ["SCORE_KIND", "Decoding", "Writer", "Written", "malformed"]
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """max_new_tokens: the longest text. beams: 1 is greedy."""
+    """How texts are decoded. max_new_tokens: length of the longest text in tokens. beams: number of beams; 1 is
+    greedy.
+    """
 
     max_new_tokens: int
     beams: int
@@ -35,7 +36,9 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """`fault`: why the text cannot be used: "cut" if it was not finished, "empty"; '' if it can."""
+    """A text with its score. `fault`: why the text cannot be used: "cut" if it was not finished, "empty" if it is
+    empty; '' if it can be used.
+    """
 
     text: str
     score: float
@@ -43,7 +46,7 @@ class Written:
 
 
 class Writer:
-    """A network that writes, with its processor, in this worker."""
+    """A network that writes texts, with its processor. Each worker loads one."""
 
     def __init__(self, source: Checkpoint, decoding: Decoding, *, dtype: Dtype, cpus: float, gpus: float) -> None:
         from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -56,17 +59,17 @@ class Writer:
         if self.tokenizer is None or self.kind == "florence2":
             other = "use the specialist florence2" if self.kind == "florence2" else "give another checkpoint"
             raise StartError(f"'{source.name}' is a {type(self.model).__name__}, which is not read here: {other}.")
-        self.tokenizer.padding_side = "left"  # so that each text starts right behind its prompt
+        self.tokenizer.padding_side = "left"  # so that each text starts directly after its prompt
         self.tokenizer.pad_token = self.tokenizer.pad_token or self.tokenizer.eos_token
         self.ends = _ends(self.model, self.tokenizer)
 
     @property
     def chats(self) -> bool:
-        """Whether the checkpoint answers messages: it cannot be used without a prompt."""
+        """Whether the checkpoint has a chat template. Such a checkpoint cannot be used without a prompt."""
         return bool(getattr(self.processor, "chat_template", None))
 
     def write(self, images: Sequence[Pixels], prompt: str) -> list[Written]:
-        """One text for each image, same order."""
+        """One text for each image, in the same order."""
         import torch
 
         with torch.inference_mode():
@@ -89,7 +92,7 @@ class Writer:
     def _inputs(self, images: Sequence[Pixels], prompt: str) -> Mapping[str, Any]:
         from PIL import Image
 
-        # As PIL images: of an array of 3 rows, transformers takes the rows for the channels.
+        # PIL images are used, because transformers would read an array with 3 rows as 3 channels.
         pictures = [Image.fromarray(image) for image in images]
         if self.chats:
             question = {"type": "text", "text": prompt}
@@ -126,9 +129,8 @@ class Writer:
 
 
 def new_tokens(found: Any) -> tuple[Tensor, Tensor]:
-    """What `generate` wrote behind the prompts, and the log-probability of each token: both images x tokens.
-
-    Behind the end of a text both have fillers.
+    """The tokens that `generate` wrote after the prompts, and the log-probability of each. Both are images x tokens.
+    After the end of a text, both contain filler values.
     """
     import torch
 
@@ -146,7 +148,7 @@ def new_tokens(found: Any) -> tuple[Tensor, Tensor]:
 
 
 def malformed(faults: Counter[str]) -> list[ImageScore]:
-    """The image scores that count texts which cannot be used, by reason."""
+    """Image scores that count the texts which cannot be used, by reason."""
     return [
         ImageScore("malformed", count, reason, score=1.0, score_kind="measured")
         for reason, count in sorted(faults.items())
@@ -154,7 +156,7 @@ def malformed(faults: Counter[str]) -> list[ImageScore]:
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
-    """The tokens that end a text. BLIP's and GIT's tokenizer ends it with the separator."""
+    """The tokens that end a text. The tokenizers of BLIP and GIT use the separator token for this."""
     found = getattr(model.generation_config, "eos_token_id", None)
     ends = {*(found if isinstance(found, list) else [found]), tokenizer.eos_token_id, tokenizer.sep_token_id}
     return frozenset(int(end) for end in ends if end is not None)
