@@ -135,8 +135,7 @@ class Answer:
     """The annotations of one image by one specialist. All lists may be empty.
 
     `embedding`: a one-dimensional vector of unit length. A specialist that gives embeddings must give one for every
-    image.
-    Others leave it None.
+    image. Others leave it None.
     """
 
     texts: list[Text] = field(default_factory=list)

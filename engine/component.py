@@ -54,8 +54,7 @@ class Specialist(Protocol):
 
     Class attributes: `needs` (resources it must have), `uses` (resources it reads if a node gives them), `gives`,
     `version` (raise it when answers change), `deterministic`. `needs`, `uses` and `gives` may depend on options. The
-    class
-    then lists all possible values, and an instance has its own.
+    class then lists all possible values, and an instance has its own.
 
     Optional class attributes:
     `packages`: the modules that `load` imports. A recipe is refused if one is missing.
@@ -73,8 +72,7 @@ class Specialist(Protocol):
     Other optional instance attributes:
     `weights`: files whose sha256 is part of the key.
     `resolved`: {option: value} that is found when a run is prepared, such as the commit of a hub id. The workers get
-    these
-    values, and they are part of the key.
+    these values, and they are part of the key.
     `embedding_size`: the length of its embeddings, set by `load` at the latest. Required if it gives embeddings.
     """
 

@@ -26,7 +26,7 @@ class ConfigError(EngineError):
 
 
 class StorageError(EngineError):
-    """Reading or writing failed, and the cause is not one single image."""
+    """Reading or writing failed for a reason that is not about a single image."""
 
 
 class DamageError(StorageError):

@@ -19,11 +19,8 @@ from engine.storage.files import sha256_file
 from engine.storage.open_uri import read_uri
 
 RUN_OPTIONS = frozenset({"batch_size", "timeout_s", "cpus", "gpus", "memory", "max_workers"})
-_NOT_HASHED = RUN_OPTIONS | {
-    "compile",
-    "weights",
-    "sha256",
-}  # `weights`, `sha256`: the digest of the weights is hashed instead
+# Instead of `weights` and `sha256`, the digest of the weights is hashed.
+_NOT_HASHED = RUN_OPTIONS | {"compile", "weights", "sha256"}
 
 
 def node_key(
@@ -44,9 +41,8 @@ def node_key(
         for name, value in options.items()
         if name not in _NOT_HASHED and value != defaults.get(name) and not _is_path_of(value, weights)
     }
-    pinned = str(
-        options.get("sha256") or ""
-    )  # the recipe's sha256 is that of the first file; other files (label lists) are hashed here
+    # The recipe's sha256 is that of the first file. Other files (label lists) are hashed here.
+    pinned = str(options.get("sha256") or "")
     digests = [weights_digest(path, "" if number else pinned) for number, path in enumerate(weights)]
     return stable_hash([component, version, changed, digests, dict(inputs), *([where] if where else [])])
 

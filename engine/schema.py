@@ -220,9 +220,7 @@ PROBE = pa.schema(
         # Only for a rotated photo whose source does not name the frame of its labels: the frame that has the labels'
         # size (stored, upright, or both, which is read as upright). '' otherwise.
         required("fits", pa.string()),
-        required(
-            "left_out", _list(pa.string())
-        ),  # the reasons for labels of the source that were left out, one for each label
+        required("left_out", _list(pa.string())),  # one reason for each of the source's labels that was left out
         *(RECORD.field(name) for name in (*ANNOTATIONS, "failures")),
     ]
 )
@@ -308,9 +306,8 @@ _SIMPLE = frozenset({str, float, int, bool, type(None)})
 
 
 def _plain(value: Any) -> Any:
-    if (
-        value.__class__ in _SIMPLE
-    ):  # checked first, because nearly all values are simple and is_dataclass is six times slower
+    # Checked first, because nearly all values are simple and is_dataclass is six times slower.
+    if value.__class__ in _SIMPLE:
         return value
     if isinstance(value, list):
         return [as_row(item) for item in value] if value and dataclasses.is_dataclass(value[0]) else value

@@ -107,8 +107,7 @@ def explain(error: ValidationError, given: Any) -> tuple[KeyPath, str, str]:
 
     pydantic may report several errors. An unknown key comes first, because it is probably a misspelling of a key that
     another error reports as missing. Otherwise the deepest error is taken, because pydantic reports an error for each
-    type
-    that a value may have.
+    type that a value may have.
     """
     found = [
         (one, _real(one["loc"], given, one["type"] in ("missing", "value_error")))

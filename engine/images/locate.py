@@ -71,8 +71,7 @@ def read_image(
     """The bytes with this image id. They are read at the locator or, if they are not there, from another source.
 
     `other_sources`: returns the URIs of the image's sources. Raises ImageError `missing`, `unreadable`, `unreachable`
-    or
-    `changed` if the bytes are in none of them; DamageError instead if the locator is a tar inside the data set.
+    or `changed` if the bytes are in none of them; DamageError instead if the locator is a tar inside the data set.
     """
     data, reason = _bytes_or_reason(storage, image_id, locator)
     for uri in () if data is not None else other_sources():

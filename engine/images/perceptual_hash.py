@@ -37,8 +37,7 @@ def perceptual_hash(pixels: Pixels) -> str:
     """The hash of upright RGB pixels of any size: 64 hex digits, or '' for an image without a hash.
 
     Its bits are the signs of the lowest frequencies of brightness and of two colour planes (as in pHash: the DCT of a
-    small
-    image). The image fades out towards its edges, so that a crop changes little. All sums are sums of integers.
+    small image). The image fades out towards its edges, so that a crop changes little. All sums are sums of integers.
     """
     planes = _planes(_small(pixels))
     first, second = _order()

@@ -31,7 +31,7 @@ FANOUT = 256  # most clusters that one split makes: each is an open file
 DEPTH = 4  # most splits, one inside the other
 COPIES = 3  # most clusters that one image is written to
 MARGIN = 0.05  # an image is also written to clusters whose similarity is at most so much below that of the nearest
-SAMPLE = 64  # images of the sample for each centroid
+SAMPLE = 64  # images in the sample for each centroid
 STEPS = 8  # of k-means
 _BATCH = 4096
 
@@ -54,7 +54,7 @@ class FilePile:
                 yield records
 
     def all(self) -> Records:
-        """In memory, unless they are too many: then they are read from the file when they are used."""
+        """All records. If they are too many for memory, they are read from the file when they are used."""
         if self.rows <= LARGEST * CLUSTER:
             return np.fromfile(self.path, self.kind)
         return np.asarray(np.memmap(self.path, self.kind, "r"))
@@ -114,7 +114,10 @@ class _Search:
     done: float = 0.0  # the share of the work
 
     def search(self, pile: FilePile, folder: str, depth: int = 0, share: float = 1.0) -> None:
-        """Splits a pile until its parts are small, and removes its file. `share`: of the whole work."""
+        """Split a pile until its parts are small, search each part, and remove the pile's file.
+
+        `share`: how much of the whole work this pile is, from 0 to 1.
+        """
         if len(pile) <= LARGEST * CLUSTER or depth == DEPTH:
             if len(pile):
                 search_cluster(pile.all(), self.nearest)

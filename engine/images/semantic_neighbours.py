@@ -30,8 +30,7 @@ def record_type(dimensions: int) -> np.dtype[np.void]:
     """The type of one image's record on disk.
 
     row: the image's number in the whole set, in the order of the shards. draw: a random number made from its id. audit:
-    1
-    for an audit image, 0 for a training image.
+    1 for an audit image, 0 for a training image.
     """
     numbers = [("row", "<i8"), ("draw", "<u8"), ("pixels", "<i8"), ("bytes", "<i8"), ("audit", "<i8")]
     return np.dtype([*numbers, ("vector", "<f2", (dimensions,))])
@@ -100,8 +99,7 @@ def _exact_copies(records: Records, order: Ints) -> tuple[Ints, Ints, Ints]:
     """Separates copies, which have the same embedding: (firsts, copies, index of each copy's first in `firsts`).
 
     All three are arrays. `firsts` and `copies` are positions in `order`. Without this, ten thousand copies would make
-    fifty
-    million pairs.
+    fifty million pairs.
     """
     names = [name for start in range(0, len(order), _CHUNK) for name in _names(records, order[start : start + _CHUNK])]
     _, first, inverse = np.unique(np.array(names, "S16"), return_index=True, return_inverse=True)

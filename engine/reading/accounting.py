@@ -45,9 +45,8 @@ class Account:
     outcomes: number of inputs by outcome (one of OUTCOMES).
     shards: {node: (done, total)}.
     selected: {node with `where`: (images that were selected, images with an answer or failure)}.
-    failures: (component, reason, number), the highest number first. An image is skipped if a node before failed on it;
-    it
-    counts only for that node.
+    failures: (component, reason, number), the highest number first. An image that a later node skipped is not counted
+    again.
     splits: kept images by split. Only images of the split `train` are released.
     rates: items per second and worker by node, from the latest run in which the node ran.
     sources: {name: inputs, missing, gone, left_out {reason: number}, notes} of the latest listing.

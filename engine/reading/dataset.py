@@ -60,9 +60,7 @@ class CurrentNode:
     gives: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
-    resolved: Mapping[str, str] = field(
-        default_factory=dict
-    )  # values found for its options, such as the commit of a hub id
+    resolved: Mapping[str, str] = field(default_factory=dict)  # values found for its options, such as a commit
     where: str = ""  # the SQL that limits it to some images
 
     @classmethod
@@ -223,7 +221,7 @@ class Dataset:
         return str(record.counts.get("surveyed", ""))
 
     def judged_files(self) -> dict[int, str]:
-        """{shard: path} of the files of verdicts, as far as they are up to date.
+        """{shard: path} of the files of verdicts that are up to date.
 
         Leaves out a shard if a node annotated it again after it was judged (--retry-failed, new labels).
         """

@@ -81,8 +81,7 @@ def read_manifest(storage: Storage, folder: str = "") -> Manifest:
     """The manifest of a release.
 
     Raises FileNotFoundError if there is none, so the release is not finished. Raises DamageError if the file was
-    changed
-    or is not a manifest.
+    changed or is not a manifest.
     """
     name = f"{folder}/{MANIFEST}" if folder else MANIFEST
     found = read_sealed(storage, name, "restore it from a backup, or make the release again under another name.")

@@ -108,8 +108,7 @@ def _parse(con: DuckDBPyConnection, dataset: Dataset) -> str:
     """The view `parse`, with one row for each distinct text.
 
     A text that occurs in several shards has several parses. The view has one of them, if possible one that did not
-    fail.
-    DISTINCT ON would give the same rows but needs more memory: its hash table holds all columns of all texts.
+    fail. DISTINCT ON would give the same rows but needs more memory: its hash table holds all columns of all texts.
     """
     tables = [f"raw.{identifier(f'node {node.name}')}" for node in dataset.nodes if node.over == "texts"]
     if not tables:
@@ -128,8 +127,9 @@ def _parse(con: DuckDBPyConnection, dataset: Dataset) -> str:
 def _inputs() -> str:
     """The view `inputs`, with one row for each listed input and its outcome.
 
-    The first listed input of an image has the outcome 'image', the others are duplicates. An input that its source no
-    longer gives is 'earlier', unless no other input has its image. Its `state` is the reason.
+    The first input of an image has the outcome 'image', the others are duplicates. Inputs that their source no longer
+    gives come last. If such an input is not the first of its image, its outcome is 'earlier'. Its `state` is the
+    reason.
     """
     listing_order = "len(filename), filename, file_row_number"
     return f"""CREATE VIEW inputs AS
@@ -153,7 +153,7 @@ def _inputs() -> str:
 def _failures(dataset: Dataset) -> str:
     """The view `failures`, with one row for each failure.
 
-    If a text failed in a shard, each image there that has it has a row.
+    A text that failed has a row for each image of its shard that has the text.
     """
     parts = [
         f"""SELECT NULL::VARCHAR AS image_id, p.uri, 'probe' AS node, unnest(p.failures) AS f
@@ -194,7 +194,7 @@ def _verdicts() -> str:
 def _changes() -> str:
     """The view `changes`, with one row for each change by a refinement round.
 
-    `kept`: whether the rules keep the new one.
+    `kept`: whether the rules keep the changed annotation.
     """
     columns = ("regions", "texts", "region_texts", "phrases")
     judged = " UNION ALL ".join(f"SELECT image_id, unnest({column}) AS v FROM raw.verdicts" for column in columns)

@@ -37,8 +37,7 @@ def check_answer(
     """What is wrong with an answer, in a few words; '' if nothing is.
 
     `human`: the answer repeats labels of the source. Only such annotations may lack a score. `embedding_size`: the
-    length
-    that the embedding must have; 0: any length.
+    length that the embedding must have; 0: any length.
     """
     if not isinstance(answer, Answer):
         return f"expected an Answer, got {type(answer).__name__}"

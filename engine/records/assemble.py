@@ -17,8 +17,7 @@ def assemble(tables: Sequence[pa.Table]) -> pa.Table:
 
     Nothing is removed, so the caller must choose the nodes so that no id occurs twice. If a region has a mask and was
     merged into another region, the mask is copied to that other region, if it has none. A region that a later
-    refinement
-    round made gets no mask this way, because its box may have moved.
+    refinement round made gets no mask this way, because its box may have moved.
     """
     if not tables:
         raise EngineError("No records to assemble: a shard needs at least one.")

@@ -66,7 +66,7 @@ def share_inside(one: Box, other: Box) -> float:
 
 
 def clipped(box: Box, width: float, height: float) -> Box:
-    """The part of the box inside the image. If no part is, the result has x1 >= x2 or y1 >= y2."""
+    """The part of the box that is inside the image. If there is none, the result has x1 >= x2 or y1 >= y2."""
     return (max(box[0], 0.0), max(box[1], 0.0), min(box[2], width), min(box[3], height))
 
 

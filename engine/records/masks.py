@@ -82,8 +82,7 @@ def from_polygons(polygons: Sequence[Sequence[float] | npt.NDArray[np.float64]],
     """The rle of the union of polygons, each given as x, y, x, y, ... in pixels.
 
     Polygons with fewer than three corners are ignored. Raises EngineError for corners that are not finite or far
-    outside
-    of the image, and for outlines that are too long.
+    outside of the image, and for outlines that are too long.
     """
     from pycocotools import mask as coco
 

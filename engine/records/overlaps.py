@@ -97,10 +97,8 @@ def suppressors(i: Ints, j: Ints, score: Floats) -> Ints:
     """For each box, which pair suppresses it: the index of the pair in `i` and `j`; -1 for a box that is kept.
 
     The boxes of a pair overlap. The result is that of greedy NMS: boxes are taken by falling score, equal scores in
-    input
-    order, and only a kept box suppresses others. A box with the score NaN (human) comes first and is never suppressed.
-    If
-    several kept boxes suppress a box, the pair with the best of them is returned.
+    input order, and only a kept box suppresses others. A box with the score NaN (human) comes first and is never
+    suppressed. If several kept boxes suppress a box, the pair with the best of them is returned.
     """
     score = np.asarray(score, np.float64)
     human = np.isnan(score)

@@ -31,9 +31,9 @@ _RENAMED = {"offset": "byte_offset", "length": "byte_length"}
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What a node's `where` needs.
+    """The `where` of a node.
 
-    `reads`: for the SQL, {node: resources}. `sample_inputs`: the same for the component itself.
+    `reads`: {node: resources} for the SQL. `sample_inputs`: {node: resources} for the component itself.
     """
 
     sql: str
@@ -127,7 +127,7 @@ def _add_table(con: DuckDBPyConnection, column: str, parts: Sequence[pa.Table]) 
 def selection_counts(mask: npt.NDArray[np.bool_], skipped: int) -> dict[str, object]:
     """Counts for a commit record: the number of images that were not selected, and the selected ones as bits in hex.
 
-    `skipped`: the number of images for which `where` could not be decided. They count as neither.
+    `skipped`: the number of images for which `where` could not be decided. They are in neither count.
     """
     return {"not_selected": int((~mask).sum()) - skipped, "selected": np.packbits(mask).tobytes().hex()}
 

@@ -174,8 +174,7 @@ class UnitRun:
         """Count the failures of a batch.
 
         `settled`: number of failures from before the component ran, such as unreadable files. `left_out`: number of
-        images
-        that the node's `where` does not select.
+        images that the node's `where` does not select.
         """
         failed_before = len(self.failed)
         for position in sorted(answers):

@@ -65,9 +65,8 @@ class LostUnits:
         """Queue the unit of a dead worker again, whole or in parts. Usually returns None.
 
         `items`: number of items that the worker had finished; `total`: number of items of the unit, -1 if not known. A
-        single
-        image that has killed `image_attempts` workers is not queued again. The result is then (unit, failure of the
-        image).
+        single image that has killed `image_attempts` workers is not queued again. The result is then (unit, failure of
+        the image).
         """
         if unit.fresh and (node.name, unit.shard, unit.lo) in self._trials:
             suspended = self._trials.pop((node.name, unit.shard, unit.lo))
@@ -141,9 +140,10 @@ class LostUnits:
         self.queues.put_first(node.name, parts)
 
     def _try_again(self, node: Node, unit: Unit, total: int, cause: str) -> tuple[Unit, Done] | None:
-        """Queue the same unit again, unless it was tried `image_attempts` times.
+        """Queue the same unit again, and return None.
 
-        Then it returns the unit and a failure if the unit is a single image, and raises RunFailed otherwise.
+        After `image_attempts` tries, a single image is returned with its failure. For a larger unit RunFailed is
+        raised.
         """
         if unit.attempts < self.options.image_attempts:
             self.queues.put_first(node.name, [replace(unit, attempts=unit.attempts + 1)])
@@ -189,7 +189,8 @@ class LostUnits:
 def _cuts(lo: int, total: int, items: int, batch: int) -> list[int]:
     """The positions at which to cut [lo, lo + total), both ends included.
 
-    If the running batch is known (`items` are finished), before and after it; otherwise in the middle.
+    `items`: the number of items that were finished. If it is known, the cuts are before and after the next batch, which
+    was running. Otherwise there is one cut in the middle.
     """
     hi = lo + total
     if 0 < items < total:

@@ -25,8 +25,7 @@ class Draft:
     """A node before the graph is known.
 
     `options`: the worker's options, including values that the component found (`resolved`). `licences`: of the code and
-    of
-    the weights.
+    of the weights.
     """
 
     name: str
@@ -60,7 +59,7 @@ class Draft:
 
 
 def make_draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -> Draft:
-    """Check a node of the recipe and make its component. Removes keys that are not the component's from `options`.
+    """Check a node of the recipe and make its component. Removes the keys that every node has from `options`.
 
     Raises ConfigError for a wrong name, component or option.
     """

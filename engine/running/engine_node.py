@@ -33,8 +33,7 @@ def engine_node(
     """A node that runs the engine's own code.
 
     `target`: "module:Name" of the component. `component`: its name in reports, by default `name`. `key_parts`: plain
-    values
-    that affect the answers; the node's key is their hash. `version` is part of the key only if it is among them.
+    values that affect the answers; the node's key is their hash. `version` is part of the key only if it is among them.
     """
     return Node(
         name=name,

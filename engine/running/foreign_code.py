@@ -204,7 +204,7 @@ def _exit_raises() -> Iterator[None]:
 
 
 def _canary() -> tuple[int, tuple[int, int]]:
-    """Open a descriptor with a low number, for which there is no use. Returns it and its identity.
+    """Open an unused descriptor with a low number. Returns it and its identity.
 
     If it is closed later, the component closed descriptors that are not its own.
     """

@@ -56,7 +56,7 @@ class Node:
     version: int = 1
     score_names: tuple[str, ...] | None = None  # names of the image scores it gives; None: not declared
     stands_for: str = ""  # the node whose answers it replaces in the record
-    place: str = ""  # parent folder of its answers; '': its name
+    place: str = ""  # the folder above its answers; '' stands for the node's name
     code_licence: str = ENGINE
     weights_licence: str = NO_WEIGHTS
     resolved: Mapping[str, str] = field(default_factory=dict)  # values found for its options, such as a commit

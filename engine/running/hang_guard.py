@@ -12,8 +12,7 @@ class Guard:
     """Ends the process if a batch takes longer than `seconds`. 0 switches it off.
 
     The timer is restarted at most once in `slack` seconds, not for each batch. A restart joins a thread while it holds
-    the
-    GIL, which takes a millisecond on a busy machine.
+    the GIL, which takes a millisecond on a busy machine.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -16,7 +16,7 @@ class Unit:
     node: str
     shard: int
     revision: int
-    inputs: Mapping[str, int]  # node name (and IMAGES): revision to read
+    inputs: Mapping[str, int]  # {node name, or IMAGES: revision to read}
     lo: int = 0
     hi: int = -1  # -1: to the end
     trust: bool = False  # accept many failures as real
@@ -47,8 +47,7 @@ class Done:
     """A finished unit.
 
     `rows`: for a part of a shard, its rows as an Arrow stream; otherwise empty. `attempted`: number of items given to
-    the
-    component. `unanswered`: number of these that failed.
+    the component. `unanswered`: number of these that failed.
     """
 
     items: int

@@ -159,13 +159,13 @@ class Pace:
             self.rate = found if not self.rate else self.rate + (found - self.rate) * (1 - math.exp(-since / memory))
             self._last, self._usual = (seconds, done), max(since, self._usual / 2)
             self._correct(max(expected - done, 0) / self.rate, since)
-        elif since > 10.0 + 2 * self._usual:  # it is stuck: the rate falls
+        elif since > 10.0 + 2 * self._usual:  # nothing has finished for long, so the rate falls
             self.rate *= math.exp(-passed / memory)
         elif self.left is not None:
             self.left = max(self.left - passed, 0.0)
 
     def _correct(self, estimate: float, since: float) -> None:
-        """Adjust the seconds left towards a new estimate. `since`: seconds since the last one."""
+        """Move the seconds left towards a new estimate. `since`: the seconds since the last batch was finished."""
         if self.left is None:
             self.left = estimate
         else:
@@ -176,8 +176,7 @@ class LineDrawer:
     """Draws one line, at most five times a second: in place on a terminal, as a new line elsewhere.
 
     The cursor stays at the start of the line. If the terminal becomes narrower, the line wraps, but the cursor is still
-    in
-    its first row. So the next drawing can erase all of its rows.
+    in its first row. So the next drawing can erase all of its rows.
     """
 
     def __init__(self, stream: TextIO | None = None, live: bool | None = None) -> None:

@@ -192,8 +192,7 @@ class Scheduler:
         """End workers that have sent nothing for too long. Usually faulthandler ends a hanging process before this.
 
         Also ends idle workers if another worker of this run waits for resources. Ray's counts do not show whether
-        another run
-        has taken the rest of the cluster.
+        another run has taken the rest of the cluster.
         """
         now = time.monotonic()
         if any(not slot.created and not slot.ready and now - slot.last_sign > CROWDED_S for slot in self.slots):

@@ -210,9 +210,8 @@ class ShardInputs:
         if before is None:
             return None
         rows = TableReader(self.storage, before.files["data"].path).read()
-        same = selection_of(
-            before.counts, rows.num_rows
-        ).tolist()  # an image that was not selected has no answer to keep
+        # An image that was not selected has no answer to keep.
+        same = selection_of(before.counts, rows.num_rows).tolist()
         for path in before.inputs:
             self._compare(path, same)
         if not any(path.startswith(("labels/", "truth/")) for path in before.inputs):
@@ -224,7 +223,7 @@ class ShardInputs:
         }
 
     def _compare(self, old_path: str, same: list[bool]) -> None:
-        """Set `same` to False at the images whose input is different now from that in the file `old_path`."""
+        """Set `same` to False for each image whose row in the file `old_path` differs from its row in the input now."""
         if old_path in self.digests or (old_path.startswith(f"{IMAGES}/") and not self.node.reads_labels):
             return
         old = TableReader(self.storage, old_path).read()
@@ -270,7 +269,7 @@ def _failed(name: str, table: pa.Table, lo: int) -> dict[int, str]:
 
 
 def _origin(name: str, failures: Sequence[Mapping[str, Any]]) -> str:
-    """The name of the node that failed first. If `name` skipped the image, it is in the error."""
+    """The name of the node that failed first. If the node `name` only skipped the image, its error has that name."""
     first = failures[0]
     if first["reason"] == "skipped":
         return str(first["error"]).removesuffix(" failed")

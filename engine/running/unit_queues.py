@@ -112,6 +112,6 @@ class UnitQueues:
             self._finish(node, shard)
 
     def _blocked(self, name: str, unit: Unit) -> bool:
-        """Whether a worker would only set this unit aside, or it is set aside already."""
+        """Whether this unit is set aside, or certainly will be when a worker runs it."""
         reads = "pixels" in self.plan.known[name].needs and unit.retry_of < 0 and not unit.give_up
         return self.is_aside(name, unit.shard) or (reads and unit.shard in self.absent)

@@ -23,7 +23,7 @@ Ints = npt.NDArray[np.int64]
 # four real detectors and on all four (benchmarks/fusion.py). Half or twice these values give nearly the same result.
 _A, _B = 0.2, 2.0
 _POWER = 2  # the trust relative to the most trusted detector is raised to this power
-_ENOUGH = 0.3  # the weights are not relative to a detector whose scores in an image have a smaller sum
+_ENOUGH = 0.3  # a detector with a smaller sum of scores in an image counts less as the most trusted one
 RIVAL_IOU = 0.6
 CONTEXT = 5  # number of features that do not belong to a single detector
 _EDGE = 1e-4  # probabilities are kept this far from 0 and 1, where the logit is infinite
@@ -74,8 +74,7 @@ class Evidence:
     producers: the detectors, in the order of the columns of `scores` and `ran`. scores: calibrated. agreement:
     `by_agreement` of the raw scores. rival: the highest agreement of a box with another label that overlaps this one by
     RIVAL_IOU or more. echo: the highest agreement of another box with this label in the image. area: natural logarithm
-    of
-    the box's share of the image.
+    of the box's share of the image.
     """
 
     producers: tuple[str, ...]
@@ -112,8 +111,7 @@ class Evidence:
         """The features of the regression, rows x (2 x detectors + CONTEXT).
 
         Columns: the logit of each detector's score (0 without a box); for each detector, 1 if it ran and found nothing;
-        the
-        logits of agreement, rival and echo; area; area squared.
+        the logits of agreement, rival and echo; area; area squared.
         """
         drawn = self.scores > 0
         columns = [np.where(drawn, logit(self.scores), 0.0), self.ran & ~drawn]

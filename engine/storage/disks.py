@@ -31,7 +31,7 @@ def sha256_file(path: str) -> str:
 def storage_errors(name: str) -> Iterator[None]:
     """A context that turns errors of the file system into a StorageError of one sentence.
 
-    Errors which mean that there is no file, or that there is one already, pass unchanged.
+    Errors that a file is missing, or exists already, pass unchanged.
     """
     try:
         yield
@@ -109,9 +109,10 @@ def may_be_alive(temporary: str) -> bool:
 
 @contextlib.contextmanager
 def scratch_folder(prefix: str) -> Iterator[str]:
-    """A temporary folder for large files. Removes those with this prefix that killed processes have left.
+    """A context with a temporary folder for large files.
 
-    A folder is in use as long as its file `lock` is locked, which ends with the process.
+    Folders with this prefix that killed processes have left are removed. A folder is in use while its file `lock` is
+    locked. The lock ends with the process.
     """
     for left in glob.glob(os.path.join(tempfile.gettempdir(), f"{glob.escape(prefix)}-*")):
         with contextlib.suppress(OSError), open(os.path.join(left, "lock"), "rb") as file:
@@ -122,5 +123,7 @@ def scratch_folder(prefix: str) -> Iterator[str]:
         open(os.path.join(folder, "unlocked"), "wb") as file,
     ):
         fcntl.flock(file, fcntl.LOCK_EX)
-        os.rename(file.name, os.path.join(folder, "lock"))  # only now another process may see it
+        os.rename(
+            file.name, os.path.join(folder, "lock")
+        )  # other processes look for this name, so it must be locked before
         yield folder

@@ -136,8 +136,7 @@ class Storage:
         """Write a file if there is none. Returns whether the file now has these bytes.
 
         If there is a file, its content is compared: a store may write the file but lose the reply, and the client then
-        retries
-        and finds its own file.
+        retries and finds its own file.
         """
         with storage_errors(name):
             create = self._create_local if self.local else self._create_remote

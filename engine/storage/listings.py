@@ -28,7 +28,7 @@ IN_FORCE = frozenset((CURRENT, MISSING, GONE))  # their labels are still used
 
 STATES = pa.schema([required(name, pa.string()) for name in ("source", "uri", "fingerprint", "state")])
 
-Key = tuple[str, str, str]  # of an input: source, uri, fingerprint
+Key = tuple[str, str, str]  # the key of an input: source, uri, fingerprint
 
 
 class SourceCounts(TypedDict):

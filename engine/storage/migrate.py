@@ -17,9 +17,8 @@ from engine import schema
 from engine.errors import ConfigError
 from engine.layout import IMAGES, INPUTS, JUDGE, LABELS, PROBE, TRUTH
 
-_VALUES: dict[str, Any] = {
-    "length": -1
-}  # {column: value in files that lack it}, if it is not empty; the length -1 is the whole file
+# {column: its value in files that lack it}, if this is not empty. The length -1 stands for the whole file.
+_VALUES: dict[str, Any] = {"length": -1}
 _TABLES = {
     IMAGES: schema.IMAGES,
     INPUTS: schema.INPUTS,

@@ -48,8 +48,7 @@ def read_uri(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, 
     """Read `length` bytes from `offset`, at most `at_most`. -1 stands for no limit in both.
 
     `opened`: a descriptor from `open_ahead`, which stays open. Raises FileNotFoundError if nothing is there, ImageError
-    if
-    the image cannot be downloaded or is not in its container, and StorageError for any other failure.
+    if the image cannot be downloaded or is not in its container, and StorageError for any other failure.
     """
     with storage_errors(uri):
         if not scheme_of(uri):

@@ -30,8 +30,7 @@ def read_row(uri: str, column: str, row: int) -> bytes | None:
     """The bytes in a row of a binary column, or in the field `bytes` of a column of image structs. None for null.
 
     Raises FileNotFoundError if there is no such row. Raises ValueError, or an OSError without an errno, if the file
-    cannot
-    be decoded.
+    cannot be decoded.
     """
     with _lock:
         values = _column(uri, column)

@@ -119,10 +119,8 @@ def check_digests(storage: Storage, files: Iterable[tuple[str, str]], at_most: i
     """Check files before they are read by a library that does not check them, such as DuckDB.
 
     `files`: (path, digest); a digest of '' stands for that in the file's name. Each file is checked once in a process.
-    At
-    most `at_most` bytes are read in all; returns the number of bytes that were not. Files on object stores are not
-    checked,
-    because stores have their own checksums. Raises DamageError for the first damaged file.
+    At most `at_most` bytes are read in all; returns the number of bytes that were not. Files on object stores are not
+    checked, because stores have their own checksums. Raises DamageError for the first damaged file.
     """
     if not storage.local:
         return 0

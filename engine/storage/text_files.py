@@ -16,7 +16,7 @@ _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
 def encoding_of(start: bytes) -> str:
     """Python's name for the encoding of a file, from its first 64 bytes.
 
-    Without a byte order mark it is UTF-8; but UTF-16 if every second byte is zero, as in Western text.
+    Without a byte order mark it is UTF-16 if every second byte is zero, as in Western text. Otherwise it is UTF-8.
     """
     for mark, encoding in _MARKS:
         if start.startswith(mark):

@@ -49,7 +49,7 @@ def column_and_row(member: str) -> tuple[str, int]:
 
 
 def short_name(uri: str) -> str:
-    """A short name for messages and tables: that of the file or of the member; for a row, "x.parquet/17"."""
+    """The name of the file or member, for messages and tables. For a row, "x.parquet/17"."""
     kind, member, container = split_uri(uri)
     file = container.rsplit("/", 1)[-1]
     if kind == "parquet" or member == BROKEN:
