@@ -27,7 +27,7 @@ from engine.storage.commits import Commits, File, Record, TableReader
 from engine.storage.files import Storage
 from filters.judging.apply_rules import ShardJudgement
 
-CURVE = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2)  # eps for which the dry run shows the share kept
+CURVE = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2)  # values of eps in the dry run
 
 # `number`: the image's row in the shard.
 CANDIDATES = pa.schema(

@@ -15,8 +15,8 @@ from engine.storage.open_uri import NO_PERMISSION
 class Unreachable:
     """Which inputs could not be read.
 
-    `retry`: chunks of inputs that the next run reads again, even without --retry-failed. `reasons`: the number of inputs
-    for each reason, over all chunks.
+    `retry`: chunks of inputs that the next run reads again, even without --retry-failed. `reasons`: for each reason,
+    the number of inputs over all chunks.
     """
 
     retry: frozenset[int]

@@ -214,9 +214,9 @@ class TextMerge:
         return f"{self.name}/{image.named + len(image.texts) + len(image.region_texts) + len(image.phrases)}"
 
     def _count(self, own: Sequence[Row], image: _Image) -> None:
-        """Counts captions before and after the merge, equally many of each granularity.
+        """Adds the captions before and after the merge to the counts, equally many of each granularity.
 
-        New captions are counted first.
+        If there are more captions after the merge, the new ones are taken first.
         """
         for granularity in sorted(self.granularities):
             before = [text for text in own if text["granularity"] == granularity]

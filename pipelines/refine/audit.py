@@ -31,7 +31,8 @@ def audited(
 ) -> Audit | None:
     """Measures the data set before and after a round, against the audit images of `split`.
 
-    `texts`: whether to measure captions too. Returns None if the audit images have no human boxes and, with `texts`, no human captions either.
+    `texts`: whether to measure captions too. Returns None if the audit images have no human boxes and, with `texts`, no
+    human captions either.
     """
     sides = [dataset_of(storage, *side) for side in (before, after)]
     try:

@@ -59,7 +59,7 @@ class Change:
     new: int = 0  # not judged yet
     now: int = 0
     then: int = 0
-    rules: dict[str, list[int]] = field(default_factory=dict)  # rule: [dropped now, with the new rules]
+    rules: dict[str, list[int]] = field(default_factory=dict)  # {rule: [dropped now, dropped then]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from pipelines.ingest.sources.coco_values import (
 )
 from pipelines.ingest.sources.file_uris import plain_path
 
-# Categories of printed text. An annotation that has a `text` and one of these categories, or none, is not an object.
+# Categories of printed text. An annotation with a `text` and such a category, or no category, is not an object.
 PRINT = frozenset(("", "text", "word", "words", "line", "text line", "scene text", "character"))
 Row = Mapping[str, Any]
 Numbered = tuple[int, Row]  # the position of a row in its list, and the row

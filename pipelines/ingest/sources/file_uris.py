@@ -51,7 +51,7 @@ def utf8_uri(uri: str) -> FileUri:
 
 
 def printable(name: str) -> str:
-    """The name, with everything that is not Unicode written as \xff."""
+    """The name, with everything that is not Unicode written as \\xff."""
     return name.encode("utf-8", "surrogateescape" if _is_bytes(name) else "backslashreplace").decode(
         "utf-8", "backslashreplace"
     )
@@ -77,7 +77,7 @@ def local_path(name: str) -> str:
 
 
 def _is_bytes(name: str) -> bool:
-    """Whether all surrogates stand for bytes, as in Python's file names. Surrogates that come from JSON may not."""
+    """Whether all surrogates stand for bytes, as in Python's file names. Surrogates from JSON may not be bytes."""
     return all("\udc80" <= letter <= "\udcff" for letter in name if "\ud800" <= letter <= "\udfff")
 
 
