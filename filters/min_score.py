@@ -31,7 +31,7 @@ def min_score(
 
     For example, a cat at .29 is below the default floor of .3. `by_label` ({person: 0.6}) and `by_producer` ({ocr:
     0.5}) set the floor of some regions; a label overrides a producer. `calibration`: path of a JSON file with
-    calibration curves. They map the scores of a producer before the scores are compared.
+    calibration curves. If it has a curve for a producer, that producer's scores are mapped before the comparison.
     """
     floors = row_bounds(regions, "floor", floor, by_producer=by_producer, by_label=by_label)
     scores = _calibrated(regions, calibration) if calibration else regions.score

@@ -129,8 +129,8 @@ def to_hold(pairs: Iterable[ConfusedPair]) -> list[list[str]]:
 
 
 def _tables(called: Called) -> tuple[list[str], Ints, Ints]:
-    """The plain labels, and two matrices of counts: one for boxes on which the others are sure, one for other boxes.
-    Rows are the annotators' labels, columns those of the others.
+    """The plain labels, and two matrices of counts: one for boxes on which the others (students or people) are sure,
+    one for the remaining boxes. Rows are the annotators' labels, columns those of the others.
     """
     names = sorted({plain_label(name) for label, others in called.items() for name in (label, *others)})
     number = {name: row for row, name in enumerate(names)}

@@ -20,7 +20,7 @@ from refinement.match import paired
 from refinement.options import MergeRules
 
 Rule = Literal["moved", "relabelled", "added", "dropped", "duplicate"]
-SAME_PLACE = 0.99  # IoU above which a box has not moved
+SAME_PLACE = 0.99  # a box whose IoU with its old place is above this has not moved
 
 
 @dataclass(frozen=True, slots=True)

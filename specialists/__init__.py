@@ -32,7 +32,7 @@ CATALOG: dict[str, str] = {
     "spacy_parse": "specialists.spacy_parse.specialist:SpacyParse",
     "label_grounder": "specialists.label_grounder:LabelGrounder",
     "hf_grounder": "specialists.transformers.grounder:HfGrounder",
-    # several of these kinds with one model
+    # several of the kinds above, with one model
     "florence2": "specialists.florence2.specialist:Florence2",
     "hf_captioner": "specialists.transformers.captioner:HfCaptioner",
     "region_captioner": "specialists.transformers.region_captioner:RegionCaptioner",

@@ -1,4 +1,4 @@
-"""A specialist that merges the boxes of all detectors and of people into one region for each object.
+"""Merges the boxes of all detectors and of people into one region for each object.
 
 Boxes with low scores take part too, because the main gain of agreement is a weak box that another detector confirms.
 Scores of different models are not on one scale; `calibration` and `votes` correct that before scores are combined. A

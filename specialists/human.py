@@ -1,4 +1,4 @@
-"""A specialist that passes on the human labels of the source unchanged: boxes and texts without a score.
+"""Passes on the human labels of the source unchanged: boxes and texts without a score.
 
 The engine puts the labels into the sample, including masks (`Region.rle`). A crowd is still marked by its `score_kind`.
 Source labels with a score were not made by people; `source_texts` passes those on.

@@ -1,4 +1,4 @@
-"""A specialist that grounds the noun chunks of texts on object regions by name: head noun, number and synonyms. It does
+"""Grounds the noun chunks of texts on object regions by name: head noun, number and synonyms. It does
 not look at pixels.
 
 A chunk names a region if it ends in the region's label, in the label's plural, or in a synonym. A verb that the parser

@@ -1,4 +1,4 @@
-"""A specialist that identifies the language of each text with py3langid. It gives one image score for each text, whose
+"""Identifies the language of each text with py3langid. It gives one image score for each text, whose
 parent is the text.
 
 Four words or fewer are not enough to identify a language reliably, and some of the 140 languages (Nigerian Pidgin, West

@@ -1,4 +1,4 @@
-"""A specialist that estimates the probability that a photo is pornographic, with Yahoo's Open-NSFW from a package.
+"""Estimates the probability that a photo is pornographic, with Yahoo's Open-NSFW from a package.
 
 The model detects only nudity, not violence, and large skin-coloured areas mislead it. We tested it on safe photos,
 never on unsafe ones. It was trained on JPEG files of 256 pixels, so each photo is first saved as such a file.

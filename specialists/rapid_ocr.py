@@ -1,4 +1,4 @@
-"""A specialist that reads printed text with the PP-OCR models of the rapidocr package. Each line has a quad, a string
+"""Reads printed text with the PP-OCR models of the rapidocr package. Each line has a quad, a string
 and a score.
 
 Nothing is downloaded: all models are loaded from the package. Each line becomes a text region without a label, and a

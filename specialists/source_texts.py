@@ -1,4 +1,4 @@
-"""A specialist that adds texts which came with the images but were not written for this task, such as alt-text or
+"""Adds texts which came with the images but were not written for this task, such as alt-text or
 captions of a data set.
 
 The texts keep their producer and have a score, so filters apply to them as to the texts of a specialist. Texts without

@@ -1,4 +1,4 @@
-"""A specialist that detects objects of the 80 COCO classes with a small SSD MobileNetV2 from a package. Nothing is
+"""Detects objects of the 80 COCO classes with a small SSD MobileNetV2 from a package. Nothing is
 downloaded.
 
 The package is located but never imported, because its __init__ needs pkg_resources. Class numbers are COCO's category

@@ -1,4 +1,4 @@
-"""A specialist that tags a whole photo with some of the 1,000 classes of ImageNet, with an EfficientNet from a package.
+"""Tags a whole photo with some of the 1,000 classes of ImageNet, with an EfficientNet from a package.
 
 The package is located but never imported, because its __init__ needs pkg_resources. The network's input is (level -
 127) / 128 in its own quantised form. The network gets only the centre square, so things at the ends of a panorama get

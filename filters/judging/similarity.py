@@ -24,8 +24,8 @@ Cosines = Cosine | Mapping[str, Cosine]
 
 
 def scored(given: Given, options: Mapping[str, Any]) -> str:
-    """The requirement of the three rules (filters/judging/needs.py): a node that gives these scores. If several nodes
-    give them, the option `scorer` must name one. Returns what is missing, or ''.
+    """The requirement of rules that read `image_text` scores (see filters/judging/needs.py): a node that gives these
+    scores. If several nodes give them, the option `scorer` must name one. Returns what is missing, or ''.
     """
     scorer, nodes = options["scorer"], given.scores.get(NAME, ())
     known = (*nodes, *given.other_scores)

@@ -144,7 +144,9 @@ class _TableBuilder:
             self.starts[form] = self.starts[twins[0]] if twins else self._add(machine, kind, after_tokens[kind])
         self.table = np.stack(self._rows)
         self.left = _shortest_ways(self.table)
-        self.table[(self.left < 0)[self.table]] = FORBIDDEN  # dead ends, if the vocabulary lacks some bytes
+        self.table[(self.left < 0)[self.table]] = (
+            FORBIDDEN  # removes dead ends, which exist if the vocabulary lacks some bytes
+        )
 
     def _add(self, machine: Mapping[str, Edges], automaton: ByteAutomaton, after_tokens: npt.NDArray[np.int16]) -> int:
         """Appends the states of one automaton. Returns its initial state."""

@@ -65,7 +65,9 @@ class _Finisher:
             self.leave_out(task, "too_long", len(items) - len(fitting))
         input_ = draft.input
         if not input_ and TASKS[task].input == "names":
-            input_ = AND.join(sorted({item.label for item in fitting}))  # sorted, not to reveal the largest
+            input_ = AND.join(
+                sorted({item.label for item in fitting})
+            )  # sorted, so that the order does not reveal the sizes
         prompt = prompt_of(task, input_)
         if (task, prompt, target) in self.seen:
             self.leave_out(task, "duplicate")

@@ -58,8 +58,8 @@ def _simplified(part: npt.NDArray[Any], finest: float, max_points: int) -> npt.N
 
 
 def _from_top_left(corners: npt.NDArray[np.float64]) -> list[float]:
-    """The corners in clockwise order, starting with the corner nearest to the image's top left. Of two, the upper one
-    is first.
+    """The corners in clockwise order, starting with the corner nearest to the image's top left. If two are equally
+    near, the upper one comes first.
     """
     import cv2
 

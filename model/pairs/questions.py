@@ -25,8 +25,8 @@ _DETERMINERS = frozenset(
 class PairDraft(NamedTuple):
     """The content of a pair: `items` or `text` for the target, `input` for the prompt.
 
-    A task that writes text writes the labels of the items, one a line, if the draft has items. If a task takes names
-    and `input` is empty, the input becomes the labels of the items that fit into the target.
+    For a task that writes text, a draft with items gives their labels, one a line. If a task takes names and `input` is
+    empty, the input becomes the labels of the items that fit into the target.
     """
 
     items: Sequence[Item] = ()
@@ -175,8 +175,8 @@ class DraftMaker:
                 yield name
 
     def _distinct(self, task: str, names: Iterable[Expression]) -> Iterator[Expression]:
-        """The names without near-equal ones. Of names of the same regions that differ only by article, case or number
-        word, the first is kept.
+        """The first of each group of near-equal names: names of the same regions that differ only by article, case or
+        number word.
         """
         seen: set[tuple[str, frozenset[str]]] = set()
         for name in names:

@@ -45,7 +45,7 @@ class TrainingJob:
     storage: str
     folder: str
     key: str  # hash of everything that affects the weights
-    options: TrainOptions  # learning_rate 0 and precision "auto" must be replaced by actual values before
+    options: TrainOptions  # learning_rate and precision must already be actual values, not 0 and "auto"
     only: Mapping[str, Any] = field(default_factory=dict)  # {column of the pairs: values to train on}
     base: str = ""  # folder for relative image locations; '': the folder of their pairs file
     limits: Limits = field(default_factory=Limits)

@@ -169,9 +169,7 @@ class Training:
         return answer
 
     def _without_sync(self, *, last: bool) -> Any:
-        """A context without exchange of gradients between workers. For the last micro-batch of a step, gradients are
-        exchanged.
-        """
+        """A context in which workers do not exchange gradients. For the last micro-batch of a step they do."""
         return nullcontext() if last or not hasattr(self.wrapped, "no_sync") else self.wrapped.no_sync()
 
     def _losses(self, by_task: dict[str, list[float]]) -> dict[str, tuple[float, int]]:

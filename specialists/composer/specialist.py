@@ -1,4 +1,4 @@
-"""A specialist that writes texts by rules from regions and printed words: brief, detailed and more detailed.
+"""Writes texts by rules from regions and printed words: brief, detailed and more detailed.
 
 Texts state only what boxes show: which objects, how many if that is certain (`mentions.py`), and where in the picture
 plane (`picture_plane.py`). They never state depth, pose or action. A longer text is written only if it adds

@@ -1,8 +1,8 @@
 """Turns the predictions of a Florence-2 into the annotations of one image. Nothing is repaired.
 
-A part of a prediction that cannot become an annotation is counted by task and reason, in the image score `malformed`. A
-box that is only a single location wide or high gets the size of that location. In a photo of 1,000 pixels that is one
-pixel.
+A part of a prediction that cannot become an annotation is counted by task and reason, in the image score `malformed`.
+If a box starts and ends at the same location along an axis, it gets the size of that location. In a photo of 1,000
+pixels a location is one pixel.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A specialist that runs any tasks of a Florence-2 model. Each image is encoded once for all questions.
+"""Runs any tasks of a Florence-2 model. Each image is encoded once for all questions.
 
 Scores are the model's own probabilities of what it wrote (model/decoding/likelihood.py). They are comparable within a
 task, and `engine eval --fit` calibrates them. Answers that are malformed, cut off or unusable are not repaired. They
@@ -143,7 +143,7 @@ class Florence2:
 
     @property
     def resolved(self) -> Mapping[str, str]:
-        """The commit of a hub id."""
+        """{"revision": commit} for a hub id; empty for other checkpoints."""
         return {} if self._is_url else self.source.resolved
 
     @cached_property

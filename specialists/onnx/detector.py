@@ -1,4 +1,4 @@
-"""A specialist that detects objects with a small ONNX detector. Its weights may be at any path or URL.
+"""Detects objects with a small ONNX detector. Its weights may be at any path or URL.
 
 Its scores are those of the model and cannot be compared with another model's. Keep `min_score` low if a consensus
 follows: weak boxes that another detector confirms are what a consensus gains most from.

@@ -1,4 +1,4 @@
-"""A specialist that parses texts with spaCy's tagger and parser: objects, attributes, actions, complexities and noun
+"""Parses texts with spaCy's tagger and parser: objects, attributes, actions, complexities and noun
 chunks.
 
 `rules.py` defines these. Offsets are code points of the original text.

@@ -79,7 +79,7 @@ class FakeDetector:
 
 
 class NoOp:
-    """Needs pixels and gives empty answers. It serves to measure the cost of decoding and of the engine itself."""
+    """Gives empty answers, to measure the cost of decoding images and of the engine itself."""
 
     needs: ClassVar[tuple[str, ...]] = ("pixels",)
     uses: ClassVar[tuple[str, ...]] = ()

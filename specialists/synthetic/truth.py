@@ -87,8 +87,8 @@ def _detailed(answer: Answer, size: int) -> list[Piece]:
 
 
 def _more_detailed(answer: Answer, ground: str, size: int) -> list[Piece]:
-    """A text with the ground, the objects and the printed words. Each object has its size, its location and its
-    direction from the object before.
+    """A text with the ground, the objects and the printed words. It gives the size and location of each object, and its
+    direction from the previous object.
     """
     pieces: list[Piece] = [(f"a picture of {number(len(_objects(answer)))} object", [])]
     pieces += [("" if len(_objects(answer)) == 1 else "s", []), (f" on a dull {ground} ground. ", [])]

@@ -1,4 +1,4 @@
-"""A specialist that writes captions with a checkpoint such as BLIP, GIT, SmolVLM or Qwen-VL.
+"""Writes captions with a checkpoint such as BLIP, GIT, SmolVLM or Qwen-VL.
 
 A text that was cut off at `max_new_tokens` is left out, not repaired. It is counted in the image score `malformed`.
 """

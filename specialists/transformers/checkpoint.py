@@ -40,7 +40,7 @@ class Checkpoint:
 
     @cached_property
     def weights(self) -> tuple[str, ...]:
-        """The files of a folder that affect the answers; their digests are part of the key. () for a hub id."""
+        """The files of a folder that affect the answers; their digests are part of the key. Empty for a hub id."""
         if not self.is_folder:
             if self.name.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(self.name):
                 raise ConfigError(f"No checkpoint at '{self.name}': give a folder or a hub id such as owner/name.")

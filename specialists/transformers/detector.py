@@ -1,4 +1,4 @@
-"""A specialist that runs any detector of transformers: D-FINE, RF-DETR, DEIMv2, RT-DETRv2 or DETR. Boxes get masks if
+"""Runs any detector of transformers: D-FINE, RF-DETR, DEIMv2, RT-DETRv2 or DETR. Boxes get masks if
 the model has them.
 
 Boxes and scores are computed by the checkpoint's own image processor. Scores of different models are not on one scale.

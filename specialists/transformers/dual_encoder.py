@@ -98,7 +98,7 @@ class DualEncoder(ImageEncoder):
         self.sigmoid = hasattr(self.model, "logit_bias")
 
     def probability(self, cosine: float) -> float:
-        """The probability that text and image belong together, by the model. Only for models with `sigmoid`."""
+        """The model's probability that text and image belong together. Needs a model with `sigmoid`."""
         import torch
 
         with torch.inference_mode():

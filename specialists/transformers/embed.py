@@ -1,4 +1,4 @@
-"""A specialist that embeds images with SigLIP 2, CLIP, DINOv2 or a similar checkpoint."""
+"""Embeds images with SigLIP 2, CLIP, DINOv2 or a similar checkpoint."""
 
 from __future__ import annotations
 

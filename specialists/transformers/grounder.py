@@ -1,4 +1,4 @@
-"""A specialist that finds boxes for words with any open-vocabulary detector of transformers. The words are noun chunks
+"""Finds boxes for words with any open-vocabulary detector of transformers. The words are noun chunks
 of texts, or given labels.
 
 The score of a phrase and the scores of its boxes are stored separately, because the paper (section 4.2) has a threshold

@@ -1,4 +1,4 @@
-"""A specialist that writes texts for regions with a small captioner. The captioner gets the crop of each region.
+"""Writes texts for regions with a small captioner. The captioner gets the crop of each region.
 
 In the paper's data engine these texts are candidates: `image_text_scorer` compares them with the crop and chooses the
 best. Crops of all images of a batch run together, and each text is added to the region of its crop.

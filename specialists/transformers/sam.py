@@ -1,4 +1,4 @@
-"""A specialist that makes masks from boxes with SAM 2, the tracker of SAM 3, or EdgeTAM.
+"""Makes masks from boxes with SAM 2, the tracker of SAM 3, or EdgeTAM.
 
 For these models transformers prepares images only with torchvision, which few CPU builds of torch can import. So the
 image is prepared here by the same arithmetic: stretched to the network's square, then normalised. Width and height are
@@ -199,7 +199,7 @@ class _Axis:
         return cls(start, stop, low, (low + 1).clamp(max=len(positive) - 1), (at - low)[:, None])
 
     def enlarged(self, values: Tensor) -> Tensor:
-        """Interpolates the values along the first axis at these pixels."""
+        """Interpolates values of the small mask along its first axis, at the pixels [start, stop)."""
         return values[self.low] * (1 - self.weight) + values[self.high] * self.weight
 
 
