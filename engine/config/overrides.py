@@ -15,7 +15,7 @@ _LISTS = (("filter",), ("ingest", "sources"))
 
 
 def apply_setting(data: dict[str, Any], setting: str) -> None:
-    """Change one value of a recipe, given as "key.path=value".
+    """Change one value of the recipe `data`. `setting`: "key.path=value".
 
     Raises ConfigError if the path does not exist or the value is not YAML.
     """
@@ -48,9 +48,9 @@ def _inside(target: Any, names: tuple[str, ...], depth: int, setting: str) -> An
 
 
 def _inside_entry(target: list[Any], names: tuple[str, ...], depth: int, setting: str) -> Any:
-    """The entry of a list at names[depth]. For a rule, the options of the rule.
+    """The entry of the list `target` that names[depth] selects. For a rule in `filter`, the options of the rule.
 
-    A rule is given by its name or its position, an entry of any other list by its position.
+    A rule is selected by its name or its position, an entry of any other list by its position.
     """
     name = names[depth]
     at = _position(target, name, setting)

@@ -105,9 +105,9 @@ def as_written(value: Any) -> str:
 def explain(error: ValidationError, given: Any) -> tuple[KeyPath, str, str]:
     """The error that best explains what is wrong with `given`: (path in `given`, pydantic's error type, sentence).
 
-    pydantic may report several errors. An unknown key comes first, because it is probably a misspelling of a key that
-    another error reports as missing. Otherwise the deepest error is taken, because pydantic reports an error for each
-    type that a value may have.
+    pydantic may report several errors. An error about an unknown key is taken first, because the key is probably a
+    misspelling of one that another error reports as missing. Otherwise the deepest error is taken, because pydantic
+    reports an error for each type that a value may have.
     """
     found = [
         (one, _real(one["loc"], given, one["type"] in ("missing", "value_error")))

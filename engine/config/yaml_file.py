@@ -22,7 +22,7 @@ MAX_DEPTH = 100
 
 KeyPath = tuple[str, ...]  # the keys and list positions that lead to a value, as text
 
-# PyYAML raises these errors, besides its own, for scalars with a tag or like a date that it cannot convert.
+# PyYAML raises these errors, besides its own, if it cannot convert a scalar that has a tag or looks like a date.
 _CONVERSION_ERRORS = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError)
 
 

@@ -54,7 +54,7 @@ REASONS = (
     "corrupt",
     "out_of_memory",
 )
-PILLOW_PIXELS = 178_956_970  # Pillow refuses larger images and larger frames of a file
+PILLOW_PIXELS = 178_956_970  # Pillow refuses images and frames with more pixels
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ KEY = 16  # bits of a table's key, because NumPy sorts 16-bit numbers by radix
 DIRECT = 4096  # up to so many rows, every pair is compared
 BLOCK = 1 << 16  # number of comparisons made at once: they fit in the processor's cache
 WORDS = (0, 2)  # the words compared first: in this half, unrelated hashes seldom differ in fewer than 40 bits
-RUN = 512  # rows: a longer run of one key is compared by `_long_run`
+RUN = 512  # a run of one key with more rows is compared by `_long_run`
 BUFFERED_PAIRS = 1 << 21  # number of pairs to collect before repeated pairs are removed
 
 

@@ -78,7 +78,7 @@ def search_cluster(records: Records, nearest: Nearest) -> None:
         has = np.flatnonzero(other >= 0)
         apart = distances(vectors[has], vectors[other[has]])
         nearest.add(kind, rows[has], apart, rows[other[has]])
-        if kind == AUDIT:  # a copy has the same nearest audit image as the first one
+        if kind == AUDIT:  # copies have the same nearest audit image as the image they copy
             apart_of, better_of = np.full(n, np.inf), np.full(n, -1, np.int64)
             apart_of[has], better_of[has] = apart, rows[other[has]]
             nearest.add(kind, records["row"][order[copies]], apart_of[leaders], better_of[leaders])

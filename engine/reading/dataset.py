@@ -126,7 +126,7 @@ class Dataset:
     def _of_judge(self, folder: str) -> Dataset:
         """The data set with these verdicts and the answers that they judged.
 
-        Those may have been made with other options.
+        These answers may have been made with other options than the current ones.
         """
         commits = Commits(self.storage, folder)
         judged = np.flatnonzero(commits.revisions() >= 0)

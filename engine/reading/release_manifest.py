@@ -59,9 +59,9 @@ class Manifest(TypedDict):
     name: str
     content: str  # a hash of everything that the release was made from
     schema_version: int
-    counts: dict[str, int]  # by "images", by annotation column, and by "<column>.<granularity or kind>"
+    counts: dict[str, int]  # number by name: "images", each annotation column, "<column>.<granularity or kind>"
     pairs: PairTotals
-    accounting: dict[str, int]  # number of inputs, their numbers by outcome, and kept_to_measure
+    accounting: dict[str, int]  # number by name: "inputs", each outcome of inputs, "kept_to_measure"
     files: list[ReleaseFile]
     image_extensions: list[str]
     schema: list[Column]

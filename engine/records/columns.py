@@ -262,7 +262,7 @@ class RegionTexts(View):
 
     @property
     def region(self) -> Ints:
-        """For each text the row of its region; if that was merged, of the final region. -1 if there is none."""
+        """For each text the row of its region, or of the region that it was merged into. -1 if there is none."""
         return self._pick(self.shard.region_text_region)
 
 

@@ -269,7 +269,7 @@ def _failed(name: str, table: pa.Table, lo: int) -> dict[int, str]:
 
 
 def _origin(name: str, failures: Sequence[Mapping[str, Any]]) -> str:
-    """The name of the node that failed first. If the node `name` only skipped the image, its error has that name."""
+    """The name of the node that failed first. If the node `name` skipped the image, its error names that other node."""
     first = failures[0]
     if first["reason"] == "skipped":
         return str(first["error"]).removesuffix(" failed")

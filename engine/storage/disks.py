@@ -40,7 +40,7 @@ def storage_errors(name: str) -> Iterator[None]:
     except OSError as error:
         raise StorageError(_sentence(name, error)) from error
     except Exception as error:
-        # Object stores raise errors of their client libraries. fsspec has turned "not there" into OSError before.
+        # Object stores raise errors of their client libraries. For a missing file, fsspec raises an OSError instead.
         if type(error).__module__.split(".")[0] not in ("botocore", "aiobotocore", "aiohttp", "fsspec", "asyncio"):
             raise
         raise StorageError(f"Storage failed at '{name}': {type(error).__name__}: {error}") from error

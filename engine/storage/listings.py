@@ -88,7 +88,7 @@ class Listing:
 def source_counts(storage: Storage, left_out: Mapping[str, Mapping[str, int]]) -> dict[str, SourceCounts]:
     """The counts of each source in the latest listing.
 
-    `left_out`: labels that the probe left out, {source: {reason: number}}. They are added to the counts.
+    `left_out`: labels that the probe left out, {source: {reason: number}}. These labels are added to the counts.
     """
     answer = {name: report.counts() for name, report in read_listing(storage).sources.items()}
     for source, reasons in sorted(left_out.items()):

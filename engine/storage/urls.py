@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-CHAINED = frozenset(  # schemes of file systems that lie inside another file; that file is named after '::'
+CHAINED = frozenset(  # schemes of file systems inside another file, whose name comes after '::'
     ("tar", "zip", "libarchive", "dir", "reference", "cached", "blockcache", "filecache", "simplecache", "asyncwrapper")
 )
 
