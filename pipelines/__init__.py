@@ -7,8 +7,8 @@
     data = open_dataset(recipe.dataset)
     query(data, "SELECT label, count(*) FROM kept.regions GROUP BY label")
 
-Functions return data; printing what they return shows what the command of the same name prints. Errors are
-`engine.errors.EngineError` with one sentence.
+The functions return data. Printed, it looks like the output of the command with the same name. Errors are raised as
+`engine.errors.EngineError`; the message is one sentence.
 """
 
 import sys

@@ -1,4 +1,7 @@
-"""The command line. Each command parses, calls one function and prints; heavy imports happen inside it."""
+"""The command line. Each command parses its arguments, calls one function and prints.
+
+It imports slow modules only then.
+"""
 
 from __future__ import annotations
 

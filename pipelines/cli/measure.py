@@ -1,4 +1,4 @@
-"""Commands that test something: labels against human ones, a release, a data set."""
+"""Commands that check something: labels (against human labels), a release, a data set."""
 
 from __future__ import annotations
 

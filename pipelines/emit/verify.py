@@ -1,7 +1,7 @@
 """Opens a release with the libraries that its users will read it with, and checks every promise it makes.
 
-The checks do not rely on the engine: tars are read with webdataset and its own image decoder, tables with pyarrow, both
-also with `datasets`, and ids are recomputed from bytes. Only the records of one shard are in memory at a time.
+The checks do not rely on the engine. Tars are read with webdataset and its own image decoder, tables with pyarrow, and
+both again with `datasets`. Ids are recomputed from the bytes. Only the records of one shard are in memory at a time.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from pipelines.evaluation.truth import Truths, audit_truth
 class DetectorFit:
     """The fit of one detector.
 
-    boxes: the number of boxes it was fitted to. before, after: the calibration error on these boxes without and with
+    boxes: the number of boxes it was fitted to. before, after: the calibration error on these boxes, before and after
     it.
     """
 

@@ -1,4 +1,4 @@
-"""Measures annotations against human labels: those of each node, and those that the rules kept.
+"""Measures the annotations of each node, and the annotations that the rules kept, against human labels.
 
 Every figure has a 95 % interval over resampled sets of images. Read the interval first: with few images it is wide.
 Nothing here changes the data set.

@@ -1,4 +1,4 @@
-"""Fits a logistic regression that combines the scores of several detectors into one, to boxes that people drew.
+"""Fits a logistic regression to boxes that people drew. It combines the scores of several detectors into one score.
 
 Its scale and its floor are fitted to out-of-fold predictions, which are made by regressions that did not see the image.
 """
@@ -48,9 +48,9 @@ def fit_curves(truth: Mapping[str, TruthImage], found: Found) -> Calibration:
 
 
 def fit_fusion(truth: Mapping[str, TruthImage], found: Found) -> tuple[Calibration, HeldOut | None]:
-    """The calibration, and the out-of-fold scores of its fusion.
+    """The calibration, and the out-of-fold predictions of its fusion.
 
-    There is a fusion, and are such scores, only with at least two detectors and enough labels.
+    With a single detector, or with too few labels, there is no fusion, and the predictions are None.
     """
     curves = fit_curves(truth, found)
     producers = curves.producers

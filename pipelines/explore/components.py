@@ -133,7 +133,10 @@ def describe(kind: str, name: str) -> ComponentInfo:
 
 
 def _licences(component: Any) -> dict[str, str]:
-    """{field: licence}. If one adapter serves many checkpoints, the licence of its weights depends on its options."""
+    """{field: licence}.
+
+    If one adapter serves many checkpoints, the licence of the weights depends on the adapter's options.
+    """
     given = {name: getattr(component, name, UNKNOWN) for name in STATED}
     return {
         name: (value or "none") if isinstance(value, str) else "that of the checkpoint" for name, value in given.items()

@@ -1,4 +1,4 @@
-"""Opens a data set to read it."""
+"""Opens a data set for reading."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ def show(
     """A contact sheet of images with their annotations, kept and dropped: `show(data, rule="min_score")`.
 
     `where`: a condition on the view `images`, or a SELECT with a column image_id. `rule`: only images from which this
-    rule dropped something, drawn thick. `disagreement`: first the images whose regions the smallest share of detectors
-    support. `seed`: a random choice. By default, images are in the order in which they were listed. `limit`: the most
-    images. Raises ConfigError if no image fits.
+    rule dropped something; what it dropped is drawn thick. `disagreement`: sorts images by the share of detectors that
+    support their regions, smallest first. `seed`: chooses images at random. By default, images are in the order in
+    which they were listed. `limit`: the largest number of images. Raises ConfigError if no image fits.
     """
     with connect(dataset) as con:
         ids = select_images(con, where, rule=rule, disagreement=disagreement, seed=seed, limit=limit)

@@ -41,7 +41,7 @@ def _image_lines(image: OneImage) -> list[str]:
 
 
 def overview_lines(image: OneImage) -> list[str]:
-    """Lines about the image, then the annotations of each column: first kept ones, then dropped ones by rule."""
+    """Lines about the image, then the annotations of each column: kept ones first, then dropped ones by rule."""
     lines = _image_lines(image)
     for column in ANNOTATIONS:
         names = [name for name in image.annotations if image.annotation(name).column == column]

@@ -1,8 +1,8 @@
 """The first pass of the filters: judges images and regions before captions are written about them.
 
 This node runs before the nodes that need `kept_regions`. It applies, in the recipe's order, the rules that read only
-images, regions, printed texts, tags and scores. Rules that need the whole data set come later, in the judge. Texts that
-name a region which such a rule drops are dropped too (filters/judging/apply_rules.py).
+images, regions, printed texts, tags and scores. Rules that need the whole data set come later, in the judge. If such a
+later rule drops a region, texts that name the region are dropped too (filters/judging/apply_rules.py).
 """
 
 from __future__ import annotations

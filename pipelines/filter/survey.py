@@ -86,8 +86,8 @@ def _embedder(rules: Sequence[NamedRule], nodes: Sequence[Node]) -> dict[str, st
 class Survey:
     """Collects image hashes, compared values, and the images whose embeddings are compared, from one shard.
 
-    A compared value is one that a rule compares with a limit that the recipe gives as a quantile; it is stored with its
-    frequency.
+    Values are collected for each limit that the recipe gives as a quantile: the values that the rule compares with this
+    limit, and how often each occurs.
     """
 
     def __init__(

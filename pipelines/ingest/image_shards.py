@@ -153,8 +153,8 @@ def _labels(image: LabelledImage, part: Part) -> LabelColumns:
 def _pack(commits: Commits, shard: int, images: Sequence[LabelledImage]) -> File:
     """Copies the original bytes into a shard tar, and changes the images' locators to their places in it.
 
-    If the bytes of an image have changed since the probe, it keeps its old locator. The worker that reads it then
-    reports the change.
+    An image whose bytes have changed since the probe keeps its old locator. The worker that reads it then reports the
+    change.
     """
 
     def read(image: LabelledImage) -> bytes | None:

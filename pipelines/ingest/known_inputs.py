@@ -14,8 +14,8 @@ from pipelines.ingest.sources.containers import whole_containers
 from pipelines.ingest.sources.source import Entry
 
 _DETAILS = ("licence", "frame", "frame_width", "frame_height", "offset", "length", "reason")
-# The fingerprint of an input in a container: the container's version, which starts with a hash of its URI and options,
-# then the input's number in it, then the number of inputs.
+# Matches the fingerprint of an input in a container: VERSION/NUMBER/TOTAL. The version starts with a hash of the
+# container's URI and options.
 IN_CONTAINER = re.compile(r"(([0-9a-f]{12})-.*)/\d+/(\d+)", re.DOTALL)
 _MARK = re.compile(r"~[0-9a-f]{8}$")
 NO_FILE = re.compile(r"(-[0-9a-f]{8})?(~[0-9a-f]{8})?")  # a fingerprint without a file: of labels, or of nothing

@@ -21,7 +21,7 @@ from pipelines.ingest.rows import ProbedRow
 
 @dataclass(slots=True)
 class LabelReport:
-    """`left_out`: {source: {reason: number}}; `notes`: sentences for the user."""
+    """What the probe found about labels. `left_out`: {source: {reason: number}}. `notes`: sentences for the user."""
 
     left_out: dict[str, Counter[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

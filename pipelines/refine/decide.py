@@ -91,7 +91,7 @@ def _summed(records: Sequence[Record], name: str) -> Counter[str]:
 
 
 def _agreement(records: Sequence[Record]) -> list[Counted]:
-    """The agreement of each fold, summed over all shards."""
+    """For each fold, the numbers of kept, proposed and matching boxes in all shards."""
     sums: dict[str, list[int]] = {}
     for record in records:
         for fold, counts in record.counts["agreement"].items():

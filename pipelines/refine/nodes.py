@@ -142,9 +142,9 @@ def parse_node(recipe: Recipe, nodes: Sequence[Node], propose: Node, number: int
 def merge_node(
     recipe: Recipe, nodes: Sequence[Node], given: Node, propose: Node, parse: Node | None, number: int
 ) -> Node:
-    """The node that merges.
+    """The node that merges. It writes every region again, so the record takes all regions from it.
 
-    It writes every region again, so the record takes all regions from it, but only the new texts.
+    Of the texts, it writes only the new ones.
     """
     options, held = merge_keys(recipe), recipe.refine.hold_labels
     name, texts = f"round-{number}-merge", text_tasks(recipe)

@@ -24,7 +24,7 @@ _TEXTS = 100_000  # number of texts that a tokenizer is trained on
 
 
 def check_init(storage: Storage, options: TrainOptions) -> None:
-    """Raises ConfigError if the checkpoint does not exist, or if options do not fit the initial weights."""
+    """Raises ConfigError if the checkpoint does not exist, or if the options do not fit the initial weights."""
     require("Training", [*FLORENCE, "matplotlib"])
     if options.init in PRESETS:
         check_size(preset_of(options.init), options.size or preset_of(options.init).size)

@@ -1,4 +1,4 @@
-"""The formats of a release. Each is a file here; its key is the name of its files in commit records.
+"""The formats of a release, by the name that their files have in commit records. Each format is a file in this folder.
 
 A new format needs a file in this folder, a line here, and a verifier in pipelines/emit/verifiers. The tar stays first:
 its writer determines where an image is, and its verifier reads the records that other verifiers compare with.

@@ -203,7 +203,10 @@ class CocoRows:
         return answer
 
     def _licences(self, items: Any) -> Callable[[int, Row], str]:
-        """A function that returns an image's licence: the listed one with the id in its row, or the text in its row."""
+        """A function that returns an image's licence.
+
+        The image's row has the id of a listed licence, or a licence as text.
+        """
         names: dict[Hashable, str] = {}
         for number, item in enumerate(items if isinstance(items, list) else [items] if items else []):
             name = identity(item.get("id")) if isinstance(item, Mapping) else None

@@ -21,10 +21,7 @@ from pipelines.ingest.sources.source_path import resolve_source
 
 
 class Fingerprints:
-    """The fingerprints of single files.
-
-    A remote folder is listed once, which replaces one request for each of its files.
-    """
+    """The fingerprints of single files. A remote folder is listed once, which saves a request for each of its files."""
 
     def __init__(self) -> None:
         self._listed: dict[str, dict[str, str]] = {}

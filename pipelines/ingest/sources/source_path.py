@@ -34,7 +34,7 @@ def resolve_source(path: str) -> tuple[str, Any]:
 
 @contextlib.contextmanager
 def source_errors(name: str) -> Iterator[None]:
-    """Converts errors that another path or permission would solve to a ConfigError. Other errors pass unchanged."""
+    """Raises ConfigError for errors that another path or permission would solve. Other errors pass unchanged."""
     try:
         with storage_errors(name):
             yield

@@ -251,7 +251,7 @@ def is_image(name: str) -> bool:
 def _image(sample: Sample) -> Member | None:
     """The image of a sample: the first member with the extension of an image.
 
-    If there is none, the first whose extension ends in one (`seg.png`), or is that of a format that cannot be read.
+    Otherwise the first member whose extension ends in an image extension (`seg.png`), or whose format cannot be read.
     """
     members = sample.members.items()
     plain = (member for name, member in members if name in ENDINGS)
