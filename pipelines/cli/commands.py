@@ -1,6 +1,6 @@
 """The command line. Each command parses its arguments, calls one function and prints.
 
-It imports slow modules only then.
+Slow imports are in the commands.
 """
 
 from __future__ import annotations

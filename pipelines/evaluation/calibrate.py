@@ -53,7 +53,10 @@ class CalibrationFit:
 
     @property
     def error_above_floor(self) -> float | None:
-        """The calibration error of the fused score, on images that were not used for the fit."""
+        """The calibration error of fused scores from the floor on, on images that were not used for the fit.
+
+        None without a fusion.
+        """
         if self.held_out is None or self.floor is None:
             return None
         over = self.held_out.scores >= self.floor

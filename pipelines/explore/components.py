@@ -87,7 +87,7 @@ def components(name: str = "") -> ComponentList:
 
 
 def entries() -> list[tuple[str, str]]:
-    """(kind, name) of everything in the catalogs, without the fakes that are for tests."""
+    """(kind, name) of everything in the catalogs, except the fakes for tests."""
     specialists = [("specialist", name) for name in SPECIALISTS if name not in DOUBLES]
     return [*specialists, *(("filter", name) for name in FILTERS)]
 

@@ -143,7 +143,7 @@ def _sources(item: Row) -> list[str]:
 
 
 def _merged_here(image: OneImage, name: str) -> list[str]:
-    """Ids of the candidates that were merged into this region, without masks and without the region's named sources."""
+    """Ids of the candidates that were merged into this region. Masks and the region's named sources are left out."""
     mine = set(_sources(image.annotation(name).item))
     return [
         other

@@ -26,7 +26,7 @@ from pipelines.ingest.sources.source import Entry
 
 T = TypeVar("T")
 
-CHUNK = 2048  # inputs in one table of inputs/
+CHUNK = 2048  # number of inputs in one table of inputs/
 
 
 def list_inputs(

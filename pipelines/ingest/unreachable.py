@@ -13,7 +13,7 @@ from engine.storage.open_uri import NO_PERMISSION
 
 @dataclass(frozen=True, slots=True)
 class Unreachable:
-    """Which inputs could not be read.
+    """Inputs that could not be read for a reason that may pass.
 
     `retry`: chunks of inputs that the next run reads again, even without --retry-failed. `reasons`: for each reason,
     the number of inputs over all chunks.
@@ -34,7 +34,7 @@ class Unreachable:
 
 
 def find_unreachable(storage: Storage, probe: Node, attempts: int) -> Unreachable:
-    """The inputs that could not be read for such a reason, from the failures of the probe.
+    """The inputs that could not be read for a reason that may pass, from the failures of the probe.
 
     `attempts`: how often an input is read without --retry-failed. The number is limited, so that a host that stays down
     does not slow down every run.

@@ -29,7 +29,7 @@ def round_notes(record: RoundRecord) -> list[str]:
 def _figures(measures: Mapping[str, float | None]) -> Iterator[str]:
     """Yields F1 and the figures of texts, before and after, with 95 % intervals.
 
-    Accuracies of labels are not printed.
+    Label accuracy is not printed.
     """
     for name, before in measures.items():
         figure = name.removesuffix(" before")

@@ -97,9 +97,9 @@ class TextProposer:
     def _score_kept(
         self, model: Florence, encoded: EncodedImages, rows: Sequence[Row], asked: Sequence[TextQuestion]
     ) -> Iterator[TextEvidence]:
-        """Scores kept texts that models wrote. Human texts are skipped: they never change.
+        """Yields the scores of kept texts that models wrote.
 
-        So are texts the student cannot write.
+        Human texts are skipped because they never change. Texts that the student cannot write are skipped too.
         """
         from model.decoding.score import score
 

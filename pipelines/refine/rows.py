@@ -20,7 +20,8 @@ Row = dict[str, Any]  # a row of an Arrow table; the schemas are in engine/schem
 
 
 class KeptShard:
-    """The kept annotations of a shard. record: [[node, columns], ..], as in `shard_record`. judge: its name."""
+    """The kept annotations of a shard. record: [[node, columns], ..], as in `shard_record`. judge: the judge node's
+    name."""
 
     def __init__(self, inputs: ShardInputs, record: Sequence[Any], judge: str) -> None:
         self.record, _ = shard_record(inputs, record, ())

@@ -38,7 +38,7 @@ class Item:
 
 @dataclass(slots=True)
 class Level:
-    """A folder on the way of the walk, which keeps a stack of them from the root down."""
+    """A folder that the walk is in. The walk keeps a stack of these levels, from the root down."""
 
     items: Iterator[Item]
     below: str  # path relative to the root, with a slash at its end; '' for the root

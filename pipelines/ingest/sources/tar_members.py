@@ -125,7 +125,7 @@ def _behind(file: Any, at: int, size: int) -> int:
 
 
 class _Header(tarfile.TarInfo):
-    """A header of the common form, parsed without owner, times and modes, which makes reading tars faster."""
+    """A tar header in the common form. Owner, times and modes are not parsed, which makes reading tars faster."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
