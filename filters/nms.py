@@ -17,8 +17,9 @@ from filters.verdict import Verdict
 
 
 def nms(regions: Regions, *, within: Share = 0.5, across: Share = 0.8, kinds: Kinds = ("object",)) -> list[Verdict]:
-    """Drop a box if its IoU with a better box of the same label is at least `within`. Of the remaining boxes, drop a
-    box if its IoU with a better box of any label is at least `across`. `kinds`: the kinds of regions that are compared.
+    """Drop boxes that overlap a better box too much. First, a box is dropped if its IoU with a better box of the same
+    label is at least `within`. Of the remaining boxes, a box is dropped if its IoU with a better box of any label is at
+    least `across`. `kinds`: the kinds of regions that are compared.
     """
     judged = np.flatnonzero(np.logical_or.reduce([regions.equals("kind", kind) for kind in kinds]))
     image, score = regions.image[judged], regions.score[judged]

@@ -29,9 +29,9 @@ def text_length(
     per_sentence: Amounts = PER_SENTENCE,
     by_producer: Mapping[str, Mapping[str, Amounts]] = {},
 ) -> list[Verdict]:
-    """Drop texts with fewer than `min_tokens` tokens. Also drop texts with more than `max_tokens` tokens, if they also
-    have more than `per_sentence` tokens a sentence on average. Each bound is a number, or numbers by granularity; a
-    granularity that is left out keeps its default.
+    """Drop texts that are too short or too long, counted in tokens. A text is too short if it has fewer than
+    `min_tokens`. It is too long if it has more than `max_tokens`, and also more than `per_sentence` tokens a sentence
+    on average. Each bound is a number, or numbers by granularity; a granularity that is left out keeps its default.
 
     For example, "Cat." has one token, and a brief text needs two. With the default of 40 tokens a sentence, a
     `more_detailed` text of 20 sentences may have 800 tokens. `per_sentence: 0` makes `max_tokens` a limit for every

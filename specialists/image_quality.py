@@ -1,4 +1,4 @@
-"""Measures of a photo that need no model: sharpness, brightness, contrast, entropy, clipping and a perceptual hash.
+"""Measures sharpness, brightness, contrast, entropy and clipping of a photo, and its perceptual hash, without a model.
 
 All except the hash are measured on luma. Noise counts as sharpness, because the Laplacian cannot separate the two.
 Photos with a long side above 512 pixels are reduced to 512 before sharpness is measured, so sharpness is comparable

@@ -108,7 +108,7 @@ class LabelSimilarity:
         return answer
 
     def _seen(self, sample: Sample) -> dict[str, float]:
-        """{name: weight} of what detectors and taggers found in the image."""
+        """{name: weight} of the names that detectors and taggers found in the image."""
         weights: dict[str, float] = defaultdict(float)
         area = max(1, sample.width * sample.height)
         for region in sample.regions:

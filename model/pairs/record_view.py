@@ -38,8 +38,8 @@ class SourceText(NamedTuple):
 
 @dataclass(slots=True)
 class Mention:
-    """A phrase at one position of a text, and the regions that it names. Phrases of several producers at the same
-    position are merged.
+    """A phrase at one position of a text, and the regions that it names. If several producers give a phrase at the same
+    position, their phrases are merged.
     """
 
     phrase: str

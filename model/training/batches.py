@@ -161,8 +161,8 @@ class Batches:
 
 
 def normalised(images: list[Pixels]) -> Any:
-    """n x 3 x size x size float32. For images that already have the checkpoint's size, its image processor gives the
-    same.
+    """n x 3 x size x size float32: the same values that the checkpoint's image processor gives for images of its own
+    size.
     """
     import torch
 

@@ -89,7 +89,7 @@ class OnnxDetector:
         return tuple(self.labels) or COCO_80
 
     def _check_names(self) -> None:
-        """Check that there is one name for each class. One missing name would shift all that follow it."""
+        """Checks that there is one name for each class. A missing name would shift all names after it."""
         grey = np.full((self.size, self.size, 3), 114, np.uint8)
         blob, _ = self.head.prepare(grey, self.size)
         _, scores = self.head.decode(self.session.run(None, {self.input_name: blob}), self.size)

@@ -7,7 +7,7 @@ from typing import Any
 from engine.errors import StartError
 
 _CUDA = "CUDAExecutionProvider"
-# Full float32 keeps results close to the CPU's. Without timing of algorithms, results do not change from run to run.
+# Full float32 keeps results close to the CPU's. DEFAULT does not time algorithms, so results are repeatable.
 _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
 
 

@@ -1,4 +1,4 @@
-"""An annotator that starts from the true labels and adds errors of given kinds and rates.
+"""Annotates with the true labels of a drawn scene, changed by errors of given kinds and rates.
 
 Random errors differ from image to image, so a student averages them out. `confuse` and `miss_small` are systematic
 errors: a student learns them, and only trusted labels reveal them.

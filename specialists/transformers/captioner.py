@@ -18,7 +18,7 @@ from specialists.transformers.licences import licence_of
 from specialists.transformers.writing import SCORE_KIND, Decoding, Writer, Written, malformed
 
 Granularity = Literal["brief", "detailed", "more_detailed"]
-PROMPTS: dict[str, str] = {  # prompts affect the answers: raise `version` when a prompt changes
+PROMPTS: dict[str, str] = {  # raise `version` when a prompt changes, because answers depend on it
     "brief": "Describe the image in one short sentence.",
     "detailed": "Describe the image in two or three sentences.",
     "more_detailed": "Describe the image in a paragraph: its objects, their colours and places, and what happens.",
