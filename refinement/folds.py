@@ -16,7 +16,9 @@ _DIGITS = 8  # hex digits at the end of the id
 
 
 def fold_of(image_id: str, folds: int) -> int:
-    """The fold of an image, from 0 to folds - 1. Raises ValueError if the id does not end in eight hex digits."""
+    """The fold of an image, from 0 to folds - 1. Raises ConfigError if `folds` is below 1, and ValueError if the id
+    does not end in eight hex digits.
+    """
     if folds < 1:
         raise ConfigError(
             f"refine.folds is {folds}, expected 1 or more: give 2, or 1 to let a student judge its own images."

@@ -49,7 +49,7 @@ class ImageQuality:
         """Nothing to load."""
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order."""
+        """One answer for each sample, in the same order."""
         return [self._measure(sample) for sample in batch]
 
     def _measure(self, sample: Sample) -> Answer:

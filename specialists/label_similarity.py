@@ -89,7 +89,7 @@ class LabelSimilarity:
         self.common: Floats = self.encoder.texts(COCO_80).mean(axis=0)
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order. Each distinct text of the batch is embedded once."""
+        """One answer for each sample, in the same order. Each distinct text of the batch is embedded once."""
         seen = [self._seen(sample) for sample in batch]
         wanted = dict.fromkeys(
             text.text for sample, names in zip(batch, seen, strict=True) if names for text in sample.texts

@@ -83,7 +83,7 @@ class Language:
         self.without_words = str(code), float(value)
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order."""
+        """One answer for each sample, in the same order."""
         return [Answer(image_scores=[self._one(text.id, text.text) for text in sample.texts]) for sample in batch]
 
     def _one(self, text_id: str, text: str) -> ImageScore:

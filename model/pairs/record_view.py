@@ -137,8 +137,9 @@ class RecordView:
 def _phrase_expressions(
     words: str, mentions: Sequence[Mention], labelled: Sequence[ViewedRegion] | None
 ) -> Iterator[Expression]:
-    """The expressions for one phrase: one if it is unambiguous or ambiguous, none if it equals a label and names the
-    same regions. `labelled`: the regions whose label is these words; None if there are none.
+    """One expression for a phrase. If the phrase has several meanings, the expression is `ambiguous`. There is none if
+    the phrase equals a label and names the same regions. `labelled`: the regions with this label; None if there are
+    none.
     """
     meanings = {frozenset(mention.regions) for mention in mentions}
     if labelled is not None:

@@ -154,7 +154,7 @@ class OnnxDetector:
         )
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order."""
+        """One answer for each sample, in the same order."""
         inputs = [self.head.prepare(pixels_of(sample), self.size) for sample in batch]
         outputs = self._run([blob for blob, _ in inputs])
         return [self._answer(*one) for one in zip(batch, (fit for _, fit in inputs), outputs, strict=True)]

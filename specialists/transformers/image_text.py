@@ -153,7 +153,7 @@ class ImageTextScorer:
             self.chunker.load()
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        """One answer for each sample, same order."""
+        """One answer for each sample, in the same order."""
         pictures: list[Pixels] = []
         plans = [self._plan(sample, pictures) for sample in batch]
         chunks = self._chunks(plans)
