@@ -75,3 +75,11 @@ def test_a_killed_driver_that_had_joined_a_cluster_goes_on_with_the_same_command
     ray_cluster: None, photos: Path, undisturbed_in_tens: Path, tmp_path: Path
 ) -> None:
     kill_driver_and_continue(photos, undisturbed_in_tens, tmp_path, own=False, share=0.8)
+
+
+def test_every_adapter_is_measured_by_the_benchmark_for_gpus(capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmarks import gpu
+
+    given = ["--device", "cpu", "--tiny", "--seconds", "0", "--check", "2", "--steps", "3", "--batches", "1", "2"]
+    assert gpu.main(given) == 0
+    assert "not measured" not in capsys.readouterr().out

@@ -14,7 +14,7 @@ _ENDS = {"bos_token_id": 2, "eos_token_id": 1}
 LONGEST = 16  # tokens that these models read
 
 
-def _siglip_tokenizer() -> Any:
+def siglip_tokenizer() -> Any:
     """Single letters. Padded on the right and without attention mask, as the real ones."""
     from transformers import GemmaTokenizer
 
@@ -64,7 +64,7 @@ def siglip(folder: Path) -> None:
     )
     _scaled(SiglipModel(config)).save_pretrained(folder)
     images = SiglipImageProcessorPil(size={"height": 32, "width": 32})
-    SiglipProcessor(images, _siglip_tokenizer()).save_pretrained(folder)
+    SiglipProcessor(images, siglip_tokenizer()).save_pretrained(folder)
 
 
 def siglip2(folder: Path) -> None:
@@ -76,7 +76,7 @@ def siglip2(folder: Path) -> None:
         vision_config={"num_patches": 16, "patch_size": 16, **_LAYERS},
     )
     _scaled(Siglip2Model(config)).save_pretrained(folder)
-    Siglip2Processor(Siglip2ImageProcessorPil(), _siglip_tokenizer()).save_pretrained(folder)
+    Siglip2Processor(Siglip2ImageProcessorPil(), siglip_tokenizer()).save_pretrained(folder)
 
 
 def dinov2(folder: Path) -> None:

@@ -143,7 +143,7 @@ _BERT = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_
 _SIZES = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
-def _that_ends(model: Any, end: int, strength: float) -> Any:
+def that_ends(model: Any, end: int, strength: float) -> Any:
     """The model with a bias for the token `end` and strong positions: most texts then end, and do not go in circles."""
     import torch
 
@@ -172,7 +172,7 @@ def blip(folder: Path) -> None:
     config = BlipConfig(text_config=text, vision_config=vision, projection_dim=16, tie_word_embeddings=False)
     model = BlipForConditionalGeneration(config)
     images = BlipImageProcessorPil(size={"height": 32, "width": 32})
-    _that_ends(scrambled(model).text_decoder, 3, 2.5)
+    that_ends(scrambled(model).text_decoder, 3, 2.5)
     _save(folder, model, BlipProcessor(images, tokenizer))
 
 
@@ -184,7 +184,7 @@ def git(folder: Path) -> None:
     vision = {**_SIZES, "image_size": 32, "patch_size": 8}
     config = GitConfig(vision_config=vision, **_SIZES, **ids, vocab_size=len(tokenizer), max_position_embeddings=64)
     images = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    _save(folder, _that_ends(scrambled(GitForCausalLM(config)), 3, 1.0), GitProcessor(images, tokenizer))
+    _save(folder, that_ends(scrambled(GitForCausalLM(config)), 3, 1.0), GitProcessor(images, tokenizer))
 
 
 _CHAT = (
