@@ -20,8 +20,10 @@ Row = dict[str, Any]  # a row of an Arrow table; the schemas are in engine/schem
 
 
 class KeptShard:
-    """The kept annotations of a shard. record: [[node, columns], ..], as in `shard_record`. judge: the judge node's
-    name."""
+    """The kept annotations of a shard.
+
+    record: [[node, columns], ..], as in `shard_record`. judge: the name of the judge node.
+    """
 
     def __init__(self, inputs: ShardInputs, record: Sequence[Any], judge: str) -> None:
         self.record, _ = shard_record(inputs, record, ())
