@@ -88,6 +88,7 @@ def test_it_has_fewer_than_25_lines_and_its_answers_are_released(folder: Path) -
         ({'needs = ("pixels",)': 'needs = ("pixel",)'}, {}, r"Unknown resource declared by .* did you mean 'pixels'\?"),
         ({'needs = ("pixels",)': 'needs = ("masks",)'}, {}, "needs masks, which no node gives: add a node"),
         ({}, {"powr": 2.0}, r"Unknown option of annotate.light \(own:Brightness\) 'powr': did you mean 'power'\?"),
+        ({}, {"weights_license": "mit"}, "'weights_license': did you mean 'weights_licence'"),
         ({}, {"power": "much"}, "Option 'power' of annotate.light .* is 'much': input should be a valid number"),
         ({}, {"use": "owm:Brightness"}, r"no module 'owm' for the component 'owm:Brightness': did you mean 'own'\?"),
         ({}, {"use": "own:Bright"}, r"Unknown component in 'own' 'Bright': did you mean 'Brightness'\?"),

@@ -8,7 +8,7 @@ checked before weights are loaded.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -74,10 +74,11 @@ def defaults_of(component: Any) -> dict[str, Any]:
     }
 
 
-def check_options(where: str, component: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+def check_options(where: str, component: Any, given: Mapping[str, Any], others: Iterable[str] = ()) -> dict[str, Any]:
     """The given options, converted to their types.
 
-    Raises ConfigError for the first option that is unknown, missing or of the wrong type.
+    `others`: further keys that may stand beside the options, to be proposed for an unknown one. Raises ConfigError for
+    the first option that is unknown, missing or of the wrong type.
     """
     from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
@@ -85,7 +86,7 @@ def check_options(where: str, component: Any, given: Mapping[str, Any]) -> dict[
     checked: dict[str, Any] = {}
     for name, value in given.items():
         if name not in known:
-            raise unknown(f"option of {where}", name, known)
+            raise unknown(f"option of {where}", name, [*known, *others])
         try:
             checked[name] = TypeAdapter(known[name].kind).validate_python(value)
             check_kinds(value, checked[name])

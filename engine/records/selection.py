@@ -8,6 +8,7 @@ so it cannot compare images of different shards.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Given = tuple[pa.Table, Sequence[str]]  # the table of a node, and the columns of it that count
 READABLE = tuple(kind for kind, columns in RESOURCES.items() if columns)
+_GUESS = re.compile(r' Did you mean "(pg|duckdb|sqlite)_\w+"\?')  # DuckDB also proposes tables of its own
 _RENAMED = {"offset": "byte_offset", "length": "byte_length"}
 
 
@@ -57,11 +59,18 @@ def check_sql(place: str, sql: str, needs: Sequence[str]) -> None:
         statements = con.extract_statements(sql)
         if len(statements) != 1 or str(statements[0].type).rpartition(".")[2] != "SELECT":
             raise ConfigError(f"{place} has a `where.sql` that is not one SELECT: give one that names image_id.")
-        names = con.sql(sql).columns
+        schema = con.sql(sql).limit(0).to_arrow_table().schema
+        names = schema.names
     if "image_id" not in names:
         raise ConfigError(
             f"{place} has a `where.sql` with the columns {', '.join(names)}: it must give image_id, as in "
             "'SELECT image_id FROM images WHERE ...'."
+        )
+    kind = schema.field(names.index("image_id")).type
+    if kind not in (pa.string(), pa.large_string()):
+        raise ConfigError(
+            f"{place} has a `where.sql` whose image_id is of the type {kind}, expected the image_id of a table: "
+            "correct it, or it selects no image."
         )
 
 
@@ -84,7 +93,8 @@ def _explained(place: str, needs: Sequence[str]) -> Iterator[None]:
         if isinstance(error, duckdb.CatalogException):
             tables = ", ".join(["images", *columns_of(needs)])
             hint = f" Its tables are {tables}: name what else it reads in `where.needs`."
-        raise ConfigError(f"{place} has a `where.sql` that fails: {sql_sentence(str(error))}{hint}") from None
+        sentence = _GUESS.sub("", sql_sentence(str(error)))
+        raise ConfigError(f"{place} has a `where.sql` that fails: {sentence}{hint}") from None
 
 
 @contextmanager

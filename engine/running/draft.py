@@ -19,6 +19,8 @@ from engine.layout import RESERVED
 from engine.licences import STATED, stated
 from engine.records.selection import READABLE, check_sql
 
+NODE_KEYS = (*STATED, "where")
+
 
 @dataclass(slots=True)
 class Draft:
@@ -76,7 +78,7 @@ def make_draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -
     for promise in ("needs", "gives", "version", "deterministic"):
         if not hasattr(component, promise):
             raise ConfigError(f"'{use}' is not a specialist: it does not declare '{promise}' (see CONTRIBUTING.md).")
-    checked = check_options(f"annotate.{name} ({use})", component, options)
+    checked = check_options(f"annotate.{name} ({use})", component, options, others=NODE_KEYS)
     instance = _make(name, use, component, checked)  # `needs` and `gives` may depend on the options
     require(f"annotate.{name} ({use})", getattr(instance, "packages", ()), extra=getattr(instance, "extra", ""))
     needs, uses, gives = (_declared(name, use, instance, promise) for promise in ("needs", "uses", "gives"))
@@ -129,16 +131,28 @@ def _declared(name: str, use: str, instance: Any, promise: str) -> tuple[str, ..
 def _make(name: str, use: str, component: Any, options: Mapping[str, Any]) -> Any:
     try:
         return component(**options)
+    except ConfigError as error:
+        raise _of_node(name, use, error) from error
     except (EngineError, KeyboardInterrupt):
         raise
     except BaseException as error:  # foreign code may raise anything, or call sys.exit
         raise ConfigError(f"annotate.{name} ({use}) cannot be created: {error_with_line(error)}.") from error
 
 
+def _of_node(name: str, use: str, error: ConfigError) -> ConfigError:
+    """The same error, with the node in front."""
+    message, place = str(error), f"annotate.{name} ({use})"
+    if message.startswith(f"{use} "):
+        return ConfigError(f"{place}{message.removeprefix(use)}")
+    return ConfigError(f"{place}: {message}")
+
+
 def _resolve(draft: Draft) -> None:
     """Add the values that the component found, such as the commit of a hub id, to its options."""
     try:
         draft.resolved = dict(getattr(draft.instance, "resolved", {}))
+    except ConfigError as error:
+        raise _of_node(draft.name, draft.use, error) from error
     except (EngineError, KeyboardInterrupt):
         raise
     except BaseException as error:  # foreign code

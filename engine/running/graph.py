@@ -243,8 +243,8 @@ def _check_resources(draft: Draft, found: Resources) -> None:
     expected = {
         "batch_size": (found.batch_size >= 1, "1 or more"),
         "timeout_s": (found.timeout_s > 0, "more than 0"),
-        "cpus": (0 <= found.cpus < math.inf and found.cpus + found.gpus > 0, "0 or more, and more than 0 without GPUs"),
         "gpus": (found.gpus >= 0 and (found.gpus <= 1 or found.gpus % 1 == 0), "0 to 1, or a whole number"),
+        "cpus": (0 <= found.cpus < math.inf and found.cpus + found.gpus > 0, "0 or more, and more than 0 without GPUs"),
         "memory": (found.memory >= 0, "0 or more"),
         "max_workers": (found.max_workers >= 0, "0 or more"),
     }

@@ -113,14 +113,18 @@ class LiveLine:
     def _counts(self) -> tuple[int, int]:
         """(items done, items expected) of all nodes.
 
-        A shard that has not begun is assumed to be as large as the others.
+        A shard that has not begun is assumed to be as large as the node's others; if it has none, as the largest of
+        any node.
         """
         done = expected = 0
+        seen = [unit.total for unit in self._running.values()]
+        seen += [round(tally.items / tally.units) for tally in self.tallies.values() if tally.units]
+        usual = max(seen, default=0) or self.shard_size
         for node, tally in self.tallies.items():
             running = [unit for (name, _), unit in self._running.items() if name == node]
             begun_items = tally.items + sum(unit.total for unit in running)
             begun = tally.units + len(running)
-            size = begun_items / begun if begun and begun_items else self.shard_size
+            size = begun_items / begun if begun and begun_items else usual
             done += tally.items + sum(unit.done for unit in running)
             expected += begun_items + round(max(tally.expected - begun, 0) * size)
         return done, expected

@@ -24,6 +24,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _SETTINGS = (".json", ".txt", ".model", ".jinja")  # files beside the weights that affect the answers
 _NOT_READ = ("training.json", "made.json", "model.safetensors.index.json")
+_OTHER_KIND = re.compile(r"Unrecognized configuration class <class '[\w.]*?(\w+)Config'>")
+_MISSING = re.compile(r"Missing optional dependencies: ([\w, -]+)\.")
 _SECONDS = 10.0  # the longest wait for the hub's answer to a request for the commit
 
 
@@ -87,8 +89,7 @@ class Checkpoint:
         try:
             return auto_class.from_pretrained(self.name, trust_remote_code=False, **revision, **given)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-            first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise StartError(f"'{self.name}' cannot be loaded as {auto_class.__name__}: {first}") from error
+            raise StartError(f"'{self.name}' cannot be loaded as {auto_class.__name__}: {_why(error)}") from error
 
     def load_model(
         self, auto_class: Any, *, gpus: float, dtype: Dtype, cpus: float = 1.0, compiled: bool = False
@@ -102,6 +103,19 @@ class Checkpoint:
         model = self.load(auto_class, dtype=getattr(torch, dtype), use_safetensors=True)
         model = model.to(device_of(gpus)).eval()
         return torch.compile(model) if compiled else model
+
+
+def _why(error: Exception) -> str:
+    """What transformers found, and what to do. For an error that is not known here: its first line."""
+    message = str(error).strip()
+    other = "give a checkpoint that the specialist names in `engine components`"
+    if found := _OTHER_KIND.search(message):
+        return f"it is a {found[1]}, a model of another kind; {other}."
+    if "Unrecognized processing class" in message:
+        return f"it holds no processor for this; {other}."
+    if found := _MISSING.search(message):
+        return f"that needs {found[1]}, which is not installed here; install it, or {other}."
+    return message.splitlines()[0] if message else type(error).__name__
 
 
 @functools.cache

@@ -47,7 +47,10 @@ class ImageEncoder:
             for part in ("vision_model", "text_model"):
                 getattr(self.model, part, self.model).compile()
         self._embed: Callable[..., Any] = getattr(self.model, "get_image_features", self.model)
-        self.size = self.images([np.zeros((2, 2, 3), np.uint8)]).shape[1]
+        try:
+            self.size = self.images([np.zeros((2, 2, 3), np.uint8)]).shape[1]
+        except (TypeError, ValueError, AttributeError) as error:  # the model wants more than an image
+            raise self._no_vector() from error
 
     def images(self, images: Sequence[Pixels]) -> Floats:
         """Unit vectors, one row for each image."""
@@ -71,12 +74,15 @@ class ImageEncoder:
         with torch.inference_mode():
             pooled = getattr(embed(**moved), "pooler_output", None)
             if pooled is None:
-                raise StartError(
-                    f"'{self.source.name}' ({type(self.model).__name__}) gives no vector for a whole image: give a "
-                    "checkpoint such as google/siglip2-base-patch16-224 or facebook/dinov2-base."
-                )
+                raise self._no_vector()
             vectors: Floats = torch.nn.functional.normalize(pooled.float(), dim=1).cpu().numpy()
         return vectors
+
+    def _no_vector(self) -> StartError:
+        return StartError(
+            f"'{self.source.name}' ({type(self.model).__name__}) gives no vector for a whole image: give a "
+            "checkpoint such as google/siglip2-base-patch16-224 or facebook/dinov2-base."
+        )
 
 
 class DualEncoder(ImageEncoder):

@@ -66,6 +66,14 @@ def test_a_short_last_shard_counts_with_its_real_size() -> None:
     assert "annotate  76% | 10/13 images" in text(line)
 
 
+def test_a_shard_of_a_node_that_has_not_begun_counts_as_large_as_those_of_other_nodes() -> None:
+    line = quiet(shard_size=1000)
+    line.expect("a", 1)
+    line.expect("b", 1)
+    line.progressed("a", 0, 2, 3)
+    assert "annotate  33% | 1/3 images" in text(line)
+
+
 def test_skipped_images_are_not_counted_as_failures() -> None:
     line = quiet()
     line.finished(

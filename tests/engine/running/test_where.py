@@ -265,6 +265,8 @@ def test_two_nodes_that_wait_for_each_others_boxes_are_named() -> None:
         ({"sql": "SELECT image FROM images"}, 'fails: Referenced column "image" not found'),
         ({"sql": "SELECT kept FROM images"}, 'fails: Referenced column "kept" not found'),
         ({"sql": "SELECT width FROM images"}, "with the columns width: it must give image_id"),
+        ({"sql": "SELECT count(*) AS image_id FROM images"}, "whose image_id is of the type int64, expected"),
+        ({"sql": "SELECT image_id FROM regions"}, r"regions does not exist!( Its tables)"),
         ({"sql": "SELEC image_id"}, "fails: syntax error"),
         ({"sql": f"{IDS}; {IDS}"}, "is not one SELECT"),
         ({"sql": "DROP TABLE images"}, "is not one SELECT"),

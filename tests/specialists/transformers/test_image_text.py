@@ -223,6 +223,12 @@ def test_with_bfloat16_the_cosines_are_nearly_the_same(kind: str, checkpoint_of:
     assert exact == pytest.approx(rounded, abs=0.05)
 
 
+@pytest.mark.parametrize("kind", ["git", "d_fine"])
+def test_a_model_without_a_vector_for_an_image_is_refused(kind: str, checkpoint_of: CheckpointOf) -> None:
+    with pytest.raises(StartError, match="gives no vector for a whole image: give a checkpoint such as"):
+        loaded(checkpoint_of(kind))
+
+
 def test_a_model_without_texts_is_refused(checkpoint_of: CheckpointOf) -> None:
     with pytest.raises(StartError, match="embeds no texts: give a checkpoint such as"):
         ImageTextScorer(checkpoint=checkpoint_of("dinov2")).load()
