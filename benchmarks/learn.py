@@ -211,9 +211,9 @@ class Answers:
     def grounding(self) -> float:
         """The share of true pairs of phrase and box that the model answers with an IoU of .5 or more."""
         from model.decoding.predict import predict
+        from model.florence2_tasks import input_of
         from model.network.encoding import make_question
         from model.pairs.parsing import parse_target as parsed
-        from model.tasks import input_of
 
         questions, due = [], []
         for number, one in enumerate(self.records):

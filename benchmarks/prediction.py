@@ -21,11 +21,11 @@ import torch
 
 from engine.images.decode import decode
 from model.decoding.predict import Prediction, predict
+from model.florence2_tasks import TASKS
 from model.network.encoding import Question, make_question, padded
 from model.network.florence import Florence, Pixels, build, load
 from model.network.presets import preset_of
 from model.network.tokenizer import train_tokenizer
-from model.tasks import TASKS
 from specialists.synthetic.world import scenes
 
 FOUR = ("<CAPTION>", "<OD>", "<DENSE_REGION_CAPTION>", "<REGION_PROPOSAL>")

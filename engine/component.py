@@ -59,8 +59,8 @@ class Specialist(Protocol):
     Optional class attributes:
     `packages`: the modules that `load` imports. A recipe is refused if one is missing.
     `extra`: the extra that installs them.
-    `key_name`: the "module:Name" that is hashed into the node's key. It is for a class that was moved and gives the same
-    answers as before. Subclasses do not inherit it.
+    `key_name`: the "module:Name" that is hashed into the node's key. It is for a class that was moved and gives the
+    same answers as before. Subclasses do not inherit it.
     `score_names`: the names of the image scores it gives. If missing, rules on any name are accepted.
     `code_licence`, `weights_licence`: names such as "apache-2.0"; "" without weights; "unknown" if missing
     (engine/licences.py). An instance may have its own.

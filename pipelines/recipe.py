@@ -19,8 +19,8 @@ from engine.config.values import WrongKind, check_kinds, expand, explain
 from engine.config.yaml_file import KeyPath, read_recipe_file
 from engine.errors import ConfigError, unknown
 from engine.running.run_options import RunOptions
+from model.florence2_tasks import OBJECT_DETECTION, task_of
 from model.pairs.options import PairOptions
-from model.tasks import OBJECT_DETECTION, task_of
 from model.training.options import TrainOptions
 from refinement.options import GateOptions, MergeOptions, held
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.florence2_tasks import TASKS
 from model.network.florence import build
 from model.network.tokenizer import train_tokenizer
-from model.tasks import TASKS
 from specialists.transformers.licences import licence_of
 from tests.specialists.transformers.tiny import MAKERS, seeded
 from tests.specialists.transformers.tiny_grounders import GROUNDERS

@@ -41,8 +41,8 @@ def abilities(model: str, tasks: Sequence[str], seed: int = 0) -> dict[str, floa
 def _with_truth(answers: Answers, task: str) -> list[tuple[ParsedTarget, ParsedTarget]]:
     """(answer, truth) of every true pair of a task."""
     from model.decoding.predict import predict
+    from model.florence2_tasks import input_of
     from model.network.encoding import make_question
-    from model.tasks import input_of
 
     questions, due = [], []
     for number, record in enumerate(answers.records):

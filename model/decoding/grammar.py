@@ -19,11 +19,11 @@ from torch import Tensor
 
 from engine.errors import ConfigError
 from model.decoding.token_automata import FORBIDDEN, ByteAutomaton, label_automaton, text_automaton, token_bytes
+from model.florence2_tasks import Form, task_of
 from model.network.florence import Florence
 from model.network.vocabulary import Vocabulary
 from model.pairs.locations import BINS
 from model.pairs.parsing import END_POLY, POLY, SEP
-from model.tasks import Form, task_of
 
 Edges = Mapping[str, str]  # {what may come next: the state after it}
 BEGIN, END, WORDS, LOCATION = "begin", "end", "words", "location"

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
+from model.florence2_tasks import task_of
 from model.network.vocabulary import Vocabulary
 from model.pairs.locations import BINS
 from model.pairs.parsing import ParsedRegion, ParsedTarget
-from model.tasks import task_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from model.decoding.grammar import Grammar, grammar_of
 from model.decoding.likelihood import Likelihood, likelihood, token_scores
+from model.florence2_tasks import TASKS
 from model.network.encoding import (
     EncodedImages,
     EncodedQuestions,
@@ -28,7 +29,6 @@ from model.network.florence import Florence, Pixels
 from model.network.vocabulary import Vocabulary
 from model.pairs.locations import BINS
 from model.pairs.parsing import ParsedTarget, parse_lexemes
-from model.tasks import TASKS
 
 Location = Literal["argmax", "median"]
 

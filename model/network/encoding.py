@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from model.florence2_tasks import prompt_of
 from model.network.florence import Florence, Pixels
-from model.tasks import prompt_of
 
 
 class Question(NamedTuple):

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from engine.records.boxes import area
+from model.florence2_tasks import AND, TASKS, prompt_of
 from model.pairs.options import PairOptions
 from model.pairs.pair import Compiled, Pair, estimated_tokens
 from model.pairs.proof import is_proven
 from model.pairs.questions import DraftMaker, PairDraft
 from model.pairs.record_view import RecordView
 from model.pairs.targets import Item, in_target_order, write_target
-from model.tasks import AND, TASKS, prompt_of
 
 
 def compile_pairs(

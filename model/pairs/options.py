@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from engine.config.section import Section
+from model.florence2_tasks import task_of
 from model.pairs.targets import Order
-from model.tasks import task_of
 
 
 class PairOptions(Section):

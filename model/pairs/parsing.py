@@ -21,8 +21,8 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from engine.records.boxes import Box
+from model.florence2_tasks import AND, task_of
 from model.pairs.locations import BINS, LOCATIONS
-from model.tasks import AND, task_of
 
 SEP, POLY, END_POLY = "<sep>", "<poly>", "</poly>"
 Quad = tuple[float, float, float, float, float, float, float, float]

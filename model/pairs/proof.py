@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from model.florence2_tasks import task_of
 from model.pairs.locations import BINS
 from model.pairs.parsing import ParsedRegion, parse_target
 from model.pairs.targets import Item
-from model.tasks import task_of
 
 _SLACK = 1e-6  # pixels, for rounding errors
 

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import dropwhile
 from typing import NamedTuple
 
+from model.florence2_tasks import TASKS, Input, Reads
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import label_fault, text_fault
 from model.pairs.record_view import Expression, RecordView, SourceText, ViewedRegion
 from model.pairs.targets import Item, in_target_order
-from model.tasks import TASKS, Input, Reads
 
 _DETERMINERS = frozenset(
     "a an the some both one two three four five six seven eight nine ten eleven twelve".split()  # noqa: SIM905

@@ -13,9 +13,9 @@ from typing import Literal, NamedTuple
 
 from engine.errors import unknown
 from engine.records.boxes import Box, area
+from model.florence2_tasks import Form
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import END_POLY, POLY, SEP, label_fault
-from model.tasks import Form
 
 Order = Literal["area", "reading"]
 ORDERS: tuple[Order, ...] = ("area", "reading")

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from engine.records.boxes import Box, area
+from model.florence2_tasks import task_of
 from model.network.florence import MEAN, Pixels
 from model.pairs.locations import BINS, LOCATIONS
 from model.pairs.parsing import lex
-from model.tasks import task_of
 from model.training.options import AugmentOptions
 from model.training.sampling import key_of
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from engine.errors import ConfigError
 from engine.records.boxes import area
+from model.florence2_tasks import OBJECT_DETECTION
 from model.pairs.locations import to_bins
-from model.tasks import OBJECT_DETECTION
 from model.training.augment import entries
 from model.training.objective import IGNORED
 from model.training.pair_store import PairStore

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from engine.errors import ConfigError, ImageError
+from model.florence2_tasks import OBJECT_DETECTION
 from model.network.florence import MEAN, STD, Florence, Pixels
-from model.tasks import OBJECT_DETECTION
 from model.training.augment import Augment
 from model.training.auxiliary import Cells
 from model.training.objective import IGNORED

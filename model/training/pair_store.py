@@ -24,8 +24,8 @@ from engine.images.decode import Limits, decode
 from engine.images.locate import Locator, absolute, read_exactly
 from engine.storage.files import Storage
 from engine.storage.sealed import name_digest
+from model.florence2_tasks import TASKS
 from model.network.florence import Florence, Pixels
-from model.tasks import TASKS
 
 COLUMNS = ("image_id", "width", "height", "uri", "offset", "length", "task", "prompt", "target")
 _ROWS = 50_000  # rows read from a pairs file at a time

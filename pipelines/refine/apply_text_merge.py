@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import Phrase, Region, Sample, Text, as_row
-from model.tasks import CAPTIONS, DESCRIPTION
+from model.florence2_tasks import CAPTIONS, DESCRIPTION
 from pipelines.refine.changes import Changes
 from pipelines.refine.evidence import read_text_evidence
 from pipelines.refine.merge_counts import TextCounts

@@ -20,9 +20,9 @@ from engine.schema import record_table
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
 from model.decoding.likelihood import SCORE_KIND
+from model.florence2_tasks import OBJECT_DETECTION
 from model.network.model_folder import local_copy
 from model.pairs.targets import Item, Order, in_target_order, item_fault, write_target
-from model.tasks import OBJECT_DETECTION
 from pipelines.refine.evidence import (
     EVIDENCE_PART,
     TEXT_EVIDENCE_PART,

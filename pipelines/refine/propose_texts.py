@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from model.florence2_tasks import CAPTIONS, DESCRIPTION
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import text_fault
 from model.pairs.record_view import RecordView
-from model.tasks import CAPTIONS, DESCRIPTION
 from pipelines.refine.evidence import Evidence, TextEvidence
 from pipelines.refine.rows import Row, provenance, region_text_row, text_row
 

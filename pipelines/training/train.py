@@ -19,9 +19,9 @@ from engine.keys import stable_hash
 from engine.layout import INITIAL, MANIFEST, PAIR_FILES, model_folder, release_folder
 from engine.reading.release_manifest import read_manifest
 from engine.storage.files import Storage
+from model.florence2_tasks import task_of
 from model.network.model_folder import training_record
 from model.network.presets import PRESETS, preset_of
-from model.tasks import task_of
 from model.training.checkpoints import Checkpoints
 from model.training.job import OnProgress, Progress, TrainingJob, run_worker
 from model.training.on_ray import run_on_ray

@@ -16,9 +16,9 @@ from engine.records import masks
 from engine.records.boxes import Box, around, box_of, iou
 from engine.schema import Answer, ImageScore, Phrase, Region, RegionText, Sample, Text
 from model.decoding.likelihood import SCORE_KIND, RegionScore
+from model.florence2_tasks import Task, task_of
 from model.pairs.locations import BINS
 from model.pairs.parsing import ParsedRegion
-from model.tasks import Task, task_of
 
 if TYPE_CHECKING:
     from model.decoding.predict import Prediction

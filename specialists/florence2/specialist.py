@@ -19,10 +19,10 @@ from engine.extras import FLORENCE
 from engine.layout import TRAINED
 from engine.licences import OWN
 from engine.schema import Answer, Region, Sample, Text
+from model.florence2_tasks import TASKS, Task, task_of
 from model.network.model_folder import local_copy
 from model.pairs.locations import location_tokens
 from model.pairs.parsing import text_fault
-from model.tasks import TASKS, Task, task_of
 from specialists.florence2.answers import AnswerBuilder
 from specialists.transformers.checkpoint import Checkpoint, device_of
 from specialists.transformers.licences import licence_of

@@ -170,7 +170,7 @@ def load_processor(source: Checkpoint, model_type: str) -> Any:
     from transformers import AutoImageProcessor
 
     if model_type == "rf_detr" and importlib.util.find_spec("torchvision") is None:
-        from specialists.transformers.rf_detr import RfDetrPixels
+        from specialists.transformers.rf_detr_pixels import RfDetrPixels
 
         return source.load(RfDetrPixels)
     return source.load(AutoImageProcessor)

@@ -19,8 +19,8 @@ from specialists.pixels import pixels_of
 from specialists.transformers.checkpoint import EXTRA, PACKAGES, Checkpoint, Dtype
 from specialists.transformers.licences import licence_of
 from specialists.transformers.open_vocabulary import Found, OpenVocabulary, family_of
+from specialists.transformers.phrase_prompts import prompt_name
 from specialists.transformers.phrase_regions import AnswerBuilder, Limits, Named, corners, detected, named
-from specialists.transformers.prompts import prompt_name
 
 Plan = list[
     tuple[Text, list[tuple[Chunk, str]]]

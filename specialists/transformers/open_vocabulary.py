@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from engine.errors import ImageError, StartError
 from specialists.pixels import Pixels
-from specialists.transformers.prompts import in_groups, shortened, token_starts
+from specialists.transformers.phrase_prompts import in_groups, shortened, token_starts
 
 Floats = npt.NDArray[np.float64]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from model.florence2_tasks import task_of
 from model.pairs.parsing import text_fault
 from model.pairs.targets import Item, Order, in_target_order, item_fault, write_target
-from model.tasks import task_of
 
 
 def checked_target(

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from model.florence2_tasks import TASKS, Input
 from model.network.encoding import Question, make_question
 from model.network.florence import Florence, Pixels, build, load
 from model.network.tokenizer import train_tokenizer
-from model.tasks import TASKS, Input
 
 GIVEN: dict[Input, str] = {
     "": "",

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from engine.errors import EngineError
 from engine.schema import ANNOTATIONS
+from model.florence2_tasks import AND, TASKS, Task, input_of
 from model.pairs.locations import location_tokens
 from model.pairs.pair import estimated_tokens
 from model.pairs.parsing import ParsedRegion, parse_target
 from model.pairs.polygons import outline
-from model.tasks import AND, TASKS, Task, input_of
 from pipelines.emit.verifiers.check import Row
 
 RegionAnswer = tuple[str, str]  # what a target states of one region: its label, and its shape in location tokens

@@ -14,10 +14,10 @@ from torch import Tensor
 from engine.errors import ConfigError
 from model.decoding.grammar import Grammar, grammar_of
 from model.decoding.predict import predict
+from model.florence2_tasks import TASKS
 from model.network.encoding import padded
 from model.pairs.compile import compile_pairs
 from model.pairs.parsing import label_fault, parse_lexemes, text_fault
-from model.tasks import TASKS
 from tests.model.pictured import HEIGHT, WIDTH, pictured
 from tests.model.tiny import all_questions, led, noise, tiny
 

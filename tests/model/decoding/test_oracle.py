@@ -17,12 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.florence2_tasks import TASKS
 from model.pairs.compile import compile_pairs
 from model.pairs.options import PairOptions
 from model.pairs.pair import Pair
 from model.pairs.parsing import ParsedRegion, label_fault, parse_target
 from model.pairs.targets import ORDERS, Item, Order
-from model.tasks import TASKS
 from tests.builders import Row
 from tests.model import real
 from tests.model.checked_target import checked_target

@@ -7,8 +7,8 @@ import torch
 
 from model.decoding.predict import Location, Prediction, predict
 from model.decoding.score import score
+from model.florence2_tasks import TASKS
 from model.network.encoding import encode_images, make_question
-from model.tasks import TASKS
 from tests.model.tiny import all_questions, led, noise, tiny
 
 TWO_BOXES = "ball<loc_10><loc_20><loc_300><loc_400>ring<loc_500><loc_6><loc_700><loc_80>"

@@ -18,10 +18,10 @@ from transformers import (
 )
 
 from model.decoding.predict import predict
+from model.florence2_tasks import TASKS
 from model.network.encoding import Question
 from model.network.florence import Pixels, load
 from model.network.tokenizer import train_tokenizer
-from model.tasks import TASKS
 from tests.model.tiny import noise, saved
 
 TOKENS = 20

@@ -8,12 +8,12 @@ import pytest
 from engine.records.answers import check_answer
 from engine.schema import ANNOTATIONS, Region, Sample
 from model.decoding.score import score
+from model.florence2_tasks import TASKS, Task, input_of
 from model.network.encoding import make_question
 from model.pairs.compile import compile_pairs
 from model.pairs.options import PairOptions
 from model.pairs.pair import PAIRS, pair_row
 from model.pairs.parsing import parse_target
-from model.tasks import TASKS, Task, input_of
 from pipelines.emit.verifiers.one_pair import pair_fault
 from specialists.florence2.answers import AnswerBuilder
 from specialists.florence2.specialist import Florence2

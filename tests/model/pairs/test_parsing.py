@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import ConfigError
+from model.florence2_tasks import TASKS
 from model.pairs.parsing import Fault, Lexeme, ParsedRegion, ParsedTarget, label_fault, lex, parse_lexemes, parse_target
-from model.tasks import TASKS
 
 BOX = "<loc_1><loc_2><loc_3><loc_4>"
 QUAD = "<loc_1><loc_2><loc_9><loc_2><loc_9><loc_4><loc_1><loc_4>"

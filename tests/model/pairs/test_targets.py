@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import ConfigError
+from model.florence2_tasks import TASKS, task_of
 from model.pairs.compile import compile_pairs
 from model.pairs.options import PairOptions
 from model.pairs.parsing import label_fault, parse_target, text_fault
 from model.pairs.proof import is_proven
 from model.pairs.targets import ORDERS, Item, Order, in_target_order
-from model.tasks import TASKS, task_of
 from tests.model.checked_target import checked_target
 from tests.model.golden import golden
 from tests.model.pictured import HEIGHT, WIDTH, pictured

@@ -13,8 +13,8 @@ from engine.running.graph import Node, build
 from engine.schema import Answer, Region, Sample, Text
 from model.decoding.predict import Prediction
 from model.decoding.score import score
+from model.florence2_tasks import TASKS
 from model.network.encoding import make_question
-from model.tasks import TASKS
 from specialists import CATALOG
 from specialists.florence2.answers import AnswerBuilder
 from specialists.florence2.specialist import Florence2

@@ -215,7 +215,7 @@ def test_the_substitute_for_rf_detrs_processor_gives_the_same(checkpoint_of: Cal
     import torch
     from transformers import RfDetrForInstanceSegmentation, RfDetrImageProcessor
 
-    from specialists.transformers.rf_detr import RfDetrPixels
+    from specialists.transformers.rf_detr_pixels import RfDetrPixels
 
     folder = checkpoint_of("rf_detr_masks")
     own, substitute = RfDetrImageProcessor.from_pretrained(folder), RfDetrPixels.from_pretrained(folder)

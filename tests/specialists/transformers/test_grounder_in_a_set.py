@@ -12,10 +12,10 @@ from engine.reading.dataset import Dataset
 from engine.reading.sql import query
 from engine.records.answers import number
 from engine.schema import Answer, Region, as_row
+from model.florence2_tasks import GROUNDING, OBJECT_DETECTION
 from model.pairs.compile import compile_pairs
 from model.pairs.options import PairOptions
 from model.pairs.parsing import parse_target
-from model.tasks import GROUNDING, OBJECT_DETECTION
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.stages.run import run
 from specialists.transformers.grounder import HfGrounder

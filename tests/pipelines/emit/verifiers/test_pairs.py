@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.records import masks
+from model.florence2_tasks import TASKS
 from model.pairs.compile import compile_pairs
 from model.pairs.options import PairOptions
 from model.pairs.pair import PAIRS, Compiled, Pair
-from model.tasks import TASKS
 from pipelines.emit import shard
 from pipelines.emit.verifiers.check import Check
 from pipelines.emit.verify import verify

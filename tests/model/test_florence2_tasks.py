@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import ConfigError
-from model.tasks import TASKS, input_of, prompt_of, task_of
+from model.florence2_tasks import TASKS, input_of, prompt_of, task_of
 from tests.model.golden import golden
 
 REGION = "<loc_0><loc_10><loc_999><loc_20>"
