@@ -81,8 +81,7 @@ def run(
     `runner`: "ray", or "local" for this process. `address`: the address of a Ray cluster; None starts a private one.
     `retry_failed`: whether to repeat work that was committed as failed. `live_line`: makes the progress line of a
     stage. `on_training`: makes the callback for the progress of a student's training. `on_note`: gets each sentence
-    that the user should read before the run ends. `command`: stored in the run's record. `summary`: filled during the
-    run.
+    that the user should read before the run ends. `command`: stored in the run's record. `summary`: is filled.
     """
     storage = Storage(recipe.dataset)
     summary = summary or Summary("")
