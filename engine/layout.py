@@ -45,6 +45,7 @@ MANIFEST = "manifest.json"  # in a release: its files and digests; written last,
 CARD_FILE = "README.md"  # in a release: the data card
 SAMPLE_FILES = "train-"  # how the names of a release's tars and tables of images begin
 PAIR_FILES = "pairs-"  # how the names of a release's tables of training pairs begin
+EMBEDDING_FILES = "embeddings-"  # how the names of a release's tables of embeddings begin
 
 # Folders whose shards are numbered in the order they were made. A lost shard cannot be made again on its own.
 ORDERED = (IMAGES, INPUTS, SPLITS, LABELS, TRUTH)

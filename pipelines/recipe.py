@@ -68,6 +68,9 @@ class Emit(Section):
         default=[],
         description="allowed licences of the code and weights that make annotations, as [apache-2.0, mit]; empty: any",
     )
+    embeddings: list[str] = Field(
+        default=[], description="nodes whose embeddings the release holds too, as [embed]; empty: none"
+    )
     allow_empty: bool = Field(default=False, description="whether to make a release even if no image is kept")
     pairs: PairOptions = PairOptions()
 

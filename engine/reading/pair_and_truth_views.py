@@ -6,6 +6,7 @@ labels that later measure it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from engine.errors import DamageError
@@ -38,23 +39,28 @@ _OFFSET, _LENGTH = 'p."offset" AS byte_offset', "p.length AS byte_length"
 
 
 def pairs_view(dataset: Dataset) -> str:
-    """The statement that creates the view `pairs` of a release: the one that is read, or else the latest.
-
-    The files of pairs are checked against the manifest. If they are damaged, only queries of this view fail.
-    """
+    """The statement that creates the view `pairs` of a release: the one that is read, or else the latest."""
     folder = dataset.release or last_release(dataset)
-    nothing = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in _PAIRS.items())
-    try:
-        paths = _pairs_files(dataset, folder) if folder else []
-        source = f"read_parquet([{', '.join(quoted(dataset.location(path)) for path in paths)}])"
-        if not paths:
-            source = f"(SELECT {nothing} WHERE false)"
-    except DamageError as error:
-        source = f"(SELECT {nothing} FROM (SELECT 1) WHERE error({quoted(str(error))}) IS NULL)"
+    source = released_table(dataset, folder, PAIR_FILES, _PAIRS)
     own = [name for name in _PAIRS if name not in ("image_id", "split", "offset", "length")]
     release = quoted(folder.rpartition("/")[2])
     return f"""CREATE VIEW pairs AS SELECT p.image_id, p.split, true AS kept, {release} AS release,
         {", ".join(f"p.{name}" for name in own)}, {_OFFSET}, {_LENGTH} FROM {source} p"""
+
+
+def released_table(dataset: Dataset, folder: str, prefix: str, columns: Mapping[str, str]) -> str:
+    """All files of a release that start with `prefix`, for FROM; no rows of these columns if there are none.
+
+    They are checked against the manifest. If they are damaged, only queries of the view that reads them fail.
+    """
+    nothing = ", ".join(f"NULL::{kind} AS {identifier(name)}" for name, kind in columns.items())
+    try:
+        paths = _released_files(dataset, folder, prefix) if folder else []
+    except DamageError as error:
+        return f"(SELECT {nothing} FROM (SELECT 1) WHERE error({quoted(str(error))}) IS NULL)"
+    if not paths:
+        return f"(SELECT {nothing} WHERE false)"
+    return f"read_parquet([{', '.join(quoted(dataset.location(path)) for path in paths)}])"
 
 
 def last_release(dataset: Dataset) -> str:
@@ -70,10 +76,10 @@ def last_release(dataset: Dataset) -> str:
     return made[-1] if made else ""
 
 
-def _pairs_files(dataset: Dataset, folder: str) -> list[str]:
+def _released_files(dataset: Dataset, folder: str, prefix: str) -> list[str]:
     files = read_manifest(dataset.storage, folder)["files"]
     digests = {f"{folder}/{file['name']}": str(file.get("sha256", "")) for file in files}
-    paths = sorted(path for path in digests if path.startswith(f"{folder}/{PAIR_FILES}"))
+    paths = sorted(path for path in digests if path.startswith(f"{folder}/{prefix}"))
     dataset.check_digests(paths, digests)
     return paths
 

@@ -21,7 +21,7 @@ MEANINGS = {
     "phrases": "one row for each phrase of a text, with the regions it names",
     "tags": "one row for each tag of an image",
     "image_scores": "one row for each number measured on an image, such as its sharpness",
-    "embeddings": "one row for each image and node that gives embeddings; no release holds them",
+    "embeddings": "one row for each image and node that gives embeddings; of a release, the nodes in emit.embeddings",
     "parse": "one row for each distinct text, as spaCy parsed it",
     "failures": "one row for each image, input or text that a component failed on",
     "inputs": "one row for each listed input: images, duplicates and files that are no image",

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from engine.layout import IMAGES, INPUTS, RUN
+from engine.layout import EMBEDDING_FILES, IMAGES, INPUTS, RUN
 from engine.reading.dataset import Dataset
 from engine.reading.kept_views import kept_views
-from engine.reading.pair_and_truth_views import pairs_view, truth_view
+from engine.reading.pair_and_truth_views import pairs_view, released_table, truth_view
 from engine.reading.raw_views import empty_columns, fields_of, given, identifier, quoted, raw_views
 from engine.records.embeddings import EMBEDDING, EMBEDDINGS
 from engine.schema import ANNOTATIONS, PARSE
@@ -88,14 +88,16 @@ def _annotations(dataset: Dataset, column: str) -> str:
 def _embeddings(dataset: Dataset) -> str:
     """The view `embeddings`, with one row for each image and node that gives embeddings.
 
-    It leaves out images on which the node failed.
+    It leaves out images on which the node failed. Of a release it has the rows that the release holds.
     """
     rows = [
         f"SELECT image_id, {quoted(node.name)} AS node, {EMBEDDING} FROM raw.{identifier(f'node {node.name}')}"
         for node in dataset.nodes
         if EMBEDDINGS in node.gives
     ]
-    rows = rows or [f"SELECT ''::VARCHAR AS image_id, ''::VARCHAR AS node, NULL::FLOAT[] AS {EMBEDDING} WHERE false"]
+    if not rows:
+        columns = {"image_id": "VARCHAR", "node": "VARCHAR", EMBEDDING: "FLOAT[]"}
+        rows = [f"FROM {released_table(dataset, dataset.release, EMBEDDING_FILES, columns)}"]
     return f"""CREATE VIEW {EMBEDDINGS} AS
         SELECT e.image_id, i.split, {_VERDICT.partition(",")[0]}, e.node, e.{EMBEDDING}
         FROM ({" UNION ALL ".join(rows)}) e

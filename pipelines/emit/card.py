@@ -74,7 +74,7 @@ def _body(manifest: Manifest) -> str:
         name=manifest["name"],
         licence=manifest["recipe"].get("emit", {}).get("licence") or "each image has its own, in its field `licence`",
         counts=table(("what", "number"), [(key, f"{count:,}") for key, count in manifest["counts"].items()]),
-        sections="\n\n".join(form.card(manifest) for form in FORMATS.values() if form.card),
+        sections="\n\n".join(filter(None, (form.card(manifest) for form in FORMATS.values() if form.card))),
         tars=_tars([file["name"] for file in manifest["files"]]),
         images=";".join(extensions),
         names=extensions,

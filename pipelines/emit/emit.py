@@ -22,6 +22,7 @@ from engine.storage.files import Storage
 from pipelines.annotate.run_nodes import run_nodes
 from pipelines.annotate.runtime import Runtime
 from pipelines.emit.card import card
+from pipelines.emit.embedding_nodes import check_embeddings
 from pipelines.emit.licences import check_licences
 from pipelines.emit.manifest import release_manifest
 from pipelines.emit.writers import FORMATS, is_of_a_format
@@ -39,6 +40,7 @@ def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping
     """
     storage, recipe = runtime.storage, runtime.recipe
     check_licences(recipe, nodes)
+    check_embeddings(recipe, nodes)
     verdicts = _verdict_records(storage, judge)
     content = content_key(storage, [*nodes, judge], recipe)
     name = recipe.emit.name or f"r-{content[:8]}"
@@ -159,11 +161,15 @@ def _verdict_records(storage: Storage, judge: Node) -> list[Record]:
 
 
 def content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe) -> str:
-    """A hash of what determines the release: nodes, shards and their revisions, licence, options of pairs."""
+    """A hash of what determines the release: nodes, shards and their revisions, licence, options of pairs.
+
+    emit.embeddings is hashed only if it is given, so that releases from before this option keep their keys.
+    """
     folders = [IMAGES, *(node.folder for node in nodes)]
     state = {folder: Commits(storage, folder).revisions().tolist() for folder in folders}
     pairs = recipe.emit.pairs.model_dump(mode="json")
-    return stable_hash([EMIT_VERSION, state, [node.key for node in nodes], recipe.emit.licence, pairs])
+    embeddings = [{"embeddings": recipe.emit.embeddings}] if recipe.emit.embeddings else []
+    return stable_hash([EMIT_VERSION, state, [node.key for node in nodes], recipe.emit.licence, pairs, *embeddings])
 
 
 def existing_manifest(storage: Storage, folder: str) -> Manifest | None:
@@ -183,7 +189,8 @@ def _emit_node(
         "pipelines.emit.shard:Release",
         EMIT_VERSION,
         key_parts=["emit", content, folder],
-        options=shard_options(nodes) | {"folder": folder, "numbers": dict(numbers), "pairs": pairs},
+        options=shard_options(nodes)
+        | {"folder": folder, "numbers": dict(numbers), "pairs": pairs, "embeddings": recipe.emit.embeddings},
         inputs={node.name: node.gives for node in nodes} | {"judge": ()},
     )
 

@@ -19,6 +19,7 @@ from engine.component import Output
 from engine.errors import ImageError, SourcesGone, StorageError
 from engine.images.decode import EXTENSIONS
 from engine.images.locate import image_bytes
+from engine.records.embeddings import EMBEDDING
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import ANNOTATIONS
 from engine.storage.commits import Commits, File
@@ -34,13 +35,20 @@ from pipelines.filter.judge import shard_record
 
 
 class Release:
-    """Writes the files of one shard of a release."""
+    """Writes the files of one shard of a release. `embeddings`: the nodes whose embeddings are released."""
 
     def __init__(
-        self, *, folder: str, numbers: dict[int, int], record: list[Any], parses: list[str], pairs: Mapping[str, Any]
+        self,
+        *,
+        folder: str,
+        numbers: dict[int, int],
+        record: list[Any],
+        parses: list[str],
+        pairs: Mapping[str, Any],
+        embeddings: Sequence[str] = (),
     ) -> None:
         self.folder, self.numbers, self.record, self.parses = folder, numbers, record, parses
-        self.options = PairOptions(**pairs)
+        self.options, self.embeddings = PairOptions(**pairs), embeddings
 
     def load(self) -> None:
         return None
@@ -50,9 +58,12 @@ class Release:
         kept = _without_audit(keep(record, inputs.table("judge")), inputs.images)
         if not kept.num_rows:
             return Output({}, 0, counts={})
-        images = _rows_of(inputs.images, kept["image_id"].to_pylist())
-        rows, read = release_rows(kept, images), _reader(inputs.storage, images)
-        files, written = self._write(inputs.storage, self.numbers[shard], rows, read, give_up=inputs.unit.give_up)
+        ids = kept["image_id"].to_pylist()
+        images = _rows_of(inputs.images, ids)
+        names = {part: form.file_name(self.numbers[shard]) for part, form in FORMATS.items()}
+        content = Shard(release_rows(kept, images), names["tar"], self._embeddings(inputs, ids))
+        read = _reader(inputs.storage, images)
+        files, written = self._write(inputs.storage, names, content, read, give_up=inputs.unit.give_up)
         if written.lost:
             lost_ids = {image_id for image_id, _, _ in written.lost}
             readable = pa.array([image_id not in lost_ids for image_id in images["image_id"].to_pylist()])
@@ -62,14 +73,28 @@ class Release:
         totals = written.pairs.totals()
         return Output(files, kept.num_rows, len(lost), {**counts, "lost": lost, "pairs": totals})
 
+    def _embeddings(self, inputs: ShardInputs, ids: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+        """The columns of vectors of these images. If a crash lost every image of a shard, its table has no column."""
+        tables = {name: inputs.table(name) for name in self.embeddings}
+        return {
+            name: _rows_of(table.select(["image_id", EMBEDDING]), ids)[EMBEDDING]
+            for name, table in tables.items()
+            if EMBEDDING in table.column_names
+        }
+
     def _write(
-        self, storage: Storage, number: int, rows: pa.Table, read: Callable[[str], bytes], *, give_up: bool
+        self,
+        storage: Storage,
+        names: Mapping[str, str],
+        shard: Shard,
+        read: Callable[[str], bytes],
+        *,
+        give_up: bool,
     ) -> tuple[dict[str, File], Written]:
         """Writes the files of a shard. Raises SourcesGone if images cannot be read, unless `give_up` is set."""
-        names = {part: form.file_name(number) for part, form in FORMATS.items()}
         paths = {part: storage.scratch(f"{self.folder}/{name}") for part, name in names.items()}
         try:
-            written = write_shard(paths, Shard(rows, names["tar"]), read, self.options)
+            written = write_shard(paths, shard, read, self.options)
             if written.lost and not give_up:
                 _remove(paths.values())
                 raise SourcesGone(written.lost)

@@ -14,6 +14,7 @@ from engine.running.graph import Node
 from engine.running.plan import Plan, make_plan
 from engine.storage.files import Storage
 from engine.storage.listings import read_listing
+from pipelines.emit.embedding_nodes import check_embeddings
 from pipelines.emit.licences import check_licences
 from pipelines.ingest.header import check_dataset
 from pipelines.ingest.list_inputs import CHUNK, preview_listing
@@ -56,6 +57,7 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
     storage = Storage(recipe.dataset)
     state = read_state(storage, recipe)
     check_licences(recipe, state.annotators)
+    check_embeddings(recipe, state.annotators)
     rows, new = DryRun(), 0
     if stage in (None, "ingest"):
         row, new = _would_ingest(state, retry_failed)

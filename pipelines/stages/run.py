@@ -22,6 +22,7 @@ from engine.storage.listings import SourceCounts, source_counts
 from model.training.job import OnProgress
 from pipelines.annotate.run_nodes import run_nodes
 from pipelines.annotate.runtime import Runtime
+from pipelines.emit.embedding_nodes import check_embeddings
 from pipelines.emit.licences import check_licences
 from pipelines.filter.whole_set import combine
 from pipelines.ingest.assign_shards import assign_shards
@@ -109,6 +110,7 @@ def _prepare(storage: Storage, recipe: Recipe, stage: str | None) -> State:
     """Checks the recipe before anything is written, then opens the data set."""
     state = read_state(storage, recipe)
     check_licences(recipe, state.annotators)  # checked before all stages, because their results are to be released
+    check_embeddings(recipe, state.annotators)
     if stage == "refine" and not recipe.refine.rounds:
         raise ConfigError("The recipe asks for no rounds of refinement: add 'refine: {rounds: 2}'.")
     if state.needs_rounds(stage):

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pipelines.emit.writers.embeddings import EMBEDDING_TABLE
 from pipelines.emit.writers.format import Format
 from pipelines.emit.writers.pairs import PAIRS_TABLE
 from pipelines.emit.writers.parquet import PARQUET_TABLE
 from pipelines.emit.writers.webdataset import WEBDATASET
 
-FORMATS: Mapping[str, Format] = {"tar": WEBDATASET, "parquet": PARQUET_TABLE, "pairs": PAIRS_TABLE}
+FORMATS: Mapping[str, Format] = {
+    "tar": WEBDATASET,
+    "parquet": PARQUET_TABLE,
+    "pairs": PAIRS_TABLE,
+    "embeddings": EMBEDDING_TABLE,
+}
 
 
 def is_of_a_format(name: str) -> bool:

@@ -7,7 +7,7 @@ one image is in memory at a time. The same samples must give the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
@@ -29,10 +29,14 @@ class Shard:
     """The rows of a shard (schema SAMPLE), and the name of its tar.
 
     A row is not written if its image cannot be read.
+
+    `embeddings`: {node: column of vectors}, for the nodes in emit.embeddings. Row i belongs to row i of `rows`. It is
+    null if the image has no vector.
     """
 
     rows: pa.Table
     tar_name: str
+    embeddings: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -64,7 +68,7 @@ class Format:
     `finish` runs after every shard is written, and makes files that cover all shards, such as a list of all classes. It
     takes the storage, the folder of the release and the files written so far, and returns the files that it added.
     `verifier`: "module:Name" of the `Verifier` (verifiers/check.py) that reads the files for `engine verify`. `card`:
-    makes the section of the data card about these files, with its heading.
+    makes the section of the data card about these files, with its heading; '' if the release has no such files.
     """
 
     prefix: str
