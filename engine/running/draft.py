@@ -165,8 +165,9 @@ def _resolve(draft: Draft) -> None:
 
 
 def _licence(node: str, key: str, value: Any) -> str:
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value.strip():
+        found = "empty" if isinstance(value, str) else kind_of(value)
         raise ConfigError(
-            f"annotate.{node}.{key} is {kind_of(value)}, expected the name of a licence, such as mit or apache-2.0."
+            f"annotate.{node}.{key} is {found}, expected the name of a licence, such as mit or apache-2.0."
         )
     return value

@@ -110,7 +110,7 @@ def _why(error: Exception) -> str:
     message = str(error).strip()
     other = "give a checkpoint that the specialist names in `engine components`"
     if found := _OTHER_KIND.search(message):
-        return f"it is a {found[1]}, a model of another kind; {other}."
+        return f"it holds {found[1]}, a model of another kind; {other}."
     if "Unrecognized processing class" in message:
         return f"it holds no processor for this; {other}."
     if found := _MISSING.search(message):

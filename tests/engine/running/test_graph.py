@@ -203,6 +203,11 @@ def test_a_licence_is_text() -> None:
         nodes(a=HUB | {"code_licence": 2})
 
 
+def test_an_empty_licence_does_not_pass_for_a_component_without_weights() -> None:
+    with pytest.raises(ConfigError, match=r"annotate.a.weights_licence is empty, expected the name of a licence"):
+        nodes(a=HUB | {"weights_licence": " "})
+
+
 @pytest.mark.parametrize("name", CATALOG)
 def test_every_component_of_the_catalog_states_its_licences(name: str) -> None:
     component = resolve("component", name, CATALOG)[1]

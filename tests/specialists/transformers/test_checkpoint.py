@@ -135,7 +135,7 @@ def test_a_checkpoint_of_another_kind_is_an_error_in_one_sentence(tmp_path: Path
 
     (tmp_path / "config.json").write_text('{"model_type": "bart"}', encoding="utf-8")
     (tmp_path / "model.safetensors").write_bytes(b"")
-    expected = "cannot be loaded as AutoModelForObjectDetection: it is a Bart, a model of another kind; give a"
+    expected = "cannot be loaded as AutoModelForObjectDetection: it holds Bart, a model of another kind; give a"
     with pytest.raises(StartError, match=expected):
         Checkpoint(str(tmp_path)).load(AutoModelForObjectDetection)
 
