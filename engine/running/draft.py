@@ -88,6 +88,11 @@ def make_draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -
     draft = Draft(name, use, target, component, checked, instance, needs, uses, gives, stated(instance))
     draft.licences = (licences.get(STATED[0], draft.licences[0]), licences.get(STATED[1], draft.licences[1]))
     _resolve(draft)
+    if not draft.licences[1].strip() and (getattr(instance, "weights", ()) or getattr(instance, "resolved", None)):
+        raise ConfigError(
+            f"annotate.{name}.weights_licence is empty, which means that {use} has no weights: name the licence of its "
+            "weights, such as mit or apache-2.0."
+        )
     if where is not None:
         _select(draft, where)
     return draft
@@ -165,9 +170,8 @@ def _resolve(draft: Draft) -> None:
 
 
 def _licence(node: str, key: str, value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        found = "empty" if isinstance(value, str) else kind_of(value)
+    if not isinstance(value, str):
         raise ConfigError(
-            f"annotate.{node}.{key} is {found}, expected the name of a licence, such as mit or apache-2.0."
+            f"annotate.{node}.{key} is {kind_of(value)}, expected the name of a licence, such as mit or apache-2.0."
         )
     return value

@@ -204,7 +204,7 @@ def test_a_licence_is_text() -> None:
 
 
 def test_an_empty_licence_does_not_pass_for_a_component_without_weights() -> None:
-    with pytest.raises(ConfigError, match=r"annotate.a.weights_licence is empty, expected the name of a licence"):
+    with pytest.raises(ConfigError, match=r"annotate.a.weights_licence is empty, which means that .* has no weights"):
         nodes(a=HUB | {"weights_licence": " "})
 
 
