@@ -45,10 +45,10 @@ class Account:
     outcomes: number of inputs by outcome (one of OUTCOMES).
     shards: {node: (done, total)}.
     selected: {node with `where`: (images that were selected, images with an answer or failure)}.
-    failures: (component, reason, number), the highest number first. An image that a later node skipped is not counted
-    again.
+    failures: (component, reason, number), the highest number first. Later nodes skip an image that failed; these skips
+    are not counted.
     splits: kept images by split. Only images of the split `train` are released.
-    rates: items per second and worker by node, from the latest run in which the node ran.
+    rates: for each node, items per second per worker, from the latest run in which it ran.
     sources: {name: inputs, missing, gone, left_out {reason: number}, notes} of the latest listing.
     ungiven: number of input images that no source lists any more.
     """

@@ -28,7 +28,9 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to a worker: it was created, started (loaded), sent a message, died (`died`: why), or failed."""
+    """What happened to a worker: it was created, it started (loaded its component), it sent a message, it died (`died` is
+    the reason), or it raised an `error` that ends the run.
+    """
 
     slot: Slot
     message: Progress | Done | Suspect | Absent | None = None

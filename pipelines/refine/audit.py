@@ -71,7 +71,10 @@ def _objects(kept: Rows, wanted: Mapping[str, object]) -> Mapping[str, list[Dete
 
 
 def _cider(kept: Rows, truth: Truths) -> npt.NDArray[np.float64]:
-    """Mean CIDEr-D of the models' kept brief texts (0 if there are none), for each captioned image in order of name."""
+    """For each image with human captions, sorted by image id: the mean CIDEr-D of its kept brief texts by models.
+
+    An image without such a text has 0.
+    """
     texts = {
         image_id: [
             text["text"]

@@ -41,7 +41,9 @@ def run_rounds(runtime: Runtime, nodes: Sequence[Node], judge: Node) -> Standing
             break
         if last.changed_share < recipe.refine.stop_when_changed_below:
             what = "regions and texts" if text_tasks(recipe) else "regions"
-            now.notes.append(f"round {number} changed {last.changed_share:.1%} of the {what}: no other is needed.")
+            now.notes.append(
+                f"round {number} changed {last.changed_share:.1%} of the {what}: no further round is needed."
+            )
             break
     done = with_rewritten_texts(recipe, now)
     added = done.after_annotation[len(now.round_nodes) :]

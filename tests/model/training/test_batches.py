@@ -11,7 +11,7 @@ import torch
 
 from engine.errors import ConfigError
 from engine.images.decode import decode
-from model import tasks as prompts
+from model import florence2_tasks as prompts
 from model.network.florence import Florence
 from model.training.batches import Batches, normalised
 from model.training.objective import IGNORED
