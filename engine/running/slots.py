@@ -28,8 +28,8 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to a worker: it was created, it started (loaded its component), it sent a message, it died (`died` is
-    the reason), or it raised an `error` that ends the run.
+    """What happened to a worker: it was created, it started (loaded its component), it sent a message, it died, or it
+    raised an `error` that ends the run. `died`: the reason of a death.
     """
 
     slot: Slot

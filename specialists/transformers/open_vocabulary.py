@@ -58,7 +58,7 @@ class OpenVocabulary(Protocol):
         ...
 
     def groups(self, names: Sequence[str], most: int) -> Iterator[list[str]]:
-        """Groups the names into prompts of at most `most` names each. If `most` is 0, each prompt gets as many as fit."""
+        """Groups the names into prompts of up to `most` names each. If `most` is 0, each prompt gets all that fit."""
         ...
 
     def ask(self, images: Any, prompts: Sequence[Sequence[str]]) -> list[Found]:
