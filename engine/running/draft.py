@@ -88,7 +88,7 @@ def make_draft(name: str, options: dict[str, Any], catalog: Mapping[str, str]) -
     draft = Draft(name, use, target, component, checked, instance, needs, uses, gives, stated(instance))
     draft.licences = (licences.get(STATED[0], draft.licences[0]), licences.get(STATED[1], draft.licences[1]))
     _resolve(draft)
-    has_weights = any(getattr(instance, name, None) for name in ("weights", "resolved"))
+    has_weights = bool(stated(instance)[1]) and any(getattr(instance, key, None) for key in ("weights", "resolved"))
     if has_weights and not draft.licences[1].strip():
         raise ConfigError(
             f"annotate.{name}.weights_licence is empty, which means that {use} has no weights: name the licence of its "
