@@ -65,5 +65,5 @@ clean:
 
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing what the tests need into .venv (three or four minutes)"
-	@$(PIP) -e ".[demo,dev,florence,measure,models,s3,similarity]"
+	@$(PIP) -e ".[demo,dev,florence,measure,models,readers,s3,similarity]"
 	@touch $@ .venv/demo.stamp

@@ -21,7 +21,10 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-HEAVY = ("cv2", "datasets", "duckdb", "onnxruntime", "pandas", "ray", "skimage", "spacy", "torch", "webdataset")
+HEAVY = (
+    *("cv2", "datasets", "duckdb", "lance", "megatron", "onnxruntime", "pandas", "ray", "skimage", "spacy"),
+    *("supervision", "torch", "trl", "webdataset"),
+)
 
 # Written in pieces, so that this file does not contain the strings that it searches for.
 REGISTRY_HOSTS = ("pypi" + ".org", "pythonhosted" + ".org", "download.pytorch" + ".org", "anaconda" + ".org")
