@@ -43,9 +43,11 @@ EMIT = "emit"  # commit records of the shards of releases
 RELEASES = "releases"  # one folder for each release
 MANIFEST = "manifest.json"  # in a release: its files and digests; written last, so it marks a finished release
 CARD_FILE = "README.md"  # in a release: the data card
-SAMPLE_FILES = "train-"  # how the names of a release's tars and tables of images begin
 PAIR_FILES = "pairs-"  # how the names of a release's tables of training pairs begin
 EMBEDDING_FILES = "embeddings-"  # how the names of a release's tables of embeddings begin
+LOOSE_FILES = "files-"  # how the names of a release's lists of loose files begin
+LOOSE_IMAGES = "images"  # in a release: the folder of its images as files of their own
+RELEASE_SPLITS = ("train", "valid", "test")  # a release's tars and tables are named <split>-<5 digits>
 
 # Folders whose shards are numbered in the order they were made. A lost shard cannot be made again on its own.
 ORDERED = (IMAGES, INPUTS, SPLITS, LABELS, TRUTH)

@@ -20,8 +20,8 @@ from engine.config.yaml_file import KeyPath, read_recipe_file
 from engine.errors import ConfigError, unknown
 from engine.running.run_options import RunOptions
 from model.florence2_tasks import OBJECT_DETECTION, task_of
-from model.pairs.options import PairOptions
 from model.training.options import TrainOptions
+from pipelines.release_options import Emit
 from refinement.options import GateOptions, MergeOptions, held
 
 
@@ -55,24 +55,6 @@ class Ingest(Section):
     max_pixels: int = Field(default=64_000_000, ge=1, description="larger images are quarantined")
     max_bytes: int = Field(default=64 * 2**20, ge=1, description="larger files are quarantined")
     max_seconds: float = Field(default=10.0, gt=0, description="longest time for decoding one image")
-
-
-class Emit(Section):
-    """The release: the name of its folder, and what it contains."""
-
-    name: str = Field(
-        default="", pattern=r"^(\w[\w.-]*)?$", description="folder under releases/; empty: a name made from the content"
-    )
-    licence: str = Field(default="", description="licence of the release, for its card")
-    licences: list[str] = Field(
-        default=[],
-        description="allowed licences of the code and weights that make annotations, as [apache-2.0, mit]; empty: any",
-    )
-    embeddings: list[str] = Field(
-        default=[], description="nodes whose embeddings the release holds too, as [embed]; empty: none"
-    )
-    allow_empty: bool = Field(default=False, description="whether to make a release even if no image is kept")
-    pairs: PairOptions = PairOptions()
 
 
 class Refine(Section):

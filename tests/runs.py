@@ -57,12 +57,12 @@ def write_recipe(path: Path, data: Mapping[str, Any]) -> Path:
 
 
 def release_files(dataset: Path | str, name: str = "v1") -> dict[str, str]:
-    """{file: sha256} of the data of a release, without the manifest, which contains keys."""
+    """{file: sha256} of the data of a release, without the card and the manifest, which contain keys."""
     folder = Path(dataset) / "releases" / name
     return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.iterdir())
-        if path.suffix in (".tar", ".parquet")
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("README.md", "manifest.json") and not path.name.startswith(".tmp-")
     }
 
 

@@ -26,10 +26,10 @@ from engine.layout import (
     RELEASES,
     RUN,
     RUNS,
-    SAMPLE_FILES,
     SURVEYED,
     release_folder,
 )
+from engine.reading.release_manifest import tables_of
 from engine.schema import ANNOTATIONS
 from engine.storage.commits import Commits, check_holes, check_tail
 from engine.storage.files import Storage
@@ -156,8 +156,7 @@ class Dataset:
         parses = [node for node in self.nodes if node.over == "texts"]
         nodes = [CurrentNode("release", "", folder, columns=tuple(ANNOTATIONS))]
         nodes += [replace(node, folder=made.get(node.name, node.folder)) for node in parses]
-        names = sorted(file["name"] for file in manifest["files"])
-        tables = [name for name in names if name.startswith(SAMPLE_FILES) and name.endswith(".parquet")]
+        tables = tables_of(file["name"] for file in manifest["files"])
         files = {folder: {number: f"{folder}/{name}" for number, name in enumerate(tables)}}
         digests = {f"{folder}/{file['name']}": file["sha256"] for file in manifest["files"]}
         older = self.older or has_older_files(manifest)

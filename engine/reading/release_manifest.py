@@ -7,11 +7,12 @@ It is written last, so a release that has a manifest is complete. Manifests of e
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, NotRequired, TypedDict, cast
 
 from engine.errors import DamageError
-from engine.layout import MANIFEST
+from engine.layout import MANIFEST, PAIR_FILES, RELEASE_SPLITS
 from engine.storage.files import Storage
 from engine.storage.sealed import read_sealed, seal
 
@@ -46,8 +47,14 @@ class ReleaseNode(TypedDict):
     resolved: NotRequired[Mapping[str, str]]  # values found for its options, such as the commit of a hub id
 
 
+class FormatTotals(TypedDict):
+    """What a format of the release left out, as numbers of annotations by reason."""
+
+    left_out: dict[str, int]
+
+
 class Column(TypedDict):
-    """A column of train-*.parquet, with its type as Arrow writes it."""
+    """A column of the tables of images, with its type as Arrow writes it."""
 
     name: str
     type: str
@@ -59,6 +66,9 @@ class Manifest(TypedDict):
     name: str
     content: str  # a hash of everything that the release was made from
     schema_version: int
+    splits: NotRequired[dict[str, int]]  # number of images by split: train, valid, test
+    formats: NotRequired[dict[str, FormatTotals]]  # by the names of emit.formats
+    left_out: NotRequired[dict[str, int]]  # kept training images that were not chosen, by reason
     counts: dict[str, int]  # number by name: "images", each annotation column, "<column>.<granularity or kind>"
     pairs: PairTotals
     accounting: dict[str, int]  # number by name: "inputs", each outcome of inputs, "kept_to_measure"
@@ -90,3 +100,44 @@ def read_manifest(storage: Storage, folder: str = "") -> Manifest:
     if not named or not isinstance(found.get("content"), str):
         raise DamageError(f"The manifest '{storage.url}/{name}' lists no files: it is not the manifest of a release.")
     return cast(Manifest, found)
+
+
+def formats_of(manifest: Manifest) -> list[str]:
+    """The names of the formats of a release. Releases from before formats could be chosen have these four."""
+    return list(manifest.get("formats", ("webdataset", "parquet", "pairs", "embeddings")))
+
+
+# --- names of files -----------------------------------------------------------------------------
+
+_SPLIT = "|".join(RELEASE_SPLITS)
+_SHARD_FILE = re.compile(rf"(?P<prefix>|[a-z]+-)(?P<split>{_SPLIT})-(?P<number>\d{{5,}})\.(?P<suffix>tar|parquet)")
+
+
+def shard_file(name: str) -> re.Match[str] | None:
+    """Takes the name of a file that holds a part of one shard apart: prefix, split, number, suffix. None for others."""
+    return _SHARD_FILE.fullmatch(name)
+
+
+def shards_of(names: Iterable[str]) -> list[str]:
+    """The names of all shards, such as "train-00000", by their tars and tables. Ordered by split, then by number."""
+    found = {
+        (RELEASE_SPLITS.index(match["split"]), int(match["number"]), f"{match['split']}-{match['number']}")
+        for match in map(shard_file, names)
+        if match and not match["prefix"]
+    }
+    return [name for _, _, name in sorted(found)]
+
+
+def tables_of(names: Iterable[str]) -> list[str]:
+    """The names of the tables of images, in the order of `shards_of`."""
+    there = set(names)
+    return [f"{shard}.parquet" for shard in shards_of(there) if f"{shard}.parquet" in there]
+
+
+def pair_files(names: Iterable[str], split: str) -> list[str]:
+    """The tables of training pairs of a split, in order.
+
+    Releases from before splits have pairs-<5 digits>.parquet, which belong to train.
+    """
+    older = rf"|{PAIR_FILES}\d{{5,}}" if split == "train" else ""
+    return sorted(name for name in names if re.fullmatch(rf"({PAIR_FILES}{split}-\d{{5,}}{older})\.parquet", name))

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import socket
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
@@ -107,6 +108,23 @@ class Storage:
                 raise
             sync_folder(os.path.dirname(self.path(name)))
 
+    def put_unflushed(self, files: Mapping[str, bytes]) -> None:
+        """Write many files, replacing those that exist. After a power failure, they are safe only if `flush` ran."""
+        if not self.local:
+            with storage_errors(next(iter(files), "")):
+                if files:
+                    self.fs.pipe({self.path(name): data for name, data in files.items()})
+            return
+        for name, data in files.items():
+            with storage_errors(name):
+                temporary = self._write_temporary(name, data, flush=False)
+                os.replace(temporary, self.path(name))
+
+    def flush(self) -> None:
+        """Wait until all that was written is on the disk. Object stores do not need it."""
+        if self.local:
+            os.sync()
+
     def upload(self, local_file: str, name: str) -> None:
         """Move a finished local file to `name`."""
         with storage_errors(name):
@@ -177,6 +195,19 @@ class Storage:
         """The names in a folder, sorted, without temporary files. Empty if there is no such folder."""
         return [name for name in self.all_names(folder) if not name.startswith(".tmp-")]
 
+    def tree(self, folder: str) -> list[str]:
+        """The paths of all files below a folder, relative to it, sorted, without temporary files."""
+        with storage_errors(folder or self.url):
+            root = self.path(folder).rstrip("/")
+            if not self.local:
+                self.fs.invalidate_cache()
+            try:
+                found = self.fs.find(root)
+            except ABSENT:
+                return []
+        names = sorted(str(path)[len(root) + 1 :] for path in found)
+        return [name for name in names if not name.rpartition("/")[2].startswith(".tmp-")]
+
     def all_names(self, folder: str) -> list[str]:
         """The names in a folder, sorted, with temporary files. Empty if there is no such folder."""
         with storage_errors(folder or self.url):
@@ -237,13 +268,14 @@ class Storage:
         make_folder(folder)
         return os.path.join(folder, f".tmp-{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}")
 
-    def _write_temporary(self, name: str, data: bytes) -> str:
+    def _write_temporary(self, name: str, data: bytes, *, flush: bool = True) -> str:
         temporary = self._temporary(name)
         try:
             with open(temporary, "wb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                if flush:
+                    os.fsync(file.fileno())
         except OSError:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)

@@ -27,8 +27,11 @@ def run_nodes(
     *,
     retry_failed: bool = False,
     again: Mapping[str, frozenset[int]] | None = None,
+    opened: Sequence[Node] = (),
 ) -> tuple[Plan, LiveLine]:
     """Runs the nodes on all shards that need them. Starts no backend if there is nothing to do.
+
+    `opened`: nodes whose answers the components open themselves, in shards of their choice.
 
     Raises RunFailed, after all other work is done, if some images cannot be read now or a component failed on too many.
     """
@@ -41,7 +44,7 @@ def run_nodes(
     if not any(mask.any() for mask in plan.todo().values()):
         return plan, line
     before = {node.name: plan.revisions[node.name].copy() for node in nodes}
-    backend = runtime.backend(plan.known)
+    backend = runtime.backend({**{node.name: node for node in opened}, **plan.known})
     scheduler = Scheduler(runtime.storage, plan, backend, line, runtime.recipe.run)
     try:
         scheduler.run()

@@ -37,6 +37,7 @@ from engine.storage.listings import IN_SOURCE, Listing, read_listing
 from engine.storage.sealed import read_sealed
 from model.network.model_folder import FILES
 from pipelines.check.commits import CommitId, Report
+from pipelines.emit.loose_files import loose_files
 from pipelines.emit.writers import is_of_a_format
 
 
@@ -221,7 +222,10 @@ def _release(report: Report, folder: str) -> None:
     if "card_sha256" in manifest:
         _compare(report, f"{folder}/{CARD_FILE}", manifest["card_sha256"], "the manifest")
     named = {file["name"] for file in manifest["files"]}
-    for name in storage.names(folder):
+    for name, sha256, _ in loose_files(storage, folder, manifest):
+        _compare(report, f"{folder}/{name}", sha256, "its list of files")
+        named.add(name)
+    for name in storage.tree(folder):
         if is_of_a_format(name) and name not in named:
             report.add("orphaned", f"{folder}/{name}", "the manifest does not list it, but loaders would read it")
 

@@ -13,9 +13,11 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from engine.reading.release_manifest import Manifest, ReleaseNode
+from engine.layout import RELEASE_SPLITS
+from engine.reading.release_manifest import Manifest, ReleaseNode, formats_of, shard_file
 from pipelines.emit.markdown import table
 from pipelines.emit.writers import FORMATS
+from pipelines.emit.writers.format import Format
 from pipelines.emit.writers.webdataset import MEMBER
 
 # The names of licences on the Hugging Face Hub. Any other licence is written as "other", and its name in a second
@@ -41,9 +43,19 @@ def front_matter(manifest: Manifest) -> dict[str, object]:
         **_licence(manifest),
         "task_categories": ["image-to-text", "object-detection"],
         "tags": ["webdataset", "fld-5b"],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "train-*.tar"}]}],
+        "configs": [{"config_name": "default", "data_files": _data_files(manifest)}],
         "dataset_info": {"config_name": "default", "features": features},
     }
+
+
+# The names of splits on the Hugging Face Hub, where they differ from those of a release.
+_HUB_SPLITS = {"valid": "validation"}
+
+
+def _data_files(manifest: Manifest) -> list[dict[str, str]]:
+    """The tars of each split."""
+    splits = [split for split in RELEASE_SPLITS if manifest.get("splits", {}).get(split)] or ["train"]
+    return [{"split": _HUB_SPLITS.get(split, split), "path": f"{split}-*.tar"} for split in splits]
 
 
 def _licence(manifest: Manifest) -> dict[str, str]:
@@ -74,7 +86,7 @@ def _body(manifest: Manifest) -> str:
         name=manifest["name"],
         licence=manifest["recipe"].get("emit", {}).get("licence") or "each image has its own, in its field `licence`",
         counts=table(("what", "number"), [(key, f"{count:,}") for key, count in manifest["counts"].items()]),
-        sections="\n\n".join(filter(None, (form.card(manifest) for form in FORMATS.values() if form.card))),
+        sections="\n\n".join(filter(None, (form.card(manifest) for form in _formats(manifest) if form.card))),
         tars=_tars([file["name"] for file in manifest["files"]]),
         images=";".join(extensions),
         names=extensions,
@@ -83,6 +95,11 @@ def _body(manifest: Manifest) -> str:
             [_node(node) for node in manifest["nodes"]],
         ),
     )
+
+
+def _formats(manifest: Manifest) -> list[Format]:
+    written = formats_of(manifest)
+    return [form for name, form in FORMATS.items() if name in written]
 
 
 def _node(node: ReleaseNode) -> tuple[Any, ...]:
@@ -95,7 +112,8 @@ def _tars(files: Sequence[str]) -> str:
 
     Shards that lost all images have no tar, so numbers may be missing.
     """
-    numbers = sorted(int(name[6:-4]) for name in files if name.endswith(".tar"))
+    tars = [match for match in map(shard_file, files) if match and match["suffix"] == "tar"]
+    numbers = sorted(int(match["number"]) for match in tars if match["split"] == "train")
     if len(numbers) < 2:
         return f"train-{numbers[0] if numbers else 0:05d}.tar"
     runs: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""Stage emit: writes a release, which is a folder of tars, tables, training pairs, a card and a manifest.
+"""Stage emit: writes a release, which is a folder of files in the chosen formats, a card and a manifest.
 
 A release never changes once its manifest exists. Its shards are committed like those of a node, so a run that was
 killed continues where it stopped. The manifest is written last, so a release that has one is complete.
@@ -9,28 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from engine.errors import ConfigError, DamageError, RunFailed
-from engine.keys import stable_hash
 from engine.layout import CARD_FILE, IMAGES, MANIFEST, release_folder
 from engine.reading.accounting import Account, account
 from engine.reading.dataset import Dataset
 from engine.reading.release_manifest import Manifest, read_manifest, sealed_manifest
-from engine.running.engine_node import engine_node
 from engine.running.failure_limits import COMPONENT_FAULTS, NodeCount, too_many
 from engine.running.graph import Node
-from engine.storage.commits import Commits, File, Record, record_name
+from engine.storage.commits import Commits, Record, record_name
 from engine.storage.files import Storage
 from pipelines.annotate.run_nodes import run_nodes
 from pipelines.annotate.runtime import Runtime
 from pipelines.emit.card import card
-from pipelines.emit.embedding_nodes import check_embeddings
-from pipelines.emit.licences import check_licences
+from pipelines.emit.check_recipe import check_release
+from pipelines.emit.choice.plan import ReleasePlan, plan_release
+from pipelines.emit.content import accepted_keys, bookkeeping, choice_folder, content_key, release_node
+from pipelines.emit.loose_files import LOOSE_PART, loose_files, read_loose_table
 from pipelines.emit.manifest import release_manifest
-from pipelines.emit.writers import FORMATS, is_of_a_format
-from pipelines.filter.judge import shard_options
+from pipelines.emit.merge import merge_formats
+from pipelines.emit.writers import chosen_formats, is_of_a_format
 from pipelines.ingest.splits import FIT, HELD, TEST
 from pipelines.recipe import Recipe
-
-EMIT_VERSION = 2
 
 
 def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping[str, str]) -> tuple[str, Manifest]:
@@ -39,43 +37,58 @@ def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping
     Raises ConfigError if there is a release with this name and other content.
     """
     storage, recipe = runtime.storage, runtime.recipe
-    check_licences(recipe, nodes)
-    check_embeddings(recipe, nodes)
+    check_release(recipe, nodes)
     verdicts = _verdict_records(storage, judge)
-    content = content_key(storage, [*nodes, judge], recipe)
+    made_from = [*nodes, judge]
+    content = content_key(storage, made_from, recipe)
     name = recipe.emit.name or f"r-{content[:8]}"
     folder = release_folder(name)
-    node = _emit_node(nodes, judge, folder, _numbers(verdicts), content, recipe)
-    commits = Commits(storage, node.folder)
-    existing = _existing(storage, folder, commits, len(verdicts))
+    existing = _existing(storage, folder, content, len(verdicts))
     if existing is not None:
-        if _is_finished(runtime, folder, existing, content):
+        if _is_finished(runtime, folder, existing, accepted_keys(storage, made_from, recipe)):
             return folder, existing
         storage.remove(f"{folder}/{MANIFEST}")  # an empty or damaged release is written again
     now = account(Dataset.open(storage.url))
     _check_failures(now, verdicts, recipe)
-    _forget_damaged(commits, folder)
-    run_nodes(runtime, "emit", [node], [*nodes, judge])
-    records = [commits.record(shard, int(revision)) for shard, revision in enumerate(commits.revisions(len(verdicts)))]
+    plan = plan_release(storage, nodes, judge, verdicts, recipe, choice_folder(content, folder))
+    node = release_node(nodes, judge, folder, plan, content, recipe)
+    records = _write_shards(runtime, node, made_from, plan, folder)
     if not any(record.files for record in records) and not recipe.emit.allow_empty:
         raise RunFailed(_nothing_to_release(now))
+    files, left_out = merge_formats(storage, folder, chosen_formats(recipe.emit), records, recipe.emit.label_list)
     manifest = release_manifest(
         name,
         content,
         records,
-        _finish_formats(storage, folder, records),
+        files,
         recipe=recipe.model_dump(mode="json"),
-        nodes=[*nodes, judge],
+        nodes=made_from,
         versions=versions,
         account=now,
+        left_out=plan.left_out,
+        merged_left_out=left_out,
     )
     _finish(storage, folder, manifest)
     return folder, read_manifest(storage, folder)
 
 
-def _is_finished(runtime: Runtime, folder: str, existing: Manifest, content: str) -> bool:
+def _write_shards(
+    runtime: Runtime, node: Node, made_from: Sequence[Node], plan: ReleasePlan, folder: str
+) -> list[Record]:
+    """Writes the shards that are not committed, and returns the commit records of all."""
+    commits = Commits(runtime.storage, node.folder)
+    _forget_damaged(commits, folder)
+    # The shards of a choice are not those of the nodes, whose answers the component therefore opens itself.
+    if plan.chosen:
+        run_nodes(runtime, "emit", [node], opened=made_from)
+    else:
+        run_nodes(runtime, "emit", [node], made_from)
+    return [commits.record(shard, int(revision)) for shard, revision in enumerate(commits.revisions(plan.shards))]
+
+
+def _is_finished(runtime: Runtime, folder: str, existing: Manifest, contents: Sequence[str]) -> bool:
     """Whether the release is complete. It is written again if it is damaged or has no images."""
-    if existing["content"] == content:
+    if existing["content"] in contents:
         damage = altered(runtime.storage, folder, existing)
         if damage and runtime.on_note:
             runtime.on_note(f"{damage}: the release is made again.")
@@ -88,18 +101,17 @@ def _is_finished(runtime: Runtime, folder: str, existing: Manifest, content: str
     return False
 
 
-def _numbers(verdicts: Sequence[Record]) -> dict[int, int]:
-    """{number of a shard in the data set: its number in the release}. A release has no shards without images."""
-    filled = [shard for shard, record in enumerate(verdicts) if record.counts["released"]["images"]]
-    return {shard: number for number, shard in enumerate(filled)}
+def _existing(storage: Storage, folder: str, content: str, shards: int) -> Manifest | None:
+    """The manifest of the finished release, or None. A damaged manifest is removed if it belongs to this release.
 
-
-def _existing(storage: Storage, folder: str, commits: Commits, shards: int) -> Manifest | None:
-    """The manifest of the finished release, or None. A damaged manifest is removed if it belongs to this release."""
+    `shards`: the number of shards of the data set.
+    """
     try:
         return existing_manifest(storage, folder)
     except DamageError:
-        if (commits.revisions(shards) < 0).any():  # then the damaged manifest may be that of another release
+        chosen = len(Commits(storage, choice_folder(content, folder)).revisions())
+        written = Commits(storage, bookkeeping(content, folder)).revisions(chosen or shards)
+        if (written < 0).any():  # then the damaged manifest may be that of another release
             raise
         storage.remove(f"{folder}/{MANIFEST}")
         return None
@@ -110,14 +122,15 @@ def altered(storage: Storage, folder: str, manifest: Manifest) -> str:
 
     The contents of the files are not compared: `verify` does that.
     """
-    names = set(storage.names(folder))
+    names = set(storage.tree(folder))
     for file in manifest["files"]:
         path = f"{folder}/{file['name']}"
         if file["name"] not in names:
             return f"'{path}' is gone"
         if storage.local and storage.size(path) != file["bytes"]:
             return f"'{path}' has {storage.size(path):,} bytes, the manifest has {file['bytes']:,}"
-    return ""
+    gone = next((name for name, _, _ in loose_files(storage, folder, manifest) if name not in names), "")
+    return f"'{folder}/{gone}' is gone" if gone else ""
 
 
 def _check_failures(now: Account, verdicts: Sequence[Record], recipe: Recipe) -> None:
@@ -160,39 +173,12 @@ def _verdict_records(storage: Storage, judge: Node) -> list[Record]:
     return [commits.record(shard, int(revision)) for shard, revision in enumerate(revisions)]
 
 
-def content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe) -> str:
-    """A hash of what determines the release: nodes, shards and their revisions, licence, options of pairs.
-
-    emit.embeddings is hashed only if it is given, so that releases from before this option keep their keys.
-    """
-    folders = [IMAGES, *(node.folder for node in nodes)]
-    state = {folder: Commits(storage, folder).revisions().tolist() for folder in folders}
-    pairs = recipe.emit.pairs.model_dump(mode="json")
-    embeddings = [{"embeddings": recipe.emit.embeddings}] if recipe.emit.embeddings else []
-    return stable_hash([EMIT_VERSION, state, [node.key for node in nodes], recipe.emit.licence, pairs, *embeddings])
-
-
 def existing_manifest(storage: Storage, folder: str) -> Manifest | None:
     """The manifest of the finished release in this folder, or None. Raises DamageError if the manifest was changed."""
     try:
         return read_manifest(storage, folder)
     except FileNotFoundError:
         return None
-
-
-def _emit_node(
-    nodes: Sequence[Node], judge: Node, folder: str, numbers: Mapping[int, int], content: str, recipe: Recipe
-) -> Node:
-    pairs = recipe.emit.pairs.model_dump(mode="json")
-    return engine_node(
-        "emit",
-        "pipelines.emit.shard:Release",
-        EMIT_VERSION,
-        key_parts=["emit", content, folder],
-        options=shard_options(nodes)
-        | {"folder": folder, "numbers": dict(numbers), "pairs": pairs, "embeddings": recipe.emit.embeddings},
-        inputs={node.name: node.gives for node in nodes} | {"judge": ()},
-    )
 
 
 def _forget_damaged(commits: Commits, folder: str) -> None:
@@ -206,26 +192,27 @@ def _forget_damaged(commits: Commits, folder: str) -> None:
 
 
 def _is_whole(commits: Commits, shard: int, revision: int, folder: str) -> bool:
+    storage = commits.storage
     try:
-        files = commits.record(shard, revision).files.values()
-        return all(
-            file.path.startswith(f"{folder}/") and commits.storage.sha256(file.path) == file.sha256 for file in files
+        files = commits.record(shard, revision).files
+        whole = all(
+            file.path.startswith((f"{folder}/", f"{commits.folder}/")) and storage.sha256(file.path) == file.sha256
+            for file in files.values()
         )
+        loose = read_loose_table(storage, files[LOOSE_PART].path) if whole and LOOSE_PART in files else ()
+        return whole and all(storage.sha256(f"{folder}/{name}") == sha256 for name, sha256, _ in loose)
     except (DamageError, FileNotFoundError, IsADirectoryError):
         return False
 
 
-def _finish_formats(storage: Storage, folder: str, records: Sequence[Record]) -> list[File]:
-    """Writes the files that hold data of all shards, for the formats that have such files."""
-    written = [file for record in records for file in record.files.values()]
-    return [file for form in FORMATS.values() if form.finish for file in form.finish(storage, folder, written)]
-
-
 def _finish(storage: Storage, folder: str, manifest: Manifest) -> None:
     """Removes files of an abandoned attempt under the same name, then writes the card and, last, the manifest."""
-    storage.sweep_temporaries(folder)
-    named = {file["name"] for file in manifest["files"]}
-    for name in storage.names(folder):
+    for inner in sorted({name.rpartition("/")[0] for name in ("/", *storage.tree(folder))}):
+        storage.sweep_temporaries(f"{folder}/{inner}".rstrip("/"))
+    named = {file["name"] for file in manifest["files"]} | {
+        name for name, _, _ in loose_files(storage, folder, manifest)
+    }
+    for name in storage.tree(folder):
         if is_of_a_format(name) and name not in named:
             storage.remove(f"{folder}/{name}")
     text = card(manifest).encode()

@@ -6,14 +6,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.layout import RELEASE_SPLITS, release_folder
 from engine.reading.accounting import Account
-from engine.reading.release_manifest import Manifest, ReleaseFile, ReleaseNode
+from engine.reading.release_manifest import FormatTotals, Manifest, ReleaseFile, ReleaseNode
 from engine.running.graph import Node
 from engine.schema import ANNOTATIONS, SCHEMA_VERSION
 from engine.storage.commits import File, Record
 from pipelines.emit.pairs import sum_totals
 from pipelines.emit.source_names import released_recipe
+from pipelines.emit.writers import FORMATS, chosen_formats
 from pipelines.emit.writers.parquet import RELEASE
+from pipelines.release_options import Emit
 
 
 def release_manifest(
@@ -26,21 +29,29 @@ def release_manifest(
     nodes: Sequence[Node],
     versions: Mapping[str, str],
     account: Account,
+    left_out: Mapping[str, int] | None = None,
+    merged_left_out: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Manifest:
-    """The manifest. `content`: the key from `content_key`. `further_files`: the files that hold data of all shards."""
-    counts: Counter[str] = Counter()
-    for record in records:
-        counts.update({key: count for key, count in record.counts.items() if key not in ("lost", "pairs")})
-    files = [file for record in records for _, file in sorted(record.files.items())]
+    """The manifest. `content`: the key from `content_key`. `further_files`: the files that hold data of all shards.
+
+    `left_out`: kept training images that were not chosen, by reason. `merged_left_out`: {format: numbers of annotations
+    that its merge left out, by reason}.
+    """
+    counts = _counts(records)
+    files = [file for record in records for part, file in sorted(record.files.items()) if _is_released(part)]
+    splits = {split: counts.pop(f"splits.{split}", 0) for split in RELEASE_SPLITS}
     return {
         "name": name,
         "content": content,
         "schema_version": SCHEMA_VERSION,
+        "splits": {split: number for split, number in splits.items() if number},
+        "formats": _formats(recipe, records, merged_left_out or {}),
+        "left_out": dict(sorted((left_out or {}).items())),
         "counts": {"images": 0, **dict.fromkeys(ANNOTATIONS, 0)}
         | {key: count for key, count in sorted(counts.items()) if not key.startswith("images.")},
         "pairs": sum_totals(record.counts["pairs"] for record in records if "pairs" in record.counts),
         "accounting": {"inputs": account.inputs, **account.outcomes, "kept_to_measure": _to_measure(account.splits)},
-        "files": [_file(file) for file in [*files, *further_files]],
+        "files": [_file(file, name) for file in [*files, *further_files]],
         "image_extensions": sorted(key.removeprefix("images.") for key in counts if key.startswith("images.")),
         "schema": [{"name": field.name, "type": str(field.type)} for field in RELEASE],
         "lost": [list(item) for record in records for item in record.counts.get("lost", ())],
@@ -55,8 +66,34 @@ def _to_measure(splits: Mapping[str, int]) -> int:
     return sum(number for split, number in splits.items() if split != "train")
 
 
-def _file(file: File) -> ReleaseFile:
-    return {"name": file.path.rsplit("/", 1)[-1], "sha256": file.sha256, "bytes": file.size, "rows": file.rows}
+def _counts(records: Sequence[Record]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for record in records:
+        counts.update({key: count for key, count in record.counts.items() if isinstance(count, int)})
+    return counts
+
+
+def _is_released(part: str) -> bool:
+    """Whether the file of this format is in the release, and is not only a part for `merge`."""
+    return part not in FORMATS or bool(FORMATS[part].suffix)
+
+
+def _formats(
+    recipe: Mapping[str, Any], records: Sequence[Record], merged: Mapping[str, Mapping[str, int]]
+) -> dict[str, FormatTotals]:
+    """What each format left out, in the shards and in its merge."""
+    chosen = chosen_formats(Emit(**recipe.get("emit", {})))
+    totals = {name: Counter(merged.get(name, {})) for name in chosen}
+    for record in records:
+        for name, found in record.counts.get("formats", {}).items():
+            totals[name].update(found)
+    return {name: {"left_out": dict(sorted(found.items()))} for name, found in totals.items()}
+
+
+def _file(file: File, release: str) -> ReleaseFile:
+    """A file of the release, by its path below the folder of the release. `release`: the name of the release."""
+    name = file.path.removeprefix(f"{release_folder(release)}/")
+    return {"name": name, "sha256": file.sha256, "bytes": file.size, "rows": file.rows}
 
 
 def _node(node: Node) -> ReleaseNode:

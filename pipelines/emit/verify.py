@@ -6,16 +6,21 @@ both again with `datasets`. Ids are recomputed from the bytes. Only the records 
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from engine.errors import ConfigError
-from engine.layout import CARD_FILE, MANIFEST, SAMPLE_FILES
-from engine.reading.release_manifest import Manifest, read_manifest
+from engine.layout import CARD_FILE, MANIFEST, PAIR_FILES
+from engine.reading.release_manifest import Manifest, formats_of, read_manifest, shards_of
 from engine.storage.files import Storage, sha256_file
 from engine.storage.migrate import check_version
+from pipelines.emit.loose_files import loose_tables
 from pipelines.emit.verifiers.check import Check, Checks, ShardContent, Verifier
 from pipelines.emit.verifiers.datasets import datasets_checks
 from pipelines.emit.verifiers.records import RecordVerifier
@@ -39,7 +44,8 @@ def _local(release: str, copy: Path) -> Path:
     if storage.local:
         return Path(storage.url)
     copy.mkdir()
-    for name in storage.names(""):
+    for name in storage.tree(""):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
         storage.fs.get_file(storage.path(name), str(copy / name))
     return copy
 
@@ -69,8 +75,9 @@ def _files(folder: Path, manifest: Manifest) -> Check:
             check.faults.append(f"{file['name']} has {path.stat().st_size} bytes, the manifest has {file['bytes']}")
         elif (digest := sha256_file(str(path))) != file["sha256"]:
             check.faults.append(f"{file['name']} has sha256 {digest[:12]}..., not {file['sha256'][:12]}...")
-    named = {file["name"] for file in manifest["files"]}
-    further = sorted(path.name for path in folder.iterdir() if path.name not in named)
+    listed = list(_loose_faults(folder, manifest, check))
+    named = {file["name"] for file in manifest["files"]} | set(listed)
+    further = sorted(set(Storage(str(folder)).tree("")) - named)
     check.faults += [f"{name} is not in the manifest" for name in further if is_of_a_format(name)]
     if not (folder / CARD_FILE).is_file():
         check.faults.append(f"{CARD_FILE} is missing: `datasets` would guess the features and fail")
@@ -80,30 +87,46 @@ def _files(folder: Path, manifest: Manifest) -> Check:
     return check
 
 
+def _loose_faults(folder: Path, manifest: Manifest, check: Check) -> Iterator[str]:
+    """Adds the faults of loose files to the check. Yields the names of all that are listed."""
+    for table in loose_tables(manifest):
+        rows = check.attempt(table, lambda table=table: pq.read_table(folder / table).to_pylist()) or []  # type: ignore[misc]
+        for row in rows:
+            path = folder / row["name"]
+            yield row["name"]
+            if not path.is_file():
+                check.faults.append(f"{row['name']} is missing")
+            elif path.stat().st_size != row["bytes"] or sha256_file(str(path)) != row["sha256"]:
+                check.faults.append(f"{row['name']} has other bytes than {table} states")
+
+
 def _read_shards(folder: Path, manifest: Manifest) -> tuple[list[Check], dict[str, Counter[str]]]:
     """The checks of what the files contain, and the counts of each shard."""
     verifiers, records = _verifiers(folder, manifest), RecordVerifier()
     counts: dict[str, Counter[str]] = {}
-    names = [file["name"] for file in manifest["files"] if file["name"].startswith(SAMPLE_FILES)]
-    for number in sorted({Path(name).stem.removeprefix(SAMPLE_FILES) for name in names}):
-        shard = ShardContent(number)
+    names = [file["name"] for file in manifest["files"]]
+    older = any(re.fullmatch(rf"{PAIR_FILES}\d+\.parquet", name) for name in names)
+    for name in shards_of(names):
+        split, _, number = name.partition("-")
+        shard = ShardContent(split, number, older=older)
         for verifier in verifiers:
             verifier.read(shard)
-        counts[shard.stem] = records.read(shard.stem, shard.records)
-        counts[shard.stem]["pairs"] = shard.pairs
+        counts[name] = records.read(name, shard.records)
+        counts[name]["pairs"] = shard.pairs
     for verifier in verifiers:
         verifier.finish()
     total = sum(counts.values(), Counter[str]())
     total.pop("pairs", None)
-    records.finish(total, manifest["counts"])
+    records.finish(total, manifest["counts"], manifest.get("splits"))
     return [*(verifier.check for verifier in verifiers), records.check], counts
 
 
 def _verifiers(folder: Path, manifest: Manifest) -> list[Verifier]:
-    """One verifier for each format that names one."""
+    """One verifier for each format of the release that names one, in the order of FORMATS."""
     classes: list[type[Verifier]] = []
-    for form in FORMATS.values():
-        if form.verifier:
-            module, _, name = form.verifier.partition(":")
-            classes.append(getattr(import_module(module), name))
+    written = formats_of(manifest)
+    for name, form in FORMATS.items():
+        if form.verifier and name in written:
+            module, _, attribute = form.verifier.partition(":")
+            classes.append(getattr(import_module(module), attribute))
     return [make(folder, manifest) for make in classes]

@@ -14,8 +14,7 @@ from engine.running.graph import Node
 from engine.running.plan import Plan, make_plan
 from engine.storage.files import Storage
 from engine.storage.listings import read_listing
-from pipelines.emit.embedding_nodes import check_embeddings
-from pipelines.emit.licences import check_licences
+from pipelines.emit.check_recipe import check_release
 from pipelines.ingest.header import check_dataset
 from pipelines.ingest.list_inputs import CHUNK, preview_listing
 from pipelines.ingest.listing_changes import count_changes, state_changes
@@ -56,8 +55,7 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
     """
     storage = Storage(recipe.dataset)
     state = read_state(storage, recipe)
-    check_licences(recipe, state.annotators)
-    check_embeddings(recipe, state.annotators)
+    check_release(recipe, state.annotators)
     rows, new = DryRun(), 0
     if stage in (None, "ingest"):
         row, new = _would_ingest(state, retry_failed)
@@ -178,17 +176,19 @@ def _changes(before: CurrentNode, node: Node) -> list[str]:
 
 def _would_emit(state: State, *, before: bool) -> DryRunRow:
     """The row of the release. `before`: whether a node that it reads has shards to do."""
-    from pipelines.emit.emit import altered, content_key, existing_manifest
+    from pipelines.emit.content import accepted_keys, content_key
+    from pipelines.emit.emit import altered, existing_manifest
 
     storage, recipe, now = state.storage, state.recipe, state.rounds
-    content = content_key(storage, [*now.nodes, now.judge], recipe)
+    made_from = [*now.nodes, now.judge]
+    content = content_key(storage, made_from, recipe)
     name = recipe.emit.name or f"r-{content[:8]}"
     taken = existing_manifest(storage, release_folder(name))
     if before and not recipe.emit.name:
         name, why = "", "new, named by its content"
     elif taken is None:
         why = "new"
-    elif before or taken["content"] != content:
+    elif before or taken["content"] not in accepted_keys(storage, made_from, recipe):
         why = "the name is taken: give another with --set emit.name=NAME"
     else:
         why = altered(storage, release_folder(name), taken) or "up to date"

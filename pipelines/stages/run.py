@@ -22,8 +22,7 @@ from engine.storage.listings import SourceCounts, source_counts
 from model.training.job import OnProgress
 from pipelines.annotate.run_nodes import run_nodes
 from pipelines.annotate.runtime import Runtime
-from pipelines.emit.embedding_nodes import check_embeddings
-from pipelines.emit.licences import check_licences
+from pipelines.emit.check_recipe import check_release
 from pipelines.filter.whole_set import combine
 from pipelines.ingest.assign_shards import assign_shards
 from pipelines.ingest.header import open_dataset
@@ -109,8 +108,7 @@ def run(
 def _prepare(storage: Storage, recipe: Recipe, stage: str | None) -> State:
     """Checks the recipe before anything is written, then opens the data set."""
     state = read_state(storage, recipe)
-    check_licences(recipe, state.annotators)  # checked before all stages, because their results are to be released
-    check_embeddings(recipe, state.annotators)
+    check_release(recipe, state.annotators)
     if stage == "refine" and not recipe.refine.rounds:
         raise ConfigError("The recipe asks for no rounds of refinement: add 'refine: {rounds: 2}'.")
     if state.needs_rounds(stage):

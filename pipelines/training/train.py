@@ -16,8 +16,8 @@ from engine.errors import ConfigError, DamageError
 from engine.extras import FLORENCE, require
 from engine.images.decode import Limits
 from engine.keys import stable_hash
-from engine.layout import INITIAL, MANIFEST, PAIR_FILES, model_folder, release_folder
-from engine.reading.release_manifest import read_manifest
+from engine.layout import INITIAL, MANIFEST, model_folder, release_folder
+from engine.reading.release_manifest import pair_files, read_manifest
 from engine.storage.files import Storage
 from model.florence2_tasks import task_of
 from model.network.model_folder import training_record
@@ -154,9 +154,12 @@ def release_pairs(storage: Storage, recipe: Recipe) -> tuple[list[str], str]:
         raise ConfigError(
             f"No finished release at '{release.url}': run 'engine run' first, or give train.release."
         ) from None
-    pairs = [file for file in manifest["files"] if file["name"].startswith(PAIR_FILES)]
+    train = set(pair_files((file["name"] for file in manifest["files"]), "train"))
+    pairs = [file for file in manifest["files"] if file["name"] in train]
     if not pairs:
-        raise ConfigError(f"The release '{release.url}' holds no pairs: emit it again with this engine.")
+        raise ConfigError(
+            f"The release '{release.url}' holds no pairs to train on: emit it again, with pairs in emit.formats."
+        )
     for file in pairs:
         if release.sha256(file["name"]) != file["sha256"]:
             raise DamageError(

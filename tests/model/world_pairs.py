@@ -32,7 +32,7 @@ def write_pairs(folder: Path, images: int = 12, tasks: Sequence[str] = TASKS, *,
         place = {"width": size, "height": size, "uri": name, "offset": 0, "length": -1, "split": "train"}
         made = compile_pairs(record, width=size, height=size, options=options)
         rows += [pair_row(pair, {"image_id": image_id(scene.data), **place}) for pair in made.pairs]
-    file = folder / "pairs-00000.parquet"
+    file = folder / "pairs-train-00000.parquet"
     pq.write_table(pa.Table.from_pylist(rows, PAIRS), file)
     return str(file)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from engine.extras import how_to_install
-from engine.layout import SAMPLE_FILES
 from engine.reading.release_manifest import Manifest
 
 _LISTED = 3  # how many faults of a check are printed
@@ -22,11 +21,16 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class Check:
-    """One promise of a release. `faults` are sentences; the promise holds if there are none."""
+    """One promise of a release.
+
+    `faults` are sentences; the promise holds if there are none. `skipped` are sentences about what was not checked,
+    because a package is not installed.
+    """
 
     name: str
     detail: str = ""
     faults: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -64,6 +68,7 @@ def render_checks(checks: Sequence[Check]) -> str:
         lines += [f"       {fault}" for fault in check.faults[:_LISTED]]
         if len(check.faults) > _LISTED:
             lines.append(f"       ... and {len(check.faults) - _LISTED} more")
+        lines += [f"skip {check.name}: {sentence}" for sentence in check.skipped]
     return "\n".join(lines)
 
 
@@ -71,19 +76,26 @@ def render_checks(checks: Sequence[Check]) -> str:
 class ShardContent:
     """What the verifiers read in a shard. They run in the order of FORMATS. Later ones compare with earlier ones.
 
-    `number`: the digits in the names of the shard's files. `samples`: the json of each sample in the tar. `rows`: the
+    `split`, `number`: as in the names of the shard's files. `samples`: the json of each sample in the tar. `rows`: the
     rows of the table. `samples` and `rows` are None if they cannot be read. `pairs`: the number of training pairs.
+    `older`: whether the release is from before splits, when the names of other tables had only the number.
     """
 
+    split: str
     number: str
     samples: list[Row] | None = None
     rows: list[Row] | None = None
     pairs: int = 0
+    older: bool = False
 
     @property
-    def stem(self) -> str:
-        """The start of the names of the shard's tar and table."""
-        return f"{SAMPLE_FILES}{self.number}"
+    def name(self) -> str:
+        """The name of the shard, with which the names of its tar and of its tables end."""
+        return f"{self.split}-{self.number}"
+
+    def table(self, stem: str) -> str:
+        """The name of a table of the shard. `stem`: how the names of such tables begin."""
+        return f"{stem}{self.number if self.older else self.name}.parquet"
 
     @property
     def records(self) -> list[Row]:

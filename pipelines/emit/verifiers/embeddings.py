@@ -37,7 +37,7 @@ class EmbeddingVerifier:
         self._rows = 0
 
     def read(self, shard: ShardContent) -> None:
-        name = f"{EMBEDDING_FILES}{shard.number}.parquet"
+        name = shard.table(EMBEDDING_FILES)
         if name in self._unread:
             self._unread.remove(name)
             self.check.attempt(name, lambda: self._read(name, shard))
@@ -67,14 +67,14 @@ class EmbeddingVerifier:
             return  # they cannot be read, which is a fault of another check
         for (image, node), number in Counter(found).items():
             if image not in images:
-                yield f"{name} has a row of {image}, which is not in {shard.stem}"
+                yield f"{name} has a row of {image}, which is not in {shard.name}"
             if node not in nodes:
                 yield f"{name} has a row of {image} by {node}, a node that emit.embeddings does not name"
             if number > 1:
                 yield f"{name} has {number} rows of {image} by {node}"
         known = [(images[image], nodes[node]) for image, node in found if image in images and node in nodes]
         if known != sorted(known):
-            yield f"{name} has its rows in another order than the images of {shard.stem}"
+            yield f"{name} has its rows in another order than the images of {shard.name}"
 
     def _vector_faults(self, name: str, node: str, table: pa.Table) -> Iterator[str]:
         """Of the rows of one node."""

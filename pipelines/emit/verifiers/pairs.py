@@ -31,7 +31,7 @@ class PairVerifier:
 
     def read(self, shard: ShardContent) -> None:
         """Reads the pairs of one shard and sets `shard.pairs`, their number."""
-        shard.pairs = self.check.attempt(shard.stem, lambda: self._read(shard)) or 0
+        shard.pairs = self.check.attempt(shard.name, lambda: self._read(shard)) or 0
         self._pairs += shard.pairs
 
     def finish(self) -> None:
@@ -46,7 +46,7 @@ class PairVerifier:
         self.check.detail = f"{self._pairs} pairs of {len(self._proven)} tasks"
 
     def _read(self, shard: ShardContent) -> int:
-        name = f"{PAIR_FILES}{shard.number}.parquet"
+        name = shard.table(PAIR_FILES)
         pairs = self._table(name)
         count = sum(map(len, pairs.values()))
         for sample in shard.samples or ():
@@ -57,7 +57,7 @@ class PairVerifier:
         for record in shard.records:
             for pair in pairs.pop(record["image_id"], ()):
                 self._check_pair(record, pair, located.get(record["image_id"]))
-        self.check.faults += [f"{name} has pairs of {image}, which is not in {shard.stem}" for image in pairs]
+        self.check.faults += [f"{name} has pairs of {image}, which is not in {shard.name}" for image in pairs]
         return count
 
     def _table(self, name: str) -> dict[str, list[Row]]:
@@ -82,7 +82,7 @@ class PairVerifier:
 
 
 def _locator_fault(pair: Row, located: Row | None) -> str:
-    """Which fields of a pair differ from its image's row in train-*.parquet. '' if none, or if there is no row."""
+    """Which fields of a pair differ from its image's row in the table of images. '' if none, or if there is no row."""
     if located is None:
         return ""
     expected = {"uri": located["tar"]}

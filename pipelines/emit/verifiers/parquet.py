@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from engine.reading.release_manifest import Manifest
+from engine.images.decode import EXTENSIONS
+from engine.layout import LOOSE_IMAGES
+from engine.reading.release_manifest import Manifest, formats_of
 from pipelines.emit.verifiers.check import Check, Row, ShardContent
 from pipelines.emit.writers.format import SAMPLE
 from pipelines.emit.writers.parquet import RELEASE
@@ -20,11 +22,12 @@ class ParquetVerifier:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
         self.check = Check("pyarrow reads the same records, and finds every image")
+        self._in_tars = "webdataset" in formats_of(manifest)
         self._rows = 0
 
     def read(self, shard: ShardContent) -> None:
         """Reads the table of one shard and sets `shard.rows`. They are None if they cannot be read."""
-        shard.rows = self.check.attempt(f"{shard.stem}.parquet", lambda: self._table(shard.stem, shard.samples))
+        shard.rows = self.check.attempt(f"{shard.name}.parquet", lambda: self._table(shard.name, shard.samples))
 
     def finish(self) -> None:
         self.check.detail = f"{self._rows} rows"
@@ -37,7 +40,7 @@ class ParquetVerifier:
         self._rows += len(rows)
         if samples is not None:
             self.check.faults += _differences(stem, samples, rows)
-        self.check.faults += _locator_faults(self.folder, f"{stem}.tar", rows)
+        self.check.faults += _locator_faults(self.folder, f"{stem}.tar" if self._in_tars else "", rows)
         return rows
 
 
@@ -52,9 +55,11 @@ def _differences(stem: str, samples: Sequence[Row], rows: Sequence[Row]) -> Iter
 
 
 def _locator_faults(folder: Path, tar: str, rows: Sequence[Row]) -> Iterator[str]:
-    with (folder / tar).open("rb") as file:
-        for row in rows:
+    """Images whose bytes are not at their place. `tar`: the file they should be in; '' for a loose file each."""
+    for row in rows:
+        with (folder / row["tar"]).open("rb") as file:
             file.seek(row["offset"])
             digest = hashlib.sha256(file.read(row["length"])).hexdigest()
-            if row["tar"] != tar or digest[:32] != row["image_id"]:
-                yield f"the bytes of {row['image_id']} are not in {row['tar']} at {row['offset']}"
+        expected = tar or f"{LOOSE_IMAGES}/{row['split']}/{row['image_id']}.{EXTENSIONS[row['format']]}"
+        if row["tar"] != expected or digest[:32] != row["image_id"]:
+            yield f"the bytes of {row['image_id']} are not in {row['tar']} at {row['offset']}"

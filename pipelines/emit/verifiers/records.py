@@ -14,17 +14,27 @@ _SLACK = 1.0  # how far a box may reach beyond its image because of rounding, in
 class RecordVerifier:
     def __init__(self) -> None:
         self.check = Check("annotations refer to what is there")
+        self._splits: Counter[str] = Counter()
         self._beyond = 0  # boxes that people drew beyond their image: never changed, so not a fault
 
     def read(self, stem: str, records: Sequence[Row]) -> Counter[str]:
-        """Checks the records of one shard and counts their annotations.
+        """Checks the records of one shard and counts their annotations. `stem`: the name of the shard.
 
         All counts are missing if a record lacks fields.
         """
+        self._splits[stem.partition("-")[0]] += len(records)
+        self.check.faults += [
+            f"{record.get('image_id')} is in {stem}, but its split is '{record.get('split')}'"
+            for record in records
+            if not stem.startswith(f"{record.get('split')}-")
+        ]
         return self.check.attempt(stem, lambda: self._read(records)) or count_annotations([])
 
-    def finish(self, total: Mapping[str, int], stated: Mapping[str, int]) -> None:
-        """Compares the counts of all shards with those of the manifest."""
+    def finish(self, total: Mapping[str, int], stated: Mapping[str, int], splits: Mapping[str, int] | None) -> None:
+        """Compares the counts of all shards with those of the manifest. `splits`: None in older manifests."""
+        for split, number in sorted(self._splits.items() if splits is not None else ()):
+            if splits is not None and number != splits.get(split, 0):
+                self.check.faults.append(f"{number} images found in {split}, the manifest has {splits.get(split, 0)}")
         stated = {key: count for key, count in stated.items() if key.split(".")[0] in ("images", *ANNOTATIONS)}
         for key in sorted({*total, *stated}):
             if total.get(key, 0) != stated.get(key, 0):

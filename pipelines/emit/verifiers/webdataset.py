@@ -24,7 +24,7 @@ class WebdatasetVerifier:
 
     def read(self, shard: ShardContent) -> None:
         """Reads one tar. Sets `shard.samples` to the json of each whole sample, or to None if webdataset fails."""
-        name = f"{shard.stem}.tar"
+        name = f"{shard.name}.tar"
         shard.samples = self.check.attempt(name, lambda: list(self._samples(name)))
 
     def finish(self) -> None:

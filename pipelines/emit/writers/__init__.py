@@ -1,27 +1,59 @@
-"""The formats of a release, by the name that their files have in commit records. Each format is a file in this folder.
+"""The formats of a release.
 
-A new format needs a file in this folder, a line here, and a verifier in pipelines/emit/verifiers. The tar stays first:
-its writer determines where an image is, and its verifier reads the records that other verifiers compare with.
+A new format needs a file in this folder, a line in `FORMATS` and a file in verifiers/. The tar stays first: its writer
+determines where an image is, and its verifier reads the records that other verifiers compare with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from engine.errors import ConfigError, unknown
+from engine.layout import LOOSE_FILES, LOOSE_IMAGES
+from engine.reading.release_manifest import shard_file
 from pipelines.emit.writers.embeddings import EMBEDDING_TABLE
 from pipelines.emit.writers.format import Format
 from pipelines.emit.writers.pairs import PAIRS_TABLE
 from pipelines.emit.writers.parquet import PARQUET_TABLE
 from pipelines.emit.writers.webdataset import WEBDATASET
+from pipelines.release_options import Emit
 
 FORMATS: Mapping[str, Format] = {
-    "tar": WEBDATASET,
+    "webdataset": WEBDATASET,
     "parquet": PARQUET_TABLE,
     "pairs": PAIRS_TABLE,
     "embeddings": EMBEDDING_TABLE,
 }
+ALWAYS = "parquet"  # the records: every verifier of another format compares with them
+_BY_OPTION = ("embeddings",)  # chosen by an option of its own
+
+
+def chosen_formats(options: Emit) -> list[str]:
+    """The formats of a release, in the order of FORMATS. Raises ConfigError for an unknown name.
+
+    Raises ConfigError as well if no chosen format holds the images.
+    """
+    named = [name for name in FORMATS if name not in _BY_OPTION]
+    for name in options.formats:
+        if name not in named:
+            raise unknown("format in emit.formats", name, named)
+    wanted = {*options.formats, ALWAYS, *(["embeddings"] if options.embeddings else [])}
+    chosen = [name for name in FORMATS if name in wanted]
+    if "webdataset" not in wanted and not needs_loose_images(chosen):
+        raise ConfigError(
+            f"emit.formats is [{', '.join(options.formats)}], none of which holds the images: add webdataset."
+        )
+    return chosen
+
+
+def needs_loose_images(chosen: Sequence[str]) -> bool:
+    """Whether one of these formats refers to images as files of their own."""
+    return any(FORMATS[name].loose_images for name in chosen)
 
 
 def is_of_a_format(name: str) -> bool:
-    """Whether the name of a file begins like the files of a format. Loaders would read such a file."""
-    return name.startswith(tuple(form.prefix for form in FORMATS.values()))
+    """Whether a file of this name in a release would be read by a loader. `name`: below the folder of the release."""
+    if shard_file(name) or name.startswith((f"{LOOSE_IMAGES}/", LOOSE_FILES)):
+        return True
+    begins = [form.stem for form in FORMATS.values() if form.stem]
+    return name.startswith((*begins, *(start for form in FORMATS.values() for start in form.files)))

@@ -89,9 +89,9 @@ print(vectors.shape, (vectors @ vectors[0]).max())
 ```"""
 
 EMBEDDING_TABLE = Format(
-    EMBEDDING_FILES,
-    "parquet",
     EmbeddingWriter,
+    suffix="parquet",
+    stem=EMBEDDING_FILES,
     verifier="pipelines.emit.verifiers.embeddings:EmbeddingVerifier",
     card=card_section,
 )

@@ -1,4 +1,4 @@
-"""pairs-*.parquet: the training pairs of a shard, each with the place of its image in the tar.
+"""pairs-*.parquet: the training pairs of a shard, each with the place of its image in the release.
 
 A shard without pairs has no such file, because `datasets` refuses a table without rows.
 """
@@ -23,13 +23,13 @@ _BATCH = 5000  # rows in a row group, and the most rows in memory
 
 class PairWriter:
     def __init__(self, file: BinaryIO, shard: Shard) -> None:
-        self._file, self._tar_name = file, shard.tar_name
+        self._file = file
         self._rows: list[Mapping[str, Any]] = []
         self._count = 0
         self._table: pq.ParquetWriter | None = None
 
     def add(self, sample: Sample) -> None:
-        image = {**sample.row, "uri": self._tar_name, "offset": sample.offset, "length": sample.length}
+        image = {**sample.row, "uri": sample.uri, "offset": sample.offset, "length": sample.length}
         self._rows += [pair_row(pair, image) for pair in sample.pairs]
         while len(self._rows) >= _BATCH:
             self._write(_BATCH)
@@ -72,10 +72,14 @@ image's width or height. `manifest.json` counts what was left out, by reason.
 ```python
 from datasets import load_dataset
 
-pairs = load_dataset("parquet", data_files="{name}/pairs-*.parquet", split="train")
+pairs = load_dataset("parquet", data_files="{name}/pairs-train-*.parquet", split="train")
 print(pairs[0]["task"], pairs[0]["prompt"], pairs[0]["target"])
 ```"""
 
 PAIRS_TABLE = Format(
-    PAIR_FILES, "parquet", PairWriter, verifier="pipelines.emit.verifiers.pairs:PairVerifier", card=card_section
+    PairWriter,
+    suffix="parquet",
+    stem=PAIR_FILES,
+    verifier="pipelines.emit.verifiers.pairs:PairVerifier",
+    card=card_section,
 )

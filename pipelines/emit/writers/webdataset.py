@@ -1,4 +1,4 @@
-"""train-*.tar, for webdataset and `datasets`. Each image has two members: its original bytes and <image_id>.json.
+"""<split>-*.tar, for webdataset and `datasets`. Each image has two members: its original bytes and <image_id>.json.
 
 The json holds the record and the training pairs made from it (docs/decisions/003-release-format.md).
 """
@@ -12,7 +12,6 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from engine.images.decode import EXTENSIONS
-from engine.layout import SAMPLE_FILES
 from engine.schema import STRINGS, required
 from engine.storage.tars import TarWriter
 from model.pairs.pair import PAIRS
@@ -26,9 +25,11 @@ MEMBER = pa.schema([*SAMPLE, required("pairs", pa.list_(pa.field("element", PAIR
 class WebdatasetWriter:
     def __init__(self, file: BinaryIO, shard: Shard) -> None:
         self._tar, self._rows = TarWriter(file), 0
+        self._name = f"{shard.name}.tar"
 
     def add(self, sample: Sample) -> None:
         image_id = sample.row["image_id"]
+        sample.uri = self._name
         sample.offset, sample.length = self._tar.add(image_id, EXTENSIONS[sample.row["format"]], sample.data)
         pairs = [{name: getattr(pair, name) for name in PAIR.names} for pair in sample.pairs]
         self._tar.add(image_id, "json", sample_json({**sample.row, "pairs": pairs}))
@@ -39,9 +40,7 @@ class WebdatasetWriter:
         return self._rows
 
 
-WEBDATASET = Format(
-    SAMPLE_FILES, "tar", WebdatasetWriter, verifier="pipelines.emit.verifiers.webdataset:WebdatasetVerifier"
-)
+WEBDATASET = Format(WebdatasetWriter, suffix="tar", verifier="pipelines.emit.verifiers.webdataset:WebdatasetVerifier")
 
 
 def sample_json(row: Mapping[str, Any]) -> bytes:

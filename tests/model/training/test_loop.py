@@ -52,7 +52,7 @@ def training(
 
 def of(florence: Florence, folder: Path, options: TrainOptions, *, keep: str, rank: int, world: int) -> Training:
     scratch = folder / f"scratch-{keep}-{rank}-{world}"
-    store = open_pairs([str(folder / "pairs-00000.parquet")], florence, scratch)
+    store = open_pairs([str(folder / "pairs-train-00000.parquet")], florence, scratch)
     classes = classes_of(store) if options.auxiliary else {}
     batches = Batches(
         store,

@@ -141,7 +141,7 @@ def test_an_answer_made_from_a_file_that_is_not_committed_is_stale(dataset: Path
 
 
 def test_only_queries_of_pairs_fail_for_a_damaged_release(dataset: Path) -> None:
-    path = dataset / "releases/v1/pairs-00000.parquet"
+    path = dataset / "releases/v1/pairs-train-00000.parquet"
     for damage in (lambda: flip_bit(path), lambda: cut_in_half(dataset / "releases/v1/manifest.json")):
         damage()
         result = CliRunner().invoke(app, ["query", "SELECT count(target) FROM pairs", "-d", str(dataset)])

@@ -107,7 +107,7 @@ def test_answers_made_from_one_that_may_come_out_different_are_removed_too(datas
 
 
 def test_damage_in_a_release_is_reported_and_the_release_is_kept(dataset: Path) -> None:
-    for name in ("train-00000.tar", "pairs-00000.parquet", "README.md"):
+    for name in ("train-00000.tar", "pairs-train-00000.parquet", "README.md"):
         if (path := dataset / "releases/v1" / name).exists():
             flip_bit(path)
             found = check(str(dataset), repair=True)

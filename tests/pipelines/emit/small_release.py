@@ -1,6 +1,6 @@
 """Writes a finished release of drawn images in one line.
 
-It uses only shard.py, manifest.py and card.py of pipelines/emit, so that a test can write what the engine itself
+It uses only the writers, manifest.py and card.py of pipelines/emit, so that a test can write what the engine itself
 would never emit.
 """
 
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,18 @@ from engine.reading.accounting import Account
 from engine.reading.release_manifest import Manifest
 from engine.schema import IMAGES
 from engine.storage.commits import File, Record
-from engine.storage.files import sha256_file
+from engine.storage.files import Storage, sha256_file
 from model.pairs.options import PairOptions
 from pipelines.emit.card import card
+from pipelines.emit.loose_files import LooseFiles
 from pipelines.emit.manifest import release_manifest
-from pipelines.emit.shard import release_rows, write_shard
+from pipelines.emit.merge import merge_formats
+from pipelines.emit.shard import release_rows
 from pipelines.emit.verifiers.records import count_annotations
-from pipelines.emit.writers import FORMATS
+from pipelines.emit.write_shard import write_shard
+from pipelines.emit.writers import FORMATS, chosen_formats
 from pipelines.emit.writers.format import Shard
+from pipelines.release_options import Emit
 from tests.builders import Row, image_score, phrase, record, region, region_text, row, tag, text
 
 Item = tuple[bytes, Row]
@@ -66,7 +72,7 @@ def mixed() -> list[Item]:
     return [first, second, full(drawn("WEBP", 3))]
 
 
-def table(items: Sequence[Item]) -> pa.Table:
+def table(items: Sequence[Item], split: str = "train") -> pa.Table:
     from engine.images.decode import probe
 
     heads = [probe(data) for data, _ in items]
@@ -76,7 +82,7 @@ def table(items: Sequence[Item]) -> pa.Table:
         | {"bytes": len(data), "uri": "", "offset": 0, "length": -1}
         for n, ((data, image), head) in enumerate(zip(items, heads, strict=True))
     ]
-    return release_rows(record(*(image for _, image in items)), pa.Table.from_pylist(images, schema=IMAGES))
+    return release_rows(record(*(image for _, image in items)), pa.Table.from_pylist(images, schema=IMAGES), split)
 
 
 def write(
@@ -84,38 +90,90 @@ def write(
     *shards: Sequence[Item],
     recipe: Mapping[str, Any] | None = None,
     options: PairOptions | None = None,
+    splits: Sequence[str] = (),
 ) -> Path:
-    """Writes shards, manifest and card of a release without faults."""
+    """Writes shards, manifest and card of a release without faults.
+
+    `recipe`: its `emit.formats` and `emit.label_list` choose what is written. `splits`: of the shards; default: train.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    emit = Emit(**(recipe or {}).get("emit", {}))
+    numbers: Counter[str] = Counter()
     records = []
     for number, items in enumerate(shards):
-        content = {image_id(data): data for data, _ in items}
-        names = shard_names(number)
-        paths = {part: str(folder / name) for part, name in names.items()}
-        rows = table(items)
-        written = write_shard(paths, Shard(rows, names["tar"]), content.__getitem__, options)
-        files = {
-            part: File(path, sha256_file(path), written.rows[part], Path(path).stat().st_size)
-            for part, path in paths.items()
-            if written.rows[part]
-        }
-        counts = count_annotations(rows.to_pylist())
-        counts.update(f"images.{EXTENSIONS[image['format']]}" for image in rows.to_pylist())
-        records.append(Record(number, 0, files, counts={**counts, "lost": [], "pairs": written.pairs.totals()}))
-    manifest = manifest_of(records, folder.name, recipe)
+        split = splits[number] if splits else "train"
+        records.append(
+            _write_one(folder, number, Shard(table(items, split), split, numbers[split]), items, emit, options)
+        )
+        numbers[split] += 1
+    storage = Storage(str(folder.parent))
+    files, left_out = merge_formats(storage, folder.name, chosen_formats(emit), records, emit.label_list)
+    manifest = manifest_of(records, folder.name, recipe, [_released(file) for file in files], left_out)
     (folder / "README.md").write_text(card(manifest), encoding="utf-8")
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
 
-def shard_names(number: int) -> dict[str, str]:
-    return {part: form.file_name(number) for part, form in FORMATS.items()}
+def _write_one(
+    folder: Path, number: int, shard: Shard, items: Sequence[Item], emit: Emit, options: PairOptions | None
+) -> Record:
+    """Writes one shard. Parts of formats with a merge are written beside the folder of the release."""
+    content = {image_id(data): data for data, _ in items}
+    storage = Storage(str(folder.parent))
+    loose = LooseFiles(storage, folder.name)
+    shard = replace(shard, put=loose.put, labels=emit.label_list)
+    names = {part: FORMATS[part].file_name(shard) for part in chosen_formats(emit)}
+    targets = {
+        part: f"{folder.name}/{name}" if name else f"parts-{folder.name}/{number:05d}.{part}"
+        for part, name in names.items()
+    }
+    (folder.parent / f"parts-{folder.name}").mkdir(exist_ok=True)
+    paths = {part: storage.path(target) for part, target in targets.items()}
+    written = write_shard(paths, shard, content.__getitem__, options)
+    files = {
+        part: File(targets[part], sha256_file(path), written.rows[part], Path(path).stat().st_size)
+        for part, path in paths.items()
+        if written.rows[part]
+    }
+    listed = f"{folder.name}/files-{shard.name}.parquet"
+    if count := loose.finish(storage.path(listed)):
+        size = Path(storage.path(listed)).stat().st_size
+        files["files"] = File(listed, sha256_file(storage.path(listed)), count, size)
+    rows = shard.rows.to_pylist()
+    counts = count_annotations(rows)
+    counts.update(f"images.{EXTENSIONS[image['format']]}" for image in rows)
+    counts.update({f"splits.{shard.split}": len(rows)} if rows else {})
+    left_out = {part: dict(found) for part, found in written.left_out.items()}
+    more = {"lost": [], "pairs": written.pairs.totals(), "formats": left_out}
+    return Record(number, 0, files, counts={**counts, **more})
 
 
-def manifest_of(records: Sequence[Record], name: str = "v1", recipe: Mapping[str, Any] | None = None) -> Manifest:
+def _released(file: File) -> File:
+    """The file with the path that it has in a data set."""
+    return replace(file, path=f"releases/{file.path.removeprefix('releases/')}")
+
+
+def manifest_of(
+    records: Sequence[Record],
+    name: str = "v1",
+    recipe: Mapping[str, Any] | None = None,
+    files: Sequence[File] = (),
+    left_out: Mapping[str, Mapping[str, int]] | None = None,
+) -> Manifest:
     """The manifest of a release with these shards, without nodes or an account."""
     nothing = Account(inputs=0, outcomes={}, filtered_by={}, annotations={}, shards={}, failures=[])
     versions = {"pillow": "13.0.0"}
+    records = [
+        replace(record, files={part: _released(file) for part, file in record.files.items()}) for record in records
+    ]
     return release_manifest(
-        name, "c0ffee", records, [], recipe=recipe or {}, nodes=[], versions=versions, account=nothing
+        name,
+        "c0ffee",
+        records,
+        files,
+        recipe=recipe or {},
+        nodes=[],
+        versions=versions,
+        account=nothing,
+        merged_left_out=left_out,
     )

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pipelines.emit import shard
-from pipelines.emit.shard import write_shard
+from pipelines.emit.write_shard import write_shard
 from pipelines.stages.dry_run import dry_run
 from tests.pipelines.emit.emitted import check, draw, run, tars, up_to_emit, wanted
 from tests.runs import release_files
@@ -28,9 +28,9 @@ def test_an_emit_that_was_killed_within_a_tar_is_completed_with_the_same_bytes(
     shards: list[str] = []
 
     def killed(paths: Mapping[str, str], *arguments: Any) -> Any:
-        shards.append(paths["tar"])
+        shards.append(paths["webdataset"])
         if len(shards) == 2:
-            Path(paths["tar"]).write_bytes(b"half a tar")
+            Path(paths["webdataset"]).write_bytes(b"half a tar")
             raise KeyboardInterrupt
         return write_shard(paths, *arguments)
 
@@ -47,7 +47,7 @@ def test_an_emit_that_was_killed_within_a_tar_is_completed_with_the_same_bytes(
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "other bytes"])
-@pytest.mark.parametrize("name", ["train-00001.tar", "pairs-00001.parquet"])
+@pytest.mark.parametrize("name", ["train-00001.tar", "pairs-train-00001.parquet"])
 def test_a_committed_shard_whose_file_was_damaged_before_the_manifest_is_written_again(
     tmp_path: Path, without_datasets: None, name: str, damage: str
 ) -> None:
@@ -105,7 +105,7 @@ def test_shards_of_an_abandoned_attempt_under_the_same_name_are_removed(tmp_path
     (release / "manifest.json").unlink()
     before = release_files(tmp_path / "set")
     shutil.copy(release / "train-00000.tar", release / "train-00007.tar")
-    shutil.copy(release / "pairs-00000.parquet", release / "pairs-00007.parquet")
+    shutil.copy(release / "pairs-train-00000.parquet", release / "pairs-train-00007.parquet")
     run(wanted(tmp_path))
     assert release_files(tmp_path / "set") == before
     check(release)

@@ -17,7 +17,7 @@ from tests.pipelines.emit.emitted import draw, run, wanted
 from tests.pipelines.emit.test_verify import faults, only, restate
 
 CHECK = "every embedding"
-FIRST = "embeddings-00000.parquet"
+FIRST = "embeddings-train-00000.parquet"
 Rows = list[dict[str, Any]]
 pytestmark = pytest.mark.usefixtures("without_datasets")
 
@@ -93,7 +93,7 @@ def test_a_vector_that_is_nearly_of_unit_length_is_no_fault(release: Path) -> No
 
 
 def test_vectors_of_two_sizes_in_two_shards_are_reported(release: Path) -> None:
-    name = "embeddings-00001.parquet"
+    name = "embeddings-train-00001.parquet"
     fault = changed(release, lambda rows: rows[0].update(embedding=[1.0, 0.0]), name)
     assert fault.startswith(f"{name}: the embedding of ")
     assert fault.endswith(" by one has 2 numbers, others have 4")
@@ -113,8 +113,8 @@ def test_a_file_with_other_columns_is_reported(release: Path) -> None:
 
 
 def test_a_file_of_a_shard_without_images_is_reported(release: Path) -> None:
-    (release / FIRST).rename(release / "embeddings-00007.parquet")
+    (release / FIRST).rename(release / "embeddings-train-00007.parquet")
     path = release / "manifest.json"
-    path.write_text(path.read_text().replace(FIRST, "embeddings-00007.parquet"))
+    path.write_text(path.read_text().replace(FIRST, "embeddings-train-00007.parquet"))
     restate(release)
-    assert only(verify(str(release)), CHECK) == "embeddings-00007.parquet is of a shard that has no images"
+    assert only(verify(str(release)), CHECK) == "embeddings-train-00007.parquet is of a shard that has no images"

@@ -19,7 +19,7 @@ from model.florence2_tasks import TASKS
 from model.pairs.compile import compile_pairs
 from model.pairs.options import PairOptions
 from model.pairs.pair import PAIRS, Compiled, Pair
-from pipelines.emit import shard
+from pipelines.emit import write_shard
 from pipelines.emit.verifiers.check import Check
 from pipelines.emit.verify import verify
 from tests.builders import phrase, region, region_text, text
@@ -72,7 +72,7 @@ def released(folder: Path, monkeypatch: pytest.MonkeyPatch, task: str, forge: Ca
         made.pairs[at] = forge(made.pairs[at])
         return made
 
-    monkeypatch.setattr(shard, "compile_pairs", compiled)
+    monkeypatch.setattr(write_shard, "compile_pairs", compiled)
     return found(verify(str(write(folder, [everything()]))))
 
 
@@ -130,7 +130,7 @@ def test_an_unknown_task_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def rewrite(folder: Path, change: Callable[[list[dict[str, Any]]], object]) -> list[str]:
     """The faults of a release in which only the table of pairs is changed."""
-    path = folder / "pairs-00000.parquet"
+    path = folder / "pairs-train-00000.parquet"
     rows = pq.read_table(path).to_pylist()
     change(rows)
     pq.write_table(pa.Table.from_pylist(rows, schema=PAIRS), path)
@@ -152,39 +152,39 @@ def test_other_pairs_in_the_json_than_in_the_table_are_reported(
     tmp_path: Path, change: Callable[[list[dict[str, Any]]], object]
 ) -> None:
     sentences = rewrite(write(tmp_path / "v1", [everything()]), change)
-    assert sentences[0].endswith("has other pairs in its json than in pairs-00000.parquet")
+    assert sentences[0].endswith("has other pairs in its json than in pairs-train-00000.parquet")
 
 
 def test_a_pair_of_an_image_in_no_shard_is_reported(tmp_path: Path) -> None:
     folder = write(tmp_path / "v1", [everything()])
-    stranger = pq.read_table(folder / "pairs-00000.parquet").to_pylist()[0] | {"image_id": "0" * 32}
+    stranger = pq.read_table(folder / "pairs-train-00000.parquet").to_pylist()[0] | {"image_id": "0" * 32}
     sentences = rewrite(folder, lambda rows: rows.append(stranger))
-    assert sentences == [f"pairs-00000.parquet has pairs of {'0' * 32}, which is not in train-00000"]
+    assert sentences == [f"pairs-train-00000.parquet has pairs of {'0' * 32}, which is not in train-00000"]
 
 
 def test_a_missing_file_of_pairs_is_reported(tmp_path: Path) -> None:
     folder = write(tmp_path / "v1", [everything()])
-    (folder / "pairs-00000.parquet").unlink()
+    (folder / "pairs-train-00000.parquet").unlink()
     sentences = faults(verify(str(folder)))
-    assert sentences[FILES] == ["pairs-00000.parquet is missing"]
+    assert sentences[FILES] == ["pairs-train-00000.parquet is missing"]
     assert sentences[PAIRS_CHECK][0].startswith("train-00000: FileNotFoundError")
 
 
 def test_a_missing_file_of_pairs_that_the_manifest_does_not_list_is_reported(tmp_path: Path) -> None:
     folder = write(tmp_path / "v1", [everything()])
-    (folder / "pairs-00000.parquet").unlink()
+    (folder / "pairs-train-00000.parquet").unlink()
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["files"] = [file for file in manifest["files"] if not file["name"].startswith("pairs")]
     path.write_text(json.dumps(manifest))
     sentences = found(verify(str(folder)))
-    assert sentences[0].endswith("has other pairs in its json than in pairs-00000.parquet")
+    assert sentences[0].endswith("has other pairs in its json than in pairs-train-00000.parquet")
     assert "0 pairs of <OD> hold, the manifest has 1" in sentences
 
 
 def test_other_columns_are_reported(tmp_path: Path) -> None:
     folder = write(tmp_path / "v1", [everything()])
-    path = folder / "pairs-00000.parquet"
+    path = folder / "pairs-train-00000.parquet"
     pq.write_table(pq.read_table(path).drop_columns(["tokens"]), path)
     restate(folder)
     assert found(verify(str(folder)))[0].endswith("its columns are not those of pairs")
@@ -192,8 +192,8 @@ def test_other_columns_are_reported(tmp_path: Path) -> None:
 
 def test_a_stray_file_of_pairs_is_reported(tmp_path: Path) -> None:
     folder = write(tmp_path / "v1", [full(drawn())])
-    (folder / "pairs-00007.parquet").write_bytes(b"")
-    assert faults(verify(str(folder))) == {FILES: ["pairs-00007.parquet is not in the manifest"]}
+    (folder / "pairs-train-00007.parquet").write_bytes(b"")
+    assert faults(verify(str(folder))) == {FILES: ["pairs-train-00007.parquet is not in the manifest"]}
 
 
 @pytest.mark.parametrize(("part", "words"), [("proven", "hold"), ("truncated", "are truncated")])

@@ -1,0 +1,1 @@
+"""Chooses what a release holds: which images, in which split and shard, and with which labels."""
