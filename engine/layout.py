@@ -47,6 +47,7 @@ PAIR_FILES = "pairs-"  # how the names of a release's tables of training pairs b
 EMBEDDING_FILES = "embeddings-"  # how the names of a release's tables of embeddings begin
 LOOSE_FILES = "files-"  # how the names of a release's lists of loose files begin
 LOOSE_IMAGES = "images"  # in a release: the folder of its images as files of their own
+PROOF = ".verified.json"  # added to the name of a release: what `engine verify` found
 RELEASE_SPLITS = ("train", "valid", "test")  # a release's tars and tables are named <split>-<5 digits>
 
 # Folders whose shards are numbered in the order they were made. A lost shard cannot be made again on its own.

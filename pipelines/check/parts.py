@@ -21,6 +21,7 @@ from engine.layout import (
     MODELS,
     PLACED,
     PROBE,
+    PROOF,
     RELEASES,
     ROUNDS,
     RUN,
@@ -47,7 +48,8 @@ def check_parts(report: Report) -> None:
     _shards(report)
     _splits(report)
     for folder in _folders(report.storage, RELEASES):
-        _release(report, folder)
+        if not folder.endswith(PROOF):
+            _release(report, folder)
     for folder in _folders(report.storage, MODELS):
         _model(report, folder, TRAINED)
         _model(report, f"{folder}/{INITIAL}", MADE)

@@ -34,11 +34,14 @@ def evaluate(
 
 @guarded
 def verify(release: Annotated[str, typer.Argument(help="A release folder.")]) -> None:
-    """Check a release against its manifest, read with three libraries: webdataset, pyarrow and datasets."""
+    """Open a release with the libraries that will read it, check it, and write the proof beside it."""
+    from pipelines.emit.proof import write_proof
     from pipelines.emit.verify import verify as check_release
 
     checks = check_release(release)
     say(str(checks))
+    proof = write_proof(release, checks)
+    say(f"Proof: {proof}" if proof else "No proof was written, because the folder above the release is read-only.")
     if not checks.ok:
         raise typer.Exit(FAILED)
 
