@@ -221,7 +221,7 @@ def test_a_release_without_pairs_is_an_error(released: Data, tmp_path: Path) -> 
     release.mkdir()
     (release / "manifest.json").write_text(json.dumps({"files": [{"name": "train-00000.tar"}], "content": "x"}))
 
-    with pytest.raises(ConfigError, match="holds no pairs: emit it again"):
+    with pytest.raises(ConfigError, match="holds no pairs to train on: emit it again"):
         run(released, name="wrong", release=str(release))
 
 
