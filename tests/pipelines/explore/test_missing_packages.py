@@ -20,7 +20,7 @@ from specialists import CATALOG, DOUBLES
 from tests.runs import REPO, draw_photos, recipe_data, write_recipe
 
 # What `make demo` does not install.
-NOT_IN_DEMO = [module for module, extra in EXTRAS.items() if extra in ("florence", "measure", "s3")]
+NOT_IN_DEMO = [module for module, extra in EXTRAS.items() if extra in ("florence", "measure", "readers", "s3")]
 # Specialists that load checkpoints of transformers.
 ADAPTERS = ("embed", "hf_captioner", "hf_detector", "hf_grounder", "image_text_scorer", "region_captioner", "sam")
 
