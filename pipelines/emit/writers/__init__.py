@@ -12,6 +12,7 @@ from engine.errors import ConfigError, unknown
 from engine.layout import LOOSE_FILES, LOOSE_IMAGES
 from engine.reading.release_manifest import shard_file
 from pipelines.emit.writers.embeddings import EMBEDDING_TABLE
+from pipelines.emit.writers.florence2 import FLORENCE2
 from pipelines.emit.writers.format import Format
 from pipelines.emit.writers.odvg import ODVG
 from pipelines.emit.writers.pairs import PAIRS_TABLE
@@ -25,6 +26,7 @@ FORMATS: Mapping[str, Format] = {
     "pairs": PAIRS_TABLE,
     "embeddings": EMBEDDING_TABLE,
     "odvg": ODVG,
+    "florence2": FLORENCE2,
 }
 ALWAYS = "parquet"  # the records: every verifier of another format compares with them
 _BY_OPTION = ("embeddings",)  # chosen by an option of its own

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pipelines.emit.verifiers.datasets_program import KINDS, WAYS
+from tests.pipelines.emit.every_task import shards
+from tests.pipelines.emit.small_release import write
 
 
 @pytest.fixture
@@ -12,3 +16,10 @@ def without_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
     """`verify` does not start `datasets`, which takes seconds: its checks fail, and tests leave them out."""
     answers = {name: {"error": "not asked"} for name in (f"{kind} {way}" for kind in KINDS for way in WAYS)}
     monkeypatch.setattr("pipelines.emit.verifiers.datasets.ask", lambda *_: answers)
+
+
+@pytest.fixture(scope="session")
+def every_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release with pairs of every task, as tars, tables of pairs and lines for Florence-2. Do not change it."""
+    recipe = {"emit": {"formats": ["webdataset", "pairs", "florence2"]}}
+    return write(tmp_path_factory.mktemp("every-task") / "v1", *shards(), recipe=recipe)
