@@ -53,6 +53,13 @@ class FormatTotals(TypedDict):
     left_out: dict[str, int]
 
 
+class LabelTotals(TypedDict):
+    """Numbers of regions and tags that emit.labels changed, as {"old -> new": number}, and left out, by label."""
+
+    renamed: dict[str, int]
+    dropped: dict[str, int]
+
+
 class Column(TypedDict):
     """A column of the tables of images, with its type as Arrow writes it."""
 
@@ -69,6 +76,7 @@ class Manifest(TypedDict):
     splits: NotRequired[dict[str, int]]  # number of images by split: train, valid, test
     formats: NotRequired[dict[str, FormatTotals]]  # by the names of emit.formats
     left_out: NotRequired[dict[str, int]]  # kept training images that were not chosen, by reason
+    labels: NotRequired[LabelTotals]  # what emit.labels did
     counts: dict[str, int]  # number by name: "images", each annotation column, "<column>.<granularity or kind>"
     pairs: PairTotals
     accounting: dict[str, int]  # number by name: "inputs", each outcome of inputs, "kept_to_measure"

@@ -15,9 +15,9 @@ import yaml
 
 from engine.layout import RELEASE_SPLITS
 from engine.reading.release_manifest import Manifest, ReleaseNode, formats_of, shard_file
+from pipelines.emit.choice.card import choice_section
 from pipelines.emit.markdown import table
 from pipelines.emit.writers import FORMATS
-from pipelines.emit.writers.format import Format
 from pipelines.emit.writers.webdataset import MEMBER
 
 # The names of licences on the Hugging Face Hub. Any other licence is written as "other", and its name in a second
@@ -86,7 +86,7 @@ def _body(manifest: Manifest) -> str:
         name=manifest["name"],
         licence=manifest["recipe"].get("emit", {}).get("licence") or "each image has its own, in its field `licence`",
         counts=table(("what", "number"), [(key, f"{count:,}") for key, count in manifest["counts"].items()]),
-        sections="\n\n".join(filter(None, (form.card(manifest) for form in _formats(manifest) if form.card))),
+        sections="\n\n".join(filter(None, _sections(manifest))),
         tars=_tars([file["name"] for file in manifest["files"]]),
         images=";".join(extensions),
         names=extensions,
@@ -97,9 +97,11 @@ def _body(manifest: Manifest) -> str:
     )
 
 
-def _formats(manifest: Manifest) -> list[Format]:
+def _sections(manifest: Manifest) -> list[str]:
+    """How images were chosen, then the section of each format that has one."""
     written = formats_of(manifest)
-    return [form for name, form in FORMATS.items() if name in written]
+    forms = [form for name, form in FORMATS.items() if name in written]
+    return [choice_section(manifest), *(form.card(manifest) for form in forms if form.card)]
 
 
 def _node(node: ReleaseNode) -> tuple[Any, ...]:

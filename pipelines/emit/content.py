@@ -87,6 +87,7 @@ def release_node(
         "formats": chosen_formats(recipe.emit),
         "embeddings": recipe.emit.embeddings,
         "labels": recipe.emit.label_list,
+        "label_map": recipe.emit.labels.model_dump(mode="json"),
     }
     if plan.chosen:
         options["reads"] = {name: list(kinds) for name, kinds in reads.items()}

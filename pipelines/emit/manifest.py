@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.layout import RELEASE_SPLITS, release_folder
 from engine.reading.accounting import Account
-from engine.reading.release_manifest import FormatTotals, Manifest, ReleaseFile, ReleaseNode
+from engine.reading.release_manifest import FormatTotals, LabelTotals, Manifest, ReleaseFile, ReleaseNode
 from engine.running.graph import Node
 from engine.schema import ANNOTATIONS, SCHEMA_VERSION
 from engine.storage.commits import File, Record
@@ -32,13 +32,12 @@ def release_manifest(
     left_out: Mapping[str, int] | None = None,
     merged_left_out: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Manifest:
-    """The manifest. `content`: the key from `content_key`. `further_files`: the files that hold data of all shards.
+    """The manifest. `content`: from `content_key`. `further_files`: the files that hold data of all shards.
 
     `left_out`: kept training images that were not chosen, by reason. `merged_left_out`: {format: numbers of annotations
     that its merge left out, by reason}.
     """
-    counts = _counts(records)
-    files = [file for record in records for part, file in sorted(record.files.items()) if _is_released(part)]
+    counts, files = _counts(records), _released_files(records)
     splits = {split: counts.pop(f"splits.{split}", 0) for split in RELEASE_SPLITS}
     return {
         "name": name,
@@ -47,6 +46,7 @@ def release_manifest(
         "splits": {split: number for split, number in splits.items() if number},
         "formats": _formats(recipe, records, merged_left_out or {}),
         "left_out": dict(sorted((left_out or {}).items())),
+        "labels": _labels(recipe, records),
         "counts": {"images": 0, **dict.fromkeys(ANNOTATIONS, 0)}
         | {key: count for key, count in sorted(counts.items()) if not key.startswith("images.")},
         "pairs": sum_totals(record.counts["pairs"] for record in records if "pairs" in record.counts),
@@ -66,6 +66,17 @@ def _to_measure(splits: Mapping[str, int]) -> int:
     return sum(number for split, number in splits.items() if split != "train")
 
 
+def _labels(recipe: Mapping[str, Any], records: Sequence[Record]) -> LabelTotals:
+    """What emit.labels did. An entry that fits no label has the number 0."""
+    options = Emit(**recipe.get("emit", {})).labels
+    renamed = Counter({f"{old} -> {new}": 0 for old, new in options.rename.items()})
+    dropped = Counter(dict.fromkeys(options.drop, 0))
+    for record in records:
+        renamed.update(record.counts.get("labels", {}).get("renamed", {}))
+        dropped.update(record.counts.get("labels", {}).get("dropped", {}))
+    return {"renamed": dict(sorted(renamed.items())), "dropped": dict(sorted(dropped.items()))}
+
+
 def _counts(records: Sequence[Record]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for record in records:
@@ -73,9 +84,14 @@ def _counts(records: Sequence[Record]) -> Counter[str]:
     return counts
 
 
-def _is_released(part: str) -> bool:
-    """Whether the file of this format is in the release, and is not only a part for `merge`."""
-    return part not in FORMATS or bool(FORMATS[part].suffix)
+def _released_files(records: Sequence[Record]) -> list[File]:
+    """The files of all shards that are in the release, without those that are only a part for `merge`."""
+    return [
+        file
+        for record in records
+        for part, file in sorted(record.files.items())
+        if part not in FORMATS or FORMATS[part].suffix
+    ]
 
 
 def _formats(

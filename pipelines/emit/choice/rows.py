@@ -20,6 +20,7 @@ from engine.running.messages import Unit
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import required
 from filters.judging.keep import keep
+from pipelines.emit.choice.labels import relabelled
 from pipelines.filter.judge import shard_record
 
 # The images of one shard of a release, in its order. `shard`, `row`: their place in the data set.
@@ -55,11 +56,16 @@ class Chooser(Protocol):
 
 def chosen_rows(release: Chooser, shard: int, inputs: ShardInputs) -> ChosenRows:
     """The rows of this shard of the release."""
-    if not release.reads:
+    if release.reads:
+        rows = _from_choice(release, inputs)
+    else:
         kept, images = _kept(release, inputs)
         columns = _embeddings(release.embeddings, inputs, kept["image_id"].to_pylist())
-        return ChosenRows(kept, images, "train", release.numbers.get(shard, 0), columns)
-    return _from_choice(release, inputs)
+        rows = ChosenRows(kept, images, "train", release.numbers.get(shard, 0), columns)
+    if not any(release.label_map.values()):
+        return rows
+    kept, labels = relabelled(rows.kept, release.label_map["rename"], release.label_map["drop"])
+    return replace(rows, kept=kept, labels=labels)
 
 
 def _kept(release: Chooser, inputs: ShardInputs) -> tuple[pa.Table, pa.Table]:
