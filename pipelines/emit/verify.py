@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 
@@ -23,7 +24,9 @@ from engine.storage.migrate import check_version
 from pipelines.emit.loose_files import loose_tables
 from pipelines.emit.verifiers.check import Check, Checks, ShardContent, Verifier
 from pipelines.emit.verifiers.datasets import datasets_checks
+from pipelines.emit.verifiers.duckdb_checks import duckdb_check
 from pipelines.emit.verifiers.records import RecordVerifier
+from pipelines.emit.verifiers.torch_loader import torch_checks
 from pipelines.emit.writers import FORMATS, is_of_a_format
 
 
@@ -36,7 +39,11 @@ def verify(release: str) -> Checks:
         folder = _local(release, Path(scratch) / "copy")
         manifest = _manifest(release, folder)
         checks, counts = _read_shards(folder, manifest)
-        return Checks([_files(folder, manifest), *checks, *datasets_checks(folder, manifest, counts, Path(scratch))])
+        with ThreadPoolExecutor(1) as beside:  # both libraries are read in processes of their own
+            by_torch = beside.submit(torch_checks, folder, manifest)
+            by_datasets = datasets_checks(folder, manifest, counts, Path(scratch))
+            by_library = [duckdb_check(folder, manifest), *by_torch.result(), *by_datasets]
+        return Checks([_files(folder, manifest), *checks, *by_library])
 
 
 def _local(release: str, copy: Path) -> Path:

@@ -64,7 +64,8 @@ class Checks(list[Check]):
 def render_checks(checks: Sequence[Check]) -> str:
     lines = []
     for check in checks:
-        lines.append(f"{'ok  ' if check.ok else 'FAIL'} {check.name}{': ' + check.detail if check.detail else ''}")
+        if not check.skipped or check.faults or check.detail:
+            lines.append(f"{'ok  ' if check.ok else 'FAIL'} {check.name}{': ' + check.detail if check.detail else ''}")
         lines += [f"       {fault}" for fault in check.faults[:_LISTED]]
         if len(check.faults) > _LISTED:
             lines.append(f"       ... and {len(check.faults) - _LISTED} more")

@@ -13,9 +13,13 @@ from tests.pipelines.emit.small_release import write
 
 @pytest.fixture
 def without_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`verify` does not start `datasets`, which takes seconds: its checks fail, and tests leave them out."""
+    """`verify` starts neither `datasets` nor torch, which take seconds.
+
+    The checks by `datasets` fail, and tests leave them out.
+    """
     answers = {name: {"error": "not asked"} for name in (f"{kind} {way}" for kind in KINDS for way in WAYS)}
     monkeypatch.setattr("pipelines.emit.verifiers.datasets.ask", lambda *_: answers)
+    monkeypatch.setattr("pipelines.emit.verify.torch_checks", lambda *_: [])
 
 
 @pytest.fixture(scope="session")
