@@ -12,6 +12,7 @@ from engine.errors import ConfigError, unknown
 from engine.layout import LOOSE_FILES, LOOSE_IMAGES
 from engine.reading.release_manifest import shard_file
 from pipelines.emit.writers.embeddings import EMBEDDING_TABLE
+from pipelines.emit.writers.energon import ENERGON
 from pipelines.emit.writers.florence2 import FLORENCE2
 from pipelines.emit.writers.format import Format
 from pipelines.emit.writers.odvg import ODVG
@@ -25,6 +26,7 @@ FORMATS: Mapping[str, Format] = {
     "parquet": PARQUET_TABLE,
     "pairs": PAIRS_TABLE,
     "embeddings": EMBEDDING_TABLE,
+    "energon": ENERGON,
     "odvg": ODVG,
     "florence2": FLORENCE2,
 }
@@ -42,6 +44,7 @@ def chosen_formats(options: Emit) -> list[str]:
         if name not in named:
             raise unknown("format in emit.formats", name, named)
     wanted = {*options.formats, ALWAYS, *(["embeddings"] if options.embeddings else [])}
+    wanted |= {other for name in options.formats for other in FORMATS[name].needs}
     chosen = [name for name in FORMATS if name in wanted]
     if "webdataset" not in wanted and not needs_loose_images(chosen):
         raise ConfigError(

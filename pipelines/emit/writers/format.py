@@ -135,8 +135,9 @@ class Format:
     `suffix`, `stem`: the file of a shard is "<stem><split>-<5 digits>.<suffix>". Formats with a `merge` have neither.
     `merge` runs after every shard is written, and makes the files that cover all shards. `files`: how the names of
     these files begin. `loose_images`: whether its files refer to the images as files of their own, which are then
-    written too. `verifier`: "module:Name" of the `Verifier` (verifiers/check.py) that reads the files for `engine
-    verify`. `card`: makes the section of the data card about these files, with its heading; '' for no section.
+    written too. `needs`: the formats whose files its own refer to, which are then written too. `verifier`:
+    "module:Name" of the `Verifier` (verifiers/check.py) that reads the files for `engine verify`. `card`: makes the
+    section of the data card about these files, with its heading; '' for no section.
     """
 
     writer: Callable[[BinaryIO, Shard], Writer]
@@ -145,6 +146,7 @@ class Format:
     merge: Callable[[Merge], None] | None = None
     files: tuple[str, ...] = ()
     loose_images: bool = False
+    needs: tuple[str, ...] = ()
     verifier: str = ""
     card: Callable[[Manifest], str] | None = None
 
