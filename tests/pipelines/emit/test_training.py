@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import io
 import json
 import re
 import sys
@@ -20,6 +21,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+import yaml
+from PIL import Image
 
 from engine.images.decode import image_id, probe
 from engine.images.locate import Locator, read_exactly
@@ -27,15 +30,17 @@ from model.florence2_tasks import TASKS
 from model.network.florence import MEAN, STD, load
 from model.pairs.locations import BINS
 from model.pairs.prefixes import expand
-from model.training.batches import Batches
+from model.training.batches import Batches, normalised
 from model.training.loop import Training
 from model.training.objective import Objective
 from model.training.options import TrainOptions
 from model.training.pair_store import PixelStore, open_pairs
 from model.training.sampling import Schedule
+from pipelines.emit.writers import chosen_formats
+from pipelines.recipe import parse_recipe
 from tests.builders import Row
 from tests.model.tiny import saved
-from tests.pipelines.emit.every_task import shards
+from tests.pipelines.emit.every_task import noise, shards
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/guide/8-training-elsewhere.md"
 BLOCK = re.compile(r"^```python\n# (\w+)\.py\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -186,6 +191,27 @@ def test_json_lines_are_the_pairs_that_the_engine_trains_on(release: Release, by
     samples = [(data, expand(prefix), target) for data, prefix, target in map(program.read, program.lines)]
     assert_same(seen(program, iter(samples), release), by_engine)
     assert changed(program.model, release)
+
+
+@pytest.mark.usefixtures("page")
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_that_exif_turns_gives_the_pixels_that_the_engine_trains_on(
+    release: Release, tmp_path: Path, orientation: int
+) -> None:
+    file, exif = tmp_path / "photo.png", Image.Exif()
+    exif[274] = orientation
+    Image.open(io.BytesIO(noise(40, 24))).save(file, exif=exif)
+    program = importlib.import_module("training")
+    batch = program.collate([(file.read_bytes(), "<OD>", "cat<loc_0><loc_1><loc_2><loc_3>")])
+    size = load(release.checkpoint).size
+    expected = normalised([PixelStore(size).read(str(file), 0, -1)])
+    assert torch.allclose(batch["pixel_values"], expected, atol=1e-5)
+
+
+def test_the_recipe_of_the_page_is_valid() -> None:
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    recipe = parse_recipe({"dataset": "data", **yaml.safe_load(text)})
+    assert chosen_formats(recipe.emit) == ["webdataset", "parquet", "pairs", "florence2"]
 
 
 @pytest.mark.usefixtures("page")
