@@ -60,6 +60,33 @@ class LabelTotals(TypedDict):
     dropped: dict[str, int]
 
 
+class Figures(TypedDict):
+    """Numbers for the data card. Each dictionary has the highest number first, except where it says otherwise."""
+
+    licences: dict[str, int]  # images by licence; '' if it is not stated
+    sources: dict[str, int]  # images by source; an image in several sources counts in each
+    sides: dict[str, int]  # images by the length of their longer side, from small to large
+    languages: dict[str, int]  # texts by the language that was found
+    labels: dict[str, int]  # objects by label: the most frequent labels
+    distinct_labels: int
+    labels_cut: int  # shards with too many labels to count all: if it is not 0, labels have at least these numbers
+    producers: dict[str, dict[str, dict[str, int]]]  # {column: {producer: {kind of score, or "people": number}}}
+    objects: int  # regions of the kind `object` that were not merged into another
+    words: int  # of all texts
+    masks: int  # regions with an rle
+
+
+class ReleaseRound(TypedDict):
+    """The decision on one round of refinement."""
+
+    round: int
+    accepted: bool
+    changed: float  # share of the regions or of the texts that it changed
+    changes: dict[str, int]  # by rule
+    reasons: list[str]  # why it was refused
+    students: list[str]  # names of the models, one for each fold
+
+
 class Column(TypedDict):
     """A column of the tables of images, with its type as Arrow writes it."""
 
@@ -83,6 +110,9 @@ class Manifest(TypedDict):
     files: list[ReleaseFile]
     image_extensions: list[str]
     schema: list[Column]
+    figures: NotRequired[Figures]
+    dropped: NotRequired[dict[str, dict[str, int]]]  # {"images" or annotation column: {rule: number}} in the data set
+    rounds: NotRequired[list[ReleaseRound]]  # of refinement
     lost: list[list[str]]  # (image id, reason) of images whose bytes could not be read
     recipe: Mapping[str, Any]
     nodes: list[ReleaseNode]

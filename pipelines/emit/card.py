@@ -1,28 +1,43 @@
-"""The data card of a release: README.md, with front matter for the library `datasets` and a page for people.
+"""The data card of a release: README.md, with front matter for the Hugging Face Hub and a page for people.
 
-The front matter declares the features of the tars. Without it, `datasets` infers them from the first samples. It then
-takes an empty list for a list of nulls, and refuses a shard that has both a jpg and a png
-(docs/decisions/003-release-format.md).
+The card is made from the manifest alone, so the same release has the same card. The front matter declares the features
+of the tars. Without it, `datasets` infers them from the first samples. It then takes an empty list for a list of nulls,
+and refuses a shard that has both a jpg and a png (docs/decisions/003-release-format.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import re
 
 import pyarrow as pa
 import yaml
 
-from engine.layout import RELEASE_SPLITS
-from engine.reading.release_manifest import Manifest, ReleaseNode, formats_of, shard_file
+from engine.layout import LOOSE_IMAGES, RELEASE_SPLITS
+from engine.reading.release_manifest import Manifest, formats_of
+from engine.schema import ANNOTATIONS
 from pipelines.emit.choice.card import choice_section
-from pipelines.emit.markdown import table
+from pipelines.emit.markdown import code, escape, listed, several
+from pipelines.emit.sections.contents import contents
+from pipelines.emit.sections.left_out import left_out
+from pipelines.emit.sections.limits import limits
+from pipelines.emit.sections.loading import HUB_SPLITS
+from pipelines.emit.sections.origin import making, origin
 from pipelines.emit.writers import FORMATS
 from pipelines.emit.writers.webdataset import MEMBER
 
-# The names of licences on the Hugging Face Hub. Any other licence is written as "other", and its name in a second
-# field.
-_HUB_LICENCES = ("apache-2.0", "mit", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0", "odc-by", "odbl", "pddl")
+# The names of common licences on the Hugging Face Hub. Any other licence is written as "other", and its name in a
+# second field.
+# fmt: off
+_HUB_LICENCES = (
+    "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0",
+    "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0",
+    "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
+    "cdla-permissive-1.0", "cdla-permissive-2.0", "cdla-sharing-1.0", "c-uda", "odc-by", "odbl", "pddl", "gfdl",
+    "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0", "unlicense", "wtfpl", "openrail",
+)
+# fmt: on
+_UNITS = ("", "K", "M", "B", "T")
+_LEAST_SHARE = 0.01  # of the texts that a language must have, because short texts are often taken for a wrong language
 
 
 def card(manifest: Manifest) -> str:
@@ -31,38 +46,80 @@ def card(manifest: Manifest) -> str:
 
 
 def front_matter(manifest: Manifest) -> dict[str, object]:
-    """The front matter.
+    """The front matter, in the form that the Hub and `datasets` read.
 
-    Its only configuration is the tars: `datasets` allows one builder for a folder, so Parquet has none.
+    It has one configuration, because `datasets` allows one builder for a folder: the tars, or else the loose images of
+    `imagefolder`, or else the records. Only the tars need declared features.
     """
-    images = [{"name": extension, "dtype": "image"} for extension in manifest["image_extensions"]]
-    keys = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
-    features = [*images, {"name": "json", "struct": _features(MEMBER)}, *keys]
-    return {
-        "pretty_name": manifest["name"],
-        **_licence(manifest),
-        "task_categories": ["image-to-text", "object-detection"],
-        "tags": ["webdataset", "fld-5b"],
-        "configs": [{"config_name": "default", "data_files": _data_files(manifest)}],
-        "dataset_info": {"config_name": "default", "features": features},
-    }
+    written = formats_of(manifest)
+    front: dict[str, object] = {"pretty_name": manifest["name"], **_licence(manifest)}
+    if languages := _languages(manifest):
+        front["language"] = languages
+    front["size_categories"] = [size_category(manifest["counts"].get("images", 0))]
+    if tasks := _tasks(manifest):
+        front["task_categories"] = tasks
+    front["tags"] = [*(["webdataset"] if "webdataset" in written else []), "fld-5b"]
+    front["configs"] = [{"config_name": "default", "data_files": _data_files(manifest, written)}]
+    if "webdataset" in written:
+        front["dataset_info"] = {"config_name": "default", "features": _tar_features(manifest)}
+    return front
 
 
-# The names of splits on the Hugging Face Hub, where they differ from those of a release.
-_HUB_SPLITS = {"valid": "validation"}
+def _tar_features(manifest: Manifest) -> list[dict[str, object]]:
+    images: list[dict[str, object]] = [
+        {"name": extension, "dtype": "image"} for extension in manifest["image_extensions"]
+    ]
+    keys: list[dict[str, object]] = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
+    return [*images, {"name": "json", "struct": _features(MEMBER)}, *keys]
 
 
-def _data_files(manifest: Manifest) -> list[dict[str, str]]:
-    """The tars of each split."""
+def _data_files(manifest: Manifest, written: list[str]) -> list[dict[str, str]]:
+    """The files of each split."""
     splits = [split for split in RELEASE_SPLITS if manifest.get("splits", {}).get(split)] or ["train"]
-    return [{"split": _HUB_SPLITS.get(split, split), "path": f"{split}-*.tar"} for split in splits]
+    pattern = f"{LOOSE_IMAGES}/{{}}/**" if "imagefolder" in written else "{}-*.parquet"
+    if "webdataset" in written:
+        pattern = "{}-*.tar"
+    return [{"split": HUB_SPLITS.get(split, split), "path": pattern.format(split)} for split in splits]
 
 
 def _licence(manifest: Manifest) -> dict[str, str]:
     stated = manifest["recipe"].get("emit", {}).get("licence", "")
     if stated.lower() in _HUB_LICENCES:
         return {"license": stated.lower()}
-    return {"license": "other", **({"license_name": stated} if stated else {})}
+    name = re.sub(r"[^a-z0-9.]+", "-", stated.lower()).strip("-.")[:80]
+    return {"license": "other", **({"license_name": name} if name else {})}
+
+
+def _languages(manifest: Manifest) -> list[str]:
+    """The codes (ISO 639) of the languages that a specialist found in the texts, without rare ones."""
+    found = manifest["figures"]["languages"] if "figures" in manifest else {}
+    least = _LEAST_SHARE * sum(found.values())
+    return [name for name, number in found.items() if re.fullmatch("[a-z]{2,3}", name) and number >= least]
+
+
+def size_category(images: int) -> str:
+    """The class of sizes of the Hub that this number of images is in."""
+    power = len(str(images)) - 1
+    if power < 3:
+        return "n<1K"
+    if power >= 12:
+        return "n>1T"
+    low, high = (f"{10 ** (p % 3)}{_UNITS[p // 3]}" for p in (power, power + 1))
+    return f"{low}<n<{high}"
+
+
+def _tasks(manifest: Manifest) -> list[str]:
+    """The Hub's names of the tasks that the annotations can train."""
+    counts = manifest["counts"]
+    masks = manifest["figures"]["masks"] if "figures" in manifest else 0
+    names = {
+        "image-to-text": counts.get("texts", 0),
+        "object-detection": counts.get("regions.object", 0),
+        "zero-shot-object-detection": counts.get("phrases", 0),
+        "image-segmentation": masks,
+        "image-text-to-text": sum(manifest["pairs"]["proven"].values()),
+    }
+    return [name for name, number in names.items() if number]
 
 
 def _features(schema: pa.Schema) -> list[dict[str, object]]:
@@ -81,140 +138,45 @@ def _feature(kind: pa.DataType) -> dict[str, object]:
 
 
 def _body(manifest: Manifest) -> str:
-    extensions = manifest["image_extensions"] or ["jpg"]
-    return _PAGE.format(
-        name=manifest["name"],
-        licence=manifest["recipe"].get("emit", {}).get("licence") or "each image has its own, in its field `licence`",
-        counts=table(("what", "number"), [(key, f"{count:,}") for key, count in manifest["counts"].items()]),
-        sections="\n\n".join(filter(None, _sections(manifest))),
-        tars=_tars([file["name"] for file in manifest["files"]]),
-        images=";".join(extensions),
-        names=extensions,
-        nodes=table(
-            ("node", "component", "version", "key", "licence of code", "licence of weights"),
-            [_node(node) for node in manifest["nodes"]],
-        ),
-    )
-
-
-def _sections(manifest: Manifest) -> list[str]:
-    """How images were chosen, then the section of each format that has one."""
     written = formats_of(manifest)
     forms = [form for name, form in FORMATS.items() if name in written]
-    return [choice_section(manifest), *(form.card(manifest) for form in forms if form.card)]
+    parts = [
+        _introduction(manifest, written),
+        contents(manifest),
+        _RECORD,
+        f"## How to load it\n\nThe code runs in the folder that holds `{manifest['name']}/`.",
+        *(form.card(manifest) for form in forms if form.card),
+        origin(manifest),
+        making(manifest),
+        choice_section(manifest),
+        left_out(manifest),
+        limits(manifest),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _node(node: ReleaseNode) -> tuple[Any, ...]:
-    licences = (node["code_licence"], node["weights_licence"] or "no weights")
-    return (node["name"], f"`{node['component']}`", node["version"], f"`{node['key'][:8]}`", *licences)
+def _introduction(manifest: Manifest, written: list[str]) -> str:
+    licence = escape(manifest["recipe"].get("emit", {}).get("licence", ""), 1000)
+    images = several(manifest["counts"].get("images", 0), "image")
+    kinds = [name.replace("_", " ") for name in ANNOTATIONS if manifest["counts"].get(name)]
+    return f"""\
+# {escape(manifest["name"])}
+
+{images} with {f"these annotations: {listed(kinds)}" if kinds else "no annotations"}. The same records in these formats:
+{listed([code(name) for name in written])}.
+
+Licence: {licence or "each image has its own, in its field `licence`"}.
+
+`manifest.json` lists every file with its sha256, and holds the whole recipe and the versions of the packages.
+`engine verify` checks a copy of the release with it."""
 
 
-def _tars(files: Sequence[str]) -> str:
-    """One pattern, in the syntax of webdataset, for all tars.
+_RECORD = """\
+## What a record is
 
-    Shards that lost all images have no tar, so numbers may be missing.
-    """
-    tars = [match for match in map(shard_file, files) if match and match["suffix"] == "tar"]
-    numbers = sorted(int(match["number"]) for match in tars if match["split"] == "train")
-    if len(numbers) < 2:
-        return f"train-{numbers[0] if numbers else 0:05d}.tar"
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number - 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    ranges = [f"{first:05d}" if first == last else f"{{{first:05d}..{last:05d}}}" for first, last in runs]
-    return f"train-{ranges[0]}.tar" if len(ranges) == 1 else "train-{" + ",".join(ranges) + "}.tar"
-
-
-# A test runs every code block as it is, in the folder above the release (`datasets` cannot open ".").
-_PAGE = """\
-# {name}
-
-Images with three kinds of annotation: texts (brief, detailed, more detailed), regions with their texts, and phrases
-of the texts with the regions they name. The annotations were not checked one by one: each has a `producer` and a
-`score`. Annotations by people have a null `score`.
-
-Licence: {licence}.
-
-{counts}
-
-## What a sample is
-
-`train-*.tar` holds two members for each image: its original bytes, `<image_id>.jpg` (or `.png`, ... by its content),
-and its record, `<image_id>.json`. `train-*.parquet` holds the same records in the same order, and the place of the
-bytes: `tar`, `offset`, `length`. `image_id` is the first half of the sha256 of the bytes, in hex.
+Every format is made from the same records, one for each image. `image_id` is the first half of the sha256 of the bytes
+of the image, in hex. The bytes are those of the source, never encoded again.
 
 * Boxes (`x1, y1, x2, y2`) are in pixels of the **upright** image, `width` x `height`, after its EXIF rotation.
-  `datasets` rotates images; webdataset's decoder leaves them as they are stored.
 * A phrase is `text[char_start:char_end]` of its text, in code points; `region_ids` are the regions it names.
-* Scores of different producers are not on one scale.
-
-{sections}
-
-## Load it
-
-From the folder that holds `{name}/`. webdataset:
-
-```python
-import webdataset
-from PIL import ImageOps
-
-
-def upright(image):
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # broken EXIF counts as none
-        return image
-
-
-decoder = webdataset.imagehandler("pil", extensions={names})
-samples = webdataset.WebDataset("{name}/{tars}", shardshuffle=False).decode(decoder).to_tuple("{images}", "json")
-for image, record in samples:
-    image = upright(image)
-    print(image.size, [region["label"] for region in record["regions"]])
-```
-
-datasets (upright images; one image column for each extension, null if the sample has another extension):
-
-```python
-from datasets import load_dataset
-
-samples = load_dataset("{name}", split="train", streaming=True)
-for sample in samples:
-    image = next(sample[name] for name in {names} if sample[name] is not None)
-    print(image.size, len(sample["json"]["regions"]))
-
-records = load_dataset("parquet", data_files="{name}/train-*.parquet", split="train")  # without pixels
-```
-
-pyarrow, with the pixels of one image:
-
-```python
-import io
-
-import pyarrow.dataset
-from PIL import Image
-
-records = pyarrow.dataset.dataset("{name}/train-00000.parquet").to_table()
-for row in records.slice(0, 1).to_pylist():
-    with open("{name}/" + row["tar"], "rb") as tar:
-        tar.seek(row["offset"])
-        image = Image.open(io.BytesIO(tar.read(row["length"])))
-```
-
-DuckDB:
-
-```sql
-SELECT region.label, count(*) AS regions
-FROM (SELECT unnest(regions) AS region FROM read_parquet('{name}/train-*.parquet'))
-GROUP BY ALL ORDER BY regions DESC;
-```
-
-## What made it
-
-{nodes}
-
-`manifest.json` holds the recipe, the versions of the packages, and the sha256 of every file.
-"""
+* Each annotation has a `producer`, a `score` and a `score_kind`. Annotations by people have a null `score`."""

@@ -26,6 +26,7 @@ from pipelines.emit.content import accepted_keys, bookkeeping, choice_folder, co
 from pipelines.emit.loose_files import LOOSE_PART, loose_files, read_loose_table
 from pipelines.emit.manifest import release_manifest
 from pipelines.emit.merge import merge_formats
+from pipelines.emit.rounds import release_rounds
 from pipelines.emit.writers import chosen_formats, is_of_a_format
 from pipelines.ingest.splits import FIT, HELD, TEST
 from pipelines.recipe import Recipe
@@ -67,6 +68,7 @@ def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping
         account=now,
         left_out=plan.left_out,
         merged_left_out=left_out,
+        rounds=release_rounds(storage),
     )
     _finish(storage, folder, manifest)
     return folder, read_manifest(storage, folder)

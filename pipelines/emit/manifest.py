@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.layout import RELEASE_SPLITS, release_folder
-from engine.reading.accounting import Account
-from engine.reading.release_manifest import FormatTotals, LabelTotals, Manifest, ReleaseFile, ReleaseNode
+from engine.reading.accounting import KEPT, PENDING, Account
+from engine.reading.release_manifest import FormatTotals, LabelTotals, Manifest, ReleaseFile, ReleaseNode, ReleaseRound
 from engine.running.graph import Node
 from engine.schema import ANNOTATIONS, SCHEMA_VERSION
 from engine.storage.commits import File, Record
+from pipelines.emit.figures import sum_figures
 from pipelines.emit.pairs import sum_totals
 from pipelines.emit.source_names import released_recipe
 from pipelines.emit.writers import FORMATS, chosen_formats
@@ -31,6 +32,7 @@ def release_manifest(
     account: Account,
     left_out: Mapping[str, int] | None = None,
     merged_left_out: Mapping[str, Mapping[str, int]] | None = None,
+    rounds: Sequence[ReleaseRound] = (),
 ) -> Manifest:
     """The manifest. `content`: from `content_key`. `further_files`: the files that hold data of all shards.
 
@@ -54,6 +56,9 @@ def release_manifest(
         "files": [_file(file, name) for file in [*files, *further_files]],
         "image_extensions": sorted(key.removeprefix("images.") for key in counts if key.startswith("images.")),
         "schema": [{"name": field.name, "type": str(field.type)} for field in RELEASE],
+        "figures": sum_figures(record.counts["figures"] for record in records if "figures" in record.counts),
+        "dropped": _dropped(account),
+        "rounds": list(rounds),
         "lost": [list(item) for record in records for item in record.counts.get("lost", ())],
         "recipe": released_recipe(dict(recipe)),
         "nodes": [_node(node) for node in nodes],
@@ -75,6 +80,17 @@ def _labels(recipe: Mapping[str, Any], records: Sequence[Record]) -> LabelTotals
         renamed.update(record.counts.get("labels", {}).get("renamed", {}))
         dropped.update(record.counts.get("labels", {}).get("dropped", {}))
     return {"renamed": dict(sorted(renamed.items())), "dropped": dict(sorted(dropped.items()))}
+
+
+def _dropped(account: Account) -> dict[str, dict[str, int]]:
+    """The numbers of images and of annotations that each rule dropped in the data set."""
+    found = {"images": account.filtered_by} | {name: column.outcomes for name, column in account.annotations.items()}
+    others = (KEPT, PENDING)
+    dropped = {
+        name: {rule: number for rule, number in outcomes.items() if number and rule not in others}
+        for name, outcomes in found.items()
+    }
+    return {name: rules for name, rules in dropped.items() if rules}
 
 
 def _counts(records: Sequence[Record]) -> Counter[str]:

@@ -24,6 +24,7 @@ from engine.storage.commits import Commits, File
 from engine.storage.files import Storage, sha256_file
 from model.pairs.options import PairOptions
 from pipelines.emit.choice.rows import ChosenRows, chosen_rows
+from pipelines.emit.figures import shard_figures
 from pipelines.emit.loose_files import LOOSE_PART, LooseFiles
 from pipelines.emit.source_names import released_sources
 from pipelines.emit.write_shard import Written, remove, write_shard
@@ -68,10 +69,11 @@ class Release:
         read = _reader(inputs.storage, rows.images)
         files, written = self._write(inputs.storage, commits, shard, content, read, give_up=inputs.unit.give_up)
         kept, images = _readable(rows, written)
-        counts = _counts(kept, images) if kept.num_rows else {}
+        counts: dict[str, Any] = dict(_counts(kept, images)) if kept.num_rows else {}
         counts |= {f"splits.{rows.split}": kept.num_rows} if kept.num_rows else {}
         lost = [[image_id, reason] for image_id, reason, _ in written.lost]
         left_out = {part: dict(sorted(found.items())) for part, found in written.left_out.items()}
+        counts |= {"figures": shard_figures(kept, images)} if kept.num_rows else {}
         more = {"lost": lost, "pairs": written.pairs.totals(), "formats": left_out, "labels": rows.labels}
         return Output(files, kept.num_rows, len(lost), {**counts, **more})
 

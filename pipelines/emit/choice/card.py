@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.reading.release_manifest import LabelTotals, Manifest
-from pipelines.emit.markdown import table
+from pipelines.emit.markdown import escape, table
 from pipelines.release_options import Emit
 
 _REASONS = {
@@ -46,8 +46,8 @@ def _left_out(manifest: Manifest) -> str:
 
 def _labels(manifest: Manifest) -> str:
     found = manifest.get("labels") or LabelTotals(renamed={}, dropped={})
-    rows = [("renamed", name, f"{number:,}") for name, number in found["renamed"].items()]
-    rows += [("left out", name, f"{number:,}") for name, number in found["dropped"].items()]
+    rows = [("renamed", escape(name), f"{number:,}") for name, number in found["renamed"].items()]
+    rows += [("left out", escape(name), f"{number:,}") for name, number in found["dropped"].items()]
     if not rows:
         return ""
     return "Labels were changed for this release; the data set has the old ones.\n\n" + table(

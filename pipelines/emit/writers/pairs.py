@@ -16,6 +16,7 @@ from engine.reading.release_manifest import Manifest
 from engine.storage.commits import PARQUET
 from model.pairs.pair import PAIRS, pair_row
 from pipelines.emit.markdown import table
+from pipelines.emit.sections.loading import first_split
 from pipelines.emit.writers.format import Format, Sample, Shard
 
 _BATCH = 5000  # rows in a row group, and the most rows in memory
@@ -54,13 +55,13 @@ def card_section(manifest: Manifest) -> str:
     """The section of the data card about pairs, with a table of their number in each task."""
     proven = manifest["pairs"]["proven"]
     if not proven:
-        return "## Pairs to train on\n\nNo pair of a prompt and a target can be made from these records."
+        return "### Pairs to train on\n\nNo pair of a prompt and a target can be made from these records."
     rows = [(f"`{task}`", f"{number:,}") for task, number in proven.items()]
-    return _SECTION.format(name=manifest["name"], pairs=table(("task", "pairs"), rows))
+    return _SECTION.format(name=manifest["name"], split=first_split(manifest), pairs=table(("task", "pairs"), rows))
 
 
 _SECTION = """\
-## Pairs to train on
+### Pairs to train on
 
 `pairs-*.parquet` holds prompts for Florence-2 (`prompt`) and the right answers (`target`). Each pair names the
 annotations it was made from, and its target was checked to parse back to them. `uri`, `offset` and `length` are the
@@ -72,7 +73,7 @@ image's width or height. `manifest.json` counts what was left out, by reason.
 ```python
 from datasets import load_dataset
 
-pairs = load_dataset("parquet", data_files="{name}/pairs-train-*.parquet", split="train")
+pairs = load_dataset("parquet", data_files="{name}/pairs-{split}-*.parquet", split="train")
 print(pairs[0]["task"], pairs[0]["prompt"], pairs[0]["target"])
 ```"""
 

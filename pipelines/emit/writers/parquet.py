@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from engine.schema import required
 from engine.storage.commits import PARQUET, ROW_GROUP
+from pipelines.emit.sections.loading import tables_section
 from pipelines.emit.writers.format import SAMPLE, Format, Sample, Shard
 
 RELEASE = pa.schema([*SAMPLE, required("tar", pa.string()), *(required(n, pa.int64()) for n in ("offset", "length"))])
@@ -41,4 +42,9 @@ class ParquetWriter:
         return count
 
 
-PARQUET_TABLE = Format(ParquetWriter, suffix="parquet", verifier="pipelines.emit.verifiers.parquet:ParquetVerifier")
+PARQUET_TABLE = Format(
+    ParquetWriter,
+    suffix="parquet",
+    verifier="pipelines.emit.verifiers.parquet:ParquetVerifier",
+    card=tables_section,
+)

@@ -15,6 +15,7 @@ from engine.images.decode import EXTENSIONS
 from engine.schema import STRINGS, required
 from engine.storage.tars import TarWriter
 from model.pairs.pair import PAIRS
+from pipelines.emit.sections.loading import tars_section
 from pipelines.emit.writers.format import SAMPLE, Format, Sample, Shard
 
 # A pair in the json. Ids of annotations are enough, because the annotations are in the same record.
@@ -40,7 +41,12 @@ class WebdatasetWriter:
         return self._rows
 
 
-WEBDATASET = Format(WebdatasetWriter, suffix="tar", verifier="pipelines.emit.verifiers.webdataset:WebdatasetVerifier")
+WEBDATASET = Format(
+    WebdatasetWriter,
+    suffix="tar",
+    verifier="pipelines.emit.verifiers.webdataset:WebdatasetVerifier",
+    card=tars_section,
+)
 
 
 def sample_json(row: Mapping[str, Any]) -> bytes:

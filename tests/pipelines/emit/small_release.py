@@ -24,6 +24,7 @@ from engine.storage.commits import File, Record
 from engine.storage.files import Storage, sha256_file
 from model.pairs.options import PairOptions
 from pipelines.emit.card import card
+from pipelines.emit.figures import shard_figures
 from pipelines.emit.loose_files import LooseFiles
 from pipelines.emit.manifest import release_manifest
 from pipelines.emit.merge import merge_formats
@@ -144,7 +145,8 @@ def _write_one(
     counts.update(f"images.{EXTENSIONS[image['format']]}" for image in rows)
     counts.update({f"splits.{shard.split}": len(rows)} if rows else {})
     left_out = {part: dict(found) for part, found in written.left_out.items()}
-    more = {"lost": [], "pairs": written.pairs.totals(), "formats": left_out}
+    figures = {"figures": shard_figures(shard.rows, shard.rows)} if rows else {}
+    more = {"lost": [], "pairs": written.pairs.totals(), "formats": left_out, **figures}
     return Record(number, 0, files, counts={**counts, **more})
 
 

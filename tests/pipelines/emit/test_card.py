@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import subprocess
@@ -17,10 +18,13 @@ import yaml
 from engine.images.decode import EXTENSIONS
 from engine.reading.release_manifest import Manifest
 from engine.storage.commits import File, Record
-from pipelines.emit.card import card
+from pipelines.emit.card import card, size_category
+from pipelines.emit.figures import shard_figures, sum_figures
 from pipelines.emit.writers.webdataset import MEMBER
+from pipelines.recipe import parse_recipe
+from tests.builders import region
 from tests.pipelines.emit.golden import golden
-from tests.pipelines.emit.small_release import drawn, full, manifest_of, mixed, write
+from tests.pipelines.emit.small_release import annotated, drawn, full, manifest_of, mixed, table, write
 
 
 def written(extensions: Sequence[str] = ("jpg", "png"), tars: Sequence[str] = (), **recipe: Any) -> Manifest:
@@ -28,6 +32,46 @@ def written(extensions: Sequence[str] = ("jpg", "png"), tars: Sequence[str] = ()
     files = {name: File(f"releases/v1/{name}", "", 1, 1) for name in tars}
     counts = {"images": 3, **{f"images.{extension}": 1 for extension in extensions}}
     return manifest_of([Record(0, 0, files, counts=counts)], recipe=recipe)
+
+
+def filled(name: str = "") -> Manifest:
+    """A manifest with something in every section of the card. `name`: is used wherever other people give names."""
+    given: dict[str, Any] = {
+        "dataset": "set",
+        "emit": {"licence": "cc-by-4.0"},
+        "refine": {"folds": 1, "tasks": ["<OD>"]},
+        "ingest": {"sources": [{"folder": name or "photos"}]},
+        "filter": ["near_duplicate"],
+    }
+    manifest = written(**given)
+    manifest["splits"] = {"train": 1, "valid": 1, "test": 1}
+    manifest["counts"] |= {"texts": 3, "regions": 5, "regions.object": 5, "phrases": 1}
+    manifest["figures"] = {
+        "licences": {name or "CC BY 2.0": 2, "": 1},
+        "sources": {name or "photos": 3},
+        "sides": {"up to 256": 3},
+        "languages": {"en": 200, "de": 100, "fr": 1, "??": 50},
+        "labels": {name or "dog": 4, "cat": 1},
+        "distinct_labels": 2,
+        "labels_cut": 0,
+        "producers": {"texts": {"say": {name or "given": 3}}, "regions": {name or "detect": {"confidence": 4}}},
+        "objects": 5,
+        "words": 9,
+        "masks": 0,
+    }
+    manifest["figures"]["producers"]["regions"]["people"] = {"people": 1}
+    manifest["dropped"] = {"regions": {name or "min_score": 7}}
+    manifest["lost"] = [["id", name or "gone"]]
+    manifest["rounds"] = [
+        {"round": 1, "accepted": True, "changed": 0.25, "changes": {"drop": 3}, "reasons": []}
+        | {"students": [name or "round-1-fold-0-ab"]}
+    ]
+    manifest["nodes"] = [
+        {"name": name or "detect", "component": name or "d_fine", "version": 1, "key": "ab" * 20}
+        | {"deterministic": False, "code_licence": name or "mit", "weights_licence": "unknown"}
+        | {"resolved": {"revision": name or "c0ffee"}}
+    ]
+    return manifest
 
 
 def front(text: str) -> dict[str, Any]:
@@ -108,10 +152,140 @@ def test_the_query_on_the_card_counts_regions(tmp_path: Path) -> None:
     ("stated", "expected"),
     [
         ("CC-BY-4.0", {"license": "cc-by-4.0"}),
-        ("ours: 'ask' # first", {"license": "other", "license_name": "ours: 'ask' # first"}),
+        ("ours: 'ask' # first", {"license": "other", "license_name": "ours-ask-first"}),
+        ("一", {"license": "other"}),
         ("", {"license": "other"}),
     ],
 )
 def test_a_licence_unknown_to_the_hub_is_given_by_name(stated: str, expected: dict[str, str]) -> None:
     found = front(card(written(emit={"licence": stated})))
     assert {name: value for name, value in found.items() if name.startswith("license")} == expected
+
+
+def test_the_hub_library_reads_the_front_matter() -> None:
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    data = DatasetCard(card(filled())).data
+    assert isinstance(data, DatasetCardData)
+    assert (data.license, data.language, data.size_categories) == ("cc-by-4.0", ["en", "de"], ["n<1K"])
+    assert data.task_categories == ["image-to-text", "object-detection", "zero-shot-object-detection"]
+    configs = data.to_dict()["configs"]
+    assert [(one["split"], one["path"]) for one in configs[0]["data_files"]] == [
+        ("train", "train-*.tar"),
+        ("validation", "valid-*.tar"),
+        ("test", "test-*.tar"),
+    ]
+
+
+def test_every_value_is_one_that_the_hub_allows() -> None:
+    resources = Path(pytest.importorskip("datasets").__file__).parent / "utils" / "resources"
+    sizes, languages = (
+        json.loads((resources / f"{name}.json").read_text()) for name in ("size_categories", "languages")
+    )
+    assert {size_category(10**power) for power in range(14)} | {"unknown"} == set(sizes)
+    assert set(front(card(filled()))["language"]) <= set(languages)
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (99_999, "10K<n<100K"), (126_000_000, "100M<n<1B")],
+)
+def test_the_class_of_sizes_is_that_of_the_number_of_images(images: int, expected: str) -> None:
+    assert size_category(images) == expected
+
+
+def test_a_release_without_tars_declares_its_tables() -> None:
+    found = front(card(written(emit={"formats": ["odvg"]})))
+    assert found["configs"][0]["data_files"] == [{"split": "train", "path": "train-*.parquet"}]
+    assert "dataset_info" not in found
+
+
+def test_a_manifest_of_an_earlier_version_has_a_card() -> None:
+    manifest: Any = filled()
+    for name in ("figures", "dropped", "rounds", "splits", "formats", "left_out", "labels"):
+        manifest.pop(name, None)
+    page = card(manifest)
+    assert "| images | 3 |" in page
+    assert "WebDataset" in page
+
+
+def test_the_card_counts_licences_sources_producers_and_labels() -> None:
+    lines = card(filled()).splitlines()
+    for row in (
+        "| CC BY 2.0 | 2 |",
+        "| not stated | 1 |",
+        "| photos | 3 |",
+        "| dog | 4 |",
+        "| regions | people | none: made by people | 1 |",
+        "| regions | detect | confidence | 4 |",
+        "| texts | 3 | 1.00 |",
+        "| `min_score` | regions | 7 |",
+        "| 1 | accepted | 25.0% | drop 3 | `round-1-fold-0-ab` |",
+    ):
+        assert row in lines
+    page = "\n".join(lines)
+    assert "People made 1 of 8 annotations" in page
+    assert "The source of 1 image states no licence." in page
+    assert "2 distinct labels" in page
+
+
+def test_the_recipe_on_the_card_is_a_recipe() -> None:
+    shown = {"dataset": "set", "filter": [{"min_score": {"floor": 0.4}}], "run": {"max_workers": 3}}
+    given = parse_recipe(shown)
+    page = card(manifest_of([], recipe=given.model_dump(mode="json")))
+    block = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)[0]
+    assert "run" not in yaml.safe_load(block)
+    again = parse_recipe(yaml.safe_load(block))
+    assert again.model_copy(update={"run": given.run}) == given
+
+
+HOSTILE = "`x` | <script>alert(1)</script> *b* [a](http://b) ```\n# head\n| 1 |\u202e\x00 ~~~ $$ &amp; \\"
+
+
+def test_hostile_names_stay_text() -> None:
+    """Labels, licences, sources and producers with markup, in the cells of tables and in the recipe."""
+    markdown_it = pytest.importorskip("markdown_it")
+    manifest = filled(name=HOSTILE)
+    parser = markdown_it.MarkdownIt("commonmark").enable("table")
+    tokens = parser.parse(card(manifest).split("---\n", 2)[2])
+    children = {child.type for one in tokens for child in one.children or ()}
+    assert not {"html_inline", "link_open", "image"} & children
+    assert "html_block" not in {one.type for one in tokens}
+    assert sum("<script>alert(1)</script> *b*" in _text(one) for one in tokens) >= 10
+    rows = [line for line in card(manifest).splitlines() if line.startswith("|")]
+    assert len(rows) == len([line for line in card(filled()).splitlines() if line.startswith("|")])
+    assert "\u202e" not in "".join(rows)
+    assert [one.tag for one in tokens if one.type == "heading_open"] == [
+        one.tag for one in parser.parse(card(filled()).split("---\n", 2)[2]) if one.type == "heading_open"
+    ]
+
+
+def _text(token: Any) -> str:
+    return "".join(child.content for child in token.children or ())
+
+
+def test_the_order_of_shards_does_not_change_the_figures() -> None:
+    parts = [shard_figures(table([item]), table([item])) for item in mixed()]
+    assert json.dumps(sum_figures(parts)) == json.dumps(sum_figures(reversed(parts)))
+    assert sum_figures(parts)["sides"] == {"up to 256": 3}
+
+
+def test_rare_labels_of_a_shard_are_cut_and_counted() -> None:
+    many = [region((0, 0, 9, 9), label=f"label {n:03d}", id=f"m/{n}") for n in range(320)]
+    often = [region((0, 0, 9, 9), label="often", id=f"o/{n}") for n in range(2)]
+    rows = table([annotated(drawn(), regions=[*many, *often])])
+    figures = sum_figures([shard_figures(rows, rows)] * 2)
+    assert (figures["labels_cut"], figures["objects"], figures["distinct_labels"]) == (2, 644, 300)
+    assert figures["labels"]["often"] == 4
+
+
+def test_datasets_opens_the_splits_of_a_release(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    items = [full(drawn("JPEG", 1)), full(drawn("PNG", 2)), annotated(drawn("WEBP", 3))]
+    folder = write(tmp_path / "v1", *([item] for item in items), splits=("train", "valid", "test"))
+    found = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    assert {split: [row["__key__"] for row in rows] for split, rows in found.items()} == {
+        split: [item[1]["image_id"]] for split, item in zip(("train", "validation", "test"), items, strict=True)
+    }
+    streamed = datasets.load_dataset(str(folder), split="validation", streaming=True)
+    assert [row["png"].size for row in streamed] == [(60, 40)]
