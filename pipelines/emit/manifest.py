@@ -34,23 +34,19 @@ def release_manifest(
     merged_left_out: Mapping[str, Mapping[str, int]] | None = None,
     rounds: Sequence[ReleaseRound] = (),
 ) -> Manifest:
-    """The manifest. `content`: from `content_key`. `further_files`: the files that hold data of all shards.
-
-    `left_out`: kept training images that were not chosen, by reason. `merged_left_out`: {format: numbers of annotations
-    that its merge left out, by reason}.
+    """The manifest. `content`: from `content_key`. `further_files`: the files that hold data of all shards. `left_out`:
+    kept training images that were not chosen, by reason. `merged_left_out`: {format: what its merge left out, by reason}.
     """
     counts, files = _counts(records), _released_files(records)
-    splits = {split: counts.pop(f"splits.{split}", 0) for split in RELEASE_SPLITS}
     return {
         "name": name,
         "content": content,
         "schema_version": SCHEMA_VERSION,
-        "splits": {split: number for split, number in splits.items() if number},
+        "splits": {split: counts[f"splits.{split}"] for split in RELEASE_SPLITS if counts[f"splits.{split}"]},
         "formats": _formats(recipe, records, merged_left_out or {}),
         "left_out": dict(sorted((left_out or {}).items())),
         "labels": _labels(recipe, records),
-        "counts": {"images": 0, **dict.fromkeys(ANNOTATIONS, 0)}
-        | {key: count for key, count in sorted(counts.items()) if not key.startswith("images.")},
+        "counts": _shown(counts),
         "pairs": sum_totals(record.counts["pairs"] for record in records if "pairs" in record.counts),
         "accounting": {"inputs": account.inputs, **account.outcomes, "kept_to_measure": _to_measure(account.splits)},
         "files": [_file(file, name) for file in [*files, *further_files]],
@@ -64,6 +60,12 @@ def release_manifest(
         "nodes": [_node(node) for node in nodes],
         "versions": dict(versions),
     }
+
+
+def _shown(counts: Mapping[str, int]) -> dict[str, int]:
+    """The numbers of images and annotations, without those that the manifest has in other fields."""
+    shown = {key: count for key, count in sorted(counts.items()) if not key.startswith(("images.", "splits."))}
+    return {"images": 0, **dict.fromkeys(ANNOTATIONS, 0)} | shown
 
 
 def _to_measure(splits: Mapping[str, int]) -> int:
