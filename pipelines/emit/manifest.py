@@ -35,7 +35,7 @@ def release_manifest(
     rounds: Sequence[ReleaseRound] = (),
 ) -> Manifest:
     """The manifest. `content`: from `content_key`. `further_files`: the files that hold data of all shards. `left_out`:
-    kept training images that were not chosen, by reason. `merged_left_out`: {format: what its merge left out, by reason}.
+    kept training images that were not chosen, by reason. `merged_left_out`: {format: what its merge left out}.
     """
     counts, files = _counts(records), _released_files(records)
     return {
