@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-_MARKUP = re.compile(r"([\\`*_{}\[\]#|~$!])")
+_MARKUP = re.compile(r"([\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_]))")  # "_" inside a word is no markup
 _LONGEST = 160  # characters of one cell
 _TEXT = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # Unicode categories that are not shown, or that change the direction
 
@@ -22,7 +22,7 @@ def escape(text: str, longest: int = _LONGEST) -> str:
     line = " ".join(shown.split())
     if len(line) > longest:
         line = f"{line[: longest - 1]}…"
-    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = line.replace("&", "&amp;").replace("<", "&lt;")
     return _MARKUP.sub(r"\\\1", line)
 
 
