@@ -67,6 +67,25 @@ class LabelMap(Section):
         return self
 
 
+class ResizeOptions(Section):
+    """The sizes to which the processor of Qwen2.5-VL resizes images. A box in the format qwen2_5_vl depends on them."""
+
+    min_pixels: int = Field(default=3136, ge=784, description="smallest number of pixels of a resized image")
+    max_pixels: int = Field(
+        default=12_845_056,
+        ge=784,
+        description="largest number; a trainer must use the same two; the defaults are those of the checkpoints",
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> ResizeOptions:
+        if self.max_pixels < self.min_pixels:
+            raise ConfigError(
+                f"emit.qwen2_5_vl.max_pixels is {self.max_pixels}, which is less than min_pixels, {self.min_pixels}."
+            )
+        return self
+
+
 class Emit(Section):
     """The release: the name of its folder, and what it contains."""
 
@@ -107,6 +126,7 @@ class Emit(Section):
     )
     allow_empty: bool = Field(default=False, description="whether to make a release even if no image is kept")
     pairs: PairOptions = PairOptions()
+    qwen2_5_vl: ResizeOptions = ResizeOptions()
 
     @field_validator("mixture")
     @classmethod

@@ -75,7 +75,8 @@ class _Finisher:
             self.leave_out(task, "unproven")
         else:
             ids = list(dict.fromkeys([*draft.ids, *(name for item in fitting for name in item.ids)]))
-            self.compiled.pairs.append(Pair(task, prompt, target, ids, tokens, fitting is not items))
+            exact = () if TASKS[task].form == "text" else tuple(fitting)
+            self.compiled.pairs.append(Pair(task, prompt, target, ids, tokens, fitting is not items, exact))
         self.seen.add((task, prompt, target))
 
     def leave_out(self, task: str, reason: str, count: int = 1) -> None:

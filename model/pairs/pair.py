@@ -22,13 +22,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from engine.schema import STRINGS, required
+from model.pairs.targets import Item
 
 # One row for each pair. Pairs of an image are in the order of TASKS.
 PAIRS = pa.schema(
@@ -77,6 +78,7 @@ class Pair:
     annotation_ids: list[str]
     tokens: int
     truncated: bool
+    items: Sequence[Item] = ()  # of the target, with exact boxes; empty if the answer is a text
 
 
 @dataclass(slots=True)

@@ -88,6 +88,7 @@ def release_node(
         "embeddings": recipe.emit.embeddings,
         "labels": recipe.emit.label_list,
         "label_map": recipe.emit.labels.model_dump(mode="json"),
+        "resize": recipe.emit.qwen2_5_vl.model_dump(mode="json"),
     }
     if plan.chosen:
         options["reads"] = {name: list(kinds) for name, kinds in reads.items()}

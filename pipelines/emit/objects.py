@@ -57,7 +57,12 @@ def is_crowd(region: Mapping[str, Any]) -> bool:
 
 def pixel_box(region: Mapping[str, Any], width: int, height: int) -> Box:
     """The box of a region, clipped and rounded. Outside of the image it has x1 >= x2 or y1 >= y2."""
-    inside = clipped(row_box(region), float(width), float(height))
+    return inside_image(row_box(region), width, height)
+
+
+def inside_image(box: Box, width: int, height: int) -> Box:
+    """The same for a box."""
+    inside = clipped(box, float(width), float(height))
     x1, y1, x2, y2 = (round(value, DECIMALS) + 0.0 for value in inside)  # + 0.0 turns -0.0 into 0.0
     return (x1, y1, x2, y2)
 

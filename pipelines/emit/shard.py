@@ -30,6 +30,7 @@ from pipelines.emit.source_names import released_sources
 from pipelines.emit.write_shard import Written, remove, write_shard
 from pipelines.emit.writers import FORMATS
 from pipelines.emit.writers.format import IMAGE_COLUMNS, SAMPLE, Shard
+from pipelines.release_options import ResizeOptions
 
 
 class Release:
@@ -37,7 +38,8 @@ class Release:
 
     `numbers`: {shard of the data set: its number in the release}; empty if the shards are those of a choice.
     `formats`: the names of the formats to write. `embeddings`: the nodes whose embeddings are released. `labels`:
-    emit.label_list. `reads`: {node: resources} that a shard of a choice is made from. `label_map`: emit.labels.
+    emit.label_list. `resize`: emit.qwen2_5_vl. `reads`: {node: resources} that a shard of a choice is made from.
+    `label_map`: emit.labels.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class Release:
         formats: Sequence[str],
         embeddings: Sequence[str] = (),
         labels: Sequence[str] = (),
+        resize: Mapping[str, int] | None = None,
         reads: Mapping[str, Sequence[str]] | None = None,
         label_map: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.numbers, self.record, self.parses = folder, numbers, record, parses
         self.options, self.formats, self.embeddings = PairOptions(**pairs), formats, embeddings
+        self.resize = ResizeOptions(**(resize or {}))
         self.labels, self.reads, self.label_map = labels, dict(reads or {}), dict(label_map or {})
 
     def load(self) -> None:
@@ -89,7 +93,7 @@ class Release:
     ) -> tuple[dict[str, File], Written]:
         """Writes the files of a shard. Raises SourcesGone if images cannot be read, unless `give_up` is set."""
         loose = LooseFiles(storage, self.folder)
-        shard = replace(shard, put=loose.put, labels=self.labels)
+        shard = replace(shard, put=loose.put, labels=self.labels, resize=self.resize)
         paths = {part: storage.scratch(f"{self.folder}/{shard.name}-{part}") for part in self.formats}
         listed = storage.scratch(f"{self.folder}/{LOOSE_FILES}")
         try:

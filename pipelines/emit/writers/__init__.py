@@ -18,6 +18,9 @@ from pipelines.emit.writers.format import Format
 from pipelines.emit.writers.odvg import ODVG
 from pipelines.emit.writers.pairs import PAIRS_TABLE
 from pipelines.emit.writers.parquet import PARQUET_TABLE
+from pipelines.emit.writers.qwen2_5_vl import QWEN2_5_VL
+from pipelines.emit.writers.qwen3_vl import QWEN3_VL
+from pipelines.emit.writers.swift import SWIFT
 from pipelines.emit.writers.webdataset import WEBDATASET
 from pipelines.release_options import Emit
 
@@ -29,6 +32,9 @@ FORMATS: Mapping[str, Format] = {
     "energon": ENERGON,
     "odvg": ODVG,
     "florence2": FLORENCE2,
+    "swift": SWIFT,
+    "qwen3_vl": QWEN3_VL,
+    "qwen2_5_vl": QWEN2_5_VL,
 }
 ALWAYS = "parquet"  # the records: every verifier of another format compares with them
 _BY_OPTION = ("embeddings",)  # chosen by an option of its own

@@ -23,6 +23,7 @@ from engine.layout import LOOSE_IMAGES
 from engine.reading.release_manifest import Manifest
 from engine.schema import ANNOTATIONS, IMAGES, RECORD
 from model.pairs.pair import Pair
+from pipelines.release_options import ResizeOptions
 
 IMAGE_COLUMNS = ("image_id", "width", "height", "format", "licence", "split", "sources")
 
@@ -41,7 +42,8 @@ class Shard:
 
     A row is not written if its image cannot be read. `number`: of the shard in its split. `embeddings`: {node: column
     of vectors}, for the nodes in emit.embeddings. Row i belongs to row i of `rows`. It is null if the image has no
-    vector. `labels`: emit.label_list. `put`: adds a loose file to the release, given its name and its bytes.
+    vector. `labels`: emit.label_list. `resize`: emit.qwen2_5_vl. `put`: adds a loose file to the release, given its
+    name and its bytes.
     """
 
     rows: pa.Table
@@ -49,6 +51,7 @@ class Shard:
     number: int = 0
     embeddings: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
     labels: Sequence[str] = ()
+    resize: ResizeOptions = field(default_factory=ResizeOptions)
     put: Callable[[str, bytes], None] = _no_loose_files
 
     @property

@@ -20,6 +20,7 @@ def without_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {name: {"error": "not asked"} for name in (f"{kind} {way}" for kind in KINDS for way in WAYS)}
     monkeypatch.setattr("pipelines.emit.verifiers.datasets.ask", lambda *_: answers)
     monkeypatch.setattr("pipelines.emit.verify.torch_checks", lambda *_: [])
+    monkeypatch.setattr("pipelines.emit.verifiers.chat.read_jsonl", lambda *_: {})
 
 
 @pytest.fixture(scope="session")
