@@ -206,6 +206,16 @@ def test_lying_numbers_in_the_manifest_are_found(release: Path) -> None:
     ]
 
 
+def test_options_of_pairs_that_did_not_make_these_lines_are_found(release: Path) -> None:
+    def lie(options: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+        return lambda manifest: manifest["recipe"]["emit"].update(pairs=options)
+
+    restate(release, lie({"tasks": ["<OD>"]}))
+    assert "which no pair of the image asks" in faults(release)[0]
+    restate(release, lie({"tasks": "no list"}))
+    assert faults(release)[0].startswith("emit.pairs in the manifest: ")
+
+
 def test_an_image_that_is_missing_cut_or_another_is_found(release: Path) -> None:
     lines = [json.loads(line) for line in lines_of(release)]
     gone, cut, other = (release / "florence2/train" / name for name in sorted({line["image"] for line in lines})[:3])

@@ -96,8 +96,9 @@ def test_every_split_has_a_file_even_without_images(tmp_path: Path) -> None:
     assert all(line["image"].startswith("../../images/test/") for line in lines_of(release, "test"))
 
 
-def test_a_release_without_pairs_has_three_empty_files(tmp_path: Path) -> None:
-    release = written(tmp_path, [annotated(drawn())])
+@pytest.mark.parametrize("shards", [[], [[annotated(drawn())]]], ids=["no images", "an image without annotations"])
+def test_a_release_without_pairs_has_three_empty_files(tmp_path: Path, shards: list[list[Item]]) -> None:
+    release = written(tmp_path, *shards)
     assert [lines_of(release, split) for split in ("train", "valid", "test")] == [[], [], []]
 
 
