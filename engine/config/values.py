@@ -141,6 +141,11 @@ _SHAPES = {  # examples, where a list or keys are expected
     "filter": "a list of rules, such as '- min_score: {floor: 0.3}'",
     "ingest.sources": "a list, such as '- folder: my-photos'",
     "annotate": "nodes by name, such as 'ssd: {use: ssd_mobilenet}'",
+    "emit.formats": "a list, such as [webdataset, pairs]",
+    "emit.label_list": "a list, such as [person, dog]",
+    "emit.labels.drop": "a list, such as [thing]",
+    "emit.labels.rename": "old and new labels, such as {bike: bicycle}",
+    "emit.mixture": "sources and weights, such as {photos: 3, street: 1}",
 }
 
 

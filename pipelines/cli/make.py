@@ -71,6 +71,8 @@ def _run(recipe: Recipe, stage: str, runner: str, address: str, *, retry_failed:
             say(str(summary))
         raise
     say(str(summary))
+    if summary.release:
+        say(f"To check it: engine verify {summary.dataset}/{summary.release}")
 
 
 def _training_line(name: str) -> OnProgress:

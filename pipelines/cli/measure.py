@@ -41,7 +41,8 @@ def verify(release: Annotated[str, typer.Argument(help="A release folder.")]) ->
     checks = check_release(release)
     say(str(checks))
     proof = write_proof(release, checks)
-    say(f"Proof: {proof}" if proof else "No proof was written, because the folder above the release is read-only.")
+    name = "Proof" if checks.ok else "All faults"
+    say(f"{name}: {proof}" if proof else "No proof was written, because the folder above the release is read-only.")
     if not checks.ok:
         raise typer.Exit(FAILED)
 

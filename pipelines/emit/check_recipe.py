@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.running.graph import Node
+from pipelines.emit.choice.check import check_choice
 from pipelines.emit.embedding_nodes import check_embeddings
 from pipelines.emit.licences import check_licences
 from pipelines.emit.writers import chosen_formats
@@ -16,3 +17,4 @@ def check_release(recipe: Recipe, nodes: Sequence[Node]) -> None:
     check_licences(recipe, nodes)
     check_embeddings(recipe, nodes)
     chosen_formats(recipe.emit)
+    check_choice(recipe, nodes)

@@ -22,6 +22,7 @@ from pipelines.annotate.runtime import Runtime
 from pipelines.emit.card import card
 from pipelines.emit.check_recipe import check_release
 from pipelines.emit.choice.plan import ReleasePlan, plan_release
+from pipelines.emit.choice.unused import unused_labels
 from pipelines.emit.content import accepted_keys, bookkeeping, choice_folder, content_key, release_node
 from pipelines.emit.loose_files import LOOSE_PART, loose_files, read_loose_table
 from pipelines.emit.manifest import release_manifest
@@ -52,10 +53,13 @@ def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping
     now = account(Dataset.open(storage.url))
     _check_failures(now, verdicts, recipe)
     plan = plan_release(storage, nodes, judge, verdicts, recipe, choice_folder(content, folder))
+    if runtime.on_note:
+        for sentence in unused_labels(storage, recipe.emit):
+            runtime.on_note(sentence)
     node = release_node(nodes, judge, folder, plan, content, recipe)
     records = _write_shards(runtime, node, made_from, plan, folder)
     if not any(record.files for record in records) and not recipe.emit.allow_empty:
-        raise RunFailed(_nothing_to_release(now))
+        raise RunFailed(_nothing_to_release(now, plan.left_out))
     files, left_out = merge_formats(storage, folder, chosen_formats(recipe.emit), records, recipe.emit.label_list)
     manifest = release_manifest(
         name,
@@ -149,7 +153,7 @@ def _check_failures(now: Account, verdicts: Sequence[Record], recipe: Recipe) ->
             raise RunFailed(sentence)
 
 
-def _nothing_to_release(now: Account) -> str:
+def _nothing_to_release(now: Account, left_out: Mapping[str, int]) -> str:
     outcomes = ", ".join(f"{number} {name}" for name, number in now.outcomes.items() if number)
     reasons = ", ".join(f"{number} {reason}" for _, reason, number in now.failures[:5])
     why = f"{now.inputs} inputs are {outcomes or 'none'}" + (f" ({reasons})" if reasons else "")
@@ -157,6 +161,8 @@ def _nothing_to_release(now: Account) -> str:
         why += f", {measured} of them only to measure with (ingest.audit)"
     if held := now.splits.get(HELD, 0):
         why += f", {held} of them held back from training"
+    if left_out:
+        why += ", and emit leaves out " + ", ".join(f"{number} ({reason})" for reason, number in left_out.items())
     return (
         f"No image is left to release: {why}. See 'engine status', or make an empty release with "
         "--set emit.allow_empty=true."

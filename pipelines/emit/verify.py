@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from engine.errors import ConfigError
-from engine.layout import CARD_FILE, MANIFEST, PAIR_FILES
+from engine.layout import CARD_FILE, MANIFEST, PAIR_FILES, RELEASES
 from engine.reading.release_manifest import Manifest, formats_of, read_manifest, shards_of
 from engine.storage.files import Storage, sha256_file
 from engine.storage.migrate import check_version
@@ -43,7 +43,10 @@ def verify(release: str) -> Checks:
             by_torch = beside.submit(torch_checks, folder, manifest)
             by_datasets = datasets_checks(folder, manifest, counts, Path(scratch))
             by_library = [duckdb_check(folder, manifest), *by_torch.result(), *by_datasets]
-        return Checks([_files(folder, manifest), *checks, *by_library])
+        found = Checks([_files(folder, manifest), *checks, *by_library])
+        for check in found:  # the proof must not depend on where the release is
+            check.faults = [fault.replace(f"{folder}/", "").replace(f"{scratch}/", "") for fault in check.faults]
+        return found
 
 
 def _local(release: str, copy: Path) -> Path:
@@ -61,15 +64,23 @@ def _manifest(release: str, folder: Path) -> Manifest:
     try:
         manifest = read_manifest(Storage(str(folder)))
     except FileNotFoundError:
-        raise ConfigError(
-            f"No finished release at '{release}': it has no {MANIFEST}; give a folder under releases/."
-        ) from None
+        raise ConfigError(f"No finished release at '{release}': {_what_to_give(release, folder)}.") from None
     lacking = [name for name in ("counts", "pairs", "recipe", "image_extensions") if name not in manifest]
     lacking += [name for file in manifest["files"] for name in ("bytes", "sha256", "rows") if name not in file]
     if lacking:
         raise ConfigError(f"The manifest of '{release}' has no '{lacking[0]}': it is not the manifest of a release.")
     check_version(release, manifest)
     return manifest
+
+
+def _what_to_give(release: str, folder: Path) -> str:
+    """What to give instead of a folder that has no manifest. `folder`: its files on this machine."""
+    found = sorted(path.parent.name for path in folder.glob(f"{RELEASES}/*/{MANIFEST}"))
+    if found:
+        return f"it is a data set; give one of its releases, such as '{release.rstrip('/')}/{RELEASES}/{found[-1]}'"
+    if not folder.exists():
+        return f"there is no such folder; give the path of a release, such as DATASET/{RELEASES}/NAME"
+    return f"it has no {MANIFEST}; give a folder under {RELEASES}/"
 
 
 def _files(folder: Path, manifest: Manifest) -> Check:

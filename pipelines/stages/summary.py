@@ -6,6 +6,7 @@ import itertools
 import sys
 from collections.abc import Mapping, Sequence
 
+from engine.reading.release_manifest import Manifest
 from engine.running.progress import NodeTally
 from engine.running.terminal_text import columns_of
 from pipelines.ingest.source_lines import source_lines
@@ -38,7 +39,28 @@ def render_summary(summary: Summary) -> str:
         )
         if lost := summary.manifest["lost"]:
             lines.append(f"  {len(lost)} images could not be read again and are not in it: {lost[:3]}")
+        lines += _release_lines(summary.manifest)
     return "\n".join(lines)
+
+
+def _release_lines(manifest: Manifest) -> list[str]:
+    """What the reader of a release should know: its splits, and what is not in it, by reason."""
+    lines = []
+    splits, left_out = manifest.get("splits", {}), manifest.get("left_out", {})
+    if set(splits) - {"train"}:
+        lines.append("  splits: " + ", ".join(f"{name} {number:,}" for name, number in splits.items()))
+    if left_out:
+        lines.append(f"  kept images left out: {_numbers(left_out)}")
+    for name, totals in manifest.get("formats", {}).items():
+        if found := totals["left_out"]:
+            lines.append(f"  annotations left out of {name}: {_numbers(found)}")
+    return lines
+
+
+def _numbers(counts: Mapping[str, int]) -> str:
+    """The sum of the counts, and each of them, the largest first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return f"{sum(counts.values()):,} ({', '.join(f'{number:,} {name}' for name, number in ordered)})"
 
 
 def _table(tallies: Mapping[str, NodeTally], columns: int) -> list[str]:

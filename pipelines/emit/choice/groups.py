@@ -20,6 +20,14 @@ from pipelines.emit.choice.candidates import Candidates, Ints
 from pipelines.filter.whole_set import read_surveyed
 from pipelines.release_options import Splits
 
+NO_HASHES = (
+    "emit.splits keeps near-duplicates together, but no image has a perceptual hash: add a node with "
+    "'use: image_quality' to annotate, or split single images with emit.splits.by: image."
+)
+NO_EMBEDDINGS = (
+    "emit.splits.by is semantic, but no embeddings are compared: add the rule semantic_duplicate to filter, "
+    "and a node with 'use: embed' to annotate, or use near_duplicate."
+)
 _HASHES = "SELECT image_id, min(code) AS phash FROM image_scores WHERE name = 'phash' AND code <> '' GROUP BY image_id"
 
 
@@ -45,10 +53,7 @@ def _near_duplicates(dataset: Dataset, images: Candidates) -> tuple[Ints, Ints]:
     if not len(there):
         if not len(images):
             return np.zeros(0, np.int64), np.zeros(0, np.int64)
-        raise ConfigError(
-            "emit.splits keeps near-duplicates together, but no image has a perceptual hash: add a node with "
-            "'use: image_quality' to annotate, or split single images with emit.splits.by: image."
-        )
+        raise ConfigError(NO_HASHES)
     codes = one_array(known["phash"]).take(rows.take(pa.array(there))).to_pylist()
     i, j, _ = neighbours(hashes_to_array(codes), RADIUS, forest=True)
     return there[i], there[j]
@@ -72,10 +77,7 @@ def _similar(storage: Storage, images: Candidates, judge: Node, distance: float)
     """Pairs of an image and the nearest better one, if their embeddings are within `distance`."""
     surveyed = read_surveyed(storage, str(judge.options.get("surveyed", "")))
     if not surveyed.committed_curve:
-        raise ConfigError(
-            "emit.splits.by is semantic, but no embeddings are compared: add the rule semantic_duplicate to filter, "
-            "and a node with 'use: embed' to annotate, or use near_duplicate."
-        )
+        raise ConfigError(NO_EMBEDDINGS)
     left, right = list[Ints](), list[Ints]()
     for shard in np.unique(images.shard).tolist():
         table = surveyed.semantic(shard)

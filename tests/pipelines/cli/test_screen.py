@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -224,3 +225,20 @@ def test_the_table_at_the_end_of_a_run_fits_the_terminal(
     table = render_summary(Summary("set", tallies={"objects": NodeTally(units=3, items=100)})).splitlines()[1:3]
     assert table[0].split()[-1] == last
     assert all(len(line) < max(columns, 11) for line in table)
+
+
+def test_the_end_of_a_run_states_the_splits_of_a_release_and_what_is_not_in_it() -> None:
+    manifest: Any = {
+        "counts": {"images": 27},
+        "pairs": {"proven": {}},
+        "lost": [],
+        "splits": {"train": 24, "valid": 3},
+        "left_out": {"cap_label": 2, "where": 1200},
+        "formats": {"webdataset": {"left_out": {}}, "yolo": {"left_out": {"kind_text": 1, "not_listed": 4}}},
+    }
+    lines = render_summary(Summary("set", release="releases/v1", manifest=manifest)).splitlines()
+    assert lines[-3:] == [
+        "  splits: train 24, valid 3",
+        "  kept images left out: 1,202 (1,200 where, 2 cap_label)",
+        "  annotations left out of yolo: 5 (4 not_listed, 1 kind_text)",
+    ]

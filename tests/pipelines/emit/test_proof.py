@@ -40,6 +40,17 @@ class TestProof:
         assert run(recipe) == manifest
         assert check_data_set(str(tmp_path / "set")).findings == []
 
+    def test_a_missing_file_is_named_without_the_folder_of_this_machine(self, tmp_path: Path) -> None:
+        draw(tmp_path / "photos", 3)
+        run(wanted(tmp_path, emit={"name": "v1", "formats": ["odvg"]}))
+        release = tmp_path / "set/releases/v1"
+        (release / "odvg/label_map.json").unlink()
+        (release / "train-00000.parquet").unlink()
+        checks = verify(str(release))
+        proof = Path(write_proof(str(release), checks)).read_text()
+        assert "No such file or directory" in proof
+        assert str(tmp_path) not in proof
+
     def test_a_read_only_folder_gets_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         draw(tmp_path / "photos", 1)
         run(wanted(tmp_path))

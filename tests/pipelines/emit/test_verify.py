@@ -298,7 +298,16 @@ class TestMissing:
         assert fault.endswith("'fld5b-engine[loaders]'")
 
     def test_a_folder_without_a_manifest_is_no_release(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="No finished release at"):
+        with pytest.raises(ConfigError, match=r"No finished release at .*: it has no manifest\.json"):
+            verify(str(tmp_path))
+        with pytest.raises(ConfigError, match="there is no such folder; give the path of a release"):
+            verify(str(tmp_path / "releases/v1"))
+
+    def test_a_data_set_is_no_release_and_one_of_its_releases_is_named(self, tmp_path: Path) -> None:
+        for name in ("v1", "v2"):
+            (tmp_path / "releases" / name).mkdir(parents=True)
+            (tmp_path / "releases" / name / "manifest.json").touch()
+        with pytest.raises(ConfigError, match=r"it is a data set; give one of its releases, such as '.*/releases/v2'"):
             verify(str(tmp_path))
 
     def test_a_manifest_that_is_not_json_is_one_sentence(self, tmp_path: Path) -> None:
