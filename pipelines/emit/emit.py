@@ -53,9 +53,7 @@ def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping
     now = account(Dataset.open(storage.url))
     _check_failures(now, verdicts, recipe)
     plan = plan_release(storage, nodes, judge, verdicts, recipe, choice_folder(content, folder))
-    if runtime.on_note:
-        for sentence in unused_labels(storage, recipe.emit):
-            runtime.on_note(sentence)
+    _note_unused_labels(runtime)
     node = release_node(nodes, judge, folder, plan, content, recipe)
     records = _write_shards(runtime, node, made_from, plan, folder)
     if not any(record.files for record in records) and not recipe.emit.allow_empty:
@@ -76,6 +74,12 @@ def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping
     )
     _finish(storage, folder, manifest)
     return folder, read_manifest(storage, folder)
+
+
+def _note_unused_labels(runtime: Runtime) -> None:
+    if runtime.on_note:
+        for sentence in unused_labels(runtime.storage, runtime.recipe.emit):
+            runtime.on_note(sentence)
 
 
 def _write_shards(
