@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
@@ -27,7 +27,7 @@ from pipelines.emit.verifiers.datasets import datasets_checks
 from pipelines.emit.verifiers.duckdb_checks import duckdb_check
 from pipelines.emit.verifiers.records import RecordVerifier
 from pipelines.emit.verifiers.torch_loader import torch_checks
-from pipelines.emit.writers import FORMATS, is_of_a_format
+from pipelines.emit.writers import FORMATS, HOLD_ALL, is_of_a_format
 
 
 def verify(release: str) -> Checks:
@@ -38,12 +38,13 @@ def verify(release: str) -> Checks:
     with tempfile.TemporaryDirectory(prefix="verify-") as scratch:
         folder = _local(release, Path(scratch) / "copy")
         manifest = _manifest(release, folder)
-        checks, counts = _read_shards(folder, manifest)
+        files = _files(folder, manifest)
+        checks, counts = _read_shards(folder, manifest, files)
         with ThreadPoolExecutor(1) as beside:  # both libraries are read in processes of their own
             by_torch = beside.submit(torch_checks, folder, manifest)
             by_datasets = datasets_checks(folder, manifest, counts, Path(scratch))
             by_library = [duckdb_check(folder, manifest), *by_torch.result(), *by_datasets]
-        found = Checks([_files(folder, manifest), *checks, *by_library])
+        found = Checks([files, *checks, *by_library])
         for check in found:  # the proof must not depend on where the release is
             check.faults = [fault.replace(f"{folder}/", "").replace(f"{scratch}/", "") for fault in check.faults]
         return found
@@ -107,8 +108,10 @@ def _files(folder: Path, manifest: Manifest) -> Check:
 
 def _loose_faults(folder: Path, manifest: Manifest, check: Check) -> Iterator[str]:
     """Adds the faults of loose files to the check. Yields the names of all that are listed."""
+    stated = {file["name"]: file["rows"] for file in manifest["files"]}
     for table in loose_tables(manifest):
         rows = check.attempt(table, lambda table=table: pq.read_table(folder / table).to_pylist()) or []  # type: ignore[misc]
+        check.faults += _row_faults({table: len(rows)}, stated)
         for row in rows:
             path = folder / row["name"]
             yield row["name"]
@@ -118,11 +121,19 @@ def _loose_faults(folder: Path, manifest: Manifest, check: Check) -> Iterator[st
                 check.faults.append(f"{row['name']} has other bytes than {table} states")
 
 
-def _read_shards(folder: Path, manifest: Manifest) -> tuple[list[Check], dict[str, Counter[str]]]:
-    """The checks of what the files contain, and the counts of each shard."""
+def _row_faults(found: Mapping[str, int], stated: Mapping[str, int]) -> Iterator[str]:
+    """Files with another number of rows than the manifest has. `found`: may name files that are not in it."""
+    for name, rows in found.items():
+        if stated.get(name, rows) != rows:
+            yield f"{name} has {rows} rows, the manifest has {stated[name]}"
+
+
+def _read_shards(folder: Path, manifest: Manifest, files: Check) -> tuple[list[Check], dict[str, Counter[str]]]:
+    """The checks of what the files contain, and the counts of each shard. Adds wrong numbers of rows to `files`."""
     verifiers, records = _verifiers(folder, manifest), RecordVerifier()
     counts: dict[str, Counter[str]] = {}
-    names = [file["name"] for file in manifest["files"]]
+    stated = {file["name"]: file["rows"] for file in manifest["files"]}
+    names = list(stated)
     older = any(re.fullmatch(rf"{PAIR_FILES}\d+\.parquet", name) for name in names)
     for name in shards_of(names):
         split, _, number = name.partition("-")
@@ -131,11 +142,17 @@ def _read_shards(folder: Path, manifest: Manifest) -> tuple[list[Check], dict[st
             verifier.read(shard)
         counts[name] = records.read(name, shard.records)
         counts[name]["pairs"] = shard.pairs
+        files.faults += _row_faults(shard.found_rows(), stated)
     for verifier in verifiers:
         verifier.finish()
     total = sum(counts.values(), Counter[str]())
     total.pop("pairs", None)
     records.finish(total, manifest["counts"], manifest.get("splits"))
+    records.check.faults += [
+        f"{name} holds every annotation, the manifest has that it left out {left_out}"
+        for name, totals in manifest.get("formats", {}).items()
+        if name in HOLD_ALL and (left_out := totals["left_out"])
+    ]
     return [*(verifier.check for verifier in verifiers), records.check], counts
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from engine.extras import how_to_install
+from engine.layout import PAIR_FILES
 from engine.reading.release_manifest import Manifest
 
 _LISTED = 3  # how many faults of a check are printed
@@ -97,6 +98,12 @@ class ShardContent:
     def table(self, stem: str) -> str:
         """The name of a table of the shard. `stem`: how the names of such tables begin."""
         return f"{stem}{self.number if self.older else self.name}.parquet"
+
+    def found_rows(self) -> dict[str, int]:
+        """{file: number of rows} of the files of the shard that were read."""
+        read = {f"{self.name}.tar": self.samples, f"{self.name}.parquet": self.rows}
+        found = {name: len(rows) for name, rows in read.items() if rows is not None}
+        return found | ({self.table(PAIR_FILES): self.pairs} if self.pairs else {})
 
     @property
     def records(self) -> list[Row]:

@@ -47,6 +47,13 @@ class EnergonVerifier:
         for name, compare in ((SPLIT, self._splits), (INFO, self._info), (DATASET, self._dataset)):
             fault = self.check.attempt(name, lambda compare=compare: compare())  # type: ignore[misc]
             self.check.faults += [f"{name} {fault}"] if fault else []
+        rows = {SPLIT: 1, INFO: len(self._samples), DATASET: 1}
+        stated = {file["name"]: file["rows"] for file in self.manifest["files"]}
+        self.check.faults += [
+            f"{name} has {rows[name]} rows, the manifest has {stated[name]}"
+            for name in rows
+            if stated.get(name, rows[name]) != rows[name]
+        ]
         if missing(["megatron.energon"]):
             self.check.skipped.append(f"Energon did not read the tars: {not_installed('megatron')}")
         else:

@@ -32,9 +32,10 @@ class RecordVerifier:
 
     def finish(self, total: Mapping[str, int], stated: Mapping[str, int], splits: Mapping[str, int] | None) -> None:
         """Compares the counts of all shards with those of the manifest. `splits`: None in older manifests."""
-        for split, number in sorted(self._splits.items() if splits is not None else ()):
-            if splits is not None and number != splits.get(split, 0):
-                self.check.faults.append(f"{number} images found in {split}, the manifest has {splits.get(split, 0)}")
+        for split in sorted({*self._splits, *splits} if splits is not None else ()):
+            number, expected = self._splits[split], (splits or {}).get(split, 0)
+            if number != expected:
+                self.check.faults.append(f"{number} images found in {split}, the manifest has {expected}")
         stated = {key: count for key, count in stated.items() if key.split(".")[0] in ("images", *ANNOTATIONS)}
         for key in sorted({*total, *stated}):
             if total.get(key, 0) != stated.get(key, 0):

@@ -37,6 +37,7 @@ FORMATS: Mapping[str, Format] = {
     "qwen2_5_vl": QWEN2_5_VL,
 }
 ALWAYS = "parquet"  # the records: every verifier of another format compares with them
+HOLD_ALL = ("webdataset", "parquet", "pairs", "embeddings", "energon")  # they leave out no annotation of a record
 _BY_OPTION = ("embeddings",)  # chosen by an option of its own
 
 

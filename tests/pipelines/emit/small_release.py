@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from engine.images.decode import EXTENSIONS, image_id
@@ -78,7 +79,11 @@ def table(items: Sequence[Item], split: str = "train") -> pa.Table:
 
     heads = [probe(data) for data, _ in items]
     images = [
-        {"image_id": image["image_id"], "sources": [{"source": "drawn", "uri": f"{n}.img"}], "format": head.format}
+        {
+            "image_id": image["image_id"],
+            "sources": [{"source": "drawn", "uri": image.get("uri", f"{n}.img")}],
+            "format": head.format,
+        }
         | {"width": head.width, "height": head.height, "licence": "", "split": "train"}
         | {"bytes": len(data), "uri": "", "offset": 0, "length": -1}
         for n, ((data, image), head) in enumerate(zip(items, heads, strict=True))
@@ -123,6 +128,7 @@ def _write_one(
     storage = Storage(str(folder.parent))
     loose = LooseFiles(storage, folder.name)
     shard = replace(shard, put=loose.put, labels=emit.label_list, resize=emit.qwen2_5_vl)
+    shard = replace(shard, embeddings={node: _vectors(len(items)) for node in emit.embeddings})
     names = {part: FORMATS[part].file_name(shard) for part in chosen_formats(emit)}
     targets = {
         part: f"{folder.name}/{name}" if name else f"parts-{folder.name}/{number:05d}.{part}"
@@ -148,6 +154,12 @@ def _write_one(
     figures = {"figures": shard_figures(shard.rows, shard.rows)} if rows else {}
     more = {"lost": [], "pairs": written.pairs.totals(), "formats": left_out, **figures}
     return Record(number, 0, files, counts={**counts, **more})
+
+
+def _vectors(count: int) -> pa.ChunkedArray:
+    """Vectors of unit length, each with another direction."""
+    values = np.eye(8, dtype=np.float16)[np.arange(count) % 8].reshape(-1)
+    return pa.chunked_array([pa.FixedSizeListArray.from_arrays(pa.array(values), 8)])
 
 
 def _released(file: File) -> File:
