@@ -100,6 +100,9 @@ class Emit(Section):
         default=[],
         description="labels of the formats with numbered classes, in order; yolo needs it; empty: all labels",
     )
+    yolo_polygons: bool = Field(
+        default=False, description="whether yolo has polygons of the masks, quads and boxes instead of boxes"
+    )
     where: str = Field(
         default="",
         description="SQL that gives the image_id of the images to release, as for `engine query`; empty: all kept ones",

@@ -87,6 +87,7 @@ def release_node(
         "formats": chosen_formats(recipe.emit),
         "embeddings": recipe.emit.embeddings,
         "labels": recipe.emit.label_list,
+        "yolo_polygons": recipe.emit.yolo_polygons,
         "label_map": recipe.emit.labels.model_dump(mode="json"),
         "resize": recipe.emit.qwen2_5_vl.model_dump(mode="json"),
     }

@@ -38,8 +38,8 @@ class Release:
 
     `numbers`: {shard of the data set: its number in the release}; empty if the shards are those of a choice.
     `formats`: the names of the formats to write. `embeddings`: the nodes whose embeddings are released. `labels`:
-    emit.label_list. `resize`: emit.qwen2_5_vl. `reads`: {node: resources} that a shard of a choice is made from.
-    `label_map`: emit.labels.
+    emit.label_list. `resize`: emit.qwen2_5_vl. `yolo_polygons`: emit.yolo_polygons. `reads`: {node: resources} that a
+    shard of a choice is made from. `label_map`: emit.labels.
     """
 
     def __init__(
@@ -54,13 +54,14 @@ class Release:
         embeddings: Sequence[str] = (),
         labels: Sequence[str] = (),
         resize: Mapping[str, int] | None = None,
+        yolo_polygons: bool = False,
         reads: Mapping[str, Sequence[str]] | None = None,
         label_map: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder, self.numbers, self.record, self.parses = folder, numbers, record, parses
         self.options, self.formats, self.embeddings = PairOptions(**pairs), formats, embeddings
-        self.resize = ResizeOptions(**(resize or {}))
-        self.labels, self.reads, self.label_map = labels, dict(reads or {}), dict(label_map or {})
+        self.labels, self.resize, self.yolo_polygons = labels, ResizeOptions(**(resize or {})), yolo_polygons
+        self.reads, self.label_map = dict(reads or {}), dict(label_map or {})
 
     def load(self) -> None:
         return None
@@ -93,7 +94,7 @@ class Release:
     ) -> tuple[dict[str, File], Written]:
         """Writes the files of a shard. Raises SourcesGone if images cannot be read, unless `give_up` is set."""
         loose = LooseFiles(storage, self.folder)
-        shard = replace(shard, put=loose.put, labels=self.labels, resize=self.resize)
+        shard = replace(shard, put=loose.put, labels=self.labels, resize=self.resize, yolo_polygons=self.yolo_polygons)
         paths = {part: storage.scratch(f"{self.folder}/{shard.name}-{part}") for part in self.formats}
         listed = storage.scratch(f"{self.folder}/{LOOSE_FILES}")
         try:

@@ -26,19 +26,24 @@ def ask(folder: Path, part: Path, cache: Path, kinds: Sequence[str] = KINDS) -> 
     `kinds`: the kinds of files to read. `folder`: the release, which is streamed. `part`: a folder with some or all of
     its shards. They are loaded whole, which copies them into `cache`.
     """
-    folders = {"HF_HOME": "", "HF_DATASETS_CACHE": "datasets", "HF_HUB_CACHE": "hub", "HF_MODULES_CACHE": "modules"}
-    environment = os.environ | {name: str(cache / subfolder) for name, subfolder in folders.items()}
-    environment |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
-    # -P, because this folder has files named like the libraries (datasets.py, webdataset.py), which Python would
-    # import.
-    command = [sys.executable, "-P", __file__, str(folder), str(part), *kinds]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = run_offline([__file__, str(folder), str(part), *kinds], cache)
     try:
         answers: dict[str, Answer] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
         last_line = (done.stderr.splitlines() or [""])[-1]
         return {key: {"error": f"it ended with exit code {done.returncode}: {last_line}"} for key in _answers(kinds)}
     return answers
+
+
+def run_offline(program: Sequence[str], cache: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a Python program, with its arguments, that uses `datasets` without a network and with this cache."""
+    folders = {"HF_HOME": "", "HF_DATASETS_CACHE": "datasets", "HF_HUB_CACHE": "hub", "HF_MODULES_CACHE": "modules"}
+    environment = os.environ | {name: str(cache / subfolder) for name, subfolder in folders.items()}
+    environment |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+    # -P, because this folder has files named like the libraries (datasets.py, webdataset.py), which Python would
+    # import.
+    command = [sys.executable, "-P", *program]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def _answers(kinds: Sequence[str]) -> list[str]:

@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from engine.errors import ConfigError, unknown
 from engine.layout import LOOSE_FILES, LOOSE_IMAGES
 from engine.reading.release_manifest import shard_file
+from pipelines.emit.writers.coco import COCO
 from pipelines.emit.writers.embeddings import EMBEDDING_TABLE
 from pipelines.emit.writers.energon import ENERGON
 from pipelines.emit.writers.florence2 import FLORENCE2
 from pipelines.emit.writers.format import Format
+from pipelines.emit.writers.imagefolder import IMAGEFOLDER
 from pipelines.emit.writers.odvg import ODVG
 from pipelines.emit.writers.pairs import PAIRS_TABLE
 from pipelines.emit.writers.parquet import PARQUET_TABLE
@@ -22,6 +24,7 @@ from pipelines.emit.writers.qwen2_5_vl import QWEN2_5_VL
 from pipelines.emit.writers.qwen3_vl import QWEN3_VL
 from pipelines.emit.writers.swift import SWIFT
 from pipelines.emit.writers.webdataset import WEBDATASET
+from pipelines.emit.writers.yolo import YOLO
 from pipelines.release_options import Emit
 
 FORMATS: Mapping[str, Format] = {
@@ -35,6 +38,9 @@ FORMATS: Mapping[str, Format] = {
     "swift": SWIFT,
     "qwen3_vl": QWEN3_VL,
     "qwen2_5_vl": QWEN2_5_VL,
+    "coco": COCO,
+    "yolo": YOLO,
+    "imagefolder": IMAGEFOLDER,
 }
 ALWAYS = "parquet"  # the records: every verifier of another format compares with them
 HOLD_ALL = ("webdataset", "parquet", "pairs", "embeddings", "energon")  # they leave out no annotation of a record

@@ -42,8 +42,8 @@ class Shard:
 
     A row is not written if its image cannot be read. `number`: of the shard in its split. `embeddings`: {node: column
     of vectors}, for the nodes in emit.embeddings. Row i belongs to row i of `rows`. It is null if the image has no
-    vector. `labels`: emit.label_list. `resize`: emit.qwen2_5_vl. `put`: adds a loose file to the release, given its
-    name and its bytes.
+    vector. `labels`: emit.label_list. `resize`: emit.qwen2_5_vl. `yolo_polygons`: emit.yolo_polygons. `put`: adds a
+    loose file to the release, given its name and its bytes.
     """
 
     rows: pa.Table
@@ -52,6 +52,7 @@ class Shard:
     embeddings: Mapping[str, pa.ChunkedArray] = field(default_factory=dict)
     labels: Sequence[str] = ()
     resize: ResizeOptions = field(default_factory=ResizeOptions)
+    yolo_polygons: bool = False
     put: Callable[[str, bytes], None] = _no_loose_files
 
     @property
@@ -138,9 +139,10 @@ class Format:
     `suffix`, `stem`: the file of a shard is "<stem><split>-<5 digits>.<suffix>". Formats with a `merge` have neither.
     `merge` runs after every shard is written, and makes the files that cover all shards. `files`: how the names of
     these files begin. `loose_images`: whether its files refer to the images as files of their own, which are then
-    written too. `needs`: the formats whose files its own refer to, which are then written too. `verifier`:
-    "module:Name" of the `Verifier` (verifiers/check.py) that reads the files for `engine verify`. `card`: makes the
-    section of the data card about these files, with its heading; '' for no section.
+    written too. `needs`: the formats whose files its own refer to, which are then written too. `needs_labels`: whether
+    a recipe must have emit.label_list. `verifier`: "module:Name" of the `Verifier` (verifiers/check.py) that reads the
+    files for `engine verify`. `card`: makes the section of the data card about these files, with its heading; '' for no
+    section.
     """
 
     writer: Callable[[BinaryIO, Shard], Writer]
@@ -150,6 +152,7 @@ class Format:
     files: tuple[str, ...] = ()
     loose_images: bool = False
     needs: tuple[str, ...] = ()
+    needs_labels: bool = False
     verifier: str = ""
     card: Callable[[Manifest], str] | None = None
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.emit.verifiers.datasets_program import KINDS, WAYS
+from tests.pipelines.emit.boxes_release import boxes_release
 from tests.pipelines.emit.every_task import shards
 from tests.pipelines.emit.small_release import write
 
@@ -28,3 +29,9 @@ def every_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release with pairs of every task, as tars, tables of pairs and lines for Florence-2. Do not change it."""
     recipe = {"emit": {"formats": ["webdataset", "pairs", "florence2"]}}
     return write(tmp_path_factory.mktemp("every-task") / "v1", *shards(), recipe=recipe)
+
+
+@pytest.fixture(scope="session")
+def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A release in the formats coco, yolo and imagefolder. Tests must not change it."""
+    return boxes_release(tmp_path_factory.mktemp("boxes") / "v1")

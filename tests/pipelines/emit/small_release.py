@@ -127,8 +127,8 @@ def _write_one(
     content = {image_id(data): data for data, _ in items}
     storage = Storage(str(folder.parent))
     loose = LooseFiles(storage, folder.name)
-    shard = replace(shard, put=loose.put, labels=emit.label_list, resize=emit.qwen2_5_vl)
-    shard = replace(shard, embeddings={node: _vectors(len(items)) for node in emit.embeddings})
+    shard = replace(shard, labels=emit.label_list, resize=emit.qwen2_5_vl, yolo_polygons=emit.yolo_polygons)
+    shard = replace(shard, put=loose.put, embeddings={node: _vectors(len(items)) for node in emit.embeddings})
     names = {part: FORMATS[part].file_name(shard) for part in chosen_formats(emit)}
     targets = {
         part: f"{folder.name}/{name}" if name else f"parts-{folder.name}/{number:05d}.{part}"
