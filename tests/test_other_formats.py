@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.extras import missing
+from pipelines.emit.writers import FORMATS
 from tests.pipelines.emit.small_release import Item, annotated, drawn, full, mixed, write
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/guide/9-other-formats.md"
@@ -42,6 +43,12 @@ def run(folder: Path, name: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1]
+
+
+def test_the_table_has_every_format_that_a_recipe_may_name() -> None:
+    rows = [line.split("|")[1] for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)} | {"parquet"}
+    assert set(FORMATS) - {"embeddings"} <= named
 
 
 def test_the_page_has_a_recipe_for_each_library() -> None:

@@ -205,7 +205,9 @@ def _numbered(line: Line, numbers: Mapping[str, int]) -> Line:
 
 
 def card_section(manifest: Manifest) -> str:
-    """The section of the data card: which file is which argument of the two readers."""
+    """The section of the data card: which file is which argument of the two readers. '' without images."""
+    if not manifest["counts"].get("images"):
+        return ""
     split = next(iter(manifest.get("splits", {})), "train")
     return _SECTION.format(name=manifest["name"], split=split)
 

@@ -134,6 +134,14 @@ def test_a_manifest_without_one_of_the_tars_is_a_fault(release: Path, without_en
     assert f"{SPLIT} has the tars" in one(verify(str(release))).faults[0]
 
 
+def test_a_manifest_with_another_number_of_rows_is_a_fault(release: Path, without_energon: None) -> None:
+    def lie(manifest: dict[str, Any]) -> None:
+        next(file for file in manifest["files"] if file["name"] == INFO)["rows"] = 2
+
+    restate(release, lie)
+    assert one(verify(str(release))).faults == [f"{INFO} has 2 rows in the manifest, the release has 3 tars"]
+
+
 def twice(release: Path) -> None:
     """The second tar has a sample of the first."""
     shutil.copy(release / "train-00000.tar", release / "train-00001.tar")
