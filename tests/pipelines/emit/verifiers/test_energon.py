@@ -139,7 +139,7 @@ def test_a_manifest_with_another_number_of_rows_is_a_fault(release: Path, withou
         next(file for file in manifest["files"] if file["name"] == INFO)["rows"] = 2
 
     restate(release, lie)
-    assert one(verify(str(release))).faults == [f"{INFO} has 2 rows in the manifest, the release has 3 tars"]
+    assert one(verify(str(release))).faults == [f"{INFO} has 3 rows, the manifest has 2"]
 
 
 def twice(release: Path) -> None:
