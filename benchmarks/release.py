@@ -1,6 +1,7 @@
 """Cost of a release, compared with a plain loop that writes the same images and records with `tarfile`.
 
-    python -m benchmarks.release [--images 5000] [--data ../shared/data]
+    python -m benchmarks.release [--images 1000] [--data ../shared/data]
+    python -m benchmarks.release --images 5000 --turns 0      only the seconds of each format
 
 The images are copies of the photos of coco/dev with their human labels and captions, so records and pairs have a real
 size. A copy differs from its original by a comment, so it is an image of its own. The engine's side is the work of the
@@ -22,7 +23,7 @@ import tarfile
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -96,12 +97,19 @@ def recipe_of(folder: Path, formats: Sequence[str], name: str) -> Any:
     )
 
 
-def emitted(folder: Path, formats: Sequence[str], name: str) -> tuple[Seconds, Seconds]:
-    """(seconds of the component Release, those of compiling the pairs) in a release of these formats."""
-    whole, pairs = Seconds(), Seconds()
-    with timed(release_shard.Release, "run", whole), timed(write_shard, "compile_pairs", pairs):
+def emitted(folder: Path, formats: Sequence[str], name: str) -> dict[str, Seconds]:
+    """Seconds of the component Release in a release of these formats, and of its parts."""
+    parts = {part: Seconds() for part in ("whole", "compiling", "images", "digests")}
+    parts |= {part: Seconds() for part in formats}
+    with (
+        timed(release_shard.Release, "run", parts["whole"]),
+        timed(write_shard, "compile_pairs", parts["compiling"]),
+        timed(release_shard, "image_bytes", parts["images"]),
+        timed(release_shard, "_finished", parts["digests"]),
+        timed_formats({part: parts[part] for part in formats}),
+    ):
         stages.run(recipe_of(folder, formats, name), runner="local", stage="emit")
-    return whole, pairs
+    return parts
 
 
 @contextmanager
@@ -160,19 +168,15 @@ def read(folder: Path, expected: int) -> Seconds:
     return seconds
 
 
-def by_format(folder: Path) -> dict[str, Seconds]:
-    """Seconds of each format in one release of all formats: its writer, and its merge."""
-    chosen = [name for name in FORMATS if name != "embeddings"]
-    seconds = {name: Seconds() for name in chosen}
-    usual = dict(FORMATS)
-    formats = cast(dict[str, Format], FORMATS)
-    for name in chosen:
-        formats[name] = _timed_format(usual[name], seconds[name])
+@contextmanager
+def timed_formats(seconds: Mapping[str, Seconds]) -> Iterator[None]:
+    """Measures the writer and the merge of each format."""
+    usual, formats = dict(FORMATS), cast(dict[str, Format], FORMATS)
+    formats.update({name: _timed_format(usual[name], measured) for name, measured in seconds.items()})
     try:
-        seconds["all formats"], _ = emitted(folder, chosen, "all")
+        yield
     finally:
         formats.update(usual)
-    return seconds
 
 
 def _timed_format(form: Format, seconds: Seconds) -> Format:
@@ -205,35 +209,51 @@ class _TimedWriter:
             return int(self._writer.finish())
 
 
-def compare(folder: Path, turns: int, images: int) -> None:
-    first, _ = emitted(folder, DEFAULT, "first")
+def compare(folder: Path, turns: int, images: int) -> dict[str, list[Seconds]]:
+    """Seconds of both sides in each turn."""
+    emitted(folder, DEFAULT, "first")
     records = records_of(folder / "set/releases/first")
     sides: dict[str, list[Seconds]] = {}
     for turn in range(turns + 1):
         found = {"tarfile": plain(records, folder / "images", folder / "plain")}
-        for title, formats in (("webdataset", ["webdataset"]), ("default formats", DEFAULT)):
-            whole, pairs = emitted(folder, formats, f"{title.split()[0]}-{turn}")
+        for title, formats in (("webdataset alone", ["webdataset"]), ("default formats", DEFAULT)):
+            parts = emitted(folder, formats, f"{title.split()[0]}-{turn}")
+            whole, pairs, digests = parts["whole"], parts["compiling"], parts["digests"]
             found[title] = whole
-            found[f"{title}, without compiling pairs"] = Seconds(whole.wall - pairs.wall, whole.cpu - pairs.cpu)
+            found[f"{title} without pairs"] = _without(whole, pairs)
+            found[f"{title} without pairs and digests"] = _without(whole, pairs, digests)
+            found[f"{title}: images and tars"] = _sum(parts["images"], parts["webdataset"])
         found["read: tarfile"] = read(folder / "plain", images)
         found["read: engine"] = read(folder / "set/releases" / f"default-{turn}", images)
         for title, seconds in found.items() if turn else ():
             sides.setdefault(title, []).append(seconds)
+    return sides
+
+
+def report(sides: Mapping[str, Sequence[Seconds]]) -> None:
     for title, measured in sides.items():
         base = sides["read: tarfile" if title.startswith("read") else "tarfile"]
-        shares = [_median([one.wall / other.wall for one, other in zip(base, measured, strict=True)])]
-        shares.append(_median([one.cpu / other.cpu for one, other in zip(base, measured, strict=True)]))
-        wall, cpu = _median([one.wall for one in measured]), _median([one.cpu for one in measured])
-        print(f"{title:45} {wall:7.2f} s {cpu:7.2f} s CPU   speed beside tarfile {shares[0]:.2f}, CPU {shares[1]:.2f}")
+        wall = statistics.median([one.wall / other.wall for one, other in zip(base, measured, strict=True)])
+        cpu = statistics.median([one.cpu / other.cpu for one, other in zip(base, measured, strict=True)])
+        print(
+            f"{title:42} {statistics.median([one.wall for one in measured]):7.2f} s "
+            f"{statistics.median([one.cpu for one in measured]):7.2f} s CPU   "
+            f"speed beside tarfile {wall:.2f}, by CPU seconds {cpu:.2f}"
+        )
 
 
-def _median(values: Sequence[float]) -> float:
-    return statistics.median(values)
+def _sum(*parts: Seconds) -> Seconds:
+    return Seconds(sum(part.wall for part in parts), sum(part.cpu for part in parts))
+
+
+def _without(whole: Seconds, *parts: Seconds) -> Seconds:
+    less = _sum(*parts)
+    return Seconds(whole.wall - less.wall, whole.cpu - less.cpu)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--images", type=int, default=5000)
+    options.add_argument("--images", type=int, default=1000)
     options.add_argument("--turns", type=int, default=3)
     options.add_argument("--data", type=Path, default=Path("../shared/data"))
     given = options.parse_args()
@@ -242,8 +262,9 @@ def main() -> None:
         copies(given.data / "coco/dev", folder, given.images)
         for stage in ("ingest", "annotate", "filter"):
             stages.run(recipe_of(folder, DEFAULT, "first"), runner="local", stage=stage)
-        compare(folder, given.turns, given.images)
-        for name, seconds in by_format(folder).items():
+        if given.turns:
+            report(compare(folder, given.turns, given.images))
+        for name, seconds in emitted(folder, [name for name in FORMATS if name != "embeddings"], "all").items():
             print(f"{name:45} {seconds.wall:7.2f} s {seconds.cpu:7.2f} s CPU")
 
 

@@ -32,12 +32,11 @@ class TarWriter:
             raise ValueError(
                 f"'{name}' cannot be the name of a member: a key has lower case letters and digits, and no dots."
             )
-        header = tarfile.TarInfo(name)  # its defaults: mtime 0, mode 0644, owner 0 without a name
-        header.size = len(data)
-        self._write(header.tobuf(tarfile.USTAR_FORMAT))
+        self._write(_header(name, len(data)))
         offset = self._position
         self._write(data)
-        self._write(bytes(-len(data) % _BLOCK))
+        if padding := -len(data) % _BLOCK:
+            self._write(bytes(padding))
         return offset, len(data)
 
     def close(self) -> None:
@@ -55,3 +54,26 @@ class TarWriter:
     def _write(self, data: bytes) -> None:
         self._file.write(data)
         self._position += len(data)
+
+
+def _header(name: str, size: int) -> bytes:
+    """The header of a member, as `tarfile` writes it: mtime 0, mode 0644, owner 0 without a name.
+
+    Only the name, the size and the checksum differ between members. Filling them in takes a tenth of the time that
+    `tarfile` takes for a header.
+    """
+    if size >= _MOST_OCTAL:
+        raise ValueError(f"'{name}' has {size:,} bytes: a member of a tar has less than {_MOST_OCTAL:,}.")
+    fields, length = name.encode("ascii"), b"%011o" % size
+    checksum = _CHECKSUM + sum(fields) + sum(length)
+    return b"".join((fields.ljust(100, b"\0"), _BEFORE, length, _BETWEEN, b"%06o" % checksum, _AFTER))
+
+
+def _empty_header() -> bytes:
+    return tarfile.TarInfo("").tobuf(tarfile.USTAR_FORMAT)
+
+
+_MOST_OCTAL = 8**11
+_BEFORE, _BETWEEN, _AFTER = _empty_header()[100:124], _empty_header()[135:148], _empty_header()[154:]
+# A checksum is the sum of all bytes of the header, as if those of the checksum itself were spaces.
+_CHECKSUM = sum(_BEFORE) + sum(_BETWEEN) + sum(_AFTER[2:]) + 8 * ord(" ")

@@ -14,13 +14,16 @@ import pyarrow as pa
 from engine.images.decode import EXTENSIONS
 from engine.schema import STRINGS, required
 from engine.storage.tars import TarWriter
-from model.pairs.pair import PAIRS
+from model.pairs.pair import PAIRS, Pair
 from pipelines.emit.sections.loading import tars_section
 from pipelines.emit.writers.format import SAMPLE, Format, Sample, Shard
 
 # A pair in the json. Ids of annotations are enough, because the annotations are in the same record.
 PAIR = pa.struct([PAIRS.field(name) for name in ("task", "prompt", "target")] + [required("annotation_ids", STRINGS)])
 MEMBER = pa.schema([*SAMPLE, required("pairs", pa.list_(pa.field("element", PAIR, nullable=False)))])
+
+_NAMES = tuple(MEMBER.names)
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class WebdatasetWriter:
@@ -32,8 +35,7 @@ class WebdatasetWriter:
         image_id = sample.row["image_id"]
         sample.uri = self._name
         sample.offset, sample.length = self._tar.add(image_id, EXTENSIONS[sample.row["format"]], sample.data)
-        pairs = [{name: getattr(pair, name) for name in PAIR.names} for pair in sample.pairs]
-        self._tar.add(image_id, "json", sample_json({**sample.row, "pairs": pairs}))
+        self._tar.add(image_id, "json", sample_json({**sample.row, "pairs": [_pair(pair) for pair in sample.pairs]}))
         self._rows += 1
 
     def finish(self) -> int:
@@ -54,5 +56,9 @@ def sample_json(row: Mapping[str, Any]) -> bytes:
 
     Raises ValueError for NaN and infinity, which JSON lacks.
     """
-    record = {name: row[name] for name in MEMBER.names}
-    return json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _JSON.encode({name: row[name] for name in _NAMES}).encode()
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    """The fields of PAIR, written out because an image may have hundreds of pairs."""
+    return {"task": pair.task, "prompt": pair.prompt, "target": pair.target, "annotation_ids": pair.annotation_ids}

@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 
-from engine.storage.tars import TarWriter
+from engine.storage.tars import TarWriter, _header
 
 MEMBERS = [("0" * 32, "jpg", b"x" * 513), ("0" * 32, "json", b"{}"), ("f" * 32, "jpg", b"")]
 
@@ -54,3 +54,16 @@ def test_an_unfinished_archive_has_no_end_blocks() -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert len(file.getvalue()) == 1024
+
+
+@pytest.mark.parametrize("size", [0, 1, 511, 512, 8**7, 8**11 - 1])
+@pytest.mark.parametrize("name", ["0.jpg", "f" * 32 + ".json", "z_-" * 26 + ".webp"])
+def test_a_header_is_that_of_the_standard_library(name: str, size: int) -> None:
+    expected = tarfile.TarInfo(name)
+    expected.size = size
+    assert _header(name, size) == expected.tobuf(tarfile.USTAR_FORMAT)
+
+
+def test_a_member_too_large_for_its_header_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'0\.jpg' has 8,589,934,592 bytes"):
+        _header("0.jpg", 8**11)
