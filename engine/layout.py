@@ -39,9 +39,11 @@ FUSION = "fusion"  # not a folder: an entry of a calibration file, beside the pr
 # --- runs and releases ---
 RUNS = "runs"  # one folder for each run
 RUN = "run.json"  # in a run's folder: its record
+GOING = "runs/going"  # one file for each run or removal that is going on
 EMIT = "emit"  # commit records of the shards of releases
 RELEASES = "releases"  # one folder for each release
 MANIFEST = "manifest.json"  # in a release: its files and digests; written last, so it marks a finished release
+REMOVED = "removed"  # one tombstone for each removal of images, without their ids
 CARD_FILE = "README.md"  # in a release: the data card
 PAIR_FILES = "pairs-"  # how the names of a release's tables of training pairs begin
 EMBEDDING_FILES = "embeddings-"  # how the names of a release's tables of embeddings begin
@@ -54,7 +56,7 @@ RELEASE_SPLITS = ("train", "valid", "test")  # a release's tars and tables are n
 ORDERED = (IMAGES, INPUTS, SPLITS, LABELS, TRUTH)
 
 RESERVED = frozenset((INPUTS, LISTINGS, PROBE, SPLITS, PLACED, IMAGES, LABELS, TRUTH, SURVEY, SURVEYED, JUDGE))
-RESERVED |= {JUDGE_REGIONS, ROUNDS, MODELS, CALIBRATION, FUSION, RUNS, EMIT, RELEASES}
+RESERVED |= {JUDGE_REGIONS, ROUNDS, MODELS, CALIBRATION, FUSION, RUNS, EMIT, RELEASES, REMOVED}
 
 
 def release_folder(name: str) -> str:

@@ -18,12 +18,13 @@ from engine.records.selection import selection_of
 from engine.schema import ANNOTATIONS
 from engine.storage.commits import Commits
 from engine.storage.listings import IN_SOURCE, SourceCounts, source_counts
+from engine.storage.removals import REASON as REMOVED
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 KEPT, PENDING = "kept", "pending"
-OUTCOMES = (KEPT, "filtered", "quarantined", PENDING, "duplicates")
+OUTCOMES = (KEPT, "filtered", "quarantined", PENDING, "duplicates")  # and, if there are any, REMOVED
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Column:
 class Account:
     """Counts of a data set.
 
-    outcomes: number of inputs by outcome (one of OUTCOMES).
+    outcomes: number of inputs by outcome (one of OUTCOMES; "removed" only if images were removed).
     shards: {node: (done, total)}.
     selected: {node with `where`: (images that were selected, images with an answer or failure)}.
     failures: (component, reason, number), the highest number first. Later nodes skip an image that failed; these skips
@@ -141,6 +142,8 @@ def _images(con: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
     for outcome, number in con.execute("SELECT outcome, count(*) FROM inputs GROUP BY ALL").fetchall():
         if outcome in names:
             outcomes[names[outcome]] += number
+        elif outcome == REMOVED:
+            outcomes[REMOVED] = number
     return outcomes, dict(sorted(filtered_by.items()))
 
 
@@ -202,8 +205,9 @@ def _shards(dataset: Dataset) -> dict[str, tuple[int, int]]:
 
 def _failures(con: DuckDBPyConnection) -> list[tuple[str, str, int]]:
     rows = con.execute(
-        """SELECT component, reason, count(DISTINCT coalesce(image_id, uri)) AS number FROM failures
-           WHERE reason <> 'skipped' GROUP BY component, reason ORDER BY number DESC, component, reason"""
+        f"""SELECT component, reason, count(DISTINCT coalesce(image_id, uri)) AS number FROM failures
+           WHERE reason NOT IN ('skipped', '{REMOVED}') GROUP BY component, reason
+           ORDER BY number DESC, component, reason"""
     ).fetchall()
     return [(str(component), str(reason), int(number)) for component, reason, number in rows]
 

@@ -34,6 +34,7 @@ from engine.schema import ANNOTATIONS
 from engine.storage.commits import Commits, check_holes, check_tail
 from engine.storage.files import Storage
 from engine.storage.migrate import check_version, has_older_files
+from engine.storage.removals import require_no_removal
 from engine.storage.sealed import check_digests, read_sealed
 
 _CHECKED = 4 << 30  # most bytes that are checked before a query: about two seconds on two cores
@@ -93,10 +94,12 @@ class Dataset:
     def open(cls, url: str) -> Dataset:
         """Open a data set for reading.
 
-        During the first ingest it has no nodes. Raises ConfigError if there is no data set.
+        During the first ingest it has no nodes. Raises ConfigError if there is no data set, or if a removal of images
+        has not ended.
         """
         storage = Storage(url)
         header = read_header(storage)
+        require_no_removal(storage)
         try:
             current = read_current(storage)
         except FileNotFoundError:

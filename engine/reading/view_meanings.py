@@ -106,7 +106,7 @@ _COLUMNS = {
     "error": "the reason as a sentence",
     "attempts": "number of tries",
     "source": "source in the recipe that listed the input",
-    "outcome": "image, duplicate, quarantined, pending, or earlier (its source no longer gives it)",
+    "outcome": "image, duplicate, quarantined, removed, pending, or earlier (its source no longer gives it)",
     "annotation_type": "images, or the view that holds the annotation",
     "old": "id of the changed annotation; '' if one was added",
     "new": "id of the new annotation; '' if one was dropped",

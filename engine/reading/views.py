@@ -18,6 +18,7 @@ from engine.records.embeddings import EMBEDDING, EMBEDDINGS
 from engine.schema import ANNOTATIONS, PARSE
 from engine.schema import IMAGES as IMAGES_SCHEMA
 from engine.storage.listings import IN_SOURCE
+from engine.storage.removals import REASON
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -131,14 +132,15 @@ def _inputs() -> str:
 
     The first input of an image has the outcome 'image', the others are duplicates. Inputs that their source no longer
     gives come last. If such an input is not the first of its image, its outcome is 'earlier'. Its `state` is the
-    reason.
+    reason. An input that was removed has the outcome 'removed' and a placeholder as its URI.
     """
     listing_order = "len(filename), filename, file_row_number"
     return f"""CREATE VIEW inputs AS
         SELECT n.source, n.uri, nullif(p.image_id, '') AS image_id, i.split, {_VERDICT.partition(",")[0]},
                CASE WHEN len(p.failures) = 0 AND i.image_id IS NOT NULL AND p.nth = 1 THEN 'image'
                     WHEN {_NOT_GIVEN_NOW} THEN 'earlier'
-                    WHEN p.uri IS NULL THEN 'pending' WHEN len(p.failures) > 0 THEN 'quarantined'
+                    WHEN p.uri IS NULL THEN 'pending' WHEN p.failures[1].reason = {quoted(REASON)} THEN 'removed'
+                    WHEN len(p.failures) > 0 THEN 'quarantined'
                     WHEN i.image_id IS NULL THEN 'pending' ELSE 'duplicate' END AS outcome,
                p.failures[1].reason AS reason, p.failures[1].error AS error, coalesce(s.state, '') AS state
         FROM raw.inputs n

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -195,8 +196,8 @@ class Storage:
         """The names in a folder, sorted, without temporary files. Empty if there is no such folder."""
         return [name for name in self.all_names(folder) if not name.startswith(".tmp-")]
 
-    def tree(self, folder: str) -> list[str]:
-        """The paths of all files below a folder, relative to it, sorted, without temporary files."""
+    def tree(self, folder: str, *, temporary: bool = False) -> list[str]:
+        """The paths of all files below a folder, relative to it, sorted. `temporary`: also of temporary files."""
         with storage_errors(folder or self.url):
             root = self.path(folder).rstrip("/")
             if not self.local:
@@ -206,7 +207,7 @@ class Storage:
             except ABSENT:
                 return []
         names = sorted(str(path)[len(root) + 1 :] for path in found)
-        return [name for name in names if not name.rpartition("/")[2].startswith(".tmp-")]
+        return [name for name in names if temporary or not name.rpartition("/")[2].startswith(".tmp-")]
 
     def all_names(self, folder: str) -> list[str]:
         """The names in a folder, sorted, with temporary files. Empty if there is no such folder."""
@@ -219,6 +220,13 @@ class Storage:
             except ABSENT:
                 return []
         return sorted(str(path).rstrip("/").rsplit("/", 1)[-1] for path in found)
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder with everything in it, if it exists."""
+        for name in self.tree(folder, temporary=True):
+            self.remove(f"{folder}/{name}")
+        if self.local:
+            shutil.rmtree(self.path(folder), ignore_errors=True)
 
     def is_alive(self, temporary: str) -> bool:
         """Whether the process that writes this temporary file may still run. False on object stores."""

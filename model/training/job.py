@@ -147,6 +147,16 @@ def _train(training: Training, on_progress: OnProgress) -> None:
             on_progress(Progress(done.step + 1, steps, done.loss, done.samples))
 
 
+def trained_on(files: Sequence[str], dataset: str) -> list[str]:
+    """The folders of these files of pairs: "releases/v1", or the folder of a round's pairs.
+
+    Of a folder outside of the data set it is only the name. So it can be found out later which images a model saw.
+    """
+    folders = {file.rpartition("/")[0] for file in files}
+    inside = f"{dataset.rstrip('/')}/"
+    return sorted(f.removeprefix(inside) if f.startswith(inside) else f.rpartition("/")[2] for f in folders)
+
+
 def _record(
     job: TrainingJob, florence: Florence, batches: Batches, losses: dict[str, float], workers: int
 ) -> dict[str, Any]:
@@ -157,6 +167,7 @@ def _record(
     course = {name: getattr(options, name) for name in _COURSE} | {"final_share": FINAL_SHARE, "betas": list(BETAS)}
     return {
         "key": job.key,
+        "trained_on": trained_on(job.pairs, job.storage),
         "init": florence.name if "/" not in job.init or "://" in job.init else os.path.basename(job.init),
         "parameters": florence.parameters(),
         "size": florence.size,

@@ -11,6 +11,7 @@ from engine.errors import DamageError
 from engine.reading.dataset import read_header
 from engine.running.progress import LineDrawer
 from engine.storage.files import Storage
+from engine.storage.removals import require_no_removal
 from pipelines.check.commits import KINDS, RECORDED, OnProgress, Report, check_commits
 from pipelines.check.parts import check_parts
 from pipelines.check.repair import repair as put_right
@@ -28,6 +29,7 @@ def check(
     ConfigError if there is no data set.
     """
     storage = Storage(url)
+    require_no_removal(storage)
     if not any(storage.names(folder) for folder in RECORDED):
         read_header(storage)
     report = check_commits(storage, on_progress)

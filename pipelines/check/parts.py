@@ -23,6 +23,7 @@ from engine.layout import (
     PROBE,
     PROOF,
     RELEASES,
+    REMOVED,
     ROUNDS,
     RUN,
     RUNS,
@@ -65,7 +66,7 @@ def _folders(storage: Storage, top: str) -> list[str]:
 
 
 def _jsons(storage: Storage) -> Iterator[str]:
-    for folder in (ROUNDS, CONFUSION):
+    for folder in (ROUNDS, CONFUSION, REMOVED):
         yield from (f"{folder}/{name}" for name in storage.names(folder) if name.endswith(".json"))
     for folder in _folders(storage, RUNS):
         yield from (f"{folder}/{name}" for name in storage.names(folder) if name == RUN)

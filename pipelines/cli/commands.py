@@ -45,6 +45,7 @@ app.command()(explore.show)
 app.command()(explore.components)
 app.command("eval")(measure.evaluate)
 app.command()(make.train)
+app.command()(make.remove)
 app.command()(measure.verify)
 app.command()(measure.check)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.cli import options
-from pipelines.cli.console import check_choice, guarded, say
+from pipelines.cli.console import FAILED, check_choice, guarded, say
 
 if TYPE_CHECKING:
     from model.training.job import OnProgress, Progress
@@ -103,6 +103,24 @@ def _print_dry_run(recipe: Recipe, stage: str, probe: int, *, retry_failed: bool
         from pipelines.explore.time_nodes import time_nodes
 
         say(str(time_nodes(recipe, probe)))
+
+
+@guarded
+def remove(
+    ids_file: Annotated[str, typer.Argument(help="A text file: one image id, sha256, URI or end of a URI a line.")],
+    recipe: options.Recipe = "recipe.yaml",
+    settings: options.Settings = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
+    releases: Annotated[bool, typer.Option("--releases", help="Delete the releases that hold the images too.")] = False,
+) -> None:
+    """Take images out of a data set for good, with all that was made from them; list models that saw them."""
+    from pipelines.recipe import load_recipe
+    from pipelines.remove.remove import remove as take_out
+
+    removal = take_out(load_recipe(recipe, settings or []), ids_file, dry_run=dry_run, releases=releases)
+    say(str(removal))
+    if not removal.ok:
+        raise typer.Exit(FAILED)
 
 
 @guarded

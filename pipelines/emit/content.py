@@ -11,6 +11,7 @@ from engine.running.engine_node import engine_node
 from engine.running.graph import Node
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
+from engine.storage.removals import read_removed
 from pipelines.emit.choice.plan import ReleasePlan
 from pipelines.emit.writers import chosen_formats
 from pipelines.filter.judge import shard_options
@@ -27,7 +28,7 @@ _ALWAYS_HASHED = {"licence", "pairs"}
 
 
 def content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe, version: int = EMIT_VERSION) -> str:
-    """A hash of what determines the release: nodes, shards and their revisions, and the options of `emit`.
+    """A hash of what determines the release: nodes, shards and their revisions, the options of `emit`, and removals.
 
     Most options are hashed only if they differ from their default, so that new options do not change the keys of
     releases without them.
@@ -37,10 +38,12 @@ def content_key(storage: Storage, nodes: Sequence[Node], recipe: Recipe, version
     pairs = recipe.emit.pairs.model_dump(mode="json")
     more = _further_options(recipe.emit)
     embeddings = [{"embeddings": more.pop("embeddings")}] if "embeddings" in more else []
+    removed = read_removed(storage).key  # '' if no images were removed from the data set
     return stable_hash(
         [
             *[version, state, [node.key for node in nodes], recipe.emit.licence, pairs, *embeddings],
             *([more] if more else []),
+            *([{"removed": removed}] if removed else []),
         ]
     )
 

@@ -180,11 +180,11 @@ class Judge:
         first = inputs.part(self.first, "verdicts") if self.first else None
         verdicts = judge(record, self.surveyed.images(inputs.images, shard), parse, rules, decided, first)
         file = commits.put_table(shard, verdicts, inputs.unit.revision)
-        found = counts(verdicts) | {"released": {"images": _released(verdicts, inputs.images)}}
+        found = counts(verdicts) | {"released": {"images": number_released(verdicts, inputs.images)}}
         return Output({"data": file}, verdicts.num_rows, 0, found | {"surveyed": self.folder})
 
 
-def _released(verdicts: pa.Table, images: pa.Table) -> int:
+def number_released(verdicts: pa.Table, images: pa.Table) -> int:
     """How many of the kept images go into a release: those of the split `train`."""
     kept = one_array(verdicts["image"]).field("kept")
     return int(pc.sum(pc.and_(kept, pc.equal(one_array(images["split"]), "train"))).as_py() or 0)

@@ -28,6 +28,7 @@ from engine.running.graph import Node
 from engine.storage.commits import Commits, File, Record, TableReader
 from engine.storage.disks import scratch_folder
 from engine.storage.files import Storage
+from engine.storage.removals import read_removed
 from filters.judging.quantiles import Path, filled, quantile, quantile_paths
 from filters.verdict import needs_embeddings, needs_hashes
 from pipelines.filter.judge import NamedRule, rules_of
@@ -101,6 +102,8 @@ class WholeSet:
             if not rows or rows[0]["semantic_distance"] is None or rows[0]["semantic_distance"] > eps:
                 return chain
             image_id, shard = rows[0]["better"], rows[0]["better_shard"]
+            if not image_id:  # the better image was removed from the data set
+                return chain
             chain.append(image_id)
 
     def near_audit(self, image_id: str, shard: int) -> str:
@@ -113,11 +116,12 @@ class WholeSet:
 def surveyed_folder(storage: Storage, survey: Node) -> str:
     """The folder of the combined table of this survey, which may not exist yet.
 
-    Its name is a hash of the survey's commits.
+    Its name is a hash of the survey's commits and of what was removed from the data set.
     """
     shards = len(Commits(storage, IMAGES).revisions())
     revisions = Commits(storage, survey.folder).revisions(shards).tolist()
-    return f"{SURVEYED}/{stable_hash([survey.key, revisions])[:8]}"
+    removed = read_removed(storage).key  # the statistics change if images are removed
+    return f"{SURVEYED}/{stable_hash([survey.key, revisions, *([removed] if removed else [])])[:8]}"
 
 
 def combine(storage: Storage, survey: Node, recipe: Recipe, on_progress: OnProgress | None = None) -> str:

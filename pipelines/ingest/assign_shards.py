@@ -17,6 +17,7 @@ from engine.running.plan import Plan
 from engine.storage.commits import Commits, Record, check_order, record_name
 from engine.storage.files import Storage
 from engine.storage.listings import IN_SOURCE, Key, Listing, read_listing
+from engine.storage.removals import read_removed
 from pipelines.ingest.committed_folders import OTHER_NUMBERS, committed_folders
 from pipelines.ingest.image_shards import ImageShards
 from pipelines.ingest.listing_changes import describe_changes, state_changes
@@ -55,7 +56,9 @@ class _Attempt:
         """Assigns and applies everything. Returns False if another driver committed meanwhile."""
         splits = Splits(self.storage, self.recipe.ingest.audit)
         if self.recipe.ingest.audit.list:
-            notes = check_audit_list(self.recipe.ingest.audit, splits.drawn, self.probed.images_and_uris)
+            notes = check_audit_list(
+                self.recipe.ingest.audit, splits.drawn, self.probed.images_and_uris, read_removed(self.storage)
+            )
             self.notes = notes if self.todo else []
         before = self._applied_listing()
         if not self.todo and before and before.number == self.listing.number:

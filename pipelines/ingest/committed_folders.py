@@ -9,6 +9,7 @@ from engine.layout import (
     PLACED,
     PROBE,
     RELEASES,
+    REMOVED,
     ROUNDS,
     RUNS,
     SPLITS,
@@ -18,7 +19,7 @@ from engine.storage.commits import Commits
 from engine.storage.files import Storage
 
 # Folders whose commits are not numbered like the shards of images.
-OTHER_NUMBERS = frozenset((INPUTS, LISTINGS, PROBE, PLACED, SPLITS, SURVEYED, RELEASES, MODELS, RUNS, ROUNDS))
+OTHER_NUMBERS = frozenset((INPUTS, LISTINGS, PROBE, PLACED, SPLITS, SURVEYED, RELEASES, MODELS, RUNS, ROUNDS, REMOVED))
 
 
 def committed_folders(storage: Storage) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from engine.keys import stable_hash
 from engine.storage.commits import Commits, TableReader
 from engine.storage.listings import CURRENT, IN_FORCE, Key, read_listing
+from engine.storage.removals import PLACEHOLDER, placeholder
 from pipelines.ingest.sources.containers import whole_containers
 from pipelines.ingest.sources.source import Entry
 
@@ -33,6 +34,7 @@ class KnownInputs:
         self.of_source: dict[str, list[int]] = {}
         self.given = bytearray()  # 1 for each input that the current scan found
         self._positions: dict[Key, int] = {}
+        self._with_removed: set[str] = set()  # sources of which inputs were removed
         self._details: list[Details] = []
         self._distinct: dict[Details, Details] = {}  # each distinct value is held only once
         self._uncounted: set[str] = set()  # containers without counts, listed by older versions
@@ -65,6 +67,8 @@ class KnownInputs:
         self.keys.append(key)
         self._positions.setdefault(key, position)
         self.of_source.setdefault(key[0], []).append(position)
+        if key[1].startswith(PLACEHOLDER):
+            self._with_removed.add(key[0])
         self._details.append(self._distinct.setdefault(details, details))
         self.given.append(0)
         return position
@@ -79,6 +83,19 @@ class KnownInputs:
             entry = replace(entry, fingerprint=_marked(entry))
             position = self._positions.get((source, entry.uri, entry.fingerprint), -1)
         return position, entry
+
+    def removed(self, source: str, entry: Entry) -> list[int]:
+        """Positions of this input if it was removed (engine.storage.removals). Empty if it was not.
+
+        If the file does not exist now, the positions of all its removed versions.
+        """
+        if source not in self._with_removed:
+            return []
+        uri = placeholder(source, entry.uri)
+        if NO_FILE.fullmatch(entry.fingerprint):
+            return [p for p in self.of_source[source] if self.keys[p][1] == uri]
+        found = (self._positions.get((source, uri, print_)) for print_ in (entry.fingerprint, _marked(entry)))
+        return [position for position in found if position is not None][:1]
 
     def existing_versions(self, source: str, uri: str) -> list[int]:
         """Positions of the listed versions of this file that had a file and whose labels are in force."""

@@ -41,7 +41,7 @@ class NameList:
         self.images: dict[str, dict[str, str]] = {line: {} for line in lines}  # {line: {image id: one of its URIs}}
         self._lines: dict[str, list[str]] = {}
         for line in self.images:
-            for spelling in {line, *_spellings(line)}:
+            for spelling in spellings(line):
                 self._lines.setdefault(spelling, []).append(line)
 
     def match(self, image_id: str, uri: str) -> bool:
@@ -49,7 +49,7 @@ class NameList:
 
         `image_id` is '' for an input that is not an image; its URI may still match.
         """
-        found = [line for name in (image_id, *_ends(uri)) if name for line in self._lines.get(name, ())]
+        found = [line for name in (image_id, *ends_of(uri)) if name for line in self._lines.get(name, ())]
         for line in found:
             self.images[line].setdefault(image_id or uri, uri)
         return bool(found)
@@ -80,7 +80,12 @@ def unmatched_error(path: str, what: str, lines: Collection[str], of: int, uris:
     )
 
 
-def _spellings(line: str) -> Iterator[str]:
+def spellings(line: str) -> set[str]:
+    """The line, and other spellings of it that mean the same image."""
+    return {line, *_other_spellings(line)}
+
+
+def _other_spellings(line: str) -> Iterator[str]:
     """Yields other spellings of the line: without quotes, backslashes, file:// or ./, with a lower-case host."""
     bare = line.strip("\"'")
     yield bare
@@ -90,7 +95,7 @@ def _spellings(line: str) -> Iterator[str]:
         yield located if scheme_of(located) or bare.startswith(("/", "file:", "local:")) else located.removeprefix("/")
 
 
-def _ends(uri: str) -> Iterator[str]:
+def ends_of(uri: str) -> Iterator[str]:
     """Yields the URI and every end of its path, both inside and outside of its container."""
     kind, member, container = split_uri(uri)
     yield uri

@@ -17,6 +17,7 @@ from engine.images.decode import Limits, decode, image_id, probe
 from engine.images.perceptual_hash import perceptual_hash
 from engine.storage.open_uri import open_ahead, read_input
 from engine.storage.parquet_rows import forget
+from engine.storage.removals import ERROR, REASON, Removed
 from engine.storage.uris import split_uri
 from engine.storage.urls import scheme_of
 from pipelines.ingest.labels import upright
@@ -29,16 +30,20 @@ Hashing = Callable[[Probed, bytes], None]
 
 
 class Probe:
-    """Reads inputs. Its options are the limits of an image, and whether to compute perceptual hashes."""
+    """Reads inputs.
+
+    Its options are the limits of an image, whether to compute perceptual hashes, and hashes of removed image ids.
+    """
 
     needs = ()
     gives = ()
     version = 1
     deterministic = True
 
-    def __init__(self, *, max_pixels: int, max_bytes: int, phash: bool = False) -> None:
+    def __init__(self, *, max_pixels: int, max_bytes: int, phash: bool = False, removed: Sequence[str] = ()) -> None:
         self.limits = Limits(max_pixels=max_pixels, max_bytes=max_bytes)
         self.phash = phash
+        self.removed = Removed(images=frozenset(removed))
 
     def load(self) -> None:
         import fsspec  # noqa: F401  # imported once, before threads use it
@@ -69,6 +74,8 @@ class Probe:
             # Reading one byte more than allowed shows whether a file is too large.
             most = self.limits.max_bytes + 1
             data = read_input(row["uri"], row["offset"], row["length"], at_most=most, opened=opened)
+            if self.removed.images and self.removed.has_image(image_id(data)):
+                return ImageError(REASON, ERROR)
             hash_image(answer, data)
             header = probe(data, self.limits)
             answer["width"], answer["height"] = header.width, header.height

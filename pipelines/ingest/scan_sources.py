@@ -103,6 +103,10 @@ class Scan:
             match = IN_CONTAINER.fullmatch(entry.fingerprint)
             if match and match[3] == "0":
                 found.unopened.add(match[2])
+            if removed := known.removed(name, entry):
+                for position in removed:
+                    known.given[position] = 1
+                continue
             if NO_FILE.fullmatch(entry.fingerprint) and (versions := known.existing_versions(name, entry.uri)):
                 found.missing.update(versions)
                 continue

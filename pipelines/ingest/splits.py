@@ -22,7 +22,8 @@ from engine.layout import SPLITS
 from engine.schema import required
 from engine.storage.commits import Commits, Record, TableReader, check_order
 from engine.storage.files import Storage
-from pipelines.ingest.name_list import SHOWN, NameList, read_name_list, unmatched_error
+from engine.storage.removals import Removed
+from pipelines.ingest.name_list import SHOWN, NameList, read_name_list, spellings, unmatched_error
 from pipelines.ingest.rows import ProbedRow
 from pipelines.recipe import Audit
 
@@ -31,6 +32,7 @@ TRAIN, FIT, TEST, HELD = "train", "audit-fit", "audit-test", "held"
 
 SPLIT = pa.schema([required(name, pa.string()) for name in ("image_id", "phash", "group", "split")])
 
+NOTHING = Removed()
 Inputs = Callable[[], Iterable[tuple[str, str]]]
 
 
@@ -89,15 +91,18 @@ def listed_for(audit: Audit) -> frozenset[str]:
     return frozenset(read_name_list(audit.list, WHAT)) if audit.list else frozenset()
 
 
-def check_audit_list(audit: Audit, drawn_before: Mapping[str, tuple[str, str]], inputs: Inputs) -> list[str]:
+def check_audit_list(
+    audit: Audit, drawn_before: Mapping[str, tuple[str, str]], inputs: Inputs, removed: Removed = NOTHING
+) -> list[str]:
     """Checks the audit list and returns notes. Raises ConfigError if a line matches no image, or a training image.
 
-    `inputs`: iterates over (image id, URI) of all inputs. It is called a second time if lines match nothing.
+    `inputs`: iterates over (image id, URI) of all inputs. It is called a second time if lines match nothing. `removed`:
+    what was removed from the data set; lines that match only such images are no error.
     """
     names = NameList(sorted(listed_for(audit)))
     for image, uri in inputs():
         names.match(image, uri)
-    if lines := names.unmatched():
+    if lines := [line for line in names.unmatched() if not any(map(removed.has_name, spellings(line)))]:
         raise unmatched_error(audit.list, WHAT, lines, len(names.images), (uri for _, uri in inputs()))
     late = [line for line, images in names.images.items() if any(_is_train(drawn_before, image) for image in images)]
     if late:

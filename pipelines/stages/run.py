@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from engine.errors import ConfigError
@@ -18,6 +19,7 @@ from engine.running.interrupts import interruptible
 from engine.running.progress import LineDrawer, LiveLine, NodeTally
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
+from engine.storage.going import RUN_KIND, going
 from engine.storage.listings import SourceCounts, source_counts
 from model.training.job import OnProgress
 from pipelines.annotate.run_nodes import run_nodes
@@ -33,6 +35,8 @@ from pipelines.ingest.unreachable import find_unreachable
 from pipelines.recipe import Recipe
 from pipelines.refine.rounds import run_rounds
 from pipelines.refine.standing import Standing
+from pipelines.remove.complete import complete_removals
+from pipelines.remove.new_inputs import hide_removed, without_removed
 from pipelines.stages.current import forget_damaged_current, settled_before, write_current
 from pipelines.stages.run_record import new_run_folder, remove_empty_logs, versions, write_run_record
 from pipelines.stages.state import State, read_state, require, require_inputs
@@ -87,22 +91,32 @@ def run(
     summary = summary or Summary("")
     summary.dataset = storage.url
     summary.notes += forget_damaged_current(storage, recipe, stage)
-    folder = new_run_folder(storage)
-    logs = f"{folder}/logs"
+    logs = f"{new_run_folder(storage)}/logs"
     runtime = Runtime(storage, recipe, runner, address, live_line, on_training, on_note, summary.tallies, logs)
     state = _prepare(storage, recipe, stage)
-    started, error = time.monotonic(), ""
+    if complete_removals(storage):
+        summary.notes.append("A removal of images that had been killed was completed first.")
+        state = state.renewed()
+    with going(storage, RUN_KIND), _recorded(runtime, summary, stage, command):
+        _run_stages(runtime, state, stage, retry_failed, summary)
+    return summary
+
+
+@contextmanager
+def _recorded(runtime: Runtime, summary: Summary, stage: str | None, command: str) -> Iterator[None]:
+    """A context that can be interrupted, and that ends with the record of the run, also after an error."""
+    storage, logs = runtime.storage, runtime.logs
+    folder, started, error = logs.rpartition("/")[0], time.monotonic(), ""
     try:
         with interruptible():
-            _run_stages(runtime, state, stage, retry_failed, summary)
+            yield
     except BaseException as raised:
         error = f"{type(raised).__name__}: {raised}"
         raise
     finally:
         summary.seconds = time.monotonic() - started
         summary.logs = f"{storage.url}/{logs}" if remove_empty_logs(storage, logs) else ""
-        write_run_record(storage, recipe, summary, folder=folder, stage=stage, command=command, error=error)
-    return summary
+        write_run_record(storage, runtime.recipe, summary, folder=folder, stage=stage, command=command, error=error)
 
 
 def _prepare(storage: Storage, recipe: Recipe, stage: str | None) -> State:
@@ -203,10 +217,11 @@ def _ingest(runtime: Runtime, state: State, retry: bool, summary: Summary) -> No
     recipe, storage = runtime.recipe, runtime.storage
     if not recipe.ingest.sources:
         raise ConfigError(NO_SOURCES)
-    node = probe_node(recipe)
+    node = without_removed(storage, probe_node(recipe))
     again = {node.name: find_unreachable(storage, node, recipe.run.read_attempts).retry}
     summary.listed = _list_inputs(runtime)
     plan, _ = run_nodes(runtime, "ingest", [node], retry_failed=retry, again=again)
+    summary.notes += hide_removed(storage, node)
     summary.notes += assign_shards(storage, recipe, plan, node)
     found = label_report(storage, node)
     summary.notes += find_unreachable(storage, node, recipe.run.read_attempts).notes
