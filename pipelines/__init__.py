@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipelines.explore.status import status as account  # noqa: F401
     from pipelines.explore.why import why as why
     from pipelines.recipe import load_recipe as load_recipe
+    from pipelines.removal.remove import remove as remove
     from pipelines.stages.dry_run import dry_run as dry_run
     from pipelines.stages.run import run as run
     from pipelines.stages.what_if import what_if as what_if
@@ -51,6 +52,7 @@ _API = {
     "evaluate": "pipelines.evaluation.evaluate:evaluate",
     "calibrate": "pipelines.evaluation.calibrate:calibrate",
     "train": "pipelines.training.train:train",
+    "remove": "pipelines.removal.remove:remove",
     "verify": "pipelines.emit.verify:verify",
     "components": "pipelines.explore.components:components",
 }

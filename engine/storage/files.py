@@ -223,10 +223,12 @@ class Storage:
 
     def remove_folder(self, folder: str) -> None:
         """Remove a folder with everything in it, if it exists."""
-        for name in self.tree(folder, temporary=True):
-            self.remove(f"{folder}/{name}")
-        if self.local:
-            shutil.rmtree(self.path(folder), ignore_errors=True)
+        with storage_errors(folder), contextlib.suppress(FileNotFoundError):
+            if self.local:
+                shutil.rmtree(self.path(folder))
+            else:
+                self.fs.invalidate_cache()
+                self.fs.rm(self.path(folder), recursive=True)
 
     def is_alive(self, temporary: str) -> bool:
         """Whether the process that writes this temporary file may still run. False on object stores."""

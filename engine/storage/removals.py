@@ -1,6 +1,6 @@
 """Tombstones: which images were removed from a data set for good, without naming them.
 
-A removal (pipelines/remove) leaves a file `removed/tombstone-00000.json`. It holds hashes: of the removed image ids,
+A removal (pipelines/removal) leaves a file `removed/tombstone-00000.json`. It holds hashes: of the removed image ids,
 and of every name under which a person or a source may give these images. So ingest can recognise a removed image, but
 the file does not name it. While a removal is going on, or after it was killed, there is also
 `removed/removing-00000.json`, which holds the ids themselves. The removal deletes it at its end.

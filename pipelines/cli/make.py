@@ -115,7 +115,7 @@ def remove(
 ) -> None:
     """Take images out of a data set for good, with all that was made from them; list models that saw them."""
     from pipelines.recipe import load_recipe
-    from pipelines.remove.remove import remove as take_out
+    from pipelines.removal.remove import remove as take_out
 
     removal = take_out(load_recipe(recipe, settings or []), ids_file, dry_run=dry_run, releases=releases)
     say(str(removal))

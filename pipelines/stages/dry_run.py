@@ -14,6 +14,7 @@ from engine.running.graph import Node
 from engine.running.plan import Plan, make_plan
 from engine.storage.files import Storage
 from engine.storage.listings import read_listing
+from engine.storage.removals import require_no_removal
 from pipelines.emit.check_recipe import check_release
 from pipelines.ingest.header import check_dataset
 from pipelines.ingest.list_inputs import CHUNK, preview_listing
@@ -54,6 +55,7 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
     Only committed shards are counted. How many shards new inputs will fill is not known before they are read.
     """
     storage = Storage(recipe.dataset)
+    require_no_removal(storage)
     state = read_state(storage, recipe)
     check_release(recipe, state.annotators)
     rows, new = DryRun(), 0

@@ -35,8 +35,8 @@ from pipelines.ingest.unreachable import find_unreachable
 from pipelines.recipe import Recipe
 from pipelines.refine.rounds import run_rounds
 from pipelines.refine.standing import Standing
-from pipelines.remove.complete import complete_removals
-from pipelines.remove.new_inputs import hide_removed, without_removed
+from pipelines.removal.complete import complete_removals
+from pipelines.removal.new_inputs import hide_removed, without_removed
 from pipelines.stages.current import forget_damaged_current, settled_before, write_current
 from pipelines.stages.run_record import new_run_folder, remove_empty_logs, versions, write_run_record
 from pipelines.stages.state import State, read_state, require, require_inputs

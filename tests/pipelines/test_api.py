@@ -13,7 +13,8 @@ import pipelines
 
 ROOT = Path(pipelines.__file__).parents[1]
 API = (
-    """load_recipe run dry_run what_if open_dataset account query why show evaluate calibrate train verify components"""
+    """load_recipe run dry_run what_if open_dataset account query why show evaluate calibrate train remove
+    verify components"""
 )
 
 

@@ -22,15 +22,17 @@ from pipelines.ingest.name_list import ends_of
 class Intention:
     """One removal.
 
-    images: {image id: its URIs}. inputs: their rows in inputs/, and rows of inputs that are no readable image. shards,
-    chunks: the shards of images, and the chunks of inputs, that hold them. pieces: {image id: pieces of its bytes, in
-    base64}, to search for at the end. unread: images whose bytes could not be read. releases: {release: its files that
-    hold the images}. models: {model: how it saw the images}. delete_releases: whether these releases are deleted too.
+    images: image ids. inputs: their rows in inputs/, and rows of inputs that are no readable image. uris: the URIs of
+    both, except for those that other images have too. shards, chunks: the shards of images, and the chunks of inputs,
+    that hold them. pieces: {image id: pieces of its bytes, in base64}, to search for at the end. unread: images whose
+    bytes could not be read. releases: {release: its files that hold the images}. models: {model: how it saw the
+    images}. delete_releases: whether these releases are deleted too. search: whether to search all files at the end.
     """
 
     number: int
-    images: dict[str, list[str]]
+    images: list[str]
     inputs: list[Key]
+    uris: list[str]
     shards: list[int]
     chunks: list[int]
     pieces: dict[str, list[str]] = field(default_factory=dict)
@@ -38,14 +40,11 @@ class Intention:
     releases: dict[str, list[str]] = field(default_factory=dict)
     models: dict[str, str] = field(default_factory=dict)
     delete_releases: bool = False
+    search: bool = True
 
     @property
     def path(self) -> str:
         return f"{REMOVED}/{REMOVING}{self.number:05d}.json"
-
-    @property
-    def uris(self) -> set[str]:
-        return {uri for uris in self.images.values() for uri in uris} | {uri for _, uri, _ in self.inputs}
 
     def write(self, storage: Storage) -> None:
         storage.put(self.path, seal(asdict(self)))

@@ -18,9 +18,9 @@ from engine.storage.removals import PLACEHOLDER, read_removed
 from engine.storage.uris import short_name
 from pipelines.ingest.name_list import NameList, spellings
 from pipelines.ingest.rows import ImageRow
-from pipelines.remove.intention import Intention, next_number
-from pipelines.remove.models import models_that_saw
-from pipelines.remove.pieces import Needles, decoded, encoded, pieces_of, search
+from pipelines.removal.intention import Intention, next_number
+from pipelines.removal.models import models_that_saw
+from pipelines.removal.pieces import Needles, decoded, encoded, pieces_of, search
 
 _ID = re.compile(r"[0-9a-f]{32}(?:[0-9a-f]{32})?")  # an image id, or the whole sha256 that it begins
 _COMPARED = 20_000  # how many names are searched for the most similar one
@@ -31,14 +31,15 @@ _NAMES = ["source", "uri", "fingerprint", "image_id"]
 class Found:
     """What lines of a list name.
 
-    lines: those that name images, or inputs that could not be read. images: {image id: its URIs}. inputs, shards,
-    chunks: as in an Intention. before: lines of images that were removed before. unknown: {line: a hint or ''}.
+    lines: those that name images, or inputs that could not be read. images, inputs, uris, shards, chunks: as in an
+    Intention. before: lines of images that were removed before. unknown: {line: a hint or ''}.
     several: {line: number of images}, lines that are the end of the names of several images.
     """
 
     lines: list[str] = field(default_factory=list)
-    images: dict[str, list[str]] = field(default_factory=dict)
+    images: list[str] = field(default_factory=list)
     inputs: list[Key] = field(default_factory=list)
+    uris: list[str] = field(default_factory=list)
     shards: list[int] = field(default_factory=list)
     chunks: list[int] = field(default_factory=list)
     before: list[str] = field(default_factory=list)
@@ -112,27 +113,28 @@ def _hints(lines: Iterable[str], given: Iterable[tuple[str, str]]) -> dict[str, 
 
 
 def _find_rows(storage: Storage, wanted: set[str], found: Found) -> None:
-    """Fills in the images, inputs, shards and chunks."""
-    uris: dict[str, set[str]] = {}
-    others, shards, chunks, inputs = set[str](), set[int](), set[int](), set[Key]()
+    """Fills in the images, inputs, URIs, shards and chunks."""
+    images, uris, others = set[str](), set[str](), set[str]()
+    shards, chunks, inputs = set[int](), set[int](), set[Key]()
     for shard, path in Commits(storage, IMAGES).data_files().items():
         table = TableReader(storage, path, ["image_id", "sources"]).read()
         for image, sources in zip(table["image_id"].to_pylist(), table["sources"].to_pylist(), strict=True):
             named = {source["uri"] for source in sources}
             if image in wanted:
-                uris.setdefault(image, set()).update(named)
+                images.add(image)
+                uris |= named
                 shards.add(shard)
             else:
                 others |= named
     for chunk, key, image in _probed(storage):
         if (image or key[1]) in wanted:
+            images |= {image} if image else set()
             inputs.add(key)
+            uris.add(key[1])
             chunks.add(chunk)
-            if image:
-                uris.setdefault(image, set()).add(key[1])
         else:
             others.add(key[1])
-    found.images = {image: sorted(named - others) for image, named in sorted(uris.items())}
+    found.images, found.uris = sorted(images), sorted(uris - others)
     found.inputs, found.shards, found.chunks = sorted(inputs), sorted(shards), sorted(chunks)
 
 
@@ -148,7 +150,7 @@ def intention_of(storage: Storage, found: Found, *, delete_releases: bool) -> In
         except (ImageError, OSError):
             unread.append(image)
     coded = encoded(pieces)
-    needles = Needles(list(found.images), decoded(coded))
+    needles = Needles(found.images, decoded(coded))
     releases = {}
     for folder in finished_releases(storage):
         paths = [f"{folder}/{name}" for name in storage.tree(folder)] if found.images else []
@@ -158,6 +160,7 @@ def intention_of(storage: Storage, found: Found, *, delete_releases: bool) -> In
         number=next_number(storage),
         images=found.images,
         inputs=found.inputs,
+        uris=found.uris,
         shards=found.shards,
         chunks=found.chunks,
         pieces=coded,

@@ -15,7 +15,7 @@ from engine.layout import MODELS, RELEASES, TRAINED
 from engine.storage.commits import Commits
 from engine.storage.files import Storage
 from engine.storage.sealed import read_sealed
-from pipelines.remove.transaction import read_table
+from pipelines.removal.transaction import read_table
 
 UNKNOWN = "may have seen them: its training.json does not name what it was trained on"
 UNFINISHED = "may have seen them: its training has not ended"

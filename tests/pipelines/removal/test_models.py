@@ -13,8 +13,8 @@ from engine.storage.files import Storage
 from engine.storage.sealed import seal
 from model.training.job import trained_on
 from pipelines.refine.training_pairs import ROUND_PAIRS
-from pipelines.remove.models import models_that_saw
-from tests.pipelines.remove.small_set import Small, take_out
+from pipelines.removal.models import models_that_saw
+from tests.pipelines.removal.small_set import Small, take_out
 
 
 @pytest.fixture

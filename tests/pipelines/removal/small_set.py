@@ -15,7 +15,7 @@ from PIL import Image
 
 from engine.images.decode import image_id
 from pipelines.recipe import Recipe, parse_recipe
-from pipelines.remove.remove import Removal, remove
+from pipelines.removal.remove import Removal, remove
 from pipelines.stages.run import Summary, run
 
 COUNT = 12

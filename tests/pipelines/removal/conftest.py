@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.pipelines.remove.small_set import Small, make
+from tests.pipelines.removal.small_set import Small, make
 
 
 @pytest.fixture(scope="package")

@@ -11,8 +11,8 @@ import pytest
 
 from engine.storage.files import Storage
 from engine.storage.removals import unfinished_removals
-from tests.pipelines.remove.killed import Killed, killed_at, the_killed_are_dead
-from tests.pipelines.remove.small_set import Small, contents, go, recipe_of, take_out
+from tests.pipelines.removal.killed import Killed, killed_at, the_killed_are_dead
+from tests.pipelines.removal.small_set import Small, contents, go, recipe_of, take_out
 from tests.runs import REPO
 
 POINTS = 12  # of about 170 changes of files
@@ -69,7 +69,7 @@ def test_a_removal_in_its_own_process_may_be_killed(small: Small, undisturbed: t
     ids.write_text("\n".join(_lines(small)))
     program = f"""
 import os, signal, sys
-from pipelines.remove.remove import remove
+from pipelines.removal.remove import remove
 from pipelines.recipe import parse_recipe
 left, replace = {undisturbed[0] // 3}, os.replace
 def mortal(*names):

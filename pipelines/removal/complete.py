@@ -13,13 +13,13 @@ from engine.storage.going import REMOVAL_KIND, going
 from engine.storage.removals import unfinished_removals
 from engine.storage.sealed import read_sealed, seal
 from pipelines.ingest.committed_folders import committed_folders
-from pipelines.remove.find import finished_releases
-from pipelines.remove.ingested import hide_inputs, hide_listed, remove_splits, remove_surveyed
-from pipelines.remove.intention import Intention, read_intention
-from pipelines.remove.pieces import Needles, decoded, search
-from pipelines.remove.redact import Redactor
-from pipelines.remove.shards import remove_from_shards
-from pipelines.remove.transaction import finish_all
+from pipelines.removal.find import finished_releases
+from pipelines.removal.ingested import hide_inputs, hide_listed, remove_splits, remove_surveyed
+from pipelines.removal.intention import Intention, read_intention
+from pipelines.removal.pieces import Needles, decoded, search
+from pipelines.removal.redact import Redactor
+from pipelines.removal.shards import remove_from_shards
+from pipelines.removal.transaction import finish_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def complete(storage: Storage, one: Intention) -> tuple[Intention, Proof]:
         _redact_reports(storage, images)
     _redact_runs(storage, redactor)
     _sweep(storage)
-    proof = _prove(storage, one)
+    proof = _prove(storage, one) if one.search else Proof(0, 0)
     storage.remove(one.path)
     return one, proof
 
@@ -139,7 +139,7 @@ def _prove(storage: Storage, one: Intention) -> Proof:
     Deletes leftovers of killed runs in which it finds something.
     """
     pieces = list(decoded(one.pieces))
-    needles = Needles(list(one.images), pieces, one.uris)
+    needles = Needles(one.images, pieces, one.uris)
     kept = [] if one.delete_releases else list(one.releases)
     paths = [path for path in storage.tree("", temporary=True) if not _is_left_out(path, kept, one)]
     listed = _listed(storage)

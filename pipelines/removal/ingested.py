@@ -23,9 +23,9 @@ from engine.storage.files import Storage
 from engine.storage.listings import Key
 from engine.storage.migrate import completed
 from engine.storage.removals import ERROR, REASON, hashed, placeholder
-from pipelines.remove.redact import Redactor
-from pipelines.remove.shards import without_rows
-from pipelines.remove.transaction import Changed, commits_in, names_by_shard, read_table, rewrite
+from pipelines.removal.redact import Redactor
+from pipelines.removal.shards import without_rows
+from pipelines.removal.transaction import Changed, commits_in, names_by_shard, read_table, rewrite
 
 _NO_LABELS: Mapping[str, list[Any]] = {name: [] for name in ANNOTATIONS}
 _PLACE: Mapping[str, Any] = {"offset": 0, "length": -1}

@@ -22,7 +22,7 @@ from engine.storage.tars import TarWriter
 from filters.judging.keep import counts as verdict_counts
 from pipelines.filter.judge import number_released
 from pipelines.ingest.committed_folders import OTHER_NUMBERS, committed_folders
-from pipelines.remove.transaction import Changed, Commit, commits_in, names_by_shard, read_table, rewrite
+from pipelines.removal.transaction import Changed, Commit, commits_in, names_by_shard, read_table, rewrite
 
 Places = Mapping[str, tuple[str, int]]  # {image id: (tar, offset)}
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.storage.files import Storage
-from pipelines.remove import pieces
-from pipelines.remove.pieces import PIECE, Needles, pieces_of, search
+from pipelines.removal import pieces
+from pipelines.removal.pieces import PIECE, Needles, pieces_of, search
 
 ID = "0123456789abcdef0123456789abcdef"
 PHOTO = np.random.default_rng(1).bytes(3000)

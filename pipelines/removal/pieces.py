@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.storage.files import Storage
-from pipelines.remove.redact import Redactor
+from pipelines.removal.redact import Redactor
 
 PIECE = 64  # bytes
 _PLACES = (0.15, 0.35, 0.55, 0.75, 0.95)  # where in an image its pieces are; not at its start, where files are alike

@@ -11,8 +11,8 @@ from engine.storage.commits import Commits, TableReader
 from engine.storage.files import Storage
 from engine.storage.listings import Key
 from engine.storage.removals import PLACEHOLDER, REASON, read_removed
-from pipelines.remove.complete import complete
-from pipelines.remove.intention import Intention, next_number
+from pipelines.removal.complete import complete
+from pipelines.removal.intention import Intention, next_number
 
 
 def without_removed(storage: Storage, probe: Node) -> Node:
@@ -32,7 +32,8 @@ def hide_removed(storage: Storage, probe: Node) -> list[str]:
         chunks += [chunk] if new else []
     if not keys:
         return []
-    one = Intention(next_number(storage), images={}, inputs=keys, shards=[], chunks=chunks)
+    uris = sorted({uri for _, uri, _ in keys})
+    one = Intention(next_number(storage), [], keys, uris, shards=[], chunks=chunks, search=False)
     one.write(storage)
     complete(storage, one)
     inputs, were = ("1 new input", "is") if len(keys) == 1 else (f"{len(keys):,} new inputs", "are")

@@ -12,9 +12,9 @@ from engine.storage.going import REMOVAL_KIND, going
 from engine.storage.removals import unfinished_removals
 from pipelines.ingest.name_list import read_name_list
 from pipelines.recipe import Recipe
-from pipelines.remove.complete import Proof, complete, complete_removals
-from pipelines.remove.find import Found, find, intention_of
-from pipelines.remove.intention import Intention
+from pipelines.removal.complete import Proof, complete, complete_removals
+from pipelines.removal.find import Found, find, intention_of
+from pipelines.removal.intention import Intention
 
 WHAT = "list of images to remove"
 SHOWN = 20  # how many lines or files are printed of each kind
@@ -47,8 +47,9 @@ class Removal:
 def remove(recipe: Recipe, ids_file: str, *, dry_run: bool = False, releases: bool = False) -> Removal:
     """Removes the images that the lines of a file name from the recipe's data set, and everything made from them.
 
-    `dry_run`: changes nothing. `releases`: also deletes the releases that hold the images. Raises ConfigError if the
-    file or the data set cannot be read, if a run is going on, or if no line names an image of the data set.
+    `dry_run`: changes nothing. `releases`: also deletes the releases that hold the images. Lines that name no image are
+    in the result, and the images of the other lines are removed. Raises ConfigError if the file or the data set cannot
+    be read, or if a run is going on.
     """
     lines = read_name_list(ids_file, WHAT)
     storage = Storage(recipe.dataset)

@@ -15,12 +15,12 @@ from engine.storage.files import Storage
 from engine.storage.going import RUN_KIND, going
 from pipelines.check.check import check
 from pipelines.explore.status import status
-from pipelines.remove.complete import complete
-from pipelines.remove.find import find, intention_of
-from pipelines.remove.pieces import Needles, decoded, search
-from pipelines.remove.remove import remove
+from pipelines.removal.complete import complete
+from pipelines.removal.find import find, intention_of
+from pipelines.removal.pieces import Needles, decoded, search
+from pipelines.removal.remove import remove
 from pipelines.stages.run import run
-from tests.pipelines.remove.small_set import (
+from tests.pipelines.removal.small_set import (
     Small,
     committed_rows,
     contents,
@@ -128,7 +128,7 @@ def test_a_line_may_name_an_image_in_several_ways(small: Small, spelling: str) -
         "upper case": sha256.upper(),
     }
     found = find(Storage(str(small.dataset)), [lines[spelling]])
-    assert list(found.images) == [small.ids[3]]
+    assert found.images == [small.ids[3]]
     assert (found.shards, found.chunks, found.unknown) == ([0], [0], {})
 
 
@@ -152,7 +152,7 @@ def test_the_end_of_several_names_removes_nothing(small: Small) -> None:
     removal = take_out(small.folder, ["03.png"])
     assert "not removed: '03.png' (the end of 2 names: give a longer part)" in str(removal)
     assert contents(small.dataset) == before
-    assert list(find(Storage(str(small.dataset)), ["photos/03.png"]).images) == [small.ids[3]]
+    assert find(Storage(str(small.dataset)), ["photos/03.png"]).images == [small.ids[3]]
 
 
 def test_a_dry_run_changes_nothing(small: Small, gone: list[str]) -> None:
@@ -326,3 +326,12 @@ def test_completing_twice_changes_nothing(small: Small, gone: list[str]) -> None
     before = contents(small.dataset)
     complete(storage, one)
     assert contents(small.dataset) == before
+
+
+def test_a_uri_that_now_holds_another_image_stays_with_that_image(small: Small) -> None:
+    (small.folder / "more" / "copy.png").write_bytes(small.photos(1)[0] + b"another image")
+    go(small.folder, "v2", "ingest")
+    removal = take_out(small.folder, [small.ids[2]])
+    assert removal.ok, str(removal)
+    rows = query(Dataset.open(str(small.dataset)), "SELECT uri, outcome FROM inputs WHERE uri LIKE '%copy.png'")
+    assert rows.to_pylist() == [{"uri": str(small.folder / "more" / "copy.png"), "outcome": "image"}]

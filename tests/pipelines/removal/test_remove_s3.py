@@ -7,10 +7,10 @@ from typing import Any
 
 from engine.storage.files import Storage
 from pipelines.check.check import check
-from pipelines.remove.find import find, intention_of
-from pipelines.remove.remove import remove
+from pipelines.removal.find import find, intention_of
+from pipelines.removal.remove import remove
 from pipelines.stages.run import run
-from tests.pipelines.remove.small_set import contents
+from tests.pipelines.removal.small_set import contents
 from tests.runs import draw_photos, recipe
 
 
