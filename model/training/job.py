@@ -168,6 +168,7 @@ def _record(
     return {
         "key": job.key,
         "trained_on": trained_on(job.pairs, job.storage),
+        "only": dict(job.only),
         "init": florence.name if "/" not in job.init or "://" in job.init else os.path.basename(job.init),
         "parameters": florence.parameters(),
         "size": florence.size,

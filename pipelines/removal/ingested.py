@@ -49,6 +49,15 @@ _PROBED: Mapping[str, Any] = {
 }
 
 
+def input_folders(storage: Storage) -> list[str]:
+    """The folders whose files are numbered like the chunks of inputs."""
+    return [INPUTS, *(f"{top}/{key}" for top in (PROBE, PLACED) for key in storage.names(top) if "." not in key)]
+
+
+def listing_folders(storage: Storage) -> list[str]:
+    return [LISTINGS, *(f"{LISTINGS}/{key}" for key in storage.names(LISTINGS) if "." not in key)]
+
+
 def hide_inputs(
     storage: Storage, number: str, chunks: Collection[int], images: Collection[str], keys: Collection[Key]
 ) -> None:
@@ -62,8 +71,7 @@ def hide_inputs(
     def counts(changed: Changed, old: Record, new: Record) -> Record:
         return _with_failures(storage, changed, old, new, redact)
 
-    folders = [INPUTS, *(f"{top}/{key}" for top in (PROBE, PLACED) for key in storage.names(top) if "." not in key)]
-    for chunk, named in names_by_shard(storage, folders, chunks).items():
+    for chunk, named in names_by_shard(storage, input_folders(storage), chunks).items():
         commits = commits_in(storage, named)
         rewrite(storage, f"{number}-inputs-{chunk:05d}", commits, Changed(storage), change, counts)
 
@@ -101,7 +109,6 @@ def _with_failures(storage: Storage, changed: Changed, old: Record, new: Record,
 
 def hide_listed(storage: Storage, number: str, keys: Collection[Key], redact: Redactor) -> None:
     """Puts placeholders into the listings, which name the inputs that their source has no longer."""
-    folders = [LISTINGS, *(f"{LISTINGS}/{key}" for key in storage.names(LISTINGS) if "." not in key)]
 
     def change(path: str, table: pa.Table) -> pa.Table:
         found = {row: one for row, (_, one) in enumerate(_names(table)) if one in keys}
@@ -116,7 +123,7 @@ def hide_listed(storage: Storage, number: str, keys: Collection[Key], redact: Re
     def counts(changed: Changed, old: Record, new: Record) -> Record:
         return _with_failures(storage, changed, old, new, redact)
 
-    for listing, named in names_by_shard(storage, folders).items():
+    for listing, named in names_by_shard(storage, listing_folders(storage)).items():
         commits = commits_in(storage, named)
         rewrite(storage, f"{number}-listing-{listing:05d}", commits, Changed(storage), change, counts)
 

@@ -6,6 +6,7 @@ A model that saw an image cannot forget it, so a removal does not change models.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,12 +36,13 @@ def models_that_saw(storage: Storage, images: Collection[str], releases: Collect
             saw[name] = UNKNOWN
             continue
         starts[name] = str(record.get("init", ""))
-        if reason := _reason(storage, record.get("trained_on"), images, releases):
+        if reason := _reason(storage, record, images, releases):
             saw[name] = reason
     return dict(sorted(_with_descendants(saw, starts).items()))
 
 
-def _reason(storage: Storage, trained_on: list[str] | None, images: Collection[str], releases: Collection[str]) -> str:
+def _reason(storage: Storage, record: Mapping[str, Any], images: Collection[str], releases: Collection[str]) -> str:
+    trained_on: list[str] | None = record.get("trained_on")
     if trained_on is None:
         return UNKNOWN
     for folder in trained_on:
@@ -50,16 +52,19 @@ def _reason(storage: Storage, trained_on: list[str] | None, images: Collection[s
             return f"may have seen them: it was trained on {folder}, which is gone"
         if "/" not in folder:
             return f"may have seen them: it was trained on '{folder}' of another data set"
-        if not folder.startswith(f"{RELEASES}/") and _has_pairs(storage, folder, images):
+        if not folder.startswith(f"{RELEASES}/") and _has_pairs(storage, folder, images, record.get("only", {})):
             return f"was trained on {folder}"
     return ""
 
 
-def _has_pairs(storage: Storage, folder: str, images: Collection[str]) -> bool:
-    """Whether a file of pairs of a round is about one of the images."""
+def _has_pairs(storage: Storage, folder: str, images: Collection[str], only: Mapping[str, Any]) -> bool:
+    """Whether a round has pairs of one of the images. `only`: {column: values}, as a student of one fold read them."""
     ids = pa.array(sorted(images), pa.string())
     for record in Commits(storage, folder).latest_records():
         table = read_table(storage, record.files["data"].path)
+        for column, values in only.items():
+            kind = table.schema.field(column).type
+            table = table.filter(pc.is_in(table[column], value_set=pa.array(values, kind)))
         if pc.any(pc.is_in(table["image_id"], value_set=ids)).as_py():
             return True
     return False

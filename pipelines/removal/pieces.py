@@ -44,7 +44,7 @@ class Needles:
             self._by_start.setdefault(int.from_bytes(needle[:3], "little"), []).append((needle, what))
         self._starts = np.zeros(1 << 24, np.bool_)
         self._starts[list(self._by_start)] = True
-        self.longest = max((len(needle) for needle, _ in wanted), default=3)
+        self.longest = max([3, *(len(needle) for needle, _ in wanted), *(len(uri.encode()) for uri in uris)])
         self.uris, self._uris = pa.array(sorted(uris), pa.string()), Redactor((), uris)
         self._any_uri = bool(uris)
 

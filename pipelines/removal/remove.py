@@ -15,6 +15,7 @@ from pipelines.recipe import Recipe
 from pipelines.removal.complete import Proof, complete, complete_removals
 from pipelines.removal.find import Found, find, intention_of
 from pipelines.removal.intention import Intention
+from pipelines.removal.readable import require_readable
 
 WHAT = "list of images to remove"
 SHOWN = 20  # how many lines or files are printed of each kind
@@ -49,7 +50,7 @@ def remove(recipe: Recipe, ids_file: str, *, dry_run: bool = False, releases: bo
 
     `dry_run`: changes nothing. `releases`: also deletes the releases that hold the images. Lines that name no image are
     in the result, and the images of the other lines are removed. Raises ConfigError if the file or the data set cannot
-    be read, or if a run is going on.
+    be read, or if a run is going on; DamageError if a file that would be rewritten is damaged.
     """
     lines = read_name_list(ids_file, WHAT)
     storage = Storage(recipe.dataset)
@@ -73,6 +74,8 @@ def _plan(storage: Storage, lines: Sequence[str], *, releases: bool) -> Removal:
             f"A removal of images from '{storage.url}' was killed: repeat the command without --dry-run to complete it."
         )
     found = find(storage, lines)
+    if found.lines:
+        require_readable(storage, found)
     intention = intention_of(storage, found, delete_releases=releases) if found.lines else None
     return Removal(storage.url, found, intention)
 

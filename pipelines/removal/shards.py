@@ -27,10 +27,14 @@ from pipelines.removal.transaction import Changed, Commit, commits_in, names_by_
 Places = Mapping[str, tuple[str, int]]  # {image id: (tar, offset)}
 
 
+def image_folders(storage: Storage) -> list[str]:
+    """The folders whose files are numbered like the shards of images, without those of emission."""
+    return [name for name in committed_folders(storage) if name.split("/")[0] not in {EMIT, *OTHER_NUMBERS}]
+
+
 def remove_from_shards(storage: Storage, number: str, shards: Collection[int], images: Collection[str]) -> None:
     """Takes the images out of these shards. `number`: names the transactions."""
-    folders = [name for name in committed_folders(storage) if name.split("/")[0] not in {EMIT, *OTHER_NUMBERS}]
-    for shard, named in names_by_shard(storage, folders, shards).items():
+    for shard, named in names_by_shard(storage, image_folders(storage), shards).items():
         surveys = [(folder, name) for folder, name in named if folder.split("/")[0] == SURVEY]
         named = [one for one in named if one not in surveys]
         _delete(storage, surveys)  # the next run surveys the shard again

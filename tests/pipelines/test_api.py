@@ -12,10 +12,8 @@ import pytest
 import pipelines
 
 ROOT = Path(pipelines.__file__).parents[1]
-API = (
-    """load_recipe run dry_run what_if open_dataset account query why show evaluate calibrate train remove
+API = """load_recipe run dry_run what_if open_dataset account query why show evaluate calibrate train remove
     verify components"""
-)
 
 
 def python(folder: Path, program: str) -> subprocess.CompletedProcess[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +21,14 @@ from typer.testing import CliRunner
 from engine.reading.accounting import account
 from engine.reading.dataset import Dataset
 from engine.storage.files import sha256_file
+from pipelines.check.check import check
 from pipelines.cli.commands import app
 from pipelines.emit.verify import verify
 from pipelines.explore.why import why
+from pipelines.recipe import parse_recipe
+from pipelines.removal.remove import remove
 from tests.pipelines.refine.small_set import Data, current, decisions, go, query_rows, recipe_data
+from tests.pipelines.removal.small_set import committed_rows
 from tests.runs import engine_in_background, release_files, wait_until, write_recipe
 
 
@@ -181,6 +186,32 @@ def test_a_run_killed_in_the_second_round_resumes_with_the_same_result(refined: 
     assert done.exit_code == 0, done.output
     assert release_files(data["dataset"]) == release_files(refined["dataset"])
     assert _weights(data) == _weights(refined)
+
+
+def test_an_image_is_removed_from_rounds_without_training_again(refined: Data, tmp_path: Path) -> None:
+    shutil.copytree(refined["dataset"], tmp_path / "set")
+    data = {**refined, "dataset": str(tmp_path / "set"), "emit": {**refined["emit"], "name": "v2"}}
+    (row,) = query_rows(data, "SELECT image_id FROM pairs ORDER BY image_id LIMIT 1")
+    before = committed_rows(tmp_path / "set", [row["image_id"]])
+    (tmp_path / "ids.txt").write_text(row["image_id"])
+
+    removal = remove(parse_recipe(data), str(tmp_path / "ids.txt"))
+
+    assert removal.ok, str(removal)
+    assert removal.intention is not None
+    assert {reason for reason in removal.intention.models.values() if "started" not in reason} <= {
+        f"was trained on {folder}" for folder in _pairs_folders(data)
+    }
+    assert removal.intention.models
+    assert committed_rows(tmp_path / "set") == before
+    assert check(data["dataset"]).findings == []
+    assert set(go(data).tallies) == {"emit"}
+
+
+def _pairs_folders(data: Data) -> set[str]:
+    return {
+        str(path.parent.relative_to(data["dataset"])) for path in Path(data["dataset"]).glob("round-*-pairs/*/*.json")
+    }
 
 
 def _weights(data: Data) -> Sequence[str]:

@@ -22,8 +22,8 @@ def storage(tmp_path: Path) -> Storage:
     return Storage(str(tmp_path))
 
 
-def train(storage: Storage, name: str, on: list[str] | None, init: str = "tiny") -> None:
-    record: dict[str, Any] = {"key": name, "init": init} | ({} if on is None else {"trained_on": on})
+def train(storage: Storage, name: str, on: list[str] | None, init: str = "tiny", **more: Any) -> None:
+    record: dict[str, Any] = {"key": name, "init": init, **more} | ({} if on is None else {"trained_on": on})
     storage.put(f"models/{name}/training.json", seal(record))
 
 
@@ -58,7 +58,8 @@ def test_a_student_saw_the_images_of_its_pairs(storage: Storage, image: str, exp
     row |= {"image_id": image * 32, "annotation_ids": [], "truncated": False}
     commits = Commits(storage, "round-1-pairs/12345678")
     commits.commit(Record(0, 0, {"data": commits.put_table(0, pa.Table.from_pylist([row], ROUND_PAIRS))}))
-    train(storage, "student", ["round-1-pairs/12345678"])
+    train(storage, "student", ["round-1-pairs/12345678"], only={"fold": [0]})
+    train(storage, "of another fold", ["round-1-pairs/12345678"], only={"fold": [1]})
     assert saw(storage) == expected
 
 

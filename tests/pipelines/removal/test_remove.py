@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import ConfigError, RunFailed
+from engine.errors import ConfigError, DamageError, RunFailed
 from engine.reading.dataset import Dataset
 from engine.reading.sql import query
 from engine.storage.files import Storage
@@ -335,3 +335,16 @@ def test_a_uri_that_now_holds_another_image_stays_with_that_image(small: Small) 
     assert removal.ok, str(removal)
     rows = query(Dataset.open(str(small.dataset)), "SELECT uri, outcome FROM inputs WHERE uri LIKE '%copy.png'")
     assert rows.to_pylist() == [{"uri": str(small.folder / "more" / "copy.png"), "outcome": "image"}]
+
+
+@pytest.mark.parametrize("pattern", ["boxes/*/00000-*.parquet", "images/00000-*.tar", "surveyed/*/00000-*.parquet"])
+def test_damage_is_found_before_anything_is_changed(small: Small, gone: list[str], pattern: str) -> None:
+    damaged = next(small.dataset.glob(pattern))
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    before = contents(small.dataset)
+    with pytest.raises(DamageError, match=f"'{damaged.relative_to(small.dataset)}' is damaged"):
+        take_out(small.folder, gone)
+    damaged.unlink()
+    with pytest.raises(DamageError, match=f"'{damaged.relative_to(small.dataset)}' is"):
+        take_out(small.folder, gone)
+    assert contents(small.dataset) == {n: c for n, c in before.items() if small.dataset / n != damaged}
