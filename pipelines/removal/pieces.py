@@ -9,6 +9,7 @@ import base64
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -20,6 +21,9 @@ PIECE = 64  # bytes
 _PLACES = (0.15, 0.35, 0.55, 0.75, 0.95)  # where in an image its pieces are; not at its start, where files are alike
 _DISTINCT = 16  # a piece with fewer different bytes, such as zeros, may be part of any file
 _BLOCK = 16 * 2**20  # bytes of a file that are searched at a time
+_WORD = 8
+_LEAST = 2 * _WORD - 1  # the shortest needle that always holds a whole word
+_ODD = np.uint64(0x9E3779B97F4A7C15)  # its multiples are spread evenly (the golden ratio times 2**64)
 _TEXTS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 
 
@@ -33,31 +37,37 @@ def pieces_of(data: bytes) -> list[bytes]:
 
 
 class Needles:
-    """What is searched for. Its costs hardly depend on the number of needles."""
+    """What is searched for. The time for a search hardly depends on the number of needles.
+
+    Data is read as words of 8 bytes. Wherever a needle of at least 15 bytes begins, it holds a whole word. So eight
+    words of each needle, one for each place in a word where the needle may begin, are enough to find it.
+    """
 
     def __init__(self, ids: Collection[str], pieces: Iterable[bytes] = (), uris: Collection[str] = ()) -> None:
         wanted = [(image.encode(), f"the id {image}") for image in ids]
         wanted += [(bytes.fromhex(image), f"the id {image}, as 16 bytes") for image in ids]
         wanted += [(piece, "a piece of the bytes of an image") for piece in pieces]
-        self._by_start: dict[int, list[tuple[bytes, str]]] = {}
+        self._short = [(needle, what) for needle, what in wanted if len(needle) < _LEAST]
+        self._by_word: dict[int, list[tuple[int, bytes, str]]] = {}  # (place of the word in the needle, needle, what)
         for needle, what in wanted:
-            self._by_start.setdefault(int.from_bytes(needle[:3], "little"), []).append((needle, what))
-        self._starts = np.zeros(1 << 24, np.bool_)
-        self._starts[list(self._by_start)] = True
+            for place in _places(needle):
+                word = int.from_bytes(needle[place : place + _WORD], "little")
+                self._by_word.setdefault(word, []).append((place, needle, what))
+        self._marked = np.zeros(1 << 24, np.bool_)
+        self._marked[_mark(np.array(list(self._by_word), np.uint64))] = True
         self.longest = max([3, *(len(needle) for needle, _ in wanted), *(len(uri.encode()) for uri in uris)])
         self.uris, self._uris = pa.array(sorted(uris), pa.string()), Redactor((), uris)
         self._any_uri = bool(uris)
 
     def in_bytes(self, data: bytes | memoryview) -> set[str]:
         """What is found in these bytes. URIs are not searched."""
-        if len(data) < 3:
-            return set()
-        values = np.frombuffer(data, np.uint8).astype(np.uint32)
-        starts = values[:-2] | values[1:-1] << 8 | values[2:] << 16
-        found, view = set(), memoryview(data)
-        for place in np.flatnonzero(self._starts[starts]).tolist():
-            for needle, what in self._by_start[int(starts[place])]:
-                if view[place : place + len(needle)] == needle:
+        view = memoryview(data)
+        words = np.frombuffer(view[: len(view) // _WORD * _WORD], "<u8")
+        found = {what for needle, what in self._short if needle in bytes(view)}
+        for number in np.flatnonzero(self._marked[_mark(words)]).tolist():
+            for place, needle, what in self._by_word.get(int(words[number]), ()):
+                start = number * _WORD - place
+                if start >= 0 and view[start : start + len(needle)] == needle:
                     found.add(what)
         return found
 
@@ -82,6 +92,19 @@ class Needles:
         if self._any_uri and pa.types.is_string(leaf.type) and pc.any(pc.is_in(leaf, value_set=self.uris)).as_py():
             found.add("a URI")
         return found
+
+
+def _places(needle: bytes) -> Iterator[int]:
+    """For each of the eight ways in which the needle may lie across words: the place of its most distinctive word."""
+    for first in range(_WORD if len(needle) >= _LEAST else 0):
+        words = range(first, len(needle) - _WORD + 1, _WORD)
+        yield max(words, key=lambda place: len(set(needle[place : place + _WORD])))
+
+
+def _mark(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """A hash of 24 bits of each word."""
+    mixed: npt.NDArray[np.uint64] = (words * _ODD) >> np.uint64(40)
+    return mixed
 
 
 def _leaves(array: pa.Array) -> Iterator[pa.Array]:

@@ -46,6 +46,18 @@ def test_a_piece_is_found_at_any_place_of_a_file(tmp_path: Path, monkeypatch: py
     assert found(tmp_path, Needles([], [PHOTO[501:565]])) == {}
 
 
+def test_the_search_agrees_with_a_plain_one() -> None:
+    random = np.random.default_rng(3)
+    for _ in range(150):
+        length = int(random.integers(1, 80))
+        needle = random.bytes(length) if random.random() < 0.5 else bytes(random.integers(0, 2, length, np.uint8))
+        data = bytearray(random.bytes(int(random.integers(0, 300))))
+        if len(data) >= length and random.random() < 0.6:
+            start = int(random.integers(0, len(data) - length + 1))
+            data[start : start + length] = needle
+        assert bool(Needles([], [needle]).in_bytes(bytes(data))) is (needle in data)
+
+
 def test_an_id_is_found_in_names_texts_and_as_bytes(tmp_path: Path) -> None:
     (tmp_path / f"{ID}.jpg").write_bytes(b"")
     (tmp_path / "text.json").write_text(f'{{"image": "x{ID}ffff"}}')
