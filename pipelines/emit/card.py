@@ -145,7 +145,7 @@ def _body(manifest: Manifest) -> str:
         contents(manifest),
         _RECORD,
         f"## How to load it\n\nThe code runs in the folder that holds `{manifest['name']}/`.",
-        *(form.card(manifest) for form in forms if form.card),
+        *(_inner(form.card(manifest)) for form in forms if form.card),
         origin(manifest),
         making(manifest),
         choice_section(manifest),
@@ -153,6 +153,11 @@ def _body(manifest: Manifest) -> str:
         limits(manifest),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _inner(section: str) -> str:
+    """A section of a format, with a heading below that of loading."""
+    return f"#{section}" if section.startswith("## ") else section
 
 
 def _introduction(manifest: Manifest, written: list[str]) -> str:

@@ -20,6 +20,7 @@ from engine.reading.release_manifest import Manifest
 from engine.storage.commits import File, Record
 from pipelines.emit.card import card, size_category
 from pipelines.emit.figures import shard_figures, sum_figures
+from pipelines.emit.writers import FORMATS
 from pipelines.emit.writers.webdataset import MEMBER
 from pipelines.recipe import parse_recipe
 from tests.builders import region
@@ -289,3 +290,14 @@ def test_datasets_opens_the_splits_of_a_release(tmp_path: Path) -> None:
     }
     streamed = datasets.load_dataset(str(folder), split="validation", streaming=True)
     assert [row["png"].size for row in streamed] == [(60, 40)]
+
+
+def test_the_sections_of_all_formats_are_below_the_one_about_loading(tmp_path: Path) -> None:
+    formats = [name for name in FORMATS if name != "embeddings"]
+    emit = {"formats": formats, "label_list": ["cat"]}
+    page = (write(tmp_path / "v1", mixed(), recipe={"emit": emit}) / "README.md").read_text()
+    headings = re.findall(r"^(#+) (.*)$", re.sub(r"```.*?```", "", page, flags=re.DOTALL), flags=re.MULTILINE)
+    top = [title for level, title in headings if level == "##"]
+    assert top[:3] == ["What it contains", "What a record is", "How to load it"]
+    assert len([title for level, title in headings if level == "###"]) >= len(formats)
+    assert top[-1] == "Limits"

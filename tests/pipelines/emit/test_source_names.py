@@ -50,3 +50,26 @@ def test_no_file_of_a_release_names_the_folder_it_was_made_in(tmp_path: Path) ->
     assert needle.decode() not in json.dumps(rows)
     assert rows[0]["sources"][0]["source"] == "photos"
     assert {row["sources"][0]["uri"] for row in rows} == {f"deep/{number:05d}.png" for number in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("uri LIKE '/home/al ice/photos/%' AND width/height > 2", "uri LIKE '%' AND width/height > 2"),
+        ("SELECT image_id FROM read_csv('/home/alice/a b.csv')", "SELECT image_id FROM read_csv('a b.csv')"),
+        ("--weights /home/alice/c.pt --size 3/4/5", "--weights c.pt --size 3/4/5"),
+        ("../alice/photos", "photos"),
+        ("~alice/photos", "photos"),
+        ("uri IN ('s3://bucket/a/b', 'https://host/a/b/c')", "uri IN ('s3://bucket/a/b', 'https://host/a/b/c')"),
+        ("s3://key:secret@host/bucket", "s3://host/bucket"),
+        ("data/photos/cats", "data/photos/cats"),
+        ("a / b / c", "a / b / c"),
+    ],
+)
+def test_paths_inside_a_text_of_the_recipe_are_shortened(given: str, expected: str) -> None:
+    assert released_recipe({"emit": {"where": given}}) == {"emit": {"where": expected}}
+
+
+def test_sources_with_the_same_last_part_stay_apart_and_labels_stay() -> None:
+    given = {"emit": {"mixture": {"/a/x": 1, "/b/x": 2}, "label_list": ["/m/01g317"]}}
+    assert released_recipe(given) == {"emit": {"mixture": {"x": 1, "x (2)": 2}, "label_list": ["/m/01g317"]}}
