@@ -54,15 +54,18 @@ def chosen_formats(options: Emit) -> list[str]:
     """
     named = [name for name in FORMATS if name not in _BY_OPTION]
     for name in options.formats:
+        if name in _BY_OPTION and name in FORMATS:
+            raise ConfigError(
+                f"emit.formats names '{name}', which emit.{name} chooses: list nodes there, as in emit.{name}: [NODE]."
+            )
         if name not in named:
             raise unknown("format in emit.formats", name, named)
     wanted = {*options.formats, ALWAYS, *(["embeddings"] if options.embeddings else [])}
     wanted |= {other for name in options.formats for other in FORMATS[name].needs}
     chosen = [name for name in FORMATS if name in wanted]
     if "webdataset" not in wanted and not needs_loose_images(chosen):
-        raise ConfigError(
-            f"emit.formats is [{', '.join(options.formats)}], none of which holds the images: add webdataset."
-        )
+        given = f"is [{', '.join(options.formats)}], none of which holds the images" if options.formats else "is empty"
+        raise ConfigError(f"emit.formats {given}: add webdataset.")
     return chosen
 
 

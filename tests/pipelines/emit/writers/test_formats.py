@@ -176,7 +176,8 @@ def test_a_damaged_loose_file_is_reported_and_the_release_made_again(
     ("formats", "sentence"),
     [
         (["webdatset"], "Unknown format in emit.formats 'webdatset': did you mean 'webdataset'?"),
-        (["embeddings"], "Unknown format in emit.formats 'embeddings'"),
+        (["embeddings"], "emit.formats names 'embeddings', which emit.embeddings chooses: list nodes there, as in"),
+        ([], "emit.formats is empty: add webdataset."),
         (["pairs"], "emit.formats is [pairs], none of which holds the images: add webdataset."),
     ],
 )
