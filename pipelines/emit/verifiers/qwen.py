@@ -18,7 +18,8 @@ from model.florence2_tasks import DESCRIPTION
 from pipelines.emit.chat.frames import THOUSAND, Frame, resized
 from pipelines.emit.chat.questions import TEXT_QUESTIONS, Named, Question
 from pipelines.emit.chat.qwen import AS_JSON, DATASET_INFO, dataset_info
-from pipelines.emit.verifiers.chat import ChatVerifier, Wrong, asked, turns
+from pipelines.emit.verifiers.chat import ChatVerifier
+from pipelines.emit.verifiers.chat_lines import Wrong, asked, turns
 from pipelines.release_options import Emit
 
 

@@ -14,7 +14,8 @@ from engine.records.boxes import Box
 from model.florence2_tasks import DESCRIPTION
 from pipelines.emit.chat.frames import Frame
 from pipelines.emit.chat.questions import LABEL_QUESTIONS, ONE_NAME, Named, Question
-from pipelines.emit.verifiers.chat import ChatVerifier, Line, Wrong, asked, turns
+from pipelines.emit.verifiers.chat import ChatVerifier
+from pipelines.emit.verifiers.chat_lines import Line, Wrong, asked, turns
 from pipelines.emit.writers.swift import BBOX, REF
 
 

@@ -81,6 +81,14 @@ def test_releases_of_nothing_and_of_2000_regions_have_no_fault(tmp_path: Path) -
     assert max(len(row["objects"]["bbox"]) for row in lines(folder, "swift")) == 2000
 
 
+def test_a_release_of_a_task_without_questions_has_no_fault(tmp_path: Path) -> None:
+    options = {"tasks": ["<REGION_PROPOSAL>"]}
+    recipe = {"emit": {**RECIPE["emit"], "pairs": options}}
+    folder = write(tmp_path / "v1", [photo(1)], recipe=recipe, options=PairOptions(**options))
+    assert not (folder / "swift").exists()
+    assert faults(verify(str(folder))) == {}
+
+
 def test_boxes_at_the_border_of_one_pixel_and_in_large_images_have_no_fault(tmp_path: Path) -> None:
     boxes = [(3999, 0, 4000, 1), (0, 0, 4000, 30), (2000.25, 7.5, 2001.25, 8.5), (3990, 20, 4003, 31)]
     regions = [region(box, label=f"thing {n}", score=None, score_kind="") for n, box in enumerate(boxes)]
