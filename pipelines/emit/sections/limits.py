@@ -34,8 +34,8 @@ def _sentences(manifest: Manifest, figures: Figures | None) -> Iterator[str]:
     )
     yield _calibration(manifest["recipe"])
     yield (
-        "Boxes are in pixels of the upright image, after its EXIF rotation. A reader that ignores EXIF gets some "
-        "images on their side, with boxes that do not fit."
+        "Boxes are in pixels of the upright image, after its EXIF rotation, unless the section of a format states "
+        "another frame. A reader that ignores EXIF gets some images on their side, with boxes that do not fit."
     )
     if figures and (number := figures["licences"].get("", 0)):
         yield f"The source of {several(number, 'image')} states no licence."
