@@ -76,7 +76,8 @@ def cut(path: Path) -> int:
 def flip(path: Path, share: float = 0.5) -> int:
     """Changes one bit of a letter or digit, at this share of the file. In a table, it is one of the data of a column.
 
-    The footer of a table has bits that no reader looks at, and the tar has padding.
+    The footer of a table has bits that no reader looks at, and the tar has padding. In a label file it is one of the
+    first digits of a number, because the last ones are finer than what readers keep.
     """
     data = bytearray(path.read_bytes())
     if path.suffix == ".parquet":
@@ -87,6 +88,8 @@ def flip(path: Path, share: float = 0.5) -> int:
         data[start + chunk.total_compressed_size - 1] ^= 1
     else:
         places = [place for place, byte in enumerate(data) if chr(byte).isalnum() and byte < 128]
+        if path.suffix == ".txt":
+            places = [place for place in places if not place or data[place - 1] in b".\n "]
         data[places[int(len(places) * share)]] ^= 1
     path.write_bytes(data)
     return 0
