@@ -13,10 +13,12 @@ from pipelines.emit.objects import Object, objects
 from pipelines.emit.segmentations import Shape, shape_of
 from pipelines.emit.verifiers.check import Check, Row, ShardContent
 from pipelines.emit.verifiers.coco_files import SplitFiles
-from pipelines.emit.verifiers.read_boxes import PIXEL_ROUNDING, ReadBox, boxes_fault, file_name, left_out_faults
+from pipelines.emit.verifiers.read_boxes import SAME, ReadBox, boxes_fault, file_name, left_out_faults
 from pipelines.emit.verifiers.supervision import SupervisionSample, coco_reader
 
 Json = Mapping[str, Any]
+# What a result has after `loadRes` of pycocotools, which adds the last four if they are not in the file.
+_RESULT = {"image_id", "category_id", "bbox", "score", "segmentation", "area", "id", "iscrowd"}
 
 
 class CocoVerifier:
@@ -26,6 +28,7 @@ class CocoVerifier:
         self.folder = folder
         self.check = Check("pycocotools reads the objects and texts of every image")
         self._rows = {file["name"]: file["rows"] for file in manifest["files"] if file["name"].startswith("coco/")}
+        self._name = manifest["name"]
         self._listed = manifest["recipe"].get("emit", {}).get("label_list", [])
         self._stated = manifest.get("formats", {}).get("coco", {"left_out": {}})["left_out"]
         self._left_out: Counter[str] = Counter()
@@ -48,6 +51,7 @@ class CocoVerifier:
         for files in splits:
             rows |= files.rows()
             self.check.faults += files.strangers()
+            self.check.faults += files.other_parts(self._name)
             self.check.faults += [f"coco/instances_{files.split}.json has {name}, no record has" for name in files.left]
             if self._listed and files.labels != self._listed:
                 self.check.faults.append(f"coco/instances_{files.split}.json has other categories than emit.label_list")
@@ -78,9 +82,11 @@ class CocoVerifier:
         boxes = [_read_box(files, one) for one in annotations]
         self._objects += len(boxes)
         faults = [*_image_faults(self.folder / LOOSE_IMAGES / files.split, image, record)]
-        faults += filter(None, [boxes_fault(boxes, found, record, PIXEL_ROUNDING)])
+        if files.licence(image) != record["licence"]:
+            faults.append(f"has the licence '{files.licence(image)}', its record has '{record['licence']}'")
+        faults += filter(None, [boxes_fault(boxes, found)])
         faults += [] if faults else _shape_faults(annotations, found, shapes, record)
-        faults += _result_faults(files, image, found, record)
+        faults += _result_faults(files, image, [*zip(found, annotations, strict=False)])
         if files.texts(image) != [(text["text"], text["granularity"]) for text in record["texts"]]:
             faults.append("has other captions than its record")
         if not faults:
@@ -118,19 +124,22 @@ def _shape_faults(
             yield f"has another mask for {name} than its record"
         elif shape.rle:
             area = float(coco.area(mask))
-        if abs(one["area"] - area) > PIXEL_ROUNDING:
+        if abs(one["area"] - area) > SAME:
             yield f"has the area {one['area']:g} for {name}, expected {area:g}"
 
 
-def _result_faults(files: SplitFiles, image: Json, found: Sequence[Object], record: Row) -> Iterator[str]:
-    """Compares the results with the objects that a model found."""
-    scored = [one for one in found if one.region["score"] is not None and not one.crowd]
+def _result_faults(files: SplitFiles, image: Json, found: Sequence[tuple[Object, Json]]) -> Iterator[str]:
+    """Compares the results with the objects that a model found. `found`: objects with their annotations."""
+    scored = [one for one in found if one[0].region["score"] is not None and not one[0].crowd]
     results = files.found_by_models(image)
-    if fault := boxes_fault([_read_box(files, one) for one in results], scored, record, PIXEL_ROUNDING):
+    if fault := boxes_fault([_read_box(files, one) for one in results], [thing for thing, _ in scored]):
         yield f"{fault}, in results_{files.split}.json"
-    for one, thing in zip(results, scored, strict=False):
-        if one["score"] != thing.region["score"]:
-            yield f"has the score {one['score']} for {thing.region['id']}, its record has {thing.region['score']}"
+    for one, (thing, annotation) in zip(results, scored, strict=False):
+        name, score = thing.region["id"], thing.region["score"]
+        if one["score"] != score:
+            yield f"has the score {one['score']} for {name}, its record has {score}"
+        if set(one) != _RESULT or (annotation["segmentation"] and one["segmentation"] != annotation["segmentation"]):
+            yield f"has other keys or another mask for {name} in results_{files.split}.json than its record"
 
 
 def _row_faults(found: Mapping[str, int], stated: Mapping[str, int]) -> Iterator[str]:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pycocotools.coco import COCO
 
 Json = Mapping[str, Any]
+_SHARED = ("images", "licenses")
+_PARTS = {"info", "categories", "annotations", *_SHARED}
 
 
 class SplitFiles:
@@ -67,6 +69,21 @@ class SplitFiles:
         if self.results:
             rows[f"coco/results_{self.split}.json"] = len(self.results.anns)
         return rows
+
+    def licence(self, image: Json) -> str:
+        names = {licence["id"]: licence["name"] for licence in self.instances.dataset["licenses"]}
+        return str(names[image["license"]]) if "license" in image else ""
+
+    def other_parts(self, release: str) -> Iterator[str]:
+        """Sentences about what is neither an object nor a text. `release`: its name, which describes each file."""
+        for kind, file in (("instances", self.instances), ("captions", self.captions)):
+            name = f"coco/{kind}_{self.split}.json"
+            if file and sorted(file.dataset) != sorted(_PARTS - ({"categories"} if kind == "captions" else set())):
+                yield f"{name} has the keys {', '.join(file.dataset)}"
+            elif file and file.dataset["info"] != {"description": release}:
+                yield f"{name} is not described as {release}"
+        if self.captions and any(self.captions.dataset.get(key) != self.instances.dataset.get(key) for key in _SHARED):
+            yield f"coco/captions_{self.split}.json has other images or licences than instances_{self.split}.json"
 
     def strangers(self) -> Iterator[str]:
         """Sentences about annotations of images that a file does not have."""

@@ -18,7 +18,7 @@ from pipelines.emit.objects import Object, objects
 from pipelines.emit.segmentations import shape_of
 from pipelines.emit.verifiers import imagefolder_program
 from pipelines.emit.verifiers.check import Check, Row, ShardContent, not_installed, one_line
-from pipelines.emit.verifiers.read_boxes import PIXEL_ROUNDING, ReadBox, boxes_fault, file_name, left_out_faults
+from pipelines.emit.verifiers.read_boxes import SAME, ReadBox, boxes_fault, file_name, left_out_faults
 
 _COPIED = ("image_id", "width", "height", "licence")  # fields that are in the record too
 
@@ -26,7 +26,7 @@ _COPIED = ("image_id", "width", "height", "licence")  # fields that are in the r
 class ImagefolderVerifier:
     def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder = folder
-        self.check = Check("datasets reads the folders of images with their objects and texts")
+        self.check = Check("imagefolder has the objects and texts of every image, and `datasets` reads them")
         self._rows = {file["name"]: file["rows"] for file in manifest["files"]}
         self._stated = manifest.get("formats", {}).get("imagefolder", {"left_out": {}})["left_out"]
         self._left_out: Counter[str] = Counter()
@@ -86,7 +86,7 @@ class ImagefolderVerifier:
         yield from (f"has another {name} than its record" for name in _COPIED if line[name] != record[name])
         things, texts = line["objects"], record["texts"]
         boxes = [_read_box(*one) for one in zip(things["categories"], things["bbox"], strict=True)]
-        yield from filter(None, [boxes_fault(boxes, found, record, PIXEL_ROUNDING)])
+        yield from filter(None, [boxes_fault(boxes, found)])
         yield from _value_faults(things, found, [shape.area for shape in shapes])
         if [line["captions"], line["granularities"]] != [
             [text[key] for text in texts] for key in ("text", "granularity")
@@ -142,6 +142,6 @@ def _value_faults(things: dict[str, list[Any]], found: Sequence[Object], areas: 
     if scores != [one.region["score"] for one in found]:
         yield "has other scores than its record"
     if len(things["areas"]) != len(areas) or any(
-        abs(one - area) > PIXEL_ROUNDING for one, area in zip(things["areas"], areas, strict=True)
+        abs(one - area) > SAME for one, area in zip(things["areas"], areas, strict=True)
     ):
         yield "has other areas than its record"

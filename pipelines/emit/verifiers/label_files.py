@@ -17,10 +17,15 @@ _SLACK = 0.01  # how far a share may lie outside 0 to 1
 
 
 class Line(NamedTuple):
-    """A line: the class, and its numbers as float32: centre and size of a box, or x, y of each corner."""
+    """A line: the class, and its numbers: centre and size of a box, or x, y of each corner."""
 
     number: float
     shares: tuple[float, ...]
+
+    @property
+    def seen(self) -> bytes:
+        """What Ultralytics has after it read the numbers as float32."""
+        return np.array([self.number, *self.shares], np.float32).tobytes()
 
     @property
     def is_polygon(self) -> bool:
@@ -62,7 +67,7 @@ def class_names(path: Path, folder: Path) -> list[str]:
 def read_lines(path: Path) -> list[Line]:
     """The lines of a label file. Raises ValueError for words that are no numbers."""
     words = [line.split() for line in path.read_text(encoding="utf-8-sig").strip().splitlines() if line.strip()]
-    rows = [np.array(line, np.float32).tolist() for line in words]
+    rows = [[float(word) for word in line] for line in words]
     return [Line(number, tuple(shares)) for number, *shares in rows]
 
 
@@ -78,5 +83,5 @@ def check_lines(lines: Sequence[Line], classes: int) -> Iterator[str]:
             yield f"has the number {max(shares, key=abs):g}, expected shares from 0 to 1"
         elif line.number % 1 or not 0 <= line.number < classes:
             yield f"has the class {line.number:g}, expected 0 to {classes - 1}"
-    if len(set(lines)) < len(lines):
-        yield f"has {len(lines) - len(set(lines))} lines twice, which Ultralytics removes"
+    if twice := len(lines) - len({line.seen for line in lines}):
+        yield f"has {twice} lines twice, which Ultralytics removes"

@@ -22,12 +22,15 @@ from pipelines.emit.objects import Object, objects
 from pipelines.emit.segmentations import shape_of, signed_area
 from pipelines.emit.verifiers.check import Check, Row, ShardContent
 from pipelines.emit.verifiers.label_files import Line, check_lines, class_names, read_lines
-from pipelines.emit.verifiers.read_boxes import ReadBox, box_fault, file_name, left_out_faults
+from pipelines.emit.verifiers.read_boxes import box_fault, file_name, left_out_faults
 from pipelines.emit.verifiers.supervision import SupervisionSample, yolo_reader
 from pipelines.emit.writers.yolo import unread
 
 # The extensions that supervision's `from_yolo` lists, of those that a release has.
 _SUPERVISION = (".jpg", ".png", ".webp", ".bmp", ".tif")
+
+_ROUNDED = 0.500001e-8  # how far a share may be from that of the object: half of the last decimal
+_FLOAT32 = 2e-7  # how far two shares may be apart that are equal as float32
 
 
 class YoloVerifier:
@@ -93,54 +96,58 @@ class YoloVerifier:
             yield from broken
             return
         boxes = [line.box(self._labels, record) for line in lines]
-        yield from filter(None, [self._compare(lines, boxes, found, record)])
+        yield from filter(None, [self._compare(lines, found, record)])
         if file_name(record).endswith(_SUPERVISION):
             self._sample.add(split, record, boxes, masks=any(line.is_polygon for line in lines))
 
-    def _compare(self, lines: Sequence[Line], boxes: Sequence[ReadBox], found: Sequence[Object], record: Row) -> str:
+    def _compare(self, lines: Sequence[Line], found: Sequence[Object], record: Row) -> str:
         """The first object that differs from its line; '' if there is none.
 
         Objects without a line are counted as left out if there is a reason.
         """
         at = 0
         for thing in found:
-            fault = self._fault(lines[at], boxes[at], thing, record) if at < len(lines) else "has too few lines"
+            fault = self._fault(lines[at], thing, record, _ROUNDED) if at < len(lines) else "has too few lines"
             if not fault:
                 at += 1
-            elif not self._polygons and _is_too_thin(thing, record):
+            elif not self._polygons and min(_centred(thing, record)[2:]) < _ROUNDED:
                 self._left_out["no_area"] += 1
-            elif any(not self._fault(line, box, thing, record) for line, box in zip(lines[:at], boxes, strict=False)):
+            elif any(not self._fault(line, thing, record, _FLOAT32) for line in lines[:at]):
                 self._left_out["duplicate"] += 1
             else:
                 return fault
         return f"has {len(lines)} lines, its record has {at} objects" if at < len(lines) else ""
 
-    def _fault(self, line: Line, box: ReadBox, thing: Object, record: Row) -> str:
-        tolerance = 1e-3 + 1e-6 * max(record["width"], record["height"])  # Ultralytics reads float32
+    def _fault(self, line: Line, thing: Object, record: Row, tolerance: float) -> str:
+        """How a line differs from an object. `tolerance`: as a share of the image."""
         if line.is_polygon != self._polygons:
             return f"has a {'polygon' if line.is_polygon else 'box'}, expected the other form"
-        if not self._polygons:
-            return box_fault(box, thing, record, tolerance)
-        if box.label != thing.region["label"]:
-            return f"has the label '{box.label}' for {thing.region['id']}, its record has '{thing.region['label']}'"
-        same = _same_outline(line.pixels(record), thing, record, tolerance)
-        return "" if same else f"has another polygon for {thing.region['id']} than its record"
+        read, region = line.box(self._labels, record), thing.region
+        if read.label != region["label"]:
+            return f"has the label '{read.label}' for {region['id']}, its record has '{region['label']}'"
+        if self._polygons:
+            same = _same_outline(line.shares, thing, record, tolerance)
+            return "" if same else f"has another polygon for {region['id']} than its record"
+        if np.abs(np.subtract(line.shares, _centred(thing, record))).max() <= tolerance:
+            return ""
+        return box_fault(read, thing, 0.0) or f"has other numbers for {region['id']} than its record"
 
 
-def _is_too_thin(thing: Object, record: Row) -> bool:
-    """Whether the width or the height of a box is 0 when it is written with eight decimals."""
+def _centred(thing: Object, record: Row) -> list[float]:
+    """The centre and the size of a box, as shares of the image."""
     x1, y1, x2, y2 = thing.box
-    return bool(min((x2 - x1) / record["width"], (y2 - y1) / record["height"]) < 5e-9)
+    width, height = record["width"], record["height"]
+    return [(x1 + x2) / 2 / width, (y1 + y2) / 2 / height, (x2 - x1) / width, (y2 - y1) / height]
 
 
-def _same_outline(pixels: Sequence[float], thing: Object, record: Row, tolerance: float) -> bool:
+def _same_outline(shares: Sequence[float], thing: Object, record: Row, tolerance: float) -> bool:
     """Whether a polygon has the corners of all parts of an object's mask, quad or box, and their area."""
     size = {"width": record["width"], "height": record["height"]}
     shape = shape_of(thing, **size)
     parts = outline(shape.rle, **size) if shape.rle else [list(shape.quad or corners_of(thing.box))]
-    expected, found = np.concatenate([_corners(part) for part in parts]), _corners(pixels)
-    area = sum(abs(signed_area(part)) for part in parts)
-    if abs(abs(signed_area(pixels)) - area) > tolerance * 4 * (record["width"] + record["height"]):
+    expected, found = np.concatenate([_corners(part) for part in parts]) / [*size.values()], _corners(shares)
+    area = sum(abs(signed_area(part)) for part in parts) / (record["width"] * record["height"])
+    if abs(abs(signed_area(shares)) - area) > 10 * tolerance * len(found):
         return False
     distances = np.abs(expected[:, None] - found[None]).max(axis=2)
     return all(float(distances.min(axis=axis).max()) <= tolerance for axis in (0, 1))

@@ -149,8 +149,9 @@ def test_a_changed_caption_or_id_in_captions_is_reported(boxes: Path, tmp_path: 
 
     (sentence,) = changed(boxes, tmp_path / "1", words, "captions")
     assert sentence.endswith("has other captions than its record")
-    (sentence,) = changed(boxes, tmp_path / "2", other, "captions")
+    sentence, shared = changed(boxes, tmp_path / "2", other, "captions")
     assert sentence.endswith("captions_train.json has another image with the id 5")
+    assert shared == "coco/captions_train.json has other images or licences than instances_train.json"
 
 
 @pytest.mark.parametrize(
@@ -165,6 +166,23 @@ def test_a_changed_caption_or_id_in_captions_is_reported(boxes: Path, tmp_path: 
 def test_changed_results_are_reported(boxes: Path, tmp_path: Path, change: Change, sentence: str) -> None:
     found = changed(boxes, tmp_path, change, "results")
     assert any(sentence in one for one in found), found
+
+
+@pytest.mark.parametrize("kind", ["instances", "captions"])
+def test_other_keys_or_another_description_are_reported(boxes: Path, tmp_path: Path, kind: str) -> None:
+    (sentence,) = changed(boxes, tmp_path / "1", lambda content: content.update(info={"description": "v2"}), kind)
+    assert sentence == f"coco/{kind}_train.json is not described as v1"
+    sentences = changed(boxes, tmp_path / "2", lambda content: content.update(extra=1), kind)
+    assert sentences[0].startswith(f"coco/{kind}_train.json has the keys info, ")
+
+
+def test_another_licence_is_reported(boxes: Path, tmp_path: Path) -> None:
+    def licensed(content: dict[str, Any]) -> None:
+        content["licenses"].append({"id": 1, "name": "mit", "url": ""})
+        first(content, "license", 1, list_name="images")
+
+    sentences = changed(boxes, tmp_path, licensed)
+    assert sentences[0].endswith("has the licence 'mit', its record has ''")
 
 
 def test_a_flipped_byte_is_reported_wherever_it_changes_a_value(boxes: Path, tmp_path: Path) -> None:
