@@ -160,7 +160,7 @@ class _Shard:
             return new
         before = read_table(self.storage, old.files["data"].path)
         after = read_table(self.storage, new.files["data"].path)
-        counts = dict(old.counts)
+        counts = dict(old.counts or {})  # records of older versions may have null
         if "selected" in counts:
             counts |= self._selection(before, counts)
         if isinstance(counts.get("pairs"), int):

@@ -30,6 +30,7 @@ from tests.pipelines.removal.small_set import (
     take_out,
     traces,
 )
+from tests.pipelines.stages.kept_data_set import output_of, unpacked
 from tests.runs import check_commits, released_ids
 
 REMOVED = (0, 2, 4)  # 2 has a copy in another source; 5 is like 4, and was dropped as its near-duplicate
@@ -348,3 +349,18 @@ def test_damage_is_found_before_anything_is_changed(small: Small, gone: list[str
     with pytest.raises(DamageError, match=f"'{damaged.relative_to(small.dataset)}' is"):
         take_out(small.folder, gone)
     assert contents(small.dataset) == {n: c for n, c in before.items() if small.dataset / n != damaged}
+
+
+@pytest.mark.parametrize("name", ["schema-2", "a1a8a12"])
+def test_an_image_is_removed_from_a_data_set_of_an_older_engine(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dataset = unpacked(name, tmp_path)
+    before = [finding.path for finding in check(str(dataset)).findings]  # one of them comes without its model's weights
+    image = query(Dataset.open(str(dataset)), "SELECT min(image_id) AS image FROM images").to_pylist()[0]["image"]
+    (tmp_path / "ids.txt").write_text(image)
+    assert "found nothing" in output_of("remove", "ids.txt", "-c", "recipe.yaml")
+    assert [finding.path for finding in check(str(dataset)).findings] == before
+    assert status(Dataset.open(str(dataset))).balanced
+    assert traces(dataset, [image], []) == []
