@@ -301,3 +301,16 @@ def test_the_sections_of_all_formats_are_below_the_one_about_loading(tmp_path: P
     assert top[:3] == ["What it contains", "What a record is", "How to load it"]
     assert len([title for level, title in headings if level == "###"]) >= len(formats)
     assert top[-1] == "Limits"
+
+
+@pytest.mark.parametrize(("form", "column"), [("coco", "image_id"), ("imagefolder", "image")])
+def test_datasets_opens_a_release_without_tars(tmp_path: Path, form: str, column: str) -> None:
+    datasets = pytest.importorskip("datasets")
+    emit = {"formats": [form]}
+    shards = ([full(drawn("JPEG", 1))], [full(drawn("PNG", 2))])
+    folder = write(tmp_path / "v1", *shards, recipe={"emit": emit}, splits=("train", "valid"))
+    found = datasets.load_dataset(str(folder), cache_dir=str(tmp_path / "cache"))
+    assert {split: len(rows) for split, rows in found.items()} == {"train": 1, "validation": 1}
+    assert column in found["train"].column_names
+    streamed = datasets.load_dataset(str(folder), split="validation", streaming=True)
+    assert [row["image_id"] for row in streamed] == [shards[1][0][1]["image_id"]]
