@@ -16,6 +16,7 @@ from engine.storage.listings import Key
 from engine.storage.removals import REMOVING, TOMBSTONE, hashed
 from engine.storage.sealed import read_sealed, seal
 from pipelines.ingest.name_list import ends_of
+from pipelines.removal.redact import Redactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Intention:
             "names": sorted(map(hashed, names)),
             "inputs": len(self.inputs),
             "shards": self.shards,
-            "releases": self.releases,
+            "releases": Redactor(self.images, self.uris).value(self.releases),  # files may be named by image ids
             "models": self.models,
         }
         storage.create(tombstone_path(self.number), seal(content))

@@ -17,6 +17,7 @@ from pipelines.check.check import check
 from pipelines.explore.status import status
 from pipelines.removal.complete import complete
 from pipelines.removal.find import find, intention_of
+from pipelines.removal.intention import Intention
 from pipelines.removal.pieces import Needles, decoded, search
 from pipelines.removal.remove import remove
 from pipelines.stages.run import run
@@ -318,6 +319,14 @@ def test_a_tombstone_does_not_name_the_images(small: Small, gone: list[str]) -> 
     assert content["inputs"] == 4
     assert not any(image in tombstone.read_text() for image in gone)
     assert "photos" not in tombstone.read_text()
+
+
+def test_a_tombstone_lists_files_of_releases_without_the_ids_in_their_names(tmp_path: Path) -> None:
+    image = "0123456789abcdef" * 2
+    one = Intention(0, [image], [], [], [], [], releases={"releases/v1": [f"images/train/{image}.png", "a.tar"]})
+    one.write_tombstone(Storage(str(tmp_path)))
+    content = json.loads((tmp_path / "removed/tombstone-00000.json").read_bytes())
+    assert content["releases"] == {"releases/v1": ["images/train/(removed).png", "a.tar"]}
 
 
 def test_completing_twice_changes_nothing(small: Small, gone: list[str]) -> None:
