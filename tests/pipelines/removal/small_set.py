@@ -105,7 +105,7 @@ def data_of(folder: Path, name: str = "v1", **changes: Any) -> dict[str, Any]:
             "near_duplicate",
             {"semantic_duplicate": {"eps": 0.1}},
         ],
-        "emit": {"name": name, "embeddings": ["vectors"]},
+        "emit": {"name": name, "embeddings": ["vectors"], "formats": ["webdataset", "pairs", "imagefolder", "coco"]},
         **changes,
     }
 

@@ -140,6 +140,7 @@ def test_a_format_for_the_whole_release_has_one_file_for_each_split_and_loose_fi
     assert [name.partition(".")[0] for name in images] == sorted(ids)
     check(release)
     assert run(recipe) == manifest
+    assert check_data_set(str(tmp_path / "set")).findings == []
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "more"])
