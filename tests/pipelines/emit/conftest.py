@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from pipelines.emit.verifiers.check import Check
 from pipelines.emit.verifiers.datasets_program import KINDS, WAYS
 from tests.pipelines.emit.boxes_release import boxes_release
+from tests.pipelines.emit.damage import NOT_RUN
 from tests.pipelines.emit.every_task import shards
 from tests.pipelines.emit.small_release import write
 
@@ -35,3 +38,11 @@ def every_task(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def boxes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A release in the formats coco, yolo and imagefolder. Tests must not change it."""
     return boxes_release(tmp_path_factory.mktemp("boxes") / "v1")
+
+
+@pytest.fixture
+def own_rules_only(without_datasets: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No reader runs in a process of its own, which takes seconds. So the checks without them must find a fault."""
+    not_run = subprocess.CompletedProcess([], 1, "", NOT_RUN)
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: not_run)
+    monkeypatch.setattr("pipelines.emit.verify.duckdb_check", lambda *_: Check("duckdb"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -11,7 +12,7 @@ from PIL import Image
 from engine.images.decode import EXTENSIONS
 from engine.records import masks
 from tests.builders import Row, phrase, region, region_text, text
-from tests.pipelines.emit.small_release import Item, annotated, drawn
+from tests.pipelines.emit.small_release import Item, annotated, drawn, write
 
 LABELS = (
     *(
@@ -33,6 +34,12 @@ NOT_LISTED = ("dog", "Person")
 LISTED = list(LABELS)  # emit.label_list of the hostile release
 NAMES = ("a.b.jpg", "two  spaces.jpg", "ünï/犬.jpg", "{1..3}.jpg", "a,b;c'\".jpg", "[x]*?.jpg", "%20#?.jpg", ".jpg")
 SPLITS = ("train", "train", "valid", "test")
+
+
+def write_hostile(folder: Path, formats: Sequence[str]) -> Path:
+    """Writes the release in these formats, with embeddings."""
+    emit = {"formats": list(formats), "label_list": LISTED, "embeddings": ["embed"]}
+    return write(folder, *shards(), recipe={"emit": emit}, splits=SPLITS)
 
 
 def shards() -> list[list[Item]]:

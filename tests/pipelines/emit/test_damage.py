@@ -6,24 +6,21 @@ A new format is damaged here too, without a change of this file: damage.py finds
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipelines.emit.verifiers.check import Check
-from pipelines.emit.verify import verify
 from pipelines.emit.writers import FORMATS
 from tests.pipelines.emit import damage
+from tests.pipelines.emit.damage import found
 from tests.pipelines.emit.every_format import CHOSEN
 from tests.pipelines.emit.every_task import every_task, noise
 from tests.pipelines.emit.small_release import annotated, drawn, write
 
 pytestmark = pytest.mark.usefixtures("own_rules_only")
 
-NOT_RUN = "this reader did not run"
 WITHOUT_BOXES = ("embeddings", "energon")
 # An image may have no vector, so only the digests and rows in the manifest show that one was removed.
 NEEDS_MANIFEST = {("embeddings", "gone"), ("embeddings", "last row gone")}
@@ -64,20 +61,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def release(whole: Path, tmp_path: Path) -> Path:
     """A copy. Its files are links, so a test has to replace a file instead of writing into it."""
     return Path(shutil.copytree(whole, tmp_path / "v1"))
-
-
-@pytest.fixture
-def own_rules_only(without_datasets: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No reader runs in a process of its own, which takes seconds. So the checks without them must find the damage."""
-    not_run = subprocess.CompletedProcess([], 1, "", NOT_RUN)
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: not_run)
-    monkeypatch.setattr("pipelines.emit.verify.duckdb_check", lambda *_: Check("duckdb"))
-
-
-def found(folder: Path) -> list[str]:
-    """The faults, without those about readers that did not run."""
-    faults = [fault for check in verify(str(folder)) for fault in check.faults]
-    return [fault for fault in faults if NOT_RUN not in fault and "not asked" not in fault]
 
 
 def test_the_whole_release_has_no_fault(release: Path) -> None:

@@ -15,9 +15,9 @@ from pipelines.emit.verifiers.check import render_checks
 from pipelines.emit.verify import verify
 from pipelines.stages import run as stages
 from tests.pipelines.emit import hostile_release
+from tests.pipelines.emit.damage import found
 from tests.pipelines.emit.every_format import CHOSEN, emit_options, world
 from tests.pipelines.emit.recount import accounts, kinds
-from tests.pipelines.emit.small_release import write
 from tests.runs import recipe
 from tests.shared_data import shared
 
@@ -61,12 +61,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    emit = {"formats": CHOSEN, "label_list": hostile_release.LISTED, "embeddings": ["embed"]}
-    folder = tmp_path_factory.mktemp("hostile") / "v1"
-    return write(folder, *hostile_release.shards(), recipe={"emit": emit}, splits=hostile_release.SPLITS)
+    return hostile_release.write_hostile(tmp_path_factory.mktemp("hostile") / "v1", CHOSEN)
 
 
-@pytest.mark.parametrize("name", ["drawn_scenes", "photos", "hostile"])
+@pytest.mark.parametrize("name", ["drawn_scenes", "photos"])
 def test_every_reader_opens_every_format(name: str, request: pytest.FixtureRequest) -> None:
     checks = verify(str(request.getfixturevalue(name)))
     assert checks.ok, render_checks(checks)
@@ -76,11 +74,16 @@ def test_every_reader_opens_every_format(name: str, request: pytest.FixtureReque
         assert skipped == []
 
 
+def test_hostile_records_pass_the_checks_of_every_format(hostile: Path, own_rules_only: None) -> None:
+    """benchmarks/slow/test_hostile_formats.py opens them with every reader."""
+    assert found(hostile) == []
+
+
 @pytest.mark.parametrize("name", ["drawn_scenes", "photos", "hostile"])
 def test_every_annotation_is_in_a_format_or_counted_as_left_out(name: str, request: pytest.FixtureRequest) -> None:
-    found = accounts(request.getfixturevalue(name))
-    assert {key.partition(":")[0] for key in found} == {*CHOSEN, "embeddings"}
-    assert {key: made for key, made in found.items() if made.held + made.left_out != made.there} == {}
+    made_of = accounts(request.getfixturevalue(name))
+    assert {key.partition(":")[0] for key in made_of} == {*CHOSEN, "embeddings"}
+    assert {key: made for key, made in made_of.items() if made.held + made.left_out != made.there} == {}
 
 
 def test_the_scenes_and_the_photos_have_what_formats_may_lose(drawn_scenes: Path, photos: Path) -> None:
