@@ -94,7 +94,8 @@ class Emit(Section):
     )
     formats: list[str] = Field(
         default=["webdataset", "parquet", "pairs"],
-        description="what to write, such as [webdataset, pairs, coco]; parquet, the records, is always written",
+        description="what to write: webdataset, pairs, energon, odvg, florence2, swift, qwen3_vl, qwen2_5_vl, coco, "
+        "yolo, imagefolder; parquet, the records, is always written",
     )
     label_list: list[str] = Field(
         default=[],

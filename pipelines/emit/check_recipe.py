@@ -22,5 +22,5 @@ def check_release(recipe: Recipe, nodes: Sequence[Node]) -> None:
         if FORMATS[name].needs_labels and not recipe.emit.label_list:
             raise ConfigError(
                 f"emit.formats has {name}, which numbers its classes, but emit.label_list is empty: list the labels to "
-                "release in it, as [person, dog]."
+                "release in it, as [person, dog]. 'engine query --named labels' shows those of the data set."
             )

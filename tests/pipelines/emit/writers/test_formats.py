@@ -17,6 +17,7 @@ from pipelines.emit.verifiers.check import Check, ShardContent
 from pipelines.emit.verify import verify
 from pipelines.emit.writers import FORMATS
 from pipelines.emit.writers.format import Format, Merge, Sample, Shard
+from pipelines.release_options import Emit
 from tests.pipelines.emit.emitted import check, draw, run, wanted
 from tests.runs import release_files
 
@@ -187,3 +188,8 @@ def test_a_wrong_list_of_formats_is_refused_before_any_work(tmp_path: Path, form
     with pytest.raises(ConfigError, match=re.escape(sentence)):
         run(wanted(tmp_path, emit={"formats": formats}))
     assert not (tmp_path / "set").exists()
+
+
+def test_the_description_of_the_option_names_every_format() -> None:
+    described = re.findall(r"\w+", Emit.model_fields["formats"].description or "")
+    assert set(FORMATS) - {"embeddings"} <= set(described)
