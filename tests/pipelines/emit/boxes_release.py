@@ -113,7 +113,7 @@ def checked(folder: Path, verifier: type[Verifier], shards: Sequence[tuple[str, 
             file["bytes"], file["sha256"] = path.stat().st_size, sha256_file(str(path))
     made = verifier(folder, manifest)
     for split, number in shards or (("train", 0), ("train", 1), ("valid", 0)):
-        made.read(ShardContent(split, f"{number:05d}", rows=records(folder, split, number)))
+        made.read(ShardContent(split, f"{number:05d}", rows=list(records(folder, split, number))))
     made.finish()
     return made.check
 
