@@ -46,10 +46,9 @@ def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping
     name = recipe.emit.name or f"r-{content[:8]}"
     folder = release_folder(name)
     existing = _existing(storage, folder, content, len(verdicts))
-    if existing is not None:
-        if _is_finished(runtime, folder, existing, accepted_keys(storage, made_from, recipe)):
-            return folder, existing
-        storage.remove(f"{folder}/{MANIFEST}")  # an empty or damaged release is written again
+    if existing is not None and _is_finished(runtime, folder, existing, accepted_keys(storage, made_from, recipe)):
+        return folder, existing
+    storage.remove(f"{folder}/{MANIFEST}")  # an empty or damaged release is written again
     now = account(Dataset.open(storage.url))
     _check_failures(now, verdicts, recipe)
     plan = plan_release(storage, nodes, judge, verdicts, recipe, choice_folder(content, folder))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import islice
@@ -155,7 +155,7 @@ def intention_of(storage: Storage, found: Found, *, delete_releases: bool) -> In
     for folder in finished_releases(storage):
         paths = [f"{folder}/{name}" for name in storage.tree(folder)] if found.images else []
         if files := search(storage, paths, needles):
-            releases[folder] = _without_ids([path.removeprefix(f"{folder}/") for path in files], found.images)
+            releases[folder] = [path.removeprefix(f"{folder}/") for path in files]
     return Intention(
         number=next_number(storage),
         images=found.images,
@@ -169,16 +169,6 @@ def intention_of(storage: Storage, found: Found, *, delete_releases: bool) -> In
         models=models_that_saw(storage, found.images, releases) if found.shards else {},
         delete_releases=delete_releases,
     )
-
-
-def _without_ids(names: Sequence[str], images: Collection[str]) -> list[str]:
-    """The names of files, with the folder in place of a file that has the id of an image in its name.
-
-    They are in the tombstone, which holds no ids.
-    """
-    named = [name for name in names if not any(image_id in name for image_id in images)]
-    folders = {f"{name.rpartition('/')[0]}/" for name in names if name not in named}
-    return sorted({*named, *folders})
 
 
 def finished_releases(storage: Storage) -> list[str]:

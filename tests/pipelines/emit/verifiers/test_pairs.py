@@ -57,9 +57,9 @@ def everything() -> Item:
 
 
 def found(checks: list[Check]) -> list[str]:
-    """The faults of the pairs; no other check has any."""
+    """The faults of the pairs; only DuckDB, which counts pairs too, may have others."""
     failed = faults(checks)
-    assert set(failed) <= {PAIRS_CHECK}
+    assert set(failed) <= {PAIRS_CHECK, "DuckDB counts what the manifest states"}
     return failed.get(PAIRS_CHECK, [])
 
 
