@@ -38,10 +38,9 @@ def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping
 
     Raises ConfigError if there is a release with this name and other content.
     """
-    storage, recipe = runtime.storage, runtime.recipe
+    storage, recipe, made_from = runtime.storage, runtime.recipe, [*nodes, judge]
     check_release(recipe, nodes)
     verdicts = _verdict_records(storage, judge)
-    made_from = [*nodes, judge]
     content = content_key(storage, made_from, recipe)
     name = recipe.emit.name or f"r-{content[:8]}"
     folder = release_folder(name)
@@ -51,8 +50,8 @@ def emit(runtime: Runtime, nodes: Sequence[Node], judge: Node, versions: Mapping
     storage.remove(f"{folder}/{MANIFEST}")  # an empty or damaged release is written again
     now = account(Dataset.open(storage.url))
     _check_failures(now, verdicts, recipe)
-    plan = plan_release(storage, nodes, judge, verdicts, recipe, choice_folder(content, folder))
     _note_unused_labels(runtime)
+    plan = plan_release(storage, nodes, judge, verdicts, recipe, choice_folder(content, folder))
     node = release_node(nodes, judge, folder, plan, content, recipe)
     records = _write_shards(runtime, node, made_from, plan, folder)
     if not any(record.files for record in records) and not recipe.emit.allow_empty:
