@@ -14,6 +14,7 @@ from specialists.synthetic.shapes import CLASSES
 from tests.runs import recipe
 
 CHOSEN = [name for name in FORMATS if name != "embeddings"]  # emit.embeddings adds the other one
+SPLITS = {"valid": 0.3, "test": 0.2, "by": "image"}
 WORLD = "world://?images={images}&size=64&max_objects=3&words=1"
 
 
@@ -48,14 +49,18 @@ class SceneLabels:
 
 
 def world(folder: Path | str, images: int = 7, **changes: Any) -> Recipe:
-    """A recipe for a release of drawn scenes in every format, with embeddings, in shards of three images."""
+    """A recipe for a release of drawn scenes in every format, with splits and embeddings, in shards of three images."""
     annotate = {
         "people": {"use": "tests.pipelines.emit.every_format:SceneLabels"},
         "embed": {"use": "fake_embedder"},
     }
+    options = emit_options(splits=SPLITS) if images > 2 else emit_options()  # each split needs an image
     ingest = {"sources": [WORLD.format(images=images)], "shard_size": 3}
     return recipe(
-        folder, "", {}, **{"ingest": ingest, "annotate": annotate, "filter": [], "emit": emit_options(), **changes}
+        folder,
+        "",
+        {},
+        **{"ingest": ingest, "annotate": annotate, "filter": [], "emit": options, **changes},
     )
 
 

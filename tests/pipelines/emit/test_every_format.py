@@ -16,20 +16,19 @@ from pipelines.emit.verify import verify
 from pipelines.stages import run as stages
 from tests.pipelines.emit import hostile_release
 from tests.pipelines.emit.damage import found
-from tests.pipelines.emit.every_format import CHOSEN, emit_options, world
+from tests.pipelines.emit.every_format import CHOSEN, SPLITS, emit_options, world
 from tests.pipelines.emit.recount import accounts, kinds
 from tests.runs import recipe
 from tests.shared_data import shared
 
 READERS = ("megatron.energon", "supervision", "trl", "datasets", "webdataset", "torch", "pycocotools")
-SPLITS = {"valid": 0.3, "test": 0.2, "by": "image"}
 PHOTOS = 24
 
 
 @pytest.fixture(scope="module")
 def drawn_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes") / "set"
-    stages.run(world(folder, 12, emit=emit_options(splits=SPLITS)), runner="local")
+    stages.run(world(folder, 12), runner="local")
     return folder / "releases/v1"
 
 
