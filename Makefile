@@ -8,6 +8,9 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-inp
 PYTEST := $(BIN)/python -m pytest
 CODE := engine model specialists filters refinement pipelines benchmarks tests
 
+# The second half of the tests: all but pipelines, and the removal of images, so that both halves take the same time.
+PARTS := $(filter-out tests/pipelines tests/golden tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/test_*.py) tests/pipelines/removal
+
 .PHONY: demo test test-pipelines test-parts slow experiments check format clean
 .DELETE_ON_ERROR:
 
@@ -25,12 +28,12 @@ test: check
 	@$(MAKE) --no-print-directory -j2 test-pipelines test-parts
 
 test-pipelines: .venv/test.stamp
-	$(PYTEST) tests/pipelines
+	$(PYTEST) tests/pipelines --ignore=tests/pipelines/removal
 
 test-parts: .venv/test.stamp
 	@said=$$(mktemp); trap 'rm -f "$$said"' EXIT; \
-	$(PYTEST) tests --ignore=tests/pipelines > "$$said" 2>&1; code=$$?; \
-	echo; echo "$(PYTEST) tests --ignore=tests/pipelines"; cat "$$said"; exit $$code
+	$(PYTEST) $(PARTS) > "$$said" 2>&1; code=$$?; \
+	echo; echo "$(PYTEST) $(PARTS)"; cat "$$said"; exit $$code
 
 experiments: .venv/test.stamp
 	$(BIN)/python -m benchmarks.experiments
