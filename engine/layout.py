@@ -43,6 +43,7 @@ GOING = "runs/going"  # one file for each run or removal that is going on
 EMIT = "emit"  # commit records of the shards of releases
 RELEASES = "releases"  # one folder for each release
 MANIFEST = "manifest.json"  # in a release: its files and digests; written last, so it marks a finished release
+REPORT = "report"  # report.html and its tables; it shows images, so a removal deletes it
 REMOVED = "removed"  # one tombstone for each removal of images, without their ids
 CARD_FILE = "README.md"  # in a release: the data card
 PAIR_FILES = "pairs-"  # how the names of a release's tables of training pairs begin
@@ -56,7 +57,7 @@ RELEASE_SPLITS = ("train", "valid", "test")  # a release's tars and tables are n
 ORDERED = (IMAGES, INPUTS, SPLITS, LABELS, TRUTH)
 
 RESERVED = frozenset((INPUTS, LISTINGS, PROBE, SPLITS, PLACED, IMAGES, LABELS, TRUTH, SURVEY, SURVEYED, JUDGE))
-RESERVED |= {JUDGE_REGIONS, ROUNDS, MODELS, CALIBRATION, FUSION, RUNS, EMIT, RELEASES, REMOVED}
+RESERVED |= {JUDGE_REGIONS, ROUNDS, MODELS, CALIBRATION, FUSION, RUNS, EMIT, RELEASES, REMOVED, REPORT}
 
 
 def release_folder(name: str) -> str:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import engine as engine  # makes Python find its sibling packages (engine/__init__.py)
 
 if TYPE_CHECKING:
+    from pipelines.analyse.report import report as report
     from pipelines.emit.verify import verify as verify
     from pipelines.evaluation.calibrate import calibrate as calibrate
     from pipelines.evaluation.evaluate import evaluate as evaluate
@@ -54,6 +55,7 @@ _API = {
     "train": "pipelines.training.train:train",
     "remove": "pipelines.removal.remove:remove",
     "verify": "pipelines.emit.verify:verify",
+    "report": "pipelines.analyse.report:report",
     "components": "pipelines.explore.components:components",
 }
 __all__ = list(_API)

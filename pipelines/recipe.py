@@ -113,6 +113,18 @@ class Refine(Section):
         return pairs
 
 
+class Analyse(Section):
+    """The report that the stage `analyse` writes into the data set. `engine report` writes the same on its own."""
+
+    every_run: bool = Field(
+        default=False, description="whether a run of all stages ends with it; otherwise only --stage analyse writes it"
+    )
+    images: int = Field(default=60, ge=0, description="most images in the gallery; 0: no gallery")
+    compare: str = Field(
+        default="", description="what to show beside it: judge/KEY, releases/NAME, or the folder of another data set"
+    )
+
+
 class Recipe(Section):
     dataset: str = Field(pattern=r"\S", description="folder or URL of the data set")
     ingest: Ingest = Ingest()
@@ -125,6 +137,7 @@ class Recipe(Section):
     emit: Emit = Emit()
     train: TrainOptions = TrainOptions()
     refine: Refine = Refine()
+    analyse: Analyse = Analyse()
     run: RunOptions = RunOptions()
 
 

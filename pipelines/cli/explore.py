@@ -93,6 +93,27 @@ def show(
 
 
 @guarded
+def report(
+    out: Annotated[str, typer.Option("-o", "--out", help="Folder to write; default: report/ in the data set.")] = "",
+    compare: Annotated[
+        str, typer.Option(help="Show beside it: judge/KEY, releases/NAME, or the folder of another data set.")
+    ] = "",
+    of: Annotated[str, typer.Option(help="judge/KEY or releases/NAME instead of the current verdicts.")] = "",
+    images: Annotated[int, typer.Option(help="Images at most in the gallery; 0: no gallery.")] = 60,
+    recipe: options.Recipe = "recipe.yaml",
+    dataset: options.Data = "",
+) -> None:
+    """Write statistics, coverage, the funnel and a gallery as one HTML page."""
+    from pipelines.analyse.progress_line import report_line
+    from pipelines.analyse.report import report as make
+
+    data = open_dataset(recipe, dataset)
+    with report_line() as on_step:
+        made = make(data, of=of, compare=as_typed(compare), out=as_typed(out), images=images, on_step=on_step)
+    say(str(made))
+
+
+@guarded
 def components(
     name: Annotated[str, typer.Argument(help="A specialist or filter, to list its options.")] = "",
     check: Annotated[bool, typer.Option("--check", help="Load each one and time it on a drawn image.")] = False,

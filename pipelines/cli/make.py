@@ -20,7 +20,7 @@ RUNNERS = ("ray", "local")
 @guarded
 def run(
     recipe: options.Recipe = "recipe.yaml",
-    stage: Annotated[str, typer.Option(help="ingest, annotate, filter, refine or emit; default: all.")] = "",
+    stage: Annotated[str, typer.Option(help="ingest, annotate, filter, refine, emit or analyse; default: all.")] = "",
     settings: options.Settings = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list what is to do; with --stage filter: what would change.")
@@ -32,7 +32,10 @@ def run(
     ] = "ray",
     address: options.Address = "",
 ) -> None:
-    """Run the stages that are not up to date: ingest, annotate, filter, refine, emit. Repeat it to continue a run."""
+    """Run the stages that are not up to date: ingest, annotate, filter, refine, emit. Repeat it to continue a run.
+
+    The stage analyse writes the report; it runs on its own, or at the end of each run with analyse.every_run.
+    """
     from pipelines.recipe import load_recipe
     from pipelines.stages.run import STAGES
 

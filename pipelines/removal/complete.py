@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 
 from engine.errors import DamageError
-from engine.layout import CONFUSION, EMIT, IMAGES, LABELS, MANIFEST, PROOF, RELEASES, RUN, RUNS, TRUTH
+from engine.layout import CONFUSION, EMIT, IMAGES, LABELS, MANIFEST, PROOF, RELEASES, REPORT, RUN, RUNS, TRUTH
 from engine.storage.commits import shard_of_data, shard_of_record
 from engine.storage.files import Storage
 from engine.storage.going import REMOVAL_KIND, going
@@ -56,6 +56,7 @@ def complete(storage: Storage, one: Intention) -> tuple[Intention, Proof]:
     if one.shards:
         _forget_emission(storage)
         remove_from_shards(storage, number, one.shards, images)
+    storage.remove_folder(REPORT)  # its gallery shows images; `engine report` makes it again
     hide_inputs(storage, number, one.chunks, images, keys)
     hide_listed(storage, number, keys, redactor)
     if images:

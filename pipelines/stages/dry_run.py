@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from engine.errors import ConfigError
-from engine.layout import JUDGE, JUDGE_REGIONS, ROUNDS, release_folder
+from engine.layout import JUDGE, JUDGE_REGIONS, REPORT, ROUNDS, release_folder
 from engine.reading.dataset import CurrentNode
 from engine.running.component_source import changed_source
 from engine.running.graph import Node
@@ -23,7 +23,7 @@ from pipelines.ingest.probe_node import probe_node
 from pipelines.ingest.unreachable import find_unreachable
 from pipelines.recipe import Recipe
 from pipelines.stages.current import current_nodes
-from pipelines.stages.run import NO_SOURCES
+from pipelines.stages.run import NO_SOURCES, makes_report
 from pipelines.stages.state import State, read_state, require, require_inputs
 from pipelines.training.initial_weights import check_init
 
@@ -70,6 +70,8 @@ def dry_run(recipe: Recipe, *, stage: str | None = None, retry_failed: bool = Fa
         rows.append(_would_refine(state))
     if stage in (None, "emit"):
         rows.append(_would_emit(state, before=any(row.todo for row in rows)))
+    if makes_report(recipe, stage):
+        rows.append(DryRunRow("report", "analyse", REPORT, 1, 1, "a report is always made again"))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Runs the stages: ingest, annotate, filter, refine, emit. Committed work is not repeated.
+"""Runs the stages: ingest, annotate, filter, refine, emit, analyse. Committed work is not repeated.
 
 `pipelines/stages/dry_run.py` predicts what `run` would do.
 """
@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from engine.errors import ConfigError
+from engine.extras import require
 from engine.layout import CONFUSION, IMAGES, ROUNDS
+from engine.reading.dataset import Dataset
 from engine.reading.release_manifest import Manifest
 from engine.running.component_source import changed_source
 from engine.running.graph import Node
@@ -22,6 +24,7 @@ from engine.storage.files import Storage
 from engine.storage.going import RUN_KIND, going
 from engine.storage.listings import SourceCounts, source_counts
 from model.training.job import OnProgress
+from pipelines.analyse.report import MODULES, report
 from pipelines.annotate.run_nodes import run_nodes
 from pipelines.annotate.runtime import Runtime
 from pipelines.emit.check_recipe import check_release
@@ -39,10 +42,11 @@ from pipelines.removal.complete import complete_removals
 from pipelines.removal.new_inputs import hide_removed, without_removed
 from pipelines.stages.current import forget_damaged_current, settled_before, write_current
 from pipelines.stages.run_record import new_run_folder, remove_empty_logs, versions, write_run_record
-from pipelines.stages.state import State, read_state, require, require_inputs
+from pipelines.stages.state import State, read_state, require_inputs
+from pipelines.stages.state import require as require_shards
 from pipelines.training.initial_weights import check_init
 
-STAGES = ("ingest", "annotate", "filter", "refine", "emit")
+STAGES = ("ingest", "annotate", "filter", "refine", "emit", "analyse")
 NO_SOURCES = "The recipe names no images: add ingest.sources, for example '- folder: photos'."
 
 
@@ -56,6 +60,7 @@ class Summary:
     shards: int = 0
     tallies: dict[str, NodeTally] = field(default_factory=dict)
     release: str = ""
+    report: str = ""  # the page that the stage analyse wrote
     manifest: Manifest | None = None
     notes: list[str] = field(default_factory=list)
     sources: dict[str, SourceCounts] = field(default_factory=dict)  # inputs by source: listed and left out
@@ -121,6 +126,8 @@ def _recorded(runtime: Runtime, summary: Summary, stage: str | None, command: st
 
 def _prepare(storage: Storage, recipe: Recipe, stage: str | None) -> State:
     """Checks the recipe before anything is written, then opens the data set."""
+    if makes_report(recipe, stage):
+        require("The report", MODULES, extra="report")
     state = read_state(storage, recipe)
     check_release(recipe, state.annotators)
     if stage == "refine" and not recipe.refine.rounds:
@@ -137,6 +144,9 @@ def _prepare(storage: Storage, recipe: Recipe, stage: str | None) -> State:
 
 def _run_stages(runtime: Runtime, state: State, stage: str | None, retry: bool, summary: Summary) -> None:
     storage = runtime.storage
+    if stage == "analyse":
+        _analyse(runtime, summary)
+        return
     if stage in (None, "ingest"):
         _ingest(runtime, state, retry, summary)
         state = state.renewed()
@@ -155,6 +165,24 @@ def _run_stages(runtime: Runtime, state: State, stage: str | None, retry: bool, 
         from pipelines.emit.emit import emit
 
         summary.release, summary.manifest = emit(runtime, now.nodes, now.judge, versions())
+    if makes_report(runtime.recipe, stage):
+        _analyse(runtime, summary)
+
+
+def makes_report(recipe: Recipe, stage: str | None) -> bool:
+    """Whether a run of this stage, or of all (None), ends with a report."""
+    return stage == "analyse" or (stage is None and recipe.analyse.every_run)
+
+
+def _analyse(runtime: Runtime, summary: Summary) -> None:
+    from pipelines.analyse.progress_line import report_line
+
+    options = runtime.recipe.analyse
+    with report_line() as on_step:
+        made = report(
+            Dataset.open(runtime.storage.url), compare=options.compare, images=options.images, on_step=on_step
+        )
+    summary.report = made.page
 
 
 def _require_earlier_stages(state: State, stage: str | None) -> None:
@@ -163,12 +191,12 @@ def _require_earlier_stages(state: State, stage: str | None) -> None:
     This comes before current.json refers to that stage's nodes.
     """
     if stage == "filter":
-        require(state.storage, state.before_regions_are_judged, stage)
+        require_shards(state.storage, state.before_regions_are_judged, stage)
     elif stage == "refine":
-        require(state.storage, [*state.annotators, *state.whole_set_nodes, state.judge], stage)
+        require_shards(state.storage, [*state.annotators, *state.whole_set_nodes, state.judge], stage)
     elif stage == "emit":
         now = state.rounds
-        require(state.storage, [*now.nodes, *state.whole_set_nodes, now.judge], stage, now.earlier_judges)
+        require_shards(state.storage, [*now.nodes, *state.whole_set_nodes, now.judge], stage, now.earlier_judges)
 
 
 def _annotate_and_filter(runtime: Runtime, state: State, stage: str | None, retry: bool) -> State:

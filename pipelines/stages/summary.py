@@ -40,6 +40,8 @@ def render_summary(summary: Summary) -> str:
         if lost := summary.manifest["lost"]:
             lines.append(f"  {len(lost)} images could not be read again and are not in it: {lost[:3]}")
         lines += _release_lines(summary.manifest)
+    if summary.report:
+        lines.append(f"report {summary.report}")
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ import pytest
 import pipelines
 
 ROOT = Path(pipelines.__file__).parents[1]
-API = """load_recipe run dry_run what_if open_dataset account query why show evaluate calibrate train remove
+API = """load_recipe run dry_run what_if open_dataset account query report why show evaluate calibrate train remove
     verify components"""
 
 

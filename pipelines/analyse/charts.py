@@ -1,0 +1,192 @@
+"""Charts of rows, for sections of the report. They share axes, tooltips, and how two data sets stand beside each other.
+
+Colours come from the page, which draws a chart again when the theme changes. Strings are cut, because a label may have
+thousands of characters. The width is that of the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from engine.running.terminal_text import one_line
+from pipelines.analyse.figure import Row
+
+if TYPE_CHECKING:
+    import altair as alt
+
+LONGEST = 60  # characters of a string in a chart
+_ROW_HEIGHT = 18  # pixels of a bar with its gap
+
+
+def base(rows: Sequence[Row], description: str, *, height: int | None = None) -> alt.Chart:
+    """A chart of these rows without marks. `description`: read by screen readers instead of the picture."""
+    import altair as alt
+
+    chart = alt.Chart(alt.InlineData(values=[_drawable(row) for row in rows])).properties(
+        width="container", description=description
+    )
+    return chart.properties(height=height) if height else chart
+
+
+def field(name: str, kind: str, title: str = "", **options: Any) -> dict[str, Any]:
+    """An encoding of a column, for `alt.Chart.encode`. `kind`: quantitative, nominal or ordinal."""
+    return {"field": name, "type": kind, "title": title or name.replace("_", " "), **options}
+
+
+def tooltips(titles: Mapping[str, str], rows: Sequence[Row]) -> list[Any]:
+    """What hovering shows: these columns under these titles. The data set is added if there are two."""
+    import altair as alt
+
+    shown = {**({"set": "data set"} if compared(rows) else {}), **titles}
+    return [alt.Tooltip(field=name, type=_kind(rows, name), title=title) for name, title in shown.items()]
+
+
+def compared(rows: Sequence[Row]) -> bool:
+    """Whether the rows are of two data sets."""
+    return len({row["set"] for row in rows}) > 1
+
+
+def bars(
+    rows: Sequence[Row],
+    *,
+    of: str,
+    by: str,
+    titles: Mapping[str, str],
+    description: str,
+    group: str = "",
+    log: bool = False,
+) -> alt.TopLevelMixin | None:
+    """Horizontal bars in the order of the rows: the number in the column `by` for each value of the column `of`.
+
+    `group`: a column whose values are bars beside each other. With two data sets, these are the groups. `titles`: of
+    the columns in tooltips; those of `of` and `by` are also the titles of the axes.
+    """
+    import altair as alt
+
+    if not (rows := [row for row in rows if row[by] is not None]):
+        return None
+    group = group or ("set" if compared(rows) else "")
+    groups = len({row[group] for row in rows}) if group else 1
+    names = list(dict.fromkeys(str(shortened(row[of])) for row in rows))
+    height = max(60, len(names) * (_ROW_HEIGHT if groups == 1 else 10 * groups + 8))
+    x = alt.X(**field(by, "quantitative", titles[by]), scale=alt.Scale(type="symlog") if log else alt.Undefined)
+    y = alt.Y(**field(of, "nominal", titles[of]), sort=names)
+    encoded: alt.Chart = (
+        base(rows, description, height=height).mark_bar().encode(x=x, y=y, tooltip=tooltips(titles, rows))
+    )
+    if group:
+        order = list(dict.fromkeys(row[group] for row in rows))
+        colour = alt.Color(**field(group, "nominal", titles.get(group, "data set")), sort=order)
+        encoded = encoded.encode(color=colour, yOffset=alt.YOffset(field=group, type="nominal", sort=order))
+    return encoded
+
+
+def columns(
+    rows: Sequence[Row],
+    *,
+    of: str,
+    by: str,
+    titles: Mapping[str, str],
+    description: str,
+    group: str = "",
+    stacked: bool = False,
+) -> alt.TopLevelMixin | None:
+    """Vertical bars, for bins and other ordered values. The options are those of `bars`.
+
+    `stacked`: groups on top of each other, not beside each other.
+    """
+    import altair as alt
+
+    if not (rows := [row for row in rows if row[by] is not None]):
+        return None
+    group = group or ("set" if compared(rows) else "")
+    x = alt.X(**field(of, "ordinal", titles[of]), sort=list(dict.fromkeys(row[of] for row in rows)))
+    y = alt.Y(**field(by, "quantitative", titles[by]))
+    encoded: alt.Chart = base(rows, description, height=220).mark_bar().encode(x=x, y=y, tooltip=tooltips(titles, rows))
+    if group:
+        order = list(dict.fromkeys(row[group] for row in rows))
+        encoded = encoded.encode(color=alt.Color(**field(group, "nominal", titles.get(group, "data set")), sort=order))
+        if not stacked:
+            encoded = encoded.encode(xOffset=alt.XOffset(field=group, type="nominal", sort=order))
+    return encoded
+
+
+def line(
+    rows: Sequence[Row],
+    *,
+    x: str,
+    y: str,
+    titles: Mapping[str, str],
+    description: str,
+    group: str = "",
+    log: bool = False,
+) -> alt.TopLevelMixin | None:
+    """A line with points, one for each value of `group`. `log`: both axes are logarithmic."""
+    import altair as alt
+
+    if not (rows := [row for row in rows if row[x] is not None and row[y] is not None]):
+        return None
+    scale = alt.Scale(type="log") if log else alt.Undefined
+    encoded: alt.Chart = (
+        base(rows, description, height=260)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X(**field(x, "quantitative", titles[x]), scale=scale),
+            y=alt.Y(**field(y, "quantitative", titles[y]), scale=scale),
+            tooltip=tooltips(titles, rows),
+        )
+    )
+    if group:
+        encoded = encoded.encode(color=alt.Color(**field(group, "nominal", titles.get(group, ""))))
+    if compared(rows):
+        encoded = encoded.encode(strokeDash=alt.StrokeDash(field="set", type="nominal"))
+    return encoded
+
+
+def heat(
+    rows: Sequence[Row], *, x: str, y: str, value: str, titles: Mapping[str, str], description: str, facet: str = ""
+) -> alt.TopLevelMixin | None:
+    """A heat map: one square for each row. `facet`: a column with one map for each of its values."""
+    import altair as alt
+
+    if not rows:
+        return None
+    encoded: alt.Chart = (
+        base(rows, description)
+        .mark_rect()
+        .encode(
+            x=alt.X(**field(x, "ordinal", titles[x]), sort=list(dict.fromkeys(row[x] for row in rows))),
+            y=alt.Y(**field(y, "ordinal", titles[y]), sort=list(dict.fromkeys(row[y] for row in rows))),
+            color=alt.Color(**field(value, "quantitative", titles[value])),
+            tooltip=tooltips(titles, rows),
+        )
+    )
+    facets = [name for name in (facet, "set" if compared(rows) else "") if name]
+    if not facets:
+        return encoded
+    small = encoded.properties(width=180, height=180)
+    named = alt.Facet(field=facets[0], type="nominal", title=None)
+    if len(facets) == 1:
+        faceted: alt.FacetChart = small.facet(facet=named, columns=3)
+    else:
+        rows_of_sets = alt.Row(field="set", type="nominal", title=None)
+        faceted = small.facet(row=rows_of_sets, column=alt.Column(field=facet, type="nominal", title=None))
+    return faceted
+
+
+def shortened(value: object) -> object:
+    """The value as charts show it: strings on one line and not longer than LONGEST."""
+    if not isinstance(value, str):
+        return value
+    text = one_line(value[: LONGEST + 1])
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def _drawable(row: Row) -> dict[str, Any]:
+    return {name: shortened(value) for name, value in row.items()}
+
+
+def _kind(rows: Sequence[Row], name: str) -> Literal["quantitative", "nominal"]:
+    numbers = all(isinstance(row.get(name), int | float) for row in rows if row.get(name) is not None)
+    return "quantitative" if numbers else "nominal"

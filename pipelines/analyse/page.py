@@ -1,0 +1,164 @@
+"""Renders the page of the report: one HTML file that needs no network and no other file.
+
+Its Content-Security-Policy allows only the scripts and styles of the page itself, by their hashes, so text from data
+cannot become code. jinja2 escapes all text. JSON for the scripts is escaped too, because `</script>` would end it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from engine.reading.sql import named_query
+from pipelines.analyse.figure import Figure, Section
+from pipelines.analyse.numbers import short
+from pipelines.analyse.table_cells import Grid, grid_of
+from pipelines.analyse.tables import rows_of, with_set
+
+_ASSETS = Path(__file__).parent / "assets"
+_LONGEST_VALUE = 500  # characters of a string that a column is sorted by
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A data set of the page. `name`: for people. `arguments`: of `engine query`, to read the same annotations."""
+
+    name: str
+    arguments: str
+    tables: Mapping[str, pa.Table]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A gallery for the page: its data, its style and its script. `reading`: the sentence above it."""
+
+    data: Mapping[str, Any]
+    style: str
+    script: str
+    reading: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A figure as the template reads it."""
+
+    query: str
+    title: str
+    reading: str
+    empty: str
+    grid: Grid
+    chart: bool
+    open: bool
+    sql: str
+    command: str
+
+
+def render_page(
+    title: str, sets: Sequence[Measured], sections: Sequence[Section], gallery: Embedded | None, footer: str
+) -> str:
+    """The HTML of the page. `sets`: one data set, or two that are compared."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    charts: dict[str, Any] = {}
+    shown = [(section, [_figure(figure, sets, charts) for figure in section.figures]) for section in sections]
+    style = _asset("page.css") + (gallery.style if gallery else "")
+    scripts = [_vega(), _asset("page.js"), *([gallery.script] if gallery else [])]
+    scripts = [script.replace("</script", "<\\/script").replace("<!--", "<\\!--") for script in scripts]
+    loader = FileSystemLoader(_ASSETS)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["cut"] = lambda text: short(text, _LONGEST_VALUE)
+    return environment.get_template("page.html").render(
+        title=short(title),
+        sets=sets,
+        sections=[{**_heading(section), "figures": figures} for section, figures in shown],
+        gallery=Markup(json_block(gallery.data)) if gallery else "",
+        gallery_reading=gallery.reading if gallery else "",
+        charts=Markup(json_block(charts)),
+        style=Markup(style),
+        scripts=[Markup(script) for script in scripts],
+        policy=content_security_policy([style], scripts),
+        footer=footer,
+    )
+
+
+def content_security_policy(styles: Sequence[str], scripts: Sequence[str]) -> str:
+    """A policy that allows these inline scripts and styles, pictures in `data:` URLs, and nothing else."""
+    allowed = {
+        "script-src": " ".join(map(_digest, scripts)),
+        "style-src": " ".join(map(_digest, styles)),
+        "img-src": "data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(["default-src 'none'", *(f"{name} {value}" for name, value in allowed.items())])
+
+
+def json_block(value: Any) -> str:
+    """JSON for a `<script type="application/json">`. Characters with a meaning in HTML are escaped."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, default=str)
+    for char in "<>&":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _heading(section: Section) -> dict[str, Any]:
+    return {"name": section.name, "title": section.title, "reading": section.reading}
+
+
+def _figure(figure: Figure, sets: Sequence[Measured], charts: dict[str, Any]) -> _Shown:
+    """The figure for the template. Adds its chart, if it has one, to `charts`."""
+    tables = [one.tables[figure.query] for one in sets]
+    if figure.chart and (spec := _spec(figure, sets)):
+        charts[figure.query] = spec
+    return _Shown(
+        query=figure.query,
+        title=figure.title,
+        reading=figure.reading,
+        empty=figure.empty,
+        grid=grid_of(figure, tables),
+        chart=figure.query in charts,
+        open=figure.table,
+        sql=named_query(figure.query),
+        command="\n".join(f"engine query --named {figure.query} {one.arguments}" for one in sets),
+    )
+
+
+def _spec(figure: Figure, sets: Sequence[Measured]) -> dict[str, Any] | None:
+    """The figure's chart as Vega-Lite, or None if there is nothing to draw."""
+    assert figure.chart
+    rows = rows_of(with_set({one.name: one.tables for one in sets}, figure.query))
+    if not rows:
+        return None
+    chart = figure.chart([{"set": sets[0].name, **row} for row in rows])
+    if chart is None:
+        return None
+    spec: dict[str, Any] = chart.to_dict()
+    spec.pop("config", None)  # colours and fonts come from the page
+    return spec
+
+
+def _asset(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")
+
+
+@cache
+def _vega() -> str:
+    """The script that draws Vega-Lite charts. It defines window.vegaEmbed."""
+    import vl_convert
+
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))

@@ -1,0 +1,130 @@
+"""Makes the report of a data set: report.html and, for each figure, a Parquet table with the rows of its query."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.extras import require
+from engine.layout import JUDGE, RELEASES, REPORT
+from engine.reading.dataset import Dataset
+from engine.storage.files import Storage
+from pipelines.analyse.figure import Section
+from pipelines.analyse.page import Embedded, Measured, render_page
+from pipelines.analyse.sections import SECTIONS
+from pipelines.analyse.tables import analysis, run_queries, with_set
+
+PAGE, TABLES = "report.html", "tables"
+IMAGES = 60  # images in the gallery
+MODULES = ("altair", "jinja2", "vl_convert")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was made. str() is the text that `engine report` prints."""
+
+    page: str
+    figures: int
+    images: int
+    size: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.page}\n{self.figures} figures, {self.images} images in the gallery, {self.size / 1e6:.1f} MB, "
+            f"{self.seconds:.1f} s; the tables are beside it in {TABLES}/"
+        )
+
+
+def report(
+    dataset: Dataset,
+    *,
+    of: str = "",
+    compare: str = "",
+    out: str = "",
+    images: int = IMAGES,
+    on_step: Callable[[str], None] | None = None,
+) -> Report:
+    """Makes the report: `report(data)` writes DATASET/report/report.html.
+
+    `of`: the verdicts or the release to read, "judge/<key>" or "releases/<name>"; by default the current state.
+    `compare`: what to show beside it: other verdicts or another release of the data set, or the folder or URL of
+    another data set. `out`: another folder for the report. `images`: most images in the gallery; 0: no gallery.
+    `on_step` gets what is done next. Raises ConfigError if there is nothing with these names, or if a package is
+    missing.
+    """
+    require("The report", MODULES, extra="report")
+    started = time.monotonic()
+    storage = Storage(out) if out else dataset.storage
+    folder = "" if out else f"{REPORT}/"
+    sets = [_measure(dataset, of, on_step)]
+    if compare:
+        other, other_of = opened(dataset, compare)
+        sets.append(_measure(other, other_of, on_step))
+        sets = _distinct(sets)
+    gallery = _gallery(dataset, of, images, on_step)
+    footer = f"Made by engine report {version('fld5b-engine')} on {datetime.date.today().isoformat()}."
+    html = render_page(f"Report: {sets[0].name}", sets, SECTIONS, gallery, footer).encode("utf-8", "replace")
+    queries = figure_queries(SECTIONS)
+    _write_tables(storage, f"{folder}{TABLES}", queries, sets)
+    storage.put(f"{folder}{PAGE}", html)
+    shown = len(gallery.data["images"]) if gallery else 0
+    place = f"{storage.url}/{folder}{PAGE}"
+    return Report(place, len(queries), shown, len(html), time.monotonic() - started)
+
+
+def opened(dataset: Dataset, other: str) -> tuple[Dataset, str]:
+    """(data set, verdicts or release) to compare with. See `compare` of `report`."""
+    if other.partition("/")[0] in (JUDGE, RELEASES):
+        dataset.of(other)  # raises if there is none
+        return dataset, other
+    return Dataset.open(other), ""
+
+
+def figure_queries(sections: Sequence[Section]) -> list[str]:
+    """The names of the queries of all figures, without repetition."""
+    return list(dict.fromkeys(figure.query for section in sections for figure in section.figures))
+
+
+def _measure(dataset: Dataset, of: str, on_step: Callable[[str], None] | None) -> Measured:
+    name = dataset.url.rpartition("/")[2] + (f" {of}" if of else "")
+    arguments = shlex.join(["-d", dataset.url, *(["--of", of] if of else [])])
+    with analysis(dataset, of) as con:
+        return Measured(name, arguments, run_queries(con, figure_queries(SECTIONS), on_step))
+
+
+def _distinct(sets: Sequence[Measured]) -> list[Measured]:
+    """The sets under different names, because a chart tells them apart by name."""
+    first, second = sets
+    name = second.name if second.name != first.name else f"{second.name} (other)"
+    return [first, Measured(name, second.arguments, second.tables)]
+
+
+def _gallery(
+    dataset: Dataset, of: str, images: int, on_step: Callable[[str], None] | None
+) -> Embedded | None:  # made by pipelines/gallery, which is not there yet
+    return None
+
+
+def _write_tables(storage: Storage, folder: str, queries: Sequence[str], sets: Sequence[Measured]) -> None:
+    """Writes the rows of each query. Deletes tables of figures that the report no longer has."""
+    files = {f"{query}.parquet": query for query in queries}
+    for name in storage.names(folder):
+        if name not in files:
+            storage.remove(f"{folder}/{name}")
+    for name, query in files.items():
+        storage.put(f"{folder}/{name}", _parquet(with_set({one.name: one.tables for one in sets}, query)))
+
+
+def _parquet(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()

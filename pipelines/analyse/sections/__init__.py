@@ -1,0 +1,10 @@
+"""The sections of the report, in the order of the page. To add one: a file that ends with SECTION, and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipelines.analyse.figure import Section
+from pipelines.analyse.sections import spatial, statistics
+
+SECTIONS: Sequence[Section] = (statistics.SECTION, spatial.SECTION)

@@ -1,0 +1,1 @@
+"""The gallery: images with boxes, masks and phrases, for the report and for `engine explore`."""

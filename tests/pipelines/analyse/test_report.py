@@ -1,0 +1,56 @@
+"""`engine report` and the stage analyse, on a small data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from engine.errors import ConfigError
+from pipelines import load_recipe, open_dataset, query, report, run
+from pipelines.analyse.report import figure_queries
+from pipelines.analyse.sections import SECTIONS
+
+_RECIPE = """
+dataset: {folder}/data
+ingest: {{sources: ["world://?images=4&size=96"]}}
+annotate: {{people: {{use: human}}}}
+emit: {{name: v1}}
+"""
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("report")
+    path = folder / "recipe.yaml"
+    path.write_text(_RECIPE.format(folder=folder))
+    run(load_recipe(path), stage=None, runner="local")
+    return str(path)
+
+
+def test_each_table_has_the_rows_of_its_query(recipe: str) -> None:
+    data = open_dataset(load_recipe(recipe))
+    made = report(data)
+    assert Path(made.page).stat().st_size == made.size
+    for name in figure_queries(SECTIONS):
+        table = pq.read_table(Path(made.page).parent / "tables" / f"{name}.parquet")
+        assert str(table.to_pylist()) == str(query(data, named=name).to_pylist()), name  # as text: NaN differs from NaN
+
+
+def test_the_stage_analyse_writes_the_report_alone(recipe: str) -> None:
+    summary = run(load_recipe(recipe), stage="analyse", runner="local")
+    assert summary.report in str(summary)
+    assert Path(summary.report).read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_comparison_with_nothing_is_one_sentence(recipe: str, tmp_path: Path) -> None:
+    data = open_dataset(load_recipe(recipe))
+    with pytest.raises(ConfigError, match="verdicts or release"):
+        report(data, compare="releases/v9", out=str(tmp_path))
+
+
+def test_a_release_is_shown_beside_the_data_set(recipe: str, tmp_path: Path) -> None:
+    report(open_dataset(load_recipe(recipe)), compare="releases/v1", out=str(tmp_path))
+    sets = pq.read_table(tmp_path / "tables" / "annotation_statistics.parquet")["set"].unique().to_pylist()
+    assert sets == ["data", "data releases/v1"]
