@@ -9,7 +9,8 @@ PYTEST := $(BIN)/python -m pytest
 CODE := engine model specialists filters refinement pipelines benchmarks tests
 
 # The second half of the tests: all but pipelines, and the removal of images, so that both halves take the same time.
-PARTS := $(filter-out tests/pipelines tests/golden tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/test_*.py) tests/pipelines/removal
+# Tests in a browser are in the first: they read the demo's data set, which tests of pipelines make.
+PARTS := $(filter-out tests/pipelines tests/browser tests/golden tests/__pycache__, $(patsubst %/,%,$(wildcard tests/*/))) $(wildcard tests/test_*.py) tests/pipelines/removal
 
 .PHONY: demo test test-pipelines test-parts slow experiments check format clean
 .DELETE_ON_ERROR:
@@ -28,7 +29,7 @@ test: check
 	@$(MAKE) --no-print-directory -j2 test-pipelines test-parts
 
 test-pipelines: .venv/test.stamp
-	$(PYTEST) tests/pipelines --ignore=tests/pipelines/removal
+	$(PYTEST) tests/pipelines tests/browser --ignore=tests/pipelines/removal
 
 test-parts: .venv/test.stamp
 	@said=$$(mktemp); trap 'rm -f "$$said"' EXIT; \

@@ -1,15 +1,19 @@
-"""One small private Ray cluster for the whole session: four logical CPUs, one logical GPU."""
+"""What several folders of tests share, made once a session: a small private Ray cluster, the data set of the demo."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+QUICKSTART = Path(__file__).parents[1] / "pipelines" / "recipes" / "quickstart.yaml"
 
 
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
+    """Four logical CPUs, one logical GPU."""
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died or was killed")
     import ray
 
@@ -25,3 +29,14 @@ def ray_cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set that `make demo` makes. Tests only read it."""
+    from pipelines.recipe import load_recipe
+    from pipelines.stages import run as stages
+
+    folder = tmp_path_factory.mktemp("quickstart")
+    stages.run(load_recipe(QUICKSTART, [f"dataset={folder}"]), runner="local")
+    return folder

@@ -14,22 +14,13 @@ from engine.reading.sql import query
 from pipelines.emit.verify import verify
 from pipelines.recipe import load_recipe
 from pipelines.stages import run as stages
-from tests.runs import REPO
-
-RECIPE = REPO / "pipelines" / "recipes" / "quickstart.yaml"
+from tests.conftest import QUICKSTART
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("quickstart")
-    stages.run(load_recipe(RECIPE, [f"dataset={folder}"]), runner="local")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def released(dataset: Path) -> dict[str, dict[str, Any]]:
+def released(quickstart: Path) -> dict[str, dict[str, Any]]:
     """Rows of the release by the file name of the photo, in release order."""
-    tables = sorted((dataset / "releases/v1").glob("train-*.parquet"))
+    tables = sorted((quickstart / "releases/v1").glob("train-*.parquet"))
     rows = [row for table in tables for row in pq.read_table(table).to_pylist()]
     return {Path(row["sources"][0]["uri"]).name: row for row in rows}
 
@@ -75,29 +66,29 @@ def test_a_mask_outlines_the_cat(released: dict[str, dict[str, Any]]) -> None:
 
 
 def test_the_first_image_has_no_annotation_and_every_loader_opens_the_release(
-    dataset: Path, released: dict[str, dict[str, Any]]
+    quickstart: Path, released: dict[str, dict[str, Any]]
 ) -> None:
     first = next(iter(released.values()))
     assert (first["regions"], first["texts"], first["phrases"]) == ([], [], [])
-    checks = verify(str(dataset / "releases" / "v1"))
+    checks = verify(str(quickstart / "releases" / "v1"))
     assert [check.name for check in checks if not check.ok] == []
 
 
-def test_sql_counts_the_images_and_the_pairs_of_the_release(dataset: Path) -> None:
+def test_sql_counts_the_images_and_the_pairs_of_the_release(quickstart: Path) -> None:
     """The tables of pairs are in the same folder as those of images, and must not be counted as images."""
-    pairs = dataset / "releases/v1/pairs-*.parquet"
-    tasks = query(Dataset.open(str(dataset)), f"SELECT DISTINCT task FROM read_parquet('{pairs}')", of="releases/v1")
+    pairs = quickstart / "releases/v1/pairs-*.parquet"
+    tasks = query(Dataset.open(str(quickstart)), f"SELECT DISTINCT task FROM read_parquet('{pairs}')", of="releases/v1")
     assert {"<OD>", "<OCR_WITH_REGION>", "<CAPTION_TO_PHRASE_GROUNDING>"} < set(tasks["task"].to_pylist())
-    images = query(Dataset.open(str(dataset)), "SELECT count(*) AS n FROM images", of="releases/v1")
+    images = query(Dataset.open(str(quickstart)), "SELECT count(*) AS n FROM images", of="releases/v1")
     assert images["n"].to_pylist() == [8]
 
 
-def test_every_image_and_annotation_is_accounted_for(dataset: Path) -> None:
-    assert account(Dataset.open(str(dataset))).balanced
+def test_every_image_and_annotation_is_accounted_for(quickstart: Path) -> None:
+    assert account(Dataset.open(str(quickstart))).balanced
 
 
-def test_the_same_command_again_does_nothing(dataset: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in dataset.rglob("*.parquet")}
-    summary = stages.run(load_recipe(RECIPE, [f"dataset={dataset}"]), runner="local")
+def test_the_same_command_again_does_nothing(quickstart: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in quickstart.rglob("*.parquet")}
+    summary = stages.run(load_recipe(QUICKSTART, [f"dataset={quickstart}"]), runner="local")
     assert not any(tally.units for tally in summary.tallies.values())
-    assert {path: path.stat().st_mtime_ns for path in dataset.rglob("*.parquet")} == before
+    assert {path: path.stat().st_mtime_ns for path in quickstart.rglob("*.parquet")} == before

@@ -1,0 +1,74 @@
+"""One page opened in Chromium, and everything on it that must not happen: messages, requests, scripts of the data.
+
+Every request is refused except the one for the page itself, so a page that needs the network looks broken here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urldefrag
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Route
+
+# `window.ran` is what hostile data in the tests calls; see hostile_set.py.
+_WATCH = """
+window.ran = [];
+window.refused = [];
+document.addEventListener("securitypolicyviolation", event => {
+  window.refused.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
+});
+"""
+
+
+@dataclass  # no slots: Playwright sets attributes
+class Visit:
+    page: Page
+    address: str
+    messages: list[str] = field(default_factory=list)  # of the console, errors and dialogs
+    requests: list[str] = field(default_factory=list)  # to anything but the page
+
+    def faults(self) -> list[str]:
+        """Everything that must not happen on a page: empty if all is well."""
+        found = self.messages + [f"request to {url[:200]}" for url in self.requests]
+        found += [f"refused by the policy: {one}" for one in self.page.evaluate("window.refused")]
+        return found + [f"data was executed: {one}" for one in self.page.evaluate("window.ran")]
+
+    def answer(self, route: Route) -> None:
+        url = route.request.url
+        if urldefrag(url).url == self.address or url.startswith(("data:", "blob:")):
+            route.continue_()
+        else:
+            self.requests.append(url)
+            route.abort()
+
+
+@contextmanager
+def visited(browser: Browser, path: Path, *, anchor: str = "", ready: str = "", **options: Any) -> Iterator[Visit]:
+    """Open a file, check after the block that nothing forbidden happened.
+
+    ready: selector to wait for. options: of the browser's context (`color_scheme`, `viewport`, ...).
+    """
+    context = browser.new_context(**options)
+    context.add_init_script(_WATCH)
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    visit = Visit(page, path.as_uri())
+    page.on("console", lambda message: visit.messages.append(f"console {message.type}: {message.text[:400]}"))
+    page.on("pageerror", lambda error: visit.messages.append(f"error: {str(error)[:400]}"))
+    page.on("dialog", lambda dialog: (visit.messages.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("popup", lambda popup: visit.messages.append(f"popup: {popup.url}"))
+    context.route("**/*", visit.answer)
+    try:
+        page.goto(visit.address + anchor)
+        if ready:
+            page.wait_for_selector(ready, state="attached")
+        yield visit
+        faults = visit.faults()
+        assert not faults, "\n".join(faults)
+    finally:
+        context.close()
