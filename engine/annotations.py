@@ -99,6 +99,15 @@ class Chunk:
 
 
 @dataclass(slots=True)
+class Relation:
+    """A noun that is the subject or the object of a verb. Both words are lemmas in lower case."""
+
+    verb: str
+    role: str  # subject or object
+    noun: str
+
+
+@dataclass(slots=True)
 class Complexity:
     """The degrees of nodes in the undirected dependency tree of a text.
 
@@ -112,7 +121,10 @@ class Complexity:
 
 @dataclass(slots=True)
 class Parse:
-    """The parse of one text (section 4.2 and appendix of the Florence-2 paper). The worker sets `text_key`."""
+    """The parse of one text (section 4.2 and appendix of the Florence-2 paper). The worker sets `text_key`.
+
+    `relations`: None if the component that parsed the text does not give any, as before schema version 3.
+    """
 
     tokens: int
     raw_tokens: int
@@ -128,6 +140,7 @@ class Parse:
     chunks: list[Chunk]
     text_key: str = ""
     failures: list[Failure] = field(default_factory=list)
+    relations: list[Relation] | None = None
 
 
 @dataclass(slots=True)

@@ -27,6 +27,7 @@ from engine.annotations import (
     Phrase,
     Region,
     RegionText,
+    Relation,
     Sample,
     Tag,
     Text,
@@ -45,13 +46,14 @@ __all__ = [  # the records: authors of components import them from here
     "Phrase",
     "Region",
     "RegionText",
+    "Relation",
     "Sample",
     "Tag",
     "Text",
     "text_key",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 GRANULARITIES = ("brief", "detailed", "more_detailed")
 REGION_KINDS = ("object", "text", "phrase")  # phrase: a box found for a phrase; it does not count as an object
@@ -235,6 +237,7 @@ CHUNK = pa.struct(
         required("text", pa.string()),  # exactly text[char_start:char_end]
     ]
 )
+RELATION = pa.struct([required(name, pa.string()) for name in ("verb", "role", "noun")])  # role: subject or object
 PARSE = pa.schema(
     [
         required("text_key", pa.string()),
@@ -248,6 +251,7 @@ PARSE = pa.schema(
         required("object_complexity", COMPLEXITY),
         required("action_complexity", COMPLEXITY),
         required("chunks", _list(CHUNK)),
+        pa.field("relations", _list(RELATION)),  # null: parsed by schema version 2 or earlier, which found none
         required("failures", _list(FAILURE)),
     ]
 )

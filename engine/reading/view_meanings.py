@@ -98,6 +98,7 @@ _COLUMNS = {
     "object_complexity": "dependency links of nouns: by the paper's rule, mean and maximum",
     "action_complexity": "dependency links of verbs: by the paper's rule, mean and maximum",
     "chunks": "noun phrases: position, head noun, plural or not, text",
+    "relations": "nouns and their verbs, as lemmas, with their role; null if parsed by schema version 1 or 2",
     "failures": "why the parse failed; [] if it did not",
     "node": "name of the node in the recipe",
     "embedding": "vector of unit length, rounded to float16",

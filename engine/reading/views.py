@@ -116,7 +116,7 @@ def _parse(con: DuckDBPyConnection, dataset: Dataset) -> str:
     tables = [f"raw.{identifier(f'node {node.name}')}" for node in dataset.nodes if node.over == "texts"]
     if not tables:
         return f"CREATE VIEW parse AS SELECT {', '.join(empty_columns(con, PARSE))} WHERE false"
-    rows = " UNION ALL ".join(f"SELECT * FROM {table}" for table in tables)
+    rows = " UNION ALL BY NAME ".join(f"SELECT * FROM {table}" for table in tables)  # older files have another order
     rank = "{{'failed': len({0}failures) > 0, 'file': {0}filename, 'row': {0}file_row_number}}"
     return f"""CREATE VIEW parse AS
         WITH twice AS (SELECT text_key FROM ({rows}) GROUP BY text_key HAVING count(*) > 1),

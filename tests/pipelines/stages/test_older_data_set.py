@@ -65,7 +65,7 @@ def test_a_run_redoes_only_that(older: Path) -> None:
     output_of("run", "-c", "recipe.yaml", "--runner", "local", "--set", "emit.name=v2")
     after = contents(older)
     for name, digest in before.items():
-        if name != "current.json":
+        if name not in ("current.json", "dataset.json"):  # its header now has today's schema version
             assert after[name] == digest, name
     new = {name for name in set(after) - set(before) if not name.startswith("runs/")}
     assert not [name for name in new if name.startswith(TRUNK)]
