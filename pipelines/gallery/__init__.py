@@ -1,1 +1,4 @@
-"""The gallery: images with boxes, masks and phrases, for the report and for `engine explore`."""
+"""The gallery: which images it has, what it shows of each, and the script that draws it.
+
+The report and `engine explore` both use it.
+"""

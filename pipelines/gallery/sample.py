@@ -1,0 +1,62 @@
+"""The sample of images that a page holds: chosen, read, and small enough together."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from engine.reading.dataset import Dataset
+from engine.reading.sql import run_query
+from pipelines.gallery.choose import choose
+from pipelines.gallery.image_data import image_records, image_rows
+from pipelines.gallery.record import SMALL, Bounds, GalleryRecord, ImageRecord
+from pipelines.gallery.thumbnails import thumbnails
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MOST_BYTES = 6_000_000
+_PICTURE = 12_000  # bytes for a picture of the size that is wanted, as a data URI
+
+
+def gallery_sample(
+    dataset: Dataset,
+    con: DuckDBPyConnection,
+    *,
+    limit: int = 96,
+    most_bytes: int = MOST_BYTES,
+    bounds: Bounds = SMALL,
+) -> GalleryRecord:
+    """At most `limit` images with pictures, at most `most_bytes` together as JSON of `compact`.
+
+    If the images do not fit, the pictures become smaller, and the last images are left out. `con`: a connection of
+    `engine.reading.sql.connect`, or one with tables of the same names.
+    """
+    chosen = choose(con, limit=limit)
+    rows = image_rows(con, [one.image_id for one in chosen])
+    strata = {one.image_id: one.strata for one in chosen}
+    records: list[ImageRecord] = []
+    used = 0
+    for record in image_records(con, rows, strata=strata, bounds=bounds):
+        size = len(as_json(record).encode())
+        if used + size + _PICTURE * (len(records) + 1) <= most_bytes:
+            records.append(record)
+            used += size
+    by_id = {row["image_id"]: row for row in rows}
+    shown = [by_id[record["id"]] for record in records]
+    pictures = thumbnails(dataset.storage, shown, most_bytes=most_bytes - used - 200 * len(records))
+    for record, picture in zip(records, pictures, strict=True):
+        record["src"], record["unreadable"] = picture.data_uri, picture.unreadable[:600]
+    total = run_query(con, "SELECT count(*) AS number FROM images")["number"][0].as_py()
+    return {"dataset": dataset.url, "total": int(total), "images": records}
+
+
+def as_json(value: GalleryRecord | ImageRecord) -> str:
+    """Compact JSON. Fields that are empty are left out: gallery.js fills them in."""
+    return json.dumps(_without_empty(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_empty(item) for key, item in value.items() if item not in (None, "", [], {})}
+    return [_without_empty(item) for item in value] if isinstance(value, list) else value
