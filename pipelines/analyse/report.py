@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +22,12 @@ from pipelines.analyse.figure import Section
 from pipelines.analyse.page import Embedded, Measured, render_page
 from pipelines.analyse.sections import SECTIONS
 from pipelines.analyse.tables import analysis, run_queries, with_set
+from pipelines.gallery.choose import QUERY
+from pipelines.gallery.sample import compact, gallery_sample
+from pipelines.gallery.script import EMBEDDED, gallery_script, gallery_style
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 PAGE, TABLES = "report.html", "tables"
 IMAGES = 60  # images in the gallery
@@ -65,12 +72,11 @@ def report(
     started = time.monotonic()
     storage = Storage(out) if out else dataset.storage
     folder = "" if out else f"{REPORT}/"
-    sets = [_measure(dataset, of, on_step)]
+    first, gallery = _measure(dataset, of, images, on_step)
+    sets = [first]
     if compare:
         other, other_of = opened(dataset, compare)
-        sets.append(_measure(other, other_of, on_step))
-        sets = _distinct(sets)
-    gallery = _gallery(dataset, of, images, on_step)
+        sets = _distinct([first, _measure(other, other_of, 0, on_step)[0]])
     footer = f"Made by engine report {version('fld5b-engine')} on {datetime.date.today().isoformat()}."
     html = render_page(f"Report: {sets[0].name}", sets, SECTIONS, gallery, footer).encode("utf-8", "replace")
     queries = figure_queries(SECTIONS)
@@ -94,11 +100,15 @@ def figure_queries(sections: Sequence[Section]) -> list[str]:
     return list(dict.fromkeys(figure.query for section in sections for figure in section.figures))
 
 
-def _measure(dataset: Dataset, of: str, on_step: Callable[[str], None] | None) -> Measured:
+def _measure(
+    dataset: Dataset, of: str, images: int, on_step: Callable[[str], None] | None
+) -> tuple[Measured, Embedded | None]:
+    """The rows of all figures, and a gallery of at most `images` images; None if there are none."""
     name = dataset.url.rpartition("/")[2] + (f" {of}" if of else "")
     arguments = shlex.join(["-d", dataset.url, *(["--of", of] if of else [])])
     with analysis(dataset, of) as con:
-        return Measured(name, arguments, run_queries(con, figure_queries(SECTIONS), on_step))
+        measured = Measured(name, arguments, run_queries(con, figure_queries(SECTIONS), on_step))
+        return measured, _gallery(con, dataset.of(of) if of else dataset, images, on_step)
 
 
 def _distinct(sets: Sequence[Measured]) -> list[Measured]:
@@ -109,9 +119,22 @@ def _distinct(sets: Sequence[Measured]) -> list[Measured]:
 
 
 def _gallery(
-    dataset: Dataset, of: str, images: int, on_step: Callable[[str], None] | None
-) -> Embedded | None:  # made by pipelines/gallery, which is not there yet
-    return None
+    con: DuckDBPyConnection, dataset: Dataset, images: int, on_step: Callable[[str], None] | None
+) -> Embedded | None:
+    if not images:
+        return None
+    if on_step:
+        on_step("gallery")
+    sample = gallery_sample(dataset, con, limit=images)
+    if not sample["images"]:
+        return None
+    shown, total = len(sample["images"]), sample["total"]
+    number = f"All {total:,} images of the data set" if shown == total else f"{shown:,} of {total:,} images"
+    reading = (
+        f"{number}. They are chosen by the query {QUERY}, in turns for each reason why an image is worth looking at; "
+        "each image lists its reasons. Pictures are small copies."
+    )
+    return Embedded(compact(sample), gallery_style(), gallery_script(EMBEDDED), reading)
 
 
 def _write_tables(storage: Storage, folder: str, queries: Sequence[str], sets: Sequence[Measured]) -> None:

@@ -27,7 +27,7 @@ def gallery_sample(
     most_bytes: int = MOST_BYTES,
     bounds: Bounds = SMALL,
 ) -> GalleryRecord:
-    """At most `limit` images with pictures, at most `most_bytes` together as JSON of `compact`.
+    """At most `limit` images with pictures, at most `most_bytes` together (`size_in_page`).
 
     If the images do not fit, the pictures become smaller, and the last images are left out. `con`: a connection of
     `engine.reading.sql.connect`, or one with tables of the same names.
@@ -38,7 +38,7 @@ def gallery_sample(
     records: list[ImageRecord] = []
     used = 0
     for record in image_records(con, rows, strata=strata, bounds=bounds):
-        size = len(as_json(record).encode())
+        size = size_in_page(record)
         if used + size + _PICTURE * (len(records) + 1) <= most_bytes:
             records.append(record)
             used += size
@@ -51,12 +51,14 @@ def gallery_sample(
     return {"dataset": dataset.url, "total": int(total), "images": records}
 
 
-def as_json(value: GalleryRecord | ImageRecord) -> str:
-    """Compact JSON. Fields that are empty are left out: gallery.js fills them in."""
-    return json.dumps(_without_empty(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def compact(record: Any) -> Any:
+    """The record without what is empty: gallery.js fills that in."""
+    if isinstance(record, dict):
+        return {key: compact(item) for key, item in record.items() if item not in (None, "", [], {})}
+    return [compact(item) for item in record] if isinstance(record, list) else record
 
 
-def _without_empty(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_empty(item) for key, item in value.items() if item not in (None, "", [], {})}
-    return [_without_empty(item) for item in value] if isinstance(value, list) else value
+def size_in_page(record: ImageRecord) -> int:
+    """The bytes of the compact record as JSON in a page, where other characters than ASCII, and <>&, are escaped."""
+    text = json.dumps(compact(record), separators=(",", ":"), allow_nan=False)
+    return len(text) + 5 * sum(text.count(char) for char in "<>&")

@@ -15,14 +15,20 @@ _ENTRY = "gallery.js"
 _STYLES = ("gallery.css", "pictures.css", "dialog.css")
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) )", re.MULTILINE)
-_PUBLIC = "mount, embedded, fetched"
+_PUBLIC = "mount, embedded, complete"
+# Draws the gallery of a page that holds its images. The ids are those of the report's template.
+EMBEDDED = """{
+  const data = JSON.parse(document.getElementById("gallery-data").textContent);
+  engineGallery.mount(document.getElementById("gallery-root"), engineGallery.embedded(data));
+}
+"""
 
 
 @functools.cache
-def gallery_script() -> str:
-    """The script, without imports. It sets `globalThis.engineGallery = {mount, embedded, fetched}`."""
+def gallery_script(start: str = "") -> str:
+    """The script, without imports. It sets `globalThis.engineGallery`, then runs `start`."""
     parts = [_EXPORT.sub("", _IMPORT.sub("", _text(name))) for name in _in_order(_ENTRY, [])]
-    return "(() => {\n" + "\n".join(parts) + f"\nglobalThis.engineGallery = {{ {_PUBLIC} }};\n}})();\n"
+    return "(() => {\n" + "\n".join(parts) + f"\nglobalThis.engineGallery = {{ {_PUBLIC} }};\n}})();\n" + start
 
 
 @functools.cache

@@ -3,7 +3,8 @@
 import { copyable, count, data, el, nameOf, number, shellQuoted, verdict, visible } from "./dom.js";
 
 export function facts(image) {
-  const sources = image.sources.map((source) => el("li", {}, data(source.source), ": ", data(source.uri)));
+  const sources = image.sources.map((source) => el("li", {},
+    !source.uri.startsWith(source.source) && [data(source.source), ": "], data(source.uri)));
   const more = image.left_out.sources || 0;
   return el("dl", { class: "gallery-list" },
     fact("Image id", el("code", {}, visible(image.id))),

@@ -1,11 +1,8 @@
 // The filters above the cards, what is drawn, and the legend.
 
 import { count, el, svg, visible } from "./dom.js";
+import { OUTCOMES } from "./source.js";
 
-const KEPT = [
-  ["", "All"], ["image-kept", "Images kept"], ["image-dropped", "Images dropped"],
-  ["kept", "With kept annotations"], ["dropped", "With dropped annotations"],
-];
 const LAYERS = [
   ["kept", "Kept regions", true], ["dropped", "Dropped regions", true], ["merged", "Merged regions", false],
   ["masks", "Masks", true], ["labels", "All labels", false],
@@ -18,7 +15,7 @@ export function filterForm(source, changed) {
     label: choice("label", "Label", source.labels),
     rule: choice("rule", "Rule", source.rules),
     producer: choice("producer", "Producer", source.producers),
-    kept: el("select", { name: "kept" }, KEPT.map(([value, name]) => el("option", { value }, name))),
+    kept: el("select", { name: "kept" }, (source.outcomes || OUTCOMES).map(([value, name]) => el("option", { value }, name))),
     text: el("input", { type: "search", name: "text", maxlength: 200, autocomplete: "off" }),
   };
   const named = [

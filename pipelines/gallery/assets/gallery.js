@@ -1,6 +1,6 @@
-// The gallery: filters, pages of cards, and a dialog for one image. `mount(element, source)` draws it; source.js has
-// the two kinds of source. pipelines/gallery/script.py joins these files into one script without imports, which sets
-// `globalThis.engineGallery = {mount, embedded, fetched}`.
+// The gallery: filters, pages of cards, and a dialog for one image. `mount(element, source)` draws it; source.js states
+// what a source is. pipelines/gallery/script.py joins these files into one script without imports, which sets
+// `globalThis.engineGallery = {mount, embedded, complete}`.
 //
 // The address names what is open: `#image=ID` an image, `#image=ID&region=ID` a region of it.
 //
@@ -132,7 +132,7 @@ class Gallery {
     }
     let image = this.images.find((one) => one.id === id);
     try {
-      image ??= (await this.source.page({ image: id, offset: 0, limit: 1 })).images[0];
+      image ??= await this.source.image?.(id);
     } catch (error) {
       this.count.textContent = `The image could not be loaded: ${error.message}`;
       return;

@@ -55,7 +55,8 @@ function areaOf(region) {
 
 function regionShape(region, image, links) {
   const group = svg("g", {
-    class: `gallery-region ${stateOf(region)} ${hueOf(region.label || region.kind)}`, "data-region": region.id,
+    class: `gallery-region ${stateOf(region)} ${hueOf(region.label || region.kind)}${region.kind === "text" ? " is-printed" : ""}`,
+    "data-region": region.id,
   });
   const path = outlineOf(region);
   if (region.mask) group.append(svg("path", { class: "gallery-mask", d: region.mask, "fill-rule": "evenodd" }));

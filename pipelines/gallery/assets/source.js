@@ -1,10 +1,16 @@
-// Where the images come from: the page itself (`embedded`) or the server of `engine explore` (`fetched`).
+// Where the images come from. `embedded` makes a source of the images that the page itself holds.
 //
-// A source is {dataset, total, labels, rules, producers, strata, page}. The four lists hold {name, number}.
-// page(query) resolves to {total, images}: how many images fit, and those from query.offset on, at most query.limit.
-// query: {stratum, label, rule, producer, kept, text, image, offset, limit}, all optional.
-// kept: "image-kept", "image-dropped", "kept" or "dropped" (the last two: an annotation).
+// A source is {dataset, total, labels, rules, producers, strata, page}. The four lists hold {name, number}, and may be
+// left out. page(query) resolves to {total, images}: how many images fit, and those from query.offset on, at most
+// query.limit. query: {stratum, label, rule, producer, kept, text, offset, limit}; '' is no condition.
+// Two more are optional. image(id) resolves to the record of an image, or to null; without it, only images of page({})
+// can be opened by an address. outcomes: the values of `kept` that the source understands, as [value, title].
+// Records that lack the fields which are empty must go through `complete`.
 
+export const OUTCOMES = [
+  ["", "All"], ["image-kept", "Images kept"], ["image-dropped", "Images dropped"],
+  ["kept", "With kept annotations"], ["dropped", "With dropped annotations"],
+];
 const EMPTY = {
   name: "", src: "", unreadable: "", split: "", licence: "", rule: "", kept: null, value: null, threshold: null,
   sources: [], strata: [], regions: [], texts: [], region_texts: [], tags: [], scores: [], failures: [], changes: [],
@@ -39,27 +45,11 @@ export function embedded(gallery) {
     rules: choices(images, (image) => [image, ...annotations(image)].map((item) => item.rule)),
     producers: choices(images, (image) => annotations(image).map((item) => item.producer)),
     strata: choices(images, (image) => image.strata),
+    image: async (id) => images.find((image) => image.id === id) || null,
     async page(query) {
       const found = images.filter((image) => fits(image, query));
       const offset = query.offset || 0;
       return { total: found.length, images: found.slice(offset, offset + (query.limit || found.length)) };
-    },
-  };
-}
-
-// `given`: the source's lists and totals. `url`: answers a query with {total, images} as JSON.
-export function fetched(given, url) {
-  return {
-    ...given,
-    async page(query) {
-      const address = new URL(url, location.href);
-      for (const [key, value] of Object.entries(query)) {
-        if (value !== "" && value !== null && value !== undefined) address.searchParams.set(key, value);
-      }
-      const answer = await fetch(address);
-      if (!answer.ok) throw new Error((await answer.text()).slice(0, 500) || `the server answered ${answer.status}`);
-      const { total, images } = await answer.json();
-      return { total, images: images.map(complete) };
     },
   };
 }
@@ -90,7 +80,6 @@ export function asksFor(query) {
 }
 
 function fits(image, query) {
-  if (query.image && image.id !== query.image) return false;
   if (query.stratum && !image.strata.includes(query.stratum)) return false;
   if (query.kept === "image-kept" && image.kept === false) return false;
   if (query.kept === "image-dropped" && image.kept !== false) return false;

@@ -22,7 +22,7 @@ def test_the_files_are_joined_without_imports_and_every_one_once() -> None:
         opening = path.read_text(encoding="utf-8").splitlines()[0]
         assert opening.startswith("// ")
         assert text.count(opening) == 1, path.name
-    assert "globalThis.engineGallery = { mount, embedded, fetched };" in text
+    assert "globalThis.engineGallery = { mount, embedded, complete };" in text
 
 
 def test_names_are_unique_over_all_files() -> None:
