@@ -21,7 +21,7 @@ function fact(name, value) {
 
 // What one region is, and the commands that say more about it or about the whole image.
 export function commands(image, region, dataset) {
-  const words = ["engine", "why", "-d", dataset, image.id, ...(region ? [region.id] : [])];
+  const command = ["engine", "why", "-d", dataset, image.id, ...(region ? [region.id] : [])];
   const quoted = (text) => `'${text.replaceAll("'", "''")}'`;
   const and = region ? ` AND annotation_id = ${quoted(region.id)}` : "";
   const sql = `SELECT * FROM regions WHERE image_id = ${quoted(image.id)}${and}`;
@@ -29,8 +29,8 @@ export function commands(image, region, dataset) {
   return [
     el("h3", {}, region ? data(nameOf(region, 80)) : "The whole image"),
     region && el("p", {}, data(`${region.id} · ${verdict(region)}`)),
-    ...texts.map((text) => el("p", {}, data(text.text), el("span", { class: "gallery-about" }, visible(`${text.granularity} · ${text.producer} · ${verdict(text)}`)))),
-    copyable(words.map(shellQuoted).join(" ")),
+    ...texts.map((text) => el("p", {}, data(text.text), " ", el("span", { class: "gallery-about" }, visible(`${text.granularity} · ${text.producer} · ${verdict(text)}`)))),
+    copyable(command.map(shellQuoted).join(" ")),
     copyable(sql),
   ].filter(Boolean);
 }

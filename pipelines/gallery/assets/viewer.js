@@ -16,7 +16,8 @@ export class Viewer {
     this.go = go;
     this.step = step;
     this.title = el("h2", { class: "gallery-title", id: "gallery-dialog-title", tabindex: -1 });
-    this.body = el("div", { class: "gallery-body show-kept show-dropped show-masks" });
+    this.body = el("div", { class: "gallery-body" });
+    this.layers = layerBoxes(this.body, "gallery-large");
     this.before = this.#button("Previous image", "‹", () => step(-1));
     this.after = this.#button("Next image", "›", () => step(1));
     this.dialog = el("dialog", { class: "gallery-dialog", "aria-labelledby": "gallery-dialog-title" },
@@ -69,16 +70,15 @@ export class Viewer {
     });
     this.panel = el("section", { class: "gallery-selected", "aria-live": "polite" });
     const texts = image.texts.map((text) => caption(text, this.regions, this.links, true));
-    this.tables = regionTables(image, this.links, (id) => this.go(image.id, id));
     this.title.replaceChildren(data(image.name || image.id));
     this.body.replaceChildren(
-      el("div", { class: "gallery-large" }, layerBoxes(this.body, "gallery-large"), view, this.panel),
+      el("div", { class: "gallery-large" }, this.layers, view, this.panel),
       el("div", { class: "gallery-facts" },
         badges(image), facts(image),
         el("h3", {}, `Texts (${image.texts.length + (image.left_out.texts || 0)})`),
         texts.length ? texts : el("p", { class: "gallery-note" }, "This image has no texts."),
-        image.left_out.texts && el("p", { class: "gallery-note" }, `${image.left_out.texts} more are left out.`)),
-      el("div", { class: "gallery-tables" }, this.tables, otherTables(image)));
+        image.left_out.texts && el("p", { class: "gallery-note" }, `${image.left_out.texts} more are left out.`),
+        regionTables(image, this.links, (id) => this.go(image.id, id)), otherTables(image)));
   }
 
   #select(id) {
@@ -93,5 +93,6 @@ export class Viewer {
     if (!row) return;
     row.setAttribute("aria-current", "true");
     row.closest("details").open = true;
+    row.scrollIntoView({ block: "nearest" });
   }
 }
