@@ -14,7 +14,7 @@ from pipelines.gallery.image_data import image_records, image_rows
 from pipelines.gallery.outline import svg_path
 from pipelines.gallery.record import Bounds, ImageRecord
 from tests.builders import phrase, record, region, row, text
-from tests.engine.reading.test_named_tables import write
+from tests.engine.reading.one_shard import write
 from tests.handmade import QUAD, handmade
 
 
