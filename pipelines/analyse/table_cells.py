@@ -16,7 +16,8 @@ _LONG = 40  # characters
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """`value`: what the column is sorted by and what the SQL gave; '' for null. `other`: of the second data set."""
+    """`value`: what the column is sorted by and what the SQL gave; '' for null. `number`: whether the column holds
+    numbers. `other`: of the second data set."""
 
     text: str
     value: str
@@ -44,7 +45,10 @@ def grid_of(figure: Figure, tables: Sequence[pa.Table]) -> Grid:
     names = [name for name in figure.columns or schema.names if name in schema.names]
     numeric = {name: _numeric(schema.field(name).type) for name in names}
     columns = [(name, figure.columns.get(name) or name.replace("_", " "), numeric[name]) for name in names]
-    rows = [[_cell(figure, name, own, other) for name in names] for own, other in _paired(figure, tables)]
+    rows = [
+        [_cell(figure, name, own, other, number=numeric[name]) for name in names]
+        for own, other in _paired(figure, tables)
+    ]
     return Grid(columns, rows)
 
 
@@ -68,14 +72,14 @@ def _paired(figure: Figure, tables: Sequence[pa.Table]) -> Iterator[tuple[Row | 
     yield from ((None, row) for rows in others.values() for row in rows)
 
 
-def _cell(figure: Figure, name: str, own: Row | None, other: Row | None) -> Cell:
+def _cell(figure: Figure, name: str, own: Row | None, other: Row | None, *, number: bool) -> Cell:
     share, in_key = name in figure.shares, name in figure.key
     value = (own or (other if in_key and other else {})).get(name)
     second = None if in_key or not other else other.get(name)
     return Cell(
         text=written(value, share=share),
         value="" if value is None else str(value),
-        number=is_number(value),
+        number=number,
         other="" if other is None or in_key else written(second, share=share),
         difference=_difference(value, second, share=share),
     )

@@ -29,11 +29,15 @@ DEBUG = "ENGINE_DEBUG"  # an environment variable, read by engine/running/foreig
 
 
 class Commands(TyperGroup):
-    """Also accepts --debug after the command: `engine run --debug` means `engine --debug run`."""
+    """Also accepts --debug after the command: `engine run --debug` means `engine --debug run`.
+
+    An argument that begins with a comment of SQL, "-- ", is no option.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own, rest = (args[: args.index("--")], args[args.index("--") :]) if "--" in args else (args, [])
         wanted = ["--debug"] if "--debug" in own else []
+        own = [f" {word}" if re.match(r"--\s", word) else word for word in own]
         return super().parse_args(ctx, [*wanted, *(word for word in own if word != "--debug"), *rest])
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.browser.reports import Reports
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
@@ -44,3 +46,8 @@ def axe() -> str:
     if not AXE.exists():
         pytest.skip("axe-core is not installed (npm install in tests/browser, or .ci/browser)")
     return AXE.read_text()
+
+
+@pytest.fixture(scope="session")
+def reports(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Reports:
+    return Reports(tmp_path_factory.mktemp("reports"), request)

@@ -38,6 +38,13 @@ class Visit:
         found += [f"refused by the policy: {one}" for one in self.page.evaluate("window.refused")]
         return found + [f"data was executed: {one}" for one in self.page.evaluate("window.ran")]
 
+    def draw_charts(self) -> None:
+        """Draw all charts of the page, also those that are not in view, as printing does."""
+        self.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        self.page.wait_for_function(
+            "[...document.querySelectorAll('[data-chart]')].every(chart => chart.dataset.drawn)", timeout=60_000
+        )
+
     def answer(self, route: Route) -> None:
         url = route.request.url
         if urldefrag(url).url == self.address or url.startswith(("data:", "blob:")):
@@ -53,7 +60,7 @@ def visited(browser: Browser, path: Path, *, anchor: str = "", ready: str = "", 
 
     ready: selector to wait for. options: of the browser's context (`color_scheme`, `viewport`, ...).
     """
-    context = browser.new_context(**options)
+    context = browser.new_context(**{"reduced_motion": "reduce"} | options)  # without it, scrolling takes time
     context.add_init_script(_WATCH)
     page = context.new_page()
     page.set_default_timeout(10_000)

@@ -314,6 +314,12 @@ def test_a_refused_query_says_why(finished: Data, arguments: list[str], expected
     assert not Path("stolen.csv").exists()
 
 
+def test_sql_may_begin_with_a_comment(finished: Data) -> None:
+    result = CliRunner().invoke(app, ["query", "-- How many?\nSELECT 41 + 1 AS n", "-d", finished["dataset"]])
+    assert result.exit_code == 0, result.output
+    assert "42" in result.stdout
+
+
 @pytest.mark.parametrize("command", [["status"], ["query", "SELECT 1"], ["why", "ab"], ["show"]])
 def test_a_folder_without_a_data_set_is_named(tmp_path: Path, command: list[str]) -> None:
     assert "is no data set" in refused(*command, "-d", str(tmp_path))
