@@ -122,6 +122,7 @@ _COLUMNS = {
     "run": "number of the run",
     "command": "command line as typed",
     "stage": "stage that was run, or all",
+    "ended": "time when the run ended, in UTC; null for runs of earlier versions of the engine",
     "seconds": "duration",
     "listed": "number of new inputs",
     "shards": "number of image shards",
@@ -149,6 +150,7 @@ _OF_VIEW = {
         "state",
     ): "missing, gone, withdrawn or replaced, if the source no longer gives it unchanged; '' otherwise",
     ("failures", "uri"): "location of the image or input",
+    ("runs", "sources"): "counts of each source when it was last listed, also of sources without inputs",
     ("runs", "error"): "error that ended the run; '' if it succeeded",
 }
 

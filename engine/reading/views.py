@@ -29,6 +29,7 @@ _RUN = {
     "command": "VARCHAR",
     "stage": "VARCHAR",
     "error": "VARCHAR",
+    "ended": "VARCHAR",
     "seconds": "DOUBLE",
     "listed": "BIGINT",
     "shards": "BIGINT",
@@ -38,6 +39,8 @@ _RUN = {
     "versions": "VARCHAR",
     "nodes": "STRUCT(node VARCHAR, units BIGINT, items BIGINT, failed BIGINT, skipped BIGINT, worker_seconds DOUBLE, "
     "lost_races BIGINT, notes VARCHAR[])[]",
+    "sources": "STRUCT(source VARCHAR, inputs BIGINT, missing BIGINT, gone BIGINT, left_out MAP(VARCHAR, BIGINT), "
+    "notes VARCHAR[])[]",
 }
 _VERDICT = 'j.v.kept AS kept, j.v.rule AS rule, j.v."value" AS "value", j.v.threshold AS threshold'
 _SHARD = "regexp_extract(parse_filename({}.filename), '^[0-9]+')"

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import platform
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -62,6 +63,7 @@ def write_run_record(
         "recipe": json.dumps(recipe.model_dump(mode="json"), sort_keys=True),
         "versions": json.dumps(versions(), sort_keys=True),
         "host": platform.node(),
+        "ended": datetime.now(UTC).isoformat(" ", "seconds").removesuffix("+00:00"),
         "seconds": round(summary.seconds, 3),
         "listed": summary.listed,
         "shards": summary.shards,
