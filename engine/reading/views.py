@@ -140,7 +140,7 @@ def _inputs() -> str:
     listing_order = "len(filename), filename, file_row_number"
     return f"""CREATE VIEW inputs AS
         SELECT n.source, n.uri, nullif(p.image_id, '') AS image_id, i.split, {_VERDICT.partition(",")[0]},
-               CASE WHEN len(p.failures) = 0 AND i.image_id IS NOT NULL AND p.nth = 1 THEN 'image'
+               CASE WHEN coalesce(len(p.failures), 0) = 0 AND i.image_id IS NOT NULL AND p.nth = 1 THEN 'image'
                     WHEN {_NOT_GIVEN_NOW} THEN 'earlier'
                     WHEN p.uri IS NULL THEN 'pending' WHEN p.failures[1].reason = {quoted(REASON)} THEN 'removed'
                     WHEN len(p.failures) > 0 THEN 'quarantined'

@@ -11,7 +11,7 @@ WITH reports AS (
 listed AS (
     SELECT s.source AS source, s.missing + s.gone AS missing,
            list_max(list_transform(map_entries(s.left_out), lambda e: {'number': e.value, 'reason': e.key})) AS most
-    FROM reports
+    FROM reports WHERE NOT EXISTS (FROM images WHERE bytes IS NULL) -- a release has only the sources of its images
 ),
 counted AS (
     SELECT source, count(*) AS inputs, count(*) FILTER (outcome = 'image') AS images,
@@ -30,14 +30,16 @@ per_source AS (
 pictures AS (
     SELECT count(*) AS images, count(*) FILTER (coalesce(licence, '') <> '') AS licensed,
            count(*) FILTER (kept IS NULL) AS unjudged, count(*) FILTER (kept IS NOT NULL) AS judged,
-           count(*) FILTER (rule IN ('near_duplicate', 'semantic_duplicate')) AS alike,
+           count(*) FILTER (split_part(rule, '.', 1) IN ('near_duplicate', 'semantic_duplicate'))
+               AS alike,
            count(*) FILTER (split LIKE 'audit%') AS audit
     FROM images
 ),
 found AS (
-    SELECT 1 AS rank, format('Source ''{}'' gave no image: it lists {} inputs{}.', name, inputs,
-                  CASE WHEN most IS NULL THEN '' ELSE format(', and leaves out {} x {}', most.number, left(most.reason, 80)) END)
-               AS finding, images AS number, '1 or more images' AS expected, 'inputs_by_source' AS figure
+    SELECT 1 AS rank, format('Source ''{}'' gave no image. Inputs: {}, of them unreadable: {}{}.', name, inputs, unread,
+                             coalesce(format('; left out: {} x {}', most.number, left(most.reason, 80)), ''))
+               AS finding,
+           images AS number, '1 or more' AS expected, 'inputs_by_source' AS figure
     FROM per_source WHERE images + copies + pending = 0
     UNION ALL
     SELECT CASE WHEN unread >= 0.5 * inputs THEN 1 ELSE 2 END,
@@ -50,34 +52,34 @@ found AS (
            kept, 'half of the images or more', 'inputs_by_source'
     FROM per_source WHERE judged >= 10 AND kept < 0.5 * judged
     UNION ALL
-    SELECT 2, format('Source ''{}'': {} inputs that it names or listed before are not there now.', name, missing),
+    SELECT 2, format('Inputs of source ''{}'' that are not there now: {}.', name, missing),
            missing, '0', 'inputs_by_source'
     FROM per_source WHERE missing > 0
     UNION ALL
-    SELECT 2, format('{} of {} inputs are exact copies of other inputs.', sum(copies), sum(inputs)),
+    SELECT 2, format('Exact copies of other inputs: {} of {} inputs.', sum(copies), sum(inputs)),
            sum(copies), 'less than a fifth of the inputs', 'duplicates'
     FROM per_source HAVING sum(copies) >= 3 AND sum(copies) >= 0.2 * sum(inputs)
     UNION ALL
-    SELECT 2, format('{} of {} images were dropped as near-duplicates of others.', alike, judged), alike,
+    SELECT 2, format('Dropped as near-duplicates of other images: {} of {} images.', alike, judged), alike,
            'less than a fifth of the images', 'near_duplicates'
     FROM pictures WHERE alike >= 3 AND alike >= 0.2 * judged
     UNION ALL
-    SELECT 2, format('{} of {} images have no licence, the others have one.', images - licensed, images),
+    SELECT 2, format('Without a licence: {} of {} images; the others have one.', images - licensed, images),
            images - licensed, '0', 'licences'
     FROM pictures WHERE licensed BETWEEN 1 AND images - 1
     UNION ALL
-    SELECT 3, format('None of the {} images has a licence from its source.', images), images, '0', 'licences'
+    SELECT 3, format('No source gives a licence. Images: {}.', images), images, '0', 'licences'
     FROM pictures WHERE images > 0 AND licensed = 0
     UNION ALL
-    SELECT 2, format('{} inputs are not read yet: run the recipe again to go on.', sum(pending)), sum(pending), '0',
-           'inputs_by_outcome'
+    SELECT 2, format('Inputs not read yet: {} of {}. Run the recipe again to go on.', sum(pending), sum(inputs)),
+           sum(pending), '0', 'inputs_by_outcome'
     FROM per_source HAVING sum(pending) > 0
     UNION ALL
-    SELECT 2, format('{} of {} images are not judged yet: run the recipe again to go on.', unjudged, images), unjudged,
+    SELECT 2, format('Images not judged yet: {} of {}. Run the recipe again to go on.', unjudged, images), unjudged,
            '0', 'inputs_by_outcome'
     FROM pictures WHERE unjudged > 0
     UNION ALL
-    SELECT 2, format('{} images are set aside for measuring, but none of them has human labels.', audit), audit,
+    SELECT 2, format('Images set aside for measuring: {}. None of them has human labels.', audit), audit,
            'labels on these images', 'splits'
     FROM pictures WHERE audit > 0 AND NOT EXISTS (FROM truth)
 )

@@ -1,11 +1,11 @@
 -- Which rules drop more than rules usually do, or much more of one producer or label than of the others?
--- One row for each finding, the most serious first. `number` is the share that the rule drops of what it drops or the
--- rules keep, `expected` the limit. Leaves out merged regions, annotations dropped with another one, and those that people
--- made, which no rule drops. Limits, each for 10 annotations or more: a quarter of the images; half of texts, texts of
--- regions or tags; nine tenths of phrases; a third of the sure regions, or nine tenths of those of one producer or
+-- One row for each finding, the most serious first. `number` is the share dropped by the rule, of what it drops and
+-- what all rules keep; `expected` is the limit. Leaves out merged regions, annotations dropped with another one, and
+-- those that people made, which no rule drops. Limits, each for 10 annotations or more: a quarter of the images; half of
+-- texts, texts of regions or tags; nine tenths of phrases; a third of the sure regions, or nine tenths of those of one producer or
 -- label (5 or more) of whose others it drops less than half. A region is sure if its score is at least that of the
--- lowest tenth of the kept regions of its producer. Also: producers of which nothing is kept; types and granularities of
--- which nothing is kept; half of the images left without a region.
+-- lowest tenth of the kept regions of its producer. Also: producers of which nothing is kept, and half of the images
+-- (10 or more) left without a region.
 WITH judged AS MATERIALIZED (
     SELECT * FROM (
         SELECT 'images' AS type, '' AS producer, '' AS label, 0.5 AS score, kept, rule, image_id FROM images
@@ -14,7 +14,8 @@ WITH judged AS MATERIALIZED (
         UNION ALL SELECT 'region texts', producer, granularity, score, kept, rule, image_id FROM region_texts
         UNION ALL SELECT 'phrases', producer, '', score, kept, rule, image_id FROM phrases
         UNION ALL SELECT 'tags', producer, label, score, kept, rule, image_id FROM tags)
-    WHERE kept IS NOT NULL AND score IS NOT NULL AND rule NOT IN ('failed', 'merged', 'near_duplicate', 'semantic_duplicate') AND NOT rule LIKE '%\_dropped' ESCAPE '\'
+    WHERE kept IS NOT NULL AND score IS NOT NULL AND NOT ends_with(rule, '_dropped')
+      AND split_part(rule, '.', 1) NOT IN ('failed', 'merged', 'near_duplicate', 'semantic_duplicate')
 ),
 floors AS (
     SELECT producer, quantile_cont(score, 0.1) AS floor FROM judged WHERE type = 'regions' AND kept GROUP BY producer
@@ -68,8 +69,8 @@ found AS (
     UNION ALL
     SELECT 1, format('Rule {} drops {} of {} {} of {} ''{}'', but only {:.0f} % of the others.', rule, dropped,
                   dropped + kept, type, grouping, left(name, 60), 100 * other_share), share, 0.9
-    FROM compared WHERE grouping IN ('producer', 'label', 'granularity') AND dropped + kept >= CASE grouping WHEN 'label' THEN 5 ELSE 10 END
-      AND share >= 0.9 AND other_share < 0.5
+    FROM compared WHERE grouping IN ('producer', 'label', 'granularity') AND share >= 0.9 AND other_share < 0.5
+      AND dropped + kept >= CASE grouping WHEN 'label' THEN 5 ELSE 10 END
     UNION ALL
     SELECT 1, format('None of the {} {} of producer ''{}'' is kept.', count(*), type, left(producer, 60)), 1, 0.99
     FROM judged WHERE type <> 'images' GROUP BY type, producer HAVING count(*) >= 10 AND count(*) FILTER (kept) = 0

@@ -8,7 +8,7 @@ WITH listed AS (
 reported AS (
     SELECT s.source AS source, s.missing AS missing, s.gone AS gone,
            list_max(list_transform(map_entries(s.left_out), lambda e: {'number': e.value, 'reason': e.key})) AS most
-    FROM listed
+    FROM listed WHERE NOT EXISTS (FROM images WHERE bytes IS NULL) -- a release has only the sources of its images
 ),
 counted AS (
     SELECT source, count(*) AS inputs, count(*) FILTER (outcome = 'image') AS images,

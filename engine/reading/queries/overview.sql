@@ -2,7 +2,8 @@
 -- One row for each number. kept: what the rules keep. producers: makers of at least one annotation. rounds: the highest
 -- round of refinement. releases: those that runs made.
 WITH made AS (
-    SELECT 'texts' AS type, producer, round, kept FROM texts UNION ALL SELECT 'regions', producer, round, kept FROM regions
+    SELECT 'texts' AS type, producer, round, kept FROM texts
+    UNION ALL SELECT 'regions', producer, round, kept FROM regions
     UNION ALL SELECT 'region_texts', producer, round, kept FROM region_texts
     UNION ALL SELECT 'phrases', producer, round, kept FROM phrases
     UNION ALL SELECT 'tags', producer, round, kept FROM tags
@@ -23,9 +24,9 @@ listed AS (SELECT count(*) AS inputs, count(DISTINCT source) AS sources FROM inp
 made_of AS (SELECT count(DISTINCT release) FILTER (release <> '') AS releases, count(*) AS runs FROM runs)
 SELECT measure, number, note FROM (
     SELECT unnest([
-        {'nth': 1, 'measure': 'inputs', 'number': inputs, 'note': 'from ' || sources || ' sources'},
+        {'nth': 1, 'measure': 'inputs', 'number': inputs, 'note': 'sources: ' || sources},
         {'nth': 2, 'measure': 'images', 'number': images, 'note': round(bytes / 1e6, 1) || ' MB'},
-        {'nth': 3, 'measure': 'images kept', 'number': p.kept, 'note': CASE WHEN pending > 0 THEN pending || ' not judged yet' ELSE '' END},
+        {'nth': 3, 'measure': 'images kept', 'number': p.kept, 'note': 'not judged yet: ' || pending},
         {'nth': 4, 'measure': 'annotations', 'number': given, 'note': 'without scores of images'},
         {'nth': 5, 'measure': 'annotations kept', 'number': t.kept, 'note': ''},
         {'nth': 6, 'measure': 'producers', 'number': producers, 'note': ''},

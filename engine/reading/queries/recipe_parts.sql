@@ -10,7 +10,8 @@ entries AS (
     UNION ALL
     SELECT 3, 'rule', e.id, NULL, e.value FROM recipe, json_each(r -> '$.filter') e
 )
-SELECT part, coalesce(name, CASE json_type(entry) WHEN 'OBJECT' THEN json_keys(entry)[1] ELSE entry ->> '$' END) AS name,
+SELECT part,
+       coalesce(name, CASE json_type(entry) WHEN 'OBJECT' THEN json_keys(entry)[1] ELSE entry ->> '$' END) AS name,
        CASE WHEN part <> 'node' AND json_type(entry) = 'OBJECT' THEN entry -> ('$."' || json_keys(entry)[1] || '"')
             WHEN json_type(entry) = 'OBJECT' THEN entry END::VARCHAR AS options
 FROM entries
