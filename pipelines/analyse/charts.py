@@ -56,18 +56,22 @@ def bars(
     description: str,
     group: str = "",
     log: bool = False,
+    stacked: bool = False,
 ) -> alt.TopLevelMixin | None:
     """Horizontal bars in the order of the rows: the number in the column `by` for each value of the column `of`.
 
     `group`: a column whose values are bars beside each other. With two data sets, these are the groups. `titles`: of
-    the columns in tooltips; those of `of` and `by` are also the titles of the axes.
+    the columns in tooltips; those of `of` and `by` are also the titles of the axes. `stacked`: groups on top of each
+    other, not beside each other; with two data sets, each has its own bar.
     """
     import altair as alt
 
     if not (rows := [row for row in rows if row[by] is not None]):
         return None
-    group = group or ("set" if compared(rows) else "")
-    groups = len({row[group] for row in rows}) if group else 1
+    both = "set" if compared(rows) else ""
+    group = group or both
+    beside = both if stacked else group  # the column whose values have a bar each
+    groups = len({row[beside] for row in rows}) if beside else 1
     names = list(dict.fromkeys(str(shortened(row[of])) for row in rows))
     height = max(60, len(names) * (_ROW_HEIGHT if groups == 1 else 10 * groups + 8))
     x = alt.X(**field(by, "quantitative", titles[by]), scale=alt.Scale(type="symlog") if log else alt.Undefined)
@@ -78,7 +82,10 @@ def bars(
     if group:
         order = list(dict.fromkeys(row[group] for row in rows))
         colour = alt.Color(**field(group, "nominal", titles.get(group, "data set")), sort=order)
-        encoded = encoded.encode(color=colour, yOffset=alt.YOffset(field=group, type="nominal", sort=order))
+        encoded = encoded.encode(color=colour)
+    if beside:
+        order = list(dict.fromkeys(row[beside] for row in rows))
+        encoded = encoded.encode(yOffset=alt.YOffset(field=beside, type="nominal", sort=order))
     return encoded
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import altair as alt
@@ -28,6 +28,8 @@ class Figure:
     `columns`: {column: title} of the table, in order. Empty: all columns under their own names.
     `shares`: columns that are printed as per cent. `table`: whether the table is open from the start.
     `empty`: the sentence on the page if the query gives no rows.
+    `form`: "cards" shows the rows as large numbers, from the columns measure, number and note. The rows of all figures
+    with "findings" also make up the list at the start of their section (findings.py).
     """
 
     query: str
@@ -39,6 +41,7 @@ class Figure:
     shares: frozenset[str] = frozenset()
     table: bool = True
     empty: str = "Nothing to show."
+    form: Literal["table", "cards", "findings"] = "table"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ import pyarrow as pa
 
 from engine.reading.sql import named_query
 from pipelines.analyse.figure import Figure, Section
+from pipelines.analyse.findings import Card, cards, findings
 from pipelines.analyse.numbers import short
 from pipelines.analyse.table_cells import Grid, grid_of
 from pipelines.analyse.tables import rows_of, with_set
@@ -57,6 +58,7 @@ class _Shown:
     grid: Grid
     chart: bool
     open: bool
+    cards: Sequence[Card]
     sql: str
     command: str
 
@@ -81,7 +83,10 @@ def render_page(
     return environment.get_template("page.html").render(
         title=short(title),
         sets=sets,
-        sections=[{**_heading(section), "figures": figures} for section, figures in shown],
+        sections=[
+            {**_heading(section), "figures": figures, "findings": findings(section, sections, sets)}
+            for section, figures in shown
+        ],
         gallery=Markup(json_block(gallery.data)) if gallery else "",
         gallery_reading=gallery.reading if gallery else "",
         charts=Markup(json_block(charts)),
@@ -133,6 +138,7 @@ def _figure(figure: Figure, sets: Sequence[Measured], charts: dict[str, Any]) ->
         grid=grid_of(figure, tables),
         chart=figure.query in charts,
         open=figure.table,
+        cards=cards(rows_of(tables[0])) if figure.form == "cards" else (),
         sql=named_query(figure.query),
         command="\n".join(f"engine query --named {figure.query} {one.arguments}" for one in sets),
     )

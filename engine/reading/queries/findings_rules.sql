@@ -2,10 +2,10 @@
 -- One row for each finding, the most serious first. `number` is the share dropped by the rule, of what it drops and
 -- what all rules keep; `expected` is the limit. Leaves out merged regions, annotations dropped with another one, and
 -- those that people made, which no rule drops. Limits, each for 10 annotations or more: a quarter of the images; half of
--- texts, texts of regions or tags; nine tenths of phrases; a third of the sure regions, or nine tenths of those of one producer or
--- label (5 or more) of whose others it drops less than half. A region is sure if its score is at least that of the
--- lowest tenth of the kept regions of its producer. Also: producers of which nothing is kept, and half of the images
--- (10 or more) left without a region.
+-- texts, texts of regions or tags; nine tenths of phrases; a third of the sure regions, or nine tenths of those of one
+-- producer or label (5 or more) while it drops less than half of the others. A region is sure if its score is at least
+-- that of the lowest tenth of the kept regions of its producer. Also: producers of which nothing is kept, and half of
+-- the images (10 or more) left without a region.
 WITH judged AS MATERIALIZED (
     SELECT * FROM (
         SELECT 'images' AS type, '' AS producer, '' AS label, 0.5 AS score, kept, rule, image_id FROM images

@@ -5,6 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.analyse.figure import Section
-from pipelines.analyse.sections import spatial, statistics
+from pipelines.analyse.sections import health, overview, spatial, statistics
 
-SECTIONS: Sequence[Section] = (statistics.SECTION, spatial.SECTION)
+SECTIONS: Sequence[Section] = (overview.SECTION, statistics.SECTION, spatial.SECTION, health.SECTION)

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine.reading.dataset import Dataset
-from engine.reading.sql import connect, named_queries, named_query, run_query
-from engine.schema import SCHEMA_VERSION
-from engine.storage.files import Storage
+from engine.reading.sql import named_queries, named_query, run_query
 from tests.builders import Row
 from tests.engine.reading.tables import asked
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-
-@pytest.fixture
-def con(tmp_path: Path) -> Iterator[DuckDBPyConnection]:
-    """The views of an empty data set."""
-    storage = Storage(str(tmp_path / "empty"))
-    storage.put("dataset.json", json.dumps({"schema_version": SCHEMA_VERSION, "shard_size": 3}).encode())
-    with connect(Dataset.open(storage.url), measuring=True) as con:
-        yield con
 
 
 def sentences(rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -67,9 +54,7 @@ def test_a_source_that_listed_nothing_is_a_finding_and_a_row(con: DuckDBPyConnec
 
 
 @pytest.mark.parametrize(("unread", "severity"), [(2, ""), (3, "warning"), (20, "serious")])
-def test_a_source_with_many_unreadable_inputs_is_a_finding(
-    con: DuckDBPyConnection, unread: int, severity: str
-) -> None:
+def test_a_source_with_many_unreadable_inputs_is_a_finding(con: DuckDBPyConnection, unread: int, severity: str) -> None:
     inputs = [*entry("web", number=20), *entry("web", "quarantined", unread)]
     found = sentences(asked(con, "findings_inputs", inputs=inputs))
     assert [one for one, _ in found] == ([severity] if severity else [])
@@ -155,7 +140,12 @@ def agreeing(**labels: str) -> list[Row]:
 
 
 def test_a_swapped_class_is_a_finding_of_the_producer_that_is_alone(con: DuckDBPyConnection) -> None:
-    found = asked(con, "findings_producers", images=[picture(n) for n in range(15)], regions=agreeing(human="bus", a="cat", b="cat"))
+    found = asked(
+        con,
+        "findings_producers",
+        images=[picture(n) for n in range(15)],
+        regions=agreeing(human="bus", a="cat", b="cat"),
+    )
     assert sentences(found) == [("serious", "Producer 'human' calls 'bus' what the others call 'cat': 5 of 5 boxes.")]
     assert found[0]["figure"] == "producers"
 
