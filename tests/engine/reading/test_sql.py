@@ -27,7 +27,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """An empty data set."""
     storage = Storage(str(tmp_path_factory.mktemp("empty")))
     storage.put("dataset.json", json.dumps({"schema_version": SCHEMA_VERSION, "shard_size": 3}).encode())
-    with connect(Dataset.open(storage.url)) as con:
+    with connect(Dataset.open(storage.url), measuring=True) as con:
         yield con
 
 
