@@ -23,6 +23,7 @@ demo: .venv/demo.stamp
 	$(BIN)/engine why chelsea -c $(RECIPE) | head -12
 	$(BIN)/engine show -c $(RECIPE) -o data/quickstart.png
 	$(BIN)/engine verify data/quickstart/releases/v1
+	$(BIN)/engine report -c $(RECIPE)
 
 # Two halves beside each other, for two cores. The second says what it has to say at its end.
 test: check
