@@ -111,7 +111,7 @@ def test_the_theme_can_be_chosen_and_charts_follow_it(browser: Browser, reports:
         dark = look()
         button = visit.page.locator("#theme")
         button.click()
-        visit.page.wait_for_function("document.querySelector('[data-chart]').dataset.drawn === 'light'")
+        visit.until("document.querySelector('[data-chart]').dataset.drawn === 'light'")
         light = look()
 
         assert (dark[0], light[0]) == ("dark", "light")
@@ -126,9 +126,7 @@ def test_the_theme_can_be_chosen_and_charts_follow_it(browser: Browser, reports:
 def test_a_link_to_a_figure_shows_it(browser: Browser, reports: Reports) -> None:
     with visited(browser, reports["refined"].page, anchor="#figure-spatial_area", ready=READY) as visit:
         figure = visit.page.locator("#figure-spatial_area")
-        visit.page.wait_for_function(
-            "Math.abs(document.getElementById('figure-spatial_area').getBoundingClientRect().top) < 500"
-        )
+        visit.until("Math.abs(document.getElementById('figure-spatial_area').getBoundingClientRect().top) < 500")
 
         assert figure.locator("h3").is_visible()
         assert figure.locator("details.rows").get_attribute("open") is not None

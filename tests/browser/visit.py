@@ -5,6 +5,7 @@ Every request is refused except the one for the page itself, so a page that need
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from urllib.parse import urldefrag
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
+
+PATIENCE = 60  # seconds until a wait fails; a busy machine is slow
 
 # `window.ran` is what hostile data in the tests calls; see hostile_set.py.
 _WATCH = """
@@ -41,9 +44,14 @@ class Visit:
     def draw_charts(self) -> None:
         """Draw all charts of the page, also those that are not in view, as printing does."""
         self.page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        self.page.wait_for_function(
-            "[...document.querySelectorAll('[data-chart]')].every(chart => chart.dataset.drawn)", timeout=60_000
-        )
+        self.until("[...document.querySelectorAll('[data-chart]')].every(chart => chart.dataset.drawn)")
+
+    def until(self, condition: str) -> None:
+        """Wait until a JavaScript expression is true. Playwright's own wait_for_function breaks the page's policy."""
+        end = time.monotonic() + PATIENCE
+        while not self.page.evaluate(condition):
+            assert time.monotonic() < end, f"still false after {PATIENCE} s: {condition}"
+            self.page.wait_for_timeout(20)
 
     def answer(self, route: Route) -> None:
         url = route.request.url
@@ -63,7 +71,7 @@ def visited(browser: Browser, path: Path, *, anchor: str = "", ready: str = "", 
     context = browser.new_context(**{"reduced_motion": "reduce"} | options)  # without it, scrolling takes time
     context.add_init_script(_WATCH)
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(1000 * PATIENCE)
     visit = Visit(page, path.as_uri())
     page.on("console", lambda message: visit.messages.append(f"console {message.type}: {message.text[:400]}"))
     page.on("pageerror", lambda error: visit.messages.append(f"error: {str(error)[:400]}"))

@@ -105,7 +105,7 @@ for (const button of document.querySelectorAll(".copy")) {
 
 // --- a link to a figure opens its table ---
 function openTarget() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const target = document.querySelector(":target"); // decoding the hash here would raise an error if it is malformed
   const rows = target?.querySelector(":scope > details.rows");
   if (rows) rows.open = true;
 }
