@@ -6,7 +6,7 @@ commit record names are read. Other files in a folder are unfinished or left ove
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -21,6 +21,7 @@ from engine.layout import (
     IMAGES,
     INPUTS,
     JUDGE,
+    LISTINGS,
     MANIFEST,
     PROBE,
     RELEASES,
@@ -88,6 +89,7 @@ class Dataset:
     older: bool = False  # files of an earlier schema version may lack columns
     _files: dict[str, dict[int, str]] = field(default_factory=dict)
     _revisions: dict[str, Revisions] = field(default_factory=dict)
+    _changes: dict[tuple[str, int], str] | None = None
     _digests: dict[str, str] = field(default_factory=dict)  # {path: sha256} of files whose name does not contain it
 
     @classmethod
@@ -144,7 +146,7 @@ class Dataset:
                 f"{', '.join(current)}: run the recipe that made the verdicts, then repeat the query."
             )
         nodes = [replace(node, folder=read.get(node.name, node.folder)) for node in self.nodes]
-        return replace(self, nodes=nodes, judge=folder, _files={}, _revisions={})
+        return replace(self, nodes=nodes, judge=folder, _files={}, _revisions={}, _changes=None)
 
     def _of_release(self, folder: str) -> Dataset:
         """The data set with the content of a release. The parse of its texts still comes from the data set."""
@@ -199,9 +201,23 @@ class Dataset:
 
     def changes(self) -> dict[tuple[str, int], str]:
         """The files of changes that refinement rounds made: {(node, shard): path}."""
-        merges = [node for node in self.nodes if node.component == "merge"]
-        found = {node.name: Commits(self.storage, node.folder).data_files("changes") for node in merges}
-        return {(name, shard): path for name, paths in found.items() for shard, path in sorted(paths.items())}
+        if self._changes is None:
+            merges = [node for node in self.nodes if node.component == "merge"]
+            found = {node.name: Commits(self.storage, node.folder).data_files("changes") for node in merges}
+            self._changes = {(name, shard): paths[shard] for name, paths in found.items() for shard in sorted(paths)}
+        return self._changes
+
+    def of_shards(self, shards: Collection[int]) -> Dataset:
+        """The same data set with only these shards of images, so that a query about few images reads few files.
+
+        It has no inputs, listings and probe, because their chunks are not those of the images.
+        """
+        of_images = [IMAGES, self.judge, self.release, *(node.folder for node in self.nodes)]
+        files: dict[str, dict[int, str]] = {INPUTS: {}, LISTINGS: {}, self.probe: {}}
+        for folder in of_images:
+            files[folder] = {shard: path for shard, path in self.files(folder).items() if shard in shards}
+        changes = {(name, shard): path for (name, shard), path in self.changes().items() if shard in shards}
+        return replace(self, _files=files, _changes=changes)
 
     def revisions(self, folder: str) -> Revisions:
         """The committed revision of each shard; -1 for a shard that is not committed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -111,6 +112,29 @@ def report(
     with report_line() as on_step:
         made = make(data, of=of, compare=as_typed(compare), out=as_typed(out), images=images, on_step=on_step)
     say(str(made))
+
+
+@guarded
+def explore(
+    port: Annotated[int, typer.Option(help="Port on this machine; default: a free one.")] = 0,
+    of: Annotated[str, typer.Option(help="judge/KEY or releases/NAME instead of the current verdicts.")] = "",
+    recipe: options.Recipe = "recipe.yaml",
+    dataset: options.Data = "",
+) -> None:
+    """Serve a page on this machine to look through all images and annotations. Ctrl-C ends it."""
+    from pipelines.gallery.serve.explore import serve
+
+    url = open_dataset(recipe, dataset).url
+
+    def on_progress(done: int, total: int) -> None:
+        if done < total:
+            say(f"Reading: {done} of {total} shards.", err=True)
+
+    def on_ready(address: str) -> None:
+        say(f"{address}\nWhoever has this address sees all images, from this machine only. Ctrl-C ends it.")
+        sys.stdout.flush()
+
+    serve(url, of=of, port=port, on_ready=on_ready, on_progress=on_progress)
 
 
 @guarded

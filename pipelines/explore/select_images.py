@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 from engine.errors import ConfigError, unknown
 from engine.reading.sql import run_query
+from pipelines.gallery.condition import AS_LISTED, ranked_by_condition
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-_AS_LISTED = "len(filename), filename, file_row_number"
 
 
 def select_images(
@@ -28,7 +27,7 @@ def select_images(
     """
     if limit < 1:
         raise ConfigError(f"The limit is {limit} images: give 1 or more.")
-    rankings = [_by_query(where)] if where.strip() else []
+    rankings = [ranked_by_condition(where)] if where.strip() else []
     if rule:
         rankings.append(_by_rule(con, rule))
     if disagreement:
@@ -36,24 +35,13 @@ def select_images(
     if seed is not None:
         rankings.append(f"SELECT image_id, md5(image_id || '{int(seed)}') AS rank FROM raw.images")
     if not rankings:
-        rankings = [f"SELECT image_id, row_number() OVER (ORDER BY {_AS_LISTED}) AS rank FROM raw.images"]
+        rankings = [f"SELECT image_id, row_number() OVER (ORDER BY {AS_LISTED}) AS rank FROM raw.images"]
     joins = "".join(f" JOIN ({sql}) q{n} ON q{n}.image_id = q0.image_id" for n, sql in enumerate(rankings) if n)
     order = ", ".join(f"q{n}.rank" for n in reversed(range(len(rankings))))
     chosen = run_query(
         con, f"SELECT q0.image_id FROM ({rankings[0]}) q0{joins} ORDER BY {order}, q0.image_id LIMIT {limit}"
     )
     return [str(name) for name in chosen["image_id"].to_pylist()]
-
-
-def _by_query(where: str) -> str:
-    """SQL that ranks images. `where`: a condition on the view `images`, or a whole SELECT, whose order is kept."""
-    text = where.strip().rstrip(";").strip()
-    if text.split(maxsplit=1)[0].lower() not in ("select", "with", "from", "(select"):
-        condition = f"SELECT image_id FROM images WHERE ({text}\n)"
-        text = f"SELECT image_id FROM raw.images WHERE image_id IN ({condition}) ORDER BY {_AS_LISTED}"
-    # The closing bracket is on a line of its own, because the text may end in a comment.
-    numbered = f"SELECT image_id, row_number() OVER () AS rank FROM ({text}\n)"
-    return f"SELECT image_id, min(rank) AS rank FROM ({numbered}) WHERE image_id IS NOT NULL GROUP BY image_id"
 
 
 def _by_rule(con: DuckDBPyConnection, rule: str) -> str:

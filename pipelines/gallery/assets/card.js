@@ -16,7 +16,7 @@ export function card(image, asked) {
   const links = new Links();
   const drawn = drawnOn(image, asked);
   const regions = Object.fromEntries(image.regions.map((region) => [region.id, region]));
-  const view = picture(image, drawn, links);
+  const view = picture({ ...image, large: "" }, drawn, links);
   const id = `gallery-name-${image.id}`;
   const article = el("article", { class: "gallery-card", "aria-labelledby": id, "data-image": image.id },
     el("header", {},

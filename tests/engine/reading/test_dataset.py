@@ -9,6 +9,7 @@ import pytest
 
 from engine.errors import ConfigError
 from engine.reading.dataset import Dataset
+from engine.reading.sql import query
 from engine.schema import SCHEMA_VERSION
 from engine.storage.files import Storage
 from tests.handmade import answered, commit, draw_photos, handmade, key
@@ -63,3 +64,15 @@ def test_another_schema_version_is_refused(tmp_path: Path) -> None:
         match=f"schema version 99, this engine reads 1 to {SCHEMA_VERSION}: open it with",
     ):
         Dataset.open(str(tmp_path))
+
+
+def test_some_shards_give_the_rows_of_their_images_only(tmp_path: Path) -> None:
+    whole = handmade(tmp_path)
+    part = whole.of_shards({1})
+    for view in ("images", "regions", "texts", "verdicts"):
+        sql = f"FROM {view} SELECT * WHERE {{}} ORDER BY ALL"
+        of_shard = "image_id IN (SELECT image_id FROM raw.images WHERE filename LIKE '%/00001-%')"
+        found = query(part, sql.format("true"))
+        assert found.num_rows > 0
+        assert found.to_pylist() == query(whole, sql.format(of_shard)).to_pylist()
+    assert query(part, "FROM inputs").num_rows == 0
