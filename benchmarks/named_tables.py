@@ -27,7 +27,7 @@ import pyarrow as pa
 
 from engine.layout import IMAGES, INPUTS
 from engine.reading.dataset import Dataset
-from engine.reading.sql import named_queries, named_query, query
+from engine.reading.sql import named_queries
 from engine.records.assemble import assemble
 from engine.records.shard import as_lists
 from engine.schema import (
@@ -49,6 +49,7 @@ from engine.storage.files import Storage
 from filters.judging.apply_rules import judge
 from filters.min_score import min_score
 from filters.ungrounded_phrase import ungrounded_phrase
+from pipelines.explore.query import query
 from pipelines.explore.query_text import query_lines
 
 IMAGES_A_SHARD = 1000
@@ -234,7 +235,7 @@ def measured(folder: str, name: str, rounds: int) -> tuple[float, float, float, 
     seconds, rows = [], 0
     for _ in range(1 + rounds):
         started, worked = time.perf_counter(), time.process_time()
-        rows = query(Dataset.open(folder), named_query(name)).num_rows
+        rows = query(Dataset.open(folder), named=name).num_rows
         seconds.append((time.perf_counter() - started, time.process_time() - worked))
     return seconds[0][0], *min(seconds[1:]), rows
 

@@ -152,19 +152,32 @@ def line(
 
 
 def heat(
-    rows: Sequence[Row], *, x: str, y: str, value: str, titles: Mapping[str, str], description: str, facet: str = ""
+    rows: Sequence[Row],
+    *,
+    x: str,
+    y: str,
+    value: str,
+    titles: Mapping[str, str],
+    description: str,
+    facet: str = "",
+    values: Sequence[str] = (),
 ) -> alt.TopLevelMixin | None:
-    """A heat map: one square for each row. `facet`: a column with one map for each of its values."""
+    """A heat map: one square for each row. `facet`: a column with one map for each of its values.
+
+    `values`: what both axes show, in this order; by default the values of the rows, in their order.
+    """
     import altair as alt
 
     if not rows:
         return None
+    across: list[Any] = [shortened(name) for name in values or dict.fromkeys(row[x] for row in rows)]
+    down: list[Any] = [shortened(name) for name in values or dict.fromkeys(row[y] for row in rows)]
     encoded: alt.Chart = (
-        base(rows, description)
+        base(rows, description, height=max(60, _ROW_HEIGHT * len(down)))
         .mark_rect()
         .encode(
-            x=alt.X(**field(x, "ordinal", titles[x]), sort=list(dict.fromkeys(row[x] for row in rows))),
-            y=alt.Y(**field(y, "ordinal", titles[y]), sort=list(dict.fromkeys(row[y] for row in rows))),
+            x=alt.X(**field(x, "ordinal", titles[x]), sort=across, scale=alt.Scale(domain=across)),
+            y=alt.Y(**field(y, "ordinal", titles[y]), sort=down, scale=alt.Scale(domain=down)),
             color=alt.Color(**field(value, "quantitative", titles[value])),
             tooltip=tooltips(titles, rows),
         )

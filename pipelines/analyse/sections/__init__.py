@@ -5,6 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.analyse.figure import Section
-from pipelines.analyse.sections import health, overview, spatial, statistics
+from pipelines.analyse.sections import agreement, grounding, health, overview, spatial, statistics
 
-SECTIONS: Sequence[Section] = (overview.SECTION, statistics.SECTION, spatial.SECTION, health.SECTION)
+SECTIONS: Sequence[Section] = (
+    overview.SECTION,
+    statistics.SECTION,
+    spatial.SECTION,
+    grounding.SECTION,
+    agreement.SECTION,
+    health.SECTION,
+)
