@@ -72,7 +72,7 @@ def _stacked(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
 
 
 def _confused(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
-    """The first confusions of the table: bars of their boxes, dark where they are most of the boxes of a label."""
+    """The first confusions of the table: bars of their boxes, coloured by share."""
     import altair as alt
 
     long = [
@@ -191,7 +191,7 @@ _CONFUSION = Figure(
 _MATRIX = Figure(
     query="label_matrix",
     title="Matrix of confused labels",
-    reading="Rows are the label of truth, people or the first producer, columns that of the other. Dark cells should "
+    reading="Rows are the label of truth, people or the first producer, columns that of the other. High shares should "
     "be on the diagonal.",
     chart=_matrix,
     key=("label_a", "label_b"),

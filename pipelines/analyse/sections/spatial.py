@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import altair as alt
 
 _TYPES = {"region_text_share": "region-text", "text_phrase_region_share": "text-phrase-region"}
-_SIDE = "side of the box, as a share of the image's, from"
+_SIDE = "share of the side of the image, from"
 _ASPECT = "log2 of width / height, from"
 _NO_BOXES = "There are no kept boxes: run annotate with a component that gives boxes, then filter."
 
@@ -107,7 +107,7 @@ _BY_TYPE = (
         query="spatial_centre_by_type",
         title="Centres of boxes (figures 5c and 5d)",
         reading="The image from above left to below right, in tenths. In the paper, both types favour the centre, and "
-        "region-text is more uniform. A single dark cell away from the centre points to a wrong coordinate frame.",
+        "region-text is more uniform. A single cell with a high share is a fixed thing, such as a logo.",
         chart=_centres,
         key=("type", "x", "y"),
         columns={"type": "Type", "x": "Tenth of the width", "y": "Tenth of the height", **_PRODUCER_COLUMNS},
