@@ -183,16 +183,21 @@ def heat(
         )
     )
     facets = [name for name in (facet, "set" if compared(rows) else "") if name]
-    if not facets:
-        return encoded
-    small = encoded.properties(width=180, height=180)
+    return _faceted(encoded, facets) if facets else encoded
+
+
+def _faceted(chart: alt.Chart, facets: Sequence[str]) -> alt.FacetChart:
+    """A small chart for each value of one or two columns."""
+    import altair as alt
+
+    small = chart.properties(width=180, height=180)
     named = alt.Facet(field=facets[0], type="nominal", title=None)
     if len(facets) == 1:
-        faceted: alt.FacetChart = small.facet(facet=named, columns=3)
-    else:
-        rows_of_sets = alt.Row(field="set", type="nominal", title=None)
-        faceted = small.facet(row=rows_of_sets, column=alt.Column(field=facet, type="nominal", title=None))
-    return faceted
+        one: alt.FacetChart = small.facet(facet=named, columns=3)
+        return one
+    across = alt.Column(field=facets[0], type="nominal", title=None)
+    several: alt.FacetChart = small.facet(row=alt.Row(field=facets[1], type="nominal", title=None), column=across)
+    return several
 
 
 def shortened(value: object) -> object:
