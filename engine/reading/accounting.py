@@ -77,7 +77,7 @@ class Account:
 
 
 def account(dataset: Dataset) -> Account:
-    with connect(dataset) as con, damage_reported(dataset):
+    with connect(dataset, only=(IMAGES, INPUTS, "failures")) as con, damage_reported(dataset):
         outcomes, filtered_by = _images(con)
         ungiven = _one(con, _UNGIVEN)
         return Account(

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,13 +83,16 @@ def _as_config_error() -> Iterator[None]:
         raise ConfigError(f"The query failed: {sql_sentence(str(error))}") from None
 
 
-def connect(dataset: Dataset, *, of: str = "", measuring: bool = False) -> DuckDBPyConnection:
+def connect(
+    dataset: Dataset, *, of: str = "", measuring: bool = False, only: Collection[str] = ()
+) -> DuckDBPyConnection:
     """Open a database in memory with the views of VIEWS, of the schema `kept` and of `raw` (the files' columns).
 
     It cannot open files outside the data set, and its settings are locked.
 
     of: "judge/<key>" to read other verdicts than the current ones, or "releases/<name>" to read a release.
     measuring: also create the view `truth` (human labels of audit images), which no step of a pipeline may read.
+    only: names of views. If it is given, the other views of VIEWS and the schema `kept` are not created.
     """
     import duckdb
 
@@ -102,7 +105,7 @@ def connect(dataset: Dataset, *, of: str = "", measuring: bool = False) -> DuckD
         con.register_filesystem(dataset.storage.fs)
     dataset.check_digests(viewed_files(dataset))  # DuckDB checks no digests, so a flipped bit would change the answer
     with damage_reported(dataset):
-        for statement in views(con, dataset, truth=measuring):
+        for statement in views(con, dataset, only=only, truth=measuring):
             con.execute(statement)
     con.execute(f"SET allowed_directories = [{quoted(dataset.location('') + '/')}]")
     con.execute("SET enable_external_access = false")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -24,8 +25,12 @@ PACKAGES = ("ray", "pyarrow", "duckdb", "numpy", "pillow", "opencv-python-headle
 _NOTES = 200  # the most notes of each node
 
 
+@functools.cache
 def versions() -> dict[str, str]:
-    """{package: version} of Python and of the installed packages that can affect annotations."""
+    """{package: version} of Python and of the installed packages that can affect annotations.
+
+    Cached, because a version is found by parsing the metadata of its package, which takes a tenth of a second for all.
+    """
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
