@@ -16,14 +16,19 @@ from tests.pipelines.emit.small_release import write
 
 
 @pytest.fixture
-def without_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+def without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`verify` does not start torch's DataLoader, which takes three seconds. For tests of what `datasets` reads."""
+    monkeypatch.setattr("pipelines.emit.verify.torch_checks", lambda *_: [])
+
+
+@pytest.fixture
+def without_datasets(without_torch: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """`verify` starts neither `datasets` nor torch, which take seconds.
 
     The checks by `datasets` fail, and tests leave them out.
     """
     answers = {name: {"error": "not asked"} for name in (f"{kind} {way}" for kind in KINDS for way in WAYS)}
     monkeypatch.setattr("pipelines.emit.verifiers.datasets.ask", lambda *_: answers)
-    monkeypatch.setattr("pipelines.emit.verify.torch_checks", lambda *_: [])
     monkeypatch.setattr("pipelines.emit.verifiers.chat.read_jsonl", lambda *_: {})
 
 

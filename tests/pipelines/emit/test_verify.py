@@ -63,36 +63,40 @@ def flip(path: Path, position: int) -> None:
     path.write_bytes(data)
 
 
-def test_a_release_whose_first_image_has_no_annotation_passes_every_check(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def verified(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Check], set[str]]:
+    """The checks of a release without faults, and the files that were in it, or at home, only afterwards."""
     pytest.importorskip("datasets")
     pytest.importorskip("webdataset")
-    checks = verify(str(write(tmp_path / "v1", mixed(), [full(drawn("PNG", 9))])))
+    home, temporary = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("tmp")
+    folder = write(tmp_path_factory.mktemp("verified") / "v1", mixed(), [full(drawn("PNG", 9))])
+    before = set(os.listdir(folder))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("HF_")]:
+            patch.delenv(name)
+        patch.setenv("HOME", str(home))
+        patch.setattr("tempfile.tempdir", str(temporary))
+        checks = verify(str(folder))
+    return checks, before ^ {name for place in (folder, home, temporary) for name in os.listdir(place)}
+
+
+def test_a_release_whose_first_image_has_no_annotation_passes_every_check(
+    verified: tuple[list[Check], set[str]],
+) -> None:
+    checks, _ = verified
     assert all(check.ok for check in checks), render_checks(checks)
     assert {check.name: check.detail for check in checks}[DATASETS] == "4 streamed, 4 loaded"
+
+
+def test_verifying_leaves_nothing_in_the_home_or_the_release(verified: tuple[list[Check], set[str]]) -> None:
+    assert verified[1] == set()
 
 
 def test_a_release_of_no_images_passes_every_check(tmp_path: Path) -> None:
     assert faults(verify(str(write(tmp_path / "v1")))) == {}
 
 
-def test_verifying_leaves_nothing_in_the_home_or_the_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("datasets")
-    home, temporary = tmp_path / "home", tmp_path / "tmp"
-    home.mkdir()
-    temporary.mkdir()
-    for name in [name for name in os.environ if name.startswith("HF_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    folder = write(tmp_path / "v1", mixed())
-    before = sorted(folder.iterdir())
-    verify(str(folder))
-    assert not list(home.iterdir())
-    assert not list(temporary.iterdir())
-    assert sorted(folder.iterdir()) == before
-
-
-def test_datasets_without_the_card_is_reported(tmp_path: Path) -> None:
+def test_datasets_without_the_card_is_reported(tmp_path: Path, without_torch: None) -> None:
     """Without the card, `datasets` infers features from the first samples, and later samples do not fit them."""
     pytest.importorskip("datasets")
     folder = write(tmp_path / "v1", mixed())
@@ -285,7 +289,7 @@ class TestMissing:
         assert fault.endswith("'fld5b-engine[loaders]'")
 
     def test_without_datasets_the_fault_is_what_to_install(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, without_torch: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         absent = tmp_path / "absent"
         absent.mkdir()
@@ -317,7 +321,7 @@ class TestMissing:
 
 
 def test_a_release_too_large_to_copy_is_streamed_whole_and_loaded_by_one_shard(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, without_torch: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("datasets")
     monkeypatch.setattr("pipelines.emit.verifiers.datasets.COPIED", 0)

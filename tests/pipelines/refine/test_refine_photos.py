@@ -43,16 +43,16 @@ def go(some: Recipe, stage: str | None = None) -> Summary:
 
 
 def test_an_untrained_model_learns_nothing_from_few_photos_and_the_release_does_not_change(tmp_path: Path) -> None:
-    summary = go(recipe(tmp_path / "with"))
-    go(recipe(tmp_path / "without", refine__rounds=0))
+    go(recipe(tmp_path / "set", refine__rounds=0, emit__name="before"))
+    summary = go(recipe(tmp_path / "set"))
 
     text = "\n".join(summary.notes)
     assert "round 1 REFUSED, the data set stays as it was: A student agrees with the labels of the fold" in text
     assert "below gate.min_agreement 0.25: it has not learned enough" in text
     assert "BIAS IS UNGUARDED" in text
-    files = release_files(tmp_path / "with", "refined")
+    files = release_files(tmp_path / "set", "refined")
     assert {name.partition("-")[0] for name in files} == {"train", "pairs"}
-    assert files == release_files(tmp_path / "without", "refined")
+    assert files == release_files(tmp_path / "set", "before")
 
 
 def test_labels_of_people_give_another_reason_to_refuse(tmp_path: Path) -> None:
