@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -106,6 +107,12 @@ def _environment(more: Mapping[str, str] | None) -> dict[str, str]:
     # A driver of its own must start its own cluster, not join the one of this session.
     own = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     return own | {"PYTHONPATH": str(REPO), "RAY_AUTH_MODE": "disabled"} | dict(more or {})
+
+
+def children_seconds() -> float:
+    """Seconds of CPU time of ended child processes: unlike wall time, it hardly depends on the load of the machine."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 90.0, *, every: float = 0.02) -> None:
