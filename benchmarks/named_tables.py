@@ -220,7 +220,7 @@ def captioned(folder: Path, file: Path, granularity: str) -> None:
     parse = pa.Table.from_pylist([as_row(parsed) | {"text_key": key} for key, parsed in parses], schema=PARSE)
     images = _filled(pa.table({"image_id": list(by_image), "split": ["train"] * len(by_image)}), IMAGES_SCHEMA)
     storage = Storage(str(folder))
-    storage.put("dataset.json", json.dumps({"schema_version": SCHEMA_VERSION}).encode())
+    storage.put("dataset.json", json.dumps({"schema_version": SCHEMA_VERSION, "shard_size": len(by_image)}).encode())
     for node, table in (("human/sim", record), ("parse/sim", parse), (IMAGES, images)):
         _commit(storage, node, 0, table)
     _commit(storage, "judge/sim", 0, judge(record, images, parse, []))

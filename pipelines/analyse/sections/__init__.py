@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.analyse.figure import Section
-from pipelines.analyse.sections import agreement, grounding, health, overview, spatial, statistics
+from pipelines.analyse.sections import agreement, grounding, health, overview, semantics, spatial, statistics
 
 SECTIONS: Sequence[Section] = (
     overview.SECTION,
     statistics.SECTION,
+    semantics.SECTION,
     spatial.SECTION,
     grounding.SECTION,
     agreement.SECTION,
