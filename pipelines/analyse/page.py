@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -49,9 +50,9 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A figure as the template reads it."""
+    """A figure as the template reads it. `name`: its anchor, unique on the page."""
 
-    query: str
+    name: str
     title: str
     reading: str
     empty: str
@@ -71,7 +72,10 @@ def render_page(
     from markupsafe import Markup
 
     charts: dict[str, Any] = {}
-    shown = [(section, [_figure(figure, sets, charts) for figure in section.figures]) for section in sections]
+    names = _names(sections)
+    shown = [
+        (section, [_figure(next(names), figure, sets, charts) for figure in section.figures]) for section in sections
+    ]
     style = _asset("page.css") + (gallery.style if gallery else "")
     scripts = [_vega(), _asset("page.js"), *([gallery.script] if gallery else [])]
     scripts = [script.replace("</script", "<\\/script").replace("<!--", "<\\!--") for script in scripts]
@@ -125,18 +129,27 @@ def _heading(section: Section) -> dict[str, Any]:
     return {"name": section.name, "title": section.title, "reading": section.reading}
 
 
-def _figure(figure: Figure, sets: Sequence[Measured], charts: dict[str, Any]) -> _Shown:
+def _names(sections: Sequence[Section]) -> Iterator[str]:
+    """The name of each figure in order: that of its query, with a number if an earlier figure has the same query."""
+    used = Counter[str]()
+    for section in sections:
+        for figure in section.figures:
+            used[figure.query] += 1
+            yield figure.query if used[figure.query] == 1 else f"{figure.query}-{used[figure.query]}"
+
+
+def _figure(name: str, figure: Figure, sets: Sequence[Measured], charts: dict[str, Any]) -> _Shown:
     """The figure for the template. Adds its chart, if it has one, to `charts`."""
     tables = [one.tables[figure.query] for one in sets]
     if figure.chart and (spec := _spec(figure, sets)):
-        charts[figure.query] = spec
+        charts[name] = spec
     return _Shown(
-        query=figure.query,
+        name=name,
         title=figure.title,
         reading=figure.reading,
         empty=figure.empty,
         grid=grid_of(figure, tables),
-        chart=figure.query in charts,
+        chart=name in charts,
         open=figure.table,
         cards=cards(rows_of(tables[0])) if figure.form == "cards" else (),
         sql=named_query(figure.query),

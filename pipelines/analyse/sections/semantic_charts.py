@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import altair as alt
 
 _COUNTED = {"strict": "strict", "paper_like": "paper-like", "fld5b": "FLD-5B"}
+_MEASURES = [
+    *("tokens", "objects", "attributes", "actions", "proper nouns", "object complexity", "action complexity"),
+]
 _HEAD = 20  # labels or nouns drawn as bars
 _NOUNS, _ATTRIBUTES = 15, 5
 _PAIRS = 15  # of each role
@@ -38,8 +41,8 @@ def coverage(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
         )
         .properties(width=230, height=130)
     )
-    facets = bar.facet(facet=alt.Facet(field="measure", type="nominal", title=None, sort=None), columns=3)
-    return facets.resolve_scale(y="independent")
+    measures = alt.Facet(field="measure", type="nominal", title=None, sort=_MEASURES)
+    return bar.facet(facet=measures, columns=3).resolve_scale(y="independent")
 
 
 def _means(rows: Sequence[Row]) -> list[Row]:
@@ -52,8 +55,7 @@ def _means(rows: Sequence[Row]) -> list[Row]:
                 counted = f"{row['set']}, {title}" if both and column != "fld5b" else title
                 same = {"granularity": row["granularity"], "measure": row["measure"], "counted": counted}
                 found.setdefault(tuple(same.values()), {"set": "", **same, "mean": row[column]})
-    measures = list(dict.fromkeys(row["measure"] for row in rows))
-    return sorted(found.values(), key=lambda row: measures.index(row["measure"]))
+    return list(found.values())
 
 
 def token_counts(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
@@ -65,7 +67,7 @@ def token_counts(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
     width = {row["granularity"]: row["tokens_to"] - row["tokens_from"] for row in rows if row["tokens_to"]}
     drawn = [{**row, "to": row["tokens_from"] + width.get(row["granularity"], 8)} for row in rows]
     titles = {"granularity": "granularity", "tokens_from": "tokens, from", "tokens_to": "to", "texts": "texts"}
-    chart = base(drawn, "Distribution of tokens per text by granularity", height=130).properties(width=420)
+    chart = base(drawn, "Distribution of tokens per text by granularity", height=130).properties(width=270)
     bar = chart.mark_bar(opacity=0.7).encode(
         x=alt.X(field="tokens_from", type="quantitative", bin="binned", title="tokens"),
         x2=alt.X2(field="to"),
@@ -84,7 +86,7 @@ def token_counts(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
         for (name, title), dash in zip(means.items(), ([1, 0], [5, 4]), strict=True)
     ]
     facet = alt.Facet(field="granularity", type="nominal", title=None, sort=None)
-    return alt.layer(bar, *rules).facet(facet=facet, columns=2).resolve_scale(x="independent", y="independent")
+    return alt.layer(bar, *rules).facet(facet=facet, columns=3).resolve_scale(x="independent", y="independent")
 
 
 def labels(rows: Sequence[Row]) -> alt.TopLevelMixin | None:

@@ -82,7 +82,7 @@ _LABELS = (
         query="label_ranks",
         title="Labels of kept object regions",
         reading="A label that is near the top without a reason, or missing there, is often one that a source or a "
-        "detector got wrong.",
+        "detector got wrong. Beside another data set, a missing bar is a label that is not among its 20 commonest.",
         chart=labels,
         key=("label",),
         columns={**_RANK, "label": "Label", "regions": "Regions", "images": "Images"},

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections import Counter, defaultdict
 from pathlib import Path
-from statistics import mean
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -15,14 +12,12 @@ import pytest
 from engine.reading.dataset import Dataset
 from engine.reading.sql import KEPT, connect, query, run_query
 from engine.records.assemble import assemble
-from engine.schema import PARSE, VERDICTS, as_row, text_key
+from engine.schema import PARSE, VERDICTS
 from filters.judging.keep import keep
-from specialists.spacy_parse.specialist import PACKAGED_PIPELINE, SpacyParse
 from tests.builders import failure, parsed, phrase, record, region, row, text
 from tests.engine.reading.one_shard import write
 from tests.engine.reading.tables import table, values
 from tests.handmade import commit, handmade
-from tests.shared_data import shared
 
 
 @pytest.fixture(scope="module")
@@ -185,62 +180,3 @@ def test_of_two_parses_of_a_text_the_one_that_succeeded_is_shown(tmp_path: Path)
     commit(dataset.storage, "parse/k", 2, pa.Table.from_pylist([parsed(CAPTION, tokens=9)], schema=PARSE))
     found = query(Dataset.open(dataset.url), "SELECT tokens, len(failures) AS failed FROM parse").to_pylist()
     assert values(found, "tokens", "failed") == [(8, 0)]
-
-
-# --- counts with spaCy ------------------------------------------------------------------
-
-INDEFINITE = {some + one for some in ("some", "any", "every", "no") for one in ("thing", "body", "one")}
-BEING = {"be", "am", "is", "are", "was", "were", "been", "being", *(m + w for m in "'\u2019" for w in ("s", "re", "m"))}
-
-
-def counted(doc: Any) -> dict[str, int]:
-    """Counts of one text by the definitions in docs/statistics.md."""
-    found: Counter[str] = Counter()
-    for token in doc:
-        tag, dep, word = token.tag_, token.dep_, token.lower_
-        noun = tag in ("NNP", "NNPS") or (tag in ("NN", "NNS") and word not in INDEFINITE)
-        quality = tag in ("JJ", "JJR", "JJS", "AFX", "CD")
-        determiner = tag in ("DT", "PDT", "WDT") and (dep in ("det", "predet") or word in ("a", "an", "the"))
-        pronoun = tag in ("PRP", "PRP$", "WP", "WP$", "EX") or (tag in ("DT", "PDT", "WDT") and not determiner)
-        pronoun |= word in INDEFINITE and tag not in ("NNP", "NNPS")
-        found["tokens"] += not (token.is_punct or token.is_space)
-        found["objects"] += noun
-        found["objects_paper"] += noun or pronoun
-        found["attributes"] += quality or (tag in ("VBG", "VBN") and dep in ("amod", "acl"))
-        found["attributes_paper"] += quality or determiner
-        found["actions"] += tag.startswith("VB") and dep not in ("aux", "auxpass") and word not in BEING
-        found["proper nouns"] += tag in ("NNP", "NNPS")
-    return found
-
-
-@pytest.fixture(scope="module")
-def captions() -> dict[str, list[str]]:
-    files = {"brief": ("coco_val2017.jsonl", 180), "more_detailed": ("iiw-400.jsonl", 20)}
-    found = {}
-    for granularity, (name, number) in files.items():
-        lines = (shared("captions") / "dev" / name).read_text(encoding="utf-8").splitlines()
-        texts = dict.fromkeys(json.loads(line)["text"] for line in lines)
-        found[granularity] = list(texts)[:: max(1, len(texts) // number)][:number]
-    return found
-
-
-def test_coverage_matches_counts_with_spacy(tmp_path: Path, captions: dict[str, list[str]]) -> None:
-    if importlib.util.find_spec(PACKAGED_PIPELINE) is None:
-        pytest.skip(f"{PACKAGED_PIPELINE} is not installed")
-    spacy_parse = SpacyParse()
-    spacy_parse.load()
-    texts = [text(words, granularity) for granularity, lines in captions.items() for words in lines]
-    parses = [as_row(parse) for parse in spacy_parse.parse([item["text"] for item in texts])]
-    keyed = [parse | {"text_key": text_key(item["text"])} for parse, item in zip(parses, texts, strict=True)]
-    dataset = write(tmp_path, record(*(row(texts=[item]) for item in texts)), keyed, {})
-    rows = {(row["granularity"], row["measure"]): row for row in table(dataset, "semantic_coverage")}
-    for granularity, lines in captions.items():
-        counts = [counted(doc) for doc in spacy_parse.nlp.pipe(lines, batch_size=64)]
-        assert rows[granularity, "image annotations"]["strict"] == len(lines)
-        for measure in ("tokens", "objects", "attributes", "actions", "proper nouns"):
-            found = rows[granularity, measure]
-            # our parser corrects verbs that spaCy tags as nouns ("a dog watches")
-            share = 0.01 if measure in ("objects", "actions") else 0.0
-            assert found["strict"] == pytest.approx(mean(count[measure] for count in counts), rel=share, abs=0.0051)
-            like = f"{measure}_paper" if f"{measure}_paper" in counts[0] else measure
-            assert found["paper_like"] == pytest.approx(mean(count[like] for count in counts), rel=share, abs=0.0051)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 
 import pyarrow as pa
@@ -70,3 +71,20 @@ def test_a_chart_of_two_data_sets_has_both() -> None:
     assert charts
     assert '"set":"a"' in charts[1]
     assert '"set":"b"' in charts[1]
+
+
+def test_two_figures_of_one_query_have_their_own_charts_and_anchors() -> None:
+    def chart(by: str) -> Figure:
+        titles = {"label": "label", by: by}
+        return Figure(
+            query="labels", title=by, chart=lambda rows: bars(rows, of="label", by=by, titles=titles, description=by)
+        )
+
+    section = Section("tails", "Long tails", "", (chart("kept"), chart("dropped")))
+    html = render_page("Report", [_measured("a", label=["dog"], kept=[3], dropped=[1])], [section], None, "footer")
+    charts = re.search('id="charts">(.*?)</script>', html)
+    assert charts
+    found = json.loads(charts[1])
+    assert {name: chart["description"] for name, chart in found.items()} == {"labels": "kept", "labels-2": "dropped"}
+    anchors = re.findall(' id="([^"]*)"', html)
+    assert len(anchors) == len(set(anchors))
