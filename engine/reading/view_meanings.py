@@ -30,6 +30,7 @@ MEANINGS = {
     "pairs": "one row for each training pair of the latest release, or of the one named by --of",
     "truth": "one row for each human annotation of an audit image; only queries can read it",
     "runs": "one row for each run of the engine",
+    "rounds": "one row for each decision on a round of refinement, including a last one that was refused",
     "kept.images": "kept images",
     "kept.texts": "kept texts of kept images (every view in `kept` is limited to kept images)",
     "kept.regions": "kept regions",
@@ -131,6 +132,11 @@ _COLUMNS = {
     "versions": "versions of the packages, as JSON",
     "nodes": "counts for each node that did work",
     "phrase_id": "id of the phrase",
+    "accepted": "whether the gate accepted the round; a refused round changes nothing",
+    "reasons": "why the round was refused, as sentences; [] if it was accepted",
+    "alarms": "what a person should check, as sentences",
+    "measures": "numbers that the gate compared, by name; null for a number that could not be measured",
+    "changes": "number of changes, by kind",
 }
 
 _OF_VIEW = {
@@ -151,6 +157,7 @@ _OF_VIEW = {
     ): "missing, gone, withdrawn or replaced, if the source no longer gives it unchanged; '' otherwise",
     ("failures", "uri"): "location of the image or input",
     ("runs", "sources"): "counts of each source when it was last listed, also of sources without inputs",
+    ("rounds", "round"): "number of the round, from 1",
     ("runs", "error"): "error that ended the run; '' if it succeeded",
 }
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from engine.layout import EMBEDDING_FILES, IMAGES, INPUTS, RUN
+from engine.layout import EMBEDDING_FILES, IMAGES, INPUTS
 from engine.reading.dataset import Dataset
 from engine.reading.kept_views import kept_views
 from engine.reading.pair_and_truth_views import pairs_view, released_table, truth_view
 from engine.reading.raw_views import empty_columns, fields_of, given, identifier, quoted, raw_views
+from engine.reading.run_and_round_views import rounds_view, runs_view
 from engine.records.embeddings import EMBEDDING, EMBEDDINGS
 from engine.schema import ANNOTATIONS, PARSE
 from engine.schema import IMAGES as IMAGES_SCHEMA
@@ -24,25 +25,8 @@ from engine.storage.removals import REASON
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-VIEWS = (IMAGES, *ANNOTATIONS, EMBEDDINGS, "parse", "failures", INPUTS, "verdicts", "changes", "pairs", "runs")
+VIEWS = (IMAGES, *ANNOTATIONS, EMBEDDINGS, "parse", "failures", INPUTS, "verdicts", "changes", "pairs", "runs", "rounds")
 
-_RUN = {
-    "command": "VARCHAR",
-    "stage": "VARCHAR",
-    "error": "VARCHAR",
-    "ended": "VARCHAR",
-    "seconds": "DOUBLE",
-    "listed": "BIGINT",
-    "shards": "BIGINT",
-    "release": "VARCHAR",
-    "host": "VARCHAR",
-    "recipe": "VARCHAR",
-    "versions": "VARCHAR",
-    "nodes": "STRUCT(node VARCHAR, units BIGINT, items BIGINT, failed BIGINT, skipped BIGINT, worker_seconds DOUBLE, "
-    "lost_races BIGINT, notes VARCHAR[])[]",
-    "sources": "STRUCT(source VARCHAR, inputs BIGINT, missing BIGINT, gone BIGINT, left_out MAP(VARCHAR, BIGINT), "
-    "notes VARCHAR[])[]",
-}
 _VERDICT = 'j.v.kept AS kept, j.v.rule AS rule, j.v."value" AS "value", j.v.threshold AS threshold'
 _SHARD = "regexp_extract(parse_filename({}.filename), '^[0-9]+')"
 
@@ -66,7 +50,8 @@ def views(
         "failures": partial(_failures, dataset),
         "verdicts": _verdicts,
         "changes": _changes,
-        "runs": partial(_runs, dataset),
+        "runs": partial(runs_view, dataset),
+        "rounds": partial(rounds_view, dataset),
         "pairs": partial(pairs_view, dataset),
     }
     yield from (make() for name, make in made.items() if not only or name in only)
@@ -219,14 +204,3 @@ def _changes() -> str:
         FROM raw.changes c
         LEFT JOIN (SELECT image_id, split FROM raw.images) i ON i.image_id = c.image_id
         LEFT JOIN ({judged}) j ON j.image_id = c.image_id AND j.v.id = coalesce(nullif(c.new, ''), c.old)"""
-
-
-def _runs(dataset: Dataset) -> str:
-    folders = dataset.runs()
-    if not folders:
-        columns = ["''::VARCHAR AS run", *(f"NULL::{kind} AS {identifier(name)}" for name, kind in _RUN.items())]
-        return f"CREATE VIEW runs AS SELECT {', '.join(columns)} WHERE false"
-    paths = ", ".join(quoted(dataset.location(f"{folder}/{RUN}")) for folder in folders)
-    columns_ = ", ".join(f"{identifier(name)}: {quoted(kind)}" for name, kind in _RUN.items())
-    return f"""CREATE VIEW runs AS SELECT parse_filename(parse_dirpath(filename)) AS run, * EXCLUDE (filename)
-        FROM read_json([{paths}], format = 'unstructured', filename = true, columns = {{{columns_}}}) ORDER BY run"""

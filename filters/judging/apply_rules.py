@@ -185,16 +185,21 @@ class ShardJudgement:
                 )
         return verdicts
 
-    def apply(self, name: str, rule: Rule, options: Mapping[str, Any]) -> None:
-        """Drop the rows that a rule rejects, and everything that depends on them."""
+    def apply(self, name: str, rule: Rule, options: Mapping[str, Any]) -> tuple[View, list[Verdict]]:
+        """Drop the rows that a rule rejects, and everything that depends on them.
+
+        Returns the rows that the rule judged, and its verdicts on them.
+        """
         column = reads(rule)[0]
         judged = self.view(column)
         dropped = False
-        for verdict in self.evaluate(name, rule, options):
+        verdicts = self.evaluate(name, rule, options)
+        for verdict in verdicts:
             if not verdict.keep.all():
                 dropped |= self._drop_open(column, judged.rows, np.flatnonzero(~verdict.keep), verdict)
         if dropped:
             self._drop_dependents({column})
+        return judged, verdicts
 
     def _drop(self, column: str, rows: Ints, verdict: Verdict, at: Ints | None = None) -> bool:
         """Drop these rows of the shard. `at`: for each of them, the row of the verdict with its value and threshold.

@@ -45,8 +45,13 @@ NamedRule = tuple[str, Rule, Mapping[str, Any]]
 
 def rules_of(recipe: Recipe) -> list[NamedRule]:
     """The rules in the recipe's order. Raises ConfigError for unknown names and options."""
+    return rules_given(recipe.filter)
+
+
+def rules_given(items: Sequence[Any]) -> list[NamedRule]:
+    """The rules in these items of a section `filter`. Raises the errors of `rules_of`."""
     answer: list[NamedRule] = []
-    for item in recipe.filter:
+    for item in items:
         if isinstance(item, dict) and len(item) != 1:
             raise ConfigError(
                 f"A filter is 'name' or '{{name: {{options}}}}', not {as_written(item)}: indent the options of a rule."
@@ -194,12 +199,19 @@ def shard_record(
     inputs: ShardInputs, record: Sequence[tuple[str, Sequence[str]]], parses: Sequence[str]
 ) -> tuple[pa.Table, pa.Table | None]:
     """The record of a shard, assembled from the answers of nodes, and the parse of its texts."""
-    tables = [_only(inputs.table(name), columns) for name, columns in record]
-    tables = tables or [_blank(inputs.images["image_id"])]
-    assembled = assemble(tables)
+    answers = [(inputs.table(name), columns) for name, columns in record]
+    return assembled_record(inputs.images, answers, [inputs.table(name) for name in parses])
+
+
+def assembled_record(
+    images: pa.Table, answers: Sequence[tuple[pa.Table, Sequence[str]]], parses: Sequence[pa.Table]
+) -> tuple[pa.Table, pa.Table | None]:
+    """The same, from tables. `answers`: the answers of each node, and the columns that it adds to the record."""
+    tables = [_only(table, columns) for table, columns in answers]
+    assembled = assemble(tables or [_blank(images["image_id"])])
     if not parses:
         return assembled, None
-    parse = _distinct(pa.concat_tables([inputs.table(name) for name in parses]))
+    parse = _distinct(pa.concat_tables(parses))
     return _with_broken_parses(assembled, parse), parse
 
 

@@ -1,0 +1,230 @@
+"""The numbers that the rules compared, of what they kept as well as of what they dropped, on a sample of shards.
+
+A committed verdict has a value only if a rule dropped the row. So the rules of the data set are applied again to a few
+whole shards, in memory. The result is used only if it equals the committed verdicts on these shards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.errors import EngineError
+from engine.layout import IMAGES
+from engine.reading.dataset import Dataset
+from engine.records.columns import View
+from engine.records.shard import Bools, Floats, Shard, one_array
+from engine.running.graph import KEPT_REGIONS
+from engine.schema import ANNOTATIONS
+from engine.storage.commits import Commits, TableReader
+from filters.judging.apply_rules import ShardJudgement
+from filters.verdict import Verdict
+from pipelines.filter.judge import NamedRule, assembled_record, rules_given
+from pipelines.filter.whole_set import WholeSet, read_surveyed
+
+# outcome: taken (dropped by this rule) or passed (kept by all rules). place: the position of the rule in the recipe.
+RULE_VALUES = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("annotation_type", pa.string()),
+        ("annotation_id", pa.string()),
+        ("place", pa.int32()),
+        ("rule", pa.string()),
+        ("outcome", pa.string()),
+        ("value", pa.float64()),
+        ("threshold", pa.float64()),
+    ]
+)
+SAMPLED_IMAGES = 2_000
+_MOST_SHARDS = 100
+_RECIPES_TRIED = 5
+
+
+def rule_values(dataset: Dataset, images: int = SAMPLED_IMAGES) -> pa.Table:
+    """The values on evenly spaced whole shards that have about this many images together (schema RULE_VALUES).
+
+    The table is empty if nothing is judged, of a release, and if none of the latest recipes gives the committed
+    verdicts.
+    """
+    judged = {} if dataset.release else dataset.judged_files()
+    shards = _sample(dataset, sorted(judged), images)
+    whole_set = _surveyed(dataset)
+    for rules in islice(_recorded_rules(dataset), _RECIPES_TRIED) if shards and whole_set else ():
+        tables = [_values_of(dataset, shard, judged[shard], whole_set, rules) for shard in shards]
+        found = [table for table in tables if table is not None]
+        if len(found) == len(shards):
+            return pa.concat_tables(found)
+    return RULE_VALUES.empty_table()
+
+
+def _sample(dataset: Dataset, judged: Sequence[int], images: int) -> list[int]:
+    if not judged:
+        return []
+    files = dataset.files(IMAGES)
+    rows = max(TableReader(dataset.storage, files[judged[0]], ["image_id"]).read().num_rows, 1)
+    wanted = min(-(-images // rows), _MOST_SHARDS, len(judged))
+    return [judged[place] for place in sorted(set(np.linspace(0, len(judged) - 1, wanted).astype(int).tolist()))]
+
+
+def _surveyed(dataset: Dataset) -> WholeSet | None:
+    try:
+        return read_surveyed(dataset.storage, "" if dataset.release else dataset.surveyed)
+    except (FileNotFoundError, EngineError):
+        return None
+
+
+def _recorded_rules(dataset: Dataset) -> Iterator[list[NamedRule]]:
+    """The rules in the recipes of the runs, the latest first. Recipes that this engine cannot read are left out."""
+    seen = set()
+    for folder in reversed(dataset.runs()):
+        try:
+            items = json.loads(dataset.run(folder)["recipe"])["filter"]
+            if (text := json.dumps(items, sort_keys=True)) not in seen:
+                seen.add(text)
+                yield rules_given(items)
+        except (EngineError, KeyError, TypeError, ValueError):
+            continue
+
+
+class _Tables(NamedTuple):
+    shard: Shard
+    first: pa.Table | None  # verdicts of the first pass, on images and regions
+    decided: Sequence[Mapping[str, Any]]  # decisions of the rounds
+
+
+def _read(dataset: Dataset, shard: int, whole_set: WholeSet) -> _Tables:
+    storage = dataset.storage
+
+    def table(path: str) -> pa.Table:
+        return TableReader(storage, path).read()
+
+    def part(names: Sequence[str], suffix: str) -> pa.Table | None:
+        """A further part of the last of these nodes' answers."""
+        node = dataset.node(names[-1]) if names else None
+        files = Commits(storage, node.folder).data_files(suffix) if node else {}
+        return table(files[shard]) if shard in files else None
+
+    images = table(dataset.files(IMAGES)[shard])
+    answers = [(table(dataset.files(node.folder)[shard]), node.columns) for node in dataset.record_nodes()]
+    parses = [table(dataset.files(node.folder)[shard]) for node in dataset.nodes if node.over == "texts"]
+    record, parse = assembled_record(images, answers, parses)
+    decided = part([node.name for node in dataset.nodes if node.component == "merge"], "decided")
+    first = part([node.name for node in dataset.nodes if KEPT_REGIONS in node.gives], "verdicts")
+    whole = Shard(record, whole_set.images(images, shard), parse)
+    return _Tables(whole, first, decided.to_pylist() if decided is not None else ())
+
+
+def _values_of(
+    dataset: Dataset, number: int, judged: str, whole_set: WholeSet, rules: Sequence[NamedRule]
+) -> pa.Table | None:
+    """The values of one shard. None if these rules do not give the committed verdicts, which are in `judged`."""
+    try:
+        given = _read(dataset, number, whole_set)
+    except (FileNotFoundError, KeyError):
+        return None
+    judgement = ShardJudgement(given.shard)
+    if given.first is not None:
+        judgement.apply_verdicts(given.first)
+    judgement.apply_decisions(given.decided)
+    passed = []
+    try:
+        for place, (name, rule, options) in enumerate(whole_set.rules(rules)):
+            passed += list(_passed(place, *judgement.apply(name, rule, options)))
+    except EngineError:
+        return None
+    verdicts = judgement.verdicts()
+    if not _same(verdicts, TableReader(dataset.storage, judged).read()):
+        return None
+    places = {name: place for place, (name, _, _) in reversed(list(enumerate(rules)))}
+    return pa.concat_tables([*_taken(verdicts, places), *_finally_kept(passed, judgement)])
+
+
+def _same(found: pa.Table, committed: pa.Table) -> bool:
+    """Whether two tables of verdicts name the same rule for every row."""
+    for name in ("image", *ANNOTATIONS):
+        ours, theirs = (one_array(table[name]) for table in (found, committed))
+        ours, theirs = (ours, theirs) if name == "image" else (ours.flatten(), theirs.flatten())
+        if not all(ours.field(part).equals(theirs.field(part)) for part in ("id", "rule")):
+            return False
+    return True
+
+
+# --- rows of the table ---------------------------------------------------------------------------
+
+
+class _Passed(NamedTuple):
+    """Rows of a column that one check of a rule passed."""
+
+    place: int
+    rule: str
+    view: View
+    passed: Bools
+    value: Floats
+    threshold: Floats
+
+
+def _passed(place: int, view: View, verdicts: Sequence[Verdict]) -> Iterator[_Passed]:
+    for verdict in verdicts:
+        value, threshold, keep = (
+            array.astype(kind)
+            for array, kind in zip(
+                np.broadcast_arrays(verdict.value, verdict.threshold, verdict.keep),
+                (np.float64, np.float64, np.bool_),
+                strict=True,
+            )
+        )
+        yield _Passed(place, verdict.rule, view, keep & np.isfinite(value) & np.isfinite(threshold), value, threshold)
+
+
+def _finally_kept(passed: Sequence[_Passed], judgement: ShardJudgement) -> Iterator[pa.Table]:
+    shard = judgement.shard
+    for one in passed:
+        column = one.view.column
+        at = np.flatnonzero(one.passed & judgement.outcomes[column].kept[one.view.rows])
+        rows = one.view.rows[at]
+        image = rows if column == IMAGES else shard.column(column).image[rows]
+        ids = pa.array([""] * len(rows)) if column == IMAGES else shard.column(column).arrow("id").take(pa.array(rows))
+        yield _table(
+            shard.ids.take(pa.array(image)),
+            column,
+            ids,
+            (one.place, one.rule, "passed"),
+            (pa.array(one.value[at]), pa.array(one.threshold[at])),
+        )
+
+
+def _taken(verdicts: pa.Table, places: Mapping[str, int]) -> Iterator[pa.Table]:
+    """The rows that rules dropped, with the values in their verdicts."""
+    for name in (IMAGES, *ANNOTATIONS):
+        lists = one_array(verdicts["image" if name == IMAGES else name])
+        values = lists if name == IMAGES else lists.flatten()
+        image_ids = one_array(verdicts["image_id"])
+        if name != IMAGES:
+            image_ids = image_ids.take(pa.array(np.repeat(np.arange(len(lists)), pc.list_value_length(lists))))
+        measured = pc.and_(pc.is_finite(values.field("value")), pc.is_finite(values.field("threshold")))
+        for rule in pc.unique(values.field("rule")).to_pylist():
+            place = places.get(rule.partition(".")[0])
+            if place is None:  # not a rule, but an annotation that went with another, or a decision of a round
+                continue
+            which = pc.and_(pc.equal(values.field("rule"), rule), pc.fill_null(measured, False))
+            chosen, ids = values.filter(which), image_ids.filter(which)
+            own = pa.array([""] * len(ids)) if name == IMAGES else chosen.field("id")
+            numbers = (chosen.field("value"), chosen.field("threshold"))
+            yield _table(ids, name, own, (place, rule, "taken"), numbers)
+
+
+def _table(
+    image_ids: pa.Array, column: str, ids: pa.Array, of: tuple[int, str, str], numbers: tuple[pa.Array, pa.Array]
+) -> pa.Table:
+    """Rows of one annotation type. `of`: place, rule and outcome, the same for all rows."""
+    place, rule, outcome = ([one] * len(ids) for one in of)
+    arrays = [image_ids, pa.array([column] * len(ids), pa.string()), ids]
+    arrays += [pa.array(place, pa.int32()), pa.array(rule, pa.string()), pa.array(outcome, pa.string()), *numbers]
+    typed = [array.cast(field.type) for array, field in zip(arrays, RULE_VALUES, strict=True)]
+    return pa.Table.from_arrays(typed, schema=RULE_VALUES)
