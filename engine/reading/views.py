@@ -15,6 +15,7 @@ from engine.reading.dataset import Dataset
 from engine.reading.kept_views import kept_views
 from engine.reading.pair_and_truth_views import pairs_view, released_table, truth_view
 from engine.reading.raw_views import empty_columns, fields_of, given, identifier, quoted, raw_views
+from engine.reading.rule_values_view import RULE_VALUES, rule_values_view
 from engine.reading.run_and_round_views import rounds_view, runs_view
 from engine.records.embeddings import EMBEDDING, EMBEDDINGS
 from engine.schema import ANNOTATIONS, PARSE
@@ -25,7 +26,8 @@ from engine.storage.removals import REASON
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-VIEWS = (IMAGES, *ANNOTATIONS, EMBEDDINGS, "parse", "failures", INPUTS, "verdicts", "changes", "pairs", "runs", "rounds")
+VIEWS = (IMAGES, *ANNOTATIONS, EMBEDDINGS, "parse", "failures", INPUTS, "verdicts", RULE_VALUES)
+VIEWS += ("changes", "pairs", "runs", "rounds")
 
 _VERDICT = 'j.v.kept AS kept, j.v.rule AS rule, j.v."value" AS "value", j.v.threshold AS threshold'
 _SHARD = "regexp_extract(parse_filename({}.filename), '^[0-9]+')"
@@ -52,6 +54,7 @@ def views(
         "changes": _changes,
         "runs": partial(runs_view, dataset),
         "rounds": partial(rounds_view, dataset),
+        RULE_VALUES: partial(rule_values_view, dataset),
         "pairs": partial(pairs_view, dataset),
     }
     yield from (make() for name, make in made.items() if not only or name in only)

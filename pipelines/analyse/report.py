@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 from engine.extras import require
 from engine.layout import JUDGE, RELEASES, REPORT
 from engine.reading.dataset import Dataset
+from engine.reading.rule_values_view import RULE_VALUES
 from engine.storage.files import Storage
 from pipelines.analyse.figure import Section
 from pipelines.analyse.page import Embedded, Measured, render_page
 from pipelines.analyse.sections import SECTIONS
-from pipelines.analyse.tables import analysis, run_queries, with_set
+from pipelines.analyse.tables import MEASURED_RULES, analysis, run_queries, with_set
 from pipelines.gallery.choose import QUERY
 from pipelines.gallery.sample import compact, gallery_sample
 from pipelines.gallery.script import EMBEDDED, gallery_script, gallery_style
@@ -107,7 +108,9 @@ def _measure(
     name = dataset.url.rpartition("/")[2] + (f" {of}" if of else "")
     arguments = shlex.join(["-d", dataset.url, *(["--of", of] if of else [])])
     with analysis(dataset, of) as con:
-        measured = Measured(name, arguments, run_queries(con, figure_queries(SECTIONS), on_step))
+        tables = run_queries(con, figure_queries(SECTIONS), on_step)
+        tables[RULE_VALUES] = con.table(MEASURED_RULES).to_arrow_table()
+        measured = Measured(name, arguments, tables)
         return measured, _gallery(con, dataset.of(of) if of else dataset, images, on_step)
 
 
@@ -138,8 +141,11 @@ def _gallery(
 
 
 def _write_tables(storage: Storage, folder: str, queries: Sequence[str], sets: Sequence[Measured]) -> None:
-    """Writes the rows of each query. Deletes tables of figures that the report no longer has."""
-    files = {f"{query}.parquet": query for query in queries}
+    """Writes the rows of each query, and the table that the view `rule_values` reads.
+
+    Deletes tables of figures that the report no longer has.
+    """
+    files = {f"{query}.parquet": query for query in (*queries, RULE_VALUES)}
     for name in storage.names(folder):
         if name not in files:
             storage.remove(f"{folder}/{name}")

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from engine.reading.dataset import Dataset
+from engine.reading.rule_values_view import RULE_VALUES, rule_values_rows
 from engine.reading.sql import connect, named_query, run_query
 from pipelines.analyse.figure import Row
+from pipelines.filter.rule_values import rule_values
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -33,6 +35,8 @@ _MATERIALISED = (
     "kept.triplets",
 )
 
+MEASURED_RULES = "measured_rules"  # in `analysis`: what the view `rule_values` reads, to be kept beside the page
+
 
 @contextmanager
 def analysis(dataset: Dataset, of: str = "") -> Iterator[DuckDBPyConnection]:
@@ -47,7 +51,16 @@ def analysis(dataset: Dataset, of: str = "") -> Iterator[DuckDBPyConnection]:
             con.execute(f"CREATE TABLE {place}as_table AS FROM {view}")
             con.execute(f"DROP VIEW {view}")
             con.execute(f"ALTER TABLE {place}as_table RENAME TO {name}")
+        _measure_rules(con, dataset.of(of) if of else dataset)
         yield con
+
+
+def _measure_rules(con: DuckDBPyConnection, dataset: Dataset) -> None:
+    """Replaces the view `rule_values`, which reads the table of the last report, by the rows of this one."""
+    con.register(MEASURED_RULES, rule_values(dataset))
+    con.execute(f"DROP VIEW {RULE_VALUES}")
+    rows = rule_values_rows(f"FROM {MEASURED_RULES}")
+    con.execute(f"CREATE TABLE {RULE_VALUES} AS {rows}")
 
 
 def run_queries(

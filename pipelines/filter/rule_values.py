@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from engine.errors import EngineError
 from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
+from engine.reading.rule_values_view import RULE_VALUES_SCHEMA, verdicts_hash
 from engine.records.columns import View
 from engine.records.shard import Bools, Floats, Shard, one_array
 from engine.running.graph import KEPT_REGIONS
@@ -28,26 +29,13 @@ from filters.verdict import Verdict
 from pipelines.filter.judge import NamedRule, assembled_record, rules_given
 from pipelines.filter.whole_set import WholeSet, read_surveyed
 
-# outcome: taken (dropped by this rule) or passed (kept by all rules). place: the position of the rule in the recipe.
-RULE_VALUES = pa.schema(
-    [
-        ("image_id", pa.string()),
-        ("annotation_type", pa.string()),
-        ("annotation_id", pa.string()),
-        ("place", pa.int32()),
-        ("rule", pa.string()),
-        ("outcome", pa.string()),
-        ("value", pa.float64()),
-        ("threshold", pa.float64()),
-    ]
-)
 SAMPLED_IMAGES = 2_000
 _MOST_SHARDS = 100
 _RECIPES_TRIED = 5
 
 
 def rule_values(dataset: Dataset, images: int = SAMPLED_IMAGES) -> pa.Table:
-    """The values on evenly spaced whole shards that have about this many images together (schema RULE_VALUES).
+    """The values on evenly spaced whole shards that have about this many images together (RULE_VALUES_SCHEMA).
 
     The table is empty if nothing is judged, of a release, and if none of the latest recipes gives the committed
     verdicts.
@@ -59,8 +47,10 @@ def rule_values(dataset: Dataset, images: int = SAMPLED_IMAGES) -> pa.Table:
         tables = [_values_of(dataset, shard, judged[shard], whole_set, rules) for shard in shards]
         found = [table for table in tables if table is not None]
         if len(found) == len(shards):
-            return pa.concat_tables(found)
-    return RULE_VALUES.empty_table()
+            rows = pa.concat_tables(found)
+            column = pa.array([verdicts_hash(dataset)] * rows.num_rows, pa.string())
+            return rows.set_column(0, RULE_VALUES_SCHEMA.field("verdicts"), column)
+    return RULE_VALUES_SCHEMA.empty_table()
 
 
 def _sample(dataset: Dataset, judged: Sequence[int], images: int) -> list[int]:
@@ -194,7 +184,7 @@ def _finally_kept(passed: Sequence[_Passed], judgement: ShardJudgement) -> Itera
             shard.ids.take(pa.array(image)),
             column,
             ids,
-            (one.place, one.rule, "passed"),
+            (one.place, one.rule, True),
             (pa.array(one.value[at]), pa.array(one.threshold[at])),
         )
 
@@ -216,15 +206,16 @@ def _taken(verdicts: pa.Table, places: Mapping[str, int]) -> Iterator[pa.Table]:
             chosen, ids = values.filter(which), image_ids.filter(which)
             own = pa.array([""] * len(ids)) if name == IMAGES else chosen.field("id")
             numbers = (chosen.field("value"), chosen.field("threshold"))
-            yield _table(ids, name, own, (place, rule, "taken"), numbers)
+            yield _table(ids, name, own, (place, rule, False), numbers)
 
 
 def _table(
-    image_ids: pa.Array, column: str, ids: pa.Array, of: tuple[int, str, str], numbers: tuple[pa.Array, pa.Array]
+    image_ids: pa.Array, column: str, ids: pa.Array, of: tuple[int, str, bool], numbers: tuple[pa.Array, pa.Array]
 ) -> pa.Table:
-    """Rows of one annotation type. `of`: place, rule and outcome, the same for all rows."""
-    place, rule, outcome = ([one] * len(ids) for one in of)
-    arrays = [image_ids, pa.array([column] * len(ids), pa.string()), ids]
-    arrays += [pa.array(place, pa.int32()), pa.array(rule, pa.string()), pa.array(outcome, pa.string()), *numbers]
-    typed = [array.cast(field.type) for array, field in zip(arrays, RULE_VALUES, strict=True)]
-    return pa.Table.from_arrays(typed, schema=RULE_VALUES)
+    """Rows of one annotation type. `of`: place and name of the rule, and whether the rows are kept."""
+    rows = len(ids)
+    place, rule, kept = of
+    arrays = [pa.nulls(rows), image_ids, pa.array([kept] * rows), pa.array([column] * rows), ids]
+    arrays += [pa.array([place] * rows), pa.array([rule] * rows), *numbers]
+    typed = [array.cast(field.type) for array, field in zip(arrays, RULE_VALUES_SCHEMA, strict=True)]
+    return pa.Table.from_arrays(typed, schema=RULE_VALUES_SCHEMA)

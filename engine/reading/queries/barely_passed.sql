@@ -1,13 +1,15 @@
 -- Which images and annotations are nearest to the threshold of each rule: the last ones taken, the first ones kept?
--- Reads `rule_values`, which `engine report` makes from a sample of shards. `taken` was dropped by the rule, `passed` is
--- kept by all rules. Shows 4 on either side, of the 16 rules that took most rows of the sample.
+-- Reads `rule_values`, which `engine report` makes from a sample of shards. `taken` was dropped by the rule, `kept` passed
+-- all rules. Shows 4 on either side, of the 16 rules that took most rows of the sample;
+-- rules that took nothing come last.
 -- `what`: the label or the first 120 characters of the text; of an image its size.
 WITH rules AS (
-    SELECT annotation_type, rule FROM rule_values GROUP BY annotation_type, rule
-    ORDER BY count(*) FILTER (outcome = 'taken') DESC, count(*) DESC, annotation_type, rule LIMIT 16
+    SELECT annotation_type, rule, bool_and(kept) AS took_nothing FROM rule_values GROUP BY annotation_type, rule
+    ORDER BY count(*) FILTER (NOT kept) DESC, count(*) DESC, annotation_type, rule LIMIT 16
 ),
 nearest AS (
-    SELECT v.*, row_number() OVER (PARTITION BY annotation_type, rule, outcome
+    SELECT v.*, took_nothing, CASE WHEN kept THEN 'kept' ELSE 'taken' END AS outcome,
+           row_number() OVER (PARTITION BY annotation_type, rule, kept
                                    ORDER BY abs("value" - threshold), image_id, annotation_id) AS nth
     FROM rule_values v JOIN rules USING (annotation_type, rule)
     QUALIFY nth <= 4
@@ -25,8 +27,8 @@ shown AS (
     UNION ALL SELECT 'tags', image_id, annotation_id, label FROM tags
     UNION ALL SELECT 'image_scores', image_id, annotation_id, name FROM image_scores
 )
-SELECT DISTINCT n.annotation_type, n.rule, n.outcome, n."value", n.threshold, left(s.what, 120) AS what, n.image_id,
-       n.annotation_id, n.place, n.nth
+SELECT n.annotation_type, n.rule, n.outcome, n."value", n.threshold, left(s.what, 120) AS what, n.image_id,
+       n.annotation_id
 FROM nearest n LEFT JOIN shown s USING (annotation_type, image_id, annotation_id)
-ORDER BY array_position(['images', 'texts', 'regions', 'region_texts', 'phrases', 'tags', 'image_scores'],
-                        n.annotation_type), n.place, n.rule, n.outcome DESC, n.nth
+ORDER BY took_nothing, array_position(['images', 'texts', 'regions', 'region_texts', 'phrases', 'tags', 'image_scores'],
+                                      n.annotation_type), n.place, n.rule, n.outcome DESC, n.nth

@@ -1,4 +1,5 @@
--- What did each node cost, over all runs? Only what the runs recorded.
+-- What did each node cost, over all runs?
+-- Only what the runs recorded.
 -- `worker_seconds`: time in which a worker worked on the node, waiting for its files included; it is not the time of a
 -- CPU or GPU. `items`: images, or texts for nodes that parse. `share`: of the worker seconds of all nodes.
 SELECT n.node, count(*) AS runs, sum(n.items)::BIGINT AS items, sum(n.failed)::BIGINT AS failed,

@@ -1,4 +1,5 @@
--- What did each run cost? The 50 latest; `runs` counts all.
+-- What did each run cost?
+-- The 50 latest; `runs` counts all.
 -- `seconds` is the duration by the clock. `worker_seconds` is the sum over nodes: more than `seconds` if several workers
 -- ran at once, less if the run trained models, listed sources or waited, which no node counts.
 SELECT run, stage, listed, round(seconds, 2) AS seconds,

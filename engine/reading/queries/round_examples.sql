@@ -1,4 +1,5 @@
--- What did the rounds change, for example? Five changes of each kind and round, drawn by the md5 of their ids.
+-- What did the rounds change, for example?
+-- Five changes of each kind and round, drawn by the md5 of their ids.
 -- `before` and `after`: label, or the first 160 characters of the text. `value`: the number that the merge compared with
 -- `threshold`.
 SELECT "round", rule AS change, left(old_label, 160) AS before, left(new_label, 160) AS after, "value", threshold, kept,

@@ -1,4 +1,5 @@
--- How good were the labels of audit images before and after each round? With 95 % intervals of the change.
+-- How good were the labels of audit images before and after each round?
+-- With 95 % intervals of the change.
 -- All figures are against the labels of people, on images that no student was trained on; `vocabulary` (number of
 -- labels) and `diversity` (share of different word pairs in captions) are about all images. At most 40 figures of a
 -- round, those of all labels first.

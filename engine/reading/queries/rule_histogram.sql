@@ -1,14 +1,17 @@
--- How close to its threshold does each rule decide? Values on both sides of the threshold, in 10 bins a side.
--- Reads `rule_values`, which `engine report` makes from a sample of shards: `taken` was dropped by the rule, `passed` is
--- kept by all rules. Bins are as wide as a tenth of the median distance from the threshold; bin 0 begins at the
--- threshold. The first and the last bin hold all values beyond. A rule with several thresholds (by producer or by
--- granularity) has a histogram for each. Shows the 16 histograms with most rows taken; `histograms` counts all.
+-- How close to its threshold does each rule decide?
+-- Values on both sides of the threshold, in 10 bins a side.
+-- Reads `rule_values`, which `engine report` makes from a sample of shards: `taken` was dropped by the rule, `kept` passed
+-- all rules. Ten bins reach as far as three quarters of the values are from the threshold; bin 0 begins at the threshold.
+-- The first and the last bin hold all values beyond. A rule with several thresholds (by producer or by granularity) has
+-- a histogram for each. Shows the 16 histograms with most rows taken; `histograms` counts all.
 WITH sides AS (
-    SELECT annotation_type, place, rule, threshold, outcome, "value" - threshold AS distance FROM rule_values
+    SELECT annotation_type, place, rule, threshold, CASE WHEN kept THEN 'kept' ELSE 'taken' END AS outcome,
+           "value" - threshold AS distance, kept
+    FROM rule_values
 ),
 scales AS (
-    SELECT annotation_type, place, rule, threshold, count(*) FILTER (outcome = 'taken') AS taken,
-           coalesce(nullif(quantile_disc(abs(distance), 0.5), 0), nullif(max(abs(distance)), 0), 1) / 10 AS width,
+    SELECT annotation_type, place, rule, threshold, count(*) FILTER (NOT kept) AS taken,
+           coalesce(nullif(quantile_disc(abs(distance), 0.75), 0), nullif(max(abs(distance)), 0), 1) / 10 AS width,
            count(*) OVER () AS histograms
     FROM sides GROUP BY annotation_type, place, rule, threshold
     QUALIFY row_number() OVER (ORDER BY taken DESC, count(*) DESC, annotation_type, place, rule, threshold) <= 16

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipelines.analyse.figure import Section
-from pipelines.analyse.sections import agreement, grounding, health, overview, semantics, spatial, statistics
+from pipelines.analyse.sections import (
+    agreement,
+    cost,
+    funnel,
+    grounding,
+    health,
+    overview,
+    rounds,
+    semantics,
+    spatial,
+    statistics,
+)
 
 SECTIONS: Sequence[Section] = (
     overview.SECTION,
@@ -14,5 +25,8 @@ SECTIONS: Sequence[Section] = (
     spatial.SECTION,
     grounding.SECTION,
     agreement.SECTION,
+    funnel.SECTION,
+    rounds.SECTION,
     health.SECTION,
+    cost.SECTION,
 )
