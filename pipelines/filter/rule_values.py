@@ -25,7 +25,7 @@ from engine.running.graph import KEPT_REGIONS
 from engine.schema import ANNOTATIONS
 from engine.storage.commits import Commits, TableReader
 from filters.judging.apply_rules import ShardJudgement
-from filters.verdict import Verdict
+from filters.verdict import Verdict, reads
 from pipelines.filter.judge import NamedRule, assembled_record, rules_given
 from pipelines.filter.whole_set import WholeSet, read_surveyed
 
@@ -43,7 +43,9 @@ def rule_values(dataset: Dataset, images: int = SAMPLED_IMAGES) -> pa.Table:
     judged = {} if dataset.release else dataset.judged_files()
     shards = _sample(dataset, sorted(judged), images)
     whole_set = _surveyed(dataset)
-    for rules in islice(_recorded_rules(dataset), _RECIPES_TRIED) if shards and whole_set else ():
+    if not shards or whole_set is None:
+        return RULE_VALUES_SCHEMA.empty_table()
+    for rules in islice(_recorded_rules(dataset), _RECIPES_TRIED):
         tables = [_values_of(dataset, shard, judged[shard], whole_set, rules) for shard in shards]
         found = [table for table in tables if table is not None]
         if len(found) == len(shards):
@@ -125,14 +127,15 @@ def _values_of(
     passed = []
     try:
         for place, (name, rule, options) in enumerate(whole_set.rules(rules)):
-            passed += list(_passed(place, *judgement.apply(name, rule, options)))
+            passed += list(_passed(place, reads(rule)[0], *judgement.apply(name, rule, options)))
     except EngineError:
         return None
     verdicts = judgement.verdicts()
     if not _same(verdicts, TableReader(dataset.storage, judged).read()):
         return None
     places = {name: place for place, (name, _, _) in reversed(list(enumerate(rules)))}
-    return pa.concat_tables([*_taken(verdicts, places), *_finally_kept(passed, judgement)])
+    none = RULE_VALUES_SCHEMA.empty_table()
+    return pa.concat_tables([none, *_taken(verdicts, places), *_finally_kept(passed, judgement)])
 
 
 def _same(found: pa.Table, committed: pa.Table) -> bool:
@@ -153,29 +156,27 @@ class _Passed(NamedTuple):
 
     place: int
     rule: str
+    column: str
     view: View
     passed: Bools
     value: Floats
     threshold: Floats
 
 
-def _passed(place: int, view: View, verdicts: Sequence[Verdict]) -> Iterator[_Passed]:
+def _passed(place: int, column: str, view: View, verdicts: Sequence[Verdict]) -> Iterator[_Passed]:
     for verdict in verdicts:
-        value, threshold, keep = (
-            array.astype(kind)
-            for array, kind in zip(
-                np.broadcast_arrays(verdict.value, verdict.threshold, verdict.keep),
-                (np.float64, np.float64, np.bool_),
-                strict=True,
-            )
+        numbers = np.broadcast_arrays(verdict.value, verdict.threshold, verdict.keep)
+        value, threshold = (array.astype(np.float64) for array in numbers[:2])
+        keep: Bools = numbers[2].astype(np.bool_)
+        yield _Passed(
+            place, verdict.rule, column, view, keep & np.isfinite(value) & np.isfinite(threshold), value, threshold
         )
-        yield _Passed(place, verdict.rule, view, keep & np.isfinite(value) & np.isfinite(threshold), value, threshold)
 
 
 def _finally_kept(passed: Sequence[_Passed], judgement: ShardJudgement) -> Iterator[pa.Table]:
     shard = judgement.shard
     for one in passed:
-        column = one.view.column
+        column = one.column
         at = np.flatnonzero(one.passed & judgement.outcomes[column].kept[one.view.rows])
         rows = one.view.rows[at]
         image = rows if column == IMAGES else shard.column(column).image[rows]

@@ -50,8 +50,7 @@ def _scores(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
         x=alt.X(**field("change", "quantitative", title)), y=y, color=colour, tooltip=tooltips(_SCORES, rows)
     )
     zero = chart.mark_rule(strokeDash=[4, 4]).encode(x=alt.X(**field("zero", "quantitative", title)))
-    layered: alt.LayerChart = alt.layer(zero, range_, point)
-    return layered
+    return alt.LayerChart(layer=[zero, range_, point])
 
 
 SECTION = Section(
