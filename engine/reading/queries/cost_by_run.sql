@@ -6,7 +6,7 @@ SELECT run, stage, listed, round(seconds, 2) AS seconds,
        round(coalesce(list_sum(list_transform(nodes, lambda n: n.worker_seconds)), 0), 2) AS worker_seconds,
        coalesce(list_sum(list_transform(nodes, lambda n: n.items)), 0)::BIGINT AS items,
        coalesce(list_sum(list_transform(nodes, lambda n: n.failed)), 0)::BIGINT AS failed,
-       coalesce(nullif(error, ''), 'ended well') AS ended, release, left(command, 200) AS command,
+       ended, coalesce(nullif(error, ''), 'ended well') AS outcome, release, left(command, 200) AS command,
        count(*) OVER () AS runs
 FROM runs
 ORDER BY run DESC

@@ -70,6 +70,7 @@ SECTION = Section(
                 "items": "Items",
                 "failed": "Failed",
                 "ended": "Ended",
+                "outcome": "Outcome",
                 "release": "Release",
                 "command": "Command",
                 "runs": "Runs in all",

@@ -144,7 +144,7 @@ def test_the_cost_of_a_run_has_its_time_and_that_of_its_workers(tmp_path: Path) 
     good = {"seconds": 9.0, "stage": "all", "nodes": [node("ssd", 100, 6.0, 2), node("probe", 300, 1.5)]}
     bad = {"seconds": 4.0, "stage": "annotate", "nodes": [], "error": "No disk is left."}
     rows = table(recorded(tmp_path, good, bad), "cost_by_run")
-    assert values(rows, "run", "seconds", "worker_seconds", "items", "failed", "ended", "runs") == [
+    assert values(rows, "run", "seconds", "worker_seconds", "items", "failed", "outcome", "runs") == [
         ("00002-abcdef", 4.0, 0.0, 0, 0, "No disk is left.", 2),
         ("00001-abcdef", 9.0, 7.5, 400, 2, "ended well", 2),
     ]
