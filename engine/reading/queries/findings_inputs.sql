@@ -1,10 +1,10 @@
 -- Which sources, images or stages of the data set look wrong?
 -- One row for each finding, the most serious first. `number` is what was counted, `expected` the limit that it crosses,
--- `figure` the named query with the details. Limits: a source without an image; a source of which 10 % of the inputs
--- (3 or more) cannot be read, serious from half; of which the rules drop half of 10 images or more, serious if all; any
--- input that is missing; a fifth of the inputs (3 or more) exact copies, or of the images near-duplicates; images
--- without a licence beside others that have one; inputs that are not read and images that are not judged yet; images
--- set aside for measuring without human labels.
+-- `figure` the named query with the details; the most frequent reason is in brackets. Limits: a source without an
+-- image; a source of which 10 % of the inputs (3 or more) cannot be read, serious from half; of which the rules drop
+-- half of 10 images or more, serious if all; any input that is missing; a fifth of the inputs (3 or more) exact copies,
+-- or of the images near-duplicates; images without a licence beside others that have one; inputs that are not read and
+-- images that are not judged yet; images set aside for measuring without human labels.
 WITH reports AS (
     SELECT unnest(sources) AS s FROM (SELECT sources FROM runs WHERE len(sources) > 0 ORDER BY run DESC LIMIT 1)
 ),
@@ -18,13 +18,15 @@ counted AS (
            count(*) FILTER (outcome = 'image' AND kept) AS kept,
            count(*) FILTER (outcome = 'image' AND kept IS NOT NULL) AS judged,
            count(*) FILTER (outcome = 'duplicate') AS copies, count(*) FILTER (outcome = 'pending') AS pending,
-           count(*) FILTER (outcome = 'quarantined') AS unread
+           count(*) FILTER (outcome = 'quarantined') AS unread,
+           coalesce(' (' || mode(reason) FILTER (outcome = 'quarantined') || ')', '') AS why
     FROM inputs WHERE outcome <> 'earlier' GROUP BY source
 ),
 per_source AS (
     SELECT left(source, 100) AS name, coalesce(inputs, 0) AS inputs, coalesce(images, 0) AS images,
            coalesce(kept, 0) AS kept, coalesce(judged, 0) AS judged, coalesce(copies, 0) AS copies,
-           coalesce(pending, 0) AS pending, coalesce(unread, 0) AS unread, coalesce(missing, 0) AS missing, most
+           coalesce(pending, 0) AS pending, coalesce(unread, 0) AS unread, coalesce(missing, 0) AS missing, most,
+           coalesce(why, '') AS why
     FROM counted FULL JOIN listed USING (source)
 ),
 pictures AS (
@@ -36,14 +38,14 @@ pictures AS (
     FROM images
 ),
 found AS (
-    SELECT 1 AS rank, format('Source ''{}'' gave no image. Inputs: {}, of them unreadable: {}{}.', name, inputs, unread,
+    SELECT 1 AS rank, format('Source ''{}'' gave no image. Inputs: {}, not usable: {}{}{}.', name, inputs, unread, why,
                              coalesce(format('; left out: {} x {}', most.number, left(most.reason, 80)), ''))
                AS finding,
            images AS number, '1 or more' AS expected, 'inputs_by_source' AS figure
     FROM per_source WHERE images + copies + pending = 0
     UNION ALL
     SELECT CASE WHEN unread >= 0.5 * inputs THEN 1 ELSE 2 END,
-           format('Source ''{}'': {} of {} inputs could not be read as images.', name, unread, inputs),
+           format('Source ''{}'': {} of {} inputs could not be read as images{}.', name, unread, inputs, why),
            unread, 'less than a tenth of the inputs', 'failures_by_reason'
     FROM per_source WHERE unread >= 3 AND unread >= 0.1 * inputs AND images + copies > 0
     UNION ALL

@@ -5,7 +5,8 @@
 -- name that most other producers give at its place (IoU of 0.5 or more). Of 5 or more boxes that the others call alike,
 -- the producer must call 6 of 10 by one other name and at most 2 of 10 by the same name, and agree on half of its other
 -- boxes. A box takes part if a person drew it or its score is 0.3 or more; regions made from others do not. Boxes of
--- 20,000 images at most are compared. With two producers, both are listed: one of them is wrong.
+-- 20,000 images at most are compared. If a producer calls X what others call Y, and another one calls Y what others
+-- call X, only the one with more boxes is listed; with equal numbers both, because either may be wrong.
 WITH images_total AS (SELECT count(*) AS number FROM images),
 failed AS (
     SELECT node, count(DISTINCT image_id) AS number, mode(reason) AS reason
@@ -57,6 +58,10 @@ against AS (
     WINDOW others AS (PARTITION BY producer ORDER BY other ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
                       EXCLUDE CURRENT ROW)
 ),
+swapped AS (
+    SELECT * FROM against
+    WHERE boxes >= 5 AND most >= 0.6 * boxes AND same <= 0.2 * boxes AND other_same >= 0.5 * other_boxes
+),
 found AS (
     SELECT CASE WHEN f.number >= 0.5 * t.number THEN 1 ELSE 2 END AS rank,
            format('Node ''{}'' failed on {} of {} images, mostly with the reason {}.', node, f.number, t.number, reason)
@@ -70,8 +75,8 @@ found AS (
     SELECT 1, format('Producer ''{}'' calls ''{}'' what the others call ''{}'': {} of {} boxes.', left(producer, 60),
                   left(rival, 60), left(other, 60), most, boxes),
            most / boxes, 'less than 0.6', 'producers'
-    FROM against
-    WHERE boxes >= 5 AND most >= 0.6 * boxes AND same <= 0.2 * boxes AND other_same >= 0.5 * other_boxes
+    FROM swapped s
+    WHERE NOT EXISTS (FROM swapped m WHERE m.other = s.rival AND m.rival = s.other AND m.most > s.most)
 )
 SELECT ['serious', 'warning', 'note'][rank] AS severity, finding, round(number, 4) AS number, expected, figure
 FROM found

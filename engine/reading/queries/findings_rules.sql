@@ -1,11 +1,11 @@
 -- Which rules drop more than rules usually do, or much more of one producer or label than of the others?
 -- One row for each finding, the most serious first. `number` is the share dropped by the rule, of what it drops and
 -- what all rules keep; `expected` is the limit. Leaves out merged regions, annotations dropped with another one, and
--- those that people made, which no rule drops. Limits, each for 10 annotations or more: a quarter of the images; half of
--- texts, texts of regions or tags; nine tenths of phrases; a third of the sure regions, or nine tenths of those of one
--- producer or label (5 or more) while it drops less than half of the others. A region is sure if its score is at least
--- that of the lowest tenth of the kept regions of its producer. Also: producers of which nothing is kept, and half of
--- the images (10 or more) left without a region.
+-- those that people made, which no rule drops. Limits, each for 10 annotations or more: a quarter of the images; half
+-- of texts, texts of regions or tags; nine tenths of phrases; a third of the sure regions, or nine tenths of those of
+-- one producer or label (5 or more) while it drops less than half of the others. A region is sure if its score is at
+-- least that of the lowest tenth of the kept regions of its producer. Also: producers of which nothing is kept, and
+-- half of the kept images (10 or more) left without a region.
 WITH judged AS MATERIALIZED (
     SELECT * FROM (
         SELECT 'images' AS type, '' AS producer, '' AS label, 0.5 AS score, kept, rule, image_id FROM images
@@ -52,8 +52,8 @@ compared AS (
 ),
 empty_images AS (
     SELECT count(*) AS images, count(*) FILTER (NOT any_kept) AS emptied
-    FROM (SELECT image_id, bool_or(kept) AS any_kept FROM regions WHERE kept IS NOT NULL AND rule <> 'image_dropped'
-          GROUP BY image_id)
+    FROM (SELECT r.image_id, bool_or(r.kept) AS any_kept FROM regions r JOIN images i ON i.image_id = r.image_id
+          WHERE i.kept AND r.kept IS NOT NULL GROUP BY r.image_id)
 ),
 found AS (
     SELECT CASE WHEN share >= 0.9 OR (type = 'images' AND share >= 0.5) THEN 1 ELSE 2 END AS rank,
@@ -75,7 +75,7 @@ found AS (
     SELECT 1, format('None of the {} {} of producer ''{}'' is kept.', count(*), type, left(producer, 60)), 1, 0.99
     FROM judged WHERE type <> 'images' GROUP BY type, producer HAVING count(*) >= 10 AND count(*) FILTER (kept) = 0
     UNION ALL
-    SELECT 1, format('Of {} images with regions, {} have no kept region.', images, emptied), emptied / images, 0.5
+    SELECT 1, format('Of {} kept images with regions, {} have no kept region.', images, emptied), emptied / images, 0.5
     FROM empty_images WHERE images >= 10 AND emptied >= 0.5 * images
 )
 SELECT ['serious', 'warning', 'note'][rank] AS severity, finding, round(share, 4) AS number,

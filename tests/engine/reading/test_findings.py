@@ -47,7 +47,7 @@ def run(**given: Any) -> Row:
 def test_a_source_that_listed_nothing_is_a_finding_and_a_row(con: DuckDBPyConnection) -> None:
     given = {"runs": [run(sources={"full": {"inputs": 2}, "empty": {}})], "inputs": entry("full", number=2)}
     found = asked(con, "findings_inputs", **given)
-    assert sentences(found) == [("serious", "Source 'empty' gave no image. Inputs: 0, of them unreadable: 0.")]
+    assert sentences(found) == [("serious", "Source 'empty' gave no image. Inputs: 0, not usable: 0.")]
     assert found[0]["figure"] == "inputs_by_source"
     rows = run_query(con, named_query("inputs_by_source")).to_pylist()
     assert [(row["source"], row["inputs"], row["images"]) for row in rows] == [("empty", 0, 0), ("full", 2, 2)]
@@ -121,9 +121,10 @@ def test_a_rule_that_drops_regions_with_high_scores_is_a_finding(con: DuckDBPyCo
 
 def test_a_producer_and_images_without_kept_regions_are_findings(con: DuckDBPyConnection) -> None:
     lost = [box(n, "d", "cat", kept=False, rule="min_score") for n in range(10)]
-    assert [text for _, text in sentences(asked(con, "findings_rules", regions=lost))] == [
+    pictures = [picture(n) for n in range(10)]
+    assert [text for _, text in sentences(asked(con, "findings_rules", regions=lost, images=pictures))] == [
         "None of the 10 regions of producer 'd' is kept.",
-        "Of 10 images with regions, 10 have no kept region.",
+        "Of 10 kept images with regions, 10 have no kept region.",
     ]
 
 
@@ -148,6 +149,14 @@ def test_a_swapped_class_is_a_finding_of_the_producer_that_is_alone(con: DuckDBP
     )
     assert sentences(found) == [("serious", "Producer 'human' calls 'bus' what the others call 'cat': 5 of 5 boxes.")]
     assert found[0]["figure"] == "producers"
+
+
+def test_the_mirror_image_of_a_swapped_class_is_no_finding(con: DuckDBPyConnection) -> None:
+    """Where only `a` and the person have a box, the person's wrong name is what the others call it."""
+    given = agreeing(human="bus", a="cat", b="cat")
+    given += [box(n, producer, name) for n in range(15, 20) for producer, name in (("human", "bus"), ("a", "cat"))]
+    found = asked(con, "findings_producers", images=[picture(n) for n in range(20)], regions=given)
+    assert sentences(found) == [("serious", "Producer 'human' calls 'bus' what the others call 'cat': 10 of 10 boxes.")]
 
 
 def test_with_two_producers_both_are_findings(con: DuckDBPyConnection) -> None:
