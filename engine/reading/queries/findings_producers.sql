@@ -74,7 +74,7 @@ found AS (
     UNION ALL
     SELECT 1, format('Producer ''{}'' calls ''{}'' what the others call ''{}'': {} of {} boxes.', left(producer, 60),
                   left(rival, 60), left(other, 60), most, boxes),
-           most / boxes, 'less than 0.6', 'producers'
+           most / boxes, 'less than 0.6', 'label_confusion'
     FROM swapped s
     WHERE NOT EXISTS (FROM swapped m WHERE m.other = s.rival AND m.rival = s.other AND m.most > s.most)
 )

@@ -148,7 +148,7 @@ def test_a_swapped_class_is_a_finding_of_the_producer_that_is_alone(con: DuckDBP
         regions=agreeing(human="bus", a="cat", b="cat"),
     )
     assert sentences(found) == [("serious", "Producer 'human' calls 'bus' what the others call 'cat': 5 of 5 boxes.")]
-    assert found[0]["figure"] == "producers"
+    assert found[0]["figure"] == "label_confusion"
 
 
 def test_the_mirror_image_of_a_swapped_class_is_no_finding(con: DuckDBPyConnection) -> None:
