@@ -61,7 +61,7 @@ def _image(row: Row, strata: Sequence[str], bounds: Bounds) -> ImageRecord:
     ]
     return {
         "id": row["image_id"],
-        "name": short_name(row["uri"] or (sources[0]["uri"] if sources else "")),
+        "name": short_name(sources[0]["uri"] if sources else row["uri"] or ""),  # an image may be in a tar
         "width": row["width"],
         "height": row["height"],
         "src": "",

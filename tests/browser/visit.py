@@ -1,6 +1,7 @@
 """One page opened in Chromium, and everything on it that must not happen: messages, requests, scripts of the data.
 
-Every request is refused except the one for the page itself, so a page that needs the network looks broken here.
+Every request is refused except the one for the page itself, so a page that needs the network looks broken here. A page
+of a server may also ask for what is below its address.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class Visit:
 
     def answer(self, route: Route) -> None:
         url = route.request.url
-        if urldefrag(url).url == self.address or url.startswith(("data:", "blob:")):
+        served = self.address.startswith("http:") and url.startswith(self.address)
+        if served or urldefrag(url).url == self.address or url.startswith(("data:", "blob:")):
             route.continue_()
         else:
             self.requests.append(url)
@@ -63,8 +65,10 @@ class Visit:
 
 
 @contextmanager
-def visited(browser: Browser, path: Path, *, anchor: str = "", ready: str = "", **options: Any) -> Iterator[Visit]:
-    """Open a file, check after the block that nothing forbidden happened.
+def visited(
+    browser: Browser, path: Path | str, *, anchor: str = "", ready: str = "", **options: Any
+) -> Iterator[Visit]:
+    """Open a file or the address of a server, check after the block that nothing forbidden happened.
 
     ready: selector to wait for. options: of the browser's context (`color_scheme`, `viewport`, ...).
     """
@@ -72,7 +76,7 @@ def visited(browser: Browser, path: Path, *, anchor: str = "", ready: str = "", 
     context.add_init_script(_WATCH)
     page = context.new_page()
     page.set_default_timeout(1000 * PATIENCE)
-    visit = Visit(page, path.as_uri())
+    visit = Visit(page, path if isinstance(path, str) else path.as_uri())
     page.on("console", lambda message: visit.messages.append(f"console {message.type}: {message.text[:400]}"))
     page.on("pageerror", lambda error: visit.messages.append(f"error: {str(error)[:400]}"))
     page.on("dialog", lambda dialog: (visit.messages.append(f"dialog: {dialog.message}"), dialog.dismiss()))

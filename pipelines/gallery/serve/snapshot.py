@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import NamedTuple, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +26,13 @@ from pipelines.gallery.serve.index import Offer, Progress, add_strata, choices, 
 from pipelines.gallery.serve.limits import time_limit
 from pipelines.gallery.serve.pictures import Picture, Pictures
 
-SECONDS = 30.0  # of the query of a choice
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+SECONDS = 60.0  # of the query of a choice
 _CHOICES = 64 * 2**20  # bytes of the results of choices, four for each image
 _RECORDS = 480  # records that are kept: those of 20 pages
+_READERS = 4  # connections to the shards of a page that stay open
 _ROWS = 4096  # rows of images that are kept for their pictures
 _SAMPLED = 50  # shards in which images worth looking at are searched
 
@@ -75,6 +79,7 @@ class Snapshot:
         self._found: OrderedDict[Choice, npt.NDArray[np.int32]] = OrderedDict()
         self._rows: OrderedDict[str, Row] = OrderedDict()
         self._records_read: OrderedDict[str, ServedRecord] = OrderedDict()
+        self._readers: OrderedDict[frozenset[int], DuckDBPyConnection] = OrderedDict()
         self._lock = threading.Lock()
         self._one_at_a_time = threading.Lock()  # each query uses all cores, and memory
         self.facts = self._facts()
@@ -152,7 +157,7 @@ class Snapshot:
         if not places:
             return []
         why = self._strata_of(places)
-        with connect(self.dataset.of_shards({place.shard for place in places})) as con:
+        with self._reader(places) as con:
             rows = image_rows(con, [place.image_id for place in places])
             read = image_records(con, rows, strata=why)
         self._keep_rows(rows)
@@ -162,6 +167,20 @@ class Snapshot:
             while len(self._records_read) > _RECORDS:
                 self._records_read.popitem(last=False)
         return records
+
+    def _reader(self, places: Sequence[Place]) -> DuckDBPyConnection:
+        """A connection with the views of only the shards of these images. Neighbouring pages share it."""
+        shards = frozenset(place.shard for place in places)
+        with self._lock:
+            if shards in self._readers:
+                self._readers.move_to_end(shards)
+                return self._readers[shards].cursor()
+        con = connect(self.dataset.of_shards(shards))
+        with self._lock:
+            self._readers[shards] = con
+            while len(self._readers) > _READERS:
+                self._readers.popitem(last=False)  # it closes when no request uses it any more
+        return con.cursor()
 
     def _strata_of(self, places: Sequence[Place]) -> dict[str, list[str]]:
         ids = {place.n: place.image_id for place in places}
@@ -177,8 +196,7 @@ class Snapshot:
         with self._lock:
             if row := self._rows.get(image_id):
                 return row
-        places = self._places_of_id(image_id)
-        with connect(self.dataset.of_shards({place.shard for place in places})) as con:
+        with self._reader(self._places_of_id(image_id)) as con:
             rows = image_rows(con, [image_id])
         self._keep_rows(rows)
         return rows[0]
