@@ -56,7 +56,8 @@ def test_a_component_that_raises_or_exits_costs_one_image(tmp_path: Path, runner
     deeds = ["sys.exit", "KeyboardInterrupt", "GeneratorExit", "os._exit"]
     nodes = {f"n{number}": {"does": deed, "on": number + 1} for number, deed in enumerate(deeds)}
     ids, made = wanted(tmp_path, nodes)
-    stages.run(made, runner=runner)
+    for stage in ("ingest", "annotate", "filter", "emit"):
+        stages.run(made, stage=stage, runner=runner if stage == "annotate" else "local")
     for number, name in enumerate(("SystemExit", "KeyboardInterrupt", "GeneratorExit", "SystemExit: os._exit(0)")):
         [failure] = failures(tmp_path / "set", f"n{number}")
         assert (failure["image_id"], failure["reason"]) == (ids[number + 1], "raised")

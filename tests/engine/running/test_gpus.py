@@ -73,9 +73,8 @@ class OutOfMemoryError(RuntimeError):
 def annotate(folder: Path, nodes: dict[str, Any], photos: int, runner: str) -> Any:
     draw_photos(folder / "photos", photos)
     data = recipe_data(folder / "set", folder / "photos", {}) | {"annotate": nodes, "filter": []}
-    for stage in ("ingest", "annotate"):
-        summary = stages.run(parse_recipe(data), stage=stage, runner=runner)
-    return summary
+    stages.run(parse_recipe(data), stage="ingest", runner="local")
+    return stages.run(parse_recipe(data), stage="annotate", runner=runner)
 
 
 @pytest.mark.usefixtures("ray_cluster")
