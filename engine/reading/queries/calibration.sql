@@ -5,8 +5,9 @@
 -- calibration error). Human boxes are those of audit images (`truth`). Without any, they are those in the data set, and
 -- boxes made from other boxes (by consensus or a round) are left out, because human boxes took part in making them.
 -- Counts all images of sources with human boxes, since an image without one has no objects. Boxes count whether rules
--- keep, drop or merge them. Labels ignore case and accents. Left out: outlines of other regions, and wrong boxes that
--- lie by half in a crowd of their label. Of a large data set, whole images are sampled until there are 250,000 boxes.
+-- keep, drop or merge them. Labels ignore case and accents; a box whose label people do not use is wrong. Left out:
+-- outlines of other regions, and wrong boxes that lie by half in a crowd of their label. Of a large data set, whole
+-- images are sampled until there are 250,000 boxes. Shows the first 300 rows.
 WITH RECURSIVE people AS (
     SELECT image_id, 'truth' AS source, annotation_id, label, x1, y1, x2, y2, score_kind = 'crowd' AS crowd
     FROM truth WHERE annotation_type = 'regions' AND kind = 'object' AND merged_into = ''

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from engine.reading.sql import named_query
+from engine.records.boxes import Box
+from model.evaluate.calibration import calibration_error, reliability
+from model.evaluate.detections import Detection, Truth, TruthImage
+from model.evaluate.matching import scored
 from tests.builders import Row
 from tests.engine.reading.tables import asked, values
 
@@ -108,6 +113,49 @@ def test_kinds_are_compared_apart_and_printed_text_has_no_label(con: DuckDBPyCon
 
 def test_one_producer_has_nobody_to_agree_with(con: DuckDBPyConnection) -> None:
     assert asked(con, "producer_agreement", regions=[box("a/0", LEFT), box("a/1", LEFT)]) == []
+
+
+def test_partners_are_those_of_a_greedy_loop(con: DuckDBPyConnection) -> None:
+    regions = scattered(np.random.default_rng(3), producers=("a", "b"), images=12)
+    pairs = sorted(
+        (-overlap(one, other) * one["score"] * other["score"], n, k)
+        for n, one in enumerate(regions)
+        for k, other in enumerate(regions)
+        if (one["producer"], other["producer"]) == ("a", "b")
+        and one["image_id"] == other["image_id"]
+        and overlap(one, other) >= 0.5
+    )
+    taken: set[int] = set()
+    ious = []
+    for _, n, k in pairs:
+        if not taken & {n, k}:
+            taken |= {n, k}
+            ious.append(overlap(regions[n], regions[k]))
+    assert len(pairs) > len(ious) > 20
+    rows = asked(con, "producer_agreement", regions=regions)
+    assert values(rows, "partners", "mean_iou") == [(len(ious), pytest.approx(np.mean(ious), abs=0.001))]
+
+
+def scattered(random: np.random.Generator, *, producers: Sequence[str], images: int) -> list[Row]:
+    """Rows of regions: in each image, each producer has several boxes near each of two places."""
+    rows = []
+    for image_number in range(images):
+        for producer in producers:
+            for n in range(6):
+                x, y = np.float32(random.integers(0, 2) * 100 + random.uniform(0, 8, 2))
+                edges = (x, y, x + np.float32(random.uniform(15, 25)), y + np.float32(random.uniform(15, 25)))
+                label = str(random.choice(["cat", "dog"]))
+                here = {"image_id": f"i{image_number:02}"}
+                rows.append(box(f"{producer}/{n}", edges, label, float(random.uniform(0.4, 1)), **here))
+    return rows
+
+
+def overlap(a: Row, b: Row) -> float:
+    width = min(a["x2"], b["x2"]) - max(a["x1"], b["x1"])
+    height = min(a["y2"], b["y2"]) - max(a["y1"], b["y1"])
+    shared = max(0.0, width) * max(0.0, height)
+    areas = [(one["x2"] - one["x1"]) * (one["y2"] - one["y1"]) for one in (a, b)]
+    return float(shared / (sum(areas) - shared))
 
 
 # --- confused labels ----------------------------------------------------------------------------------
@@ -213,6 +261,32 @@ def test_without_truth_boxes_are_compared_with_human_boxes_of_the_data_set(con: 
     made = box("objects/0", FAR, parents=["a/0"])
     rows = asked(con, "calibration", images=[image()], regions=[*boxes, made])
     assert values(rows, *BIN) == [("a", "human", 0.9, 1, 1.0, 1.0, 0.0)]
+
+
+def test_calibration_errors_are_those_of_engine_eval(con: DuckDBPyConnection) -> None:
+    random = np.random.default_rng(5)
+    regions = scattered(random, producers=("a",), images=20)
+    people = scattered(random, producers=("human",), images=18)  # two images are without human boxes
+    for n, row in enumerate(people):
+        row |= {"annotation_type": "regions", "score": None, "score_kind": "crowd" if n % 9 == 0 else ""}
+    names = sorted({row["image_id"] for row in regions})
+    true: dict[str, list[Truth]] = {name: [] for name in names}
+    found: dict[str, list[Detection]] = {name: [] for name in names}
+    for row in people:
+        true[row["image_id"]].append(Truth(row["label"], edges(row), crowd=row["score_kind"] == "crowd"))
+    for row in regions:
+        found[row["image_id"]].append(Detection(row["label"], edges(row), row["score"]))
+    scores, right, _ = scored({name: TruthImage(300, 300, some) for name, some in true.items()}, found)
+    assert 0 < right.sum() < len(right) < len(regions)  # some are right, some are wrong, some are in crowds
+    pictures = [image(name, "audit-test") for name in names]
+    rows = asked(con, "calibration", images=pictures, regions=regions, truth=people)
+    expected = [(point.count, round(point.right, 3)) for point in reliability(scores, right)]
+    assert values(rows, "boxes", "right") == expected
+    assert [row["error"] for row in rows] == [round(calibration_error(scores, right), 3)] * len(rows)
+
+
+def edges(row: Row) -> Box:
+    return row["x1"], row["y1"], row["x2"], row["y2"]
 
 
 @pytest.mark.parametrize("name", ["calibration", "label_confusion", "label_matrix"])
