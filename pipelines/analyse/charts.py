@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LONGEST = 60  # characters of a string in a chart
 _ROW_HEIGHT = 18  # pixels of a bar with its gap
+_OF_SET = "group of set"  # a column of charts: the group and the data set of a row
 
 
 def base(rows: Sequence[Row], description: str, *, height: int | None = None) -> alt.Chart:
@@ -68,9 +69,7 @@ def bars(
 
     if not (rows := [row for row in rows if row[by] is not None]):
         return None
-    both = "set" if compared(rows) else ""
-    group = group or both
-    beside = both if stacked else group  # the column whose values have a bar each
+    rows, colour, beside = _grouped(rows, group, stacked=stacked)
     groups = len({row[beside] for row in rows}) if beside else 1
     names = list(dict.fromkeys(str(shortened(row[of])) for row in rows))
     height = max(60, len(names) * (_ROW_HEIGHT if groups == 1 else 10 * groups + 8))
@@ -79,13 +78,11 @@ def bars(
     encoded: alt.Chart = (
         base(rows, description, height=height).mark_bar().encode(x=x, y=y, tooltip=tooltips(titles, rows))
     )
-    if group:
-        order = list(dict.fromkeys(row[group] for row in rows))
-        colour = alt.Color(**field(group, "nominal", titles.get(group, "data set")), sort=order)
-        encoded = encoded.encode(color=colour)
+    if colour:
+        title = titles.get(group, "data set")
+        encoded = encoded.encode(color=alt.Color(**field(colour, "nominal", title), sort=_values(rows, colour, group)))
     if beside:
-        order = list(dict.fromkeys(row[beside] for row in rows))
-        encoded = encoded.encode(yOffset=alt.YOffset(field=beside, type="nominal", sort=order))
+        encoded = encoded.encode(yOffset=alt.YOffset(field=beside, type="nominal", sort=_values(rows, beside, group)))
     return encoded
 
 
@@ -107,16 +104,41 @@ def columns(
 
     if not (rows := [row for row in rows if row[by] is not None]):
         return None
-    group = group or ("set" if compared(rows) else "")
+    rows, colour, beside = _grouped(rows, group, stacked=stacked)
     x = alt.X(**field(of, "ordinal", titles[of]), sort=list(dict.fromkeys(row[of] for row in rows)))
     y = alt.Y(**field(by, "quantitative", titles[by]))
     encoded: alt.Chart = base(rows, description, height=220).mark_bar().encode(x=x, y=y, tooltip=tooltips(titles, rows))
-    if group:
-        order = list(dict.fromkeys(row[group] for row in rows))
-        encoded = encoded.encode(color=alt.Color(**field(group, "nominal", titles.get(group, "data set")), sort=order))
-        if not stacked:
-            encoded = encoded.encode(xOffset=alt.XOffset(field=group, type="nominal", sort=order))
+    if colour:
+        title = titles.get(group, "data set")
+        encoded = encoded.encode(color=alt.Color(**field(colour, "nominal", title), sort=_values(rows, colour, group)))
+    if beside:
+        encoded = encoded.encode(xOffset=alt.XOffset(field=beside, type="nominal", sort=_values(rows, beside, group)))
     return encoded
+
+
+def _grouped(rows: Sequence[Row], group: str, *, stacked: bool) -> tuple[list[Row], str, str]:
+    """(rows, the column that colours bars, the column whose values have a bar each). '' if there is none.
+
+    With two data sets, groups that are not stacked are those of each set: otherwise the bars of both would add up.
+    """
+    both = "set" if compared(rows) else ""
+    if not group or not both or stacked:
+        return list(rows), group or both, both if stacked else group or both
+    return [{**row, _OF_SET: f"{row[group]} ({row['set']})"} for row in rows], _OF_SET, _OF_SET
+
+
+def _values(rows: Sequence[Row], column: str, group: str = "") -> list[Any]:
+    """The values of a column in the order of the rows; those of one group follow each other."""
+    first = {name: number for number, name in enumerate(dict.fromkeys(row[group] for row in rows))} if group else {}
+    return list(dict.fromkeys(row[column] for row in sorted(rows, key=lambda row: first.get(row.get(group), 0))))
+
+
+def first_of_each(rows: Sequence[Row], column: str, number: int) -> list[Row]:
+    """The rows with the first `number` values of a column, in their order. Of two data sets: with those of each."""
+    shown: set[object] = set()
+    for name in _values(rows, "set"):
+        shown.update(_values([row for row in rows if row["set"] == name], column)[:number])
+    return [row for row in rows if row[column] in shown]
 
 
 def line(

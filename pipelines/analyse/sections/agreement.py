@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipelines.analyse.charts import bars, base, compared, field, heat, tooltips
+from pipelines.analyse.charts import bars, base, compared, field, first_of_each, heat, tooltips
 from pipelines.analyse.figure import Figure, Row, Section
 
 if TYPE_CHECKING:
@@ -33,11 +33,10 @@ _NO_TRUTH = (
 def _fits(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
     """For each pair of producers, bars of its partners by IoU."""
     pairs = [{**row, "pair": f"{row['producer_a']} and {row['producer_b']} ({row['kind']})"} for row in rows]
-    shown = set(list(dict.fromkeys(row["pair"] for row in pairs))[:_PAIRS])
     long = [
         {**row, "band": band, "number": row[column], "order": order}
-        for row in pairs
-        if row["pair"] in shown and row["partners"]
+        for row in first_of_each(pairs, "pair", _PAIRS)
+        if row["partners"]
         for order, (column, band) in enumerate(_BANDS.items())
     ]
     return _stacked(long)
@@ -83,14 +82,13 @@ def _confused(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
         }
         for row in rows
     ]
-    shown = set(list(dict.fromkeys(row["labels"] for row in long))[:_CONFUSIONS])
     titles = {"labels": "labels", "number": "boxes", "share": "larger share", "of_a": "of", "of_b": "and of"}
     described = (
         "The labels that two producers give to the same objects, where these differ, with their number and share"
     )
-    long = [row for row in long if row["labels"] in shown]
+    long = first_of_each(long, "labels", _CONFUSIONS)
     chart = bars(long, of="labels", by="number", titles=titles, description=described)
-    if isinstance(chart, alt.Chart):
+    if isinstance(chart, alt.Chart) and not compared(long):  # colours show the data set
         scale = alt.Scale(domain=[0, 1])
         chart = chart.encode(color=alt.Color(**field("share", "quantitative", "larger share"), scale=scale))
     return chart
@@ -113,8 +111,7 @@ def _curves(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
     import altair as alt
 
     named = [{**row, "scores of": f"{row['producer']} ({row['score_kind']})"} for row in rows]
-    shown = list(dict.fromkeys(row["scores of"] for row in named))[:_CURVES]
-    if not (named := [row for row in named if row["scores of"] in shown]):
+    if not (named := first_of_each(named, "scores of", _CURVES)):
         return None
     titles = {
         "scores of": "producer (kind of score)",
@@ -133,7 +130,7 @@ def _curves(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
         .encode(
             x=alt.X(**field("mean_score", "quantitative", "mean score"), scale=alt.Scale(domain=[0, 1])),
             y=alt.Y(**field("right", "quantitative", "share that is right"), scale=alt.Scale(domain=[0, 1])),
-            color=alt.Color(**field("scores of", "nominal", "producer (kind of score)"), sort=shown),
+            color=alt.Color(**field("scores of", "nominal", "producer (kind of score)")),
             tooltip=tooltips(titles, named),
         )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pipelines.analyse.charts import bars, columns
+from pipelines.analyse.charts import bars, columns, first_of_each
 from pipelines.analyse.figure import Figure, Row, Section
 
 if TYPE_CHECKING:
@@ -57,25 +57,17 @@ def _in_order(rows: Sequence[Row], of: str) -> list[Row]:
 
 def _mentioned(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
     labels = [row for row in rows if row["producer"] == "all"]
-    shown = set(list(dict.fromkeys(row["label"] for row in labels))[:_LABELS])
     titles = {"label": "label", "share": "share mentioned", "regions": "kept regions", "mentioned": "mentioned"}
     described = "Share of the kept regions of each label that a text mentions, commonest labels first"
-    return bars(
-        [row for row in labels if row["label"] in shown], of="label", by="share", titles=titles, description=described
-    )
+    rows = first_of_each(labels, "label", _LABELS)
+    return bars(rows, of="label", by="share", titles=titles, description=described)
 
 
 def _nouns(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
-    shown = set(list(dict.fromkeys(row["noun"] for row in rows))[:_LABELS])
     titles = {"noun": "noun", "without_region": "times without a region", "said": "times in kept texts"}
     described = "Nouns that are most often not grounded in a region"
-    return bars(
-        [row for row in rows if row["noun"] in shown],
-        of="noun",
-        by="without_region",
-        titles=titles,
-        description=described,
-    )
+    rows = first_of_each(rows, "noun", _LABELS)
+    return bars(rows, of="noun", by="without_region", titles=titles, description=described)
 
 
 _TEXTS = (
