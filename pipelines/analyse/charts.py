@@ -58,7 +58,7 @@ def bars(
     group: str = "",
     log: bool = False,
     stacked: bool = False,
-) -> alt.TopLevelMixin | None:
+) -> alt.Chart | None:
     """Horizontal bars in the order of the rows: the number in the column `by` for each value of the column `of`.
 
     `group`: a column whose values are bars beside each other. With two data sets, these are the groups. `titles`: of
@@ -95,7 +95,7 @@ def columns(
     description: str,
     group: str = "",
     stacked: bool = False,
-) -> alt.TopLevelMixin | None:
+) -> alt.Chart | None:
     """Vertical bars, for bins and other ordered values. The options are those of `bars`.
 
     `stacked`: groups on top of each other, not beside each other.
@@ -150,7 +150,7 @@ def line(
     description: str,
     group: str = "",
     log: bool = False,
-) -> alt.TopLevelMixin | None:
+) -> alt.Chart | None:
     """A line with points, one for each value of `group`. `log`: both axes are logarithmic."""
     import altair as alt
 

@@ -33,7 +33,7 @@ _NO_TRUTH = (
 def _fits(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
     """For each pair of producers, bars of its partners by IoU."""
     pairs = [{**row, "pair": f"{row['producer_a']} and {row['producer_b']} ({row['kind']})"} for row in rows]
-    long = [
+    long: list[Row] = [
         {**row, "band": band, "number": row[column], "order": order}
         for row in first_of_each(pairs, "pair", _PAIRS)
         if row["partners"]
@@ -74,7 +74,7 @@ def _confused(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
     """The first confusions of the table: bars of their boxes, coloured by share."""
     import altair as alt
 
-    long = [
+    long: list[Row] = [
         {
             **row,
             "labels": f"{row['producer_a']}: {row['label_a']} / {row['producer_b']}: {row['label_b']}",
@@ -110,7 +110,7 @@ def _matrix(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
 def _curves(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
     import altair as alt
 
-    named = [{**row, "scores of": f"{row['producer']} ({row['score_kind']})"} for row in rows]
+    named: list[Row] = [{**row, "scores of": f"{row['producer']} ({row['score_kind']})"} for row in rows]
     if not (named := first_of_each(named, "scores of", _CURVES)):
         return None
     titles = {
