@@ -42,7 +42,8 @@ def coverage(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
         .properties(width=230, height=130)
     )
     measures = alt.Facet(field="measure", type="nominal", title=None, sort=_MEASURES)
-    return bar.facet(facet=measures, columns=3).resolve_scale(y="independent")
+    drawn: alt.FacetChart = bar.facet(facet=measures, columns=3).resolve_scale(y="independent")
+    return drawn
 
 
 def _means(rows: Sequence[Row]) -> list[Row]:
@@ -86,7 +87,9 @@ def token_counts(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
         for (name, title), dash in zip(means.items(), ([1, 0], [5, 4]), strict=True)
     ]
     facet = alt.Facet(field="granularity", type="nominal", title=None, sort=None)
-    return alt.layer(bar, *rules).facet(facet=facet, columns=3).resolve_scale(x="independent", y="independent")
+    faceted = alt.layer(bar, *rules).facet(facet=facet, columns=3)
+    drawn: alt.FacetChart = faceted.resolve_scale(x="independent", y="independent")
+    return drawn
 
 
 def labels(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
