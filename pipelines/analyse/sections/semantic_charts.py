@@ -88,8 +88,8 @@ def token_counts(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
     ]
     facet = alt.Facet(field="granularity", type="nominal", title=None, sort=None)
     faceted = alt.layer(bar, *rules).facet(facet=facet, columns=3)
-    drawn: alt.FacetChart = faceted.resolve_scale(x="independent", y="independent")
-    return drawn
+    small: alt.FacetChart = faceted.resolve_scale(x="independent", y="independent")
+    return small
 
 
 def labels(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
