@@ -93,6 +93,7 @@ def render_page(
         ],
         gallery=Markup(json_block(gallery.data)) if gallery else "",
         gallery_reading=gallery.reading if gallery else "",
+        in_gallery={image["id"] for image in gallery.data["images"]} if gallery else set(),
         charts=Markup(json_block(charts)),
         style=Markup(style),
         scripts=[Markup(script) for script in scripts],

@@ -73,10 +73,10 @@ def report(
     started = time.monotonic()
     storage = Storage(out) if out else dataset.storage
     folder = "" if out else f"{REPORT}/"
+    other, other_of = opened(dataset, compare) if compare else (None, "")  # a wrong name is an error before the work
     first, gallery = _measure(dataset, of, images, on_step)
     sets = [first]
-    if compare:
-        other, other_of = opened(dataset, compare)
+    if other:
         sets = _distinct([first, _measure(other, other_of, 0, on_step)[0]])
     footer = f"Made by engine report {version('fld5b-engine')} on {datetime.date.today().isoformat()}."
     html = render_page(f"Report: {sets[0].name}", sets, SECTIONS, gallery, footer).encode("utf-8", "replace")

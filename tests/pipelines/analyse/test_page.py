@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipelines.analyse.charts import bars
 from pipelines.analyse.figure import Figure, Section
-from pipelines.analyse.page import Measured, json_block, render_page
+from pipelines.analyse.page import Embedded, Measured, json_block, render_page
 from pipelines.analyse.table_cells import grid_of
 
 _HOSTILE = '</script><script>alert(1)</script><img src=x onerror="alert(2)">'
@@ -88,3 +88,12 @@ def test_two_figures_of_one_query_have_their_own_charts_and_anchors() -> None:
     assert {name: chart["description"] for name, chart in found.items()} == {"labels": "kept", "labels-2": "dropped"}
     anchors = re.findall(' id="([^"]*)"', html)
     assert len(anchors) == len(set(anchors))
+
+
+def test_an_image_that_the_gallery_shows_is_a_link_into_it() -> None:
+    figure = Figure(query="barely_passed", title="Nearest")
+    gallery = Embedded({"images": [{"id": "0a"}]}, "", "", "")
+    rows = Measured("a", "", {"barely_passed": pa.table({"image_id": ["0a", "0b"], "what": ["0a", "cat"]})})
+    html = render_page("Report", [rows], [Section("funnel", "Rules", "", (figure,))], gallery, "")
+    assert re.findall('href="#image=([^"]*)"', html) == ["0a"]
+    assert "<bdi>0b</bdi>" in html
