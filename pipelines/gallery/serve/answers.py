@@ -9,6 +9,7 @@ picture/small/ID         a picture; picture/large/ID a larger one
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
@@ -31,14 +32,19 @@ _OWN = {
 class Answers:
     def __init__(self, current: Current) -> None:
         self._current = current
+        self._going: list[object] = []  # one item for each request that is being answered
         self._files = {name: (kind, (_ASSETS / file).read_bytes()) for name, (file, kind) in _OWN.items()}
         self._files["gallery.js"] = ("text/javascript; charset=utf-8", gallery_script().encode())
         self._files["gallery.css"] = ("text/css; charset=utf-8", gallery_style().encode())
 
     def answer(self, path: list[str], given: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
         """The reply. An error becomes one sentence, and the server goes on."""
+        request = object()
+        self._going.append(request)
         try:
             return self._answer(path, given, headers)
+        except KeyboardInterrupt:  # DuckDB's answer to `stop`
+            return refused(HTTPStatus.SERVICE_UNAVAILABLE, "The server ends.")
         except ConfigError as error:
             return refused(HTTPStatus.BAD_REQUEST, str(error))
         except EngineError as error:
@@ -46,6 +52,16 @@ class Answers:
         except Exception as error:  # noqa: BLE001  a fault in one request must not end the others
             sentence = f"A fault of the engine: {type(error).__name__}: {error}: please report it."
             return refused(HTTPStatus.INTERNAL_SERVER_ERROR, sentence)
+        finally:
+            self._going.remove(request)
+
+    def stop(self, seconds: float = 10.0) -> bool:
+        """Interrupts queries until no request is being answered. Returns whether that took less than `seconds`."""
+        end = time.monotonic() + seconds
+        while self._going and time.monotonic() < end:
+            self._current.snapshot.interrupt()
+            time.sleep(0.02)
+        return not self._going
 
     def _answer(self, path: list[str], given: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
         if path == ["facts"]:

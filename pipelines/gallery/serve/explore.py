@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 
 from engine.running.interrupts import interruptible
@@ -26,11 +28,13 @@ def serve(
     on_ready: called with the address of the page, which contains a secret.
     """
     with GalleryServer(port) as server:
-        current = Current(url, of, on_progress)
-        server.answer = Answers(current).answer
+        answers = Answers(Current(url, of, on_progress))
+        server.answer = answers.answer
         on_ready(server.url)
         try:
             with interruptible():
                 server.serve_forever()
         except KeyboardInterrupt:
-            current.snapshot.close()
+            if not answers.stop():  # DuckDB aborts the process if Python ends while a thread is in it
+                sys.stdout.flush()
+                os._exit(0)

@@ -5,9 +5,10 @@ It can be used from several threads. Results of choices stay in memory, up to a 
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 import numpy as np
@@ -80,6 +81,7 @@ class Snapshot:
         self._rows: OrderedDict[str, Row] = OrderedDict()
         self._records_read: OrderedDict[str, ServedRecord] = OrderedDict()
         self._readers: OrderedDict[frozenset[int], DuckDBPyConnection] = OrderedDict()
+        self._in_use: list[DuckDBPyConnection] = []
         self._lock = threading.Lock()
         self._one_at_a_time = threading.Lock()  # each query uses all cores, and memory
         self.facts = self._facts()
@@ -100,10 +102,24 @@ class Snapshot:
             return None
         return self._pictures.picture(size, image_id, lambda: self._row(image_id))
 
-    def close(self) -> None:
-        """Stops the queries that are going on. Then nothing can be asked any more."""
-        self._con.interrupt()
-        self._con.close()
+    def interrupt(self) -> None:
+        """Stops the queries that are going on."""
+        with self._lock:
+            for cursor in self._in_use:
+                cursor.interrupt()
+
+    @contextlib.contextmanager
+    def _cursor(self, con: DuckDBPyConnection | None = None) -> Iterator[DuckDBPyConnection]:
+        """A cursor that `interrupt` reaches. A connection itself is for one thread at a time."""
+        cursor = (con or self._con).cursor()
+        with self._lock:
+            self._in_use.append(cursor)
+        try:
+            yield cursor
+        finally:
+            with self._lock:
+                self._in_use.remove(cursor)
+            cursor.close()
 
     # --- which images ---------------------------------------------------------------------------
 
@@ -120,7 +136,7 @@ class Snapshot:
             if choice in self._found:
                 self._found.move_to_end(choice)
                 return self._found[choice]
-        with self._one_at_a_time, self._con.cursor() as cursor, time_limit(cursor, SECONDS):
+        with self._one_at_a_time, self._cursor() as cursor, time_limit(cursor, SECONDS):
             rows = run_query(cursor, finding(choice, self.index, self.dataset))
         found: npt.NDArray[np.int32] = rows["n"].to_numpy().astype(np.int32, copy=False)
         with self._lock:
@@ -132,13 +148,13 @@ class Snapshot:
     def _places(self, numbers: Sequence[int]) -> list[Place]:
         """Where these images are, in this order."""
         listed = ", ".join(map(str, numbers)) or "-1"
-        with self._con.cursor() as cursor:
+        with self._cursor() as cursor:
             rows = cursor.execute(f"SELECT n, image_id, shard FROM explore.images WHERE n IN ({listed})").fetchall()
         found = {row[0]: Place(*row) for row in rows}
         return [found[number] for number in numbers if number in found]
 
     def _places_of_id(self, image_id: str) -> list[Place]:
-        with self._con.cursor() as cursor:
+        with self._cursor() as cursor:
             sql = "SELECT n, image_id, shard FROM explore.images WHERE image_id = ?"
             return [Place(*row) for row in cursor.execute(sql, [image_id]).fetchall()]
 
@@ -157,7 +173,7 @@ class Snapshot:
         if not places:
             return []
         why = self._strata_of(places)
-        with self._reader(places) as con:
+        with self._cursor(self._reader(places)) as con:
             rows = image_rows(con, [place.image_id for place in places])
             read = image_records(con, rows, strata=why)
         self._keep_rows(rows)
@@ -174,19 +190,19 @@ class Snapshot:
         with self._lock:
             if shards in self._readers:
                 self._readers.move_to_end(shards)
-                return self._readers[shards].cursor()
+                return self._readers[shards]
         con = connect(self.dataset.of_shards(shards))
         with self._lock:
             self._readers[shards] = con
             while len(self._readers) > _READERS:
                 self._readers.popitem(last=False)  # it closes when no request uses it any more
-        return con.cursor()
+        return con
 
     def _strata_of(self, places: Sequence[Place]) -> dict[str, list[str]]:
         ids = {place.n: place.image_id for place in places}
         names = list(self.index.strata.numbers)
         found: dict[str, list[str]] = {}
-        with self._con.cursor() as cursor:
+        with self._cursor() as cursor:
             sql = f"SELECT n, stratum FROM explore.strata WHERE n IN ({', '.join(map(str, ids))}) ORDER BY stratum"
             for number, stratum in cursor.execute(sql).fetchall():
                 found.setdefault(ids[number], []).append(names[stratum])
@@ -196,7 +212,7 @@ class Snapshot:
         with self._lock:
             if row := self._rows.get(image_id):
                 return row
-        with self._reader(self._places_of_id(image_id)) as con:
+        with self._cursor(self._reader(self._places_of_id(image_id))) as con:
             rows = image_rows(con, [image_id])
         self._keep_rows(rows)
         return rows[0]

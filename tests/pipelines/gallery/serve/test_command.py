@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from typer.testing import CliRunner
@@ -26,7 +29,7 @@ app()
 """
 
 
-def test_it_prints_an_address_that_works_and_ctrl_c_ends_it_cleanly(gallery: Served) -> None:
+def test_it_prints_an_address_that_works_and_ctrl_c_ends_it_cleanly_during_a_query(gallery: Served) -> None:
     running = subprocess.Popen(
         [sys.executable, "-c", ENGINE, "explore", "-d", str(gallery.root / "data")],
         cwd=REPO,
@@ -40,9 +43,20 @@ def test_it_prints_an_address_that_works_and_ctrl_c_ends_it_cleanly(gallery: Ser
     assert address.startswith("http://127.0.0.1:")
     with urllib.request.urlopen(address, timeout=60) as answer:
         assert b"<title>Explore</title>" in answer.read()
+    asking = threading.Thread(target=ask_too_much, args=(address,))
+    asking.start()
+    asking.join(0.5)
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=60)
+    asking.join()
     assert (running.returncode, errors) == (0, "")
+
+
+def ask_too_much(address: str) -> None:
+    """Asks a question whose answer takes years. The server ends before it."""
+    endless = "0 = (SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE (a.range + b.range) % 7 = 8)"
+    with pytest.raises((OSError, http.client.HTTPException)):
+        urllib.request.urlopen(f"{address}images?{urlencode({'where': endless})}", timeout=60)
 
 
 @pytest.mark.parametrize(
