@@ -1,6 +1,6 @@
 // The parts of the dialog: facts of the image, tables of its annotations, commands to paste.
 
-import { copyable, count, data, el, nameOf, number, shellQuoted, verdict, visible } from "./dom.js";
+import { copyable, count, cut, data, el, nameOf, number, shellQuoted, verdict, visible } from "./dom.js";
 
 export function facts(image) {
   const sources = image.sources.map((source) => el("li", {},
@@ -26,13 +26,21 @@ export function commands(image, region, dataset) {
   const and = region ? ` AND annotation_id = ${quoted(region.id)}` : "";
   const sql = `SELECT * FROM regions WHERE image_id = ${quoted(image.id)}${and}`;
   const texts = region ? image.region_texts.filter((text) => text.region === region.id) : [];
+  const changes = region ? image.changes.filter((change) => change.old === region.id || change.new === region.id) : [];
   return [
     el("h3", {}, region ? data(nameOf(region, 80)) : "The whole image"),
     region && el("p", {}, data(`${region.id} · ${verdict(region)}`)),
     ...texts.map((text) => el("p", {}, data(text.text), " ", el("span", { class: "gallery-about" }, visible(`${text.granularity} · ${text.producer} · ${verdict(text)}`)))),
+    ...changes.map((change) => el("p", {}, data(`Round ${change.round}: ${changeWords(change)}`))),
     copyable(command.map(shellQuoted).join(" ")),
     copyable(sql),
   ].filter(Boolean);
+}
+
+function changeWords({ rule, old_label: before, new_label: after }) {
+  const words = cut(rule.replaceAll("_", " "), 60);
+  if (before === after || !before || !after) return `${words} (${cut(after || before, 120)})`;
+  return `${words}, from ${cut(before, 120)} to ${cut(after, 120)}`;
 }
 
 // Three tables: kept regions, dropped ones, merged ones. `select(id)` is called for the region of a row.

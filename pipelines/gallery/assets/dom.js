@@ -41,6 +41,13 @@ export function cut(text, length) {
   return characters.length > length ? `${characters.slice(0, length - 1).join("")}…` : String(text);
 }
 
+// A long name without its middle: the ends of file names tell them apart.
+export function cutInside(text, length) {
+  const characters = Array.from(String(text));
+  if (characters.length <= length) return String(text);
+  return `${characters.slice(0, length / 2 - 1).join("")}…${characters.slice(-length / 2).join("")}`;
+}
+
 export function number(value, digits = 3) {
   if (value === null || value === undefined) return "";
   return Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(digits)));

@@ -23,6 +23,13 @@ def test_a_sample_has_pictures_and_reasons(hand: Dataset, whole: GalleryRecord) 
         assert image["strata"]
 
 
+def test_images_of_one_shard_have_all_their_annotations(hand: Dataset, con: Any, whole: GalleryRecord) -> None:
+    """The first image of the sample is read from its own shard only."""
+    (image,) = gallery_sample(hand, con, limit=1)["images"]
+    assert image["regions"] or image["failures"]
+    assert image == whole["images"][0] | {"strata": image["strata"], "src": image["src"]}
+
+
 def test_a_sample_keeps_to_its_bytes_by_leaving_out_the_last_images(
     hand: Dataset, con: Any, whole: GalleryRecord
 ) -> None:
