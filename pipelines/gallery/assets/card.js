@@ -1,7 +1,7 @@
 // The card of one image: its name, the picture, its labels, some texts, and why it was chosen.
 
 import { caption } from "./caption.js";
-import { count, cut, cutInside, data, el, hueOf, stateOf, verdict, visible } from "./dom.js";
+import { count, cut, data, el, hueOf, splitName, stateOf, verdict, visible } from "./dom.js";
 import { Links } from "./links.js";
 import { picture } from "./picture.js";
 import { annotations } from "./source.js";
@@ -21,7 +21,7 @@ export function card(image, asked) {
   const article = el("article", { class: "gallery-card", "aria-labelledby": id, "data-image": image.id },
     el("header", {},
       el("h3", { class: "gallery-name", id },
-        el("a", { class: "gallery-open", href: `#image=${encodeURIComponent(image.id)}` }, data(cutInside(image.name || image.id, 36)))),
+        el("a", { class: "gallery-open", href: `#image=${encodeURIComponent(image.id)}` }, splitName(image.name || image.id))),
       badges(image)),
     // For the mouse. With the keyboard, the link does the same.
     el("div", { class: "gallery-zoom", on: { click: () => { location.hash = `image=${encodeURIComponent(image.id)}`; } } }, view),

@@ -41,11 +41,11 @@ export function cut(text, length) {
   return characters.length > length ? `${characters.slice(0, length - 1).join("")}…` : String(text);
 }
 
-// A long name without its middle: the ends of file names tell them apart.
-export function cutInside(text, length) {
-  const characters = Array.from(String(text));
-  if (characters.length <= length) return String(text);
-  return `${characters.slice(0, length / 2 - 1).join("")}…${characters.slice(-length / 2).join("")}`;
+// A name of which the end stays in view where there is no room for all of it: the ends of file names tell them apart.
+export function splitName(text) {
+  const characters = Array.from(visible(text));
+  return el("bdi", { class: "gallery-split" },
+    el("span", {}, characters.slice(0, -12).join("")), el("span", {}, characters.slice(-12).join("")));
 }
 
 export function number(value, digits = 3) {
