@@ -7,7 +7,8 @@
 -- labels of audit images. Boxes made from other boxes (by consensus or a round) are compared with truth only. Crowds do
 -- not count, nor do outlines of other regions. from_50 to from_90: the number of partners by IoU. same_label: the share
 -- of partners with the same label, without case and accents; null for printed text. Of a large data set, whole images
--- are sampled until there are 250,000 boxes, or 40 million pairs of boxes. Shows the 100 largest pairs of producers.
+-- are sampled until there are 250,000 boxes, or 40 million pairs of boxes; images with more than 2,000 boxes are left
+-- out. Shows the 100 largest pairs of producers.
 WITH RECURSIVE first_hand AS (
     SELECT image_id, kind,
            CASE WHEN score IS NULL THEN 1 WHEN len(parents) = 0 OR kind = 'phrase' THEN 2 ELSE 3 END AS rank,
@@ -27,12 +28,13 @@ given AS (
 sampled AS (
     SELECT image_id, sum(number) OVER before AS boxes_before, sum(number * number) OVER before AS pairs_before
     FROM (SELECT image_id, count(*) AS number FROM given GROUP BY image_id
-          HAVING min((rank, producer)) < max((rank, producer)))
+          HAVING min((rank, producer)) < max((rank, producer)) AND number <= 2000)
     WINDOW before AS (ORDER BY image_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
 ),
 boxes AS MATERIALIZED (
     SELECT * REPLACE (x1::DOUBLE AS x1, y1::DOUBLE AS y1, x2::DOUBLE AS x2, y2::DOUBLE AS y2),
-           row_number() OVER (ORDER BY image_id, rank, producer, annotation_id) AS n
+           row_number() OVER (ORDER BY image_id, rank, producer, annotation_id) AS n,
+           row_number() OVER (PARTITION BY image_id, kind, rank, producer ORDER BY annotation_id) AS place
     FROM given
     WHERE image_id IN (SELECT image_id FROM sampled
                        WHERE coalesce(boxes_before, 0) < 250000 AND coalesce(pairs_before, 0) < 40000000)
@@ -40,7 +42,7 @@ boxes AS MATERIALIZED (
 edges AS (
     SELECT *, iou * coalesce(score_a, 1) * coalesce(score_b, 1) AS weight
     FROM (SELECT a.n AS a, b.n AS b, a.producer AS producer_a, b.producer AS producer_b,
-                 a.score AS score_a, b.score AS score_b,
+                 a.score AS score_a, b.score AS score_b, abs(a.place - b.place) AS gap,
                  (least(a.x2, b.x2) - greatest(a.x1, b.x1)) * (least(a.y2, b.y2) - greatest(a.y1, b.y1)) AS shared,
                  shared / ((a.x2 - a.x1) * (a.y2 - a.y1) + (b.x2 - b.x1) * (b.y2 - b.y1) - shared) AS iou
           FROM boxes a JOIN boxes b ON b.image_id = a.image_id AND b.kind = a.kind
@@ -49,15 +51,16 @@ edges AS (
     WHERE iou BETWEEN 0.5 AND 1.0001
 ),
 -- Each round takes the edges that are the heaviest of both of their boxes, and removes the other edges of these boxes.
+-- Among equal weights the smallest gap comes first, so that many equal boxes are paired in one round.
 rounds AS (
-    SELECT a, b, producer_a, producer_b, iou, weight, false AS best FROM edges
+    SELECT a, b, producer_a, producer_b, iou, weight, gap, false AS best FROM edges
     UNION ALL
-    SELECT a, b, producer_a, producer_b, iou, weight, best
+    SELECT a, b, producer_a, producer_b, iou, weight, gap, best
     FROM (SELECT *, bool_or(best) OVER (PARTITION BY a, producer_b) AS a_taken,
                  bool_or(best) OVER (PARTITION BY b, producer_a) AS b_taken
-          FROM (SELECT a, b, producer_a, producer_b, iou, weight,
-                       row_number() OVER (PARTITION BY a, producer_b ORDER BY weight DESC, b) = 1
-                       AND row_number() OVER (PARTITION BY b, producer_a ORDER BY weight DESC, a) = 1 AS best
+          FROM (SELECT a, b, producer_a, producer_b, iou, weight, gap,
+                       row_number() OVER (PARTITION BY a, producer_b ORDER BY weight DESC, gap, b) = 1
+                       AND row_number() OVER (PARTITION BY b, producer_a ORDER BY weight DESC, gap, a) = 1 AS best
                 FROM rounds WHERE NOT best))
     WHERE best OR NOT (a_taken OR b_taken)
 ),

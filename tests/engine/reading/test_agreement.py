@@ -67,9 +67,18 @@ def test_a_box_has_one_partner_and_the_other_takes_the_next_best(con: DuckDBPyCo
     assert values(rows, "partners", "mean_iou", "from_70", "from_90") == [(2, 0.867, 1, 1)]
 
 
-def test_equal_boxes_are_paired_one_to_one(con: DuckDBPyConnection) -> None:
-    rows = asked(con, "producer_agreement", regions=[box(f"{name}/{n}", LEFT) for name in "ab" for n in range(4)])
-    assert values(rows, "boxes_a", "boxes_b", "partners", "mean_iou") == [(4, 4, 4, 1.0)]
+@pytest.mark.parametrize("number", [4, 150])
+def test_equal_boxes_are_paired_one_to_one(con: DuckDBPyConnection, number: int) -> None:
+    equal = [box(f"{name}/{n}", LEFT) for name in "ab" for n in range(number)]
+    rows = asked(con, "producer_agreement", regions=[*equal, box("b/more", LEFT)])
+    assert values(rows, "boxes_a", "boxes_b", "partners", "mean_iou") == [(number, number + 1, number, 1.0)]
+
+
+def test_an_image_with_more_than_two_thousand_boxes_is_left_out(con: DuckDBPyConnection) -> None:
+    here = [box(f"a/{n}", LEFT) for n in range(2000)]
+    there = [box(f"{name}/0", LEFT, image_id="other") for name in "ab"]
+    rows = asked(con, "producer_agreement", regions=[*here, box("b/0", LEFT), *there])
+    assert values(rows, *PAIR) == [("a", "b", 1, 1, 1, 1)]
 
 
 def test_a_second_label_with_a_low_score_is_not_the_partner(con: DuckDBPyConnection) -> None:
