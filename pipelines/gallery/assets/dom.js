@@ -45,7 +45,7 @@ export function cut(text, length) {
 export function splitName(text) {
   const characters = Array.from(visible(text));
   return el("bdi", { class: "gallery-split" },
-    el("span", {}, characters.slice(0, -12).join("")), el("span", {}, characters.slice(-12).join("")));
+    el("span", {}, characters.slice(0, -10).join("")), el("span", {}, characters.slice(-10).join("")));
 }
 
 export function number(value, digits = 3) {
