@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipelines.analyse.charts import compared, shortened
 from pipelines.analyse.figure import Figure, Row, Section
 from pipelines.analyse.flow import flow
 from pipelines.analyse.lanes import lanes, placed, rules_at
@@ -21,20 +20,23 @@ _MEASURED = (
 )
 _SIDES = {"annotation_type": "type", "rule": "rule", "threshold": "threshold", "outcome": "outcome"}
 _SIDES |= {"value_from": "values from", "value_to": "values to", "number": "number"}
+_MOST_LANES = 24
 
 
 def _around_thresholds(rows: Sequence[Row]) -> alt.TopLevelMixin | None:
     """One small histogram for each rule and threshold, all with the threshold in the middle."""
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["annotation_type"], row["rule"], row["threshold"], row["set"]), []).append(row)
+        groups.setdefault((row["annotation_type"], row["rule"], row["set"], row["threshold"]), []).append(row)
     if not groups:
         return None
+    order = list(dict.fromkeys(group[:2] for group in groups))  # so that two data sets stand below each other
+    first = rows[0]["set"]
+    shown = sorted(groups, key=lambda group: order.index(group[:2]))[:_MOST_LANES]
     names, bars = [], list[dict[str, Any]]()
-    for lane, group in enumerate(groups.values()):
-        own = f", {str(shortened(group[0]['set']))[-16:]}" if compared(rows) else ""
-        names.append(f"{group[0]['rule']} {written(group[0]['threshold'])}{own}")
-        bars += _histogram(lane, group)
+    for lane, (kind, rule, data_set, threshold) in enumerate(shown):
+        names.append(f"{rule if data_set == first else 'other:'} {written(threshold)}")
+        bars += _histogram(lane, groups[kind, rule, data_set, threshold])
     thresholds = [{"x": 0, "y": lane, "y2": lane + 1} for lane in range(len(names))]
     layers = [placed(bars, _SIDES, colour=("kept", "taken")), rules_at(thresholds)]
     description = "For each rule: how many values lie how far below (left) and above (right) its threshold"
@@ -99,7 +101,8 @@ SECTION = Section(
             reading="The line in the middle of each row is the threshold that stands beside the rule; bars left of it "
             "are lower values. Heights are square roots of the numbers, so that few are seen beside many. The first "
             "and the last bar hold everything beyond. Many values close to the line mean that a small change of the "
-            "threshold changes much. From a sample of shards.",
+            "threshold changes much. From a sample of shards. In a comparison, rows named other are of the other "
+            "data set.",
             chart=_around_thresholds,
             key=("annotation_type", "rule", "threshold", "bin", "outcome"),
             columns={

@@ -86,7 +86,8 @@ SECTION = Section(
             reading="A reason refused the round. An alarm did not, but a person should check it.",
             key=("round", "kind", "nth"),
             columns={"round": "Round", "decision": "Decision", "kind": "Kind", "sentence": "What the gate wrote"},
-            empty="The gate refused nothing and warned of nothing, or there are no rounds of refinement.",
+            empty="No reasons and alarms: there are no rounds of refinement, all is well, or this is a release, which "
+            "keeps reasons only.",
         ),
         Figure(
             query="round_scores",
@@ -105,7 +106,8 @@ SECTION = Section(
                 "low": "95 %: from",
                 "high": "95 %: to",
             },
-            empty=_NONE + " Scores need audit images with labels of people (ingest.audit).",
+            empty="No scores: there are no rounds of refinement, no audit images with labels of people (ingest.audit), "
+            "or this is a release, which does not keep them.",
         ),
         Figure(
             query="round_changes",

@@ -88,3 +88,15 @@ def test_bars_of_a_bin_stand_on_each_other_and_the_highest_fills_the_lane() -> N
     assert heights == pytest.approx([0.46, 0.23, 0.69])  # square roots of 4 and 16 are 1 to 2
     assert bars[1]["y"] == pytest.approx(bars[2]["y2"])
     assert thresholds == [{"x": 0, "y": 0, "y2": 1}]
+
+
+def test_histograms_of_two_data_sets_stand_below_each_other() -> None:
+    def row(rule: str, threshold: float, data_set: str) -> dict[str, Any]:
+        own = {"annotation_type": "regions", "value_from": None, "value_to": None, "bin": 0, "outcome": "kept"}
+        return own | {"rule": rule, "threshold": threshold, "set": data_set, "number": 1}
+
+    chart = _CHARTS["rule_histogram"]
+    assert chart
+    first = [row("min_score", 0.3, "a"), row("nms", 0.5, "a")]
+    names = layers(chart([*first, row("min_score", 0.6, "b")]))[0]
+    assert [name["lane"] for name in names] == ["000 min_score 0.3", "001 other: 0.6", "002 nms 0.5"]
