@@ -1,5 +1,5 @@
--- How long is the tail of labels: how many labels have kept object regions, how few have half of the regions, and how
--- many have only one? Labels that are '' are left out.
+-- How long is the tail of labels: how few of them have half of the kept object regions, and how many have only one?
+-- Labels that are '' are left out.
 WITH counted AS (
     SELECT label, count(*) AS regions FROM kept.regions WHERE kind = 'object' AND label <> '' GROUP BY label
 ),
@@ -15,3 +15,4 @@ SELECT count(*) AS labels, coalesce(sum(regions), 0)::BIGINT AS regions,
        round(count(*) FILTER (regions = 1) / nullif(count(*), 0), 4) AS share_of_labels_with_one,
        round(sum(regions) FILTER (rank > 100) / sum(regions), 4) AS share_beyond_rank_100
 FROM ranked
+HAVING count(*) > 0

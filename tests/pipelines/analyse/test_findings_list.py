@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import pyarrow as pa
 
-from engine.reading.sql import named_queries
+from engine.reading.sql import named_queries, named_query
 from pipelines.analyse.figure import Figure, Section
 from pipelines.analyse.findings import Card, cards, findings
 from pipelines.analyse.page import Measured, render_page
@@ -66,3 +67,11 @@ def test_a_card_has_a_number_and_a_remark() -> None:
 def test_all_queries_of_findings_are_in_the_overview() -> None:
     shown = {figure.query for section in SECTIONS for figure in section.figures if figure.form == "findings"}
     assert shown == {name for name in named_queries() if name.startswith("findings_")}
+
+
+def test_every_figure_that_a_finding_names_is_on_the_page() -> None:
+    shown = {figure.query for section in SECTIONS for figure in section.figures}
+    for name in (name for name in named_queries() if name.startswith("findings_")):
+        linked = set(re.findall(r"'(\w+)'", named_query(name))) & set(named_queries())
+        assert linked, name
+        assert linked <= shown, name
