@@ -18,3 +18,4 @@ SELECT count(*) AS nouns, coalesce(sum(times), 0)::BIGINT AS times,
        round(count(*) FILTER (times = 1) / nullif(count(*), 0), 4) AS share_of_nouns_with_one,
        round(sum(times) FILTER (rank > 100) / sum(times), 4) AS share_beyond_rank_100
 FROM ranked
+HAVING count(*) > 0
