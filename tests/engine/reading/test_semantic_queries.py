@@ -176,7 +176,7 @@ def test_data_that_is_not_judged_yet_gives_no_rows_or_zeros(tmp_path: Path, name
 def test_a_data_set_without_a_parse(tmp_path: Path, name: str) -> None:
     dataset = write(tmp_path, record(row(texts=[text(CAPTION)], regions=[region()])), [], {})
     rows = table(dataset, name)
-    expected = {"label_ranks": 1, "label_tail": 1, "noun_tail": 1, "parsed_texts": 1}
+    expected = {"label_ranks": 1, "label_tail": 1, "parsed_texts": 1}
     assert len(rows) == expected.get(name, 0)
     if name == "parsed_texts":
         assert rows[0]["not_parsed"] == 1
