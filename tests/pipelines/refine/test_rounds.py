@@ -25,8 +25,10 @@ from pipelines.check.check import check
 from pipelines.cli.commands import app
 from pipelines.emit.verify import verify
 from pipelines.explore.why import why
+from pipelines.filter.rule_values import rule_values
 from pipelines.recipe import parse_recipe
 from pipelines.removal.remove import remove
+from tests.engine.reading.tables import table, values
 from tests.pipelines.refine.small_set import Data, current, decisions, go, query_rows, recipe_data
 from tests.pipelines.removal.small_set import committed_rows
 from tests.runs import engine_in_background, release_files, wait_until, write_recipe
@@ -56,6 +58,22 @@ def test_changes_per_rule_and_round_equal_those_in_the_decisions(refined: Data) 
     expected = {(one["round"], rule): number for one in decisions(refined) for rule, number in one["changes"].items()}
     assert {(row["round"], row["rule"]): row["n"] for row in rows} == expected
     assert {"added"} <= {rule for _, rule in expected}
+
+
+def test_the_report_has_the_rounds_and_the_values_that_the_rules_compared_after_them(refined: Data) -> None:
+    dataset = Dataset.open(refined["dataset"])
+
+    expected = [
+        (one["round"], "accepted", rule, number)
+        for one in decisions(refined)
+        for rule, number in one["changes"].items()
+    ]
+    rows = table(dataset, "round_changes")
+    assert sorted(values(rows, "round", "decision", "change", "number")) == sorted(expected)
+    assert all(row["kept"] is not None and row["kept"] <= row["number"] for row in rows)
+    assert {row["figure"] for row in table(dataset, "round_scores")} >= {"F1@0.5", "F1@0.75"}
+    found = rule_values(dataset)  # empty if the rules, applied again, did not give the committed verdicts
+    assert {"min_score"} <= set(found["rule"].to_pylist())
 
 
 def test_a_replaced_region_points_at_its_successor(refined: Data) -> None:
