@@ -22,7 +22,7 @@ document.getElementById("theme").addEventListener("click", () => {
 media.addEventListener("change", applyTheme);
 
 // --- charts: drawn when they come into view, and again when the theme changes ---
-function config() {
+function config(width) {
   const style = getComputedStyle(root);
   const colour = (name) => style.getPropertyValue(name).trim();
   const text = { labelColor: colour("--ink"), titleColor: colour("--ink"), labelFontSize: 12, titleFontSize: 12 };
@@ -30,8 +30,13 @@ function config() {
   return {
     background: "transparent", font: "system-ui, sans-serif", view: { stroke: "transparent" },
     axis: { ...text, gridColor: colour("--line"), domainColor: colour("--faint"), tickColor: colour("--faint"), labelLimit: 200 },
-    legend: { ...text, orient: "top", labelLimit: 240, columns: 4 }, header: text, title: { color: colour("--ink") },
-    text: { color: colour("--ink") }, rule: { color: colour("--faint") },
+    // Titles stand level above the axis and end at its right end: they are never longer than the chart is wide.
+    axisX: { titleAnchor: "end", titleLimit: width - 16, tickCount: Math.max(3, Math.round(width / 120)) },
+    axisY: { titleAngle: 0, titleAlign: "left", titleAnchor: "end", titleBaseline: "bottom", titleX: 0, titleY: -6, titleLimit: width - 60 },
+    legend: { ...text, orient: "top", offset: 28, labelLimit: 240, columns: width < 500 ? 1 : 4 },
+    header: { ...text, labelPadding: 22 }, // above the title of the vertical axis
+    title: { color: colour("--ink") },
+    text: { color: colour("--ink"), limit: width / 7 }, rule: { color: colour("--faint") },
     mark: { color: dark ? "#6fb1f2" : "#1f6fbf" },
     range: {
       category: { scheme: dark ? "set2" : "tableau10" },
@@ -45,11 +50,16 @@ async function draw(element) {
   if (old) old.finalize();
   drawn.set(element, null);
   const options = {
-    ast: true, renderer: "svg", actions: false, defaultStyle: false, config: config(),
+    ast: true, renderer: "svg", actions: false, defaultStyle: false, config: config(element.clientWidth),
     tooltip: { disableDefaultStyle: true },
   };
   const { view } = await window.vegaEmbed(element, specs[element.dataset.chart], options);
   drawn.set(element, view);
+  if (element.scrollWidth > element.clientWidth) { // a chart that scrolls must be reachable with the keyboard
+    element.tabIndex = 0;
+    element.setAttribute("role", "region");
+    element.setAttribute("aria-labelledby", element.closest("[aria-labelledby]").getAttribute("aria-labelledby"));
+  }
   element.dataset.drawn = root.dataset.theme;
 }
 const seen = new IntersectionObserver((entries) => {
