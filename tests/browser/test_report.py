@@ -46,7 +46,8 @@ def test_hovering_a_bar_shows_the_number_in_the_table(browser: Browser, reports:
         kept = column(visit, "annotations_per_type", "kept")
         expected = dict(zip(column(visit, "annotations_per_type", "annotation_type"), kept, strict=True))
         bars = visit.page.locator("#figure-annotations_per_type .chart svg path[aria-roledescription=bar]")
-        bars.first.scroll_into_view_if_needed()
+        visit.page.locator("#figure-annotations_per_type").scroll_into_view_if_needed()  # it is drawn when it is seen
+        bars.first.wait_for()
 
         tooltips = [tooltip(visit, bars.nth(number)) for number in range(bars.count())]
 
