@@ -117,7 +117,8 @@ _PARSE = f"""
     SELECT t.text_key AS text_key, (3 * len(t.said) - 1)::INT AS tokens, (3 * len(t.said))::INT AS raw_tokens,
         1 AS sentences, t.said AS objects, t.said AS objects_paper, ['red'] AS attributes,
         list_transform(t.said, lambda x: 'a') AS attributes_paper, ['sits'] AS actions, []::VARCHAR[] AS proper_nouns,
-        {_COMPLEXITY} AS object_complexity, {_COMPLEXITY} AS action_complexity, t.chunks AS chunks
+        {_COMPLEXITY} AS object_complexity, {_COMPLEXITY} AS action_complexity, t.chunks AS chunks,
+        list_transform(t.said, lambda x: {{verb: 'sit', role: 'subject', noun: x}}) AS relations
     FROM (SELECT unnest(w) AS t FROM texts)"""
 _IMAGE = {
     "width": "640",
