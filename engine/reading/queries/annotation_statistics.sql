@@ -17,35 +17,45 @@ WITH published(type, text_type, image_annotations, avg_tokens, regions, avg_regi
     ('text-phrase-region', 'more_detailed', 126000000, 70.53, 1278000000, 10.17, 1.35)
 ),
 written AS MATERIALIZED (
-    SELECT t.image_id, t.annotation_id, t.granularity, t.text, p.tokens
+    SELECT row_number() OVER () AS nth, t.image_id, t.annotation_id, t.granularity, t.text, p.tokens
     FROM kept.texts t LEFT JOIN parse p ON p.text_key = t.text_key
 ),
--- One row for each pair, with the words to count; for phrases also the text they are part of.
-pairs AS (
-    SELECT 'region-text' AS type, 'phrase' AS text_type, image_id, NULL AS text_id, NULL AS tokens, label AS words
-    FROM kept.regions WHERE kind = 'object' AND label <> ''
-    UNION ALL
-    SELECT 'region-text', granularity, image_id, NULL, NULL, text FROM kept.region_texts WHERE granularity <> 'candidate'
-    UNION ALL
-    SELECT 'text-phrase-region', w.granularity, r.image_id, r.text_id, w.tokens,
-           substring(w.text, r.char_start + 1, r.char_end - r.char_start)
+-- One row for each pair with its words: a span of a text, a label, or the text of a region.
+spans AS MATERIALIZED (
+    SELECT w.nth, w.granularity,
+           substring(w.text, r.char_start + 1, r.char_end - r.char_start) AS words
     FROM kept.triplets r JOIN written w ON w.image_id = r.image_id AND w.annotation_id = r.text_id
+),
+described AS MATERIALIZED (
+    SELECT 'phrase' AS text_type, image_id, label AS words FROM kept.regions WHERE kind = 'object' AND label <> ''
+    UNION ALL
+    SELECT granularity, image_id, text FROM kept.region_texts WHERE granularity <> 'candidate'
+),
+-- Many pairs have the same words, which are counted once.
+wordings AS (
+    SELECT type, text_type, words, count(*) AS regions
+    FROM (SELECT 'region-text' AS type, text_type, words FROM described
+          UNION ALL SELECT 'text-phrase-region', granularity, words FROM spans)
+    GROUP BY ALL
 ),
 -- Most words are letters and single spaces, for which counting spaces takes a third of the time.
 counted AS (
-    SELECT type, text_type, any_value(tokens) AS tokens, count(*) AS regions,
-           sum(CASE WHEN regexp_full_match(words, '[\p{L}\p{M}\p{N}]+( [\p{L}\p{M}\p{N}]+)*')
-                    THEN length(words) - length(replace(words, ' ', '')) + 1
-                    ELSE len(regexp_extract_all(words, '[\p{L}\p{M}\p{N}]+')) END) AS words
-    FROM pairs GROUP BY type, text_type, image_id, text_id
+    SELECT type, text_type, sum(regions) AS regions, sum(regions *
+           CASE WHEN regexp_full_match(words, '[\p{L}\p{M}\p{N}]+( [\p{L}\p{M}\p{N}]+)*')
+                THEN length(words) - length(replace(words, ' ', '')) + 1
+                ELSE len(regexp_extract_all(words, '[\p{L}\p{M}\p{N}]+')) END) AS words
+    FROM wordings GROUP BY type, text_type
 ),
-ours AS (
-    SELECT 'text' AS type, granularity AS text_type, count(*) AS image_annotations, avg(tokens) AS avg_tokens,
-           NULL AS regions, NULL AS words
+annotated AS (
+    SELECT 'text' AS type, granularity AS text_type, count(*) AS image_annotations, avg(tokens) AS avg_tokens
     FROM written GROUP BY granularity
     UNION ALL
-    SELECT type, text_type, count(*), avg(tokens), sum(regions), sum(words) FROM counted GROUP BY type, text_type
-)
+    SELECT 'region-text', text_type, count(DISTINCT image_id), NULL FROM described GROUP BY text_type
+    UNION ALL
+    SELECT 'text-phrase-region', granularity, count(*), avg(tokens)
+    FROM written WHERE nth IN (SELECT nth FROM spans) GROUP BY granularity
+),
+ours AS (SELECT a.*, c.regions, c.words FROM annotated a LEFT JOIN counted c USING (type, text_type))
 SELECT type, text_type, coalesce(o.image_annotations, 0) AS image_annotations, round(o.avg_tokens, 2) AS avg_tokens,
        o.regions::BIGINT AS regions, round(o.regions / o.image_annotations, 2) AS avg_regions,
        round(o.words / o.regions, 2) AS avg_regional_tokens,

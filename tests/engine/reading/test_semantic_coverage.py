@@ -122,7 +122,7 @@ def test_coverage_equals_a_count_with_spacy(tmp_path: Path) -> None:
 
 
 def compare(folder: Path, most: int) -> None:
-    """Compares the counts of at most this many captions of each granularity. benchmarks/slow compares all."""
+    """Compares the counts of at most this many captions of each granularity. benchmarks/slow compares more."""
     if importlib.util.find_spec(PACKAGED_PIPELINE) is None:
         pytest.skip(f"{PACKAGED_PIPELINE} is not installed")
     import spacy
