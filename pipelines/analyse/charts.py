@@ -16,6 +16,22 @@ if TYPE_CHECKING:
     import altair as alt
 
 LONGEST = 60  # characters of a string in a chart
+_PROPERTIES = frozenset(  # of every object in JavaScript
+    [
+        "__defineGetter__",
+        "__defineSetter__",
+        "__lookupGetter__",
+        "__lookupSetter__",
+        "__proto__",
+        "constructor",
+        "hasOwnProperty",
+        "isPrototypeOf",
+        "propertyIsEnumerable",
+        "toLocaleString",
+        "toString",
+        "valueOf",
+    ]
+)
 _ROW_HEIGHT = 18  # pixels of a bar with its gap
 _OF_SET = "group of set"  # a column of charts: the group and the data set of a row
 
@@ -223,9 +239,15 @@ def _faceted(chart: alt.Chart, facets: Sequence[str]) -> alt.FacetChart:
 
 
 def shortened(value: object) -> object:
-    """The value as charts show it: strings on one line and not longer than LONGEST."""
+    """The value as charts show it: strings on one line and not longer than LONGEST.
+
+    Vega keeps values as properties of JavaScript objects and would take `constructor` for one that each object has. Such
+    a string gets an invisible character.
+    """
     if not isinstance(value, str):
         return value
+    if value in _PROPERTIES:
+        return f"{value}\u2060"
     text = one_line(value[: LONGEST + 1])
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 

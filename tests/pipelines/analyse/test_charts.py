@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import pytest
 
-from pipelines.analyse.charts import bars, columns, first_of_each, heat
+from pipelines.analyse.charts import bars, columns, first_of_each, heat, shortened
 from pipelines.analyse.figure import Row
 
 TITLES = {"bin": "bin", "share": "share", "type": "type", "label": "label"}
@@ -51,3 +51,9 @@ def test_a_matrix_has_the_same_labels_on_both_axes() -> None:
     labels = ["cat", "cow", "dog"]
     drawn = heat(cells, x="bin", y="label", value="share", titles=TITLES, description="", values=labels)
     assert [spec(drawn)["encoding"][axis]["scale"]["domain"] for axis in "xy"] == [labels] * 2
+
+
+def test_a_label_that_javascript_has_as_a_property_is_another_string_in_a_chart() -> None:
+    assert shortened("constructor") != "constructor"
+    assert str(shortened("__proto__")).strip("\u2060") == "__proto__"
+    assert shortened("dog") == "dog"
