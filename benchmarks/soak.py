@@ -54,7 +54,7 @@ def write_recipes(scratch: Path, photos: int, slow: float) -> dict[str, Path]:
     for name in ("peace", "soak"):
         # A worker killed while it loads counts as failing to start, which may end the run; the command is run again.
         data = recipe_data(scratch / name, scratch / "photos", {}, annotate=nodes)
-        data["ingest"]["shard_size"] = 10
+        data["ingest"]["shard_size"], data["run"] = 10, {"max_workers": 2}
         made[name] = write_recipe(scratch / f"{name}.yaml", data)
     return made
 

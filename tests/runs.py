@@ -43,7 +43,7 @@ def recipe_data(dataset: Path | str, photos: Path | str, detector: Mapping[str, 
         },
         "filter": [{"min_score": {"floor": 0.4}}],
         "emit": {"name": "v1"},
-        "run": {"max_workers": 2},  # starting a process takes longer than its work here
+        "run": {"max_workers": 1},  # starting a process takes longer than its work here
         **changes,
     }
 

@@ -161,7 +161,7 @@ def test_on_ray_the_bytes_are_the_same_and_a_crash_costs_one_vector(
     local = annotate(data(tmp_path / "local", photos))
     assert tables(annotate(data(tmp_path / "ray", photos), "ray")) == tables(local)
     lost = [ids[5], ids[11]]  # the second is alone in its shard, so that shard has no vector at all
-    once = {"image_attempts": 1, "max_workers": 1}  # each further attempt starts a process
+    once = {"image_attempts": 1, "max_workers": 2}  # each further attempt starts a process
     crashed = annotate(data(tmp_path / "crashed", photos, crash_on=lost, batch_size=2) | {"run": once}, "ray")
     assert vectors(crashed) == vectors(local) | dict.fromkeys(lost)
     found = [(failed["image_id"], failed["reason"]) for failed in failures(crashed, "vectors")]

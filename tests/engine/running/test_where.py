@@ -181,7 +181,7 @@ def test_on_ray_the_bytes_are_the_same_also_of_a_batch_that_is_halved(
 ) -> None:
     more = {"raise_on": [ids[4]]}
     local = annotate(recipe(tmp_path / "a", photos, ids, **more))
-    data = recipe(tmp_path / "b", photos, ids, **more) | {"run": {"max_workers": 1}}
+    data = recipe(tmp_path / "b", photos, ids, **more)
     data["annotate"]["tags"]["journal"] = str(tmp_path / "a" / "journal")
     assert tables(annotate(data, "ray")) == tables(local)
 
