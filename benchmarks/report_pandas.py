@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pandas as pd  # type: ignore[import-untyped]
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -28,14 +28,14 @@ def tables(folder: str) -> dict[str, Rows]:
     dataset = Dataset.open(folder)  # only for the names of the files
     judged = pq.read_table([dataset.location(path) for path in dataset.judged_files().values()])
     kept_images = set(_field(judged["image"], "id").filter(_field(judged["image"], "kept")).to_pylist())
-    regions = annotations(
+    regions = judged_annotations(
         dataset, judged, kept_images, "regions", ("merged_into", "kind", "label", "score", "x1", "y1", "x2", "y2")
     )
-    texts = annotations(dataset, judged, kept_images, "texts", ("granularity", "text_key", "score"))
+    texts = judged_annotations(dataset, judged, kept_images, "texts", ("granularity", "text_key", "score"))
     parse = pq.read_table(list(_paths(dataset, "parse/sim")))
     counts = {"texts": texts["kept"], "regions": regions["kept"]}
     for name in TYPES[2:]:
-        counts[name] = annotations(dataset, judged, kept_images, name, ())["kept"]
+        counts[name] = judged_annotations(dataset, judged, kept_images, name, ())["kept"]
     labels = regions[regions["shown"] & (regions["kind"] == "object") & (regions["label"] != "")]
     ranked = _ranked(labels.groupby("label").agg(regions=("id", "size"), images=("image_id", "nunique")), "regions")
     weights = texts[texts["shown"]].groupby("text_key").size()
@@ -74,7 +74,7 @@ def _flat(table: pa.Table, column: str, fields: Iterable[str]) -> pd.DataFrame:
     return pd.DataFrame({"image_id": table["image_id"].combine_chunks().take(owner).to_pandas(), **made})
 
 
-def annotations(
+def judged_annotations(
     dataset: Dataset, judged: pa.Table, kept_images: set[str], column: str, fields: Sequence[str]
 ) -> pd.DataFrame:
     """All annotations of one type with their verdict. `shown`: whether it and its image are kept."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from specialists.english import PAIRS
 
@@ -58,7 +58,7 @@ class Lemmas:
 
 def lemmas(nlp: Language) -> Lemmas:
     """The lemmas of a loaded pipeline. Only rule lemmatizers have tables."""
-    lemmatizer = dict(nlp.components).get("lemmatizer")
+    lemmatizer: Any = dict(nlp.components).get("lemmatizer")
     if getattr(lemmatizer, "mode", "") != "rule":
         return Lemmas()
     return Lemmas(*(lemmatizer.lookups.get_table(f"lemma_{name}", {}) for name in ("rules", "exc", "index")))

@@ -89,7 +89,7 @@ def counted(doc: Any) -> dict[str, float]:
 
 
 def _degree(token: Any) -> int:
-    return sum(not child.is_space for child in token.children) + (token.head != token)
+    return sum(not child.is_space for child in token.children) + int(token.head != token)
 
 
 def captions(most: int) -> Iterator[tuple[str, str]]:
