@@ -241,8 +241,8 @@ def _faceted(chart: alt.Chart, facets: Sequence[str]) -> alt.FacetChart:
 def shortened(value: object) -> object:
     """The value as charts show it: strings on one line and not longer than LONGEST.
 
-    Vega keeps values as properties of JavaScript objects and would take `constructor` for one that each object has. Such
-    a string gets an invisible character.
+    Vega keeps values as properties of JavaScript objects, and each of these has one named `constructor`. Such a string
+    gets an invisible character.
     """
     if not isinstance(value, str):
         return value

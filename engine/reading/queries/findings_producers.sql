@@ -23,6 +23,12 @@ gave AS (
     UNION SELECT producer FROM phrases UNION SELECT producer FROM tags UNION SELECT producer FROM image_scores
     UNION SELECT node FROM embeddings
 ),
+-- Nodes whose annotations are not under their own name: those of people, and nodes that annotate no image.
+elsewhere AS (
+    SELECT e.key AS node FROM recipe, json_each(r -> '$.annotate') e
+    WHERE e.value ->> '$.use' IN ('decodes', 'spacy_parse')
+       OR (e.value ->> '$.use' = 'human' AND 'human' IN (SELECT producer FROM gave))
+),
 some_images AS (SELECT image_id FROM images ORDER BY image_id LIMIT 20000),
 boxes AS MATERIALIZED (
     SELECT image_id, annotation_id, producer, lower(label) AS label, x1, y1, x2, y2
@@ -70,7 +76,7 @@ found AS (
     FROM failed f, images_total t WHERE f.number >= 3 AND f.number >= 0.05 * t.number
     UNION ALL
     SELECT 1, format('Node ''{}'' ran and gave no annotation.', node), 0, '1 or more annotations', 'producers'
-    FROM ran ANTI JOIN gave ON gave.producer = ran.node
+    FROM ran ANTI JOIN gave ON gave.producer = ran.node ANTI JOIN elsewhere ON elsewhere.node = ran.node
     UNION ALL
     SELECT 1, format('Producer ''{}'' calls ''{}'' what the others call ''{}'': {} of {} boxes.', left(producer, 60),
                   left(rival, 60), left(other, 60), most, boxes),
