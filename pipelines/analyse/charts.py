@@ -32,6 +32,7 @@ _PROPERTIES = frozenset(  # of every object in JavaScript
         "valueOf",
     ]
 )
+_LEVEL = 110  # values of up to so many characters together stand level below their bars
 _ROW_HEIGHT = 18  # pixels of a bar with its gap
 _OF_SET = "group of set"  # a column of charts: the group and the data set of a row
 
@@ -121,7 +122,10 @@ def columns(
     if not (rows := [row for row in rows if row[by] is not None]):
         return None
     rows, colour, beside = _grouped(rows, group, stacked=stacked)
-    x = alt.X(**field(of, "ordinal", titles[of]), sort=list(dict.fromkeys(row[of] for row in rows)))
+    values = list(dict.fromkeys(row[of] for row in rows))
+    level = sum(len(str(value)) + 2 for value in values) <= _LEVEL
+    axis = alt.Axis(labelAngle=0, labelOverlap=True) if level else alt.Undefined
+    x = alt.X(**field(of, "ordinal", titles[of]), sort=values, axis=axis)
     y = alt.Y(**field(by, "quantitative", titles[by]))
     encoded: alt.Chart = base(rows, description, height=220).mark_bar().encode(x=x, y=y, tooltip=tooltips(titles, rows))
     if colour:
