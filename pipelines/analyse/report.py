@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import io
 import shlex
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.errors import StorageError
 from engine.extras import require
 from engine.layout import JUDGE, RELEASES, REPORT
 from engine.reading.dataset import Dataset
-from engine.reading.rule_values_view import RULE_VALUES
+from engine.reading.rule_values_view import RULE_VALUES_FOLDER, rule_values_file
 from engine.storage.files import Storage
 from pipelines.analyse.figure import Section
 from pipelines.analyse.page import Embedded, Measured, render_page
@@ -78,10 +80,14 @@ def report(
     sets = [first]
     if other:
         sets = _distinct([first, _measure(other, other_of, 0, on_step)[0]])
+    own = [one.tables[MEASURED_RULES] for one in (sets if not other or other.url == dataset.url else sets[:1])]
     footer = f"Made by engine report {version('fld5b-engine')} on {datetime.date.today().isoformat()}."
     html = render_page(f"Report: {sets[0].name}", sets, SECTIONS, gallery, footer).encode("utf-8", "replace")
     queries = figure_queries(SECTIONS)
     _write_tables(storage, f"{folder}{TABLES}", queries, sets)
+    # A data set that cannot be written may have its report in another folder.
+    with contextlib.suppress(*([StorageError] if out else [])):
+        _write_rule_values(dataset.storage, own, only=not out)
     storage.put(f"{folder}{PAGE}", html)
     shown = len(gallery.data["images"]) if gallery else 0
     place = f"{storage.url}/{folder}{PAGE}"
@@ -109,7 +115,7 @@ def _measure(
     arguments = shlex.join(["-d", dataset.url, *(["--of", of] if of else [])])
     with analysis(dataset, of) as con:
         tables = run_queries(con, figure_queries(SECTIONS), on_step)
-        tables[RULE_VALUES] = con.table(MEASURED_RULES).to_arrow_table()
+        tables[MEASURED_RULES] = con.table(MEASURED_RULES).to_arrow_table()
         measured = Measured(name, arguments, tables)
         return measured, _gallery(con, dataset.of(of) if of else dataset, images, on_step)
 
@@ -141,16 +147,26 @@ def _gallery(
 
 
 def _write_tables(storage: Storage, folder: str, queries: Sequence[str], sets: Sequence[Measured]) -> None:
-    """Writes the rows of each query, and the table that the view `rule_values` reads.
-
-    Deletes tables of figures that the report no longer has.
-    """
-    files = {f"{query}.parquet": query for query in (*queries, RULE_VALUES)}
+    """Writes the rows of each query. Deletes tables of figures that the report no longer has."""
+    files = {f"{query}.parquet": query for query in queries}
     for name in storage.names(folder):
         if name not in files:
             storage.remove(f"{folder}/{name}")
     for name, query in files.items():
         storage.put(f"{folder}/{name}", _parquet(with_set({one.name: one.tables for one in sets}, query)))
+
+
+def _write_rule_values(storage: Storage, measured: Sequence[pa.Table], *, only: bool) -> None:
+    """Writes the tables that the view `rule_values` reads. `only`: deletes those of other verdicts.
+
+    They are in the data set, also if the report is not: otherwise its SQL would give nothing there.
+    """
+    files = {rule_values_file(table["verdicts"][0].as_py()): table for table in measured if table.num_rows}
+    for name, table in files.items():
+        storage.put(name, _parquet(table))
+    for name in storage.names(RULE_VALUES_FOLDER) if only else ():
+        if f"{RULE_VALUES_FOLDER}/{name}" not in files:
+            storage.remove(f"{RULE_VALUES_FOLDER}/{name}")
 
 
 def _parquet(table: pa.Table) -> bytes:

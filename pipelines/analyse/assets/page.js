@@ -115,8 +115,9 @@ for (const button of document.querySelectorAll(".copy")) {
 
 // --- a link to a figure opens its table ---
 function openTarget() {
-  const target = document.querySelector(":target"); // decoding the hash here would raise an error if it is malformed
-  const rows = target?.querySelector(":scope > details.rows");
+  let name = "";
+  try { name = decodeURIComponent(location.hash.slice(1)); } catch { /* a malformed address names no figure */ }
+  const rows = document.getElementById(name)?.querySelector(":scope > details.rows");
   if (rows) rows.open = true;
 }
 addEventListener("hashchange", openTarget);

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from engine.reading.dataset import Dataset
-from engine.reading.rule_values_view import RULE_VALUES_FILE, RULE_VALUES_SCHEMA, verdicts_hash
+from engine.reading.rule_values_view import RULE_VALUES_SCHEMA, rule_values_file, verdicts_hash
 from engine.reading.sql import query
 from tests.builders import Row
 from tests.engine.reading.tables import table, values
@@ -35,7 +35,7 @@ def measured(dataset: Dataset, *rows: tuple[str, str, str, float, float, bool], 
     pq.write_table(
         pa.Table.from_pylist([own | dict(zip(names, row, strict=True)) for row in rows], RULE_VALUES_SCHEMA), file
     )
-    dataset.storage.put(RULE_VALUES_FILE, file.getvalue())
+    dataset.storage.put(rule_values_file(verdicts_hash(dataset)), file.getvalue())
     return Dataset.open(dataset.url)
 
 
@@ -66,13 +66,13 @@ def test_values_of_other_verdicts_are_not_shown(hand: Dataset) -> None:
 
 
 def test_a_damaged_table_of_a_report_stops_no_query(hand: Dataset) -> None:
-    hand.storage.put(RULE_VALUES_FILE, b"PAR1")
+    hand.storage.put(rule_values_file(verdicts_hash(hand)), b"PAR1")
     assert query(hand, "FROM rule_values").num_rows == 0
 
 
 @pytest.mark.parametrize("name", ["rule_histogram", "barely_passed"])
 def test_without_a_report_there_are_no_values(hand: Dataset, name: str) -> None:
-    hand.storage.remove(RULE_VALUES_FILE)
+    hand.storage.remove(rule_values_file(verdicts_hash(hand)))
     assert table(hand, name) == []
 
 
