@@ -82,17 +82,20 @@ def simulate(folder: Path, regions: int) -> None:
     for number in range(shards):
         random = np.random.default_rng(number)
         ids = pa.array([f"{number:016x}{image:016x}" for image in range(IMAGES_A_SHARD)])
-        write(_record(ids, random, regions // shards), folder / f"{number:05d}.record.parquet")
-        write(_images(ids), folder / f"{number:05d}.images.parquet")
+        write(record_of(ids, random, regions // shards), folder / f"{number:05d}.record.parquet")
+        write(images_of(ids), folder / f"{number:05d}.images.parquet")
         write(_parse(), folder / f"{number:05d}.parse.parquet")
 
 
-def _record(ids: pa.Array, random: np.random.Generator, regions: int) -> pa.Table:
+def record_of(
+    ids: pa.Array, random: np.random.Generator, regions: int, *, texts: int = 3, phrases: int = 4
+) -> pa.Table:
+    """The record of a shard with so many regions, and so many texts and phrases for each image."""
     n = len(ids)
     spread = {
         "regions": np.bincount(random.integers(0, n, regions), minlength=n),
-        "texts": np.full(n, 3),
-        "phrases": np.full(n, 4),
+        "texts": np.full(n, texts),
+        "phrases": np.full(n, phrases),
     }
     offsets = {name: np.append(0, np.cumsum(spread.get(name, np.zeros(n, int)))) for name in (*ANNOTATIONS, "failures")}
     makers = {"regions": _regions, "texts": _texts, "phrases": _phrases}
@@ -101,7 +104,7 @@ def _record(ids: pa.Array, random: np.random.Generator, regions: int) -> pa.Tabl
         at = offsets[field.name]
         kind = field.type.value_type
         place = np.arange(at[-1]) - np.repeat(at[:-1], np.diff(at))  # the number of each within its image
-        made = makers[field.name](place, random) if field.name in makers else pa.array([], kind)
+        made = makers[field.name](place, random) if len(place) else pa.array([], kind)
         lists.append(as_lists(field.type, at, made))
     return pa.Table.from_arrays([ids, *lists], schema=RECORD)
 
@@ -184,7 +187,7 @@ def _phrases(place: Ints, random: np.random.Generator) -> pa.StructArray:
     )
 
 
-def _images(ids: pa.Array) -> pa.Table:
+def images_of(ids: pa.Array) -> pa.Table:
     n = len(ids)
     sizes = {"width": 640, "height": 640, "bytes": 100_000, "offset": 0, "length": -1}
     columns = [ids]
