@@ -130,6 +130,8 @@ def _row_faults(found: Mapping[str, int], stated: Mapping[str, int]) -> Iterator
 
 def _read_shards(folder: Path, manifest: Manifest, files: Check) -> tuple[list[Check], dict[str, Counter[str]]]:
     """The checks of what the files contain, and the counts of each shard. Adds wrong numbers of rows to `files`."""
+    from pipelines.emit.verifiers.chat import read_by_trainers  # it and the writers import each other
+
     verifiers, records = _verifiers(folder, manifest), RecordVerifier()
     counts: dict[str, Counter[str]] = {}
     stated = {file["name"]: file["rows"] for file in manifest["files"]}
@@ -145,6 +147,7 @@ def _read_shards(folder: Path, manifest: Manifest, files: Check) -> tuple[list[C
         files.faults += _row_faults(shard.found_rows(), stated)
     for verifier in verifiers:
         verifier.finish()
+    read_by_trainers(verifiers)
     total = sum(counts.values(), Counter[str]())
     total.pop("pairs", None)
     records.finish(total, manifest["counts"], manifest.get("splits"))

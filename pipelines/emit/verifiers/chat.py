@@ -8,7 +8,7 @@ box may differ from its record by half a unit of the format, and by one unit if 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from pipelines.emit.chat.frames import MAX_RATIO, Frame, opened_frame
 from pipelines.emit.chat.lines import UP
 from pipelines.emit.chat.questions import ASKED, Question, questions
 from pipelines.emit.verifiers.chat_lines import Line, LineReader, Wrong
-from pipelines.emit.verifiers.check import Check, Row, ShardContent, not_installed, one_line
-from pipelines.emit.verifiers.messages_program import read_jsonl
+from pipelines.emit.verifiers.check import Check, Row, ShardContent, Verifier, not_installed, one_line
+from pipelines.emit.verifiers.messages_program import Answers, read_jsonl
 
 _EXACT = 0.001  # how far a box in pixels may be from its record, because of rounding
 
@@ -45,6 +45,7 @@ class ChatVerifier:
         self.options = options.model_copy(update={"tasks": tasks}) if tasks else None
         starts = f"{self.FOLDER}/"
         self._rows = {file["name"]: file["rows"] for file in manifest["files"] if file["name"].startswith(starts)}
+        self.lines: dict[str, int] = {}  # {file: its lines}, for the libraries of trainers
         self._readers: dict[str, LineReader | None] = {}
         self._left_out: Counter[str] = Counter()
         self._questions = 0
@@ -62,7 +63,7 @@ class ChatVerifier:
             self.check.attempt(f"{self.FOLDER}: {record['image_id']}", lambda record=record: self._image(shard, record))  # type: ignore[misc]
 
     def finish(self) -> None:
-        """Compares the counts with the manifest, and reads the files as trainers do."""
+        """Compares the counts with the manifest."""
         for reader in self._readers.values():
             if reader:
                 reader.finish()
@@ -76,21 +77,18 @@ class ChatVerifier:
             self.check.faults.append(
                 f"{self.FOLDER} lacks {_numbers(self._left_out)} for reasons, the manifest has {_numbers(stated)}"
             )
-        self._read_by_trainers({name: count for name, count in counts.items() if count})
+        self.lines = {name: count for name, count in counts.items() if count}
         self.check.detail = f"{self._questions} questions"
 
-    def _read_by_trainers(self, counts: Mapping[str, int]) -> None:
+    def compare(self, answers: Answers) -> None:
         """Compares the number of lines with the rows that the libraries of trainers read."""
-        if not counts or self.check.faults:  # they would report the same faults again
-            return
-        answers = read_jsonl([str(self.folder / name) for name in counts], *self.READ_BY)
         for package, answer in answers.items():
             if "missing" in answer:
                 self.check.skipped.append(not_installed(str(answer["missing"])))
             elif "error" in answer:
-                self.check.faults.append(f"{package} cannot read {', '.join(counts)}: {one_line(answer['error'])}")
-            elif answer["rows"] != sum(counts.values()):
-                self.check.faults.append(f"{package} reads {answer['rows']} rows, {sum(counts.values())} are there")
+                self.check.faults.append(f"{package} cannot read {', '.join(self.lines)}: {one_line(answer['error'])}")
+            elif answer["rows"] != sum(self.lines.values()):
+                self.check.faults.append(f"{package} reads {answer['rows']} rows, {sum(self.lines.values())} are there")
 
     def _reader(self, split: str) -> LineReader | None:
         if split not in self._readers:
@@ -188,6 +186,18 @@ class ChatVerifier:
             abs(value - other) <= slack[axis % 2]
             for axis, (value, other) in enumerate(zip(upright, wanted, strict=True))
         )
+
+
+def read_by_trainers(verifiers: Iterable[Verifier]) -> None:
+    """Reads the files of messages as trainers do, of all formats in one process. Runs after `finish`.
+
+    A format with faults is left out, because the libraries would report the same faults again.
+    """
+    chats = [verifier for verifier in verifiers if isinstance(verifier, ChatVerifier)]
+    sound = {chat.FOLDER: chat for chat in chats if chat.lines and not chat.check.faults}
+    wanted = {name: ([str(chat.folder / file) for file in chat.lines], chat.READ_BY) for name, chat in sound.items()}
+    for name, answers in (read_jsonl(wanted) if wanted else {}).items():
+        sound[name].compare(answers)
 
 
 def _slack(length: float, unit: float) -> float:

@@ -12,39 +12,50 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 Answer = dict[str, int | str]  # {"rows": number}, {"missing": package} or {"error": text}
+Answers = dict[str, Answer]  # by package
 
 
-def read_jsonl(paths: Sequence[str], *packages: str) -> dict[str, Answer]:
-    """Runs the program. Returns, for each package, the number of rows in all files, or why it cannot read them."""
+def read_jsonl(wanted: Mapping[str, tuple[Sequence[str], Sequence[str]]]) -> dict[str, Answers]:
+    """Runs the program once for all formats, because importing TRL takes seconds.
+
+    `wanted`: {format: (its files, the packages that read them)}. Returns, for each format and package, the number of
+    rows in all files, or why the package cannot read them.
+    """
     with tempfile.TemporaryDirectory(prefix="verify-jsonl-") as cache:
         environment = os.environ | {"HF_HOME": cache, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
         # -P, because this folder has files named like the libraries (datasets.py), which Python would import.
-        command = [sys.executable, "-P", __file__, json.dumps(list(packages)), *paths]
+        command = [sys.executable, "-P", __file__, json.dumps(wanted)]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     try:
-        answers: dict[str, Answer] = json.loads(done.stdout.splitlines()[-1])
+        answers: dict[str, Answers] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError):
         last_line = (done.stderr.splitlines() or [""])[-1]
-        return {package: {"error": f"it ended with exit code {done.returncode}: {last_line}"} for package in packages}
+        failed: Answer = {"error": f"it ended with exit code {done.returncode}: {last_line}"}
+        return {form: dict.fromkeys(packages, failed) for form, (_, packages) in wanted.items()}
     return answers
 
 
-def main(packages: str, *paths: str) -> None:
+def main(wanted: str) -> None:
     """The program: prints the answers that `read_jsonl` returns as one line of JSON."""
-    answers: dict[str, Answer] = {}
-    for package in json.loads(packages):
-        try:
-            answers[package] = {"rows": sum(_READERS[package](path) for path in paths)}
-        except ImportError as error:
-            answers[package] = {"missing": error.name or str(error)}
-        except Exception as error:  # noqa: BLE001  # a foreign loader raises anything
-            cause = error.__cause__ or error
-            answers[package] = {"error": f"{type(cause).__name__}: {cause}"}
+    answers = {
+        form: {package: _answer(package, paths) for package in packages}
+        for form, (paths, packages) in json.loads(wanted).items()
+    }
     print(json.dumps(answers))
+
+
+def _answer(package: str, paths: Sequence[str]) -> Answer:
+    try:
+        return {"rows": sum(_READERS[package](path) for path in paths)}
+    except ImportError as error:
+        return {"missing": error.name or str(error)}
+    except Exception as error:  # noqa: BLE001  # a foreign loader raises anything
+        cause = error.__cause__ or error
+        return {"error": f"{type(cause).__name__}: {cause}"}
 
 
 def _by_datasets(path: str) -> int:

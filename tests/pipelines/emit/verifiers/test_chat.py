@@ -304,13 +304,13 @@ def test_datasets_reads_names_that_come_after_megabytes_of_captions(tmp_path: Pa
     folder = write(tmp_path / "v1", [*captioned, photo(99)], recipe=recipe, options=PairOptions(max_tokens=200_000))
     path = folder / "swift/train.jsonl"
     assert path.stat().st_size > 11_000_000
-    assert read_jsonl([str(path)], "datasets") == {"datasets": {"rows": 60}}
+    assert read_jsonl({"swift": ([str(path)], ["datasets"])}) == {"swift": {"datasets": {"rows": 60}}}
 
 
 def test_lines_that_datasets_cannot_read_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = released(tmp_path)
     answers = {"datasets": {"error": "TypeError: Couldn't cast"}, "trl": {"missing": "trl"}}
-    monkeypatch.setattr("pipelines.emit.verifiers.chat.read_jsonl", lambda *_: answers)
+    monkeypatch.setattr("pipelines.emit.verifiers.chat.read_jsonl", lambda wanted: dict.fromkeys(wanted, answers))
     found = {check.name.partition(":")[0]: check for check in verify(str(folder))}
     assert found["qwen3_vl"].faults == ["datasets cannot read qwen3_vl/train.jsonl: TypeError: Couldn't cast"]
     assert [sentence.partition(":")[0] for sentence in found["qwen3_vl"].skipped] == ["trl is not installed"]
