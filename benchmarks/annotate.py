@@ -150,7 +150,7 @@ def prepare(given: argparse.Namespace, options: Options) -> float:
     for number in range(given.rounds):
         recipe = recipe_of(given.scratch / f"engine-{number}", given.scratch / "photos", options, given.chunk, 0)
         started = time.perf_counter()
-        run(recipe, stage="ingest", runner="local")
+        run(recipe, stage="ingest", runner="inline")
         seconds.append(time.perf_counter() - started)
     return min(seconds)
 

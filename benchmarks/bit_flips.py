@@ -69,8 +69,8 @@ def commands(folder: Path) -> dict[str, tuple[str, ...]]:
         "query": ("query", f"{rows} ORDER BY ALL", "--format", "json"),
         "verify": ("verify", str(folder / "ds/releases/v1")),
         "check": ("check",),
-        "emit": ("run", "--runner", "local", "--stage", "emit", "--set", "emit.name=v2"),
-        "run": ("run", "--runner", "local"),
+        "emit": ("run", "--runner", "inline", "--stage", "emit", "--set", "emit.name=v2"),
+        "run": ("run", "--runner", "inline"),
     }
 
 
@@ -152,7 +152,7 @@ def whole_set(worker: Worker, folder: Path) -> dict[str, Answer]:
     for name in ("ds", "whole"):
         shutil.rmtree(folder / name, ignore_errors=True)
     write_recipe(folder)
-    done = worker.run(folder, "run", "--runner", "local")
+    done = worker.run(folder, "run", "--runner", "inline")
     if done.code:
         raise SystemExit(f"The undisturbed run failed: {done.text[-500:]}")
     shutil.copytree(folder / "ds", folder / "whole")

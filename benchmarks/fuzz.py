@@ -3,7 +3,7 @@
     python -m benchmarks.fuzz [--seed 0] [--kinds images tars parquet coco recipes] [--only KIND/NUMBER] [--keep FOLDER]
 
 500 images, 100 tars, 100 Parquet files, 100 COCO jsons and 100 recipes, each drawn from the seed and its number alone,
-so that `--only coco/17` gives the same json again. `engine run --runner local` and `engine status` run in a process
+so that `--only coco/17` gives the same json again. `engine run --runner inline` and `engine status` run in a process
 with at most 4 GiB; a command that has not ended after 60 s counts as a hang. Exits 1 on any fault.
 """
 
@@ -144,7 +144,7 @@ def attempt(worker: Worker, item: Item, row: Row, *, verbose: bool = False) -> l
         dry = worker.run(item.folder, "run", "--dry-run", *item.more)
         if wrong := dry.faults():
             return wrong
-    done = worker.run(item.folder, "run", "--runner", "local", *item.more)
+    done = worker.run(item.folder, "run", "--runner", "inline", *item.more)
     if wrong := done.faults():
         return wrong
     row.refused += bool(done.code)

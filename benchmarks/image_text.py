@@ -124,7 +124,7 @@ def measured(photos: Sequence[Photo], nodes: Mapping[str, Any], folder: Path) ->
         "filter": [{RULE: {"floor": 1.0}}],
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    done = command("run", "-c", "recipe.yaml", "--runner", "local", cwd=folder, hangs_after=1800)
+    done = command("run", "-c", "recipe.yaml", "--runner", "inline", cwd=folder, hangs_after=1800)
     if done.code:
         raise SystemExit(done.sentence or done.err)
     found = command("query", _VALUES, "-d", "set", "--format", "json", cwd=folder)

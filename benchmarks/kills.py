@@ -6,7 +6,7 @@ A small world is ingested, annotated, judged and released; another one goes thro
 proposing, merging); a third command fits a calibration. In the end the data set, apart from runs/, must have the same
 files with the same bytes as after an undisturbed run. A run is killed before, inside, after or some time after one of
 its changes to the data set (benchmarks/kill_launcher.py), drawn by seed within the stage. It starts from a copy of the
-data set at the beginning of that stage. Uses the local runner; benchmarks/soak.py kills Ray.
+data set at the beginning of that stage. Runs in one process (`--runner inline`); benchmarks/soak.py kills workers.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "fit": ("calibration",),
 }
 REFINED = ("training", "proposing", "merging")
-RUN, FIT = ("run", "--runner", "local"), ("eval", "--fit")
+RUN, FIT = ("run", "--runner", "inline"), ("eval", "--fit")
 LONGEST = 300.0  # seconds that a command may take
 
 

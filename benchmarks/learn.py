@@ -125,7 +125,7 @@ def learn(options: argparse.Namespace, pairs: Path, tasks: Sequence[str]) -> tup
         | other
     )
     started, line = time.process_time(), _Line()
-    result = fit(Storage(str(options.out)), train, [str(pairs)], str(pairs), runner="local", on_progress=line.say)
+    result = fit(Storage(str(options.out)), train, [str(pairs)], str(pairs), runner="inline", on_progress=line.say)
     return str(options.out / result.folder), dict(result.record), time.process_time() - started
 
 

@@ -16,8 +16,8 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.photos import drawn
+from engine.running.backends.common import KEEP_MEMORY
 from engine.running.messages import Done, Unit
-from engine.running.ray_cluster import KEEP_MEMORY
 from engine.running.worker import Worker, WorkerContext
 from pipelines.annotate.annotation_nodes import annotation_nodes
 from pipelines.recipe import Recipe, parse_recipe
@@ -77,7 +77,7 @@ def main() -> None:
         for size in given.sizes:
             photos, datasets[size] = Path(scratch) / f"photos-{size}", Path(scratch) / f"dataset-{size}"
             drawn(photos, size, width=320, height=240)
-            run(recipe_of(datasets[size], photos, size), stage="ingest", runner="local")
+            run(recipe_of(datasets[size], photos, size), stage="ingest", runner="inline")
         print(f"{'peak, MiB':12}{'loaded':>10}" + "".join(f"{size:>10}" for size in given.sizes) + f"{'ratio':>10}")
         for name in NODES:
             found = [measured(datasets[size], name, size) for size in given.sizes]

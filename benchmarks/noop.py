@@ -25,9 +25,9 @@ import numpy.typing as npt
 
 from benchmarks.photos import drawn, real, repeated
 from engine.images.decode import Limits, decode
+from engine.running.backends.common import KEEP_MEMORY
 from engine.running.graph import Node
 from engine.running.messages import Done, Unit
-from engine.running.ray_cluster import KEEP_MEMORY
 from engine.running.worker import Worker, WorkerContext
 from pipelines.annotate.annotation_nodes import annotation_nodes
 from pipelines.recipe import Recipe, parse_recipe
@@ -124,8 +124,8 @@ def prepare(scratch: Path, photos: Path | None, images: int, shard: int) -> list
         drawn(folder, images)
     else:
         repeated(real(photos), folder, images)
-    run(recipe_of(scratch / "one", folder, shard), stage="ingest", runner="local")
-    run(recipe_of(scratch / "two", folder, shard), stage="ingest", runner="local")
+    run(recipe_of(scratch / "one", folder, shard), stage="ingest", runner="inline")
+    run(recipe_of(scratch / "two", folder, shard), stage="ingest", runner="inline")
     paths = sorted(str(path) for path in folder.iterdir())
     return [paths[start : start + shard] for start in range(0, len(paths), shard)]
 

@@ -154,7 +154,7 @@ def main() -> None:
     folder = Path(options.folder or tempfile.mkdtemp(prefix="planted-faults-")).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     recipe = load_recipe(prepare(folder, Path(options.data).absolute(), options.seed))
-    run(recipe, runner="local")
+    run(recipe, runner="inline")
     print(report(open_dataset(recipe)))
     if options.check:
         print("\n".join(check(folder)))

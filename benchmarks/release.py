@@ -108,7 +108,7 @@ def emitted(folder: Path, formats: Sequence[str], name: str) -> dict[str, Second
         timed(release_shard, "_finished", parts["digests"]),
         timed_formats({part: parts[part] for part in formats}),
     ):
-        stages.run(recipe_of(folder, formats, name), runner="local", stage="emit")
+        stages.run(recipe_of(folder, formats, name), runner="inline", stage="emit")
     return parts
 
 
@@ -261,7 +261,7 @@ def main() -> None:
         folder = Path(scratch)
         copies(given.data / "coco/dev", folder, given.images)
         for stage in ("ingest", "annotate", "filter"):
-            stages.run(recipe_of(folder, DEFAULT, "first"), runner="local", stage=stage)
+            stages.run(recipe_of(folder, DEFAULT, "first"), runner="inline", stage=stage)
         if given.turns:
             report(compare(folder, given.turns, given.images))
         for name, seconds in emitted(folder, [name for name in FORMATS if name != "embeddings"], "all").items():

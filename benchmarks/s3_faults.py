@@ -79,7 +79,7 @@ def main() -> None:
         data = recipe(rounds=0)
         data["ingest"]["pack"] = True
         (folder / "recipe.yaml").write_text(json.dumps(data))
-        local = command("run", "--runner", "local", cwd=folder, hangs_after=LONGEST)
+        local = command("run", "--runner", "inline", cwd=folder, hangs_after=LONGEST)
         if local.code:
             raise SystemExit(f"The local run failed: {local.text[-500:]}")
         right = local_contents(folder / "ds")

@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--local", action="store_true", help="`--runner local` instead of Ray Train")
+    parser.add_argument("--local", action="store_true", help="`--runner inline` instead of Ray Train")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         folder = Path(name)

@@ -38,5 +38,5 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from pipelines.stages import run as stages
 
     folder = tmp_path_factory.mktemp("quickstart")
-    stages.run(load_recipe(QUICKSTART, [f"dataset={folder}"]), runner="local")
+    stages.run(load_recipe(QUICKSTART, [f"dataset={folder}"]), runner="inline")
     return folder

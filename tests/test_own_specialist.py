@@ -66,7 +66,7 @@ def run(folder: Path, **options: Any) -> Path:
     draw_photos(folder / "photos", 3)
     data = recipe_data(folder / "set", folder / "photos", {}, emit={"licences": options.pop("licences", [])})
     data |= {"annotate": {"light": {"use": "own:Brightness", **options}}, "filter": []}
-    stages.run(parse_recipe(data), runner="local")
+    stages.run(parse_recipe(data), runner="inline")
     return folder / "set"
 
 

@@ -39,7 +39,9 @@ def trained(folder: Path, name: str, tasks: Sequence[str], *, images: int = 3000
         | options
     )
     progress = _Progress(name)
-    result = fit(Storage(str(folder)), train, [str(pairs)], str(pairs.name), runner="local", on_progress=progress.print)
+    result = fit(
+        Storage(str(folder)), train, [str(pairs)], str(pairs.name), runner="inline", on_progress=progress.print
+    )
     return str(folder / result.folder)
 
 

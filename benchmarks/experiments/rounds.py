@@ -57,8 +57,8 @@ def recipe_of(dataset: Path, given: Settings, *changes: str) -> Recipe:
 
 def run_to_refine(recipe: Recipe) -> Summary:
     for stage in ("ingest", "annotate", "filter"):
-        run(recipe, stage=stage, runner="local")
-    return run(recipe, stage="refine", runner="local")
+        run(recipe, stage=stage, runner="inline")
+    return run(recipe, stage="refine", runner="inline")
 
 
 # --- the effect on labels ----------------------------------------------------------
@@ -155,8 +155,8 @@ def released(recipe: Recipe, name: str) -> dict[str, str]:
     """Makes a release of the current data set and returns {file: sha256}."""
     named = recipe.model_copy(update={"emit": recipe.emit.model_copy(update={"name": name})})
     for stage in ("ingest", "annotate", "filter"):
-        run(named, stage=stage, runner="local")
-    run(named, stage="emit", runner="local")
+        run(named, stage=stage, runner="inline")
+    run(named, stage="emit", runner="inline")
     folder = Path(recipe.dataset, "releases", name)
     data = (path for path in sorted(folder.rglob("*")) if path.suffix in (".tar", ".parquet", ".jsonl"))
     return {path.name: sha256_file(str(path)) for path in data}

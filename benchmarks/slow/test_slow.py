@@ -15,7 +15,7 @@ from model.training.job import Progress
 from pipelines.recipe import parse_recipe
 from pipelines.training.train import train
 from tests.conftest import ray_cluster as ray_cluster
-from tests.engine.running.test_faults import kill_driver_and_continue
+from tests.engine.running.test_faults import joining, kill_driver_and_continue
 from tests.engine.running.test_faults import photos as photos
 from tests.engine.running.test_faults import undisturbed_in_tens as undisturbed_in_tens
 from tests.pipelines.training.test_train import Data, run, with_train
@@ -74,7 +74,7 @@ def test_it_reads_most_legible_words_of_street_photos() -> None:
 def test_a_killed_driver_that_had_joined_a_cluster_goes_on_with_the_same_command(
     ray_cluster: None, photos: Path, undisturbed_in_tens: Path, tmp_path: Path
 ) -> None:
-    kill_driver_and_continue(photos, undisturbed_in_tens, tmp_path, own=False, share=0.8)
+    kill_driver_and_continue(photos, undisturbed_in_tens, tmp_path, joining(), share=0.8)
 
 
 def test_every_adapter_is_measured_by_the_benchmark_for_gpus(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ def run_on_ray(
     """Trains with `workers` workers. `address`: of a Ray cluster; None starts one here. Raises RunFailed if the cluster
     is too small or the workers keep failing, and any ConfigError of a worker.
     """
-    from engine.running.ray_cluster import start_ray
+    from engine.running.backends.ray_cluster import start_ray
 
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     if not address:  # the nodes of a local cluster are not preempted

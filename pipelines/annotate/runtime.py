@@ -1,13 +1,12 @@
-"""How nodes are run: the backend (Ray or this process) and the callbacks of a run."""
+"""How nodes are run: the backend and the callbacks of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from engine.running.backends import LocalBackend, RayBackend
+from engine.running.backends.choice import make_backend
 from engine.running.graph import Node
-from engine.running.interrupts import arm
 from engine.running.progress import LiveLine, NodeTally
 from engine.running.slots import Backend
 from engine.running.worker import WorkerContext
@@ -19,15 +18,16 @@ from pipelines.recipe import Recipe
 
 @dataclass(slots=True)
 class Runtime:
-    """How nodes are run, in Ray or in this process, and the callbacks for progress.
+    """How nodes are run, and the callbacks for progress.
 
-    `live_line`: makes the progress line of a stage. `on_training`: takes the name of a training and returns the
-    callback for its progress. `on_note`: gets each sentence that the user should read before the run ends.
+    `runner`: "auto", "local", "ray" or "inline" (see pipelines.stages.run). `live_line`: makes the progress line of a
+    stage. `on_training`: takes the name of a training and returns the callback for its progress. `on_note`: gets each
+    sentence that the user should read before the run ends.
     """
 
     storage: Storage
     recipe: Recipe
-    runner: str = "ray"
+    runner: str = "auto"
     address: str | None = None
     live_line: Callable[[str], LiveLine] | None = None
     on_training: Callable[[str], OnProgress] | None = None
@@ -43,8 +43,4 @@ class Runtime:
             decode_seconds=self.recipe.ingest.max_seconds,
             web_attempts=self.recipe.run.web_attempts,
         )
-        if self.runner == "local":
-            return LocalBackend(context, logs=self.logs)
-        backend = RayBackend(context, address=self.address, logs=self.logs)
-        arm()  # needed again because Ray has replaced the signal handlers
-        return backend
+        return make_backend(self.runner, context, address=self.address, logs=self.logs)

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from model.training.job import OnProgress, Progress
     from pipelines.recipe import Recipe
 
-RUNNERS = ("ray", "local")
+Runner = Annotated[
+    str,
+    typer.Option(
+        help="local: worker processes of this machine; ray: a Ray cluster; inline: in this process, for a debugger; "
+        "auto: ray with an address or a GPU, else local."
+    ),
+]
 
 
 @guarded
@@ -27,15 +33,14 @@ def run(
     ] = False,
     probe: Annotated[int, typer.Option(help="With --dry-run: time each specialist on this many images.")] = 0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed images again.")] = False,
-    runner: Annotated[
-        str, typer.Option(help="ray, or local: in this process, without protection from crashes.")
-    ] = "ray",
+    runner: Runner = "auto",
     address: options.Address = "",
 ) -> None:
     """Run the stages that are not up to date: ingest, annotate, filter, refine, emit. Repeat it to continue a run.
 
     The stage analyse writes the report; it runs on its own, or at the end of each run with analyse.every_run.
     """
+    from engine.running.backends.choice import RUNNERS
     from pipelines.recipe import load_recipe
     from pipelines.stages.run import STAGES
 
@@ -130,10 +135,14 @@ def remove(
 def train(
     recipe: options.Recipe = "recipe.yaml",
     settings: options.Settings = None,
-    runner: Annotated[str, typer.Option(help="ray, or local: in this process, with one worker.")] = "ray",
+    runner: Annotated[
+        str,
+        typer.Option(help="ray: Ray Train; local: this process; auto: ray with several workers, an address or a GPU."),
+    ] = "auto",
     address: options.Address = "",
 ) -> None:
     """Train Florence-2 on a release. Repeat it to continue from the newest checkpoint."""
+    from engine.running.backends.choice import RUNNERS
     from pipelines.recipe import load_recipe
     from pipelines.training.progress_line import TrainingLine
     from pipelines.training.train import train as fit

@@ -76,7 +76,7 @@ def run(
     recipe: Recipe,
     *,
     stage: str | None = None,
-    runner: str = "ray",
+    runner: str = "auto",
     address: str | None = None,
     retry_failed: bool = False,
     live_line: Callable[[str], LiveLine] | None = None,
@@ -87,10 +87,12 @@ def run(
 ) -> Summary:
     """Runs one stage, or all stages: `run(recipe, stage="filter")`. After an EngineError, committed work is kept.
 
-    `runner`: "ray", or "local" for this process. `address`: the address of a Ray cluster; None starts a private one.
-    `retry_failed`: whether to repeat work that was committed as failed. `live_line`: makes the progress line of a
-    stage. `on_training`: makes the callback for the progress of a student's training. `on_note`: gets each sentence
-    that the user should read before the run ends. `command`: stored in the run's record. `summary`: is filled.
+    `runner`: where workers run: "local" (processes of this machine), "ray", "inline" (one worker, in this process, for
+    a debugger), or "auto": Ray if there is an address of a cluster, a connection to one, or a GPU; otherwise "local".
+    `address`: the address of a Ray cluster; with None, "ray" starts a private one. `retry_failed`: whether to repeat
+    work that was committed as failed. `live_line`: makes the progress line of a stage. `on_training`: makes the
+    callback for the progress of a student's training. `on_note`: gets each sentence that the user should read before
+    the run ends. `command`: stored in the run's record. `summary`: is filled.
     """
     storage = Storage(recipe.dataset)
     summary = summary or Summary("")

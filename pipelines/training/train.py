@@ -18,6 +18,7 @@ from engine.images.decode import Limits
 from engine.keys import stable_hash
 from engine.layout import INITIAL, MANIFEST, model_folder, release_folder
 from engine.reading.release_manifest import pair_files, read_manifest
+from engine.running.backends.choice import chosen_runner
 from engine.storage.files import Storage
 from model.florence2_tasks import task_of
 from model.network.model_folder import training_record
@@ -55,15 +56,17 @@ class TrainingResult:
 
 
 def train(
-    recipe: Recipe, *, runner: str = "ray", address: str | None = None, on_progress: OnProgress | None = None
+    recipe: Recipe, *, runner: str = "auto", address: str | None = None, on_progress: OnProgress | None = None
 ) -> TrainingResult:
     """Trains the model of the recipe's section `train`, or finds it trained. Raises EngineError if that fails.
 
-    `runner`: "ray", or "local" for this process. `address`: the address of a Ray cluster; None starts a private one
-    here.
+    `runner`: "ray" (Ray Train), "local" or "inline" (in this process), or "auto": Ray if the recipe asks for several
+    workers, if there is an address of a cluster or a connection to one, or a GPU; otherwise this process.
+    `address`: the address of a Ray cluster; None starts a private one here.
     """
     options = recipe.train
-    require("Training", [*FLORENCE, "matplotlib", *(["pandas"] if runner == "ray" else [])])
+    on_ray = trains_on_ray(runner, address, options)
+    require("Training", [*FLORENCE, "matplotlib", *(["pandas"] if on_ray else [])])
     for task in options.tasks:
         task_of(task)
     storage = Storage(recipe.dataset)
@@ -78,7 +81,7 @@ def fit(
     files: Sequence[str],
     content: str,
     *,
-    runner: str = "ray",
+    runner: str = "auto",
     address: str | None = None,
     on_progress: OnProgress | None = None,
     limits: Limits | None = None,
@@ -105,13 +108,20 @@ def fit(
         if on_progress:
             on_progress(progress)
 
-    if runner == "local":
-        run_worker(job, count_steps, device=_device(options))
-    else:
+    if trains_on_ray(runner, address, options):
         run_on_ray(job, count_steps, workers=options.workers, gpus=options.gpus, cpus=options.cpus, address=address)
+    else:
+        run_worker(job, count_steps, device=_device(options))
     record = _finished(storage, options.name, folder, key)
     assert record is not None
     return TrainingResult(storage.url, folder, record, time.monotonic() - started, steps_done)
+
+
+def trains_on_ray(runner: str, address: str | None, options: TrainOptions) -> bool:
+    """Whether a training runs under Ray Train. `runner`, `address`: as for `train`."""
+    if runner == "auto" and options.workers > 1:
+        return True
+    return chosen_runner(runner, address) == "ray"
 
 
 def _finished(storage: Storage, name: str, folder: str, key: str) -> Mapping[str, Any] | None:

@@ -106,6 +106,6 @@ def hostile_set(folder: Path) -> Path:
                 "emit": {"name": "v1"},
             }
         ),
-        runner="local",
+        runner="inline",
     )
     return data

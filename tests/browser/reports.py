@@ -41,7 +41,7 @@ def people_set(folder: Path) -> Path:
         "filter": ["box_size", "nms", "text_length", "ungrounded_phrase"],
         "emit": {"name": "v1"},
     }
-    stages.run(parse_recipe(recipe), runner="local")
+    stages.run(parse_recipe(recipe), runner="inline")
     return folder / "set"
 
 

@@ -52,7 +52,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty photos, ingested only."""
     folder = tmp_path_factory.mktemp("photos")
     draw_photos(folder / "photos", 30)
-    stages.run(parse_recipe(recipe_data(folder / "set", folder / "photos", {})), stage="ingest", runner="local")
+    stages.run(parse_recipe(recipe_data(folder / "set", folder / "photos", {})), stage="ingest", runner="inline")
     return folder / "set"
 
 

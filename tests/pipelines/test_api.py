@@ -86,7 +86,7 @@ def test_the_api_works_beside_user_modules_of_the_same_names(folder: Path) -> No
 def test_workers_on_ray_import_the_packages_of_the_engine_too(folder: Path) -> None:
     ended = python(
         folder,
-        "from engine.running.ray_cluster import start_ray\n"
+        "from engine.running.backends.ray_cluster import start_ray\n"
         "ray = start_ray()\n"
         "@ray.remote\n"
         "def whose():\n"

@@ -53,7 +53,7 @@ def small(name: str, dataset: Path, stand_ins: StandIns) -> dict[str, Any]:
 def finished(tmp_path_factory: pytest.TempPathFactory, stand_ins: StandIns) -> Recipe:
     """fld5b.yaml, run without interruption."""
     recipe = parse_recipe(small("fld5b.yaml", tmp_path_factory.mktemp("fld5b"), stand_ins))
-    stages.run(recipe, runner="local")
+    stages.run(recipe, runner="inline")
     return recipe
 
 
@@ -118,7 +118,7 @@ def test_a_licence_that_the_recipe_does_not_allow_is_refused_before_any_work(
     data = small("fld5b.yaml", tmp_path / "set", stand_ins)
     data["annotate"]["masks"]["weights_licence"] = "cc-by-nc-4.0"
     with pytest.raises(ConfigError, match=r"masks.*cc-by-nc-4\.0"):
-        stages.run(parse_recipe(data), runner="local")
+        stages.run(parse_recipe(data), runner="inline")
     assert not (tmp_path / "set" / "rfdetr").exists()
 
 
@@ -127,12 +127,12 @@ def test_killed_in_the_middle_the_same_command_makes_the_same_bytes(
 ) -> None:
     data = small("fld5b.yaml", tmp_path / "set", stand_ins)
     path = write_recipe(tmp_path / "recipe.yaml", data)
-    driver = engine_in_background("run", "-c", str(path), "--runner", "local")
+    driver = engine_in_background("run", "-c", str(path), "--runner", "inline")
     wait_until(lambda: bool(commits(tmp_path / "set", "phrases")))
     os.killpg(driver.pid, signal.SIGKILL)
     driver.communicate()
     assert not (tmp_path / "set" / "releases").exists()
-    stages.run(parse_recipe(data), runner="local")
+    stages.run(parse_recipe(data), runner="inline")
     assert release_files(tmp_path / "set") == release_files(finished.dataset)
     assert check_commits(tmp_path / "set") > 0
     for folder in ("phrases", "masks", "similarity", "region_captions"):

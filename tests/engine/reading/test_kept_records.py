@@ -33,11 +33,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, str, list[l
         rules = [{"min_score": {"floor": floor}}, "ungrounded_phrase"]
         return recipe(folder / "set", folder / "photos", {}, annotate=annotate, filter=rules)
 
-    stages.run(chain(0.3), runner="local")
+    stages.run(chain(0.3), runner="inline")
     first = Dataset.open(str(folder / "set"))
     tables = [table(first, name) for name in PAPER_TABLES]
     for stage in ("annotate", "filter"):
-        stages.run(chain(0.9, seed=2), stage=stage, runner="local")
+        stages.run(chain(0.9, seed=2), stage=stage, runner="inline")
     return Dataset.open(str(folder / "set")), first.judge, tables
 
 

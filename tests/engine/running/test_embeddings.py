@@ -94,8 +94,8 @@ def ids(photos: Path) -> list[str]:
     return draw_photos(photos, 12)
 
 
-def annotate(recipe: dict[str, Any], runner: str = "local", **more: Any) -> Path:
-    stages.run(parse_recipe(recipe), stage="ingest", runner="local")
+def annotate(recipe: dict[str, Any], runner: str = "inline", **more: Any) -> Path:
+    stages.run(parse_recipe(recipe), stage="ingest", runner="inline")
     stages.run(parse_recipe(recipe), stage="annotate", runner=runner, **more)
     return Path(recipe["dataset"])
 
@@ -126,7 +126,7 @@ def test_every_image_has_its_vector_in_the_nodes_own_table(tmp_path: Path, photo
 
 def test_a_release_holds_no_embeddings(tmp_path: Path, photos: Path) -> None:
     dataset = Path(data(tmp_path / "set", photos)["dataset"])
-    stages.run(parse_recipe(data(tmp_path / "set", photos)), runner="local")
+    stages.run(parse_recipe(data(tmp_path / "set", photos)), runner="inline")
     (release,) = (dataset / "releases").iterdir()
     names = [name for path in release.glob("*.parquet") for name in pq.read_schema(path).names]
     assert "embedding" not in names

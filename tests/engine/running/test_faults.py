@@ -1,6 +1,7 @@
-"""Faults on real Ray: crashes, hangs, kills, full disks. No image may be lost, doubled or changed.
+"""Faults of workers, as local processes and on real Ray: crashes, hangs, kills, full disks.
 
-Each test compares its release with one made without faults: the same bytes, except for the images that failed.
+No image may be lost, doubled or changed. Each test compares its release with one made without faults: the same bytes,
+except for the images that failed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,12 @@ from tests.runs import (
     write_recipe,
 )
 
-pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+@pytest.fixture(params=("local", "ray"))
+def runner(request: pytest.FixtureRequest) -> str:
+    if request.param == "ray":
+        request.getfixturevalue("ray_cluster")
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -50,29 +56,30 @@ def ids(photos: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def undisturbed(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One shard of 200."""
+    """One shard of 200, made in this process."""
     dataset = tmp_path_factory.mktemp("undisturbed")
-    stages.run(recipe(dataset, photos, {}))
+    stages.run(recipe(dataset, photos, {}), runner="inline")
     return dataset
 
 
 @pytest.fixture(scope="module")
 def undisturbed_in_tens(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty shards of ten, made in this process: `test_the_local_runner_writes_the_same_bytes`."""
+    """Twenty shards of ten, made in this process: `test_all_runners_write_the_same_bytes`."""
     dataset = tmp_path_factory.mktemp("tens")
-    stages.run(recipe(dataset, photos, {}, ingest=_tens(photos)), runner="local")
+    stages.run(recipe(dataset, photos, {}, ingest=_tens(photos)), runner="inline")
     return dataset
 
 
-def annotate_on_ray(wanted: Recipe) -> Summary:
-    """Annotates on Ray. The other stages, which the fault does not reach, run here: a process takes a second to start.
+def annotate(wanted: Recipe, runner: str) -> Summary:
+    """Annotates with a runner. With Ray, the other stages run here: a process takes a second to start.
 
     The segfault, the killed worker and the killed driver are tested with all stages on Ray.
     """
-    stages.run(wanted, stage="ingest", runner="local")
-    summary = stages.run(wanted, stage="annotate")
+    others = "inline" if runner == "ray" else runner
+    stages.run(wanted, stage="ingest", runner=others)
+    summary = stages.run(wanted, stage="annotate", runner=runner)
     for stage in ("filter", "emit"):
-        stages.run(wanted, stage=stage, runner="local")
+        stages.run(wanted, stage=stage, runner=others)
     return summary
 
 
@@ -83,34 +90,31 @@ def _tens(photos: Path) -> dict[str, Any]:
     return {"sources": [{"folder": str(photos)}], "shard_size": 10}
 
 
-def test_the_local_runner_writes_the_same_bytes(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
-    stages.run(recipe(tmp_path, photos, {}), runner="local")
+def test_all_runners_write_the_same_bytes(photos: Path, undisturbed: Path, tmp_path: Path, runner: str) -> None:
+    stages.run(recipe(tmp_path, photos, {}), runner=runner)
     assert release_files(tmp_path) == release_files(undisturbed)
 
 
-def test_a_segfault_costs_one_image(photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path) -> None:
-    stages.run(recipe(tmp_path, photos, {"segfault_on": [ids[77]]}, run=TWO))
+def test_a_segfault_costs_one_image(
+    photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path, runner: str
+) -> None:
+    stages.run(recipe(tmp_path, photos, {"segfault_on": [ids[77]]}, run=TWO), runner=runner)
     _assert_one_lost(tmp_path, undisturbed, ids[77], "crash")
 
 
-def test_an_exception_costs_one_image(photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path) -> None:
-    annotate_on_ray(recipe(tmp_path, photos, {"raise_on": [ids[5]]}))
+def test_an_exception_costs_one_image(
+    photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path, runner: str
+) -> None:
+    annotate(recipe(tmp_path, photos, {"raise_on": [ids[5]]}), runner)
     _assert_one_lost(tmp_path, undisturbed, ids[5], "raised")
 
 
 def test_a_hang_that_holds_the_gil_costs_one_image(
-    photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path
+    photos: Path, ids: list[str], undisturbed: Path, tmp_path: Path, runner: str
 ) -> None:
     options = {"hang_on": [ids[199]], "batch_size": 2, "timeout_s": 4}  # a busy machine delays other images too
-    annotate_on_ray(recipe(tmp_path, photos, options, run={"image_attempts": 2}))
+    annotate(recipe(tmp_path, photos, options, run={"image_attempts": 2}), runner)
     _assert_one_lost(tmp_path, undisturbed, ids[199], "timeout")
-
-
-def _joining() -> list[str]:
-    """Options to join the cluster of this session. Starting another one takes ten seconds."""
-    import ray
-
-    return ["--address", ray.get_runtime_context().gcs_address]
 
 
 def _assert_one_lost(dataset: Path, undisturbed: Path, lost: str, reason: str) -> None:
@@ -135,34 +139,36 @@ def _rows_without(dataset: Path, image_id: str) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k not in place} for row in rows if row["image_id"] != image_id]
 
 
-def test_a_batch_that_runs_out_of_memory_is_halved(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
-    summary = annotate_on_ray(recipe(tmp_path, photos, {"out_of_memory_above": 4}))
+def test_a_batch_that_runs_out_of_memory_is_halved(
+    photos: Path, undisturbed: Path, tmp_path: Path, runner: str
+) -> None:
+    summary = annotate(recipe(tmp_path, photos, {"out_of_memory_above": 4}), runner)
     assert release_files(tmp_path) == release_files(undisturbed)
     assert any("batch halved to 4" in note for note in summary.tallies["boxes"].notes)
 
 
-def test_a_worker_that_turns_sick_fails_no_image(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
-    summary = annotate_on_ray(recipe(tmp_path, photos, {"sick_from": 120}))
+def test_a_worker_that_turns_sick_fails_no_image(photos: Path, undisturbed: Path, tmp_path: Path, runner: str) -> None:
+    summary = annotate(recipe(tmp_path, photos, {"sick_from": 120}), runner)
     assert failures(tmp_path, "boxes") == []
     assert release_files(tmp_path) == release_files(undisturbed)
     assert any("fresh worker succeeds" in note for note in summary.tallies["boxes"].notes)
 
 
-def test_a_component_that_fails_on_everything_ends_the_run(photos: Path, tmp_path: Path) -> None:
+def test_a_component_that_fails_on_everything_ends_the_run(photos: Path, tmp_path: Path, runner: str) -> None:
     failing = recipe(tmp_path, photos, {"raise_on": [""]}, run={"max_failures": 50})
-    stages.run(failing, stage="ingest", runner="local")
+    stages.run(failing, stage="ingest", runner="inline")
     with pytest.raises(RunFailed, match=r"more than run\.max_failures"):
-        stages.run(failing)
+        stages.run(failing, runner=runner)
 
 
-def test_a_component_that_cannot_start_ends_the_run(photos: Path, tmp_path: Path) -> None:
+def test_a_component_that_cannot_start_ends_the_run(photos: Path, tmp_path: Path, runner: str) -> None:
     unable = recipe(tmp_path, photos, {"start_fails": True})
-    stages.run(unable, stage="ingest", runner="local")
+    stages.run(unable, stage="ingest", runner="inline")
     with pytest.raises(EngineError, match=r"boxes cannot start: .*start_fails is set"):
-        stages.run(unable)
+        stages.run(unable, runner=runner)
 
 
-def test_a_killed_worker_loses_nothing(photos: Path, undisturbed: Path, tmp_path: Path) -> None:
+def test_a_killed_worker_loses_nothing(photos: Path, undisturbed: Path, tmp_path: Path, runner: str) -> None:
     diary = tmp_path / "journal"
     slow = recipe(tmp_path / "set", photos, {"slow_s": 0.01, "journal": str(diary)}, run=TWO)
 
@@ -172,32 +178,36 @@ def test_a_killed_worker_loses_nothing(photos: Path, undisturbed: Path, tmp_path
 
     killer = threading.Thread(target=kill)
     killer.start()
-    summary = stages.run(slow)
+    summary = stages.run(slow, runner=runner)
     killer.join()
     assert release_files(tmp_path / "set") == release_files(undisturbed)
     assert any("worker lost" in note for note in summary.tallies["boxes"].notes)
 
 
+@pytest.mark.parametrize("runner", ["local", "ray"])
 def test_the_same_command_continues_after_the_driver_was_killed(
-    photos: Path, undisturbed_in_tens: Path, tmp_path: Path
+    photos: Path, undisturbed_in_tens: Path, tmp_path: Path, runner: str
 ) -> None:
-    """On a private cluster; benchmarks/slow does the same on a shared one."""
-    kill_driver_and_continue(photos, undisturbed_in_tens, tmp_path, own=True, share=0.2)
+    """On a private cluster of Ray; benchmarks/slow does the same on a shared one."""
+    kill_driver_and_continue(photos, undisturbed_in_tens, tmp_path, ["--runner", runner], share=0.2)
 
 
 def kill_driver_and_continue(
-    photos: Path, undisturbed_in_tens: Path, tmp_path: Path, *, own: bool, share: float
+    photos: Path, undisturbed_in_tens: Path, tmp_path: Path, options: list[str], *, share: float
 ) -> None:
     dataset, diary = tmp_path / "set", tmp_path / "journal"
-    options = {"slow_s": 0.02, "journal": str(diary)}
-    data = recipe_data(dataset, photos, options, ingest=_tens(photos), run=TWO)
-    command = ["run", "-c", str(write_recipe(tmp_path / "recipe.yaml", data)), *([] if own else _joining())]
+    detector = {"slow_s": 0.02, "journal": str(diary)}
+    data = recipe_data(dataset, photos, detector, ingest=_tens(photos), run=TWO)
+    command = ["run", "-c", str(write_recipe(tmp_path / "recipe.yaml", data)), *options]
     driver = engine_in_background(*command)
     try:
         wait_until(lambda: len(commits(dataset, "boxes")) >= 20 * share)
     finally:
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
+    if "--address" not in options:
+        workers = {int(line.split()[0]) for line in diary.read_text().splitlines()}
+        wait_until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers), 10.0)
     before = {record: record.read_bytes() for record in commits(dataset, "boxes")}
     assert len(before) < 20
     again = engine(*command)
@@ -209,11 +219,19 @@ def kill_driver_and_continue(
     check_commits(dataset)
 
 
-def test_two_drivers_at_once_write_one_consistent_data_set(photos: Path, tmp_path: Path) -> None:
+def joining() -> list[str]:
+    """Options to join the cluster of this session. Starting another one takes ten seconds."""
+    import ray
+
+    return ["--address", ray.get_runtime_context().gcs_address]
+
+
+def test_two_drivers_at_once_write_one_consistent_data_set(photos: Path, tmp_path: Path, runner: str) -> None:
     dataset = tmp_path / "set"
     data = recipe_data(dataset, photos, {"random_answers": True, "slow_s": 0.005}, ingest=_tens(photos))
     path = write_recipe(tmp_path / "recipe.yaml", data)
-    drivers = [engine_in_background("run", "-c", str(path), *_joining()) for _ in range(2)]
+    options = joining() if runner == "ray" else ["--runner", runner]
+    drivers = [engine_in_background("run", "-c", str(path), *options) for _ in range(2)]
     outputs = [driver.communicate(timeout=240)[0] for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0, 0], outputs
     check_commits(dataset)
@@ -221,7 +239,7 @@ def test_two_drivers_at_once_write_one_consistent_data_set(photos: Path, tmp_pat
     assert len(list(dataset.glob("boxes/*/*.parquet"))) == 20, "files that no record names are left"
     assert len(released_ids(dataset)) == 200
     before = release_files(dataset)
-    again = engine("run", "-c", str(path), "--runner", "local")
+    again = engine("run", "-c", str(path), "--runner", "inline")
     assert again.returncode == 0
     assert release_files(dataset) == before
 
@@ -232,14 +250,14 @@ def test_a_worker_with_old_options_does_not_change_the_data_set(photos: Path, tm
     from pipelines.annotate.annotation_nodes import annotation_nodes
 
     old, new = recipe(tmp_path, photos, {"seed": 1}), recipe(tmp_path, photos, {"seed": 2})
-    stages.run(new, runner="local")
+    stages.run(new, runner="inline")
     before = release_files(tmp_path)
     nodes = {node.name: node for node in annotation_nodes(old)}
     orphan = Worker(nodes["boxes"], WorkerContext(nodes, str(tmp_path)), guarded=False)
     orphan.load()
     messages = list(orphan.run(Unit("boxes", 0, 0, {"images": 0})))
     assert messages[-1].committed  # type: ignore[union-attr]  # under its own key
-    again = stages.run(new, runner="local")
+    again = stages.run(new, runner="inline")
     assert not any(tally.units for tally in again.tallies.values())
     assert release_files(tmp_path) == before
 
@@ -249,13 +267,13 @@ def test_a_full_disk_stops_the_run_with_one_sentence_and_loses_nothing(
 ) -> None:
     dataset = tmp_path / "set"
     path = write_recipe(tmp_path / "recipe.yaml", recipe_data(dataset, photos, {}))
-    assert engine("run", "-c", str(path), "--stage", "ingest", "--runner", "local").returncode == 0
+    assert engine("run", "-c", str(path), "--stage", "ingest", "--runner", "inline").returncode == 0
     full = _engine_with_small_files(path)
     assert full.returncode == 1, full.stdout + full.stderr
     assert "File too large" in full.stderr
     assert len(full.stderr.strip().splitlines()) == 1
     assert commits(dataset, "boxes") == []
-    stages.run(recipe(dataset, photos, {}), runner="local")
+    stages.run(recipe(dataset, photos, {}), runner="inline")
     assert release_files(dataset) == release_files(undisturbed)
 
 
@@ -269,7 +287,7 @@ def _engine_with_small_files(path: Path) -> Any:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
         "from pipelines.cli.commands import app; app()"
     )
-    command = [sys.executable, "-c", code, "run", "-c", str(path), "--stage", "annotate", "--runner", "local"]
+    command = [sys.executable, "-c", code, "run", "-c", str(path), "--stage", "annotate", "--runner", "inline"]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
 
@@ -278,11 +296,11 @@ def test_adding_one_photo_annotates_one_photo(ids: list[str], tmp_path: Path) ->
     folder, dataset, diary = tmp_path / "photos", tmp_path / "set", tmp_path / "journal"
     draw_photos(folder, 30)
     options = {"journal": str(diary)}
-    stages.run(recipe(dataset, folder, options, emit={}), runner="local")
+    stages.run(recipe(dataset, folder, options, emit={}), runner="inline")
     before = {path: path.read_bytes() for path in dataset.glob("boxes/*/*")}
     diary.unlink()
     added = draw_photos(folder, 31)[-1]
-    stages.run(recipe(dataset, folder, options, emit={"name": "v2"}), runner="local")
+    stages.run(recipe(dataset, folder, options, emit={"name": "v2"}), runner="inline")
     assert journal(diary) == [added]
     assert all(path.read_bytes() == body for path, body in before.items())
     assert len(released_ids(dataset, "v2")) == 31
@@ -296,23 +314,24 @@ def test_failed_images_are_annotated_again_only_with_retry_failed(
     folder, dataset, diary = tmp_path / "photos", tmp_path / "set", tmp_path / "journal"
     draw_photos(folder, 20)
     wanted = recipe(dataset, folder, {"journal": str(diary)}, emit={})
-    stages.run(wanted, stage="ingest", runner="local")
+    stages.run(wanted, stage="ingest", runner="inline")
     hidden = folder / "00007.png"
     data = hidden.read_bytes()
     hidden.unlink()
     given_up = recipe(dataset, folder, {"journal": str(diary)}, emit={}, run={"missing": "fail"})
-    stages.run(given_up, stage="annotate", runner="local")
+    stages.run(given_up, stage="annotate", runner="inline")
     assert [failure["reason"] for failure in failures(dataset, "boxes")] == ["missing"]
     hidden.write_bytes(data)
     diary.unlink()
-    stages.run(wanted, runner="local")
+    stages.run(wanted, runner="inline")
     assert journal(diary) == [], "a committed failure must only be retried with --retry-failed"
-    summary = stages.run(wanted, runner="local", retry_failed=True)
+    summary = stages.run(wanted, runner="inline", retry_failed=True)
     assert journal(diary) == [image_id(data)]
     assert summary.manifest
     assert summary.manifest["counts"]["images"] == 20
 
 
+@pytest.mark.usefixtures("ray_cluster")
 def test_components_that_need_part_or_all_of_a_gpu_take_turns_on_one(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     draw_photos(folder, 12)
@@ -321,7 +340,7 @@ def test_components_that_need_part_or_all_of_a_gpu_take_turns_on_one(tmp_path: P
     data = recipe_data(tmp_path / "set", folder, {}, annotate=detectors | {"objects": {"use": "consensus"}})
     data["ingest"]["shard_size"] = 4
     data["run"] = {"max_workers": 1}
-    summary = annotate_on_ray(parse_recipe(data))
+    summary = annotate(parse_recipe(data), "ray")
     assert {name: tally.units for name, tally in summary.tallies.items() if name.startswith("d")} == dict.fromkeys(
         ["d0", "d1", "d2", "d3"], 3
     )

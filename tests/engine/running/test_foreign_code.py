@@ -30,7 +30,7 @@ from tests.runs import (
 USE = "tests.engine.running.hostile:Hostile"
 
 
-@pytest.fixture(params=("local", "ray"))
+@pytest.fixture(params=("inline", "local", "ray"))
 def runner(request: pytest.FixtureRequest) -> str:
     if request.param == "ray":
         request.getfixturevalue("ray_cluster")
@@ -57,7 +57,7 @@ def test_a_component_that_raises_or_exits_costs_one_image(tmp_path: Path, runner
     nodes = {f"n{number}": {"does": deed, "on": number + 1} for number, deed in enumerate(deeds)}
     ids, made = wanted(tmp_path, nodes)
     for stage in ("ingest", "annotate", "filter", "emit"):
-        stages.run(made, stage=stage, runner=runner if stage == "annotate" else "local")
+        stages.run(made, stage=stage, runner=runner if stage == "annotate" else "inline")
     for number, name in enumerate(("SystemExit", "KeyboardInterrupt", "GeneratorExit", "SystemExit: os._exit(0)")):
         [failure] = failures(tmp_path / "set", f"n{number}")
         assert (failure["image_id"], failure["reason"]) == (ids[number + 1], "raised")
@@ -71,7 +71,7 @@ def test_settings_that_a_component_changes_are_restored(
 ) -> None:
     ids, made = wanted(tmp_path, {"boxes": {"does": deed, "on": 7}})
     before = _process()
-    stages.run(made, runner="local")
+    stages.run(made, runner="inline")
     assert released_ids(tmp_path / "set") == set(ids)
     assert _process() == before
     print("still printed")
@@ -88,16 +88,17 @@ def test_a_component_that_closes_all_descriptors_loses_no_other_image(tmp_path: 
     ids = draw_photos(tmp_path / "photos", 9)
     own = {"boxes": {"use": USE, "does": "close all", "on": ids[7]}, "objects": {"use": "consensus"}}
     path = write_recipe(tmp_path / "r.yaml", recipe_data(tmp_path / "set", tmp_path / "photos", {}, annotate=own))
-    done = engine("run", "-c", str(path), "--runner", "local")
+    done = engine("run", "-c", str(path), "--runner", "inline")
     assert done.returncode == 0, done.stderr
     assert set(ids) - {ids[7]} <= released_ids(tmp_path / "set")
     check_commits(tmp_path / "set")
 
 
-def test_closed_descriptors_on_ray_cost_at_most_one_image(tmp_path: Path, ray_cluster: None) -> None:
+@pytest.mark.parametrize("runner", ["local", "ray"], indirect=True)
+def test_closed_descriptors_in_a_worker_cost_at_most_one_image(tmp_path: Path, runner: str) -> None:
     ids, made = wanted(tmp_path, {"boxes": {"does": "close all", "on": 1, "batch_size": 1}}, 2)
-    stages.run(made, stage="ingest", runner="local")
-    stages.run(made, stage="annotate")
+    stages.run(made, stage="ingest", runner="inline")
+    stages.run(made, stage="annotate", runner=runner)
     assert {failure["image_id"] for failure in failures(tmp_path / "set", "boxes")} <= {ids[1]}
     assert len(commits(tmp_path / "set", "boxes")) == 1
 
@@ -107,7 +108,7 @@ def test_a_signal_interrupts_the_run_even_if_the_component_catches_it(tmp_path: 
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
     try:
         with pytest.raises(Interrupted):
-            stages.run(made, runner="local")
+            stages.run(made, runner="inline")
     finally:
         signal.signal(signal.SIGINT, before)
     assert failures(tmp_path / "set", "boxes") == []
@@ -117,14 +118,14 @@ def test_a_signal_interrupts_the_run_even_if_the_component_catches_it(tmp_path: 
 def test_a_component_that_exits_while_loading_cannot_start(tmp_path: Path, deed: str) -> None:
     _, made = wanted(tmp_path, {"boxes": {"at_start": deed}}, 1)
     with pytest.raises(RunFailed, match=r"^boxes cannot start: (SystemExit|KeyboardInterrupt).*\(hostile\.py:\d+\)"):
-        stages.run(made, runner="local")
+        stages.run(made, runner="inline")
 
 
 def test_output_of_a_component_is_in_the_log_of_the_run(
     tmp_path: Path, runner: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     _, made = wanted(tmp_path, {"boxes": {"does": "print", "on": 2}, "more": {}}, 3)
-    stages.run(made, stage="ingest", runner="local")
+    stages.run(made, stage="ingest", runner="inline")
     stages.run(made, stage="annotate", runner=runner)
     assert logs(tmp_path) == {"boxes-1.log": "hello from python\nhello from a C library\nsomething is odd\n"}
     assert "hello" not in capfd.readouterr().out
@@ -133,13 +134,13 @@ def test_output_of_a_component_is_in_the_log_of_the_run(
 def test_a_log_has_a_maximum_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.running.foreign_code.LOG_BYTES", 20)
     _, made = wanted(tmp_path, {"boxes": {"does": "print", "on": 2}}, 3)
-    stages.run(made, runner="local")
+    stages.run(made, runner="inline")
     assert logs(tmp_path)["boxes-1.log"].startswith("hello from python\nhe\n... the log is full")
 
 
 def test_a_failure_names_the_line_and_the_log_has_the_traceback(tmp_path: Path) -> None:
     ids, made = wanted(tmp_path, {"boxes": {"does": "bad box", "on": 2}}, 3)
-    stages.run(made, runner="local")
+    stages.run(made, runner="inline")
     line = next(
         number
         for number, text in enumerate((Path(__file__).parent / "hostile.py").read_text().splitlines(), 1)
@@ -154,7 +155,7 @@ def test_debug_prints_tracebacks_at_any_position_of_the_option(tmp_path: Path) -
     ids = draw_photos(tmp_path / "photos", 3)
     own = {"boxes": {"use": USE, "does": "bad box", "on": ids[1]}, "objects": {"use": "consensus"}}
     path = write_recipe(tmp_path / "r.yaml", recipe_data(tmp_path / "set", tmp_path / "photos", {}, annotate=own))
-    done = engine("run", "-c", str(path), "--runner", "local", "--debug")
+    done = engine("run", "-c", str(path), "--runner", "inline", "--debug")
     assert done.returncode == 0, done.stderr
     assert "Traceback" in done.stderr
     assert "bad box" in done.stderr

@@ -73,7 +73,7 @@ class OutOfMemoryError(RuntimeError):
 def annotate(folder: Path, nodes: dict[str, Any], photos: int, runner: str) -> Any:
     draw_photos(folder / "photos", photos)
     data = recipe_data(folder / "set", folder / "photos", {}) | {"annotate": nodes, "filter": []}
-    stages.run(parse_recipe(data), stage="ingest", runner="local")
+    stages.run(parse_recipe(data), stage="ingest", runner="inline")
     return stages.run(parse_recipe(data), stage="annotate", runner=runner)
 
 
@@ -92,7 +92,7 @@ def test_independent_nodes_share_a_gpu_at_the_same_time_and_each_sees_what_it_wa
 
 
 def test_a_batch_that_does_not_fit_is_freed_and_halved_until_it_does(tmp_path: Path) -> None:
-    summary = annotate(tmp_path, {"tags": {"use": f"{__name__}:TooLarge"}}, 8, "local")
+    summary = annotate(tmp_path, {"tags": {"use": f"{__name__}:TooLarge"}}, 8, "inline")
     assert query(Dataset.open(str(tmp_path / "set")), "SELECT count(*) AS n FROM tags").to_pylist() == [{"n": 8}]
     notes = " ".join(summary.tallies["tags"].notes)
     assert "out of memory at 8: batch halved to 4" in notes

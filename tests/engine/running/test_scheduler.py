@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from engine.running.backends import LocalBackend
+from engine.running.backends.inline import InlineBackend
 from engine.running.graph import Node
 from engine.running.slots import Event
 from pipelines.stages import run as stages
 from tests.runs import draw_photos, recipe, released_ids
 
 
-class Crowded(LocalBackend):
+class Crowded(InlineBackend):
     """A cluster with room for one worker, which reports more: another run has taken the rest."""
 
     waited = 0
@@ -34,9 +34,9 @@ class Crowded(LocalBackend):
 
 def test_a_run_ends_its_idle_workers_if_its_next_worker_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("engine.running.scheduler.CROWDED_S", 0.0)
-    monkeypatch.setattr("pipelines.annotate.runtime.LocalBackend", Crowded)
+    monkeypatch.setattr("engine.running.backends.choice.InlineBackend", Crowded)
     draw_photos(tmp_path / "photos", 6)
 
-    stages.run(recipe(tmp_path / "set", tmp_path / "photos", {}), runner="local")
+    stages.run(recipe(tmp_path / "set", tmp_path / "photos", {}), runner="inline")
 
     assert len(released_ids(tmp_path / "set")) == 6

@@ -114,8 +114,8 @@ def recipe(
     return recipe_data(folder / "set", photos, {}, ingest=ingest) | {"annotate": nodes, "filter": []}
 
 
-def annotate(data: dict[str, Any], runner: str = "local", **more: Any) -> Path:
-    stages.run(parse_recipe(data), stage="ingest", runner="local")
+def annotate(data: dict[str, Any], runner: str = "inline", **more: Any) -> Path:
+    stages.run(parse_recipe(data), stage="ingest", runner="inline")
     stages.run(parse_recipe(data), stage="annotate", runner=runner, **more)
     return Path(data["dataset"])
 

@@ -1,4 +1,4 @@
-"""A worker with hanging decoders, huge images and invalid answers, on the local runner."""
+"""A worker with hanging decoders, huge images and invalid answers, in this process."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def annotate(tmp_path: Path, photos: int, use: str = "decodes", **options: Any) 
         "annotate": {"node": {"use": use, **options}},
     }
     ids = draw_photos(tmp_path / "photos", photos)
-    stages.run(parse_recipe(data), stage="ingest", runner="local")
-    return ids, lambda: stages.run(parse_recipe(data), stage="annotate", runner="local")
+    stages.run(parse_recipe(data), stage="ingest", runner="inline")
+    return ids, lambda: stages.run(parse_recipe(data), stage="annotate", runner="inline")
 
 
 @pytest.mark.parametrize(

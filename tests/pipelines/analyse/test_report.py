@@ -25,7 +25,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("report")
     path = folder / "recipe.yaml"
     path.write_text(_RECIPE.format(folder=folder))
-    run(load_recipe(path), stage=None, runner="local")
+    run(load_recipe(path), stage=None, runner="inline")
     return str(path)
 
 
@@ -39,7 +39,7 @@ def test_each_table_has_the_rows_of_its_query(recipe: str) -> None:
 
 
 def test_the_stage_analyse_writes_the_report_alone(recipe: str) -> None:
-    summary = run(load_recipe(recipe), stage="analyse", runner="local")
+    summary = run(load_recipe(recipe), stage="analyse", runner="inline")
     assert summary.report in str(summary)
     assert Path(summary.report).read_text(encoding="utf-8").startswith("<!doctype html>")
 

@@ -1,4 +1,4 @@
-"""Components that fail on too many images: exit code, message and remaining files, in this process and on Ray."""
+"""Components that fail on too many images: exit code, message and remaining files, with each runner."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipelines.cli.commands import app
 from tests.runs import draw_photos, recipe_data, write_recipe
 
 
-@pytest.fixture(params=("local", "ray"))
+@pytest.fixture(params=("inline", "local", "ray"))
 def runner(request: pytest.FixtureRequest) -> str:
     if request.param == "ray":
         request.getfixturevalue("ray_cluster")
@@ -45,7 +45,7 @@ def test_a_component_that_fails_on_everything_ends_the_run_for_any_number_of_ima
     draw_photos(tmp_path / "photos", 3)
     data = recipe_data(tmp_path / "set", tmp_path / "photos", {"raise_on": [""]}, run={"max_failed_share": 1.0})
     path = str(write_recipe(tmp_path / "recipe.yaml", data))
-    refused = CliRunner().invoke(app, ["run", "-c", path, "--runner", "local"])
+    refused = CliRunner().invoke(app, ["run", "-c", path, "--runner", "inline"])
     assert refused.exit_code == 1
     assert "engine: boxes failed on all 3 images it got; the first error: " in refused.output
     assert outcomes(tmp_path / "set") == {"quarantined": 3}

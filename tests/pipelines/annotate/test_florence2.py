@@ -38,7 +38,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_its_answers_are_annotations_with_producer_and_score(dataset: Path) -> None:
     for stage in ("ingest", "annotate"):
-        run(recipe(dataset), stage=stage, runner="local")
+        run(recipe(dataset), stage=stage, runner="inline")
     (file,) = dataset.glob("student/*/*.parquet")
     rows = pq.read_table(file).to_pylist()
     assert len(rows) == 3

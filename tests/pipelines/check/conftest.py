@@ -20,7 +20,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished data set of three shards, and its photos."""
     folder = tmp_path_factory.mktemp("made")
     draw_photos(folder / "photos", 24)
-    stages.run(small_recipe(folder), runner="local")
+    stages.run(small_recipe(folder), runner="inline")
     return folder
 
 

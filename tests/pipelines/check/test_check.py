@@ -69,7 +69,7 @@ def test_a_damaged_data_file_stops_a_release_and_is_named(made: Path, dataset: P
     path = first_file(dataset, "objects/*/*.parquet")
     path.write_bytes(path.read_bytes()[:-9] + b"x" + path.read_bytes()[-8:])
     with pytest.raises(EngineError, match=f"'{relative_name(dataset, path)}' is damaged.*--repair"):
-        stages.run(_renamed(made), stage="emit", runner="local")
+        stages.run(_renamed(made), stage="emit", runner="inline")
     assert not (dataset / "releases/v2/manifest.json").exists()
 
 
@@ -125,7 +125,7 @@ def test_a_lost_record_of_an_image_shard_stops_the_run_and_changes_nothing(
     (dataset / f"images/{shard:05d}.json").unlink()
     before = contents(dataset)
     with pytest.raises(EngineError, match=rf"images/{shard:05d}\.json' is gone.*restore it.*do not remove"):
-        stages.run(small_recipe(made), runner="local")
+        stages.run(small_recipe(made), runner="inline")
     assert contents(dataset) == before
     assert_one_sentence(["status", "-d", str(dataset)])
 
@@ -167,7 +167,7 @@ def test_a_data_set_without_digests_is_sound_and_up_to_date(made: Path, dataset:
         fields = json.loads(path.read_bytes())
         path.write_text(json.dumps({name: value for name, value in fields.items() if name != "digest"}, indent=1))
     assert check(str(dataset)).sound
-    summary = stages.run(small_recipe(made), runner="local")
+    summary = stages.run(small_recipe(made), runner="inline")
     assert not any(tally.units for tally in summary.tallies.values())
     assert summary.manifest
     assert summary.manifest["name"] == "v1"

@@ -34,9 +34,9 @@ def test_a_run_rewrites_a_damaged_current_json_and_notes_it(
     way(dataset / "current.json")
     if way is replace_by_folder:
         with pytest.raises(EngineError, match="is a folder"):
-            stages.run(small_recipe(made), runner="local")
+            stages.run(small_recipe(made), runner="inline")
         return
-    summary = stages.run(small_recipe(made), runner="local")
+    summary = stages.run(small_recipe(made), runner="inline")
     assert any("current.json was damaged" in note for note in summary.notes)
     assert (dataset / "current.json").read_bytes() == before
 
@@ -79,7 +79,7 @@ def test_repair_and_a_run_restore_every_byte(made: Path, dataset: Path, damage: 
     _DAMAGE[damage](dataset)
     assert not check(str(dataset)).sound
     assert check(str(dataset), repair=True).sound
-    stages.run(small_recipe(made), runner="local")
+    stages.run(small_recipe(made), runner="inline")
     assert contents(dataset) == before
     assert check(str(dataset)).sound
 
@@ -119,6 +119,6 @@ def test_damage_in_a_release_is_reported_and_the_release_is_kept(dataset: Path) 
 def test_a_run_rewrites_a_damaged_manifest(made: Path, dataset: Path) -> None:
     files = release_files(dataset)
     cut_in_half(dataset / "releases/v1/manifest.json")
-    stages.run(small_recipe(made), runner="local")
+    stages.run(small_recipe(made), runner="inline")
     assert release_files(dataset) == files
     assert check(str(dataset)).sound

@@ -27,7 +27,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Data:
     data = recipe_data(folder / "set", folder / "photos", {})
     recipe = write_recipe(folder / "recipe.yaml", data)
     for stage in ("ingest", "annotate", "filter"):
-        result = CliRunner().invoke(app, ["run", "-c", str(recipe), "--stage", stage, "--runner", "local"])
+        result = CliRunner().invoke(app, ["run", "-c", str(recipe), "--stage", stage, "--runner", "inline"])
         assert result.exit_code == 0, result.output
     return data
 
@@ -56,7 +56,7 @@ def refused(*arguments: str, code: int = WRONG) -> str:
 
 def run(data: Mapping[str, Any], tmp_path: Path, *arguments: str, code: int = WRONG) -> str:
     recipe = write_recipe(tmp_path / "recipe.yaml", data)
-    return refused("run", "-c", str(recipe), "--runner", "local", *arguments, code=code)
+    return refused("run", "-c", str(recipe), "--runner", "inline", *arguments, code=code)
 
 
 # --- names ---------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_a_missing_recipe_is_named(tmp_path: Path, command: str) -> None:
 )
 def test_an_invalid_recipe_says_why(tmp_path: Path, text: str, expected: str) -> None:
     (tmp_path / "recipe.yaml").write_text(text)
-    assert expected in refused("run", "-c", str(tmp_path / "recipe.yaml"), "--runner", "local")
+    assert expected in refused("run", "-c", str(tmp_path / "recipe.yaml"), "--runner", "inline")
 
 
 def test_a_folder_or_binary_file_as_recipe_is_refused(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_an_existing_release_name_is_refused(finished: Data, tmp_path: Path) -> 
     own = finished | {"dataset": str(tmp_path / "set")}
     shutil.copytree(finished["dataset"], own["dataset"])
     recipe = write_recipe(tmp_path / "recipe.yaml", own)
-    made = CliRunner().invoke(app, ["run", "-c", str(recipe), "--runner", "local"])
+    made = CliRunner().invoke(app, ["run", "-c", str(recipe), "--runner", "inline"])
     assert made.exit_code == 0, made.output
     other = own | {"filter": [{"min_score": {"floor": 0.9}}]}
     message = run(other, tmp_path)

@@ -32,7 +32,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, name in enumerate(NAMES):
         Image.new("RGB", (40 + number, 30), (number, 9, 9)).save(folder / "photos" / name)
     (folder / "photos" / "broken\x1b]0;title\x07.png").write_bytes(b"nothing")
-    stages.run(recipe(folder / "set", folder / "photos", {}), runner="local")
+    stages.run(recipe(folder / "set", folder / "photos", {}), runner="inline")
     return folder / "set"
 
 
@@ -200,7 +200,7 @@ def test_only_queries_can_read_truth(tmp_path: Path) -> None:
     ]
     data["ingest"]["audit"] = {"fraction": 0.5}
     path = str(write_recipe(tmp_path / "recipe.yaml", data))
-    output_of("run", "-c", path, "--stage", "ingest", "--runner", "local")
+    output_of("run", "-c", path, "--stage", "ingest", "--runner", "inline")
     rows = json.loads(output_of("query", "SELECT split, label, x1 FROM truth", "-c", path, "--format", "json"))
     assert {row["label"] for row in rows} == {"cat"}
     assert {row["split"] for row in rows} <= {"audit-fit", "audit-test"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ConfigError
-from engine.running.ray_cluster import short_folder
+from engine.running.backends.ray_cluster import short_folder
 from tests.runs import draw_photos, engine, recipe_data, write_recipe
 
 
@@ -17,7 +17,7 @@ def test_a_label_that_the_terminal_cannot_print_is_no_error(tmp_path: Path, enco
     data = recipe_data(tmp_path / "set", tmp_path / "photos", {"labels": ["\u732b"]}, emit={"name": "\u732b"})
     recipe = str(write_recipe(tmp_path / "recipe.yaml", data))
     env = {"PYTHONIOENCODING": encoding}
-    assert engine("run", "-c", recipe, "--runner", "local", env=env).returncode == 0
+    assert engine("run", "-c", recipe, "--runner", "inline", env=env).returncode == 0
     done = engine("why", "00000.png", "objects/0", "-c", recipe, env=env)
     assert done.returncode == 0, done.stderr
 

@@ -34,7 +34,7 @@ def wanted(tmp_path: Path, dataset: str = "set", name: str = "v1", **changes: An
 
 def run(recipe: Recipe, **options: Any) -> Any:
     """The manifest; None without the stage emit."""
-    return stages.run(recipe, runner="local", **options).manifest
+    return stages.run(recipe, runner="inline", **options).manifest
 
 
 def up_to_emit(recipe: Recipe) -> None:

@@ -28,7 +28,7 @@ PHOTOS = 24
 @pytest.fixture(scope="module")
 def drawn_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes") / "set"
-    stages.run(world(folder, 12), runner="local")
+    stages.run(world(folder, 12), runner="inline")
     return folder / "releases/v1"
 
 
@@ -54,7 +54,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "filter": [],
         "emit": emit_options(labels, splits=SPLITS),
     }
-    stages.run(recipe(home / "set", "", {}, **changes), runner="local")
+    stages.run(recipe(home / "set", "", {}, **changes), runner="inline")
     return home / "set/releases/v1"
 
 

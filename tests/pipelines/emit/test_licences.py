@@ -48,7 +48,7 @@ def data(folder: Path, licences: list[str], **tagger: str) -> dict[str, Any]:
 def test_a_licence_that_is_not_listed_is_refused_before_any_work(tmp_path: Path) -> None:
     recipe = parse_recipe(data(tmp_path, ["apache-2.0", "mit"]))
     sentence = rf"captions_nc \({TAGGER}\) has weights under 'cc-by-nc-4.0': use other"
-    for work in (lambda: stages.run(recipe, runner="local"), lambda: dry_run(recipe)):
+    for work in (lambda: stages.run(recipe, runner="inline"), lambda: dry_run(recipe)):
         with pytest.raises(ConfigError, match=sentence):
             work()
     assert not (tmp_path / "set").exists()
@@ -82,7 +82,7 @@ def test_an_unknown_licence_is_refused_and_every_node_is_named(tmp_path: Path) -
 def test_the_manifest_and_the_card_list_licences_and_commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_photos(tmp_path / "photos", 2)
     recipe = parse_recipe(data(tmp_path, []))
-    manifest = stages.run(recipe, runner="local").manifest
+    manifest = stages.run(recipe, runner="inline").manifest
     assert manifest is not None
     nodes = {node["name"]: node for node in manifest["nodes"]}
     assert nodes["captions_nc"]["weights_licence"] == "cc-by-nc-4.0"

@@ -107,7 +107,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Manifest]:
         patch.syspath_prepend(home)
         for name in ("HOME", "USER", "LOGNAME", "USERNAME"):
             patch.setenv(name, str(home) if name == "HOME" else USER)
-        manifest = stages.run(parse_recipe(recipe_of(home)), runner="local").manifest
+        manifest = stages.run(parse_recipe(recipe_of(home)), runner="inline").manifest
     assert manifest is not None
     return home / "sets/mine/releases/v1", manifest
 

@@ -27,7 +27,7 @@ def before_emit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of which only the release is missing. Do not change it."""
     folder = tmp_path_factory.mktemp("same-bytes") / "set"
     for stage in ("ingest", "annotate", "filter"):
-        stages.run(world(folder), stage=stage, runner="local")
+        stages.run(world(folder), stage=stage, runner="inline")
     return folder
 
 
@@ -44,7 +44,7 @@ def copy_of(dataset: Path, folder: Path) -> Path:
 
 
 def emit(dataset: Path | str, images: int = 7) -> None:
-    stages.run(world(dataset, images), stage="emit", runner="local")
+    stages.run(world(dataset, images), stage="emit", runner="inline")
 
 
 def released(storage: Storage) -> dict[str, str]:
@@ -76,7 +76,7 @@ def test_ray_gives_the_bytes_of_a_local_run(
 
 
 def test_a_run_of_all_stages_gives_the_bytes_of_single_stages(expected: dict[str, str], tmp_path: Path) -> None:
-    stages.run(world(tmp_path / "set"), runner="local")
+    stages.run(world(tmp_path / "set"), runner="inline")
     assert released(Storage(str(tmp_path / "set"))) == expected
 
 
@@ -97,7 +97,7 @@ def test_a_release_on_an_object_store_that_is_killed_and_completed_has_the_bytes
 ) -> None:
     """Two images only, because DuckDB opens each of the data set's files on the store many times."""
     for stage in ("ingest", "annotate", "filter"):
-        stages.run(world(tmp_path / "set", images=2), stage=stage, runner="local")
+        stages.run(world(tmp_path / "set", images=2), stage=stage, runner="inline")
     s3[1].put(str(tmp_path / "set"), "sets/set", recursive=True)
     writes = writes_until_killed(tmp_path / "set", images=2)
     assert writes_until_killed("s3://sets/set", writes // 2, images=2) == writes // 2

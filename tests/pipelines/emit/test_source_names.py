@@ -41,7 +41,7 @@ def test_a_recipe_keeps_everything_but_folders_of_this_machine() -> None:
 
 def test_no_file_of_a_release_names_the_folder_it_was_made_in(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos" / "deep", 3)
-    stages.run(recipe(tmp_path / "set", tmp_path / "photos", {}), runner="local")
+    stages.run(recipe(tmp_path / "set", tmp_path / "photos", {}), runner="inline")
     release = tmp_path / "set" / "releases" / "v1"
     needle = str(tmp_path).encode()
     for path in release.iterdir():

@@ -44,7 +44,7 @@ def recipe(folder: Path, **annotate: Any) -> Recipe:
 def made(folder: Path, **annotate: Any) -> Dataset:
     wanted = recipe(folder, **annotate)
     for stage in ("ingest", "annotate", "filter"):
-        run(wanted, runner="local", stage=stage)
+        run(wanted, runner="inline", stage=stage)
     return Dataset.open(wanted.dataset)
 
 
@@ -127,7 +127,7 @@ def test_figures_on_a_coco_json_equal_those_of_pycocotools(tmp_path: Path) -> No
     wanted["ingest"] = {"sources": [source], "shard_size": 15}
     wanted["annotate"] = {"careless": {"use": "noisy_annotator", "seed": 7}, "objects": {"use": "consensus"}}
     for stage in ("ingest", "annotate", "filter"):
-        run(parse_recipe(wanted), runner="local", stage=stage)
+        run(parse_recipe(wanted), runner="inline", stage=stage)
     dataset = Dataset.open(str(tmp_path / "set"))
     found = evaluate(dataset, find_truth(dataset, str(truth)))
 
@@ -168,7 +168,7 @@ def test_a_json_of_other_images_is_refused(noisy: Dataset, tmp_path: Path) -> No
 def test_without_an_audit_split_the_error_names_what_to_set(tmp_path: Path) -> None:
     wanted = recipe(tmp_path, clean=CLEAN).model_dump()
     wanted["ingest"]["audit"] = {}
-    run(parse_recipe(wanted), runner="local", stage="ingest")
+    run(parse_recipe(wanted), runner="inline", stage="ingest")
     with pytest.raises(ConfigError, match=r"set ingest\.audit in the recipe"):
         find_truth(Dataset.open(str(tmp_path / "set")))
 
@@ -179,7 +179,7 @@ def test_a_calibration_is_fitted_on_one_half_and_helps_on_the_other(tmp_path: Pa
     wanted = recipe(tmp_path, careless=careless).model_dump()
     wanted["ingest"] |= {"sources": [url], "audit": {"fraction": 0.9}}
     for stage in ("ingest", "annotate"):
-        run(parse_recipe(wanted), runner="local", stage=stage)
+        run(parse_recipe(wanted), runner="inline", stage=stage)
     dataset = Dataset.open(str(tmp_path / "set"))
     fitted = calibrate(dataset, find_truth(dataset, split="audit-fit"))
     assert Calibration.read(fitted.path).producers == ("careless",)
@@ -187,7 +187,7 @@ def test_a_calibration_is_fitted_on_one_half_and_helps_on_the_other(tmp_path: Pa
     assert calibrate(dataset, find_truth(dataset, split="audit-fit")).path == fitted.path
 
     wanted["annotate"]["objects"]["calibration"] = fitted.path
-    run(parse_recipe(wanted), runner="local", stage="annotate")
+    run(parse_recipe(wanted), runner="inline", stage="annotate")
     after = evaluate(Dataset.open(dataset.url), find_truth(dataset))
     assert figure(after, "boxes", "objects", "ECE") < figure(before, "boxes", "objects", "ECE") / 2
     assert figure(after, "boxes", "careless", "ECE") == figure(before, "boxes", "careless", "ECE")
@@ -221,7 +221,7 @@ def test_images_of_sources_without_labels_are_not_measured(tmp_path: Path) -> No
     wanted = recipe(tmp_path, clean=CLEAN, busy={"use": "fake_detector"})
     wanted.ingest.sources.append({"folder": str(tmp_path / "photos")})
     for stage in ("ingest", "annotate"):
-        run(wanted, runner="local", stage=stage)
+        run(wanted, runner="inline", stage=stage)
     dataset = Dataset.open(wanted.dataset)
     audit = query(dataset, "SELECT count(*) AS n FROM images WHERE split = 'audit-test'").to_pylist()[0]["n"]
     truth = find_truth(dataset)
@@ -241,7 +241,7 @@ def test_without_labels_measuring_and_fitting_are_refused(tmp_path: Path) -> Non
     wanted = recipe(tmp_path, busy={"use": "fake_detector"})
     wanted.ingest.sources[:] = [{"folder": str(tmp_path / "photos")}]
     for stage in ("ingest", "annotate"):
-        run(wanted, runner="local", stage=stage)
+        run(wanted, runner="inline", stage=stage)
     dataset = Dataset.open(wanted.dataset)
     with pytest.raises(ConfigError, match=r"^Nobody labelled the \d+ audit-fit images of '[^\n]*: add a source"):
         find_truth(dataset, split="audit-fit")
@@ -263,7 +263,7 @@ def _cameras(folder: Path) -> tuple[Dataset, dict[str, Any]]:
     source = {"coco": {"instances": str(folder / "i.json"), "images": str(folder / "photos")}}
     made = {"dataset": str(folder / "set"), "ingest": {"sources": [source]}, "annotate": {"human": {"use": "human"}}}
     for stage in ("ingest", "annotate", "filter"):
-        run(parse_recipe(made), runner="local", stage=stage)
+        run(parse_recipe(made), runner="inline", stage=stage)
     return Dataset.open(str(folder / "set")), content
 
 

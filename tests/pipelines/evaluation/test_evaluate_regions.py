@@ -98,7 +98,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
         "filter": [{"min_score": {"floor": 0.0}}],
     }
     for stage in ("ingest", "annotate", "filter"):
-        run(parse_recipe(wanted), runner="local", stage=stage)
+        run(parse_recipe(wanted), runner="inline", stage=stage)
     dataset = Dataset.open(str(folder / "set"))
     return evaluate(dataset, find_truth(dataset, str(truth)))
 

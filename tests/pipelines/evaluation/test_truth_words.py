@@ -60,7 +60,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
         "annotate": {"reader": {"use": "tests.pipelines.evaluation.test_truth_words:Reader"}},
     }
     for stage in ("ingest", "annotate", "filter"):
-        run(parse_recipe(recipe), runner="local", stage=stage)
+        run(parse_recipe(recipe), runner="inline", stage=stage)
     return Dataset.open(str(folder / "set"))
 
 

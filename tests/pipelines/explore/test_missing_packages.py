@@ -103,13 +103,13 @@ def test_after_make_demo_each_command_works_or_names_the_command_to_install(reci
     folder = Path(recipes["plain"]).parent
     truth = ["--truth", str(folder / "instances.json")]
     works = [
-        ["run", "-c", recipes["plain"], "--runner", "local"],
+        ["run", "-c", recipes["plain"], "--runner", "inline"],
         ["eval", "-c", recipes["plain"], *truth],
     ]
     refused = {
-        ("run", "-c", recipes["florence"], "--runner", "local"): "florence",
+        ("run", "-c", recipes["florence"], "--runner", "inline"): "florence",
         ("run", "-c", recipes["florence"], "--dry-run"): "florence",
-        ("run", "-c", recipes["refine"], "--runner", "local"): "florence",
+        ("run", "-c", recipes["refine"], "--runner", "inline"): "florence",
         ("run", "-c", recipes["refine"], "--dry-run"): "florence",
         ("train", "-c", recipes["plain"]): "florence",
         ("eval", "-c", recipes["plain"], *truth, "--captions", str(folder / "captions.json")): "measure",

@@ -24,7 +24,7 @@ from tests.runs import draw_photos, recipe_data
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     folder = tmp_path_factory.mktemp("query")
     draw_photos(folder / "photos", 2)
-    stages.run(parse_recipe(recipe_data(folder / "set", folder / "photos", {})), stage="ingest", runner="local")
+    stages.run(parse_recipe(recipe_data(folder / "set", folder / "photos", {})), stage="ingest", runner="inline")
     return Dataset.open(str(folder / "set"))
 
 

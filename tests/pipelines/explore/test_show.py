@@ -139,7 +139,7 @@ def test_a_packed_data_set_is_drawn_from_its_own_tars(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 3)
     data = recipe_data(tmp_path / "set", tmp_path / "photos", {})
     data["ingest"]["pack"] = True
-    stages.run(parse_recipe(data), stage="ingest", runner="local")
+    stages.run(parse_recipe(data), stage="ingest", runner="inline")
     for photo in (tmp_path / "photos").iterdir():
         photo.unlink()
     (tmp_path / "set").rename(tmp_path / "moved")

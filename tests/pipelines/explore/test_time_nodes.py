@@ -19,7 +19,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("probe")
     draw_photos(folder / "photos", 7)
     ingest = {"sources": [{"folder": str(folder / "photos")}, "world://?images=2"], "shard_size": 4}
-    stages.run(parse_recipe(_data(folder, ingest=ingest)), stage="ingest", runner="local")
+    stages.run(parse_recipe(_data(folder, ingest=ingest)), stage="ingest", runner="inline")
     return folder
 
 

@@ -30,7 +30,7 @@ def recipe(dataset: Path, floor: float) -> dict[str, Any]:
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set of three shards, judged with a floor of .5."""
     folder = tmp_path_factory.mktemp("judged") / "set"
-    run(parse_recipe(recipe(folder, 0.5)), runner="local")
+    run(parse_recipe(recipe(folder, 0.5)), runner="inline")
     return folder
 
 
@@ -67,7 +67,7 @@ def test_a_later_run_with_other_rules_that_did_not_judge_is_passed_over(judged: 
     folder = shutil.copytree(judged, tmp_path / "set")
     before = rule_values(Dataset.open(str(folder)))
     other = parse_recipe(recipe(folder, 0.9))
-    run(other, stage="ingest", runner="local")  # its record has the other rules
+    run(other, stage="ingest", runner="inline")  # its record has the other rules
 
     assert rule_values(Dataset.open(str(folder))).equals(before)
 
@@ -75,7 +75,7 @@ def test_a_later_run_with_other_rules_that_did_not_judge_is_passed_over(judged: 
 def test_verdicts_that_no_recorded_recipe_gives_have_no_values(judged: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(judged, tmp_path / "set")
     shutil.rmtree(folder / "runs")
-    run(parse_recipe(recipe(folder, 0.9)), stage="ingest", runner="local")
+    run(parse_recipe(recipe(folder, 0.9)), stage="ingest", runner="inline")
 
     assert rule_values(Dataset.open(str(folder))).num_rows == 0
 
@@ -86,6 +86,6 @@ def test_a_release_has_no_values(judged: Path) -> None:
 
 def test_without_rules_there_are_no_values(judged: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(judged, tmp_path / "set")
-    run(parse_recipe(recipe(folder, 0.5) | {"filter": []}), stage="filter", runner="local")
+    run(parse_recipe(recipe(folder, 0.5) | {"filter": []}), stage="filter", runner="inline")
 
     assert rule_values(Dataset.open(str(folder))).num_rows == 0

@@ -105,7 +105,7 @@ def identifier(folder: Path, name: str) -> str:
 
 def test_the_best_of_photos_alike_is_kept_over_several_shards(tmp_path: Path) -> None:
     photos(tmp_path, a=(0, 40), b=(10, 50), c=(45, 40), d=(80, 40), e=(75, 40))
-    run(recipe(tmp_path), runner="local")
+    run(recipe(tmp_path), runner="inline")
     assert kept(tmp_path) == {"b", "c", "d"}  # d and e have one size, and d is listed first
     rule, value = verdicts(tmp_path)["a"]
     assert rule == "semantic_duplicate"
@@ -114,7 +114,7 @@ def test_the_best_of_photos_alike_is_kept_over_several_shards(tmp_path: Path) ->
 
 def test_why_names_the_photo_that_stays_and_those_between(tmp_path: Path) -> None:
     photos(tmp_path, a=(0, 40), b=(12, 50), c=(24, 60), far=(90, 40))
-    run(recipe(tmp_path), runner="local")
+    run(recipe(tmp_path), runner="inline")
     assert kept(tmp_path) == {"c", "far"}
     dataset = Dataset.open(str(tmp_path / "set"))
     b, c = (identifier(tmp_path, name) for name in "bc")
@@ -125,24 +125,24 @@ def test_why_names_the_photo_that_stays_and_those_between(tmp_path: Path) -> Non
 
 def test_a_photo_that_an_earlier_rule_dropped_is_compared_with_nothing(tmp_path: Path) -> None:
     photos(tmp_path, a=(0, 40), b=(5, 20), c=(10, 30))
-    run(recipe(tmp_path, {"min_side": {"pixels": 35}}, "semantic_duplicate"), runner="local")
+    run(recipe(tmp_path, {"min_side": {"pixels": 35}}, "semantic_duplicate"), runner="inline")
     assert [rule for rule, _ in verdicts(tmp_path).values()] == ["", "min_side", "min_side"]
 
 
 def test_another_eps_needs_no_new_pass(tmp_path: Path) -> None:
     photos(tmp_path, a=(0, 40), b=(10, 50), c=(30, 60), d=(90, 40))
-    run(recipe(tmp_path), runner="local")
+    run(recipe(tmp_path), runner="inline")
     before = [path for folder in ("survey", "surveyed") for path in commits(tmp_path / "set", folder)]
     wide = recipe(tmp_path, {"semantic_duplicate": {"eps": 0.1}})
     assert {row.node: row.todo for row in dry_run(wide, stage="filter")} == {"survey": 0, "judge": 2}
-    run(wide, runner="local")
+    run(wide, runner="inline")
     assert kept(tmp_path) == {"c", "d"}
     assert [path for folder in ("survey", "surveyed") for path in commits(tmp_path / "set", folder)] == before
 
 
 def test_the_dry_run_shows_the_share_kept_by_eps(tmp_path: Path) -> None:
     photos(tmp_path, a=(0, 40), b=(10, 50), c=(30, 60), d=(90, 40))
-    run(recipe(tmp_path, {"min_side": {"pixels": 1}}), runner="local")
+    run(recipe(tmp_path, {"min_side": {"pixels": 1}}), runner="inline")
     before = sorted(path for path in (tmp_path / "set").rglob("*"))
     found = what_if(recipe(tmp_path))
     assert found.columns["images"].rules == {"semantic_duplicate": [0, 1]}
@@ -151,14 +151,14 @@ def test_the_dry_run_shows_the_share_kept_by_eps(tmp_path: Path) -> None:
     assert curve in str(found)
     assert "audit" not in str(found)
     assert sorted(path for path in (tmp_path / "set").rglob("*")) == before
-    run(recipe(tmp_path), runner="local")
+    run(recipe(tmp_path), runner="inline")
     assert str(what_if(recipe(tmp_path))).startswith("Nothing would change")
     assert curve in str(what_if(recipe(tmp_path)))
 
 
 def test_the_dry_run_reads_a_committed_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos(tmp_path, a=(0, 40), b=(10, 50), c=(30, 60))
-    run(recipe(tmp_path), runner="local")
+    run(recipe(tmp_path), runner="inline")
     monkeypatch.setattr("pipelines.filter.semantic_set.nearest_better", None)  # calling it would fail
     found = what_if(recipe(tmp_path, {"semantic_duplicate": {"eps": 0.1}}))
     assert (found.columns["images"].now, found.columns["images"].then) == (2, 1)
@@ -171,18 +171,18 @@ def test_shards_of_another_size_and_clusters_give_the_same_verdicts(
     made = {f"p{n:02d}": (float(random.uniform(0, 90)), int(random.integers(20, 24))) for n in range(60)}
     for name in ("one", "other"):
         photos(tmp_path / name, **made)
-    run(recipe(tmp_path / "one", {"semantic_duplicate": {"eps": 0.0005}}, shard_size=7), runner="local")
+    run(recipe(tmp_path / "one", {"semantic_duplicate": {"eps": 0.0005}}, shard_size=7), runner="inline")
     monkeypatch.setattr(semantic_clusters, "CLUSTER", 10)
-    run(recipe(tmp_path / "other", {"semantic_duplicate": {"eps": 0.0005}}, shard_size=25), runner="local")
+    run(recipe(tmp_path / "other", {"semantic_duplicate": {"eps": 0.0005}}, shard_size=25), runner="inline")
     assert verdicts(tmp_path / "one") == verdicts(tmp_path / "other")
     assert 5 < len(kept(tmp_path / "one")) < 55
 
 
 def test_a_grown_data_set_is_compared_as_a_whole_again(tmp_path: Path) -> None:
     photos(tmp_path, a=(0, 40), b=(10, 50), c=(60, 40))
-    run(recipe(tmp_path), runner="local")
+    run(recipe(tmp_path), runner="inline")
     photos(tmp_path, z=(5, 90))
-    run(recipe(tmp_path), runner="local")
+    run(recipe(tmp_path), runner="inline")
     assert kept(tmp_path) == {"c", "z"}
     assert all(row.todo == 0 for row in dry_run(recipe(tmp_path)) if row.node != "emit")
 
@@ -191,7 +191,7 @@ def test_photos_without_an_embedding_are_near_nothing(tmp_path: Path) -> None:
     photos(tmp_path, a=(0, 41), b=(1, 40))
     for name in "cd":
         photo(tmp_path / "photos" / f"{name}.png", 2, side=90, blue=120 + ord(name))
-    run(recipe(tmp_path, embed={"fails_above": 100}), runner="local")
+    run(recipe(tmp_path, embed={"fails_above": 100}), runner="inline")
     assert [rule for rule, _ in verdicts(tmp_path).values()] == ["", "semantic_duplicate", "failed", "failed"]
 
 
@@ -219,14 +219,14 @@ def test_a_shard_of_which_a_crash_lost_every_image_has_nothing_to_compare(tmp_pa
 
 def test_a_lost_table_of_distances_is_made_again(tmp_path: Path) -> None:
     photos(tmp_path, z=(0, 40), b=(10, 50), c=(60, 40))
-    run(recipe(tmp_path), runner="local")
+    run(recipe(tmp_path), runner="inline")
     assert check(str(tmp_path / "set")).sound
     (folder,) = (tmp_path / "set" / "surveyed").glob("*-semantic")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     (folder / "00001.json").unlink()
     with pytest.raises(DamageError, match=r"shard 1 in 'surveyed/.*-semantic' is missing: run the recipe again"):
         why(Dataset.open(str(tmp_path / "set")), "z.png")
-    run(recipe(tmp_path), runner="local")
+    run(recipe(tmp_path), runner="inline")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -243,7 +243,7 @@ def test_what_near_duplicate_drops_before_is_compared_with_nothing(tmp_path: Pat
     Image.new("RGB", (60, 60), (round(red), round(green), round(blue))).save(folder / "c.png")
     both = recipe(tmp_path, "near_duplicate", "semantic_duplicate")
     both.annotate["quality"] = {"use": "image_quality"}
-    run(both, runner="local")
+    run(both, runner="inline")
     found = verdicts(tmp_path)
     assert [rule for rule, _ in found.values()] == ["near_duplicate", "", "semantic_duplicate"]
     assert f"same as   image {identifier(tmp_path, 'b')}\n" in str(why(Dataset.open(str(tmp_path / "set")), "c.png"))
@@ -259,7 +259,7 @@ def test_a_training_image_near_an_audit_image_is_in_no_release(tmp_path: Path) -
     photos(tmp_path, better=(0, 90), audit=(10, 40), worse=(12, 30), other=(60, 40), alike=(61, 41), second=(9, 30))
     listed = audited(tmp_path, "audit", "second")
     wanted = recipe(tmp_path, {"semantic_duplicate": {"audit_eps": 0.03}}, audit={"list": str(listed)})
-    summary = run(wanted, runner="local")
+    summary = run(wanted, runner="inline")
     found = {name: rule for name, (rule, _) in verdicts(tmp_path).items()}
     near = "semantic_duplicate.audit"
     # Of the two audit images alike the smaller one is dropped; none of them is dropped for a training image.

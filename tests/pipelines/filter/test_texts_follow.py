@@ -63,7 +63,7 @@ def made_from_what_is_dropped(dataset: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset = tmp_path_factory.mktemp("follow") / "set"
-    run(recipe(dataset), runner="local")
+    run(recipe(dataset), runner="inline")
     return dataset
 
 
@@ -89,7 +89,7 @@ def test_a_higher_floor_writes_texts_again_and_runs_no_detector(again: Path) -> 
     assert {name for name, todo in todo_by_node.items() if todo} == set(WRITTEN)
     before = number(again, "SELECT count(*) AS n FROM kept.texts WHERE granularity = 'brief'")
     detected = commits(again, "detector-0")
-    summary = run(other, stage="filter", runner="local")
+    summary = run(other, stage="filter", runner="inline")
     assert set(summary.tallies) == set(WRITTEN)
     assert commits(again, "detector-0") == detected
     assert made_from_what_is_dropped(again) == []
@@ -106,7 +106,7 @@ def test_a_rule_over_texts_writes_nothing_again(again: Path) -> None:
 
 
 def test_a_rule_over_the_whole_set_drops_texts_about_the_regions_it_drops(again: Path) -> None:
-    run(recipe(again, 0.3, {"min_score": {"floor": {"quantile": 0.5}}}), stage="filter", runner="local")
+    run(recipe(again, 0.3, {"min_score": {"floor": {"quantile": 0.5}}}), stage="filter", runner="inline")
     assert made_from_what_is_dropped(again) == []
     assert number(again, "SELECT count(*) AS n FROM texts WHERE rule = 'parent_dropped'") > 0
     assert number(again, "SELECT count(*) AS n FROM phrases WHERE rule = 'parent_dropped'") > 0
@@ -124,7 +124,7 @@ def test_the_what_if_of_another_floor_is_right_and_writes_nothing(again: Path) -
     assert found.rewritten == ["captions", "parse-captions", "phrases"]
     assert found.columns["texts"].rules["parent_dropped"][1] > 0
     assert "captions, parse-captions, phrases would run again" in render_what_if(found)
-    run(other, stage="filter", runner="local")
+    run(other, stage="filter", runner="inline")
     assert what_if(other).same
     regions = what_if(recipe(again, 0.3)).columns["regions"]  # from there, looking back
     assert (regions.now, regions.then) == (found.columns["regions"].then, found.columns["regions"].now)
@@ -135,7 +135,7 @@ def test_recipes_without_a_writer_have_one_pass(tmp_path: Path) -> None:
     for name in ("captions", "parse", "phrases"):
         del plain["annotate"][name]
     plain["filter"] = plain["filter"][:2]
-    run(parse_recipe(plain), runner="local")
+    run(parse_recipe(plain), runner="inline")
     assert not (tmp_path / "set" / "judge-regions").exists()
 
 
@@ -148,7 +148,7 @@ def test_captions_after_a_round_are_about_its_regions(tmp_path: Path) -> None:
     dataset = tmp_path / "set"
 
     with use_student(Oracle):
-        run(parse_recipe(given), runner="local")
+        run(parse_recipe(given), runner="inline")
 
     assert {"relabelled", "added"} <= {
         row["rule"] for row in query(Dataset.open(str(dataset)), "SELECT DISTINCT rule FROM changes").to_pylist()
@@ -163,7 +163,7 @@ def test_captions_after_a_round_are_about_its_regions(tmp_path: Path) -> None:
     assert account(Dataset.open(str(dataset))).balanced
     assert not [row for row in dry_run(parse_recipe(given)) if row.todo]
     given["filter"][0] = {"min_score": {"floor": 0.9}}
-    run(parse_recipe(given), stage="filter", runner="local")
+    run(parse_recipe(given), stage="filter", runner="inline")
     assert made_from_what_is_dropped(dataset) == []
 
 
@@ -181,7 +181,7 @@ def test_a_higher_floor_rewrites_texts_about_three_real_detectors(tmp_path: Path
     given["annotate"]["ssd"] = {"use": "ssd_mobilenet", "min_score": 0.05}
     for floor in (0.3, 0.6):
         given["filter"][0] = {"min_score": {"floor": floor}}
-        run(parse_recipe(given), runner="local", stage=None if floor == 0.3 else "filter")
+        run(parse_recipe(given), runner="inline", stage=None if floor == 0.3 else "filter")
         assert made_from_what_is_dropped(tmp_path / "set") == []
         assert number(tmp_path / "set", NAMES_DROPPED_REGION.format("texts")) == 0
         assert number(tmp_path / "set", "SELECT count(*) AS n FROM kept.texts") > 0

@@ -69,7 +69,7 @@ def verdicts(folder: Path, rule: str) -> list[dict[str, Any]]:
 
 def test_the_largest_of_duplicate_photos_is_kept(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
-    run(recipe(tmp_path, "near_duplicate"), runner="local")
+    run(recipe(tmp_path, "near_duplicate"), runner="inline")
     assert {name for name, still in kept(tmp_path).items() if still} == {"3.jpg"} | set(distinct(tmp_path))
     assert all(0 <= row["value"] <= row["threshold"] for row in verdicts(tmp_path, "near_duplicate"))
     assert len(verdicts(tmp_path, "near_duplicate")) == 4
@@ -85,7 +85,7 @@ def distinct(folder: Path) -> list[str]:
 def test_an_image_that_an_earlier_rule_dropped_represents_none(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     photo(tmp_path / "photos" / "9.jpg", 1, width=30)
-    run(recipe(tmp_path, {"min_side": {"pixels": 121}}, "near_duplicate"), runner="local")
+    run(recipe(tmp_path, {"min_side": {"pixels": 121}}, "near_duplicate"), runner="inline")
     assert {name for name, still in kept(tmp_path).items() if still} == {"3.jpg"}
     assert len(verdicts(tmp_path, "min_side")) == 7
     assert not verdicts(tmp_path, "near_duplicate")
@@ -94,10 +94,10 @@ def test_an_image_that_an_earlier_rule_dropped_represents_none(tmp_path: Path) -
 def test_a_grown_data_set_is_judged_as_a_whole_again(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     wanted = recipe(tmp_path, "near_duplicate")
-    run(wanted, runner="local")
+    run(wanted, runner="inline")
     assert [row.todo for row in dry_run(wanted)] == [0] * 5
     photo(tmp_path / "photos" / "7.jpg", 2, width=320)
-    run(wanted, runner="local")
+    run(wanted, runner="inline")
     assert {name for name, still in kept(tmp_path).items() if still} == {"3.jpg", "4.jpg", "7.jpg"}
     assert len({path.parent for path in commits(tmp_path / "set", "surveyed")}) == 2
     assert len(commits(tmp_path / "set", "quality")) == 5  # the seven photos were not measured again
@@ -107,17 +107,17 @@ def test_stages_run_one_by_one_give_the_same_result(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     wanted = recipe(tmp_path, "near_duplicate")
     for stage in ("ingest", "annotate"):
-        run(wanted, runner="local", stage=stage)
+        run(wanted, runner="inline", stage=stage)
     with pytest.raises(ConfigError, match="lacks 4 of 4 shards of 'survey'"):
-        run(wanted, runner="local", stage="emit")
-    run(wanted, runner="local", stage="filter")
-    summary = run(wanted, runner="local", stage="emit")
+        run(wanted, runner="inline", stage="emit")
+    run(wanted, runner="inline", stage="filter")
+    summary = run(wanted, runner="inline", stage="emit")
     assert len(released_ids(tmp_path / "set", summary.release.rsplit("/", 1)[-1])) == 3
 
 
 def test_a_what_if_makes_its_survey_in_memory(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
-    run(recipe(tmp_path), runner="local")
+    run(recipe(tmp_path), runner="inline")
     before = sorted(path for path in (tmp_path / "set").rglob("*"))
     change = what_if(recipe(tmp_path, "near_duplicate")).columns["images"]
     assert (change.given, change.now, change.then, change.rules) == (7, 7, 3, {"near_duplicate": [0, 4]})
@@ -126,22 +126,22 @@ def test_a_what_if_makes_its_survey_in_memory(tmp_path: Path) -> None:
 
 def test_images_without_a_hash_are_no_duplicates_of_each_other(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 3)  # images of one colour have no hash
-    run(recipe(tmp_path, "near_duplicate"), runner="local")
+    run(recipe(tmp_path, "near_duplicate"), runner="inline")
     assert list(kept(tmp_path).values()) == [True, True, True]
 
 
 def test_with_all_images_dropped_no_pairs_are_compared(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
-    run(recipe(tmp_path, {"min_side": {"pixels": 1000}}, "near_duplicate"), runner="local", stage="ingest")
+    run(recipe(tmp_path, {"min_side": {"pixels": 1000}}, "near_duplicate"), runner="inline", stage="ingest")
     for stage in ("annotate", "filter"):
-        run(recipe(tmp_path, {"min_side": {"pixels": 1000}}, "near_duplicate"), runner="local", stage=stage)
+        run(recipe(tmp_path, {"min_side": {"pixels": 1000}}, "near_duplicate"), runner="inline", stage=stage)
     assert set(kept(tmp_path).values()) == {False}
 
 
 def test_a_quantile_of_the_whole_set_is_the_threshold_of_the_verdict(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
     rule = {"min_score": {"floor": {"quantile": 0.4}}}
-    run(recipe(tmp_path, rule, annotate={"boxes": {"use": "fake_detector"}}), runner="local")
+    run(recipe(tmp_path, rule, annotate={"boxes": {"use": "fake_detector"}}), runner="inline")
     rows = query(Dataset.open(str(tmp_path / "set")), "SELECT score, kept, threshold FROM regions").to_pylist()
     limit = float(np.quantile([row["score"] for row in rows], 0.4, method="inverted_cdf"))
     assert [row["kept"] for row in rows] == [row["score"] >= limit for row in rows]
@@ -173,9 +173,9 @@ def test_an_invalid_quantile_is_refused_before_anything_runs(tmp_path: Path) -> 
 
 def test_the_key_of_the_verdicts_depends_on_the_survey(tmp_path: Path) -> None:
     photos(tmp_path / "photos")
-    run(recipe(tmp_path, {"near_duplicate": {"radius": 8}}), runner="local")
+    run(recipe(tmp_path, {"near_duplicate": {"radius": 8}}), runner="inline")
     first = json.loads((tmp_path / "set" / "current.json").read_text())["judge"]["key"]
-    run(recipe(tmp_path, {"near_duplicate": {"radius": 9}}), runner="local")
+    run(recipe(tmp_path, {"near_duplicate": {"radius": 9}}), runner="inline")
     assert json.loads((tmp_path / "set" / "current.json").read_text())["judge"]["key"] != first
 
 
@@ -202,5 +202,5 @@ def test_a_rule_without_hashes_is_refused_before_anything_runs(tmp_path: Path) -
     with pytest.raises(
         ConfigError, match=r"^Filter 'near_duplicate' reads the score 'phash', which no node gives: add 'quality: "
     ):
-        run(wanted, runner="local")
+        run(wanted, runner="inline")
     assert not (tmp_path / "set" / "boxes").exists()

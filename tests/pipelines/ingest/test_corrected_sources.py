@@ -51,7 +51,7 @@ def ingest(home: Path, *sources: Any, dataset: str = "set", **options: Any) -> S
         "ingest": {"sources": list(sources), "shard_size": 3, **options},
         "annotate": {"human": {"use": "human"}},
     }
-    return stages.run(parse_recipe(data), stage="ingest", runner="local")
+    return stages.run(parse_recipe(data), stage="ingest", runner="inline")
 
 
 def coco(home: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from tests.runs import draw_photos, failures, journal
 
 def ingest(dataset: Path, *sources: Any, **options: Any) -> None:
     data = {"dataset": str(dataset), "ingest": {"sources": list(sources), "shard_size": 4, **options}}
-    stages.run(parse_recipe(data), stage="ingest", runner="local")
+    stages.run(parse_recipe(data), stage="ingest", runner="inline")
 
 
 def images(dataset: Path) -> dict[str, dict[str, Any]]:
@@ -97,12 +97,12 @@ def test_labels_added_later_only_rerun_the_human_node(tmp_path: Path) -> None:
         "ingest": {"sources": [{"folder": str(folder)}], "shard_size": 4},
         "annotate": annotate,
     }
-    stages.run(parse_recipe(data), stage="ingest", runner="local")
-    stages.run(parse_recipe(data), stage="annotate", runner="local")
+    stages.run(parse_recipe(data), stage="ingest", runner="inline")
+    stages.run(parse_recipe(data), stage="annotate", runner="inline")
     assert len(journal(diary)) == 6
     data["ingest"]["sources"].append(coco(folder, "00001.png", 25, 24))  # type: ignore[index]
-    stages.run(parse_recipe(data), stage="ingest", runner="local")
-    stages.run(parse_recipe(data), stage="annotate", runner="local")
+    stages.run(parse_recipe(data), stage="ingest", runner="inline")
+    stages.run(parse_recipe(data), stage="annotate", runner="inline")
     assert len(journal(diary)) == 6, "pixels did not change, so no detector looks again"
     found = [
         region
@@ -171,10 +171,10 @@ def test_a_packed_set_does_not_need_its_photos(tmp_path: Path) -> None:
         "ingest": {"sources": [{"folder": str(folder)}], "shard_size": 4, "pack": True},
         "annotate": {"boxes": {"use": "fake_detector"}},
     }
-    stages.run(parse_recipe(data), stage="ingest", runner="local")
+    stages.run(parse_recipe(data), stage="ingest", runner="inline")
     shutil.rmtree(folder)
     dataset = dataset.rename(tmp_path / "moved")
-    summary = stages.run(parse_recipe(data | {"dataset": str(dataset)}), stage="annotate", runner="local")
+    summary = stages.run(parse_recipe(data | {"dataset": str(dataset)}), stage="annotate", runner="inline")
     assert (summary.tallies["boxes"].items, summary.tallies["boxes"].failed) == (5, 0)
 
 
@@ -187,9 +187,9 @@ def test_with_missing_fail_a_changed_photo_is_a_failure(tmp_path: Path) -> None:
         "annotate": {"boxes": {"use": "fake_detector"}},
         "run": {"missing": "fail"},
     }
-    stages.run(parse_recipe(data), stage="ingest", runner="local")
+    stages.run(parse_recipe(data), stage="ingest", runner="inline")
     Image.new("RGB", (9, 9)).save(folder / "00001.png")
-    stages.run(parse_recipe(data), stage="annotate", runner="local")
+    stages.run(parse_recipe(data), stage="annotate", runner="inline")
     assert [failure["reason"] for failure in failures(dataset, "boxes")] == ["changed"]
 
 
@@ -200,8 +200,8 @@ def test_the_synthetic_world_is_a_source_like_any_other(tmp_path: Path, pack: bo
         "ingest": {"sources": [{"world": "world://?images=6&size=64&seed=3"}], "pack": pack},
         "annotate": {"human": {"use": "human"}, "noisy": {"use": "noisy_annotator"}, "pixels": {"use": "decodes"}},
     }
-    stages.run(parse_recipe(data), stage="ingest", runner="local")
-    summary = stages.run(parse_recipe(data), stage="annotate", runner="local")
+    stages.run(parse_recipe(data), stage="ingest", runner="inline")
+    summary = stages.run(parse_recipe(data), stage="annotate", runner="inline")
     assert {name: (tally.items, tally.failed) for name, tally in summary.tallies.items()} == dict.fromkeys(
         ["human", "noisy", "pixels"], (6, 0)
     )
@@ -260,7 +260,7 @@ def test_a_source_named_twice_is_read_once_with_a_note(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 3)
     source = {"folder": str(tmp_path / "photos")}
     data = {"dataset": str(tmp_path / "set"), "ingest": {"sources": [source, source]}}
-    summary = stages.run(parse_recipe(data), stage="ingest", runner="local")
+    summary = stages.run(parse_recipe(data), stage="ingest", runner="inline")
     assert summary.listed == len(images(tmp_path / "set")) == 3
     assert any("twice: it was read once" in note for counts in summary.sources.values() for note in counts["notes"])
 

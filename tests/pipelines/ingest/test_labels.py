@@ -147,9 +147,9 @@ def test_labels_that_fit_both_frames_are_taken_as_upright_with_one_note(tmp_path
         recipe = parse_recipe(
             made | {"ingest": {"sources": [source | options]}, "annotate": {"human": {"use": "human"}}}
         )
-        notes = run(recipe, runner="local", stage="ingest").notes
+        notes = run(recipe, runner="inline", stage="ingest").notes
         for stage in ("annotate", "filter"):
-            run(recipe, runner="local", stage=stage)
+            run(recipe, runner="inline", stage=stage)
         rows = query(Dataset.open(recipe.dataset), "SELECT x1, y1, x2, y2 FROM regions").to_pylist()
         return {tuple(row.values()) for row in rows}, [note for note in notes if "EXIF" in note]
 

@@ -80,7 +80,7 @@ def ingest(home: Path, lines: str, **options: Any) -> Summary:
         "ingest": {"sources": [{"folder": str(home / "photos")}], "audit": audit, **options},
         "annotate": {"pixels": {"use": "decodes"}},
     }
-    return stages.run(parse_recipe(data), stage="ingest", runner="local")
+    return stages.run(parse_recipe(data), stage="ingest", runner="inline")
 
 
 def splits(home: Path) -> dict[str, str]:

@@ -38,7 +38,7 @@ LEFT_OUT = {
 INPUTS = {"folder": 7, "instances.json": 3, "shard.tar": 6, "rows.parquet": 5, "list.txt": 3}
 
 
-@pytest.fixture(params=("local", "ray"))
+@pytest.fixture(params=("inline", "local", "ray"))
 def runner(request: pytest.FixtureRequest) -> str:
     if request.param == "ray":
         request.getfixturevalue("ray_cluster")
@@ -59,7 +59,7 @@ def test_every_input_is_counted_and_everything_left_out_is_reported(tmp_path: Pa
     command = ("run", "-c", str(write_recipe(tmp_path / "recipe.yaml", data)), "--runner")
     printed = engine_output(*command, runner, "--stage", "ingest")
     engine_output(*command, runner, "--stage", "annotate")
-    engine_output(*command, "local", "--stage", "filter")
+    engine_output(*command, "inline", "--stage", "filter")
 
     found = account(Dataset.open(str(tmp_path / "set")))
     assert found.balanced
@@ -90,7 +90,7 @@ def test_every_input_is_counted_and_everything_left_out_is_reported(tmp_path: Pa
 def test_labels_that_no_node_uses_are_noted(tmp_path: Path) -> None:
     data = recipe_data(tmp_path / "set", "", {}, ingest={"sources": draw(tmp_path)})
     path = str(write_recipe(tmp_path / "recipe.yaml", data))
-    printed = engine_output("run", "-c", path, "--runner", "local", "--stage", "ingest")
+    printed = engine_output("run", "-c", path, "--runner", "inline", "--stage", "ingest")
     assert "3 regions by people came with the images, but no node uses them: add 'human: {use: human}'." in printed
     assert "4 unchecked texts came with the images, but no node uses them: add 'alt:" in printed
 

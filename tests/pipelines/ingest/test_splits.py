@@ -166,7 +166,7 @@ def splits(folder: Path) -> Drawn:
 
 def test_near_duplicates_share_a_split_and_audit_images_are_not_released(tmp_path: Path) -> None:
     coco(tmp_path / "coco.json", textured(tmp_path / "photos", 30))
-    run(wanted(tmp_path, fraction=0.3), runner="local")
+    run(wanted(tmp_path, fraction=0.3), runner="inline")
     found = splits(tmp_path)
     twins = [(name, name.replace("-again.jpg", ".png")) for name in found if "again" in name]
     assert len(twins) == 10
@@ -189,7 +189,7 @@ def test_a_wrong_human_box_on_an_audit_image_changes_no_byte_of_the_release(tmp_
     recipe = wanted(tmp_path, fraction=0.3)
 
     def released() -> dict[str, str]:
-        run(recipe, runner="local")
+        run(recipe, runner="inline")
         return release_files(tmp_path / "set") | {"manifest": manifest_without_versions(tmp_path / "set")}
 
     before = released()
@@ -210,7 +210,7 @@ def manifest_without_versions(dataset: Path) -> str:
 
 def test_human_labels_of_audit_images_are_only_in_truth(tmp_path: Path) -> None:
     coco(tmp_path / "coco.json", textured(tmp_path / "photos", 12))
-    run(wanted(tmp_path, fraction=0.3), runner="local", stage="ingest")
+    run(wanted(tmp_path, fraction=0.3), runner="inline", stage="ingest")
     audit = {
         row["image_id"]
         for file in (tmp_path / "set" / "images").glob("*.parquet")
@@ -239,12 +239,12 @@ def test_photos_added_later_get_the_split_of_their_near_duplicates(tmp_path: Pat
         photo.rename(tmp_path / photo.name)
     coco(tmp_path / "coco.json", [photo for photo in photos if photo not in later])
     recipe = wanted(tmp_path, fraction=0.3)
-    run(recipe, runner="local", stage="ingest")
+    run(recipe, runner="inline", stage="ingest")
     before = splits(tmp_path)
     for photo in later:
         (tmp_path / photo.name).rename(photo)
     coco(tmp_path / "coco.json", photos)
-    run(recipe, runner="local", stage="ingest")
+    run(recipe, runner="inline", stage="ingest")
     after = splits(tmp_path)
     assert {name: split for name, split in after.items() if name in before} == before
     assert [after[photo.name] for photo in later] == [
@@ -254,15 +254,15 @@ def test_photos_added_later_get_the_split_of_their_near_duplicates(tmp_path: Pat
 
 def test_another_audit_split_of_the_same_data_set_is_refused(tmp_path: Path) -> None:
     coco(tmp_path / "coco.json", textured(tmp_path / "photos", 3))
-    run(wanted(tmp_path, fraction=0.3), runner="local", stage="ingest")
+    run(wanted(tmp_path, fraction=0.3), runner="inline", stage="ingest")
     with pytest.raises(ConfigError, match="images keep their split"):
-        run(wanted(tmp_path, fraction=0.4), runner="local", stage="ingest")
+        run(wanted(tmp_path, fraction=0.4), runner="inline", stage="ingest")
 
 
 def test_a_missing_audit_list_creates_no_data_set(tmp_path: Path) -> None:
     photos = textured(tmp_path / "photos", 3)
     coco(tmp_path / "coco.json", photos)
     with pytest.raises(ConfigError, match=r"^The audit list '.*audit.txt' cannot be read: give a text file"):
-        run(wanted(tmp_path, list=str(tmp_path / "audit.txt")), runner="local")
-    run(wanted(tmp_path, fraction=0.5), runner="local")
+        run(wanted(tmp_path, list=str(tmp_path / "audit.txt")), runner="inline")
+    run(wanted(tmp_path, fraction=0.5), runner="inline")
     assert set(splits(tmp_path)) == {photo.name for photo in photos}

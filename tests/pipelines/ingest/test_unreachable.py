@@ -35,7 +35,7 @@ def test_inputs_of_a_host_that_was_down_are_read_by_the_next_run(tmp_path: Path,
         recipe = parse_recipe(
             recipe_data(tmp_path / "set", "", {}, ingest={"sources": [{"uris": str(tmp_path / "list.txt")}]})
         )
-        first = stages.run(recipe, runner="local")
+        first = stages.run(recipe, runner="inline")
         note = "1 input could not be read now (1 unreachable): the same command tries again."
         assert note in first.notes
         assert outcomes(tmp_path / "set") == {"kept": 2, "quarantined": 2}
@@ -43,7 +43,7 @@ def test_inputs_of_a_host_that_was_down_are_read_by_the_next_run(tmp_path: Path,
         assert (row.todo, note in row.why) == (1, True)
         answers.update(photos)
         requested.clear()
-        second = stages.run(parse_recipe(recipe.model_dump(mode="json") | {"emit": {"name": "v2"}}), runner="local")
+        second = stages.run(parse_recipe(recipe.model_dump(mode="json") | {"emit": {"name": "v2"}}), runner="inline")
         assert set(requested) >= {"/00001.png"}
         assert second.notes == []
         assert outcomes(tmp_path / "set") == {"kept": 4}
@@ -55,7 +55,7 @@ def test_a_host_that_stays_down_is_not_tried_by_every_run(tmp_path: Path, answer
         (tmp_path / "list.txt").write_text("".join(f"{url}{name}\n" for name in answers))
         ingest = {"sources": [{"uris": str(tmp_path / "list.txt")}]}
         recipe = parse_recipe({"dataset": str(tmp_path / "set"), "ingest": ingest, "run": {"read_attempts": 2}})
-        notes = [stages.run(recipe, stage="ingest", runner="local").notes for _ in range(3)]
+        notes = [stages.run(recipe, stage="ingest", runner="inline").notes for _ in range(3)]
         assert [note[0].rpartition(": ")[2] for note in notes] == [
             "the same command tries again.",
             "try again with --retry-failed.",

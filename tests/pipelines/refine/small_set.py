@@ -34,7 +34,7 @@ def recipe_data(dataset: Path, **refine: Any) -> Data:
 
 
 def go(data: Data, stage: str | None = None) -> Summary:
-    return run(parse_recipe(data), stage=stage, runner="local")
+    return run(parse_recipe(data), stage=stage, runner="inline")
 
 
 def query_rows(data: Data, sql: str) -> list[dict[str, Any]]:

@@ -115,7 +115,9 @@ def refused(tmp_path_factory: pytest.TempPathFactory) -> TwoRuns:
 
 
 def go(data: Data, at_once: list[str] | None = None, stage: str | None = None) -> Summary:
-    return run(parse_recipe(data), stage=stage, runner="local", on_note=at_once.append if at_once is not None else None)
+    return run(
+        parse_recipe(data), stage=stage, runner="inline", on_note=at_once.append if at_once is not None else None
+    )
 
 
 def report(data: Data, by: str) -> tuple[Path, dict[str, Any]]:

@@ -39,7 +39,7 @@ def recipe(dataset: Path, source: Any = PHOTOS, *, audit: float = 0.0, **changes
 
 
 def go(some: Recipe, stage: str | None = None) -> Summary:
-    return run(some, stage=stage, runner="local")
+    return run(some, stage=stage, runner="inline")
 
 
 def test_an_untrained_model_learns_nothing_from_few_photos_and_the_release_does_not_change(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_a_run_killed_in_the_second_round_resumes_with_the_same_result(refined: 
     for path_pattern in ("models/round-2-fold-0-*/checkpoints/*/state.json", "round-2-propose/*/*.json"):
         _kill_when(recipe, tmp_path / "set", path_pattern)
 
-    done = CliRunner().invoke(app, ["run", "-c", recipe, "--runner", "local"])
+    done = CliRunner().invoke(app, ["run", "-c", recipe, "--runner", "inline"])
 
     assert done.exit_code == 0, done.output
     assert release_files(data["dataset"]) == release_files(refined["dataset"])
@@ -237,7 +237,7 @@ def _weights(data: Data) -> Sequence[str]:
 
 
 def _kill_when(recipe: str, dataset: Path, path_pattern: str) -> None:
-    process = engine_in_background("run", "-c", recipe, "--runner", "local")
+    process = engine_in_background("run", "-c", recipe, "--runner", "inline")
     wait_until(lambda: process.poll() is not None or any(dataset.glob(path_pattern)))
     assert process.poll() is None, "the run ended before it could be killed"
     os.killpg(process.pid, signal.SIGKILL)
@@ -247,7 +247,7 @@ def _kill_when(recipe: str, dataset: Path, path_pattern: str) -> None:
 def test_the_command_prints_each_round(refined: Data, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "recipe.yaml", refined)
 
-    result = CliRunner().invoke(app, ["run", "-c", str(recipe), "--stage", "refine", "--runner", "local"])
+    result = CliRunner().invoke(app, ["run", "-c", str(recipe), "--stage", "refine", "--runner", "inline"])
 
     assert result.exit_code == 0, result.output
     assert "round 1 accepted:" in result.output

@@ -125,7 +125,7 @@ def recipe_of(folder: Path, name: str = "v1", **changes: Any) -> Recipe:
 
 
 def go(folder: Path, name: str = "v1", stage: str | None = None, **changes: Any) -> Summary:
-    return run(recipe_of(folder, name, **changes), runner="local", stage=stage)
+    return run(recipe_of(folder, name, **changes), runner="inline", stage=stage)
 
 
 def take_out(folder: Path, lines: Collection[str], **options: Any) -> Removal:

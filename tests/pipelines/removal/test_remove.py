@@ -106,7 +106,7 @@ def test_ingest_takes_in_no_copy_under_another_name(small: Small, gone: list[str
 
 def test_a_run_with_the_failures_tried_again_takes_in_none(small: Small, gone: list[str]) -> None:
     take_out(small.folder, gone)
-    run(recipe_of(small.folder, "v2"), runner="local", stage="ingest", retry_failed=True)
+    run(recipe_of(small.folder, "v2"), runner="inline", stage="ingest", retry_failed=True)
     assert traces(small.dataset, gone, small.photos(*REMOVED)) == []
     assert status(Dataset.open(str(small.dataset))).outcomes["removed"] == 4
 

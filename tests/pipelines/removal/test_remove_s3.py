@@ -19,7 +19,7 @@ def test_images_are_removed_from_a_data_set_on_s3(s3: tuple[dict[str, str], Any]
     ids = draw_photos(tmp_path / "photos", 4)
     more = {"sources": [{"folder": str(tmp_path / "photos")}], "shard_size": 2, "pack": True}
     options: dict[str, Any] = {"ingest": more, "annotate": {"boxes": {"use": "fake_detector"}}}
-    run(recipe(local, "", {}, **options), runner="local")
+    run(recipe(local, "", {}, **options), runner="inline")
     fs.put(str(local), "sets/one", recursive=True)
     lines = tmp_path / "ids.txt"
     lines.write_text(f"{ids[1]}\n")

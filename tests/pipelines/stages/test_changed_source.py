@@ -50,10 +50,10 @@ def test_a_note_names_a_component_whose_source_changed_but_not_its_version(
         sys.modules.pop("mine_of_test", None)
 
     def run() -> list[str]:
-        return stages.run(parse_recipe(data), stage="annotate", runner="local").notes
+        return stages.run(parse_recipe(data), stage="annotate", runner="inline").notes
 
     write()
-    stages.run(parse_recipe(data), stage="ingest", runner="local")
+    stages.run(parse_recipe(data), stage="ingest", runner="inline")
     assert run() == []
     (tmp_path / "mine_of_test.py").write_text("# a comment changes nothing\n" + CODE.format(version=1, x=10))
     assert run() == []

@@ -20,7 +20,7 @@ def engine(*arguments: str) -> Result:
 
 
 def run(recipe: str, *arguments: str) -> Result:
-    return engine("run", "-c", recipe, "--runner", "local", *arguments)
+    return engine("run", "-c", recipe, "--runner", "inline", *arguments)
 
 
 @pytest.fixture

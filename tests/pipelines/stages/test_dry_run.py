@@ -48,7 +48,7 @@ def _run(data: Recipe) -> dict[str, int]:
     """Run all stages but emit. Returns {node: number of shards that were done}."""
     done: dict[str, int] = {}
     for stage in ("ingest", "annotate", "filter"):
-        summary = stages.run(parse_recipe(data), stage=stage, runner="local")
+        summary = stages.run(parse_recipe(data), stage=stage, runner="inline")
         done |= {name: tally.units for name, tally in summary.tallies.items() if tally.units}
     return done
 
@@ -165,7 +165,7 @@ def test_a_stage_that_is_refused_leaves_the_data_set_as_it_was(data: Recipe) -> 
     current = Path(data["dataset"]) / "current.json"
     before = current.read_bytes()
     with pytest.raises(ConfigError, match="run --stage annotate first"):
-        stages.run(parse_recipe(_changed(data, "right", seed=6)), stage="filter", runner="local")
+        stages.run(parse_recipe(_changed(data, "right", seed=6)), stage="filter", runner="inline")
     assert current.read_bytes() == before
 
 
@@ -174,12 +174,12 @@ def test_a_stage_refuses_outdated_answers_of_the_stage_before(data: Recipe) -> N
     folder = next(Path(data["dataset"]).glob("right/*/00001.json")).parent
     (folder / "00001-r1.json").write_text((folder / "00001.json").read_text().replace('"revision": 0', '"revision": 1'))
     with pytest.raises(ConfigError, match="lacks 1 of 3 shards of 'objects'"):
-        stages.run(parse_recipe(data), stage="filter", runner="local")
+        stages.run(parse_recipe(data), stage="filter", runner="inline")
 
 
 def test_the_release_has_a_row(data: Recipe) -> None:
     assert _why(data)["emit"] == "new"
-    stages.run(parse_recipe(data), stage="emit", runner="local")
+    stages.run(parse_recipe(data), stage="emit", runner="inline")
     assert _why(data)["emit"] == "up to date"
     other = data | {"filter": [{"min_score": {"floor": 0.9}}]}
     assert _why(other)["emit"] == "the name is taken: give another with --set emit.name=NAME"

@@ -23,7 +23,7 @@ def test_ctrl_c_once_or_more_often_ends_the_run_and_the_same_command_continues(t
     data = recipe_data(tmp_path / "set", tmp_path / "photos", slow, ingest=ingest)
     path = str(write_recipe(tmp_path / "recipe.yaml", data))
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
-    run = engine_in_background("run", "-c", path, "--runner", "local")
+    run = engine_in_background("run", "-c", path, "--runner", "inline")
     signal.signal(signal.SIGINT, before)
     while not diary.exists():
         assert run.poll() is None, run.communicate()[0]
@@ -38,8 +38,8 @@ def test_ctrl_c_once_or_more_often_ends_the_run_and_the_same_command_continues(t
         "Interrupted. Finished work is kept; run the same command again to continue.\n"
     )
     assert _of_session(run.pid) == []
-    stages.run(recipe(tmp_path / "set", tmp_path / "photos", slow, ingest=ingest), runner="local")
-    stages.run(recipe(tmp_path / "undisturbed", tmp_path / "photos", {}, ingest=ingest), runner="local")
+    stages.run(recipe(tmp_path / "set", tmp_path / "photos", slow, ingest=ingest), runner="inline")
+    stages.run(recipe(tmp_path / "undisturbed", tmp_path / "photos", {}, ingest=ingest), runner="inline")
     assert release_files(tmp_path / "set") == release_files(tmp_path / "undisturbed")
 
 

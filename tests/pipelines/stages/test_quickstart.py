@@ -89,6 +89,6 @@ def test_every_image_and_annotation_is_accounted_for(quickstart: Path) -> None:
 
 def test_the_same_command_again_does_nothing(quickstart: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in quickstart.rglob("*.parquet")}
-    summary = stages.run(load_recipe(QUICKSTART, [f"dataset={quickstart}"]), runner="local")
+    summary = stages.run(load_recipe(QUICKSTART, [f"dataset={quickstart}"]), runner="inline")
     assert not any(tally.units for tally in summary.tallies.values())
     assert {path: path.stat().st_mtime_ns for path in quickstart.rglob("*.parquet")} == before

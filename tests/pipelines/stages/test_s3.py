@@ -35,8 +35,8 @@ def test_a_data_set_on_s3_resumes_after_a_kill_and_equals_a_local_one(
         "s3://sets/one", "unused", {"slow_s": 0.1}, ingest=_of("s3://photos/all"), run={"max_workers": 1}
     )
     path = write_recipe(tmp_path / "recipe.yaml", data)
-    stages.run(recipe(tmp_path / "local", folder, {"slow_s": 0.1}, ingest=_of(str(folder))), runner="local")
-    driver = engine_in_background("run", "-c", str(path), "--runner", "local", env=environment)
+    stages.run(recipe(tmp_path / "local", folder, {"slow_s": 0.1}, ingest=_of(str(folder))), runner="inline")
+    driver = engine_in_background("run", "-c", str(path), "--runner", "inline", env=environment)
     try:
         wait_until(lambda: len(_records(fs, "sets/one/boxes")) >= 1, every=0.2)
     finally:

@@ -48,7 +48,7 @@ def recipe(folder: Path, floor: float = 0.3) -> Recipe:
 @pytest.fixture
 def older(tmp_path: Path) -> Path:
     draw_photos(tmp_path / "photos", 6)
-    run(recipe(tmp_path), runner="local")
+    run(recipe(tmp_path), runner="inline")
     as_version_1(tmp_path / "set")
     return tmp_path
 
@@ -101,7 +101,7 @@ def with_names(content: dict[str, Any], renamed: dict[str, tuple[str, str]]) -> 
 def test_it_is_up_to_date_and_a_run_does_nothing(older: Path) -> None:
     before = {path: path.read_bytes() for path in (older / "set").rglob("*.parquet")}
     assert {row.why for row in dry_run(recipe(older))} == {"up to date"}
-    run(recipe(older), runner="local")
+    run(recipe(older), runner="inline")
     assert {path: path.read_bytes() for path in (older / "set").rglob("*.parquet")} == before
     header = read_header(Storage(str(older / "set")))
     assert (header["schema_version"], header["oldest_version"]) == (SCHEMA_VERSION, 1)
@@ -134,14 +134,14 @@ def test_tables_read_from_its_files_have_the_schema_of_today(older: Path) -> Non
 
 
 def test_other_rules_can_be_applied_to_it(older: Path) -> None:
-    run(recipe(older, floor=0.9), stage="filter", runner="local")
+    run(recipe(older, floor=0.9), stage="filter", runner="inline")
     with connect(Dataset.open(str(older / "set"))) as con:
         assert run_query(con, "SELECT count(*) AS n FROM regions WHERE rule = 'min_score'").to_pylist()[0]["n"] > 0
 
 
 def test_a_file_of_today_is_read_as_it_is(tmp_path: Path) -> None:
     draw_photos(tmp_path / "photos", 2)
-    run(recipe(tmp_path), runner="local")
+    run(recipe(tmp_path), runner="inline")
     storage = Storage(str(tmp_path / "set"))
     for path in (tmp_path / "set").rglob("*.parquet"):
         reader = TableReader(storage, str(path.relative_to(tmp_path / "set")))

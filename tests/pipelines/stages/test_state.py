@@ -49,15 +49,15 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 def test_each_stage_computes_the_state_once(tmp_path: Path, calls: dict[str, int]) -> None:
     recipe = drawn(tmp_path)
-    run(recipe, stage="ingest", runner="local")
+    run(recipe, stage="ingest", runner="inline")
     for stage in ("annotate", "filter", "emit"):
         calls.update(dict.fromkeys(calls, 0))
-        run(recipe, stage=stage, runner="local")
+        run(recipe, stage=stage, runner="inline")
         assert calls == {"survey_node": 1, "judge_node": 1, "standing": 1}, stage
 
 
 def test_predictions_compute_the_state_once(tmp_path: Path, calls: dict[str, int]) -> None:
-    run(drawn(tmp_path), runner="local")
+    run(drawn(tmp_path), runner="inline")
     calls.update(dict.fromkeys(calls, 0))
     dry_run(drawn(tmp_path))
     assert calls == {"survey_node": 1, "judge_node": 1, "standing": 1}
@@ -68,7 +68,7 @@ def test_predictions_compute_the_state_once(tmp_path: Path, calls: dict[str, int
 
 def test_a_renewed_state_has_the_same_nodes(tmp_path: Path) -> None:
     recipe = drawn(tmp_path)
-    run(recipe, runner="local")
+    run(recipe, runner="inline")
     state = read_state(Storage(recipe.dataset), recipe)
     assert state.judge is state.judge
     assert state.renewed().judge is not state.judge

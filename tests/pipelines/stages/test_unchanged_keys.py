@@ -42,7 +42,7 @@ def test_a_dry_run_finds_every_node_up_to_date(dataset: Path) -> None:
 
 def test_a_run_does_nothing(dataset: Path) -> None:
     before = files(dataset)
-    output = output_of("run", "-c", "recipe.yaml", "--runner", "local")
+    output = output_of("run", "-c", "recipe.yaml", "--runner", "inline")
     assert "everything is up to date" in output
     assert "release releases/v1: 8 images, 24 regions, 4 texts, 4 phrases, 82 pairs" in output
     after = files(dataset)

@@ -40,7 +40,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     ingest = {"sources": [{"folder": str(folder / "photos")}], "shard_size": 4}
     made = recipe_data(folder / "set", folder / "photos", {"journal": str(folder / "journal")}, ingest=ingest)
     for stage in ("ingest", "annotate", "filter"):
-        stages.run(floored(0.5, made), stage=stage, runner="local")
+        stages.run(floored(0.5, made), stage=stage, runner="inline")
     return made
 
 
@@ -56,7 +56,7 @@ def test_the_prediction_for_another_rule_equals_a_run(data: dict[str, Any], tmp_
     copy = {**data, "dataset": str(tmp_path / "set")}
     shutil.copytree(data["dataset"], copy["dataset"])
     foretold = what_if(floored(0.7, copy))
-    stages.run(floored(0.7, copy), stage="filter", runner="local")
+    stages.run(floored(0.7, copy), stage="filter", runner="inline")
     happened = what_if(floored(0.5, copy))  # from there, looking back
     for name, change in foretold.columns.items():
         assert (change.now, change.then) == (happened.columns[name].then, happened.columns[name].now)
@@ -103,7 +103,7 @@ def test_nothing_is_written_and_no_specialist_runs(data: dict[str, Any]) -> None
 def test_before_the_first_verdicts_every_count_is_new(data: dict[str, Any], tmp_path: Path) -> None:
     fresh = {**data, "dataset": str(tmp_path / "set")}
     for stage in ("ingest", "annotate"):
-        stages.run(floored(0.5, fresh), stage=stage, runner="local")
+        stages.run(floored(0.5, fresh), stage=stage, runner="inline")
     found = what_if(floored(0.5, fresh))
     assert found.columns["regions"].new == found.columns["regions"].given > 0
     assert not found.flips

@@ -43,7 +43,7 @@ def released(tmp_path_factory: pytest.TempPathFactory) -> Data:
         "train": dict(TRAIN),
     }
     recipe = write_recipe(folder / "recipe.yaml", data)
-    result = CliRunner().invoke(app, ["run", "-c", str(recipe), "--runner", "local"])
+    result = CliRunner().invoke(app, ["run", "-c", str(recipe), "--runner", "inline"])
     assert result.exit_code == 0, result.output
     return data
 
@@ -54,7 +54,7 @@ def with_train(data: Data, **changes: Any) -> Data:
     return data
 
 
-def run(data: Data, runner: str = "local", **changes: Any) -> TrainingResult:
+def run(data: Data, runner: str = "inline", **changes: Any) -> TrainingResult:
     return train(parse_recipe(with_train(data, **changes)), runner=runner)
 
 
@@ -143,7 +143,7 @@ def test_the_auxiliary_head_is_not_saved_with_the_model(released: Data, trained:
 def test_the_same_command_again_trains_nothing(released: Data, trained: TrainingResult, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "recipe.yaml", with_train(released, name="first"))
 
-    result = CliRunner().invoke(app, ["train", "-c", str(recipe), "--runner", "local"])
+    result = CliRunner().invoke(app, ["train", "-c", str(recipe), "--runner", "inline"])
 
     assert result.exit_code == 0, result.output
     assert "It was trained before: nothing to do." in result.output
@@ -156,7 +156,7 @@ def test_options_that_do_not_affect_the_weights_may_change(released: Data, train
 def test_the_command_prints_what_it_trained(released: Data, tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path / "recipe.yaml", with_train(released, name="said"))
 
-    result = CliRunner().invoke(app, ["train", "-c", str(recipe), "--runner", "local", "--set", "train.seed=3"])
+    result = CliRunner().invoke(app, ["train", "-c", str(recipe), "--runner", "inline", "--set", "train.seed=3"])
 
     assert result.exit_code == 0, result.output
     assert "models/said: 1,0" in result.output
@@ -168,13 +168,13 @@ def test_a_killed_and_resumed_training_ends_with_the_same_weights(released: Data
     steps = {"steps": 24, "checkpoint_every": 2, **SMALL}
     recipe = write_recipe(tmp_path / "recipe.yaml", with_train(released, name="killed", **steps))
     checkpoints = Path(released["dataset"], "models", "killed", "checkpoints")
-    process = engine_in_background("train", "-c", str(recipe), "--runner", "local")
+    process = engine_in_background("train", "-c", str(recipe), "--runner", "inline")
     wait_until(lambda: any(checkpoints.glob("*/state.json")))
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert not (checkpoints.parent / "training.json").exists()
 
-    result = CliRunner().invoke(app, ["train", "-c", str(recipe), "--runner", "local"])
+    result = CliRunner().invoke(app, ["train", "-c", str(recipe), "--runner", "inline"])
 
     assert result.exit_code == 0, result.output
     run(released, name="in-peace", **steps)

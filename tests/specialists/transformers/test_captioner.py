@@ -208,7 +208,7 @@ def test_around_images_that_fail_each_caption_belongs_to_its_own_image(
         "annotate": {"captions": {"use": f"{__name__}:Choosy", **options}},
     }
     for stage in ("ingest", "annotate"):
-        stages.run(parse_recipe(data), stage=stage, runner="local")
+        stages.run(parse_recipe(data), stage=stage, runner="inline")
     squares = {sample.image_id for sample in batch if sample.width == sample.height}
     assert {row["image_id"] for row in failures(tmp_path / "set", "captions")} == squares
     captioner = HfCaptioner(**options)

@@ -60,7 +60,7 @@ def recipe(dataset: Path, checkpoint_of: CheckpointOf) -> Recipe:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory, checkpoint_of: CheckpointOf) -> Dataset:
     folder = tmp_path_factory.mktemp("grounded") / "set"
-    run(recipe(folder, checkpoint_of), runner="local")  # a release that does not verify would be refused
+    run(recipe(folder, checkpoint_of), runner="inline")  # a release that does not verify would be refused
     return Dataset.open(str(folder))
 
 

@@ -32,7 +32,7 @@ def test_a_quantile_drops_the_worst_texts_and_every_image_has_an_embedding(
             "filter": [{"min_image_text_score": {"floor": {"quantile": 0.25}}}],
         }
     )
-    run(recipe, runner="local")
+    run(recipe, runner="inline")
     dataset = Dataset.open(str(tmp_path / "set"))
     texts = query(dataset, "SELECT rule, value, threshold FROM texts WHERE producer = 'captions'").to_pylist()
     dropped = [text for text in texts if text["rule"]]

@@ -23,7 +23,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     annotate = {"human": {"use": "human"}}
     made = recipe(folder / "set", folder, {}, ingest={"sources": [SCENES]}, annotate=annotate, emit={"name": "v1"})
     for stage in ("ingest", "annotate", "filter"):
-        stages.run(made, stage=stage, runner="local")
+        stages.run(made, stage=stage, runner="inline")
     from engine.reading.dataset import Dataset
     from engine.reading.sql import query
 

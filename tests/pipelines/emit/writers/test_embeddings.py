@@ -164,7 +164,7 @@ def test_a_name_of_no_node_with_embeddings_is_refused_before_any_work(
     tmp_path: Path, names: list[str], sentence: str
 ) -> None:
     recipe = embedded(tmp_path, embeddings=names)
-    for work in (lambda: stages.run(recipe, runner="local"), lambda: dry_run(recipe)):
+    for work in (lambda: stages.run(recipe, runner="inline"), lambda: dry_run(recipe)):
         with pytest.raises(ConfigError, match=re.escape(sentence)):
             work()
     assert not (tmp_path / "set").exists()

@@ -39,5 +39,5 @@ def texts(entry: Entry) -> list[str]:
 def ingest(dataset: Path, source: str) -> list[tuple[str, str]]:
     """(file, reason) of each quarantined input."""
     data = {"dataset": str(dataset), "ingest": {"sources": [{"webdataset": source}]}}
-    stages.run(parse_recipe(data), stage="ingest", runner="local")
+    stages.run(parse_recipe(data), stage="ingest", runner="inline")
     return [(failure["reason"], failure["error"]) for failure in failures(dataset, "probe")]

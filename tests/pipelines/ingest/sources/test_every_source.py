@@ -42,7 +42,7 @@ def made(dataset: Path | str, *sources: Any, stage: str | None = "annotate", **c
         **changes,
     }
     for one in ("ingest", "annotate") if stage == "annotate" else (stage,):
-        stages.run(parse_recipe(data), stage=one, runner="local")
+        stages.run(parse_recipe(data), stage=one, runner="inline")
     return Dataset.open(str(dataset))
 
 

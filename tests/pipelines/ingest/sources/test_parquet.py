@@ -35,7 +35,7 @@ def texts(entry: Entry) -> list[str]:
 def ingest(dataset: Path, source: Path | str) -> list[tuple[str, str]]:
     """(reason, error) of each quarantined input."""
     data = {"dataset": str(dataset), "ingest": {"sources": [{"parquet": str(source)}]}}
-    stages.run(parse_recipe(data), stage="ingest", runner="local")
+    stages.run(parse_recipe(data), stage="ingest", runner="inline")
     return [(failure["reason"], failure["error"]) for failure in failures(dataset, "probe")]
 
 

@@ -24,7 +24,7 @@ def listed(path: Path | str, **options: Any) -> list[Entry]:
 def ingest(dataset: Path, source: Path | str) -> list[dict[str, Any]]:
     """The quarantined inputs."""
     data = {"dataset": str(dataset), "ingest": {"sources": [{"uris": str(source)}]}}
-    summary = stages.run(parse_recipe(data), stage="ingest", runner="local")
+    summary = stages.run(parse_recipe(data), stage="ingest", runner="inline")
     return [{"listed": summary.listed, **failure} for failure in failures(dataset, "probe")]
 
 
@@ -71,9 +71,9 @@ def test_a_repeated_line_is_one_input_and_a_changed_file_is_a_new_one(tmp_path: 
     path = tmp_path / "list.txt"
     path.write_text(f"{photo.name}\n{photo}\n{photo.name}\n")
     data = {"dataset": str(tmp_path / "set"), "ingest": {"sources": [{"uris": str(path)}]}}
-    counts = [stages.run(parse_recipe(data), stage="ingest", runner="local").listed for _ in range(2)]
+    counts = [stages.run(parse_recipe(data), stage="ingest", runner="inline").listed for _ in range(2)]
     photo.write_bytes(photo.read_bytes() + b" ")
-    assert [*counts, stages.run(parse_recipe(data), stage="ingest", runner="local").listed] == [1, 0, 1]
+    assert [*counts, stages.run(parse_recipe(data), stage="ingest", runner="inline").listed] == [1, 0, 1]
 
 
 def test_paths_in_a_remote_list_are_relative_to_it() -> None:

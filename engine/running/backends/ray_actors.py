@@ -1,85 +1,33 @@
-"""Runs workers: as Ray actors, on this machine or a cluster, or in this process.
-
-Both backends run the same Worker, so they write the same bytes. Only with Ray does a run survive crashes and hangs.
-"""
+"""Runs each worker as a Ray actor, on a cluster or on this machine."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from engine.errors import EngineError, StartError, StorageError
+from engine.errors import EngineError, StartError
+from engine.running.backends.common import (
+    ENDED,
+    OUT_OF_MEMORY,
+    LogNames,
+    cause_of_silence,
+    engine_fault,
+    import_paths,
+    run_error,
+    share_of,
+    too_much,
+)
+from engine.running.backends.ray_cluster import start_ray
 from engine.running.foreign_code import DescriptorsClosed
 from engine.running.graph import Node
 from engine.running.messages import Message, Unit
-from engine.running.ray_cluster import start_ray
 from engine.running.slots import Event, Slot
 from engine.running.worker import Worker, WorkerContext
 
 COUNT_AGAIN_S = 10.0  # seconds between two counts of the cluster's resources
-
-
-class LocalBackend:
-    """Runs one worker at a time, in this process."""
-
-    def __init__(self, context: WorkerContext, *, logs: str = "") -> None:
-        self._context = context
-        self._log = LogNames(logs)
-        self._workers: dict[Slot, Worker] = {}
-        self._running: dict[Slot, Iterator[Message]] = {}
-        self._starting: list[Slot] = []
-
-    def fits(self, node: Node) -> bool:
-        return len(self._workers) + len(self._starting) == 0
-
-    def why_impossible(self, node: Node) -> str:
-        return ""
-
-    def start(self, slot: Slot) -> None:
-        self._starting.append(slot)
-
-    def submit(self, slot: Slot, unit: Unit) -> None:
-        self._running[slot] = self._workers[slot].run(unit)
-
-    def events(self, timeout: float) -> Sequence[Event]:
-        for slot in self._starting:
-            self._starting.remove(slot)
-            worker = Worker(slot.node, self._context, guarded=False, log=self._log(slot.node))
-            try:
-                worker.load()
-            except EngineError as error:
-                worker.foreign.close()
-                return [Event(slot, error=error)]
-            except DescriptorsClosed as error:
-                return [Event(slot, died=str(error))]
-            self._workers[slot] = worker
-            return [Event(slot, started=True)]
-        for slot, messages in list(self._running.items()):
-            try:
-                return [Event(slot, next(messages))]
-            except StopIteration:
-                self._running.pop(slot, None)
-            except DescriptorsClosed as error:
-                return [Event(slot, died=str(error))]
-            except (EngineError, OSError) as error:
-                return [Event(slot, error=_fault(error, slot.node.name))]
-        return []
-
-    def stop(self, slot: Slot) -> None:
-        if (running := self._running.pop(slot, None)) is not None:
-            running.close()  # type: ignore[attr-defined]
-        if (worker := self._workers.pop(slot, None)) is not None:
-            worker.foreign.close()
-
-    def close(self) -> None:
-        for worker in self._workers.values():
-            worker.foreign.close()
-        self._running.clear()
-        self._workers.clear()
 
 
 class RayBackend:
@@ -88,36 +36,28 @@ class RayBackend:
     def __init__(self, context: WorkerContext, *, address: str | None = None, logs: str = "") -> None:
         self._log = LogNames(logs)
         self._ray = start_ray(address)
-        self._context, self._paths = context, [os.getcwd(), *_paths()]
+        self._context, self._paths = context, import_paths()
         self._total, self._counted = self._ray.cluster_resources(), time.monotonic()
         self._actors: dict[Slot, Any] = {}
         self._creating: dict[Any, Slot] = {}
         self._loading: dict[Any, Slot] = {}
         self._running: dict[Any, Slot] = {}
 
-    def _share(self, node: Node) -> dict[str, float]:
-        share = {"CPU": node.resources.cpus, "GPU": node.resources.gpus, "memory": float(node.resources.memory)}
-        return {name: amount for name, amount in share.items() if amount > 0}
-
     def fits(self, node: Node) -> bool:
         used: dict[str, float] = {}
         for slot in self._actors:
-            for name, amount in self._share(slot.node).items():
+            for name, amount in share_of(slot.node).items():
                 used[name] = used.get(name, 0.0) + amount
         if time.monotonic() - self._counted > COUNT_AGAIN_S:  # nodes come and go
             self._total, self._counted = self._ray.cluster_resources(), time.monotonic()
         free = {name: self._total.get(name, 0.0) - used.get(name, 0.0) for name in ("CPU", "GPU", "memory")}
-        return all(amount <= free[name] + 1e-6 for name, amount in self._share(node).items())
+        return all(amount <= free[name] + 1e-6 for name, amount in share_of(node).items())
 
     def why_impossible(self, node: Node) -> str:
-        for name, amount in self._share(node).items():
-            if amount > self._total.get(name, 0.0):
-                has = self._total.get(name, 0.0)
-                return f"{node.name} asks for {amount:g} {name}, this cluster has {has:g}: lower it in the recipe."
-        return ""
+        return too_much(node, self._total, "this cluster")
 
     def start(self, slot: Slot) -> None:
-        share = self._share(slot.node)
+        share = share_of(slot.node)
         actor = (
             self._ray.remote(RemoteWorker)
             .options(
@@ -176,10 +116,7 @@ class RayBackend:
             return [Event(slot, error=_cause(error, slot.node.name))]
         except self._ray.exceptions.RayError as error:
             self._running.pop(stream, None)
-            seconds = time.monotonic() - slot.last_sign
-            if seconds >= 0.9 * slot.node.resources.timeout_s:
-                return [Event(slot, died=f"no answer within {slot.node.resources.timeout_s:g} s")]
-            return [Event(slot, died=_cause_of_death(error))]
+            return [Event(slot, died=cause_of_silence(slot) or _cause_of_death(error))]
 
     def stop(self, slot: Slot) -> None:
         actor = self._actors.pop(slot, None)
@@ -216,41 +153,16 @@ class RemoteWorker:
             os._exit(1)  # the process can no longer report anything; the scheduler splits its unit
 
 
-class LogNames:
-    """Makes the log names of workers: <folder>/<node>-<number>.log.
-
-    Shard components print nothing and have no log ('').
-    """
-
-    def __init__(self, folder: str) -> None:
-        self._folder, self._started = folder, Counter[str]()
-
-    def __call__(self, node: Node) -> str:
-        self._started[node.name] += 1
-        if not self._folder or node.over == "shard":
-            return ""
-        return f"{self._folder}/{node.name}-{self._started[node.name]}.log"
-
-
-def _paths() -> list[str]:
-    """The folders on sys.path that are not site-packages, for the sys.path of the workers."""
-    return [path for path in sys.path if path and os.path.isdir(path) and "site-packages" not in path]
-
-
 def _cause(error: Any, name: str) -> EngineError:
     cause = getattr(error, "cause", None)
     if isinstance(cause, EngineError | OSError):
-        return _fault(cause, name)
+        return run_error(cause, name)
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return StartError(f"{name} stopped with a fault of the engine: {lines[-1] if lines else type(error).__name__}")
-
-
-def _fault(error: EngineError | OSError, name: str) -> EngineError:
-    return error if isinstance(error, EngineError) else StorageError(f"Storage failed under {name}: {error}")
+    return StartError(engine_fault(name, lines[-1] if lines else type(error).__name__))
 
 
 def _cause_of_death(error: BaseException) -> str:
-    """Why a worker died. The words are the same on every machine."""
+    """Why a worker died."""
     if type(error).__name__ == "OutOfMemoryError" or "running low on memory" in str(error):
-        return "killed by Ray for memory: lower its batch_size or run.max_workers"
-    return "the process ended"
+        return OUT_OF_MEMORY
+    return ENDED

@@ -8,15 +8,9 @@ from typing import Any
 
 from engine import hidden_packages
 from engine.errors import ConfigError
+from engine.running.backends.common import KEEP_MEMORY
 
 OBJECT_STORE_BYTES = 256 * 2**20  # enough, because it holds only rows of split shards; Ray's default is 30 % of memory
-# Settings of the C library in workers: keep freed memory for the next image. Returning the memory of a batch to the
-# system and requesting it again costs a fifth of the decoding time. A worker's peak memory stays the same.
-KEEP_MEMORY = {
-    "MALLOC_TRIM_THRESHOLD_": str(2**30),
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-    "MALLOC_TOP_PAD_": str(64 * 2**20),
-}
 _LONGEST_FOLDER = 107 - len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.12345")
 
 

@@ -1,0 +1,142 @@
+"""The driver's side of the fork server: starts it once for the whole process, and asks it for workers."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from itertools import count
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from engine.errors import StartError
+from engine.running.backends.common import KEEP_MEMORY
+from engine.running.backends.fork_server import ANSWER, KILL, REQUEST, START
+
+_ENGINE = str(Path(__file__).resolve().parents[3])  # the folder that holds the package `engine`
+_SERVE = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from engine.running.backends.fork_server import serve; serve(int(sys.argv[2]))"
+)
+# The server has one thread, because it forks: none of OpenBLAS, and none of the jemalloc inside Arrow.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+_LAST_WORDS = 400  # characters of the server's output in a message
+_END_S = 5.0  # seconds for the server to end its workers
+
+
+class ForkServer:
+    """A running fork server. `control`: the socket on which its answers come; select it, then call `answers`."""
+
+    def __init__(self) -> None:
+        self.control, theirs = socket.socketpair()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the server runs
+        self._numbers, self._rest = count(1), b""
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _SERVE, json.dumps([_ENGINE, *sys.path]), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+                env={**KEEP_MEMORY, **os.environ, **_ONE_THREAD},
+                start_new_session=True,  # so that Ctrl-C in a terminal reaches only the driver
+            )
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def start(self) -> tuple[int, Connection]:
+        """Ask for a worker. Returns its number, and the link for messages to and from it.
+
+        Raises StartError if the server has ended.
+        """
+        number = next(self._numbers)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                socket.send_fds(self.control, [REQUEST.pack(START, number)], [theirs.fileno()])
+            except OSError as error:
+                ours.close()
+                raise self.ended() from error
+        return number, Connection(ours.detach())
+
+    def kill(self, number: int) -> None:
+        """Kill a worker, with the processes that it started. If it has ended, nothing happens."""
+        with contextlib.suppress(OSError):
+            self.control.sendall(REQUEST.pack(KILL, number))
+
+    def answers(self) -> list[tuple[bytes, int, int]]:
+        """The answers that have come: (FORKED or ENDED, number of the worker, process id). Raises StartError."""
+        try:
+            data = self.control.recv(64 * ANSWER.size)
+        except OSError:
+            data = b""
+        if not data:
+            raise self.ended()
+        self._rest += data
+        whole = len(self._rest) - len(self._rest) % ANSWER.size
+        answers, self._rest = list(ANSWER.iter_unpack(self._rest[:whole])), self._rest[whole:]
+        return answers
+
+    def ended(self) -> StartError:
+        """The error of a server that has ended, with its last words."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_S)
+        self._output.seek(0)
+        words = self._output.read().decode(errors="replace").strip().splitlines()
+        why = f": {words[-1][-_LAST_WORDS:]}" if words else ""
+        return StartError(f"The process that starts workers ended{why}. Give the same command again, to continue.")
+
+    def close(self) -> None:
+        """End the server and its workers."""
+        self.control.close()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._output.close()
+
+    def forget(self) -> None:
+        """Close this process's copy of the socket, after a fork of the driver."""
+        self.control.close()
+
+
+_lock = threading.Lock()
+_running: list[ForkServer] = []  # the fork server of this process, if there is one
+
+
+def fork_server() -> ForkServer:
+    """The fork server of this process. Starts it if there is none. It ends with this process."""
+    with _lock:
+        if _running and not _running[0].alive:
+            _running.pop().close()
+        if not _running:
+            _running.append(ForkServer())
+        return _running[0]
+
+
+@atexit.register
+def end_fork_server() -> None:
+    """End the fork server of this process, if there is one."""
+    with _lock:
+        if _running:
+            _running.pop().close()
+
+
+def _forget_in_child() -> None:
+    """In a process that the driver forked: the server is not its own."""
+    for server in _running:
+        server.forget()
+    _running.clear()
+
+
+os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+os.register_at_fork(after_in_child=_forget_in_child)
