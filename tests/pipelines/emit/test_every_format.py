@@ -14,30 +14,50 @@ import pytest
 from pipelines.emit.verifiers.check import render_checks
 from pipelines.emit.verify import verify
 from pipelines.stages import run as stages
+from specialists.synthetic.shapes import CLASSES
 from tests.pipelines.emit import hostile_release
 from tests.pipelines.emit.damage import found
-from tests.pipelines.emit.every_format import CHOSEN, SPLITS, emit_options, world
-from tests.pipelines.emit.recount import accounts, kinds
+from tests.pipelines.emit.every_format import CHOSEN, SPLITS, WORLD, emit_options
+from tests.pipelines.emit.recount import accounts, kinds, records_of
 from tests.runs import recipe
-from tests.shared_data import shared
+from tests.shared_data import ROOT, shared
 
 READERS = ("megatron.energon", "supervision", "trl", "datasets", "webdataset", "torch", "pycocotools")
 PHOTOS = 24
+COCO = ROOT / "coco/dev"
 
 
 @pytest.fixture(scope="module")
-def drawn_scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("scenes") / "set"
-    stages.run(world(folder, 12), runner="inline")
-    return folder / "releases/v1"
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn scenes, and photos of COCO if they are there: the one without objects, those with crowds, and others.
+
+    One release, because opening one with every reader takes 20 seconds.
+    """
+    home = tmp_path_factory.mktemp("mixed")
+    photos, labels = coco_photos(home) if COCO.exists() else ([], [])
+    drawn = "uri LIKE 'world:%'"
+    changes = {
+        "ingest": {"sources": [WORLD.format(images=12), *photos], "shard_size": 10},
+        "annotate": {
+            "scenes": {"use": "tests.pipelines.emit.every_format:SceneLabels", "where": _images(drawn)},
+            "people": {"use": "human", "where": _images(f"NOT {drawn}")},
+            "embed": {"use": "fake_embedder"},
+        },
+        "filter": [],
+        "emit": emit_options(sorted({*CLASSES, *labels}), splits=SPLITS),
+    }
+    stages.run(recipe(home / "set", "", {}, **changes), runner="inline")
+    return home / "set/releases/v1"
 
 
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Photos of COCO: the one without objects, those with crowds, and others."""
-    home, source = tmp_path_factory.mktemp("photos"), shared("coco/dev")
-    instances = json.loads((source / "instances.json").read_text())
-    captions = json.loads((source / "captions.json").read_text())
+def _images(condition: str) -> dict[str, object]:
+    return {"sql": f"SELECT image_id FROM images WHERE {condition}", "needs": []}
+
+
+def coco_photos(home: Path) -> tuple[list[dict[str, dict[str, str]]], list[str]]:
+    """(a source of 24 photos, the names of all classes). Writes files of labels to `home`."""
+    instances = json.loads((COCO / "instances.json").read_text())
+    captions = json.loads((COCO / "captions.json").read_text())
     crowds = {one["image_id"] for one in instances["annotations"] if one["iscrowd"]}
     objects = {one["image_id"] for one in instances["annotations"]}
     order = sorted(instances["images"], key=lambda one: (one["id"] in objects, one["id"] not in crowds, one["id"]))
@@ -46,16 +66,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         content["images"] = [one for one in content["images"] if one["id"] in chosen]
         content["annotations"] = [one for one in content["annotations"] if one["image_id"] in chosen]
         (home / name).write_text(json.dumps(content))
-    labels = [one["name"] for one in instances["categories"]]
-    files = {"instances": f"{home}/instances.json", "captions": f"{home}/captions.json", "images": f"{source}/images"}
-    changes = {
-        "ingest": {"sources": [{"coco": files}], "shard_size": 10},
-        "annotate": {"people": {"use": "human"}, "embed": {"use": "fake_embedder"}},
-        "filter": [],
-        "emit": emit_options(labels, splits=SPLITS),
-    }
-    stages.run(recipe(home / "set", "", {}, **changes), runner="inline")
-    return home / "set/releases/v1"
+    files = {"instances": f"{home}/instances.json", "captions": f"{home}/captions.json", "images": f"{COCO}/images"}
+    return [{"coco": files}], [one["name"] for one in instances["categories"]]
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +75,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return hostile_release.write_hostile(tmp_path_factory.mktemp("hostile") / "v1", CHOSEN)
 
 
-@pytest.mark.parametrize("name", ["drawn_scenes", "photos"])
-def test_every_reader_opens_every_format(name: str, request: pytest.FixtureRequest) -> None:
-    checks = verify(str(request.getfixturevalue(name)))
+def test_every_reader_opens_every_format(mixed: Path) -> None:
+    checks = verify(str(mixed))
     assert checks.ok, render_checks(checks)
     skipped = [sentence for check in checks for sentence in check.skipped]
     assert all("is not installed" in sentence for sentence in skipped)
@@ -78,19 +89,22 @@ def test_hostile_records_pass_the_checks_of_every_format(hostile: Path, own_rule
     assert found(hostile) == []
 
 
-@pytest.mark.parametrize("name", ["drawn_scenes", "photos", "hostile"])
+@pytest.mark.parametrize("name", ["mixed", "hostile"])
 def test_every_annotation_is_in_a_format_or_counted_as_left_out(name: str, request: pytest.FixtureRequest) -> None:
     made_of = accounts(request.getfixturevalue(name))
     assert {key.partition(":")[0] for key in made_of} == {*CHOSEN, "embeddings"}
     assert {key: made for key, made in made_of.items() if made.held + made.left_out != made.there} == {}
 
 
-def test_the_scenes_and_the_photos_have_what_formats_may_lose(drawn_scenes: Path, photos: Path) -> None:
-    scenes, real = kinds(drawn_scenes), kinds(photos)
+def test_the_scenes_and_the_photos_have_what_formats_may_lose(mixed: Path) -> None:
+    shared("coco/dev")
+    records = records_of(mixed)
+    drawn = [record for record in records if record["sources"][0]["uri"].startswith("world:")]
+    scenes, real = kinds(drawn), kinds([record for record in records if record not in drawn])
     assert min(scenes[what] for what in ("images without annotations", "quads", "masks", "phrases", "crowds")) > 0
     assert min(real[what] for what in ("masks", "crowds", "texts")) > 0
-    for release in (drawn_scenes, photos):
-        assert set(json.loads((release / "manifest.json").read_bytes())["splits"]) == {"train", "valid", "test"}
+    assert len(records) == 12 + PHOTOS
+    assert set(json.loads((mixed / "manifest.json").read_bytes())["splits"]) == {"train", "valid", "test"}
 
 
 def _is_there(package: str) -> bool:
