@@ -163,14 +163,14 @@ def _simulate_shard(con: Any, storage: Storage, shard: int) -> None:
     made: dict[str, pa.Table] = {}
     for name, columns in NODES.items():
         selected = ", ".join(f"{sql} AS {column}" for column, sql in columns.items())
-        made[name] = _filled(con.sql(f"SELECT image_id, {selected} FROM texts").to_arrow_table(), RECORD)
-        _commit(storage, f"{name}/sim", shard, made[name])
-    parse = _filled(con.sql(_PARSE).to_arrow_table(), PARSE)
-    _commit(storage, "parse/sim", shard, parse)
+        made[name] = filled(con.sql(f"SELECT image_id, {selected} FROM texts").to_arrow_table(), RECORD)
+        commit(storage, f"{name}/sim", shard, made[name])
+    parse = filled(con.sql(_PARSE).to_arrow_table(), PARSE)
+    commit(storage, "parse/sim", shard, parse)
     for node, schema in ((INPUTS, INPUTS_SCHEMA), ("probe/sim", PROBE), (IMAGES, IMAGES_SCHEMA)):
         selected = ", ".join(f"{sql} AS {name}" for name, sql in _IMAGE.items() if name in schema.names)
-        images = _filled(con.sql(f"SELECT {selected} FROM shard").to_arrow_table(), schema)
-        _commit(storage, node, shard, images)
+        images = filled(con.sql(f"SELECT {selected} FROM shard").to_arrow_table(), schema)
+        commit(storage, node, shard, images)
     record = assemble(list(made.values()))
     rules: list[Any] = [
         ("min_score", min_score, {"floor": 0.2}),
@@ -178,10 +178,10 @@ def _simulate_shard(con: Any, storage: Storage, shard: int) -> None:
     ]
     verdicts = judge(record, images, parse, rules)
     assert verdicts.schema == VERDICTS
-    _commit(storage, "judge/sim", shard, verdicts)
+    commit(storage, "judge/sim", shard, verdicts)
 
 
-def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table with all columns of a schema; missing ones are 0, '' or empty lists."""
     columns = []
     for field in schema:
@@ -197,7 +197,7 @@ def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _commit(storage: Storage, folder: str, shard: int, table: pa.Table) -> None:
+def commit(storage: Storage, folder: str, shard: int, table: pa.Table) -> None:
     commits = Commits(storage, folder)
     assert commits.commit(Record(shard, 0, {"data": commits.put_table(shard, table)}))
 
@@ -219,12 +219,12 @@ def captioned(folder: Path, file: Path, granularity: str) -> None:
     parses = zip(distinct, parser.parse(list(distinct.values())), strict=True)
     record = record_table(rows)
     parse = pa.Table.from_pylist([as_row(parsed) | {"text_key": key} for key, parsed in parses], schema=PARSE)
-    images = _filled(pa.table({"image_id": list(by_image), "split": ["train"] * len(by_image)}), IMAGES_SCHEMA)
+    images = filled(pa.table({"image_id": list(by_image), "split": ["train"] * len(by_image)}), IMAGES_SCHEMA)
     storage = Storage(str(folder))
     storage.put("dataset.json", json.dumps({"schema_version": SCHEMA_VERSION, "shard_size": len(by_image)}).encode())
     for node, table in (("human/sim", record), ("parse/sim", parse), (IMAGES, images)):
-        _commit(storage, node, 0, table)
-    _commit(storage, "judge/sim", 0, judge(record, images, parse, []))
+        commit(storage, node, 0, table)
+    commit(storage, "judge/sim", 0, judge(record, images, parse, []))
     _write_current(storage, {"human": ["texts"]})
 
 

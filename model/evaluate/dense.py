@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.records.boxes import Box
-from model.evaluate.boxes import Ranked
 from model.evaluate.detections import check_known_images
 from model.evaluate.matching import box_overlaps
+from model.evaluate.ranked import Ranked
 from model.evaluate.resampling import Floats, Ints, resampled_ratios
 from model.evaluate.tokens import tokens
 

@@ -7,6 +7,7 @@ resample.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,15 @@ Bools = npt.NDArray[np.bool_]
 TIMES = 1000
 
 
+@lru_cache(maxsize=2)  # one evaluation draws the same resamples for every node
 def resamples(images: int, times: int = TIMES, seed: int = 0) -> Ints:
-    """Draws resamples: counts, times x images. Equal arguments give equal counts."""
+    """Draws resamples: counts, times x images. Equal arguments give equal counts. The array is read-only."""
     if not images:
         return np.zeros((times, 0), np.int64)
     random = np.random.default_rng(seed)
-    return random.multinomial(images, np.full(images, 1 / images), size=times)
+    counts: Ints = random.multinomial(images, np.full(images, 1 / images), size=times)
+    counts.setflags(write=False)
+    return counts
 
 
 def interval(values: Floats, level: float = 0.95) -> tuple[float, float]:
