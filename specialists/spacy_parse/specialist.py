@@ -51,6 +51,8 @@ class SpacyParse:
     code_licence: ClassVar[str] = "mit"
     weights_licence: str = "mit"  # of the packaged pipeline
 
+    packages: tuple[str, ...] = ("spacy",)
+
     def __init__(
         self,
         *,

@@ -52,16 +52,17 @@ class ForkServer:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def start(self) -> tuple[int, Connection]:
+    def start(self, target: str = "") -> tuple[int, Connection]:
         """Ask for a worker. Returns its number, and the link for messages to and from it.
 
-        Raises StartError if the server has ended.
+        `target`: its component, "module:Name". Raises StartError if the server has ended.
         """
         number = next(self._numbers)
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                socket.send_fds(self.control, [REQUEST.pack(START, number)], [theirs.fileno()])
+                name = target.encode()
+                socket.send_fds(self.control, [REQUEST.pack(START, number, len(name)), name], [theirs.fileno()])
             except OSError as error:
                 ours.close()
                 raise self.ended() from error
@@ -70,7 +71,7 @@ class ForkServer:
     def kill(self, number: int) -> None:
         """Kill a worker, with the processes that it started. If it has ended, nothing happens."""
         with contextlib.suppress(OSError):
-            self.control.sendall(REQUEST.pack(KILL, number))
+            self.control.sendall(REQUEST.pack(KILL, number, 0))
 
     def answers(self) -> list[tuple[bytes, int, int]]:
         """The answers that have come: (FORKED or ENDED, number of the worker, process id). Raises StartError."""

@@ -5,8 +5,9 @@ because it has threads. The standard library's fork server is not used: it impor
 process, which runs a script without `if __name__ == "__main__"` again.
 
 The driver sends `START` with one end of a socket for the worker's messages, or `KILL`. The server answers `FORKED` and
-`ENDED`. Each message is a kind and the worker's number, which the driver chooses; answers have a process id too. If the
-driver ends, for any reason, the server kills all workers with the processes that they started, and ends.
+`ENDED`. Each message is a kind and the worker's number, which the driver chooses. A request can be followed by the name
+of the component, "module:Name"; answers have a process id. If the driver ends, for any reason, the server kills all
+workers with the processes that they started, and ends.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import os
 import pickle
 import select
@@ -22,19 +24,25 @@ import socket
 import struct
 import sys
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
+from engine import PACKAGES
 from engine.errors import EngineError, StartError
 from engine.running.backends.common import engine_fault, run_error
 from engine.running.foreign_code import DescriptorsClosed
 from engine.running.graph import Node
 from engine.running.worker import Worker, WorkerContext
 
-REQUEST = struct.Struct("<cI")  # kind, number of the worker
+REQUEST = struct.Struct("<cIH")  # kind, number of the worker, bytes of the name that follows
 ANSWER = struct.Struct("<cII")  # kind, number of the worker, process id
 START, KILL, FORKED, ENDED = b"S", b"K", b"F", b"E"
+# Packages that the server imports before it forks, if a component of the engine declares them. They take long to import,
+# and start no thread; onnxruntime starts one.
+SHARED_PACKAGES = frozenset({"ai_edge_litert", "py3langid", "rapidocr", "spacy", "torch", "transformers"})
+_ALWAYS_SHARED = ("PIL.Image", "pandas")  # pyarrow imports pandas when it first converts a list
 _DRIVER_CHECK_S = 1.0  # seconds between two looks whether the driver lives; normally its socket closes
 _PR_SET_PDEATHSIG = 1
 _OOM_SCORE = 500  # of 1,000: if memory runs out, the kernel ends a worker and not the driver
@@ -71,7 +79,7 @@ def serve(descriptor: int) -> None:
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     workers: dict[int, int] = {}  # {process id: number}
-    gc.freeze()  # so that collecting garbage in a worker copies no page of the imported code
+    import_shared(_ALWAYS_SHARED)
     try:
         while os.getppid() == driver:
             ready, _, _ = select.select([control.fileno(), woken], [], [], _DRIVER_CHECK_S)
@@ -98,17 +106,17 @@ def _pipe() -> tuple[int, int]:
 def _handle_request(control: socket.socket, workers: dict[int, int]) -> bool:
     """Start or kill a worker. Returns False if the driver has closed the socket."""
     data, links, _, _ = socket.recv_fds(control, REQUEST.size, 1)
-    if not data:
+    data += _exactly(control, REQUEST.size - len(data))
+    if len(data) < REQUEST.size:
         return False
-    while len(data) < REQUEST.size:
-        if not (more := control.recv(REQUEST.size - len(data))):
-            return False
-        data += more
-    kind, number = REQUEST.unpack(data)
+    kind, number, length = REQUEST.unpack(data)
+    target = _exactly(control, length).decode()
     if kind == KILL:
         for process in [process for process, other in workers.items() if other == number]:
             _kill_group(process)
         return True
+    import_component(target)
+    gc.freeze()  # so that collecting garbage in a worker copies no page of the imported code
     try:
         process = os.fork()
     except OSError:  # too many processes, or no memory for one more
@@ -124,6 +132,34 @@ def _handle_request(control: socket.socket, workers: dict[int, int]) -> bool:
         control.sendall(ANSWER.pack(FORKED, number, process))
     os.close(links[0])
     return True
+
+
+def _exactly(control: socket.socket, length: int) -> bytes:
+    """The next bytes of the driver; fewer if it has closed the socket."""
+    data = b""
+    while len(data) < length and (more := control.recv(length - len(data))):
+        data += more
+    return data
+
+
+def import_component(target: str) -> None:
+    """Import a component of the engine, and those packages that it declares and that may be shared.
+
+    A user's own component is only imported in its worker, because it may do anything when it is imported.
+    """
+    module, _, name = target.partition(":")
+    if module.partition(".")[0] in PACKAGES:
+        import_shared([module])
+        component = getattr(sys.modules.get(module), name, None)
+        declared = getattr(component, "packages", ())
+        import_shared(SHARED_PACKAGES.intersection(declared if isinstance(declared, tuple) else ()))
+
+
+def import_shared(modules: Iterable[str]) -> None:
+    """Import modules. One that cannot be imported is left to the worker, which reports the error."""
+    for module in modules:
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
 
 
 def _report_ended(control: socket.socket, workers: dict[int, int]) -> None:

@@ -55,7 +55,7 @@ class ProcessBackend:
 
     def start(self, slot: Slot) -> None:
         gpus = self._place(slot.node) or ()
-        number, link = self._server.start()
+        number, link = self._server.start(slot.node.target)
         self._workers[number] = _Process(slot, number, link, gpus)
         _send(link, Surroundings(import_paths(), os.getcwd(), _environment(slot.node, gpus)))
         _send(link, Work(slot.node, self._context, self._log(slot.node)))

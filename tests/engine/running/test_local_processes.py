@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -197,15 +198,42 @@ def answers(server: ForkServer, number: int) -> list[tuple[bytes, int, int]]:
     return found
 
 
+def threads(process: int) -> int:
+    return len(list(Path(f"/proc/{process}/task").iterdir()))
+
+
+def parent(process: int) -> int:
+    status = Path(f"/proc/{process}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("PPid"))
+
+
 def test_the_server_has_one_thread_because_it_forks(server: ForkServer) -> None:
-    number, link = server.start()
-    [(kind, of, worker)] = answers(server, 1)
-    assert (kind, of) == (FORKED, number)
-    status = Path(f"/proc/{worker}/status").read_text()
-    parent = next(line.split()[1] for line in status.splitlines() if line.startswith("PPid"))
-    assert len(list(Path(f"/proc/{parent}/task").iterdir())) == 1
+    """Also after it has imported each component of the engine, with the packages that workers share."""
+    from specialists import CATALOG
+
+    for target in sorted({*CATALOG.values(), "pipelines.emit.shard:Release"}):
+        number, link = server.start(target)
+        [(kind, of, worker)] = answers(server, 1)
+        assert (kind, of) == (FORKED, number)
+        assert threads(parent(worker)) == 1, target
+        assert importlib.import_module(target.partition(":")[0])
+        link.close()
+        assert answers(server, 1) == [(ENDED, number, worker)]
+
+
+def test_the_server_imports_no_module_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_detector.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    server = ForkServer()
+    _, link = server.start("own_detector:Detector")
+    [(kind, _, _)] = answers(server, 1)
+    server.close()
     link.close()
-    assert answers(server, 1) == [(ENDED, number, worker)]
+    assert kind == FORKED
+    assert not (tmp_path / "imported").exists()
+    import own_detector  # noqa: F401  as a worker does
+
+    assert (tmp_path / "imported").exists()
 
 
 def test_workers_end_if_the_driver_closes_the_server_or_their_link(server: ForkServer) -> None:
