@@ -21,8 +21,8 @@ from engine.running.backends.fork_server import ANSWER, KILL, REQUEST, START
 
 _ENGINE = str(Path(__file__).resolve().parents[3])  # the folder that holds the package `engine`
 _SERVE = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from engine.running.backends.fork_server import serve; serve(int(sys.argv[2]))"
+    "import json, sys; sys.path[:] = json.load(sys.stdin); "
+    "from engine.running.backends.fork_server import serve; serve(int(sys.argv[1]))"
 )
 # The server has one thread, because it forks: none of OpenBLAS, and none of the jemalloc inside Arrow.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
@@ -39,14 +39,17 @@ class ForkServer:
         self._numbers, self._rest = count(1), b""
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _SERVE, json.dumps([_ENGINE, *sys.path]), str(theirs.fileno())],
+                [sys.executable, "-c", _SERVE, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=self._output,
                 stderr=self._output,
                 env={**KEEP_MEMORY, **os.environ, **_ONE_THREAD},
                 start_new_session=True,  # so that Ctrl-C in a terminal reaches only the driver
             )
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError), self._process.stdin as paths:
+            paths.write(json.dumps([_ENGINE, *sys.path]).encode())
 
     @property
     def alive(self) -> bool:

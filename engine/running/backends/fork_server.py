@@ -39,12 +39,12 @@ from engine.running.worker import Worker, WorkerContext
 REQUEST = struct.Struct("<cIH")  # kind, number of the worker, bytes of the name that follows
 ANSWER = struct.Struct("<cII")  # kind, number of the worker, process id
 START, KILL, FORKED, ENDED = b"S", b"K", b"F", b"E"
-# Packages that the server imports before it forks, if a component of the engine declares them. They take long to import,
-# and start no thread; onnxruntime starts one.
+# Packages that the server imports before it forks, if a component of the engine declares them. They take long to
+# import, and start no thread; onnxruntime starts one.
 SHARED_PACKAGES = frozenset({"ai_edge_litert", "py3langid", "rapidocr", "spacy", "torch", "transformers"})
 _ALWAYS_SHARED = ("PIL.Image", "pandas")  # pyarrow imports pandas when it first converts a list
 _DRIVER_CHECK_S = 1.0  # seconds between two looks whether the driver lives; normally its socket closes
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # of prctl
 _OOM_SCORE = 500  # of 1,000: if memory runs out, the kernel ends a worker and not the driver
 
 
@@ -219,6 +219,8 @@ def _work(link: Connection) -> None:
         os.chdir(around.folder)
     work: Work = _receive(link)
     name = work.node.name
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, f"engine {name}".encode()[:15])  # what `top` shows
     try:
         worker = Worker(work.node, work.context, guarded=True, log=work.log)
         worker.load()

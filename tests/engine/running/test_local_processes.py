@@ -73,6 +73,17 @@ class LeavesChildren:
         return [Answer()]
 
 
+class Named:
+    """A tag with the name of its process."""
+
+    needs, gives, version, deterministic = ("pixels",), ("tags",), 1, True
+
+    def load(self) -> None: ...
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        return [Answer(tags=[Tag(Path("/proc/self/comm").read_text().strip(), score=1.0)]) for _ in batch]
+
+
 def run_tags(folder: Path, nodes: dict[str, Any], photos: int = 1, **run: Any) -> Any:
     draw_photos(folder / "photos", photos)
     data = recipe_data(folder / "set", folder / "photos", {}, run={"max_workers": 1, **run}) | {
@@ -125,6 +136,11 @@ def test_a_worker_has_the_environment_and_the_folder_of_the_run_but_no_gpu_that_
         "one": ["4"],
         "both": ["4,6"],
     }
+
+
+def test_a_workers_process_has_the_name_of_its_node(tmp_path: Path) -> None:
+    run_tags(tmp_path, {"scenes": {"use": f"{__name__}:Named"}})
+    assert labels(tmp_path) == {"scenes": ["engine scenes"]}
 
 
 def test_workers_do_not_draw_the_same_random_numbers(tmp_path: Path) -> None:
