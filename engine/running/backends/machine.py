@@ -23,7 +23,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.gpus = visible_gpus()
-        self.total = {"CPU": float(_cpus()), "GPU": float(len(self.gpus)), "memory": float(_memory())}
+        self.total = {"CPU": _cpus(), "GPU": float(len(self.gpus)), "memory": float(_memory())}
 
     def why_impossible(self, node: Node) -> str:
         """The reason why no worker of this node can run here, as a sentence; '' if one can."""
@@ -64,11 +64,16 @@ def visible_gpus() -> list[str]:
     return []
 
 
-def _cpus() -> int:
+def _cpus() -> float:
+    """Processors that this process and its workers may use, not fewer than 1."""
     try:
-        return len(os.sched_getaffinity(0))
+        allowed = float(len(os.sched_getaffinity(0)))
     except AttributeError:  # not on this system
-        return os.cpu_count() or 1
+        allowed = float(os.cpu_count() or 1)
+    with contextlib.suppress(OSError, ValueError):  # such as "400000 100000": microseconds of each period
+        quota, period = map(int, (_CGROUP / "cpu.max").read_text().split())
+        allowed = min(allowed, quota / period)
+    return max(1.0, allowed)
 
 
 def _memory() -> int:

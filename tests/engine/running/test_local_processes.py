@@ -296,6 +296,21 @@ def test_workers_share_processors_and_memory(monkeypatch: pytest.MonkeyPatch) ->
     assert "asks for 1 GPU, this machine has 0" in here.why_impossible(node(gpus=1))
 
 
+def test_the_limits_of_a_container_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    without = Machine().total
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert Machine().total == without
+    (tmp_path / "cpu.max").write_text("120000 100000\n")
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert Machine().total == without | {"CPU": min(1.2, without["CPU"]), "memory": 1000000.0}
+    (tmp_path / "memory.current").write_text("990000\n")
+    assert machine.memory_is_full()
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 500000\n")
+    assert not machine.memory_is_full()
+
+
 @pytest.mark.parametrize(
     ("address", "environment", "gpus", "expected"),
     [
