@@ -284,12 +284,20 @@ def table_of(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
     """A table of these rows. List columns that a row lacks become empty lists."""
     arrays = []
     for column in schema:
-        # Converting structs costs Arrow 0.1 ms a column even without rows, and most columns are empty.
         listed = pa.types.is_list(column.type)
         values = [row.get(column.name, ()) for row in rows] if listed else [row[column.name] for row in rows]
-        empty = listed and not any(values)
-        arrays.append(_empty_lists(column.type, len(rows)) if empty else pa.array(values, column.type))
+        arrays.append(array_of(values, column.type))
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def array_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """An Arrow array of these values.
+
+    Converting structs costs Arrow 0.1 ms even without rows, and most columns are empty, so empty lists are made apart.
+    """
+    if pa.types.is_list(kind) and not any(values):
+        return _empty_lists(kind, len(values))
+    return pa.array(values, kind)
 
 
 def _empty_lists(kind: pa.DataType, count: int) -> pa.Array:

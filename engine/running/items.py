@@ -1,4 +1,4 @@
-"""The items of a unit: images to annotate, distinct texts to parse, or inputs to probe.
+"""The items of a unit: images to annotate or distinct texts to parse. entry_items.py has the inputs to probe.
 
 The worker handles all three through the Protocol `Items`. A position is the row number of an item in the shard's file.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import pyarrow as pa
 
-from engine.component import EntryComponent, Parser, Specialist
+from engine.component import Parser, Specialist
 from engine.errors import ImageError
 from engine.images.decode import decode
 from engine.images.locate import Locator, read_image
@@ -24,7 +24,6 @@ from engine.running.shard_inputs import ShardInputs
 from engine.schema import (
     ANNOTATIONS,
     PARSE,
-    PROBE,
     RECORD,
     Answer,
     Complexity,
@@ -33,7 +32,6 @@ from engine.schema import (
     Sample,
     as_row,
     record_table,
-    table_of,
     text_key,
 )
 
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
 BATCH_PIXELS = 96_000_000  # most decoded pixels of a batch, so that sixteen huge photos do not fill the memory
 HUGE_PIXELS = 16_000_000
 NOT_SELECTED = Answer()  # the answer for an image that the node's `where` does not select
-_UNPROBED = {"image_id": "", "width": 0, "height": 0, "format": "", "bytes": 0, "phash": "", "fits": ""}
 
 
 class Items(Protocol):
@@ -285,54 +282,6 @@ class TextItems:
                 answer = empty
             rows.append(answer if isinstance(answer, dict) else as_row(answer))
         return pa.Table.from_pylist(rows, schema=PARSE)
-
-    def close(self) -> None:
-        return None
-
-
-class EntryItems:
-    """The listed inputs of one chunk, for the probe."""
-
-    schema = PROBE
-
-    def __init__(self, worker: Worker, inputs: ShardInputs) -> None:
-        self.worker, self.node = worker, worker.node
-        self.rows: list[dict[str, Any]] = inputs.images.to_pylist()
-        self._kept = inputs.answered_before()
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def name(self, position: int) -> str:
-        return str(self.rows[position]["uri"])
-
-    def batches(self, lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]:
-        for start in range(lo, hi, size):
-            yield start, min(start + size, hi)
-
-    def prepare(self, lo: int, hi: int) -> Batch:
-        kept = self._kept or {}
-        settled = {position: kept[position] for position in range(lo, hi) if position in kept}
-        return Batch([(p, self.rows[p]) for p in range(lo, hi) if p not in settled], settled)
-
-    def annotate(self, rows: Sequence[dict[str, Any]]) -> Sequence[Any]:
-        answers: list[dict[str, object] | Failure] = []
-        for row, answer in zip(rows, cast(EntryComponent, self.worker.component).probe(rows), strict=True):
-            if isinstance(answer, ImageError):
-                answers.append(Failure("ingest", answer.reason, str(answer)))
-            else:
-                answers.append({**row, **answer})
-        return answers
-
-    def check(self, row: dict[str, Any], answer: Any) -> Any:
-        return answer
-
-    def table(self, answers: Sequence[Any], lo: int) -> pa.Table:
-        rows = []
-        for offset, answer in enumerate(answers):
-            row = _UNPROBED | self.rows[lo + offset]
-            rows.append(row | ({"failures": [as_row(answer)]} if isinstance(answer, Failure) else answer))
-        return table_of(rows, PROBE)
 
     def close(self) -> None:
         return None

@@ -24,11 +24,12 @@ from engine.images.decode import Limits
 from engine.records.embeddings import EMBEDDINGS
 from engine.running.batches import UnitRun
 from engine.running.component_source import describe_error, source_digest
+from engine.running.entry_items import EntryItems
 from engine.running.foreign_code import DescriptorsClosed, ForeignCalls
 from engine.running.graph import Node
 from engine.running.hang_guard import Guard
 from engine.running.interrupts import Interrupted
-from engine.running.items import EntryItems, ImageItems, Items, TextItems
+from engine.running.items import ImageItems, Items, TextItems
 from engine.running.messages import Absent, Done, Message, Progress, Unit
 from engine.running.shard_inputs import ShardInputs
 from engine.storage import web

@@ -44,34 +44,34 @@ _OF_ONE_NAME = {
 }
 
 
-def read_uri(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
+def read_uri(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1) -> bytes:
     """Read `length` bytes from `offset`, at most `at_most`. -1 stands for no limit in both.
 
-    `opened`: a descriptor from `open_ahead`, which stays open. Raises FileNotFoundError if nothing is there, ImageError
-    if the image cannot be downloaded or is not in its container, and StorageError for any other failure.
+    Raises FileNotFoundError if nothing is there, ImageError if the image cannot be downloaded or is not in its
+    container, and StorageError for any other failure.
     """
     with storage_errors(uri):
         if not scheme_of(uri):
-            return read_local(uri, offset, least(length, at_most), opened)
+            return _read_path(uri, offset, least(length, at_most))
         kind, member, container = split_uri(uri)
         if kind:
             check_member(uri, offset)
         if kind == "parquet":
             return read_parquet_row(container, member)[slice(0, at_most if at_most >= 0 else None)]
         if kind == "tar" and length >= 0:
-            return read_uri(container, offset, least(length, at_most), opened=opened)
+            return read_uri(container, offset, least(length, at_most))
         if scheme_of(uri) in ("http", "https"):
             return fetch(uri, offset, least(length, at_most))
         return read_remote(uri, offset, least(length, at_most))
 
 
-def read_input(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1, opened: int = -1) -> bytes:
+def read_input(uri: str, offset: int = 0, length: int = -1, *, at_most: int = -1) -> bytes:
     """Read bytes like `read_uri`, for an input whose failure must not stop the run.
 
     Raises ImageError `missing` if there is no file, and `unreadable` if the error is about this input only.
     """
     try:
-        return read_uri(uri, offset, length, at_most=at_most, opened=opened)
+        return read_uri(uri, offset, length, at_most=at_most)
     except ABSENT:
         raise ImageError("missing", f"no file at '{shortened(uri)}'") from None
     except (OSError, ValueError, StorageError) as error:
@@ -114,41 +114,39 @@ def _why_of_object_store(error: BaseException) -> str:
     return ""
 
 
-def read_local(path: str, offset: int, length: int, opened: int) -> bytes:
-    """Read a local file.
-
-    If `opened` is not negative, read from that descriptor and leave it open. Raises OSError for a pipe.
-    """
-    file = opened if opened >= 0 else os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+def _read_path(path: str, offset: int, length: int) -> bytes:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-            raise OSError(errno.ESPIPE, NO_FILE)
-        left = least(length, max(0, status.st_size - offset))  # pread allocates memory for its whole length
-        data = os.pread(file, left, offset)
-        while len(data) < left and (more := os.pread(file, left - len(data), offset + len(data))):
-            data += more
-        return data
+        return read_local(file, offset, length)
     finally:
-        if opened < 0:
-            os.close(file)
+        os.close(file)
 
 
-def open_ahead(uri: str, offset: int = 0, length: int = -1) -> int:
-    """Open a local file, or the tar that holds a member, and begin to load it into the page cache.
+def read_local(file: int, offset: int, length: int) -> bytes:
+    """Read from an open file, which stays open. Raises OSError for a pipe. A negative `length` stands for no limit."""
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise OSError(errno.ESPIPE, NO_FILE)
+    left = least(length, max(0, status.st_size - offset))  # pread allocates memory for its whole length
+    data = os.pread(file, left, offset)
+    while len(data) < left and (more := os.pread(file, left - len(data), offset + len(data))):
+        data += more
+    return data
 
-    Returns the descriptor, or -1 if the file is not local or cannot be opened. A later read then raises the error.
-    """
-    kind, _, path = split_uri(uri)
-    if scheme_of(path) or kind == "parquet" or not hasattr(os, "posix_fadvise"):
-        return -1
+
+def open_local(path: str) -> int:
+    """Open a local file. Returns the descriptor, or -1 if it cannot be opened: a later read then raises the error."""
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK) if path else -1
     except (OSError, ValueError):  # a NUL in the name is a ValueError
         return -1
-    with contextlib.suppress(OSError):
-        os.posix_fadvise(file, offset, max(length, 0), os.POSIX_FADV_WILLNEED)
-    return file
+
+
+def advise(file: int, offset: int, length: int) -> None:
+    """Begin to load a part of an open file into the page cache. A negative `length` stands for all of it."""
+    if file >= 0 and hasattr(os, "posix_fadvise"):
+        with contextlib.suppress(OSError):
+            os.posix_fadvise(file, offset, max(length, 0), os.POSIX_FADV_WILLNEED)
 
 
 def check_regular(path: str) -> None:

@@ -107,7 +107,9 @@ class _Column:
                     return values[row - start]
             if not self.next <= row < self.stop:
                 self._begin(bisect_right(self.starts, row) - 1)
-            values = next(self.reading).column(0)
+            if (batch := next(self.reading, None)) is None:
+                raise ValueError("it has fewer rows than its metadata states")
+            values = batch.column(0)
             values = values.flatten()[0] if self.nested else values
             self.pieces.append((self.next, values))
             self.next += len(values)

@@ -38,6 +38,9 @@ def split_uri(uri: str) -> tuple[str, str, str]:
     if not uri.startswith(("tar://", "parquet://")) or "::" not in uri:
         return "", "", uri
     kind, _, rest = uri.partition("://")
+    if rest.count("::") == 1:
+        member, _, container = rest.partition("::")
+        return kind, member, container
     # A member's name may contain '::' too. The right '::' is the one before a path or a URL.
     at = next((found.start() for found in _SEPARATOR.finditer(rest)), rest.rfind("::"))
     return kind, rest[:at], rest[at + 2 :]

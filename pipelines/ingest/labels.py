@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.errors import ImageError
-from engine.images.decode import Header, orient_box, orient_quad, orient_rle
+from engine.images.decode import Header
+from engine.images.orientation import orient_box, orient_quad, orient_rle
 from pipelines.ingest.rows import AnnotationRow, LabelColumns
 
 Frame = Literal["stored", "upright", "auto"]

@@ -5,28 +5,25 @@ It decodes pixels only if the recipe has an audit split, to find near-duplicates
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
-from threading import BoundedSemaphore, Event, Thread
+from threading import BoundedSemaphore
 
 from engine.errors import ImageError
 from engine.images.decode import Limits, decode, image_id, probe
 from engine.images.perceptual_hash import perceptual_hash
-from engine.storage.open_uri import open_ahead, read_input
+from engine.storage.open_uri import advise, open_local, read_input, read_local
 from engine.storage.parquet_rows import forget
 from engine.storage.removals import ERROR, REASON, Removed
 from engine.storage.uris import split_uri
 from engine.storage.urls import scheme_of
 from pipelines.ingest.labels import upright
-from pipelines.ingest.rows import ListedRow, Probed, labels_of
+from pipelines.ingest.rows import ListedRow, Probed, regions_of
 
 AHEAD = 8  # how many local files are open before their turn
-MAX_WAITING = 64 * 2**20  # bytes of images that may wait to be hashed
-
-Hashing = Callable[[Probed, bytes], None]
 
 
 class Probe:
@@ -49,40 +46,31 @@ class Probe:
         import fsspec  # noqa: F401  # imported once, before threads use it
 
         forget()  # because files may have changed since this process last read them
-        # Threads speed up remote files, where most of the time is waiting, and pixels. Headers of local files are read
-        # without them, because threads would only compete for the GIL.
+        # Threads speed up remote files, where most of the time is waiting, and pixels. Local files are read without
+        # them: other workers use the other cores, and threads would compete for the GIL.
         self._threads = ThreadPoolExecutor(32, thread_name_prefix="read")
         self._decoding = BoundedSemaphore(4)  # limits how many images are decoded at a time
-        self._hasher = _Hasher()
 
     def probe(self, rows: Sequence[ListedRow]) -> list[Probed | ImageError]:
         """For each input, the columns of PROBE, or the error if the input is not a readable image."""
-        if self.phash or any(scheme_of(split_uri(row["uri"])[2]) for row in rows):
-            return list(self._threads.map(self._at_once, rows))
-        answers = [self._one(row, self._hasher.hash_later, file) for row, file in _opened_ahead(rows)]
-        self._hasher.wait()
-        return answers
+        files = [_local_file(row) for row in rows]
+        if self.phash or None in files:
+            return list(self._threads.map(self._one, rows))
+        return [self._one(row, file) for row, file in zip(rows, _opened_ahead(rows, files), strict=True)]
 
-    def _at_once(self, row: ListedRow) -> Probed | ImageError:
-        return self._one(row, _hash)
-
-    def _one(self, row: ListedRow, hash_image: Hashing, opened: int = -1) -> Probed | ImageError:
-        answer: Probed = {"phash": ""}
+    def _one(self, row: ListedRow, opened: int = -1) -> Probed | ImageError:
         if row.get("reason"):  # tables of older versions do not have this column
             return ImageError(row["reason"], row["error"])
         try:
-            # Reading one byte more than allowed shows whether a file is too large.
-            most = self.limits.max_bytes + 1
-            data = read_input(row["uri"], row["offset"], row["length"], at_most=most, opened=opened)
-            if self.removed.images and self.removed.has_image(image_id(data)):
+            data = self._read(row, opened)
+            name = image_id(data)
+            if self.removed.images and self.removed.has_image(name):
                 return ImageError(REASON, ERROR)
-            hash_image(answer, data)
             header = probe(data, self.limits)
-            answer["width"], answer["height"] = header.width, header.height
+            answer: Probed = {"image_id": name, "width": header.width, "height": header.height}
             answer["format"], answer["bytes"] = header.format, len(data)
-            labels = labels_of(row)
-            if any(labels.values()):
-                found = upright(labels, row["frame"], (row["frame_width"], row["frame_height"]), header)
+            if row["regions"]:
+                found = upright(regions_of(row), row["frame"], (row["frame_width"], row["frame_height"]), header)
                 answer["fits"], answer["left_out"] = found.fits, found.left_out
                 answer.update(found.labels)  # type: ignore[typeddict-item]
         except ImageError as error:
@@ -90,6 +78,14 @@ class Probe:
         if self.phash:
             answer["phash"] = self._phash(data)
         return answer
+
+    def _read(self, row: ListedRow, opened: int) -> bytes:
+        most = self.limits.max_bytes + 1  # one byte more than allowed shows whether a file is too large
+        offset, length = row["offset"], row["length"]
+        if opened >= 0:
+            with contextlib.suppress(OSError):  # then the next lines find out what is wrong
+                return read_local(opened, offset, most if length < 0 else min(length, most))
+        return read_input(row["uri"], offset, length, at_most=most)
 
     def _phash(self, data: bytes) -> str:
         """The perceptual hash. '' if the pixels cannot be decoded: a node that needs pixels will report that error."""
@@ -100,62 +96,40 @@ class Probe:
             return ""
 
 
-def _hash(answer: Probed, data: bytes) -> None:
-    answer["image_id"] = image_id(data)
+def _local_file(row: ListedRow) -> str | None:
+    """The local file, or the tar, that can be opened before the turn of the input. '' if there is none.
 
-
-class _Hasher:
-    """Computes image ids in one thread, while the next file is read and its header is parsed.
-
-    One queue serves all images. A future for each image would cost half of the time that the thread saves.
+    None if the input is not local.
     """
-
-    def __init__(self) -> None:
-        self._jobs: SimpleQueue[tuple[Probed, bytes] | Event] = SimpleQueue()
-        self._waiting = 0  # bytes queued since the last wait
-        Thread(target=self._work, name="hash", daemon=True).start()
-
-    def _work(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if isinstance(job, Event):
-                job.set()
-            else:
-                _hash(*job)
-
-    def hash_later(self, answer: Probed, data: bytes) -> None:
-        """Queues an image for hashing. When `wait` returns, the answer has its `image_id`."""
-        self._jobs.put((answer, data))
-        self._waiting += len(data)
-        if self._waiting > MAX_WAITING:
-            self.wait()
-
-    def wait(self) -> None:
-        done = Event()
-        self._jobs.put(done)
-        done.wait()
-        self._waiting = 0
+    kind, _, path = split_uri(row["uri"])
+    if scheme_of(path):
+        return None
+    # A member without a length, or of length 0, may stand for something that cannot be read (engine.storage.uris).
+    return path if not kind or (kind == "tar" and row["length"] > 0) else ""
 
 
-def _opened_ahead(rows: Sequence[ListedRow]) -> Iterator[tuple[ListedRow, int]]:
-    """Yields each row with its file descriptor, or -1 if it is not a local file.
+def _opened_ahead(rows: Sequence[ListedRow], files: Sequence[str | None]) -> Iterator[int]:
+    """Yields for each row its file descriptor, or -1 if its file is not opened.
 
-    A few files are opened before their turn.
+    A few files are opened, and loaded into the page cache, before their turn. Neighbours in one tar share a descriptor.
     """
-    files: deque[int] = deque()
+    opened: deque[int] = deque()
     try:
         for number in range(-AHEAD, len(rows)):
-            if number + AHEAD < len(rows):
-                ahead = rows[number + AHEAD]
-                files.append(open_ahead(ahead["uri"], ahead["offset"], ahead["length"]))
+            if (ahead := number + AHEAD) < len(rows):
+                same = len(opened) > 0 and files[ahead] == files[ahead - 1]
+                opened.append(opened[-1] if same else open_local(files[ahead] or ""))
+                advise(opened[-1], rows[ahead]["offset"], rows[ahead]["length"])
             if number >= 0:
-                yield rows[number], files[0]
-                _close(files.popleft())
+                yield opened[0]
+                _close_first(opened)
     finally:
-        for file in files:
-            _close(file)
+        while opened:
+            _close_first(opened)
 
 
-def _close(file: int) -> None:
-    if file >= 0:
+def _close_first(opened: deque[int]) -> None:
+    """Removes the first descriptor, and closes it unless the next row uses it too."""
+    file = opened.popleft()
+    if file >= 0 and not (opened and opened[0] == file):
         os.close(file)

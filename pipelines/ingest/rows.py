@@ -40,24 +40,23 @@ class LabelledRow(TypedDict):
     image_scores: list[AnnotationRow]
 
 
-class ListedRow(LabelledRow):
-    """A row of inputs/."""
+class ListedRow(TypedDict):
+    """The columns of inputs/ that the probe reads (engine.running.entry_items)."""
 
-    source: str
     uri: str
     offset: int
     length: int
-    fingerprint: str
-    licence: str
     frame: str
     frame_width: int
     frame_height: int
     reason: str
     error: str
+    regions: list[AnnotationRow]
+    region_texts: list[AnnotationRow]
 
 
 class Probed(TypedDict, total=False):
-    """The columns that the probe adds to an input. Its upright annotation columns come in addition."""
+    """The columns that the probe adds to an input. Upright regions and their texts come in addition, if it has any."""
 
     image_id: str
     width: int
@@ -113,6 +112,11 @@ class ImageRow(TypedDict):
 def label_columns(labels: Answer) -> LabelColumns:
     columns = {name: [as_row(item) for item in getattr(labels, name)] for name in ANNOTATIONS}
     return cast(LabelColumns, columns)  # because as_row makes rows of any dataclass
+
+
+def regions_of(row: ListedRow) -> LabelColumns:
+    """The labels that depend on the frame: regions, and the texts of regions that may be left out."""
+    return {"regions": row["regions"], "region_texts": row["region_texts"]}
 
 
 def labels_of(row: LabelledRow) -> LabelColumns:

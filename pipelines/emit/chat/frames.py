@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from engine.images.decode import orient_box, probe
+from engine.images.decode import probe
+from engine.images.orientation import orient_box
 from engine.records.boxes import Box
 from pipelines.emit.objects import DECIMALS
 

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.images.decode import EXTENSIONS, image_id, orient_box
+from engine.images.decode import EXTENSIONS, image_id
+from engine.images.orientation import orient_box
 from engine.layout import LOOSE_IMAGES
 from engine.reading.release_manifest import Manifest
 from engine.records.boxes import Box

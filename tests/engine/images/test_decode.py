@@ -17,7 +17,8 @@ from PIL import Image, ImageOps
 
 from engine.errors import ConfigError, ImageError
 from engine.images import decode as images
-from engine.images.decode import Limits, decode, image_id, orient_array, orient_box, orient_quad, orient_rle, probe
+from engine.images.decode import Limits, decode, image_id, probe
+from engine.images.orientation import orient_array, orient_box, orient_quad, orient_rle
 from tests.shared_data import shared
 
 ORIENTATIONS = range(1, 9)

@@ -96,3 +96,18 @@ def test_a_damaged_row_group_is_an_error_and_the_others_are_read(tmp_path: Path)
     with pytest.raises((ValueError, OSError)):
         read_row(file, "data", 12)
     assert [read_row(file, "data", row) for row in (5, 25)] == [value(5), value(25)]
+
+
+def test_a_group_with_fewer_rows_than_it_states_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(tmp_path / "x.parquet", 30)
+    real = parquet_rows._Column._begin
+
+    def short(column: parquet_rows._Column, group: int) -> None:
+        real(column, group)
+        if group == 1:
+            column.reading = iter(())
+
+    monkeypatch.setattr(parquet_rows._Column, "_begin", short)
+    with pytest.raises(ValueError, match="fewer rows"):
+        read_row(file, "data", 12)
+    assert read_row(file, "data", 25) == value(25)

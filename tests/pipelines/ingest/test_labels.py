@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from engine.errors import ImageError
-from engine.images.decode import Header, orient_array, orient_box
+from engine.images.decode import Header
+from engine.images.orientation import orient_array, orient_box
 from engine.reading.dataset import Dataset
 from engine.reading.sql import query
 from engine.records import masks

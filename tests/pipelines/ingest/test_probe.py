@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.errors import ImageError
+from engine.images.decode import image_id
 from engine.schema import ANNOTATIONS
+from pipelines.ingest import probe as probe_module
 from pipelines.ingest.probe import Probe
 from tests.runs import draw_photos
 
@@ -56,3 +59,32 @@ def test_answers_belong_to_their_files_even_if_some_are_missing(tmp_path: Path, 
     ids = [a if isinstance(a, ImageError) else a["image_id"] for a in answers]
     assert [str(one) for one in ids] == [str(a if isinstance(a, ImageError) else a["image_id"]) for a in alone]
     assert len(set(map(str, ids))) == len(ids)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are counted in /proc")
+def test_a_tar_is_opened_once_for_its_images_and_closed(
+    tmp_path: Path, probe: Probe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    draw_photos(tmp_path / "photos", 12)
+    photos = sorted((tmp_path / "photos").iterdir())
+    for name in ("a", "b"):
+        with tarfile.open(tmp_path / f"{name}.tar", "w") as tar:
+            for path in photos:
+                tar.add(path, path.name)
+    listed = []
+    for name in ("a", "b"):
+        with tarfile.open(tmp_path / f"{name}.tar") as tar:
+            for member in tar.getmembers():
+                row = rows(tmp_path, "")[0] | {"offset": member.offset_data, "length": member.size}
+                listed.append(row | {"uri": f"tar://{member.name}::{tmp_path}/{name}.tar"})
+    opened: list[str] = []
+    real = probe_module.open_local
+    monkeypatch.setattr(probe_module, "open_local", lambda path: (opened.append(path), real(path))[1])
+    before = open_files()
+    answers = probe.probe(listed)
+    assert [a["image_id"] for a in answers if not isinstance(a, ImageError)] == [
+        image_id(path.read_bytes()) for path in photos * 2
+    ]
+    assert opened == [f"{tmp_path}/a.tar", f"{tmp_path}/b.tar"]
+    assert open_files() == before

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from engine.images.decode import orient_box
+from engine.images.orientation import orient_box
 from model.florence2_tasks import AND, input_of
 from model.pairs.compile import compile_pairs
 from model.pairs.locations import location_tokens
