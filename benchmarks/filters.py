@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from engine.config.catalog import resolve
 from engine.records.shard import Ints, as_lists
 from engine.schema import ANNOTATIONS, CHUNK, COMPLEXITY, IMAGES, PARSE, PHRASE, RECORD, REGION, STRINGS, TEXT
-from engine.storage.commits import ROW_GROUP
+from engine.storage.parquet_writing import ROW_GROUP
 from filters import CATALOG
 from filters.judging.apply_rules import judge
 from filters.judging.keep import counts

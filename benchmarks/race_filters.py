@@ -104,7 +104,7 @@ def arrow_verdicts(shard: Any, lists: Any) -> tuple[dict[str, Any], dict[str, An
 
 def by_pandas(dataset: str, out: str) -> None:
     """pyarrow flattens the lists, because pandas would make a dictionary of each region."""
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped]
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq

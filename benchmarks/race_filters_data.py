@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -25,7 +26,7 @@ def tables(regions: int) -> Iterator[tuple[pa.Table, pa.Table]]:
     shards = max(1, round(regions / REGIONS_AN_IMAGE / IMAGES_A_SHARD))
     for number in range(shards):
         random = np.random.default_rng(number)
-        ids = pa.array([f"{number:016x}{image:016x}" for image in range(IMAGES_A_SHARD)])
+        ids = pa.array([hashlib.sha256(b"%d %d" % (number, image)).hexdigest() for image in range(IMAGES_A_SHARD)])
         images = images_of(ids)
         width = np.where(np.arange(len(ids)) % 50 == 7, 60, 640).astype(np.int32)
         at = images.schema.get_field_index("width")

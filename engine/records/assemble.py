@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from engine.errors import EngineError
-from engine.records.shard import Column, Shard, as_lists, filled, one_array, with_field
+from engine.records.shard import Column, Ints, Shard, as_lists, filled, one_array, with_field
 from engine.schema import RECORD
 
 
@@ -38,37 +38,57 @@ def _joined(parts: Sequence[pa.ListArray], kind: pa.DataType) -> pa.ListArray:
     if len(used) == 1:
         return used[0].cast(kind)
     columns = [Column(part) for part in used]
-    counts = np.array([np.diff(column.offsets) for column in columns])
-    # Values are ordered by image, and within an image by part.
+    offsets, order = merged_order([column.offsets for column in columns])
+    values = pa.concat_arrays([part.cast(kind).flatten() for part in used])
+    return as_lists(kind, offsets, values.take(pa.array(order)))
+
+
+def merged_order(parts: Sequence[Ints]) -> tuple[Ints, Ints]:
+    """(offsets, order) for joining list columns image by image. `parts`: the offsets of each column.
+
+    offsets: those of the joined lists. order: for each value of the joined lists, its position among the values of all
+    columns, one column after the other. Values are ordered by image, and within an image by column.
+    """
+    counts = np.array([np.diff(offsets) for offsets in parts])
     offsets = np.append(0, np.cumsum(counts.sum(axis=0)))
     begin = offsets[:-1] + np.cumsum(counts, axis=0) - counts
     target = np.concatenate(
-        [np.arange(len(column)) + (begin[k] - column.offsets[:-1])[column.image] for k, column in enumerate(columns)]
+        [np.arange(own[-1]) + np.repeat(begin[k] - own[:-1], counts[k]) for k, own in enumerate(parts)]
     )
-    source = np.empty(len(target), np.int64)
-    source[target] = np.arange(len(target))
-    values = pa.concat_arrays([part.cast(kind).flatten() for part in used])
-    return as_lists(kind, offsets, values.take(pa.array(source)))
+    order = np.empty(len(target), np.int64)
+    order[target] = np.arange(len(target))
+    return offsets, order
 
 
 def _outlined(record: pa.Table) -> pa.Table:
-    """The record, with each mask copied to the region that it outlines.
-
-    If several masks outline a region, it gets the first.
-    """
+    """The record, with each mask copied to the region that it outlines."""
     shard = Shard(record, record)
     regions = shard.column("regions")
-    outlined = filled(regions.arrow("rle"))
-    masks = np.flatnonzero(outlined & filled(regions.arrow("merged_into")))
-    masks = masks[~outlined[shard.roots[masks]]]
-    rounds = regions.numbers("round")
-    masks = masks[rounds[masks] >= rounds[shard.roots[masks]]]
-    if not len(masks):
+    given = regions.arrow("rle")
+    masks = outlined(shard, given)
+    if masks is given:
         return record
-    source = np.arange(len(regions))
-    source[shard.roots[masks][::-1]] = masks[::-1]  # the last assignment wins, so the first mask is assigned last
-    values = with_field(regions.values, "rle", regions.arrow("rle").take(pa.array(source)))
     at = record.schema.get_field_index("regions")
-    return record.set_column(
-        at, record.schema.field(at), as_lists(record.schema.field(at).type, regions.offsets, values)
-    )
+    lists = as_lists(record.schema.field(at).type, regions.offsets, with_field(regions.values, "rle", masks))
+    return record.set_column(at, record.schema.field(at), lists)
+
+
+def outlined(shard: Shard, given: pa.Array) -> pa.Array:
+    """The masks of the regions, with each mask copied to the region that it outlines.
+
+    `given`: the field `rle` of the regions, which is returned if no mask is copied. If several masks outline a region,
+    it gets the first.
+    """
+    has_mask = filled(given)
+    if not has_mask.any():
+        return given
+    regions, roots = shard.column("regions"), shard.roots
+    masks = np.flatnonzero(has_mask & filled(regions.arrow("merged_into")))
+    masks = masks[~has_mask[roots[masks]]]
+    rounds = regions.numbers("round")
+    masks = masks[rounds[masks] >= rounds[roots[masks]]]
+    if not len(masks):
+        return given
+    source = np.arange(len(regions))
+    source[roots[masks][::-1]] = masks[::-1]  # the last assignment wins, so the first mask is assigned last
+    return given.take(pa.array(source))

@@ -51,12 +51,29 @@ def with_field(values: pa.StructArray, name: str, replaced: pa.Array) -> pa.Stru
 class Fields:
     """The fields of flat rows: as Arrow arrays, as NumPy arrays of numbers, or, for strings, as codes."""
 
-    def __init__(self, values: pa.StructArray | pa.Table) -> None:
-        self.values = values
+    def __init__(self, values: pa.StructArray | pa.Table | None) -> None:
+        self._values = values
         self._made: dict[tuple[str, str], Any] = {}
+
+    @property
+    def values(self) -> pa.StructArray | pa.Table:
+        """The rows with all their fields."""
+        return self._values
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the fields."""
+        return [field.name for field in (self.values.type if self._structs else self.values.schema)]
+
+    @property
+    def _structs(self) -> bool:
+        return isinstance(self.values, pa.StructArray)
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def _read(self, name: str) -> pa.Array:
+        return self.values.field(name) if self._structs else one_array(self.values.column(name))
 
     def _once(self, kind: str, name: str, make: Callable[[], T]) -> T:
         if (kind, name) not in self._made:
@@ -65,11 +82,7 @@ class Fields:
         return made
 
     def arrow(self, name: str) -> pa.Array:
-        def make() -> pa.Array:
-            isstruct = isinstance(self.values, pa.StructArray)
-            return self.values.field(name) if isstruct else one_array(self.values.column(name))
-
-        return self._once("arrow", name, make)
+        return self._once("arrow", name, lambda: self._read(name))
 
     def numbers(self, name: str) -> Numbers:
         """The field as a NumPy array. Null becomes NaN."""
@@ -122,6 +135,12 @@ class Shard:
         if name not in self._columns:
             self._columns[name] = Column(one_array(self.record.column(name)))
         return self._columns[name]
+
+    @property
+    def failed(self) -> Bools:
+        """Which images have a failure."""
+        failed: Bools = np.diff(self.column("failures").offsets) > 0
+        return failed
 
     def find(self, name: str, image: Ints, ids: pa.Array) -> Ints:
         """The row in the column `name` of each of these ids. -1 if it is missing.
@@ -215,14 +234,19 @@ class Shard:
 
 def _in_order(images: pa.Table, ids: pa.Array) -> pa.Table:
     """The rows of `images` that have these ids, in the order of the ids."""
-    known = one_array(images.column("image_id"))
+    rows = in_order(one_array(images.column("image_id")), ids)
+    return images if rows is None else images.take(rows)
+
+
+def in_order(known: pa.Array, ids: pa.Array) -> pa.Array | None:
+    """The row of each of these ids among the known ids. None if the two are equal."""
     if known.equals(ids):
-        return images
+        return None
     rows = pc.index_in(ids, value_set=known)
     if rows.null_count:
         lost = ids.filter(rows.is_null())[0].as_py()
         raise EngineError(f"Image '{lost}' has a record but no row in the images table: pass the images of its shard.")
-    return images.take(rows)
+    return rows
 
 
 def slice_strings(strings: pa.Array, rows: Ints, start: Numbers, end: Numbers) -> pa.Array:

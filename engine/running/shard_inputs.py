@@ -5,6 +5,7 @@ Row i of every file of a shard is about image i of the shard.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from engine.schema import (
     Relation,
     Sample,
 )
+from engine.storage.column_reader import ColumnReader
 from engine.storage.commits import Commits, Record, TableReader
 from engine.storage.files import Storage
 from engine.storage.sealed import advice_on
@@ -35,13 +37,14 @@ if TYPE_CHECKING:
 
 
 class ShardInputs:
-    """Reads the inputs of one unit. `digests`: {path: sha256} of all files that were opened."""
+    """Reads the inputs of one unit. `digests`: {path: sha256} of all files that the unit may have read."""
 
     def __init__(self, storage: Storage, nodes: Mapping[str, Node], node: Node, unit: Unit) -> None:
         self.storage, self.nodes, self.node, self.unit = storage, nodes, node, unit
         self.digests: dict[str, str] = {}
+        self._records: dict[str, Record] = {}
         self._images = self.record(IMAGES)
-        self.images: pa.Table = self._reader(self._images, "data").read()
+        self.image_file = self._reader(self._images, "data")
         self._sizes = self._named_sizes() if node.over == "images" else []
         self._tables: dict[str, TableReader] = {}
         self._parses: dict[str, Mapping[str, Parse]] = {}
@@ -51,6 +54,10 @@ class ShardInputs:
         self._worked_on = {name: self._selection_of(name) for name in self._detectors if nodes[name].where}
         self._selection: tuple[npt.NDArray[np.bool_], dict[int, str]] | None = None
         for name in node.sample_inputs:
+            if node.over == "shard":  # it reads its inputs itself, as columns; the commit names all of them
+                file = self.record(name).files["data"]
+                self.digests[file.path] = file.sha256
+                continue
             reader = self._reader(self.record(name), "data", self.columns(name))
             if nodes[name].over == "texts":
                 self._parses[name] = _parses(reader.read())
@@ -62,6 +69,11 @@ class ShardInputs:
                 self._judged = self._reader(self.record(name), "verdicts", ["regions", "region_texts"])
         parts = ("labels", "truth") if "scene" in node.needs else ("labels",) if node.reads_labels else ()
         self._labels = [self._reader(self._images, part) for part in parts if part in self._images.files]
+
+    @functools.cached_property
+    def images(self) -> pa.Table:
+        """The table of the images of the shard."""
+        return self.image_file.read()
 
     def _named_sizes(self) -> list[tuple[str, int, int]]:
         columns = (self.images[name].to_pylist() for name in ("image_id", "width", "height"))
@@ -75,9 +87,13 @@ class ShardInputs:
         more = [EMBEDDING] if EMBEDDINGS in kinds else []
         return ["image_id", *columns_of(kinds), "failures", *more]
 
+    def file(self, name: str) -> ColumnReader:
+        """The data table of one input, for reading single columns."""
+        return self._reader(self.record(name), "data")
+
     def table(self, name: str) -> pa.Table:
         """The whole data table of one input."""
-        return self._reader(self.record(name), "data").read()
+        return self.file(name).read()
 
     def part(self, name: str, part: str) -> pa.Table:
         """The table of another part of an input, such as 'verdicts'."""
@@ -117,19 +133,22 @@ class ShardInputs:
 
     def record(self, name: str) -> Record:
         """The commit record of an input, in the revision that the unit reads. `name`: a node, or IMAGES."""
+        if name in self._records:
+            return self._records[name]
         folder = self.node.base if name == IMAGES else self.nodes[name].folder
         try:
-            return Commits(self.storage, folder).record(self.unit.shard, self.unit.inputs[name])
+            found = self._records[name] = Commits(self.storage, folder).record(self.unit.shard, self.unit.inputs[name])
+            return found
         except FileNotFoundError:
             raise DamageError(
                 f"The commit of shard {self.unit.shard} in '{folder}' is missing: {advice_on(self.storage, folder)}"
             ) from None
 
-    def _reader(self, record: Record, name: str, columns: Sequence[str] | None = None) -> TableReader:
+    def _reader(self, record: Record, name: str, columns: Sequence[str] | None = None) -> ColumnReader:
         file = record.files[name]
         self.digests[file.path] = file.sha256
         try:
-            return TableReader(self.storage, file.path, columns, sha256=file.sha256)
+            return ColumnReader(self.storage, file.path, columns, sha256=file.sha256)
         except FileNotFoundError:
             raise DamageError(
                 f"The data file '{file.path}' is missing, but a record names it: {advice_on(self.storage, file.path)}"

@@ -9,6 +9,7 @@ are numbered over the whole data set: an answer is stale if it read an older rev
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,14 +22,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.errors import DamageError, StorageError, SwappedRecord
-from engine.schema import INPUTS, PROBE
 from engine.storage.files import Storage, sha256_file, storage_errors
 from engine.storage.migrate import completed, lacking
+from engine.storage.parquet_writing import ROW_GROUP, GroupWriter, parquet_bytes
 from engine.storage.sealed import advice_on, checked_bytes, damaged, read_sealed, seal
 
-ROW_GROUP = 500  # rows of a row group. It is fixed, so that the same rows always give the same bytes
-WHOLE_GROUP = 2048  # the same for tables that are read as a whole: a row group of 76 columns costs as much as 1000 rows
-PARQUET: dict[str, Any] = {"compression": "zstd", "write_statistics": False, "write_page_checksum": True}
 _RECORD_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?\.json")
 _DATA_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?-([0-9a-f]{8})\.(\w+)")
 
@@ -149,15 +147,20 @@ class Commits:
         The revision shows whether a file is left over, or belongs to a record that is not written yet.
         """
         size, digest = os.path.getsize(local_file), sha256_file(local_file)
-        path = f"{self.folder}/{record_name(shard, revision).removesuffix('.json')}-{digest[:8]}.{suffix}"
+        path = self._data_path(shard, revision, digest, suffix)
         self.storage.upload(local_file, path)
         return File(path, digest, rows, size)
 
     def put_table(self, shard: int, table: pa.Table, revision: int = 0, suffix: str = "parquet") -> File:
         """Write a table as a Parquet file. `suffix`: "parquet" for answers, any other for other tables."""
-        with TableWriter(self, shard, table.schema, revision, suffix) as writer:
-            writer.write(table)
-        return writer.file
+        data = parquet_bytes(table)
+        digest = hashlib.sha256(data).hexdigest()
+        path = self._data_path(shard, revision, digest, suffix)
+        self.storage.put(path, data)
+        return File(path, digest, table.num_rows, len(data))
+
+    def _data_path(self, shard: int, revision: int, digest: str, suffix: str) -> str:
+        return f"{self.folder}/{record_name(shard, revision).removesuffix('.json')}-{digest[:8]}.{suffix}"
 
     def data_files(self, suffix: str = "parquet") -> dict[int, str]:
         """{shard: data file of its latest revision}, committed files only. Raises DamageError if one is gone.
@@ -202,62 +205,40 @@ class Commits:
 
 
 class TableWriter:
-    """Writes rows to a Parquet file in row groups of fixed size. Memory does not grow with the shard."""
+    """Writes rows to a Parquet file of a folder. Memory does not grow with the shard."""
 
     def __init__(
         self, commits: Commits, shard: int, schema: pa.Schema, revision: int = 0, suffix: str = "parquet"
     ) -> None:
-        self.commits, self.shard, self.schema, self.revision = commits, shard, schema, revision
-        self.suffix = suffix
+        self.commits, self.shard, self.revision, self.suffix = commits, shard, revision, suffix
         self.file: File
         self._scratch = commits.storage.scratch(f"{commits.folder}/{shard:05d}")
-        self._writer: pq.ParquetWriter | None = None
-        self._waiting: list[pa.Table] = []
-        self._rows = 0
-        self._group = WHOLE_GROUP if schema in (INPUTS, PROBE) else ROW_GROUP
+        self._rows = GroupWriter(self._scratch, schema)
 
     def __enter__(self) -> TableWriter:
-        with storage_errors(self._scratch):
-            self._writer = pq.ParquetWriter(self._scratch, self.schema, **PARQUET)
         return self
 
     def write(self, table: pa.Table) -> None:
-        self._waiting.append(table if table.schema == self.schema else table.cast(self.schema))
-        if sum(piece.num_rows for piece in self._waiting) >= self._group:
-            self._flush(final=False)
+        with storage_errors(self._scratch):
+            self._rows.write(table)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        assert self._writer is not None
         if error is not None:
             self._give_up()
             return
         try:
-            self._flush(final=True)
             with storage_errors(self._scratch):
-                self._writer.close()
+                self._rows.finish()
         except StorageError:
             self._give_up()
             raise
-        self.file = self.commits.put_file(self.shard, self._scratch, self.suffix, self._rows, self.revision)
+        self.file = self.commits.put_file(self.shard, self._scratch, self.suffix, self._rows.rows, self.revision)
 
     def _give_up(self) -> None:
         with contextlib.suppress(Exception):
-            if self._writer is not None:
-                self._writer.close()
+            self._rows.close()
         with contextlib.suppress(OSError):
             os.unlink(self._scratch)
-
-    def _flush(self, *, final: bool) -> None:
-        assert self._writer is not None
-        table = pa.concat_tables(self._waiting) if self._waiting else self.schema.empty_table()
-        size = table.num_rows
-        whole = size if final else size - size % self._group
-        for start in range(0, whole, self._group):
-            piece = table.slice(start, min(self._group, whole - start)).combine_chunks()
-            with storage_errors(self._scratch):
-                self._writer.write_table(piece, row_group_size=self._group)
-        self._rows += whole
-        self._waiting = [table.slice(whole)] if whole < size else []
 
 
 class TableReader:

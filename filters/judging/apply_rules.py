@@ -57,21 +57,31 @@ def judge(
     Four kinds of rows are dropped before the first rule: images with a failure, regions that were merged into another
     region, rows that `earlier` drops, and rows in `decided`.
     """
+    return judge_shard(Shard(record, images, parse), rules, decided, earlier).verdicts()
+
+
+def judge_shard(
+    shard: Shard,
+    rules: Sequence[tuple[str, Rule, Mapping[str, Any]]],
+    decided: Sequence[Mapping[str, Any]] = (),
+    earlier: pa.Table | None = None,
+) -> ShardJudgement:
+    """The same for a Shard. Its verdicts are those of the method `verdicts`."""
     for name, rule, _ in rules:
-        if parse is None and needs_parse(rule):
+        if shard.parse is None and needs_parse(rule):
             raise ConfigError(f"Filter '{name}' reads parsed texts, but no node parses them: add one (spacy_parse).")
         column = "semantic_distance" if needs_embeddings(rule) else "same_distance"
-        if needs_whole_set(rule) and column not in images.column_names:
+        if needs_whole_set(rule) and column not in shard.image.names:
             raise EngineError(
                 f"Filter '{name}' reads columns that are computed over the whole data set: pass them with the images."
             )
-    judgement = ShardJudgement(Shard(record, images, parse))
+    judgement = ShardJudgement(shard)
     if earlier is not None:
         judgement.apply_verdicts(earlier)
     judgement.apply_decisions(decided)
     for name, rule, options in rules:
         judgement.apply(name, rule, options)
-    return judgement.verdicts()
+    return judgement
 
 
 class _Outcome:
@@ -101,8 +111,7 @@ class ShardJudgement:
         }
         self.views: dict[str, View] = {}
         self.protected = {name: _protected(shard, name) for name in ANNOTATIONS}
-        failures = np.flatnonzero(np.diff(shard.column("failures").offsets))
-        self._drop("images", failures, Verdict(np.zeros(0, np.bool_), FAILED))
+        self._drop("images", np.flatnonzero(shard.failed), Verdict(np.zeros(0, np.bool_), FAILED))
         merged = np.flatnonzero(filled(shard.column("regions").arrow("merged_into")))
         self._drop("regions", merged, Verdict(np.zeros(0, np.bool_), MERGED))
         self.parents = parent_links(shard)
@@ -257,9 +266,17 @@ class ShardJudgement:
             )
             for name in ANNOTATIONS
         ]
-        failures = self.shard.column("failures")
-        failed = as_lists(VERDICTS.field("failures").type, failures.offsets * 0, failures.values.slice(0, 0))
+        kind = VERDICTS.field("failures").type
+        failed = as_lists(kind, np.zeros(len(self.shard) + 1, np.int64), pa.nulls(0, kind.value_type))
         return pa.Table.from_arrays([self.shard.ids, image, *lists, failed], schema=VERDICTS)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """The result of `counts` (keep.py) for these verdicts."""
+        found: dict[str, dict[str, int]] = {}
+        for name, outcome in self.outcomes.items():
+            numbers = np.bincount(outcome.reason, minlength=len(self.rules)).tolist()
+            found[name] = {rule or "kept": number for rule, number in zip(self.rules, numbers, strict=True) if number}
+        return found
 
     def _structs(self, ids: pa.Array, outcome: _Outcome, rules: pa.Array) -> pa.StructArray:
         value, threshold = (pa.array(x, pa.float64(), from_pandas=True) for x in (outcome.value, outcome.threshold))

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from engine.layout import LOOSE_FILES
 from engine.reading.release_manifest import Manifest
 from engine.schema import required
-from engine.storage.commits import PARQUET, ROW_GROUP
 from engine.storage.files import Storage
+from engine.storage.parquet_writing import PARQUET, ROW_GROUP
 
 LOOSE = pa.schema(
     [required("name", pa.string()), required("sha256", pa.string()), required("bytes", pa.int64())]

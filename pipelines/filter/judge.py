@@ -18,6 +18,7 @@ from engine.config.values import as_written
 from engine.errors import ConfigError
 from engine.records.assemble import assemble
 from engine.records.shard import one_array
+from engine.records.stored_shard import ImageColumn, StoredShard
 from engine.running.engine_node import engine_node
 from engine.running.graph import KEPT_REGIONS, Node, record_nodes, replaced_columns
 from engine.running.shard_inputs import ShardInputs
@@ -25,8 +26,7 @@ from engine.schema import ANNOTATIONS, RECORD
 from engine.scores.calibration import Calibration
 from engine.storage.commits import Commits
 from filters import CATALOG
-from filters.judging.apply_rules import judge
-from filters.judging.keep import counts
+from filters.judging.apply_rules import judge_shard
 from filters.judging.parents import DERIVED
 from filters.judging.quantiles import filled, placeholders, quantile_paths
 from filters.judging.try_options import try_options
@@ -179,20 +179,34 @@ class Judge:
 
         if self.surveyed is None:
             self.surveyed = read_surveyed(inputs.storage, self.folder)
-        record, parse = shard_record(inputs, self.record, self.parses)
+        rows = stored_shard(inputs, self.record, self.parses, self.surveyed.image_columns(shard))
         decided = inputs.part(self.decided, "decided").to_pylist() if self.decided else ()
-        rules = self.surveyed.rules(self.rules)
         first = inputs.part(self.first, "verdicts") if self.first else None
-        verdicts = judge(record, self.surveyed.images(inputs.images, shard), parse, rules, decided, first)
+        judgement = judge_shard(rows, self.surveyed.rules(self.rules), decided, first)
+        verdicts = judgement.verdicts()
         file = commits.put_table(shard, verdicts, inputs.unit.revision)
-        found = counts(verdicts) | {"released": {"images": number_released(verdicts, inputs.images)}}
-        return Output({"data": file}, verdicts.num_rows, 0, found | {"surveyed": self.folder})
+        found = judgement.counts() | {"released": {"images": number_released(verdicts, rows.image.arrow("split"))}}
+        return Output({"data": file}, len(rows), 0, found | {"surveyed": self.folder})
 
 
-def number_released(verdicts: pa.Table, images: pa.Table) -> int:
-    """How many of the kept images go into a release: those of the split `train`."""
+def number_released(verdicts: pa.Table, split: pa.Array) -> int:
+    """How many of the kept images go into a release: those of the split `train`. `split`: of each image."""
     kept = one_array(verdicts["image"]).field("kept")
-    return int(pc.sum(pc.and_(kept, pc.equal(one_array(images["split"]), "train"))).as_py() or 0)
+    return int(pc.sum(pc.and_(kept, pc.equal(split, "train"))).as_py() or 0)
+
+
+def stored_shard(
+    inputs: ShardInputs,
+    record: Sequence[tuple[str, Sequence[str]]],
+    parses: Sequence[str],
+    added: Mapping[str, ImageColumn] | None = None,
+) -> StoredShard:
+    """The record of a shard, of which fields are read when they are used.
+
+    `added`: further columns of the images, as functions of their ids.
+    """
+    answers = [(inputs.file(name), columns) for name, columns in record]
+    return StoredShard(inputs.image_file, answers, [inputs.file(name) for name in parses], added)
 
 
 def shard_record(

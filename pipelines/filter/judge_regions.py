@@ -17,11 +17,10 @@ from engine.running.graph import KEPT_REGIONS, Node
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import record_table
 from engine.storage.commits import Commits
-from filters.judging.apply_rules import judge
-from filters.judging.keep import counts
+from filters.judging.apply_rules import judge_shard
 from filters.judging.quantiles import quantile_paths
 from filters.verdict import needs_whole_set, reads
-from pipelines.filter.judge import NamedRule, changed_rules, named_rules, rules_of, shard_options, shard_record
+from pipelines.filter.judge import NamedRule, changed_rules, named_rules, rules_of, shard_options, stored_shard
 from pipelines.recipe import Recipe
 
 FIRST_VERSION = 1
@@ -75,13 +74,13 @@ class JudgeRegions:
         self.rules = named_rules(self.given_rules)
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
-        record, _ = shard_record(inputs, self.record, ())
+        rows = stored_shard(inputs, self.record, ())
         decided = inputs.part(self.decided, "decided").to_pylist() if self.decided else ()
-        verdicts = judge(record, inputs.images, None, self.rules, decided)
-        nothing = record_table([{"image_id": image_id} for image_id in record["image_id"].to_pylist()])
+        judgement = judge_shard(rows, self.rules, decided)
+        nothing = record_table([{"image_id": image_id} for image_id in rows.ids.to_pylist()])
         revision = inputs.unit.revision
         files = {
             "data": commits.put_table(shard, nothing, revision),
-            VERDICTS_PART: commits.put_table(shard, verdicts, revision, VERDICTS_PART),
+            VERDICTS_PART: commits.put_table(shard, judgement.verdicts(), revision, VERDICTS_PART),
         }
-        return Output(files, verdicts.num_rows, 0, counts(verdicts))
+        return Output(files, len(rows), 0, judgement.counts())

@@ -21,12 +21,14 @@ from engine.reading.dataset import Dataset
 from engine.reading.rule_values_view import RULE_VALUES_SCHEMA, verdicts_hash
 from engine.records.columns import View
 from engine.records.shard import Bools, Floats, Shard, one_array
+from engine.records.stored_shard import StoredShard
 from engine.running.graph import KEPT_REGIONS
 from engine.schema import ANNOTATIONS
+from engine.storage.column_reader import ColumnReader
 from engine.storage.commits import Commits, TableReader
 from filters.judging.apply_rules import ShardJudgement
 from filters.verdict import Verdict, reads
-from pipelines.filter.judge import NamedRule, assembled_record, rules_given
+from pipelines.filter.judge import NamedRule, rules_given
 from pipelines.filter.whole_set import WholeSet, read_surveyed
 
 SAMPLED_IMAGES = 2_000
@@ -91,25 +93,21 @@ class _Tables(NamedTuple):
 
 
 def _read(dataset: Dataset, shard: int, whole_set: WholeSet) -> _Tables:
-    storage = dataset.storage
-
-    def table(path: str) -> pa.Table:
-        return TableReader(storage, path).read()
+    def file(folder: str) -> ColumnReader:
+        return ColumnReader(dataset.storage, dataset.files(folder)[shard])
 
     def part(names: Sequence[str], suffix: str) -> pa.Table | None:
         """A further part of the last of these nodes' answers."""
         node = dataset.node(names[-1]) if names else None
-        files = Commits(storage, node.folder).data_files(suffix) if node else {}
-        return table(files[shard]) if shard in files else None
+        files = Commits(dataset.storage, node.folder).data_files(suffix) if node else {}
+        return TableReader(dataset.storage, files[shard]).read() if shard in files else None
 
-    images = table(dataset.files(IMAGES)[shard])
-    answers = [(table(dataset.files(node.folder)[shard]), node.columns) for node in dataset.record_nodes()]
-    parses = [table(dataset.files(node.folder)[shard]) for node in dataset.nodes if node.over == "texts"]
-    record, parse = assembled_record(images, answers, parses)
+    answers = [(file(node.folder), node.columns) for node in dataset.record_nodes()]
+    parses = [file(node.folder) for node in dataset.nodes if node.over == "texts"]
     decided = part([node.name for node in dataset.nodes if node.component == "merge"], "decided")
     first = part([node.name for node in dataset.nodes if KEPT_REGIONS in node.gives], "verdicts")
-    whole = Shard(record, whole_set.images(images, shard), parse)
-    return _Tables(whole, first, decided.to_pylist() if decided is not None else ())
+    rows = StoredShard(file(IMAGES), answers, parses, whole_set.image_columns(shard))
+    return _Tables(rows, first, decided.to_pylist() if decided is not None else ())
 
 
 def _values_of(

@@ -31,7 +31,7 @@ from pipelines.filter.judge import (
     options_in_key,
     rules_of,
     shard_options,
-    shard_record,
+    stored_shard,
 )
 from pipelines.filter.near_duplicates import HASHES, hashes_of
 from pipelines.filter.semantic_set import CANDIDATES, candidates_of
@@ -100,9 +100,9 @@ class Survey:
         self.rules = named_rules(self.given_rules)
 
     def run(self, shard: int, inputs: ShardInputs, commits: Commits) -> Output:
-        record, parse = shard_record(inputs, self.record, self.parses)
+        rows = stored_shard(inputs, self.record, self.parses)
         first = inputs.part(self.first, "verdicts") if self.first else None
-        found = survey_shard(record, inputs.images, parse, self.rules, first)
+        found = survey_shard(rows, self.rules, first)
         revision = inputs.unit.revision
         files = {
             "data": commits.put_table(shard, found.hashes, revision),
@@ -112,7 +112,7 @@ class Survey:
         if self.embedder:
             files[CANDIDATES_PART] = commits.put_table(shard, found.candidates, revision, CANDIDATES_PART)
             counts["embeddings"] = asdict(embeddings_file(inputs, self.embedder))
-        return Output(files, inputs.images.num_rows, counts=counts)
+        return Output(files, len(rows), counts=counts)
 
 
 def embeddings_file(inputs: ShardInputs, embedder: str) -> File:
@@ -128,15 +128,9 @@ class ShardSurvey(NamedTuple):
     candidates: pa.Table
 
 
-def survey_shard(
-    record: pa.Table,
-    images: pa.Table,
-    parse: pa.Table | None,
-    rules: Sequence[NamedRule],
-    first: pa.Table | None = None,
-) -> ShardSurvey:
+def survey_shard(shard: Shard, rules: Sequence[NamedRule], first: pa.Table | None = None) -> ShardSurvey:
     """What one shard contributes. `first`: the verdicts of the first pass, on images and regions."""
-    judgement = ShardJudgement(Shard(record, images, parse))
+    judgement = ShardJudgement(shard)
     if first is not None:
         judgement.apply_verdicts(first)
     hashes, values, candidates = HASHES.empty_table(), [VALUES.empty_table()], CANDIDATES.empty_table()

@@ -11,6 +11,7 @@ one exception: images that an earlier `near_duplicate` drops are not compared by
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from engine.images.semantic_clusters import OnProgress
 from engine.keys import stable_hash
 from engine.layout import IMAGES, SURVEYED
 from engine.records.shard import one_array
+from engine.records.stored_shard import ImageColumn
 from engine.running.graph import Node
 from engine.storage.commits import Commits, File, Record, TableReader
 from engine.storage.disks import scratch_folder
@@ -82,16 +84,23 @@ class WholeSet:
         return str(found[0]) if found else ""
 
     def images(self, images: pa.Table, shard: int) -> pa.Table:
-        """The images of a shard, with columns for the distances that rules read.
-
-        They are null for images without a distance.
-        """
-        semantic = self.semantic(shard)
-        added = (self.same, "same_distance"), (semantic, "semantic_distance"), (semantic, "audit_distance")
-        for table, name in added:
-            rows = pc.index_in(one_array(images["image_id"]), value_set=one_array(table["image_id"]))
-            images = images.append_column(name, one_array(table[name]).take(rows))
+        """The images of a shard, with the columns of `image_columns`."""
+        ids = one_array(images["image_id"])
+        for name, column in self.image_columns(shard).items():
+            images = images.append_column(name, column(ids))
         return images
+
+    def image_columns(self, shard: int) -> dict[str, ImageColumn]:
+        """Distances that rules read, as functions of the ids of images. They are null for images without a distance."""
+
+        def column(table: Callable[[], pa.Table], name: str, ids: pa.Array) -> pa.Array:
+            found = table()
+            return one_array(found[name]).take(pc.index_in(ids, value_set=one_array(found["image_id"])))
+
+        semantic = functools.partial(self.semantic, shard)
+        tables: dict[str, Callable[[], pa.Table]] = {"same_distance": lambda: self.same}
+        tables |= dict.fromkeys(("semantic_distance", "audit_distance"), semantic)
+        return {name: functools.partial(column, table, name) for name, table in tables.items()}
 
     def semantic_chain(self, image_id: str, shard: int, eps: float) -> list[str]:
         """The nearest better image within `eps`, then the nearest better image of that one, and so on to the last."""

@@ -169,7 +169,7 @@ class _Shard:
             judged = read_table(self.storage, new.files["verdicts"].path) if "verdicts" in new.files else after
             counts |= verdict_counts(judged)
             if "released" in counts:
-                counts["released"] = {"images": number_released(judged, self._images_left())}
+                counts["released"] = {"images": number_released(judged, self._images_left()["split"])}
         return replace(new, failures=max(0, old.failures - _failures(before) + _failures(after)), counts=counts)
 
     def _selection(self, before: pa.Table, counts: Mapping[str, Any]) -> dict[str, object]:

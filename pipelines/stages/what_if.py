@@ -19,6 +19,7 @@ from engine.errors import ConfigError
 from engine.layout import IMAGES, JUDGE_REGIONS
 from engine.reading.dataset import read_current
 from engine.records.shard import Bools, Ints, Shard, one_array
+from engine.records.stored_shard import ImageColumn
 from engine.running.graph import Node
 from engine.running.messages import Unit
 from engine.running.plan import Plan, make_plan
@@ -28,8 +29,8 @@ from engine.storage.commits import Commits, TableReader
 from engine.storage.disks import scratch_folder
 from engine.storage.files import Storage
 from engine.storage.uris import short_name
-from filters.judging.apply_rules import judge as judge_record
-from pipelines.filter.judge import NamedRule, judge_node, rules_of, shard_record
+from filters.judging.apply_rules import judge_shard
+from pipelines.filter.judge import NamedRule, judge_node, rules_of, stored_shard
 from pipelines.filter.judge_regions import first_rules
 from pipelines.filter.semantic_set import Candidates
 from pipelines.filter.survey import embeddings_file, survey_shard
@@ -128,15 +129,14 @@ def what_if(recipe: Recipe) -> WhatIf:
         answer.curve = whole_set.curve
         rules = whole_set.rules(rules_of(recipe))
         for shard, read in enumerate(readers):
-            given = read()
-            images = whole_set.images(given.images, shard)
-            then = judge_record(given.record, images, given.parse, rules, earlier=given.first)
+            given = read(whole_set.image_columns(shard))
+            then = judge_shard(given.shard, rules, earlier=given.first).verdicts()
             now = TableReader(storage, before[shard]).read() if shard in before else None
-            _compare(answer, Shard(given.record, given.images), now, then)
+            _compare(answer, given.shard, now, then)
     return answer
 
 
-def _whole_set(state: State, readers: Sequence[Callable[[], _ShardTables]], scratch: str) -> WholeSet:
+def _whole_set(state: State, readers: Sequence[_Reader], scratch: str) -> WholeSet:
     """The facts about the whole data set that rules need.
 
     They are read if they are committed and up to date, else computed.
@@ -149,7 +149,7 @@ def _whole_set(state: State, readers: Sequence[Callable[[], _ShardTables]], scra
         return read_surveyed(state.storage, folder)
     rules = rules_of(state.recipe)[: len(state.whole_set.options["rules"])]
     embedder = state.whole_set.options.get("embedder", "")
-    return combined((_contribution(read(), rules, embedder) for read in readers), rules, state.storage, scratch)
+    return combined((_contribution(read({}), rules, embedder) for read in readers), rules, state.storage, scratch)
 
 
 def _undone(plan: Plan, nodes: Sequence[Node]) -> list[str]:
@@ -171,18 +171,19 @@ def _as_written(storage: Storage, plan: Plan, nodes: Sequence[Node]) -> list[Nod
 
 
 class _ShardTables(NamedTuple):
-    """The tables of a shard. `first`: the verdicts of the first pass, on images and regions."""
+    """What is read of a shard. `first`: the verdicts of the first pass, on images and regions."""
 
     inputs: ShardInputs
-    record: pa.Table
-    images: pa.Table
-    parse: pa.Table | None
+    shard: Shard
     first: pa.Table | None
+
+
+_Reader = Callable[[Mapping[str, ImageColumn]], _ShardTables]  # of one shard, from further columns of its images
 
 
 def _contribution(given: _ShardTables, rules: Sequence[NamedRule], embedder: str) -> Contribution:
     """What one shard contributes. `embedder`: the node whose embeddings are compared; '' for none."""
-    found = survey_shard(given.record, given.images, given.parse, rules, given.first)
+    found = survey_shard(given.shard, rules, given.first)
     candidates = None
     if embedder:
         candidates = Candidates(
@@ -191,20 +192,18 @@ def _contribution(given: _ShardTables, rules: Sequence[NamedRule], embedder: str
     return Contribution(found.hashes, found.values, candidates)
 
 
-def _shard_reader(
-    storage: Storage, plan: Plan, judge: Node, shard: int, rules: Sequence[NamedRule]
-) -> Callable[[], _ShardTables]:
+def _shard_reader(storage: Storage, plan: Plan, judge: Node, shard: int, rules: Sequence[NamedRule]) -> _Reader:
     """A function that reads a shard.
 
     `rules`: the rules of the first pass, which runs in memory; empty if there is no such pass.
     """
 
-    def read() -> _ShardTables:
+    def read(added: Mapping[str, ImageColumn]) -> _ShardTables:
         revisions = {name: int(plan.revisions[name][shard]) for name in (IMAGES, *judge.inputs)}
         inputs = ShardInputs(storage, plan.known, judge, Unit(judge.name, shard, 0, revisions))
-        record, parse = shard_record(inputs, judge.options["record"], judge.options["parses"])
-        first = judge_record(record, inputs.images, None, first_rules(rules)) if rules else None
-        return _ShardTables(inputs, record, inputs.images, parse, first)
+        rows = stored_shard(inputs, judge.options["record"], judge.options["parses"], added)
+        first = judge_shard(rows, first_rules(rules)).verdicts() if rules else None
+        return _ShardTables(inputs, rows, first)
 
     return read
 

@@ -18,7 +18,7 @@ from engine.layout import EMBEDDING_FILES
 from engine.reading.release_manifest import Manifest
 from engine.records.embeddings import EMBEDDING
 from engine.schema import required
-from engine.storage.commits import PARQUET, ROW_GROUP
+from engine.storage.parquet_writing import PARQUET, ROW_GROUP
 from pipelines.emit.writers.format import Format, Sample, Shard
 
 _VECTOR = pa.list_(required("element", pa.float16()))

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from engine.layout import PAIR_FILES
 from engine.reading.release_manifest import Manifest
-from engine.storage.commits import PARQUET
+from engine.storage.parquet_writing import PARQUET
 from model.pairs.pair import PAIRS, pair_row
 from pipelines.emit.markdown import table
 from pipelines.emit.sections.loading import first_split

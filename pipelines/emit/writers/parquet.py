@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.schema import required
-from engine.storage.commits import PARQUET, ROW_GROUP
+from engine.storage.parquet_writing import PARQUET, ROW_GROUP
 from pipelines.emit.sections.loading import tables_section
 from pipelines.emit.writers.format import SAMPLE, Format, Sample, Shard
 

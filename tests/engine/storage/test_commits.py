@@ -8,8 +8,9 @@ import pytest
 
 from engine.errors import StorageError
 from engine.schema import INPUTS, table_of
-from engine.storage.commits import ROW_GROUP, Commits, Record, TableReader, TableWriter
+from engine.storage.commits import Commits, Record, TableReader, TableWriter
 from engine.storage.files import Storage
+from engine.storage.parquet_writing import ROW_GROUP
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from engine.errors import ConfigError
 from engine.images.decode import image_id
 from engine.reading.dataset import Dataset
 from engine.reading.sql import query
+from engine.records.shard import Shard
 from filters.near_duplicate import near_duplicate
 from filters.text_length import text_length
 from pipelines.explore.why import why
@@ -159,7 +160,7 @@ def test_a_quantile_applies_to_its_granularity_only() -> None:
         shard = record(texts=texts)
         shards.append((shard, images(shard), parses))
     rules = [("text_length", text_length, {"max_tokens": {"brief": {"quantile": 0.75}, "detailed": 400}})]
-    surveyed = combined((Contribution(*survey_shard(*shard, rules)[:2]) for shard in shards), rules)
+    surveyed = combined((Contribution(*survey_shard(Shard(*shard), rules)[:2]) for shard in shards), rules)
     assert surveyed.numbers == {0: {("max_tokens", "brief"): 5}}
     assert surveyed.rules(rules)[0][2] == {"max_tokens": {"brief": 5, "detailed": 400}}
 
