@@ -26,6 +26,7 @@ def ray_cluster() -> Iterator[None]:
         log_to_driver=False,
         logging_level="ERROR",
         object_store_memory=128 * 2**20,
+        _system_config={"prestart_worker_first_driver": False},  # workers that no test uses
     )
     yield
     ray.shutdown()

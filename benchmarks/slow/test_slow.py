@@ -17,7 +17,8 @@ from pipelines.training.train import train
 from tests.conftest import ray_cluster as ray_cluster
 from tests.engine.running.test_faults import joining, kill_driver_and_continue
 from tests.engine.running.test_faults import photos as photos
-from tests.engine.running.test_faults import undisturbed_in_tens as undisturbed_in_tens
+from tests.engine.running.test_faults import runner as runner
+from tests.engine.running.test_faults import undisturbed_in_twenty as undisturbed_in_twenty
 from tests.pipelines.training.test_train import Data, run, with_train
 from tests.pipelines.training.test_train import released as released
 from tests.shared_data import shared
@@ -71,10 +72,11 @@ def test_it_reads_most_legible_words_of_street_photos() -> None:
     assert read >= 135
 
 
+@pytest.mark.parametrize("runner", ["ray"], indirect=True)
 def test_a_killed_driver_that_had_joined_a_cluster_goes_on_with_the_same_command(
-    ray_cluster: None, photos: Path, undisturbed_in_tens: Path, tmp_path: Path
+    ray_cluster: None, photos: Path, undisturbed_in_twenty: Path, tmp_path: Path
 ) -> None:
-    kill_driver_and_continue(photos, undisturbed_in_tens, tmp_path, joining(), share=0.8)
+    kill_driver_and_continue(photos, undisturbed_in_twenty, tmp_path, joining(), share=0.8)
 
 
 def test_every_adapter_is_measured_by_the_benchmark_for_gpus(capsys: pytest.CaptureFixture[str]) -> None:
