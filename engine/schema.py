@@ -33,6 +33,7 @@ from engine.annotations import (
     Text,
     text_key,
 )
+from engine.pandas_later import import_pandas_later
 
 __all__ = [  # the records: authors of components import them from here
     "COLUMN_CLASSES",
@@ -52,6 +53,8 @@ __all__ = [  # the records: authors of components import them from here
     "Text",
     "text_key",
 ]
+
+import_pandas_later()
 
 SCHEMA_VERSION = 3
 

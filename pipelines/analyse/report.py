@@ -21,6 +21,7 @@ from engine.layout import JUDGE, RELEASES, REPORT
 from engine.reading.dataset import Dataset
 from engine.reading.rule_values_view import RULE_VALUES_FOLDER, rule_values_file
 from engine.storage.files import Storage
+from pipelines.analyse import MODULES
 from pipelines.analyse.figure import Section
 from pipelines.analyse.page import Embedded, Measured, render_page
 from pipelines.analyse.sections import SECTIONS
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 PAGE, TABLES = "report.html", "tables"
 IMAGES = 60  # images in the gallery
-MODULES = ("altair", "jinja2", "vl_convert")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from engine.running.backends.choice import make_backend
 from engine.running.graph import Node
@@ -11,9 +12,11 @@ from engine.running.progress import LiveLine, NodeTally
 from engine.running.slots import Backend
 from engine.running.worker import WorkerContext
 from engine.storage.files import Storage
-from model.training.job import OnProgress
 from pipelines.ingest.probe_node import limits_of
 from pipelines.recipe import Recipe
+
+if TYPE_CHECKING:
+    from model.training.job import OnProgress
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """Runs the stages: ingest, annotate, filter, refine, emit, analyse. Committed work is not repeated.
 
-`pipelines/stages/dry_run.py` predicts what `run` would do.
+`pipelines/stages/dry_run.py` predicts what `run` would do. Each stage imports its own code, so a short stage starts
+quickly.
 """
 
 from __future__ import annotations
@@ -9,12 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from engine.errors import ConfigError
 from engine.extras import require
 from engine.layout import CONFUSION, IMAGES, ROUNDS
-from engine.reading.dataset import Dataset
-from engine.reading.release_manifest import Manifest
 from engine.running.component_source import changed_source
 from engine.running.graph import Node
 from engine.running.interrupts import interruptible
@@ -23,28 +23,22 @@ from engine.storage.commits import Commits
 from engine.storage.files import Storage
 from engine.storage.going import RUN_KIND, going
 from engine.storage.listings import SourceCounts, source_counts
-from model.training.job import OnProgress
-from pipelines.analyse.report import MODULES, report
+from engine.storage.removals import unfinished_removals
+from pipelines.analyse import MODULES
 from pipelines.annotate.run_nodes import run_nodes
 from pipelines.annotate.runtime import Runtime
 from pipelines.emit.check_recipe import check_release
-from pipelines.filter.whole_set import combine
-from pipelines.ingest.assign_shards import assign_shards
 from pipelines.ingest.header import open_dataset
-from pipelines.ingest.label_report import label_report, unused_labels
-from pipelines.ingest.list_inputs import list_inputs
-from pipelines.ingest.probe_node import probe_node
-from pipelines.ingest.unreachable import find_unreachable
 from pipelines.recipe import Recipe
-from pipelines.refine.rounds import run_rounds
-from pipelines.refine.standing import Standing
-from pipelines.removal.complete import complete_removals
-from pipelines.removal.new_inputs import hide_removed, without_removed
 from pipelines.stages.current import forget_damaged_current, settled_before, write_current
 from pipelines.stages.run_record import new_run_folder, remove_empty_logs, versions, write_run_record
 from pipelines.stages.state import State, read_state, require_inputs
 from pipelines.stages.state import require as require_shards
-from pipelines.training.initial_weights import check_init
+
+if TYPE_CHECKING:
+    from engine.reading.release_manifest import Manifest
+    from model.training.job import OnProgress
+    from pipelines.refine.standing import Standing
 
 STAGES = ("ingest", "annotate", "filter", "refine", "emit", "analyse")
 NO_SOURCES = "The recipe names no images: add ingest.sources, for example '- folder: photos'."
@@ -101,7 +95,10 @@ def run(
     logs = f"{new_run_folder(storage)}/logs"
     runtime = Runtime(storage, recipe, runner, address, live_line, on_training, on_note, summary.tallies, logs)
     state = _prepare(storage, recipe, stage)
-    if complete_removals(storage):
+    if unfinished_removals(storage):
+        from pipelines.removal.complete import complete_removals
+
+        complete_removals(storage)
         summary.notes.append("A removal of images that had been killed was completed first.")
         state = state.renewed()
     with going(storage, RUN_KIND), _recorded(runtime, summary, stage, command):
@@ -135,6 +132,8 @@ def _prepare(storage: Storage, recipe: Recipe, stage: str | None) -> State:
     if stage == "refine" and not recipe.refine.rounds:
         raise ConfigError("The recipe asks for no rounds of refinement: add 'refine: {rounds: 2}'.")
     if state.needs_rounds(stage):
+        from pipelines.training.initial_weights import check_init
+
         check_init(storage, recipe.train)  # checked here, because the error would otherwise come hours later
     if stage not in (None, "ingest"):
         require_inputs(storage)  # raises before anything is created in a mistyped path
@@ -177,7 +176,9 @@ def makes_report(recipe: Recipe, stage: str | None) -> bool:
 
 
 def _analyse(runtime: Runtime, summary: Summary) -> None:
+    from engine.reading.dataset import Dataset
     from pipelines.analyse.progress_line import report_line
+    from pipelines.analyse.report import report
 
     options = runtime.recipe.analyse
     with report_line() as on_step:
@@ -222,6 +223,8 @@ def _annotate_and_filter(runtime: Runtime, state: State, stage: str | None, retr
 
 def _combine(runtime: Runtime, whole_set: Node) -> None:
     """Combines what all shards contribute, with a progress line, because comparing embeddings may take hours."""
+    from pipelines.filter.whole_set import combine
+
     line = LineDrawer(live=None if runtime.live_line else False)
 
     def on_progress(share: float) -> None:
@@ -234,6 +237,8 @@ def _combine(runtime: Runtime, whole_set: Node) -> None:
 
 
 def _refine(runtime: Runtime, state: State, stage: str | None, summary: Summary) -> Standing:
+    from pipelines.refine.rounds import run_rounds
+
     if state.rounds.decisions and stage is None:  # judges the annotations before the first round
         run_nodes(runtime, "filter", [state.judge], state.annotators)
     now = run_rounds(runtime, state.annotators, state.judge)
@@ -244,6 +249,12 @@ def _refine(runtime: Runtime, state: State, stage: str | None, summary: Summary)
 
 
 def _ingest(runtime: Runtime, state: State, retry: bool, summary: Summary) -> None:
+    from pipelines.ingest.assign_shards import assign_shards
+    from pipelines.ingest.label_report import label_report, unused_labels
+    from pipelines.ingest.probe_node import probe_node
+    from pipelines.ingest.unreachable import find_unreachable
+    from pipelines.removal.new_inputs import hide_removed, without_removed
+
     recipe, storage = runtime.recipe, runtime.storage
     if not recipe.ingest.sources:
         raise ConfigError(NO_SOURCES)
@@ -261,6 +272,8 @@ def _ingest(runtime: Runtime, state: State, retry: bool, summary: Summary) -> No
 
 def _list_inputs(runtime: Runtime) -> int:
     """Lists the inputs of all sources, with a progress line. Returns the number of new inputs."""
+    from pipelines.ingest.list_inputs import list_inputs
+
     line = LineDrawer(live=None if runtime.live_line else False)
 
     def on_listed(count: int) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from engine.reading.release_manifest import Manifest
 from engine.running.progress import NodeTally
 from engine.running.terminal_text import columns_of
 from pipelines.ingest.source_lines import source_lines
-from pipelines.stages.dry_run import DryRunRow
-from pipelines.stages.run import Summary
+
+if TYPE_CHECKING:
+    from engine.reading.release_manifest import Manifest
+    from pipelines.stages.dry_run import DryRunRow
+    from pipelines.stages.run import Summary
 
 
 def render_summary(summary: Summary) -> str:
