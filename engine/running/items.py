@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import numpy as np
 import pyarrow as pa
 
 from engine.component import Parser, Specialist
@@ -94,12 +96,10 @@ class ImageItems:
         self.worker, self.inputs, self.node = worker, inputs, worker.node
         self._size = worker.embedding_size
         self.schema = record_with_embedding(self._size) if self._size else RECORD
-        self.ids: list[str] = inputs.images["image_id"].to_pylist()
-        self._area = [
-            w * h for w, h in zip(inputs.images["width"].to_pylist(), inputs.images["height"].to_pylist(), strict=True)
-        ]
-        columns = (inputs.images[name].to_pylist() for name in Locator._fields)
-        self._locators = list(map(Locator._make, zip(*columns, strict=True)))
+        self.ids = inputs.image_column("image_id")
+        width, height = (inputs.image_column(name).to_numpy().astype(np.int64) for name in ("width", "height"))
+        self._area = array("q", (width * height).tobytes())
+        self._places = [inputs.image_column(name) for name in Locator._fields]
         self._decoding: dict[int, Future[Any]] = {}
         self._began: dict[int, float] = {}  # position: when its decoding began
         self._following: dict[int, int] = {}  # {start of a batch: its end}
@@ -109,7 +109,7 @@ class ImageItems:
         return len(self.ids)
 
     def name(self, position: int) -> str:
-        return self.ids[position]
+        return str(self.ids[position].as_py())
 
     def batches(self, lo: int, hi: int, size: int) -> Iterator[tuple[int, int]]:
         """Cut by position and by decoded pixels. The batches are the same in every run."""
@@ -161,6 +161,7 @@ class ImageItems:
                 self._fail_overdue()
             else:
                 del self._decoding[position]
+                self._began.pop(position, None)
                 return answer
 
     def _fail_overdue(self) -> None:
@@ -187,12 +188,11 @@ class ImageItems:
 
     def _decode(self, position: int) -> Any:
         try:
-            sources = self.inputs.images["sources"]
             data = read_image(
                 self.worker.storage,
-                self.ids[position],
-                self._locators[position],
-                lambda: [source["uri"] for source in sources[position].as_py()],
+                self.name(position),
+                Locator(*(column[position].as_py() for column in self._places)),
+                lambda: [source["uri"] for source in self.inputs.image_column("sources")[position].as_py()],
             )
             with self._turn(position):
                 self._began[position] = time.monotonic()
@@ -216,8 +216,9 @@ class ImageItems:
 
     def table(self, answers: Sequence[Any], lo: int) -> pa.Table:
         rows: list[dict[str, Any]] = []
-        for offset, answer in enumerate(answers):
-            row: dict[str, Any] = {"image_id": self.ids[lo + offset]}
+        ids = self.ids.slice(lo, len(answers)).to_pylist()
+        for name, answer in zip(ids, answers, strict=True):
+            row: dict[str, Any] = {"image_id": name}
             if isinstance(answer, Failure):
                 row["failures"] = [as_row(answer)]
             elif isinstance(answer, dict):

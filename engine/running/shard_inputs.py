@@ -6,6 +6,7 @@ Row i of every file of a shard is about image i of the shard.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +46,8 @@ class ShardInputs:
         self._records: dict[str, Record] = {}
         self._images = self.record(IMAGES)
         self.image_file = self._reader(self._images, "data")
-        self._sizes = self._named_sizes() if node.over == "images" else []
+        self._image_columns: dict[str, pa.Array] = {}
+        self._reading = threading.Lock()  # Parquet readers are not thread-safe
         self._tables: dict[str, TableReader] = {}
         self._parses: dict[str, Mapping[str, Parse]] = {}
         # A node that only passes labels on is not a detector: a missing label does not show that an object is absent.
@@ -73,11 +75,18 @@ class ShardInputs:
     @functools.cached_property
     def images(self) -> pa.Table:
         """The table of the images of the shard."""
-        return self.image_file.read()
+        with self._reading:
+            return self.image_file.read()
 
-    def _named_sizes(self) -> list[tuple[str, int, int]]:
-        columns = (self.images[name].to_pylist() for name in ("image_id", "width", "height"))
-        return list(zip(*columns, strict=True))
+    def image_column(self, name: str) -> pa.Array:
+        """A column of `images`, also from several threads.
+
+        It stays in Arrow, because a shard may have tens of thousands of images.
+        """
+        with self._reading:
+            if name not in self._image_columns:
+                self._image_columns[name] = self.image_file.column(name)
+            return self._image_columns[name]
 
     def columns(self, name: str) -> list[str] | None:
         """The columns to read from an input. None stands for all columns."""
@@ -126,7 +135,7 @@ class ShardInputs:
 
     def _selection_of(self, name: str) -> npt.NDArray[np.bool_]:
         """A mask of the images on which an input worked."""
-        return selection_of(self.record(name).counts, self.images.num_rows)
+        return selection_of(self.record(name).counts, self.image_file.rows)
 
     def _image_part(self, part: str) -> pa.Table | None:
         return self._reader(self._images, part).read() if part in self._images.files else None
@@ -172,7 +181,9 @@ class ShardInputs:
 
     def samples(self, lo: int, hi: int) -> list[Sample]:
         """The images [lo, hi), with the annotations that the node reads but without pixels."""
-        answer = [Sample(*size, detectors=self._detectors) for size in self._sizes[lo:hi]]
+        columns = (self.image_column(name).slice(lo, hi - lo).to_pylist() for name in ("image_id", "width", "height"))
+        sizes = zip(*columns, strict=True)
+        answer = [Sample(image, width, height, detectors=self._detectors) for image, width, height in sizes]
         for name, mask in self._worked_on.items():
             for sample, worked in zip(answer, mask[lo:hi], strict=True):
                 if not worked:

@@ -25,8 +25,9 @@ from engine.errors import DamageError, StorageError, SwappedRecord
 from engine.storage.files import Storage, sha256_file, storage_errors
 from engine.storage.migrate import completed, lacking
 from engine.storage.parquet_writing import ROW_GROUP, GroupWriter, parquet_bytes
-from engine.storage.sealed import advice_on, checked_bytes, damaged, read_sealed, seal
+from engine.storage.sealed import advice_on, checked_bytes, damaged, name_digest, read_sealed, seal
 
+IN_MEMORY = 2**21  # bytes of the largest local file that is read at once
 _RECORD_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?\.json")
 _DATA_NAME = re.compile(r"(\d{5,})(?:-r(\d+))?-([0-9a-f]{8})\.(\w+)")
 
@@ -250,9 +251,9 @@ class TableReader:
 
     def __init__(self, storage: Storage, path: str, columns: Sequence[str] | None = None, *, sha256: str = "") -> None:
         self._storage, self._path = storage, path
-        data = checked_bytes(storage, path, sha256)
+        source = _checked(storage, path, sha256)
         with self._damage():
-            self._file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+            self._file = pq.ParquetFile(source, page_checksum_verification=True)
         self._columns = list(columns) if columns is not None else None
         self._lacking = lacking(path, self._file.schema_arrow, columns)
         self._group = -1
@@ -267,7 +268,9 @@ class TableReader:
             group = start // self._group_rows
             if group != self._group or self._table is None:
                 with self._damage():
-                    self._table, self._group = self._file.read_row_group(group, columns=self._columns), group
+                    # Threads would need more memory, and other workers use the other cores.
+                    self._table = self._file.read_row_group(group, columns=self._columns, use_threads=False)
+                    self._group = group
             offset = start - group * self._group_rows
             length = min(stop - start, self._table.num_rows - offset)
             pieces.append(self._table.slice(offset, length))
@@ -288,6 +291,15 @@ class TableReader:
             yield
         except (pa.ArrowException, OSError) as error:
             raise damaged(self._storage, self._path, " ".join(str(error).split())[:200]) from error
+
+
+def _checked(storage: Storage, path: str, sha256: str) -> pa.NativeFile:
+    """A data file, opened for reading after its sha256 was checked. A large local file is not held in memory."""
+    if not storage.local or storage.size(path) <= IN_MEMORY:
+        return pa.BufferReader(checked_bytes(storage, path, sha256))
+    if not storage.sha256(path).startswith(sha256 or name_digest(path)):
+        raise damaged(storage, path)
+    return pa.OSFile(storage.path(path))
 
 
 def record_name(shard: int, revision: int) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from engine.errors import StorageError
 from engine.schema import INPUTS, table_of
+from engine.storage import commits as commits_module
 from engine.storage.commits import Commits, Record, TableReader, TableWriter
 from engine.storage.files import Storage
 from engine.storage.parquet_writing import ROW_GROUP
@@ -118,7 +119,9 @@ def test_a_writer_that_fails_leaves_no_file(commits: Commits) -> None:
     assert not list(Path(commits.storage.url).rglob(".tmp-*"))
 
 
-def test_slices_cross_row_groups(commits: Commits) -> None:
+@pytest.mark.parametrize("in_memory", [0, commits_module.IN_MEMORY])
+def test_slices_cross_row_groups(commits: Commits, monkeypatch: pytest.MonkeyPatch, in_memory: int) -> None:
+    monkeypatch.setattr(commits_module, "IN_MEMORY", in_memory)
     reader = TableReader(commits.storage, commits.put_table(0, table(1203)).path)
     assert reader.slice(490, 1010)["n"].to_pylist() == list(range(490, 1010))
     assert reader.slice(5, 5).num_rows == 0

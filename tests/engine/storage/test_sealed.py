@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from engine.errors import DamageError
+from engine.storage import commits as commits_module
 from engine.storage.commits import Commits, Record, TableReader
 from engine.storage.files import Storage
 from engine.storage.sealed import check_digests, read_sealed, seal, unseal
@@ -58,7 +59,11 @@ def test_a_record_under_the_name_of_another_is_an_error(tmp_path: Path) -> None:
         commits.record(1, 0)
 
 
-def test_a_data_file_is_checked_against_the_digest_in_its_name(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_memory", [0, commits_module.IN_MEMORY])
+def test_a_data_file_is_checked_against_the_digest_in_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_memory: int
+) -> None:
+    monkeypatch.setattr(commits_module, "IN_MEMORY", in_memory)
     commits = Commits(Storage(str(tmp_path)), "node/00ff00ff")
     file = commits.put_table(0, pa.table({"n": [1, 2, 3]}))
     path = tmp_path / file.path
