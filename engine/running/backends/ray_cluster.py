@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
 from typing import Any
 
@@ -11,18 +12,20 @@ from engine.errors import ConfigError
 from engine.running.backends.common import KEEP_MEMORY
 
 OBJECT_STORE_BYTES = 256 * 2**20  # enough, because it holds only rows of split shards; Ray's default is 30 % of memory
+ANSWER_S = 10.0  # seconds for a cluster to accept a connection
 _LONGEST_FOLDER = 107 - len("/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.12345")
 
 
 def start_ray(address: str | None = None) -> Any:
-    """Connect to the Ray cluster at `address`, or start a private one. Returns the module `ray`.
+    """Connect to the Ray cluster at `address` (default: RAY_ADDRESS), or start a private one. Returns the module `ray`.
 
-    If there is a connection already, it is used.
+    If there is a connection already, it is used. Raises ConfigError if no cluster answers.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     # Ray would print a paragraph for each lost worker. It is not needed, because the run's notes name the shard.
     os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "worker died or was killed|actor died|Lease ID")
+    address = address or os.environ.get("RAY_ADDRESS")
     if address is None:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # only reachable on this machine
         for name, value in KEEP_MEMORY.items():
@@ -33,6 +36,8 @@ def start_ray(address: str | None = None) -> Any:
         raise ConfigError(f"Ray is not installed ({error}): install it, or use --runner local.") from error
     if ray.is_initialized():
         return ray
+    if address is not None:
+        _check_answers(address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if hidden_packages():  # workers must not import a user's model.py, for example, instead of the engine's package
         options["runtime_env"] = {"worker_process_setup_hook": "engine.use_own_packages"}
@@ -48,6 +53,17 @@ def start_ray(address: str | None = None) -> Any:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ConfigError(f"No Ray cluster answers at '{address}': {error}") from error
     return ray
+
+
+def _check_answers(address: str) -> None:
+    """Raise ConfigError if nothing listens at host:port, because Ray would try again for several minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():  # such as "auto"
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"No Ray cluster answers at '{address}': {error}") from error
 
 
 def short_folder() -> dict[str, str]:
