@@ -58,15 +58,19 @@ def simulate(recipe: Recipe, shards: int) -> int:
     judge = judge_node(recipe, nodes)
     folders = [IMAGES, *(node.folder for node in (*nodes, judge))]
     for folder in folders:
-        place = Path(storage.path(folder))
-        place.mkdir(parents=True)
-        for shard in range(shards):
-            if shard % LINKS == 0:
-                original = place.parent / f"original-{folder.replace('/', '-')}-{shard}"
-                original.write_bytes(b"neither JSON nor Parquet")
-            os.link(original, place / record_name(shard, 0))
-            os.link(original, place / f"{shard:05d}-0badc0de.parquet")
+        simulate_folder(Path(storage.path(folder)), shards)
     return len(folders)
+
+
+def simulate_folder(place: Path, shards: int) -> None:
+    """Makes a folder with the names of these committed shards."""
+    place.mkdir(parents=True)
+    for shard in range(shards):
+        if shard % LINKS == 0:
+            original = place.parent / f"original-{place.name}-{shard}"
+            original.write_bytes(b"neither JSON nor Parquet")
+        os.link(original, place / record_name(shard, 0))
+        os.link(original, place / f"{shard:05d}-0badc0de.parquet")
 
 
 def main() -> None:

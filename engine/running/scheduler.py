@@ -66,7 +66,7 @@ class Scheduler:
     def _assign(self) -> None:
         for slot in self.slots:
             queue = self.queues[slot.node.name]
-            if slot.ready and slot.unit is None and queue and (not queue[0].fresh or slot.units == 0):
+            if slot.ready and slot.unit is None and queue and (slot.units == 0 or not queue.needs_fresh_worker):
                 self._submit(slot, queue.popleft())
         for node in sorted(self.plan.nodes, key=lambda node: node.resources.gpus == 0):
             while self._wants_worker(node) and self._make_room(node):
@@ -79,7 +79,7 @@ class Scheduler:
         pool = [slot for slot in self.slots if slot.node.name == node.name]
         coming = sum(slot.unit is None and (not slot.ready or slot.units == 0) for slot in pool)
         limit = node.resources.max_workers
-        if queue and queue[0].fresh and coming == 0:
+        if queue.needs_fresh_worker and coming == 0:
             used = next((slot for slot in pool if slot.unit is None), None)
             if used is not None:
                 self._release(used)

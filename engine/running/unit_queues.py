@@ -6,8 +6,10 @@ aside: nothing of it is committed in this run.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,50 @@ from engine.layout import IMAGES
 from engine.running.graph import Node
 from engine.running.messages import Unit
 from engine.running.plan import Plan
+
+
+class UnitQueue:
+    """The units of one node that can run now.
+
+    A hundred thousand shards may be ready at once, so only their numbers and revisions are stored. `make`: the unit of
+    a shard and a revision.
+    """
+
+    def __init__(self, make: Callable[[int, int], Unit]) -> None:
+        self._make = make
+        self._first: deque[Unit] = deque()  # parts of shards, and units that are tried again
+        self._shards, self._revisions = array("i"), array("i")
+        self._next = 0  # the position of the next shard
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._shards) - self._next
+
+    @property
+    def needs_fresh_worker(self) -> bool:
+        """Whether only a worker that has not run a unit yet may run the next unit."""
+        return bool(self._first) and self._first[0].fresh
+
+    def append(self, shard: int, revision: int) -> None:
+        self._shards.append(shard)
+        self._revisions.append(revision)
+
+    def popleft(self) -> Unit:
+        if self._first:
+            return self._first.popleft()
+        self._next += 1
+        return self._make(self._shards[self._next - 1], self._revisions[self._next - 1])
+
+    def put_first(self, units: Sequence[Unit]) -> None:
+        self._first.extendleft(reversed(units))
+
+    def remove(self, shard: int, blocked: Callable[[Unit], bool]) -> None:
+        """Remove the units of a shard that are blocked."""
+        self._first = deque(unit for unit in self._first if unit.shard != shard or not blocked(unit))
+        # The views end with the expression: an array with a view cannot grow.
+        found = np.flatnonzero(np.frombuffer(self._shards, np.int32) == shard) if self._shards else ()
+        for position in reversed([int(one) for one in found if one >= self._next]):
+            if blocked(self._make(shard, self._revisions[position])):
+                del self._shards[position], self._revisions[position]
 
 
 class UnitQueues:
@@ -28,12 +74,12 @@ class UnitQueues:
         self.plan, self.give_up = plan, give_up
         self.absent: dict[int, dict[str, tuple[str, str]]] = {}  # {shard: {image id: (reason, error)}}
         self._aside: set[tuple[str, int]] = set()  # (node, shard)
-        self._queues: dict[str, deque[Unit]] = {node.name: deque() for node in plan.nodes}
-        self._open: dict[str, set[int]] = {node.name: set() for node in plan.nodes}  # shards to do in this run
+        self._queues = {node.name: UnitQueue(partial(self._unit, node)) for node in plan.nodes}
+        self._open = {node.name: np.zeros(plan.shards, np.bool_) for node in plan.nodes}  # shards to do in this run
         self._retry = {name: set(shards) for name, shards in plan.retry.items()}
         self._readers = {node.name: [other for other in plan.nodes if node.name in other.inputs] for node in plan.nodes}
 
-    def __getitem__(self, node: str) -> deque[Unit]:
+    def __getitem__(self, node: str) -> UnitQueue:
         return self._queues[node]
 
     def __len__(self) -> int:
@@ -52,11 +98,11 @@ class UnitQueues:
         for shard in sorted(self._retry.get(node.name, ())):
             if required[shard] >= 0 and not waits[shard] and own[shard] >= required[shard]:
                 self._enqueue(node, shard, self.plan.generation)
-        self._open[node.name] |= {int(shard) for shard in np.flatnonzero(todo[node.name])}
+        self._open[node.name] |= todo[node.name]
 
     def put_first(self, node: str, units: Sequence[Unit]) -> None:
         """Put units at the front of a node's queue, in the given order."""
-        self._queues[node].extendleft(reversed(units))
+        self._queues[node].put_first(units)
 
     def committed(self, node: Node, shard: int, revision: int) -> None:
         """Note that a shard was committed, and queue the units that waited for it."""
@@ -72,25 +118,26 @@ class UnitQueues:
         self._aside.add((node, shard))
         self.absent.setdefault(shard, {}).update({image: (reason, error) for image, reason, error in images})
         for name, queue in self._queues.items():
-            left = [unit for unit in queue if not self._blocked(name, unit)]
-            queue.clear()
-            queue.extend(left)
+            queue.remove(shard, partial(self._blocked, name))
 
     def is_aside(self, node: str, shard: int) -> bool:
         return (node, shard) in self._aside
 
     def _enqueue(self, node: Node, shard: int, revision: int) -> None:
-        inputs = {name: int(self.plan.revisions[name][shard]) for name in (IMAGES, *node.inputs)}
         self._retry.get(node.name, set()).discard(shard)
+        self._queues[node.name].append(shard, revision)
+
+    def _unit(self, node: Node, shard: int, revision: int) -> Unit:
+        """The unit of a shard in a queue. The revisions of its inputs do not change while it is there."""
+        inputs = {name: int(self.plan.revisions[name][shard]) for name in (IMAGES, *node.inputs)}
         before = int(self.plan.revisions[node.name][shard])
-        unit = Unit(node.name, shard, revision, inputs, retry_of=before, give_up=self.give_up)
-        self._queues[node.name].append(unit)
+        return Unit(node.name, shard, revision, inputs, retry_of=before, give_up=self.give_up)
 
     def _finish(self, node: Node, shard: int) -> None:
         """Note that the node is done with this shard, and queue the units that waited for it."""
-        self._open[node.name].discard(shard)
+        self._open[node.name][shard] = False
         for reader in self._readers[node.name]:
-            if not any(shard in self._open.get(name, ()) for name in reader.inputs):
+            if not any(self._open[name][shard] for name in reader.inputs if name in self._open):
                 self._enqueue_or_finish(reader, shard)
 
     def _enqueue_or_finish(self, node: Node, shard: int) -> None:
@@ -98,7 +145,7 @@ class UnitQueues:
 
         Called when all nodes that the node reads are done with it.
         """
-        if shard not in self._open[node.name] or ("pixels" in node.needs and shard in self.absent):
+        if not self._open[node.name][shard] or ("pixels" in node.needs and shard in self.absent):
             return
         revisions = [int(self.plan.revisions[name][shard]) for name in node.inputs]
         images = int(self.plan.revisions[IMAGES][shard])
