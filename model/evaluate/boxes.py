@@ -1,4 +1,5 @@
-"""COCO average precision and recall of boxes and masks: the figures of pycocotools' COCOeval, to the last bit.
+"""COCO average precision and recall of boxes and masks: the figures of pycocotools' COCOeval, to the last bit if its
+categories are in the order of their names.
 
 They are computed on columns, because COCOeval, with its dictionaries and loops, takes minutes for some thousand images
 and gives no matches to resample. Images are sorted by name, which decides the rank of equal scores in different images.
