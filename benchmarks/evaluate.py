@@ -99,6 +99,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def compare(truth: Truths, found: Found, rounds: int) -> BoxMeasure:
     pairs = []
+    measure: BoxMeasure
     for _ in range(rounds):
         ours, measure = timed(lambda: measure_boxes(truth, found))
         theirs, figures = timed(lambda: by_hand(truth, found))
@@ -133,9 +134,7 @@ def time_command(folder: Path) -> None:
     if status:
         raise SystemExit("engine eval failed.")
     cpu, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 2**20
-    print(
-        f"engine eval {' '.join(arguments)}: {elapsed:.1f} s elapsed, {cpu:.1f} s CPU (target {TARGET:g}), {peak:.2f} GiB"
-    )
+    print(f"engine eval: {elapsed:.1f} s elapsed, {cpu:.1f} s CPU (target {TARGET:g}), {peak:.2f} GiB")
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ def seen(data: Path) -> tuple[dict[str, TruthImage], Mapping[str, Found]]:
             sample.image_id: [Detection(r.label, (r.x1, r.y1, r.x2, r.y2), r.score or 0.0) for r in answer.regions]
             for sample, answer in zip(photos.samples, answers, strict=True)
         }
-        found[name] = without_duplicates(boxes)
+        found[name] = without_duplicates(boxes).by_image()
     return truth, found
 
 

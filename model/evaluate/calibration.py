@@ -58,9 +58,8 @@ def calibration_errors(
     """
     bin_ = _bin_of(scores, _edges(scores, bins, equal_mass))
     images = counts.shape[1]
-    gaps, sizes = np.zeros((bins, images)), np.zeros(images)
-    np.add.at(gaps, (bin_, image), scores - correct)
-    np.add.at(sizes, image, 1)
+    gaps = np.bincount(bin_ * images + image, scores - correct, bins * images).reshape(bins, images)
+    sizes = np.bincount(image, minlength=images)
     with np.errstate(invalid="ignore", divide="ignore"):
         errors: Floats = np.abs(counts @ gaps.T).sum(axis=1) / (counts @ sizes)
     return errors

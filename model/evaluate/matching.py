@@ -128,18 +128,18 @@ def scored(truth: Mapping[str, TruthImage], found: Found, *, iou: float = 0.5) -
     some = as_columns(found)
     check_known_images(truth, some.images)
     some = some.ordered(sorted(truth))
-    right, ignored = _matched([truth[name].objects for name in some.images], some, iou)
+    right, ignored = matched_in_images([truth[name].objects for name in some.images], some, iou)
     counted = np.flatnonzero(~ignored)
     return some.scores[counted], right[counted], some.image[counted]
 
 
 def matched(truth: Sequence[Truth], found: Sequence[Detection], *, iou: float = 0.5) -> tuple[Bools, Bools]:
     """(right, ignored) for each detection of one image, in the given order."""
-    return _matched([truth], as_columns({"": found}), iou)
+    return matched_in_images([truth], as_columns({"": found}), iou)
 
 
-def _matched(truth: Sequence[Sequence[Truth]], found: Detections, iou: float) -> tuple[Bools, Bools]:
-    """(right, ignored) for each detection. `found` has the images of `truth` in the same order."""
+def matched_in_images(truth: Sequence[Sequence[Truth]], found: Detections, iou: float = 0.5) -> tuple[Bools, Bools]:
+    """(right, ignored) for each detection. `truth` has the objects of the images of `found`, in the same order."""
     labels = Labels(thing.label for some in truth for thing in some)
     true, boxes = true_boxes(truth, labels), found_boxes(found, labels)
     matches = match(boxes, true, box_iou(boxes, true), thresholds=np.array([iou]), sizes=[(-np.inf, np.inf)])

@@ -102,12 +102,12 @@ def calibrate(dataset: Dataset, truth: Truths | None = None) -> CalibrationFit:
     if not any(image.objects for image in truth.objects.values()):
         raise ConfigError(f"There are no boxes to fit a calibration to in {truth.description}: label objects in them.")
     boxes = {
-        node.name: detections(rows, node)
-        for node, rows in predictions(dataset, set(truth.objects))
+        node.name: detections(tables, node)
+        for node, tables in predictions(dataset, set(truth.objects))
         if "boxes" in node.gives and node.component != "human"
     }
-    found = {name: without_duplicates(of_images) for name, of_images in boxes.items()}
-    calibration, held_out = fit_fusion(truth.objects, found)
+    found = {name: without_duplicates(some) for name, some in boxes.items()}
+    calibration, held_out = fit_fusion(truth.objects, {name: some.by_image() for name, some in found.items()})
     if not calibration.curves:
         raise ConfigError("No detector has boxes on these images to fit a calibration to: run --stage annotate first.")
     path = f"{CALIBRATION}/{calibration.digest[:8]}.json"

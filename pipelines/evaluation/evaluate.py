@@ -11,14 +11,16 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from engine.extras import require
 from engine.reading.dataset import Dataset
 from engine.records.boxes import row_box
+from engine.records.shard import Column, one_array
 from model.evaluate.boxes import measure_boxes
 from model.evaluate.calibration import calibration_error, calibration_errors, reliability
 from model.evaluate.dense import measure_dense
-from model.evaluate.detections import Detection
+from model.evaluate.detections import Detections
 from model.evaluate.grounding import GroundedPhrase, measure_grounding
 from model.evaluate.matching import scored
 from model.evaluate.referring import Referred, measure_referring
@@ -32,11 +34,12 @@ from pipelines.evaluation.predictions import (
     detections,
     phrases_of_labels,
     predictions,
+    rows_with_named,
     with_referenced,
     without_duplicates,
 )
 from pipelines.evaluation.truth import Truths, audit_truth
-from pipelines.filter.kept_record import Rows, records
+from pipelines.filter.kept_record import Rows, record_tables
 
 KEPT = "kept"
 
@@ -59,26 +62,39 @@ def evaluate(dataset: Dataset, truth: Truths | None = None) -> Evaluation:
     wanted = truth.images()
     answer = Evaluation(truth.description, len(wanted), notes=list(truth.notes))
     by_node = {
-        node.name: (node, rows)
-        for node, rows in predictions(dataset, wanted)
+        node.name: (node, tables)
+        for node, tables in predictions(dataset, wanted)
         if node.component != "human"  # because human annotations are the truth itself
     }
     boxes = {
-        name: detections(rows, node) for name, (node, rows) in by_node.items() if {"boxes", "regions"} & set(node.gives)
+        name: detections(tables, node)
+        for name, (node, tables) in by_node.items()
+        if {"boxes", "regions"} & set(node.gives)
     }
     answer.notes += label_gaps(truth.objects, boxes.values())
-    given, kept = records(dataset, wanted)
-    answer.human = sum(any(region["score"] is None for region in row["regions"]) for row in given.values())
+    given, kept = record_tables(dataset, wanted)
+    answer.human = sum(map(_with_human_regions, given))
+    kept_boxes = detections(kept)
     for name, found in boxes.items():
         _boxes(answer, name, truth, found)
-    _boxes(answer, KEPT, truth, detections(kept))
-    _masks(answer, truth, detections(kept))
+    _boxes(answer, KEPT, truth, kept_boxes)
+    _masks(answer, truth, kept_boxes)
+    others = {name: one for name, one in by_node.items() if {kind for _, kind, _ in _OTHERS} & set(one[0].gives)}
+    given_rows = rows_with_named(given, [tables for _, tables in others.values()])
+    rows = {name: rows_with_named(tables) for name, (_, tables) in others.items()}
+    kept_rows = rows_with_named(kept)
     for part, kind, measure in _OTHERS:
-        for name, (node, rows) in by_node.items():
+        for name, (node, _) in others.items():
             if kind in node.gives:
-                measure(answer, part, name, truth, with_referenced(kind, rows, given))
-        measure(answer, part, KEPT, truth, kept)
+                measure(answer, part, name, truth, with_referenced(kind, rows[name], given_rows))
+        measure(answer, part, KEPT, truth, kept_rows)
     return answer
+
+
+def _with_human_regions(table: pa.Table) -> int:
+    """The number of images that have regions of people."""
+    regions = Column(one_array(table["regions"]))
+    return len(np.unique(regions.image[regions.arrow("score").is_null().to_numpy(zero_copy_only=False)]))
 
 
 _BOX_FIGURES = ("AP", "AP50", "AP75", "AR100")
@@ -104,14 +120,12 @@ def _labelled(found: Mapping[str, _Found], truth: Mapping[str, object]) -> dict[
     return {image_id: one for image_id, one in found.items() if image_id in truth}
 
 
-def _boxes(answer: Evaluation, name: str, truth: Truths, all_found: Mapping[str, list[Detection]]) -> None:
+def _boxes(answer: Evaluation, name: str, truth: Truths, all_found: Detections) -> None:
     if not any(len(image.objects) for image in truth.objects.values()):
         return
-    found = _labelled(all_found, truth.objects)
-    count, images = sum(map(len, found.values())), len(truth.objects)
-    _add(answer, "boxes", name, measure_boxes(truth.objects, found), count, images, _BOX_FIGURES)
-    best = without_duplicates(found)
-    scores, right, image = scored(truth.objects, best)
+    found, images = all_found.ordered(sorted(truth.objects)), len(truth.objects)
+    _add(answer, "boxes", name, measure_boxes(truth.objects, found), len(found), images, _BOX_FIGURES)
+    scores, right, image = scored(truth.objects, without_duplicates(found))
     if len(scores):
         answer.curves[name] = reliability(scores, right)
     for figure, floor in (("ECE", 0.0), ("ECE.3", 0.3)):  # boxes with a score near 0 are many and easy
@@ -122,10 +136,10 @@ def _boxes(answer: Evaluation, name: str, truth: Truths, all_found: Mapping[str,
             answer.figures.append(Figure("boxes", name, figure, error, *interval(errors), int(at.sum())))
 
 
-def _masks(answer: Evaluation, truth: Truths, all_found: Mapping[str, list[Detection]]) -> None:
-    found = _labelled(all_found, truth.objects)
+def _masks(answer: Evaluation, truth: Truths, all_found: Detections) -> None:
+    found = all_found.ordered(sorted(truth.objects))
     outlined = any(thing.rle for image in truth.objects.values() for thing in image.objects)
-    count = sum(bool(one.rle) for some in found.values() for one in some)
+    count = sum(map(bool, found.rles))
     if outlined and count:
         measure = measure_boxes(truth.objects, found, masks=True)
         _add(answer, "masks", KEPT, measure, count, len(truth.objects), _BOX_FIGURES)

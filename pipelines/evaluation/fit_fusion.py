@@ -16,8 +16,8 @@ from engine.schema import Region, Sample
 from engine.scores.calibration import Calibration
 from engine.scores.fusion import FittedFusion
 from model.evaluate.calibration import fit_isotonic
-from model.evaluate.detections import Detection, TruthImage
-from model.evaluate.matching import matched, scored
+from model.evaluate.detections import Detection, TruthImage, as_columns
+from model.evaluate.matching import matched_in_images, scored
 from specialists.consensus import Consensus
 
 Floats = npt.NDArray[np.float64]
@@ -112,15 +112,13 @@ class _Clusters:
         names = sorted(truth)
         samples = [_sample(name, truth[name], found, curves.producers) for name in names]
         evidence, regions = consensus.evidence(samples)
-        right, counted = [np.zeros(0, np.bool_)], [np.zeros(0, np.bool_)]
-        for name, fused in zip(names, regions, strict=True):
-            boxes = [Detection(r.label, (r.x1, r.y1, r.x2, r.y2), r.score or 0.0) for r in fused]
-            hit, ignored = matched(truth[name].objects, boxes)
-            right.append(hit)
-            counted.append(~ignored)
-        rows = np.concatenate(counted)
-        self.features = evidence.of(curves.producers).rows(rows).features()
-        self.right: Bools = np.concatenate(right)[rows]
+        boxes = {
+            name: [Detection(r.label, (r.x1, r.y1, r.x2, r.y2), r.score or 0.0) for r in fused]
+            for name, fused in zip(names, regions, strict=True)
+        }
+        right, ignored = matched_in_images([truth[name].objects for name in names], as_columns(boxes))
+        self.features = evidence.of(curves.producers).rows(~ignored).features()
+        self.right: Bools = right[~ignored]
 
 
 def _sample(name: str, image: TruthImage, found: Found, producers: Sequence[str]) -> Sample:

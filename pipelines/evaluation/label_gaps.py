@@ -8,24 +8,31 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+
+import numpy as np
 
 from engine.records.labels import plain_label, plain_words
-from model.evaluate.detections import Detection, TruthImage
+from model.evaluate.detections import Found, TruthImage, as_columns
 from specialists.english import SYNONYMS
 
 EXAMPLES = 5
 
 
-def label_gaps(truth: Mapping[str, TruthImage], predicted: Iterable[Mapping[str, Sequence[Detection]]]) -> list[str]:
+def label_gaps(truth: Mapping[str, TruthImage], predicted: Iterable[Found]) -> list[str]:
     """One sentence about labels that only the truth has, and one about labels that only the nodes predicted.
 
-    predicted: the boxes of each detector, by image.
+    predicted: the boxes of each detector.
     """
     true = Counter(plain_label(one.label) for image in truth.values() for one in image.objects if not one.crowd)
-    given = Counter(
-        plain_label(one.label) for found in predicted for image, some in found.items() if image in truth for one in some
-    )
+    given: Counter[str] = Counter()
+    for found in predicted:
+        some = as_columns(found).ordered(sorted(truth))
+        for label, number in zip(
+            some.labels, np.bincount(some.label, minlength=len(some.labels)).tolist(), strict=True
+        ):
+            given[plain_label(label)] += number
+    given = +given  # without labels that only other images have
     if not true or not given:
         return []
     missed = Counter({label: number for label, number in true.items() if label not in given})

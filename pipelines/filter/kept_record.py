@@ -16,6 +16,7 @@ from engine.storage.commits import TableReader
 from filters.judging.keep import keep
 
 Rows = dict[str, Mapping[str, Any]]  # by image id
+Tables = Sequence[pa.Table]  # records, one table a shard
 
 
 def records(dataset: Dataset, wanted: set[str]) -> tuple[Rows, Rows]:
@@ -23,28 +24,38 @@ def records(dataset: Dataset, wanted: set[str]) -> tuple[Rows, Rows]:
 
     Masks are merged into the regions they outline.
     """
-    given: Rows = {}
-    kept: Rows = {}
+    given, kept = record_tables(dataset, wanted)
+    return rows_of(given), rows_of(kept)
+
+
+def record_tables(dataset: Dataset, wanted: set[str]) -> tuple[Tables, Tables]:
+    """The same as tables."""
     judged = dataset.judged_files()
-    for shard in dataset.files(IMAGES):
-        own, own_kept = records_of(dataset, shard, judged.get(shard), wanted)
-        given |= own
-        kept |= own_kept
-    return given, kept
+    both = [tables_of_shard(dataset, shard, judged.get(shard), wanted) for shard in dataset.files(IMAGES)]
+    return [given for given, _ in both], [kept for _, kept in both]
 
 
 def records_of(dataset: Dataset, shard: int, judged: str | None, wanted: set[str]) -> tuple[Rows, Rows]:
     """The same as `records`, for one shard. `judged`: the file with its verdicts, or None if it is not judged yet."""
+    given, kept = tables_of_shard(dataset, shard, judged, wanted)
+    return rows_of([given]), rows_of([kept])
+
+
+def tables_of_shard(dataset: Dataset, shard: int, judged: str | None, wanted: set[str]) -> tuple[pa.Table, pa.Table]:
     ids = TableReader(dataset.storage, dataset.files(IMAGES)[shard], ["image_id"]).read()
     files = [(dataset.files(node.folder).get(shard), node.columns) for node in dataset.record_nodes()]
+    nothing = RECORD.empty_table()
     if not len(only(ids, wanted)) or not files or any(file is None for file, _ in files):
-        return {}, {}
+        return nothing, nothing
     record = assemble([_columns(TableReader(dataset.storage, file).read(), names) for file, names in files if file])
-    given: Rows = {row["image_id"]: row for row in only(record, wanted).to_pylist()}
     if judged is None:
-        return given, {}
+        return only(record, wanted), nothing
     rows = keep(record, TableReader(dataset.storage, judged).read())
-    return given, {row["image_id"]: row for row in only(rows, wanted).to_pylist()}
+    return only(record, wanted), only(rows, wanted)
+
+
+def rows_of(tables: Tables) -> Rows:
+    return {row["image_id"]: row for table in tables for row in table.to_pylist()}
 
 
 def _columns(table: pa.Table, columns: Sequence[str]) -> pa.Table:
