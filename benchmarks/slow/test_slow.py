@@ -73,10 +73,12 @@ def test_it_reads_most_legible_words_of_street_photos() -> None:
 
 
 @pytest.mark.parametrize("runner", ["ray"], indirect=True)
-def test_a_killed_driver_that_had_joined_a_cluster_goes_on_with_the_same_command(
-    ray_cluster: None, photos: Path, undisturbed_in_twenty: Path, tmp_path: Path
+@pytest.mark.parametrize(("own", "share"), [(True, 0.2), (False, 0.8)])
+def test_a_killed_driver_goes_on_with_the_same_command(
+    photos: Path, undisturbed_in_twenty: Path, tmp_path: Path, *, own: bool, share: float
 ) -> None:
-    kill_driver_and_continue(photos, undisturbed_in_twenty, tmp_path, joining(), share=0.8)
+    options = ["--runner", "ray"] if own else joining()
+    kill_driver_and_continue(photos, undisturbed_in_twenty, tmp_path, options, share=share)
 
 
 def test_every_adapter_is_measured_by_the_benchmark_for_gpus(capsys: pytest.CaptureFixture[str]) -> None:

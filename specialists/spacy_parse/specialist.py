@@ -10,6 +10,7 @@ import gc
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from engine.errors import ConfigError, ImageError, StartError
@@ -120,8 +121,12 @@ class SpacyParse:
             yield texts[start:]
 
 
+@cache
 def load_pipeline(name: str) -> Language:
-    """The spaCy pipeline. It runs only the components that the rules need. Raises StartError if it cannot be used."""
+    """The spaCy pipeline. It runs only the components that the rules need. Raises StartError if it cannot be used.
+
+    It is loaded once in a process, so several nodes that work in the same process share it.
+    """
     require("spacy_parse", ["spacy"])
     import spacy
 

@@ -154,16 +154,22 @@ def test_a_batch_that_runs_out_of_memory_keeps_its_vectors(tmp_path: Path, photo
     assert tables(annotate(data(tmp_path / "set", photos, fits=1))) == whole
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_on_ray_the_bytes_are_the_same_and_a_crash_costs_one_vector(
-    tmp_path: Path, photos: Path, ids: list[str]
+@pytest.mark.parametrize("runner", ["local", "ray"])
+def test_with_each_runner_the_bytes_are_the_same(
+    tmp_path: Path, photos: Path, runner: str, request: pytest.FixtureRequest
 ) -> None:
-    local = annotate(data(tmp_path / "local", photos))
-    assert tables(annotate(data(tmp_path / "ray", photos), "ray")) == tables(local)
+    if runner == "ray":
+        request.getfixturevalue("ray_cluster")
+    inline = annotate(data(tmp_path / "inline", photos))
+    assert tables(annotate(data(tmp_path / "set", photos), runner)) == tables(inline)
+
+
+def test_a_crash_costs_one_vector(tmp_path: Path, photos: Path, ids: list[str]) -> None:
+    whole = annotate(data(tmp_path / "whole", photos))
     lost = [ids[5], ids[11]]  # the second is alone in its shard, so that shard has no vector at all
     once = {"image_attempts": 1, "max_workers": 2}  # each further attempt starts a process
-    crashed = annotate(data(tmp_path / "crashed", photos, crash_on=lost, batch_size=2) | {"run": once}, "ray")
-    assert vectors(crashed) == vectors(local) | dict.fromkeys(lost)
+    crashed = annotate(data(tmp_path / "crashed", photos, crash_on=lost, batch_size=2) | {"run": once}, "local")
+    assert vectors(crashed) == vectors(whole) | dict.fromkeys(lost)
     found = [(failed["image_id"], failed["reason"]) for failed in failures(crashed, "vectors")]
     assert sorted(found) == sorted((name, "crash") for name in lost)
     assert query(Dataset.open(str(crashed)), "SELECT * FROM embeddings").num_rows == 10

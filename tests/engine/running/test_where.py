@@ -175,15 +175,14 @@ def test_failures_are_counted_among_the_selected_images_only(tmp_path: Path, pho
         annotate(data)
 
 
-@pytest.mark.usefixtures("ray_cluster")
-def test_on_ray_the_bytes_are_the_same_also_of_a_batch_that_is_halved(
+def test_in_other_processes_the_bytes_are_the_same_also_of_a_batch_that_is_halved(
     tmp_path: Path, photos: Path, ids: list[str]
 ) -> None:
     more = {"raise_on": [ids[4]]}
-    local = annotate(recipe(tmp_path / "a", photos, ids, **more))
+    inline = annotate(recipe(tmp_path / "a", photos, ids, **more))
     data = recipe(tmp_path / "b", photos, ids, **more)
     data["annotate"]["tags"]["journal"] = str(tmp_path / "a" / "journal")
-    assert tables(annotate(data, "ray")) == tables(local)
+    assert tables(annotate(data, "local")) == tables(inline)
 
 
 def test_a_detector_counts_as_having_looked_only_at_the_images_it_worked_on(

@@ -148,7 +148,8 @@ def test_micro_batches_give_the_same_weights_as_whole_batches(
 
 
 def test_two_workers_give_the_same_weights_as_one(folder: Path, alone: tuple[list[float], dict[str, Tensor]]) -> None:
-    torch.multiprocessing.spawn(_worker, (folder,), nprocs=2)
+    # Forked, because a process that imports torch again takes five seconds.
+    torch.multiprocessing.start_processes(_worker, (folder,), nprocs=2, start_method="fork")
 
     workers = [torch.load(folder / f"figures-{rank}.pt", weights_only=True) for rank in (0, 1)]
 

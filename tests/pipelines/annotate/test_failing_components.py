@@ -1,4 +1,4 @@
-"""Components that fail on too many images: exit code, message and remaining files, with each runner."""
+"""Components that fail on too many images: exit code, message and remaining files, in this process and in others."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from pipelines.cli.commands import app
 from tests.runs import draw_photos, recipe_data, write_recipe
 
 
-@pytest.fixture(params=("inline", "local", "ray"))
+@pytest.fixture(params=("inline", "local"))
 def runner(request: pytest.FixtureRequest) -> str:
-    if request.param == "ray":
-        request.getfixturevalue("ray_cluster")
     return str(request.param)
 
 

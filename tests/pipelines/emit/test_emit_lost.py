@@ -28,7 +28,7 @@ def test_a_photo_that_is_gone_or_changed_since_it_was_annotated_is_left_out_and_
     check(tmp_path / "set/releases/v1")
 
 
-def test_a_shard_without_readable_photos_is_left_out(tmp_path: Path) -> None:
+def test_a_shard_without_readable_photos_is_left_out(tmp_path: Path, without_torch: None) -> None:
     webdataset = pytest.importorskip("webdataset")
     pytest.importorskip("datasets")
     ids = draw(tmp_path / "photos")

@@ -65,13 +65,19 @@ def test_every_format_is_in_the_release(expected: dict[str, str]) -> None:
         assert any(name.startswith(begins) for name in expected)
 
 
-@pytest.mark.usefixtures("ray_cluster")
-@pytest.mark.parametrize("workers", [1, 2])
-def test_ray_gives_the_bytes_of_a_local_run(
-    before_emit: Path, expected: dict[str, str], tmp_path: Path, workers: int
+@pytest.mark.parametrize(("runner", "workers"), [("local", 1), ("local", 2), ("ray", 2)])
+def test_workers_give_the_bytes_of_a_run_in_one_process(
+    before_emit: Path,
+    expected: dict[str, str],
+    tmp_path: Path,
+    runner: str,
+    workers: int,
+    request: pytest.FixtureRequest,
 ) -> None:
+    if runner == "ray":
+        request.getfixturevalue("ray_cluster")
     dataset = copy_of(before_emit, tmp_path)
-    stages.run(world(dataset, run={"max_workers": workers}), stage="emit")
+    stages.run(world(dataset, run={"max_workers": workers}), stage="emit", runner=runner)
     assert release_files(dataset) == data_of(expected)
 
 

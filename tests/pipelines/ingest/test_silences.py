@@ -38,10 +38,8 @@ LEFT_OUT = {
 INPUTS = {"folder": 7, "instances.json": 3, "shard.tar": 6, "rows.parquet": 5, "list.txt": 3}
 
 
-@pytest.fixture(params=("inline", "local", "ray"))
+@pytest.fixture(params=("inline", "local"))
 def runner(request: pytest.FixtureRequest) -> str:
-    if request.param == "ray":
-        request.getfixturevalue("ray_cluster")
     return str(request.param)
 
 

@@ -1,7 +1,7 @@
 """Images whose source cannot be read now: pending, reported, and completed by the same command once they are back.
 
-They count as failed only on request. Each test runs with each runner, and checks the exit code, the message
-and the state afterwards.
+They count as failed only on request. Tests run in this process and in others, and check the exit code, the
+message and the state afterwards.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ from engine.reading.dataset import Dataset
 from pipelines.stages import run as stages
 from tests.runs import commits, draw_photos, failures, recipe, release_files, released_ids
 
-RUNNERS = ("inline", "local", "ray")
+RUNNERS = ("inline", "local")
 
 
 @pytest.fixture(params=RUNNERS)
 def runner(request: pytest.FixtureRequest) -> str:
-    if request.param == "ray":
-        request.getfixturevalue("ray_cluster")
     return str(request.param)
 
 

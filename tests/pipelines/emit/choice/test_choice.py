@@ -166,7 +166,7 @@ def test_options_that_contradict_each_other_are_refused_when_the_recipe_is_read(
         wanted(photos, **emit)
 
 
-def test_every_check_passes_on_a_release_with_all_options(photos: Path) -> None:
+def test_every_check_passes_on_a_release_with_all_options(photos: Path, without_torch: None) -> None:
     pytest.importorskip("datasets")
     run(
         wanted(
