@@ -17,8 +17,9 @@ import pyarrow as pa
 from engine.errors import GONE, ImageError, StorageError
 from engine.running.component_source import describe_error
 from engine.running.foreign_code import DescriptorsClosed
+from engine.running.image_items import NOT_SELECTED, ImageItems
 from engine.running.interrupts import Interrupted
-from engine.running.items import NOT_SELECTED, Items
+from engine.running.items import Items
 from engine.running.messages import Done, Progress, Suspect, Unit
 from engine.schema import Failure
 
@@ -55,6 +56,8 @@ class UnitRun:
             for lo, hi in self.items.batches(self.unit.lo, self.hi, self.worker._batch_size):
                 with self.worker.guard:
                     batch = self.items.prepare(lo, hi)
+                    if hi == self.hi and self.unit.following is not None and isinstance(self.items, ImageItems):
+                        self.worker.decode_ahead(self.unit.following, self.items.room(lo, hi))
                 self._note_absent(batch.settled)
                 if self.absent:  # go on reading, to find all missing images
                     batch.open.clear()

@@ -24,6 +24,7 @@ class Unit:
     attempts: int = 1
     retry_of: int = -1  # the revision whose failed images are tried again; its other rows are kept
     give_up: bool = False  # an image whose source cannot be read counts as failed
+    following: Unit | None = field(default=None, compare=False)  # probably the worker's next unit
 
     @property
     def whole(self) -> bool:

@@ -8,6 +8,7 @@ A unit is done when its commit record exists, so a stopped run continues when th
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from engine.errors import RunFailed, StorageError
 from engine.running.crash_retries import LostUnits
@@ -33,6 +34,7 @@ class Scheduler:
         self.queues = UnitQueues(plan, give_up=options.missing == "fail")
         self.lost = LostUnits(storage, dict(plan.known), self.queues, watcher, options)
         self._start_failures: dict[str, int] = {}
+        self._not_ahead: set[tuple[str, int]] = set()  # (node, shard) being decoded ahead when a worker died
 
     def run(self) -> None:
         """Run units until none is left.
@@ -67,7 +69,7 @@ class Scheduler:
         for slot in self.slots:
             queue = self.queues[slot.node.name]
             if slot.ready and slot.unit is None and queue and (slot.units == 0 or not queue.needs_fresh_worker):
-                self._submit(slot, queue.popleft())
+                self._submit(slot, queue.take(slot.following))
         for node in sorted(self.plan.nodes, key=lambda node: node.resources.gpus == 0):
             while self._wants_worker(node) and self._make_room(node):
                 slot = Slot(node)
@@ -100,7 +102,22 @@ class Scheduler:
 
     def _submit(self, slot: Slot, unit: Unit) -> None:
         slot.unit, slot.items, slot.total, slot.last_sign = unit, 0, -1, time.monotonic()
-        self.backend.submit(slot, unit)
+        slot.following = self._following(slot, unit)
+        self.backend.submit(slot, replace(unit, following=slot.following))
+
+    def _following(self, slot: Slot, unit: Unit) -> Unit | None:
+        """The first unit ahead that no other worker decodes. None if there is none.
+
+        Nothing is decoded ahead during a unit that is tried again: if decoding it killed the worker, this unit would
+        be blamed.
+        """
+        if "pixels" not in slot.node.needs or not unit.whole or unit.fresh or unit.attempts > 1:
+            return None
+        taken = [other.following for other in self.slots if other is not slot]
+        for other in self.queues[slot.node.name].ahead():
+            if other not in taken and (other.node, other.shard) not in self._not_ahead:
+                return other
+        return None
 
     def _release(self, slot: Slot) -> None:
         self.slots.remove(slot)
@@ -177,6 +194,8 @@ class Scheduler:
     def _died(self, slot: Slot, cause: str) -> None:
         node, unit = slot.node, slot.unit
         self._release(slot)
+        if slot.following is not None:
+            self._not_ahead.add((node.name, slot.following.shard))
         if unit is None:
             count = self._start_failures[node.name] = self._start_failures.get(node.name, 0) + (not slot.ready)
             if count >= self.options.start_attempts:

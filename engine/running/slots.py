@@ -20,6 +20,7 @@ class Slot:
     created: bool = False  # whether its process runs; before that, it waits for resources
     ready: bool = False  # its component is loaded
     unit: Unit | None = None
+    following: Unit | None = None  # the unit whose first images it decodes ahead; another worker may still get it
     units: int = 0  # finished by this worker
     items: int = 0  # finished of the current unit
     total: int = -1

@@ -20,6 +20,9 @@ from engine.running.messages import Unit
 from engine.running.plan import Plan
 
 
+AHEAD = 64  # how many units of a queue workers may decode ahead; each worker decodes one
+
+
 class UnitQueue:
     """The units of one node that can run now.
 
@@ -45,9 +48,19 @@ class UnitQueue:
         self._shards.append(shard)
         self._revisions.append(revision)
 
-    def popleft(self) -> Unit:
+    def ahead(self) -> list[Unit]:
+        """The next few units, without those that are tried again."""
+        places = range(self._next, min(self._next + AHEAD, len(self._shards)))
+        return [self._make(self._shards[place], self._revisions[place]) for place in places]
+
+    def take(self, wanted: Unit | None = None) -> Unit:
+        """Remove a unit, and return it: one that is tried again, `wanted` if it is among the next few, or the first."""
         if self._first:
             return self._first.popleft()
+        if wanted is not None and wanted in (units := self.ahead()):
+            place = self._next + units.index(wanted)
+            del self._shards[place], self._revisions[place]
+            return wanted
         self._next += 1
         return self._make(self._shards[self._next - 1], self._revisions[self._next - 1])
 

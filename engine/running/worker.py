@@ -28,8 +28,9 @@ from engine.running.entry_items import EntryItems
 from engine.running.foreign_code import DescriptorsClosed, ForeignCalls
 from engine.running.graph import Node
 from engine.running.hang_guard import Guard
+from engine.running.image_items import ImageItems
 from engine.running.interrupts import Interrupted
-from engine.running.items import ImageItems, Items, TextItems
+from engine.running.items import Items, TextItems
 from engine.running.messages import Absent, Done, Message, Progress, Unit
 from engine.running.shard_inputs import ShardInputs
 from engine.storage import web
@@ -66,6 +67,7 @@ class Worker:
         self.component: Component | None = None  # until `load`
         self.embedding_size = 0  # set by `load` for a node that gives embeddings
         self._threads: ThreadPoolExecutor | None = None
+        self._ahead: tuple[Unit, ShardInputs, ImageItems] | None = None  # the next unit, if its decoding has begun
         self._batch_size = node.resources.batch_size
         self.foreign = ForeignCalls(self.storage, log, in_driver=not guarded)
         self.guard = Guard(node.resources.timeout_s if guarded else 0.0)
@@ -103,8 +105,7 @@ class Worker:
             self.foreign.upload_log()
 
     def _run_items(self, unit: Unit, started: float) -> Iterator[Message]:
-        inputs = ShardInputs(self.storage, self.nodes, self.node, unit)
-        items = self.items(inputs)
+        inputs, items = self._opened(unit)
         hi = len(items) if unit.hi < 0 else min(unit.hi, len(items))
         yield Progress(0, hi - unit.lo)
         work = UnitRun(self, unit, items, hi)
@@ -116,6 +117,28 @@ class Worker:
             yield Absent(work.absent)
         elif work.suspect is not None:
             yield work.suspect
+
+    def _opened(self, unit: Unit) -> tuple[ShardInputs, Items]:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            expected, inputs, items = ahead
+            if expected == unit:
+                return inputs, items
+            items.close()
+        inputs = ShardInputs(self.storage, self.nodes, self.node, unit)
+        return inputs, self.items(inputs)
+
+    def decode_ahead(self, unit: Unit, pixels: int) -> None:
+        """Begin to decode the first batch of a unit, if it has at most `pixels` pixels.
+
+        The worker calls it for the unit that probably follows, so that decoding goes on while the current one is
+        finished and committed. If reading its inputs fails, nothing happens: `run` will raise the error.
+        """
+        with contextlib.suppress(EngineError, OSError):
+            inputs = ShardInputs(self.storage, self.nodes, self.node, unit)
+            items = ImageItems(self, inputs)
+            items.decode_first(unit.lo, unit.hi if unit.hi >= 0 else len(items), self._batch_size, pixels)
+            self._ahead = unit, inputs, items
 
     def items(self, inputs: ShardInputs) -> Items:
         kinds: dict[str, Callable[[Worker, ShardInputs], Items]] = {
@@ -172,7 +195,7 @@ class Worker:
         """Use new threads from now on, because a thread that hangs in a decoder cannot be ended."""
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
-            self._threads = None
+            self._threads = self._ahead = None
             self.one_huge_image = threading.Lock()  # the hanging thread may never release the old lock
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from engine.images.decode import image_id
-from engine.running import items
-from engine.running.items import cut
+from engine.running import image_items
+from engine.running.image_items import cut
 from engine.schema import Answer, Region, Sample
 from pipelines.recipe import parse_recipe
 from pipelines.stages import run as stages
@@ -79,8 +79,8 @@ def test_decoders_that_hang_fail_only_their_images(tmp_path: Path, huge: int, mo
             hang.wait(20)
         return np.zeros((24, 24, 3), np.uint8)
 
-    monkeypatch.setattr(items, "decode", decode)
-    monkeypatch.setattr(items, "HUGE_PIXELS", huge)
+    monkeypatch.setattr(image_items, "decode", decode)
+    monkeypatch.setattr(image_items, "HUGE_PIXELS", huge)
     work()
     hang.set()
     found = failures(tmp_path / "set", "node")
