@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.photos import drawn
-from engine.running.backends.common import KEEP_MEMORY
+from engine.running.backends.fork_start import KEEP_MEMORY
 from engine.running.messages import Done, Unit
 from engine.running.worker import Worker, WorkerContext
 from pipelines.annotate.annotation_nodes import annotation_nodes

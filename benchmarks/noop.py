@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from benchmarks.photos import drawn, real, repeated
 from engine.images.decode import Limits, decode
-from engine.running.backends.common import KEEP_MEMORY
+from engine.running.backends.fork_start import KEEP_MEMORY
 from engine.running.graph import Node
 from engine.running.messages import Done, Unit
 from engine.running.worker import Worker, WorkerContext

@@ -14,13 +14,6 @@ from engine.running.slots import Slot
 
 OUT_OF_MEMORY = "killed because memory ran low: lower its batch_size or run.max_workers"
 ENDED = "the process ended"  # the same words on every machine
-# Settings of the C library in workers: keep freed memory for the next image. Returning the memory of a batch to the
-# system and requesting it again costs a fifth of the decoding time. A worker's peak memory stays the same.
-KEEP_MEMORY = {
-    "MALLOC_TRIM_THRESHOLD_": str(2**30),
-    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
-    "MALLOC_TOP_PAD_": str(64 * 2**20),
-}
 
 
 class LogNames:

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import os
 import socket
 import subprocess
-import sys
-import tempfile
 import threading
 from itertools import count
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from engine.errors import StartError
-from engine.running.backends.common import KEEP_MEMORY
 from engine.running.backends.fork_server import ANSWER, KILL, REQUEST, START
+from engine.running.backends.fork_start import start_server
 
-_ENGINE = str(Path(__file__).resolve().parents[3])  # the folder that holds the package `engine`
-_SERVE = (
-    "import json, sys; sys.path[:] = json.load(sys.stdin); "
-    "from engine.running.backends.fork_server import serve; serve(int(sys.argv[1]))"
-)
-# The server has one thread, because it forks: none of OpenBLAS, and none of the jemalloc inside Arrow.
-_ONE_THREAD = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 _LAST_WORDS = 400  # characters of the server's output in a message
 _END_S = 5.0  # seconds for the server to end its workers
 
@@ -34,22 +23,8 @@ class ForkServer:
     """A running fork server. `control`: the socket on which its answers come; select it, then call `answers`."""
 
     def __init__(self) -> None:
-        self.control, theirs = socket.socketpair()
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115  open as long as the server runs
+        self.control, self._process, self._output = start_server()
         self._numbers, self._rest = count(1), b""
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _SERVE, str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.PIPE,
-                stdout=self._output,
-                stderr=self._output,
-                env={**KEEP_MEMORY, **os.environ, **_ONE_THREAD},
-                start_new_session=True,  # so that Ctrl-C in a terminal reaches only the driver
-            )
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError), self._process.stdin as paths:
-            paths.write(json.dumps([_ENGINE, *sys.path]).encode())
 
     @property
     def alive(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from engine import hidden_packages
 from engine.errors import ConfigError
-from engine.running.backends.common import KEEP_MEMORY
+from engine.running.backends.fork_start import KEEP_MEMORY
 
 OBJECT_STORE_BYTES = 256 * 2**20  # enough, because it holds only rows of split shards; Ray's default is 30 % of memory
 ANSWER_S = 10.0  # seconds for a cluster to accept a connection
