@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -18,7 +18,6 @@ from engine.layout import IMAGES
 from engine.running.graph import Node
 from engine.running.messages import Unit
 from engine.running.plan import Plan
-
 
 AHEAD = 64  # how many units of a queue workers may decode ahead; each worker decodes one
 
@@ -48,19 +47,23 @@ class UnitQueue:
         self._shards.append(shard)
         self._revisions.append(revision)
 
-    def ahead(self) -> list[Unit]:
+    def ahead(self) -> Iterator[Unit]:
         """The next few units, without those that are tried again."""
-        places = range(self._next, min(self._next + AHEAD, len(self._shards)))
-        return [self._make(self._shards[place], self._revisions[place]) for place in places]
+        for place in self._places_ahead():
+            yield self._make(self._shards[place], self._revisions[place])
+
+    def _places_ahead(self) -> range:
+        return range(self._next, min(self._next + AHEAD, len(self._shards)))
 
     def take(self, wanted: Unit | None = None) -> Unit:
         """Remove a unit, and return it: one that is tried again, `wanted` if it is among the next few, or the first."""
         if self._first:
             return self._first.popleft()
-        if wanted is not None and wanted in (units := self.ahead()):
-            place = self._next + units.index(wanted)
-            del self._shards[place], self._revisions[place]
-            return wanted
+        if wanted is not None:
+            for place in self._places_ahead():
+                if (self._shards[place], self._revisions[place]) == (wanted.shard, wanted.revision):
+                    del self._shards[place], self._revisions[place]
+                    return wanted
         self._next += 1
         return self._make(self._shards[self._next - 1], self._revisions[self._next - 1])
 

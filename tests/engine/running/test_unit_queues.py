@@ -20,7 +20,7 @@ def queue_of(*shards: int) -> UnitQueue:
 
 
 def taken(queue: UnitQueue) -> list[Unit]:
-    return [queue.popleft() for _ in range(len(queue))]
+    return [queue.take() for _ in range(len(queue))]
 
 
 def test_shards_come_in_order_with_their_revisions() -> None:
@@ -48,7 +48,7 @@ def test_only_the_first_unit_decides_whether_a_fresh_worker_is_needed() -> None:
 
 def test_a_shard_is_removed_where_it_is_blocked_and_nothing_else() -> None:
     queue = queue_of(1, 6, 1, 2, 6)
-    assert queue.popleft().shard == 1
+    assert queue.take().shard == 1
     queue.put_first([unit(6), unit(5)])
     queue.remove(6, lambda one: one.revision == 0)
     queue.remove(1, lambda _: False)
@@ -57,3 +57,17 @@ def test_a_shard_is_removed_where_it_is_blocked_and_nothing_else() -> None:
     assert len(queue) == 0
     queue.append(8, 0)
     assert [one.shard for one in taken(queue)] == [8]
+
+
+def test_a_worker_gets_the_shard_that_it_decodes_ahead() -> None:
+    queue = queue_of(3, 4, 5)
+    _, ahead, _ = queue.ahead()
+    assert queue.take(ahead) == ahead
+    assert [queue.take(ahead).shard, queue.take().shard] == [3, 5]
+
+
+def test_units_that_are_tried_again_come_before_the_one_decoded_ahead() -> None:
+    queue = queue_of(3, 4)
+    ahead = next(queue.ahead())
+    queue.put_first([unit(7)])
+    assert [queue.take(ahead).shard, queue.take(ahead).shard] == [7, 3]
