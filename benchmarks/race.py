@@ -13,6 +13,7 @@ coco/dev and weights.
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import shutil
@@ -28,6 +29,7 @@ from benchmarks.parse import generated_texts
 from benchmarks.photos import real, repeated
 from benchmarks.race_measure import Cost, RaceError, measured
 from benchmarks.race_peers import daft_python
+from engine import PACKAGES
 
 REPO = Path(__file__).parents[1]
 CONTESTS = ("annotate", "filter", "parse", "ingest")
@@ -246,6 +248,9 @@ def main() -> None:
     options.add_argument("--texts", type=int, default=3000)
     given = options.parse_args()
     os.environ["PYTHONPATH"] = str(REPO)
+    os.environ["PYTHONDONTWRITEBYTECODE"] = ""
+    for folder in (*PACKAGES, "benchmarks"):
+        compileall.compile_dir(REPO / folder, quiet=1)  # as `pip install` does
     data = given.data.resolve()
     daft = daft_python(given.peers.absolute()) if {"annotate", "filter"} & set(given.only) else ""
     makers: dict[str, Callable[[Path], Contest]] = {
