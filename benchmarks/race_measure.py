@@ -74,12 +74,17 @@ class Sampler(threading.Thread):
         self.join()
 
 
+def children(process: int) -> Iterator[int]:
+    """The ids of the processes that a process started."""
+    for thread in _listed(f"/proc/{process}/task"):
+        yield from map(int, _read(f"/proc/{process}/task/{thread}/children").split())
+
+
 def descendants(process: int) -> Iterator[int]:
     """The ids of all descendants of a process."""
-    for thread in _listed(f"/proc/{process}/task"):
-        for child in map(int, _read(f"/proc/{process}/task/{thread}/children").split()):
-            yield child
-            yield from descendants(child)
+    for child in children(process):
+        yield child
+        yield from descendants(child)
 
 
 def _pss(process: int) -> int:
