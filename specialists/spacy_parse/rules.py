@@ -22,8 +22,29 @@ from specialists.spacy_parse.relations import Relations
 from specialists.spacy_parse.word_classes import Classifier, WordClasses
 
 if TYPE_CHECKING:
+    from spacy.strings import StringStore
     from spacy.tokens import Doc
     from spacy.vocab import Vocab
+
+MAX_REMEMBERED = 100_000  # distinct words
+
+
+class Words:
+    """The words of spaCy's keys, as written and in lower case. Remembers them: spaCy decodes a word at each look."""
+
+    def __init__(self, strings: StringStore) -> None:
+        self.strings = strings
+        self._written: dict[int, str] = {}
+        self._lower: dict[int, str] = {}
+
+    def __call__(self, keys: list[int]) -> tuple[list[str], list[str]]:
+        if len(self._written) > MAX_REMEMBERED:
+            self._written.clear()
+            self._lower.clear()
+        for key in set(keys) - self._written.keys():
+            self._written[key] = self.strings[key]
+            self._lower[key] = self._written[key].lower()
+        return [self._written[key] for key in keys], [self._lower[key] for key in keys]
 
 
 class Rules:
@@ -32,7 +53,7 @@ class Rules:
     def __init__(
         self, vocab: Vocab, *, pronouns: bool = False, punct_edges: bool = True, lemmas: Lemmas | None = None
     ) -> None:
-        self.strings = vocab.strings
+        self.words = Words(vocab.strings)
         self.pronouns = pronouns
         self.punct_edges = punct_edges
         self.classify = Classifier(vocab)
@@ -50,8 +71,7 @@ class Rules:
         found = self.classify(t)
         nominal = found.noun | found.pronoun
         objects = nominal if self.pronouns else found.noun
-        written = [self.strings[key] for key in t.orth.tolist()]
-        lower = [form.lower() for form in written]
+        written, lower = self.words(t.orth.tolist())
         degree = t.degrees(punct_edges=self.punct_edges)
         parses = map(
             Parse,
