@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 RECORD_WITH_EMBEDDING = RECORD.append(pa.field(EMBEDDING, pa.list_(pa.float32())))
 
 
-def raw_views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
+def raw_views(con: DuckDBPyConnection, dataset: Dataset, *, probe: bool = True) -> Iterator[str]:
+    """`probe`: whether to create raw.probe of a data set, for which the schemas of all its files are read."""
     yield "CREATE SCHEMA raw"
     if dataset.release:
         yield from _released(con, dataset)
@@ -34,7 +35,8 @@ def raw_views(con: DuckDBPyConnection, dataset: Dataset) -> Iterator[str]:
         yield _raw(con, dataset, IMAGES, dataset.files(IMAGES), IMAGES_SCHEMA, places=True)
         yield _raw(con, dataset, INPUTS, dataset.files(INPUTS), INPUTS_SCHEMA)
         yield _raw(con, dataset, "states", _latest(dataset.files(LISTINGS)), STATES)
-        yield _raw(con, dataset, "probe", dataset.files(dataset.probe), PROBE, places=True)
+        if probe:
+            yield _raw(con, dataset, "probe", dataset.files(dataset.probe), PROBE, places=True)
         yield _raw(con, dataset, "verdicts", dataset.judged_files(), VERDICTS)
         yield _raw(con, dataset, "changes", dict(enumerate(dataset.changes().values())), CHANGES)
         for node in dataset.nodes:

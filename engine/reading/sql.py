@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ __all__ = [
     "query",
     "run_query",
     "stream_query",
+    "views_in",
 ]
 
 _WRITES = {"COPY", "INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "EXPORT", "ATTACH", "EXECUTE"}
@@ -92,7 +94,7 @@ def connect(
 
     of: "judge/<key>" to read other verdicts than the current ones, or "releases/<name>" to read a release.
     measuring: also create the view `truth` (human labels of audit images), which no step of a pipeline may read.
-    only: names of views. If it is given, the other views of VIEWS and the schema `kept` are not created.
+    only: names of views, and "kept" for the schema. If it is given, no others are created.
     """
     import duckdb
 
@@ -204,6 +206,13 @@ def named_queries() -> dict[str, Path]:
     The files are in this package, so the wheel has them. docs/queries links to them.
     """
     return {path.stem: path for path in sorted((Path(__file__).parent / "queries").glob("*.sql"))}
+
+
+def views_in(named: str) -> frozenset[str]:
+    """The views of a named query, as `only` of `connect`. Empty, which stands for all, for the name ''."""
+    statement = named_query(named) if named else ""
+    schemas = {name for name in ("kept", "raw") if f"{name}." in statement}
+    return frozenset(schemas | set(re.findall(r"\w+", statement)) & set(VIEWS))
 
 
 def named_query(name: str) -> str:

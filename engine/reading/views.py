@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 VIEWS = (IMAGES, *ANNOTATIONS, EMBEDDINGS, "parse", "failures", INPUTS, "verdicts", RULE_VALUES)
 VIEWS += ("changes", "pairs", "runs", "rounds")
+_OF_PROBE = {INPUTS, "failures", "raw"}  # what reads the view raw.probe
 
 _VERDICT = 'j.v.kept AS kept, j.v.rule AS rule, j.v."value" AS "value", j.v.threshold AS threshold'
 _SHARD = "regexp_extract(parse_filename({}.filename), '^[0-9]+')"
@@ -40,9 +41,9 @@ def views(
 ) -> Iterator[str]:
     """The statements that create the views, in order. `truth`: also create the view of human labels of audit images.
 
-    `only`: names of views, if no others of VIEWS and of the schema `kept` are read. Each costs a few milliseconds.
+    `only`: names of views, and "kept" for that schema, if no others are read. Each costs a few milliseconds.
     """
-    yield from raw_views(con, dataset)
+    yield from raw_views(con, dataset, probe=not only or bool(_OF_PROBE & set(only)))
     made: dict[str, Callable[[], str]] = {
         IMAGES: _images,
         **{column: partial(_annotations, dataset, column) for column in ANNOTATIONS},
@@ -60,7 +61,7 @@ def views(
     yield from (make() for name, make in made.items() if not only or name in only)
     if truth:
         yield truth_view(con, dataset)
-    if not only:
+    if not only or "kept" in only:
         yield from kept_views(dataset)
 
 

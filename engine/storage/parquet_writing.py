@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.schema import ANNOTATIONS, INPUTS, PROBE, VERDICTS
+from engine.schema import ANNOTATIONS, INPUTS, PROBE, VERDICT, VERDICTS
 
 ROW_GROUP = 500  # rows of a row group
 WHOLE_GROUP = 2048  # the same for tables that are read as a whole: a row group of 76 columns costs as much as 1000 rows
@@ -82,14 +82,15 @@ def parquet_options(table: pa.Table) -> dict[str, Any]:
 
 
 def _verdict_options(table: pa.Table) -> dict[str, Any]:
-    """Settings for verdicts, which are written in half the time that PARQUET takes, and not larger.
+    """Settings for verdicts, which are written in half the time that PARQUET takes, and are not larger.
 
-    Ids of images are hex, so zstd halves them. Values hardly repeat: a dictionary or compression would only cost time.
-    Most of the 39 columns are empty, and a dictionary of an empty column costs as much as its values. pyarrow reads
-    the same schema without the copy of it that it stores by default.
+    Ids of images are hex, so zstd halves them; for the rest, snappy is as small. A dictionary of values that hardly
+    repeat would only cost time. Most of the 39 columns are empty, and a dictionary of an empty column costs as much as
+    its values. pyarrow reads the same schema without the copy of it that it stores by default.
     """
     filled = [name for name in ANNOTATIONS if any(len(chunk.flatten()) for chunk in table[name].chunks)]
-    repeated = [f"{name}.list.element.{part}" for name in filled for part in ("id", "rule", "threshold")]
+    columns = [f"{name}.list.element.{part}" for name in filled for part in VERDICT.names]
+    repeated = [name for name in columns if name.rpartition(".")[2] in ("id", "rule", "threshold")]
+    compression = {**dict.fromkeys(columns, "snappy"), "image_id": "zstd", "image.id": "zstd"}
     repeated += ["image.rule", "image.threshold"]
-    compression = {**dict.fromkeys(repeated, "snappy"), "image_id": "zstd", "image.id": "zstd"}
     return {**PARQUET, "compression": compression, "use_dictionary": repeated, "store_schema": False}

@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from engine.errors import ConfigError
 from engine.reading.dataset import Dataset
-from engine.reading.sql import connect, named_query, run_query
+from engine.reading.sql import connect, named_query, run_query, views_in
 
 
 def query(dataset: Dataset, sql: str = "", *, named: str = "", of: str = "") -> pa.Table:
@@ -16,7 +16,7 @@ def query(dataset: Dataset, sql: str = "", *, named: str = "", of: str = "") -> 
     by default the current ones. Raises ConfigError if the statement is not exactly one SELECT, or if DuckDB refuses it.
     """
     statement = statement_of(sql, named)
-    with connect(dataset, of=of, measuring=reads_truth(statement)) as con:
+    with connect(dataset, of=of, measuring=reads_truth(statement), only=views_in(named)) as con:
         return run_query(con, statement)
 
 

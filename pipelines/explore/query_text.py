@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from engine.errors import ConfigError, unknown
 from engine.reading.dataset import Dataset
-from engine.reading.sql import connect, named_queries, named_query, stream_query
+from engine.reading.sql import connect, named_queries, named_query, stream_query, views_in
 from engine.reading.view_meanings import MEANINGS, Described, described
 from engine.running.terminal_text import cut, one_line, padded, width
 from pipelines.explore.query import reads_truth, statement_of
@@ -41,7 +41,7 @@ def query_lines(open_dataset: Callable[[], Dataset], sql: str, named: str, form:
     if not statement:
         yield _named_queries()
         return
-    with connect(open_dataset(), of=of, measuring=reads_truth(statement)) as con:
+    with connect(open_dataset(), of=of, measuring=reads_truth(statement), only=views_in(named)) as con:
         schema, batches = stream_query(con, statement)
         yield from _FORMATTERS[form](schema.names, _rows(batches))
 

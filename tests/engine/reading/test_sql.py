@@ -11,7 +11,7 @@ import pytest
 
 from engine.errors import ConfigError
 from engine.reading.dataset import Dataset
-from engine.reading.sql import VIEWS, connect, named_queries, named_query, query, run_query
+from engine.reading.sql import VIEWS, connect, named_queries, named_query, query, run_query, views_in
 from engine.schema import SCHEMA_VERSION
 from engine.storage.files import Storage
 from tests.handmade import handmade
@@ -195,6 +195,21 @@ def test_a_view_has_image_id_split_and_kept_and_no_reserved_names(dataset: Datas
     columns = set(query(dataset, f"SELECT * FROM {view}").column_names)
     assert {"image_id", "split", "kept"} <= columns
     assert columns & {"id", "start", "end", "offset"} == set()
+
+
+def test_a_named_query_gets_the_views_that_it_names(dataset: Dataset) -> None:
+    created = "SELECT schema_name || '.' || view_name AS name FROM duckdb_views() WHERE NOT internal"
+    with connect(dataset, only=views_in("labels")) as con:
+        names = {row["name"] for row in run_query(con, created).to_pylist()}
+    assert "main.regions" in names
+    assert not names & {"main.texts", "main.inputs", "kept.regions", "raw.probe"}  # raw.probe reads all its files
+
+
+@pytest.mark.parametrize("name", named_queries())
+def test_every_named_query_runs_with_its_views_alone(dataset: Dataset, name: str) -> None:
+    statement = named_query(name)
+    with connect(dataset, only=views_in(name), measuring="truth" in statement) as con:
+        assert run_query(con, statement).column_names
 
 
 # --- only reading ----------------------------------------------------------------------------
