@@ -10,6 +10,7 @@ with the reason (`check_member`).
 
 from __future__ import annotations
 
+import functools
 import re
 from urllib.parse import quote, unquote
 
@@ -26,7 +27,12 @@ def tar_uri(member: str, tar: str) -> str:
 
 
 def parquet_uri(column: str, row: int, file: str) -> str:
-    return f"parquet://{quote(column, safe='')}/{row}::{file}"
+    return f"parquet://{_quoted(column)}/{row}::{file}"
+
+
+@functools.lru_cache(maxsize=64)  # the same for all rows of a file
+def _quoted(column: str) -> str:
+    return quote(column, safe="")
 
 
 def broken_uri(kind: str, container: str) -> str:

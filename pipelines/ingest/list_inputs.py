@@ -6,6 +6,8 @@ which assigns distinct images to shards.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -39,6 +41,13 @@ def list_inputs(
     """
     folders = [f"{top}/{key}" for top in (PROBE, PLACED) for key in storage.names(top) if "." not in key]
     check_order(storage, INPUTS, folders)
+    with _few_garbage_collections():
+        return _list_all(storage, sources, on_progress)
+
+
+def _list_all(
+    storage: Storage, sources: Sequence[Mapping[str, Any] | str], on_progress: Callable[[int], None] | None
+) -> int:
     while True:
         commits = Commits(storage, INPUTS)
         known = KnownInputs(commits)
@@ -100,6 +109,20 @@ def _input_row(source: str, entry: Entry) -> Mapping[str, object]:
         "error": entry.error,
         **labels,
     }
+
+
+@contextlib.contextmanager
+def _few_garbage_collections() -> Iterator[None]:
+    """A context in which Python looks for cycles rarely.
+
+    Millions of small objects without cycles are made here. Collections would take a third of the time.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], 50_000) if before[0] else 0, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

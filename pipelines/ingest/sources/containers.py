@@ -11,7 +11,6 @@ import os
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -132,7 +131,8 @@ def list_containers(source: Reader, found: Iterable[Found], options: Any, whole:
     for version, reader, total, entries in _opened(source, [(uri, v) for uri, v in new if v not in whole]):
         source.opened[version] = reader
         for number, entry in enumerate(entries, 1):
-            yield replace(entry, fingerprint=f"{version}/{number}/{total}")
+            entry.fingerprint = f"{version}/{number}/{total}"
+            yield entry
         source.left_out.update(reader.left_out)
         source.notes += reader.notes
 

@@ -46,7 +46,7 @@ def resolve_file(name: str, folder: str) -> FileUri:
 
 def utf8_uri(uri: str) -> FileUri:
     """The URI. If it is not UTF-8, a printable form of it, with the reason for its quarantine."""
-    shown = printable(uri)
+    shown = uri if uri.isascii() else printable(uri)
     return FileUri(uri) if shown == uri else FileUri(shown, NOT_UTF8, "its name is not UTF-8: rename the file")
 
 

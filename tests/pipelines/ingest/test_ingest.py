@@ -317,7 +317,7 @@ def test_an_image_deleted_before_it_was_assigned_is_not_reported_missing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "assign_shards", killed)
+        patch.setattr("pipelines.ingest.assign_shards.assign_shards", killed)
         with pytest.raises(KeyboardInterrupt):
             ingest(tmp_path / "set", {"folder": str(tmp_path / "photos")})
     (tmp_path / "photos/00002.png").unlink()
