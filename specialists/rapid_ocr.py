@@ -76,8 +76,8 @@ class RapidOcr:
         params |= {f"{part}.model_path": path for part, path in zip(_MODELS, self.weights, strict=True)}
         self.engine = self._engine(params)
         # rapidocr opens each model at its first use. All are used here, so that a broken model makes the start fail and
-        # not an image.
-        board = np.full((64, 256, 3), 255, np.uint8)
+        # not an image. The board is square because rapidocr enlarges the shorter side to 736 pixels.
+        board = np.full((256, 256, 3), 255, np.uint8)
         self.engine(cv2.putText(board, "words", (40, 44), cv2.FONT_HERSHEY_SIMPLEX, 1.4, (0, 0, 0), 3))
 
     def _engine(self, params: dict[str, Any]) -> Any:

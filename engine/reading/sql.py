@@ -33,6 +33,7 @@ __all__ = [
     "named_queries",
     "named_query",
     "query",
+    "run_named",
     "run_query",
     "stream_query",
     "views_in",
@@ -54,6 +55,12 @@ def run_query(con: DuckDBPyConnection, sql: str) -> pa.Table:
     """Run one statement on an open connection and return its rows. Raises the errors of `query`."""
     with _as_config_error():
         return con.sql(_checked(con, sql)).to_arrow_table()
+
+
+def run_named(con: DuckDBPyConnection, name: str) -> pa.Table:
+    """The rows of a named query. It is the engine's own, so it is not checked, which would take as long as it runs."""
+    with _as_config_error():
+        return con.sql(named_query(name)).to_arrow_table()
 
 
 def stream_query(con: DuckDBPyConnection, sql: str, rows: int = 10_000) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

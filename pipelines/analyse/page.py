@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -77,7 +78,7 @@ def render_page(
         (section, [_figure(next(names), figure, sets, charts) for figure in section.figures]) for section in sections
     ]
     style = _asset("page.css") + (gallery.style if gallery else "")
-    scripts = [_vega(), _asset("page.js"), *([gallery.script] if gallery else [])]
+    scripts = [vega().result(), _asset("page.js"), *([gallery.script] if gallery else [])]
     scripts = [script.replace("</script", "<\\/script").replace("<!--", "<\\!--") for script in scripts]
     loader = FileSystemLoader(_ASSETS)
     environment = Environment(
@@ -142,7 +143,7 @@ def _names(sections: Sequence[Section]) -> Iterator[str]:
 def _figure(name: str, figure: Figure, sets: Sequence[Measured], charts: dict[str, Any]) -> _Shown:
     """The figure for the template. Adds its chart, if it has one, to `charts`."""
     tables = [one.tables[figure.query] for one in sets]
-    if figure.chart and (spec := _spec(figure, sets)):
+    if figure.chart and (spec := chart_of(figure, sets)):
         charts[name] = spec
     return _Shown(
         name=name,
@@ -158,16 +159,19 @@ def _figure(name: str, figure: Figure, sets: Sequence[Measured], charts: dict[st
     )
 
 
-def _spec(figure: Figure, sets: Sequence[Measured]) -> dict[str, Any] | None:
+def chart_of(figure: Figure, sets: Sequence[Measured]) -> dict[str, Any] | None:
     """The figure's chart as Vega-Lite, or None if there is nothing to draw."""
+    from altair.utils.schemapi import debug_mode
+
     assert figure.chart
     rows = rows_of(with_set({one.name: one.tables for one in sets}, figure.query))
     if not rows:
         return None
-    chart = figure.chart([{"set": sets[0].name, **row} for row in rows])
-    if chart is None:
-        return None
-    spec: dict[str, Any] = chart.to_dict()
+    with debug_mode(False):  # altair need not check each chart: tests do
+        chart = figure.chart([{"set": sets[0].name, **row} for row in rows])
+        if chart is None:
+            return None
+        spec: dict[str, Any] = chart.to_dict(validate=False)
     spec.pop("config", None)  # colours and fonts come from the page
     return spec
 
@@ -177,8 +181,11 @@ def _asset(name: str) -> str:
 
 
 @cache
-def _vega() -> str:
-    """The script that draws Vega-Lite charts. It defines window.vegaEmbed."""
+def vega() -> Future[str]:
+    """The script that draws Vega-Lite charts. It defines window.vegaEmbed.
+
+    It is made in a thread, which takes a second: whoever calls this early need not wait for it later.
+    """
     import vl_convert
 
-    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    return ThreadPoolExecutor(1).submit(vl_convert.javascript_bundle, "window.vegaEmbed = vegaEmbed;")

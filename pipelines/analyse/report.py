@@ -23,7 +23,7 @@ from engine.reading.rule_values_view import RULE_VALUES_FOLDER, rule_values_file
 from engine.storage.files import Storage
 from pipelines.analyse import MODULES
 from pipelines.analyse.figure import Section
-from pipelines.analyse.page import Embedded, Measured, render_page
+from pipelines.analyse.page import Embedded, Measured, render_page, vega
 from pipelines.analyse.sections import SECTIONS
 from pipelines.analyse.tables import MEASURED_RULES, analysis, run_queries, with_set
 from pipelines.gallery.choose import QUERY
@@ -73,6 +73,7 @@ def report(
     """
     require("The report", MODULES, extra="report")
     started = time.monotonic()
+    vega()
     storage = Storage(out) if out else dataset.storage
     folder = "" if out else f"{REPORT}/"
     other, other_of = opened(dataset, compare) if compare else (None, "")  # a wrong name is an error before the work

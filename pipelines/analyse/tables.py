@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from engine.reading.dataset import Dataset
 from engine.reading.rule_values_view import RULE_VALUES, rule_values_rows
-from engine.reading.sql import connect, named_query, run_query
+from engine.reading.sql import connect, run_named
 from pipelines.analyse.figure import Row
 from pipelines.filter.rule_values import rule_values
 
@@ -71,7 +71,7 @@ def run_queries(
     for name in names:
         if on_query:
             on_query(name)
-        tables[name] = run_query(con, named_query(name))
+        tables[name] = run_named(con, name)
     return tables
 
 

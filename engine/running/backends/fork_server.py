@@ -42,6 +42,7 @@ START, KILL, FORKED, ENDED = b"S", b"K", b"F", b"E"
 # Packages that the server imports before it forks, if a component of the engine declares them. They take long to
 # import, and start no thread; onnxruntime starts one.
 SHARED_PACKAGES = frozenset({"ai_edge_litert", "py3langid", "rapidocr", "spacy", "torch", "transformers"})
+_LAZY = {"rapidocr": "rapidocr.main"}  # a package that imports most of its code at its first use
 _ALWAYS_SHARED = ("PIL.Image",)
 _DRIVER_CHECK_S = 1.0  # seconds between two looks whether the driver lives; normally its socket closes
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # of prctl
@@ -159,7 +160,7 @@ def import_shared(modules: Iterable[str]) -> None:
     """Import modules. One that cannot be imported is left to the worker, which reports the error."""
     for module in modules:
         with contextlib.suppress(Exception):
-            importlib.import_module(module)
+            importlib.import_module(_LAZY.get(module, module))
 
 
 def _report_ended(control: socket.socket, workers: dict[int, int]) -> None:
