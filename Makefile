@@ -9,11 +9,12 @@ PYTEST := $(BIN)/python -m pytest
 CODE := engine model specialists filters refinement pipelines benchmarks tests
 
 # Three parts of the tests. The fourth is all others, so a new test is in one of the parts. All four take about as long.
-EMIT := tests/pipelines/emit
-RUNS := tests/engine/running tests/pipelines/refine
-MODELS := tests/model tests/specialists tests/filters tests/refinement $(wildcard tests/test_*.py) tests/pipelines/removal tests/pipelines/training
+# What imports torch or makes the data set of the demo is in as few parts as possible, because each part does that again.
+MODELS := tests/specialists tests/pipelines/emit
+RUNS := tests/engine/running tests/pipelines/stages tests/pipelines/training tests/model $(wildcard tests/test_*.py)
+SETS := tests/browser tests/pipelines/refine tests/pipelines/removal tests/refinement tests/filters
 
-.PHONY: demo test test-others test-emit test-runs test-models slow experiments check format clean
+.PHONY: demo test test-others test-models test-runs test-sets slow experiments check format clean
 .DELETE_ON_ERROR:
 
 RECIPE := pipelines/recipes/quickstart.yaml
@@ -26,18 +27,18 @@ demo: .venv/demo.stamp
 	$(BIN)/engine verify data/quickstart/releases/v1
 	$(BIN)/engine report -c $(RECIPE)
 
-# The parts run beside each other, also on two cores: tests often wait for a disk, for Ray or for a worker that hangs.
-# The first part prints as it goes on, the others when they have ended.
-test: check
-	@$(MAKE) --no-print-directory -j4 test-others test-emit test-runs test-models
+# The checks and the parts run beside each other, also on two cores: tests often wait for a disk or a worker that hangs.
+# The checks and the first part print as they go on, the others when they have ended.
+test: .venv/test.stamp
+	@$(MAKE) --no-print-directory -j5 check test-runs test-models test-sets test-others
 
 test-others: .venv/test.stamp
-	$(PYTEST) tests $(addprefix --ignore=, $(EMIT) $(RUNS) $(MODELS))
+	$(PYTEST) tests $(addprefix --ignore=, $(MODELS) $(RUNS) $(SETS))
 
-test-emit: PART = $(EMIT)
-test-runs: PART = $(RUNS)
 test-models: PART = $(MODELS)
-test-emit test-runs test-models: .venv/test.stamp
+test-runs: PART = $(RUNS)
+test-sets: PART = $(SETS)
+test-models test-runs test-sets: .venv/test.stamp
 	@printed=$$(mktemp); trap 'rm -f "$$printed"' EXIT; \
 	$(PYTEST) $(PART) > "$$printed" 2>&1; code=$$?; \
 	echo; echo "$(PYTEST) $(PART)"; cat "$$printed"; exit $$code
