@@ -19,15 +19,8 @@ from engine.layout import IMAGES, LABELS, TRUTH
 from engine.records.embeddings import EMBEDDING, EMBEDDINGS, vectors_of
 from engine.records.selection import columns_of, selected, selection_counts, selection_of
 from engine.running.graph import KEPT_REGIONS, Node
-from engine.schema import (
-    ANNOTATIONS,
-    COLUMN_CLASSES,
-    Chunk,
-    Complexity,
-    Parse,
-    Relation,
-    Sample,
-)
+from engine.running.parse_tables import ParseTable
+from engine.schema import ANNOTATIONS, COLUMN_CLASSES, Parse, Sample
 from engine.storage.column_reader import ColumnReader
 from engine.storage.commits import Commits, Record, TableReader
 from engine.storage.files import Storage
@@ -49,7 +42,7 @@ class ShardInputs:
         self._image_columns: dict[str, pa.Array] = {}
         self._reading = threading.Lock()  # Parquet readers are not thread-safe
         self._tables: dict[str, TableReader] = {}
-        self._parses: dict[str, Mapping[str, Parse]] = {}
+        self._parses: dict[str, ParseTable] = {}
         # A node that only passes labels on is not a detector: a missing label does not show that an object is absent.
         detectors = (name for name, kinds in node.sample_inputs.items() if "boxes" in kinds)
         self._detectors = tuple(name for name in detectors if "labels" not in nodes[name].needs)
@@ -62,7 +55,7 @@ class ShardInputs:
                 continue
             reader = self._reader(self.record(name), "data", self.columns(name))
             if nodes[name].over == "texts":
-                self._parses[name] = _parses(reader.read())
+                self._parses[name] = ParseTable(reader.read())
             else:
                 self._tables[name] = reader
         self._judged: TableReader | None = None
@@ -171,7 +164,7 @@ class ShardInputs:
         answer: dict[int, str] = {}
         for name, reader in self._tables.items():
             answer = _failed(name, reader.slice(lo, hi), lo) | answer
-        broken = {key: name for name, parses in self._parses.items() for key, parse in parses.items() if parse.failures}
+        broken = {key: name for name, parses in self._parses.items() for key in parses.failed}
         if broken:
             for offset, sample in enumerate(self.samples(lo, hi)):
                 for text in sample.texts:
@@ -196,15 +189,17 @@ class ShardInputs:
             for sample, verdicts in zip(answer, self._judged.slice(lo, hi).to_pylist(), strict=True):
                 _drop(sample, verdicts)
         if self._parses:
-            parse = self.parses
+            keys = dict.fromkeys(text.text_key for sample in answer for text in sample.texts)
+            parse = {key: value for table in self._parses.values() for key, value in table.of(keys).items()}
             for sample in answer:
                 sample.parse = parse
         return answer
 
     @property
     def parses(self) -> dict[str, Parse]:
-        """{text key: parse} of all inputs."""
-        return {key: value for parses in self._parses.values() for key, value in parses.items()}
+        """{text key: parse} of all inputs, for nodes that work on whole shards."""
+        names = [name for name in self.node.sample_inputs if self.nodes[name].over == "texts"]
+        return {key: value for name in names for key, value in ParseTable(self.table(name)).all().items()}
 
     def _add(self, samples: Sequence[Sample], table: pa.Table, *, all_boxes: bool) -> None:
         if EMBEDDING in table.column_names:
@@ -305,19 +300,3 @@ def _origin(name: str, failures: Sequence[Mapping[str, Any]]) -> str:
     if first["reason"] == "skipped":
         return str(first["error"]).removesuffix(" failed")
     return str(first["component"] or name)
-
-
-def _parses(table: pa.Table) -> dict[str, Parse]:
-    return {row["text_key"]: _parse(row) for row in table.to_pylist()}
-
-
-def _parse(row: Mapping[str, Any]) -> Parse:
-    return Parse(
-        **{
-            **row,
-            "object_complexity": Complexity(**row["object_complexity"]),
-            "action_complexity": Complexity(**row["action_complexity"]),
-            "chunks": [Chunk(**chunk) for chunk in row["chunks"]],
-            "relations": None if row["relations"] is None else [Relation(**link) for link in row["relations"]],
-        }
-    )
