@@ -5,6 +5,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-input -c constraints.txt
+# pip compiles installed packages, but not the code of an editable install: the first command would do it.
+COMPILE := $(BIN)/python -m compileall -q engine model specialists filters refinement pipelines
 PYTEST := $(BIN)/python -m pytest
 CODE := engine model specialists filters refinement pipelines benchmarks tests
 
@@ -72,9 +74,11 @@ clean:
 .venv/demo.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing what the demo needs into .venv (a minute or two)"
 	@$(PIP) -e ".[demo]"
+	@$(COMPILE)
 	@touch $@
 
 .venv/test.stamp: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing what the tests need into .venv (three or four minutes)"
 	@$(PIP) -e ".[demo,dev,florence,measure,models,readers,s3,similarity]"
+	@$(COMPILE)
 	@touch $@ .venv/demo.stamp

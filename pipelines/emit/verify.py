@@ -23,7 +23,7 @@ from engine.storage.files import Storage, sha256_file
 from engine.storage.migrate import check_version
 from pipelines.emit.loose_files import loose_tables
 from pipelines.emit.verifiers.check import Check, Checks, ShardContent, Verifier
-from pipelines.emit.verifiers.datasets import datasets_checks
+from pipelines.emit.verifiers.datasets import datasets_checks, read_by_datasets
 from pipelines.emit.verifiers.duckdb_checks import duckdb_check
 from pipelines.emit.verifiers.records import RecordVerifier
 from pipelines.emit.verifiers.torch_loader import torch_checks
@@ -38,12 +38,13 @@ def verify(release: str) -> Checks:
     with tempfile.TemporaryDirectory(prefix="verify-") as scratch:
         folder = _local(release, Path(scratch) / "copy")
         manifest = _manifest(release, folder)
-        files = _files(folder, manifest)
-        checks, counts = _read_shards(folder, manifest, files)
-        with ThreadPoolExecutor(1) as beside:  # both libraries are read in processes of their own
+        with ThreadPoolExecutor(2) as beside:  # both libraries read in processes of their own
             by_torch = beside.submit(torch_checks, folder, manifest)
-            by_datasets = datasets_checks(folder, manifest, counts, Path(scratch))
-            by_library = [duckdb_check(folder, manifest), *by_torch.result(), *by_datasets]
+            read = beside.submit(read_by_datasets, folder, manifest, Path(scratch))
+            files = _files(folder, manifest)
+            checks, counts = _read_shards(folder, manifest, files)
+            by_duckdb = duckdb_check(folder, manifest)
+            by_library = [by_duckdb, *by_torch.result(), *datasets_checks(manifest, counts, read.result())]
         found = Checks([files, *checks, *by_library])
         for check in found:  # the proof must not depend on where the release is
             check.faults = [fault.replace(f"{folder}/", "").replace(f"{scratch}/", "") for fault in check.faults]

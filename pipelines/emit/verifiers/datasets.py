@@ -5,11 +5,12 @@ The checks run in another process (datasets_program.py), without a network and w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.layout import CARD_FILE, PAIR_FILES
-from engine.reading.release_manifest import Manifest, formats_of
+from engine.reading.release_manifest import Manifest, formats_of, shards_of
 from engine.schema import ANNOTATIONS
 from pipelines.emit.verifiers.check import Check, not_installed, one_line
 from pipelines.emit.verifiers.datasets_program import Answer, ask
@@ -21,20 +22,35 @@ _KINDS = {"tars": ("webdataset", "images"), "tables": ("parquet", "images"), "pa
 _COLUMNS = {"tars": ("images", *ANNOTATIONS, "pairs"), "tables": ("images", *ANNOTATIONS), "pairs": ("pairs",)}
 
 
-def datasets_checks(
-    folder: Path, manifest: Manifest, counts: Mapping[str, Mapping[str, int]], scratch: Path
-) -> list[Check]:
-    """The checks. `counts`: the numbers of rows in each shard, by the name of the shard.
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What `datasets` read. answers: by "<kind> <way>". names: the shards; loaded: those that were loaded whole."""
 
-    `scratch`: a folder for the cache.
-    """
-    kinds = {kind: unit for kind, (form, unit) in _KINDS.items() if form in formats_of(manifest)}
+    answers: Mapping[str, Answer]
+    names: Sequence[str]
+    loaded: Sequence[str]
+
+
+def read_by_datasets(folder: Path, manifest: Manifest, scratch: Path) -> Read:
+    """Reads the release with `datasets`, in a process of its own. `scratch`: a folder for the cache."""
+    names = shards_of(file["name"] for file in manifest["files"])
     if not manifest["counts"].get("images"):  # because `datasets` refuses both empty shards and empty folders
-        return [Check(f"datasets reads the {kind}", "no images, nothing to load") for kind in kinds]
-    names = list(counts)
+        return Read({}, names, [])
     size = sum(file["bytes"] for file in manifest["files"] if file["name"].endswith(".tar"))
     part, loaded = (folder, names) if size <= COPIED else (_part(folder, names[0], scratch / "part"), names[:1])
-    answers = ask(folder, part, scratch / "cache", list(kinds))
+    return Read(ask(folder, part, scratch / "cache", list(_kinds(manifest))), names, loaded)
+
+
+def _kinds(manifest: Manifest) -> dict[str, str]:
+    return {kind: unit for kind, (form, unit) in _KINDS.items() if form in formats_of(manifest)}
+
+
+def datasets_checks(manifest: Manifest, counts: Mapping[str, Mapping[str, int]], read: Read) -> list[Check]:
+    """The checks. `counts`: the numbers of rows in each shard, by the name of the shard."""
+    kinds = _kinds(manifest)
+    if not read.answers:
+        return [Check(f"datasets reads the {kind}", "no images, nothing to load") for kind in kinds]
+    names, loaded = read.names, read.loaded
     checks = []
     for kind, unit in kinds.items():
         check = Check(f"datasets reads the {kind}")
@@ -42,11 +58,11 @@ def datasets_checks(
         if kind == "pairs" and not manifest["pairs"]["proven"]:
             check.detail = "no pairs, nothing to load"
             continue
-        for way, read in (("streamed", names), ("loaded", loaded)):
-            expected = {name: sum(counts[shard][name] for shard in read) for name in _COLUMNS[kind]}
+        for way, shards in (("streamed", names), ("loaded", loaded)):
+            expected = {name: sum(counts[shard][name] for shard in shards) for name in _COLUMNS[kind]}
             if kind == "tars" and "pairs" not in kinds:
                 del expected["pairs"]
-            check.faults += _answer_faults(way, answers[f"{kind} {way}"], expected)
+            check.faults += _answer_faults(way, read.answers[f"{kind} {way}"], expected)
         check.detail = f"{sum(counts[shard][unit] for shard in names)} streamed, "
         check.detail += f"{sum(counts[shard][unit] for shard in loaded)} loaded"
     return checks
