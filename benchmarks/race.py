@@ -38,11 +38,15 @@ Command = Callable[[int, Path], Sequence[str]]  # of a size and an empty folder 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """`prepare`: makes what the command needs, before each run and outside of its time."""
+    """`prepare`: makes what the command needs, before each run and outside of its time.
+
+    `counted`: whether its CPU time can be measured; Ray's daemon discards that of its workers.
+    """
 
     name: str
     command: Command
     prepare: Callable[[int, Path], None] = lambda size, out: None
+    counted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,8 @@ def annotating(scratch: Path, data: Path, size: int, daft: str) -> Contest:
         return command
 
     def by_engine(runner: str) -> Side:
-        return Side(f"engine, {runner}", lambda _, out: engine(out / "recipe.yaml", "annotate", runner), ingested)
+        command: Command = lambda _, out: engine(out / "recipe.yaml", "annotate", runner)  # noqa: E731
+        return Side(f"engine, {runner}", command, ingested, counted=runner != "ray")
 
     script = "benchmarks.race_annotate"
     sides = [Side("pool of 2 processes", by_script([sys.executable, "-m", script], "pool"))]
@@ -128,10 +133,8 @@ def filtering(scratch: Path, size: int, daft: str) -> Contest:
         return lambda count, out: [*program, str(scratch / f"regions-{count}"), str(out)]
 
     def by_engine(runner: str) -> Side:
-        recipe = "recipe.yaml"
-        return Side(
-            f"engine, {runner}", lambda n, out: engine(scratch / f"regions-{n}" / recipe, "filter", runner), fresh
-        )
+        command: Command = lambda n, out: engine(scratch / f"regions-{n}" / "recipe.yaml", "filter", runner)  # noqa: E731
+        return Side(f"engine, {runner}", command, fresh, counted=runner != "ray")
 
     names = {
         "rewrite": "pyarrow: reads and rewrites",
@@ -174,13 +177,19 @@ def ingesting(scratch: Path, data: Path, size: int) -> Contest:
 # --- running and printing ------------------------------------------------------------------------
 
 
-def run_side(side: Side, size: int, scratch: Path) -> Cost:
+def run_side(side: Side, size: int, scratch: Path, *, tries: int = 3) -> Cost:
+    """The cost of one run. A run that fails is repeated, because Daft sometimes crashes after its work."""
     out = Path(tempfile.mkdtemp(dir=scratch, prefix="out-"))
     try:
         side.prepare(size, out)
         return measured(side.command(size, out), REPO, {"PYTHONPATH": str(REPO), "RAY_AUTH_MODE": "disabled"})
+    except RaceError as error:
+        if tries == 1:
+            raise
+        print(f"{side.name}: once more, because {error}", file=sys.stderr)
     finally:
         shutil.rmtree(out)
+    return run_side(side, size, scratch, tries=tries - 1)
 
 
 def race(contest: Contest, rounds: int, scratch: Path) -> dict[str, list[tuple[Cost, Cost]]]:
@@ -202,7 +211,7 @@ def race(contest: Contest, rounds: int, scratch: Path) -> dict[str, list[tuple[C
 
 
 def rows(contest: Contest, found: Mapping[str, Sequence[tuple[Cost, Cost]]]) -> list[str]:
-    first = found[contest.sides[0].name]
+    first, counted = found[contest.sides[0].name], {side.name for side in contest.sides if side.counted}
     lines = []
     for name, costs in found.items():
         cells = [f"{contest.title}, {contest.size:,} {contest.unit}", name]
@@ -210,6 +219,8 @@ def rows(contest: Contest, found: Mapping[str, Sequence[tuple[Cost, Cost]]]) -> 
         cells.append(f"{statistics.median(one.memory for one, _ in costs):.0f}")
         for steady in (False, True):
             cells += [ratio(costs, first, what, steady=steady) for what in ("elapsed", "cpu")]
+        if name not in counted:
+            cells[3] = cells[6] = cells[8] = "–"
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
