@@ -4,8 +4,8 @@
 
 For a folder, tars and Parquet: listing and then probing by one worker in this process, as in `engine run`, without
 assigning shards. The plain loop walks the folder, reads tars with `tarfile` and Parquet files in batches; it writes
-nothing and reads no captions. Both sides take turns. Results are medians without the first turn, which imports modules,
-in seconds and then in CPU seconds, which depend less on other load.
+nothing and reads no captions. Both sides take turns, and start-up is left out. Results are medians without the first
+turn, which imports modules, in seconds and then in CPU seconds, which depend less on other load.
 """
 
 from __future__ import annotations

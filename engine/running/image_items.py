@@ -40,7 +40,8 @@ class ImageItems:
         self.ids = inputs.image_column("image_id")
         width, height = (inputs.image_column(name).to_numpy().astype(np.int64) for name in ("width", "height"))
         self._area = array("q", (width * height).tobytes())
-        self._places = [inputs.image_column(name) for name in Locator._fields]
+        reads = Locator._fields if "pixels" in self.node.needs else ()
+        self._places = [inputs.image_column(name) for name in reads]
         self._decoding: dict[int, Future[Any]] = {}
         self._began: dict[int, float] = {}  # position: when its decoding began
         self._following: dict[int, int] = {}  # {start of a batch: its end}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -51,7 +52,8 @@ class KnownInputs:
         table = TableReader(commits.storage, path, ["source", "uri", "fingerprint", *_DETAILS]).read()
         there = set(table.column_names)  # tables of older versions do not have `reason`
         columns = [table[name].to_pylist() if name in there else [""] * len(table) for name in _DETAILS]
-        keys = zip(*(table[name].to_pylist() for name in ("source", "uri", "fingerprint")), strict=True)
+        sources = map(sys.intern, table["source"].to_pylist())  # each name is held only once
+        keys = zip(sources, table["uri"].to_pylist(), table["fingerprint"].to_pylist(), strict=True)
         for key, details in zip(keys, zip(*columns, strict=True), strict=True):
             self.add(key, details)
         if chunk < self.listing.chunks:
