@@ -43,7 +43,7 @@ START, KILL, FORKED, ENDED = b"S", b"K", b"F", b"E"
 # import, and start no thread; onnxruntime starts one.
 SHARED_PACKAGES = frozenset({"ai_edge_litert", "py3langid", "rapidocr", "spacy", "torch", "transformers"})
 _LAZY = {"rapidocr": "rapidocr.main"}  # a package that imports most of its code at its first use
-_ALWAYS_SHARED = ("PIL.Image",)
+_ALWAYS_SHARED = ("PIL.Image", "fsspec.implementations.local")
 _DRIVER_CHECK_S = 1.0  # seconds between two looks whether the driver lives; normally its socket closes
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15  # of prctl
 _OOM_SCORE = 500  # of 1,000: if memory runs out, the kernel ends a worker and not the driver
