@@ -41,9 +41,10 @@ class Words:
         if len(self._written) > MAX_REMEMBERED:
             self._written.clear()
             self._lower.clear()
-        for key in set(keys) - self._written.keys():
-            self._written[key] = self.strings[key]
-            self._lower[key] = self._written[key].lower()
+        for key in set(keys):
+            if key not in self._written:
+                self._written[key] = self.strings[key]
+                self._lower[key] = self._written[key].lower()
         return [self._written[key] for key in keys], [self._lower[key] for key in keys]
 
 
