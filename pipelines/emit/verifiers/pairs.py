@@ -1,21 +1,50 @@
 """Checks the training pairs: each fits its task, and its target parses back to the annotations of its record.
 
-The pairs in the json of the samples, in pairs-*.parquet and in the manifest's counts must be the same.
+The pairs in the json of the samples, in pairs-*.parquet and in the manifest's counts must be the same. In a release
+without these tables, the verifier of webdataset proves the pairs in the json of the samples.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from engine.layout import PAIR_FILES
 from engine.reading.release_manifest import Manifest
-from model.pairs.pair import PAIRS
+from model.pairs.pair import PAIRS, estimated_tokens
 from pipelines.emit.verifiers.check import Check, Row, ShardContent
 from pipelines.emit.verifiers.one_pair import pair_fault
 from pipelines.emit.writers.webdataset import PAIR
+
+
+class PairProof:
+    """Proves pairs one by one, counts those that hold, and compares their numbers with the manifest."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.proven: Counter[str] = Counter()  # by task
+        self._stated = manifest["pairs"]
+        self._max_points = manifest["recipe"].get("emit", {}).get("pairs", {}).get("max_points", 50)
+        self._may_be_truncated = bool(self._stated["truncated"])
+
+    def fault(self, record: Row, pair: Row) -> str:
+        """What is wrong with a pair, as the end of a sentence. '' if it holds."""
+        fault = pair_fault(record, pair, self._max_points)
+        self.proven[pair["task"]] += not fault
+        return fault
+
+    def fault_in_json(self, record: Row, pair: Row) -> str:
+        """The same for a pair in the json of a sample, which does not state its tokens and whether it is truncated."""
+        unstated = {"tokens": estimated_tokens(pair["target"]), "truncated": self._may_be_truncated}
+        return self.fault(record, {**pair, **unstated})
+
+    def wrong_counts(self) -> Iterator[str]:
+        stated = self._stated["proven"]
+        for task in sorted({*self.proven, *stated}):
+            if self.proven[task] != stated.get(task, 0):
+                yield f"{self.proven[task]} pairs of {task} hold, the manifest has {stated.get(task, 0)}"
 
 
 class PairVerifier:
@@ -25,8 +54,7 @@ class PairVerifier:
         self.folder, self.manifest = folder, manifest
         self.check = Check("every pair asks what its task asks, and parses back to its annotations")
         self._files = {file["name"] for file in manifest["files"]}
-        self._max_points = manifest["recipe"].get("emit", {}).get("pairs", {}).get("max_points", 50)
-        self._proven: Counter[str] = Counter()
+        self._proof = PairProof(manifest)
         self._truncated = self._pairs = 0
 
     def read(self, shard: ShardContent) -> None:
@@ -37,13 +65,10 @@ class PairVerifier:
     def finish(self) -> None:
         """Compares the counts of all shards with those of the manifest."""
         stated, faults = self.manifest["pairs"], self.check.faults
-        for task in sorted({*self._proven, *stated["proven"]}):
-            found, expected = self._proven[task], stated["proven"].get(task, 0)
-            if found != expected:
-                faults.append(f"{found} pairs of {task} hold, the manifest has {expected}")
+        faults += self._proof.wrong_counts()
         if self._truncated != stated["truncated"]:
             faults.append(f"{self._truncated} pairs are truncated, the manifest has {stated['truncated']}")
-        self.check.detail = f"{self._pairs} pairs of {len(self._proven)} tasks"
+        self.check.detail = f"{self._pairs} pairs of {len(+self._proof.proven)} tasks"
 
     def _read(self, shard: ShardContent) -> int:
         name = shard.table(PAIR_FILES)
@@ -73,11 +98,10 @@ class PairVerifier:
         return pairs
 
     def _check_pair(self, record: Row, pair: Row, located: Row | None) -> None:
-        fault = pair_fault(record, pair, self._max_points) or _locator_fault(pair, located)
+        fault = self._proof.fault(record, pair) or _locator_fault(pair, located)
         if fault:
             self.check.faults.append(f"{record['image_id']}: {pair['task']} {fault}")
         else:
-            self._proven[pair["task"]] += 1
             self._truncated += pair["truncated"]
 
 

@@ -28,6 +28,7 @@ from tests.pipelines.emit.test_verify import faults, restate
 
 FILES = "files are those of the manifest"
 PAIRS_CHECK = "every pair asks what its task asks, and parses back to its annotations"
+TARS_CHECK = "webdataset reads every sample and decodes its image"
 pytestmark = pytest.mark.usefixtures("without_datasets")
 LOCATION = re.compile(r"<loc_(\d+)>")
 
@@ -65,7 +66,11 @@ def found(checks: list[Check]) -> list[str]:
 
 def released(folder: Path, monkeypatch: pytest.MonkeyPatch, task: str, forge: Callable[[Pair], Pair]) -> list[str]:
     """The faults of a release whose first pair of a task is forged, in the table, the json and the manifest."""
+    _forge_while_compiling(monkeypatch, task, forge)
+    return found(verify(str(write(folder, [everything()]))))
 
+
+def _forge_while_compiling(monkeypatch: pytest.MonkeyPatch, task: str, forge: Callable[[Pair], Pair]) -> None:
     def compiled(*arguments: Any, **options: Any) -> Compiled:
         made = compile_pairs(*arguments, **options)
         at = next(number for number, pair in enumerate(made.pairs) if pair.task == task)
@@ -73,7 +78,6 @@ def released(folder: Path, monkeypatch: pytest.MonkeyPatch, task: str, forge: Ca
         return made
 
     monkeypatch.setattr(write_shard, "compile_pairs", compiled)
-    return found(verify(str(write(folder, [everything()]))))
 
 
 def moved(words: str) -> str:
@@ -158,6 +162,29 @@ def test_other_pairs_in_the_json_than_in_the_table_are_reported(
 ) -> None:
     sentences = rewrite(write(tmp_path / "v1", [everything()]), change)
     assert sentences[0].endswith("has other pairs in its json than in pairs-train-00000.parquet")
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("forgery", [name for name in FORGERIES if name != "tokens miscounted"])
+def test_a_forged_pair_is_reported_in_a_release_without_tables_of_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str, forgery: str
+) -> None:
+    _forge_while_compiling(monkeypatch, task, FORGERIES[forgery])
+    folder = write(tmp_path / "v1", [everything()], recipe={"emit": {"formats": ["webdataset"]}})
+    assert not list(folder.glob("pairs-*"))
+    sentences = faults(verify(str(folder)))[TARS_CHECK]
+    assert len(sentences) == 2, sentences
+    assert f" {task} " in sentences[0]
+    assert re.fullmatch(rf"\d pairs of {task} hold, the manifest has \d", sentences[1])
+
+
+@pytest.mark.parametrize("options", [PairOptions(), PairOptions(max_tokens=14)], ids=["whole", "truncated"])
+def test_a_release_without_tables_of_pairs_has_no_fault(tmp_path: Path, options: PairOptions) -> None:
+    recipe = {"emit": {"formats": ["webdataset"]}}
+    folder = write(tmp_path / "v1", [everything()], recipe=recipe, options=options)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert (manifest["pairs"]["truncated"] > 0) == (options.max_tokens == 14)
+    assert faults(verify(str(folder))) == {}
 
 
 def test_a_pair_of_an_image_in_no_shard_is_reported(tmp_path: Path) -> None:
