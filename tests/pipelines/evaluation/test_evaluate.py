@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from engine.errors import ConfigError
 from engine.reading.dataset import Dataset
 from engine.reading.sql import query
 from engine.scores.calibration import Calibration
 from engine.storage.commits import TableReader
+from pipelines.cli.commands import app
 from pipelines.evaluation.calibrate import calibrate
 from pipelines.evaluation.evaluate import evaluate
 from pipelines.evaluation.figures import Evaluation
@@ -24,7 +26,7 @@ from pipelines.evaluation.truth import find_truth
 from pipelines.recipe import Recipe, parse_recipe
 from pipelines.stages.run import run
 from specialists.synthetic.world import WorldOptions, scene
-from tests.runs import draw_photos, engine
+from tests.runs import draw_photos
 
 CLEAN = {"use": "noisy_annotator", "miss": 0, "flip": 0, "jitter": 0, "false_positive": 0, "duplicate": 0, "auc": 0.99}
 WORLD = "world://?images=40&size=96&seed=3"
@@ -174,10 +176,10 @@ def test_without_an_audit_split_the_error_names_what_to_set(tmp_path: Path) -> N
 
 
 def test_a_calibration_is_fitted_on_one_half_and_helps_on_the_other(tmp_path: Path) -> None:
-    url = WORLD.replace("images=40", "images=400")
+    url = WORLD.replace("images=40", "images=200")
     careless = {"use": "noisy_annotator", "seed": 7, "false_positive": 2.0}
     wanted = recipe(tmp_path, careless=careless).model_dump()
-    wanted["ingest"] |= {"sources": [url], "audit": {"fraction": 0.9}}
+    wanted["ingest"] |= {"sources": [url], "audit": {"fraction": 0.9}, "shard_size": 100}
     for stage in ("ingest", "annotate"):
         run(parse_recipe(wanted), runner="inline", stage=stage)
     dataset = Dataset.open(str(tmp_path / "set"))
@@ -207,13 +209,14 @@ def test_the_table_has_a_row_for_each_node_and_the_json_has_no_nan(noisy: Datase
 
 
 def test_the_command_measures_fits_and_refuses_an_unknown_split(noisy: Dataset) -> None:
-    table = engine("eval", "-d", noisy.url)
-    assert table.returncode == 0
+    command = ["eval", "-d", noisy.url]
+    table = CliRunner().invoke(app, command)
+    assert table.exit_code == 0
     assert "careless" in table.stdout
-    fitted = engine("eval", "-d", noisy.url, "--fit", "--format", "json")
+    fitted = CliRunner().invoke(app, [*command, "--fit", "--format", "json"])
     assert Path(json.loads(fitted.stdout)["path"]).is_file()
-    wrong = engine("eval", "-d", noisy.url, "--split", "audit-tset")
-    assert (wrong.returncode, wrong.stderr) == (2, "engine: Unknown split 'audit-tset': did you mean 'audit-test'?\n")
+    wrong = CliRunner().invoke(app, [*command, "--split", "audit-tset"])
+    assert (wrong.exit_code, wrong.stderr) == (2, "engine: Unknown split 'audit-tset': did you mean 'audit-test'?\n")
 
 
 def test_images_of_sources_without_labels_are_not_measured(tmp_path: Path) -> None:
