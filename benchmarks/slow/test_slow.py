@@ -18,7 +18,7 @@ from tests.conftest import ray_cluster as ray_cluster
 from tests.engine.running.test_faults import joining, kill_driver_and_continue
 from tests.engine.running.test_faults import photos as photos
 from tests.engine.running.test_faults import runner as runner
-from tests.engine.running.test_faults import undisturbed_in_twenty as undisturbed_in_twenty
+from tests.engine.running.test_faults import undisturbed_in_shards as undisturbed_in_shards
 from tests.pipelines.training.test_train import Data, run, with_train
 from tests.pipelines.training.test_train import released as released
 from tests.shared_data import shared
@@ -75,10 +75,10 @@ def test_it_reads_most_legible_words_of_street_photos() -> None:
 @pytest.mark.parametrize("runner", ["ray"], indirect=True)
 @pytest.mark.parametrize(("own", "share"), [(True, 0.2), (False, 0.8)])
 def test_a_killed_driver_goes_on_with_the_same_command(
-    photos: Path, undisturbed_in_twenty: Path, tmp_path: Path, *, own: bool, share: float
+    photos: Path, undisturbed_in_shards: Path, tmp_path: Path, *, own: bool, share: float
 ) -> None:
     options = ["--runner", "ray"] if own else joining()
-    kill_driver_and_continue(photos, undisturbed_in_twenty, tmp_path, options, share=share)
+    kill_driver_and_continue(photos, undisturbed_in_shards, tmp_path, options, share=share)
 
 
 def test_every_adapter_is_measured_by_the_benchmark_for_gpus(capsys: pytest.CaptureFixture[str]) -> None:
