@@ -92,7 +92,7 @@ class OnnxDetector:
         """Checks that there is one name for each class. A missing name would shift all names after it."""
         grey = np.full((self.size, self.size, 3), 114, np.uint8)
         blob, _ = self.head.prepare(grey, self.size)
-        _, scores = self.head.decode(self.session.run(None, {self.input_name: blob}), self.size)
+        _, scores = self.head.decode(self.session.run(None, {self.input_name: blob}), self.size, self.min_score)
         if scores.shape[1] != len(self.names):
             given = "" if self.labels else ", those of COCO"
             raise StartError(
@@ -147,7 +147,7 @@ class OnnxDetector:
             together = self.session.run(None, {self.input_name: np.concatenate(blobs)}, quiet)
         except onnx_errors():
             return False
-        alone = zip(*self._run(blobs), strict=True)
+        alone = zip(*(self.session.run(None, {self.input_name: blob}) for blob in blobs), strict=True)
         return all(
             output.shape[0] == 2 and np.allclose(output, np.concatenate(parts), rtol=1e-3, atol=1e-3)
             for output, parts in zip(together, alone, strict=True)
@@ -155,16 +155,21 @@ class OnnxDetector:
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
         """One answer for each sample, in the same order."""
+        if not self.batched:
+            return [self._alone(sample) for sample in batch]
         inputs = [self.head.prepare(pixels_of(sample), self.size) for sample in batch]
-        outputs = self._run([blob for blob, _ in inputs])
+        outputs = self._together([blob for blob, _ in inputs])
         return [self._answer(*one) for one in zip(batch, (fit for _, fit in inputs), outputs, strict=True)]
 
-    def _run(self, blobs: Sequence[Floats]) -> list[list[Floats]]:
-        """The network's outputs for each blob. All blobs run in one batch if the network can run batches, and one after
-        the other if it cannot. Raises MemoryError if a batch does not fit into the GPU's memory.
+    def _alone(self, sample: Sample) -> Answer:
+        """The answer for one sample. Its blob and outputs are still in the processor's cache when they are read."""
+        blob, fit = self.head.prepare(pixels_of(sample), self.size)
+        return self._answer(sample, fit, self.session.run(None, {self.input_name: blob}))
+
+    def _together(self, blobs: Sequence[Floats]) -> list[list[Floats]]:
+        """The network's outputs for each blob of a batch. Raises MemoryError if the batch does not fit into the GPU's
+        memory.
         """
-        if not self.batched:
-            return [self.session.run(None, {self.input_name: blob}) for blob in blobs]
         try:
             outputs = self.session.run(None, {self.input_name: np.concatenate(blobs)})
         except onnx_errors() as error:
@@ -174,7 +179,7 @@ class OnnxDetector:
         return [[output[row : row + 1] for output in outputs] for row in range(len(blobs))]
 
     def _answer(self, sample: Sample, fit: Fit, outputs: Sequence[Floats]) -> Answer:
-        boxes, scores = self.head.decode(outputs, self.size)
+        boxes, scores = self.head.decode(outputs, self.size, self.min_score)
         rows, classes = np.nonzero(scores >= self.min_score)
         corners = _clipped(fit.to_image(boxes[rows]), sample.width, sample.height)
         answer = Answer()

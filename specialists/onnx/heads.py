@@ -37,13 +37,14 @@ class Fit:
 class Head:
     """One model family. `size`: the usual side of its square input, in pixels. `outputs`: the number of outputs that
     the network must have. `prepare`: turns RGB pixels and an input size into a blob and its `Fit`. `decode`: turns the
-    outputs into boxes (n x 4, in pixels of the input) and scores (n x classes).
+    outputs, the input size and the lowest score that matters into boxes (n x 4, in pixels of the input) and scores
+    (n x classes). It leaves out the cells whose scores are all lower, because most cells are.
     """
 
     size: int
     outputs: int
     prepare: Callable[[Pixels, int], tuple[Floats, Fit]]
-    decode: Callable[[Sequence[Floats], int], tuple[Floats, Floats]]
+    decode: Callable[[Sequence[Floats], int, float], tuple[Floats, Floats]]
 
 
 def _blob(canvas: Pixels) -> Floats:
@@ -51,17 +52,17 @@ def _blob(canvas: Pixels) -> Floats:
     return np.ascontiguousarray(canvas[None, :, :, ::-1].transpose(0, 3, 1, 2), np.float32)
 
 
-def _letterbox(pixels: Pixels, inner: tuple[int, int], corner: tuple[int, int], size: int, fill: Pixels) -> Pixels:
+def _letterbox(
+    pixels: Pixels, inner: tuple[int, int], corner: tuple[int, int], size: int, fill: tuple[int, int, int]
+) -> Pixels:
     import cv2
 
-    canvas = np.empty((size, size, 3), np.uint8)
-    canvas[:] = fill
     (width, height), (x, y) = inner, corner
-    canvas[y : y + height, x : x + width] = cv2.resize(pixels, inner)
-    return canvas
+    small, below, right = cv2.resize(pixels, inner), size - height - y, size - width - x
+    return np.asarray(cv2.copyMakeBorder(small, y, below, x, right, cv2.BORDER_CONSTANT, value=fill), np.uint8)
 
 
-_YOLOX_GREY = np.full(3, 114, np.uint8)
+_YOLOX_GREY = (114, 114, 114)
 
 
 def _prepare_yolox(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
@@ -89,9 +90,15 @@ def _grid(size: int, strides: tuple[int, ...]) -> tuple[Floats, Floats]:
     return np.concatenate(cells).astype(np.float32), np.concatenate(steps).astype(np.float32)
 
 
-def _decode_yolox(outputs: Sequence[Floats], size: int) -> tuple[Floats, Floats]:
+def _reaching(best: Floats, min_score: float) -> npt.NDArray[np.int64]:
+    """The cells whose best score reaches the limit, or is NaN, which says nothing of their other scores."""
+    return np.flatnonzero(~(best < min_score))
+
+
+def _decode_yolox(outputs: Sequence[Floats], size: int, min_score: float) -> tuple[Floats, Floats]:
     raw = outputs[0][0]
-    cells, strides = _grid(size, (8, 16, 32))
+    found = _reaching(raw[:, 5:].max(axis=1) * raw[:, 4], min_score)
+    raw, (cells, strides) = raw[found], (part[found] for part in _grid(size, (8, 16, 32)))
     centres = (raw[:, :2] + cells) * strides
     halves = np.exp(raw[:, 2:4]) * strides / 2
     return np.concatenate([centres - halves, centres + halves], axis=1), raw[:, 5:] * raw[:, 4:5]
@@ -99,9 +106,7 @@ def _decode_yolox(outputs: Sequence[Floats], size: int) -> tuple[Floats, Floats]
 
 _NANODET_MEAN = np.array([103.53, 116.28, 123.675], np.float32).reshape(1, 3, 1, 1)
 _NANODET_STD = np.array([57.375, 57.12, 58.395], np.float32).reshape(1, 3, 1, 1)
-_NANODET_FILL = np.array(
-    [124, 116, 104], np.uint8
-)  # the mean as RGB, so that the padding is nearly 0 after normalisation
+_NANODET_FILL = (124, 116, 104)  # the mean as RGB, so that the padding is nearly 0 after normalisation
 
 
 def _prepare_nanodet(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
@@ -118,15 +123,16 @@ def _prepare_nanodet(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
     return blob, Fit(inner[0] / width, inner[1] / height, *corner)
 
 
-def _decode_nanodet(outputs: Sequence[Floats], size: int) -> tuple[Floats, Floats]:
+def _decode_nanodet(outputs: Sequence[Floats], size: int, min_score: float) -> tuple[Floats, Floats]:
     """Boxes and scores of NanoDet. For each of the four edges of a box the network gives a distribution over multiples
     of the stride. The mean of the distribution is the distance of that edge from the centre of the cell.
     """
     scores = np.concatenate([output[0] for output in outputs[:3]])
-    sides = np.concatenate([output[0] for output in outputs[3:]])
+    found = _reaching(scores.max(axis=1), min_score)
+    scores, sides = scores[found], np.concatenate([output[0] for output in outputs[3:]])[found]
     bins = sides.reshape(len(sides), 4, -1)
     weights = np.exp(bins - bins.max(axis=2, keepdims=True))
-    cells, strides = _grid(size, (8, 16, 32))
+    cells, strides = (part[found] for part in _grid(size, (8, 16, 32)))
     steps = np.arange(bins.shape[2], dtype=np.float32)
     distance = (weights @ steps) / weights.sum(axis=2) * strides
     centres = cells * strides + (strides - 1) / 2
@@ -143,7 +149,7 @@ def _prepare_fastestdet(pixels: Pixels, size: int) -> tuple[Floats, Fit]:
     return blob, Fit(size / width, size / height)
 
 
-def _decode_fastestdet(outputs: Sequence[Floats], size: int) -> tuple[Floats, Floats]:
+def _decode_fastestdet(outputs: Sequence[Floats], size: int, min_score: float) -> tuple[Floats, Floats]:
     """Boxes and scores of FastestDet. Its channels are: objectness, offset of the centre (2), width and height as
     shares of the input (2), and one for each class.
     """
@@ -153,7 +159,8 @@ def _decode_fastestdet(outputs: Sequence[Floats], size: int) -> tuple[Floats, Fl
     centres = (np.tanh(raw[:, 1:3]) + cells) * (size / np.array([columns, rows], np.float32))
     halves = size / 2 / (1 + np.exp(-raw[:, 3:5]))
     scores = raw[:, :1] ** 0.6 * raw[:, 5:] ** 0.4
-    return np.concatenate([centres - halves, centres + halves], axis=1), scores
+    found = _reaching(scores.max(axis=1), min_score)
+    return np.concatenate([centres - halves, centres + halves], axis=1)[found], scores[found]
 
 
 HEADS: dict[str, Head] = {

@@ -17,7 +17,7 @@ def test_a_yolox_cell_gives_a_box_around_its_centre() -> None:
     cell = 52 * 52 + 3 * 26 + 5  # second map (stride 16), row 3, column 5
     raw[0, cell, :5] = (0.5, 0.25, np.log(4), np.log(2), 0.5)
     raw[0, cell, 5 + CAT] = 0.8
-    boxes, scores = HEADS["yolox"].decode([raw], 416)
+    boxes, scores = HEADS["yolox"].decode([raw], 416, 0.0)
     assert boxes[cell].tolist() == pytest.approx([88 - 32, 52 - 16, 88 + 32, 52 + 16])
     assert scores[cell, CAT] == pytest.approx(0.4)
 
@@ -28,7 +28,7 @@ def test_the_centre_of_a_nanodet_cell_is_offset_by_half_a_cell_less_half_a_pixel
     distances = outputs[4].reshape(26 * 26, 4, 8)
     distances[26, :, 2] = 60.0  # row 1, column 0 of stride 16: every side two strides away
     outputs[1][0, 26, CAT] = 0.7
-    boxes, scores = HEADS["nanodet"].decode(outputs, 416)
+    boxes, scores = HEADS["nanodet"].decode(outputs, 416, 0.0)
     row = 52 * 52 + 26
     assert boxes[row].tolist() == pytest.approx([7.5 - 32, 23.5 - 32, 7.5 + 32, 23.5 + 32])
     assert scores[row, CAT] == pytest.approx(0.7)
@@ -38,10 +38,21 @@ def test_a_fastestdet_cell_gives_shares_of_the_input() -> None:
     raw = np.zeros((1, 85, 22, 22), np.float32)
     raw[0, :5, 4, 6] = (0.81, np.arctanh(0.5), np.arctanh(-0.5), logit(0.25), logit(0.5))
     raw[0, 5 + CAT, 4, 6] = 0.49
-    boxes, scores = HEADS["fastestdet"].decode([raw], 352)
+    boxes, scores = HEADS["fastestdet"].decode([raw], 352, 0.0)
     row = 4 * 22 + 6
     assert boxes[row].tolist() == pytest.approx([104 - 44, 56 - 88, 104 + 44, 56 + 88], abs=0.01)
     assert scores[row, CAT] == pytest.approx(0.81**0.6 * 0.49**0.4)
+
+
+def test_cells_without_a_score_that_matters_are_left_out_and_one_with_nan_is_not() -> None:
+    raw = np.zeros((1, 3549, 85), np.float32)
+    raw[0, [7, 3000], 4] = raw[0, [7, 3000], 5 + CAT] = 1.0
+    raw[0, 3000, 0] = 2.0
+    raw[0, 100, 5] = np.nan
+    boxes, scores = HEADS["yolox"].decode([raw], 416, 0.5)
+    every_box, every_score = HEADS["yolox"].decode([raw], 416, 0.0)
+    assert (boxes == every_box[[7, 100, 3000]]).all()
+    assert scores[:, CAT].tolist() == every_score[[7, 100, 3000], CAT].tolist() == [1, 0, 1]
 
 
 @pytest.mark.parametrize("name", sorted(HEADS))
