@@ -67,7 +67,7 @@ def command(
     env: Mapping[str, str] | None = None,
     before: Sequence[str] = (),
     memory: int = 0,
-    module: str = "pipelines.cli.commands",
+    module: str = "pipelines.cli",
     hangs_after: float = HANGS_AFTER_S,
 ) -> Done:
     """Runs a command to its end. `before`: a command that starts it; `memory`: limit of its address space in bytes."""

@@ -32,7 +32,7 @@ TARGET = 15.0  # seconds elapsed, all together
 def timed(command: tuple[str, ...], folder: Path) -> tuple[float, float]:
     """(elapsed, CPU) seconds of a command, its workers included."""
     start = time.perf_counter()
-    whole = [sys.executable, "-c", "from pipelines.cli.commands import app; app()", *command]
+    whole = [sys.executable, "-c", "from pipelines.cli.__main__ import main; main()", *command]
     environment = os.environ | {"PYTHONPATH": str(RECIPE.parents[2])}
     process = subprocess.Popen(whole, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     errors = process.stderr.read() if process.stderr else b""

@@ -127,7 +127,7 @@ def time_parts(truth: Truths, found: Found, measure: BoxMeasure) -> None:
 def time_command(folder: Path) -> None:
     """Runs `engine eval` and prints its time and memory."""
     start = time.perf_counter()
-    command = [sys.executable, "-m", "pipelines.cli.commands", "eval", "--dataset", str(folder)]
+    command = [sys.executable, "-m", "pipelines.cli", "eval", "--dataset", str(folder)]
     process = subprocess.Popen(command)
     _, status, usage = os.wait4(process.pid, 0)
     elapsed = time.perf_counter() - start

@@ -83,7 +83,7 @@ def main() -> None:
         print(f"{given.shards} shards in {folders} folders, {2 * folders * given.shards} files", flush=True)
         path = Path(scratch) / "recipe.yaml"
         path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
-        command = [sys.executable, "-m", "pipelines.cli.commands", "run", "-c", str(path), "--stage", "annotate"]
+        command = [sys.executable, "-m", "pipelines.cli", "run", "-c", str(path), "--stage", "annotate"]
         started = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - started

@@ -67,7 +67,7 @@ def engine(recipe: Path, stage: str, runner: str) -> list[str]:
     return [
         sys.executable,
         "-m",
-        "pipelines.cli.commands",
+        "pipelines.cli",
         "run",
         "-c",
         str(recipe),

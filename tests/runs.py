@@ -81,7 +81,7 @@ def engine(
 ) -> subprocess.CompletedProcess[str]:
     """The command line as a user runs it."""
     return subprocess.run(
-        [sys.executable, "-m", "pipelines.cli.commands", *arguments],
+        [sys.executable, "-m", "pipelines.cli", *arguments],
         cwd=cwd or REPO,
         env=_environment(env),
         capture_output=True,
@@ -93,7 +93,7 @@ def engine(
 
 def engine_in_background(*arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli.commands", *arguments],
+        [sys.executable, "-m", "pipelines.cli", *arguments],
         cwd=REPO,
         env=_environment(env),
         stdout=subprocess.PIPE,

@@ -50,6 +50,3 @@ app.command()(make.train)
 app.command()(make.remove)
 app.command()(measure.verify)
 app.command()(measure.check)
-
-if __name__ == "__main__":
-    app()

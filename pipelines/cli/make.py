@@ -40,10 +40,6 @@ def run(
 
     The stage analyse writes the report; it runs on its own, or at the end of each run with analyse.every_run.
     """
-    from engine.running.backends.fork_start import start_early
-
-    if not dry_run:
-        start_early(runner, address)  # it imports the engine while this process does
     from engine.running.backends.choice import RUNNERS
     from pipelines.recipe import load_recipe
     from pipelines.stages.run import STAGES

@@ -194,6 +194,7 @@ def _become_worker(link: int) -> NoReturn:
 
 
 def _set_up_process() -> None:
+    gc.enable()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -27,9 +27,10 @@ KEEP_MEMORY = {
 # The server has one thread, because it forks: none of OpenBLAS, and none of the jemalloc inside Arrow.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 _ENGINE = str(Path(__file__).resolve().parents[3])  # the folder that holds the package `engine`
+# While it imports, it does not look for garbage. It ends without Python's clearing up, for which its driver would wait.
 _SERVE = (
-    "import json, sys; sys.path[:] = json.load(sys.stdin); "
-    "from engine.running.backends.fork_server import serve; serve(int(sys.argv[1]))"
+    "import gc, json, os, sys; gc.disable(); sys.path[:] = json.load(sys.stdin); "
+    "from engine.running.backends.fork_server import serve; serve(int(sys.argv[1])); os._exit(0)"
 )
 _GPUS = Path("/proc/driver/nvidia/gpus")
 
