@@ -29,7 +29,7 @@ from model.pairs.parsing import parse_target
 from model.pairs.prefixes import expand, prefix_of
 from pipelines.emit.verifiers.check import Check, Row, ShardContent
 from pipelines.emit.verifiers.florence2_lines import AnnotationFile, Line
-from pipelines.emit.verifiers.one_pair import pair_fault
+from pipelines.emit.verifiers.one_pair import RecordProof
 from pipelines.emit.writers.florence2 import annotations_file, is_turned
 
 Question = tuple[str, str]  # prefix and suffix
@@ -162,9 +162,10 @@ def _fault(record: Row, line: Line, expected: Mapping[Question, Pair]) -> str:
 
 def _pair_faults(record: Row, expected: Mapping[Question, Pair], max_points: int) -> Iterator[str]:
     """Pairs whose prefix does not expand to their prompt, or whose target does not parse back to the record."""
+    proof = RecordProof(record, max_points)
     for (prefix, _), pair in expected.items():
         if expand(prefix) != pair.prompt:
             yield f"{record['image_id']}: '{prefix[:80]}' does not expand to the prompt of {pair.task}"
         names = ("task", "prompt", "target", "annotation_ids", "tokens", "truncated")
-        if fault := pair_fault(record, {name: getattr(pair, name) for name in names}, max_points):
+        if fault := proof.fault({name: getattr(pair, name) for name in names}):
             yield f"{record['image_id']}: {pair.task} {fault}"

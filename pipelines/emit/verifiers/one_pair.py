@@ -22,19 +22,28 @@ from pipelines.emit.verifiers.check import Row
 RegionAnswer = tuple[str, str]  # what a target states of one region: its label, and its shape in location tokens
 
 
-def pair_fault(record: Row, pair: Row, max_points: int = 50) -> str:
-    """What is wrong with a pair (a row of PAIRS), as the end of a sentence. '' if nothing is wrong."""
-    if pair["task"] not in TASKS:
-        return "is not a task of Florence-2"
-    if pair["tokens"] != estimated_tokens(pair["target"]):
-        return f"states {pair['tokens']} tokens, its target has {estimated_tokens(pair['target'])}"
-    try:
-        given = input_of(pair["task"], pair["prompt"])
-        return _answer_fault(_Question(record, pair, given, max_points))
-    except ValueError as error:
-        return f"has a prompt that does not fit its task: {error}"
-    except KeyError as error:
-        return f"needs the annotation {error}, which it does not name or which does not exist"
+class RecordProof:
+    """Proves the pairs of one record. Make it once for all of them: a record may have thousands of annotations."""
+
+    def __init__(self, record: Row, max_points: int = 50) -> None:
+        self.record, self.max_points = record, max_points
+        self.annotations = {item["id"]: (name, item) for name in ANNOTATIONS for item in record[name]}
+        self.texts: dict[str, str] = {one["id"]: one["text"] for one in record["texts"]}
+
+    def fault(self, pair: Row) -> str:
+        """What is wrong with a pair (a row of PAIRS), as the end of a sentence. '' if nothing is wrong."""
+        if pair["task"] not in TASKS:
+            return "is not a task of Florence-2"
+        tokens = estimated_tokens(pair["target"])
+        if pair["tokens"] != tokens:
+            return f"states {pair['tokens']} tokens, its target has {tokens}"
+        try:
+            given = input_of(pair["task"], pair["prompt"])
+            return _answer_fault(_Question(self, pair, given))
+        except ValueError as error:
+            return f"has a prompt that does not fit its task: {error}"
+        except KeyError as error:
+            return f"needs the annotation {error}, which it does not name or which does not exist"
 
 
 def _answer_fault(question: _Question) -> str:
@@ -70,19 +79,18 @@ def _difference(found: Counter[RegionAnswer], expected: Counter[RegionAnswer], *
 class _Question:
     """A pair with its annotations, which are looked up in the record. Raises KeyError if an id is not in the record."""
 
-    record: Row
+    proof: RecordProof
     pair: Row
     given: str  # what the prompt contains besides the question of the task: a text or a region
-    max_points: int
+    record: Row = field(init=False)
     task: Task = field(init=False)
     named: dict[str, dict[str, Row]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.task = TASKS[self.pair["task"]]
-        by_id = {item["id"]: (name, item) for name in ANNOTATIONS for item in self.record[name]}
+        self.record, self.task = self.proof.record, TASKS[self.pair["task"]]
         self.named = {name: {} for name in ANNOTATIONS}
         for annotation in self.pair["annotation_ids"]:
-            name, item = by_id[annotation]
+            name, item = self.proof.annotations[annotation]
             self.named[name][annotation] = item
 
     def texts(self) -> Iterator[str]:
@@ -159,11 +167,10 @@ class _Question:
 
     def _name_of(self, region: Row) -> str:
         """The phrase for the region if the pair is made from a phrase, otherwise the region's label."""
-        texts = {one["id"]: one["text"] for one in self.record["texts"]}
         for phrase in self.named["phrases"].values():
             if region["id"] in phrase["region_ids"]:
-                words: str = texts[phrase["text_id"]][phrase["char_start"] : phrase["char_end"]]
-                return words
+                text = self.proof.texts[phrase["text_id"]]
+                return text[phrase["char_start"] : phrase["char_end"]]
         label: str = region["label"]
         return label
 
@@ -184,7 +191,7 @@ class _Question:
     def _outline(self, region: Row) -> str:
         size = {"width": self.record["width"], "height": self.record["height"]}
         try:
-            parts = outline(region["rle"], max_points=self.max_points, **size)
+            parts = outline(region["rle"], max_points=self.proof.max_points, **size)
         except EngineError:
             parts = []
         return "<sep>".join(location_tokens(part, **size) for part in parts)

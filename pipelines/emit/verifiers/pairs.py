@@ -7,7 +7,7 @@ without these tables, the verifier of webdataset proves the pairs in the json of
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -16,7 +16,7 @@ from engine.layout import PAIR_FILES
 from engine.reading.release_manifest import Manifest
 from model.pairs.pair import PAIRS, estimated_tokens
 from pipelines.emit.verifiers.check import Check, Row, ShardContent
-from pipelines.emit.verifiers.one_pair import pair_fault
+from pipelines.emit.verifiers.one_pair import RecordProof
 from pipelines.emit.writers.webdataset import PAIR
 
 
@@ -29,16 +29,19 @@ class PairProof:
         self._max_points = manifest["recipe"].get("emit", {}).get("pairs", {}).get("max_points", 50)
         self._may_be_truncated = bool(self._stated["truncated"])
 
-    def fault(self, record: Row, pair: Row) -> str:
-        """What is wrong with a pair, as the end of a sentence. '' if it holds."""
-        fault = pair_fault(record, pair, self._max_points)
-        self.proven[pair["task"]] += not fault
-        return fault
+    def faults(self, record: Row, pairs: Iterable[Row]) -> Iterator[tuple[Row, str]]:
+        """Each pair of a record, and what is wrong with it as the end of a sentence: '' if it holds."""
+        proof = RecordProof(record, self._max_points)
+        for pair in pairs:
+            fault = proof.fault(pair)
+            self.proven[pair["task"]] += not fault
+            yield pair, fault
 
-    def fault_in_json(self, record: Row, pair: Row) -> str:
-        """The same for a pair in the json of a sample, which does not state its tokens and whether it is truncated."""
-        unstated = {"tokens": estimated_tokens(pair["target"]), "truncated": self._may_be_truncated}
-        return self.fault(record, {**pair, **unstated})
+    def faults_in_json(self, record: Row) -> Iterator[tuple[Row, str]]:
+        """The same for the pairs in the json of a sample, which do not state their tokens and if they are truncated."""
+        truncated = self._may_be_truncated
+        pairs = ({**one, "tokens": estimated_tokens(one["target"]), "truncated": truncated} for one in record["pairs"])
+        return self.faults(record, pairs)
 
     def wrong_counts(self) -> Iterator[str]:
         stated = self._stated["proven"]
@@ -80,8 +83,7 @@ class PairVerifier:
                 self.check.faults.append(f"{sample['image_id']} has other pairs in its json than in {name}")
         located = {row["image_id"]: row for row in shard.rows or ()}
         for record in shard.records:
-            for pair in pairs.pop(record["image_id"], ()):
-                self._check_pair(record, pair, located.get(record["image_id"]))
+            self._check_pairs(record, pairs.pop(record["image_id"], ()), located.get(record["image_id"]))
         self.check.faults += [f"{name} has pairs of {image}, which is not in {shard.name}" for image in pairs]
         return count
 
@@ -97,12 +99,12 @@ class PairVerifier:
             pairs.setdefault(pair["image_id"], []).append(pair)
         return pairs
 
-    def _check_pair(self, record: Row, pair: Row, located: Row | None) -> None:
-        fault = self._proof.fault(record, pair) or _locator_fault(pair, located)
-        if fault:
-            self.check.faults.append(f"{record['image_id']}: {pair['task']} {fault}")
-        else:
-            self._truncated += pair["truncated"]
+    def _check_pairs(self, record: Row, pairs: Iterable[Row], located: Row | None) -> None:
+        for pair, wrong in self._proof.faults(record, pairs):
+            if fault := wrong or _locator_fault(pair, located):
+                self.check.faults.append(f"{record['image_id']}: {pair['task']} {fault}")
+            else:
+                self._truncated += pair["truncated"]
 
 
 def _locator_fault(pair: Row, located: Row | None) -> str:

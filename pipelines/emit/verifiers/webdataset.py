@@ -71,8 +71,8 @@ class WebdatasetVerifier:
         if (width, height) != (record["width"], record["height"]):
             yield f"decodes to {width}x{height} upright, its json has {record['width']}x{record['height']}"
         if self._proof is not None:
-            for pair in record["pairs"]:
-                if fault := self._proof.fault_in_json(record, pair):
+            for pair, fault in self._proof.faults_in_json(record):
+                if fault:
                     yield f"{pair['task']} {fault}"
 
     def _is_whole(self, key: str, parts: Sequence[str]) -> bool:

@@ -14,7 +14,7 @@ from model.pairs.compile import compile_pairs
 from model.pairs.options import PairOptions
 from model.pairs.pair import PAIRS, pair_row
 from model.pairs.parsing import parse_target
-from pipelines.emit.verifiers.one_pair import pair_fault
+from pipelines.emit.verifiers.one_pair import RecordProof
 from specialists.florence2.answers import AnswerBuilder
 from specialists.florence2.specialist import Florence2
 from tests.model.pictured import HEIGHT, WIDTH, pictured
@@ -41,7 +41,7 @@ def test_a_new_task_of_an_existing_form_needs_only_its_entry(task: Task, monkeyp
         assert parsed.faults == []
         assert parsed.text or parsed.regions
         image = {name: record.get(name, 0) for name in PAIRS.names[:7]}
-        assert pair_fault(whole, pair_row(pair, image)) == ""
+        assert RecordProof(whole).fault(pair_row(pair, image)) == ""
 
     component = Florence2(checkpoint="owner/name", tasks=[task.name], names=["car"] if task.input == "names" else [])
     assert set(component.gives) == {*task.makes, "image_scores"}
