@@ -11,7 +11,9 @@ import json
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,7 @@ __all__ = [
     "named_query",
     "query",
     "run_named",
+    "run_own",
     "run_query",
     "stream_query",
     "views_in",
@@ -57,10 +60,18 @@ def run_query(con: DuckDBPyConnection, sql: str) -> pa.Table:
         return con.sql(_checked(con, sql)).to_arrow_table()
 
 
-def run_named(con: DuckDBPyConnection, name: str) -> pa.Table:
-    """The rows of a named query. It is the engine's own, so it is not checked, which would take as long as it runs."""
+def run_own(con: DuckDBPyConnection, sql: str) -> pa.Table:
+    """Run one of the engine's own statements. It is not checked, which would take as long as a small one runs.
+
+    `execute` plans a statement once, `sql` twice. It copies the rows once more, so DuckDB warns: but they are few.
+    """
     with _as_config_error():
-        return con.sql(named_query(name)).to_arrow_table()
+        return con.execute(sql).to_arrow_table()
+
+
+def run_named(con: DuckDBPyConnection, name: str) -> pa.Table:
+    """The rows of a named query."""
+    return run_own(con, named_query(name))
 
 
 def stream_query(con: DuckDBPyConnection, sql: str, rows: int = 10_000) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
@@ -105,6 +116,7 @@ def connect(
     """
     import duckdb
 
+    warnings.filterwarnings("ignore", "Arrow output on a DB-API result", module=__name__.replace(".", r"\."))  # run_own
     dataset = dataset.of(of) if of else dataset
     con = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     con.execute("SET enable_progress_bar = false")
@@ -207,7 +219,8 @@ def _operators(con: DuckDBPyConnection, text: str) -> list[str]:
 # --- named queries -----------------------------------------------------------------
 
 
-def named_queries() -> dict[str, Path]:
+@cache
+def named_queries() -> Mapping[str, Path]:
     """{name: file} of the named queries.
 
     The files are in this package, so the wheel has them. docs/queries links to them.

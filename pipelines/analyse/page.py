@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.errors import EngineError
 from engine.reading.sql import named_query
 from pipelines.analyse.figure import Figure, Section
 from pipelines.analyse.findings import Card, cards, findings
@@ -27,6 +31,8 @@ from pipelines.analyse.table_cells import Grid, grid_of
 from pipelines.analyse.tables import rows_of, with_set
 
 _ASSETS = Path(__file__).parent / "assets"
+_BUNDLE = """import sys, vl_convert
+sys.stdout.buffer.write(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").encode())"""
 _LONGEST_VALUE = 500  # characters of a string that a column is sorted by
 
 
@@ -180,12 +186,23 @@ def _asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
+def import_charts() -> None:
+    """Starts to import altair in a thread, which takes a quarter of a second: DuckDB can work meanwhile."""
+    ThreadPoolExecutor(1).submit(importlib.import_module, "altair")
+
+
 @cache
 def vega() -> Future[str]:
     """The script that draws Vega-Lite charts. It defines window.vegaEmbed.
 
-    It is made in a thread, which takes a second: whoever calls this early need not wait for it later.
+    It is made in another process, which takes a second: whoever calls this early need not wait for it later. In a
+    thread it would stop all others, because vl_convert keeps Python's lock.
     """
-    import vl_convert
+    return ThreadPoolExecutor(1).submit(_bundled)
 
-    return ThreadPoolExecutor(1).submit(vl_convert.javascript_bundle, "window.vegaEmbed = vegaEmbed;")
+
+def _bundled() -> str:
+    made = subprocess.run([sys.executable, "-P", "-c", _BUNDLE], check=False, capture_output=True, encoding="utf-8")
+    if made.returncode:
+        raise EngineError(f"vl_convert could not make the script of the charts: {made.stderr.strip()[-500:]}")
+    return made.stdout

@@ -23,7 +23,7 @@ from engine.reading.rule_values_view import RULE_VALUES_FOLDER, rule_values_file
 from engine.storage.files import Storage
 from pipelines.analyse import MODULES
 from pipelines.analyse.figure import Section
-from pipelines.analyse.page import Embedded, Measured, render_page, vega
+from pipelines.analyse.page import Embedded, Measured, import_charts, render_page, vega
 from pipelines.analyse.sections import SECTIONS
 from pipelines.analyse.tables import MEASURED_RULES, analysis, run_queries, with_set
 from pipelines.gallery.choose import QUERY
@@ -74,6 +74,7 @@ def report(
     require("The report", MODULES, extra="report")
     started = time.monotonic()
     vega()
+    import_charts()
     storage = Storage(out) if out else dataset.storage
     folder = "" if out else f"{REPORT}/"
     other, other_of = opened(dataset, compare) if compare else (None, "")  # a wrong name is an error before the work
@@ -148,13 +149,17 @@ def _gallery(
 
 
 def _write_tables(storage: Storage, folder: str, queries: Sequence[str], sets: Sequence[Measured]) -> None:
-    """Writes the rows of each query. Deletes tables of figures that the report no longer has."""
+    """Writes the rows of each query. Deletes tables of figures that the report no longer has.
+
+    Each file is complete when it gets its name, but is not flushed, which would take half a second for all: after a
+    power failure the report can be made again.
+    """
     files = {f"{query}.parquet": query for query in queries}
     for name in storage.names(folder):
         if name not in files:
             storage.remove(f"{folder}/{name}")
-    for name, query in files.items():
-        storage.put(f"{folder}/{name}", _parquet(with_set({one.name: one.tables for one in sets}, query)))
+    tables = {one.name: one.tables for one in sets}
+    storage.put_unflushed({f"{folder}/{name}": _parquet(with_set(tables, query)) for name, query in files.items()})
 
 
 def _write_rule_values(storage: Storage, measured: Sequence[pa.Table], *, only: bool) -> None:

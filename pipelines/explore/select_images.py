@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from engine.errors import ConfigError, unknown
-from engine.reading.sql import run_query
+from engine.reading.sql import run_own, run_query
 from pipelines.gallery.condition import AS_LISTED, ranked_by_condition
 
 if TYPE_CHECKING:
@@ -38,15 +38,14 @@ def select_images(
         rankings = [f"SELECT image_id, row_number() OVER (ORDER BY {AS_LISTED}) AS rank FROM raw.images"]
     joins = "".join(f" JOIN ({sql}) q{n} ON q{n}.image_id = q0.image_id" for n, sql in enumerate(rankings) if n)
     order = ", ".join(f"q{n}.rank" for n in reversed(range(len(rankings))))
-    chosen = run_query(
-        con, f"SELECT q0.image_id FROM ({rankings[0]}) q0{joins} ORDER BY {order}, q0.image_id LIMIT {limit}"
-    )
+    run = run_query if where.strip() else run_own  # a condition could write
+    chosen = run(con, f"SELECT q0.image_id FROM ({rankings[0]}) q0{joins} ORDER BY {order}, q0.image_id LIMIT {limit}")
     return [str(name) for name in chosen["image_id"].to_pylist()]
 
 
 def _by_rule(con: DuckDBPyConnection, rule: str) -> str:
     """SQL that ranks images by how much the rule dropped from them, most first."""
-    known = run_query(con, "SELECT DISTINCT rule FROM verdicts WHERE rule <> ''")["rule"].to_pylist()
+    known = run_own(con, "SELECT DISTINCT rule FROM verdicts WHERE rule <> ''")["rule"].to_pylist()
     if rule not in known:
         raise unknown("rule that dropped anything", rule, known)
     quoted = rule.replace("'", "''")
@@ -59,7 +58,7 @@ def _by_disagreement(con: DuckDBPyConnection) -> str:
     Detectors are the producers of merged candidates. Dropped regions do not count, because each detector proposes many
     weak regions that no other detector supports.
     """
-    count = run_query(con, "SELECT count(DISTINCT producer) AS n FROM regions WHERE merged_into <> '' AND rle = ''")
+    count = run_own(con, "SELECT count(DISTINCT producer) AS n FROM regions WHERE merged_into <> '' AND rle = ''")
     if (detectors := int(count["n"][0].as_py())) < 2:
         raise ConfigError(
             f"Disagreement needs two detectors merged by a consensus, this data set has {detectors}: add a detector."

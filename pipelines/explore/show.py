@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from engine.errors import ConfigError
 from engine.reading.dataset import Dataset
-from engine.reading.sql import connect, run_query
+from engine.reading.sql import connect, run_own
 from pipelines.explore.contact_sheet import Row, Tile, draw_sheet
 from pipelines.explore.select_images import select_images
 
@@ -64,7 +64,7 @@ def _tiles(con: DuckDBPyConnection, ids: Sequence[str]) -> list[Tile]:
     named = ", ".join(f"'{name}'" for name in ids)
 
     def rows(view: str) -> list[Row]:
-        found: list[Row] = run_query(con, f"SELECT * FROM {view} WHERE image_id IN ({named})").to_pylist()
+        found: list[Row] = run_own(con, f"SELECT * FROM {view} WHERE image_id IN ({named})").to_pylist()
         return found
 
     tiles = {row["image_id"]: Tile(row) for row in rows("images")}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from engine.errors import ConfigError
-from engine.reading.sql import named_query, run_query
+from engine.reading.sql import run_named
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -33,7 +33,7 @@ def choose(con: DuckDBPyConnection, *, limit: int = 96) -> list[Chosen]:
     if limit < 1:
         raise ConfigError(f"The gallery is limited to {limit} images: give 1 or more.")
     ranked: dict[str, list[str]] = {}
-    for row in run_query(con, named_query(QUERY)).to_pylist():
+    for row in run_named(con, QUERY).to_pylist():
         ranked.setdefault(row["reason"], []).append(row["image_id"])
     return fair_shares(ranked, limit)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from engine.reading.sql import run_query
+from engine.reading.sql import run_own
 from engine.storage.uris import short_name
 from pipelines.gallery.record import (
     Bounds,
@@ -32,7 +32,7 @@ _ERROR = 600  # characters of an error's sentence
 
 def image_rows(con: DuckDBPyConnection, ids: Sequence[str]) -> list[Row]:
     """The rows of the view `images`, in the order of `ids`. Unknown ids are left out."""
-    found = run_query(con, f"SELECT * FROM images WHERE image_id IN ({quoted_ids(ids)})").to_pylist()
+    found = run_own(con, f"SELECT * FROM images WHERE image_id IN ({quoted_ids(ids)})").to_pylist()
     by_id = {row["image_id"]: row for row in found}
     return [by_id[name] for name in dict.fromkeys(ids) if name in by_id]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from engine.errors import EngineError
-from engine.reading.sql import run_query
+from engine.reading.sql import run_own
 from pipelines.gallery.outline import svg_path
 from pipelines.gallery.record import Bounds, ImageRecord, RegionRecord
 from pipelines.gallery.rows import Row, cut, judged, number, quoted_ids
@@ -41,7 +41,7 @@ def add_regions(con: DuckDBPyConnection, records: Mapping[str, ImageRecord], bou
 
 
 def _rows(con: DuckDBPyConnection, records: Mapping[str, ImageRecord], most: int) -> list[Row]:
-    rows: list[Row] = run_query(
+    rows: list[Row] = run_own(
         con,
         f"""SELECT image_id, {_COLUMNS}, total FROM (
             SELECT *, count(*) OVER (PARTITION BY image_id) AS total,
@@ -76,7 +76,7 @@ def _region(row: Row, mask: str, words: str, characters: int) -> RegionRecord:
 
 def _masks(con: DuckDBPyConnection, records: Mapping[str, ImageRecord]) -> dict[_Names, str]:
     """{region: its mask}. As in a release, a region without its own mask has the first one that was merged into it."""
-    rows = run_query(
+    rows = run_own(
         con,
         f"""SELECT image_id, coalesce(nullif(merged_into, ''), annotation_id) AS region, rle
             FROM regions WHERE rle <> '' AND image_id IN ({quoted_ids(records)})
@@ -90,7 +90,7 @@ def _masks(con: DuckDBPyConnection, records: Mapping[str, ImageRecord]) -> dict[
 
 def _words(con: DuckDBPyConnection, records: Mapping[str, ImageRecord]) -> dict[_Names, str]:
     """{region: the words printed in it}."""
-    rows = run_query(
+    rows = run_own(
         con,
         f"""SELECT image_id, region_id, text FROM region_texts
             WHERE granularity = 'ocr' AND image_id IN ({quoted_ids(records)})

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from engine.reading.sql import run_query
+from engine.reading.sql import run_own
 from pipelines.gallery.record import Judged
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def first_rows(
     con: DuckDBPyConnection, columns: str, view: str, ids: Iterable[str], order: str, most: int
 ) -> list[Row]:
     """For each image, the first `most` rows of a view in this order, and in `total` how many there are."""
-    rows: list[Row] = run_query(
+    rows: list[Row] = run_own(
         con,
         f"""SELECT image_id, {columns}, total FROM (
             SELECT *, count(*) OVER (PARTITION BY image_id) AS total,

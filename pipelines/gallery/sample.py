@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
-from engine.reading.sql import connect, run_query
+from engine.reading.sql import connect, run_own
 from pipelines.gallery.choose import choose
 from pipelines.gallery.image_data import image_records, image_rows
 from pipelines.gallery.record import SMALL, Bounds, GalleryRecord, ImageRecord
@@ -51,13 +51,13 @@ def gallery_sample(
     pictures = thumbnails(dataset.storage, shown, most_bytes=most_bytes - used - 200 * len(records))
     for record, picture in zip(records, pictures, strict=True):
         record["src"], record["unreadable"] = picture.data_uri, picture.unreadable[:600]
-    total = run_query(con, "SELECT count(*) AS number FROM images")["number"][0].as_py()
+    total = run_own(con, "SELECT count(*) AS number FROM images")["number"][0].as_py()
     return {"dataset": dataset.url, "total": int(total), "images": records}
 
 
 def _shards(dataset: Dataset, con: DuckDBPyConnection, ids: Sequence[str]) -> set[int]:
     """The shards that hold these images. Reading only those takes a small part of the time if there are a thousand."""
-    found = run_query(con, f"SELECT DISTINCT filename FROM raw.images WHERE image_id IN ({quoted_ids(ids)})")
+    found = run_own(con, f"SELECT DISTINCT filename FROM raw.images WHERE image_id IN ({quoted_ids(ids)})")
     names = set(found["filename"].to_pylist())
     files = dataset.files(dataset.release or IMAGES)
     return {shard for shard, path in files.items() if dataset.location(path) in names}

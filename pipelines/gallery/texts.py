@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from engine.reading.sql import run_query
+from engine.reading.sql import run_own
 from pipelines.gallery.record import Bounds, ImageRecord, PhraseRecord, TextRecord
 from pipelines.gallery.rows import BEST_FIRST, Row, first_rows, judged, number, quoted_ids
 
@@ -92,7 +92,7 @@ def _last(image_id: str, region: str, merged: Mapping[tuple[str, str], str]) -> 
 
 def _merged(con: DuckDBPyConnection, ids: Sequence[str]) -> dict[tuple[str, str], str]:
     """{(image id, merged region): the region that replaced it}."""
-    rows = run_query(
+    rows = run_own(
         con,
         f"""SELECT image_id, annotation_id, merged_into FROM regions
             WHERE merged_into <> '' AND image_id IN ({quoted_ids(dict.fromkeys(ids))})""",

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from engine.layout import IMAGES
 from engine.reading.dataset import Dataset
-from engine.reading.sql import connect, named_query, run_query
+from engine.reading.sql import connect, run_named, run_query
 from pipelines.gallery.choose import QUERY
 from pipelines.gallery.image_data import image_records, image_rows
 from pipelines.gallery.record import ImageRecord
@@ -241,7 +241,7 @@ class Snapshot:
         shards = list(self.dataset.files(self.dataset.release or IMAGES))
         sampled = shards[:: -(-len(shards) // _SAMPLED) or 1]
         with connect(self.dataset.of_shards(sampled)) as con:
-            add_strata(self._con, run_query(con, named_query(QUERY)), self.index)
+            add_strata(self._con, run_named(con, QUERY), self.index)
 
 
 def _served(record: ImageRecord) -> ServedRecord:
