@@ -84,7 +84,7 @@ class Checkpoint:
         """
         from transformers.utils import logging
 
-        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        logging.disable_progress_bar()
         revision = {} if self.is_folder else {"revision": self.revision or "main"}
         try:
             return auto_class.from_pretrained(self.name, trust_remote_code=False, **revision, **given)

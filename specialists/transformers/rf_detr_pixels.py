@@ -16,7 +16,7 @@ from transformers import DeformableDetrImageProcessorPil
 from transformers.image_transforms import get_size_with_aspect_ratio
 
 
-class RfDetrPixels(DeformableDetrImageProcessorPil):
+class RfDetrPixels(DeformableDetrImageProcessorPil):  # type: ignore[misc]  # mypy does not read transformers
     """Does the same steps as RfDetrImageProcessor. They differ from those of Deformable DETR in two ways. Images are
     scaled without smoothing, and there are as many boxes as the model has queries, not 100.
     """
