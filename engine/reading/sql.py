@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from engine.errors import ConfigError, DamageError, sql_sentence, unknown
 from engine.reading.dataset import Dataset
+from engine.reading.interruption import interrupted_by_ctrl_c
 from engine.reading.kept_views import KEPT
 from engine.reading.raw_views import quoted, viewed_files
 from engine.reading.views import VIEWS, views
@@ -56,7 +57,7 @@ def query(dataset: Dataset, sql: str, *, of: str = "") -> pa.Table:
 
 def run_query(con: DuckDBPyConnection, sql: str) -> pa.Table:
     """Run one statement on an open connection and return its rows. Raises the errors of `query`."""
-    with _as_config_error():
+    with _running(con):
         return con.sql(_checked(con, sql)).to_arrow_table()
 
 
@@ -65,7 +66,7 @@ def run_own(con: DuckDBPyConnection, sql: str) -> pa.Table:
 
     `execute` plans a statement once, `sql` twice. It copies the rows once more, so DuckDB warns: but they are few.
     """
-    with _as_config_error():
+    with _running(con):
         return con.execute(sql).to_arrow_table()
 
 
@@ -79,25 +80,34 @@ def stream_query(con: DuckDBPyConnection, sql: str, rows: int = 10_000) -> tuple
 
     Each batch is computed when it is read, so the result may be larger than memory. Raises the errors of `query`.
     """
-    with _as_config_error():
+    with _running(con):
         reader = con.sql(_checked(con, sql)).to_arrow_reader(rows)
         schema = reader.schema
 
     def pieces() -> Iterator[pa.RecordBatch]:
-        with _as_config_error():
-            yield from reader
+        while True:
+            with _running(con):
+                batch = next(reader, None)
+            if batch is None:
+                return
+            yield batch
 
     return schema, pieces()
 
 
 @contextlib.contextmanager
-def _as_config_error() -> Iterator[None]:
-    """A context that turns DuckDB's errors into ConfigError, and its InterruptException into KeyboardInterrupt."""
+def _running(con: DuckDBPyConnection) -> Iterator[None]:
+    """A context that turns DuckDB's errors into ConfigError, and what it raises for Ctrl-C into KeyboardInterrupt."""
     import duckdb
 
     try:
-        yield
+        with interrupted_by_ctrl_c(con):
+            yield
     except duckdb.InterruptException:
+        raise KeyboardInterrupt from None
+    except RuntimeError as error:
+        if str(error) != "Query interrupted":
+            raise
         raise KeyboardInterrupt from None
     except (duckdb.Error, pa.ArrowException, UnicodeError) as error:
         raise ConfigError(f"The query failed: {sql_sentence(str(error))}") from None
