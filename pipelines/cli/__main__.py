@@ -36,8 +36,8 @@ class _Leaving:
         if not isinstance(self.code, int):
             return
         try:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in filter(None, (sys.stdout, sys.stderr)):  # None if the descriptor is closed
+                stream.flush()
         except (OSError, ValueError):  # Python reports it
             return
         os._exit(self.code)

@@ -48,6 +48,12 @@ def test_the_exit_code_is_that_of_the_command(arguments: str, code: int) -> None
     assert len((done.stdout + done.stderr).strip()) > 0
 
 
+def test_a_closed_output_is_no_error() -> None:
+    closed = f'exec "{sys.executable}" -m pipelines.cli --version >&-'
+    done = subprocess.run(["sh", "-c", closed], cwd=REPO, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_what_was_registered_for_the_end_runs_before_the_process_ends_at_once() -> None:
     code = (
         "import atexit, sys, threading, time; from pipelines.cli import commands, __main__ as program\n"
