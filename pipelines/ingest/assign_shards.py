@@ -73,8 +73,9 @@ class _Attempt:
         shards = ImageShards(self.storage, self.recipe, splits, self.probed)
         if not all(map(shards.add, self._rows(changed))):
             return False
-        shards.affected |= set(shards.home) if before is None else set()
-        shards.affected |= {image for _, image in changed.values() if image in shards.home}
+        if before is None:
+            shards.affected.update(*(images for _, images in shards.committed()))
+        shards.affected |= {image for _, image in changed.values() if image and image in shards.shard_of}
         if not shards.flush() or not shards.revise({key[:2] for key in changes}):
             return False
         self.notes += describe_changes(changes, {key: image for key, (_, image) in changed.items()}, self.probed)

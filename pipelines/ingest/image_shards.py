@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -21,6 +21,7 @@ from pipelines.ingest.committed_folders import latest_revision
 from pipelines.ingest.labelled_image import Input, LabelledImage, merge_inputs
 from pipelines.ingest.probed_inputs import ProbedInputs
 from pipelines.ingest.rows import LabelColumns, ProbedRow
+from pipelines.ingest.shard_of_image import ShardOfImage
 from pipelines.ingest.splits import HELD, TRAIN, Splits
 from pipelines.recipe import Recipe
 
@@ -41,21 +42,21 @@ class ImageShards:
         self.next = len(self.commits.revisions())
         self.filling: dict[str, list[Input]] = {}
         self.affected: set[str] = set()  # images in shards whose sources or labels may have changed
-        self.home = self._read_home()  # {image id: shard}
+        self.shard_of = ShardOfImage()
+        for shard, images in self.committed():
+            self.shard_of.add(shard, images)
 
-    def _read_home(self) -> dict[str, int]:
-        answer: dict[str, int] = {}
+    def committed(self) -> Iterator[tuple[int, list[str]]]:
+        """Yields (shard, ids of its images) for each committed shard."""
         for shard, path in self.commits.data_files().items():
-            ids = TableReader(self.storage, path, ["image_id"]).read()["image_id"].to_pylist()
-            answer.update(dict.fromkeys(ids, shard))
-        return answer
+            yield shard, TableReader(self.storage, path, ["image_id"]).read()["image_id"].to_pylist()
 
     def add(self, row: ProbedRow) -> bool:
         """Adds an input to its image. An image that is in no shard is skipped if its source no longer lists it."""
         name, one = row["image_id"], self.probed.input(row)
         if name in self.filling:
             self.filling[name].append(one)
-        elif name in self.home:
+        elif name in self.shard_of:
             self.affected.add(name)
         elif one.state in IN_SOURCE:
             self.filling[name] = [one]
@@ -71,7 +72,7 @@ class ImageShards:
         files = {"tar": _pack(self.commits, self.next, images)} if self.pack else {}
         if not self._commit(self.next, 0, images, files):
             return False
-        self.home.update(dict.fromkeys(self.filling, self.next))
+        self.shard_of.add(self.next, list(self.filling))
         self.filling, self.next = {}, self.next + 1
         return True
 
@@ -94,7 +95,7 @@ class ImageShards:
         self.probed.find(self.affected, changed)
         shards: dict[int, list[str]] = {}
         for name in self.affected:
-            shards.setdefault(self.home[name], []).append(name)
+            shards.setdefault(self.shard_of[name], []).append(name)
         revision, latest = 0, self.commits.revisions()
         for shard, names in sorted(shards.items()):
             old = self.commits.record(shard, int(latest[shard]))

@@ -68,7 +68,7 @@ def _list_all(
 def _commit_listing(storage: Storage, scan: Scan, chunks: int) -> bool:
     """Commits the listing. Returns False if another driver committed it first."""
     before, states = scan.known.listing, scan.states()
-    reports = scan.reports(states)
+    reports = scan.reports()
     now = Listing(before.number, chunks, states, reports, scan.names)
     if before.number >= 0 and before == now:
         return True
@@ -90,7 +90,7 @@ def preview_listing(storage: Storage, sources: Sequence[Mapping[str, Any] | str]
     scan = Scan(storage, sources, known)
     new = sum(1 for _ in scan.new_entries())
     states = scan.states()
-    return new, Listing(known.listing.number + 1, known.chunks, states, scan.reports(states), scan.names)
+    return new, Listing(known.listing.number + 1, known.chunks, states, scan.reports(), scan.names)
 
 
 def _input_row(source: str, entry: Entry) -> Mapping[str, object]:

@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from engine.errors import ConfigError
 from engine.storage.files import Storage
-from engine.storage.listings import CURRENT, GONE, IN_FORCE, IN_SOURCE, MISSING, REPLACED, WITHDRAWN, Key, SourceReport
+from engine.storage.listings import GONE, IN_FORCE, IN_SOURCE, MISSING, REPLACED, WITHDRAWN, Key, SourceReport
 from engine.storage.uris import split_uri
 from pipelines.ingest.known_inputs import (
+    FOUND,
     IN_CONTAINER,
     NO_FILE,
+    NO_LONGER_A_FILE,
+    STATES,
     Counts,
     KnownInputs,
-    container_of,
-    details_of,
+    positions_in,
     without_mark,
 )
 from pipelines.ingest.sources.containers import Reader
@@ -35,7 +40,6 @@ class _Found:
     has_rows: bool = (
         False  # whether its inputs are rows of a json or a list, which may be removed, and not files of a folder
     )
-    missing: set[int] = field(default_factory=set)  # positions of inputs whose file does not exist now
     containers: set[str] = field(default_factory=set)  # hash of URI and options of each container
     unopened: set[str] = field(default_factory=set)  # the same, for containers that could not be opened
     left_out: Counter[str] = field(default_factory=Counter)
@@ -89,7 +93,7 @@ class Scan:
         return {name: counts for name, counts in fresh.items() if counts}
 
     def any_in_container(self, entries: Sequence[tuple[str, Entry]]) -> bool:
-        return any(container_of(entry.fingerprint) for _, entry in entries)
+        return any(IN_CONTAINER.fullmatch(entry.fingerprint) for _, entry in entries)
 
     def _new_of(self, source: Source, found: _Found) -> Iterator[tuple[str, Entry]]:
         name, known = source.name, self.known
@@ -105,20 +109,18 @@ class Scan:
                 found.unopened.add(match[2])
             if removed := known.removed(name, entry):
                 for position in removed:
-                    known.given[position] = 1
+                    known.found[position] = FOUND
                 continue
-            if NO_FILE.fullmatch(entry.fingerprint) and (versions := known.existing_versions(name, entry.uri)):
-                found.missing.update(versions)
+            if NO_FILE.fullmatch(entry.fingerprint) and known.file_is_missing(name, entry.uri):
                 continue
             position, entry = known.find(name, entry)
             if position < 0:
-                position = known.add((name, entry.uri, entry.fingerprint), details_of(entry))
-                known.given[position] = 1
+                known.add(name, entry)
                 yield name, entry
-            elif known.given[position]:
+            elif known.found[position] == FOUND:
                 found.left_out[TWICE] += 1
             else:
-                known.given[position] = 1
+                known.found[position] = FOUND
         unchanged = {whole[version] for version in getattr(source, "found", ()) if version in whole}
         if self._seen == seen_before and not unchanged:
             raise ConfigError(_nothing_in(source))
@@ -127,9 +129,9 @@ class Scan:
     def _finish(self, source: Source, found: _Found, unchanged: set[str]) -> None:
         """Adds what the source left out, and the inputs of unchanged containers, which were not opened."""
         known, opened = self.known, _opened(source)
-        for position in known.of_source.get(source.name, ()) if unchanged else ():
-            if container_of(known.keys[position][2]) in unchanged:
-                known.given[position] = 1
+        for version in unchanged:
+            for inputs in known.containers.get((source.name, version), ()):
+                known.found[inputs.start : inputs.stop] = bytes([FOUND]) * len(inputs)
         found.containers |= {version[:12] for version in getattr(source, "found", ())}
         before = known.counts.get(source.name, {})
         found.counts |= {v: before[without_mark(v)] for v in sorted(unchanged) if without_mark(v) in before}
@@ -153,24 +155,35 @@ class Scan:
 
         Inputs of sources that are not part of this scan keep their state.
         """
-        known = self.known
-        states = [*known.states, *[CURRENT] * (len(known.keys) - len(known.states))]
+        known, self._states = self.known, self.known.states.copy()
+        names = dict(known.stated)
         for name, found in self._found.items():
-            positions = known.of_source.get(name, ())
-            left = [p for p in positions if not known.given[p]]
-            uris = {known.keys[p][1] for p in positions if known.given[p]} if left else set()
-            for position in positions:
-                states[position] = CURRENT
+            left = self._not_found(name)
+            names |= known.names([position for position in left if position not in names])
+            self._states[self._known_before(name)] = 0
             for position in left:
-                before = known.states[position]
-                states[position] = _state(known.keys[position], before, found, uris, missing=position in found.missing)
-        return {key: state for key, state in zip(known.keys, states, strict=True) if state}
+                before = STATES[known.states[position]]
+                self._states[position] = STATES.index(_state(known, names[position], position, before, found))
+        return {names[position]: STATES[self._states[position]] for position in np.flatnonzero(self._states).tolist()}
 
-    def reports(self, states: Mapping[Key, str]) -> dict[str, SourceReport]:
-        """A report for each source. Sources that are not part of this scan keep their latest report."""
+    def _known_before(self, source: str) -> npt.NDArray[np.int64]:
+        """The positions of the source's inputs that were known before this scan."""
+        positions = positions_in(self.known.positions.get(source, ()))
+        return positions[: np.searchsorted(positions, len(self.known.states))]
+
+    def _not_found(self, source: str) -> list[int]:
+        """The positions of known inputs of this source that this scan did not find."""
+        positions, found = self._known_before(source), np.frombuffer(self.known.found, np.uint8)
+        return positions[found[positions] != FOUND].tolist()  # type: ignore[no-any-return]
+
+    def reports(self) -> dict[str, SourceReport]:
+        """A report for each source. Sources that are not part of this scan keep their latest report.
+
+        Call `states` first.
+        """
         answer = dict(self.known.listing.sources)
         for name, found in self._found.items():
-            inputs = Counter(states.get(self.known.keys[p], CURRENT) for p in self.known.of_source.get(name, ()))
+            inputs = self._numbers(name)
             left_out, notes = Counter(found.left_out), list(found.notes)
             for counts in found.counts.values():
                 left_out.update(counts["left_out"])
@@ -185,18 +198,23 @@ class Scan:
             )
         return answer
 
+    def _numbers(self, source: str) -> dict[str, int]:
+        """The number of the source's inputs in each state. Those that this scan added are current."""
+        before = self._known_before(source)
+        numbers = np.bincount(self._states[before], minlength=len(STATES)).tolist()
+        added = sum(map(len, self.known.positions.get(source, ()))) - len(before)
+        return dict(zip(STATES, [numbers[0] + added, *numbers[1:]], strict=True))
 
-def _state(key: Key, before: str, found: _Found, uris: set[str], *, missing: bool) -> str:
-    """The new state of an input that its source did not list in this scan. `uris`: the URIs that the source did list.
 
-    `missing`: whether the input's file does not exist now.
-    """
-    if missing:
+def _state(known: KnownInputs, key: Key, position: int, before: str, found: _Found) -> str:
+    """The new state of an input that its source did not list in this scan."""
+    if known.found[position] == NO_LONGER_A_FILE:
         return MISSING
+    same_file = known.is_found(key[0], key[1])
     container = IN_CONTAINER.fullmatch(key[2])
-    if container and (container[2] in found.unopened or (container[2] not in found.containers and key[1] not in uris)):
+    if container and (container[2] in found.unopened or (container[2] not in found.containers and not same_file)):
         return GONE if before in IN_FORCE else before
-    if key[1] in uris:
+    if same_file:
         return REPLACED
     if not found.has_rows:
         return GONE if before in IN_FORCE else before

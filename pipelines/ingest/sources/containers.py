@@ -169,14 +169,3 @@ def _opened(source: Reader, todo: Sequence[Found]) -> Iterator[tuple[str, Reader
                 yield version, reader, *future.result()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
-
-
-def whole_containers(fingerprints: Iterable[str]) -> set[str]:
-    """The versions of completely listed containers: all of their inputs are among these fingerprints."""
-    seen: Counter[tuple[str, str]] = Counter()  # by version and total
-    for fingerprint in fingerprints:
-        version, _, total = fingerprint.rpartition("/")
-        version, _, number = version.rpartition("/")
-        if version and number.isdigit():
-            seen[version, total] += 1
-    return {version for (version, total), count in seen.items() if str(count) == total}

@@ -16,7 +16,7 @@ from engine.errors import ConfigError
 from engine.storage.files import Storage
 from pipelines.ingest import list_inputs as module
 from pipelines.ingest.list_inputs import list_inputs, preview_listing
-from pipelines.ingest.sources.containers import AHEAD, Reader, list_containers, whole_containers
+from pipelines.ingest.sources.containers import AHEAD, Reader, list_containers
 from pipelines.ingest.sources.parquet import ParquetRows
 from pipelines.ingest.sources.source import Entry
 from pipelines.ingest.sources.webdataset import WebDataset
@@ -170,8 +170,3 @@ def test_remote_containers_are_opened_ahead_and_listed_in_order(scheme: str, ahe
     assert source.left_out == {"a second caption": 20}
     assert [reader.left_out.total() for reader in source.opened.values()] == [1] * 20
     assert source.found == list(source.opened)
-
-
-def test_a_container_is_whole_if_all_its_entries_are_listed() -> None:
-    listed = ["a-1/1/2", "a-1/2/2", "b-1/1/2", "c-1/1/1", "d-/1/1", "e-1/1/0", "12-34", "12-W/ab/c", ""]
-    assert whole_containers(listed) == {"a-1", "c-1", "d-"}
