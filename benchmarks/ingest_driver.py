@@ -4,7 +4,8 @@
 
 The source is a folder of empty files. The probe's answers are simulated, with another image id for each file, so only
 the driver's work is measured. Each step runs in a process of its own. `again` is the whole stage with nothing new.
-`added` lists and assigns 1,000 more files; `touched` lists the folder after a file in a thousand got another time.
+`added` lists and assigns 1,000 more files; `touched` does so after a file in a thousand got another time; `copy` after
+a second source was added that has a copy of every file, so that every shard is written again.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ ADDED = 1000
 
 
 def recipe_of(scratch: Path, audit: float) -> Recipe:
-    ingest = {"sources": [{"folder": str(scratch / "photos")}], "audit": audit} if audit else {}
-    ingest = ingest or {"sources": [{"folder": str(scratch / "photos")}]}
+    sources = [{"folder": str(folder)} for name in ("photos", "copy") if (folder := scratch / name).exists()]
+    ingest = {"sources": sources, **({"audit": {"fraction": audit}} if audit else {})}
     return parse_recipe({"dataset": str(scratch / "dataset"), "ingest": ingest})
 
 
@@ -75,7 +76,8 @@ def simulate_probe(recipe: Recipe) -> None:
 
 
 def _answers(listed: pa.Table, *, hashed: bool) -> pa.Table:
-    ids = [hashlib.sha256(uri.encode()).hexdigest()[:32] for uri in listed["uri"].to_pylist()]
+    names = ["/".join(uri.split("/")[-2:]) for uri in listed["uri"].to_pylist()]  # files of one name are duplicates
+    ids = [hashlib.sha256(uri.encode()).hexdigest()[:32] for uri in names]
     same = {"width": 640, "height": 480, "format": "JPEG", "bytes": 100_000, "fits": ""}
     columns = []
     for field in PROBE:
@@ -131,8 +133,9 @@ def measured(recipe: Recipe, audit: float, step: str) -> Step:
 def measure_steps(images: int, audit: float, measure: Callable[[Recipe, str], T]) -> dict[str, T]:
     """{step: what `measure` returned for it}"""
     with tempfile.TemporaryDirectory() as name:
-        photos, recipe = Path(name) / "photos", recipe_of(Path(name), audit)
+        photos = Path(name) / "photos"
         make_files(photos, 0, images)
+        recipe = recipe_of(Path(name), audit)
         found = {"list": measure(recipe, "list")}
         simulate_probe(recipe)
         found["assign"] = measure(recipe, "assign")
@@ -142,6 +145,11 @@ def measure_steps(images: int, audit: float, measure: Callable[[Recipe, str], T]
             found[f"list {what}"] = measure(recipe, "list")
             simulate_probe(recipe)
             found[f"assign {what}"] = measure(recipe, "assign")
+        (Path(name) / "copy").symlink_to(photos)
+        recipe = recipe_of(Path(name), audit)
+        found["list copy"] = measure(recipe, "list")
+        simulate_probe(recipe)
+        found["assign copy"] = measure(recipe, "assign")
         return found
 
 

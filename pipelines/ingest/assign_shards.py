@@ -74,10 +74,12 @@ class _Attempt:
         if not all(map(shards.add, self._rows(changed))):
             return False
         if before is None:
-            shards.affected.update(*(images for _, images in shards.committed()))
-        shards.affected |= {image for _, image in changed.values() if image and image in shards.shard_of}
-        if not shards.flush() or not shards.revise({key[:2] for key in changes}):
+            shards.placed.mark_all()
+        images = {image for _, image in changed.values() if image and shards.placed.mark(image)}
+        files = {key[:2] for key in changes}
+        if not shards.flush() or not shards.revise(files):
             return False
+        self.probed.find(images, files)
         self.notes += describe_changes(changes, {key: image for key, (_, image) in changed.items()}, self.probed)
         for folder in (INPUTS, LISTINGS, SPLITS, IMAGES, LABELS, TRUTH):
             Commits(self.storage, folder).sweep()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Literal
 
 import pyarrow as pa
@@ -19,13 +20,14 @@ from engine.storage.listings import IN_FORCE, IN_SOURCE
 from engine.storage.tars import TarWriter
 from pipelines.ingest.committed_folders import latest_revision
 from pipelines.ingest.labelled_image import Input, LabelledImage, merge_inputs
+from pipelines.ingest.placed_images import PlacedImages
 from pipelines.ingest.probed_inputs import ProbedInputs
 from pipelines.ingest.rows import LabelColumns, ProbedRow
-from pipelines.ingest.shard_of_image import ShardOfImage
 from pipelines.ingest.splits import HELD, TRAIN, Splits
 from pipelines.recipe import Recipe
 
 Part = Literal["labels", "truth"]
+REVISED = 20_000  # images whose inputs are held in memory at a time
 _FOLDERS: dict[Part, str] = {"labels": LABELS, "truth": TRUTH}
 
 
@@ -41,24 +43,20 @@ class ImageShards:
         self.commits = Commits(storage, IMAGES)
         self.next = len(self.commits.revisions())
         self.filling: dict[str, list[Input]] = {}
-        self.affected: set[str] = set()  # images in shards whose sources or labels may have changed
-        self.shard_of = ShardOfImage()
-        for shard, images in self.committed():
-            self.shard_of.add(shard, images)
-
-    def committed(self) -> Iterator[tuple[int, list[str]]]:
-        """Yields (shard, ids of its images) for each committed shard."""
+        self.placed = PlacedImages()  # marked: images whose sources or labels may have changed
         for shard, path in self.commits.data_files().items():
-            yield shard, TableReader(self.storage, path, ["image_id"]).read()["image_id"].to_pylist()
+            self.placed.add(shard, self._ids(path))
+
+    def _ids(self, path: str) -> list[str]:
+        ids: list[str] = TableReader(self.storage, path, ["image_id"]).read()["image_id"].to_pylist()
+        return ids
 
     def add(self, row: ProbedRow) -> bool:
         """Adds an input to its image. An image that is in no shard is skipped if its source no longer lists it."""
         name, one = row["image_id"], self.probed.input(row)
         if name in self.filling:
             self.filling[name].append(one)
-        elif name in self.shard_of:
-            self.affected.add(name)
-        elif one.state in IN_SOURCE:
+        elif not self.placed.mark(name) and one.state in IN_SOURCE:
             self.filling[name] = [one]
             if len(self.filling) >= self.size:
                 return self.flush()
@@ -72,7 +70,7 @@ class ImageShards:
         files = {"tar": _pack(self.commits, self.next, images)} if self.pack else {}
         if not self._commit(self.next, 0, images, files):
             return False
-        self.shard_of.add(self.next, list(self.filling))
+        self.placed.add(self.next, list(self.filling))
         self.filling, self.next = {}, self.next + 1
         return True
 
@@ -92,21 +90,24 @@ class ImageShards:
 
     def revise(self, changed: Set[tuple[str, str]]) -> bool:
         """Commits new revisions of the shards whose images changed. `changed`: (source, URI) of the changed files."""
-        self.probed.find(self.affected, changed)
-        shards: dict[int, list[str]] = {}
-        for name in self.affected:
-            shards.setdefault(self.shard_of[name], []).append(name)
-        revision, latest = 0, self.commits.revisions()
-        for shard, names in sorted(shards.items()):
-            old = self.commits.record(shard, int(latest[shard]))
-            images = self._read_images(old)
-            now = {name: self._merged_again(name, images[name]) for name in names}
-            if all(now[name].same(images[name]) for name in names):
-                continue
-            revision = revision or latest_revision(self.storage) + 1
-            if not self._commit(shard, revision, list((images | now).values()), old.files):
-                return False
+        latest, revision = self.commits.revisions(), 0
+        for group in _groups(self.placed.marked()):
+            records = {shard: self.commits.record(shard, int(latest[shard])) for shard in group}
+            names = {shard: self._names(records[shard], rows) for shard, rows in group.items()}
+            self.probed.find(set(chain.from_iterable(names.values())), changed)
+            for shard, old in records.items():
+                images = self._read_images(old)
+                now = {name: self._merged_again(name, images[name]) for name in names[shard]}
+                if all(now[name].same(images[name]) for name in now):
+                    continue
+                revision = revision or latest_revision(self.storage) + 1
+                if not self._commit(shard, revision, list((images | now).values()), old.files):
+                    return False
         return True
+
+    def _names(self, record: Record, rows: Sequence[int]) -> list[str]:
+        ids = self._ids(record.files["data"].path)
+        return [ids[row] for row in rows]
 
     def _merged_again(self, name: str, before: LabelledImage) -> LabelledImage:
         """The image, merged from its current inputs.
@@ -128,6 +129,18 @@ class ImageShards:
                     labels = images[row["image_id"]].labels
                     labels |= {name: labels.get(name, []) + row[name] for name in ANNOTATIONS if row[name]}
         return images
+
+
+def _groups(shards: Iterable[tuple[int, list[int]]]) -> Iterator[dict[int, list[int]]]:
+    """The rows of shards, by shard, in groups of about REVISED rows."""
+    group: dict[int, list[int]] = {}
+    for shard, rows in shards:
+        group[shard] = rows
+        if sum(map(len, group.values())) >= REVISED:
+            yield group
+            group = {}
+    if group:
+        yield group
 
 
 def _label_table(images: Sequence[LabelledImage], part: Part) -> pa.Table | None:

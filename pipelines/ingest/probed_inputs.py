@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence, Set
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.storage.commits import Commits, TableReader
 from engine.storage.listings import IN_SOURCE, Key, Listing
@@ -41,14 +42,14 @@ class ProbedInputs:
 
     def images_of(self, keys: Collection[Key]) -> dict[Key, tuple[Position, str]]:
         """The position and image id of each of these inputs. The id is '' if the input is not an image."""
-        if not keys:
-            return {}
-        return {key: (position, image) for position, key, image in self._names() if key in keys}
+        names = self._names("uri", {uri for _, uri, _ in keys})
+        return {key: (position, image) for position, key, image in names if key in keys}
 
     def images_and_uris(self) -> Iterator[tuple[str, str]]:
         """Yields (image id, URI) of every input. The id is '' if the input is not an image."""
-        for _, (_, uri, _), image in self._names():
-            yield image, uri
+        for chunk in range(len(self.revisions)):
+            table = self._reader(chunk, ("image_id", "uri")).read()
+            yield from zip(table["image_id"].to_pylist(), table["uri"].to_pylist(), strict=True)
 
     def at(self, position: Position) -> ProbedRow:
         chunk, row = position
@@ -61,14 +62,15 @@ class ProbedInputs:
         return answer
 
     def find(self, images: Collection[str], files: Set[tuple[str, str]]) -> None:
-        """Prepares `of` and `now`: finds the inputs of these images, and the images in their files and in `files`."""
-        if not images and not files:
-            return
-        found = [(position, key, image) for position, key, image in self._names() if image in images]
+        """Prepares `of` and `now`: finds the inputs of these images, and the images in their files and in `files`.
+
+        Forgets what it found before. Memory grows with the number of images and files.
+        """
+        found = list(self._names("image_id", images))
         files = files | {key[:2] for _, key, _ in found}
         first: dict[tuple[str, str], Position] = {}
         self._now = defaultdict(set)
-        for position, key, image in self._names():
+        for position, key, image in self._names("uri", {uri for _, uri in files}):
             if key[:2] in files:
                 first.setdefault(key[:2], position)
                 if self.listing.state(key) in IN_SOURCE:
@@ -95,12 +97,15 @@ class ProbedInputs:
         """
         return self._now.get((source, uri), set())
 
-    def _names(self) -> Iterator[tuple[Position, Key, str]]:
-        for chunk in range(len(self.revisions)):
+    def _names(self, column: str, values: Collection[str]) -> Iterator[tuple[Position, Key, str]]:
+        """Yields (position, key, image id) of each input with one of these values in this column."""
+        wanted = pa.array(values, pa.string())
+        for chunk in range(len(self.revisions)) if values else ():
             table = self._reader(chunk, _NAMES).read()
-            columns = (table[name].to_pylist() for name in _NAMES)
-            for number, (source, uri, fingerprint, image) in enumerate(zip(*columns, strict=True)):
-                yield (chunk, number), (source, uri, fingerprint), image
+            rows = np.flatnonzero(pc.is_in(table[column], wanted).to_numpy())
+            columns = (one.to_pylist() for one in table.take(pa.array(rows)).select(_NAMES))
+            for row, source, uri, fingerprint, image in zip(rows.tolist(), *columns, strict=True):
+                yield (chunk, row), (source, uri, fingerprint), image
 
     def _reader(self, chunk: int, columns: Sequence[str] | None = None) -> TableReader:
         record = self.probed.record(chunk, int(self.revisions[chunk]))

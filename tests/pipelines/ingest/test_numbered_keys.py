@@ -5,7 +5,6 @@ import random
 import pytest
 
 from pipelines.ingest.numbered_keys import NumberedKeys
-from pipelines.ingest.shard_of_image import ShardOfImage
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 2000])
@@ -43,13 +42,3 @@ def test_memory_of_fifty_thousand_keys_is_at_most_32_bytes_each() -> None:
     finally:
         tracemalloc.stop()
     assert 20 * len(table) < size < 34 * len(table)
-
-
-def test_an_image_is_found_in_its_shard_and_nowhere_else() -> None:
-    images = {f"{number:032x}": number // 10 for number in range(50)} | {"f" * 32: 5, "8" + "0" * 31: 5}
-    shards = ShardOfImage()
-    for shard in range(6):
-        shards.add(shard, [image for image, home in images.items() if home == shard])
-    assert {image: shards[image] for image in images} == images
-    assert all(image in shards for image in images)
-    assert f"{50:032x}" not in shards
