@@ -79,7 +79,7 @@ class _StoredColumn(Column):
         self._name, self._changes, self._kind = name, changes, RECORD.field(name).type.value_type
         first = self._kind.field(0).name
         lists = [(file, file.field(name, first)) for file in files]
-        parts = [(file, part, _offsets(part)) for file, part in lists if len(part.flatten())]
+        parts = [(file, part, offsets) for file, part in lists if (offsets := _offsets(part))[-1]]
         self._files = [file for file, _, _ in parts]
         self._order: Ints | None = None
         self.offsets = parts[0][2] if parts else np.zeros(images + 1, np.int64)
@@ -107,7 +107,8 @@ class _StoredColumn(Column):
         kind = self._kind.field(name).type
         arrays = [part.flatten().field(name) for part in parts]
         if len(arrays) < 2:
-            return arrays[0].cast(kind) if arrays else pa.nulls(0, kind)
+            only = arrays[0] if arrays else pa.nulls(0, kind)
+            return only if only.type == kind else only.cast(kind)
         return pa.concat_arrays([array.cast(kind) for array in arrays]).take(pa.array(self._order))
 
 

@@ -54,7 +54,8 @@ class Record:
     counts: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
-        return seal(dict(sorted(asdict(self).items())))
+        fields = {name: getattr(self, name) for name in sorted(Record.__dataclass_fields__)}
+        return seal({**fields, "files": {part: asdict(file) for part, file in self.files.items()}})
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Record:

@@ -25,16 +25,14 @@ _verified: set[tuple[str, int, int]] = set()  # (path, size, mtime in ns) of fil
 
 def seal(fields: Mapping[str, Any], indent: int | None = 1) -> bytes:
     """The fields as JSON, with their digest added."""
-    return json.dumps({**fields, DIGEST: _digest(fields)}, indent=indent).encode()
+    # JSON turns keys into strings, so the digest is that of the fields as they are read back.
+    return json.dumps({**fields, DIGEST: _digest(json.loads(json.dumps(fields)))}, indent=indent).encode()
 
 
-def _digest(fields: Mapping[str, Any], besides: str = DIGEST) -> str:
-    """The digest of the fields. JSON turns keys into strings, so the fields are written and read back first.
-
-    `besides`: a field that is left out.
-    """
-    stored = json.loads(json.dumps({name: value for name, value in fields.items() if name != besides}))
-    return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()[:_LENGTH]
+def _digest(stored: Mapping[str, Any], besides: str = DIGEST) -> str:
+    """The digest of fields that were read from JSON. `besides`: a field that is left out."""
+    rest = {name: value for name, value in stored.items() if name != besides}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:_LENGTH]
 
 
 def unseal(data: bytes) -> dict[str, Any]:

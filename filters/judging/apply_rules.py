@@ -231,7 +231,7 @@ class ShardJudgement:
         """Drop everything that depends on dropped rows. `dropped`: the columns in which rows were dropped."""
         shard, none = self.shard, np.zeros(0, np.bool_)
         if "images" in dropped and not (kept := self.outcomes["images"].kept).all():
-            for name in ANNOTATIONS:
+            for name in filter(lambda name: len(shard.column(name)), ANNOTATIONS):
                 gone = self.outcomes[name].kept & ~kept[shard.column(name).image]
                 self._drop(name, np.flatnonzero(gone), Verdict(none, IMAGE_DROPPED))
         if "texts" in dropped and len(shard.column("phrases")):
@@ -279,17 +279,22 @@ class ShardJudgement:
         return found
 
     def _structs(self, ids: pa.Array, outcome: _Outcome, rules: pa.Array) -> pa.StructArray:
+        if not len(ids):
+            return _NOTHING
         value, threshold = (pa.array(x, pa.float64(), from_pandas=True) for x in (outcome.value, outcome.threshold))
         arrays = [ids, pa.array(outcome.kept), rules.take(pa.array(outcome.reason)), value, threshold]
         return pa.StructArray.from_arrays(arrays, fields=list(VERDICT))
 
 
+_NOTHING = pa.array([], VERDICT)
 _DECIDED = ("regions", "texts", "region_texts", "phrases")
 _FULL: Mapping[str, type[View]] = {"texts": ParsedTexts, "images": SemanticImages}
 
 
 def _protected(shard: Shard, name: str) -> Bools:
     """The rows that no rule may drop: human annotations, and texts and regions that human annotations refer to."""
+    if not len(shard.column(name)):
+        return np.zeros(0, np.bool_)
     protected: Bools = np.isnan(shard.column(name).numbers("score"))
     for child, parents, parent in _LINKS:
         if name == parents and len(shard.column(child)):
