@@ -76,9 +76,12 @@ class RapidOcr:
         params |= {f"{part}.model_path": path for part, path in zip(_MODELS, self.weights, strict=True)}
         self.engine = self._engine(params)
         # rapidocr opens each model at its first use. All are used here, so that a broken model makes the start fail and
-        # not an image. The board is square because rapidocr enlarges the shorter side to 736 pixels.
-        board = np.full((256, 256, 3), 255, np.uint8)
-        self.engine(cv2.putText(board, "words", (40, 44), cv2.FONT_HERSHEY_SIMPLEX, 1.4, (0, 0, 0), 3))
+        # not an image. The detector gets few pixels: rapidocr itself would enlarge any board to 736 x 736, which takes
+        # as long as a photo.
+        self.engine._load_det_model().session(np.zeros((1, 3, 64, 64), np.float32))
+        board = np.full((48, 160, 3), 255, np.uint8)
+        self.engine(cv2.putText(board, "words", (8, 36), cv2.FONT_HERSHEY_SIMPLEX, 1.4, (0, 0, 0), 3), use_det=False)
+        self.engine.update_params(use_det=True)
 
     def _engine(self, params: dict[str, Any]) -> Any:
         try:

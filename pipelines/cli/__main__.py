@@ -1,4 +1,7 @@
-"""The program `engine`. It starts the process for workers first, which imports the engine while this process does."""
+"""The program `engine`. It starts the process for workers first, which imports the engine while this process does.
+
+`engine verify` does the same with the process that reads by `datasets`.
+"""
 
 from __future__ import annotations
 
@@ -44,11 +47,17 @@ class _Leaving:
 
 
 def _start_early(arguments: Sequence[str]) -> None:
-    """Start the process for workers if the command is a run. Mistakes in the arguments are reported later."""
-    from engine.running.backends.fork_start import start_early
+    """Start the process that the command will need, if any. Mistakes in the arguments are reported later."""
+    if {"--dry-run", "-h", "--help"}.intersection(arguments):
+        return
+    if arguments[:1] == ["run"]:
+        from engine.running.backends.fork_start import start_early
 
-    if arguments[:1] == ["run"] and not {"--dry-run", "-h", "--help"}.intersection(arguments):
         start_early(_value(arguments, "--runner") or "auto", _value(arguments, "--address"))
+    elif arguments[:1] == ["verify"]:
+        from pipelines.emit.verifiers.datasets_program import start_early as start_datasets
+
+        start_datasets()
 
 
 def _value(arguments: Sequence[str], option: str) -> str:

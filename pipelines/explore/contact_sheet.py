@@ -7,6 +7,7 @@ are dashed and red. Merged candidates are drawn only if the rule is `merged`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 TILE = 420  # length of an image's longer side on the sheet, in pixels
 _COLUMNS = 3
+_THREADS = 2
 _DROPPED, _DROPPED_BY_RULE = 4, 12  # the most dropped regions drawn on an image; those with the best scores are drawn
 
 Row = Mapping[str, Any]  # of a view
@@ -56,7 +58,9 @@ def draw_sheet(storage: Storage, title: str, tiles: Sequence[Tile], rule: str | 
     """Draws the sheet. With `rule`, only regions dropped by that rule are drawn as dropped, with thick lines."""
     from PIL import Image, ImageDraw
 
-    pictures = [_draw(storage, tile, rule) for tile in tiles]
+    with ThreadPoolExecutor(_THREADS) as pool:  # decoding a large photo takes up to 900 MB, so few at a time
+        read = pool.map(lambda tile: _picture(storage, tile.image), tiles)
+        pictures = [_draw(tile, *picture, rule) for tile, picture in zip(tiles, read, strict=True)]
     columns = min(_COLUMNS, len(pictures))
     rows = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
     heights = [max(picture.height for picture in row) for row in rows]
@@ -74,11 +78,10 @@ def draw_sheet(storage: Storage, title: str, tiles: Sequence[Tile], rule: str | 
     return sheet
 
 
-def _draw(storage: Storage, tile: Tile, rule: str | None) -> Image.Image:
-    """The image with its masks, boxes and labels, and with lines of text below it."""
+def _draw(tile: Tile, picture: Image.Image, note: str, rule: str | None) -> Image.Image:
+    """The picture of `_picture` with masks, boxes and labels, and with lines of text below it."""
     from PIL import Image, ImageDraw
 
-    picture, note = _picture(storage, tile.image)
     scale = picture.width / max(tile.image["width"], 1)
     kept, dropped, more = _regions_to_draw(tile, rule)
     for region in kept:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from PIL import Image
 
+_VIEWS = ("images", "regions", "region_texts", "texts", "failures", "verdicts")
+
 
 def show(
     dataset: Dataset,
@@ -33,7 +35,7 @@ def show(
     support their regions, smallest first. `seed`: chooses images at random. By default, images are in the order in
     which they were listed. `limit`: the largest number of images. Raises ConfigError if no image fits.
     """
-    with connect(dataset) as con:
+    with connect(dataset, only=() if where.strip() else _VIEWS) as con:  # a condition may name any view
         ids = select_images(con, where, rule=rule, disagreement=disagreement, seed=seed, limit=limit)
         tiles = _tiles(con, ids)
     if not tiles:
@@ -54,7 +56,7 @@ def save_sheet(sheet: Image.Image, out: Path) -> Path:
         out = out.with_name(f"{out.name}.png")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(out)
+        sheet.save(out, compress_level=2)  # a tenth larger than by default, in a third of the time
     except OSError as error:
         raise ConfigError(f"The sheet cannot be written to '{out}': {error.strerror or error}.") from None
     return out

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.errors import ConfigError, unknown
+from engine.layout import INPUTS
 from engine.reading.dataset import Dataset
 from engine.reading.sql import connect
 from pipelines.explore.one_image import FoundInput, OneImage, Row, find_input, read_image
@@ -57,7 +58,7 @@ def why(dataset: Dataset, image: str, annotation: str | None = None, *, depth: i
     """
     if depth < 0:
         raise ConfigError(f"The depth is {depth}: give 0 or more.")
-    with connect(dataset) as con:
+    with connect(dataset, only=[INPUTS]) as con:
         found = find_input(con, image)
         if not found.file:
             if annotation:

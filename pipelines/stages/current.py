@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.errors import DamageError, EngineError
 from engine.keys import stable_hash
@@ -17,10 +17,10 @@ from engine.reading.dataset import CurrentNode, read_current
 from engine.schema import SCHEMA_VERSION
 from engine.storage.files import Storage
 from engine.storage.sealed import read_sealed, seal
-from pipelines.filter.judge import record_columns
-from pipelines.ingest.probe_node import probe_node
-from pipelines.recipe import Recipe
-from pipelines.refine.standing import Standing
+
+if TYPE_CHECKING:
+    from pipelines.recipe import Recipe
+    from pipelines.refine.standing import Standing
 
 _DECIDES = ("annotate", "filter", "refine", "train")  # sections of a recipe that determine its nodes
 
@@ -38,6 +38,9 @@ def settled_before(storage: Storage) -> bool:
 
 def write_current(storage: Storage, now: Standing, recipe: Recipe, *, settled: bool = True) -> None:
     """Writes current.json, which all commands that read the data set use. `settled`: whether a stage has succeeded."""
+    from pipelines.filter.judge import record_columns  # here, because most commands only read current.json
+    from pipelines.ingest.probe_node import probe_node
+
     nodes, judge = now.nodes, now.judge
     described = [
         {

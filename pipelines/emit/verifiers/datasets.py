@@ -32,13 +32,13 @@ class Read:
 
 
 def read_by_datasets(folder: Path, manifest: Manifest, scratch: Path) -> Read:
-    """Reads the release with `datasets`, in a process of its own. `scratch`: a folder for the cache."""
+    """Reads the release with `datasets`, in a process of its own. `scratch`: for a folder with links to some files."""
     names = shards_of(file["name"] for file in manifest["files"])
     if not manifest["counts"].get("images"):  # because `datasets` refuses both empty shards and empty folders
         return Read({}, names, [])
     size = sum(file["bytes"] for file in manifest["files"] if file["name"].endswith(".tar"))
     part, loaded = (folder, names) if size <= COPIED else (_part(folder, names[0], scratch / "part"), names[:1])
-    return Read(ask(folder, part, scratch / "cache", list(_kinds(manifest))), names, loaded)
+    return Read(ask(folder, part, list(_kinds(manifest))), names, loaded)
 
 
 def _kinds(manifest: Manifest) -> dict[str, str]:

@@ -2,48 +2,96 @@
 
 A process of its own is needed because `datasets` decides on import where its cache is and whether it may use the
 network. The program imports nothing of the engine, so that it reads what any other user of `datasets` would read.
+It begins with the import of `datasets`, which takes a second, and then reads what to do from its standard input. So
+`engine verify` can start it before it imports the engine itself.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import gc
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 Answer = Mapping[str, int | str]  # counts, {"missing": package} or {"error": text}
 KINDS, WAYS = ("tars", "tables", "pairs"), ("streamed", "loaded")
 SPLITS = ("train", "valid", "test")
 
 
-def ask(folder: Path, part: Path, cache: Path, kinds: Sequence[str] = KINDS) -> dict[str, Answer]:
-    """Runs the program. Returns its answers by "<kind> <way>"; if it fails, each answer is an "error".
+class _Started(NamedTuple):
+    """The program, waiting for a request, and the folder of its cache."""
+
+    process: subprocess.Popen[str]
+    cache: tempfile.TemporaryDirectory[str]
+
+
+def ask(folder: Path, part: Path, kinds: Sequence[str] = KINDS) -> dict[str, Answer]:
+    """Asks the program. Returns its answers by "<kind> <way>"; if it fails, each answer is an "error".
 
     `kinds`: the kinds of files to read. `folder`: the release, which is streamed. `part`: a folder with some or all of
-    its shards. They are loaded whole, which copies them into `cache`.
+    its shards. They are loaded whole, which copies them into a temporary cache.
     """
-    done = run_offline([__file__, str(folder), str(part), *kinds], cache)
+    process, cache = _early.pop() if _early else _start()
+    with cache:
+        printed, errors = process.communicate(json.dumps([str(folder), str(part), *kinds]))
     try:
-        answers: dict[str, Answer] = json.loads(done.stdout.splitlines()[-1])
+        answers: dict[str, Answer] = json.loads(printed.replace(f"{cache.name}/", "cache/").splitlines()[-1])
     except (IndexError, ValueError):
-        last_line = (done.stderr.splitlines() or [""])[-1]
-        return {key: {"error": f"it ended with exit code {done.returncode}: {last_line}"} for key in _answers(kinds)}
+        last_line = (errors.splitlines() or [""])[-1]
+        return {key: {"error": f"it ended with exit code {process.returncode}: {last_line}"} for key in _answers(kinds)}
     return answers
+
+
+def start_early() -> None:
+    """Starts the program for a later `ask`. It is killed if there is none."""
+    _early.append(_start())
+
+
+def _start() -> _Started:
+    cache = tempfile.TemporaryDirectory(prefix="verify-")
+    pipe = subprocess.PIPE
+    program = subprocess.Popen(
+        _command([__file__]), env=_offline(Path(cache.name)), stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    )
+    return _Started(program, cache)
+
+
+_early: list[_Started] = []
+
+
+@atexit.register
+def _end_early() -> None:
+    for process, cache in _early:
+        process.kill()
+        process.communicate()
+        cache.cleanup()
+    _early.clear()
 
 
 def run_offline(program: Sequence[str], cache: Path) -> subprocess.CompletedProcess[str]:
     """Runs a Python program, with its arguments, that uses `datasets` without a network and with this cache."""
+    return subprocess.run(_command(program), env=_offline(cache), capture_output=True, text=True, check=False)
+
+
+def _offline(cache: Path) -> dict[str, str]:
+    """The environment of a program that uses `datasets` without a network and with this cache."""
     folders = {"HF_HOME": "", "HF_DATASETS_CACHE": "datasets", "HF_HUB_CACHE": "hub", "HF_MODULES_CACHE": "modules"}
     environment = os.environ | {name: str(cache / subfolder) for name, subfolder in folders.items()}
-    environment |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+    return environment | {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+
+
+def _command(program: Sequence[str]) -> list[str]:
     # -P, because this folder has files named like the libraries (datasets.py, webdataset.py), which Python would
     # import.
-    command = [sys.executable, "-P", *program]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return [sys.executable, "-P", *program]
 
 
 def _answers(kinds: Sequence[str]) -> list[str]:
@@ -128,4 +176,7 @@ def _lists(record: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    gc.set_threshold(50_000)  # with Python's 700, looking for garbage takes a tenth of the time of imports
+    with contextlib.suppress(Exception):  # `main` reports it
+        import datasets  # noqa: F401
+    main(*json.load(sys.stdin))

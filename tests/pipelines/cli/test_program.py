@@ -5,12 +5,15 @@ import pytest
 
 from engine.running.backends import fork_start
 from pipelines.cli import __main__ as program
+from pipelines.emit.verifiers import datasets_program
 from tests.runs import REPO
 
 
 @pytest.mark.parametrize(
     ("arguments", "started"),
     [
+        ("verify data/releases/v1", ()),
+        ("verify --help", None),
         ("run", ("auto", "")),
         ("run -c recipe.yaml --runner local --stage filter", ("local", "")),
         ("run --runner=inline", ("inline", "")),
@@ -22,13 +25,14 @@ from tests.runs import REPO
         ("", None),
     ],
 )
-def test_only_a_run_starts_the_process_for_workers(
+def test_only_a_run_and_verify_start_a_process_first(
     arguments: str, started: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[object] = []
     monkeypatch.setattr(fork_start, "start_early", lambda *given: calls.append(given))
+    monkeypatch.setattr(datasets_program, "start_early", lambda *given: calls.append(given))
     program._start_early(arguments.split())
-    assert calls == ([started] if started else [])
+    assert calls == ([] if started is None else [started])
 
 
 def test_that_process_is_started_before_the_engine_is_imported() -> None:
