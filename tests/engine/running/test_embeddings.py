@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,69 +13,20 @@ from engine.errors import ConfigError, RunFailed
 from engine.reading.dataset import Dataset
 from engine.reading.sql import query
 from engine.running.graph import build
-from engine.schema import Answer, ImageScore, Sample
+from engine.schema import Sample
 from pipelines.recipe import parse_recipe
 from pipelines.stages import run as stages
 from specialists import CATALOG
 from specialists.synthetic.fakes import FakeEmbedder
 from tests.runs import draw_photos, failures, recipe_data
 
-
-class Embedder(FakeEmbedder):
-    """`raise_on`, `crash_on`: image ids. `fixed`: a file; once it exists, no image fails. `fits`: largest batch."""
-
-    def __init__(
-        self,
-        *,
-        raise_on: Sequence[str] = (),
-        crash_on: Sequence[str] = (),
-        fixed: str = "",
-        fits: int = 100,
-        size: int = 8,
-        batch_size: int = 4,
-    ) -> None:
-        super().__init__(size=size, batch_size=batch_size)
-        self.raise_on, self.crash_on, self.fixed, self.fits = raise_on, crash_on, fixed, fits
-
-    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        if len(batch) > self.fits:
-            raise MemoryError
-        if not (self.fixed and Path(self.fixed).exists()):
-            for sample in batch:
-                if sample.image_id in self.crash_on:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                if sample.image_id in self.raise_on:
-                    raise ValueError("no vector for this one")
-        return super().annotate(batch)
-
-
-class Sizeless(FakeEmbedder):
-    def __init__(self, *, batch_size: int = 4) -> None:
-        super().__init__(batch_size=batch_size)
-        del self.embedding_size
-
-
-class Reader:
-    """The largest part of the embedding as a score."""
-
-    needs, gives, version, deterministic = ("embeddings",), ("image_scores",), 1, True
-
-    def load(self) -> None: ...
-
-    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        return [Answer(image_scores=[_largest(sample)]) for sample in batch]
-
-
-def _largest(sample: Sample) -> ImageScore:
-    assert sample.embedding is not None
-    assert sample.embedding.dtype == np.float32
-    return ImageScore("largest", float(sample.embedding.max()), score=1.0)
+OWN = "tests.engine.running.embedders"
 
 
 def data(folder: Path, photos: Path, **options: Any) -> dict[str, Any]:
     ingest = {"sources": [{"folder": str(photos)}], "shard_size": 11}
-    node = {"use": f"{__name__}:Embedder", **options}
-    nodes = {"vectors": node, "scores": {"use": f"{__name__}:Reader"}}
+    node = {"use": f"{OWN}:Embedder", **options}
+    nodes = {"vectors": node, "scores": {"use": f"{OWN}:Reader"}}
     return recipe_data(folder, photos, {}, ingest=ingest) | {"annotate": nodes, "filter": []}
 
 
@@ -176,12 +124,12 @@ def test_a_crash_costs_one_vector(tmp_path: Path, photos: Path, ids: list[str]) 
 
 
 def test_a_component_must_state_the_length_of_its_vectors(tmp_path: Path, photos: Path) -> None:
-    recipe = data(tmp_path / "set", photos) | {"annotate": {"vectors": {"use": f"{__name__}:Sizeless"}}}
+    recipe = data(tmp_path / "set", photos) | {"annotate": {"vectors": {"use": f"{OWN}:Sizeless"}}}
     with pytest.raises(RunFailed, match="gives embeddings, but its `embedding_size` is None after `load`"):
         annotate(recipe)
 
 
 def test_a_node_reads_the_vectors_of_one_node_only() -> None:
-    nodes = {"a": {"use": "fake_embedder"}, "b": {"use": "fake_embedder"}, "c": {"use": f"{__name__}:Reader"}}
+    nodes = {"a": {"use": "fake_embedder"}, "b": {"use": "fake_embedder"}, "c": {"use": f"{OWN}:Reader"}}
     with pytest.raises(ConfigError, match=r"annotate.c \(.*\) needs embeddings, but a and b give some"):
         build(nodes, CATALOG)

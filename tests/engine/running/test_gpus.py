@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,26 +18,6 @@ from engine.schema import Answer, Sample, Tag
 from pipelines.recipe import parse_recipe
 from pipelines.stages import run as stages
 from tests.runs import draw_photos, recipe_data
-
-
-class Meets:
-    """A tag with the GPUs that it sees, after a wait for the node `other` to start: both must run at once."""
-
-    needs, gives, version, deterministic = ("pixels",), ("tags",), 1, True
-
-    def __init__(self, *, folder: str, name: str, other: str = "", gpus: float = 0.0, cpus: float = 0.5) -> None:
-        self.folder, self.name, self.other, self.gpus, self.cpus = Path(folder), name, other, gpus, cpus
-
-    def load(self) -> None: ...
-
-    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        (self.folder / self.name).touch()
-        until = time.monotonic() + 60
-        while self.other and not (self.folder / self.other).exists():
-            if time.monotonic() > until:
-                raise RuntimeError(f"{self.other} does not run beside {self.name}")
-            time.sleep(0.05)
-        return [Answer(tags=[Tag(os.environ.get("CUDA_VISIBLE_DEVICES", "all"), score=1.0)]) for _ in batch]
 
 
 class _Tensor:
@@ -79,7 +57,7 @@ def annotate(folder: Path, nodes: dict[str, Any], photos: int, runner: str) -> A
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_independent_nodes_share_a_gpu_at_the_same_time_and_each_sees_what_it_was_granted(tmp_path: Path) -> None:
-    use = {"use": f"{__name__}:Meets", "folder": str(tmp_path)}
+    use = {"use": "tests.engine.running.observers:Meets", "folder": str(tmp_path)}
     nodes = {
         "one": {**use, "name": "one", "other": "two", "gpus": 0.5},
         "two": {**use, "name": "two", "other": "one", "gpus": 0.5},

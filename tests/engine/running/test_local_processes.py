@@ -6,8 +6,7 @@ import importlib
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,66 +21,11 @@ from engine.running.backends.fork_client import ForkServer
 from engine.running.backends.fork_server import ENDED, FORKED
 from engine.running.backends.machine import Machine
 from engine.running.graph import Node, Resources
-from engine.schema import Answer, Sample, Tag
 from pipelines.recipe import parse_recipe
 from pipelines.stages import run as stages
 from tests.runs import REPO, draw_photos, failures, recipe_data, wait_until
 
-
-class Tells:
-    """A tag with what the worker sees: a variable of the environment, the current folder, or a random number."""
-
-    needs, gives, version, deterministic = ("pixels",), ("tags",), 1, True
-
-    def __init__(self, *, what: str = "", batch_size: int = 1, gpus: int = 0) -> None:
-        self.what, self.batch_size, self.gpus = what, batch_size, gpus
-
-    def load(self) -> None: ...
-
-    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        return [Answer(tags=[Tag(self._seen(), score=1.0)]) for _ in batch]
-
-    def _seen(self) -> str:
-        import numpy
-
-        seen = {"folder": os.getcwd(), "random": str(numpy.random.random())}  # noqa: NPY002  the global state
-        return seen.get(self.what) or os.environ.get(self.what, "")
-
-
-class LeavesChildren:
-    """Starts a process and forks one on an image that is 24 pixels wide, and writes their ids. Then it may crash."""
-
-    needs, gives, version, deterministic = ("pixels",), ("tags",), 1, True
-
-    def __init__(self, *, file: str = "", crashes: bool = True, batch_size: int = 1) -> None:
-        self.file, self.crashes, self.batch_size = file, crashes, batch_size
-
-    def load(self) -> None: ...
-
-    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        if batch[0].width != 24:
-            return [Answer()]
-        started = subprocess.Popen(["sleep", "600"]).pid
-        forked = os.fork()
-        if forked == 0:
-            time.sleep(600)  # holds the worker's end of the link open
-            os.abort()
-        with open(self.file, "a") as file:
-            file.write(f"{started} {forked}\n")
-        if self.crashes:
-            os.abort()
-        return [Answer()]
-
-
-class Named:
-    """A tag with the name of its process."""
-
-    needs, gives, version, deterministic = ("pixels",), ("tags",), 1, True
-
-    def load(self) -> None: ...
-
-    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        return [Answer(tags=[Tag(Path("/proc/self/comm").read_text().strip(), score=1.0)]) for _ in batch]
+OWN = "tests.engine.running.observers"
 
 
 def run_tags(folder: Path, nodes: dict[str, Any], photos: int = 1, **run: Any) -> Any:
@@ -114,7 +58,7 @@ def test_a_worker_has_the_environment_and_the_folder_of_the_run_but_no_gpu_that_
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    use = {"use": f"{__name__}:Tells"}
+    use = {"use": f"{OWN}:Tells"}
     run_tags(tmp_path / "first", {"variable": {**use, "what": "A_VARIABLE"}})  # the server runs already
     monkeypatch.setenv("A_VARIABLE", "as it is now")
     monkeypatch.chdir(tmp_path)
@@ -139,12 +83,12 @@ def test_a_worker_has_the_environment_and_the_folder_of_the_run_but_no_gpu_that_
 
 
 def test_a_workers_process_has_the_name_of_its_node(tmp_path: Path) -> None:
-    run_tags(tmp_path, {"scenes": {"use": f"{__name__}:Named"}})
+    run_tags(tmp_path, {"scenes": {"use": f"{OWN}:Named"}})
     assert labels(tmp_path) == {"scenes": ["engine scenes"]}
 
 
 def test_workers_do_not_draw_the_same_random_numbers(tmp_path: Path) -> None:
-    use = {"use": f"{__name__}:Tells", "what": "random"}
+    use = {"use": f"{OWN}:Tells", "what": "random"}
     run_tags(tmp_path, {"one": use, "two": {**use, "batch_size": 2}})
     found = labels(tmp_path)
     assert found["one"] != found["two"]
@@ -152,7 +96,7 @@ def test_workers_do_not_draw_the_same_random_numbers(tmp_path: Path) -> None:
 
 def test_what_a_crashed_worker_has_started_ends_with_it_and_costs_one_image(tmp_path: Path) -> None:
     file = tmp_path / "processes"
-    run_tags(tmp_path, {"boxes": {"use": f"{__name__}:LeavesChildren", "file": str(file)}}, 3, image_attempts=2)
+    run_tags(tmp_path, {"boxes": {"use": f"{OWN}:LeavesChildren", "file": str(file)}}, 3, image_attempts=2)
     assert [failure["reason"] for failure in failures(tmp_path / "set", "boxes")] == ["crash"]
     started = [int(word) for word in file.read_text().split()]
     assert len(started) >= 4
@@ -161,7 +105,7 @@ def test_what_a_crashed_worker_has_started_ends_with_it_and_costs_one_image(tmp_
 
 def test_what_a_worker_has_started_ends_with_the_run(tmp_path: Path) -> None:
     file = tmp_path / "processes"
-    node = {"use": f"{__name__}:LeavesChildren", "file": str(file), "crashes": False}
+    node = {"use": f"{OWN}:LeavesChildren", "file": str(file), "crashes": False}
     run_tags(tmp_path, {"boxes": node})
     wait_until(lambda: not any(map(alive, map(int, file.read_text().split()))), 10.0)
 
