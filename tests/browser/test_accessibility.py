@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.reports import READY, Reports
-from tests.browser.visit import visited
+from tests.browser.visit import Visit, visited
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+# Rows of a table are made alike, so those after the twentieth are looked at in two reports only.
+MORE_ROWS = "table.sortable tbody tr:nth-child(n+21)"
 FOCUSED = """() => {
     const focused = document.activeElement;
     const box = focused.getBoundingClientRect();
@@ -28,27 +30,40 @@ FOCUSED = """() => {
 
 @pytest.mark.parametrize(
     ("name", "width", "theme"),
-    [
-        *(("refined", width, theme) for width in (390, 1600) for theme in ("light", "dark")),
-        ("demo", 1600, "light"),
-        ("people", 390, "dark"),
-        ("hostile", 390, "light"),
-    ],
+    [("refined", 390, "light"), ("refined", 1600, "dark"), ("demo", 1600, "light"), ("people", 390, "dark")],
 )
 def test_axe_finds_nothing_serious(
     browser: Browser, reports: Reports, axe: str, name: str, width: int, theme: Any
 ) -> None:
     screen = {"width": width, "height": 900}
     with visited(browser, reports[name].page, ready=READY, color_scheme=theme, viewport=screen) as visit:
-        visit.draw_charts()
-        visit.page.evaluate("for (const one of document.querySelectorAll('main details')) one.open = true")
-        visit.page.evaluate(axe)
+        open_everything(visit)
+        if (name, theme) != ("refined", "light"):
+            visit.page.evaluate(f"for (const row of document.querySelectorAll('{MORE_ROWS}')) row.remove()")
 
-        result = visit.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        assert serious_faults(visit, axe) == []
 
-        assert len(result["passes"]) > 10
-        found = [one for one in result["violations"] if one["impact"] in ("serious", "critical")]
-        assert [f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:300]}" for one in found] == []
+
+def test_axe_finds_nothing_serious_in_data_that_attacks(browser: Browser, reports: Reports, axe: str) -> None:
+    screen = {"width": 390, "height": 900}
+    with visited(browser, reports["hostile"].page, ready=READY, color_scheme="light", viewport=screen) as visit:
+        open_everything(visit)
+
+        assert serious_faults(visit, axe) == []
+
+
+def open_everything(visit: Visit) -> None:
+    visit.draw_charts()
+    visit.page.evaluate("for (const one of document.querySelectorAll('main details')) one.open = true")
+
+
+def serious_faults(visit: Visit, axe: str) -> list[str]:
+    """What axe finds on the page. It does not work out the selectors of elements, which takes a sixth of its time."""
+    visit.page.evaluate(axe)
+    result = visit.page.evaluate("axe.run(document, {resultTypes: ['violations'], selectors: false})")
+    assert len(result["passes"]) > 10
+    found = [one for one in result["violations"] if one["impact"] in ("serious", "critical")]
+    return [f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:300]}" for one in found]
 
 
 def test_each_stop_of_the_tab_key_is_in_view_outlined_and_has_a_name(browser: Browser, reports: Reports) -> None:

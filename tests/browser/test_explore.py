@@ -12,6 +12,7 @@ import pytest
 from pipelines.recipe import parse_recipe
 from pipelines.stages import run as stages
 from tests.browser.reports import Reports
+from tests.browser.test_accessibility import serious_faults
 from tests.browser.visit import Visit, visited
 from tests.pipelines.gallery.serve.conftest import served
 from tests.runs import draw_photos, recipe_data
@@ -142,8 +143,4 @@ def test_data_that_attacks_is_only_text(browser: Browser, reports: Reports) -> N
 def test_axe_finds_nothing_serious(browser: Browser, reports: Reports, axe: str, theme: Any) -> None:
     with explored(browser, reports["refined"].dataset, color_scheme=theme) as visit:
         visit.page.click("#more summary")
-        visit.page.evaluate(axe)
-        result = visit.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        found = [one for one in result["violations"] if one["impact"] in ("serious", "critical")]
-        assert [f"{one['id']}: {one['help']}: {one['nodes'][0]['html'][:300]}" for one in found] == []
-        assert len(result["passes"]) > 10
+        assert serious_faults(visit, axe) == []
