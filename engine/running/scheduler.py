@@ -70,17 +70,20 @@ class Scheduler:
             queue = self.queues[slot.node.name]
             if slot.ready and slot.unit is None and queue and (slot.units == 0 or not queue.needs_fresh_worker):
                 self._submit(slot, queue.take(slot.following))
-        for node in sorted(self.plan.nodes, key=lambda node: node.resources.gpus == 0):
-            while self._wants_worker(node) and self._make_room(node):
+        # Nodes with GPUs first. Each node gets one worker before another gets a second: so fewer workers load a model.
+        order = [(most, node) for most in (1, 0) for node in self.plan.nodes]
+        for most, node in sorted(order, key=lambda one: one[1].resources.gpus == 0):
+            while self._wants_worker(node, most) and self._make_room(node):
                 slot = Slot(node)
                 self.slots.append(slot)
                 self.backend.start(slot)
 
-    def _wants_worker(self, node: Node) -> bool:
+    def _wants_worker(self, node: Node, most: int) -> bool:
+        """Whether the node has units for one more worker. `most`: so many workers are enough; 0: no limit."""
         queue = self.queues[node.name]
         pool = [slot for slot in self.slots if slot.node.name == node.name]
         coming = sum(slot.unit is None and (not slot.ready or slot.units == 0) for slot in pool)
-        limit = node.resources.max_workers
+        limit = most or node.resources.max_workers
         if queue.needs_fresh_worker and coming == 0:
             used = next((slot for slot in pool if slot.unit is None), None)
             if used is not None:

@@ -43,6 +43,7 @@ JUDGE_VERSION = 2  # version 1 kept annotations that were made from dropped ones
 
 # (name in the recipe, function, checked options). A limit that is a quantile is still a mapping, not yet a number.
 NamedRule = tuple[str, Rule, Mapping[str, Any]]
+_TRIED: set[tuple[Rule, str]] = set()  # rules with options that were found to be right in this process
 
 
 def rules_of(recipe: Recipe) -> list[NamedRule]:
@@ -79,7 +80,9 @@ def _checked(name: str, rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
         for word, bounds in checked.get(option, {}).items():
             if isinstance(bounds, Mapping) and set(bounds) <= set(options_of(rule)):
                 check_options(f"filter {name}, {option} '{word}',", rule, bounds)
-    try_options(name, rule, filled(checked, placeholders(list(shares))))
+    if (rule, repr(checked)) not in _TRIED:  # a run asks for its rules four times
+        try_options(name, rule, filled(checked, placeholders(list(shares))))
+        _TRIED.add((rule, repr(checked)))
     return filled(checked, {place: {"quantile": share} for place, share in shares.items()})
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from engine.errors import ConfigError
 from engine.extras import require
 from engine.layout import CONFUSION, IMAGES, ROUNDS
+from engine.running.backends.fork_client import import_soon
 from engine.running.component_source import changed_source
 from engine.running.graph import Node
 from engine.running.interrupts import interruptible
@@ -34,6 +35,7 @@ from pipelines.stages.current import forget_damaged_current, settled_before, wri
 from pipelines.stages.run_record import new_run_folder, remove_empty_logs, versions, write_run_record
 from pipelines.stages.state import State, read_state, require_inputs
 from pipelines.stages.state import require as require_shards
+from specialists import CATALOG
 
 if TYPE_CHECKING:
     from engine.reading.release_manifest import Manifest
@@ -94,6 +96,8 @@ def run(
     summary.notes += forget_damaged_current(storage, recipe, stage)
     logs = f"{new_run_folder(storage)}/logs"
     runtime = Runtime(storage, recipe, runner, address, live_line, on_training, on_note, summary.tallies, logs)
+    if stage in (None, "annotate") and not settled_before(storage):  # otherwise there may be nothing to annotate
+        import_soon(CATALOG[use] for node in recipe.annotate.values() if (use := node.get("use")) in CATALOG)
     state = _prepare(storage, recipe, stage)
     if unfinished_removals(storage):
         from pipelines.removal.complete import complete_removals

@@ -8,12 +8,13 @@ import os
 import socket
 import subprocess
 import threading
+from collections.abc import Iterable
 from itertools import count
 from multiprocessing.connection import Connection
 
 from engine.errors import StartError
-from engine.running.backends.fork_server import ANSWER, KILL, REQUEST, START
-from engine.running.backends.fork_start import start_server
+from engine.running.backends.fork_server import ANSWER, KILL, REQUEST, SOON, START
+from engine.running.backends.fork_start import start_server, started_early
 
 _LAST_WORDS = 400  # characters of the server's output in a message
 _END_S = 5.0  # seconds for the server to end its workers
@@ -45,6 +46,13 @@ class ForkServer:
                 ours.close()
                 raise self.ended() from error
         return number, Connection(ours.detach())
+
+    def import_soon(self, targets: Iterable[str]) -> None:
+        """Ask the server to import these components, "module:Name", while it waits for the first worker to start."""
+        for target in targets:
+            name = target.encode()
+            with contextlib.suppress(OSError):
+                self.control.sendall(REQUEST.pack(SOON, 0, len(name)) + name)
 
     def kill(self, number: int) -> None:
         """Kill a worker, with the processes that it started. If it has ended, nothing happens."""
@@ -100,6 +108,12 @@ def fork_server() -> ForkServer:
         if not _running:
             _running.append(ForkServer())
         return _running[0]
+
+
+def import_soon(targets: Iterable[str]) -> None:
+    """Ask the fork server, if it was started early, to import these components until the first worker starts."""
+    if started_early():
+        fork_server().import_soon(targets)
 
 
 @atexit.register

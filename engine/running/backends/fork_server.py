@@ -6,7 +6,8 @@ process, which runs a script without `if __name__ == "__main__"` again.
 
 The driver sends `START` with one end of a socket for the worker's messages, or `KILL`. The server answers `FORKED` and
 `ENDED`. Each message is a kind and the worker's number, which the driver chooses. A request can be followed by the name
-of the component, "module:Name"; answers have a process id. If the driver ends, for any reason, the server kills all
+of the component, "module:Name"; answers have a process id. `SOON` names a component that the server imports before the
+first `START`, if there is time. If the driver ends, for any reason, the server kills all
 workers with the processes that they started, and ends.
 """
 
@@ -24,6 +25,7 @@ import socket
 import struct
 import sys
 import traceback
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -38,7 +40,7 @@ from engine.running.worker import Worker, WorkerContext
 
 REQUEST = struct.Struct("<cIH")  # kind, number of the worker, bytes of the name that follows
 ANSWER = struct.Struct("<cII")  # kind, number of the worker, process id
-START, KILL, FORKED, ENDED = b"S", b"K", b"F", b"E"
+START, KILL, SOON, FORKED, ENDED = b"S", b"K", b"I", b"F", b"E"
 # Packages that the server imports before it forks, if a component of the engine declares them. They take long to
 # import, and start no thread; onnxruntime starts one.
 SHARED_PACKAGES = frozenset({"ai_edge_litert", "py3langid", "rapidocr", "spacy", "torch", "transformers"})
@@ -80,16 +82,19 @@ def serve(descriptor: int) -> None:
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     workers: dict[int, int] = {}  # {process id: number}
+    soon: deque[str] = deque()  # components to import
     import_shared(_ALWAYS_SHARED)
     try:
         while os.getppid() == driver:
-            ready, _, _ = select.select([control.fileno(), woken], [], [], _DRIVER_CHECK_S)
+            ready, _, _ = select.select([control.fileno(), woken], [], [], 0 if soon else _DRIVER_CHECK_S)
             if woken in ready:
                 with contextlib.suppress(BlockingIOError):
                     os.read(woken, 4096)
-            if control.fileno() in ready and not _handle_request(control, workers):
+            if control.fileno() in ready and not _handle_request(control, workers, soon):
                 return
             _report_ended(control, workers)
+            if soon and not ready:
+                import_component(soon.popleft())
     except (BrokenPipeError, ConnectionResetError):
         return
     finally:
@@ -104,14 +109,19 @@ def _pipe() -> tuple[int, int]:
     return read, write
 
 
-def _handle_request(control: socket.socket, workers: dict[int, int]) -> bool:
-    """Start or kill a worker. Returns False if the driver has closed the socket."""
+def _handle_request(control: socket.socket, workers: dict[int, int], soon: deque[str]) -> bool:
+    """Start or kill a worker, or note what to import. Returns False if the driver has closed the socket."""
     data, links, _, _ = socket.recv_fds(control, REQUEST.size, 1)
     data += _exactly(control, REQUEST.size - len(data))
     if len(data) < REQUEST.size:
         return False
     kind, number, length = REQUEST.unpack(data)
     target = _exactly(control, length).decode()
+    if kind == SOON:
+        soon.append(target)
+        return True
+    if kind == START:
+        soon.clear()
     if kind == KILL:
         for process in [process for process, other in workers.items() if other == number]:
             _kill_group(process)

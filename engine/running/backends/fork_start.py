@@ -48,6 +48,11 @@ def start_server() -> ServerProcess:
     return _early.pop() if _early else _new_server()
 
 
+def started_early() -> bool:
+    """Whether `start_server` will return a process that was started early."""
+    return bool(_early)
+
+
 def start_early(runner: str, address: str) -> None:
     """Start the process for a later `start_server`, unless the run will hardly need it: with Ray, or inline."""
     ray = address or os.environ.get("RAY_ADDRESS") or _GPUS.exists()

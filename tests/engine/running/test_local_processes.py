@@ -181,6 +181,12 @@ def test_the_server_has_one_thread_because_it_forks(server: ForkServer) -> None:
         assert answers(server, 1) == [(ENDED, number, worker)]
 
 
+def test_the_server_imports_what_it_will_need_while_it_waits_for_the_first_worker(server: ForkServer) -> None:
+    server.import_soon(["specialists.tags:Tags"])
+    mapped = Path(f"/proc/{server._process.pid}/maps")
+    wait_until(lambda: "ai_edge_litert" in mapped.read_text())
+
+
 def test_the_server_imports_no_module_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_detector.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w').close()\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,15 +1,16 @@
-"""The scheduler on a cluster that other runs use, too."""
+"""Which workers the scheduler starts and ends, also on a cluster that other runs use."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from engine.running.backends.inline import InlineBackend
 from engine.running.graph import Node
-from engine.running.slots import Event
+from engine.running.slots import Event, Slot
 from pipelines.stages import run as stages
 from tests.runs import draw_photos, recipe, released_ids
 
@@ -40,3 +41,30 @@ def test_a_run_ends_its_idle_workers_if_its_next_worker_waits(tmp_path: Path, mo
     stages.run(recipe(tmp_path / "set", tmp_path / "photos", {}), runner="inline")
 
     assert len(released_ids(tmp_path / "set")) == 6
+
+
+class TwoWorkers(InlineBackend):
+    """Has room for two workers. `started`: the nodes of all that were started."""
+
+    started: ClassVar[list[str]] = []
+
+    def fits(self, node: Node) -> bool:
+        return len(self._workers) + len(self._starting) < 2
+
+    def start(self, slot: Slot) -> None:
+        self.started.append(slot.node.name)
+        super().start(slot)
+
+
+def test_each_node_gets_a_worker_before_one_gets_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.running.backends.choice.InlineBackend", TwoWorkers)
+    draw_photos(tmp_path / "photos", 3)
+    shards = {"sources": [{"folder": str(tmp_path / "photos")}], "shard_size": 1}
+    nodes = {"left": {"use": "faulty"}, "right": {"use": "faulty"}}
+
+    two = recipe(tmp_path / "set", "", {}, ingest=shards, annotate=nodes, run={})
+    stages.run(two, stage="ingest", runner="inline")
+    TwoWorkers.started.clear()
+    stages.run(two, stage="annotate", runner="inline")
+
+    assert TwoWorkers.started[:2] == ["left", "right"]
