@@ -20,7 +20,7 @@ from engine.records.assemble import assemble
 from engine.records.shard import one_array
 from engine.records.stored_shard import ImageColumn, StoredShard
 from engine.running.engine_node import engine_node
-from engine.running.graph import KEPT_REGIONS, Node, Resources, record_nodes, replaced_columns
+from engine.running.graph import KEPT_REGIONS, Node, record_nodes, replaced_columns
 from engine.running.shard_inputs import ShardInputs
 from engine.schema import ANNOTATIONS, RECORD
 from engine.scores.calibration import Calibration
@@ -36,8 +36,6 @@ from pipelines.recipe import Recipe
 if TYPE_CHECKING:
     from pipelines.filter.whole_set import WholeSet
 
-# A judge waits for the disk during a third of its time, in each commit. So three workers keep two cores busy.
-RESOURCES_OF_JUDGES = Resources(cpus=0.66)
 JUDGE_VERSION = 2  # version 1 kept annotations that were made from dropped ones
 
 
@@ -113,7 +111,6 @@ def judge_node(recipe: Recipe, nodes: Sequence[Node], surveyed: str = "", decide
         key_parts=["judge", version, changed, versions, {node.name: node.key for node in nodes}],
         options=options,
         inputs={node.name: node.gives for node in nodes},
-        resources=RESOURCES_OF_JUDGES,
     )
 
 

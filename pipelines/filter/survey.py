@@ -25,7 +25,6 @@ from filters.judging.apply_rules import ShardJudgement
 from filters.judging.quantiles import Path, compared_values, filled, placeholders, quantile_paths
 from filters.verdict import Verdict, needs_embeddings, needs_hashes, needs_whole_set, options_of_pass
 from pipelines.filter.judge import (
-    RESOURCES_OF_JUDGES,
     NamedRule,
     first_pass,
     named_rules,
@@ -72,7 +71,6 @@ def survey_node(recipe: Recipe, nodes: Sequence[Node]) -> Node | None:
         key_parts=["survey", SURVEY_VERSION, hashed, versions, {node.name: node.key for node in nodes}],
         options=shard_options(nodes) | {"rules": options} | first_pass(nodes) | _embedder(applied, nodes),
         inputs={node.name: node.gives for node in nodes},
-        resources=RESOURCES_OF_JUDGES,
     )
 
 
