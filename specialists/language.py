@@ -13,7 +13,8 @@ taken for English ("rode auto").
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from copy import copy
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
 from engine.config.ranges import Share
@@ -67,11 +68,14 @@ class Language:
         """The path of the packaged model. The package is not imported."""
         return (str(folder_of("language", "py3langid", "language") / "data" / "model.npz.xz"),)
 
+    @classmethod
+    def share(cls) -> None:
+        """Reads the model in the process that starts workers: decompressing it takes half a second."""
+        _model(cls().weights[0])
+
     def load(self) -> None:
         try:
-            from py3langid.langid import LanguageIdentifier
-
-            self.identifier: Any = LanguageIdentifier.from_modelpath(self.weights[0], norm_probs=True)
+            self.identifier: Any = copy(_model(self.weights[0]))
         except (ImportError, OSError, ValueError) as error:
             raise StartError(f"py3langid cannot start: {error}.") from error
         for name in self.languages:
@@ -101,6 +105,14 @@ class Language:
             if probability - expected < self.margin:
                 code, probability = self.languages[0], expected
         return code, min(1.0, probability)
+
+
+@cache
+def _model(path: str) -> Any:
+    """py3langid's identifier. Its tables are never changed, so copies share them."""
+    from py3langid.langid import LanguageIdentifier
+
+    return LanguageIdentifier.from_modelpath(path, norm_probs=True)
 
 
 def without_capitals(text: str) -> str:

@@ -156,6 +156,8 @@ def _exactly(control: socket.socket, length: int) -> bytes:
 def import_component(target: str) -> None:
     """Import a component of the engine, and those packages that it declares and that may be shared.
 
+    `share` of the component, if it has one, then reads what its workers can share and what needs no options.
+
     A user's own component is only imported in its worker, because it may do anything when it is imported.
     """
     module, _, name = target.partition(":")
@@ -164,6 +166,8 @@ def import_component(target: str) -> None:
         component = getattr(sys.modules.get(module), name, None)
         declared = getattr(component, "packages", ())
         import_shared(SHARED_PACKAGES.intersection(declared if isinstance(declared, tuple) else ()))
+        with contextlib.suppress(Exception):  # a worker reports the error
+            getattr(component, "share", lambda: None)()
 
 
 def import_shared(modules: Iterable[str]) -> None:
