@@ -10,13 +10,16 @@ COMPILE := $(BIN)/python -m compileall -q engine model specialists filters refin
 PYTEST := $(BIN)/python -m pytest
 CODE := engine model specialists filters refinement pipelines benchmarks tests
 
-# Three parts of the tests. The fourth is all others, so a new test is in one of the parts. All four take about as long.
-# What imports torch or makes the data set of the demo is in as few parts as possible, because each part does that again.
-MODELS := tests/specialists tests/pipelines/emit
-RUNS := tests/engine/running tests/pipelines/stages tests/pipelines/training tests/model $(wildcard tests/test_*.py)
+# Five parts of the tests. The sixth is all others, so a new test is in one of the parts. They take about as long.
+# What starts a Ray cluster is in one part, what imports torch and transformers in few: each part does that again.
+RUNS := tests/engine/running tests/pipelines/training tests/model
+MODELS := tests/specialists tests/pipelines/annotate tests/pipelines/test_open_models.py tests/benchmarks
 SETS := tests/browser tests/pipelines/refine tests/pipelines/removal tests/refinement tests/filters
+EMIT := tests/pipelines/emit
+STAGES := tests/engine/reading tests/engine/images tests/pipelines/stages $(wildcard tests/test_*.py)
+PARTS := test-runs test-models test-sets test-emit test-stages test-others
 
-.PHONY: demo test test-others test-models test-runs test-sets slow experiments check format clean
+.PHONY: demo test $(PARTS) slow experiments check format clean
 .DELETE_ON_ERROR:
 
 RECIPE := pipelines/recipes/quickstart.yaml
@@ -29,21 +32,22 @@ demo: .venv/demo.stamp
 	$(BIN)/engine verify data/quickstart/releases/v1
 	$(BIN)/engine report -c $(RECIPE)
 
-# The checks and the parts run beside each other, also on two cores: tests often wait for a disk or a worker that hangs.
-# The checks and the first part print as they go on, the others when they have ended.
+# Five of these run beside each other, also on two cores: tests often wait for a disk or a worker that
+# hangs. Each prints when it has ended. The checks come last, because they are the shortest.
 test: .venv/test.stamp
-	@$(MAKE) --no-print-directory -j5 check test-runs test-models test-sets test-others
+	@$(MAKE) --no-print-directory -j5 $(PARTS) check
 
-test-others: .venv/test.stamp
-	$(PYTEST) tests $(addprefix --ignore=, $(MODELS) $(RUNS) $(SETS))
-
-test-models: PART = $(MODELS)
 test-runs: PART = $(RUNS)
+test-models: PART = $(MODELS)
 test-sets: PART = $(SETS)
-test-models test-runs test-sets: .venv/test.stamp
+test-emit: PART = $(EMIT)
+test-stages: PART = $(STAGES)
+test-others: PART = tests $(addprefix --ignore=, $(RUNS) $(MODELS) $(SETS) $(EMIT) $(STAGES))
+$(PARTS): .venv/test.stamp
+	@echo "$(PYTEST) $(PART)"
 	@printed=$$(mktemp); trap 'rm -f "$$printed"' EXIT; \
 	$(PYTEST) $(PART) > "$$printed" 2>&1; code=$$?; \
-	echo; echo "$(PYTEST) $(PART)"; cat "$$printed"; exit $$code
+	echo; echo "$@"; cat "$$printed"; exit $$code
 
 experiments: .venv/test.stamp
 	$(BIN)/python -m benchmarks.experiments
