@@ -33,9 +33,9 @@ demo: .venv/demo.stamp
 	$(BIN)/engine report -c $(RECIPE)
 
 # Five of these run beside each other, also on two cores: tests often wait for a disk or a worker that
-# hangs. Each prints when it has ended. The checks come last, because they are the shortest.
+# hangs. Each prints when it has ended, and all run if one fails. The checks come last, because they are the shortest.
 test: .venv/test.stamp
-	@$(MAKE) --no-print-directory -j5 $(PARTS) check
+	@$(MAKE) --no-print-directory -k -j5 $(PARTS) check
 
 test-runs: PART = $(RUNS)
 test-models: PART = $(MODELS)
