@@ -1,4 +1,4 @@
-"""A component that harms its process on one image. `use: tests.engine.running.hostile:Hostile`."""
+"""Components that harm their process on one image. Their module is small, because each worker imports it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from engine.images import decode as decoding
+from engine.images.decode import image_id
+from engine.running import image_items
 from engine.schema import Answer, Region, Sample
 
 
@@ -31,6 +34,28 @@ class Hostile:
         if any(sample.image_id == self.on for sample in batch) and self.does:
             DEEDS[self.does]()
         return [Answer(regions=[Region(0, 0, 5, 5, "cat", score=0.5, score_kind="confidence")]) for _ in batch]
+
+
+class DecoderKills:
+    """While it runs, decoding the image `deadly` kills the process."""
+
+    needs: ClassVar[tuple[str, ...]] = ("pixels",)
+    gives: ClassVar[tuple[str, ...]] = ("boxes",)
+    version, deterministic = 1, True
+
+    def __init__(self, *, deadly: str = "", batch_size: int = 4) -> None:
+        self.deadly, self.batch_size = deadly, batch_size
+
+    def load(self) -> None:
+        def decode(data: bytes, *limits: Any) -> Any:
+            if image_id(data) == self.deadly:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return decoding.decode(data, *limits)
+
+        image_items.decode = decode  # type: ignore[attr-defined]
+
+    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
+        return [Answer() for _ in batch]
 
 
 def _interrupt() -> None:

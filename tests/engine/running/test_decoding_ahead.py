@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,33 +36,11 @@ class WaitsForTheNextShard:
         return [Answer() for _ in batch]
 
 
-class DecoderKills:
-    """While it runs, decoding the image `deadly` kills the process."""
-
-    needs: ClassVar[tuple[str, ...]] = ("pixels",)
-    gives: ClassVar[tuple[str, ...]] = ("boxes",)
-    version, deterministic = 1, True
-
-    def __init__(self, *, deadly: str = "", batch_size: int = SHARD) -> None:
-        self.deadly, self.batch_size = deadly, batch_size
-
-    def load(self) -> None:
-        def decode(data: bytes, *limits: Any) -> Any:
-            if image_id(data) == self.deadly:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return decoding.decode(data, *limits)
-
-        image_items.decode = decode  # type: ignore[attr-defined]
-
-    def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
-        return [Answer() for _ in batch]
-
-
 def run(tmp_path: Path, runner: str, use: str, **options: Any) -> None:
     data = {
         "dataset": str(tmp_path / "set"),
         "ingest": {"sources": [{"folder": str(tmp_path / "photos")}], "shard_size": SHARD},
-        "annotate": {"node": {"use": f"tests.engine.running.test_decoding_ahead:{use}", **options}},
+        "annotate": {"node": {"use": use, **options}},
         "run": {"max_workers": 1},
     }
     stages.run(parse_recipe(data), stage="ingest", runner="inline")
@@ -82,14 +58,14 @@ def test_the_next_shard_is_decoded_before_the_current_one_is_done(
         return decoding.decode(data, *limits)
 
     monkeypatch.setattr(image_items, "decode", decode)
-    run(tmp_path, "inline", "WaitsForTheNextShard")
+    run(tmp_path, "inline", f"{__name__}:WaitsForTheNextShard")
     assert WaitsForTheNextShard.in_time == [True, True]
     assert failures(tmp_path / "set", "node") == []
 
 
 def test_an_image_that_kills_its_worker_while_it_is_decoded_ahead_fails_alone(tmp_path: Path) -> None:
     ids = draw_photos(tmp_path / "photos", 4 * SHARD)
-    run(tmp_path, "local", "DecoderKills", deadly=ids[2 * SHARD + 1])
+    run(tmp_path, "local", "tests.engine.running.hostile:DecoderKills", deadly=ids[2 * SHARD + 1])
     found = failures(tmp_path / "set", "node")
     assert [(failure["image_id"], failure["reason"]) for failure in found] == [(ids[2 * SHARD + 1], "crash")]
     assert len(commits(tmp_path / "set", "node")) == 4
