@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.running.graph import Node
@@ -62,8 +63,10 @@ def unused_labels(storage: Storage, probe: Node, nodes: Sequence[Node]) -> list[
     texts, listing = 0, read_listing(storage)
     for path in Commits(storage, probe.folder).data_files().values():
         table = TableReader(storage, path, ["source", "uri", "fingerprint", "texts", "regions"]).read()
+        labels = pc.add(pc.list_value_length(table["texts"]), pc.list_value_length(table["regions"]))
+        table = table.filter(pc.greater(labels, 0))
         keys = zip(*(table[name].to_pylist() for name in ("source", "uri", "fingerprint")), strict=True)
-        table = table.filter([listing.state(key) in IN_SOURCE for key in keys])
+        table = table.filter(pa.array([listing.state(key) in IN_SOURCE for key in keys], pa.bool_()))
         for kind in ("texts", "regions"):
             by_people = pc.is_null(pc.list_flatten(table[kind]).combine_chunks().field("score"))
             number = pc.sum(by_people).as_py() or 0

@@ -98,12 +98,13 @@ class Scan:
     def _new_of(self, source: Source, found: _Found) -> Iterator[tuple[str, Entry]]:
         name, known = source.name, self.known
         whole = known.whole(name, getattr(source, "licence", ""))
-        seen_before = self._seen
+        seen_before, own = self._seen, f"{self.storage.url}/"
         for entry in source.entries(whole):
             self._seen += 1
             if self.on_progress:
                 self.on_progress(self._seen)
-            _check_apart(self.storage, name, split_uri(entry.uri)[2])
+            if own in entry.uri:
+                _check_apart(self.storage, name, split_uri(entry.uri)[2])
             match = IN_CONTAINER.fullmatch(entry.fingerprint)
             if match and match[3] == "0":
                 found.unopened.add(match[2])

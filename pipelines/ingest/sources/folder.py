@@ -75,6 +75,7 @@ class Folder:
 
     def entries(self, whole: Collection[str] = ()) -> Iterator[Entry]:
         self._included, self._excluded = Globs(self.include), Globs(self.exclude)
+        self._all = tuple(self.include) == ("*",) and not self.exclude
         yield from self._walk()
         for option, globs in (("include", self._included), ("exclude", self._excluded)):
             self.notes += [f"{option}: '{glob}' matches nothing in '{self.name}'." for glob in globs.unmatched]
@@ -128,6 +129,8 @@ class Folder:
 
         Tries every glob, to find out which globs match nothing.
         """
+        if self._all and not item.name.startswith(".") and (item.is_folder or item.fingerprint is not None):
+            return True
         path = f"{level.below}{item.name}"
         excluded = self._excluded.match(path, item.name, is_folder=item.is_folder)
         included = item.is_folder or self._included.match(path, item.name, is_folder=False) or level.included
@@ -144,7 +147,10 @@ class Folder:
         return False
 
     def _entry(self, item: Item) -> Entry:
-        file = utf8_uri(self._uri(item))
+        uri = self._uri(item)
+        if uri.isascii() and not item.error:
+            return Entry(uri, item.fingerprint or "", self.licence)
+        file = utf8_uri(uri)
         reason, error = ("unreadable", item.error) if item.error else (file.reason, file.error)
         return Entry(file.uri, item.fingerprint or "", self.licence, reason=reason, error=error)
 
@@ -180,8 +186,9 @@ def _local_item(item: os.DirEntry[str]) -> Item:
         is_folder = item.is_dir()
     except OSError:  # raised for a link that leads in circles
         is_folder = False
-    fingerprint = None if is_folder else local_fingerprint(item)
-    return Item(item.name, item.path, is_folder, item.is_symlink(), fingerprint)
+    if is_folder:
+        return Item(item.name, item.path, True, item.is_symlink())
+    return Item(item.name, item.path, fingerprint=local_fingerprint(item))
 
 
 def _remote_items(fs: Any, folder: str) -> Iterator[Item]:
