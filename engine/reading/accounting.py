@@ -7,6 +7,7 @@ nodes, the outcomes from the verdicts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -78,8 +79,8 @@ class Account:
 
 def account(dataset: Dataset) -> Account:
     with connect(dataset, only=(IMAGES, INPUTS, "failures")) as con, damage_reported(dataset):
-        outcomes, filtered_by = _images(con)
-        ungiven = _one(con, _UNGIVEN)
+        outcomes, filtered_by, splits = _images(con)
+        ungiven = _one(con, _UNGIVEN) if _one(con, _ANY_NOT_IN_SOURCE) else 0  # without any, no shard is read for it
         return Account(
             inputs=_one(con, _LISTED) + ungiven,
             ungiven=ungiven,
@@ -90,7 +91,7 @@ def account(dataset: Dataset) -> Account:
             shards=_shards(dataset),
             selected={node.name: _selected(dataset, node) for node in dataset.nodes if node.where},
             failures=_failures(con),
-            splits=dict(con.execute("SELECT split, count(*) FROM images WHERE kept GROUP BY 1 ORDER BY 1").fetchall()),
+            splits=splits,
             rates=_rates(dataset),
             last_run=_last_run(dataset),
         )
@@ -99,6 +100,7 @@ def account(dataset: Dataset) -> Account:
 # _LISTED: inputs that a source lists now. _UNGIVEN: images that no source lists any more.
 _STATED = "s.source = {0}.source AND s.uri = {0}.uri AND s.fingerprint = {0}.fingerprint"
 _NOT_IN_SOURCE = f"s.state NOT IN ({', '.join(repr(state) for state in sorted(IN_SOURCE))})"
+_ANY_NOT_IN_SOURCE = f"SELECT count(*) FROM raw.states s WHERE {_NOT_IN_SOURCE}"
 _LISTED = f"SELECT count(*) FROM raw.inputs n ANTI JOIN raw.states s ON {_STATED.format('n')} AND {_NOT_IN_SOURCE}"
 _UNGIVEN = f"""SELECT count(*) FROM raw.images i
     WHERE i.image_id IN (SELECT image_id FROM raw.probe WHERE len(failures) = 0)
@@ -120,31 +122,34 @@ def _selected(dataset: Dataset, node: CurrentNode) -> tuple[int, int]:
     return chosen, total
 
 
-def _images(con: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
-    """(number of inputs by outcome, number of filtered images by rule).
+def _images(con: DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
+    """(inputs by outcome, filtered images by rule, kept images by split).
 
-    Images are counted in the view `images`, all other inputs in the view `inputs`.
+    Images are counted in the view `images`, in one query because it opens every shard. All other inputs are counted in
+    the view `inputs`.
     """
     outcomes = dict.fromkeys(OUTCOMES, 0)
-    filtered_by: dict[str, int] = {}
+    filtered_by, splits = Counter[str](), Counter[str]()
     rows = con.execute(
         """SELECT CASE WHEN f.image_id IS NOT NULL THEN 'quarantined' WHEN i.kept IS NULL THEN 'pending'
                        WHEN i.kept THEN 'kept' WHEN i.rule = 'failed' THEN 'quarantined' ELSE 'filtered' END AS outcome,
-                  i.rule, count(*)
+                  i.rule, i.split, i.kept, count(*)
            FROM images i LEFT JOIN (SELECT DISTINCT image_id FROM failures WHERE image_id IS NOT NULL) f
              ON f.image_id = i.image_id GROUP BY ALL"""
     ).fetchall()
-    for outcome, rule, number in rows:
+    for outcome, rule, split, kept, number in rows:
         outcomes[outcome] += number
         if outcome == "filtered":
-            filtered_by[rule] = filtered_by.get(rule, 0) + number
+            filtered_by[rule] += number
+        if kept:
+            splits[split] += number
     names = {"quarantined": "quarantined", "pending": PENDING, "duplicate": "duplicates"}
     for outcome, number in con.execute("SELECT outcome, count(*) FROM inputs GROUP BY ALL").fetchall():
         if outcome in names:
             outcomes[names[outcome]] += number
         elif outcome == REMOVED:
             outcomes[REMOVED] = number
-    return outcomes, dict(sorted(filtered_by.items()))
+    return outcomes, dict(sorted(filtered_by.items())), dict(sorted(splits.items()))
 
 
 def _sources(con: DuckDBPyConnection, dataset: Dataset) -> dict[str, SourceCounts]:

@@ -6,7 +6,7 @@ independently of those of the data set.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -89,17 +89,27 @@ def _raw(
     `places`: the view also has the columns `filename` and `file_row_number`.
     """
     if files:
-        paths = ", ".join(quoted(dataset.location(path)) for path in files.values())
         options = ", filename = true, file_row_number = true" if places else ""
         may_lack_columns = name == "probe" or dataset.older or schema is RECORD_WITH_EMBEDDING
         options += ", union_by_name = true" if may_lack_columns else ""
-        rows = f"SELECT * FROM read_parquet([{paths}]{options})"
+        rows = f"SELECT * FROM read_parquet({_list(dataset, files.values())}{options})"
         if dataset.older or schema is RECORD_WITH_EMBEDDING:  # add the columns that all files lack
             rows += f" UNION ALL BY NAME SELECT {', '.join(empty_columns(con, schema))} WHERE false"
         return f"CREATE VIEW raw.{identifier(name)} AS {rows}"
     columns = empty_columns(con, schema)
     columns += ["''::VARCHAR AS filename", "0::BIGINT AS file_row_number"] if places else []
     return f"CREATE VIEW raw.{identifier(name)} AS SELECT {', '.join(columns)} WHERE false"
+
+
+def _list(dataset: Dataset, files: Collection[str]) -> str:
+    """SQL for the list of these files' paths. DuckDB would need 10 KiB for each literal in a list of many."""
+    paths = [dataset.location(path) for path in files]
+    folders = {path.rpartition("/")[0] for path in paths}
+    folder = f"{folders.pop()}/" if len(folders) == 1 else ""
+    names = [path.removeprefix(folder) for path in paths]
+    if any("|" in name for name in names):  # '|' separates them otherwise
+        return f"[{', '.join(map(quoted, paths))}]"
+    return f"list_transform(string_split({quoted('|'.join(names))}, '|'), lambda name: {quoted(folder)} || name)"
 
 
 def empty_columns(con: DuckDBPyConnection, schema: pa.Schema) -> list[str]:

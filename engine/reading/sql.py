@@ -43,6 +43,7 @@ __all__ = [
     "views_in",
 ]
 
+_CACHED = 5000  # files of a data set whose footers are kept in memory, which takes 20 KiB or more for each
 _WRITES = {"COPY", "INSERT", "UPDATE", "DELETE", "MERGE", "CREATE", "EXPORT", "ATTACH", "EXECUTE"}
 
 
@@ -130,11 +131,13 @@ def connect(
     dataset = dataset.of(of) if of else dataset
     con = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     con.execute("SET enable_progress_bar = false")
-    con.execute("SET parquet_metadata_cache = true")  # files never change, and a query may read one several times
+    files = list(viewed_files(dataset))
+    if len(files) <= _CACHED:  # files never change, and a query may read one several times
+        con.execute("SET parquet_metadata_cache = true")
     con.execute(f"SET temp_directory = {quoted(os.path.join(tempfile.gettempdir(), f'engine-sql-{os.getpid()}'))}")
     if not dataset.storage.local:
         con.register_filesystem(dataset.storage.fs)
-    dataset.check_digests(viewed_files(dataset))  # DuckDB checks no digests, so a flipped bit would change the answer
+    dataset.check_digests(files)  # DuckDB checks no digests, so a flipped bit would change the answer
     with damage_reported(dataset):
         for statement in views(con, dataset, only=only, truth=measuring):
             con.execute(statement)

@@ -136,8 +136,9 @@ def check_digests(storage: Storage, files: Iterable[tuple[str, str]], at_most: i
         else:
             todo.append((path, digest, mark))
     with ThreadPoolExecutor(4) as threads:
-        for _ in threads.map(lambda one: _verify_one(storage, *one), todo):
-            pass
+        for start in range(0, len(todo), 1000):  # each file that waits for its turn takes memory
+            for _ in threads.map(lambda one: _verify_one(storage, *one), todo[start : start + 1000]):
+                pass
     return left
 
 
