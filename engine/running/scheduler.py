@@ -34,6 +34,9 @@ class Scheduler:
         self.queues = UnitQueues(plan, give_up=options.missing == "fail")
         self.lost = LostUnits(storage, dict(plan.known), self.queues, watcher, options)
         self._start_failures: dict[str, int] = {}
+        # Nodes with GPUs first. Each node gets one worker before another gets a second: so fewer workers load a model.
+        order = [(most, node) for most in (1, 0) for node in plan.nodes]
+        self._order = sorted(order, key=lambda one: one[1].resources.gpus == 0)
         self._not_ahead: set[tuple[str, int]] = set()  # (node, shard) being decoded ahead when a worker died
 
     def run(self) -> None:
@@ -70,9 +73,7 @@ class Scheduler:
             queue = self.queues[slot.node.name]
             if slot.ready and slot.unit is None and queue and (slot.units == 0 or not queue.needs_fresh_worker):
                 self._submit(slot, queue.take(slot.following))
-        # Nodes with GPUs first. Each node gets one worker before another gets a second: so fewer workers load a model.
-        order = [(most, node) for most in (1, 0) for node in self.plan.nodes]
-        for most, node in sorted(order, key=lambda one: one[1].resources.gpus == 0):
+        for most, node in self._order:
             while self._wants_worker(node, most) and self._make_room(node):
                 slot = Slot(node)
                 self.slots.append(slot)
@@ -81,6 +82,8 @@ class Scheduler:
     def _wants_worker(self, node: Node, most: int) -> bool:
         """Whether the node has units for one more worker. `most`: so many workers are enough; 0: no limit."""
         queue = self.queues[node.name]
+        if not queue:
+            return False
         pool = [slot for slot in self.slots if slot.node.name == node.name]
         coming = sum(slot.unit is None and (not slot.ready or slot.units == 0) for slot in pool)
         limit = most or node.resources.max_workers
