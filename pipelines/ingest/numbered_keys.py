@@ -5,12 +5,16 @@ A key is a pair of 64-bit hashes, so two different things have the same key with
 
 from __future__ import annotations
 
+import struct
 from array import array
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 _PIECE = 65_536  # keys that are placed at a time, which limits the memory for it
+
+
+_HALVES = struct.Struct(">2q")
 
 
 class NumberedKeys:
@@ -93,3 +97,21 @@ class NumberedKeys:
             table[slot[free][::-1]] = numbers[free][::-1]  # of several keys for one slot, the first one gets it
             left = table[slot] != numbers
             numbers, slot = numbers[left], (slot[left] + 1) & self._mask
+
+
+class ImageIds:
+    """Image ids, numbered in the order in which they were added. An id has 128 bits, which are its key."""
+
+    def __init__(self) -> None:
+        self._keys = NumberedKeys()
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def extend(self, images: Sequence[str]) -> None:
+        halves = struct.unpack(f">{2 * len(images)}q", bytes.fromhex("".join(images)))
+        self._keys.extend(halves[::2], halves[1::2])
+
+    def find(self, image: str) -> int:
+        """The number of this image, or -1, also for ''."""
+        return self._keys.find(*_HALVES.unpack(bytes.fromhex(image))) if image else -1

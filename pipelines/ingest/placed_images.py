@@ -1,35 +1,31 @@
-"""Which images are in shards, in about 30 bytes an image. An id has 128 bits, which are the key of NumberedKeys."""
+"""Which images are in shards, in about 30 bytes an image."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pipelines.ingest.numbered_keys import NumberedKeys
-
-_HALVES = struct.Struct(">2q")
+from pipelines.ingest.numbered_keys import ImageIds
 
 
 class PlacedImages:
     """The images of all committed shards, each of which may be marked."""
 
     def __init__(self) -> None:
-        self._ids = NumberedKeys()
+        self._ids = ImageIds()
         self._marks = bytearray()
         self._starts: dict[int, int] = {}  # by shard: the number of its first image
 
     def add(self, shard: int, images: Sequence[str]) -> None:
         """Adds the images of a shard, in the order of its rows."""
         self._starts[shard] = len(self._ids)
-        halves = struct.unpack(f">{2 * len(images)}q", bytes.fromhex("".join(images)))
-        self._ids.extend(halves[::2], halves[1::2])
+        self._ids.extend(images)
         self._marks += bytes(len(images))
 
     def mark(self, image: str) -> bool:
         """Marks an image. False if it is in no shard."""
-        number = self._ids.find(*_HALVES.unpack(bytes.fromhex(image)))
+        number = self._ids.find(image)
         if number >= 0:
             self._marks[number] = 1
         return number >= 0

@@ -11,19 +11,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.errors import ConfigError
-from engine.images.near_duplicates import groups, neighbours, neighbours_of
+from engine.images.near_duplicates import Hashes, groups, neighbours, neighbours_of
 from engine.images.perceptual_hash import RADIUS, hashes_to_array
 from engine.layout import SPLITS
+from engine.schema import SPLITS as SPLIT_NAMES
 from engine.schema import required
 from engine.storage.commits import Commits, Record, TableReader, check_order
 from engine.storage.files import Storage
 from engine.storage.removals import Removed
 from pipelines.ingest.name_list import SHOWN, NameList, read_name_list, spellings, unmatched_error
+from pipelines.ingest.numbered_keys import ImageIds
 from pipelines.ingest.rows import ProbedRow
 from pipelines.recipe import Audit
 
@@ -45,6 +49,29 @@ class Candidate:
     uris: list[str] = field(default_factory=list)
 
 
+class Earlier(NamedTuple):
+    """The splits and perceptual hashes of images that were drawn before. Images without a hash are left out."""
+
+    splits: pa.ChunkedArray
+    hashes: Hashes
+
+
+class DrawnSplits:
+    """The split of each image that has one, in about 30 bytes an image."""
+
+    def __init__(self) -> None:
+        self._ids, self._splits = ImageIds(), bytearray()
+
+    def add(self, table: pa.Table) -> None:
+        self._ids.extend(table["image_id"].to_pylist())
+        self._splits += bytes(map(SPLIT_NAMES.index, table["split"].to_pylist()))
+
+    def of(self, image: str) -> str:
+        """The split of an image; '' if it has none."""
+        number = self._ids.find(image)
+        return SPLIT_NAMES[self._splits[number]] if number >= 0 else ""
+
+
 class Splits:
     """The committed draws. Without an audit split, every image is for training and nothing is written."""
 
@@ -53,16 +80,16 @@ class Splits:
         self.commits = Commits(storage, SPLITS)
         check_order(storage, SPLITS, ())
         self.next = len(self.commits.revisions())
-        self.drawn: dict[str, tuple[str, str]] = {}  # image: (split, phash)
+        self.drawn = DrawnSplits()
         for path in self.commits.data_files().values():
-            self._read(TableReader(storage, path).read())
-
-    def _read(self, table: pa.Table) -> None:
-        columns = (table[name].to_pylist() for name in ("image_id", "split", "phash"))
-        self.drawn.update({image_id: (split, phash) for image_id, split, phash in zip(*columns, strict=True)})
+            self.drawn.add(TableReader(storage, path, ["image_id", "split"]).read())
 
     def of(self, image_id: str) -> str:
-        return self.drawn[image_id][0] if self.audit.wanted else TRAIN
+        if not self.audit.wanted:
+            return TRAIN
+        split = self.drawn.of(image_id)
+        assert split, image_id
+        return split
 
     def draw(self, probed: Iterable[ProbedRow]) -> bool:
         """Draws a split for each image that has none. Returns False if another driver committed a draw meanwhile."""
@@ -70,20 +97,28 @@ class Splits:
             return True
         fresh: dict[str, Candidate] = {}
         for row in probed:
-            if row["image_id"] not in self.drawn:
+            if not self.drawn.of(row["image_id"]):
                 candidate = fresh.setdefault(row["image_id"], Candidate(row["image_id"], row["phash"]))
-                candidate.uris.append(row["uri"])
+                if self.audit.list:
+                    candidate.uris.append(row["uri"])
         if not fresh:
             return True
         table = draw_splits(
-            list(fresh.values()), self.drawn, self.audit.fraction, self.audit.seed, listed_for(self.audit)
+            list(fresh.values()), self._earlier(), self.audit.fraction, self.audit.seed, listed_for(self.audit)
         )
         file = self.commits.put_table(self.next, table)
         if not self.commits.commit(Record(self.next, 0, {"data": file})):
             return False
         self.next += 1
-        self._read(table)
+        self.drawn.add(table)
         return True
+
+    def _earlier(self) -> Earlier:
+        files = self.commits.data_files().values()
+        tables = [TableReader(self.storage, path, ["phash", "split"]).read() for path in files]
+        table = pa.concat_tables([SPLIT.empty_table().select(["phash", "split"]), *tables])
+        table = table.filter(pc.not_equal(table["phash"], ""))
+        return Earlier(table["split"].dictionary_encode(), hashes_to_array(table["phash"].to_pylist()))
 
 
 def listed_for(audit: Audit) -> frozenset[str]:
@@ -91,9 +126,7 @@ def listed_for(audit: Audit) -> frozenset[str]:
     return frozenset(read_name_list(audit.list, WHAT)) if audit.list else frozenset()
 
 
-def check_audit_list(
-    audit: Audit, drawn_before: Mapping[str, tuple[str, str]], inputs: Inputs, removed: Removed = NOTHING
-) -> list[str]:
+def check_audit_list(audit: Audit, drawn_before: DrawnSplits, inputs: Inputs, removed: Removed = NOTHING) -> list[str]:
     """Checks the audit list and returns notes. Raises ConfigError if a line matches no image, or a training image.
 
     `inputs`: iterates over (image id, URI) of all inputs. It is called a second time if lines match nothing. `removed`:
@@ -104,7 +137,7 @@ def check_audit_list(
         names.match(image, uri)
     if lines := [line for line in names.unmatched() if not any(map(removed.has_name, spellings(line)))]:
         raise unmatched_error(audit.list, WHAT, lines, len(names.images), (uri for _, uri in inputs()))
-    late = [line for line, images in names.images.items() if any(_is_train(drawn_before, image) for image in images)]
+    late = [line for line, images in names.images.items() if any(drawn_before.of(image) == TRAIN for image in images)]
     if late:
         shown = ", ".join(f"'{line}'" for line in late[:SHOWN]) + (", ..." if len(late) > SHOWN else "")
         raise ConfigError(
@@ -120,18 +153,14 @@ def check_audit_list(
     ] + ([f"... and {len(several) - SHOWN} more lines of the {WHAT} match several images"] if several[SHOWN:] else [])
 
 
-def _is_train(drawn_before: Mapping[str, tuple[str, str]], image: str) -> bool:
-    return drawn_before.get(image, ("", ""))[0] == TRAIN
-
-
 def draw_splits(
     fresh: Sequence[Candidate],
-    before: Mapping[str, tuple[str, str]],
+    before: Earlier,
     fraction: float,
     seed: int,
     listed: frozenset[str] = frozenset(),
 ) -> pa.Table:
-    """The splits (schema SPLIT) of fresh images. `before`: {image id: (split, hash)} of earlier images.
+    """The splits (schema SPLIT) of fresh images.
 
     A group near to earlier images gets their split. Of the other groups, those with an image of the audit list become
     audit images. Further groups follow, in an order given by `seed` and their content, until `fraction` of these images
@@ -163,19 +192,16 @@ def draw_splits(
     return pa.Table.from_arrays([pa.array(column, pa.string()) for column in columns], schema=SPLIT)
 
 
-def _grouped(
-    fresh: Sequence[Candidate], before: Mapping[str, tuple[str, str]]
-) -> tuple[list[int], dict[int, set[str]]]:
+def _grouped(fresh: Sequence[Candidate], before: Earlier) -> tuple[list[int], dict[int, set[str]]]:
     """The group of each fresh image, and for each group the splits of the earlier images that are near to it."""
     hashed = np.array([number for number, image in enumerate(fresh) if image.phash], np.int64)
     new = hashes_to_array([image.phash for image in fresh if image.phash])
     i, j, _ = neighbours(new, RADIUS, forest=True)
     label: list[int] = groups(len(fresh), hashed[i], hashed[j]).tolist()
-    earlier = [(split, phash) for split, phash in before.values() if phash]
-    i, j, _ = neighbours_of(new, hashes_to_array([phash for _, phash in earlier]), RADIUS)
+    i, j, _ = neighbours_of(new, before.hashes, RADIUS)
     near: dict[int, set[str]] = {}
     for one, other in zip(i.tolist(), j.tolist(), strict=True):
-        near.setdefault(label[hashed[one]], set()).add(earlier[other][0])
+        near.setdefault(label[hashed[one]], set()).add(before.splits[other].as_py())
     return label, near
 
 

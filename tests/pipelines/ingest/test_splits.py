@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from engine.errors import ConfigError
+from engine.images.perceptual_hash import hashes_to_array
 from engine.reading.accounting import account
 from engine.reading.dataset import Dataset
 from engine.reading.sql import query
 from engine.schema import SPLITS
-from pipelines.ingest.splits import Candidate, draw_splits
+from pipelines.ingest.splits import Candidate, Earlier, draw_splits
 from pipelines.recipe import parse_recipe
 from pipelines.stages.run import run
 from tests.runs import release_files, released_ids
@@ -43,7 +45,10 @@ def candidates(found: list[str], prefix: str = "i") -> list[Candidate]:
 
 
 def draw(fresh: list[Candidate], before: dict[str, tuple[str, str]] | None = None, **options: Any) -> Drawn:
-    table = draw_splits(fresh, before or {}, options.pop("fraction", 0.2), options.pop("seed", 0), **options)
+    earlier = [(split, phash) for split, phash in (before or {}).values() if phash]
+    splits = pa.chunked_array([[split for split, _ in earlier]], pa.string())
+    drawn = Earlier(splits, hashes_to_array([phash for _, phash in earlier]))
+    table = draw_splits(fresh, drawn, options.pop("fraction", 0.2), options.pop("seed", 0), **options)
     return dict(zip(table["image_id"].to_pylist(), table["split"].to_pylist(), strict=True))
 
 
