@@ -1,4 +1,4 @@
-"""Every input that was ever listed, with its state in the latest listing. Takes about 45 bytes an input.
+"""Every input that was ever listed, with its state in the latest listing. Takes about 45 bytes an input (decision 026).
 
 Names are not held in memory: inputs are found by hashes, and names are read again from inputs/ when they are needed.
 """
