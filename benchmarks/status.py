@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -60,7 +61,7 @@ def _listed(photos: str, numbers: range) -> pa.Table:
     return pa.Table.from_arrays([_column(field, values, len(numbers)) for field in INPUTS_SCHEMA], schema=INPUTS_SCHEMA)
 
 
-def _column(field: pa.Field, values: dict[str, list[object]], rows: int) -> pa.Array:
+def _column(field: pa.Field, values: Mapping[str, Sequence[object]], rows: int) -> pa.Array:
     empty: object = [] if pa.types.is_list(field.type) else "" if pa.types.is_string(field.type) else 0
     return pa.array(values.get(field.name, [empty] * rows), field.type)
 
