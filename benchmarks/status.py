@@ -51,7 +51,7 @@ def simulate(recipe: Recipe, photos: str, images: int, shard: int) -> None:
 
 
 def _listed(photos: str, numbers: range) -> pa.Table:
-    values = {
+    values: dict[str, Sequence[object]] = {
         "source": [photos] * len(numbers),
         "uri": [f"{photos}/{number // 1000:05d}/photo-{number:09d}.jpg" for number in numbers],
         "fingerprint": [f"100000-{1_700_000_000_000_000_000 + number}" for number in numbers],
