@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -278,3 +279,11 @@ def test_any_other_statement_is_refused_and_writes_nothing(dataset: Dataset, sql
 def test_a_wrong_column_gets_duckdbs_message_on_one_line(dataset: Dataset) -> None:
     with pytest.raises(ConfigError, match=r'^The query failed: Referenced column "lable" not found.*"label".*$'):
         query(dataset, "SELECT lable FROM regions")
+
+
+@pytest.mark.parametrize("name", ["it's | here", "x', lambda y: y || '", "[a*b?]"])
+def test_a_data_set_may_lie_in_a_folder_with_any_name(tmp_path: Path, dataset: Dataset, name: str) -> None:
+    shutil.copytree(dataset.url, tmp_path / name)
+    moved = Dataset.open(str(tmp_path / name))
+    for view in ("images", "inputs", "regions", "failures"):
+        assert rows(moved, f"SELECT count(*) FROM {view}") == rows(dataset, f"SELECT count(*) FROM {view}")
