@@ -7,10 +7,10 @@
 -- hashes); all others look at every image.
 -- At most 24 rules are listed: those that dropped something in most images.
 WITH
-standing AS (
-    SELECT image_id, annotation_id, producer, kind, label, score, support, x1, y1, x2, y2
-    FROM regions WHERE kept IS NOT false AND merged_into = ''
+scored AS MATERIALIZED (
+    SELECT image_id, producer, label, score, kept, rule, "value", threshold, merged_into FROM regions
 ),
+standing AS (SELECT image_id, producer, label, score FROM scored WHERE kept IS NOT false AND merged_into = ''),
 bands AS (
     SELECT producer, quantile_disc(score, [0.1, 0.45, 0.55, 0.9]) AS q
     FROM standing WHERE score IS NOT NULL GROUP BY producer HAVING q[1] < q[4]
@@ -31,7 +31,7 @@ drops AS (
 listed AS (SELECT rule FROM drops GROUP BY rule ORDER BY count(*) DESC, rule LIMIT 24),
 floors AS (
     SELECT rule, producer, label, max(threshold) AS threshold
-    FROM regions WHERE NOT kept AND rule IN (FROM listed)
+    FROM scored WHERE NOT kept AND rule IN (FROM listed)
     GROUP BY rule, producer, label
     HAVING bool_and(coalesce("value" = score, false)) AND min(threshold) = max(threshold)
 ),
@@ -41,14 +41,15 @@ passed AS (
     WHERE s.score BETWEEN f.threshold AND 1.5 * f.threshold GROUP BY f.rule, s.image_id
 ),
 sampled AS (SELECT image_id FROM images ORDER BY image_id LIMIT 20000),
-detectors AS (
-    SELECT count(DISTINCT producer) AS number FROM regions
-    WHERE merged_into <> '' AND rle = '' AND image_id IN (FROM sampled)
+boxes AS MATERIALIZED (
+    SELECT image_id, producer, kind, label, score, kept, support, x1, y1, x2, y2, merged_into, rle = '' AS no_mask
+    FROM regions WHERE image_id IN (FROM sampled)
 ),
+detectors AS (SELECT count(DISTINCT producer) AS number FROM boxes WHERE merged_into <> '' AND no_mask),
 supported AS (
     SELECT *, CASE WHEN len(support) = 0 THEN [producer]
            ELSE list_distinct(list_transform(support, lambda id: split_part(id, '/', 1))) END AS producers
-    FROM standing WHERE kind = 'object' AND image_id IN (FROM sampled)
+    FROM boxes WHERE kind = 'object' AND kept IS NOT false AND merged_into = ''
 ),
 few AS (
     SELECT image_id, avg(len(producers)) - 1e-6 * count(*) AS place
@@ -57,7 +58,7 @@ few AS (
 ),
 others AS (
     SELECT image_id, label, score, support, producer, x1, y1, x2, y2
-    FROM regions WHERE merged_into = '' AND kind = 'object' AND image_id IN (FROM sampled)
+    FROM boxes WHERE merged_into = '' AND kind = 'object'
 ),
 labels AS (
     SELECT s.image_id, -max(coalesce(o.score, 1)) AS place
