@@ -2,8 +2,8 @@
 -- There should be none. A merged region counts as the region it was merged into. Annotations that people made, or that
 -- people's annotations refer to, are left out, because rules do not drop them.
 WITH RECURSIVE fates AS MATERIALIZED (
-    SELECT 'region' AS kind, image_id, annotation_id, kept, rule, merged_into, NULL AS producer, NULL AS parents,
-           NULL AS text_of_people
+    SELECT 'region' AS kind, image_id, annotation_id, kept, rule, merged_into, NULL::VARCHAR AS producer,
+           NULL::VARCHAR[] AS parents, NULL::VARCHAR AS text_of_people
     FROM regions
     UNION ALL
     SELECT 'text', image_id, annotation_id, kept, rule, '', producer, CASE WHEN score IS NOT NULL THEN parents END, NULL
