@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.detectors import Photos, agree, candidates, detect
+from benchmarks.detectors import agree, candidates
 from engine.component import Specialist
 from engine.errors import ConfigError
 from engine.running.graph import build
@@ -20,6 +20,7 @@ from pipelines.evaluation.fit_fusion import fit_fusion
 from specialists import CATALOG
 from specialists.consensus import Consensus
 from tests.coco_results import DETECTORS, as_regions, coco_found, coco_truth, some
+from tests.dev_photos import detected, dev_photos
 from tests.shared_data import shared
 
 BOX = (10.0, 10.0, 60.0, 60.0)
@@ -255,8 +256,8 @@ def test_answers_do_not_depend_on_the_batch() -> None:
 
 
 def test_two_real_detectors_together_are_better_than_the_best_one() -> None:
-    photos, data = Photos(shared("coco/dev")), shared("weights").parent
-    found = {name: detect(data, name, photos)[0] for name in ("yolox_nano", "nanodet_m")}
+    photos = dev_photos()
+    found = {name: detected(name) for name in ("yolox_nano", "nanodet_m")}
     fused, _ = agree(found, photos)
     assert photos.average_precision(fused)[0] >= 0.448  # the better one alone: 0.441
     assert len(candidates({name: answers[0] for name, answers in found.items()})) > len(fused[0])

@@ -28,7 +28,7 @@ def recipe_data(dataset: Path, **refine: Any) -> Data:
         "annotate": {"noisy": {"use": "noisy_annotator"}, "objects": {"use": "consensus"}},
         "filter": [{"min_score": {"floor": 0.35}}, {"nms": {"across": 0.5}}],
         "emit": {"name": "v1", "pairs": {"order": "reading", "tasks": ["<OD>"]}},
-        "train": {"size": 64, "vocabulary": 300, "steps": 30, "batch_size": 4, "warmup": 2, "checkpoint_every": 4},
+        "train": {"size": 64, "vocabulary": 300, "steps": 16, "batch_size": 4, "warmup": 2, "checkpoint_every": 4},
         "refine": {"rounds": 2, "steps_later": 8, "max_new_tokens": 40, "merge": BELIEVE, "gate": OPEN, **refine},
     }
 

@@ -119,4 +119,4 @@ def test_a_dry_run_lists_the_rounds(tmp_path: Path) -> None:
     (row,) = [row for row in dry_run(parse_recipe(data)) if row.node == "refine"]
 
     assert (row.todo, row.shards) == (2, 2)
-    assert row.why.startswith("2 students a round, 30 steps each")
+    assert row.why.startswith("2 students a round, 16 steps each")

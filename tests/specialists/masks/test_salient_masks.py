@@ -10,6 +10,7 @@ from engine.records import masks
 from engine.records.answers import check_answer
 from engine.schema import Region, Sample
 from specialists.masks.salient_masks import INSTALL, SalientMasks, network_input
+from tests.dev_photos import dev_photos
 from tests.shared_data import shared
 from tests.specialists.masks.test_grabcut import around, disc, inside
 
@@ -94,10 +95,9 @@ def test_a_file_that_is_no_network_is_an_error_in_one_sentence(tmp_path: Path) -
 
 
 def test_masks_on_a_real_photo_are_better_than_boxes() -> None:
-    from benchmarks.detectors import Photos
     from benchmarks.masks import Boxes
 
-    boxes = Boxes(Photos(shared("coco/dev")), most=3)
+    boxes = Boxes(dev_photos(), most=3)
     made = SalientMasks(path=str(shared("weights") / "u2netp.onnx"), max_regions=2)
     given, _ = boxes.ask(made)
     there = np.isfinite(given.iou)

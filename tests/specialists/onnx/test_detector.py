@@ -4,10 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.detectors import DETECTORS, Photos, detect
+from benchmarks.detectors import DETECTORS
 from engine.errors import StartError
 from engine.schema import Answer, Sample
 from specialists.onnx.detector import OnnxDetector
+from tests.dev_photos import detected, dev_photos
 from tests.shared_data import shared
 from tests.specialists.onnx.tiny import fastestdet
 
@@ -138,10 +139,8 @@ def test_weights_are_read_through_fsspec_and_pinned() -> None:
 
 @pytest.mark.parametrize(("name", "ap50"), [("yolox_nano", 0.4405), ("nanodet_m", 0.4092), ("fastestdet", 0.2972)])
 def test_the_average_precision_equals_the_published_one(name: str, ap50: float) -> None:
-    photos = Photos(shared("coco/dev"))
-    shared(f"weights/{DETECTORS[name][1]}")
-    answers, _ = detect(shared("weights").parent, name, photos)
-    assert photos.average_precision([answer.regions for answer in answers])[0] == pytest.approx(ap50, abs=0.01)
+    found = [answer.regions for answer in detected(name)]
+    assert dev_photos().average_precision(found)[0] == pytest.approx(ap50, abs=0.01)
 
 
 def tiny(folder: Path, first_axis: int | str, *, last_step: str = "", **options: float) -> OnnxDetector:
