@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import duckdb
 import pytest
@@ -12,6 +13,14 @@ import pytest
 from engine.reading.sql import run_query, stream_query
 
 ENDLESS = "SELECT count(*) FROM range(100000000000000) numbers WHERE numbers.range % 7 = 3"
+
+
+@pytest.fixture(autouse=True)
+def sigint_is_not_ignored() -> Iterator[None]:
+    """A shell that runs the tests in the background has set it to be ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("run", [run_query, stream_query])
