@@ -47,6 +47,7 @@ def raw_views(con: DuckDBPyConnection, dataset: Dataset, *, probe: bool = True) 
         if node.over == "texts":
             yield _raw(con, dataset, f"node {node.name}", dataset.files(node.folder), PARSE, places=True)
     yield _counts(dataset)
+    yield _producers(dataset)
 
 
 def viewed_files(dataset: Dataset) -> Iterator[str]:
@@ -73,6 +74,15 @@ def _counts(dataset: Dataset) -> str:
         table = f"raw.{identifier(f'node {node.name}')}"
         parts += [f"SELECT image_id, '{column}', len({column}) FROM {table}" for column in node.columns]
     return f"CREATE VIEW raw.given AS {' UNION ALL '.join(parts)}"
+
+
+def _producers(dataset: Dataset) -> str:
+    """The statement that creates the view raw.producers: all producers of annotations, without reading verdicts."""
+    parts = ["SELECT ''::VARCHAR AS producer WHERE false"]
+    for node in dataset.record_nodes():
+        table = f"raw.{identifier(f'node {node.name}')}"
+        parts += [f"SELECT a.producer FROM (SELECT unnest({column}) AS a FROM {table})" for column in node.columns]
+    return f"CREATE VIEW raw.producers AS {' UNION '.join(parts)}"
 
 
 def _raw(

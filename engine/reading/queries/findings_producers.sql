@@ -18,11 +18,7 @@ ran AS (
     WHERE NOT EXISTS (FROM images WHERE bytes IS NULL) -- a release has only what is kept
       AND n.items > n.failed AND n.node IN (SELECT e.key FROM recipe, json_each(r -> '$.annotate') e)
 ),
-gave AS (
-    SELECT producer FROM texts UNION SELECT producer FROM regions UNION SELECT producer FROM region_texts
-    UNION SELECT producer FROM phrases UNION SELECT producer FROM tags UNION SELECT producer FROM image_scores
-    UNION SELECT node FROM embeddings
-),
+gave AS (FROM raw.producers UNION SELECT node FROM embeddings),
 -- Nodes whose annotations are not under their own name: those of people, and nodes that annotate no image.
 elsewhere AS (
     SELECT e.key AS node FROM recipe, json_each(r -> '$.annotate') e

@@ -39,13 +39,12 @@ def values(rows: Sequence[Row], *columns: str) -> list[tuple[Any, ...]]:
 def asked(con: DuckDBPyConnection, name: str, **given: Sequence[Row]) -> list[Row]:
     """The rows of a named query if the views have these rows: asked(con, "labels", regions=[{...}]).
 
-    `con`: a connection to a data set that is empty. `kept_texts` stands for the view kept.texts. Columns that a row
-    lacks are null. The other views have no rows.
+    `con`: a connection to a data set that is empty. `kept_texts` stands for the view kept.texts, `raw_producers` for
+    raw.producers. Columns that a row lacks are null. The other views have no rows.
     """
     for view, rows in given.items():
-        schema, _, table = view.rpartition("kept_")
-        place = "kept." if view.startswith("kept_") else ""
-        table = table or schema
+        place = next((f"{schema}." for schema in ("kept", "raw") if view.startswith(f"{schema}_")), "")
+        table = view[len(place) :]
         con.execute(f"CREATE OR REPLACE TABLE {place}as_table AS FROM {place}{table} LIMIT 0")
         if rows:
             con.register("given_rows", pa.Table.from_pylist(list(rows)))

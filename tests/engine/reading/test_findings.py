@@ -174,7 +174,7 @@ def test_a_node_that_fails_or_gives_nothing_is_a_finding(con: DuckDBPyConnection
     counts = {"units": 1, "items": 10, "skipped": 0, "worker_seconds": 1.0, "lost_races": 0, "notes": ["x"]}
     nodes = [{"node": "ocr", "failed": 0} | counts, {"node": "ssd", "failed": 3} | counts]
     failures = [{"image_id": f"i{n}", "node": "ssd", "component": "ssd", "reason": "error"} for n in range(3)]
-    given = {"runs": [run(recipe=recipe, nodes=nodes)], "regions": [box(5, "ssd", "cat")], "failures": failures}
+    given = {"runs": [run(recipe=recipe, nodes=nodes)], "raw_producers": [{"producer": "ssd"}], "failures": failures}
     assert sentences(asked(con, "findings_producers", images=[picture(n) for n in range(10)], **given)) == [
         ("serious", "Node 'ocr' ran and gave no annotation."),
         ("warning", "Node 'ssd' failed on 3 of 10 images, mostly with the reason error."),
