@@ -52,7 +52,7 @@ class DecoderKills:
                 os.kill(os.getpid(), signal.SIGKILL)
             return decoding.decode(data, *limits)
 
-        image_items.decode = decode  # type: ignore[attr-defined]
+        image_items.decode = decode  # type: ignore[assignment, attr-defined]
 
     def annotate(self, batch: Sequence[Sample]) -> list[Answer]:
         return [Answer() for _ in batch]
