@@ -35,7 +35,7 @@ class PlacedImages:
 
     def marked(self) -> Iterator[tuple[int, list[int]]]:
         """Yields (shard, rows of its marked images) for each shard that has any."""
-        ends = [*list(self._starts.values())[1:], len(self._marks)]
+        ends = [*self._starts.values(), len(self._marks)][1:]
         for (shard, start), end in zip(self._starts.items(), ends, strict=True):
             if rows := np.flatnonzero(np.frombuffer(self._marks[start:end], np.uint8)).tolist():
                 yield shard, rows
