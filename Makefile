@@ -10,15 +10,16 @@ COMPILE := $(BIN)/python -m compileall -q engine model specialists filters refin
 PYTEST := $(BIN)/python -m pytest
 CODE := engine model specialists filters refinement pipelines benchmarks tests
 
-# Five parts of the tests. The sixth is all others, so a new test is in one of the parts. They take about as long.
+# Six parts of the tests. The seventh is all others, so a new test is in one of the parts.
 # What starts a Ray cluster is in one part, what imports torch and transformers in few: each part does that again.
 ON_RAY := tests/pipelines/emit/test_same_bytes.py
 RUNS := tests/engine/running tests/pipelines/training tests/model $(ON_RAY)
 MODELS := tests/specialists tests/pipelines/annotate tests/pipelines/test_open_models.py tests/benchmarks
-SETS := tests/browser tests/pipelines/refine tests/pipelines/removal tests/refinement tests/filters
+BROWSER := tests/browser
+SETS := tests/pipelines/refine tests/pipelines/removal tests/refinement tests/filters
 EMIT := tests/pipelines/emit
 STAGES := tests/engine/reading tests/engine/images tests/pipelines/stages $(wildcard tests/test_*.py)
-PARTS := test-runs test-models test-sets test-emit test-stages test-others
+PARTS := test-emit test-runs test-others test-sets test-browser test-stages test-models
 
 .PHONY: demo test $(PARTS) slow experiments check format clean
 .DELETE_ON_ERROR:
@@ -40,10 +41,11 @@ test: .venv/test.stamp
 
 test-runs: PART = $(RUNS)
 test-models: PART = $(MODELS)
+test-browser: PART = $(BROWSER)
 test-sets: PART = $(SETS)
 test-emit: PART = $(EMIT) --ignore=$(ON_RAY)
 test-stages: PART = $(STAGES)
-test-others: PART = tests $(addprefix --ignore=, $(RUNS) $(MODELS) $(SETS) $(EMIT) $(STAGES))
+test-others: PART = tests $(addprefix --ignore=, $(RUNS) $(MODELS) $(BROWSER) $(SETS) $(EMIT) $(STAGES))
 # The parts use all cores. More threads in each would only wait for each other.
 $(PARTS): export OMP_NUM_THREADS := 1
 $(PARTS): .venv/test.stamp
