@@ -30,6 +30,7 @@ from benchmarks.photos import real, repeated
 from benchmarks.race_measure import Cost, RaceError, measured
 from benchmarks.race_peers import daft_python
 from engine import PACKAGES
+from engine.running.backends.fork_start import KEEP_MEMORY
 
 REPO = Path(__file__).parents[1]
 CONTESTS = ("annotate", "filter", "parse", "ingest")
@@ -151,8 +152,11 @@ def parsing(scratch: Path, size: int) -> Contest:
     texts = scratch / "texts.json"
     texts.write_text(json.dumps(generated_texts(2 * size)))
 
+    settings = [f"{name}={value}" for name, value in KEEP_MEMORY.items()]  # those of the engine's workers
+
     def side(name: str) -> Side:
-        return Side(name, lambda count, out: python("race_loops", name.split()[-1], str(texts), str(count)))
+        program = ["env", *settings, *python("race_loops", name.split()[-1], str(texts))]
+        return Side(name, lambda count, out: [*program, str(count)])
 
     return Contest("parse captions", "texts", size, [side("spaCy pipe"), side("spacy_parse's parse")])
 
