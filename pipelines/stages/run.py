@@ -119,7 +119,7 @@ def _recorded(runtime: Runtime, summary: Summary, stage: str | None, command: st
         with interruptible():
             yield
     except BaseException as raised:
-        error = f"{type(raised).__name__}: {raised}"
+        error = f"{type(raised).__name__}: {raised}".removesuffix(": ")  # an interruption has no text
         raise
     finally:
         summary.seconds = time.monotonic() - started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -38,6 +39,8 @@ def test_ctrl_c_once_or_more_often_ends_the_run_and_the_same_command_continues(t
         "Interrupted. Finished work is kept; run the same command again to continue.\n"
     )
     assert _of_session(run.pid) == []
+    errors = [json.loads(path.read_text())["error"] for path in (tmp_path / "set" / "runs").glob("*/run.json")]
+    assert presses > 1 or errors == ["Interrupted"]
     stages.run(recipe(tmp_path / "set", tmp_path / "photos", slow, ingest=ingest), runner="inline")
     stages.run(recipe(tmp_path / "undisturbed", tmp_path / "photos", {}, ingest=ingest), runner="inline")
     assert release_files(tmp_path / "set") == release_files(tmp_path / "undisturbed")
